@@ -1,0 +1,1 @@
+"""The thin part: typed arguments in, typed values out, no policy."""
