@@ -1,0 +1,66 @@
+"""/etc/environment and node.env: lines NAME=VALUE that five readers understand alike.
+
+/etc/environment is read by systemd (EnvironmentFile=), pam_env, sh, bash and `systemd --user`; their quoting has
+nothing in common, so values are written without quotes and anything that would need them is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import List, Optional, Sequence, Tuple
+
+from agent.core.files.lines import split_lines
+from agent.errors import FileError
+
+#: Every reader takes these literally.  `~` is left out although it is harmless in most places.
+_PORTABLE = re.compile(r"[A-Za-z0-9!%*+,\-./:=?@\[\]^_{}]*")
+NAMES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY")
+_OURS = re.compile(rb"[ \t]*(?:export[ \t]+)?(?:http_proxy|HTTP_PROXY|https_proxy|HTTPS_PROXY|no_proxy|NO_PROXY)[ \t]*=")
+
+Variables = Sequence[Tuple[str, str]]
+
+
+def render(variables: Variables) -> bytes:
+    """The lines NAME=VALUE; raises FileError for a value that the readers would understand differently."""
+    for name, value in variables:
+        if not _PORTABLE.fullmatch(value):
+            odd = next(char for char in value if not _PORTABLE.fullmatch(char))
+            raise FileError("%s: the character %s cannot be written so that sh, systemd and pam_env agree" % (name, ascii(odd)))
+    return "".join("%s=%s\n" % pair for pair in variables).encode("ascii")
+
+
+def edit(current: Optional[bytes], variables: Variables) -> bytes:
+    """The file with the six variables as its last lines and all other lines as they were.
+
+    Last, because pam_env stops at an overlong line.  Raises FileError when systemd would reject the file anyway.
+    """
+    lines, _ = _split(current or b"")
+    kept = b"".join(lines)
+    if kept and not kept.endswith(b"\n"):
+        kept += b"\n"
+    if lines and lines[-1].rstrip(b"\r\n").endswith(b"\\"):
+        kept += b"\n"  # a line that ends in a backslash swallows the next one, in systemd before 254 even a comment
+    return kept + render(variables)
+
+
+def restore(current: bytes, before: Optional[bytes]) -> bytes:
+    """`current` without our variables, and with those that `before` had: other people's edits stay."""
+    lines, _ = _split(current)
+    _, theirs = _split(before or b"")
+    text = b"".join(lines)
+    if theirs and text and not text.endswith(b"\n"):
+        text += b"\n"
+    return text + b"".join(theirs)
+
+
+def _split(text: bytes) -> Tuple[List[bytes], List[bytes]]:
+    """The lines that are not ours, and those that set one of the six variables."""
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = text[: error.start].count(b"\n") + 1
+        raise FileError("line %d has a byte that is not UTF-8, for which systemd ignores the whole file" % line) from None
+    if b"\0" in text:
+        raise FileError("line %d has a NUL byte" % (text[: text.index(b"\0")].count(b"\n") + 1))
+    lines = split_lines(text)
+    return [line for line in lines if not _OURS.match(line)], [line for line in lines if _OURS.match(line)]

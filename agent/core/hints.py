@@ -1,0 +1,82 @@
+"""What the node already knows of its cluster without any AWS call: NodeConfig and bootstrap.sh's arguments."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
+
+import attrs
+
+from agent.core import read
+from agent.errors import AgentError
+
+
+@attrs.frozen
+class ClusterHints:
+    """`endpoint` is the API server's host; empty when unknown.  `source` says where the hints come from."""
+
+    name: str = ""
+    endpoint: str = ""
+    service_cidrs: Tuple[str, ...] = ()
+    source: str = ""
+
+
+_FLAGS = {
+    "--apiserver-endpoint": "endpoint",
+    "--service-ipv4-cidr": "service_cidr",
+    "--service-ipv6-cidr": "service_cidr",
+}
+
+
+def from_arguments(arguments: Sequence[str]) -> ClusterHints:
+    """The hints in arguments of AL2's bootstrap.sh (its flags: amazon-eks-ami, /etc/eks/bootstrap.sh --help)."""
+    found: Dict[str, List[str]] = {}
+    for at, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag in _FLAGS:
+            value = value if equals else (arguments[at + 1] if at + 1 < len(arguments) else "")
+            found.setdefault(_FLAGS[flag], []).append(value)
+    name = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    return _hints("bootstrap arguments", name, (found.get("endpoint") or [""])[-1], found.get("service_cidr", ()))
+
+
+def from_node_configs(documents: Iterable[str]) -> ClusterHints:
+    """The hints in NodeConfig documents (API node.eks.aws), a later one wins, field by field, as nodeadm merges them."""
+    import yaml  # only nodes with a NodeConfig pay for it
+
+    cluster: Dict[str, Any] = {}
+    for text in documents:
+        try:
+            document = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = "line %d, column %d: " % (mark.line + 1, mark.column + 1) if mark else ""
+            raise AgentError("NodeConfig: %sis not YAML: %s" % (where, getattr(error, "problem", "") or "cannot be read")) from None
+        except RecursionError:
+            raise AgentError("NodeConfig: is nested too deeply") from None
+        spec = document.get("spec") if isinstance(document, dict) else None
+        part = spec.get("cluster") if isinstance(spec, dict) else None
+        if not isinstance(document, dict) or document.get("kind") != "NodeConfig":
+            raise AgentError("NodeConfig: has no kind: NodeConfig")
+        if isinstance(part, dict):
+            cluster.update((key, value) for key, value in part.items() if value)
+    cidr = cluster.get("cidr")
+    return _hints("NodeConfig", cluster.get("name", ""), cluster.get("apiServerEndpoint", ""), [cidr] if cidr else ())
+
+
+def first_known(*hints: ClusterHints) -> ClusterHints:
+    """Field by field the first that is known; `source` is that of the service CIDRs."""
+    return ClusterHints(
+        name=next((hint.name for hint in hints if hint.name), ""),
+        endpoint=next((hint.endpoint for hint in hints if hint.endpoint), ""),
+        service_cidrs=next((hint.service_cidrs for hint in hints if hint.service_cidrs), ()),
+        source=next((hint.source for hint in hints if hint.service_cidrs), ""),
+    )
+
+
+def _hints(source: str, name: Any, endpoint: Any, cidrs: Iterable[Any]) -> ClusterHints:
+    try:
+        return ClusterHints(read.cluster_name(name), read.endpoint_host(endpoint), tuple(sorted(map(read.cidr, cidrs))), source)
+    except ValueError as error:
+        raise AgentError("%s: %s" % (source, error), hint="set cluster.endpoint and cluster.service_cidr to override") from None
+
+

@@ -1,0 +1,101 @@
+"""The Intent: which proxy, and what is reached without it.  Pure; composed from Settings and Facts alone."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from typing import Optional, Tuple
+
+import attrs
+
+from agent.core import no_proxy
+from agent.core.aws_names import cluster_endpoint_suffix, service_names
+from agent.core.facts import Facts
+from agent.core.hints import ClusterHints
+from agent.core.no_proxy import Entry
+from agent.core.proxy_url import Credentials, ProxyUrl
+from agent.core.settings import Settings
+
+#: What EKS chooses when the owner chose nothing; the second when the VPC itself lies in 10.0.0.0/8.
+#: Source: KubernetesNetworkConfigRequest in the EKS API reference, and bootstrap.sh of amazon-eks-ami.
+_SERVICE_CIDR = "10.100.0.0/16"
+_SERVICE_CIDR_IN_TEN = "172.20.0.0/16"
+
+#: Linux-PAM before 1.3.1 (Amazon Linux 2) ignores longer lines of /etc/environment.
+_OLD_PAM_LINE_LIMIT = 1024
+
+
+@attrs.frozen
+class Intent:
+    """What the whole node shall believe."""
+
+    http_proxy: ProxyUrl
+    https_proxy: ProxyUrl
+    no_proxy: Tuple[Entry, ...]
+    credentials: Optional[Credentials] = attrs.field(default=None, repr=False)
+    warnings: Tuple[str, ...] = ()
+
+    def variables(self, *, secret: bool) -> Tuple[Tuple[str, str], ...]:
+        """The six variables in the order of the files, the long ones last; with the credentials only if `secret`.
+
+        Both cases, equal: Go prefers upper case, the others lower; curl ignores HTTP_PROXY, wget reads lower case only.
+        """
+        credentials = self.credentials if secret else None
+        http, https = self.http_proxy.with_credentials(credentials), self.https_proxy.with_credentials(credentials)
+        bypass = no_proxy.render(self.no_proxy)
+        return (
+            ("http_proxy", http),
+            ("HTTP_PROXY", http),
+            ("https_proxy", https),
+            ("HTTPS_PROXY", https),
+            ("no_proxy", bypass),
+            ("NO_PROXY", bypass),
+        )
+
+    def digest(self) -> str:
+        """A short name of this Intent, the same on every node with the same values; credentials are no part of it."""
+        text = "\n".join("%s=%s" % pair for pair in self.variables(secret=False))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def compose(settings: Settings, facts: Facts, hints: ClusterHints, credentials: Optional[Credentials] = None) -> Optional[Intent]:
+    """The Intent, or None when no proxy is set, which is a valid state."""
+    if not settings.proxy.url:
+        return None
+    http_proxy = settings.proxy.url[0]
+    vpc_cidrs = settings.vpc.cidrs if settings.vpc.cidrs is not None else facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6
+    entries = no_proxy.compose(
+        vpc_cidrs=vpc_cidrs,
+        service_cidrs=service_cidrs(settings, vpc_cidrs, hints),
+        cluster_domain=settings.cluster.domain,
+        api_endpoint=_api_endpoint(settings, facts, hints),
+        aws=[(name, service_names(name, facts.region, facts.domain, facts.partition)) for name in settings.aws.direct],
+        owner=settings.proxy.no_proxy,
+    )
+    return Intent(http_proxy, settings.proxy.https_url or http_proxy, entries, credentials, _warnings(entries))
+
+
+def service_cidrs(settings: Settings, vpc_cidrs: Tuple[str, ...], hints: ClusterHints) -> Tuple[str, ...]:
+    """The owner's word, else what the node knows of its cluster, else EKS's own rule."""
+    if settings.cluster.service_cidr != "auto":
+        return (settings.cluster.service_cidr,)
+    if hints.service_cidrs:
+        return hints.service_cidrs
+    ten = ipaddress.IPv4Network("10.0.0.0/8")
+    inside = (ipaddress.ip_network(cidr).subnet_of(ten) for cidr in vpc_cidrs if ":" not in cidr)  # type: ignore[arg-type]
+    return (_SERVICE_CIDR_IN_TEN if any(inside) else _SERVICE_CIDR,)
+
+
+def _api_endpoint(settings: Settings, facts: Facts, hints: ClusterHints) -> Optional[str]:
+    if settings.cluster.endpoint_access == "public":
+        return None
+    return settings.cluster.endpoint or hints.endpoint or cluster_endpoint_suffix(facts.region, facts.domain)
+
+
+def _warnings(entries: Tuple[Entry, ...]) -> Tuple[str, ...]:
+    length = len("no_proxy=" + no_proxy.render(entries))
+    if length > no_proxy.PAM_LINE_LIMIT:
+        return ("NO_PROXY makes a line of %d bytes in /etc/environment; pam_env ignores lines over %d" % (length, no_proxy.PAM_LINE_LIMIT),)
+    if length > _OLD_PAM_LINE_LIMIT:
+        return ("NO_PROXY makes a line of %d bytes in /etc/environment; pam_env of Amazon Linux 2 ignores lines over %d" % (length, _OLD_PAM_LINE_LIMIT),)
+    return ()

@@ -1,0 +1,167 @@
+"""Readers of single values in the settings: a TOML value in, our value out, or ValueError that says what is wrong.
+
+Strict about types: a string is no number and a single string no list, because a setting that is guessed at
+is a setting that surprises.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, List, Optional, Tuple, TypeVar
+
+from agent.core.no_proxy import OwnerEntry, canonical_cidr, parse_owner_entry
+from agent.core.proxy_url import ProxyUrl, is_host_name, parse_proxy_url, quoted
+
+T = TypeVar("T")
+
+_TOML_TYPES = {bool: "a boolean", str: "a string", int: "an integer", float: "a float", list: "an array", dict: "a table"}
+
+
+def _typed(value: Any, wanted: type) -> Any:
+    if type(value) is not wanted:
+        raise ValueError("is %s, not %s" % (_TOML_TYPES.get(type(value), "a date"), _TOML_TYPES[wanted]))
+    return value
+
+
+def boolean(value: Any) -> bool:
+    return bool(_typed(value, bool))
+
+
+def argument(value: Any) -> str:
+    """A string that can stand in an argument vector, an environment or a line of a file."""
+    text = str(_typed(value, str))
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
+        raise ValueError("%s has a control character" % quoted(text))
+    return text
+
+
+def path(value: Any) -> str:
+    text = argument(value)
+    if not text.startswith("/") or "/../" in text + "/":
+        raise ValueError("%s is no absolute path without .." % quoted(text))
+    return text
+
+
+def optional_path(value: Any) -> str:
+    return path(value) if value != "" else ""
+
+
+def seconds(value: Any) -> float:
+    number = float(value if type(value) is int else _typed(value, float))
+    if not 0 < number <= 3600:
+        raise ValueError("%s is not above 0 and up to 3600 seconds" % value)
+    return number
+
+
+def one_of(*allowed: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        text = str(_typed(value, str))
+        if text not in allowed:
+            raise ValueError("%s is not allowed" % quoted(text))
+        return text
+
+    return parse
+
+
+def list_of(parse: Callable[[Any], T]) -> Callable[[Any], Tuple[T, ...]]:
+    """A reader of a list; each value once, the order kept; all wrong ones are named."""
+
+    def parse_list(value: Any) -> Tuple[T, ...]:
+        values: List[T] = []
+        wrong: List[str] = []
+        for item in _typed(value, list):
+            try:
+                values.append(parse(item))
+            except ValueError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return tuple(values)
+
+    return parse_list
+
+
+def proxy_urls(value: Any) -> Tuple[ProxyUrl, ...]:
+    if isinstance(value, list):
+        return list_of(lambda item: parse_proxy_url(_typed(item, str)))(value)
+    one = optional_proxy_url(value)
+    return () if one is None else (one,)
+
+
+def optional_proxy_url(value: Any) -> Optional[ProxyUrl]:
+    return parse_proxy_url(_typed(value, str)) if value != "" else None
+
+
+def owner_entries(value: Any) -> Tuple[OwnerEntry, ...]:
+    return list_of(lambda item: parse_owner_entry(_typed(item, str)))(value)
+
+
+def cidr(value: Any) -> str:
+    return canonical_cidr(_typed(value, str))
+
+
+def cidr_or_auto(value: Any) -> str:
+    return "auto" if value == "auto" else cidr(value)
+
+
+def cidrs_or_auto(value: Any) -> Optional[Tuple[str, ...]]:
+    if value == "auto":
+        return None
+    found = list_of(cidr)(value)
+    if not found:
+        raise ValueError("is empty: every VPC has a CIDR")
+    return found
+
+
+def service_unit(value: Any) -> str:
+    """A unit as systemctl takes it, `docker` or `docker.service`; the answer always ends in `.service`.
+
+    Names become folders below /etc/systemd/system: only the characters of systemd.unit(5), no slash, no leading dot.
+    """
+    text = str(_typed(value, str))
+    name = text if re.search(r"\.(service|socket|target|timer|mount|path|slice|scope|device|swap|automount)$", text) else text + ".service"
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9:_.@-]{0,200}", text):
+        raise ValueError("%s is no unit name" % quoted(text))
+    if not name.endswith(".service") or name == ".service":
+        raise ValueError("%s is no service; only services read an environment" % quoted(text))
+    return name
+
+
+def cluster_name(value: Any) -> str:
+    text = str(_typed(value, str))
+    if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", text):
+        raise ValueError("%s is no EKS cluster name" % quoted(text))
+    return text
+
+
+def endpoint_host(value: Any) -> str:
+    """The lower-case host of an API endpoint, which is written `https://HOST[:PORT]` or bare."""
+    text = argument(value)
+    if not text:
+        return ""
+    match = re.fullmatch(r"(?:https://)?(\[[0-9a-fA-F:.]+\]|[^:/?#@\[\]]+)(?::[0-9]{1,5})?/?", text)
+    entry = None if match is None else parse_owner_entry(match.group(1))
+    if entry is None or "/" in entry.spellings[0] or entry.spellings[0].startswith("."):
+        raise ValueError("%s is no https://HOST" % quoted(text))
+    return entry.spellings[0]
+
+
+def dns_domain(value: Any) -> str:
+    text = str(_typed(value, str)).lower().strip(".")
+    if not is_host_name(text):
+        raise ValueError("%s is no DNS domain" % quoted(str(value)))
+    return text
+
+
+def region(value: Any) -> str:
+    text = str(_typed(value, str))
+    if text and not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}", text):
+        raise ValueError("%s is no AWS region" % quoted(text))
+    return text
+
+
+def metadata_endpoint(value: Any) -> str:
+    text = str(_typed(value, str))
+    if not re.fullmatch(r"http://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?", text):
+        raise ValueError("%s is no http://ADDRESS" % quoted(text))
+    return text.rstrip("/")

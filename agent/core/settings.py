@@ -1,0 +1,124 @@
+"""What the owner asked: the sections and keys of the TOML settings, and what each may be.
+
+One line a key.  `parse` turns a TOML value into ours or raises ValueError; `allowed` is what error texts and
+documentation say.  Reading files and merging layers is layers.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional, Tuple
+
+import attrs
+
+from agent.core import read
+from agent.core.aws_names import SERVICES
+from agent.core.no_proxy import OwnerEntry
+from agent.core.proxy_url import ProxyUrl
+
+#: The services that take part in a node's life and talk to the world (design: AL2 and AL2023 alike).
+DEFAULT_UNITS = (
+    "docker.service",
+    "containerd.service",
+    "kubelet.service",
+    "sandbox-image.service",
+    "nodeadm-config.service",
+    "nodeadm-run.service",
+    "cloud-config.service",
+    "cloud-final.service",
+    "amazon-ssm-agent.service",
+)
+
+
+def _key(default: Any, parse: Callable[[Any], Any], allowed: str) -> Any:
+    return attrs.field(default=default, metadata={"parse": parse, "allowed": allowed})
+
+
+@attrs.frozen
+class Proxy:
+    url: Tuple[ProxyUrl, ...] = _key((), read.proxy_urls, "http://HOST:PORT, or a list of such in order of preference")
+    https_url: Optional[ProxyUrl] = _key(None, read.optional_proxy_url, "http://HOST:PORT, if HTTPS has another proxy")
+    credentials_file: str = _key("", read.optional_path, "an absolute path, to a file of root's with mode 0600")
+    no_proxy: Tuple[OwnerEntry, ...] = _key((), read.owner_entries, "a list of NAME, .NAME, address or CIDR")
+
+
+@attrs.frozen
+class Cluster:
+    name: str = _key("", read.cluster_name, "an EKS cluster name")
+    endpoint: str = _key("", read.endpoint_host, "https://HOST of the API server")
+    endpoint_access: str = _key("private", read.one_of("private", "public"), '"private" (reached directly) or "public" (through the proxy)')
+    service_cidr: str = _key("auto", read.cidr_or_auto, '"auto" or a CIDR such as 172.20.0.0/16')
+    domain: str = _key("cluster.local", read.dns_domain, "a DNS domain such as cluster.local")
+
+
+@attrs.frozen
+class Aws:
+    direct: Tuple[str, ...] = _key(("ec2", "ecr", "s3"), read.list_of(read.one_of(*SERVICES)), "a list of " + ", ".join(SERVICES))
+
+
+@attrs.frozen
+class Vpc:
+    cidrs: Optional[Tuple[str, ...]] = _key(None, read.cidrs_or_auto, '"auto" (from the metadata service) or a list of CIDRs')
+
+
+@attrs.frozen
+class Node:
+    units: Tuple[str, ...] = _key(DEFAULT_UNITS, read.list_of(read.service_unit), "a list of systemd services, such as docker")
+    enable: Tuple[str, ...] = _key(("docker.service",), read.list_of(read.service_unit), "a list of systemd services to enable and start")
+    environment: bool = _key(True, read.boolean, "true or false")
+    yum: bool = _key(True, read.boolean, "true or false")
+
+
+@attrs.frozen
+class Metadata:
+    endpoint: str = _key("http://169.254.169.254", read.metadata_endpoint, "http://ADDRESS or http://ADDRESS:PORT")
+    deadline: Optional[float] = _key(None, read.seconds, "seconds, above 0 and up to 3600")
+
+
+@attrs.frozen
+class Bootstrap:
+    enabled: bool = _key(False, read.boolean, "true or false")
+    command: str = _key("/etc/eks/bootstrap.sh", read.path, "an absolute path")
+    arguments: Tuple[str, ...] = _key((), read.list_of(read.argument), "a list of strings")
+    timeout: float = _key(1800.0, read.seconds, "seconds, above 0 and up to 3600")
+
+
+@attrs.frozen
+class Signal:
+    command: str = _key("/opt/aws/bin/cfn-signal", read.path, "an absolute path")
+    stack: str = _key("", read.argument, "a stack name or ARN")
+    resource: str = _key("", read.argument, "a logical resource id")
+    region: str = _key("", read.region, "an AWS region; by default the instance's own")
+
+
+@attrs.frozen
+class Failure:
+    policy: str = _key("open", read.one_of("open", "closed"), '"open" or "closed"')
+
+
+@attrs.frozen
+class Settings:
+    """All sections; the default of every key is the value of an empty settings file."""
+
+    proxy: Proxy = attrs.field(factory=Proxy)
+    cluster: Cluster = attrs.field(factory=Cluster)
+    aws: Aws = attrs.field(factory=Aws)
+    vpc: Vpc = attrs.field(factory=Vpc)
+    node: Node = attrs.field(factory=Node)
+    metadata: Metadata = attrs.field(factory=Metadata)
+    bootstrap: Bootstrap = attrs.field(factory=Bootstrap)
+    signal: Signal = attrs.field(factory=Signal)
+    failure: Failure = attrs.field(factory=Failure)
+
+
+#: Section → its class, in the order in which they are shown.
+SECTIONS: Dict[str, Any] = {
+    "proxy": Proxy,
+    "cluster": Cluster,
+    "aws": Aws,
+    "vpc": Vpc,
+    "node": Node,
+    "metadata": Metadata,
+    "bootstrap": Bootstrap,
+    "signal": Signal,
+    "failure": Failure,
+}
