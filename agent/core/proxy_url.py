@@ -37,11 +37,11 @@ class ProxyUrl:
         return self.with_credentials(None)
 
     def with_credentials(self, credentials: Optional[Credentials]) -> str:
-        """The URL; user and password percent-encoded outside `A-Za-z0-9-._~`, which all clients undo alike."""
+        """The URL; user and password percent-encoded outside `A-Za-z0-9-._`, which all clients undo alike."""
         host = "[%s]" % self.host if ":" in self.host else self.host
         if credentials is None:
             return "%s://%s:%d" % (self.scheme, host, self.port)
-        user, password = (quote(text, safe="") for text in (credentials.user, credentials.password))
+        user, password = (quote(text, safe="").replace("~", "%7E") for text in (credentials.user, credentials.password))
         return "%s://%s:%s@%s:%d" % (self.scheme, user, password, host, self.port)
 
 

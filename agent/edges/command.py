@@ -1,0 +1,88 @@
+"""The only place that starts programs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from typing import Mapping, Optional, Sequence
+
+import attrs
+
+from agent.errors import CommandError
+
+#: What a program gets to see: nothing of our own environment leaks in.
+BASE_ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+}
+
+#: What timeout(1) exits with when the time is up.
+TIMED_OUT = 124
+
+
+@attrs.frozen
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(argv: Sequence[str], *, timeout: float = 30.0, environment: Optional[Mapping[str, str]] = None) -> Result:
+    """Run a program to its end, stdin closed; raises CommandError when it fails, is absent or takes over `timeout` seconds."""
+    shown = " ".join(map(shlex.quote, argv))
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(BASE_ENVIRONMENT, **(environment or {})),
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandError("%s: no end after %g seconds" % (shown, timeout)) from None
+    except OSError as error:
+        raise CommandError("%s: %s" % (shown, error.strerror)) from None
+    result = Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+    if result.returncode:
+        raise CommandError("%s: exit code %d: %s" % (shown, result.returncode, result.stderr.strip()[-500:]))
+    return result
+
+
+def stream(argv: Sequence[str], *, timeout: float, environment: Mapping[str, str]) -> int:
+    """Run a program whose output goes where ours goes; its exit code as a shell gives it (128 + N for signal N).
+
+    After `timeout` seconds its whole process group gets SIGTERM, ten seconds later SIGKILL, and the answer is 124.
+    Raises CommandError when it cannot be started.
+    """
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            env=dict(BASE_ENVIRONMENT, **environment),
+            start_new_session=True,
+            cwd="/",
+        )
+    except OSError as error:
+        raise CommandError("%s: %s" % (argv[0], error.strerror)) from None
+    try:
+        code = process.wait(timeout)
+        return code if code >= 0 else 128 - code
+    except subprocess.TimeoutExpired:
+        return TIMED_OUT
+    finally:
+        if process.poll() is None:
+            _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

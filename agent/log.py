@@ -1,0 +1,50 @@
+"""Logging: structlog to stderr, event names with dots plus key-values, never a credential."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any, MutableMapping
+
+#: User info of a URL, and passwords in the files that we show as diffs (yum's proxy_password and its kind).
+_SECRETS = re.compile(r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@\"']*@|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*")
+
+#: sd-daemon(3): a line that starts so carries its level to the journal.
+_LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}
+
+
+def redact(text: str) -> str:
+    """`text` with every user info and password replaced by ***."""
+    return _SECRETS.sub(lambda match: match.group("url") + "***@" if match.group("url") else match.group("key") + "***", text)
+
+
+def get_logger() -> Any:
+    """The logger; the import of structlog waits until somebody logs."""
+    import structlog
+
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[structlog.processors.add_log_level, _redact, _render],
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            cache_logger_on_first_use=False,
+        )
+    return structlog.get_logger()
+
+
+def _redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _render(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    level = event.pop("level", "info")
+    words = [event.pop("event")] + ["%s=%s" % (key, _value(value)) for key, value in event.items()]
+    prefix = _LEVELS.get(level, "") if "JOURNAL_STREAM" in os.environ else level + ": "
+    return prefix + " ".join(words)
+
+
+def _value(value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+    if re.fullmatch(r"[^\s\"=\x00-\x1f\x7f]+", text):
+        return text
+    return '"%s"' % "".join(char if char.isprintable() and char not in '"\\' else ascii(char)[1:-1] for char in text)
