@@ -1,0 +1,220 @@
+"""Files, below a root that is `/` or an image's tree: reads that cannot hang, writes that are durable and atomic."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+from typing import List, Optional, Tuple
+
+from agent.core.plan import FileState
+from agent.errors import FileError
+
+#: Configuration files are small; anything larger is a mistake, and not read into memory.
+MAX_SIZE = 4 * 1024 * 1024
+_TEMPORARY = ".%s.eks-proxy-agent"
+
+
+class Disk:
+    """Paths are given as on the node (`/etc/environment`); symbolic links are followed inside the root only."""
+
+    def __init__(self, root: str = "/") -> None:
+        self.root = os.path.realpath(root)
+
+    @property
+    def live(self) -> bool:
+        """Whether this is the tree of the running machine."""
+        return self.root == "/"
+
+    def real(self, path: str) -> str:
+        """Where `path` (of the node) is for this process."""
+        return self.root.rstrip("/") + path
+
+    def resolve(self, path: str) -> str:
+        """The file that `path` really means, as a path of the node; it need not exist.
+
+        Raises FileError for a loop of links.
+        """
+        done, todo, links = "/", [part for part in path.split("/") if part], 0
+        while todo:
+            part = todo.pop(0)
+            if part in ("", "."):
+                continue
+            if part == "..":
+                done = posixpath.dirname(done)
+                continue
+            here = posixpath.join(done, part)
+            try:
+                target = os.readlink(self.real(here))
+            except OSError:
+                done = here
+                continue
+            links += 1
+            if links > 40:
+                raise FileError("%s: too many levels of symbolic links" % path)
+            done = "/" if target.startswith("/") else done
+            todo = target.split("/") + todo
+        return done
+
+    def state(self, path: str) -> FileState:
+        """The file at a resolved path; what stands in the way becomes the state's `problem`."""
+        try:
+            content, status = self._read(path)
+        except FileNotFoundError:
+            return FileState()
+        except NotADirectoryError:
+            return FileState(problem="a part of the path is no folder")
+        except OSError as error:
+            return FileState(problem="cannot be read: %s" % error.strerror)
+        except FileError as error:
+            return FileState(problem=str(error))
+        return FileState(content, stat.S_IMODE(status.st_mode))
+
+    def read(self, path: str) -> Optional[bytes]:
+        """The content, or None when absent; raises FileError."""
+        state = self.state(self.resolve(path))
+        if state.problem:
+            raise FileError("%s: %s" % (path, state.problem))
+        return state.content
+
+    def list(self, folder: str) -> List[str]:
+        """The names in a folder, sorted; none when it is absent.  Raises FileError."""
+        try:
+            return sorted(os.listdir(self.real(self.resolve(folder))))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise FileError("%s: cannot be listed: %s" % (folder, error.strerror)) from None
+
+    def private_owner(self, path: str) -> bool:
+        """Whether the file is root's (or ours) and nobody else can read or write it."""
+        status = os.stat(self.real(self.resolve(path)))
+        return status.st_uid in (0, os.geteuid()) and not stat.S_IMODE(status.st_mode) & 0o077
+
+    def write(self, path: str, content: bytes, mode: Optional[int] = None) -> None:
+        """Make `path` (resolved) hold `content`, wholly or not at all, and on the disk when this returns.
+
+        Mode, owner and extended attributes (SELinux's label, ACLs) stay those of the old file; `mode` overrides.
+        Raises FileError; the old file is then untouched.
+        """
+        real = self.real(path)
+        folder, name = os.path.split(real)
+        temporary = os.path.join(folder, _TEMPORARY % name)
+        try:
+            _unlink(temporary)  # of a run that was killed; one lock keeps others out
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                _write_all(descriptor, content)
+                _inherit(real, descriptor, mode)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.rename(temporary, real)
+            _sync_folder(folder)
+        except OSError as error:
+            _unlink(temporary, quiet=True)
+            raise FileError("%s: cannot be written: %s" % (path, error.strerror)) from None
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it is there, durably."""
+        real = self.real(path)
+        try:
+            _unlink(real)
+            _sync_folder(os.path.dirname(real))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise FileError("%s: cannot be removed: %s" % (path, error.strerror)) from None
+
+    def missing_folders(self, path: str) -> List[str]:
+        """The folders that have to be made before `path` can be written, the outermost first."""
+        missing: List[str] = []
+        folder = posixpath.dirname(path)
+        while not os.path.isdir(self.real(folder)) and folder != "/":
+            missing.insert(0, folder)
+            folder = posixpath.dirname(folder)
+        return missing
+
+    def make_folder(self, path: str, mode: int = 0o755) -> None:
+        try:
+            os.mkdir(self.real(path), mode)
+            _sync_folder(os.path.dirname(self.real(path)))
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise FileError("%s: cannot be made: %s" % (path, error.strerror)) from None
+
+    def remove_folder(self, path: str) -> bool:
+        """Remove a folder if it is empty; whether it is gone."""
+        try:
+            os.rmdir(self.real(path))
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """`write`, with the folders made, and nothing done when the file is so already: for state of our own."""
+        path = self.resolve(path)
+        if self.state(path) == FileState(content, mode):
+            return
+        for folder in self.missing_folders(path):
+            self.make_folder(folder)
+        self.write(path, content, mode)
+
+    def _read(self, path: str) -> Tuple[bytes, os.stat_result]:
+        # O_NONBLOCK: opening a FIFO that somebody put there must not hang.
+        descriptor = os.open(self.real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise FileError("is no regular file")
+            content = file.read(MAX_SIZE + 1)
+        if len(content) > MAX_SIZE:
+            raise FileError("is larger than %d bytes" % MAX_SIZE)
+        return content, status
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _inherit(old: str, descriptor: int, mode: Optional[int]) -> None:
+    """Give the new file the old one's owner, extended attributes and mode."""
+    try:
+        status: Optional[os.stat_result] = os.stat(old)
+    except FileNotFoundError:
+        status = None
+    if status is not None:
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+        try:
+            for name in os.listxattr(old):
+                os.setxattr(descriptor, name, os.getxattr(old, name))
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EACCES):
+                raise
+    wanted = mode if mode is not None else (0o644 if status is None else stat.S_IMODE(status.st_mode))
+    os.fchmod(descriptor, wanted)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unlink(path: str, quiet: bool = False) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        if not quiet:
+            raise

@@ -1,0 +1,24 @@
+"""systemd's notification socket, sd_notify(3)."""
+
+from __future__ import annotations
+
+import os
+from typing import Callable
+
+from agent.errors import AgentError
+
+Notify = Callable[[str], None]
+
+
+def notifier() -> Notify:
+    """A function that sends lines such as `READY=1` to systemd; outside systemd it does nothing.
+
+    Raises AgentError when systemd waits for us and systemd-python is not there.
+    """
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return lambda message: None
+    try:
+        from systemd import daemon
+    except ImportError:  # a namespace package of the same name hides the reason: no ModuleNotFoundError here
+        raise AgentError("systemd waits for READY=1 and the Python package systemd (systemd-python) is not installed") from None
+    return lambda message: daemon.notify(message) and None

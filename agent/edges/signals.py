@@ -1,0 +1,60 @@
+"""SIGHUP, SIGTERM and SIGINT as values that a loop waits for, instead of code that runs anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from types import FrameType
+from typing import Iterator, List, Optional
+
+_WATCHED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+
+
+class Stop(Exception):
+    """SIGTERM or SIGINT came while something was waiting."""
+
+
+class Signals:
+    """Collects signals; `wait` is both the loop's sleep and the way to hear of them."""
+
+    def __init__(self, read_end: int) -> None:
+        self._read_end = read_end
+        self._seen: List[int] = []
+
+    def wait(self, seconds: Optional[float]) -> Optional[int]:
+        """The next signal, or None after `seconds` (None: no limit)."""
+        if not self._seen:
+            select.select([self._read_end], [], [], seconds)
+            with contextlib.suppress(BlockingIOError):
+                self._seen += os.read(self._read_end, 64)
+        return self._seen.pop(0) if self._seen else None
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for retries: raises Stop at once when the process is to end; a SIGHUP stays for the loop."""
+        number = self.wait(seconds)
+        if number in (signal.SIGTERM, signal.SIGINT):
+            raise Stop()
+        if number is not None:
+            self._seen.insert(0, number)
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[Signals]:
+    """Collect signals inside the block.  Children are not affected: a handler does not survive exec."""
+    read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = {number: signal.signal(number, _ignore) for number in _WATCHED}
+    wakeup = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    try:
+        yield Signals(read_end)
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(read_end)
+        os.close(write_end)
+
+
+def _ignore(number: int, frame: Optional[FrameType]) -> None:
+    """A handler has to be there for the wakeup descriptor to be written."""

@@ -1,0 +1,121 @@
+"""Our own memory: the baseline for revert (machine-wide), what belongs to one instance-id, and what `status` reads.
+
+State is keyed by instance-id and never by "the file exists": a baked image carries files to another instance.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Dict, Mapping, Optional
+
+import attrs
+
+from agent.core.plan import Baseline, Record
+from agent.edges.disk import Disk
+from agent.errors import FileError
+
+LIBRARY = "/var/lib/eks-proxy-agent"
+BASELINE = LIBRARY + "/baseline.json"
+INSTANCES = LIBRARY + "/instances"
+RUN = "/run/eks-proxy-agent"
+STATUS = RUN + "/status.json"
+READY = RUN + "/ready"
+RELOAD_PENDING = RUN + "/reload-pending"
+
+
+class State:
+    """Reads and writes the files above on `disk`; raises FileError for what cannot be read or is not what we wrote."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def baseline(self) -> Baseline:
+        data = self._load(BASELINE)
+        if data is None:
+            return Baseline()
+        try:
+            return Baseline(
+                files={path: _record(record) for path, record in data["files"].items()},
+                folders=tuple(map(str, data["folders"])),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise _garbage(BASELINE) from None
+
+    def save_baseline(self, baseline: Baseline) -> None:
+        """Keep it; private, because what files held before us may hold a password."""
+        if not baseline.files and not baseline.folders:
+            self._disk.remove(BASELINE)
+            return
+        files = {path: _plain(record) for path, record in sorted(baseline.files.items())}
+        self._save(BASELINE, {"files": files, "folders": list(baseline.folders)}, 0o600)
+
+    def of_instance(self, instance_id: str, name: str) -> Optional[Dict[str, Any]]:
+        """The table `name` (facts, flags, bootstrap) of an instance, or None."""
+        return self._load("%s/%s/%s.json" % (INSTANCES, instance_id, name))
+
+    def save_of_instance(self, instance_id: str, name: str, data: Mapping[str, Any]) -> None:
+        self._save("%s/%s/%s.json" % (INSTANCES, instance_id, name), data, 0o600)
+
+    def forget_flags(self) -> None:
+        """Forget the flags kept for any instance."""
+        for instance_id in self._disk.list(INSTANCES):
+            self._disk.remove("%s/%s/flags.json" % (INSTANCES, instance_id))
+
+    def status(self) -> Optional[Dict[str, Any]]:
+        return self._load(STATUS)
+
+    def save_status(self, status: Mapping[str, Any]) -> None:
+        self._save(STATUS, status, 0o644)
+
+    def set_ready(self, ready: bool) -> None:
+        """The file that failure.policy = "closed" waits for."""
+        if ready:
+            self._disk.put(READY, b"")
+        else:
+            self._disk.remove(READY)
+
+    @property
+    def reload_pending(self) -> bool:
+        """Whether a drop-in was written and systemd not yet reloaded; gone with /run at a reboot, as the need is."""
+        return self._disk.state(RELOAD_PENDING).content is not None
+
+    def set_reload_pending(self, pending: bool) -> None:
+        if pending:
+            self._disk.put(RELOAD_PENDING, b"")
+        else:
+            self._disk.remove(RELOAD_PENDING)
+
+    def _load(self, path: str) -> Optional[Dict[str, Any]]:
+        content = self._disk.read(path)
+        if content is None:
+            return None
+        try:
+            data = json.loads(content.decode("utf-8"))
+        except (ValueError, RecursionError):
+            raise _garbage(path) from None
+        if not isinstance(data, dict):
+            raise _garbage(path)
+        return data
+
+    def _save(self, path: str, data: Mapping[str, Any], mode: int) -> None:
+        self._disk.put(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode)
+
+
+def _plain(record: Record) -> Dict[str, Any]:
+    before = None if record.before is None else base64.b64encode(record.before).decode("ascii")
+    return dict(attrs.asdict(record), before=before, written=list(record.written))
+
+
+def _record(data: Mapping[str, Any]) -> Record:
+    before = data["before"]
+    return Record(
+        kind=str(data["kind"]),
+        before=None if before is None else base64.b64decode(before, validate=True),
+        mode=int(data["mode"]),
+        written=tuple(map(str, data["written"])),
+    )
+
+
+def _garbage(path: str) -> FileError:
+    return FileError("%s: is not what this program wrote" % path, hint="look at it, then move it away; revert knows nothing before it")
