@@ -21,23 +21,27 @@ class Signals:
 
     def __init__(self, read_end: int) -> None:
         self._read_end = read_end
-        self._seen: List[int] = []
+        self._arrived: List[int] = []
+        self._put_off: List[int] = []
 
     def wait(self, seconds: Optional[float]) -> Optional[int]:
         """The next signal, or None after `seconds` (None: no limit)."""
-        if not self._seen:
-            select.select([self._read_end], [], [], seconds)
-            with contextlib.suppress(BlockingIOError):
-                self._seen += os.read(self._read_end, 64)
-        return self._seen.pop(0) if self._seen else None
+        return self._put_off.pop(0) if self._put_off else self._next(seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep for retries: raises Stop at once when the process is to end; a SIGHUP stays for the loop."""
-        number = self.wait(seconds)
+        """Sleep for retries: raises Stop at once when the process is to end; a SIGHUP is put off until `wait`."""
+        number = self._next(seconds)
         if number in (signal.SIGTERM, signal.SIGINT):
             raise Stop()
         if number is not None:
-            self._seen.insert(0, number)
+            self._put_off.append(number)
+
+    def _next(self, seconds: Optional[float]) -> Optional[int]:
+        if not self._arrived:
+            select.select([self._read_end], [], [], seconds)
+            with contextlib.suppress(BlockingIOError):
+                self._arrived += os.read(self._read_end, 64)
+        return self._arrived.pop(0) if self._arrived else None
 
 
 @contextlib.contextmanager

@@ -1,30 +1,18 @@
-"""systemd's units, through systemctl."""
+"""systemd's units, through systemctl, and the environments of their processes."""
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Mapping, Sequence
+from typing import Dict, Iterable, Mapping, Sequence
 
-import attrs
-
+from agent.core.units import Unit
 from agent.edges import command
+from agent.errors import CommandError
 
 _PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic"
 
 
-@attrs.frozen
-class Unit:
-    """A unit as systemd sees it.  `blocked`: its last start was refused by an Assert...= line."""
-
-    name: str
-    exists: bool
-    enabled: str
-    active: str
-    main_pid: int
-    blocked: bool
-
-
 class Systemd:
-    """The running systemd of this machine."""
+    """The running systemd of this machine; every call raises CommandError."""
 
     def show(self, names: Sequence[str]) -> Dict[str, Unit]:
         """State by name; one call for all, because each costs 10 ms at boot."""
@@ -50,19 +38,37 @@ class Systemd:
 
 
 class NoSystemd(Systemd):
-    """For a tree other than `/`: nothing runs there, nothing is asked or done."""
+    """For a tree other than `/`, or a machine without systemd: there is nothing to ask and nothing to do."""
 
     def show(self, names: Sequence[str]) -> Dict[str, Unit]:
         return {}
 
     def reload(self) -> None:
-        return None
+        """Nothing runs there."""
 
-    enable = disable_now = start = lambda self, names: None
+    def enable(self, names: Sequence[str]) -> None:
+        """Enabling is the image's preset."""
+
+    def disable_now(self, names: Sequence[str]) -> None:
+        """Nothing runs there."""
+
+    def start(self, names: Sequence[str]) -> None:
+        """Nothing runs there."""
+
+
+def environ(pid: int) -> bytes:
+    """The environment that a process was started with; empty when it is gone.  Raises CommandError without the right."""
+    try:
+        with open("/proc/%d/environ" % pid, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+    except OSError as error:
+        raise CommandError("/proc/%d/environ: %s" % (pid, error.strerror)) from None
 
 
 def _properties(lines: Iterable[str]) -> Mapping[str, str]:
-    pairs: List[Sequence[str]] = [line.partition("=") for line in lines]
+    pairs = [line.partition("=") for line in lines]
     return {key: value for key, _, value in pairs}
 
 

@@ -1,0 +1,69 @@
+"""Carries out a Plan: the only place that changes the machine's files and reloads systemd.
+
+Each step leaves a state from which the next run converges: the baseline is on disk before the first file changes,
+each file is wholly old or wholly new, and the need for a reload is noted before the first drop-in is written.
+"""
+
+from __future__ import annotations
+
+from typing import List, Tuple
+
+import attrs
+
+from agent.core.plan import Baseline, Change, Plan
+from agent.edges.disk import Disk
+from agent.edges.state import State
+from agent.edges.units import Systemd
+
+
+@attrs.frozen
+class Machine:
+    """What a Plan is carried out on."""
+
+    disk: Disk
+    state: State
+    units: Systemd
+
+
+def apply(plan: Plan, machine: Machine) -> None:
+    """Write, remove, reload.  Raises FileError or CommandError; what was done by then is whole."""
+    if plan.empty and plan.baseline == machine.state.baseline():
+        return
+    disk, state = machine.disk, machine.state
+    folders = _missing_folders(plan, disk)
+    before = state.baseline()
+    growing = Baseline({**before.files, **plan.baseline.files}, tuple(dict.fromkeys(before.folders + tuple(folders))))
+    if growing.files or growing.folders:
+        state.save_baseline(growing)
+    if plan.reload and disk.live:
+        state.set_reload_pending(True)
+    for folder in folders:
+        disk.make_folder(folder)
+    for change in plan.changes:
+        _carry_out(change, disk)
+    kept = _drop_empty_folders(growing.folders, disk)
+    state.save_baseline(Baseline(plan.baseline.files, tuple(kept)))
+    if plan.reload and disk.live:
+        machine.units.reload()
+        state.set_reload_pending(False)
+
+
+def _carry_out(change: Change, disk: Disk) -> None:
+    if change.after is None:
+        disk.remove(change.path)
+    else:
+        disk.write(change.path, change.after, change.mode)
+
+
+def _missing_folders(plan: Plan, disk: Disk) -> List[str]:
+    found: List[str] = []
+    for change in plan.changes:
+        if change.after is not None:
+            found += disk.missing_folders(change.path)
+    return list(dict.fromkeys(found))
+
+
+def _drop_empty_folders(folders: Tuple[str, ...], disk: Disk) -> List[str]:
+    """Remove the folders of ours that hold nothing any more, the innermost first; the others are kept in mind."""
+    kept = [folder for folder in sorted(folders, key=len, reverse=True) if not disk.remove_folder(folder)]
+    return sorted(kept, key=lambda folder: (len(folder), folder))

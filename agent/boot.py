@@ -1,0 +1,124 @@
+"""The story of a boot, from the first second to READY=1."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import attrs
+
+from agent.apply import Machine, apply
+from agent.configure import Pass, changed_paths, configure, save_degraded, settle_units
+from agent.core.facts import Facts
+from agent.core.plan import static_targets
+from agent.core.settings import Settings
+from agent.discover import Options, baked, plan_files
+from agent.edges.lock import held
+from agent.edges.notify import Notify
+from agent.edges.signals import Signals
+from agent.errors import AgentError, SettingsError
+from agent.log import get_logger
+
+#: Seconds that the boot waits for the metadata service, unless metadata.deadline says otherwise.
+BOOT_DEADLINE = 30.0
+
+
+@attrs.frozen
+class Daemon:
+    """What the daemon works with."""
+
+    machine: Machine
+    options: Options
+    notify: Notify
+    signals: Signals
+
+    def say(self, text: str) -> None:
+        """Tell systemd (`systemctl status`) what we are at."""
+        self.notify("STATUS=" + text)
+
+    def fetch(self, settings: Settings) -> Facts:
+        """Ask the metadata service until it answers or the deadline has passed; SIGTERM ends the wait."""
+        from agent.edges.imds import MetadataClient
+
+        self.say("asking the metadata service at %s" % settings.metadata.endpoint)
+        return MetadataClient(settings.metadata.endpoint, settings.metadata.deadline or BOOT_DEADLINE, sleep=self.signals.sleep).fetch()
+
+
+def boot(daemon: Daemon) -> Optional[Pass]:
+    """Configure the node, then let the units that wait for us start.
+
+    READY=1 is sent in any case, so that a node without its metadata service still boots far enough to be looked at.
+    Answers the pass, or None when the node is degraded: the policy "open" lets docker start on the last good values,
+    "closed" holds it back by its drop-in.  Raises SettingsError: wrong settings do not mend themselves.
+    """
+    settings = baked(daemon.machine.disk, daemon.options).settings
+    prepare(daemon, settings)
+    try:
+        done = one_pass(daemon)
+    except SettingsError as error:
+        save_degraded(daemon.machine, error)
+        raise
+    except AgentError as error:
+        degraded(daemon, settings, error)
+        daemon.notify("READY=1")
+        return None
+    daemon.notify("READY=1")
+    after_ready(daemon, done)
+    return done
+
+
+def prepare(daemon: Daemon, settings: Settings) -> None:
+    """Write the drop-ins and reload systemd while the network is still coming up: they depend on no instance.
+
+    Only when the files of the image name a proxy; what user data adds comes with the pass.
+    """
+    if not settings.proxy.url:
+        return
+    daemon.say("writing drop-ins")
+    with held(daemon.machine.disk):
+        plan = plan_files(daemon.machine, static_targets(settings), complete=False)
+        apply(plan, daemon.machine)
+    for verb, path in changed_paths(plan):
+        get_logger().info("file." + verb, file=path)
+
+
+def one_pass(daemon: Daemon) -> Pass:
+    """One pass, logged; an empty plan leaves no line."""
+    done = configure(daemon.machine, daemon.options, daemon.fetch)
+    log = get_logger()
+    for verb, path in changed_paths(done.plan):
+        log.info("file." + verb, file=path)
+    for note in done.plan.notes:
+        log.warning("file.note", note=note)
+    intent = done.discovered.intent
+    if intent is None:
+        daemon.say("unconfigured: no proxy.url in the settings; nothing is written")
+    else:
+        daemon.say("configured: %s, %d NO_PROXY entries, intent %s" % (intent.http_proxy, len(intent.no_proxy), intent.digest()))
+    return done
+
+
+def after_ready(daemon: Daemon, done: Pass) -> None:
+    """What need not hold up docker: enabling units, and a line that says what this node believes."""
+    log = get_logger()
+    intent = done.discovered.intent
+    for warning in done.discovered.layered.warnings + (intent.warnings if intent else ()):
+        log.warning("settings.warning", text=warning)
+    log.info("node." + done.phase, instance_id=done.discovered.facts.instance_id, **({"proxy": str(intent.http_proxy), "intent": intent.digest()} if intent else {}))
+    if intent is None:
+        return
+    try:
+        enabled, released = settle_units(daemon.machine, done.discovered.settings)
+    except AgentError as error:
+        log.error("units.failed", error=str(error))
+        return
+    if enabled + released:
+        log.info("units.started", enabled=enabled, released=released)
+
+
+def degraded(daemon: Daemon, settings: Settings, error: AgentError) -> None:
+    """Say loudly what is wrong and what it means."""
+    closed = settings.failure.policy == "closed"
+    meaning = "docker and kubelet stay stopped until it is mended" if closed else "units start with the last good values"
+    get_logger().error("node.degraded", error=str(error), hint=error.hint or "-", policy=settings.failure.policy, meaning=meaning)
+    daemon.say("degraded, %s: %s" % (meaning, str(error).splitlines()[0]))
+    save_degraded(daemon.machine, error)

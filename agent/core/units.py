@@ -1,0 +1,43 @@
+"""systemd units as values: what they are, what is to be done with them, which run with an old environment."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, Mapping, Tuple
+
+import attrs
+
+from agent.core.settings import Settings
+
+
+@attrs.frozen
+class Unit:
+    """A unit as systemd sees it.  `blocked`: its last start was refused by an Assert...= line; `main_pid` 0: none runs."""
+
+    name: str
+    exists: bool = True
+    enabled: str = "enabled"
+    active: str = "active"
+    main_pid: int = 0
+    blocked: bool = False
+
+
+def to_enable(settings: Settings, units: Mapping[str, Unit]) -> Tuple[str, ...]:
+    """The units of node.enable that exist and are not enabled yet; they are started too.
+
+    One that is enabled and stopped stays stopped: an administrator did that.
+    """
+    return tuple(name for name in settings.node.enable if name in units and units[name].exists and units[name].enabled == "disabled")
+
+
+def to_release(units: Mapping[str, Unit]) -> Tuple[str, ...]:
+    """The units whose start failure.policy = "closed" refused, to be started now."""
+    return tuple(name for name, unit in units.items() if unit.exists and unit.blocked and unit.active in ("inactive", "failed"))
+
+
+def is_stale(environ: bytes, variables: Iterable[Tuple[str, str]]) -> bool:
+    """Whether a process (its /proc/PID/environ) lacks one of the variables or has another value."""
+    pairs: Dict[str, str] = {}
+    for item in environ.split(b"\0"):
+        name, _, value = item.partition(b"=")
+        pairs[name.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
+    return any(pairs.get(name) != value for name, value in variables)

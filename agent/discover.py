@@ -1,0 +1,163 @@
+"""From the owner's settings and this instance's facts to the Intent: the reading half of every command."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, Optional, Sequence, Tuple
+
+import attrs
+
+from agent.core import hints, intent
+from agent.core.facts import Facts, facts_from_json
+from agent.core.layers import USER_DATA, Layer, Layered, flag_layer, merge, parse_toml, without_metadata
+from agent.core.plan import FileState, Plan, Target, make_plan
+from agent.core.proxy_url import Credentials, parse_credentials
+from agent.core.settings import Settings
+from agent.apply import Machine
+from agent.edges.disk import Disk
+from agent.errors import FileError, SettingsError
+
+CONFIG = "/etc/eks-proxy-agent/config.toml"
+CONFIG_D = "/etc/eks-proxy-agent/config.d"
+
+#: Answers the Facts of this instance, from the metadata service that these settings name; raises MetadataError.
+Fetch = Callable[[Settings], Facts]
+
+
+@attrs.frozen
+class Options:
+    """The flags of the command line that settings depend on."""
+
+    root: str = "/"
+    config: str = ""
+    sets: Tuple[str, ...] = ()
+    proxy: str = ""
+    facts: str = ""
+    arguments: Tuple[str, ...] = ()
+
+    def layer(self) -> Layer:
+        return flag_layer(self.sets, self.proxy)
+
+
+@attrs.frozen
+class Discovered:
+    """All that a Plan is made of; `intent` is None on a node without a proxy."""
+
+    layered: Layered
+    facts: Facts
+    intent: Optional[intent.Intent]
+
+    @property
+    def settings(self) -> Settings:
+        return self.layered.settings
+
+
+def baked_layers(disk: Disk, options: Options) -> Tuple[Layer, ...]:
+    """The files' layers: config.toml and config.d/*.toml in order of their names, or the one of `--config`."""
+    if options.config:
+        return (parse_toml(options.config, _own_file(options.config)),)
+    names = [CONFIG] + ["%s/%s" % (CONFIG_D, name) for name in disk.list(CONFIG_D) if name.endswith(".toml") and not name.startswith(".")]
+    found = [(name, disk.read(name)) for name in names]
+    layers, problems = [], []
+    for name, content in found:
+        if content is None:
+            continue
+        try:
+            layers.append(parse_toml(name, content))
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(problems)
+    return tuple(layers)
+
+
+def baked(disk: Disk, options: Options) -> Layered:
+    """The settings as far as they are known before the metadata service answers."""
+    return merge(baked_layers(disk, options) + (options.layer(),))
+
+
+def instance_layers(machine: Machine, facts: Facts) -> Tuple[Layer, ...]:
+    """The layers that belong to this instance: user data parts, then the flags that an earlier `apply` kept."""
+    from agent.core.user_data import read_user_data
+
+    texts = read_user_data(facts.user_data).settings
+    names = [USER_DATA] if len(texts) == 1 else ["%s, part %d" % (USER_DATA, number) for number in range(1, len(texts) + 1)]
+    layers = [parse_toml(name, text.encode("utf-8")) for name, text in zip(names, texts)]
+    kept = machine.state.of_instance(facts.instance_id, "flags")
+    return tuple(layers) + ((Layer("flags kept by apply", kept),) if kept else ())
+
+
+def discover(machine: Machine, options: Options, fetch: Fetch) -> Discovered:
+    """Read everything that the Intent depends on.
+
+    Raises SettingsError (with all mistakes of all layers), MetadataError, FileError.
+    """
+    layers = baked_layers(machine.disk, options)
+    facts = facts_of(machine, options, fetch)
+    layered = merge(layers + instance_layers(machine, facts) + (options.layer(),))
+    credentials = read_credentials(machine.disk, layered.settings.proxy.credentials_file)
+    return Discovered(layered, facts, intent.compose(layered.settings, facts, cluster_hints(layered.settings, facts, options), credentials))
+
+
+def facts_of(machine: Machine, options: Options, fetch: Fetch) -> Facts:
+    if options.facts:
+        return facts_from_json(_own_file(options.facts).decode("utf-8", "replace"))
+    return fetch(baked(machine.disk, options).settings)
+
+
+def cluster_hints(settings: Settings, facts: Facts, options: Options) -> hints.ClusterHints:
+    """What bootstrap.sh's arguments, else a NodeConfig in user data, tell of the cluster."""
+    from agent.core.user_data import read_user_data
+
+    node_configs = read_user_data(facts.user_data).node_configs
+    return hints.first_known(
+        hints.from_arguments(options.arguments or settings.bootstrap.arguments),
+        hints.from_node_configs(node_configs) if node_configs else hints.ClusterHints(),
+    )
+
+
+def read_credentials(disk: Disk, path: str) -> Optional[Credentials]:
+    """The proxy's credentials, or None without a file in the settings; a file that others can read is refused."""
+    if not path:
+        return None
+    content = disk.read(path)
+    if content is None:
+        raise FileError("proxy.credentials_file: %s does not exist" % path)
+    if not disk.private_owner(path):
+        raise FileError("proxy.credentials_file: %s has to be root's, with mode 0600" % path, hint="chown root %s; chmod 600 %s" % (path, path))
+    try:
+        return parse_credentials(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise FileError("proxy.credentials_file: %s is not UTF-8" % path) from None
+    except ValueError as error:
+        raise FileError("proxy.credentials_file: %s %s" % (path, error)) from None
+
+
+def plan_files(machine: Machine, wanted: Sequence[Target], *, complete: bool = True) -> Plan:
+    """Look at the files and make the Plan for them; links are followed first, so that a link survives."""
+    baseline = machine.state.baseline()
+    states: Dict[str, FileState] = {}
+    resolved = []
+    for target in wanted:
+        try:
+            path = machine.disk.resolve(target.path)
+        except FileError as error:
+            path, states[target.path] = target.path, FileState(problem=str(error))
+        resolved.append(attrs.evolve(target, path=path))
+    for path in [target.path for target in resolved] + list(baseline.files):
+        if path not in states:
+            states[path] = machine.disk.state(path)
+    return make_plan(tuple(resolved), states, baseline, complete=complete, reload_pending=machine.state.reload_pending)
+
+
+def kept_flags(options: Options) -> Dict[str, object]:
+    """What `apply` keeps of its flags for this instance."""
+    return without_metadata(options.layer().data)
+
+
+def _own_file(path: str) -> bytes:
+    """A file that the person named, relative to where they stand, not to --root."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise FileError("%s: cannot be read: %s" % (path, error.strerror)) from None
