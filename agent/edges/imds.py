@@ -1,0 +1,148 @@
+"""The instance metadata service, version 2 only: a token, then one GET for each fact, patiently, until a deadline.
+
+Source: "Use the Instance Metadata Service to access instance metadata" in the EC2 user guide.  Imports requests and
+tenacity (0.15 s): import this module where it is used, not at the top.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Callable, Dict, NoReturn, Optional
+
+import tenacity
+
+from agent.core.facts import MAC_PATH, USER_DATA_PATH, Facts, parse_facts, parse_mac, questions
+from agent.core.metadata_values import USER_DATA_LIMIT, VALUE_LIMIT
+from agent.core.proxy_url import quoted
+from agent.edges.exchange import DirectSession, ExchangeError, exchange
+from agent.errors import MetadataError
+
+_TOKEN_PATH = "api/token"  # noqa: S105 - a path
+_TOKEN_TTL = 21600  # seconds, the longest there is
+_TOKEN_MARGIN = 300  # seconds before its end in which a token is not used any more
+
+#: One try may take this long (seconds); a healthy service answers within milliseconds.
+_TRY = 2.0
+#: At boot the network comes late: for the first seconds try often and give up on a silent address quickly,
+#: so that the node waits at most _CONNECT_EAGER plus one pause after the service is reachable.
+_EAGER = 10.0
+_CONNECT_EAGER, _CONNECT = 0.05, 1.0
+_OFTEN, _SELDOM = tenacity.wait_random(0.01, 0.04), tenacity.wait_random(0.3, 1)
+_WHILE_BUSY = tenacity.wait_random_exponential(multiplier=0.02, max=2)
+
+_OTHER = "is this an instance metadata service of version 2?"
+_DISABLED = "the metadata service is disabled for this instance, or the request went through a proxy (X-Forwarded-For)"
+_HOP_LIMIT = (
+    "in a container, the instance's metadata hop limit must be 2 or more; then see whether a firewall drops the answer"
+)
+
+
+class _TransientError(Exception):
+    """What went wrong in one try; `busy` if the service itself refused for now."""
+
+    def __init__(self, cause: str, *, busy: bool = False, hint: str = "") -> None:
+        super().__init__(cause)
+        self.busy = busy
+        self.hint = hint
+
+
+class MetadataClient:
+    """Asks the service at `endpoint` (http://ADDRESS[:PORT]); each `fetch` ends within `deadline` seconds.
+
+    `sleep` is called between tries; what it raises ends the fetch at once.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        deadline: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._base = endpoint.rstrip("/") + "/latest/"
+        self._deadline = deadline
+        self._clock = clock
+        self._sleep = sleep
+        self._started = self._try_ends = self._token_ends = clock()
+        self._token = ""
+        self._session = DirectSession(left=lambda: self._try_ends - clock())
+
+    def fetch(self) -> Facts:
+        """All facts, every one checked.  Raises MetadataError."""
+        self._started = self._clock()
+        mac = self._ask(MAC_PATH)
+        rest = {field: path for field, path in questions(parse_mac(mac)).items() if path != MAC_PATH}
+        return parse_facts({"mac": mac, **{field: self._ask(path) for field, path in rest.items()}})
+
+    def _left(self) -> float:
+        return self._started + self._deadline - self._clock()
+
+    def _eager(self) -> bool:
+        return self._clock() - self._started < _EAGER
+
+    def _ask(self, path: str) -> Optional[bytes]:
+        """The answer to `path`, None for a 404, however often it takes to ask."""
+        answer: Optional[bytes] = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_TransientError),
+            wait=self._pause,
+            stop=lambda state: state.upcoming_sleep >= self._left(),
+            sleep=self._sleep,
+            retry_error_callback=self._give_up,
+        )(self._get, path)
+        return answer
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        """Seconds until the next try, with jitter, because the nodes of a group boot together."""
+        if _failure(state).busy:
+            return _WHILE_BUSY(state)
+        return _OFTEN(state) if self._eager() else _SELDOM(state)
+
+    def _give_up(self, state: tenacity.RetryCallState) -> NoReturn:
+        last = _failure(state)
+        raise MetadataError("%s (tried for %g s)" % (last, self._deadline), hint=last.hint)
+
+    def _get(self, path: str) -> Optional[bytes]:
+        if not self._token or self._clock() >= self._token_ends:
+            ends = self._clock() + _TOKEN_TTL - _TOKEN_MARGIN
+            answer = self._request("PUT", _TOKEN_PATH, {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_TTL)})
+            token = (answer or b"").decode("latin-1").strip()
+            if not re.fullmatch(r"[A-Za-z0-9+/=_.~-]{1,1024}", token):
+                raise MetadataError("PUT %s%s: the answer is not a token" % (self._base, _TOKEN_PATH), hint=_OTHER)
+            self._token, self._token_ends = token, ends
+        return self._request("GET", path, {"X-aws-ec2-metadata-token": self._token})
+
+    def _request(self, method: str, path: str, headers: Dict[str, str]) -> Optional[bytes]:
+        """The body of one answer, None for a 404.  Raises _TransientError, or MetadataError for what no retry can mend."""
+        what = "%s %s%s" % (method, self._base, path)
+        limit = USER_DATA_LIMIT if path == USER_DATA_PATH else VALUE_LIMIT
+        left = min(self._left(), _TRY)
+        if left <= 0:
+            raise _TransientError("%s: no time left to ask" % what)
+        self._try_ends = self._clock() + left
+        timeouts = (min(left, _CONNECT_EAGER if self._eager() else _CONNECT), left)
+        try:
+            answer = exchange(self._session, method, self._base + path, headers, timeouts, limit)
+        except ExchangeError as error:
+            silent = error.silent and method == "PUT"
+            raise _TransientError("%s: %s" % (what, error), hint=_HOP_LIMIT if silent else "") from None
+        except ValueError as error:
+            raise MetadataError("%s: %s" % (what, error), hint="write http://ADDRESS or http://ADDRESS:PORT") from None
+        came = "%s: answered %d %s" % (what, answer.status, quoted(answer.body.decode("latin-1")))
+        if answer.status == 401:
+            self._token = ""
+        if answer.status in (401, 429) or answer.status >= 500:
+            raise _TransientError(came, busy=True)
+        if answer.status not in (200, 404):
+            raise MetadataError(came, hint=_DISABLED if answer.status == 403 else _OTHER)
+        if len(answer.body) > limit:
+            raise MetadataError(
+                "%s: answered %s bytes; at most %d are allowed" % (what, answer.size, limit), hint=_OTHER
+            )
+        return answer.body if answer.status == 200 else None
+
+
+def _failure(state: tenacity.RetryCallState) -> _TransientError:
+    error = state.outcome.exception() if state.outcome else None
+    return error if isinstance(error, _TransientError) else _TransientError(str(error))
