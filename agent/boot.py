@@ -11,15 +11,22 @@ from agent.configure import Pass, changed_paths, configure, save_degraded, settl
 from agent.core.facts import Facts
 from agent.core.plan import static_targets
 from agent.core.settings import Settings
-from agent.discover import Options, baked, plan_files
+from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service, baked, plan_files
 from agent.edges.lock import held
 from agent.edges.notify import Notify
 from agent.edges.signals import Signals
 from agent.errors import AgentError, SettingsError
 from agent.log import get_logger
 
-#: Seconds that the boot waits for the metadata service, unless metadata.deadline says otherwise.
-BOOT_DEADLINE = 30.0
+#: The names of events, each of which somebody may search the journal for.
+_EVENTS = {
+    "created": "file.created",
+    "changed": "file.changed",
+    "removed": "file.removed",
+    "kept": "file.kept",
+    "configured": "node.configured",
+    "unconfigured": "node.unconfigured",
+}
 
 
 @attrs.frozen
@@ -37,10 +44,8 @@ class Daemon:
 
     def fetch(self, settings: Settings) -> Facts:
         """Ask the metadata service until it answers or the deadline has passed; SIGTERM ends the wait."""
-        from agent.edges.imds import MetadataClient
-
         self.say("asking the metadata service at %s" % settings.metadata.endpoint)
-        return MetadataClient(settings.metadata.endpoint, settings.metadata.deadline or BOOT_DEADLINE, sleep=self.signals.sleep).fetch()
+        return ask_metadata_service(settings, BOOT_DEADLINE, self.signals.sleep)
 
 
 def boot(daemon: Daemon) -> Optional[Pass]:
@@ -78,7 +83,7 @@ def prepare(daemon: Daemon, settings: Settings) -> None:
         plan = plan_files(daemon.machine, static_targets(settings), complete=False)
         apply(plan, daemon.machine)
     for verb, path in changed_paths(plan):
-        get_logger().info("file." + verb, file=path)
+        get_logger().info(_EVENTS[verb], file=path)
 
 
 def one_pass(daemon: Daemon) -> Pass:
@@ -86,14 +91,17 @@ def one_pass(daemon: Daemon) -> Pass:
     done = configure(daemon.machine, daemon.options, daemon.fetch)
     log = get_logger()
     for verb, path in changed_paths(done.plan):
-        log.info("file." + verb, file=path)
+        log.info(_EVENTS[verb], file=path)
     for note in done.plan.notes:
         log.warning("file.note", note=note)
     intent = done.discovered.intent
     if intent is None:
         daemon.say("unconfigured: no proxy.url in the settings; nothing is written")
     else:
-        daemon.say("configured: %s, %d NO_PROXY entries, intent %s" % (intent.http_proxy, len(intent.no_proxy), intent.digest()))
+        daemon.say(
+            "configured: %s, %d NO_PROXY entries, intent %s"
+            % (intent.http_proxy, len(intent.no_proxy), intent.digest())
+        )
     return done
 
 
@@ -103,7 +111,11 @@ def after_ready(daemon: Daemon, done: Pass) -> None:
     intent = done.discovered.intent
     for warning in done.discovered.layered.warnings + (intent.warnings if intent else ()):
         log.warning("settings.warning", text=warning)
-    log.info("node." + done.phase, instance_id=done.discovered.facts.instance_id, **({"proxy": str(intent.http_proxy), "intent": intent.digest()} if intent else {}))
+    log.info(
+        _EVENTS[done.phase],
+        instance_id=done.discovered.facts.instance_id,
+        **({"proxy": str(intent.http_proxy), "intent": intent.digest()} if intent else {}),
+    )
     if intent is None:
         return
     try:
@@ -118,7 +130,11 @@ def after_ready(daemon: Daemon, done: Pass) -> None:
 def degraded(daemon: Daemon, settings: Settings, error: AgentError) -> None:
     """Say loudly what is wrong and what it means."""
     closed = settings.failure.policy == "closed"
-    meaning = "docker and kubelet stay stopped until it is mended" if closed else "units start with the last good values"
-    get_logger().error("node.degraded", error=str(error), hint=error.hint or "-", policy=settings.failure.policy, meaning=meaning)
+    meaning = (
+        "docker and kubelet stay stopped until it is mended" if closed else "units start with the last good values"
+    )
+    get_logger().error(
+        "node.degraded", error=str(error), hint=error.hint or "-", policy=settings.failure.policy, meaning=meaning
+    )
     daemon.say("degraded, %s: %s" % (meaning, str(error).splitlines()[0]))
     save_degraded(daemon.machine, error)

@@ -10,7 +10,7 @@ import attrs
 
 from agent import __version__
 from agent.apply import Machine, apply
-from agent.core.facts import Facts, facts_to_json
+from agent.core.facts import facts_to_json
 from agent.core.files.dropin import GATED_UNITS
 from agent.core.intent import Intent
 from agent.core.plan import Plan, targets
@@ -37,24 +37,30 @@ class Pass:
 
 
 def configure(machine: Machine, options: Options, fetch: Fetch, *, keep_flags: bool = False) -> Pass:
+    """Discover and `carry_out`."""
+    return carry_out(machine, options, discover(machine, options, fetch), keep_flags=keep_flags)
+
+
+def carry_out(machine: Machine, options: Options, found: Discovered, *, keep_flags: bool = False) -> Pass:
     """Make the node's files true, and say so in status.json.
 
     `keep_flags` keeps the flags for this instance, so that later passes without them come to the same Intent.
     Raises AgentError; when single files could not be done, all others are, and the error names those.
     """
-    discovered = discover(machine, options, fetch)
-    refuse_unproxied(discovered.settings, discovered.intent)
-    instance_id = discovered.facts.instance_id
+    refuse_unproxied(found.settings, found.intent)
+    instance_id = found.facts.instance_id
     with held(machine.disk):
-        plan = plan_files(machine, targets(discovered.settings, discovered.intent))
+        plan = plan_files(machine, targets(found.settings, found.intent))
         apply(plan, machine)
         flags = kept_flags(options) if keep_flags else {}
         if flags:
-            machine.state.save_of_instance(instance_id, "flags", _over(machine.state.of_instance(instance_id, "flags"), flags))
-        remember(machine, discovered.facts)
+            machine.state.save_of_instance(
+                instance_id, "flags", _over(machine.state.of_instance(instance_id, "flags"), flags)
+            )
+        machine.state.save_of_instance(instance_id, "facts", json.loads(facts_to_json(found.facts)))
         if plan.problems:
             raise FileError("\n".join(plan.problems))
-        done = Pass(discovered, plan)
+        done = Pass(found, plan)
         machine.state.save_status(status(done))
         machine.state.set_ready(True)
     return done
@@ -74,7 +80,10 @@ def settle_units(machine: Machine, settings: Settings) -> Tuple[Tuple[str, ...],
     gated = GATED_UNITS if settings.failure.policy == "closed" else ()
     names = tuple(dict.fromkeys(settings.node.enable + gated))
     units = machine.units.show(names)
-    enable, release = to_enable(settings, units), to_release({name: unit for name, unit in units.items() if name in gated})
+    enable, release = (
+        to_enable(settings, units),
+        to_release({name: unit for name, unit in units.items() if name in gated}),
+    )
     if enable:
         machine.units.enable(enable)
     if enable + release:
@@ -94,11 +103,6 @@ def stale_units(machine: Machine, settings: Settings, intent: Optional[Intent]) 
             if values and is_stale(values, variables):
                 found.append(name)
     return tuple(found)
-
-
-def remember(machine: Machine, facts: Facts) -> None:
-    """Keep the facts for the next time that the metadata service does not answer."""
-    machine.state.save_of_instance(facts.instance_id, "facts", json.loads(facts_to_json(facts)))
 
 
 def status(done: Pass) -> Dict[str, Any]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Optional, Sequence, Tuple
+import time
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import attrs
 
+from agent.apply import Machine
 from agent.core import hints, intent
 from agent.core.facts import Facts, facts_from_json
 from agent.core.layers import USER_DATA, Layer, Layered, flag_layer, merge, parse_toml, without_metadata
 from agent.core.plan import FileState, Plan, Target, make_plan
 from agent.core.proxy_url import Credentials, parse_credentials
 from agent.core.settings import Settings
-from agent.apply import Machine
 from agent.edges.disk import Disk
 from agent.errors import FileError, SettingsError
 
 CONFIG = "/etc/eks-proxy-agent/config.toml"
 CONFIG_D = "/etc/eks-proxy-agent/config.d"
+
+#: Seconds that a booting node waits for the metadata service, unless metadata.deadline says otherwise.
+BOOT_DEADLINE = 30.0
 
 #: Answers the Facts of this instance, from the metadata service that these settings name; raises MetadataError.
 Fetch = Callable[[Settings], Facts]
@@ -27,7 +31,6 @@ Fetch = Callable[[Settings], Facts]
 class Options:
     """The flags of the command line that settings depend on."""
 
-    root: str = "/"
     config: str = ""
     sets: Tuple[str, ...] = ()
     proxy: str = ""
@@ -51,13 +54,25 @@ class Discovered:
         return self.layered.settings
 
 
+def ask_metadata_service(settings: Settings, deadline: float, sleep: Callable[[float], None] = time.sleep) -> Facts:
+    """Facts from the metadata service within metadata.deadline, else `deadline` seconds; `sleep` may raise to give up."""
+    from agent.edges.imds import MetadataClient
+
+    return MetadataClient(settings.metadata.endpoint, settings.metadata.deadline or deadline, sleep=sleep).fetch()
+
+
 def baked_layers(disk: Disk, options: Options) -> Tuple[Layer, ...]:
     """The files' layers: config.toml and config.d/*.toml in order of their names, or the one of `--config`."""
     if options.config:
         return (parse_toml(options.config, _own_file(options.config)),)
-    names = [CONFIG] + ["%s/%s" % (CONFIG_D, name) for name in disk.list(CONFIG_D) if name.endswith(".toml") and not name.startswith(".")]
+    names = [CONFIG] + [
+        "%s/%s" % (CONFIG_D, name)
+        for name in disk.list(CONFIG_D)
+        if name.endswith(".toml") and not name.startswith(".")
+    ]
     found = [(name, disk.read(name)) for name in names]
-    layers, problems = [], []
+    layers: List[Layer] = []
+    problems: List[str] = []
     for name, content in found:
         if content is None:
             continue
@@ -80,7 +95,9 @@ def instance_layers(machine: Machine, facts: Facts) -> Tuple[Layer, ...]:
     from agent.core.user_data import read_user_data
 
     texts = read_user_data(facts.user_data).settings
-    names = [USER_DATA] if len(texts) == 1 else ["%s, part %d" % (USER_DATA, number) for number in range(1, len(texts) + 1)]
+    names = (
+        [USER_DATA] if len(texts) == 1 else ["%s, part %d" % (USER_DATA, number) for number in range(1, len(texts) + 1)]
+    )
     layers = [parse_toml(name, text.encode("utf-8")) for name, text in zip(names, texts)]
     kept = machine.state.of_instance(facts.instance_id, "flags")
     return tuple(layers) + ((Layer("flags kept by apply", kept),) if kept else ())
@@ -95,7 +112,11 @@ def discover(machine: Machine, options: Options, fetch: Fetch) -> Discovered:
     facts = facts_of(machine, options, fetch)
     layered = merge(layers + instance_layers(machine, facts) + (options.layer(),))
     credentials = read_credentials(machine.disk, layered.settings.proxy.credentials_file)
-    return Discovered(layered, facts, intent.compose(layered.settings, facts, cluster_hints(layered.settings, facts, options), credentials))
+    return Discovered(
+        layered,
+        facts,
+        intent.compose(layered.settings, facts, cluster_hints(layered.settings, facts, options), credentials),
+    )
 
 
 def facts_of(machine: Machine, options: Options, fetch: Fetch) -> Facts:
@@ -123,7 +144,10 @@ def read_credentials(disk: Disk, path: str) -> Optional[Credentials]:
     if content is None:
         raise FileError("proxy.credentials_file: %s does not exist" % path)
     if not disk.private_owner(path):
-        raise FileError("proxy.credentials_file: %s has to be root's, with mode 0600" % path, hint="chown root %s; chmod 600 %s" % (path, path))
+        raise FileError(
+            "proxy.credentials_file: %s has to be root's, with mode 0600" % path,
+            hint="chown root %s; chmod 600 %s" % (path, path),
+        )
     try:
         return parse_credentials(content.decode("utf-8"))
     except UnicodeDecodeError:

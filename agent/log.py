@@ -8,7 +8,9 @@ import sys
 from typing import Any, MutableMapping
 
 #: User info of a URL, and passwords in the files that we show as diffs (yum's proxy_password and its kind).
-_SECRETS = re.compile(r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@\"']*@|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*")
+_SECRETS = re.compile(
+    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@\"']*@|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"
+)
 
 #: sd-daemon(3): a line that starts so carries its level to the journal.
 _LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}
@@ -16,7 +18,9 @@ _LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "cri
 
 def redact(text: str) -> str:
     """`text` with every user info and password replaced by ***."""
-    return _SECRETS.sub(lambda match: match.group("url") + "***@" if match.group("url") else match.group("key") + "***", text)
+    return _SECRETS.sub(
+        lambda match: match.group("url") + "***@" if match.group("url") else match.group("key") + "***", text
+    )
 
 
 def get_logger() -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from typing import Optional
 
 from agent.boot import Daemon, after_ready, degraded, one_pass
 from agent.configure import Pass
-from agent.discover import baked
 from agent.core.settings import Settings
+from agent.discover import baked
 from agent.errors import AgentError
 from agent.log import get_logger
 
@@ -20,30 +21,27 @@ RETRY_FIRST, RETRY_LONGEST = 2.0, 60.0
 
 def watch(daemon: Daemon, done: Optional[Pass]) -> int:
     """Stay until SIGTERM; answers the exit code."""
-    retry = None if done else RETRY_FIRST
+    pause = None if done else RETRY_FIRST
+    retry_at = pause and time.monotonic() + pause
     ping = _watchdog_interval()
-    waited = 0.0
     while True:
-        pauses = [pause for pause in (retry and retry - waited, ping) if pause]
-        pause = min(pauses) if pauses else None
-        number = daemon.signals.wait(pause)
+        waits = [
+            seconds for seconds in (retry_at and max(0.0, retry_at - time.monotonic()), ping) if seconds is not None
+        ]
+        number = daemon.signals.wait(min(waits) if waits else None)
         if number in (signal.SIGTERM, signal.SIGINT):
             daemon.notify("STOPPING=1")
             return 0
-        if ping:
-            daemon.notify("WATCHDOG=1")
-        if number == signal.SIGHUP:
-            daemon.notify("RELOADING=1")
-        elif retry is None or waited + (pause or 0.0) < retry:
-            waited += pause or 0.0
+        daemon.notify("WATCHDOG=1")
+        if number != signal.SIGHUP and (retry_at is None or time.monotonic() < retry_at):
             continue
-        waited = 0.0
+        daemon.notify("RELOADING=1")
         fresh = _try(daemon)
-        retry = None if fresh else _longer(retry)
-        if number == signal.SIGHUP:
-            daemon.notify("READY=1")
+        daemon.notify("READY=1")
         if fresh:
             after_ready(daemon, fresh)
+        pause = None if fresh else _longer(pause)
+        retry_at = pause and time.monotonic() + pause
 
 
 def _try(daemon: Daemon) -> Optional[Pass]:

@@ -50,7 +50,9 @@ def from_node_configs(documents: Iterable[str]) -> ClusterHints:
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = "line %d, column %d: " % (mark.line + 1, mark.column + 1) if mark else ""
-            raise AgentError("NodeConfig: %sis not YAML: %s" % (where, getattr(error, "problem", "") or "cannot be read")) from None
+            raise AgentError(
+                "NodeConfig: %sis not YAML: %s" % (where, getattr(error, "problem", "") or "cannot be read")
+            ) from None
         except RecursionError:
             raise AgentError("NodeConfig: is nested too deeply") from None
         spec = document.get("spec") if isinstance(document, dict) else None
@@ -75,8 +77,10 @@ def first_known(*hints: ClusterHints) -> ClusterHints:
 
 def _hints(source: str, name: Any, endpoint: Any, cidrs: Iterable[Any]) -> ClusterHints:
     try:
-        return ClusterHints(read.cluster_name(name), read.endpoint_host(endpoint), tuple(sorted(map(read.cidr, cidrs))), source)
+        return ClusterHints(
+            read.cluster_name(name), read.endpoint_host(endpoint), tuple(sorted(map(read.cidr, cidrs))), source
+        )
     except ValueError as error:
-        raise AgentError("%s: %s" % (source, error), hint="set cluster.endpoint and cluster.service_cidr to override") from None
-
-
+        raise AgentError(
+            "%s: %s" % (source, error), hint="set cluster.endpoint and cluster.service_cidr to override"
+        ) from None

@@ -58,7 +58,9 @@ class Intent:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def compose(settings: Settings, facts: Facts, hints: ClusterHints, credentials: Optional[Credentials] = None) -> Optional[Intent]:
+def compose(
+    settings: Settings, facts: Facts, hints: ClusterHints, credentials: Optional[Credentials] = None
+) -> Optional[Intent]:
     """The Intent, or None when no proxy is set, which is a valid state."""
     if not settings.proxy.url:
         return None
@@ -95,7 +97,13 @@ def _api_endpoint(settings: Settings, facts: Facts, hints: ClusterHints) -> Opti
 def _warnings(entries: Tuple[Entry, ...]) -> Tuple[str, ...]:
     length = len("no_proxy=" + no_proxy.render(entries))
     if length > no_proxy.PAM_LINE_LIMIT:
-        return ("NO_PROXY makes a line of %d bytes in /etc/environment; pam_env ignores lines over %d" % (length, no_proxy.PAM_LINE_LIMIT),)
+        return (
+            "NO_PROXY makes a line of %d bytes in /etc/environment; pam_env ignores lines over %d"
+            % (length, no_proxy.PAM_LINE_LIMIT),
+        )
     if length > _OLD_PAM_LINE_LIMIT:
-        return ("NO_PROXY makes a line of %d bytes in /etc/environment; pam_env of Amazon Linux 2 ignores lines over %d" % (length, _OLD_PAM_LINE_LIMIT),)
+        return (
+            "NO_PROXY makes a line of %d bytes in /etc/environment; pam_env of Amazon Linux 2 ignores lines over %d"
+            % (length, _OLD_PAM_LINE_LIMIT),
+        )
     return ()

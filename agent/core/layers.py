@@ -133,9 +133,9 @@ def _line_of(text: str, section: str, key: str) -> int:
             current = header.group(1).strip()
             if not key and current.partition(".")[0] == section:
                 return number
-        elif re.match(r"\s*\"?%s\"?\s*[.=]" % re.escape(key or section), line) and current == (section if key else ""):
-            return number
-        elif key and not current and re.match(r"\s*%s\s*\.\s*%s\s*=" % (re.escape(section), re.escape(key)), line):
+        elif (
+            re.match(r"\s*\"?%s\"?\s*[.=]" % re.escape(key or section), line) and current == (section if key else "")
+        ) or (key and not current and re.match(r"\s*%s\s*\.\s*%s\s*=" % (re.escape(section), re.escape(key)), line)):
             return number
     return 0
 

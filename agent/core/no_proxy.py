@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Callable, Iterable, List, Optional, Tuple, Union
+from typing import Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 import attrs
 
@@ -77,7 +77,7 @@ def compose(
     for service, names in sorted((service, tuple(names)) for service, names in aws):
         found += _sorted(names, "aws:" + service, str)
     found += _sorted((spelling for entry in owner for spelling in entry.spellings), "owner", str)
-    first = {}
+    first: Dict[str, Entry] = {}
     for entry in found:
         first.setdefault(entry.value, entry)
     return tuple(first.values())
@@ -99,7 +99,9 @@ def parse_owner_entry(text: str) -> OwnerEntry:
     Raises ValueError that says what is allowed instead.
     """
     if not text or any(not 0x21 <= ord(char) <= 0x7E or char == "," for char in text):
-        raise ValueError("%s has a blank, a comma, a control or a non-ASCII character; write one entry for each host" % quoted(text))
+        raise ValueError(
+            "%s has a blank, a comma, a control or a non-ASCII character; write one entry for each host" % quoted(text)
+        )
     if "*" in text:
         better = text.lstrip("*") if text.startswith("*.") else ".example.com"
         raise ValueError("%s has a *, which clients read differently; write %s" % (quoted(text), quoted(better)))

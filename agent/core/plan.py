@@ -190,7 +190,9 @@ def _is_ours(content: bytes, record: Record) -> bool:
     return content == record.before or digest(content) in record.written
 
 
-def _take_back(path: str, record: Record, state: FileState, changes: List[Change], problems: List[str], notes: List[str]) -> None:
+def _take_back(
+    path: str, record: Record, state: FileState, changes: List[Change], problems: List[str], notes: List[str]
+) -> None:
     """Add what makes `path` what it was before us."""
     if state.problem:
         problems.append("%s: %s" % (path, state.problem))

@@ -12,7 +12,10 @@ import attrs
 #: One label of a host name (RFC 1123 section 2.1, plus the underscore that internal DNS zones do use).
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(r"%s(?:\.%s)*" % (_LABEL, _LABEL))
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>\[[^\]]*\]|[^:/?#\[\]]*)(?::(?P<port>[^/?#]*))?(?P<rest>.*)", re.DOTALL)
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>\[[^\]]*\]|[^:/?#\[\]]*)(?::(?P<port>[^/?#]*))?(?P<rest>.*)",
+    re.DOTALL,
+)
 
 FORM = "http://HOST:PORT"
 
@@ -58,15 +61,24 @@ def parse_proxy_url(text: str) -> ProxyUrl:
     """
     if any(not 0x21 <= ord(char) <= 0x7E for char in text):
         odd = next(char for char in text if not 0x21 <= ord(char) <= 0x7E)
-        raise ValueError("has the character %s; write it in ASCII without blanks (a non-ASCII host name as xn--...)" % ascii(odd))
+        raise ValueError(
+            "has the character %s; write it in ASCII without blanks (a non-ASCII host name as xn--...)" % ascii(odd)
+        )
     if "@" in text:
-        raise ValueError("has user info in the URL, which would end up in world-readable files; put USER:PASSWORD into proxy.credentials_file")
+        raise ValueError(
+            "has user info in the URL, which would end up in world-readable files; put USER:PASSWORD into proxy.credentials_file"
+        )
     if "%" in text:
         raise ValueError('%s has a "%%": nothing in %s needs encoding' % (quoted(text), FORM))
     match = _URL.fullmatch(text)
     if match is None:
         raise ValueError("%s has no scheme; write http://%s" % (quoted(text), text if is_plain(text) else "HOST:PORT"))
-    scheme, host, port, rest = match.group("scheme").lower(), match.group("host").lower(), match.group("port"), match.group("rest")
+    scheme, host, port, rest = (
+        match.group("scheme").lower(),
+        match.group("host").lower(),
+        match.group("port"),
+        match.group("rest"),
+    )
     if scheme not in ("http", "https"):
         raise ValueError("%s has the scheme %s; clients agree on http and https only" % (quoted(text), scheme))
     if rest not in ("", "/"):
@@ -92,7 +104,10 @@ def _host(host: str, text: str) -> str:
 
 def _port(port: Optional[str], text: str) -> int:
     if port is None:
-        raise ValueError("%s has no port; clients disagree on the default (curl 1080, others 80), so write it: http://HOST:3128" % quoted(text))
+        raise ValueError(
+            "%s has no port; clients disagree on the default (curl 1080, others 80), so write it: http://HOST:3128"
+            % quoted(text)
+        )
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise ValueError("%s has the port %s; a port is a number from 1 to 65535" % (quoted(text), quoted(port)))
     return int(port)
@@ -105,7 +120,9 @@ def is_plain(text: str) -> bool:
 def quoted(text: str, limit: int = 80) -> str:
     """A value for an error message: printable ASCII in double quotes, shortened."""
     shown = text if len(text) <= limit else text[:limit] + "..."
-    return '"%s"' % "".join(char if 0x20 <= ord(char) <= 0x7E and char not in '"\\' else ascii(char)[1:-1] for char in shown)
+    return '"%s"' % "".join(
+        char if 0x20 <= ord(char) <= 0x7E and char not in '"\\' else ascii(char)[1:-1] for char in shown
+    )
 
 
 def parse_credentials(text: str) -> Credentials:

@@ -14,7 +14,14 @@ from agent.core.proxy_url import ProxyUrl, is_host_name, parse_proxy_url, quoted
 
 T = TypeVar("T")
 
-_TOML_TYPES = {bool: "a boolean", str: "a string", int: "an integer", float: "a float", list: "an array", dict: "a table"}
+_TOML_TYPES = {
+    bool: "a boolean",
+    str: "a string",
+    int: "an integer",
+    float: "a float",
+    list: "an array",
+    dict: "a table",
+}
 
 
 def _typed(value: Any, wanted: type) -> Any:
@@ -51,6 +58,10 @@ def seconds(value: Any) -> float:
     if not 0 < number <= 3600:
         raise ValueError("%s is not above 0 and up to 3600 seconds" % value)
     return number
+
+
+def seconds_or_auto(value: Any) -> Optional[float]:
+    return None if value == "auto" else seconds(value)
 
 
 def one_of(*allowed: str) -> Callable[[Any], str]:
@@ -119,7 +130,11 @@ def service_unit(value: Any) -> str:
     Names become folders below /etc/systemd/system: only the characters of systemd.unit(5), no slash, no leading dot.
     """
     text = str(_typed(value, str))
-    name = text if re.search(r"\.(service|socket|target|timer|mount|path|slice|scope|device|swap|automount)$", text) else text + ".service"
+    name = (
+        text
+        if re.search(r"\.(service|socket|target|timer|mount|path|slice|scope|device|swap|automount)$", text)
+        else text + ".service"
+    )
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9:_.@-]{0,200}", text):
         raise ValueError("%s is no unit name" % quoted(text))
     if not name.endswith(".service") or name == ".service":

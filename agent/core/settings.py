@@ -1,3 +1,4 @@
+# ruff: noqa: RUF009 -- _key() is attrs.field() with less to write, not a default that is called once
 """What the owner asked: the sections and keys of the TOML settings, and what each may be.
 
 One line a key.  `parse` turns a TOML value into ours or raises ValueError; `allowed` is what error texts and
@@ -45,25 +46,35 @@ class Proxy:
 class Cluster:
     name: str = _key("", read.cluster_name, "an EKS cluster name")
     endpoint: str = _key("", read.endpoint_host, "https://HOST of the API server")
-    endpoint_access: str = _key("private", read.one_of("private", "public"), '"private" (reached directly) or "public" (through the proxy)')
+    endpoint_access: str = _key(
+        "private", read.one_of("private", "public"), '"private" (reached directly) or "public" (through the proxy)'
+    )
     service_cidr: str = _key("auto", read.cidr_or_auto, '"auto" or a CIDR such as 172.20.0.0/16')
     domain: str = _key("cluster.local", read.dns_domain, "a DNS domain such as cluster.local")
 
 
 @attrs.frozen
 class Aws:
-    direct: Tuple[str, ...] = _key(("ec2", "ecr", "s3"), read.list_of(read.one_of(*SERVICES)), "a list of " + ", ".join(SERVICES))
+    direct: Tuple[str, ...] = _key(
+        ("ec2", "ecr", "s3"), read.list_of(read.one_of(*SERVICES)), "a list of " + ", ".join(SERVICES)
+    )
 
 
 @attrs.frozen
 class Vpc:
-    cidrs: Optional[Tuple[str, ...]] = _key(None, read.cidrs_or_auto, '"auto" (from the metadata service) or a list of CIDRs')
+    cidrs: Optional[Tuple[str, ...]] = _key(
+        None, read.cidrs_or_auto, '"auto" (from the metadata service) or a list of CIDRs'
+    )
 
 
 @attrs.frozen
 class Node:
-    units: Tuple[str, ...] = _key(DEFAULT_UNITS, read.list_of(read.service_unit), "a list of systemd services, such as docker")
-    enable: Tuple[str, ...] = _key(("docker.service",), read.list_of(read.service_unit), "a list of systemd services to enable and start")
+    units: Tuple[str, ...] = _key(
+        DEFAULT_UNITS, read.list_of(read.service_unit), "a list of systemd services, such as docker"
+    )
+    enable: Tuple[str, ...] = _key(
+        ("docker.service",), read.list_of(read.service_unit), "a list of systemd services to enable and start"
+    )
     environment: bool = _key(True, read.boolean, "true or false")
     yum: bool = _key(True, read.boolean, "true or false")
 
@@ -71,7 +82,9 @@ class Node:
 @attrs.frozen
 class Metadata:
     endpoint: str = _key("http://169.254.169.254", read.metadata_endpoint, "http://ADDRESS or http://ADDRESS:PORT")
-    deadline: Optional[float] = _key(None, read.seconds, "seconds, above 0 and up to 3600")
+    deadline: Optional[float] = _key(
+        None, read.seconds_or_auto, '"auto" (30 for a boot, 2 for a command), or seconds up to 3600'
+    )
 
 
 @attrs.frozen

@@ -26,12 +26,18 @@ def to_enable(settings: Settings, units: Mapping[str, Unit]) -> Tuple[str, ...]:
 
     One that is enabled and stopped stays stopped: an administrator did that.
     """
-    return tuple(name for name in settings.node.enable if name in units and units[name].exists and units[name].enabled == "disabled")
+    return tuple(
+        name
+        for name in settings.node.enable
+        if name in units and units[name].exists and units[name].enabled == "disabled"
+    )
 
 
 def to_release(units: Mapping[str, Unit]) -> Tuple[str, ...]:
     """The units whose start failure.policy = "closed" refused, to be started now."""
-    return tuple(name for name, unit in units.items() if unit.exists and unit.blocked and unit.active in ("inactive", "failed"))
+    return tuple(
+        name for name, unit in units.items() if unit.exists and unit.blocked and unit.active in ("inactive", "failed")
+    )
 
 
 def is_stale(environ: bytes, variables: Iterable[Tuple[str, str]]) -> bool:

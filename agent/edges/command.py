@@ -79,7 +79,7 @@ def stream(argv: Sequence[str], *, timeout: float, environment: Mapping[str, str
             _end(process)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(10)

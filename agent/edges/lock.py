@@ -16,7 +16,9 @@ BOOTSTRAP_LOCK = "/run/eks-proxy-agent/bootstrap.lock"
 
 
 @contextlib.contextmanager
-def held(disk: Disk, path: str = LOCK, *, wait: float = 5.0, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
+def held(
+    disk: Disk, path: str = LOCK, *, wait: float = 5.0, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[None]:
     """Hold the lock; a pass of the daemon takes milliseconds, so others wait `wait` seconds before they give up.
 
     Raises LockedError that names the pid of the holder.
@@ -32,7 +34,10 @@ def held(disk: Disk, path: str = LOCK, *, wait: float = 5.0, sleep: Callable[[fl
         tries = int(wait / 0.05)
         while not _try(descriptor):
             if tries <= 0:
-                raise LockedError("%s is held by another run, pid %s" % (path, _holder(descriptor)), hint="wait for it to end, then try again")
+                raise LockedError(
+                    "%s is held by another run, pid %s" % (path, _holder(descriptor)),
+                    hint="wait for it to end, then try again",
+                )
             tries -= 1
             sleep(0.05)
         os.ftruncate(descriptor, 0)

@@ -20,5 +20,7 @@ def notifier() -> Notify:
     try:
         from systemd import daemon
     except ImportError:  # a namespace package of the same name hides the reason: no ModuleNotFoundError here
-        raise AgentError("systemd waits for READY=1 and the Python package systemd (systemd-python) is not installed") from None
+        raise AgentError(
+            "systemd waits for READY=1 and the Python package systemd (systemd-python) is not installed"
+        ) from None
     return lambda message: daemon.notify(message) and None

@@ -32,7 +32,7 @@ class Signals:
         """Sleep for retries: raises Stop at once when the process is to end; a SIGHUP is put off until `wait`."""
         number = self._next(seconds)
         if number in (signal.SIGTERM, signal.SIGINT):
-            raise Stop()
+            raise Stop
         if number is not None:
             self._put_off.append(number)
 

@@ -57,10 +57,16 @@ class State:
     def save_of_instance(self, instance_id: str, name: str, data: Mapping[str, Any]) -> None:
         self._save("%s/%s/%s.json" % (INSTANCES, instance_id, name), data, 0o600)
 
-    def forget_flags(self) -> None:
-        """Forget the flags kept for any instance."""
+    def forget(self) -> None:
+        """Leave no trace but the memory of a bootstrap, which must not run again on an instance where it ran."""
         for instance_id in self._disk.list(INSTANCES):
-            self._disk.remove("%s/%s/flags.json" % (INSTANCES, instance_id))
+            for name in ("flags", "facts"):
+                self._disk.remove("%s/%s/%s.json" % (INSTANCES, instance_id, name))
+            self._disk.remove_folder("%s/%s" % (INSTANCES, instance_id))
+        for path in (STATUS, READY, RUN + "/lock", RUN + "/bootstrap.lock"):
+            self._disk.remove(path)
+        for folder in (INSTANCES, LIBRARY, RUN):
+            self._disk.remove_folder(folder)
 
     def status(self) -> Optional[Dict[str, Any]]:
         return self._load(STATUS)
@@ -118,4 +124,7 @@ def _record(data: Mapping[str, Any]) -> Record:
 
 
 def _garbage(path: str) -> FileError:
-    return FileError("%s: is not what this program wrote" % path, hint="look at it, then move it away; revert knows nothing before it")
+    return FileError(
+        "%s: is not what this program wrote" % path,
+        hint="look at it, then move it away; revert knows nothing before it",
+    )

@@ -15,7 +15,9 @@ from agent.errors import FileError
 #: Every reader takes these literally.  `~` is left out although it is harmless in most places.
 _PORTABLE = re.compile(r"[A-Za-z0-9!%*+,\-./:=?@\[\]^_{}]*")
 NAMES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY")
-_OURS = re.compile(rb"[ \t]*(?:export[ \t]+)?(?:http_proxy|HTTP_PROXY|https_proxy|HTTPS_PROXY|no_proxy|NO_PROXY)[ \t]*=")
+_OURS = re.compile(
+    rb"[ \t]*(?:export[ \t]+)?(?:http_proxy|HTTP_PROXY|https_proxy|HTTPS_PROXY|no_proxy|NO_PROXY)[ \t]*="
+)
 
 Variables = Sequence[Tuple[str, str]]
 
@@ -25,7 +27,9 @@ def render(variables: Variables) -> bytes:
     for name, value in variables:
         if not _PORTABLE.fullmatch(value):
             odd = next(char for char in value if not _PORTABLE.fullmatch(char))
-            raise FileError("%s: the character %s cannot be written so that sh, systemd and pam_env agree" % (name, ascii(odd)))
+            raise FileError(
+                "%s: the character %s cannot be written so that sh, systemd and pam_env agree" % (name, ascii(odd))
+            )
     return "".join("%s=%s\n" % pair for pair in variables).encode("ascii")
 
 
@@ -59,7 +63,9 @@ def _split(text: bytes) -> Tuple[List[bytes], List[bytes]]:
         text.decode("utf-8")
     except UnicodeDecodeError as error:
         line = text[: error.start].count(b"\n") + 1
-        raise FileError("line %d has a byte that is not UTF-8, for which systemd ignores the whole file" % line) from None
+        raise FileError(
+            "line %d has a byte that is not UTF-8, for which systemd ignores the whole file" % line
+        ) from None
     if b"\0" in text:
         raise FileError("line %d has a NUL byte" % (text[: text.index(b"\0")].count(b"\n") + 1))
     lines = split_lines(text)

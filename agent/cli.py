@@ -1,0 +1,167 @@
+"""The command line: one line for each command, and the one place where errors become exit codes.
+
+Imports are lazy, so that `--help` costs nothing and a command pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Optional, Sequence
+
+from agent import __version__
+from agent.errors import AgentError
+
+_EPILOG = """\
+exit codes: 0 done, 1 failed, 2 usage, 3 changes pending, 75 locked by another run, 78 settings wrong;
+bootstrap ends with the exit code of bootstrap.sh (124: out of time).
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="eks-proxy-agent",
+        description="One setting, and an EKS worker node speaks to the world through the company's proxy.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version="eks-proxy-agent " + __version__)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    _command(commands, "run", "configure the node, tell systemd, and stay (what the unit starts)")
+    _command(commands, "apply", "configure the node now; flags are kept for this instance", once=True)
+    _command(commands, "plan", "show what apply would do, as a diff; change nothing", json=True)
+    status = commands.add_parser("status", help="say how the node stands")
+    _root_flag(status)
+    _json_flag(status)
+    revert = commands.add_parser("revert", help="put every file back as it was before the first apply")
+    _root_flag(revert)
+    bootstrap = _command(
+        commands, "bootstrap", "configure the node, run bootstrap.sh once for this instance, and signal CloudFormation"
+    )
+    bootstrap.add_argument(
+        "--if-enabled", action="store_true", help="do nothing unless bootstrap.enabled is true (what the unit does)"
+    )
+    bootstrap.add_argument(
+        "--again", action="store_true", help="run bootstrap.sh although it ran on this instance already"
+    )
+    bootstrap.add_argument(
+        "arguments", nargs="*", metavar="-- ARG", help="arguments of bootstrap.sh, instead of bootstrap.arguments"
+    )
+    config = commands.add_parser("config", help="show or check the settings")
+    actions = config.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _command(actions, "show", "the effective settings, and which layer gave each", json=True)
+    _command(actions, "check", "every mistake in the settings at once")
+    demo = commands.add_parser("demo", help="see it work in a scratch folder, with a metadata service of its own")
+    demo.add_argument("--keep", metavar="DIR", help="use this new folder as the node's root, and leave it")
+    demo.add_argument("--serve", metavar="ADDRESS:PORT", help="only serve the metadata service, to test an image with")
+    demo.add_argument(
+        "--instance", metavar="FILE", help="with --serve: the instance to play, as JSON, read again when it changes"
+    )
+    return top
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command; the answer is the process's exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except AgentError as error:
+        return _fail(str(error), error.hint, error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's own flush is quiet
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        return _fail(str(error), "", 1)
+    except MemoryError:
+        return _fail("out of memory", "", 1)
+
+
+def _dispatch(arguments: argparse.Namespace) -> int:
+    name = arguments.command
+    if name == "run":
+        from agent.commands import run
+
+        return run.run(arguments)
+    if name == "bootstrap":
+        from agent.commands import bootstrap
+
+        return bootstrap.run(arguments)
+    if name == "config":
+        from agent.commands import config
+
+        return config.run(arguments)
+    if name == "demo":
+        from agent.demo import tour
+
+        return tour.run(arguments)
+    if name == "status":
+        from agent.commands import status
+
+        return status.run(arguments)
+    from agent.commands import node
+
+    return {"apply": node.apply_command, "plan": node.plan_command, "revert": node.revert_command}[name](arguments)
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    *,
+    once: bool = False,
+    json: bool = False,
+) -> argparse.ArgumentParser:
+    """A command that reads settings."""
+    command = commands.add_parser(name, help=text, description=text)
+    _root_flag(command)
+    command.add_argument(
+        "--config",
+        default="",
+        metavar="FILE",
+        help="read this file instead of /etc/eks-proxy-agent/config.toml and config.d",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="sets",
+        metavar="SECTION.KEY=VALUE",
+        help="a setting; VALUE is TOML or a bare string (repeatable)",
+    )
+    command.add_argument("--proxy", default="", metavar="URL", help="short for --set proxy.url=URL")
+    command.add_argument(
+        "--facts",
+        default="",
+        metavar="FILE",
+        help="take the instance's facts from this JSON file, not from the metadata service",
+    )
+    if once:
+        command.add_argument("--once", action="store_true", help="do not keep the flags for this instance")
+    if json:
+        _json_flag(command)
+    return command
+
+
+def _root_flag(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--root", default="/", metavar="DIR", help="work on the tree in DIR instead of /")
+
+
+def _json_flag(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _fail(message: str, hint: str, code: int) -> int:
+    from agent.log import redact
+
+    for line in message.splitlines() or [""]:
+        print("eks-proxy-agent: " + redact(line), file=sys.stderr)
+    if hint:
+        print("hint: " + redact(hint), file=sys.stderr)
+    return code

@@ -1,0 +1,161 @@
+"""`bootstrap`: configure the node, run bootstrap.sh once for this instance, and tell CloudFormation how it went.
+
+Whatever fails on the way, the signal is sent with a code that is not 0: a stack must not wait for its time-out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+from typing import Any, Dict, List, Optional
+
+from agent.apply import Machine
+from agent.commands.machine import fetch_patiently, machine_of, need_root, options_of
+from agent.configure import carry_out
+from agent.core.settings import Settings
+from agent.discover import Discovered, Fetch, Options, baked, discover
+from agent.edges import command
+from agent.edges.lock import BOOTSTRAP_LOCK, held
+from agent.errors import AgentError, UsageError
+from agent.log import get_logger
+
+#: Tries of cfn-signal, and the seconds that each may take.
+SIGNAL_TRIES, SIGNAL_TIMEOUT = 5, 60.0
+#: What amazon-eks-ami's Amazon Linux 2023 images have instead of a bootstrap.sh.
+_STUB = b"bootstrap.sh has been removed"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    machine = machine_of(arguments)
+    if not machine.disk.live:
+        raise UsageError("bootstrap works on the running machine; --root %s is another tree" % arguments.root)
+    need_root(machine, "bootstrap")
+    return bootstrap(
+        machine, options_of(arguments), fetch_patiently, if_enabled=arguments.if_enabled, again=arguments.again
+    )
+
+
+def bootstrap(
+    machine: Machine, options: Options, fetch: Fetch, *, if_enabled: bool = False, again: bool = False
+) -> int:
+    """Answer bootstrap.sh's exit code, that of its earlier run on this instance, or that of the step which failed.
+
+    Raises LockedError when another bootstrap is running, and SettingsError when not even the signal's settings are known.
+    """
+    with held(machine.disk, BOOTSTRAP_LOCK, wait=0.0):
+        settings = baked(machine.disk, options).settings
+        found: Optional[Discovered] = None
+        try:
+            found = discover(machine, options, fetch)
+            settings = found.settings
+            if if_enabled and not settings.bootstrap.enabled:
+                get_logger().info("bootstrap.off", reason="bootstrap.enabled is false")
+                return 0
+            known = machine.state.of_instance(found.facts.instance_id, "bootstrap")
+            if known and known.get("exit_code") is not None and not again:
+                return _already(machine, found, known)
+            carry_out(machine, options, found, keep_flags=True)
+            code = _run_once(machine, options, found)
+        except AgentError as error:
+            if if_enabled and not settings.bootstrap.enabled:
+                raise
+            get_logger().error("bootstrap.failed", error=str(error), hint=error.hint or "-")
+            code = error.exit_code
+        _signal(machine, settings, found, code)
+        return code
+
+
+def _run_once(machine: Machine, options: Options, found: Discovered) -> int:
+    log, settings = get_logger(), found.settings.bootstrap
+    refuse_stub(machine, settings.command)
+    arguments = options.arguments or settings.arguments
+    log.info("bootstrap.started", command=settings.command)
+    _record(machine, found, {"exit_code": None, "signalled": False})
+    code = command.stream(
+        [machine.disk.real(settings.command), *arguments], timeout=settings.timeout, environment=_environment(found)
+    )
+    _record(machine, found, {"exit_code": code, "signalled": False})
+    (log.error if code else log.info)("bootstrap.ended", exit_code=code, timed_out=code == command.TIMED_OUT)
+    return code
+
+
+def _already(machine: Machine, found: Discovered, known: Dict[str, Any]) -> int:
+    code = int(known["exit_code"])
+    get_logger().info(
+        "bootstrap.skipped", reason="it ran on this instance already", exit_code=code, way_out="--again runs it again"
+    )
+    if not known.get("signalled"):
+        _signal(machine, found.settings, found, code)
+    return code
+
+
+def refuse_stub(machine: Machine, path: str) -> None:
+    """Raise AgentError unless `path` is a program that can bootstrap: Amazon Linux 2023 carries one that only fails."""
+    real = machine.disk.real(machine.disk.resolve(path))
+    if not os.path.isfile(real):
+        raise AgentError("bootstrap.command: %s does not exist" % path)
+    if not os.access(real, os.X_OK):
+        raise AgentError("bootstrap.command: %s is not executable" % path)
+    with open(real, "rb") as file:
+        if _STUB in file.read(4096):
+            hint = "on Amazon Linux 2023 nodeadm joins the cluster: leave bootstrap.enabled off and put a NodeConfig into the user data"
+            raise AgentError(
+                "bootstrap.command: %s is the stub of Amazon Linux 2023, which only fails" % path, hint=hint
+            )
+
+
+def _signal(machine: Machine, settings: Settings, found: Optional[Discovered], code: int) -> None:
+    """Run cfn-signal, if a stack is named.  A failed signal is loud, and changes nothing of the node's result."""
+    log, signal = get_logger(), settings.signal
+    if not signal.stack:
+        return
+    region = signal.region or (found.facts.region if found else "")
+    argv = [
+        machine.disk.real(signal.command),
+        "--exit-code",
+        str(code),
+        "--stack",
+        signal.stack,
+        "--resource",
+        signal.resource,
+    ]
+    argv += ["--region", region] if region else []
+    try:
+        _retried(argv, _environment(found))
+    except AgentError as error:
+        log.error(
+            "signal.failed",
+            error=str(error),
+            tries=SIGNAL_TRIES,
+            stack=signal.stack,
+            resource=signal.resource,
+            exit_code=code,
+        )
+        return
+    log.info("signal.sent", stack=signal.stack, resource=signal.resource, exit_code=code)
+    if found and machine.state.of_instance(found.facts.instance_id, "bootstrap"):
+        _record(machine, found, {"exit_code": code, "signalled": True})
+
+
+def _retried(argv: List[str], environment: Dict[str, str]) -> None:
+    import tenacity
+
+    for attempt in tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(AgentError),
+        stop=tenacity.stop_after_attempt(SIGNAL_TRIES),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=30),
+        reraise=True,
+    ):
+        with attempt:
+            command.run(argv, timeout=SIGNAL_TIMEOUT, environment=environment)
+
+
+def _environment(found: Optional[Discovered]) -> Dict[str, str]:
+    """The proxy's variables; credentials travel here and never in an argument, which every process can read."""
+    return dict(found.intent.variables(secret=True)) if found and found.intent else {}
+
+
+def _record(machine: Machine, found: Discovered, outcome: Dict[str, Any]) -> None:
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    machine.state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=now))

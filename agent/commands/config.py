@@ -1,0 +1,103 @@
+"""`config show` and `config check`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any, Tuple
+
+import attrs
+
+from agent.apply import Machine
+from agent.commands.machine import fetch, machine_of, options_of
+from agent.core.layers import Layer, Layered, merge
+from agent.core.no_proxy import OwnerEntry
+from agent.core.proxy_url import ProxyUrl
+from agent.core.settings import SECTIONS
+from agent.discover import Options, baked, baked_layers, facts_of, instance_layers, read_credentials
+from agent.errors import MetadataError
+
+
+def run(arguments: argparse.Namespace) -> int:
+    machine, options = machine_of(arguments), options_of(arguments)
+    layered = _all_layers(machine, options)
+    if arguments.action == "check":
+        read_credentials(machine.disk, layered.settings.proxy.credentials_file)
+        for warning in layered.warnings:
+            print("warning: " + warning, file=sys.stderr)
+        if layered.settings.signal.stack and not layered.settings.bootstrap.enabled:
+            print(
+                "warning: signal.stack is set, but bootstrap.enabled is false: the unit signals nothing",
+                file=sys.stderr,
+            )
+        print(
+            "the settings are valid"
+            if layered.settings.proxy.url
+            else "the settings are valid; without proxy.url nothing is configured"
+        )
+        return 0
+    _show(layered, as_json=arguments.json)
+    return 0
+
+
+def _all_layers(machine: Machine, options: Options) -> Layered:
+    """All layers as `apply` would see them; a metadata service that does not answer is only mentioned."""
+    layers: Tuple[Layer, ...] = baked_layers(machine.disk, options)
+    instance: Tuple[Layer, ...] = ()
+    if options.facts or (machine.disk.live and not options.config):
+        baked(machine.disk, options)  # mistakes of the files first: they need no network to be found
+        try:
+            instance = instance_layers(machine, facts_of(machine, options, fetch))
+        except MetadataError as error:
+            print("note: user data is not part of this: %s" % error, file=sys.stderr)
+    return merge(layers + instance + (options.layer(),))
+
+
+def _show(layered: Layered, *, as_json: bool) -> None:
+    rows = [
+        (
+            section,
+            key,
+            _shown(key, getattr(getattr(layered.settings, section), key)),
+            layered.origin.get((section, key), "default"),
+        )
+        for section, cls in SECTIONS.items()
+        for key in attrs.fields_dict(cls)
+    ]
+    if as_json:
+        print(
+            json.dumps(
+                [
+                    {"section": section, "key": key, "value": value, "layer": layer}
+                    for section, key, value, layer in rows
+                ],
+                indent=2,
+            )
+        )
+        return
+    width = min(60, max(len("%s = %s" % (key, json.dumps(value))) for _, key, value, _ in rows))
+    current = ""
+    for section, key, value, layer in rows:
+        if section != current:
+            print(("\n" if current else "") + "[%s]" % section)
+            current = section
+        print("%s  # %s" % (("%s = %s" % (key, json.dumps(value))).ljust(width), layer))
+
+
+def _plain(value: Any) -> Any:
+    """A setting as TOML and JSON write it."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, ProxyUrl):
+        return str(value)
+    if isinstance(value, OwnerEntry):
+        return value.spellings[0]
+    return value
+
+
+def _shown(key: str, value: Any) -> Any:
+    """A key's value as one could write it into the file."""
+    if value is None:
+        return "" if key == "https_url" else "auto"
+    return _plain(value)

@@ -1,0 +1,53 @@
+"""What the command line's flags make: the machine to work on, the options, and where facts come from."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from agent.apply import Machine
+from agent.core.facts import Facts
+from agent.core.settings import Settings
+from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service
+from agent.edges.disk import Disk
+from agent.edges.state import State
+from agent.edges.units import NoSystemd, Systemd
+from agent.errors import AgentError, UsageError
+
+#: Seconds that a command waits for the metadata service when a person waits for the command.
+COMMAND_DEADLINE = 2.0
+
+
+def machine_of(arguments: argparse.Namespace) -> Machine:
+    """The machine at --root; raises UsageError when that is no folder."""
+    if not os.path.isdir(arguments.root):
+        raise UsageError("--root %s: is no folder" % arguments.root)
+    disk = Disk(arguments.root)
+    running = disk.live and os.path.isdir("/run/systemd/system")  # sd_booted(3)
+    return Machine(disk, State(disk), Systemd() if running else NoSystemd())
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    return Options(
+        config=arguments.config,
+        sets=tuple(arguments.sets),
+        proxy=arguments.proxy,
+        facts=arguments.facts,
+        arguments=tuple(getattr(arguments, "arguments", ())),
+    )
+
+
+def need_root(machine: Machine, command: str) -> None:
+    """Changing the running machine takes root; another tree takes the right to write there."""
+    if machine.disk.live and os.geteuid() != 0:
+        raise AgentError("%s has to be run as root" % command, hint="use sudo, or --root DIR for another tree")
+
+
+def fetch(settings: Settings) -> Facts:
+    """Ask the metadata service, for a command that a person waits for."""
+    return ask_metadata_service(settings, COMMAND_DEADLINE)
+
+
+def fetch_patiently(settings: Settings) -> Facts:
+    """Ask the metadata service as a booting node does."""
+    return ask_metadata_service(settings, BOOT_DEADLINE)

@@ -1,0 +1,149 @@
+"""`apply`, `plan` and `revert`: what a person does to a node, and what they are told."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from typing import List, Optional
+
+from agent.apply import Machine, apply
+from agent.commands.machine import fetch, machine_of, need_root, options_of
+from agent.configure import changed_paths, configure, refuse_unproxied, settle_units, stale_units
+from agent.core.plan import Change, Plan, targets
+from agent.core.units import to_enable
+from agent.discover import Discovered, discover, plan_files
+from agent.edges.lock import held
+from agent.errors import FileError
+from agent.log import redact
+
+PENDING = 3
+_DAEMON = "eks-proxy-agent.service"
+
+
+def apply_command(arguments: argparse.Namespace) -> int:
+    """Configure the node and say what changed."""
+    machine = machine_of(arguments)
+    need_root(machine, "apply")
+    done = configure(machine, options_of(arguments), fetch, keep_flags=not arguments.once)
+    _tell(machine, done.plan)
+    _warn(done.discovered)
+    if done.discovered.intent is None:
+        print("unconfigured: no proxy.url in the settings, so nothing is written", file=sys.stderr)
+        return 0
+    settings = done.discovered.settings
+    enabled, released = settle_units(machine, settings)
+    for name in enabled:
+        print("enabled and started %s" % name)
+    for name in released:
+        print("started %s" % name)
+    if done.plan.empty and not enabled + released:
+        print("nothing to do: the node is as planned")
+    for name in stale_units(machine, settings, done.discovered.intent):
+        print(
+            "%s runs with an old environment; when it suits you: systemctl restart %s" % (name, name), file=sys.stderr
+        )
+    return 0
+
+
+def plan_command(arguments: argparse.Namespace) -> int:
+    """Show what `apply` would do; exit code 3 when that is anything."""
+    machine = machine_of(arguments)
+    found = discover(machine, options_of(arguments), fetch)
+    refuse_unproxied(found.settings, found.intent)
+    plan = plan_files(machine, targets(found.settings, found.intent))
+    actions = _unit_actions(machine, found, plan)
+    if arguments.json:
+        print(json.dumps(_plan_json(found, plan, actions), indent=2))
+    else:
+        for change in plan.changes:
+            sys.stdout.write(_diff(change))
+        for action in actions:
+            print(action)
+    for note in plan.notes:
+        print("note: " + note, file=sys.stderr)
+    _warn(found)
+    if found.intent is None:
+        print("unconfigured: no proxy.url in the settings", file=sys.stderr)
+    if plan.problems:
+        raise FileError("\n".join(plan.problems))
+    if plan.empty and not actions:
+        print("nothing to do: the node is as planned", file=sys.stderr)
+        return 0
+    return PENDING
+
+
+def revert_command(arguments: argparse.Namespace) -> int:
+    """Put everything back; the daemon is stopped and disabled first, else it would configure the node again."""
+    machine = machine_of(arguments)
+    need_root(machine, "revert")
+    daemon = machine.units.show([_DAEMON]).get(_DAEMON)
+    if daemon and daemon.exists and (daemon.enabled == "enabled" or daemon.active not in ("inactive", "failed")):
+        machine.units.disable_now([_DAEMON])
+        print("stopped and disabled %s; to have it back: systemctl enable --now %s" % (_DAEMON, _DAEMON))
+    with held(machine.disk):
+        plan = plan_files(machine, ())
+        apply(plan, machine)
+        machine.state.forget()
+    _tell(machine, plan)
+    if plan.problems:
+        raise FileError("\n".join(plan.problems))
+    if plan.empty:
+        print("nothing to do: no file is changed by this program")
+    return 0
+
+
+def _tell(machine: Machine, plan: Plan) -> None:
+    for verb, path in changed_paths(plan):
+        print("%s %s" % (verb, path))
+    if plan.reload and machine.disk.live:
+        print("reloaded systemd")
+    for note in plan.notes:
+        print("note: " + note, file=sys.stderr)
+
+
+def _warn(found: Discovered) -> None:
+    for warning in found.layered.warnings + (found.intent.warnings if found.intent else ()):
+        print("warning: " + warning, file=sys.stderr)
+
+
+def _unit_actions(machine: Machine, found: Discovered, plan: Plan) -> List[str]:
+    actions = ["systemctl daemon-reload"] if plan.reload and machine.disk.live else []
+    if found.intent is None:
+        return actions
+    units = machine.units.show(found.settings.node.enable)
+    return actions + ["systemctl enable --now --no-block %s" % name for name in to_enable(found.settings, units)]
+
+
+def _plan_json(found: Discovered, plan: Plan, actions: List[str]) -> object:
+    return {
+        "schema": 1,
+        "instance_id": found.facts.instance_id,
+        "intent": found.intent.digest() if found.intent else None,
+        "no_proxy": [{"entry": entry.value, "reason": entry.reason} for entry in found.intent.no_proxy]
+        if found.intent
+        else [],
+        "changes": [{"path": path, "action": verb} for verb, path in changed_paths(plan)],
+        "diff": "".join(map(_diff, plan.changes)),
+        "actions": actions,
+        "problems": list(plan.problems),
+    }
+
+
+def _diff(change: Change) -> str:
+    """A unified diff as patch(1) reads it, with credentials masked."""
+    before, after = _lines(change.before), _lines(change.after)
+    names = (
+        "/dev/null" if change.before is None else change.path,
+        "/dev/null" if change.after is None else change.path,
+    )
+    if before == after:
+        return "mode of %s: becomes %04o\n" % (change.path, change.mode or 0)
+    diff = difflib.unified_diff(before, after, *names)
+    end = "\n\\ No newline at end of file\n"
+    return redact("".join(line if line.endswith("\n") else line + end for line in diff))
+
+
+def _lines(content: Optional[bytes]) -> List[str]:
+    return (content or b"").decode("utf-8", "backslashreplace").splitlines(keepends=True)
