@@ -6,7 +6,7 @@ from __future__ import annotations
 GATED_UNITS = ("docker.service", "containerd.service", "kubelet.service")
 
 _HEAD = """\
-# Written by eks-proxy-agent, which puts it back when it is changed.  To undo: eks-proxy-agent revert.
+# Written by eks-proxy-agent, which overwrites edits.  To undo: eks-proxy-agent revert.
 """
 
 _ENVIRONMENT = (

@@ -1,0 +1,112 @@
+"""`demo`: the main job, told step by step, in a scratch folder with a metadata service of its own; no AWS, no root."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional
+
+import attrs
+
+from agent.demo.instance import Instance
+from agent.demo.metadata_service import MetadataService, serve
+from agent.errors import AgentError, UsageError
+
+#: A node as it comes from an image: what the agent must respect.
+_FILES = {
+    "etc/environment": "LANG=en_US.utf-8\nLC_ALL=en_US.utf-8\n",
+    "etc/dnf/dnf.conf": "[main]\ngpgcheck=True\ninstallonly_limit=3\n# keep what depends on nothing\nclean_requirements_on_remove=False\n",
+}
+_FOLDERS = ("etc/systemd/system", "etc/eks-proxy-agent", "run", "var/lib")
+_SETTINGS = """\
+[proxy]
+url = "http://proxy.example.com:3128"
+
+[node]
+units = ["docker", "kubelet"]   # by default more; two are enough to read here
+
+[metadata]
+endpoint = "%s"
+"""
+_NEXT = """
+What to do next
+  on a node, or in an image:  put proxy.url into /etc/eks-proxy-agent/config.toml, then: eks-proxy-agent plan
+  to test an image's boot:    eks-proxy-agent demo --serve 127.0.0.1:1338
+  every setting, explained:   packaging/config.toml"""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The tour, or only its metadata service."""
+    if arguments.serve:
+        return serve(arguments.serve, arguments.instance)
+    if arguments.instance:
+        raise UsageError("--instance goes with --serve")
+    with _root(arguments.keep) as root, MetadataService(Instance(vpc_cidrs_v4=("10.42.0.0/16",))) as service:
+        _tour(root, service)
+    print(_NEXT)
+    return 0
+
+
+def _tour(root: Path, service: MetadataService) -> None:
+    _furnish(root, service.endpoint)
+    before = _tree(root)
+    print("A node's files are in %s; a metadata service (IMDSv2) is at %s." % (root, service.endpoint))
+    _step("What would be done?", root, "plan", expect=3)
+    _step("Do it.", root, "apply")
+    _step("Again: nothing is left to do, and no file is touched.", root, "apply")
+    cidrs = (*service.instance.vpc_cidrs_v4, "100.64.0.0/16")
+    service.instance = attrs.evolve(service.instance, vpc_cidrs_v4=cidrs)
+    _step("The VPC gets a second CIDR, 100.64.0.0/16. Only the lines that hold it change.", root, "plan", expect=3)
+    _step("Do it.", root, "apply")
+    _step("How does the node stand, and why is each entry in NO_PROXY?", root, "status")
+    _step("Undo everything.", root, "revert")
+    if _tree(root) != before:
+        raise AgentError("the demo's files are not what they were before")
+    print("\nEvery file is byte for byte what it was.")
+
+
+def _step(text: str, root: Path, command: str, expect: int = 0) -> None:
+    """Run a command as a person would, through the command line."""
+    from agent.cli import main
+
+    print("\n== %s\n$ eks-proxy-agent %s --root %s" % (text, command, root), flush=True)
+    code = main([command, "--root", str(root)])
+    if code != expect:
+        raise AgentError("%s ended with %d instead of %d" % (command, code, expect))
+
+
+@contextlib.contextmanager
+def _root(keep: Optional[str]) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="eks-proxy-agent-demo-") as name:
+            yield Path(name)
+        return
+    try:
+        os.mkdir(keep)
+    except OSError as error:
+        raise AgentError(
+            "--keep %s: %s" % (keep, error.strerror), hint="name a folder that does not exist yet"
+        ) from None
+    yield Path(keep)
+
+
+def _furnish(root: Path, endpoint: str) -> None:
+    files = {**_FILES, "etc/eks-proxy-agent/config.toml": _SETTINGS % endpoint}
+    for folder in _FOLDERS:
+        (root / folder).mkdir(parents=True)
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    (root / "etc/yum.conf").symlink_to("dnf/dnf.conf")
+
+
+def _tree(root: Path) -> Dict[str, List[str]]:
+    """Every path with its kind and content."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        content = os.readlink(path) if path.is_symlink() else (path.read_text() if path.is_file() else "")
+        found[str(path.relative_to(root))] = [oct(path.lstat().st_mode), content]
+    return found
