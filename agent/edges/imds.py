@@ -18,7 +18,7 @@ from agent.core.proxy_url import quoted
 from agent.edges.exchange import DirectSession, ExchangeError, exchange
 from agent.errors import MetadataError
 
-_TOKEN_PATH = "api/token"  # noqa: S105 - a path
+_TOKEN_PATH = "api/token"
 _TOKEN_TTL = 21600  # seconds, the longest there is
 _TOKEN_MARGIN = 300  # seconds before its end in which a token is not used any more
 

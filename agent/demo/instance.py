@@ -1,0 +1,71 @@
+"""The instance that the embedded metadata service describes, and its JSON form.  Pure."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Dict, Iterable, Tuple
+
+import attrs
+
+from agent.errors import AgentError
+
+
+def _texts(values: Iterable[str]) -> Tuple[str, ...]:
+    return tuple(values)
+
+
+@attrs.frozen
+class Interface:
+    """One network interface; the CIDRs are those of its whole VPC, as the service would print them."""
+
+    mac: str = "06:1d:5a:3b:7c:9e"
+    vpc_cidrs_v4: Tuple[str, ...] = attrs.field(default=("10.0.0.0/16",), converter=_texts)
+    vpc_cidrs_v6: Tuple[str, ...] = attrs.field(default=(), converter=_texts)
+
+
+@attrs.frozen
+class Instance:
+    """What the service answers; the defaults are a worker node in Frankfurt with a second CIDR for its pods."""
+
+    instance_id: str = "i-0a1b2c3d4e5f60718"
+    mac: str = Interface().mac
+    vpc_cidrs_v4: Tuple[str, ...] = attrs.field(default=("10.42.0.0/16", "100.64.0.0/16"), converter=_texts)
+    vpc_cidrs_v6: Tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    region: str = "eu-central-1"
+    domain: str = "amazonaws.com"
+    partition: str = "aws"
+    account: str = "111122223333"
+    role: str = "eks-node"
+    user_data: bytes = b""
+    secondary: Tuple[Interface, ...] = ()
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "instance") -> Instance:
+        """An instance from a JSON object of the fields above, each optional; user data also as `user_data_base64`.
+
+        What `facts_to_json` writes can be read too.  Raises AgentError, with `source` in its text.
+        """
+        try:
+            values = _checked(json.loads(text))
+            text_data = values.pop("user_data", "").encode("utf-8", "replace")
+            values["user_data"] = base64.b64decode(values.pop("user_data_base64", "")) or text_data
+            values["secondary"] = tuple(Interface(**_checked(other)) for other in values.get("secondary", ()))
+            return cls(**values)
+        except (TypeError, ValueError, RecursionError) as error:
+            known = ", ".join(attrs.fields_dict(cls))
+            raise AgentError("%s: no instance: %s" % (source, error), hint="known keys: %s" % known) from None
+
+
+def _checked(document: Any) -> Dict[str, Any]:
+    """A JSON object with strings, and lists where lists belong; null is as good as absent."""
+    if not isinstance(document, dict):
+        raise TypeError("not a JSON object")
+    values = {key: value for key, value in document.items() if value is not None}
+    for key, value in values.items():
+        wanted = list if key in ("vpc_cidrs_v4", "vpc_cidrs_v6", "secondary") else str
+        if not isinstance(value, wanted) or (
+            key.startswith("vpc") and not all(isinstance(item, str) for item in value)
+        ):
+            raise TypeError("%s is not a %s" % (key, "list" if wanted is list else "string"))
+    return values

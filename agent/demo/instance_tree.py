@@ -1,0 +1,122 @@
+"""Paths and answers of the embedded metadata service for one instance.  Pure.
+
+Source: "Instance metadata categories" and "Instance identity documents" in the EC2 user guide.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from typing import Any, Dict, List, Optional, Tuple
+
+from agent.demo.instance import Instance, Interface
+
+VERSIONS = ("1.0", "2016-09-02", "2019-10-01", "2021-03-23", "2021-07-15", "latest")
+
+
+def tree(instance: Instance) -> Dict[str, str]:
+    """Path below /latest/ → answer.  What is not set has no path; lists end without a newline, as on EC2."""
+    zone = instance.region + "a"
+    image, kind = "ami-0123456789abcdef0", "m5.large"
+    address = _address(instance.vpc_cidrs_v4)
+    host = "ip-%s.%s.compute.internal" % (address.replace(".", "-"), instance.region)
+    answers = {
+        "ami-id": image,
+        "hostname": host,
+        "iam/security-credentials/" + instance.role: _json(_credentials()),
+        "instance-id": instance.instance_id,
+        "instance-type": kind,
+        "local-hostname": host,
+        "local-ipv4": address,
+        "mac": instance.mac,
+        "placement/availability-zone": zone,
+        "placement/region": instance.region,
+        "security-groups": "eks-node",
+        "services/domain": instance.domain,
+        "services/partition": instance.partition,
+    }
+    own = Interface(instance.mac, instance.vpc_cidrs_v4, instance.vpc_cidrs_v6)
+    for number, interface in enumerate((own, *instance.secondary)):
+        for key, value in _interface(number, interface).items():
+            answers["network/interfaces/macs/%s/%s" % (interface.mac, key)] = value
+    document = {
+        "accountId": instance.account,
+        "architecture": "x86_64",
+        "availabilityZone": zone,
+        "imageId": image,
+        "instanceId": instance.instance_id,
+        "instanceType": kind,
+        "pendingTime": "2024-01-01T00:00:00Z",
+        "privateIp": address,
+        "region": instance.region,
+        "version": "2017-09-30",
+    }
+    found = {"meta-data/" + path: value for path, value in answers.items() if value}
+    return {**found, "dynamic/instance-identity/document": _json(document)}
+
+
+def listing(paths: List[str], folder: str) -> List[str]:
+    """The names in `folder` (empty, or with `/` at its end), sorted; sub-folders end in `/`, as on EC2."""
+    below = [path[len(folder) :] for path in paths if path.startswith(folder)]
+    return sorted({name.partition("/")[0] + ("/" if "/" in name else "") for name in below})
+
+
+def look_up(instance: Instance, path: str) -> Optional[bytes]:
+    """What a GET of `path` (`/latest/...`, or a dated version) answers, None for a 404.
+
+    A value may be asked for with `/` at its end: botocore does.
+    """
+    version, _, rest = path.strip("/").partition("/")
+    if not version:
+        return "\n".join(sorted(VERSIONS)).encode()
+    if version not in VERSIONS or "//" in path:
+        return None
+    if rest == "user-data":
+        return instance.user_data or None
+    answers = tree(instance)
+    if rest in answers:
+        return answers[rest].encode()
+    names = listing(list(answers), rest + "/" if rest else "")
+    if not rest:
+        names = [name.rstrip("/") for name in names] + (["user-data"] if instance.user_data else [])
+    return "\n".join(names).encode() or None
+
+
+def _interface(number: int, interface: Interface) -> Dict[str, str]:
+    first = interface.vpc_cidrs_v4[:1]
+    values = {
+        "device-number": str(number),
+        "interface-id": "eni-%017x" % (0x0A1B2C3D4E5F60718 + number),
+        "local-ipv4s": _address(first),
+        "mac": interface.mac,
+        "subnet-id": "subnet-0123456789abcdef0",
+        "vpc-id": "vpc-0123456789abcdef0",
+        "vpc-ipv4-cidr-block": "".join(first),
+        "vpc-ipv4-cidr-blocks": "\n".join(interface.vpc_cidrs_v4),
+        "vpc-ipv6-cidr-blocks": "\n".join(interface.vpc_cidrs_v6),
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def _address(cidrs: Tuple[str, ...]) -> str:
+    try:
+        return str(ipaddress.ip_network(cidrs[0], strict=False)[10]) if cidrs else ""
+    except (ValueError, IndexError):
+        return "10.0.0.10"  # a test serves garbage on purpose
+
+
+def _credentials() -> Dict[str, Any]:
+    """The example key of the AWS documentation: clients find the shape they expect and can do nothing with it."""
+    return {
+        "Code": "Success",
+        "Type": "AWS-HMAC",
+        "LastUpdated": "2024-01-01T00:00:00Z",
+        "AccessKeyId": "ASIAIOSFODNN7EXAMPLE",
+        "SecretAccessKey": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "Token": "example-session-token",
+        "Expiration": "2099-01-01T00:00:00Z",
+    }
+
+
+def _json(value: Dict[str, Any]) -> str:
+    return json.dumps(value, indent=2)

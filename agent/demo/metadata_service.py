@@ -1,0 +1,167 @@
+"""A metadata service (IMDSv2) as strict as EC2's: for the demo, for tests, and for people who test their images.
+
+Source: "Use the Instance Metadata Service" in the EC2 user guide (tokens, status codes, X-Forwarded-For).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import re
+import secrets
+import signal
+import sys
+import threading
+import time
+from email.message import Message
+from pathlib import Path
+from typing import Callable, Dict, Optional, Sequence, Tuple
+
+from agent.demo.http_server import Answer, Handler, Server, refusal
+from agent.demo.instance import Instance
+from agent.demo.instance_tree import look_up
+from agent.errors import AgentError, UsageError
+
+_TTL = "X-aws-ec2-metadata-token-ttl-seconds"
+_TOKEN = "X-aws-ec2-metadata-token"
+_END = (signal.SIGTERM, signal.SIGINT)
+
+
+class MetadataService:
+    """Serves `instance` at `endpoint` while the context is open; assign `instance` to change it under its clients.
+
+    With a `file`, the instance comes from that JSON, and anew whenever the file changes.  `enabled = False` answers
+    403 to everything, as an instance does whose service was switched off.  Port 0 takes any free one.
+    Raises AgentError when it cannot listen or the file is wrong.
+    """
+
+    handler = Handler
+
+    def __init__(
+        self,
+        instance: Optional[Instance] = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        file: Optional[Path] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.enabled = True
+        self._instance = instance or Instance()
+        self._file, self._seen = file, -1
+        self._clock = clock
+        self._tokens: Dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._reread()
+        shown = "[%s]" % host if ":" in host else host
+        try:
+            self._server = Server(host, port, self.answer, self.handler)
+        except OSError as error:
+            raise AgentError("cannot listen on %s:%d: %s" % (shown, port, error.strerror or error)) from None
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self.endpoint = "http://%s:%d" % (shown, self._server.server_address[1])
+
+    def __enter__(self) -> MetadataService:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def instance(self) -> Instance:
+        """What is served now."""
+        with self._lock:
+            try:
+                self._reread()
+            except AgentError as error:  # perhaps half-saved by an editor: the last good one stays
+                print(error, file=sys.stderr)
+            return self._instance
+
+    @instance.setter
+    def instance(self, instance: Instance) -> None:
+        with self._lock:
+            self._instance = instance
+
+    def _reread(self) -> None:
+        if self._file is None:
+            return
+        try:
+            changed = self._file.stat().st_mtime_ns
+            if changed != self._seen:
+                self._seen = changed
+                self._instance = Instance.from_json(self._file.read_text(encoding="utf-8"), str(self._file))
+        except (OSError, UnicodeDecodeError) as error:
+            raise AgentError("%s: %s" % (self._file, getattr(error, "strerror", None) or error)) from None
+
+    def answer(self, method: str, path: str, headers: Message) -> Answer:
+        """The strict answer to one request."""
+        if not self.enabled or "X-Forwarded-For" in headers:
+            return refusal(403)
+        if method == "PUT":
+            return self._new_token(headers.get(_TTL, "")) if path == "/latest/api/token" else refusal(403)
+        if method != "GET" or path == "/latest/api/token":
+            return refusal(405)
+        with self._lock:
+            ends = self._tokens.get(headers.get(_TOKEN, ""))
+        if ends is None or self._clock() >= ends:
+            return refusal(401)
+        body = look_up(self.instance, path)
+        return refusal(404) if body is None else Answer(200, body)
+
+    def _new_token(self, ttl: str) -> Answer:
+        if not re.fullmatch("[0-9]{1,5}", ttl) or not 1 <= int(ttl) <= 21600:
+            return refusal(400)
+        token = base64.b64encode(secrets.token_bytes(40)).decode("ascii")
+        now = self._clock()
+        with self._lock:
+            self._tokens = {known: ends for known, ends in self._tokens.items() if ends > now}
+            self._tokens[token] = now + int(ttl)
+        return Answer(200, token.encode("ascii"), {_TTL: ttl})
+
+
+def parse_address(text: str) -> Tuple[str, int]:
+    """`127.0.0.1:1338` or `[::1]:1338` → address and port; raises UsageError."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+)):([0-9]{1,5})", text)
+    if match is None or int(match.group(3)) > 65535:
+        raise UsageError("%r is not ADDRESS:PORT" % text, hint="write 127.0.0.1:1338 or [::1]:1338")
+    return match.group(1) or match.group(2), int(match.group(3))
+
+
+def serve(address: str, instance_file: Optional[str] = None, *, late: float = 0) -> int:
+    """Serve at ADDRESS:PORT until SIGTERM or SIGINT; one line on stdout tells the endpoint once it listens.
+
+    `late` seconds pass first, for tests of a network that comes late.  Answers the exit code.
+    Raises UsageError for a wrong address, AgentError for a wrong file or an address that is taken.
+    """
+    host, port = parse_address(address)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _END)  # before any thread starts, so that all of them block too
+    try:
+        if late and signal.sigtimedwait(_END, late) is not None:
+            return 0
+        with MetadataService(host=host, port=port, file=Path(instance_file) if instance_file else None) as service:
+            print("metadata service (IMDSv2) at %s" % service.endpoint, flush=True)
+            signal.sigwait(_END)
+        return 0
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """`python -m agent.demo.metadata_service`: `serve`, for tests that have no command line of the agent."""
+    parser = argparse.ArgumentParser(prog="metadata_service", description=__doc__)
+    parser.add_argument("address", metavar="ADDRESS:PORT")
+    parser.add_argument("--instance", metavar="FILE")
+    parser.add_argument("--late", metavar="SECONDS", type=float, default=0)
+    options = parser.parse_args(argv)
+    try:
+        return serve(options.address, options.instance, late=options.late)
+    except AgentError as error:
+        print("\n".join(filter(None, (str(error), error.hint))), file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
