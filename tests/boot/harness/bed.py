@@ -1,0 +1,147 @@
+"""The bed: one network with its services, and the trials (a case on a node) that run in it one after the other."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import List, Optional
+
+from . import root, tree
+from .boot import Boot
+from .case import Case
+from .command import run
+from .namespace import Namespace
+from .node import Node, Running
+from .services import IMAGE, Metadata, Registry, Squid
+from .session import Session
+from .verify import verify
+
+BOOT_TESTS = Path(__file__).resolve().parents[1]
+UNITS = ("eks-proxy-agent.service", "eks-proxy-agent-bootstrap.service")
+
+
+class Bed:
+    """Everything outside the nodes; made once a test session."""
+
+    def __init__(self) -> None:
+        """Clear away what a killed session left, then start the services. Takes minutes when no root is cached."""
+        self.base = root.base()
+        self.session = Session()
+        try:
+            self.namespace = Namespace(self.session.name)
+            self.squid = Squid(self.namespace, self.session.work / "squid")
+            self.registry = Registry(self.namespace, self.session.work / "registry")
+        except BaseException:
+            self.session.close()
+            raise
+        self._nodes = 0
+
+    def trial(self, case: Case) -> Trial:
+        """A new node with the image that the case describes, still switched off."""
+        self._nodes += 1
+        name = f"{self.session.name}-{self._nodes}"
+        return Trial(self, case, name, self.session.work / name)
+
+    def close(self) -> None:
+        """Stop the services and remove everything."""
+        self.session.close()
+
+
+class Trial:
+    """A case on a node of its own."""
+
+    def __init__(self, bed: Bed, case: Case, name: str, folder: Path) -> None:
+        """Make the node's root; see Bed.trial."""
+        self.bed = bed
+        self.case = case
+        self.served_at = 0  # when the metadata service was last started, in microseconds of the monotonic clock
+        self._metadata: Optional[Metadata] = None
+        self._requests = 0
+        self._boots = 0
+        self._served = 0
+        layers = [root.agent(), bed.base] if case.agent else [bed.base]
+        self.node = Node(name, folder, layers, bed.namespace)
+        self.root = self.node.root
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def serve(self) -> None:
+        """Start the metadata service of the instance whose boot began last."""
+        assert self._metadata is None, "the metadata service runs already"
+        metadata = self.case.numbered("metadata.json", self._boots)
+        assert metadata is not None, f"{self.case.name} has no metadata.json"
+        self.served_at = time.monotonic_ns() // 1000
+        self._served += 1
+        folder = self.node.folder / f"metadata-{self._served}"
+        self._metadata = Metadata(self.bed.namespace, folder, metadata, self.case.numbered("user-data", self._boots))
+
+    def stop_serving(self) -> None:
+        """Stop the metadata service; connections to its address are refused from then on."""
+        if self._metadata is not None:
+            self._metadata.stop()
+            self._metadata = None
+
+    def start(self, *, hold: bool = False, limit: float = 90) -> Running:
+        """Begin the next boot; with hold it goes on when Running.finish() is called.
+
+        The metadata service is there from the beginning, or comes as late as the case says (then this call takes as long).
+        """
+        self.stop_serving()
+        self._boots += 1
+        self._requests = len(self.bed.squid.requests())
+        begin = time.monotonic()
+        if self.case.serve_after == 0:
+            self.serve()
+        running = self.node.start(pull=IMAGE if self.case.pull else "", hold=hold, limit=limit)
+        if self.case.serve_after > 0:
+            time.sleep(max(0, self.case.serve_after - (time.monotonic() - begin)))
+            self.serve()
+        return running
+
+    def finish(self, running: Running) -> Boot:
+        """Let a boot come to its end and check it against the case."""
+        boot = running.finish()
+        verify(self.case, boot, self.root, self.requests())
+        return boot
+
+    def boot(self, limit: float = 90) -> Boot:
+        """A whole boot, checked against the case."""
+        return self.finish(self.start(limit=limit))
+
+    def requests(self) -> List[str]:
+        """What Squid was asked since the last boot began."""
+        return self.bed.squid.requests()[self._requests :]
+
+    def bake(self) -> None:
+        """Make an image of the node, as EKS image builds do: no machine id, nothing of cloud-init's instance."""
+        (self.root / "etc/machine-id").write_text("")
+        shutil.rmtree(self.root / "var/lib/cloud", ignore_errors=True)
+
+    def close(self) -> None:
+        """Switch everything off and remove the node."""
+        self.stop_serving()
+        self.node.close()
+
+    def _prepare(self) -> None:
+        case = self.case
+        tree.install(BOOT_TESTS / "image", self.root)
+        if (case.folder / "config.toml").exists():
+            folder = self.root / "etc/eks-proxy-agent"
+            folder.mkdir(exist_ok=True)
+            tree.place(case.folder / "config.toml", folder / "config.toml")
+        if (case.folder / "image").is_dir():
+            tree.install(case.folder / "image", self.root)
+        for path, mode in case.modes.items():
+            (self.root / path).chmod(int(mode, 8))
+        if not case.cloud_init:
+            (self.root / "etc/cloud/cloud-init.disabled").touch()
+        offline = ["systemctl", f"--root={self.root}"]
+        if case.agent:
+            run([*offline, "preset", *UNITS])
+        for verb, units in (("disable", case.disable), ("enable", case.enable)):
+            if units:
+                run([*offline, verb, *units])

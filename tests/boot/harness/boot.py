@@ -1,0 +1,82 @@
+"""The evidence of one boot, as the probe in the node left it."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from .command import BedError
+
+
+class Boot:
+    """What was seen at the end of a boot, just before the node powered off."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        """Take what the node saw as /probe; number counts the boots of that node from 1."""
+        self.folder = folder
+        self.number = number
+
+    def text(self, name: str) -> str:
+        """One piece of evidence as text."""
+        return (self.folder / name).read_text(errors="replace")
+
+    @cached_property
+    def units(self) -> Dict[str, Dict[str, str]]:
+        """The properties of every loaded unit."""
+        loaded: Dict[str, Dict[str, str]] = json.loads(self.text("units.json"))
+        return loaded
+
+    def unit(self, name: str) -> Mapping[str, str]:
+        """The properties of a service, named without its suffix; a unit that was never loaded is inactive."""
+        return self.units.get(f"{name}.service", {"ActiveState": "inactive", "LoadState": "not-found"})
+
+    def active_at(self, name: str) -> int:
+        """When a service became active, in microseconds of the monotonic clock, which host and node share."""
+        moment = int(self.unit(name).get("ActiveEnterTimestampMonotonic", "0"))
+        if moment == 0:
+            raise BedError(f"{name} was never active in boot {self.number}")
+        return moment
+
+    def environment(self, name: str) -> Optional[Dict[str, str]]:
+        """What /proc/PID/environ of a service's main process held; None when it had none."""
+        found: Dict[str, Optional[Dict[str, str]]] = json.loads(self.text("environ.json"))
+        return found.get(f"{name}.service")
+
+    @cached_property
+    def etc(self) -> Dict[str, List[Any]]:
+        """Every path below /etc with modification time, inode, mode and size."""
+        found: Dict[str, List[Any]] = json.loads(self.text("etc.json"))
+        return found
+
+    @cached_property
+    def journal(self) -> List[Dict[str, Any]]:
+        """Every journal entry of the boot."""
+        return [json.loads(line) for line in self.text("journal.jsonl").splitlines()]
+
+    def messages(self, unit: str = "") -> List[str]:
+        """The text of the journal's entries, of one service or of all; also what systemd says about that service."""
+        names = {f"{unit}.service"}
+        return [
+            _text(entry.get("MESSAGE"))
+            for entry in self.journal
+            if not unit or names & {entry.get("_SYSTEMD_UNIT"), entry.get("UNIT")}
+        ]
+
+    def reloads(self) -> int:
+        """How often systemd reloaded its units (systemd 252 writes "Reloading." each time)."""
+        own = [_text(entry.get("MESSAGE")) for entry in self.journal if entry.get("_PID") == "1"]
+        return sum(message.startswith("Reloading") and "unit" not in message for message in own)
+
+    def status(self) -> Dict[str, Any]:
+        """The agent's /run/eks-proxy-agent/status.json at the end of the boot."""
+        found: Dict[str, Any] = json.loads(self.text("run/status.json"))
+        return found
+
+
+def _text(message: object) -> str:
+    """Text of a message: journalctl --output=json gives a message that is not plain text as a list of its bytes."""
+    if isinstance(message, list):
+        return bytes(message).decode("utf-8", "replace")
+    return str(message or "")

@@ -1,0 +1,73 @@
+"""A case folder: what to boot, and what must be there afterwards.
+
+NAME/case.toml       see Case; every key has a default
+NAME/config.toml     becomes /etc/eks-proxy-agent/config.toml
+NAME/metadata.json   the instance that the metadata service describes, as for `eks-proxy-agent demo --serve --instance`
+NAME/user-data       the user data, byte for byte
+NAME/image/          is laid over the node's root before the first boot
+NAME/expected/       files as they must be after every boot, byte for byte
+metadata-2.json, user-data-2 and expected-2/ replace those of the same name from the second boot on.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CASES = Path(__file__).resolve().parents[1] / "cases"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case; the fields after folder are the keys of case.toml."""
+
+    name: str
+    folder: Path
+    about: str = ""  # one sentence for people
+    agent: bool = True  # the agent is installed; otherwise the node is Debian and what image/ brings
+    cloud_init: bool = False  # cloud-init runs; it costs two seconds a boot
+    enable: Tuple[str, ...] = ()  # units enabled in the image, besides what presets enable
+    disable: Tuple[str, ...] = ("docker.service",)  # as on an AMI, where bootstrap.sh enables docker
+    modes: Dict[str, str] = field(default_factory=dict)  # path: octal mode, for files that image/ brings
+    serve_after: float = 0  # seconds from power on until the metadata service answers; negative: never
+    pull: str = ""  # "through": every boot pulls an image that only the proxy can reach; "fails": and must not get it
+    phase: str = "configured"  # of status.json; empty: there is no status.json
+    active: Tuple[str, ...] = ()  # services that are active at the end
+    inactive: Tuple[str, ...] = ()  # services that are not
+    failed: Tuple[str, ...] = ()  # the only services that may have failed, and must have
+    absent: Tuple[str, ...] = ()  # paths that must not exist
+    expected_modes: Dict[str, str] = field(default_factory=dict)  # path: octal mode after the boot
+    proxied: Tuple[str, ...] = ()  # running services whose environment must be that of the expected node.env
+    secrets: Tuple[str, ...] = ()  # texts that must be nowhere a person or a log collector looks
+
+    def numbered(self, name: str, boot: int) -> Optional[Path]:
+        """The file or folder of that name for a boot counted from 1: the highest NAME-N with N <= boot, else NAME."""
+        base = Path(name)
+        names = [f"{base.stem}-{number}{base.suffix}" for number in range(boot, 1, -1)] + [name]
+        return next((self.folder / n for n in names if (self.folder / n).exists()), None)
+
+    def expected(self, boot: int) -> Iterator[Tuple[str, bytes]]:
+        """Every expected file for that boot: path relative to the root, and content."""
+        folder = self.numbered("expected", boot)
+        for path in sorted(folder.rglob("*")) if folder else []:
+            if path.is_file():
+                yield str(path.relative_to(folder or path)), path.read_bytes()
+
+
+def load(name: str) -> Case:
+    """Read cases/NAME/case.toml; raises ValueError for a key that no case knows."""
+    folder = CASES / name
+    with (folder / "case.toml").open("rb") as handle:
+        values: Dict[str, Any] = tomllib.load(handle)
+    unknown = set(values) - {f.name for f in fields(Case)}
+    if unknown:
+        raise ValueError(f"{folder / 'case.toml'}: unknown keys {sorted(unknown)}")
+    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return Case(name=name, folder=folder, **{**values, **lists})

@@ -1,0 +1,178 @@
+"""A node: a root file system that lives through several boots, each with systemd as PID 1."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from . import cgroup
+from .boot import Boot
+from .command import CLEAN_ENVIRONMENT, Argument, BedError, run
+from .namespace import Namespace
+from .waiting import wait_for
+
+# nspawn in a mount namespace of its own: it wants a tmpfs there (there is no systemd on the host that made one), and
+# whatever it mounts goes away with it. The shell joins the boot's control groups before it becomes nspawn.
+WRAPPER = """
+mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn || exit 1
+while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done
+shift
+exec "$@"
+"""
+
+
+class Running:
+    """A boot that is under way."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path, number: int, limit: float) -> None:
+        """Take the folder that the node sees as /probe; limit is the number of seconds until the boot is ended by force."""
+        self.folder = folder
+        self._process = process
+        self._number = number
+        self._end = time.monotonic() + limit
+
+    def leader(self) -> int:
+        """The process id, on the host, of the node's PID 1."""
+        return wait_for("the node's PID 1", lambda: _container_init(self._process.pid), limit=10)
+
+    def run(self, *argv: Argument, check: bool = True, timeout: float = 60) -> str:
+        """Run a command inside the node and return its standard output."""
+        enter: List[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
+        return run([*enter, *argv], check=check, timeout=timeout).stdout
+
+    def show(self, unit: str, prop: str) -> str:
+        """One property of a unit now."""
+        return self.run("systemctl", "show", "--value", f"--property={prop}", unit).strip()
+
+    def wait_settled(self) -> None:
+        """Until systemd has no job left and the probe waits for release (the boot must have been started with hold)."""
+        self._wait_for_file("settled")
+
+    def wait_until(self, what: str, *argv: Argument) -> None:
+        """Until a command inside the node succeeds."""
+        enter: List[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
+        wait_for(what, lambda: run([*enter, *argv], check=False).returncode == 0, limit=self._left(), interval=0.1)
+
+    def kill(self) -> None:
+        """Take the power away: SIGKILL to PID 1 ends every process of the node at once."""
+        os.kill(self.leader(), signal.SIGKILL)
+        self._process.wait(20)
+
+    def finish(self) -> Boot:
+        """Let the probe collect and power off, and return the evidence."""
+        (self.folder / "release").touch()
+        self._wait_for_file("done")
+        try:
+            self._process.wait(max(self._left(), 10))
+        except subprocess.TimeoutExpired:
+            raise BedError(f"the node did not power off\n{self.console()}") from None
+        return Boot(self.folder, self._number)
+
+    def stop(self) -> None:
+        """End the boot, whatever state it is in."""
+        if self._process.poll() is None:
+            with suppress(BedError, OSError):
+                os.kill(self.leader(), signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+            self._process.kill()
+            self._process.wait(10)
+
+    def console(self) -> str:
+        """The last lines of the node's console."""
+        return (self.folder / "console.log").read_text(errors="replace")[-4000:]
+
+    def _wait_for_file(self, name: str) -> None:
+        def there() -> bool:
+            if (self.folder / name).exists():
+                return True
+            if self._process.poll() is not None:
+                raise BedError(f"the node ended (exit {self._process.returncode}) before '{name}'\n{self.console()}")
+            return False
+
+        try:
+            wait_for(f"'{name}' of boot {self._number}", there, limit=self._left())
+        except BedError as error:
+            self.stop()
+            raise BedError(f"{error}\n{self.console()}") from None
+
+    def _left(self) -> float:
+        return max(self._end - time.monotonic(), 1)
+
+
+class Node:
+    """A root file system (layers below, a throw-away copy-on-write layer above) and the boots it went through."""
+
+    def __init__(self, name: str, folder: Path, layers: Sequence[Path], namespace: Namespace) -> None:
+        """Mount it; layers are read-only, the topmost first, and folder must be where overlayfs can write."""
+        self.name = name
+        self.namespace = namespace
+        self.folder = folder
+        self.root = folder / "root"
+        self._boots = 0
+        self._running: Optional[Running] = None
+        for part in ("upper", "work", "root"):
+            (folder / part).mkdir(parents=True)
+        lower = ":".join(str(layer) for layer in layers)
+        options = f"lowerdir={lower},upperdir={folder}/upper,workdir={folder}/work"
+        run(["mount", "-t", "overlay", "-o", options, name, self.root])
+
+    def start(self, *, pull: str = "", hold: bool = False, limit: float = 90) -> Running:
+        """Begin a boot. pull names an image that the probe pulls; with hold the probe waits for Running.finish()."""
+        self._boots += 1
+        probe = self.folder / f"probe-{self._boots}"
+        probe.mkdir()
+        if pull:
+            (probe / "pull").write_text(pull)
+        if hold:
+            (probe / "hold").touch()
+        groups = cgroup.create(f"{self.name}-{self._boots}")
+        nspawn: List[Argument] = [
+            "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--settings=no",
+            f"--directory={self.root}", f"--machine={self.name}", f"--network-namespace-path={self.namespace.path}",
+            f"--bind={probe}:/probe", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
+        ]  # fmt: skip
+        argv = ["unshare", "--mount", "sh", "-c", WRAPPER, "sh", *groups, "--", *nspawn]
+        with (probe / "console.log").open("wb") as console:
+            process = subprocess.Popen(
+                [str(part) for part in argv],
+                env=dict(CLEAN_ENVIRONMENT),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+            )
+        self._running = Running(process, probe, self._boots, limit)
+        return self._running
+
+    def boot(self, *, pull: str = "", limit: float = 90) -> Boot:
+        """A whole boot, from power on to power off."""
+        return self.start(pull=pull, limit=limit).finish()
+
+    def close(self) -> None:
+        """End a running boot and give the disk back."""
+        if self._running is not None:
+            self._running.stop()
+        run(["umount", self.root], check=False)
+        cgroup.remove_all(self.name)
+        run(["rm", "-rf", "--one-file-system", self.folder], check=False)
+
+
+def _container_init(nspawn: int) -> Optional[int]:
+    """The descendant of nspawn that is PID 1 of a namespace one level down (proc(5), NSpid)."""
+    waiting = [nspawn]
+    while waiting:
+        pid = waiting.pop()
+        with suppress(OSError):
+            children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            for child in children:
+                status = Path(f"/proc/{child}/status").read_text()
+                levels = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
+                if len(levels) == 2 and levels[1] == "1":
+                    return child
+            waiting.extend(children)
+    return None

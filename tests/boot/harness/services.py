@@ -1,0 +1,161 @@
+"""The services a node talks to, all real programs: Squid, a Docker registry, and the metadata service."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from .command import CLEAN_ENVIRONMENT, Argument, BedError, run
+from .namespace import METADATA, PROXY, REGISTRY, Namespace
+from .root import REPOSITORY
+from .waiting import wait_for
+
+PROXY_PORT = 3128
+REGISTRY_PORT = 5000
+# Only Squid's hosts_file knows this name, so whoever reaches it went through the proxy.
+REGISTRY_NAME = f"registry.example.test:{REGISTRY_PORT}"
+IMAGE = f"{REGISTRY_NAME}/hello:v1"
+
+SQUID_CONF = """\
+http_port {address}:{port}
+acl all_destinations dst all
+http_access allow all
+cache deny all
+hosts_file {folder}/hosts
+dns_nameservers 127.0.0.1
+pid_filename {folder}/squid.pid
+cache_log {folder}/cache.log
+logformat boot %rm %ru %>Hs "%{{User-Agent}}>h"
+access_log stdio:{folder}/access.log logformat=boot
+pinger_enable off
+shutdown_lifetime 0 seconds
+cache_effective_user proxy
+"""
+REGISTRY_CONF = """\
+version: 0.1
+log: {{level: warn}}
+storage: {{filesystem: {{rootdirectory: {folder}/storage}}}}
+http: {{addr: "{address}:{port}"}}
+"""
+
+
+class Service:
+    """A program that listens inside a namespace; started once, ended by its process id."""
+
+    def __init__(
+        self, namespace: Namespace, argv: Sequence[Argument], port: int, log: Path, cwd: Optional[Path] = None
+    ):
+        """Start it and wait until it listens. Raises BedError with its output when it ends instead."""
+        self.log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [str(part) for part in namespace.inside(argv)],
+                env=dict(CLEAN_ENVIRONMENT),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        wait_for(f"{argv[0]} to listen on port {port}", lambda: self._listens(port), limit=30)
+
+    def _listens(self, port: int) -> bool:
+        if self.process.poll() is not None:
+            raise BedError(f"service ended with {self.process.returncode}:\n{self.log.read_text()[-2000:]}")
+        # /proc/net/tcp (proc(5)): local address as HEXADDRESS:HEXPORT in the second field, state 0A is LISTEN.
+        with suppress(OSError):
+            for table in ("tcp", "tcp6"):
+                lines = Path(f"/proc/{self.process.pid}/net/{table}").read_text().splitlines()[1:]
+                fields: List[List[str]] = [line.split() for line in lines]
+                if any(f[1].endswith(f":{port:04X}") and f[3] == "0A" for f in fields):
+                    return True
+        return False
+
+    def stop(self) -> None:
+        """End it; no harm when it has ended already."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+
+
+class Squid:
+    """The company's proxy, the only one who can resolve the registry's name."""
+
+    url = f"http://proxy.example.test:{PROXY_PORT}"
+
+    def __init__(self, namespace: Namespace, folder: Path) -> None:
+        """Start it with its files in a new folder that its user owns."""
+        folder.mkdir()
+        (folder / "hosts").write_text(f"{REGISTRY} {REGISTRY_NAME.partition(':')[0]}\n")
+        conf = folder / "squid.conf"
+        conf.write_text(SQUID_CONF.format(folder=folder, address=PROXY, port=PROXY_PORT))
+        shutil.chown(folder, "proxy", "proxy")
+        self._access_log = folder / "access.log"
+        # The service name keeps the shared memory of two Squids apart; letters and digits only.
+        name = namespace.name.replace("-", "")
+        self.service = Service(namespace, ["squid", "-N", "-n", name, "-f", conf], PROXY_PORT, folder / "output")
+
+    def requests(self) -> List[str]:
+        """Every request so far: method, URL, status and user agent."""
+        return self._access_log.read_text().splitlines() if self._access_log.exists() else []
+
+
+class Registry:
+    """A Docker registry that holds one image, made from nothing."""
+
+    def __init__(self, namespace: Namespace, folder: Path) -> None:
+        """Start it and push the image."""
+        folder.mkdir()
+        conf = folder / "config.yml"
+        conf.write_text(REGISTRY_CONF.format(folder=folder, address=REGISTRY, port=REGISTRY_PORT))
+        self.service = Service(namespace, ["docker-registry", "serve", conf], REGISTRY_PORT, folder / "output")
+        image = _image_from_nothing(folder)
+        target = f"docker://{REGISTRY}:{REGISTRY_PORT}/hello:v1"
+        copy: List[Argument] = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false"]
+        run(namespace.inside([*copy, f"oci:{image}:v1", target]))
+
+
+def _image_from_nothing(folder: Path) -> Path:
+    layout, bundle = folder / "oci", folder / "bundle"
+    run(["umoci", "init", "--layout", layout])
+    run(["umoci", "new", "--image", f"{layout}:v1"])
+    run(["umoci", "unpack", "--image", f"{layout}:v1", bundle])
+    (bundle / "rootfs" / "hello").write_text("hello from behind the proxy\n")
+    run(["umoci", "repack", "--image", f"{layout}:v1", bundle])
+    return layout
+
+
+class Metadata:
+    """The metadata service of one instance: the strict one of `eks-proxy-agent demo --serve`, where nodes ask for it."""
+
+    def __init__(self, namespace: Namespace, folder: Path, instance: Path, user_data: Optional[Path]) -> None:
+        """Serve the instance that a JSON file describes, with a file's content as its user data; folder is for its files."""
+        folder.mkdir()
+        values = json.loads(instance.read_text())
+        if user_data is not None:
+            values["user_data_base64"] = base64.b64encode(user_data.read_bytes()).decode()
+        served = folder / "instance.json"
+        served.write_text(json.dumps(values))
+        argv: List[Argument] = [
+            sys.executable,
+            "-m",
+            "agent",
+            "demo",
+            "--serve",
+            f"{METADATA}:80",
+            "--instance",
+            served,
+        ]
+        self.service = Service(namespace, argv, 80, folder / "output", cwd=REPOSITORY)
+
+    def stop(self) -> None:
+        """End it: from then on the address refuses connections."""
+        self.service.stop()

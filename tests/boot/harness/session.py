@@ -1,0 +1,89 @@
+"""What one test session owns on the machine, named so that a later session can clear away what a killed one left."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Iterator, List
+
+from . import cgroup
+from .command import run
+from .waiting import wait_for
+
+PREFIX = "eksproxy-"
+WORK_PARENT = Path("/var/tmp")
+NAMESPACES = Path("/run/netns")
+
+
+def start_time(pid: int) -> str:
+    """When a process started, in clock ticks since boot (proc(5), field 22): with the pid it names a process for good."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+class Session:
+    """The name, the work folder (a tmpfs, so that no boot wears the disk) and the end of one test session."""
+
+    def __init__(self) -> None:
+        """Clear away what dead sessions left, then take a name and a folder."""
+        clear_dead_sessions()
+        self.name = f"{PREFIX}{os.getpid()}-{start_time(os.getpid())}"
+        self.work = WORK_PARENT / self.name
+        self.work.mkdir(mode=0o755)
+        run(["mount", "-t", "tmpfs", "-o", "mode=755,size=6g", self.name, self.work])
+
+    def close(self) -> None:
+        """Remove everything that carries this session's name."""
+        clear(self.name)
+
+
+def clear_dead_sessions() -> None:
+    """Clear away what carries our prefix and whose owner no longer lives."""
+    for name in sorted(_session_names()):
+        match = re.fullmatch(rf"{PREFIX}(\d+)-(\d+)", name)
+        if match is None:
+            continue
+        with suppress(OSError):
+            if start_time(int(match[1])) == match[2]:
+                continue
+        clear(name)
+
+
+def clear(session: str) -> None:
+    """End the processes, unmount the mounts and delete the folders of a session, in that order."""
+    namespaces = [path.name for path in NAMESPACES.glob(f"{session}*")]
+    for namespace in namespaces:
+        wait_for(f"the end of the processes in {namespace}", partial(_kill_inside, namespace), limit=20)
+        run(["ip", "netns", "delete", namespace], check=False)
+    cgroup.remove_all(session)
+    for mount in _mounts_below(WORK_PARENT / session):
+        run(["umount", "--lazy", mount], check=False)
+    for segment in Path("/dev/shm").glob(f"{session.replace('-', '')}*"):
+        segment.unlink()
+    shutil.rmtree(WORK_PARENT / session, ignore_errors=True)
+
+
+def _session_names() -> Iterator[str]:
+    folders = [WORK_PARENT, NAMESPACES, *cgroup.hierarchies()]
+    for folder in folders:
+        for path in folder.glob(f"{PREFIX}*"):
+            yield "-".join(path.name.split("-")[:3])
+
+
+def _kill_inside(namespace: str) -> bool:
+    """Kill, by id, every process in a network namespace that is ours; true when none is left."""
+    pids = run(["ip", "netns", "pids", namespace], check=False).stdout.split()
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    return not pids
+
+
+def _mounts_below(folder: Path) -> List[str]:
+    """Mount points at or below a folder, the innermost first (proc(5), mountinfo)."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return sorted({p for p in points if p == str(folder) or p.startswith(f"{folder}/")}, reverse=True)

@@ -1,0 +1,24 @@
+"""Laying a folder of the repository over a node's root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+def install(source: Path, root: Path) -> None:
+    """Copy source's content over root: links stay links, owner root, modes 0755 and 0644 whatever the checkout has."""
+    for folder, folders, files in os.walk(source):
+        target = root / Path(folder).relative_to(source)
+        target.mkdir(mode=0o755, exist_ok=True)
+        for name in [*files, *(name for name in folders if (Path(folder) / name).is_symlink())]:
+            place(Path(folder) / name, target / name)
+
+
+def place(source: Path, target: Path) -> None:
+    """Copy one file or link, as install does."""
+    target.unlink(missing_ok=True)
+    shutil.copyfile(source, target, follow_symlinks=False)
+    if not source.is_symlink():
+        target.chmod(0o755 if os.access(source, os.X_OK) and source.stat().st_mode & 0o111 else 0o644)
