@@ -1,0 +1,53 @@
+# Everything sets itself up: `make demo` and `make test` need python3 and make only.
+# Another Python for .venv: make setup PYTHON=python3.9
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export PYTHON
+
+SHELL_FILES = .ci/run $(shell grep -rlE '^\#!/bin/(ba)?sh' packaging bench tests --include='*.sh' --include='*[!.]*' 2>/dev/null)
+
+.PHONY: help setup demo test unit-test lint format boot-test bench install clean
+
+help: ## This list
+	@echo 'eks-proxy-agent: one setting, and an EKS worker node speaks to the world through the proxy.'
+	@echo
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+setup: ## Make .venv/bin/eks-proxy-agent, and the tools for development
+	@packaging/setup.sh dev
+
+demo: ## Show on a scratch tree what the agent does to a node; no root, no AWS, no compiler
+	@packaging/setup.sh demo
+	@.venv/bin/eks-proxy-agent demo
+
+test: ## Lint and all tests; as root on Debian the boot tests too
+	@packaging/test.sh
+
+unit-test: setup ## The unit tests, in seconds
+	@.venv/bin/python -m pytest -q tests/unit
+
+lint: setup ## ruff, mypy --strict and shellcheck
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet . || { echo 'make format puts these right' >&2; exit 1; }
+	@.venv/bin/mypy --strict
+	@.venv/bin/shellcheck $(SHELL_FILES)
+
+format: setup ## Let ruff lay out the Python files
+	@.venv/bin/ruff format .
+
+boot-test: ## Boot nodes with systemd, docker, Squid and a registry (root, Debian): make boot-test ARGS='-k pull'
+	@packaging/setup.sh test
+	@.venv/bin/python -m pytest tests/boot $(ARGS)
+
+bench: ## Compare a boot with the agent and one with the shell recipe (root, Debian)
+	@packaging/setup.sh test
+	@.venv/bin/python -m bench $(ARGS)
+
+install: ## Install below DESTDIR for the Python of PYTHON: make install DESTDIR=/tmp/x PYTHON=/usr/bin/python3
+	@DESTDIR='$(DESTDIR)' packaging/install.sh
+
+clean: ## Remove what the targets above made here
+	@rm -rf .venv .venv-* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	@find agent tests packaging -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,53 @@
+#!/bin/bash
+# What `make test` runs, the quick things first.  The last line is pytest's own count.
+# With CI=true nothing may be left out; elsewhere what was left out is said at the end.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n=== %s\n' "$*"; }
+left_out=()
+
+packaging/setup.sh test
+
+say "lint"
+make --no-print-directory lint
+
+# Amazon Linux 2 has Python 3.8, Amazon Linux 2023 has 3.9, and the newest shows what is coming.
+ours=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+others=()
+absent=()
+for version in 3.8 3.9; do
+    [ "$version" = "$ours" ] || others+=("$version")
+done
+for version in 3.14 3.13 3.12 3.11 3.10; do
+    [ "$version" != "$ours" ] || break
+    packaging/setup.sh has "$version" || continue
+    others+=("$version")
+    break
+done
+for version in "${others[@]}"; do
+    if ! packaging/setup.sh has "$version"; then
+        absent+=("$version")
+        continue
+    fi
+    packaging/setup.sh python "$version"
+    say "unit tests with Python $version"
+    ".venv-$version/bin/python" -m pytest -q -p no:cacheprovider tests/unit
+done
+# That is no failure, also under CI=true: no package of the distribution brings them.
+[ "${#absent[@]}" -eq 0 ] || say "this machine has no Python ${absent[*]}: the unit tests do not run with it"
+
+folders=(tests/unit tests/integration tests/packaging)
+if [ "$(id -u)" -eq 0 ] && [ -e /etc/debian_version ]; then
+    folders+=(tests/boot)
+else
+    left_out+=("tests/boot: needs root on Debian (debootstrap, systemd-nspawn, network namespaces)")
+fi
+if [ "${#left_out[@]}" -gt 0 ] && [ "${CI:-}" = true ]; then
+    printf 'error: with CI=true nothing may be left out: %s\n' "${left_out[@]}" >&2
+    exit 1
+fi
+
+say "Python $ours: ${folders[*]}"
+export TESTS_LEFT_OUT="${left_out[*]}"
+exec .venv/bin/python -m pytest "${folders[@]}"
