@@ -11,7 +11,7 @@ from agent.configure import Pass, changed_paths, configure, save_degraded, settl
 from agent.core.facts import Facts
 from agent.core.plan import static_targets
 from agent.core.settings import Settings
-from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service, baked, plan_files
+from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service, baked, facts_of, plan_files
 from agent.edges.lock import held
 from agent.edges.notify import Notify
 from agent.edges.signals import Signals
@@ -60,7 +60,7 @@ def boot(daemon: Daemon) -> Optional[Pass]:
     try:
         done = one_pass(daemon)
     except SettingsError as error:
-        save_degraded(daemon.machine, error)
+        _save_degraded(daemon, error)
         raise
     except AgentError as error:
         degraded(daemon, settings, error)
@@ -79,21 +79,27 @@ def prepare(daemon: Daemon, settings: Settings) -> None:
     if not settings.proxy.url:
         return
     daemon.say("writing drop-ins")
-    with held(daemon.machine.disk):
-        plan = plan_files(daemon.machine, static_targets(settings), complete=False)
-        apply(plan, daemon.machine)
+    try:
+        with held(daemon.machine.disk):
+            plan = plan_files(daemon.machine, static_targets(settings), complete=False)
+            apply(plan, daemon.machine)
+    except AgentError as error:
+        get_logger().warning("prepare.failed", error=str(error), meaning="the pass after it tries again")
+        return
     for verb, path in changed_paths(plan):
         get_logger().info(_EVENTS[verb], file=path)
 
 
 def one_pass(daemon: Daemon) -> Pass:
     """One pass, logged; an empty plan leaves no line."""
-    done = configure(daemon.machine, daemon.options, daemon.fetch)
+    facts = facts_of(daemon.machine, daemon.options, daemon.fetch)
+    done = configure(daemon.machine, daemon.options, facts)
     log = get_logger()
     for verb, path in changed_paths(done.plan):
         log.info(_EVENTS[verb], file=path)
     for note in done.plan.notes:
         log.warning("file.note", note=note)
+    done.raise_problems()
     intent = done.discovered.intent
     if intent is None:
         daemon.say("unconfigured: no proxy.url in the settings; nothing is written")
@@ -109,7 +115,7 @@ def after_ready(daemon: Daemon, done: Pass) -> None:
     """What need not hold up docker: enabling units, and a line that says what this node believes."""
     log = get_logger()
     intent = done.discovered.intent
-    for warning in done.discovered.layered.warnings + (intent.warnings if intent else ()):
+    for warning in done.warnings:
         log.warning("settings.warning", text=warning)
     log.info(
         _EVENTS[done.phase],
@@ -136,5 +142,13 @@ def degraded(daemon: Daemon, settings: Settings, error: AgentError) -> None:
     get_logger().error(
         "node.degraded", error=str(error), hint=error.hint or "-", policy=settings.failure.policy, meaning=meaning
     )
-    daemon.say("degraded, %s: %s" % (meaning, str(error).splitlines()[0]))
-    save_degraded(daemon.machine, error)
+    daemon.say("degraded, %s: %s" % (meaning, str(error).partition("\n")[0]))
+    _save_degraded(daemon, error)
+
+
+def _save_degraded(daemon: Daemon, error: AgentError) -> None:
+    """The disk may be what is wrong: then the journal has to do."""
+    try:
+        save_degraded(daemon.machine, error)
+    except AgentError as second:
+        get_logger().error("status.failed", error=str(second))

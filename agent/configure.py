@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import datetime
 import json
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import attrs
 
 from agent import __version__
 from agent.apply import Machine, apply
-from agent.core.facts import facts_to_json
+from agent.core.facts import Facts, facts_to_json
 from agent.core.files.dropin import GATED_UNITS
 from agent.core.intent import Intent
 from agent.core.plan import Plan, targets
 from agent.core.settings import Settings
 from agent.core.units import is_stale, to_enable, to_release
-from agent.discover import Discovered, Fetch, Options, discover, kept_flags, plan_files
+from agent.discover import Discovered, Options, discover, kept_flags, plan_files
 from agent.edges.lock import held
 from agent.edges.units import environ
 from agent.errors import FileError, SettingsError
@@ -33,36 +33,42 @@ class Pass:
 
     @property
     def phase(self) -> str:
+        """What status.json calls the node now."""
+        if self.plan.problems:
+            return DEGRADED
         return CONFIGURED if self.discovered.intent else UNCONFIGURED
 
+    @property
+    def warnings(self) -> Tuple[str, ...]:
+        """What the owner should know."""
+        intent = self.discovered.intent
+        return self.discovered.layered.warnings + (intent.warnings if intent else ())
 
-def configure(machine: Machine, options: Options, fetch: Fetch, *, keep_flags: bool = False) -> Pass:
-    """Discover and `carry_out`."""
-    return carry_out(machine, options, discover(machine, options, fetch), keep_flags=keep_flags)
+    def raise_problems(self) -> None:
+        """Raise FileError when single files could not be done."""
+        if self.plan.problems:
+            raise FileError("\n".join(self.plan.problems))
 
 
-def carry_out(machine: Machine, options: Options, found: Discovered, *, keep_flags: bool = False) -> Pass:
+def configure(machine: Machine, options: Options, facts: Facts, *, keep_flags: bool = False) -> Pass:
     """Make the node's files true, and say so in status.json.
 
     `keep_flags` keeps the flags for this instance, so that later passes without them come to the same Intent.
-    Raises AgentError; when single files could not be done, all others are, and the error names those.
+    Settings are read inside the lock: of two runs at once the later one must not write what the earlier one read.
+    Raises AgentError; single files that cannot be done do not hold up the others, see `Pass.raise_problems`.
     """
-    refuse_unproxied(found.settings, found.intent)
-    instance_id = found.facts.instance_id
     with held(machine.disk):
+        found = discover(machine, options, facts)
+        refuse_unproxied(found.settings, found.intent)
         plan = plan_files(machine, targets(found.settings, found.intent))
         apply(plan, machine)
-        flags = kept_flags(options) if keep_flags else {}
-        if flags:
-            machine.state.save_of_instance(
-                instance_id, "flags", _over(machine.state.of_instance(instance_id, "flags"), flags)
-            )
-        machine.state.save_of_instance(instance_id, "facts", json.loads(facts_to_json(found.facts)))
-        if plan.problems:
-            raise FileError("\n".join(plan.problems))
+        if keep_flags:
+            _keep_flags(machine, facts.instance_id, kept_flags(options))
+        machine.state.save_of_instance(facts.instance_id, "facts", json.loads(facts_to_json(facts)))
         done = Pass(found, plan)
         machine.state.save_status(status(done))
-        machine.state.set_ready(True)
+        if not plan.problems:
+            machine.state.set_ready(True)
     return done
 
 
@@ -110,14 +116,14 @@ def status(done: Pass) -> Dict[str, Any]:
     intent, facts = done.discovered.intent, done.discovered.facts
     wanted = targets(done.discovered.settings, intent)
     return {
-        **_head(done.phase, None),
+        **_head(done.phase, "\n".join(done.plan.problems) or None),
         "instance_id": facts.instance_id,
         "region": facts.region,
         "intent": intent.digest() if intent else None,
         "proxy": {"http": str(intent.http_proxy), "https": str(intent.https_proxy)} if intent else None,
         "no_proxy": [attrs.asdict(entry) for entry in intent.no_proxy] if intent else [],
         "files": [target.path for target in wanted],
-        "warnings": list(done.discovered.layered.warnings + (intent.warnings if intent else ())),
+        "warnings": list(done.warnings),
     }
 
 
@@ -132,12 +138,14 @@ def _head(phase: str, error: Optional[str]) -> Dict[str, Any]:
     return {"schema": 1, "version": __version__, "phase": phase, "error": error, "updated": now}
 
 
-def _over(known: Optional[Dict[str, Any]], flags: Dict[str, Any]) -> Dict[str, Any]:
-    """Flags of this run over those kept before, key by key."""
-    merged: Dict[str, Any] = {section: dict(table) for section, table in (known or {}).items()}
+def _keep_flags(machine: Machine, instance_id: str, flags: Mapping[str, Any]) -> None:
+    """Put the flags of this run over those kept before, key by key."""
+    if not flags:
+        return
+    merged = dict(machine.state.of_instance(instance_id, "flags") or {})
     for section, table in flags.items():
-        merged.setdefault(section, {}).update(table)
-    return merged
+        merged[section] = {**merged.get(section, {}), **table}
+    machine.state.save_of_instance(instance_id, "flags", merged)
 
 
 def changed_paths(plan: Plan) -> List[Tuple[str, str]]:

@@ -8,8 +8,9 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import attrs
 
 from agent.apply import Machine
-from agent.core import hints, intent
+from agent.core import intent
 from agent.core.facts import Facts, facts_from_json
+from agent.core.hints import ClusterHints, first_known, from_arguments, from_node_configs
 from agent.core.layers import USER_DATA, Layer, Layered, flag_layer, merge, parse_toml, without_metadata
 from agent.core.plan import FileState, Plan, Target, make_plan
 from agent.core.proxy_url import Credentials, parse_credentials
@@ -103,36 +104,34 @@ def instance_layers(machine: Machine, facts: Facts) -> Tuple[Layer, ...]:
     return tuple(layers) + ((Layer("flags kept by apply", kept),) if kept else ())
 
 
-def discover(machine: Machine, options: Options, fetch: Fetch) -> Discovered:
-    """Read everything that the Intent depends on.
+def discover(machine: Machine, options: Options, facts: Facts) -> Discovered:
+    """Read everything but the facts that the Intent depends on; no network.
 
-    Raises SettingsError (with all mistakes of all layers), MetadataError, FileError.
+    Raises SettingsError (with all mistakes of all layers) and FileError.
     """
-    layers = baked_layers(machine.disk, options)
-    facts = facts_of(machine, options, fetch)
-    layered = merge(layers + instance_layers(machine, facts) + (options.layer(),))
-    credentials = read_credentials(machine.disk, layered.settings.proxy.credentials_file)
-    return Discovered(
-        layered,
-        facts,
-        intent.compose(layered.settings, facts, cluster_hints(layered.settings, facts, options), credentials),
-    )
+    layers = baked_layers(machine.disk, options) + instance_layers(machine, facts) + (options.layer(),)
+    layered = merge(layers)
+    settings = layered.settings
+    credentials = read_credentials(machine.disk, settings.proxy.credentials_file)
+    hints = cluster_hints(settings, facts, options)
+    return Discovered(layered, facts, intent.compose(settings, facts, hints, credentials))
 
 
 def facts_of(machine: Machine, options: Options, fetch: Fetch) -> Facts:
+    """This instance's facts: from `--facts`, else by `fetch`.  Raises SettingsError and MetadataError."""
     if options.facts:
         return facts_from_json(_own_file(options.facts).decode("utf-8", "replace"))
     return fetch(baked(machine.disk, options).settings)
 
 
-def cluster_hints(settings: Settings, facts: Facts, options: Options) -> hints.ClusterHints:
+def cluster_hints(settings: Settings, facts: Facts, options: Options) -> ClusterHints:
     """What bootstrap.sh's arguments, else a NodeConfig in user data, tell of the cluster."""
     from agent.core.user_data import read_user_data
 
     node_configs = read_user_data(facts.user_data).node_configs
-    return hints.first_known(
-        hints.from_arguments(options.arguments or settings.bootstrap.arguments),
-        hints.from_node_configs(node_configs) if node_configs else hints.ClusterHints(),
+    return first_known(
+        from_arguments(options.arguments or settings.bootstrap.arguments),
+        from_node_configs(node_configs) if node_configs else ClusterHints(),
     )
 
 

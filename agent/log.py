@@ -9,7 +9,7 @@ from typing import Any, MutableMapping
 
 #: User info of a URL, and passwords in the files that we show as diffs (yum's proxy_password and its kind).
 _SECRETS = re.compile(
-    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@\"']*@|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"
+    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)[^\s,\"']*@|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"
 )
 
 #: sd-daemon(3): a line that starts so carries its level to the journal.

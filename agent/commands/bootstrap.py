@@ -12,9 +12,9 @@ from typing import Any, Dict, List, Optional
 
 from agent.apply import Machine
 from agent.commands.machine import fetch_patiently, machine_of, need_root, options_of
-from agent.configure import carry_out
+from agent.configure import configure
 from agent.core.settings import Settings
-from agent.discover import Discovered, Fetch, Options, baked, discover
+from agent.discover import Discovered, Fetch, Options, baked, discover, facts_of
 from agent.edges import command
 from agent.edges.lock import BOOTSTRAP_LOCK, held
 from agent.errors import AgentError, UsageError
@@ -47,7 +47,7 @@ def bootstrap(
         settings = baked(machine.disk, options).settings
         found: Optional[Discovered] = None
         try:
-            found = discover(machine, options, fetch)
+            found = discover(machine, options, facts_of(machine, options, fetch))
             settings = found.settings
             if if_enabled and not settings.bootstrap.enabled:
                 get_logger().info("bootstrap.off", reason="bootstrap.enabled is false")
@@ -55,7 +55,7 @@ def bootstrap(
             known = machine.state.of_instance(found.facts.instance_id, "bootstrap")
             if known and known.get("exit_code") is not None and not again:
                 return _already(machine, found, known)
-            carry_out(machine, options, found, keep_flags=True)
+            configure(machine, options, found.facts, keep_flags=True).raise_problems()
             code = _run_once(machine, options, found)
         except AgentError as error:
             if if_enabled and not settings.bootstrap.enabled:

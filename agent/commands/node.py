@@ -10,10 +10,10 @@ from typing import List, Optional
 
 from agent.apply import Machine, apply
 from agent.commands.machine import fetch, machine_of, need_root, options_of
-from agent.configure import changed_paths, configure, refuse_unproxied, settle_units, stale_units
+from agent.configure import Pass, changed_paths, configure, refuse_unproxied, settle_units, stale_units
 from agent.core.plan import Change, Plan, targets
 from agent.core.units import to_enable
-from agent.discover import Discovered, discover, plan_files
+from agent.discover import Discovered, discover, facts_of, plan_files
 from agent.edges.lock import held
 from agent.errors import FileError
 from agent.log import redact
@@ -26,9 +26,12 @@ def apply_command(arguments: argparse.Namespace) -> int:
     """Configure the node and say what changed."""
     machine = machine_of(arguments)
     need_root(machine, "apply")
-    done = configure(machine, options_of(arguments), fetch, keep_flags=not arguments.once)
+    options = options_of(arguments)
+    done = configure(machine, options, facts_of(machine, options, fetch), keep_flags=not arguments.once)
     _tell(machine, done.plan)
-    _warn(done.discovered)
+    for warning in done.warnings:
+        print("warning: " + warning, file=sys.stderr)
+    done.raise_problems()
     if done.discovered.intent is None:
         print("unconfigured: no proxy.url in the settings, so nothing is written", file=sys.stderr)
         return 0
@@ -50,7 +53,8 @@ def apply_command(arguments: argparse.Namespace) -> int:
 def plan_command(arguments: argparse.Namespace) -> int:
     """Show what `apply` would do; exit code 3 when that is anything."""
     machine = machine_of(arguments)
-    found = discover(machine, options_of(arguments), fetch)
+    options = options_of(arguments)
+    found = discover(machine, options, facts_of(machine, options, fetch))
     refuse_unproxied(found.settings, found.intent)
     plan = plan_files(machine, targets(found.settings, found.intent))
     actions = _unit_actions(machine, found, plan)
@@ -63,7 +67,8 @@ def plan_command(arguments: argparse.Namespace) -> int:
             print(action)
     for note in plan.notes:
         print("note: " + note, file=sys.stderr)
-    _warn(found)
+    for warning in Pass(found, plan).warnings:
+        print("warning: " + warning, file=sys.stderr)
     if found.intent is None:
         print("unconfigured: no proxy.url in the settings", file=sys.stderr)
     if plan.problems:
@@ -101,11 +106,6 @@ def _tell(machine: Machine, plan: Plan) -> None:
         print("reloaded systemd")
     for note in plan.notes:
         print("note: " + note, file=sys.stderr)
-
-
-def _warn(found: Discovered) -> None:
-    for warning in found.layered.warnings + (found.intent.warnings if found.intent else ()):
-        print("warning: " + warning, file=sys.stderr)
 
 
 def _unit_actions(machine: Machine, found: Discovered, plan: Plan) -> List[str]:
