@@ -1,0 +1,136 @@
+"""The units among those of EKS nodes: no ordering cycle, no key that systemd does not know."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+UNITS = ("eks-proxy-agent.service", "eks-proxy-agent-bootstrap.service")
+NODES = {"AL2, docker": ["al2"], "AL2, containerd": ["al2", "al2-containerd"], "AL2023": ["al2023"]}
+
+# systemd's own, which every distribution has alike.
+TARGETS = "basic sysinit multi-user sockets timers paths slices network network-pre network-online".split()
+TARGETS += "local-fs local-fs-pre swap shutdown umount remote-fs".split()
+PROGRAMS = ("true", "kill", "eks-proxy-agent")
+SYSTEM = Path("usr/lib/systemd/system")
+
+
+def make_node(folder, trees):
+    """Lay a tree of units, systemd's targets and our units, all enabled; return its root."""
+    for tree in trees:
+        shutil.copytree(HERE / "unit-trees" / tree, folder, dirs_exist_ok=True)
+    for target in TARGETS:
+        shutil.copy(Path("/") / SYSTEM / f"{target}.target", folder / SYSTEM)
+    for unit in UNITS:
+        shutil.copy(ROOT / "systemd" / unit, folder / SYSTEM)
+    (folder / "usr/bin").mkdir()
+    (folder / "bin").symlink_to("usr/bin")
+    for program in PROGRAMS:
+        (folder / "usr/bin" / program).write_text("#!/bin/sh\n")
+        (folder / "usr/bin" / program).chmod(0o755)
+    presets = folder / "usr/lib/systemd/system-preset"
+    presets.mkdir()
+    shutil.copy(ROOT / "packaging/90-eks-proxy-agent.preset", presets)
+    others = sorted(path.name for path in (folder / SYSTEM).iterdir() if "[Install]" in path.read_text())
+    systemctl(folder, "enable", *(name for name in others if name not in UNITS and not name.endswith(".target")))
+    systemctl(folder, "enable", "cloud-init.target")
+    systemctl(folder, "preset", *UNITS)
+    return folder
+
+
+def systemctl(folder, *arguments):
+    """Run systemctl on a tree; it needs no running systemd for that."""
+    subprocess.run(["systemctl", f"--root={folder}", *arguments], check=True, capture_output=True, text=True)
+
+
+def verify(folder, *arguments):
+    """Run systemd-analyze verify on a tree."""
+    command = ["systemd-analyze", f"--root={folder}", "--man=no", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def cycles(folder):
+    """The lines that name an ordering cycle when the whole node boots; the exit code is 0 all the same."""
+    done = verify(folder, "verify", "multi-user.target")
+    return [line for line in done.stderr.splitlines() if "ordering cycle" in line]
+
+
+def complaints(folder):
+    """What systemd finds wrong in our units alone; with this option it fails, but looks at no dependency."""
+    done = verify(folder, "--recursive-errors=no", "verify", *UNITS)
+    return done.stderr + ("" if done.returncode == 0 else f"exit code {done.returncode}")
+
+
+def add_line(folder, unit, line):
+    """Add a line to the [Unit] section of one of our units."""
+    path = folder / SYSTEM / unit
+    path.write_text(path.read_text().replace("[Unit]\n", f"[Unit]\n{line}\n", 1))
+
+
+@pytest.fixture(params=list(NODES))
+def node(request, tmp_path):
+    """The units of a node of one kind, ours among them."""
+    return make_node(tmp_path / "node", NODES[request.param])
+
+
+def test_no_ordering_cycle(node):
+    """systemd finds an order for the whole boot, our units among the others."""
+    assert cycles(node) == []
+
+
+def test_no_unknown_key(node):
+    """systemd knows every key and finds every program of our units."""
+    assert complaints(node) == ""
+
+
+def test_preset_enables_both_units(node):
+    """The preset alone, as on the first boot of an image, makes multi-user.target want both units."""
+    wanted = {path.name for path in (node / "etc/systemd/system/multi-user.target.wants").iterdir()}
+    assert wanted >= set(UNITS)
+
+
+@pytest.mark.parametrize(
+    ("unit", "line"),
+    [
+        ("eks-proxy-agent.service", "After=network-online.target"),
+        ("eks-proxy-agent.service", "Before=docker.socket"),
+        ("eks-proxy-agent-bootstrap.service", "Before=cloud-init.service"),
+    ],
+)
+def test_a_cycle_is_seen(node, unit, line):
+    """A line that makes a cycle is found, so that its absence means something."""
+    add_line(node, unit, line)
+    assert cycles(node)
+
+
+def test_an_unknown_key_is_seen(node):
+    """A misspelt key is found."""
+    add_line(node, "eks-proxy-agent.service", "Befor=docker.service")
+    assert "Befor" in complaints(node)
+
+
+def test_a_missing_program_is_seen(node):
+    """A program that the package does not install is found."""
+    (node / "usr/bin/eks-proxy-agent").unlink()
+    assert "eks-proxy-agent" in complaints(node)
+
+
+def test_bootstrap_is_not_ordered_against_what_it_starts():
+    """bootstrap.sh waits for kubelet and docker, so its unit may not come before or after them."""
+    text = (ROOT / "systemd" / "eks-proxy-agent-bootstrap.service").read_text()
+    ordered = " ".join(line for line in text.splitlines() if line.startswith(("Before=", "After=", "Requires=")))
+    assert [name for name in ("docker", "containerd", "kubelet", "Requires=") if name in ordered] == []
+
+
+def test_every_ordering_line_has_its_reason():
+    """Above each Before= and After= stands a comment (or the Wants= that belongs to it)."""
+    bare = []
+    for unit in UNITS:
+        lines = (ROOT / "systemd" / unit).read_text().splitlines()
+        for above, line in zip(lines, lines[1:]):
+            if line.startswith(("Before=", "After=")) and not above.startswith(("#", "Before=", "Wants=")):
+                bare.append(f"{unit}: {line}")
+    assert bare == []
