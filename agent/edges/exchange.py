@@ -17,7 +17,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
+from agent import __version__
 from agent.core.proxy_url import quoted
+
+_WRONG_URL = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema)
 
 
 class ExchangeError(Exception):
@@ -46,7 +49,7 @@ def exchange(
             method, url, headers=dict(headers), timeout=timeouts, stream=True, allow_redirects=False
         ) as response:
             body = bytes(response.raw.read(limit + 1, decode_content=False))
-    except ValueError:
+    except _WRONG_URL:  # of requests; these are OSErrors too
         raise
     except (OSError, urllib3.exceptions.HTTPError) as error:
         cause = "no complete answer in time" if _timed_out(error) else _bottom(error)
@@ -63,12 +66,12 @@ def _timed_out(error: BaseException) -> bool:
 
 
 def _bottom(error: BaseException) -> str:
-    """What lies at the bottom of a chain of requests' and urllib3's errors, in a few words."""
+    """What lies below the errors of requests and urllib3, in a few words."""
     if isinstance(error, requests.ConnectTimeout):
         return "no connection in time"
-    while error.__context__ is not None:
+    while type(error).__module__.startswith(("requests.", "urllib3.")) and error.__context__ is not None:
         error = error.__context__
-    return getattr(error, "strerror", None) or quoted(str(error) or type(error).__name__)
+    return getattr(error, "strerror", None) or "%s %s" % (type(error).__name__, quoted(str(error)))
 
 
 class DirectSession(requests.Session):
@@ -80,6 +83,7 @@ class DirectSession(requests.Session):
     def __init__(self, left: Callable[[], float]) -> None:
         super().__init__()
         self.trust_env = False  # no proxy variables, no .netrc
+        self.headers.update({"Accept-Encoding": "identity", "User-Agent": "eks-proxy-agent/" + __version__})
         self.adapters.clear()
         self.mount("http://", _Adapter(left))
 

@@ -1,0 +1,171 @@
+"""The embedded metadata service with moods: it does what real ones, proxies and captive portals do on bad days."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from typing import Any, Callable, List, Mapping, Optional, Tuple
+
+import attrs
+
+from agent.demo.http_server import Answer, Handler, refusal
+from agent.demo.metadata_service import MetadataService
+
+HTML = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Welcome to the hotel\x07</body></html>"
+
+
+class Clock:
+    """A clock that moves only when it is told to, or when someone sleeps by it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: List[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Move on at once."""
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@attrs.define
+class Mood:
+    """What is done instead of an answer to the next `times` requests whose path ends in `path`."""
+
+    misbehave: Callable[[MoodyHandler], None]
+    path: str = ""
+    times: int = 1
+
+
+@attrs.frozen
+class Asked:
+    """One request that came in."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    connection: Any
+
+
+class MoodyHandler(Handler):
+    """Looks for a mood before it answers."""
+
+    service: MoodyService
+
+    def reply(self, answer: Answer) -> None:
+        """The answer, unless a mood stands in the way."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.service.asked.append(Asked(self.command, self.path, headers, self.client_address))
+        mood = self.service.take(self.path)
+        if mood is None:
+            super().reply(answer)
+        else:
+            mood.misbehave(self)
+
+    def usual(self, answer: Answer) -> None:
+        """`answer`, whatever the moods."""
+        super().reply(answer)
+
+    def raw(self, data: bytes) -> None:
+        """Bytes as they are; the connection ends after them."""
+        self.close_connection = True
+        self.connection.sendall(data)
+
+
+class MoodyService(MetadataService):
+    """A MetadataService with a list of moods, which remembers what it was asked."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.moods: List[Mood] = []
+        self.asked: List[Asked] = []
+        self.ended = threading.Event()
+        self.handler = type("BoundHandler", (MoodyHandler,), {"service": self})
+        super().__init__(*arguments, **options)
+
+    def __exit__(self, *error: object) -> None:
+        self.ended.set()
+        super().__exit__(*error)
+
+    def take(self, path: str) -> Optional[Mood]:
+        """The mood for a request of `path`, once."""
+        for mood in self.moods:
+            if mood.times > 0 and path.endswith(mood.path):
+                mood.times -= 1
+                return mood
+        return None
+
+    def tokens_asked(self) -> int:
+        """How many tokens were asked for."""
+        return sum(asked.method == "PUT" for asked in self.asked)
+
+
+def status(code: int) -> Callable[[MoodyHandler], None]:
+    """Refuse with `code`."""
+    return lambda handler: handler.usual(refusal(code))
+
+
+def answer(body: bytes, code: int = 200, **headers: str) -> Callable[[MoodyHandler], None]:
+    """Answer `body`, whatever was asked."""
+    return lambda handler: handler.usual(Answer(code, body, headers))
+
+
+def raw(data: bytes) -> Callable[[MoodyHandler], None]:
+    """Answer bytes that need not be HTTP."""
+    return lambda handler: handler.raw(data)
+
+
+def reset(handler: MoodyHandler) -> None:
+    """Drop the connection with a RST."""
+    handler.close_connection = True
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+
+
+def hang(handler: MoodyHandler) -> None:
+    """Say nothing until the service ends."""
+    handler.close_connection = True
+    handler.service.ended.wait(60)
+
+
+def drip(start: bytes, on_byte: Callable[[], None]) -> Callable[[MoodyHandler], None]:
+    """Send `start`, then one byte after the other for ever; `on_byte` is called after each one and moves the clock."""
+
+    def misbehave(handler: MoodyHandler) -> None:
+        handler.close_connection = True
+        handler.connection.sendall(start)
+        while not handler.service.ended.wait(0.002):
+            handler.connection.sendall(b"x")
+            on_byte()
+
+    return misbehave
+
+
+def flood(*, announced: bool, sent: List[int]) -> Callable[[MoodyHandler], None]:
+    """Send 1 GiB, with a Content-Length or in chunks; what really went out is appended to `sent`."""
+    total, block = 1 << 30, b"x" * (1 << 16)
+
+    def misbehave(handler: MoodyHandler) -> None:
+        handler.close_connection = True
+        frame = b"Content-Length: %d\r\n\r\n" % total if announced else b"Transfer-Encoding: chunked\r\n\r\n"
+        before, after = (b"", b"") if announced else (b"%x\r\n" % len(block), b"\r\n")
+        out = 0
+        try:
+            handler.connection.sendall(b"HTTP/1.1 200 OK\r\n" + frame)
+            while out < total:
+                handler.connection.sendall(before + block + after)
+                out += len(block)
+        finally:
+            sent.append(out)
+
+    return misbehave
+
+
+def free_port(host: str) -> Tuple[str, int]:
+    """An address at which nobody listens."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        return host, probe.getsockname()[1]

@@ -1,0 +1,443 @@
+"""The metadata client against the embedded service, in all moods, over real sockets on loopback."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import socket
+import tracemalloc
+from contextlib import ExitStack
+from typing import Any, Callable, Iterator, List, Tuple
+
+import attrs
+import pytest
+
+from agent.core.facts import Facts
+from agent.demo.instance import Instance, Interface
+from agent.edges.imds import MetadataClient
+from agent.errors import MetadataError
+from tests.integration import moods
+from tests.integration.moods import HTML, Clock, Mood, MoodyService
+
+CIDRS_V4 = "/vpc-ipv4-cidr-blocks"
+CIDRS_V6 = "/vpc-ipv6-cidr-blocks"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that client and service share."""
+    return Clock()
+
+
+@pytest.fixture
+def service(clock: Clock) -> Iterator[MoodyService]:
+    """A service on loopback, with a second interface in another VPC."""
+    other = Interface("06:ff:ff:ff:ff:fe", ("192.168.0.0/16",))
+    with MoodyService(Instance(secondary=(other,)), clock=clock) as service:
+        yield service
+
+
+@pytest.fixture
+def client(service: MoodyService, clock: Clock) -> MetadataClient:
+    """A client with 30 seconds, none of which really pass."""
+    return MetadataClient(service.endpoint, 30, clock=clock, sleep=clock.sleep)
+
+
+def refused(client: MetadataClient) -> MetadataError:
+    """The error that `fetch` ends with."""
+    with pytest.raises(MetadataError) as caught:
+        client.fetch()
+    return caught.value
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_reads_every_fact(host: str) -> None:
+    """All facts arrive, over IPv4 and IPv6, with one token and one connection."""
+    data = gzip.compress(b"#!/bin/sh\n")
+    instance = Instance(vpc_cidrs_v6=("2600:1f16:67f:f200:0:0:0:0/56",), user_data=data)
+    with MoodyService(instance, host=host) as service:
+        facts = MetadataClient(service.endpoint, 30).fetch()
+    assert facts == Facts(
+        instance_id="i-0a1b2c3d4e5f60718",
+        mac="06:1d:5a:3b:7c:9e",
+        vpc_cidrs_v4=("10.42.0.0/16", "100.64.0.0/16"),
+        vpc_cidrs_v6=("2600:1f16:67f:f200::/56",),
+        region="eu-central-1",
+        domain="amazonaws.com",
+        partition="aws",
+        user_data=data,
+    )
+    assert service.tokens_asked() == 1
+    assert len({asked.connection for asked in service.asked}) == 1
+    assert len(service.asked) == 9
+    assert all(asked.headers["accept-encoding"] == "identity" for asked in service.asked)
+
+
+def test_a_slash_after_the_endpoint_changes_nothing(service: MoodyService, clock: Clock) -> None:
+    """`http://ADDRESS/` is the same endpoint as `http://ADDRESS`."""
+    assert MetadataClient(service.endpoint + "/", 30, clock=clock).fetch().region == "eu-central-1"
+
+
+def test_never_goes_through_a_proxy(client: MetadataClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxy variables that point into the void do not matter."""
+    host, port = moods.free_port("127.0.0.1")
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://%s:%d" % (host, port))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert client.fetch().instance_id == "i-0a1b2c3d4e5f60718"
+
+
+def test_what_is_not_set_is_normal(client: MetadataClient, service: MoodyService) -> None:
+    """No user data, no IPv6 and no service domain are 404, and no error."""
+    service.instance = attrs.evolve(service.instance, domain="", partition="", region="cn-north-1")
+    facts = client.fetch()
+    assert (facts.user_data, facts.vpc_cidrs_v6, facts.domain, facts.partition) == (
+        b"",
+        (),
+        "amazonaws.com.cn",
+        "aws-cn",
+    )
+
+
+def test_an_interface_with_ipv6_only(client: MetadataClient, service: MoodyService) -> None:
+    """404 for the IPv4 CIDRs is normal as long as there are IPv6 ones."""
+    service.instance = Instance(vpc_cidrs_v4=(), vpc_cidrs_v6=("2600:1f16::/56",))
+    assert client.fetch().vpc_cidrs_v4 == ()
+
+
+def test_a_second_fetch_sees_what_changed_with_the_same_token(client: MetadataClient, service: MoodyService) -> None:
+    """The token lives on between fetches, the answers do not."""
+    client.fetch()
+    service.instance = attrs.evolve(service.instance, vpc_cidrs_v4=("10.42.0.0/16", "10.43.0.0/16"))
+    assert client.fetch().vpc_cidrs_v4 == ("10.42.0.0/16", "10.43.0.0/16")
+    assert service.tokens_asked() == 1
+
+
+def test_token_is_renewed_before_it_ends(client: MetadataClient, service: MoodyService, clock: Clock) -> None:
+    """Shortly before its end the token is replaced, without a 401 and so without a pause."""
+    client.fetch()
+    clock.now += 21600 - 299
+    client.fetch()
+    assert service.tokens_asked() == 2
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("path", ["/mac", CIDRS_V4, "/user-data"])
+def test_401_brings_a_new_token(client: MetadataClient, service: MoodyService, path: str) -> None:
+    """A refused token is thrown away, a new one taken, and the question asked again."""
+    service.moods = [Mood(moods.status(401), path, times=3)]
+    assert client.fetch().region == "eu-central-1"
+    assert service.tokens_asked() == 4
+
+
+@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("path", ["/api/token", "/mac", CIDRS_V4])
+def test_busy_service_is_asked_again(
+    client: MetadataClient, service: MoodyService, clock: Clock, code: int, path: str
+) -> None:
+    """Throttling and server errors are waited out."""
+    service.moods = [Mood(moods.status(code), path, times=5)]
+    assert client.fetch().region == "eu-central-1"
+    assert len(clock.slept) == 5
+
+
+@pytest.mark.parametrize(
+    "misbehave",
+    [
+        moods.reset,
+        moods.raw(b""),
+        moods.raw(b"\x00\xff\x16\x03" * 100),
+        moods.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut off"),
+        moods.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\ncut off"),
+        moods.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        moods.raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70000),
+        moods.raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"),
+    ],
+    ids="reset nothing binary short cut-chunk wrong-chunk long-header many-headers".split(),
+)
+@pytest.mark.parametrize("path", ["/api/token", "/instance-id"])
+def test_broken_answer_is_asked_for_again(
+    client: MetadataClient, service: MoodyService, misbehave: Callable[[Any], None], path: str
+) -> None:
+    """A connection that breaks in the middle of an answer costs a retry and nothing else."""
+    service.moods = [Mood(misbehave, path, times=2)]
+    assert client.fetch().instance_id == "i-0a1b2c3d4e5f60718"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\ni-0a1b2c3d4e5f60718",
+        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\ni-0a1b2c3d4e5f60718",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3, 5\r\n\r\ni-0a1b2c3d4e5f60718",
+        b"HTTP/1.1 999 Who knows\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 1e3 OK\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[broken\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd",
+        b"i-0a1b2c3d4e5f60718\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 50,
+    ],
+)
+def test_nonsense_ends_in_a_clear_error_or_in_facts(client: MetadataClient, service: MoodyService, data: bytes) -> None:
+    """Whatever bytes come, fetch gives checked facts or a MetadataError that names the question, never anything else."""
+    service.moods = [Mood(moods.raw(data), "/instance-id", times=10**6)]
+    try:
+        said = "meta-data/instance-id answered: " + client.fetch().instance_id
+    except MetadataError as error:
+        said = str(error)
+    assert "meta-data/instance-id" in said
+    assert len(said) < 500
+    assert said.isprintable()
+
+
+@pytest.mark.parametrize("path", ["/mac", "/instance-id", CIDRS_V4, CIDRS_V6, "/region", "/domain", "/partition"])
+@pytest.mark.parametrize("body", [HTML, b"\x00\x01\xff\xfe", b"10.0.0.0/16\nyes\x1b[31m", b"x" * 17000])
+def test_wrong_content_is_an_error(client: MetadataClient, service: MoodyService, path: str, body: bytes) -> None:
+    """HTML, binary or endless words with a status of 200 are refused, with a short printable form of what came."""
+    service.moods = [Mood(moods.answer(body), path)]
+    error = refused(client)
+    assert path in str(error)
+    assert str(error).isprintable()
+    assert len(str(error)) < 400
+
+
+def test_wrong_content_names_what_was_asked_what_came_and_what_is_allowed(
+    client: MetadataClient, service: MoodyService
+) -> None:
+    """The whole text of the error, once."""
+    service.moods = [Mood(moods.answer(HTML), "/mac")]
+    assert str(refused(client)) == (
+        '/latest/meta-data/mac: "<!DOCTYPE html>\\n<html><head><title>Sign in</title></head><body>Welcome to the ho..." '
+        "is not a MAC address such as 06:1d:5a:3b:7c:9e"
+    )
+
+
+def test_html_instead_of_a_token(client: MetadataClient, service: MoodyService) -> None:
+    """A captive portal's page is not sent back as a token."""
+    service.moods = [Mood(moods.answer(HTML), "/api/token")]
+    error = refused(client)
+    assert "PUT %s/latest/api/token: the answer is not a token" % service.endpoint in str(error)
+    assert "version 2" in error.hint
+    assert [asked.method for asked in service.asked] == ["PUT"]
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_redirects_are_not_followed(client: MetadataClient, service: MoodyService, code: int) -> None:
+    """A redirect is an error, and where it leads nobody is asked."""
+    with MoodyService() as elsewhere:
+        headers = {"Location": elsewhere.endpoint + "/latest/meta-data/mac"}
+        service.moods = [Mood(moods.answer(b"over there", code, **headers), "/mac")]
+        assert 'meta-data/mac: answered %d "over there"' % code in str(refused(client))
+    assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize("code", [400, 405, 410])
+def test_other_statuses_are_errors_at_once(
+    client: MetadataClient, service: MoodyService, clock: Clock, code: int
+) -> None:
+    """What no retry can mend is not retried, and the error says the question and the answer."""
+    service.moods = [Mood(moods.status(code), "/region")]
+    assert "GET %s/latest/meta-data/placement/region: answered %d" % (service.endpoint, code) in str(refused(client))
+    assert clock.slept == []
+
+
+def test_disabled_service_is_explained(client: MetadataClient, service: MoodyService) -> None:
+    """403 comes with the two usual reasons."""
+    service.enabled = False
+    error = refused(client)
+    assert "answered 403" in str(error)
+    assert "disabled" in error.hint
+    assert "X-Forwarded-For" in error.hint
+
+
+def test_no_cidrs_at_all_is_an_error(client: MetadataClient, service: MoodyService) -> None:
+    """Neither IPv4 nor IPv6 CIDRs: the NO_PROXY would be wrong, so there are no facts."""
+    service.instance = Instance(vpc_cidrs_v4=())
+    assert "vpc-ipv4-cidr-blocks" in str(refused(client))
+
+
+def test_the_whole_internet_is_no_vpc(client: MetadataClient, service: MoodyService) -> None:
+    """0.0.0.0/0 would send everything past the proxy."""
+    service.instance = Instance(vpc_cidrs_v4=("0.0.0.0/0",))
+    assert '"0.0.0.0/0" is not an IPv4 CIDR of a VPC' in str(refused(client))
+
+
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("path", ["/mac", "/user-data"])
+def test_a_gibibyte_is_cut_off(client: MetadataClient, service: MoodyService, announced: bool, path: str) -> None:
+    """An endless answer is given up after its limit, in little memory, and reported."""
+    sent: List[int] = []
+    service.moods = [Mood(moods.flood(announced=announced, sent=sent), path, times=100)]
+    tracemalloc.start()
+    try:
+        error = refused(client)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "%s: answered %s bytes" % (path, 1 << 30 if announced else "more than") in str(error).replace(
+        "more than 16384 bytes", "more than bytes"
+    ).replace("more than 131072 bytes", "more than bytes")
+    assert peak < 8 << 20
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX-Slow: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
+    ids="status header body endless-body".split(),
+)
+@pytest.mark.parametrize("path", ["/api/token", "/mac", "/user-data"])
+def test_dripping_answer_ends_at_the_deadline(
+    client: MetadataClient, service: MoodyService, clock: Clock, start: bytes, path: str
+) -> None:
+    """One byte a second never ends by itself; the fetch ends at its deadline and says why."""
+    began = clock.now
+
+    def one_second() -> None:
+        clock.now += 1
+
+    service.moods = [Mood(moods.drip(start, one_second), path, times=10**6)]
+    error = refused(client)
+    assert "no complete answer in time (tried for 30 s)" in str(error)
+    assert path in str(error)
+    assert clock.now - began < 30 + 5
+
+
+def test_one_dripping_answer_does_not_cost_the_whole_deadline(
+    client: MetadataClient, service: MoodyService, clock: Clock
+) -> None:
+    """After two seconds the question is asked again on a new connection."""
+
+    def one_second() -> None:
+        clock.now += 1
+
+    service.moods = [Mood(moods.drip(b"HTTP/1.1 200 OK\r\nX: ", one_second), "/mac")]
+    began = clock.now
+    assert client.fetch().region == "eu-central-1"
+    assert clock.now - began < 10
+
+
+def test_silent_token_request_hints_at_the_hop_limit(service: MoodyService) -> None:
+    """In a container the answer to the PUT does not arrive when the hop limit is 1."""
+    service.moods = [Mood(moods.hang, "/api/token", times=100)]
+    error = refused(MetadataClient(service.endpoint, 0.3))
+    assert "PUT" in str(error)
+    assert "tried for 0.3 s" in str(error)
+    assert "hop limit" in error.hint
+
+
+def test_nobody_listens() -> None:
+    """The error tells the last cause and how long it was tried."""
+    clock = Clock()
+    endpoint = "http://%s:%d" % moods.free_port("127.0.0.1")
+    error = refused(MetadataClient(endpoint, 2, clock=clock, sleep=clock.sleep))
+    assert str(error) == "PUT %s/latest/api/token: Connection refused (tried for 2 s)" % endpoint
+    assert 2 / 0.04 <= len(clock.slept) <= 2 / 0.01
+
+
+def test_pauses_grow_only_after_ten_seconds() -> None:
+    """At first the pauses are so short that a late network costs well below 0.1 s; later they spare the machine."""
+    clock = Clock()
+    endpoint = "http://[%s]:%d" % moods.free_port("::1")
+    refused(MetadataClient(endpoint, 60, clock=clock, sleep=clock.sleep))
+    early = [pause for at, pause in _timeline(clock.slept) if at < 10]
+    late = [pause for at, pause in _timeline(clock.slept) if at >= 10]
+    assert max(early) <= 0.04
+    assert 0.3 <= min(late) <= max(late) <= 1
+    assert len(set(early)) > 50
+
+
+def _timeline(pauses: List[float]) -> Iterator[Tuple[float, float]]:
+    at = 0.0
+    for pause in pauses:
+        yield at, pause
+        at += pause
+
+
+def test_network_that_comes_late(clock: Clock) -> None:
+    """The first try after the service listens succeeds; nothing of what failed before is left over."""
+    host, port = moods.free_port("127.0.0.1")
+    with ExitStack() as stack:
+
+        def sleep(seconds: float) -> None:
+            clock.sleep(seconds)
+            if len(clock.slept) == 200:
+                stack.enter_context(MoodyService(host=host, port=port, clock=clock))
+
+        client = MetadataClient("http://%s:%d" % (host, port), 30, clock=clock, sleep=sleep)
+        assert client.fetch().region == "eu-central-1"
+    assert len(clock.slept) == 200
+
+
+def test_address_that_swallows_packets() -> None:
+    """Where nothing comes back, not even a refusal, a try ends within a fraction of a second and the error says so."""
+    with socket.socket() as full, ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # Linux drops the SYN when the queue is full
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        pauses: List[float] = []
+        error = refused(MetadataClient("http://%s:%d" % full.getsockname(), 0.4, sleep=pauses.append))
+    assert "no connection in time (tried for 0.4 s)" in str(error)
+    assert len(pauses) >= 3
+
+
+def test_sleep_that_raises_ends_the_fetch(clock: Clock) -> None:
+    """SIGTERM during a pause ends the wait at once; nothing is asked again."""
+
+    class Terminated(Exception):
+        pass
+
+    calls: List[float] = []
+
+    def sleep(seconds: float) -> None:
+        calls.append(seconds)
+        raise Terminated
+
+    client = MetadataClient("http://%s:%d" % moods.free_port("127.0.0.1"), 30, clock=clock, sleep=sleep)
+    with pytest.raises(Terminated):
+        client.fetch()
+    assert len(calls) == 1
+
+
+def test_token_is_never_logged(
+    client: MetadataClient, service: MoodyService, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With every library at its most talkative, the token shows neither in a log nor in an error."""
+    caplog.set_level(logging.DEBUG)
+    service.moods = [Mood(moods.status(401), "/mac"), Mood(moods.reset, "/region"), Mood(moods.status(410), "/domain")]
+    error = refused(client)
+    tokens = {asked.headers["x-aws-ec2-metadata-token"] for asked in service.asked if asked.method == "GET"}
+    assert len(tokens) == 2
+    seen = caplog.text + str(error) + error.hint + "".join(capfd.readouterr())
+    assert not [token for token in tokens if token in seen]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://127.0.0.1",
+        "ftp://127.0.0.1",
+        "127.0.0.1",
+        "http://",
+        "http://[::1",
+        "file:///etc",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:x",
+    ],
+)
+def test_endpoint_that_is_no_http_url(endpoint: str) -> None:
+    """A wrong endpoint is an error at once."""
+    clock = Clock()
+    error = refused(MetadataClient(endpoint, 30, clock=clock, sleep=clock.sleep))
+    assert "http://ADDRESS" in error.hint
+    assert clock.slept == []
