@@ -63,7 +63,7 @@ def flag_layer(flags: Iterable[str], proxy: str = "") -> Layer:
         name, equals, value = flag.partition("=")
         section, dot, key = name.strip().partition(".")
         if not (equals and dot and section and key):
-            problems.append("--set %s: write SECTION.KEY=VALUE, such as proxy.url=http://proxy:3128" % _masked(flag))
+            problems.append("--set %s: write SECTION.KEY=VALUE, such as proxy.url=http://proxy:3128" % quoted(flag))
             continue
         data.setdefault(section, {})[key] = _flag_value(value.strip())
     if problems:
@@ -150,7 +150,3 @@ def _flag_value(value: str) -> Any:
 
 def _printable(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z0-9._-]{1,80}", text) else quoted(text)
-
-
-def _masked(flag: str) -> str:
-    return quoted(re.sub(r"//[^/@]*@", "//***@", flag))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Optional
+from typing import Match, Optional
 from urllib.parse import quote
 
 import attrs
@@ -118,11 +118,18 @@ def is_plain(text: str) -> bool:
 
 
 def quoted(text: str, limit: int = 80) -> str:
-    """A value for an error message: printable ASCII in double quotes, shortened."""
-    shown = text if len(text) <= limit else text[:limit] + "..."
+    """A value for an error message: printable ASCII in double quotes, shortened, without the user info of a URL."""
+    masked = re.sub(r"\S+", _without_user_info, text)
+    shown = masked if len(masked) <= limit else masked[:limit] + "..."
     return '"%s"' % "".join(
         char if 0x20 <= ord(char) <= 0x7E and char not in '"\\' else ascii(char)[1:-1] for char in shown
     )
+
+
+def _without_user_info(match: Match[str]) -> str:
+    """`http://USER:PASSWORD@` and `USER:PASSWORD@`; a password may hold / and @ itself."""
+    user_info, _, rest = match.group().rpartition("@")
+    return "***@" + rest if ":" in user_info else match.group()
 
 
 def parse_credentials(text: str) -> Credentials:

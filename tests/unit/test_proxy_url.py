@@ -1,0 +1,203 @@
+"""The proxy's URL and its credentials: what is accepted, what is refused and how, and how a password gets in."""
+
+import contextlib
+import string
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from agent.core.proxy_url import Credentials, ProxyUrl, parse_credentials, parse_proxy_url, quoted
+
+URL = ProxyUrl("http", "proxy.corp", 3128)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://proxy:3128", ProxyUrl("http", "proxy", 3128)),
+        ("http://proxy.corp.example:3128/", ProxyUrl("http", "proxy.corp.example", 3128)),
+        ("HTTP://Proxy.Corp:8080", ProxyUrl("http", "proxy.corp", 8080)),
+        ("https://proxy:443", ProxyUrl("https", "proxy", 443)),
+        ("http://10.0.0.9:1", ProxyUrl("http", "10.0.0.9", 1)),
+        ("http://10.0.0.9:65535", ProxyUrl("http", "10.0.0.9", 65535)),
+        ("http://[FD00::0:1]:3128", ProxyUrl("http", "fd00::1", 3128)),
+        ("http://squid_1.corp:3128", ProxyUrl("http", "squid_1.corp", 3128)),
+        ("http://xn--prxy-6qa.corp:3128", ProxyUrl("http", "xn--prxy-6qa.corp", 3128)),
+    ],
+)
+def test_accepts(text, url):
+    """A scheme, a host and a port are all that a proxy needs; case and a final slash do not matter."""
+    assert parse_proxy_url(text) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "way_out"),
+    [
+        ("proxy:3128", "write http://proxy:3128"),
+        ("10.0.0.9:3128", "write http://10.0.0.9:3128"),
+        ("", "no scheme; write http://HOST:PORT"),
+        ("//proxy:3128", "no scheme; write http://HOST:PORT"),
+        ("http:/proxy:3128", "no scheme; write http://HOST:PORT"),
+        ("socks5://proxy:1080", "the scheme socks5; clients agree on http and https only"),
+        ("ftp://proxy:21", "the scheme ftp"),
+        ("http://proxy", "no port"),
+        ("http://[fd00::1]", "no port"),
+        ("http://proxy:", 'the port ""; a port is a number from 1 to 65535'),
+        ("http://proxy:0", 'the port "0"; a port is a number from 1 to 65535'),
+        ("http://proxy:65536", 'the port "65536"'),
+        ("http://proxy:99999", 'the port "99999"'),
+        ("http://proxy:000080", 'the port "000080"'),
+        ("http://proxy:-1", 'the port "-1"'),
+        ("http://proxy:3128:3129", 'the port "3128:3129"'),
+        ("http://proxy:port", 'the port "port"'),
+        ("http://proxy:3128/path", "a path"),
+        ("http://proxy:3128?x=1", "nothing after it"),
+        ("http://proxy:3128#x", "nothing after it"),
+        ("http://:3128", "no valid host name"),
+        ("http://-proxy:3128", "no valid host name"),
+        ("http://proxy..corp:3128", "no valid host name"),
+        ("http://proxy,other:3128", "no valid host name"),
+        ("http://$HOST:3128", "no valid host name"),
+        ("http://%s:3128" % ("a" * 64), "no valid host name"),
+        ("http://%s:3128" % ".".join(["abcdefg"] * 32), "no valid host name"),
+        ("http://10.0.0.256:3128", "neither a name nor an IPv4 address"),
+        ("http://10.0.0:3128", "neither a name nor an IPv4 address"),
+        ("http://[proxy]:3128", "no IPv6 address between the brackets"),
+        ("http://[10.0.0.9]:3128", "no IPv6 address between the brackets"),
+        ("http://fd00::1:3128", "port"),
+        ("http://proxy%0a:3128", 'has a "%"'),
+        ("http://proxy:3128%0aexport", 'has a "%"'),
+        ("http://[fe80::1%25eth0]:3128", 'has a "%"'),
+        ("http://proxy:3128\n", r"the character '\n'"),
+        ("http://proxy:3128\nhttp_proxy=x", r"the character '\n'"),
+        ("http://proxy:3128\r", r"the character '\r'"),
+        ("http://pro\0xy:3128", r"the character '\x00'"),
+        (" http://proxy:3128", "the character ' '"),
+        ("http://proxy :3128", "the character ' '"),
+        ("http://pröxy:3128", r"the character '\xf6'"),
+        ("http://proxy:\uff13128", r"the character '\uff13'"),
+        ("http://user:hunter2@proxy:3128", "put USER:PASSWORD into proxy.credentials_file"),
+        ("http://user@proxy:3128", "put USER:PASSWORD into proxy.credentials_file"),
+        ("user:hunter2@proxy:3128", "put USER:PASSWORD into proxy.credentials_file"),
+    ],
+)
+def test_refuses(text, way_out):
+    """What clients would read differently is refused, with a text that names the value and the way out."""
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        parse_proxy_url(text)
+    assert way_out in str(caught.value)
+    assert str(caught.value).isascii()
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    st.sampled_from(["", "http://", "https://", "//", "ftp://", "http:\n//"]),
+    st.text(max_size=6),
+    st.text(st.characters(min_codepoint=0x21), min_size=6, max_size=20),
+    st.sampled_from(["@proxy:3128", "@", "@proxy:0/path%0a", "@proxy:99999", "@[::1", " @proxy"]),
+)
+def test_never_repeats_user_info(scheme, user, password, rest):
+    """However wrong a URL with user info is, the error repeats neither user nor password."""
+    assume(password not in "http https ftp proxy.credentials_file USER:PASSWORD")
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        parse_proxy_url(scheme + user + ":" + password + rest)
+    assert password not in str(caught.value)
+    assert quoted(password)[1:-1] not in str(caught.value)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_proxy_or_a_value_error(text):
+    """No text breaks the reader, and what it accepts it writes in a form that it accepts again, as the same."""
+    with contextlib.suppress(ValueError):
+        url = parse_proxy_url(text)
+        assert parse_proxy_url(str(url)) == url
+
+
+@given(
+    st.sampled_from(["http", "https"]),
+    st.one_of(st.from_regex(r"[a-z0-9]{1,10}(\.[a-z][a-z0-9]{0,9}){1,3}", fullmatch=True), st.ip_addresses().map(str)),
+    st.integers(1, 65535),
+)
+def test_writes_what_urllib_reads(scheme, host, port):
+    """Scheme, host and port arrive in an independent reader of URLs, IPv6 in brackets included."""
+    read = urlsplit(str(ProxyUrl(scheme, host, port)))
+    assert (read.scheme, read.hostname, read.port, read.path) == (scheme, host, port, "")
+
+
+@given(st.text(min_size=1, max_size=20), st.text(max_size=20))
+def test_credentials_are_percent_encoded(user, password):
+    """User and password consist of characters that no client, shell or file takes for its own, and decode to themselves."""
+    text = URL.with_credentials(Credentials(user, password))
+    info, _, host = text[len("http://") :].rpartition("@")
+    assert host == "proxy.corp:3128"
+    encoded_user, _, encoded_password = info.partition(":")
+    assert set(info) <= set(string.ascii_letters + string.digits + "-._%:")
+    assert (unquote(encoded_user), unquote(encoded_password)) == (user, password)
+
+
+def test_a_tilde_is_encoded():
+    """`~` is encoded too: after a colon a shell would replace it by a home folder."""
+    assert URL.with_credentials(Credentials("~root", "a~b")) == "http://%7Eroot:a%7Eb@proxy.corp:3128"
+
+
+def test_text_and_repr_show_no_credentials():
+    """What ends up in logs by accident holds neither user nor password."""
+    credentials = Credentials("alice", "hunter2")
+    assert "hunter2" not in repr(credentials) + str(credentials) + str(URL)
+    assert "alice" not in repr(credentials)
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "password"),
+    [
+        ("alice:hunter2", "alice", "hunter2"),
+        ("alice:hunter2\n", "alice", "hunter2"),
+        ("alice:a:b@c d\n", "alice", "a:b@c d"),
+        ("alice:", "alice", ""),
+        ("älice:pässwörd", "älice", "pässwörd"),
+    ],
+)
+def test_reads_credentials(text, user, password):
+    """One line USER:PASSWORD, with or without its end, and anything printable in the password."""
+    assert parse_credentials(text) == Credentials(user, password)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        ("alice:hunter2\nbob:hunter3\n", "more than one line"),
+        ("alice:hunter2\n\n", "more than one line"),
+        ("alice:hunter2\r\n", "a control character"),
+        ("alice:hun\tter2", "a control character"),
+        ("alice:hun\0ter2", "a control character"),
+        ("hunter2", "no USER:PASSWORD"),
+        (":hunter2", "no USER:PASSWORD"),
+    ],
+)
+def test_refuses_credentials(text, problem):
+    """A file with anything else is refused, and the error repeats nothing of it."""
+    with pytest.raises(ValueError, match=problem) as caught:
+        parse_credentials(text)
+    assert "hunter" not in str(caught.value)
+    assert "alice" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", '"plain"'),
+        ("a\nb\x1b[31mü", r'"a\nb\x1b[31m\xfc"'),
+        ("x" * 100, '"' + "x" * 80 + '..."'),
+        ("https://alice:hunter2@host", '"***@host"'),
+        ("alice:p/w@x@host:3128", '"***@host:3128"'),
+        ("at alice:x@host and more", '"at ***@host and more"'),
+        ("getty@tty1", '"getty@tty1"'),
+    ],
+)
+def test_quotes_values_for_messages(text, shown):
+    """A value in a message is one line of ASCII, bounded, and without user info."""
+    assert quoted(text) == shown
