@@ -52,6 +52,7 @@ installed() {
 # Installs the packages given by Debian's names; names them and fails when it may not.
 system_packages() {
     local manager name missing=()
+    [ "$#" -gt 0 ] || return 0
     manager=$(package_manager)
     [ -n "$manager" ] || die "no apt-get, dnf or yum here; install by hand what Debian calls: $*"
     for name in "$@"; do
@@ -129,14 +130,15 @@ find_version() {
     return 1
 }
 
-# python3-venv of Debian is what brings ensurepip.
-ensure_venv() {
-    "$1" -c 'import ensurepip, venv' 2>/dev/null && return
-    say "$1 has no ensurepip (on Debian: package python3-venv)"
-    if "$1" -c 'import sys; sys.exit(sys.prefix != "/usr")'; then
-        system_packages python3-venv
+has_ensurepip() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+
+of_the_system() { "$1" -c 'import sys; sys.exit(sys.base_prefix != "/usr")'; }
+
+# What .venv needs of the system, when it has to be made with this Python.
+venv_needs() {
+    if ! is_python .venv/bin/python && ! has_ensurepip "$1" && of_the_system "$1"; then
+        echo python3-venv
     fi
-    "$1" -c 'import ensurepip, venv' || die "$1 cannot make a virtual environment"
 }
 
 can_compile() { # can_compile PYTHON: what systemd-python needs
@@ -145,14 +147,20 @@ can_compile() { # can_compile PYTHON: what systemd-python needs
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))'
 }
 
-build_packages() { # build_packages PYTHON
+# What compiling systemd-python for this Python needs of the system.
+build_needs() {
     can_compile "$1" && return
-    local packages=(gcc libsystemd-dev pkg-config)
-    if "$1" -c 'import sys; sys.exit(sys.base_prefix != "/usr")'; then
-        packages+=(python3-dev)
-    fi
-    system_packages "${packages[@]}" || return
-    can_compile "$1" || die "$1 still lacks its headers (Python.h) or libsystemd's"
+    echo gcc libsystemd-dev pkg-config
+    ! of_the_system "$1" || echo python3-dev
+}
+
+# What the tests call, besides Python.
+test_needs() {
+    echo systemd
+    [ "$(package_manager)" = apt-get ] || return 0
+    echo augeas-tools
+    # The boot tests run as root on Debian only.
+    [ "$(id -u)" -ne 0 ] || sed 's/#.*//' tests/boot/packages.txt
 }
 
 pip_install() { # pip_install VENV ARGUMENTS
@@ -189,7 +197,7 @@ environment() {
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! "$venv/bin/python" -c '' 2>/dev/null; then
         say "$venv: preparing ($level) ..."
         "$venv/bin/python" -c 'import pip' 2>/dev/null || {
-            ensure_venv "$python"
+            has_ensurepip "$python" || die "$python has no ensurepip: it cannot make a virtual environment"
             "$python" -m venv --clear "$venv"
         }
         # Editable installs by pyproject.toml need pip 21.3.
@@ -222,34 +230,25 @@ installer() {
 
 # --- levels ---------------------------------------------------------------------------------------------------------
 
-test_packages() {
-    local packages=(systemd augeas-tools)
-    [ "$(package_manager)" = apt-get ] || packages=(systemd)
-    # The boot tests run as root on Debian only.
-    if [ "$(id -u)" -eq 0 ] && [ "$(package_manager)" = apt-get ]; then
-        # shellcheck disable=SC2207 # one name a line
-        packages+=($(sed 's/#.*//' tests/boot/packages.txt))
-    fi
-    system_packages "${packages[@]}"
-}
-
 python=
 case "${1:-}" in
     demo)
         python=$(venv_python)
+        # shellcheck disable=SC2046 # here and below: words are package names
+        system_packages $(venv_needs "$python")
         environment .venv "$python" demo
         ;;
     dev)
         python=$(venv_python)
-        build_packages "$python" || true # `environment` says what is lost
-        environment .venv "$python" dev
+        # shellcheck disable=SC2046
+        system_packages $(venv_needs "$python") $(build_needs "$python") || has_ensurepip "$python" ||
+            die "$python cannot make a virtual environment without them"
+        environment .venv "$python" dev # says what is lost without a compiler
         ;;
     test)
         python=$(venv_python)
-        lacking=0 # all that is missing is named at once
-        build_packages "$python" || lacking=1
-        test_packages || lacking=1
-        [ "$lacking" -eq 0 ] || die "the tests need the packages named above"
+        # shellcheck disable=SC2046
+        system_packages $(venv_needs "$python") $(build_needs "$python") $(test_needs) || die "the tests need them"
         environment .venv "$python" dev
         ;;
     python)
@@ -257,7 +256,11 @@ case "${1:-}" in
         environment ".venv-$2" "$python" unit
         ;;
     has) find_version "$2" >/dev/null ;;
-    build) build_packages "$2" ;;
+    build)
+        # shellcheck disable=SC2046
+        system_packages $(build_needs "$2") || die "systemd-python cannot be compiled for $2 without them"
+        can_compile "$2" || die "$2 still lacks its headers (Python.h), or libsystemd's"
+        ;;
     installer) installer "$2" ;;
     *) die "usage: setup.sh demo | dev | test | python X.Y | build PYTHON | installer PYTHON" ;;
 esac
