@@ -26,7 +26,7 @@ class Machine:
 
 
 def apply(plan: Plan, machine: Machine) -> None:
-    """Write, remove, reload.  Raises FileError or CommandError; what was done by then is whole."""
+    """Write, remove, enable, reload, start.  Raises FileError or CommandError; what was done by then is whole."""
     if plan.empty and plan.baseline == machine.state.baseline():
         return
     disk, state = machine.disk, machine.state
@@ -43,8 +43,13 @@ def apply(plan: Plan, machine: Machine) -> None:
         _carry_out(change, disk)
     kept = _drop_empty_folders(growing.folders, disk)
     state.save_baseline(Baseline(plan.baseline.files, tuple(kept)))
+    if plan.enable:
+        machine.units.enable(plan.enable)
     if plan.reload and disk.live:
         machine.units.reload()
+    if plan.enable:
+        machine.units.start(plan.enable)
+    if plan.reload and disk.live:
         state.set_reload_pending(False)
 
 

@@ -7,11 +7,11 @@ from typing import Optional
 import attrs
 
 from agent.apply import Machine, apply
-from agent.configure import Pass, changed_paths, configure, save_degraded, settle_units
+from agent.configure import Pass, changed_paths, configure, release_units, save_degraded
 from agent.core.facts import Facts
-from agent.core.plan import static_targets
+from agent.core.plan import Plan, static_targets
 from agent.core.settings import Settings
-from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service, baked, facts_of, plan_files
+from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service, baked, facts_of, plan_node
 from agent.edges.lock import held
 from agent.edges.notify import Notify
 from agent.edges.signals import Signals
@@ -56,9 +56,9 @@ def boot(daemon: Daemon) -> Optional[Pass]:
     "closed" holds it back by its drop-in.  Raises SettingsError: wrong settings do not mend themselves.
     """
     settings = baked(daemon.machine.disk, daemon.options).settings
-    prepare(daemon, settings)
+    prepared = prepare(daemon, settings)
     try:
-        done = one_pass(daemon)
+        done = one_pass(daemon, units=not prepared)
     except SettingsError as error:
         _save_degraded(daemon, error)
         raise
@@ -71,34 +71,31 @@ def boot(daemon: Daemon) -> Optional[Pass]:
     return done
 
 
-def prepare(daemon: Daemon, settings: Settings) -> None:
-    """Write the drop-ins and reload systemd while the network is still coming up: they depend on no instance.
+def prepare(daemon: Daemon, settings: Settings) -> bool:
+    """Write the drop-ins, enable docker and reload systemd while the network is still coming up.
 
-    Only when the files of the image name a proxy; what user data adds comes with the pass.
+    None of that depends on the instance; docker's start is queued and waits for READY=1.  Only when the files of the
+    image name a proxy: what user data adds comes with the pass.  Answers whether that was all done.
     """
     if not settings.proxy.url:
-        return
+        return False
     daemon.say("writing drop-ins")
     try:
         with held(daemon.machine.disk):
-            plan = plan_files(daemon.machine, static_targets(settings), complete=False)
+            plan = plan_node(daemon.machine, static_targets(settings), settings, complete=False)
             apply(plan, daemon.machine)
     except AgentError as error:
         get_logger().warning("prepare.failed", error=str(error), meaning="the pass after it tries again")
-        return
-    for verb, path in changed_paths(plan):
-        get_logger().info(_EVENTS[verb], file=path)
+        return False
+    _log_plan(plan)
+    return True
 
 
-def one_pass(daemon: Daemon) -> Pass:
+def one_pass(daemon: Daemon, *, units: bool = True) -> Pass:
     """One pass, logged; an empty plan leaves no line."""
     facts = facts_of(daemon.machine, daemon.options, daemon.fetch)
-    done = configure(daemon.machine, daemon.options, facts)
-    log = get_logger()
-    for verb, path in changed_paths(done.plan):
-        log.info(_EVENTS[verb], file=path)
-    for note in done.plan.notes:
-        log.warning("file.note", note=note)
+    done = configure(daemon.machine, daemon.options, facts, units=units)
+    _log_plan(done.plan)
     done.raise_problems()
     intent = done.discovered.intent
     if intent is None:
@@ -125,12 +122,12 @@ def after_ready(daemon: Daemon, done: Pass) -> None:
     if intent is None:
         return
     try:
-        enabled, released = settle_units(daemon.machine, done.discovered.settings)
+        released = release_units(daemon.machine, done.discovered.settings)
     except AgentError as error:
         log.error("units.failed", error=str(error))
         return
-    if enabled + released:
-        log.info("units.started", enabled=enabled, released=released)
+    if released:
+        log.info("units.released", units=released)
 
 
 def degraded(daemon: Daemon, settings: Settings, error: AgentError) -> None:
@@ -144,6 +141,15 @@ def degraded(daemon: Daemon, settings: Settings, error: AgentError) -> None:
     )
     daemon.say("degraded, %s: %s" % (meaning, str(error).partition("\n")[0]))
     _save_degraded(daemon, error)
+
+
+def _log_plan(plan: Plan) -> None:
+    for verb, path in changed_paths(plan):
+        get_logger().info(_EVENTS[verb], file=path)
+    for note in plan.notes:
+        get_logger().warning("file.note", note=note)
+    if plan.enable:
+        get_logger().info("units.enabled", units=plan.enable)
 
 
 def _save_degraded(daemon: Daemon, error: AgentError) -> None:

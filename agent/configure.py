@@ -15,8 +15,8 @@ from agent.core.files.dropin import GATED_UNITS
 from agent.core.intent import Intent
 from agent.core.plan import Plan, targets
 from agent.core.settings import Settings
-from agent.core.units import is_stale, to_enable, to_release
-from agent.discover import Discovered, Options, discover, kept_flags, plan_files
+from agent.core.units import is_stale, to_release
+from agent.discover import Discovered, Options, discover, kept_flags, plan_node
 from agent.edges.lock import held
 from agent.edges.units import environ
 from agent.errors import FileError, SettingsError
@@ -50,17 +50,21 @@ class Pass:
             raise FileError("\n".join(self.plan.problems))
 
 
-def configure(machine: Machine, options: Options, facts: Facts, *, keep_flags: bool = False) -> Pass:
+def configure(
+    machine: Machine, options: Options, facts: Facts, *, keep_flags: bool = False, units: bool = True
+) -> Pass:
     """Make the node's files true, and say so in status.json.
 
     `keep_flags` keeps the flags for this instance, so that later passes without them come to the same Intent.
+    `units` looks after node.enable as well; the boot has done that before.
     Settings are read inside the lock: of two runs at once the later one must not write what the earlier one read.
     Raises AgentError; single files that cannot be done do not hold up the others, see `Pass.raise_problems`.
     """
     with held(machine.disk):
         found = discover(machine, options, facts)
         refuse_unproxied(found.settings, found.intent)
-        plan = plan_files(machine, targets(found.settings, found.intent))
+        settings = found.settings if units and found.intent else None
+        plan = plan_node(machine, targets(found.settings, found.intent), settings)
         apply(plan, machine)
         if keep_flags:
             _keep_flags(machine, facts.instance_id, kept_flags(options))
@@ -78,23 +82,14 @@ def refuse_unproxied(settings: Settings, intent: Optional[Intent]) -> None:
         raise SettingsError(['failure.policy is "closed" and proxy.url is not set: docker and kubelet stay stopped'])
 
 
-def settle_units(machine: Machine, settings: Settings) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
-    """Enable and start what node.enable names and is disabled; start what the policy "closed" had refused.
-
-    Answers the names of both.  Nothing waits for a start, and nothing that runs is restarted.
-    """
-    gated = GATED_UNITS if settings.failure.policy == "closed" else ()
-    names = tuple(dict.fromkeys(settings.node.enable + gated))
-    units = machine.units.show(names)
-    enable, release = (
-        to_enable(settings, units),
-        to_release({name: unit for name, unit in units.items() if name in gated}),
-    )
-    if enable:
-        machine.units.enable(enable)
-    if enable + release:
-        machine.units.start(tuple(dict.fromkeys(enable + release)))
-    return enable, release
+def release_units(machine: Machine, settings: Settings) -> Tuple[str, ...]:
+    """Start, without waiting, what failure.policy = "closed" had refused; answers the names."""
+    if settings.failure.policy != "closed":
+        return ()
+    released = to_release(machine.units.show(GATED_UNITS))
+    if released:
+        machine.units.start(released)
+    return released
 
 
 def stale_units(machine: Machine, settings: Settings, intent: Optional[Intent]) -> Tuple[str, ...]:

@@ -15,6 +15,7 @@ from agent.core.layers import USER_DATA, Layer, Layered, flag_layer, merge, pars
 from agent.core.plan import FileState, Plan, Target, make_plan
 from agent.core.proxy_url import Credentials, parse_credentials
 from agent.core.settings import Settings
+from agent.core.units import to_enable
 from agent.edges.disk import Disk
 from agent.errors import FileError, SettingsError
 
@@ -155,8 +156,13 @@ def read_credentials(disk: Disk, path: str) -> Optional[Credentials]:
         raise FileError("proxy.credentials_file: %s %s" % (path, error)) from None
 
 
-def plan_files(machine: Machine, wanted: Sequence[Target], *, complete: bool = True) -> Plan:
-    """Look at the files and make the Plan for them; links are followed first, so that a link survives."""
+def plan_node(
+    machine: Machine, wanted: Sequence[Target], settings: Optional[Settings] = None, *, complete: bool = True
+) -> Plan:
+    """Look at the files and make the Plan for them; links are followed first, so that a link survives.
+
+    With `settings` the units of node.enable are looked at too (a call of systemctl).
+    """
     baseline = machine.state.baseline()
     states: Dict[str, FileState] = {}
     resolved = []
@@ -169,7 +175,10 @@ def plan_files(machine: Machine, wanted: Sequence[Target], *, complete: bool = T
     for path in [target.path for target in resolved] + list(baseline.files):
         if path not in states:
             states[path] = machine.disk.state(path)
-    return make_plan(tuple(resolved), states, baseline, complete=complete, reload_pending=machine.state.reload_pending)
+    pending = machine.state.reload_pending
+    units = machine.units.show(settings.node.enable) if settings else {}
+    enable = to_enable(settings, units, interrupted=pending) if settings else ()
+    return make_plan(tuple(resolved), states, baseline, complete=complete, enable=enable, reload_pending=pending)
 
 
 def kept_flags(options: Options) -> Dict[str, object]:

@@ -10,10 +10,9 @@ from typing import List, Optional
 
 from agent.apply import Machine, apply
 from agent.commands.machine import fetch, machine_of, need_root, options_of
-from agent.configure import Pass, changed_paths, configure, refuse_unproxied, settle_units, stale_units
+from agent.configure import Pass, changed_paths, configure, refuse_unproxied, release_units, stale_units
 from agent.core.plan import Change, Plan, targets
-from agent.core.units import to_enable
-from agent.discover import Discovered, discover, facts_of, plan_files
+from agent.discover import Discovered, discover, facts_of, plan_node
 from agent.edges.lock import held
 from agent.errors import FileError
 from agent.log import redact
@@ -36,12 +35,10 @@ def apply_command(arguments: argparse.Namespace) -> int:
         print("unconfigured: no proxy.url in the settings, so nothing is written", file=sys.stderr)
         return 0
     settings = done.discovered.settings
-    enabled, released = settle_units(machine, settings)
-    for name in enabled:
-        print("enabled and started %s" % name)
+    released = release_units(machine, settings)
     for name in released:
         print("started %s" % name)
-    if done.plan.empty and not enabled + released:
+    if done.plan.empty and not released:
         print("nothing to do: the node is as planned")
     for name in stale_units(machine, settings, done.discovered.intent):
         print(
@@ -56,8 +53,9 @@ def plan_command(arguments: argparse.Namespace) -> int:
     options = options_of(arguments)
     found = discover(machine, options, facts_of(machine, options, fetch))
     refuse_unproxied(found.settings, found.intent)
-    plan = plan_files(machine, targets(found.settings, found.intent))
-    actions = _unit_actions(machine, found, plan)
+    settings = found.settings if found.intent else None
+    plan = plan_node(machine, targets(found.settings, found.intent), settings)
+    actions = _unit_actions(machine, plan)
     if arguments.json:
         print(json.dumps(_plan_json(found, plan, actions), indent=2))
     else:
@@ -88,7 +86,7 @@ def revert_command(arguments: argparse.Namespace) -> int:
         machine.units.disable_now([_DAEMON])
         print("stopped and disabled %s; to have it back: systemctl enable --now %s" % (_DAEMON, _DAEMON))
     with held(machine.disk):
-        plan = plan_files(machine, ())
+        plan = plan_node(machine, ())
         apply(plan, machine)
         machine.state.forget()
     _tell(machine, plan)
@@ -104,16 +102,15 @@ def _tell(machine: Machine, plan: Plan) -> None:
         print("%s %s" % (verb, path))
     if plan.reload and machine.disk.live:
         print("reloaded systemd")
+    for name in plan.enable:
+        print("enabled and started %s" % name)
     for note in plan.notes:
         print("note: " + note, file=sys.stderr)
 
 
-def _unit_actions(machine: Machine, found: Discovered, plan: Plan) -> List[str]:
+def _unit_actions(machine: Machine, plan: Plan) -> List[str]:
     actions = ["systemctl daemon-reload"] if plan.reload and machine.disk.live else []
-    if found.intent is None:
-        return actions
-    units = machine.units.show(found.settings.node.enable)
-    return actions + ["systemctl enable --now --no-block %s" % name for name in to_enable(found.settings, units)]
+    return actions + ["systemctl enable --now --no-block %s" % name for name in plan.enable]
 
 
 def _plan_json(found: Discovered, plan: Plan, actions: List[str]) -> object:

@@ -74,17 +74,21 @@ class Change:
 
 @attrs.frozen
 class Plan:
-    """Everything to do: `changes` in order, then the Baseline, and what could not be planned or has to be told."""
+    """Everything to do: `changes` in order, units to enable (and start, without waiting), systemd to be reloaded once.
+
+    `problems` is what could not be planned, `notes` what has to be told.
+    """
 
     changes: Tuple[Change, ...] = ()
     baseline: Baseline = attrs.field(factory=Baseline)
+    enable: Tuple[str, ...] = ()
     reload: bool = False
     problems: Tuple[str, ...] = ()
     notes: Tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
-        return not (self.changes or self.reload)
+        return not (self.changes or self.enable or self.reload)
 
 
 def static_targets(settings: Settings) -> Tuple[Target, ...]:
@@ -114,6 +118,7 @@ def make_plan(
     baseline: Baseline,
     *,
     complete: bool = True,
+    enable: Tuple[str, ...] = (),
     reload_pending: bool = False,
 ) -> Plan:
     """Compare what is wanted with what is there; `states` has every path of `wanted` and of `baseline`.
@@ -143,8 +148,14 @@ def make_plan(
             _take_back(path, record, states[path], changes, problems, notes)
             if not any(problem.startswith(path + ": ") for problem in problems):
                 del records[path]
-    reload = reload_pending or any(change.needs_reload for change in changes)
-    return Plan(tuple(changes), attrs.evolve(baseline, files=records), reload, tuple(problems), tuple(notes))
+    return Plan(
+        tuple(changes),
+        attrs.evolve(baseline, files=records),
+        enable,
+        bool(reload_pending or enable or any(change.needs_reload for change in changes)),
+        tuple(problems),
+        tuple(notes),
+    )
 
 
 def make_revert(states: Mapping[str, FileState], baseline: Baseline, *, reload_pending: bool = False) -> Plan:

@@ -21,16 +21,15 @@ class Unit:
     blocked: bool = False
 
 
-def to_enable(settings: Settings, units: Mapping[str, Unit]) -> Tuple[str, ...]:
+def to_enable(settings: Settings, units: Mapping[str, Unit], *, interrupted: bool = False) -> Tuple[str, ...]:
     """The units of node.enable that exist and are not enabled yet; they are started too.
 
-    One that is enabled and stopped stays stopped: an administrator did that.
+    One that is enabled and stopped stays stopped: an administrator did that.  Unless an earlier run was `interrupted`,
+    perhaps after it had enabled the unit and before it had started it.
     """
-    return tuple(
-        name
-        for name in settings.node.enable
-        if name in units and units[name].exists and units[name].enabled == "disabled"
-    )
+    found = (units[name] for name in settings.node.enable if name in units)
+    waiting = ("inactive",) if interrupted else ()
+    return tuple(unit.name for unit in found if unit.exists and (unit.enabled == "disabled" or unit.active in waiting))
 
 
 def to_release(units: Mapping[str, Unit]) -> Tuple[str, ...]:

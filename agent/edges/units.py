@@ -26,8 +26,8 @@ class Systemd:
         command.run(["systemctl", "daemon-reload"], timeout=120)
 
     def enable(self, names: Sequence[str]) -> None:
-        """Enable; ask first, because systemctl runs all generators again even when nothing changes."""
-        command.run(["systemctl", "enable", "--"] + list(names), timeout=120)
+        """Enable; `reload` has to follow, else systemctl would run all generators here and once more there."""
+        command.run(["systemctl", "--no-reload", "enable", "--"] + list(names), timeout=120)
 
     def disable_now(self, names: Sequence[str]) -> None:
         command.run(["systemctl", "disable", "--now", "--"] + list(names), timeout=120)
