@@ -1,0 +1,136 @@
+"""`make bench`: the same node booted with the agent and with the shell recipe, in turn, and the ratios of each pair.
+
+Each pair is two boots with the agent and two with the recipe on fresh copies of one root, in the bed of the boot tests.
+The metadata service begins to listen some seconds after power on, as a network does that takes its time, or is there
+from the beginning (`--late 0`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Dict, List
+
+from tests.boot.harness import tree
+from tests.boot.harness.bed import BOOT_TESTS, Bed, Trial
+from tests.boot.harness.case import Case
+from tests.boot.harness.command import run
+from tests.boot.harness.namespace import METADATA
+
+HERE = Path(__file__).resolve().parent
+UNITS = {"agent": "eks-proxy-agent", "recipe": "eks-proxy-recipe"}
+FIGURES = {
+    "configured": "ms from metadata reachable to node configured",
+    "docker": "ms from metadata reachable to docker active",
+    "cpu": "ms of CPU until then (children included)",
+    "memory": "MB peak memory of the largest process",
+    "reloads": "daemon-reloads",
+}
+Row = Dict[str, float]
+
+
+def main() -> None:
+    """Boot, measure, print."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--late", type=float, default=3.0, help="seconds from power on until metadata is reachable")
+    options = parser.parse_args()
+    rows: Dict[str, List[Row]] = {"%s %d" % (name, boot): [] for boot in (1, 2) for name in UNITS}
+    bed = Bed()
+    try:
+        for number in range(options.pairs):
+            for name in UNITS:
+                for boot, row in enumerate(_two_boots(bed, name, options.late), 1):
+                    rows["%s %d" % (name, boot)].append(row)
+            print("pair %d of %d" % (number + 1, options.pairs), file=sys.stderr)
+    finally:
+        bed.close()
+    _report(rows, options)
+
+
+def _two_boots(bed: Bed, name: str, late: float) -> List[Row]:
+    case = Case(name="bench-" + name, folder=HERE / name, agent=name == "agent", serve_after=-1, phase="")
+    trial = bed.trial(case)
+    try:
+        shutil.copy("/usr/bin/time", trial.root / "usr/bin/time")
+        if name == "recipe":
+            tree.install(BOOT_TESTS / "recipe/tree", trial.root)
+            tree.install(HERE / "recipe/image", trial.root)
+            run(["systemctl", "--root=%s" % trial.root, "enable", UNITS[name] + ".service"])
+        return [_boot(trial, name, late) for _ in range(2)]
+    finally:
+        trial.close()
+
+
+def _boot(trial: Trial, name: str, late: float) -> Row:
+    argv = [sys.executable, "-m", "bench.serve", METADATA, str(HERE / "metadata.json")]
+    with subprocess.Popen(
+        [str(word) for word in trial.bed.namespace.inside(argv)],
+        cwd=str(HERE.parent),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as service:
+        assert service.stdin is not None
+        assert service.stdout is not None
+        service.stdout.readline()
+        if late == 0:
+            service.stdin.write("\n")
+            service.stdin.flush()
+        running = trial.node.start(hold=True)
+        if late:
+            time.sleep(late)
+            service.stdin.write("\n")
+            service.stdin.flush()
+        reachable = int(service.stdout.readline())
+        running.wait_settled()
+        cpu, memory = _cost(running.run("sh", "-c", COST[name]), name)
+        boot = running.finish()
+        service.stdin.close()
+    begin = reachable if late else int(boot.unit(UNITS[name])["InactiveExitTimestampMonotonic"])
+    return {
+        "configured": (boot.active_at(UNITS[name]) - begin) / 1000,
+        "docker": (boot.active_at("docker") - begin) / 1000,
+        "cpu": cpu,
+        "memory": memory,
+        "reloads": boot.reloads(),
+    }
+
+
+#: proc(5): utime, stime, cutime and cstime are the fields 14 to 17, in ticks of 10 ms; VmHWM is the peak in kB.
+COST = {
+    "agent": "pid=$(systemctl show --value --property=MainPID eks-proxy-agent); cat /proc/$pid/stat; grep VmHWM /proc/$pid/status",
+    "recipe": "cat /run/recipe.cost",
+}
+
+
+def _cost(text: str, name: str) -> List[float]:
+    if name == "recipe":
+        user, system, memory = map(float, text.split(":"))
+        return [(user + system) * 1000, memory / 1024]
+    stat, peak = text.splitlines()
+    ticks = stat.rpartition(")")[2].split()[11:15]
+    return [sum(map(int, ticks)) * 10.0, int(peak.split()[1]) / 1024]
+
+
+def _report(rows: Dict[str, List[Row]], options: argparse.Namespace) -> None:
+    when = "%g s after power on" % options.late if options.late else "from the beginning (counted from the unit's start)"
+    print("metadata reachable %s, %d pairs; median (min to max)" % (when, options.pairs))
+    for boot, title in ((1, "first boot"), (2, "second boot")):
+        print("\n%-48s %22s %22s %9s" % (title, "agent", "recipe", "ratio"))
+        for key, text in FIGURES.items():
+            mine, theirs = ([row[key] for row in rows["%s %d" % (name, boot)]] for name in UNITS)
+            ratios = [a / b for a, b in zip(mine, theirs) if b]
+            print("%-48s %22s %22s %9s" % (text, _spread(mine), _spread(theirs), "%.2f" % statistics.median(ratios) if ratios else "-"))
+
+
+def _spread(values: List[float]) -> str:
+    return "%.0f (%.0f to %.0f)" % (statistics.median(values), min(values), max(values))
+
+
+main()
