@@ -62,11 +62,24 @@ def _split(text: bytes) -> Tuple[List[bytes], List[bytes]]:
     try:
         text.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = text[: error.start].count(b"\n") + 1
+        number = text[: error.start].count(b"\n") + 1
         raise FileError(
-            "line %d has a byte that is not UTF-8, for which systemd ignores the whole file" % line
+            "line %d has a byte that is not UTF-8, for which systemd ignores the whole file" % number
         ) from None
     if b"\0" in text:
         raise FileError("line %d has a NUL byte" % (text[: text.index(b"\0")].count(b"\n") + 1))
-    lines = split_lines(text)
-    return [line for line in lines if not _OURS.match(line)], [line for line in lines if _OURS.match(line)]
+    kept: List[bytes] = []
+    ours: List[bytes] = []
+    part, continued = kept, False
+    for line in split_lines(text):
+        if not continued:
+            part = ours if _OURS.match(line) else kept
+        part.append(line)
+        continued = _continues(line)
+    return kept, ours
+
+
+def _continues(line: bytes) -> bool:
+    """Whether the next line is a part of this one: it ends in a backslash that is not escaped itself."""
+    text = line.rstrip(b"\n")
+    return (len(text) - len(text.rstrip(b"\\"))) % 2 == 1

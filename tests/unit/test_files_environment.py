@@ -1,0 +1,148 @@
+"""/etc/environment and node.env as text: our six lines at the end, everything else as it was."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from agent.core.files import environment
+from agent.errors import FileError
+
+OURS = (
+    ("http_proxy", "http://proxy.corp:3128"),
+    ("HTTP_PROXY", "http://proxy.corp:3128"),
+    ("https_proxy", "http://proxy.corp:3128"),
+    ("HTTPS_PROXY", "http://proxy.corp:3128"),
+    ("no_proxy", "localhost,127.0.0.1,.internal"),
+    ("NO_PROXY", "localhost,127.0.0.1,.internal"),
+)
+LINES = environment.render(OURS)
+
+# Lines as people write them, and as they do not; each ends as it likes.
+FOREIGN = st.sampled_from(
+    [b"LANG=C", b"# a comment", b"", b"  ", b"\tPATH=/bin", b"export A=1", b"no_proxy_extra=1", b"B='x y'", b"# end \\",
+     b"C=1\\", b"xhttp_proxy=1", "D=ü".encode(), b"http_proxy", b"# http_proxy=old", b"E=\\\\"]
+)  # fmt: skip
+PROXY = st.sampled_from(
+    [b"http_proxy=old", b"HTTPS_PROXY=http://user:pw@old:1", b"export no_proxy=a,b", b" NO_PROXY = x", b"https_proxy="]
+)
+ENDINGS = st.sampled_from([b"\n", b"\n", b"\r\n"])
+
+
+@st.composite
+def files(draw, lines=FOREIGN | PROXY):
+    """A file: lines with their endings, and perhaps no newline at its end."""
+    text = b"".join(line + draw(ENDINGS) for line in draw(st.lists(lines, max_size=8)))
+    return text[:-1] if text.endswith(b"\n") and draw(st.booleans()) else text
+
+
+@pytest.mark.parametrize(
+    ("current", "kept"),
+    [
+        (None, b""),
+        (b"", b""),
+        (b"LANG=C\n", b"LANG=C\n"),
+        (b"LANG=C", b"LANG=C\n"),
+        (b"LANG=C\r\n# c\r\n", b"LANG=C\r\n# c\r\n"),
+        (b"\n\n", b"\n\n"),
+        (b"http_proxy=old\nLANG=C\nNO_PROXY=old\n", b"LANG=C\n"),
+        (b"export HTTP_PROXY=old\n  no_proxy = x\n", b""),
+        (b"http_proxy=a\r\n", b""),
+        (LINES + LINES, b""),  # the recipe, run twice
+        (b"# http_proxy=old\n", b"# http_proxy=old\n"),
+        (b"my_http_proxy=old\nhttp_proxy_port=1\n", b"my_http_proxy=old\nhttp_proxy_port=1\n"),
+        (b"Http_Proxy=old\n", b"Http_Proxy=old\n"),
+        # A backslash takes the next line with it (systemd before 254: also from a comment), so one blank line goes between.
+        (b"A=1\\", b"A=1\\\n\n"),
+        (b"# c \\\n", b"# c \\\n\n"),
+        # And what it takes is part of a value of somebody else's.
+        (b"A=1\\\nhttp_proxy=x\nB=2\n", b"A=1\\\nhttp_proxy=x\nB=2\n"),
+        (b"http_proxy=a\\\nb\nB=2\n", b"B=2\n"),
+        (b"A=\\\\\nhttp_proxy=x\nB=2\n", b"A=\\\\\nB=2\n"),
+    ],
+)
+def test_our_lines_come_last_and_other_lines_stay(current, kept):
+    """All other lines stay byte for byte, whatever their endings, and ours stand once, at the end."""
+    assert environment.edit(current, OURS) == kept + LINES
+
+
+@given(files())
+@example(b"A=1\\\nhttp_proxy=x\nB=2\n")
+def test_editing_twice_is_editing_once(current):
+    """A second edit changes nothing."""
+    once = environment.edit(current, OURS)
+    assert environment.edit(once, OURS) == once
+
+
+@given(files(lines=FOREIGN))
+def test_foreign_text_is_a_prefix(current):
+    """A file without proxy lines is kept whole, in front of ours."""
+    assert environment.edit(current, OURS).startswith(current)
+
+
+@given(files(), st.sampled_from([b"http://new.corp:1", b""]))
+def test_new_values_replace_the_old_ones(current, value):
+    """Other values give what the same edit of the original file would have given."""
+    new = tuple((name, value.decode()) for name, _ in OURS)
+    assert environment.edit(environment.edit(current, OURS), new) == environment.edit(current, new)
+
+
+@given(files(lines=FOREIGN))
+def test_restore_takes_back_only_our_lines(before):
+    """restore after edit gives the original, but for line ends that had to be added."""
+    restored = environment.restore(environment.edit(before, OURS), before)
+    assert restored.startswith(before)
+    assert restored[len(before) :].strip(b"\n") == b""
+
+
+@given(files(), st.lists(FOREIGN.filter(lambda line: not line.endswith(b"\\")), max_size=3))
+def test_restore_keeps_what_others_added(before, added):
+    """Lines that somebody appended since stay, in their order, and the original's proxy lines come back."""
+    edited = environment.edit(before, OURS) + b"".join(line + b"\n" for line in added)
+    restored = environment.restore(edited, before).split(b"\n")
+    rest = iter(restored)
+    assert all(line in rest for line in added), "in order"
+    for name in environment.NAMES:
+        assert b"%s=%s" % (name.encode(), dict(OURS)[name].encode()) not in restored
+
+
+@pytest.mark.parametrize(
+    ("current", "before", "restored"),
+    [
+        (LINES, None, b""),
+        (LINES + b"A=1\n", None, b"A=1\n"),
+        (b"A=1\n" + LINES + b"B=2\n", b"A=1\nhttp_proxy=old\n", b"A=1\nB=2\nhttp_proxy=old\n"),
+        (b"B=2", b"no_proxy=old", b"B=2\nno_proxy=old"),
+        (b"", b"no_proxy=old", b"no_proxy=old"),
+    ],
+)
+def test_restore(current, before, restored):
+    """The original's proxy lines come back at the end of a file that others edited."""
+    assert environment.restore(current, before) == restored
+
+
+@pytest.mark.parametrize("char", list(" \t\n\r\0\"'$\\`#~&|;<>()") + ["ü", "\x7f", "\u2028"])
+def test_a_value_that_readers_understand_differently_is_refused(char):
+    """The error names the variable and the character, and never the value, which may hold a password."""
+    with pytest.raises(FileError) as error:
+        environment.render((("http_proxy", "http://secret" + char + ":3128"),))
+    assert "http_proxy" in str(error.value)
+    assert ascii(char) in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("current", "line", "what"),
+    [
+        (b"A=1\nB=\xff\n", "line 2", "UTF-8"),
+        (b"\xffhttp_proxy=x\n", "line 1", "UTF-8"),
+        (b"A=1\n\nB=\0\n", "line 3", "NUL"),
+        (b"A=\xed\xa0\x80\n", "line 1", "UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("action", [environment.edit, environment.restore])
+def test_a_file_that_systemd_would_reject_is_refused(action, current, line, what):
+    """One bad byte makes systemd ignore the whole file: better an error that names the line."""
+    with pytest.raises(FileError) as error:
+        action(current, OURS if action is environment.edit else None)
+    assert line in str(error.value)
+    assert what in str(error.value)
