@@ -12,7 +12,6 @@ from agent.core.files.lines import split_lines
 
 _HEADER = re.compile(rb"\[([^]]*)\]")
 _PROXY = re.compile(rb"proxy[ \t]*[=:]", re.IGNORECASE)
-_CONTINUED = re.compile(rb"[ \t]+[^ \t\r\n#;]")
 
 
 def edit(current: Optional[bytes], url: str) -> bytes:
@@ -22,40 +21,61 @@ def edit(current: Optional[bytes], url: str) -> bytes:
     """
     ours = b"proxy=" + url.encode("ascii") + b"\n"
     lines = split_lines(current or b"")
-    if lines and not lines[-1].endswith(b"\n"):
-        lines[-1] += b"\n"
+    lines[-1:] = map(_ended, lines[-1:])
     kept, at = _without_proxy(lines)
     if at is None:
-        at = next((number + 1 for number, line in enumerate(kept) if _section(line) == b"main"), None)
+        at = _below_header(kept)
     if at is None:
-        return b"".join(kept) + (b"\n" if kept and kept[-1].strip() else b"") + b"[main]\n" + ours
+        return b"".join(kept) + (b"\n" if kept else b"") + b"[main]\n" + ours
     return b"".join(kept[:at]) + ours + b"".join(kept[at:])
 
 
 def restore(current: bytes, before: Optional[bytes]) -> bytes:
     """`current` with [main]'s proxy lines of `before` instead of ours: other people's edits stay."""
     kept, at = _without_proxy(split_lines(current))
-    theirs = _proxy_lines(split_lines(before or b""))
     if at is None:
         return b"".join(kept)
-    if before is None and not b"".join(kept[:at] + kept[at:]).replace(b"[main]", b"").strip():
-        return b""
-    return b"".join(kept[:at] + theirs + kept[at:])
+    old = split_lines(before or b"")
+    theirs = [line for line, marked in zip(old, _marks(old)) if marked]
+    if kept[at:]:
+        theirs[-1:] = map(_ended, theirs[-1:])
+    restored = kept[:at] + theirs + kept[at:]
+    return b"".join(restored if _main(old) is not None else _without_empty_main(restored))
+
+
+def _ended(line: bytes) -> bytes:
+    return line if line.endswith(b"\n") else line + b"\n"
 
 
 def _section(line: bytes) -> Optional[bytes]:
     match = _HEADER.match(line)
-    return match.group(1).strip() if match else None
+    return match.group(1) if match else None
+
+
+def _main(lines: List[bytes]) -> Optional[int]:
+    """The number of the line `[main]`."""
+    return next((number for number, line in enumerate(lines) if _section(line) == b"main"), None)
+
+
+def _nothing(line: bytes) -> bool:
+    """Blank or a comment: it ends no value, a continuation line may come after it (Python's configparser)."""
+    return line.strip()[:1] in (b"", b"#", b";")
+
+
+def _indented(line: bytes) -> bool:
+    return line[:1] in (b" ", b"\t") and not _nothing(line)
 
 
 def _marks(lines: List[bytes]) -> List[bool]:
     """For each line whether it is a proxy setting of [main], continuation lines included."""
     marks: List[bool] = []
     section: Optional[bytes] = None
+    inside = False
     for line in lines:
         section = _section(line) if _section(line) is not None else section
-        continued = bool(marks and marks[-1] and _CONTINUED.match(line))
-        marks.append(continued or (section == b"main" and bool(_PROXY.match(line))))
+        if not (_nothing(line) or _indented(line)):
+            inside = section == b"main" and bool(_PROXY.match(line))
+        marks.append(inside and not _nothing(line))
     return marks
 
 
@@ -65,5 +85,22 @@ def _without_proxy(lines: List[bytes]) -> Tuple[List[bytes], Optional[int]]:
     return [line for line, ours in zip(lines, marks) if not ours], (marks.index(True) if True in marks else None)
 
 
-def _proxy_lines(lines: List[bytes]) -> List[bytes]:
-    return [line for line, ours in zip(lines, _marks(lines)) if ours]
+def _below_header(lines: List[bytes]) -> Optional[int]:
+    """Where a first line of [main] goes: below indented lines, which would else continue it."""
+    header = _main(lines)
+    if header is None:
+        return None
+    at = number = header + 1
+    while number < len(lines) and (_nothing(lines[number]) or _indented(lines[number])):
+        number += 1
+        at = number if _indented(lines[number - 1]) else at
+    return at
+
+
+def _without_empty_main(lines: List[bytes]) -> List[bytes]:
+    """The lines without the `[main]` that `edit` added, and the blank line above it; somebody may use it by now."""
+    start = _main(lines) or 0
+    end = next((number for number in range(start + 1, len(lines)) if _section(lines[number]) is not None), len(lines))
+    if b"".join(lines[start + 1 : end]).strip():
+        return lines
+    return lines[: max(0, start - 1)] + lines[start + 1 :]
