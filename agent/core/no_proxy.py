@@ -74,8 +74,9 @@ def compose(
     found += _sorted(service_cidrs, "service-cidr", _network_order)
     if api_endpoint:
         found += [Entry(spelling, "api-endpoint") for spelling in spellings(api_endpoint)]
-    for service, names in sorted((service, tuple(names)) for service, names in aws):
-        found += _sorted(names, "aws:" + service, str)
+    found += [
+        Entry(name, "aws:" + service) for service, name in sorted({(s, name) for s, names in aws for name in names})
+    ]
     found += _sorted((spelling for entry in owner for spelling in entry.spellings), "owner", str)
     first: Dict[str, Entry] = {}
     for entry in found:
@@ -108,13 +109,9 @@ def parse_owner_entry(text: str) -> OwnerEntry:
     if "://" in text:
         raise ValueError("%s is a URL; write the host alone" % quoted(text))
     value = text.lower()
-    network = _network(value)
-    if network is not None:
-        canonical = str(network)
-        warning = "" if canonical == value else "%s is written as %s" % (quoted(text), canonical)
-        if network.prefixlen == 0:
-            raise ValueError("%s would bypass the proxy for every address" % quoted(text))
-        return OwnerEntry((canonical,), warning)
+    if _network(value) is not None:
+        canonical = canonical_cidr(value)
+        return OwnerEntry((canonical,), "" if canonical == value else "%s is written as %s" % (quoted(text), canonical))
     address = _address(value.strip("[]") if value.startswith("[") and value.endswith("]") else value)
     if address is not None:
         return OwnerEntry(spellings(address))
@@ -128,10 +125,12 @@ def parse_owner_entry(text: str) -> OwnerEntry:
 
 
 def canonical_cidr(text: str) -> str:
-    """`10.0.0.1/16` → `10.0.0.0/16`; raises ValueError for what is no CIDR."""
+    """`10.0.0.1/16` → `10.0.0.0/16`; raises ValueError for what is no CIDR, and for a CIDR of every address."""
     network = _network(text)
     if network is None:
         raise ValueError("%s is no CIDR such as 10.0.0.0/16 or 2600:1f16::/56" % quoted(text))
+    if network.prefixlen == 0:
+        raise ValueError("%s would bypass the proxy for every address" % quoted(text))
     return str(network)
 
 
