@@ -47,25 +47,28 @@ class Instance:
         What `facts_to_json` writes can be read too.  Raises AgentError, with `source` in its text.
         """
         try:
-            values = _checked(json.loads(text))
+            values = _checked(json.loads(text), cls, "user_data_base64")
             text_data = values.pop("user_data", "").encode("utf-8", "replace")
-            values["user_data"] = base64.b64decode(values.pop("user_data_base64", "")) or text_data
-            values["secondary"] = tuple(Interface(**_checked(other)) for other in values.get("secondary", ()))
+            values["user_data"] = base64.b64decode(values.pop("user_data_base64", ""), validate=True) or text_data
+            values["secondary"] = tuple(
+                Interface(**_checked(other, Interface)) for other in values.get("secondary", ())
+            )
             return cls(**values)
         except (TypeError, ValueError, RecursionError) as error:
             known = ", ".join(attrs.fields_dict(cls))
             raise AgentError("%s: no instance: %s" % (source, error), hint="known keys: %s" % known) from None
 
 
-def _checked(document: Any) -> Dict[str, Any]:
+def _checked(document: Any, wanted: type, *more: str) -> Dict[str, Any]:
     """A JSON object with strings, and lists where lists belong; null is as good as absent."""
     if not isinstance(document, dict):
         raise TypeError("not a JSON object")
     values = {key: value for key, value in document.items() if value is not None}
+    unknown = sorted(values.keys() - attrs.fields_dict(wanted).keys() - set(more))
+    if unknown:
+        raise TypeError("unknown key %s" % ascii(unknown[0]))
     for key, value in values.items():
-        wanted = list if key in ("vpc_cidrs_v4", "vpc_cidrs_v6", "secondary") else str
-        if not isinstance(value, wanted) or (
-            key.startswith("vpc") and not all(isinstance(item, str) for item in value)
-        ):
-            raise TypeError("%s is not a %s" % (key, "list" if wanted is list else "string"))
+        kind = list if key in ("vpc_cidrs_v4", "vpc_cidrs_v6", "secondary") else str
+        if not isinstance(value, kind) or (key.startswith("vpc") and not all(isinstance(item, str) for item in value)):
+            raise TypeError("%s is not a %s" % (key, "list" if kind is list else "string"))
     return values

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from agent.demo.instance import Instance, Interface
 
-VERSIONS = ("1.0", "2016-09-02", "2019-10-01", "2021-03-23", "2021-07-15", "latest")
+VERSIONS = ("1.0", "2009-04-04", "2016-09-02", "2018-09-24", "2019-10-01", "2021-03-23", "2021-07-15", "latest")
 
 
 def tree(instance: Instance) -> Dict[str, str]:
@@ -19,7 +19,8 @@ def tree(instance: Instance) -> Dict[str, str]:
     zone = instance.region + "a"
     image, kind = "ami-0123456789abcdef0", "m5.large"
     address = _address(instance.vpc_cidrs_v4)
-    host = "ip-%s.%s.compute.internal" % (address.replace(".", "-"), instance.region)
+    internal = "ec2.internal" if instance.region == "us-east-1" else instance.region + ".compute.internal"
+    host = "ip-%s.%s" % (address.replace(".", "-"), internal)
     answers = {
         "ami-id": image,
         "hostname": host,

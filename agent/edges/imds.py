@@ -72,9 +72,12 @@ class MetadataClient:
     def fetch(self) -> Facts:
         """All facts, every one checked.  Raises MetadataError."""
         self._started = self._clock()
-        mac = self._ask(MAC_PATH)
-        rest = {field: path for field, path in questions(parse_mac(mac)).items() if path != MAC_PATH}
-        return parse_facts({"mac": mac, **{field: self._ask(path) for field, path in rest.items()}})
+        try:
+            mac = self._ask(MAC_PATH)
+            rest = {field: path for field, path in questions(parse_mac(mac)).items() if path != MAC_PATH}
+            return parse_facts({"mac": mac, **{field: self._ask(path) for field, path in rest.items()}})
+        finally:
+            self._session.close()  # the connection; token and session live on
 
     def _left(self) -> float:
         return self._started + self._deadline - self._clock()

@@ -1,0 +1,120 @@
+"""Independent clients keep the embedded metadata service honest: they read from it what the agent reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, Iterator
+
+import botocore
+import botocore.utils
+import ec2_metadata
+import pytest
+
+from agent.core.facts import Facts, facts_from_json
+from agent.demo.instance import Instance, Interface
+from agent.demo.metadata_service import MetadataService
+from agent.edges.imds import MetadataClient
+
+OTHER = Interface("06:00:00:00:00:01", ("192.168.0.0/16",))  # listed before the primary one
+INSTANCES = {
+    "frankfurt": Instance(user_data=b"#!/bin/sh\n"),
+    "china, two interfaces": Instance(
+        region="cn-north-1", partition="aws-cn", domain="amazonaws.com.cn", secondary=(OTHER,)
+    ),
+    "dual stack": Instance(vpc_cidrs_v6=("2600:1f16:67f:f200:0:0:0:0/56", "2600:1f16:67f:f300:0:0:0:0/56")),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clients here obey proxy variables, unlike ours."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(params=INSTANCES)
+def service(request: pytest.FixtureRequest) -> Iterator[MetadataService]:
+    """The embedded service for each of some instances."""
+    with MetadataService(INSTANCES[request.param]) as service:
+        yield service
+
+
+@pytest.fixture
+def facts(service: MetadataService) -> Facts:
+    """What the agent's own client reads."""
+    return MetadataClient(service.endpoint, 30).fetch()
+
+
+def test_ec2_metadata_reads_the_same(service: MetadataService, facts: Facts) -> None:
+    """ec2-metadata finds the same instance, interface, VPC, region and user data."""
+    theirs = ec2_metadata.EC2Metadata()
+    theirs.service_url = service.endpoint + "/latest/"
+    theirs.dynamic_url = theirs.service_url + "dynamic/"
+    theirs.metadata_url = theirs.service_url + "meta-data/"
+    theirs.userdata_url = theirs.service_url + "user-data/"
+    interface = theirs.network_interfaces[theirs.mac]
+    assert (
+        Facts(
+            instance_id=theirs.instance_id,
+            mac=theirs.mac,
+            vpc_cidrs_v4=tuple(interface.vpc_ipv4_cidr_blocks),
+            vpc_cidrs_v6=tuple(block.replace(":0:0:0:0/", "::/") for block in interface.vpc_ipv6_cidr_blocks),
+            region=theirs.region,
+            domain=theirs.domain,
+            partition=theirs.partition,
+            user_data=theirs.user_data or b"",
+        )
+        == facts
+    )
+    assert theirs.account_id == service.instance.account
+    assert set(theirs.network_interfaces) == {facts.mac} | {other.mac for other in service.instance.secondary}
+
+
+class FactsFetcher(botocore.utils.IMDSFetcher):  # type: ignore[misc]
+    """botocore's client, asked for what the agent needs."""
+
+    def read(self, path: str) -> str:
+        """The text at `path` below /latest/."""
+        token = self._fetch_metadata_token()
+        return str(self._get_request("latest/" + path, None, token=token).text)
+
+
+def test_botocore_reads_the_same(service: MetadataService, facts: Facts) -> None:
+    """botocore's IMDSFetcher, with version 1 disabled, reads the same values."""
+    fetcher = FactsFetcher(base_url=service.endpoint, config={"ec2_metadata_v1_disabled": True})
+    mac = fetcher.read("meta-data/mac")
+    cidrs = fetcher.read("meta-data/network/interfaces/macs/%s/vpc-ipv4-cidr-blocks" % mac)
+    assert mac == facts.mac
+    assert tuple(cidrs.split("\n")) == facts.vpc_cidrs_v4
+    assert fetcher.read("meta-data/instance-id") == facts.instance_id
+    assert fetcher.read("meta-data/services/domain") == facts.domain
+    assert mac + "/" in fetcher.read("meta-data/network/interfaces/macs/").split("\n")
+
+
+def test_botocore_finds_the_region(service: MetadataService, facts: Facts) -> None:
+    """botocore derives the region from the availability zone, which it asks for with a slash at the end."""
+    fetcher = botocore.utils.InstanceMetadataRegionFetcher(base_url=service.endpoint)
+    assert fetcher.retrieve_region() == facts.region
+
+
+def test_botocore_finds_the_role(service: MetadataService) -> None:
+    """The credentials of the instance role have the form that AWS clients expect."""
+    fetcher = botocore.utils.InstanceMetadataFetcher(base_url=service.endpoint)
+    assert fetcher.retrieve_iam_role_credentials()["role_name"] == service.instance.role
+
+
+def partitions() -> Dict[str, Any]:
+    """botocore's list of partitions, by name."""
+    text = (Path(botocore.__file__).parent / "data/endpoints.json").read_text(encoding="utf-8")
+    return {partition["partition"]: partition for partition in json.loads(text)["partitions"]}
+
+
+@pytest.mark.parametrize("name", sorted(partitions()))
+def test_partitions_are_those_of_botocore(name: str) -> None:
+    """The partition and domain that we derive from a region are botocore's, for each region it knows."""
+    partition = partitions()[name]
+    for region in partition["regions"]:
+        document = {"instance_id": "i-0123456789abcdef0", "region": region, "vpc_cidrs_v4": ["10.0.0.0/16"]}
+        facts = facts_from_json(json.dumps(document))
+        assert (facts.partition, facts.domain) == (name, partition["dnsSuffix"])
