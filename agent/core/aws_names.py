@@ -23,11 +23,16 @@ _PATTERNS: Dict[str, Tuple[str, ...]] = {
     "sts": ("sts.{r}.{d}",),
 }
 
-#: Dual-stack names live under other domains, in the standard partition only.
+#: Dual-stack names live under domains of their own, `{a}` for APIs and `{o}` for what is not an AWS API.
 _DUAL_STACK: Dict[str, Tuple[str, ...]] = {
-    "ec2": ("ec2.{r}.api.aws",),
-    "ecr": ("ecr.{r}.api.aws", "dkr-ecr.{r}.on.aws"),
-    "eks": ("eks.{r}.api.aws",),
+    "ec2": ("ec2.{r}.{a}",),
+    "ecr": ("ecr.{r}.{a}", "dkr-ecr.{r}.{o}"),
+    "eks": ("eks.{r}.{a}",),
+}
+_DUAL_STACK_DOMAINS: Dict[str, Tuple[str, str]] = {
+    "aws": ("api.aws", "on.aws"),
+    "aws-us-gov": ("api.aws", "on.aws"),
+    "aws-cn": ("api.amazonwebservices.com.cn", "on.amazonwebservices.com.cn"),
 }
 
 SERVICES: Tuple[str, ...] = tuple(sorted(_PATTERNS))
@@ -35,10 +40,10 @@ SERVICES: Tuple[str, ...] = tuple(sorted(_PATTERNS))
 
 def service_names(service: str, region: str, domain: str, partition: str) -> Tuple[str, ...]:
     """The names under which `service` (one of SERVICES) is reached in `region`, sorted."""
-    patterns = _PATTERNS[service]
-    if partition == "aws":
-        patterns += _DUAL_STACK.get(service, ())
-    names = {pattern.format(r=region, d=domain) for pattern in patterns}
+    names = {pattern.format(r=region, d=domain) for pattern in _PATTERNS[service]}
+    if partition in _DUAL_STACK_DOMAINS:
+        apis, others = _DUAL_STACK_DOMAINS[partition]
+        names |= {pattern.format(r=region, a=apis, o=others) for pattern in _DUAL_STACK.get(service, ())}
     if service == "s3" and partition == "aws":
         names.add("s3.amazonaws.com")  # the legacy global name; older SDKs and scripts still use it
     return tuple(sorted(names))

@@ -1,0 +1,154 @@
+"""AWS names by region and partition, compared with botocore, which Amazon keeps."""
+
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+
+from agent.core.aws_names import SERVICES, cluster_endpoint_suffix, service_names
+from agent.core.no_proxy import parse_owner_entry
+
+PLACES = [
+    ("us-east-1", "amazonaws.com", "aws"),
+    ("eu-central-1", "amazonaws.com", "aws"),
+    ("mx-central-1", "amazonaws.com", "aws"),
+    ("cn-north-1", "amazonaws.com.cn", "aws-cn"),
+    ("cn-northwest-1", "amazonaws.com.cn", "aws-cn"),
+    ("us-gov-east-1", "amazonaws.com", "aws-us-gov"),
+    ("us-gov-west-1", "amazonaws.com", "aws-us-gov"),
+    ("us-iso-east-1", "c2s.ic.gov", "aws-iso"),
+]
+
+#: Ours → botocore's, where the names differ.
+CLIENTS = {"elasticloadbalancing": ("elb", "elbv2")}
+
+#: What botocore knows nothing of: registries (docker's business), the SSM agent's own channels, S3's old names.
+BEYOND_BOTOCORE = ("dkr.ecr.", "dkr-ecr.", "ssmmessages.", "ec2messages.", "s3-", "s3.amazonaws.com")
+
+
+def covered(host, names):
+    """Whether NO_PROXY with these bare names takes a client to `host` directly."""
+    return any(host == name or host.endswith("." + name) for name in names)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
+def test_names_are_portable_entries(service, place):
+    """Each name is a valid entry of NO_PROXY of this region, bare, so that it covers what lies below it too."""
+    names = service_names(service, *place)
+    assert list(names) == sorted(set(names))
+    for name in names:
+        assert parse_owner_entry(name).spellings == (name,)
+        assert not name.startswith(".")
+        assert place[0] in name or name == "s3.amazonaws.com"
+
+
+def test_the_standard_partition_by_heart():
+    """The three default services as a person would write them for Frankfurt."""
+    place = ("eu-central-1", "amazonaws.com", "aws")
+    assert service_names("ec2", *place) == ("ec2.eu-central-1.amazonaws.com", "ec2.eu-central-1.api.aws")
+    assert service_names("ecr", *place) == (
+        "api.ecr.eu-central-1.amazonaws.com",
+        "dkr-ecr.eu-central-1.on.aws",
+        "dkr.ecr.eu-central-1.amazonaws.com",
+        "ecr.eu-central-1.api.aws",
+    )
+    assert service_names("s3", *place) == (
+        "s3-eu-central-1.amazonaws.com",
+        "s3.amazonaws.com",
+        "s3.dualstack.eu-central-1.amazonaws.com",
+        "s3.eu-central-1.amazonaws.com",
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "host"),
+    [
+        ("s3", "my-bucket.s3.eu-central-1.amazonaws.com"),
+        ("s3", "al2023-repos-eu-central-1-de612dc2.s3.dualstack.eu-central-1.amazonaws.com"),
+        ("s3", "my-bucket.s3.amazonaws.com"),
+        ("s3", "my-bucket.s3-eu-central-1.amazonaws.com"),
+        ("ecr", "111122223333.dkr.ecr.eu-central-1.amazonaws.com"),
+        ("ecr", "111122223333.dkr-ecr.eu-central-1.on.aws"),
+        ("ssm", "ssmmessages.eu-central-1.amazonaws.com"),
+        ("ssm", "ec2messages.eu-central-1.amazonaws.com"),
+    ],
+)
+def test_covers_what_lies_below(service, host):
+    """Buckets, accounts' registries, Amazon Linux's repositories and the SSM agent's channels are covered."""
+    assert covered(host, service_names(service, "eu-central-1", "amazonaws.com", "aws"))
+
+
+def test_china_has_nothing_of_the_standard_partition():
+    """No name of another partition: S3's global name is not served there, and dual-stack names differ."""
+    names = [
+        name for service in SERVICES for name in service_names(service, "cn-north-1", "amazonaws.com.cn", "aws-cn")
+    ]
+    assert [name for name in names if not name.endswith(".com.cn")] == []
+
+
+def test_the_suffix_of_cluster_endpoints():
+    """While the API server is unknown, a suffix with a leading dot covers every cluster of the region."""
+    assert cluster_endpoint_suffix("cn-north-1", "amazonaws.com.cn") == ".cn-north-1.eks.amazonaws.com.cn"
+
+
+# --- botocore's word ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def botocore_host():
+    """A function (client, region, parameters) → host, by botocore's own rules for endpoints."""
+    if sys.version_info < (3, 10):
+        pytest.skip("botocore is installed for Python 3.10 and later only")
+    from botocore.endpoint_provider import EndpointProvider
+    from botocore.loaders import Loader
+
+    loader = Loader()
+    partitions, providers = loader.load_data("partitions"), {}
+
+    def resolve(client, region, *, dual_stack=False, **parameters):
+        if client not in providers:
+            rules = loader.load_service_model(client, "endpoint-rule-set-1")
+            providers[client] = EndpointProvider(rules, partitions)
+        if client in ("s3", "sts"):
+            parameters.setdefault("UseGlobalEndpoint", False)
+        url = (
+            providers[client].resolve_endpoint(Region=region, UseFIPS=False, UseDualStack=dual_stack, **parameters).url
+        )
+        return urlsplit(url).hostname
+
+    return resolve
+
+
+@pytest.mark.impossible_here("botocore for Python before 3.10 needs another urllib3 than the agent")
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
+def test_botocore_resolves_the_same(service, place, botocore_host):
+    """What AWS's own client would ask is covered, and we list no API host that it would never ask."""
+    names = service_names(service, *place)
+    clients = CLIENTS.get(service, (service,))
+    standard = {botocore_host(client, place[0]) for client in clients}
+    assert all(covered(host, names) for host in standard)
+    if place[2] == "aws-iso":  # no dual-stack there
+        return
+    dual = {botocore_host(client, place[0], dual_stack=True) for client in clients}
+    assert {name for name in names if not name.startswith(BEYOND_BOTOCORE)} <= standard | dual
+
+
+@pytest.mark.impossible_here("botocore for Python before 3.10 needs another urllib3 than the agent")
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
+def test_botocore_finds_buckets_directly(place, botocore_host):
+    """A bucket is reached directly under the regional name, the dual-stack name and by its path."""
+    names = service_names("s3", *place)
+    for options in ({}, {"dual_stack": True}, {"ForcePathStyle": True}):
+        if not (place[2] == "aws-iso" and options.get("dual_stack")):
+            assert covered(botocore_host("s3", place[0], Bucket="my-bucket", **options), names)
+
+
+@pytest.mark.impossible_here("botocore for Python before 3.10 needs another urllib3 than the agent")
+def test_botocore_finds_the_global_bucket_name_directly(botocore_host):
+    """The global name of S3, which older SDKs take in us-east-1, is covered."""
+    names = service_names("s3", "us-east-1", "amazonaws.com", "aws")
+    host = botocore_host("s3", "us-east-1", Bucket="my-bucket", UseGlobalEndpoint=True)
+    assert host == "my-bucket.s3.amazonaws.com"
+    assert covered(host, names)
