@@ -31,7 +31,8 @@ unit-test: setup ## The unit tests, in seconds
 lint: setup ## ruff, mypy --strict and shellcheck
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet . || { echo 'make format puts these right' >&2; exit 1; }
-	@.venv/bin/mypy --strict
+	@[ -x .venv/bin/mypy ] || { echo 'LEFT OUT: mypy, whose current version needs Python 3.10' >&2; [ "$$CI" != true ]; }
+	@[ ! -x .venv/bin/mypy ] || .venv/bin/mypy --strict
 	@.venv/bin/shellcheck $(SHELL_FILES)
 
 format: setup ## Let ruff lay out the Python files

@@ -120,4 +120,4 @@ def pytest_terminal_summary(terminalreporter):
     left_out = os.environ.get("TESTS_LEFT_OUT")
     if left_out:
         terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
-        terminalreporter.write_line(left_out)
+        terminalreporter.write_line(left_out.rstrip())
