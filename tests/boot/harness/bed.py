@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, List, Optional
 
 from . import root, tree
 from .boot import Boot
@@ -77,7 +79,11 @@ class Trial:
         self.served_at = time.monotonic_ns() // 1000
         self._served += 1
         folder = self.node.folder / f"metadata-{self._served}"
-        self._metadata = Metadata(self.bed.namespace, folder, metadata, self.case.numbered("user-data", self._boots))
+        user_data = self.case.numbered("user-data", self._boots)
+        content = user_data.read_bytes() if user_data else b""
+        if self.case.gzip_user_data:
+            content = gzip.compress(content)
+        self._metadata = Metadata(self.bed.namespace, folder, metadata, content)
 
     def stop_serving(self) -> None:
         """Stop the metadata service; connections to its address are refused from then on."""
@@ -108,8 +114,9 @@ class Trial:
         verify(self.case, boot, self.root, self.requests())
         return boot
 
-    def boot(self, limit: float = 90) -> Boot:
-        """A whole boot, checked against the case."""
+    def boot(self, limit: float = 90, **differently: Any) -> Boot:
+        """A whole boot, checked against the case; keys of case.toml may be given for this boot and those after it."""
+        self.case = replace(self.case, **differently)
         return self.finish(self.start(limit=limit))
 
     def requests(self) -> List[str]:

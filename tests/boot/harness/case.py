@@ -11,6 +11,7 @@ metadata-2.json, user-data-2 and expected-2/ replace those of the same name from
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -33,6 +34,7 @@ class Case:
     about: str = ""  # one sentence for people
     agent: bool = True  # the agent is installed; otherwise the node is Debian and what image/ brings
     cloud_init: bool = False  # cloud-init runs; it costs two seconds a boot
+    gzip_user_data: bool = False  # the metadata service hands out user-data compressed
     enable: Tuple[str, ...] = ()  # units enabled in the image, besides what presets enable
     disable: Tuple[str, ...] = ("docker.service",)  # as on an AMI, where bootstrap.sh enables docker
     modes: Dict[str, str] = field(default_factory=dict)  # path: octal mode, for files that image/ brings
@@ -54,11 +56,14 @@ class Case:
         return next((self.folder / n for n in names if (self.folder / n).exists()), None)
 
     def expected(self, boot: int) -> Iterator[Tuple[str, bytes]]:
-        """Every expected file for that boot: path relative to the root, and content."""
+        """Every expected file for that boot: path relative to the root, and content (of a link: where it points)."""
         folder = self.numbered("expected", boot)
         for path in sorted(folder.rglob("*")) if folder else []:
-            if path.is_file():
-                yield str(path.relative_to(folder or path)), path.read_bytes()
+            name = str(path.relative_to(folder or path))
+            if path.is_symlink():
+                yield name, os.fsencode(os.readlink(path))
+            elif path.is_file():
+                yield name, path.read_bytes()
 
 
 def load(name: str) -> Case:

@@ -53,10 +53,10 @@ class Running:
         """Until systemd has no job left and the probe waits for release (the boot must have been started with hold)."""
         self._wait_for_file("settled")
 
-    def wait_until(self, what: str, *argv: Argument) -> None:
-        """Until a command inside the node succeeds."""
+    def wait_until(self, what: str, *argv: Argument, limit: float = 30) -> None:
+        """Until a command inside the node succeeds; raises BedError naming `what` after limit seconds."""
         enter: List[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
-        wait_for(what, lambda: run([*enter, *argv], check=False).returncode == 0, limit=self._left(), interval=0.1)
+        wait_for(what, lambda: run([*enter, *argv], check=False).returncode == 0, limit=limit, interval=0.1)
 
     def kill(self) -> None:
         """Take the power away: SIGKILL to PID 1 ends every process of the node at once."""

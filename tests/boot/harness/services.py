@@ -136,12 +136,12 @@ def _image_from_nothing(folder: Path) -> Path:
 class Metadata:
     """The metadata service of one instance: the strict one of `eks-proxy-agent demo --serve`, where nodes ask for it."""
 
-    def __init__(self, namespace: Namespace, folder: Path, instance: Path, user_data: Optional[Path]) -> None:
-        """Serve the instance that a JSON file describes, with a file's content as its user data; folder is for its files."""
+    def __init__(self, namespace: Namespace, folder: Path, instance: Path, user_data: bytes) -> None:
+        """Serve the instance that a JSON file describes, with that user data; folder is for its files."""
         folder.mkdir()
         values = json.loads(instance.read_text())
-        if user_data is not None:
-            values["user_data_base64"] = base64.b64encode(user_data.read_bytes()).decode()
+        if user_data:
+            values["user_data_base64"] = base64.b64encode(user_data).decode()
         served = folder / "instance.json"
         served.write_text(json.dumps(values))
         argv: List[Argument] = [

@@ -1,0 +1,12 @@
+#!/bin/bash
+# Stands in for AL2's bootstrap.sh, which exists on AWS only: it notes how it was called, restarts docker, and starts
+# kubelet and waits for that.
+set -o errexit
+{
+    echo "arguments: $*"
+    env | sort
+    echo
+} >>/var/log/eks-bootstrap.log
+systemctl restart docker
+systemctl enable kubelet
+systemctl start kubelet

@@ -1,0 +1,77 @@
+"""strace of the agent inside a node: stopping it at an exact system call, and reading the order of its calls."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, List
+
+UNIT = "etc/systemd/system/eks-proxy-agent.service.d/50-trace.conf"
+TRACE = "/probe/trace"
+# -y prints the path behind every file descriptor.
+DROP_IN = """\
+[Service]
+NotifyAccess=all
+WatchdogSec=0
+ExecStart=
+ExecStart=/usr/bin/strace -f -y -o {trace} -e trace=openat,write,fsync,fdatasync,rename,renameat,renameat2 \
+{options} /usr/bin/eks-proxy-agent run
+"""
+
+
+def install(root: Path, options: str = "") -> None:
+    """Let the node's next boots run the agent under strace."""
+    target = root / UNIT
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(DROP_IN.format(trace=TRACE, options=options))
+
+
+def remove(root: Path) -> None:
+    """Let the agent run as it is again."""
+    (root / UNIT).unlink()
+    (root / UNIT).parent.rmdir()
+
+
+def stop_at(call: str, number: int) -> str:
+    """Options that stop the agent for good right after its Nth call (strace(1), inject): the moment to cut the power."""
+    return f"-e inject={call}:signal=STOP:when={number}"
+
+
+def stopped(trace: Path) -> bool:
+    """Whether the agent has come to that point."""
+    return trace.exists() and "--- stopped by SIGSTOP ---" in trace.read_text(errors="replace")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One system call that succeeded: its name, the path it was about, and for a rename where it went."""
+
+    name: str
+    path: str
+    target: str = ""
+
+
+def calls(trace: Path) -> Iterator[Call]:
+    """The write, fsync and rename calls of a trace, in order."""
+    for line in _joined(trace.read_text(errors="replace").splitlines()):
+        call = line.partition(" ")[2].lstrip()
+        renamed = re.match(r'rename(?:at2?)?\((?:[^"]*)"([^"]+)",(?:[^"]*)"([^"]+)".*= 0$', call)
+        on_file = re.match(r"(write|fsync|fdatasync)\(\d+<([^>]+)>.*= \d+$", call)
+        if renamed:
+            yield Call("rename", renamed[1], renamed[2])
+        elif on_file:
+            yield Call(on_file[1], on_file[2])
+
+
+def _joined(lines: List[str]) -> Iterator[str]:
+    """Put together the calls that strace printed in two halves because another thread was in between."""
+    open_halves = {}
+    for line in lines:
+        pid, _, call = line.partition(" ")
+        if call.endswith("<unfinished ...>"):
+            open_halves[pid] = line[: -len("<unfinished ...>")].rstrip()
+        elif "resumed>" in call and pid in open_halves:
+            yield open_halves.pop(pid) + call.partition("resumed>")[2]
+        else:
+            yield line

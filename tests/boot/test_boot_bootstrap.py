@@ -1,0 +1,50 @@
+"""bootstrap.sh and cfn-signal at boot."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Dict, List
+
+from tests.boot.harness.bed import Trial
+
+SIGNAL = ["/opt/aws/bin/cfn-signal", "--exit-code", "{}", "--stack", "blue-nodes", "--resource", "NodeGroup"]
+
+
+def signals(node: Trial) -> List[Dict[str, Any]]:
+    """Every call of cfn-signal so far: argv and environment."""
+    log = node.root / "var/log/cfn-signal.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_bootstrap_that_waits_for_kubelet_ends_and_runs_once(trial: Callable[[str], Trial]) -> None:
+    """bootstrap.sh may block on docker and kubelet without a deadlock, gets only the proxy, and is not run by a reboot."""
+    node = trial("bootstrap-ok")
+    first = node.boot()
+    assert first.unit("eks-proxy-agent-bootstrap")["ExecMainStatus"] == "0"
+    log = node.root / "var/log/eks-bootstrap.log"
+    arguments, *lines = log.read_text().strip().splitlines()
+    assert arguments == "arguments: blue --container-runtime dockerd --service-ipv4-cidr 10.96.0.0/12"
+    names = {line.partition("=")[0] for line in lines}
+    proxies = {"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"}
+    assert proxies <= names <= proxies | {"HOME", "LANG", "PATH", "PWD", "SHLVL", "_"}
+    (signal,) = signals(node)
+    assert signal["argv"] == [part.format(0) for part in SIGNAL] + ["--region", "eu-west-1"]
+    assert signal["environment"]["HTTPS_PROXY"] == node.bed.squid.url
+    said = log.read_text()
+    second = node.boot()
+    assert second.unit("eks-proxy-agent-bootstrap")["ExecMainStatus"] == "0"
+    assert log.read_text() == said
+    assert len(signals(node)) == 1
+
+
+def test_signal_carries_the_exit_code_of_bootstrap(trial: Callable[[str], Trial]) -> None:
+    """When bootstrap.sh exits 7, so does the bootstrap unit, and cfn-signal is told 7; a reboot repeats neither."""
+    node = trial("bootstrap-fails")
+    first = node.boot()
+    assert first.unit("eks-proxy-agent-bootstrap")["ExecMainStatus"] == "7"
+    assert "cannot reach the cluster" in first.messages("eks-proxy-agent-bootstrap")
+    assert [signal["argv"] for signal in signals(node)] == [[p.format(7) for p in SIGNAL] + ["--region", "eu-west-1"]]
+    second = node.boot()
+    assert second.unit("eks-proxy-agent-bootstrap")["ExecMainStatus"] == "7"
+    assert (node.root / "var/log/eks-bootstrap.log").read_text() == "called\n"
+    assert len(signals(node)) == 1

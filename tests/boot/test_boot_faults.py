@@ -1,0 +1,87 @@
+"""The power goes away, the agent is killed, and no file is ever half written."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import Callable, Dict, Tuple
+
+from tests.boot.harness import trace
+from tests.boot.harness.bed import Trial
+from tests.boot.harness.case import Case
+from tests.boot.harness.waiting import wait_for
+
+OURS = ("etc", "var/lib/eks-proxy-agent")
+# Where the power is cut, one boot after the other on the same disk: after the Nth call of that name.
+CUTS = [("fsync", 1), ("rename", 1), ("rename", 4), ("fsync", 3), ("rename", 9), ("rename", 2)]
+
+
+def contents(root: Path, case: Case) -> Dict[str, bytes]:
+    """The files the case expects, as they are now; a missing file is empty."""
+    names = [name for name, _ in case.expected(1) if not (root / name).is_symlink()]
+    return {name: (root / name).read_bytes() if (root / name).exists() else b"" for name in names}
+
+
+def test_power_cut_in_the_middle_of_apply_leaves_whole_files_and_the_next_boot_converges(
+    trial: Callable[[str], Trial],
+) -> None:
+    """However often the node dies in mid-apply, every file is wholly old or wholly new, and an undisturbed boot ends it."""
+    node = trial("power-cut")
+    old, new = contents(node.root, node.case), dict(node.case.expected(1))
+    for number, (call, count) in enumerate(CUTS, 1):
+        trace.install(node.root, trace.stop_at(call, count))
+        running = node.start(hold=True)
+        log = running.folder / "trace"
+        wait_for(f"the agent to stop after {call} {count}", partial(trace.stopped, log), limit=30)
+        running.kill()
+        torn = [name for name, now in contents(node.root, node.case).items() if now not in (old[name], new[name])]
+        assert torn == [], f"cut {number}, after {call} {count}"
+    trace.remove(node.root)
+    node.boot()
+    left = [path for top in OURS for path in (node.root / top).rglob("*") if path.name.endswith(".eks-proxy-agent")]
+    assert left == []
+
+
+def test_every_replaced_file_is_written_synced_renamed_and_its_folder_synced(trial: Callable[[str], Trial]) -> None:
+    """By strace, each file comes to its place by write, fsync, rename and fsync of the folder, in that order."""
+    node = trial("power-cut")
+    trace.install(node.root)
+    boot = node.boot()
+    steps: Dict[str, str] = defaultdict(str)  # by temporary file
+    renamed: Dict[str, Tuple[str, str]] = {}  # temporary file: the folder it was renamed into, and what it became
+    for call in trace.calls(boot.folder / "trace"):
+        steps[call.path] += f"{call.name} "
+        if call.name == "rename":
+            renamed[call.path] = (str(Path(call.target).parent), call.target)
+        for source, (folder, _) in renamed.items():
+            if (call.name, call.path) == ("fsync", folder):
+                steps[source] += "folder "
+    durable = {target: steps[source] for source, (_, target) in renamed.items() if not target.startswith("/run/")}
+    order = re.compile("((write )+fsync rename (folder )+)+")
+    assert {target: taken for target, taken in durable.items() if not order.fullmatch(taken)} == {}
+    assert {f"/{name}" for name in contents(node.root, node.case)} <= set(durable)
+
+
+def test_killing_and_restarting_the_agent_leaves_docker_alone_and_no_password_shows(
+    trial: Callable[[str], Trial],
+) -> None:
+    """Under policy closed too, SIGKILL and restart of the agent keep docker's process; nothing readable has the password."""
+    node = trial("credentials")
+    running = node.start(hold=True)
+    running.wait_settled()
+
+    def pids() -> Dict[str, str]:
+        return {unit: running.show(unit, "MainPID") for unit in ("docker", "containerd", "kubelet")}
+
+    before, agent = pids(), running.show("eks-proxy-agent", "MainPID")
+    assert "0" not in before.values()
+    running.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "eks-proxy-agent")
+    running.wait_until("the agent to come back", "sh", "-c", f"""
+        systemctl is-active --quiet eks-proxy-agent &&
+        test "$(systemctl show --value --property=MainPID eks-proxy-agent)" != {agent}""")  # fmt: skip
+    assert pids() == before
+    running.run("systemctl", "restart", "eks-proxy-agent")
+    assert pids() == before
+    node.finish(running)
