@@ -10,7 +10,7 @@ from typing import List, Tuple
 
 import attrs
 
-from agent.core.plan import Baseline, Change, Plan
+from agent.core.plan import Change, Plan
 from agent.edges.disk import Disk
 from agent.edges.state import State
 from agent.edges.units import Systemd
@@ -32,9 +32,13 @@ def apply(plan: Plan, machine: Machine) -> None:
     disk, state = machine.disk, machine.state
     folders = _missing_folders(plan, disk)
     before = state.baseline()
-    growing = Baseline({**before.files, **plan.baseline.files}, tuple(dict.fromkeys(before.folders + tuple(folders))))
-    if growing.files or growing.folders:
-        state.save_baseline(growing)
+    growing = attrs.evolve(
+        plan.baseline,
+        files={**before.files, **plan.baseline.files},
+        folders=tuple(dict.fromkeys(before.folders + tuple(folders))),
+        enabled=tuple(dict.fromkeys(before.enabled + plan.baseline.enabled)),
+    )
+    state.save_baseline(growing)
     if plan.reload and disk.live:
         state.set_reload_pending(True)
     for folder in folders:
@@ -42,13 +46,15 @@ def apply(plan: Plan, machine: Machine) -> None:
     for change in plan.changes:
         _carry_out(change, disk)
     kept = _drop_empty_folders(growing.folders, disk)
-    state.save_baseline(Baseline(plan.baseline.files, tuple(kept)))
     if plan.enable:
         machine.units.enable(plan.enable)
+    if plan.disable:
+        machine.units.disable(plan.disable)
+    state.save_baseline(attrs.evolve(plan.baseline, folders=tuple(kept)))
     if plan.reload and disk.live:
         machine.units.reload()
-    if plan.enable:
-        machine.units.start(plan.enable)
+    if plan.start:
+        machine.units.start(plan.start)
     if plan.reload and disk.live:
         state.set_reload_pending(False)
 

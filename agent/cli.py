@@ -38,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
     _json_flag(status)
     revert = commands.add_parser("revert", help="put every file back as it was before the first apply")
     _root_flag(revert)
+    _command(commands, "bake", "image build: write what does not depend on the instance; start nothing")
+    _command(commands, "clean", "image build: take every trace of this instance out before the snapshot")
     bootstrap = _command(
         commands, "bootstrap", "configure the node, run bootstrap.sh once for this instance, and signal CloudFormation"
     )
@@ -105,6 +107,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         from agent.commands import status
 
         return status.run(arguments)
+    if name in ("bake", "clean"):
+        from agent.commands import image
+
+        return image.bake_command(arguments) if name == "bake" else image.clean_command(arguments)
     from agent.commands import node
 
     return {"apply": node.apply_command, "plan": node.plan_command, "revert": node.revert_command}[name](arguments)

@@ -13,7 +13,7 @@ from agent.apply import Machine, apply
 from agent.core.facts import Facts, facts_to_json
 from agent.core.files.dropin import GATED_UNITS
 from agent.core.intent import Intent
-from agent.core.plan import Plan, targets
+from agent.core.plan import Plan, Target, targets
 from agent.core.settings import Settings
 from agent.core.units import is_stale, to_release
 from agent.discover import Discovered, Options, discover, kept_flags, plan_node
@@ -63,8 +63,7 @@ def configure(
     with held(machine.disk):
         found = discover(machine, options, facts)
         refuse_unproxied(found.settings, found.intent)
-        settings = found.settings if units and found.intent else None
-        plan = plan_node(machine, targets(found.settings, found.intent), settings)
+        plan = plan_node(machine, *wanted(machine, found, units=units))
         apply(plan, machine)
         if keep_flags:
             _keep_flags(machine, facts.instance_id, kept_flags(options))
@@ -74,6 +73,12 @@ def configure(
         if not plan.problems:
             machine.state.set_ready(True)
     return done
+
+
+def wanted(machine: Machine, found: Discovered, *, units: bool = True) -> Tuple[Tuple[Target, ...], Optional[Settings]]:
+    """What `plan_node` takes for a node: its files, and the settings if units are to be looked at too."""
+    baked = machine.state.baseline().baked
+    return targets(found.settings, found.intent, baked=baked), (found.settings if units and found.intent else None)
 
 
 def refuse_unproxied(settings: Settings, intent: Optional[Intent]) -> None:

@@ -12,7 +12,7 @@ from agent.core import intent
 from agent.core.facts import Facts, facts_from_json
 from agent.core.hints import ClusterHints, first_known, from_arguments, from_node_configs
 from agent.core.layers import USER_DATA, Layer, Layered, flag_layer, merge, parse_toml, without_metadata
-from agent.core.plan import FileState, Plan, Target, make_plan
+from agent.core.plan import FileState, Plan, Target, make_plan, make_revert
 from agent.core.proxy_url import Credentials, parse_credentials
 from agent.core.settings import Settings
 from agent.core.units import to_enable
@@ -178,7 +178,16 @@ def plan_node(
     pending = machine.state.reload_pending
     units = machine.units.show(settings.node.enable) if settings else {}
     enable = to_enable(settings, units, interrupted=pending) if settings else ()
-    return make_plan(tuple(resolved), states, baseline, complete=complete, enable=enable, reload_pending=pending)
+    return make_plan(
+        tuple(resolved), states, baseline, complete=complete, enable=enable, start=enable, reload_pending=pending
+    )
+
+
+def plan_revert(machine: Machine) -> Plan:
+    """Look at the files that we changed and make the Plan that undoes it all."""
+    baseline = machine.state.baseline()
+    states = {path: machine.disk.state(path) for path in baseline.files}
+    return make_revert(states, baseline, reload_pending=machine.state.reload_pending)
 
 
 def kept_flags(options: Options) -> Dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 
 from agent.apply import Machine
 from agent.core.facts import Facts
@@ -11,7 +12,7 @@ from agent.core.settings import Settings
 from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service
 from agent.edges.disk import Disk
 from agent.edges.state import State
-from agent.edges.units import NoSystemd, Systemd
+from agent.edges.units import NoSystemd, OfflineSystemd, Systemd
 from agent.errors import AgentError, UsageError
 
 #: Seconds that a command waits for the metadata service when a person waits for the command.
@@ -23,8 +24,13 @@ def machine_of(arguments: argparse.Namespace) -> Machine:
     if not os.path.isdir(arguments.root):
         raise UsageError("--root %s: is no folder" % arguments.root)
     disk = Disk(arguments.root)
-    running = disk.live and os.path.isdir("/run/systemd/system")  # sd_booted(3)
-    return Machine(disk, State(disk), Systemd() if running else NoSystemd())
+    return Machine(disk, State(disk), _units(disk))
+
+
+def _units(disk: Disk) -> Systemd:
+    if disk.live:
+        return Systemd() if os.path.isdir("/run/systemd/system") else NoSystemd()  # sd_booted(3)
+    return OfflineSystemd(disk.root) if shutil.which("systemctl") else NoSystemd()
 
 
 def options_of(arguments: argparse.Namespace) -> Options:

@@ -10,15 +10,15 @@ from typing import List, Optional
 
 from agent.apply import Machine, apply
 from agent.commands.machine import fetch, machine_of, need_root, options_of
-from agent.configure import Pass, changed_paths, configure, refuse_unproxied, release_units, stale_units
-from agent.core.plan import Change, Plan, targets
-from agent.discover import Discovered, discover, facts_of, plan_node
+from agent.configure import Pass, changed_paths, configure, refuse_unproxied, release_units, stale_units, wanted
+from agent.core.plan import Change, Plan
+from agent.discover import Discovered, discover, facts_of, plan_node, plan_revert
 from agent.edges.lock import held
 from agent.errors import FileError
 from agent.log import redact
 
 PENDING = 3
-_DAEMON = "eks-proxy-agent.service"
+DAEMON = "eks-proxy-agent.service"
 
 
 def apply_command(arguments: argparse.Namespace) -> int:
@@ -27,7 +27,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
     need_root(machine, "apply")
     options = options_of(arguments)
     done = configure(machine, options, facts_of(machine, options, fetch), keep_flags=not arguments.once)
-    _tell(machine, done.plan)
+    tell(machine, done.plan)
     for warning in done.warnings:
         print("warning: " + warning, file=sys.stderr)
     done.raise_problems()
@@ -53,8 +53,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     options = options_of(arguments)
     found = discover(machine, options, facts_of(machine, options, fetch))
     refuse_unproxied(found.settings, found.intent)
-    settings = found.settings if found.intent else None
-    plan = plan_node(machine, targets(found.settings, found.intent), settings)
+    plan = plan_node(machine, *wanted(machine, found))
     actions = _unit_actions(machine, plan)
     if arguments.json:
         print(json.dumps(_plan_json(found, plan, actions), indent=2))
@@ -81,15 +80,15 @@ def revert_command(arguments: argparse.Namespace) -> int:
     """Put everything back; the daemon is stopped and disabled first, else it would configure the node again."""
     machine = machine_of(arguments)
     need_root(machine, "revert")
-    daemon = machine.units.show([_DAEMON]).get(_DAEMON)
+    daemon = machine.units.show([DAEMON]).get(DAEMON)
     if daemon and daemon.exists and (daemon.enabled == "enabled" or daemon.active not in ("inactive", "failed")):
-        machine.units.disable_now([_DAEMON])
-        print("stopped and disabled %s; to have it back: systemctl enable --now %s" % (_DAEMON, _DAEMON))
+        machine.units.disable_now([DAEMON])
+        print("stopped and disabled %s; to have it back: systemctl enable --now %s" % (DAEMON, DAEMON))
     with held(machine.disk):
-        plan = plan_node(machine, ())
+        plan = plan_revert(machine)
         apply(plan, machine)
         machine.state.forget()
-    _tell(machine, plan)
+    tell(machine, plan)
     if plan.problems:
         raise FileError("\n".join(plan.problems))
     if plan.empty:
@@ -97,20 +96,23 @@ def revert_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(machine: Machine, plan: Plan) -> None:
+def tell(machine: Machine, plan: Plan) -> None:
     for verb, path in changed_paths(plan):
         print("%s %s" % (verb, path))
     if plan.reload and machine.disk.live:
         print("reloaded systemd")
     for name in plan.enable:
-        print("enabled and started %s" % name)
+        print("enabled %s%s" % (name, " and started it" if name in plan.start and machine.disk.live else ""))
+    for name in plan.disable:
+        print("disabled %s, which was so before" % name)
     for note in plan.notes:
         print("note: " + note, file=sys.stderr)
 
 
 def _unit_actions(machine: Machine, plan: Plan) -> List[str]:
     actions = ["systemctl daemon-reload"] if plan.reload and machine.disk.live else []
-    return actions + ["systemctl enable --now --no-block %s" % name for name in plan.enable]
+    now = " --now --no-block" if machine.disk.live else ""
+    return actions + ["systemctl enable%s %s" % (now, name) for name in plan.enable]
 
 
 def _plan_json(found: Discovered, plan: Plan, actions: List[str]) -> object:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 import attrs
 
-from agent.core.files import dropin, environment, yum
+from agent.core.files import dropin, environment, recipe, yum
 from agent.core.intent import Intent
-from agent.core.proxy_url import ProxyUrl
 from agent.core.settings import Settings
 from agent.errors import FileError
 
@@ -42,20 +42,29 @@ class Record:
 
 @attrs.frozen
 class Baseline:
-    """Machine-wide memory for revert: a Record by resolved path, and the folders that we made."""
+    """Machine-wide memory for revert: a Record by resolved path, the folders that we made, the units that we enabled.
+
+    `baked`: the drop-ins belong to the image, and stay on an instance that has no proxy.
+    """
 
     files: Mapping[str, Record] = attrs.field(factory=dict)
     folders: Tuple[str, ...] = ()
+    enabled: Tuple[str, ...] = ()
+    baked: bool = False
 
 
 @attrs.frozen
 class Target:
-    """How one file has to be.  `edit` gives the content wanted, from the content there is."""
+    """How one file has to be.  `edit` gives the content wanted, None for no file, from the content there is.
+
+    `note` says, from the content there was before us, what else a person should know.
+    """
 
     path: str
     kind: str
-    edit: Callable[[Optional[bytes]], bytes]
+    edit: Callable[[Optional[bytes]], Optional[bytes]]
     mode: Optional[int] = None
+    note: Callable[[bytes], str] = attrs.field(default=lambda before: "")
 
 
 @attrs.frozen
@@ -74,7 +83,7 @@ class Change:
 
 @attrs.frozen
 class Plan:
-    """Everything to do: `changes` in order, units to enable (and start, without waiting), systemd to be reloaded once.
+    """Everything to do: `changes` in order, units to enable, systemd to be reloaded once, units to start without waiting.
 
     `problems` is what could not be planned, `notes` what has to be told.
     """
@@ -82,13 +91,15 @@ class Plan:
     changes: Tuple[Change, ...] = ()
     baseline: Baseline = attrs.field(factory=Baseline)
     enable: Tuple[str, ...] = ()
+    start: Tuple[str, ...] = ()
+    disable: Tuple[str, ...] = ()
     reload: bool = False
     problems: Tuple[str, ...] = ()
     notes: Tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
-        return not (self.changes or self.enable or self.reload)
+        return not (self.changes or self.enable or self.start or self.disable or self.reload)
 
 
 def static_targets(settings: Settings) -> Tuple[Target, ...]:
@@ -99,17 +110,41 @@ def static_targets(settings: Settings) -> Tuple[Target, ...]:
     return tuple(targets)
 
 
-def targets(settings: Settings, intent: Optional[Intent]) -> Tuple[Target, ...]:
-    """All files of a configured node; none when there is no Intent.  node.env comes first: docker's proxy hangs on it."""
+def targets(settings: Settings, intent: Optional[Intent], *, baked: bool = False) -> Tuple[Target, ...]:
+    """All files of a configured node.  node.env comes first: docker's proxy hangs on it.
+
+    Without an Intent there are none, but for the drop-ins of an image that was `baked`.
+    """
     if intent is None:
-        return ()
+        return static_targets(settings) if baked else ()
     found = [_whole(NODE_ENV, environment.render(intent.variables(secret=True)), mode=0o600)]
     variables = intent.variables(secret=False)
     if settings.node.environment:
-        found.append(Target(ENVIRONMENT, "environment", lambda current: environment.edit(current, variables)))
+        edit = partial(environment.edit, variables=variables)
+        found.append(Target(ENVIRONMENT, "environment", edit, note=environment.leftovers))
     if settings.node.yum:
-        found.append(_yum(intent.http_proxy))
+        url = str(intent.http_proxy)
+        found.append(Target(YUM_CONF, "yum", partial(yum.edit, url=url), note=yum.leftovers))
+    found += [Target(path, "whole", recipe.without, note=recipe.leftovers) for path in recipe.DROP_INS]
     return tuple(found) + static_targets(settings)
+
+
+def clean_targets(settings: Settings, baseline: Baseline) -> Tuple[Target, ...]:
+    """The files of an image before its snapshot: no proxy of the builder, whoever set it; the drop-ins if it was baked."""
+    made = {path for path, record in baseline.files.items() if record.before is None}
+    shared = ((ENVIRONMENT, "environment", environment.without), (YUM_CONF, "yum", yum.without))
+    found = [Target(path, kind, partial(_unless_empty, without, path in made)) for path, kind, without in shared]
+    found += [Target(path, "whole", recipe.without, note=recipe.leftovers) for path in recipe.DROP_INS]
+    found.append(Target(NODE_ENV, "whole", lambda current: None))
+    return tuple(found) + (static_targets(settings) if baseline.baked else ())
+
+
+def forget_instance(baseline: Baseline) -> Baseline:
+    """What a cleaned image remembers: its drop-ins; to what its other files held before, nobody wants to go back."""
+    kept = {
+        path: record for path, record in baseline.files.items() if path.startswith(SYSTEMD) and record.before is None
+    }
+    return attrs.evolve(baseline, files=kept)
 
 
 def make_plan(
@@ -119,6 +154,7 @@ def make_plan(
     *,
     complete: bool = True,
     enable: Tuple[str, ...] = (),
+    start: Tuple[str, ...] = (),
     reload_pending: bool = False,
 ) -> Plan:
     """Compare what is wanted with what is there; `states` has every path of `wanted` and of `baseline`.
@@ -139,6 +175,8 @@ def make_plan(
             continue
         if after == state.content and target.mode in (None, state.mode):
             continue
+        if target.path not in records and state.content is not None:
+            notes += filter(None, [target.note(state.content)])
         records[target.path] = _record(target, state, after, records.get(target.path))
         changes.append(Change(target.path, state.content, after, target.mode))
     if complete:
@@ -150,8 +188,10 @@ def make_plan(
                 del records[path]
     return Plan(
         tuple(changes),
-        attrs.evolve(baseline, files=records),
+        attrs.evolve(baseline, files=records, enabled=tuple(dict.fromkeys(baseline.enabled + enable))),
         enable,
+        start,
+        (),
         bool(reload_pending or enable or any(change.needs_reload for change in changes)),
         tuple(problems),
         tuple(notes),
@@ -159,8 +199,10 @@ def make_plan(
 
 
 def make_revert(states: Mapping[str, FileState], baseline: Baseline, *, reload_pending: bool = False) -> Plan:
-    """Undo everything: nothing is wanted."""
-    return make_plan((), states, baseline, reload_pending=reload_pending)
+    """Undo everything: no file is wanted, no unit enabled; what runs is not stopped."""
+    plan = make_plan((), states, baseline, reload_pending=reload_pending)
+    nothing = Baseline(plan.baseline.files, baseline.folders)
+    return attrs.evolve(plan, baseline=nothing, disable=baseline.enabled, reload=plan.reload or bool(baseline.enabled))
 
 
 def digest(content: bytes) -> str:
@@ -171,11 +213,14 @@ def _whole(path: str, content: bytes, mode: Optional[int] = None) -> Target:
     return Target(path, "whole", lambda current: content, mode)
 
 
-def _yum(url: ProxyUrl) -> Target:
-    return Target(YUM_CONF, "yum", lambda current: yum.edit(current, str(url)))
+def _unless_empty(
+    without: Callable[[Optional[bytes]], Optional[bytes]], made: bool, current: Optional[bytes]
+) -> Optional[bytes]:
+    """Nothing left in a file that we made: no file."""
+    return (without(current) or None) if made else without(current)
 
 
-def _content(target: Target, state: FileState) -> bytes:
+def _content(target: Target, state: FileState) -> Optional[bytes]:
     if state.problem:
         raise FileError(state.problem)
     return target.edit(state.content)
@@ -187,14 +232,15 @@ _RESTORE: Dict[str, Callable[[bytes, Optional[bytes]], bytes]] = {
 }
 
 
-def _record(target: Target, state: FileState, after: bytes, known: Optional[Record]) -> Record:
+def _record(target: Target, state: FileState, after: Optional[bytes], known: Optional[Record]) -> Record:
     """The Record to keep before `after` is written.  Two digests, because a kill may come between record and write."""
+    written = (digest(after),) if after is not None else ()
     if known is None:
-        return Record(target.kind, state.content, state.mode, (digest(after),))
+        return Record(target.kind, state.content, state.mode, written)
     before = known.before
     if state.content is not None and not _is_ours(state.content, known) and target.kind in _RESTORE:
         before = _RESTORE[target.kind](state.content, known.before)
-    return attrs.evolve(known, before=before, written=(digest(after),) + known.written[:1])
+    return attrs.evolve(known, before=before, written=written + known.written[:1])
 
 
 def _is_ours(content: bytes, record: Record) -> bool:

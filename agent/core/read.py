@@ -18,7 +18,7 @@ _TOML_TYPES = {
     bool: "a boolean",
     str: "a string",
     int: "an integer",
-    float: "a float",
+    float: "a number",
     list: "an array",
     dict: "a table",
 }
@@ -26,8 +26,17 @@ _TOML_TYPES = {
 
 def _typed(value: Any, wanted: type) -> Any:
     if type(value) is not wanted:
-        raise ValueError("is %s, not %s" % (_TOML_TYPES.get(type(value), "a date"), _TOML_TYPES[wanted]))
+        raise ValueError(
+            "%sis %s, not %s" % (_shown(value), _TOML_TYPES.get(type(value), "a date"), _TOML_TYPES[wanted])
+        )
     return value
+
+
+def _shown(value: Any) -> str:
+    """A short value for a message; an array or a table would be too long, and may hold anything."""
+    if isinstance(value, str):
+        return quoted(value) + " "
+    return "%.40s " % str(value).lower() if isinstance(value, (bool, int, float)) else ""
 
 
 def boolean(value: Any) -> bool:
@@ -54,10 +63,10 @@ def optional_path(value: Any) -> str:
 
 
 def seconds(value: Any) -> float:
-    number = float(value if type(value) is int else _typed(value, float))
+    number = value if type(value) is int else _typed(value, float)
     if not 0 < number <= 3600:
-        raise ValueError("%s is not above 0 and up to 3600 seconds" % value)
-    return number
+        raise ValueError("%sis not above 0 and up to 3600 seconds" % _shown(value))
+    return float(number)
 
 
 def seconds_or_auto(value: Any) -> Optional[float]:
@@ -74,8 +83,8 @@ def one_of(*allowed: str) -> Callable[[Any], str]:
     return parse
 
 
-def list_of(parse: Callable[[Any], T]) -> Callable[[Any], Tuple[T, ...]]:
-    """A reader of a list; each value once, the order kept; all wrong ones are named."""
+def list_of(parse: Callable[[Any], T], *, repeated: bool = False) -> Callable[[Any], Tuple[T, ...]]:
+    """A reader of a list; each value once, unless `repeated` ones mean something; all wrong ones are named."""
 
     def parse_list(value: Any) -> Tuple[T, ...]:
         values: List[T] = []
@@ -87,7 +96,7 @@ def list_of(parse: Callable[[Any], T]) -> Callable[[Any], Tuple[T, ...]]:
                 wrong.append(str(error))
         if wrong:
             raise ValueError("; ".join(wrong))
-        return tuple(values)
+        return tuple(values if repeated else dict.fromkeys(values))
 
     return parse_list
 
@@ -150,15 +159,27 @@ def cluster_name(value: Any) -> str:
 
 
 def endpoint_host(value: Any) -> str:
-    """The lower-case host of an API endpoint, which is written `https://HOST[:PORT]` or bare."""
-    text = argument(value)
-    if not text:
-        return ""
-    match = re.fullmatch(r"(?:https://)?(\[[0-9a-fA-F:.]+\]|[^:/?#@\[\]]+)(?::[0-9]{1,5})?/?", text)
-    entry = None if match is None else parse_owner_entry(match.group(1))
-    if entry is None or "/" in entry.spellings[0] or entry.spellings[0].startswith("."):
-        raise ValueError("%s is no https://HOST" % quoted(text))
-    return entry.spellings[0]
+    """The lower-case host of an API endpoint, which is written `https://HOST[:PORT]` or bare; no brackets."""
+    text = str(_typed(value, str))
+    return _url("https", text if "://" in text else "https://" + text).host if text else ""
+
+
+def metadata_endpoint(value: Any) -> str:
+    text = str(_typed(value, str))
+    _url("http", text)
+    return text.rstrip("/")
+
+
+def _url(scheme: str, text: str) -> ProxyUrl:
+    """Read `SCHEME://HOST` or `SCHEME://HOST:PORT` by the rules for a proxy, but for the port."""
+    bare = text[:-1] if text.endswith("/") else text
+    try:
+        url = parse_proxy_url(bare if re.search(":[0-9]*$", bare) else bare + ":1")
+    except ValueError:
+        url = None
+    if url is None or url.scheme != scheme:
+        raise ValueError("%s is no %s://HOST" % (quoted(text), scheme))
+    return url
 
 
 def dns_domain(value: Any) -> str:
@@ -173,10 +194,3 @@ def region(value: Any) -> str:
     if text and not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}", text):
         raise ValueError("%s is no AWS region" % quoted(text))
     return text
-
-
-def metadata_endpoint(value: Any) -> str:
-    text = str(_typed(value, str))
-    if not re.fullmatch(r"http://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?", text):
-        raise ValueError("%s is no http://ADDRESS" % quoted(text))
-    return text.rstrip("/")

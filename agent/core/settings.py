@@ -91,7 +91,7 @@ class Metadata:
 class Bootstrap:
     enabled: bool = _key(False, read.boolean, "true or false")
     command: str = _key("/etc/eks/bootstrap.sh", read.path, "an absolute path")
-    arguments: Tuple[str, ...] = _key((), read.list_of(read.argument), "a list of strings")
+    arguments: Tuple[str, ...] = _key((), read.list_of(read.argument, repeated=True), "a list of strings")
     timeout: float = _key(1800.0, read.seconds, "seconds, above 0 and up to 3600")
 
 

@@ -30,8 +30,17 @@ class Result:
     stderr: str
 
 
-def run(argv: Sequence[str], *, timeout: float = 30.0, environment: Optional[Mapping[str, str]] = None) -> Result:
-    """Run a program to its end, stdin closed; raises CommandError when it fails, is absent or takes over `timeout` seconds."""
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float = 30.0,
+    environment: Optional[Mapping[str, str]] = None,
+    check: bool = True,
+) -> Result:
+    """Run a program to its end, stdin closed.
+
+    Raises CommandError when it is absent, takes over `timeout` seconds, or, with `check`, fails.
+    """
     shown = " ".join(map(shlex.quote, argv))
     try:
         done = subprocess.run(
@@ -48,7 +57,7 @@ def run(argv: Sequence[str], *, timeout: float = 30.0, environment: Optional[Map
     except OSError as error:
         raise CommandError("%s: %s" % (shown, error.strerror)) from None
     result = Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
-    if result.returncode:
+    if check and result.returncode:
         raise CommandError("%s: exit code %d: %s" % (shown, result.returncode, result.stderr.strip()[-500:]))
     return result
 

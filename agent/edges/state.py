@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import attrs
 
@@ -38,17 +38,20 @@ class State:
             return Baseline(
                 files={path: _record(record) for path, record in data["files"].items()},
                 folders=tuple(map(str, data["folders"])),
+                enabled=tuple(map(str, data["enabled"])),
+                baked=bool(data["baked"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise _garbage(BASELINE) from None
 
     def save_baseline(self, baseline: Baseline) -> None:
         """Keep it; private, because what files held before us may hold a password."""
-        if not baseline.files and not baseline.folders:
+        if baseline == Baseline():
             self._disk.remove(BASELINE)
             return
         files = {path: _plain(record) for path, record in sorted(baseline.files.items())}
-        self._save(BASELINE, {"files": files, "folders": list(baseline.folders)}, 0o600)
+        rest = {"folders": list(baseline.folders), "enabled": list(baseline.enabled), "baked": baseline.baked}
+        self._save(BASELINE, {"files": files, **rest}, 0o600)
 
     def of_instance(self, instance_id: str, name: str) -> Optional[Dict[str, Any]]:
         """The table `name` (facts, flags, bootstrap) of an instance, or None."""
@@ -57,16 +60,22 @@ class State:
     def save_of_instance(self, instance_id: str, name: str, data: Mapping[str, Any]) -> None:
         self._save("%s/%s/%s.json" % (INSTANCES, instance_id, name), data, 0o600)
 
-    def forget(self) -> None:
-        """Leave no trace but the memory of a bootstrap, which must not run again on an instance where it ran."""
-        for instance_id in self._disk.list(INSTANCES):
-            for name in ("flags", "facts"):
+    def forget(self, *, bootstrap: bool = False) -> Tuple[str, ...]:
+        """Forget every instance, and what happened since power on; answers the instance-ids.
+
+        Without `bootstrap` the memory of a bootstrap stays: it must not run again on an instance where it ran.
+        """
+        names = ("flags", "facts", "bootstrap") if bootstrap else ("flags", "facts")
+        instances = tuple(self._disk.list(INSTANCES))
+        for instance_id in instances:
+            for name in names:
                 self._disk.remove("%s/%s/%s.json" % (INSTANCES, instance_id, name))
             self._disk.remove_folder("%s/%s" % (INSTANCES, instance_id))
         for path in (STATUS, READY, RUN + "/lock", RUN + "/bootstrap.lock"):
             self._disk.remove(path)
         for folder in (INSTANCES, LIBRARY, RUN):
             self._disk.remove_folder(folder)
+        return instances
 
     def status(self) -> Optional[Dict[str, Any]]:
         return self._load(STATUS)

@@ -29,8 +29,15 @@ class Systemd:
         """Enable; `reload` has to follow, else systemctl would run all generators here and once more there."""
         command.run(["systemctl", "--no-reload", "enable", "--"] + list(names), timeout=120)
 
+    def disable(self, names: Sequence[str]) -> None:
+        """Disable without stopping; `reload` has to follow here too."""
+        command.run(["systemctl", "--no-reload", "disable", "--"] + list(names), timeout=120)
+
     def disable_now(self, names: Sequence[str]) -> None:
         command.run(["systemctl", "disable", "--now", "--"] + list(names), timeout=120)
+
+    def stop(self, names: Sequence[str]) -> None:
+        command.run(["systemctl", "stop", "--"] + list(names), timeout=120)
 
     def start(self, names: Sequence[str]) -> None:
         """Queue the start and return: waiting for a unit that is ordered after us would be a deadlock."""
@@ -38,7 +45,7 @@ class Systemd:
 
 
 class NoSystemd(Systemd):
-    """For a tree other than `/`, or a machine without systemd: there is nothing to ask and nothing to do."""
+    """For a machine without systemd: there is nothing to ask and nothing to do."""
 
     def show(self, names: Sequence[str]) -> Dict[str, Unit]:
         return {}
@@ -47,13 +54,43 @@ class NoSystemd(Systemd):
         """Nothing runs there."""
 
     def enable(self, names: Sequence[str]) -> None:
-        """Enabling is the image's preset."""
+        """There is nothing to enable."""
+
+    def disable(self, names: Sequence[str]) -> None:
+        """There is nothing to disable."""
 
     def disable_now(self, names: Sequence[str]) -> None:
+        """There is nothing to disable."""
+
+    def stop(self, names: Sequence[str]) -> None:
         """Nothing runs there."""
 
     def start(self, names: Sequence[str]) -> None:
         """Nothing runs there."""
+
+
+class OfflineSystemd(NoSystemd):
+    """The units of a tree in which nothing runs: they can be enabled and disabled."""
+
+    def __init__(self, root: str) -> None:
+        self._systemctl = ["systemctl", "--root=" + root]
+
+    def show(self, names: Sequence[str]) -> Dict[str, Unit]:
+        states = {name: command.run([*self._systemctl, "is-enabled", "--", name], check=False) for name in names}
+        return {
+            name: Unit(
+                name, exists=state.stdout.strip() not in ("", "not-found"), enabled=state.stdout.strip(), active=""
+            )
+            for name, state in states.items()
+        }
+
+    def enable(self, names: Sequence[str]) -> None:
+        command.run([*self._systemctl, "enable", "--", *names])
+
+    def disable(self, names: Sequence[str]) -> None:
+        command.run([*self._systemctl, "disable", "--", *names])
+
+    disable_now = disable
 
 
 def environ(pid: int) -> bytes:

@@ -19,6 +19,10 @@ _OURS = re.compile(
     rb"[ \t]*(?:export[ \t]+)?(?:http_proxy|HTTP_PROXY|https_proxy|HTTPS_PROXY|no_proxy|NO_PROXY)[ \t]*="
 )
 
+#: What a backslash at the end of the last line may take instead of ours.  systemd (before 254 after a comment too)
+#: and the shells take the blank line; pam_env goes on to the next one with text, which the others ignore.
+_SWALLOWED = b"\n:\n"
+
 Variables = Sequence[Tuple[str, str]]
 
 
@@ -43,8 +47,19 @@ def edit(current: Optional[bytes], variables: Variables) -> bytes:
     if kept and not kept.endswith(b"\n"):
         kept += b"\n"
     if lines and lines[-1].rstrip(b"\r\n").endswith(b"\\"):
-        kept += b"\n"  # a line that ends in a backslash swallows the next one, in systemd before 254 even a comment
+        kept += _SWALLOWED
     return kept + render(variables)
+
+
+def leftovers(before: bytes) -> str:
+    """What to say when the file had proxy variables of its own, as the shell recipe leaves them, each line perhaps twice."""
+    _, theirs = _split(before)
+    return "%d lines of an earlier proxy set-up in /etc/environment are replaced" % len(theirs) if theirs else ""
+
+
+def without(current: Optional[bytes]) -> Optional[bytes]:
+    """The file without any proxy variable, whoever wrote it; None stays None."""
+    return None if current is None else b"".join(_split(current)[0])
 
 
 def restore(current: bytes, before: Optional[bytes]) -> bytes:

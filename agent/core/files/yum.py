@@ -30,6 +30,18 @@ def edit(current: Optional[bytes], url: str) -> bytes:
     return b"".join(kept[:at]) + ours + b"".join(kept[at:])
 
 
+def leftovers(before: bytes) -> str:
+    """What to say of proxy lines that were there: replaced ones, and ones that stand in other sections and stay."""
+    lines = split_lines(before)
+    count = sum(_marks(lines))
+    return "%d lines with an earlier proxy in [main] are replaced" % count if count else ""
+
+
+def without(current: Optional[bytes]) -> Optional[bytes]:
+    """The file without any proxy in [main], whoever wrote it; None stays None."""
+    return None if current is None else restore(current, None)
+
+
 def restore(current: bytes, before: Optional[bytes]) -> bytes:
     """`current` with [main]'s proxy lines of `before` instead of ours: other people's edits stay."""
     kept, at = _without_proxy(split_lines(current))

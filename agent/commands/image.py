@@ -1,0 +1,73 @@
+"""`bake` and `clean`: what an image build does before the snapshot."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import attrs
+
+from agent.apply import apply
+from agent.commands.machine import machine_of, need_root, options_of
+from agent.commands.node import DAEMON, tell
+from agent.core.plan import clean_targets, forget_instance, static_targets
+from agent.discover import baked, plan_node
+from agent.edges.lock import held
+from agent.errors import FileError
+
+BOOTSTRAP = "eks-proxy-agent-bootstrap.service"
+
+
+def bake_command(arguments: argparse.Namespace) -> int:
+    """Write what does not depend on the instance, so that no instance has to reload systemd on its first boot.
+
+    That is the drop-ins, and our units and those of node.enable enabled; nothing is started, the builder stays as it is.
+    """
+    machine, options = machine_of(arguments), options_of(arguments)
+    need_root(machine, "bake")
+    layered = baked(machine.disk, options)
+    settings = layered.settings
+    with held(machine.disk):
+        plan = plan_node(machine, static_targets(settings), complete=False)
+        units = machine.units.show((DAEMON, BOOTSTRAP, *settings.node.enable))
+        enable = tuple(name for name, unit in units.items() if unit.exists and unit.enabled == "disabled")
+        baseline = attrs.evolve(plan.baseline, baked=True, enabled=plan.baseline.enabled + enable)
+        plan = attrs.evolve(plan, enable=enable, reload=plan.reload or bool(enable), baseline=baseline)
+        apply(plan, machine)
+    tell(machine, plan)
+    for warning in layered.warnings:
+        print("warning: " + warning, file=sys.stderr)
+    if options.layer().data:
+        print("warning: bake keeps no flags; write settings into the image's config.toml", file=sys.stderr)
+    if not settings.proxy.url:
+        print("note: the image names no proxy.url; user data has to", file=sys.stderr)
+    if plan.problems:
+        raise FileError("\n".join(plan.problems))
+    if plan.empty:
+        print("nothing to do: the image is baked")
+    return 0
+
+
+def clean_command(arguments: argparse.Namespace) -> int:
+    """Take out every trace of this instance and of its proxy; what `bake` wrote stays."""
+    machine, options = machine_of(arguments), options_of(arguments)
+    need_root(machine, "clean")
+    settings = baked(machine.disk, options).settings
+    daemon = machine.units.show((DAEMON,)).get(DAEMON)
+    stopped = bool(daemon and daemon.active in ("active", "activating", "reloading"))
+    if stopped:
+        machine.units.stop((DAEMON,))
+        print("stopped %s, else it would write them again" % DAEMON)
+    with held(machine.disk):
+        plan = plan_node(machine, clean_targets(settings, machine.state.baseline()))
+        plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline))
+        apply(plan, machine)
+        instances = machine.state.forget(bootstrap=True)
+    tell(machine, plan)
+    for instance_id in instances:
+        print("forgot instance %s" % instance_id)
+    if plan.problems:
+        raise FileError("\n".join(plan.problems))
+    if plan.empty and not (instances or stopped):
+        print("nothing to do: no trace of an instance is left")
+    return 0
