@@ -51,7 +51,7 @@ def parse_toml(name: str, text: bytes) -> Layer:
         raise SettingsError(["%s, line %d: has a byte that is not UTF-8" % (name, line)]) from None
     try:
         return Layer(name, tomllib.loads(decoded), decoded)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a plain ValueError for an integer of thousands of digits
         raise SettingsError(["%s: is not TOML: %s" % (name, error)]) from None
 
 
@@ -125,9 +125,12 @@ def _problem(layer: Layer, section: str, key: str, what: str, allowed: str) -> s
 
 
 def _line_of(text: str, section: str, key: str) -> int:
-    """The line of a key, as far as plain TOML goes; 0 when it cannot be told.  TOML readers keep no positions."""
+    """The line of a key, else of its section, as far as plain TOML goes; 0 when it cannot be told.
+
+    TOML readers keep no positions.
+    """
     current = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         header = re.match(r"\s*\[\s*\"?([^]\"]+?)\"?\s*\]", line)
         if header:
             current = header.group(1).strip()
@@ -137,13 +140,13 @@ def _line_of(text: str, section: str, key: str) -> int:
             re.match(r"\s*\"?%s\"?\s*[.=]" % re.escape(key or section), line) and current == (section if key else "")
         ) or (key and not current and re.match(r"\s*%s\s*\.\s*%s\s*=" % (re.escape(section), re.escape(key)), line)):
             return number
-    return 0
+    return _line_of(text, section, "") if key else 0
 
 
 def _flag_value(value: str) -> Any:
     try:
         table = tomllib.loads("value = " + value)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return value
     return table["value"] if list(table) == ["value"] else value
 
