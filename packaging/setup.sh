@@ -203,6 +203,7 @@ environment() {
         # Editable installs by pyproject.toml need pip 21.3.
         pip_install "$venv" 'pip>=21.3'
         pip_install "$venv" "${what[@]}"
+        [ "$level" = demo ] || pip_install "$venv" --no-deps -r packaging/requirements-test-no-deps.txt
         printf '%s\n' "$wanted" >"$stamp"
     fi
     exec 9>&-
