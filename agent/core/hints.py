@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import attrs
 
@@ -41,28 +41,32 @@ def from_arguments(arguments: Sequence[str]) -> ClusterHints:
 
 def from_node_configs(documents: Iterable[str]) -> ClusterHints:
     """The hints in NodeConfig documents (API node.eks.aws), a later one wins, field by field, as nodeadm merges them."""
-    import yaml  # only nodes with a NodeConfig pay for it
-
     cluster: Dict[str, Any] = {}
-    for text in documents:
-        try:
-            document = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = "line %d, column %d: " % (mark.line + 1, mark.column + 1) if mark else ""
-            raise AgentError(
-                "NodeConfig: %sis not YAML: %s" % (where, getattr(error, "problem", "") or "cannot be read")
-            ) from None
-        except RecursionError:
-            raise AgentError("NodeConfig: is nested too deeply") from None
-        spec = document.get("spec") if isinstance(document, dict) else None
-        part = spec.get("cluster") if isinstance(spec, dict) else None
+    for document in _yaml_documents(documents):
         if not isinstance(document, dict) or document.get("kind") != "NodeConfig":
             raise AgentError("NodeConfig: has no kind: NodeConfig")
+        spec = document.get("spec")
+        part = spec.get("cluster") if isinstance(spec, dict) else None
         if isinstance(part, dict):
             cluster.update((key, value) for key, value in part.items() if value)
     cidr = cluster.get("cidr")
     return _hints("NodeConfig", cluster.get("name", ""), cluster.get("apiServerEndpoint", ""), [cidr] if cidr else ())
+
+
+def _yaml_documents(texts: Iterable[str]) -> Iterator[Any]:
+    """Every document of every text; raises AgentError with line and column."""
+    import yaml  # only nodes with a NodeConfig pay for it
+
+    for text in texts:
+        try:
+            yield from (document for document in yaml.safe_load_all(text) if document is not None)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = "line %d, column %d: " % (mark.line + 1, mark.column + 1) if mark else ""
+            what = getattr(error, "problem", "") or "cannot be read"
+            raise AgentError("NodeConfig: %sis not YAML: %s" % (where, what)) from None
+        except RecursionError:
+            raise AgentError("NodeConfig: is nested too deeply") from None
 
 
 def first_known(*hints: ClusterHints) -> ClusterHints:
