@@ -1,0 +1,201 @@
+"""`bake` and `clean` on an image's tree, with the real systemctl."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Callable, Dict, List, Tuple
+
+import pytest
+
+from agent.cli import main
+
+FACTS = {"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
+CONFIG = '[proxy]\nurl = "http://proxy.example.com:3128"\n[node]\nunits = ["docker", "kubelet"]\n'
+UNIT = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+OURS = ("eks-proxy-agent.service", "eks-proxy-agent-bootstrap.service")
+WANTS = "etc/systemd/system/multi-user.target.wants"
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A tree as an AMI's: docker disabled, our units installed, yum.conf a link."""
+    root = tmp_path / "image"
+    files = {
+        "etc/environment": "LANG=C.UTF-8\n",
+        "etc/dnf/dnf.conf": "[main]\ngpgcheck=1\n",
+        "etc/eks-proxy-agent/config.toml": CONFIG,
+        **{"usr/lib/systemd/system/" + name: UNIT for name in ("docker.service", *OURS)},
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    for folder in ("run", "var/lib", "etc/systemd/system"):
+        (root / folder).mkdir(parents=True)
+    (root / "etc/yum.conf").symlink_to("dnf/dnf.conf")
+    assert shutil.which("systemctl"), "bake enables units by systemctl --root"
+    return root
+
+
+@pytest.fixture
+def agent(image: Path, tmp_path: Path) -> Run:
+    """Runs a command on the image as the instance of FACTS, or of another instance-id."""
+
+    def run(command: str, *flags: str, instance_id: str = FACTS["instance_id"]) -> int:  # type: ignore[assignment]
+        facts = tmp_path / "facts.json"
+        facts.write_text(json.dumps({**FACTS, "instance_id": instance_id}))
+        asks = [] if command == "revert" else ["--facts", str(facts)]
+        return main([command, "--root", str(image), *asks, *flags])
+
+    return run
+
+
+def tree(root: Path) -> Dict[str, Tuple[int, bytes]]:
+    """Mode and content of every path."""
+
+    def content(path: Path) -> bytes:
+        return os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+
+    return {str(path.relative_to(root)): (path.lstat().st_mode, content(path)) for path in sorted(root.rglob("*"))}
+
+
+def wants(root: Path) -> List[str]:
+    """What multi-user.target starts."""
+    folder = root / WANTS
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_bake_writes_drop_ins_and_enables_units_and_nothing_of_the_instance(image: Path, agent: Run) -> None:
+    """bake leaves drop-ins and enabled units, and neither node.env nor a proxy in /etc/environment or yum.conf."""
+    assert agent("bake") == 0
+    assert wants(image) == ["docker.service", *sorted(OURS)]
+    assert (image / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
+    assert not (image / "etc/eks-proxy-agent/node.env").exists()
+    assert "proxy" not in (image / "etc/environment").read_text() + (image / "etc/dnf/dnf.conf").read_text()
+
+
+def test_bake_twice_changes_nothing(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second bake says that there is nothing to do, and does nothing."""
+    agent("bake")
+    before = tree(image)
+    capsys.readouterr()
+    assert agent("bake") == 0
+    assert capsys.readouterr().out == "nothing to do: the image is baked\n"
+    assert tree(image) == before
+
+
+def test_first_pass_on_a_baked_image_touches_no_unit_file(image: Path, agent: Run) -> None:
+    """After bake, an instance's first apply writes nothing below /etc/systemd: there is nothing to reload."""
+    agent("bake")
+    before = tree(image / "etc/systemd")
+    assert agent("apply") == 0
+    assert tree(image / "etc/systemd") == before
+
+
+def test_clean_leaves_what_bake_left(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """bake, apply, clean is the same tree as bake alone; it names what it removed; a second clean finds nothing."""
+    agent("bake")
+    before = tree(image)
+    agent("apply", "--set", "cluster.name=blue")
+    capsys.readouterr()
+    assert agent("clean") == 0
+    said = capsys.readouterr().out
+    assert "changed /etc/environment" in said
+    assert "removed /etc/eks-proxy-agent/node.env" in said
+    assert "forgot instance i-0123456789abcdef0" in said
+    after = tree(image)
+    assert {path for path in after if after[path] != before.get(path)} <= {"run", "var/lib/eks-proxy-agent"}
+    assert set(before) >= set(after)
+    assert agent("clean") == 0
+    assert capsys.readouterr().out == "nothing to do: no trace of an instance is left\n"
+
+
+def test_clean_takes_out_the_proxy_of_the_builder_whoever_set_it(image: Path, agent: Run) -> None:
+    """A builder's own proxy lines go too, and a later revert does not bring them back."""
+    (image / "etc/environment").write_text("LANG=C.UTF-8\nhttp_proxy=http://builder:1\n")
+    (image / "etc/dnf/dnf.conf").write_text("[main]\ngpgcheck=1\nproxy=http://builder:1\n")
+    for command in ("bake", "apply", "clean", "apply", "revert"):
+        assert agent(command) == 0
+    assert (image / "etc/environment").read_text() == "LANG=C.UTF-8\n"
+    assert (image / "etc/dnf/dnf.conf").read_text() == "[main]\ngpgcheck=1\n"
+
+
+def test_clean_without_bake_leaves_the_image_as_it_came(image: Path, agent: Run) -> None:
+    """apply and clean on an image that was never baked take the drop-ins back as well."""
+    before = tree(image)
+    agent("apply", "--set", "node.enable=[]")
+    agent("clean", "--set", "node.enable=[]")
+    after = tree(image)
+    assert {path for path in after if after[path][1] != before.get(path, (0, b""))[1]} == set()
+    assert set(after) == set(before)
+
+
+def test_baked_drop_ins_stay_on_an_instance_without_a_proxy(image: Path, agent: Run) -> None:
+    """An instance whose settings name no proxy keeps the image's drop-ins, which do no harm."""
+    agent("bake")
+    (image / "etc/eks-proxy-agent/config.toml").write_text('[node]\nunits = ["docker", "kubelet"]\n')
+    before = tree(image / "etc")
+    assert agent("apply") == 0
+    assert tree(image / "etc") == before
+
+
+def test_values_of_the_builder_do_not_reach_the_next_instance(image: Path, agent: Run) -> None:
+    """What apply kept for one instance-id is not there for another, even when nobody cleaned the image."""
+    agent("apply", "--set", 'proxy.no_proxy=["builder.example.com"]')
+    assert "builder.example.com" in (image / "etc/environment").read_text()
+    assert agent("apply", instance_id="i-0fedcba9876543210") == 0
+    assert "builder.example.com" not in (image / "etc/environment").read_text()
+
+
+def test_revert_undoes_a_bake_with_everything(image: Path, agent: Run) -> None:
+    """revert after bake and apply gives the tree back as it came, units disabled again."""
+    before = tree(image)
+    agent("bake")
+    agent("apply")
+    assert agent("revert") == 0
+    after = tree(image)
+    assert {path: value[1] for path, value in after.items() if WANTS not in path} == {
+        path: value[1] for path, value in before.items()
+    }
+    assert wants(image) == []
+
+
+def test_policy_closed_is_baked_and_goes_with_revert(image: Path, agent: Run) -> None:
+    """The gates of failure.policy = "closed" are in the baked image, outlive clean, and are gone after revert."""
+    config = image / "etc/eks-proxy-agent/config.toml"
+    config.write_text(CONFIG + '[failure]\npolicy = "closed"\n')
+    gates = [
+        image / ("etc/systemd/system/%s.service.d/91-eks-proxy-closed.conf" % name) for name in ("docker", "kubelet")
+    ]
+    for command in ("bake", "apply", "clean"):
+        assert agent(command) == 0
+        assert all(gate.exists() for gate in gates)
+    assert agent("revert") == 0
+    assert not any(gate.exists() for gate in gates)
+
+
+def test_bake_with_wrong_settings_fails_the_image_build(image: Path, agent: Run) -> None:
+    """bake ends with 78 and writes nothing when the settings are wrong."""
+    (image / "etc/eks-proxy-agent/config.toml").write_text('[proxy]\nurl = "proxy:3128"\n')
+    before = tree(image)
+    assert agent("bake") == 78
+    assert tree(image) == before
+
+
+def test_apply_removes_the_drop_ins_of_the_shell_recipe_and_revert_brings_them_back(
+    image: Path, agent: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recipe's docker drop-in goes, with a word about it; a drop-in of somebody else's of that name stays."""
+    folders = [image / ("etc/systemd/system/%s.service.d" % name) for name in ("docker", "kubelet")]
+    texts = ["[Service]\nEnvironmentFile=/etc/environment\n", "[Service]\nEnvironment=MINE=1\n"]
+    for folder, text in zip(folders, texts):
+        folder.mkdir()
+        (folder / "proxy.conf").write_text(text)
+    assert agent("apply") == 0
+    assert "recipe" in capsys.readouterr().err
+    assert [(folder / "proxy.conf").exists() for folder in folders] == [False, True]
+    assert agent("revert") == 0
+    assert [(folder / "proxy.conf").read_text() for folder in folders] == texts
