@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import attrs
 
 from agent.core import read
+from agent.core.proxy_url import quoted
 from agent.errors import AgentError
 
 
@@ -34,7 +35,8 @@ def from_arguments(arguments: Sequence[str]) -> ClusterHints:
         flag, equals, value = argument.partition("=")
         if flag in _FLAGS:
             value = value if equals else (arguments[at + 1] if at + 1 < len(arguments) else "")
-            found.setdefault(_FLAGS[flag], []).append(value)
+            if value:  # bootstrap.sh takes an empty value for none too
+                found.setdefault(_FLAGS[flag], []).append(value)
     name = arguments[0] if arguments and not arguments[0].startswith("-") else ""
     return _hints("bootstrap arguments", name, (found.get("endpoint") or [""])[-1], found.get("service_cidr", ()))
 
@@ -67,6 +69,9 @@ def _yaml_documents(texts: Iterable[str]) -> Iterator[Any]:
             raise AgentError("NodeConfig: %sis not YAML: %s" % (where, what)) from None
         except RecursionError:
             raise AgentError("NodeConfig: is nested too deeply") from None
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # PyYAML's constructors let through what they stumble over: the month 13, !!int abc
+            raise AgentError("NodeConfig: is not YAML: %s" % quoted(str(error))) from None
 
 
 def first_known(*hints: ClusterHints) -> ClusterHints:
@@ -80,11 +85,16 @@ def first_known(*hints: ClusterHints) -> ClusterHints:
 
 
 def _hints(source: str, name: Any, endpoint: Any, cidrs: Iterable[Any]) -> ClusterHints:
-    try:
-        return ClusterHints(
-            read.cluster_name(name), read.endpoint_host(endpoint), tuple(sorted(map(read.cidr, cidrs))), source
-        )
-    except ValueError as error:
-        raise AgentError(
-            "%s: %s" % (source, error), hint="set cluster.endpoint and cluster.service_cidr to override"
-        ) from None
+    def checked(thing: str, parse: Callable[[Any], str], value: Any) -> str:
+        try:
+            return parse(value)
+        except ValueError as error:
+            hint = "mend it there: the API server and the service CIDR in NO_PROXY come from it"
+            raise AgentError("%s: %s: %s" % (source, thing, error), hint=hint) from None
+
+    return ClusterHints(
+        checked("cluster name", read.cluster_name, name),
+        checked("endpoint", read.endpoint_host, endpoint),
+        tuple(sorted(checked("service CIDR", read.cidr, cidr) for cidr in cidrs)),
+        source,
+    )
