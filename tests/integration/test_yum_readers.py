@@ -1,0 +1,132 @@
+"""yum.conf as our edit wrote it, read by parsers that are not ours: configparser, augeas and dnf itself."""
+
+import configparser
+import json
+import subprocess
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from agent.core.files import yum
+
+URL = "http://proxy.corp:3128"
+
+# As distributions ship them, and as people and recipes leave them.
+FILES = {
+    "absent": None,
+    "empty": b"",
+    "Amazon Linux 2": (
+        b"[main]\ncachedir=/var/cache/yum/$basearch/$releasever\nkeepcache=0\ndebuglevel=2\n"
+        b"#  This is the default, if you make this bigger yum won't see if the metadata\n\n# PUT YOUR REPOS HERE\n"
+    ),
+    "Amazon Linux 2023": (
+        b"# see `man dnf.conf` for defaults and possible options\n\n[main]\ngpgcheck=1\ninstallonly_limit=3\n"
+        b"clean_requirements_on_remove=True\nbest=True\nskip_if_unavailable=False\n"
+    ),
+    "the recipe, twice": b"[main]\ngpgcheck=1\nproxy=http://old:1\nproxy=http://old:1\n",
+    "a repository last": b"[main]\ngpgcheck=1\n\n[local]\nname=local\nbaseurl=http://repo.corp/\nproxy=http://other:1\n",
+    "[main] last": b"[local]\nname=local\nbaseurl=http://repo.corp/\n\n[main]\ngpgcheck=1\n",
+    "no [main]": b"[local]\nname=local\nbaseurl=http://repo.corp/\n",
+    "credentials": b"[main]\nproxy_username=me\nproxy_password=secret\nproxy=https://old:2\n",
+    "no newline at the end": b"[main]\ngpgcheck=1\nproxy=http://old:1",
+    "spaces": b"[main]\nproxy = http://old:1\ngpgcheck = 1\n",
+}
+PART = st.sampled_from(
+    [b"gpgcheck=1\n", b"# proxy=x\n", b"\n", b"proxy=http://old:1\n", b"proxy = http://older:1\n", b"best=True\n",
+     b"proxy_username=me\n", b"exclude=kernel* docker\n", b"exclude=kernel*\n docker*\n"]
+)  # fmt: skip
+# Augeas takes no list option twice.
+SECTIONS = st.lists(PART, max_size=6, unique_by=lambda part: part.partition(b"=")[0]).map(b"".join)
+GENERATED = st.tuples(st.sampled_from([b"", b"# a comment\n\n"]), SECTIONS, st.booleans(), SECTIONS).map(
+    lambda drawn: drawn[0] + b"[main]\n" + drawn[1] + (b"[local]\nname=local\n" + drawn[3] if drawn[2] else b"")
+)
+
+
+def with_configparser(folder, names):
+    """Python's own parser."""
+    found = {}
+    for name in names:
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
+        parser.read(folder / name)
+        found[name] = parser.get("main", "proxy")
+    return found
+
+
+def with_augeas(folder, names):
+    """Augeas, whose lens for yum.conf is a grammar of its own, and which rejects what it cannot put back."""
+    script = "".join(f"get /files/{name}/main/proxy\n" for name in names)
+    command = ["augtool", "-A", "-r", str(folder), "--transform", "Yum.lns incl /*.conf"]
+    output = subprocess.run(command, input=script, stdout=subprocess.PIPE, check=True, text=True).stdout
+    values = [line.partition(" = ")[2] for line in output.splitlines()]
+    return dict(zip(names, values))
+
+
+DNF = """\
+import json, sys, dnf.conf
+found = {}
+for path in sys.argv[1:]:
+    conf = dnf.conf.MainConf()
+    conf.read(path)
+    found[path] = conf.proxy
+print(json.dumps(found))
+"""
+
+
+def with_dnf(folder, names):
+    """What dnf takes for its proxy: libdnf's parser, the one that counts."""
+    command = ["/usr/bin/python3", "-I", "-c", DNF, *names]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+READERS = {"configparser": with_configparser, "augeas": with_augeas, "dnf": with_dnf}
+NEEDED = {"augeas": ["augtool", "--version"], "dnf": ["/usr/bin/python3", "-I", "-c", "import dnf.conf"]}
+
+
+@pytest.fixture(params=READERS)
+def read(request, tmp_path):
+    """One reader; where it is not installed, the test says so (and fails under CI=true)."""
+    probe = NEEDED.get(request.param, ["true"])
+    try:
+        subprocess.run(probe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(f"{request.param} is not installed (tests/packages.txt)")
+
+    def read_all(texts):
+        names = [f"{number}.conf" for number in range(len(texts))]
+        for name, text in zip(names, texts):
+            (tmp_path / name).write_bytes(text)
+        found = READERS[request.param](tmp_path, names)
+        return [found[name] for name in names]
+
+    return read_all
+
+
+def test_every_reader_finds_our_proxy(read):
+    """Whatever the file was before, the proxy of [main] is ours."""
+    found = read([yum.edit(text, URL) for text in FILES.values()])
+    assert dict(zip(FILES, found)) == dict.fromkeys(FILES, URL)
+
+
+@pytest.mark.parametrize("read", ["configparser", "dnf"], indirect=True)
+def test_line_ends_of_windows_do_no_harm(read):
+    """CRLF files are edited line by line too; augeas takes no such file."""
+    texts = {name: text.replace(b"\n", b"\r\n") for name, text in FILES.items() if text}
+    found = read([yum.edit(text, URL) for text in texts.values()])
+    assert dict(zip(texts, found)) == dict.fromkeys(texts, URL)
+
+
+# Twenty files a run, because starting a reader is what costs; no shrinking, which would take minutes.
+@settings(max_examples=5, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(GENERATED, min_size=20, max_size=20))
+def test_every_reader_finds_our_proxy_in_any_file(read, texts):
+    """A file put together from ordinary parts reads back as ours."""
+    assert read([yum.edit(text, URL) for text in texts]) == [URL] * len(texts)
+
+
+def test_every_reader_finds_the_old_proxy_after_restore(read):
+    """What was there before us is there again."""
+    texts = [b"[main]\ngpgcheck=1\nproxy=http://old:1\n", b"[main]\nproxy=http://old:1"]
+    restored = [yum.restore(yum.edit(text, URL) + b"best=True\n", text) for text in texts]
+    assert read(restored) == ["http://old:1"] * 2

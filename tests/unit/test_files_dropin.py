@@ -1,0 +1,48 @@
+"""The drop-ins: constant text, so that a baked image needs no daemon-reload at boot."""
+
+import pytest
+
+from agent.core.files import dropin
+from agent.core.settings import DEFAULT_UNITS
+
+
+def directives(text):
+    """Every line of a drop-in that is no comment."""
+    return [line for line in text.decode("ascii").splitlines() if line and not line.startswith("#")]
+
+
+def test_units_read_etc_environment_and_then_node_env():
+    """The later file wins, and the minus keeps a missing one from stopping the unit."""
+    assert directives(dropin.environment_text()) == [
+        "[Service]",
+        "EnvironmentFile=-/etc/environment",
+        "EnvironmentFile=-/etc/eks-proxy-agent/node.env",
+    ]
+
+
+def test_policy_closed_asserts_and_requires_nothing():
+    """An Assert blocks the start only; Requires= would take docker down with the agent."""
+    assert directives(dropin.closed_text()) == ["[Unit]", "AssertPathExists=/run/eks-proxy-agent/ready"]
+
+
+@pytest.mark.parametrize("text", [dropin.environment_text(), dropin.closed_text()])
+def test_a_drop_in_says_whose_it_is_and_how_to_undo_it(text):
+    """Somebody who finds the file can tell where it comes from, and every line is whole."""
+    first = text.decode("ascii").splitlines()[0]
+    assert first.startswith("# ")
+    assert "eks-proxy-agent revert" in first
+    assert text.endswith(b"\n")
+    assert b"%" not in text, "systemd would expand it"
+    assert not any(line.endswith("\\") for line in text.decode("ascii").splitlines())
+
+
+@pytest.mark.parametrize("unit", [*DEFAULT_UNITS, "a@b.service"])
+def test_drop_ins_stand_in_the_folder_of_their_unit(unit):
+    """Named so that they sort last, and by no name that nodeadm uses (it owns environment.conf)."""
+    assert dropin.environment_path(unit) == f"/etc/systemd/system/{unit}.d/90-eks-proxy.conf"
+    assert dropin.closed_path(unit) == f"/etc/systemd/system/{unit}.d/91-eks-proxy-closed.conf"
+
+
+def test_only_runtimes_are_gated():
+    """Gating the units that people use to look at a sick node would lock them out."""
+    assert set(dropin.GATED_UNITS) == {"docker.service", "containerd.service", "kubelet.service"}
