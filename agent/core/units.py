@@ -11,7 +11,10 @@ from agent.core.settings import Settings
 
 @attrs.frozen
 class Unit:
-    """A unit as systemd sees it.  `blocked`: its last start was refused by an Assert...= line; `main_pid` 0: none runs."""
+    """A unit as systemd sees it; `main_pid` 0: none runs.
+
+    `blocked`: its last start was refused by an Assert...= line.  `started`: it was, at least once since power on.
+    """
 
     name: str
     exists: bool = True
@@ -19,6 +22,7 @@ class Unit:
     active: str = "active"
     main_pid: int = 0
     blocked: bool = False
+    started: bool = True
 
 
 def to_enable(settings: Settings, units: Mapping[str, Unit], *, interrupted: bool = False) -> Tuple[str, ...]:
@@ -33,10 +37,13 @@ def to_enable(settings: Settings, units: Mapping[str, Unit], *, interrupted: boo
 
 
 def to_release(units: Mapping[str, Unit]) -> Tuple[str, ...]:
-    """The units whose start failure.policy = "closed" refused, to be started now."""
-    return tuple(
-        name for name, unit in units.items() if unit.exists and unit.blocked and unit.active in ("inactive", "failed")
-    )
+    """The units whose start failure.policy = "closed" refused, to be started now.
+
+    One that requires a refused one, as kubelet requires docker, is not refused itself: its start is dropped for want of
+    the other.  It is known by being enabled and never started.
+    """
+    stopped = (unit for unit in units.values() if unit.exists and unit.active in ("inactive", "failed"))
+    return tuple(unit.name for unit in stopped if unit.blocked or (unit.enabled == "enabled" and not unit.started))
 
 
 def is_stale(environ: bytes, variables: Iterable[Tuple[str, str]]) -> bool:

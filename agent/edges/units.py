@@ -8,7 +8,7 @@ from agent.core.units import Unit
 from agent.edges import command
 from agent.errors import CommandError
 
-_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic"
+_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic,InactiveExitTimestampMonotonic"
 
 
 class Systemd:
@@ -118,4 +118,5 @@ def _unit(name: str, block: Mapping[str, str]) -> Unit:
         active=block.get("ActiveState", ""),
         main_pid=int(block.get("MainPID") or 0),
         blocked=asked and block.get("AssertResult") == "no",
+        started=block.get("InactiveExitTimestampMonotonic", "0") not in ("", "0"),
     )
