@@ -8,7 +8,7 @@ export PYTHON
 
 SHELL_FILES = .ci/run $(shell grep -rlE '^\#!/bin/(ba)?sh' packaging bench tests --include='*.sh' --include='*[!.]*' 2>/dev/null)
 
-.PHONY: help setup demo test unit-test lint format boot-test bench install clean
+.PHONY: help setup demo test unit-test lint format boot-test bench install lock clean
 
 help: ## This list
 	@echo 'eks-proxy-agent: one setting, and an EKS worker node speaks to the world through the proxy.'
@@ -48,6 +48,9 @@ bench: ## Compare a boot with the agent and one with the shell recipe (root, Deb
 
 install: ## Install below DESTDIR for the Python of PYTHON: make install DESTDIR=/tmp/x PYTHON=/usr/bin/python3
 	@DESTDIR='$(DESTDIR)' packaging/install.sh
+
+lock: ## Resolve the libraries anew for each target Python, with hashes: packaging/locks
+	@packaging/lock.sh $(ARGS)
 
 clean: ## Remove what the targets above made here
 	@rm -rf .venv .venv-* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

@@ -6,7 +6,9 @@
 #   setup.sh test           the same, with the programs that all tests need
 #   setup.sh python X.Y     .venv-X.Y for the unit tests, with the Python X.Y of this machine
 #   setup.sh has X.Y        exits 0 if this machine has that Python
+#   setup.sh find X.Y       prints where it is
 #   setup.sh build PYTHON   what compiling systemd-python for PYTHON needs
+#   setup.sh rpm PYTHON     the same, and rpmbuild
 #   setup.sh installer PYTHON   prints a pip that can install for PYTHON
 #
 # As root it installs missing system packages (apt-get, dnf or yum); as another user it names them.
@@ -38,6 +40,7 @@ translate() {
         python3-dev) echo python3-devel ;;
         libsystemd-dev) echo systemd-devel ;;
         pkg-config) echo pkgconfig ;;
+        rpm) echo rpm-build ;;
         *) echo "$1" ;;
     esac
 }
@@ -261,11 +264,17 @@ case "${1:-}" in
         environment ".venv-$2" "$python" unit
         ;;
     has) find_version "$2" >/dev/null ;;
+    find) find_version "$2" ;;
     build)
         # shellcheck disable=SC2046
         system_packages $(build_needs "$2") || die "systemd-python cannot be compiled for $2 without them"
         can_compile "$2" || die "$2 still lacks its headers (Python.h), or libsystemd's"
         ;;
+    rpm)
+        # shellcheck disable=SC2046
+        system_packages rpm $(build_needs "$2") || die "an RPM for $2 cannot be built without them"
+        can_compile "$2" || die "$2 still lacks its headers (Python.h), or libsystemd's"
+        ;;
     installer) installer "$2" ;;
-    *) die "usage: setup.sh demo | dev | test | python X.Y | build PYTHON | installer PYTHON" ;;
+    *) die "usage: setup.sh demo | dev | test | python X.Y | has X.Y | find X.Y | build PYTHON | rpm PYTHON | installer PYTHON" ;;
 esac
