@@ -119,14 +119,19 @@ def _cost(text: str, name: str) -> List[float]:
 
 
 def _report(rows: Dict[str, List[Row]], options: argparse.Namespace) -> None:
-    when = "%g s after power on" % options.late if options.late else "from the beginning (counted from the unit's start)"
+    when = (
+        "%g s after power on" % options.late if options.late else "from the beginning (counted from the unit's start)"
+    )
     print("metadata reachable %s, %d pairs; median (min to max)" % (when, options.pairs))
     for boot, title in ((1, "first boot"), (2, "second boot")):
         print("\n%-48s %22s %22s %9s" % (title, "agent", "recipe", "ratio"))
         for key, text in FIGURES.items():
             mine, theirs = ([row[key] for row in rows["%s %d" % (name, boot)]] for name in UNITS)
             ratios = [a / b for a, b in zip(mine, theirs) if b]
-            print("%-48s %22s %22s %9s" % (text, _spread(mine), _spread(theirs), "%.2f" % statistics.median(ratios) if ratios else "-"))
+            print(
+                "%-48s %22s %22s %9s"
+                % (text, _spread(mine), _spread(theirs), "%.2f" % statistics.median(ratios) if ratios else "-")
+            )
 
 
 def _spread(values: List[float]) -> str:
