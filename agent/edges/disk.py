@@ -13,7 +13,8 @@ from agent.errors import FileError
 
 #: Configuration files are small; anything larger is a mistake, and not read into memory.
 MAX_SIZE = 4 * 1024 * 1024
-_TEMPORARY = ".%s.eks-proxy-agent"
+#: The file system knows no extended attributes, or we may not write this one: no reason not to write the file.
+_NO_RIGHT = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 
 
 class Disk:
@@ -57,10 +58,10 @@ class Disk:
             todo = target.split("/") + todo
         return done
 
-    def state(self, path: str) -> FileState:
+    def state(self, path: str, limit: int = MAX_SIZE) -> FileState:
         """The file at a resolved path; what stands in the way becomes the state's `problem`."""
         try:
-            content, status = self._read(path)
+            content, status = self._read(path, limit)
         except FileNotFoundError:
             return FileState()
         except NotADirectoryError:
@@ -71,9 +72,9 @@ class Disk:
             return FileState(problem=str(error))
         return FileState(content, stat.S_IMODE(status.st_mode))
 
-    def read(self, path: str) -> Optional[bytes]:
+    def read(self, path: str, limit: int = MAX_SIZE) -> Optional[bytes]:
         """The content, or None when absent; raises FileError."""
-        state = self.state(self.resolve(path))
+        state = self.state(self.resolve(path), limit)
         if state.problem:
             raise FileError("%s: %s" % (path, state.problem))
         return state.content
@@ -99,8 +100,7 @@ class Disk:
         Raises FileError; the old file is then untouched.
         """
         real = self.real(path)
-        folder, name = os.path.split(real)
-        temporary = os.path.join(folder, _TEMPORARY % name)
+        temporary = _temporary(real)
         try:
             _unlink(temporary)  # of a run that was killed; one lock keeps others out
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -111,21 +111,27 @@ class Disk:
             finally:
                 os.close(descriptor)
             os.rename(temporary, real)
-            _sync_folder(folder)
+            _sync_folder(os.path.dirname(real))
         except OSError as error:
             _unlink(temporary, quiet=True)
             raise FileError("%s: cannot be written: %s" % (path, error.strerror)) from None
 
     def remove(self, path: str) -> None:
-        """Remove a file, if it is there, durably."""
+        """Remove a file, if it is there, durably; a link stays, and what it leads to goes."""
+        path = self.resolve(path)
+        self.sweep(path)
         real = self.real(path)
         try:
-            _unlink(real)
+            os.unlink(real)
             _sync_folder(os.path.dirname(real))
         except FileNotFoundError:
             return
         except OSError as error:
             raise FileError("%s: cannot be removed: %s" % (path, error.strerror)) from None
+
+    def sweep(self, path: str) -> None:
+        """Remove what a write of `path` left that was killed."""
+        _unlink(_temporary(self.real(path)), quiet=True)
 
     def missing_folders(self, path: str) -> List[str]:
         """The folders that have to be made before `path` can be written, the outermost first."""
@@ -136,9 +142,11 @@ class Disk:
             folder = posixpath.dirname(folder)
         return missing
 
-    def make_folder(self, path: str, mode: int = 0o755) -> None:
+    def make_folder(self, path: str) -> None:
+        """Make one folder, if it is not there, durably; everybody may look into it, whatever the umask."""
         try:
-            os.mkdir(self.real(path), mode)
+            os.mkdir(self.real(path))
+            os.chmod(self.real(path), 0o755)  # noqa: S103 -- as mkdir makes folders everywhere
             _sync_folder(os.path.dirname(self.real(path)))
         except FileExistsError:
             return
@@ -148,7 +156,7 @@ class Disk:
     def remove_folder(self, path: str) -> bool:
         """Remove a folder if it is empty; whether it is gone."""
         try:
-            os.rmdir(self.real(path))
+            os.rmdir(self.real(self.resolve(path)))
         except FileNotFoundError:
             return True
         except OSError:
@@ -158,23 +166,31 @@ class Disk:
     def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """`write`, with the folders made, and nothing done when the file is so already: for state of our own."""
         path = self.resolve(path)
-        if self.state(path) == FileState(content, mode):
+        if self.state(path, len(content)) == FileState(content, mode):
             return
         for folder in self.missing_folders(path):
             self.make_folder(folder)
         self.write(path, content, mode)
 
-    def _read(self, path: str) -> Tuple[bytes, os.stat_result]:
+    def _read(self, path: str, limit: int) -> Tuple[bytes, os.stat_result]:
         # O_NONBLOCK: opening a FIFO that somebody put there must not hang.
         descriptor = os.open(self.real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise FileError("is no regular file")
-            content = file.read(MAX_SIZE + 1)
-        if len(content) > MAX_SIZE:
-            raise FileError("is larger than %d bytes" % MAX_SIZE)
+                raise FileError("is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file")
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
+        if len(content) > limit:
+            raise FileError("is larger than %d bytes" % limit)
         return content, status
+
+
+def _temporary(real: str) -> str:
+    folder, name = os.path.split(real)
+    return os.path.join(folder, ".%s.eks-proxy-agent" % name)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
@@ -192,14 +208,23 @@ def _inherit(old: str, descriptor: int, mode: Optional[int]) -> None:
     if status is not None:
         if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(descriptor, status.st_uid, status.st_gid)
-        try:
-            for name in os.listxattr(old):
+        for name in _attributes(old):
+            try:
                 os.setxattr(descriptor, name, os.getxattr(old, name))
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EACCES):
-                raise
+            except OSError as error:
+                if error.errno not in _NO_RIGHT:
+                    raise
     wanted = mode if mode is not None else (0o644 if status is None else stat.S_IMODE(status.st_mode))
     os.fchmod(descriptor, wanted)
+
+
+def _attributes(path: str) -> List[str]:
+    try:
+        return os.listxattr(path)
+    except OSError as error:
+        if error.errno not in _NO_RIGHT:
+            raise
+        return []
 
 
 def _sync_folder(folder: str) -> None:

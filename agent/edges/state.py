@@ -22,6 +22,8 @@ RUN = "/run/eks-proxy-agent"
 STATUS = RUN + "/status.json"
 READY = RUN + "/ready"
 RELOAD_PENDING = RUN + "/reload-pending"
+#: The baseline holds the originals of all files, each as large as disk.MAX_SIZE at the most, in base64.
+_MAX_SIZE = 128 * 1024 * 1024
 
 
 class State:
@@ -70,9 +72,11 @@ class State:
         for instance_id in instances:
             for name in names:
                 self._disk.remove("%s/%s/%s.json" % (INSTANCES, instance_id, name))
+            self._disk.sweep("%s/%s/bootstrap.json" % (INSTANCES, instance_id))
             self._disk.remove_folder("%s/%s" % (INSTANCES, instance_id))
         for path in (STATUS, READY, RUN + "/lock", RUN + "/bootstrap.lock"):
             self._disk.remove(path)
+        self._disk.sweep(BASELINE)
         for folder in (INSTANCES, LIBRARY, RUN):
             self._disk.remove_folder(folder)
         return instances
@@ -102,7 +106,7 @@ class State:
             self._disk.remove(RELOAD_PENDING)
 
     def _load(self, path: str) -> Optional[Dict[str, Any]]:
-        content = self._disk.read(path)
+        content = self._disk.read(path, _MAX_SIZE)
         if content is None:
             return None
         try:

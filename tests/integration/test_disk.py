@@ -1,0 +1,555 @@
+"""The disk edge on a real file system: what is kept, what is refused, and what a refusal leaves."""
+
+import contextlib
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from agent.core.plan import FileState
+from agent.edges import disk as disk_module
+from agent.edges.disk import MAX_SIZE, Disk
+from agent.errors import FileError
+from tests.integration.scratch import PROXY, REPOSITORY, Node
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A Disk on an empty folder."""
+    return Disk(str(tmp_path))
+
+
+@pytest.fixture
+def node(tmp_path):
+    """A realistic tree."""
+    return Node(tmp_path)
+
+
+@pytest.fixture
+def as_nobody():
+    """A folder of our own, and this test without root's rights."""
+    folder = Path(tempfile.mkdtemp(prefix="agent-"))
+    root = os.geteuid() == 0
+    if root:
+        os.chown(folder, NOBODY, NOBODY)
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+    yield folder
+    if root:
+        os.seteuid(0)
+        os.setegid(0)
+    subprocess.run(["chmod", "-R", "u+rwX", folder], check=True)
+    shutil.rmtree(folder)
+
+
+# --- write keeps what is not content ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600, 0o444, 0o640, 0o755])
+def test_write_keeps_the_mode(disk, tmp_path, mode):
+    """Also of a file that nobody may write: its folder is what has to be writable."""
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(mode)
+    disk.write("/file", b"new")
+    assert disk.state("/file") == FileState(b"new", mode)
+
+
+@pytest.mark.parametrize(("mode", "wanted"), [(None, 0o644), (0o600, 0o600), (0o644, 0o644)])
+def test_a_new_file_has_the_mode_that_was_asked_for(disk, mode, wanted):
+    """Whatever the umask is."""
+    with umask(0o077):
+        disk.write("/file", b"new", mode)
+    assert disk.state("/file") == FileState(b"new", wanted)
+
+
+def test_a_new_folder_has_its_mode_whatever_the_umask(disk, tmp_path):
+    """A hardened root shell (umask 077) must not make drop-in folders that nobody can look into."""
+    with umask(0o077):
+        disk.make_folder("/folder")
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o755
+
+
+@contextlib.contextmanager
+def umask(mask):
+    """Run the block with this umask."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def test_write_keeps_the_owner(disk, tmp_path):
+    """A file of somebody else's stays theirs."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: only root gives files away")
+    (tmp_path / "file").write_bytes(b"old")
+    os.chown(tmp_path / "file", 1234, 4321)
+    disk.write("/file", b"new")
+    status = (tmp_path / "file").stat()
+    assert (status.st_uid, status.st_gid) == (1234, 4321)
+
+
+def test_write_keeps_extended_attributes(disk, tmp_path):
+    """SELinux's label is one, and one that cannot be copied does not cost the others."""
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    try:
+        os.setxattr(path, "user.one", b"1")
+    except OSError as error:
+        pytest.skip(f"no user.* attributes on this file system: {error}")
+    os.setxattr(path, "user.two", b"2")
+    disk.write("/file", b"new")
+    assert {name: os.getxattr(path, name) for name in os.listxattr(path)} == {"user.one": b"1", "user.two": b"2"}
+
+
+def test_an_attribute_that_cannot_be_copied_costs_nothing_else(disk, tmp_path, monkeypatch):
+    """The kernel may refuse security.* to us; user.* and the write itself go on."""
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    copied = {}
+
+    def setxattr(descriptor, name, value):
+        if name.startswith("security."):
+            raise PermissionError(1, "Operation not permitted")
+        copied[name] = value
+
+    monkeypatch.setattr(disk_module.os, "listxattr", lambda path: ["security.x", "user.y"])
+    monkeypatch.setattr(disk_module.os, "getxattr", lambda path, name: b"1")
+    monkeypatch.setattr(disk_module.os, "setxattr", setxattr)
+    disk.write("/file", b"new")
+    assert copied == {"user.y": b"1"}
+    assert path.read_bytes() == b"new"
+
+
+# --- put, remove, folders ---------------------------------------------------------------------------------------------
+
+
+def test_put_makes_folders_and_does_nothing_twice(disk, tmp_path):
+    """The same content and mode again is no write, and other content or another mode is one."""
+    disk.put("/a/b/file", b"1", 0o600)
+    first = (tmp_path / "a/b/file").stat().st_ino
+    disk.put("/a/b/file", b"1", 0o600)
+    assert (tmp_path / "a/b/file").stat().st_ino == first
+    disk.put("/a/b/file", b"1", 0o644)
+    assert disk.state("/a/b/file") == FileState(b"1", 0o644)
+    disk.put("/a/b/file", b"2", 0o644)
+    assert disk.read("/a/b/file") == b"2"
+
+
+def test_removing_what_is_not_there_is_no_error(disk):
+    """A file, its folder, and a folder."""
+    disk.remove("/file")
+    disk.remove("/folder/file")
+    assert disk.remove_folder("/folder")
+
+
+def test_a_folder_that_holds_something_stays(disk, tmp_path):
+    """remove_folder says so."""
+    disk.put("/folder/file", b"1")
+    assert not disk.remove_folder("/folder")
+    disk.remove("/folder/file")
+    assert disk.remove_folder("/folder")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "clean", [lambda disk: disk.write("/f/x", b"1"), lambda disk: disk.remove("/f/x"), lambda disk: disk.sweep("/f/x")]
+)
+def test_what_a_killed_write_left_goes_away(disk, tmp_path, clean):
+    """The next write, removal or sweep of the same file takes the temporary file away."""
+    disk.put("/f/x", b"0")
+    (tmp_path / "f" / ".x.eks-proxy-agent").write_bytes(b"half")
+    clean(disk)
+    assert [name for name in os.listdir(tmp_path / "f") if name != "x"] == []
+
+
+# --- links stay inside the root ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("links", "path", "resolved"),
+    [
+        ({}, "/etc/file", "/etc/file"),
+        ({"etc/link": "file"}, "/etc/link", "/etc/file"),
+        ({"etc/link": "/etc/file"}, "/etc/link", "/etc/file"),
+        ({"etc/link": "sub/../file"}, "/etc/link", "/etc/file"),
+        ({"etc/one": "two", "etc/two": "/three", "three": "etc/file"}, "/etc/one", "/etc/file"),
+        ({"folder": "etc"}, "/folder/file", "/etc/file"),
+        ({"folder": "/etc/"}, "/folder/new", "/etc/new"),
+        ({"etc/link": "nowhere/file"}, "/etc/link", "/etc/nowhere/file"),
+        # However many `..` there are, they end at the root.
+        ({"etc/link": "../../../../etc/passwd"}, "/etc/link", "/etc/passwd"),
+        ({"etc/link": "/../../outside"}, "/etc/link", "/outside"),
+        ({"up": ".."}, "/up/up/etc/file", "/etc/file"),
+        ({}, "/../../etc/./file", "/etc/file"),
+    ],
+)
+def test_links_are_followed_inside_the_root(disk, tmp_path, links, path, resolved):
+    """Absolute links start at the root of the tree, as they will on the node."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/file").write_bytes(b"1")
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    assert disk.resolve(path) == resolved
+
+
+@pytest.mark.parametrize("links", [{"a": "a"}, {"a": "b", "b": "a"}, {"a": "a/x"}, {"a": "./b/..//a", "b": "."}])
+def test_a_loop_of_links_is_an_error(disk, tmp_path, links):
+    """It names the path that was asked for."""
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    with pytest.raises(FileError, match=r"^/a: too many levels of symbolic links$"):
+        disk.resolve("/a")
+
+
+def test_a_link_out_of_the_tree_reaches_nothing_outside(tmp_path):
+    """A tree with a link to a file of the host's: the host's file is neither read nor written."""
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"the host's")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/link").symlink_to("../outside")
+    (tmp_path / "root/absolute").symlink_to(outside)
+    disk = Disk(str(tmp_path / "root"))
+    for name in ("/link", "/absolute"):
+        assert disk.read(name) is None
+        disk.put(name, b"ours")
+        assert (tmp_path / "root" / name[1:]).is_symlink()
+    assert outside.read_bytes() == b"the host's"
+    assert (tmp_path / "root/outside").read_bytes() == b"ours"
+
+
+def test_memory_and_lock_stay_inside_the_root_too(tmp_path):
+    """An image whose /var and /run are absolute links: what the agent keeps there stays in the image."""
+    node = Node(tmp_path)
+    for name in ("run", "var"):
+        shutil.rmtree(node.root / name)
+        (node.root / "data" / name).mkdir(parents=True)
+        (node.root / name).symlink_to(f"/data/{name}")
+    before = node.tree(ours=True)
+    node.apply()
+    assert node.read("data/var/lib/eks-proxy-agent/baseline.json")
+    assert node.read("data/run/eks-proxy-agent/status.json")
+    node.revert()
+    assert node.tree(ours=True) == {**before, "data/var/lib": (0o755, None)}
+
+
+# --- what cannot be read ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_regular_file_is_a_problem_and_not_a_hang(disk, tmp_path):
+    """A folder, a FIFO that nobody writes to, a socket, a device; no descriptor stays open."""
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    listener = socket.socket(socket.AF_UNIX)
+    with contextlib.closing(listener), chdir(tmp_path):
+        listener.bind("socket")
+    before = os.listdir("/proc/self/fd")
+    assert disk.state("/folder") == FileState(problem="is a folder")
+    assert disk.state("/fifo") == FileState(problem="is no regular file")
+    assert disk.state("/socket").problem == "cannot be read: No such device or address"
+    assert os.listdir("/proc/self/fd") == before
+
+
+@contextlib.contextmanager
+def chdir(folder):
+    """Be in `folder`: a socket's path has a short limit."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def test_a_file_in_place_of_a_folder_is_a_problem(disk, tmp_path):
+    """The path cannot be there, and the file that is stays."""
+    (tmp_path / "etc").write_bytes(b"a file")
+    assert disk.state("/etc/environment") == FileState(problem="a part of the path is no folder")
+    with pytest.raises(FileError, match=r"^/etc/environment: cannot be written: "):
+        disk.put("/etc/environment", b"1")
+    with pytest.raises(FileError, match=r"^/etc: cannot be listed: "):
+        disk.list("/etc")
+    assert (tmp_path / "etc").read_bytes() == b"a file"
+
+
+def test_a_huge_file_is_not_read_into_memory(disk, tmp_path):
+    """The limit itself is still a file; one byte more, or a gigabyte, is a mistake."""
+    path = tmp_path / "file"
+    path.write_bytes(b"#" * MAX_SIZE)
+    assert disk.state("/file").content == b"#" * MAX_SIZE
+    for size in (MAX_SIZE + 1, 1 << 30):
+        os.truncate(path, size)
+        assert disk.state("/file") == FileState(problem=f"is larger than {MAX_SIZE} bytes")
+
+
+def test_an_unreadable_file_is_a_problem(as_nobody):
+    """Without the right to read or write it."""
+    path = as_nobody / "file"
+    path.write_bytes(b"secret")
+    path.chmod(0)
+    disk = Disk(str(as_nobody))
+    assert disk.state("/file") == FileState(problem="cannot be read: Permission denied")
+    with pytest.raises(FileError, match=r"^/file: cannot be read: Permission denied$"):
+        disk.read("/file")
+
+
+def test_a_folder_without_the_right_to_write(as_nobody):
+    """Nothing changes, nothing is left behind, and the error names the file."""
+    (as_nobody / "file").write_bytes(b"old")
+    as_nobody.chmod(0o555)
+    disk = Disk(str(as_nobody))
+    for action, what in [
+        (lambda: disk.write("/file", b"new"), "/file: cannot be written: Permission denied"),
+        (lambda: disk.remove("/file"), "/file: cannot be removed: Permission denied"),
+        (lambda: disk.make_folder("/folder"), "/folder: cannot be made: Permission denied"),
+    ]:
+        with pytest.raises(FileError) as error:
+            action()
+        assert str(error.value) == what
+    assert os.listdir(as_nobody) == ["file"]
+    assert (as_nobody / "file").read_bytes() == b"old"
+
+
+# --- and so on the command line: named, nothing changed, all other files done -----------------------------------------
+
+
+def folder_instead(path):
+    """Put a folder there."""
+    path.mkdir()
+
+
+def loop(path):
+    """Put a link to itself there."""
+    path.symlink_to(path.name)
+
+
+def too_large(path):
+    """Put a sparse gigabyte there."""
+    path.touch()
+    os.truncate(path, 1 << 30)
+
+
+def not_utf8(path):
+    """Put a Latin-1 comment there."""
+    path.write_bytes(b"A=1\n# caf\xe9\n")
+
+
+def nul_bytes(path):
+    """Put what a crash of an old file system leaves there."""
+    path.write_bytes(b"A=1\nB=\0\0\0\n")
+
+
+BAD = {
+    folder_instead: "is a folder",
+    os.mkfifo: "is no regular file",
+    loop: "too many levels of symbolic links",
+    too_large: "is larger than",
+    not_utf8: "line 2 has a byte that is not UTF-8",
+    nul_bytes: "line 2 has a NUL byte",
+}
+
+
+@pytest.mark.parametrize("make", BAD, ids=lambda make: make.__name__)
+def test_a_bad_environment_file_is_named_and_costs_nothing_else(node, make):
+    """Exit code 1 and one line that says what and why; node.env, yum.conf and the drop-ins are done all the same."""
+    path = node.root / "etc/environment"
+    path.unlink()
+    make(path)
+    before = path.lstat()
+    code, _, err = node.run("apply")
+    assert code == 1
+    assert "eks-proxy-agent: /etc/environment: " in err
+    assert BAD[make] in err
+    assert "Traceback" not in err
+    assert (path.lstat().st_ino, path.lstat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert b"proxy=%s\n" % PROXY.encode() in node.read("etc/dnf/dnf.conf")
+    assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/eks-proxy-agent/node.env")
+    assert node.read("etc/systemd/system/docker.service.d/90-eks-proxy.conf")
+    code, _, err = node.run("plan")
+    assert (code, BAD[make] in err) == (1, True)
+
+
+@pytest.mark.parametrize("make", [folder_instead, os.mkfifo, loop, too_large], ids=lambda make: make.__name__)
+def test_a_bad_yum_conf_is_named_and_costs_nothing_else(node, make):
+    """The file that the link leads to is the one that is named."""
+    path = node.root / "etc/dnf/dnf.conf"
+    path.unlink()
+    make(path)
+    code, _, err = node.run("apply")
+    assert code == 1
+    assert "/etc/dnf/dnf.conf: " in err or "/etc/yum.conf: " in err
+    assert BAD[make] in err
+    assert "Traceback" not in err
+    assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/environment")
+
+
+@pytest.mark.parametrize("content", [b"[main]\n# caf\xe9\n", b"[main]\n\0\0\n"])
+def test_yum_conf_may_hold_any_bytes(node, content):
+    """Its readers take them, so we do."""
+    node.write("etc/dnf/dnf.conf", content)
+    node.apply()
+    assert node.read("etc/dnf/dnf.conf").replace(b"proxy=%s\n" % PROXY.encode(), b"") == content
+
+
+def test_a_dangling_link_gets_its_file(node):
+    """The link survives, and revert takes the file away again."""
+    (node.root / "etc/dnf/dnf.conf").unlink()
+    (node.root / "etc/environment").unlink()
+    (node.root / "etc/environment").symlink_to("/etc/default/locale/all")
+    before = node.tree()
+    node.apply()
+    assert os.readlink(node.root / "etc/yum.conf") == "dnf/dnf.conf"
+    assert node.read("etc/dnf/dnf.conf") == b"[main]\nproxy=%s\n" % PROXY.encode()
+    assert b"http_proxy" in node.read("etc/default/locale/all")
+    node.revert()
+    assert node.tree() == before
+
+
+@pytest.mark.parametrize("name", ["etc/systemd/system/docker.service.d", "etc/eks-proxy-agent"])
+def test_a_file_where_a_folder_has_to_be(node, name):
+    """It stays, is named, and the other files are done."""
+    if (node.root / name).is_dir():
+        shutil.rmtree(node.root / name)
+    node.write(name, b"a file")
+    code, _, err = node.run("apply")
+    assert code == 1
+    assert f"/{name}/" in err
+    assert "a part of the path is no folder" in err
+    assert node.read(name) == b"a file"
+    assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/environment")
+    assert node.read("etc/systemd/system/kubelet.service.d/90-eks-proxy.conf")
+
+
+@pytest.mark.parametrize(
+    "name", ["var/lib/eks-proxy-agent", "run/eks-proxy-agent", "var/lib/eks-proxy-agent/baseline.json"]
+)
+def test_without_a_place_for_its_own_memory_nothing_changes(node, name):
+    """A file in place of a folder, or a folder in place of a file: first the baseline, then the change."""
+    if name.endswith(".json"):
+        (node.root / name).mkdir(parents=True)
+    else:
+        node.write(name, b"a file")
+    before = node.tree()
+    code, _, err = node.run("apply")
+    assert code == 1
+    assert "/" + name in err
+    assert "Traceback" not in err
+    assert node.tree() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff", b'{"files": {"/etc/environment": 7}, "folders": []}', b'{"files": []}']
+)
+def test_a_spoilt_baseline_is_refused(node, content):
+    """Working on without it could lose the originals for ever."""
+    node.write("var/lib/eks-proxy-agent/baseline.json", content)
+    before = node.tree(ours=True)
+    code, _, err = node.run("apply")
+    assert code == 1
+    assert "baseline.json: is not what this program wrote" in err
+    assert {path: entry for path, entry in node.tree(ours=True).items() if not path.startswith("run")} == {
+        path: entry for path, entry in before.items() if not path.startswith("run")
+    }
+
+
+def test_originals_of_any_allowed_size_can_be_taken_back(node):
+    """The baseline holds them all, and is still read."""
+    big = b"#" * (MAX_SIZE - 2000) + b"\n"
+    for name in ("etc/environment", "etc/dnf/dnf.conf", "etc/systemd/system/docker.service.d/90-eks-proxy.conf"):
+        node.write(name, big)
+    before = node.tree()
+    node.apply()
+    assert "nothing to do" in node.apply()
+    node.revert()
+    assert node.tree() == before
+
+
+# --- file systems that are read-only or full, in a mount namespace of their own ---------------------------------------
+
+
+def in_namespace(node, script):
+    """Run a shell script with mounts of its own: $ROOT is the tree, `agent` the command, $OUT a folder to copy to."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: mounts")
+    (node.folder / "out").mkdir()
+    command = " ".join(node.argv("apply"))
+    environment = {"ROOT": str(node.root), "OUT": str(node.folder / "out"), "PATH": os.environ["PATH"]}
+    prelude = f"agent() {{ {command}; }}\ncd {REPOSITORY}\nmount --make-rprivate /\n"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-euc", prelude + script],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_a_read_only_mount_costs_only_the_files_below_it(node):
+    """yum.conf's real folder is read-only: it is named, the rest is done."""
+    done = in_namespace(
+        node, 'mount --bind "$ROOT/etc/dnf" "$ROOT/etc/dnf"; mount -o remount,bind,ro "$ROOT/etc/dnf"; agent'
+    )
+    assert done.returncode == 1, done.stderr
+    assert "/etc/dnf/dnf.conf: cannot be written: Read-only file system" in done.stderr
+    assert PROXY.encode() not in node.read("etc/dnf/dnf.conf")
+    for name in ("etc/environment", "etc/eks-proxy-agent/node.env"):
+        assert b"http_proxy=%s\n" % PROXY.encode() in node.read(name)
+    assert node.read("etc/systemd/system/kubelet.service.d/90-eks-proxy.conf")
+    node.apply()  # mended: the rest follows
+    node.revert()
+    assert node.tree() == Node(node.folder / "fresh").tree()
+
+
+def test_a_file_that_is_a_mount_of_its_own_is_named(node):
+    """Containers mount single files; those cannot be replaced by a rename."""
+    done = in_namespace(node, 'mount --bind "$ROOT/etc/environment" "$ROOT/etc/environment"; agent')
+    assert done.returncode == 1, done.stderr
+    assert "/etc/environment: cannot be written: Device or resource busy" in done.stderr
+    assert PROXY.encode() in node.read("etc/dnf/dnf.conf")
+    assert node.temporaries() == []
+
+
+def test_a_read_only_tree_changes_nothing(node):
+    """Not even the lock can be had."""
+    before = node.tree(ours=True)
+    done = in_namespace(node, 'mount --bind "$ROOT" "$ROOT"; mount -o remount,bind,ro "$ROOT"; agent')
+    assert done.returncode == 1, done.stderr
+    assert "Read-only file system" in done.stderr
+    assert node.tree(ours=True) == before
+
+
+FILL = 'dd if=/dev/zero of="$FULL/fill" bs=4k 2>/dev/null || true; '
+
+
+def test_a_full_disk_costs_only_the_files_on_it(node):
+    """The old file stays whole, and nothing half-written is left."""
+    done = in_namespace(
+        node,
+        'FULL="$ROOT/etc/dnf"; cp -a "$FULL" "$OUT"; mount -t tmpfs -o size=64k tmpfs "$FULL"; cp -a "$OUT/dnf/." "$FULL"; '
+        + FILL + 'code=0; agent || code=$?; rm -r "$OUT/dnf"; cp -a "$FULL" "$OUT"; exit $code',
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "/etc/dnf/dnf.conf: cannot be written: No space left on device" in done.stderr
+    assert sorted(os.listdir(node.folder / "out/dnf")) == ["dnf.conf", "fill"]
+    assert (node.folder / "out/dnf/dnf.conf").read_bytes() == node.read("etc/dnf/dnf.conf")
+    assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/environment")
+
+
+@pytest.mark.parametrize("folder", ["var/lib", "run"])
+def test_without_room_for_the_memory_of_the_originals_nothing_changes(node, folder):
+    """/var full: no baseline, so no change.  /run full: it is where the lock is."""
+    before = node.tree()
+    done = in_namespace(
+        node, f'FULL="$ROOT/{folder}"; mount -t tmpfs -o size=4k,nr_inodes=3 tmpfs "$FULL"; {FILL} agent'
+    )
+    assert done.returncode == 1, done.stderr
+    assert "No space left on device" in done.stderr
+    assert f"/{folder}/eks-proxy-agent" in done.stderr
+    assert node.tree() == before
