@@ -2,18 +2,20 @@
 
 Each step leaves a state from which the next run converges: the baseline is on disk before the first file changes,
 each file is wholly old or wholly new, and the need for a reload is noted before the first drop-in is written.
+A file that cannot be written does not hold up the others.
 """
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import Dict, List, Tuple
 
 import attrs
 
-from agent.core.plan import Change, Plan
+from agent.core.plan import SAVED, Change, Plan
 from agent.edges.disk import Disk
 from agent.edges.state import State
 from agent.edges.units import Systemd
+from agent.errors import FileError
 
 
 @attrs.frozen
@@ -27,11 +29,13 @@ class Machine:
 
 def apply(plan: Plan, machine: Machine) -> None:
     """Write, remove, enable, reload, start.  Raises FileError or CommandError; what was done by then is whole."""
-    if plan.empty and plan.baseline == machine.state.baseline():
-        return
     disk, state = machine.disk, machine.state
-    folders = _missing_folders(plan, disk)
     before = state.baseline()
+    for path in before.files:
+        disk.sweep(path)
+    if plan.empty and plan.baseline == before:
+        return
+    folders = _missing_folders(plan, disk)
     growing = attrs.evolve(
         plan.baseline,
         files={**before.files, **plan.baseline.files},
@@ -41,29 +45,39 @@ def apply(plan: Plan, machine: Machine) -> None:
     state.save_baseline(growing)
     if plan.reload and disk.live:
         state.set_reload_pending(True)
-    for folder in folders:
-        disk.make_folder(folder)
-    for change in plan.changes:
-        _carry_out(change, disk)
+    failed = _carry_out(plan.changes, disk)
     kept = _drop_empty_folders(growing.folders, disk)
     if plan.enable:
         machine.units.enable(plan.enable)
     if plan.disable:
         machine.units.disable(plan.disable)
-    state.save_baseline(attrs.evolve(plan.baseline, folders=tuple(kept)))
+    state.save_baseline(attrs.evolve(growing if failed else plan.baseline, folders=tuple(kept)))
     if plan.reload and disk.live:
         machine.units.reload()
     if plan.start:
         machine.units.start(plan.start)
     if plan.reload and disk.live:
         state.set_reload_pending(False)
+    if failed:
+        raise FileError("\n".join(failed.values()))
 
 
-def _carry_out(change: Change, disk: Disk) -> None:
-    if change.after is None:
-        disk.remove(change.path)
-    else:
-        disk.write(change.path, change.after, change.mode)
+def _carry_out(changes: Tuple[Change, ...], disk: Disk) -> Dict[str, str]:
+    """Write and remove; answers what failed, by path.  A file of which no copy could be saved stays."""
+    failed: Dict[str, str] = {}
+    for change in changes:
+        if change.path + SAVED in failed:
+            continue
+        try:
+            if change.after is None:
+                disk.remove(change.path)
+                continue
+            for folder in disk.missing_folders(change.path):
+                disk.make_folder(folder)
+            disk.write(change.path, change.after, change.mode)
+        except FileError as error:
+            failed[change.path] = str(error)
+    return failed
 
 
 def _missing_folders(plan: Plan, disk: Disk) -> List[str]:
