@@ -124,8 +124,8 @@ def targets(settings: Settings, intent: Optional[Intent], *, baked: bool = False
         found.append(Target(ENVIRONMENT, "environment", edit, note=environment.leftovers))
     if settings.node.yum:
         url = str(intent.http_proxy)
-        found.append(Target(YUM_CONF, "yum", partial(yum.edit, url=url), note=yum.leftovers))
-    found += [Target(path, "whole", recipe.without, note=recipe.leftovers) for path in recipe.DROP_INS]
+        found.append(Target(YUM_CONF, "yum", partial(yum.edit, url=url), note=partial(yum.leftovers, url=url)))
+    found += [_left_by_recipe(unit) for unit in recipe.UNITS if unit in settings.node.units]
     return tuple(found) + static_targets(settings)
 
 
@@ -134,7 +134,7 @@ def clean_targets(settings: Settings, baseline: Baseline) -> Tuple[Target, ...]:
     made = {path for path, record in baseline.files.items() if record.before is None}
     shared = ((ENVIRONMENT, "environment", environment.without), (YUM_CONF, "yum", yum.without))
     found = [Target(path, kind, partial(_unless_empty, without, path in made)) for path, kind, without in shared]
-    found += [Target(path, "whole", recipe.without, note=recipe.leftovers) for path in recipe.DROP_INS]
+    found += [_left_by_recipe(unit) for unit in recipe.UNITS]
     found.append(Target(NODE_ENV, "whole", lambda current: None))
     return tuple(found) + (static_targets(settings) if baseline.baked else ())
 
@@ -211,6 +211,10 @@ def digest(content: bytes) -> str:
 
 def _whole(path: str, content: bytes, mode: Optional[int] = None) -> Target:
     return Target(path, "whole", lambda current: content, mode)
+
+
+def _left_by_recipe(unit: str) -> Target:
+    return Target(recipe.path(unit), "whole", recipe.without, note=partial(recipe.leftovers, unit=unit))
 
 
 def _unless_empty(

@@ -30,7 +30,15 @@ OPTION = st.sampled_from(
      b"proxy_password = secret", b"proxy_auth_method=any", b"sslproxy=1", b"cachedir=/var/$basearch", b"  # indented"]
 )  # fmt: skip
 PROXY = st.sampled_from(
-    [b"proxy=http://old:1", b"proxy = _none_", b"Proxy: x", b"proxy=", b"proxy=a\n  b", b"proxy=a\n\n  b\n# c\n\td"]
+    [
+        b"proxy=http://old:1",
+        OURS.strip(),
+        b"proxy = _none_",
+        b"Proxy: x",
+        b"proxy=",
+        b"proxy=a\n  b",
+        b"proxy=a\n\n  b\n# c\n\td",
+    ]
 )
 HEADER = st.sampled_from([b"[main]", b"[main] # ours", b"[fedora]", b"[ main2 ]"])
 
@@ -59,8 +67,14 @@ def files(draw, parts=OPTION | PROXY | HEADER):
         # The recipe appends once for each boot.
         (b"[main]\na=1\nproxy=old\nproxy=old\n", b"[main]\na=1\n" + OURS),
         (b"[main]\nproxy=a\nb=1\nproxy=c\n", b"[main]\n" + OURS + b"b=1\n"),
-        # And to whatever section comes last; that line is not [main]'s.
+        # And to whatever section comes last: there our own URL goes, and only that.
+        (b"[main]\na=1\n[repo]\n" + OURS, b"[main]\n" + OURS + b"a=1\n[repo]\n"),
+        (b"[main]\n[repo]\nproxy=http://proxy.corp:3128/\r\nname=x", b"[main]\n" + OURS + b"[repo]\nname=x\n"),
+        (b"[main]\n[repo]\n" + OURS + b"[x]\nProxy : http://proxy.corp:3128", b"[main]\n" + OURS + b"[repo]\n[x]\n"),
+        (OURS, b"[main]\n" + OURS),
         (b"[main]\na=1\n[repo]\nproxy=old\n", b"[main]\n" + OURS + b"a=1\n[repo]\nproxy=old\n"),
+        (b"[main]\n[repo]\nproxy=_none_\n", b"[main]\n" + OURS + b"[repo]\nproxy=_none_\n"),
+        (b"[main]\n[repo]\n" + OURS + b"\n  more\n", b"[main]\n" + OURS + b"[repo]\n" + OURS + b"\n  more\n"),
         (b"[repo]\nname=x\n", b"[repo]\nname=x\n\n[main]\n" + OURS),
         (b"[repo]\nname=x", b"[repo]\nname=x\n\n[main]\n" + OURS),
         (b"[repo]\nname=x\n\n", b"[repo]\nname=x\n\n\n[main]\n" + OURS),
@@ -147,6 +161,19 @@ def test_restore_takes_back_only_our_line(before):
         (b"[x]\na=1\n\n[main]\n" + OURS, b"[x]\na=1\n", b"[x]\na=1\n"),
         (b"[x]\na=1\n\n[main]\n" + OURS + b"\n[y]\n", b"[x]\na=1\n", b"[x]\na=1\n\n[y]\n"),
         (b"[x]\na=1\n\n[main]\n" + OURS + b"b=1\n", b"[x]\na=1\n", b"[x]\na=1\n\n[main]\nb=1\n"),
+        # So does the line that repeated ours, as the last of its section if that is still there.
+        (
+            b"[main]\n" + OURS + b"[x]\na=1\n# c\n\n[y]\n",
+            b"[main]\n[x]\n" + OURS,
+            b"[main]\n[x]\na=1\n" + OURS + b"# c\n\n[y]\n",
+        ),
+        (
+            b"[main]\n" + OURS + b"[x]\na=1",
+            b"[main]\n[x]\nproxy=http://proxy.corp:3128",
+            b"[main]\n[x]\na=1\nproxy=http://proxy.corp:3128",
+        ),
+        (b"[main]\n" + OURS + b"[y]\n", b"[main]\n[x]\n" + OURS, b"[main]\n[y]\n"),
+        (b"[main]\n" + OURS + b"a=1\n", OURS + b"[main]\n", OURS + b"[main]\na=1\n"),
         # Somebody took our line out: then that is how they want it.
         (b"[main]\na=1\n", b"[main]\nproxy=old\n", b"[main]\na=1\n"),
     ],
@@ -154,3 +181,23 @@ def test_restore_takes_back_only_our_line(before):
 def test_restore(current, before, restored):
     """[main]'s proxy lines of the original come back where ours stood; edits of others stay."""
     assert yum.restore(current, before) == restored
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (b"[main]\na=1\n", ""),
+        (b"[main]\nproxy=old\n", "1 earlier proxy line in [main] of yum.conf is replaced"),
+        (b"[main]\nproxy=old\n  more\nproxy=old\n", "2 earlier proxy lines in [main] of yum.conf are replaced"),
+        (b"[main]\n[repo]\n" + OURS, "1 line with the same proxy in [repo] is removed"),
+        (b"[x]\n" + OURS * 2 + b"[y]\n" + OURS, "3 lines with the same proxy in [x], [y] are removed"),
+        (b"[repo]\nproxy=_none_\n", '[repo] has a proxy of its own, "_none_", which stays'),
+        (
+            b"[main]\nproxy=old\n[repo]\nproxy=http://me:secret@other:1\n",
+            '1 earlier proxy line in [main] of yum.conf is replaced; [repo] has a proxy of its own, "***@other:1", which stays',
+        ),
+    ],
+)
+def test_what_was_there_is_told(before, said):
+    """The note names what is replaced, what is removed and what stays, in good English and without a password."""
+    assert yum.leftovers(before, URL) == said

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Sequence, Tuple
 
-from agent.core.files.lines import split_lines
+from agent.core.files.lines import counted, split_lines
 from agent.errors import FileError
 
 #: Every reader takes these literally.  `~` is left out although it is harmless in most places.
@@ -54,7 +54,8 @@ def edit(current: Optional[bytes], variables: Variables) -> bytes:
 def leftovers(before: bytes) -> str:
     """What to say when the file had proxy variables of its own, as the shell recipe leaves them, each line perhaps twice."""
     _, theirs = _split(before)
-    return "%d lines of an earlier proxy set-up in /etc/environment are replaced" % len(theirs) if theirs else ""
+    text = "{n} line{s} of an earlier proxy set-up in /etc/environment {are} replaced"
+    return counted(len(theirs), text) if theirs else ""
 
 
 def without(current: Optional[bytes]) -> Optional[bytes]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Optional
 
-DROP_INS = (
-    "/etc/systemd/system/docker.service.d/proxy.conf",
-    "/etc/systemd/system/kubelet.service.d/proxy.conf",
-)
+#: The units that the recipe gives a drop-in.
+UNITS = ("docker.service", "kubelet.service")
 _LINES = [b"[Service]", b"EnvironmentFile=/etc/environment"]
+
+
+def path(unit: str) -> str:
+    return "/etc/systemd/system/%s.d/proxy.conf" % unit
 
 
 def without(current: Optional[bytes]) -> Optional[bytes]:
@@ -18,6 +20,6 @@ def without(current: Optional[bytes]) -> Optional[bytes]:
     return current
 
 
-def leftovers(before: bytes) -> str:
+def leftovers(before: bytes, unit: str) -> str:
     """What to say of a drop-in that `without` removes."""
-    return "a drop-in of the shell recipe is removed: 90-eks-proxy.conf does its work"
+    return "proxy.conf of the shell recipe is removed from %s.d: 90-eks-proxy.conf does its work" % unit
