@@ -1,13 +1,14 @@
 #!/bin/bash
-# Installs the agent and its libraries below DESTDIR, for the interpreter PYTHON (which must exist here, under the
-# same path, and be the one that the node has).
+# Installs the agent and its libraries below DESTDIR, for the interpreter PYTHON (the one that the node has).
 #
 #   usr/lib/eks-proxy-agent/{agent,vendor}   the package and its libraries, byte-compiled
 #   usr/bin/eks-proxy-agent                  the launcher
 #   usr/lib/systemd/system*                  units and preset
+#   usr/share/{man,bash-completion}          manual pages and completion
 #   etc/eks-proxy-agent                      the default settings
 #
-# The same sources give the same bytes.  The libraries are fetched and compiled once, and kept in a cache.
+# The same sources give the same bytes.  The libraries are fetched and compiled once, and kept in a cache; or they are
+# taken from the folder VENDOR, which vendor.sh made.  INTERPRETER is PYTHON's path on the node, where it is another.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,51 +29,33 @@ trap 'rm -rf "$work"' EXIT
 
 # --- the libraries --------------------------------------------------------------------------------------------------
 
-# What the cached folder depends on: the pins, this script, and which Python on which machine it was built for.
-key=$(
-    {
-        cat packaging/requirements.txt packaging/requirements-systemd.txt packaging/install.sh
-        "$python" -c 'import platform, sys, sysconfig
+# The cached folder's name is what it depends on: the pins, the script, and which Python on which machine.
+cached_vendor() {
+    local key cache=${XDG_CACHE_HOME:-$HOME/.cache}/eks-proxy-agent/vendor fresh
+    key=$(
+        {
+            cat packaging/requirements.txt packaging/requirements-systemd.txt packaging/locks/*.txt packaging/vendor.sh packaging/compile.sh
+            "$python" -c 'import platform, sys, sysconfig
 print(sys.version, sysconfig.get_platform(), platform.libc_ver())'
-        pkg-config --modversion libsystemd 2>/dev/null || true
-    } | sha256sum | cut -c1-20
-)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/eks-proxy-agent/vendor
-
-build_vendor() { # build_vendor FOLDER
-    local pip
-    packaging/setup.sh build "$python"
-    packaging/setup.sh demo # for the pip of .venv
-    pip=$(packaging/setup.sh installer "$python")
-    echo "fetching the libraries for $python (kept in $cache) ..." >&2
-    pip+=" --disable-pip-version-check install -qq --no-input --no-compile --no-deps --target $1"
-    $pip -r packaging/requirements.txt
-    # Compiled here and now: pip's own cache may hold one that was built for, and carries the paths of, another Python
-    # of the same version.
-    CFLAGS="${CFLAGS:-} -g0" TMPDIR=$work $pip --no-cache-dir -r packaging/requirements-systemd.txt
-    # The scripts there carry the path of this machine's Python.
-    rm -rf "${1:?}/bin"
-    find "$1" -name direct_url.json -delete
-    find "$1" -name RECORD -exec sed -i -e '\#^\.\./#d' -e '\#^bin/#d' {} +
-    compile "$1" "$library/vendor"
-}
-
-# Valid whatever the time stamps become: an image build or an RPM need not keep them.  TARGET is what tracebacks show.
-compile() { # compile FOLDER TARGET
-    PYTHONHASHSEED=0 "$python" -I -m compileall -q -f --invalidation-mode unchecked-hash -d "$2" "$1"
-}
-
-if [ ! -d "$cache/$key" ]; then
-    mkdir -p "$cache"
-    fresh=$(mktemp -d "$cache/.new-XXXXXX")
-    build_vendor "$fresh/vendor" || {
+            pkg-config --modversion libsystemd 2>/dev/null || true
+        } | sha256sum | cut -c1-20
+    )
+    if [ ! -d "$cache/$key" ]; then
+        packaging/setup.sh build "$python" >&2
+        packaging/setup.sh demo >&2 # for the pip of .venv
+        echo "fetching the libraries for $python (kept in $cache) ..." >&2
+        mkdir -p "$cache"
+        fresh=$(mktemp -d "$cache/.new-XXXXXX")
+        packaging/vendor.sh "$python" "$fresh/vendor" >&2 || {
+            rm -rf "$fresh"
+            exit 1
+        }
+        # Another run may have been faster; then its result stays.
+        mv -T "$fresh/vendor" "$cache/$key" 2>/dev/null || [ -d "$cache/$key" ]
         rm -rf "$fresh"
-        exit 1
-    }
-    # Another run may have been faster; then its result stays.
-    mv -T "$fresh/vendor" "$cache/$key" 2>/dev/null || [ -d "$cache/$key" ]
-    rm -rf "$fresh"
-fi
+    fi
+    echo "$cache/$key"
+}
 
 # --- the tree -------------------------------------------------------------------------------------------------------
 
@@ -85,18 +68,26 @@ lay() { # lay SOURCE TARGET TAR-OPTIONS
     tar -C "$source" "$@" -cf - . | tar -C "$target" --no-same-owner -xf -
     find "$target" -type d -exec chmod 0755 {} +
     find "$target" -type f -exec chmod 0644 {} +
+    # rpm looks for what a library needs only in executable files.
+    find "$target" -type f -name '*.so' -exec chmod 0755 {} +
 }
 
-lay "$cache/$key" "$library/vendor"
+vendor=${VENDOR:-$(cached_vendor)}
+lay "$vendor" "$library/vendor"
 lay agent "$library/agent" --exclude=__pycache__
-compile "$root$library/agent" "$library/agent"
+packaging/compile.sh "$python" "$root$library/agent" "$library/agent"
 
-sed "1s|@PYTHON@|$python|" packaging/launcher >"$work/launcher"
+sed "1s|@PYTHON@|${INTERPRETER:-$python}|" packaging/launcher >"$work/launcher"
 install -D -m 0755 "$work/launcher" "$root/usr/bin/eks-proxy-agent"
 
 mkdir -p "$root/usr/lib/systemd/system"
 install -m 0644 systemd/*.service "$root/usr/lib/systemd/system"
 install -D -m 0644 -t "$root/usr/lib/systemd/system-preset" packaging/90-eks-proxy-agent.preset
+
+"$python" -I packaging/man/pages.py "$work/pages"
+install -D -m 0644 -t "$root/usr/share/man/man8" "$work/pages/eks-proxy-agent.8"
+install -D -m 0644 -t "$root/usr/share/man/man5" "$work/pages/eks-proxy-agent.toml.5"
+install -D -m 0644 "$work/pages/completion" "$root/usr/share/bash-completion/completions/eks-proxy-agent"
 
 mkdir -p "$root/etc/eks-proxy-agent/config.d"
 settings=$root/etc/eks-proxy-agent/config.toml

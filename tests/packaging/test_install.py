@@ -73,6 +73,7 @@ def test_the_layout_is_the_documented_one(tree):
     ]
     assert [name for name in named if not (tree / name).exists()] == []
     folders = ("etc/eks-proxy-agent", "usr/bin/eks-proxy-agent", "usr/lib/eks-proxy-agent", "usr/lib/systemd/")
+    folders += ("usr/share/man/man8/", "usr/share/man/man5/", "usr/share/bash-completion/completions/")
     strays = [name for name in contents(tree) if (tree / name).is_file() and not name.startswith(folders)]
     assert strays == []
 

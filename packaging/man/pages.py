@@ -1,0 +1,179 @@
+"""Writes the manual pages and the bash completion into a folder, from what they describe: pages.py FOLDER
+
+The commands and flags come from the parser of agent/cli.py, the settings from the comments of packaging/config.toml,
+the rest from the templates beside this file.  Needs no library, so that every build has it.
+"""
+
+import argparse
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))
+
+from agent import __version__  # noqa: E402
+from agent.cli import parser  # noqa: E402
+
+Parsers = Dict[str, argparse.ArgumentParser]
+
+#: A flag that so many commands have is described once, for all of them.
+SHARED = 5
+
+
+def fill(text: str) -> str:
+    """Text that is roff(7) already, in lines of a decent length; a line of text may not look like a request."""
+    lines = textwrap.wrap(text, 78, break_long_words=False, break_on_hyphens=False)
+    return "\n".join("\\&" + line if line[0] in ".'" else line for line in lines)
+
+
+def roff(text: str) -> str:
+    """Running text; a word that starts with a dash is typed as it stands."""
+    text = text.replace("\\", "\\e")
+    return fill(re.sub(r"(?<![\w-])-{1,2}(?=\w)", lambda match: "\\-" * len(match.group()), text))
+
+
+def literal(text: str) -> str:
+    """Text that is typed as it stands: every dash is a minus."""
+    return text.replace("\\", "\\e").replace("-", "\\-")
+
+
+def sentence(text: str) -> str:
+    """A help text as a sentence of its own."""
+    return roff(text[0].upper() + text[1:]) + ("" if text.endswith(".") else ".")
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def commands(top: argparse.ArgumentParser, prefix: str = "") -> Iterator[Tuple[str, str, argparse.ArgumentParser]]:
+    """Name, help and parser of every command, those with a second word each on its own."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for chosen in action._choices_actions:
+                name, below = prefix + chosen.dest, action.choices[chosen.dest]
+                inner = list(commands(below, name + " "))
+                yield from inner or [(name, str(chosen.help), below)]
+
+
+def flags(command: argparse.ArgumentParser) -> List[argparse.Action]:
+    """What a command takes, besides --help, which all do."""
+    return [action for action in command._actions if action.option_strings and action.dest != "help"]
+
+
+def shared_flags() -> List[str]:
+    """The names of the flags that most commands have, in their order there."""
+    names = [flag.option_strings[0] for _, _, command in commands(parser()) for flag in flags(command)]
+    return [name for name in dict.fromkeys(names) if names.count(name) >= SHARED]
+
+
+def flag_entry(flag: argparse.Action) -> List[str]:
+    """A flag and its help, as a tagged paragraph."""
+    value = " \\fI%s\\fP" % literal(str(flag.metavar)) if flag.metavar else ""
+    return [".TP", "\\fB%s\\fP%s" % (literal(flag.option_strings[0]), value), sentence(str(flag.help))]
+
+
+def command_entries() -> List[str]:
+    """The section COMMANDS."""
+    lines: List[str] = []
+    shared = shared_flags()
+    for name, text, command in commands(parser()):
+        own = [flag for flag in flags(command) if flag.option_strings[0] not in shared]
+        rest = ["[\\-\\- \\fIARG\\fP ...]" for action in command._actions if not action.option_strings]
+        lines += [".TP", " ".join(["\\fB%s\\fP" % name, *rest]), sentence(text)]
+        if own:
+            lines += [".RS", *(line for flag in own for line in flag_entry(flag)), ".RE"]
+    return lines
+
+
+def flag_entries() -> List[str]:
+    """The section OPTIONS: each shared flag, and which commands do not take it."""
+    lines: List[str] = []
+    for name in shared_flags():
+        having = {
+            command: flag
+            for command, _, below in commands(parser())
+            for flag in flags(below)
+            if flag.option_strings[0] == name
+        }
+        takers = ", ".join("\\fB%s\\fP" % command for command in having)
+        lines += [*flag_entry(next(iter(having.values()))), fill("(%s)" % takers)]
+    return lines
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+def paragraphs(text: str) -> Tuple[List[str], List[str]]:
+    """The comments before the first section, and the section SETTINGS, of a settings file with every key commented out."""
+    intro: List[str] = []
+    lines: List[str] = []
+    comment: List[str] = []
+    source = iter(text.splitlines())
+    for line in source:
+        if line.startswith("["):
+            intro, comment = intro or comment, []
+            lines.append(".SS %s" % line)
+        elif re.match(r"#[a-z_]+ = ", line):
+            key, _, value = line[1:].partition(" = ")
+            while value.count("[") > value.count("]"):
+                value += " " + next(source).lstrip("# ")
+            value, example, _ = value.partition("# e.g.")
+            lines += [".TP", "\\fB%s\\fP" % key, *([roff(" ".join(comment)), ".br"] if comment else [])]
+            lines.append(fill("%s: \\fB%s\\fP" % ("Example" if example else "Default", literal(value.strip()))))
+            comment = []
+        elif line.startswith("#"):
+            comment.append(line[2:].rstrip())
+    return intro, lines
+
+
+def intro_lines(intro: List[str]) -> Iterator[str]:
+    """The first comment, after the file's title; indented lines stay as they are."""
+    for line in intro[1:]:
+        if line.startswith(" "):
+            yield from (".RS", ".nf", literal(line.strip()), ".fi", ".RE")
+        else:
+            yield roff(line) if line else ".PP"
+
+
+# --- output ---------------------------------------------------------------------------------------------------------
+
+
+def completion_cases() -> List[str]:
+    """One line of a shell's `case` for what may follow each command."""
+    lines: List[str] = []
+    groups: Dict[str, List[str]] = {}
+    for name, _, command in commands(parser()):
+        first, _, second = name.partition(" ")
+        groups.setdefault(first, []).append(second)
+        words = [flag.option_strings[0] for flag in flags(command)]
+        lines.append("        %s) words='%s --help' ;;" % (name.replace(" ", "\\ "), " ".join(words)))
+    lines += [
+        "        %s) words='%s' ;;" % (name, " ".join(seconds)) for name, seconds in groups.items() if all(seconds)
+    ]
+    return [*lines, "        '') words='%s --version --help' ;;" % " ".join(groups)]
+
+
+def write(folder: Path) -> None:
+    """Fill the templates."""
+    intro, settings = paragraphs((HERE.parent / "config.toml").read_text("utf-8"))
+    filled = {
+        "@VERSION@": [__version__],
+        "@COMMANDS@": command_entries(),
+        "@FLAGS@": flag_entries(),
+        "@INTRO@": list(intro_lines(intro)),
+        "@SETTINGS@": settings,
+        "@CASES@": completion_cases(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("eks-proxy-agent.8", "eks-proxy-agent.toml.5", "completion"):
+        text = (HERE / (name + ".in")).read_text("utf-8")
+        for mark, lines in filled.items():
+            text = text.replace(mark, "\n".join(lines))
+        (folder / name).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,40 @@
+#!/bin/bash
+# Fills FOLDER with the libraries that ship for the interpreter PYTHON, byte-compiled.
+#
+#   vendor.sh PYTHON FOLDER [WHEELS]   with WHEELS, nothing but the files of that folder is used
+#
+# With a lock (packaging/locks) for that Python each file has to have one of its hashes; a Python without one is for
+# development, and gets what packaging/requirements.txt pins.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=$1 folder=$2 wheels=${3:-}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+lock=packaging/locks/python$version
+read -ra pip <<<"$(packaging/setup.sh installer "$python")"
+# No cache: it may hold a systemd-python that was built for, and carries the paths of, another Python of this version.
+pip+=(--disable-pip-version-check install -qq --no-input --no-compile --no-deps --no-cache-dir)
+if [ -n "$wheels" ]; then
+    pip+=(--isolated --no-index --find-links "$wheels")
+    export PIP_CONFIG_FILE=/dev/null
+fi
+
+# -g0: the compiler's notes for debuggers would hold the path of the temporary folder.
+export CFLAGS="${CFLAGS:-} -g0" TMPDIR=$work
+if [ -e "$lock.txt" ]; then
+    pip+=(--require-hashes)
+    "${pip[@]}" --target "$work/build" -r "$lock-build.txt"
+    PYTHONPATH=$work/build "${pip[@]}" --no-build-isolation --use-pep517 \
+        --only-binary :all: --no-binary systemd-python --target "$folder" -r "$lock.txt"
+else
+    "${pip[@]}" --target "$folder" -r packaging/requirements.txt -r packaging/requirements-systemd.txt
+fi
+
+# The scripts there carry the path of this Python.  The rest is pip's book-keeping, for uninstalling.
+rm -rf "${folder:?}/bin"
+find "$folder" \( -path '*.dist-info/RECORD' -o -path '*.dist-info/INSTALLER' -o -path '*.dist-info/REQUESTED' \
+    -o -path '*.dist-info/direct_url.json' \) -delete
+packaging/compile.sh "$python" "$folder" /usr/lib/eks-proxy-agent/vendor
