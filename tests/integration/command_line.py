@@ -1,0 +1,139 @@
+"""The command line as real processes, on a node's tree below a temporary folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import attrs
+
+REPOSITORY = Path(__file__).parents[2]
+PROXY = "http://proxy.corp:3128"
+FACTS = {"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_cidrs_v4": ["10.42.0.0/16"]}
+
+#: Files as images have them, each with something that a careless editor would lose.
+FILES = {
+    "etc/environment": b"# for everyone\r\nLANG=C.UTF-8\nEDITOR=vi",
+    "etc/dnf/dnf.conf": b"[main]\ngpgcheck = 1\n\n[other]\nproxy=http://other:1\n",
+}
+
+#: No command may be slower; a hang ends the test here.
+TIMEOUT = 30.0
+
+
+@attrs.frozen
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def both(self) -> str:
+        """All that a person would see."""
+        return self.out + self.err
+
+
+class Node:
+    """A tree at `root` with the files above, a link from yum.conf, and facts in a file of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        self.facts = folder / "facts.json"
+        self.be()
+        for name, content in FILES.items():
+            self.write(name, content)
+        for name in ("run", "var/lib", "etc/systemd/system"):
+            (self.root / name).mkdir(parents=True)
+        (self.root / "etc/yum.conf").symlink_to("dnf/dnf.conf")
+
+    def be(self, **facts: Any) -> None:
+        """Become another instance: facts that differ from those above."""
+        self.facts.write_text(json.dumps({**FACTS, **facts}))
+
+    def write(self, name: str, content: bytes, mode: int = 0o644) -> Path:
+        """Put a file into the tree."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(mode)
+        return path
+
+    def settings(self, text: str, name: str = "config.toml") -> Path:
+        """Write settings, by default as the main file."""
+        return self.write("etc/eks-proxy-agent/" + name, text.encode())
+
+    def read(self, name: str) -> str:
+        """A file of the tree, or nothing."""
+        path = self.root / name
+        return path.read_bytes().decode() if path.exists() else ""
+
+    def variables(self, name: str = "etc/environment") -> Dict[str, str]:
+        """NAME=VALUE lines of a file."""
+        lines = [line.partition("=") for line in self.read(name).splitlines()]
+        return {key: value for key, _, value in lines}
+
+    def no_proxy(self) -> List[str]:
+        """The list that every process on the node gets."""
+        return self.variables().get("NO_PROXY", "").split(",")
+
+    def kept(self, instance_id: str = str(FACTS["instance_id"])) -> Any:
+        """The flags that were kept for an instance."""
+        text = self.read("var/lib/eks-proxy-agent/instances/%s/flags.json" % instance_id)
+        return json.loads(text) if text else None
+
+    def argv(self, command: str, *flags: str, facts: bool = True) -> List[str]:
+        """The command line for this tree; without `facts` the metadata service is asked."""
+        asks = facts and command not in ("status", "revert")
+        where = ["--root", str(self.root)] + (["--facts", str(self.facts)] if asks else [])
+        return [sys.executable, "-m", "agent", *command.split(), *where, *flags]
+
+    def run(self, command: str, *flags: str, facts: bool = True, **options: Any) -> Outcome:
+        """Run a command to its end."""
+        return run(self.argv(command, *flags, facts=facts), **options)
+
+    def tree(self, *left_out: str) -> Dict[str, Tuple[int, bytes]]:
+        """Mode and content of every path but those below /run, where our lock is, and those named."""
+        found = {}
+        for path in sorted(self.root.rglob("*")):
+            name = str(path.relative_to(self.root))
+            if not name.startswith(("run/", *left_out)):
+                found[name] = (path.lstat().st_mode, _content(path))
+        return found
+
+    def stamps(self) -> Dict[str, Tuple[int, int]]:
+        """Inode and time of change of every path but those below /run: what was touched shows here."""
+        paths = {str(path.relative_to(self.root)): path.lstat() for path in sorted(self.root.rglob("*"))}
+        return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in paths.items() if not name.startswith("run/")}
+
+
+def run(argv: Sequence[str], *, env: Optional[Mapping[str, str]] = None, **options: Any) -> Outcome:
+    """Run a process in the repository, nothing of our environment but what Python needs, stdin closed."""
+    done = subprocess.run(
+        argv,
+        cwd=REPOSITORY,
+        env=environment(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=TIMEOUT,
+        **options,
+    )
+    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def environment(more: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+    """What the agent's processes get in tests."""
+    return {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
+
+
+def _content(path: Path) -> bytes:
+    if path.is_symlink():
+        return os.readlink(path).encode()
+    return path.read_bytes() if path.is_file() else b""

@@ -1,0 +1,163 @@
+"""`status`: what it tells of a node in each state, to people and to programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Dict
+
+import pytest
+
+from agent.demo.metadata_service import MetadataService
+from tests.integration.command_line import FACTS, PROXY, Node, run
+
+NODE_ENV = "/etc/eks-proxy-agent/node.env"
+DROP_IN = "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"
+OURS = [NODE_ENV, "/etc/environment", "/etc/yum.conf", DROP_IN]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    """A node that is configured."""
+    node = Node(tmp_path)
+    node.settings('[proxy]\nurl = "%s"\nno_proxy = ["nexus.corp:8443"]\n[node]\nunits = ["docker"]\n' % PROXY)
+    assert node.run("apply").code == 0
+    return node
+
+
+def status(node: Node) -> Dict[str, Any]:
+    """`status --json`."""
+    done = node.run("status", "--json")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert isinstance(found, dict)
+    return found
+
+
+def files(node: Node) -> Dict[str, str]:
+    """Path → state."""
+    return {file["path"]: file["state"] for file in status(node)["files"]}
+
+
+def test_a_configured_node(node: Node) -> None:
+    """Phase, instance, proxies, entries with reasons, files, warnings and error are all there for programs."""
+    found = status(node)
+    assert found["schema"] == 1
+    assert (found["phase"], found["error"]) == ("configured", None)
+    assert (found["instance_id"], found["region"]) == (FACTS["instance_id"], FACTS["region"])
+    assert found["proxy"] == {"http": PROXY, "https": PROXY}
+    assert re.fullmatch("[0-9a-f]{12}", found["intent"])
+    assert found["intent"] == json.loads(node.run("plan", "--json").out)["intent"]
+    assert [files(node)[path] for path in OURS] == ["ok", "ok", "ok", "ok"]
+    assert [warning for warning in found["warnings"] if "nexus.corp:8443" in warning]
+
+
+@pytest.mark.xfail(reason="agent/configure.py: status.json lists the recipe's drop-ins, which are to be absent")
+def test_files_that_shall_not_be_there_are_not_listed(node: Node) -> None:
+    """Only files that we write are listed, so that a healthy node has no line that says missing."""
+    assert sorted(files(node)) == sorted(OURS)
+
+
+@pytest.mark.xfail(reason="agent/configure.py: status.json says value where the contract and plan --json say entry")
+def test_entries_are_called_the_same_everywhere(node: Node) -> None:
+    """status --json and plan --json show NO_PROXY in the same form: entry and reason."""
+    assert status(node)["no_proxy"] == json.loads(node.run("plan", "--json").out)["no_proxy"]
+
+
+def test_the_screen(node: Node) -> None:
+    """A person sees phase, instance, proxy, each reason with its entries, warnings and files, one line each."""
+    done = node.run("status")
+    assert (done.code, done.err) == (0, "")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert ["phase", "configured"] in lines
+    assert ["instance", FACTS["instance_id"], "in", FACTS["region"]] in lines
+    assert ["proxy", PROXY] in lines
+    assert ["vpc", "10.42.0.0/16"] in lines
+    assert ["no_proxy", "loopback", "localhost", "127.0.0.1", "::1", "[::1]"] in lines
+    assert ["file", NODE_ENV, "ok"] in lines
+    assert "warning    proxy.no_proxy:" in done.out
+
+
+def test_two_proxies_on_the_screen(node: Node) -> None:
+    """Another proxy for https:// is named beside the first."""
+    node.run("apply", "--set", "proxy.https_url=http://secure.corp:3129")
+    assert "\nproxy      %s, https http://secure.corp:3129\n" % PROXY in node.run("status").out
+
+
+def test_a_node_that_never_ran(tmp_path: Path) -> None:
+    """Before the first pass there is little to say, and status says that."""
+    node = Node(tmp_path)
+    before = node.tree()
+    assert node.run("status").out == "phase      never ran\n"
+    assert status(node) == {"schema": 1, "phase": "never ran", "error": None, "files": [], "units": []}
+    assert node.tree() == before
+
+
+def test_an_unconfigured_node(tmp_path: Path) -> None:
+    """Without proxy.url the phase is unconfigured, and no file is ours."""
+    node = Node(tmp_path)
+    node.run("apply")
+    found = status(node)
+    assert (found["phase"], found["proxy"], found["no_proxy"], found["files"]) == ("unconfigured", None, [], [])
+    assert "phase      unconfigured\n" in node.run("status").out
+
+
+def test_files_that_others_touched(node: Node) -> None:
+    """A file that was edited, removed or replaced by a folder since is called so, by path."""
+    node.write("etc/environment", b"LANG=C\n")
+    (node.root / NODE_ENV[1:]).unlink()
+    (node.root / DROP_IN[1:]).unlink()
+    (node.root / DROP_IN[1:]).mkdir()
+    states = files(node)
+    assert [states[path] for path in OURS[:3]] == ["missing", "changed since", "ok"]
+    assert states[DROP_IN] not in ("ok", "missing", "changed since")
+    assert re.search("file +/etc/environment +changed since\n", node.run("status").out)
+
+
+def test_a_failed_pass_shows_until_it_is_mended(node: Node) -> None:
+    """A file that cannot be done makes the node degraded, with the reason; the next good pass clears it."""
+    node.write("etc/environment", b"LANG=C\xff\n")
+    assert node.run("apply").code == 1
+    found = status(node)
+    assert found["phase"] == "degraded"
+    assert found["error"].startswith("/etc/environment: line 1 has a byte that is not UTF-8")
+    assert "error      /etc/environment: line 1 has a byte" in node.run("status").out
+    node.write("etc/environment", b"LANG=C\n")
+    assert node.run("apply").code == 0
+    assert (status(node)["phase"], status(node)["error"]) == ("configured", None)
+
+
+def test_everyone_may_look(node: Node) -> None:
+    """Without root the same is told, but for the files that only root can read."""
+    code = "import os, sys, agent.commands.status as s; from agent import cli; os.seteuid(%d); sys.exit(cli.main())"
+    argv = node.argv("status", "--json")
+    for path in (node.root, *node.root.parents):
+        if path.stat().st_uid == os.geteuid() and str(path).startswith(str(Path(os.environ.get("TMPDIR", "/tmp")))):
+            path.chmod(0o755)
+    done = run([argv[0], "-c", code % (65534 if os.geteuid() == 0 else os.geteuid()), *argv[3:]])
+    assert done.code == 0
+    found = json.loads(done.out)
+    states = {file["path"]: file["state"] for file in found["files"]}
+    assert found["phase"] == "configured"
+    if os.geteuid() == 0:
+        assert states[NODE_ENV] == "unknown (root can tell)"
+
+
+def test_a_spoilt_status_file_is_named(node: Node) -> None:
+    """Rubbish in status.json is an error that names the file, not a traceback."""
+    for content in (b"{", b"[]", b"\xff", b"null"):
+        node.write("run/eks-proxy-agent/status.json", content)
+        done = node.run("status")
+        assert (done.code, done.out) == (1, "")
+        assert "/run/eks-proxy-agent/status.json: is not what this program wrote" in done.err
+
+
+def test_status_asks_nobody(node: Node) -> None:
+    """status takes no part in the network: it works, and says the same, while the metadata service is gone."""
+    with MetadataService() as service:
+        node.settings('[proxy]\nurl = "%s"\n[metadata]\nendpoint = "%s"\n' % (PROXY, service.endpoint))
+        assert node.run("apply", facts=False).code == 0
+        with_service = node.run("status").out
+    assert node.run("status").out == with_service
