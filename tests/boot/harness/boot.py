@@ -57,11 +57,11 @@ class Boot:
 
     def messages(self, unit: str = "") -> List[str]:
         """The text of the journal's entries, of one service or of all; also what systemd says about that service."""
-        names = {f"{unit}.service"}
+        name = f"{unit}.service"
         return [
             _text(entry.get("MESSAGE"))
             for entry in self.journal
-            if not unit or names & {entry.get("_SYSTEMD_UNIT"), entry.get("UNIT")}
+            if not unit or name in (*_values(entry.get("_SYSTEMD_UNIT")), *_values(entry.get("UNIT")))
         ]
 
     def reloads(self) -> int:
@@ -70,9 +70,16 @@ class Boot:
         return sum(message.startswith("Reloading") and "unit" not in message for message in own)
 
     def status(self) -> Dict[str, Any]:
-        """The agent's /run/eks-proxy-agent/status.json at the end of the boot."""
+        """The agent's /run/eks-proxy-agent/status.json at the end of the boot; empty when there was none."""
+        if not (self.folder / "run/status.json").exists():
+            return {}
         found: Dict[str, Any] = json.loads(self.text("run/status.json"))
         return found
+
+
+def _values(field: object) -> List[object]:
+    """The values of a journal field: one, or a list when an entry has it several times."""
+    return field if isinstance(field, list) else [field]
 
 
 def _text(message: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -67,13 +68,16 @@ class Service:
     def _listens(self, port: int) -> bool:
         if self.process.poll() is not None:
             raise BedError(f"service ended with {self.process.returncode}:\n{self.log.read_text()[-2000:]}")
-        # /proc/net/tcp (proc(5)): local address as HEXADDRESS:HEXPORT in the second field, state 0A is LISTEN.
+        # /proc/net/tcp (proc(5)): local address as HEXADDRESS:HEXPORT, state (0A is LISTEN), ..., inode of the socket.
+        # The inode tells whether it is this process that listens, and not one that was there before.
+        own = f"/proc/{self.process.pid}"
         with suppress(OSError):
+            sockets = {os.readlink(link) for link in Path(own, "fd").iterdir()}
             for table in ("tcp", "tcp6"):
-                lines = Path(f"/proc/{self.process.pid}/net/{table}").read_text().splitlines()[1:]
-                fields: List[List[str]] = [line.split() for line in lines]
-                if any(f[1].endswith(f":{port:04X}") and f[3] == "0A" for f in fields):
-                    return True
+                for line in Path(own, "net", table).read_text().splitlines()[1:]:
+                    field = line.split()
+                    if field[1].endswith(f":{port:04X}") and field[3] == "0A" and f"socket:[{field[9]}]" in sockets:
+                        return True
         return False
 
     def stop(self) -> None:

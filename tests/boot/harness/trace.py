@@ -14,6 +14,8 @@ DROP_IN = """\
 [Service]
 NotifyAccess=all
 WatchdogSec=0
+ReadWritePaths=/probe
+SystemCallFilter=
 ExecStart=
 ExecStart=/usr/bin/strace -f -y -o {trace} -e trace=openat,write,fsync,fdatasync,rename,renameat,renameat2 \
 {options} /usr/bin/eks-proxy-agent run

@@ -13,7 +13,7 @@ from .services import IMAGE, REGISTRY_NAME
 
 # A service that is just reading its settings again, as a degraded agent does, is as good as active (systemd says so too).
 RUNNING = ("active", "reloading")
-# What no boot may have in its journal.
+# What no boot may say.
 NEVER_SAID = ("ordering cycle", "Traceback (most recent call last)", "Unknown key name", "Unknown section")
 NODE_ENV = "etc/eks-proxy-agent/node.env"
 # Places that people and log collectors read, besides the journal: a credential must be in none of them.
@@ -97,9 +97,10 @@ def _environments(case: Case, boot: Boot) -> Iterator[str]:
 
 
 def _journal(boot: Boot) -> Iterator[str]:
-    for message in boot.messages():
+    # A cycle is found before the journal runs: in a container only the console hears of it.
+    for message in [*boot.messages(), *boot.text("console.log").splitlines()]:
         if any(text in message for text in NEVER_SAID):
-            yield f"journal: {message}"
+            yield f"said: {message}"
 
 
 def _pulled(boot: Boot, requests: Sequence[str]) -> List[str]:
