@@ -73,6 +73,7 @@ def files(draw, parts=OPTION | PROXY | HEADER):
         (b"[main]\n[repo]\n" + OURS + b"[x]\nProxy : http://proxy.corp:3128", b"[main]\n" + OURS + b"[repo]\n[x]\n"),
         (OURS, b"[main]\n" + OURS),
         (b"[main]\na=1\n[repo]\nproxy=old\n", b"[main]\n" + OURS + b"a=1\n[repo]\nproxy=old\n"),
+        (b"[main]\n[x]\nproxy=a\n" + OURS, b"[main]\n" + OURS + b"[x]\nproxy=a\n" + OURS),
         (b"[main]\n[repo]\nproxy=_none_\n", b"[main]\n" + OURS + b"[repo]\nproxy=_none_\n"),
         (b"[main]\n[repo]\n" + OURS + b"\n  more\n", b"[main]\n" + OURS + b"[repo]\n" + OURS + b"\n  more\n"),
         (b"[repo]\nname=x\n", b"[repo]\nname=x\n\n[main]\n" + OURS),

@@ -29,10 +29,6 @@ class _Proxy:
     def main(self) -> bool:
         return self.section == b"main"
 
-    def repeats(self, url: str) -> bool:
-        """Whether it says elsewhere what [main] says: the shell recipe appends to whatever section comes last."""
-        return not self.main and len(self.numbers) == 1 and self.value in (url, url + "/")
-
 
 def edit(current: Optional[bytes], url: str) -> bytes:
     """The file with exactly one `proxy=` in [main], where the first one stood, else right below the header.
@@ -43,7 +39,7 @@ def edit(current: Optional[bytes], url: str) -> bytes:
     ours = b"proxy=" + url.encode("ascii") + b"\n"
     lines = split_lines(current or b"")
     lines[-1:] = map(_ended, lines[-1:])
-    repeated = {proxy.numbers[0] for proxy in _proxies(lines) if proxy.repeats(url)}
+    repeated = [proxy.numbers[0] for proxy in _repeated(_proxies(lines), url)]
     kept, at = _without_proxy([line for number, line in enumerate(lines) if number not in repeated])
     if at is None:
         at = _below_header(kept)
@@ -56,7 +52,7 @@ def leftovers(before: bytes, url: str) -> str:
     """What to say of proxies that were there: replaced ones, removed ones, and those of other sections that stay."""
     proxies = _proxies(split_lines(before))
     replaced = sum(proxy.main for proxy in proxies)
-    repeated = [proxy for proxy in proxies if proxy.repeats(url)]
+    repeated = _repeated(proxies, url)
     said = []
     if replaced:
         said.append(counted(replaced, "{n} earlier proxy line{s} in [main] of yum.conf {are} replaced"))
@@ -87,9 +83,8 @@ def restore(current: bytes, before: Optional[bytes]) -> bytes:
         theirs[-1:] = map(_ended, theirs[-1:])
     restored = kept[:at] + theirs + kept[at:]
     ours = next(proxy.value for proxy in _proxies(lines) if proxy.main)
-    for proxy in _proxies(old):
-        if proxy.repeats(ours):
-            _put_back(restored, proxy.section, old[proxy.numbers[0]])
+    for proxy in _repeated(_proxies(old), ours):
+        _put_back(restored, proxy.section, old[proxy.numbers[0]])
     return b"".join(restored if _header(old, b"main") is not None else _without_empty_main(restored))
 
 
@@ -140,6 +135,16 @@ def _proxies(lines: List[bytes]) -> List[_Proxy]:
         if inside:
             found[-1][1].append(number)
     return [_Proxy(section, numbers, _value([lines[number] for number in numbers])) for section, numbers in found]
+
+
+def _repeated(proxies: List[_Proxy], url: str) -> List[_Proxy]:
+    """What other sections say that [main] says: the shell recipe appends to whatever section comes last.
+
+    Not where a section says something else too: there the last one wins, and ours is not for nothing.
+    """
+    others = [proxy for proxy in proxies if not proxy.main]
+    own = [proxy.section for proxy in others if len(proxy.numbers) > 1 or proxy.value not in (url, url + "/")]
+    return [proxy for proxy in others if proxy.section not in own]
 
 
 def _value(lines: List[bytes]) -> str:
