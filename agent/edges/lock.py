@@ -23,36 +23,45 @@ def held(
 
     Raises LockedError that names the pid of the holder.
     """
-    resolved = disk.resolve(path)
-    for folder in disk.missing_folders(resolved):
-        disk.make_folder(folder)
+    tries = int(wait / 0.05)
+    while True:
+        descriptor = _open(disk, path)
+        if _locked(descriptor, disk.real(disk.resolve(path))):
+            break
+        holder = _holder(descriptor)
+        os.close(descriptor)
+        if tries <= 0:
+            raise LockedError(
+                "%s is held by another run, pid %s" % (path, holder), hint="wait for it to end, then try again"
+            )
+        tries -= 1
+        sleep(0.05)
     try:
-        descriptor = os.open(disk.real(resolved), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise FileError("%s: cannot be opened: %s" % (path, error.strerror)) from None
-    try:
-        tries = int(wait / 0.05)
-        while not _try(descriptor):
-            if tries <= 0:
-                raise LockedError(
-                    "%s is held by another run, pid %s" % (path, _holder(descriptor)),
-                    hint="wait for it to end, then try again",
-                )
-            tries -= 1
-            sleep(0.05)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the pid is for people, the lock holds without it
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         yield
     finally:
         os.close(descriptor)
 
 
-def _try(descriptor: int) -> bool:
+def _open(disk: Disk, path: str) -> int:
+    resolved = disk.resolve(path)
+    for folder in disk.missing_folders(resolved):
+        disk.make_folder(folder)
+    try:
+        return os.open(disk.real(resolved), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FileError("%s: cannot be opened: %s" % (path, error.strerror)) from None
+
+
+def _locked(descriptor: int, real: str) -> bool:
+    """Take the lock, if it is free and the file is still the one at `real`: revert removes it, with the lock held."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        return os.path.samestat(os.fstat(descriptor), os.stat(real))
+    except (BlockingIOError, FileNotFoundError):
         return False
-    return True
 
 
 def _holder(descriptor: int) -> str:

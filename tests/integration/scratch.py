@@ -18,8 +18,8 @@ FACTS = {
     "vpc_cidrs_v4": ["10.0.0.0/16"],
     "vpc_cidrs_v6": ["2600:1f16:67f:f200::/56"],
 }
-#: Two units, not nine: each is one more file of the same kind.
-CONFIG = '[proxy]\nurl = "%s"\n[node]\nunits = ["docker", "kubelet"]\n'
+#: Two units, not nine: each is one more file of the same kind.  Named AWS services, so that nothing is probed.
+CONFIG = '[proxy]\nurl = "%s"\n[node]\nunits = ["docker", "kubelet"]\n[aws]\ndirect = ["ec2", "s3"]\n'
 ENVIRONMENT = b"# locale\nLANG=C.UTF-8\r\nhttp_proxy=http://old:1\nLAST=1"
 DNF_CONF = b"[main]\ngpgcheck=1\nproxy=http://old:1\nproxy=http://old:1\n\n[local]\nname=local\n"
 OTHER_DROP_IN = b"[Service]\nRestart=always\n"
