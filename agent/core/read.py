@@ -101,6 +101,11 @@ def list_of(parse: Callable[[Any], T], *, repeated: bool = False) -> Callable[[A
     return parse_list
 
 
+def auto_or(parse: Callable[[Any], T]) -> Callable[[Any], Optional[T]]:
+    """A reader that takes "auto" too, as None."""
+    return lambda value: None if value == "auto" else parse(value)
+
+
 def proxy_urls(value: Any) -> Tuple[ProxyUrl, ...]:
     if isinstance(value, list):
         return list_of(lambda item: parse_proxy_url(_typed(item, str)))(value)
@@ -159,9 +164,10 @@ def cluster_name(value: Any) -> str:
 
 
 def endpoint_host(value: Any) -> str:
-    """The lower-case host of an API endpoint, which is written `https://HOST[:PORT]` or bare; no brackets."""
+    """The lower-case host of an API endpoint, which is written `https://HOST[:PORT]`, HOST or an IPv6 address alone."""
     text = str(_typed(value, str))
-    return _url("https", text if "://" in text else "https://" + text).host if text else ""
+    host = "[%s]" % text if text.count(":") > 1 and re.fullmatch("[0-9A-Fa-f:.]+", text) else text
+    return _url("https", text if "://" in text else "https://" + host).host if text else ""
 
 
 def metadata_endpoint(value: Any) -> str:

@@ -48,6 +48,7 @@ PROXY = ProxyUrl("http", "proxy", 3128)
         ("cluster", "endpoint", "https://10.1.2.3:6443/", "10.1.2.3"),
         ("cluster", "endpoint", "https://[FD00::1]:443", "fd00::1"),
         ("cluster", "endpoint", "api.corp", "api.corp"),
+        ("cluster", "endpoint", "FD00::1", "fd00::1"),
         ("cluster", "endpoint", "", ""),
         ("cluster", "endpoint_access", "public", "public"),
         ("cluster", "service_cidr", "172.16.1.0/12", "172.16.0.0/12"),

@@ -1,0 +1,313 @@
+"""Settings from end to end: layers in their order, flags that are kept, `config show` and `config check`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict
+
+import pytest
+
+from agent.core.layers import merge, parse_toml
+from agent.core.settings import SECTIONS
+from agent.demo.instance import Instance
+from agent.demo.metadata_service import MetadataService
+from tests.integration.command_line import FACTS, PROXY, Node
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+OTHER = "i-00000000000000000"
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    """A node whose settings name a proxy."""
+    node = Node(tmp_path)
+    node.settings('[proxy]\nurl = "%s"\n' % PROXY)
+    return node
+
+
+def user_data(*parts: str) -> str:
+    """Settings as user data: one MIME part each, beside a shell script that is not ours."""
+    script = "Content-Type: text/x-shellscript\n\n#!/bin/sh\nexit 0\n"
+    ours = ["Content-Type: application/x-eks-proxy-agent\n\n" + part for part in parts]
+    body = "".join("--b\n%s\n" % part for part in [script, *ours])
+    text = 'Content-Type: multipart/mixed; boundary="b"\nMIME-Version: 1.0\n\n%s--b--\n' % body
+    return base64.b64encode(text.encode()).decode()
+
+
+def shown(node: Node, *flags: str) -> Dict[str, Any]:
+    """`config show --json`: section.key → (value, layer)."""
+    done = node.run("config show", "--json", *flags)
+    assert done.code == 0, done.err
+    return {"%s.%s" % (row["section"], row["key"]): (row["value"], row["layer"]) for row in json.loads(done.out)}
+
+
+# --- layers ---------------------------------------------------------------------------------------------------------
+
+
+def test_all_layers_in_their_order(node: Node) -> None:
+    """defaults < config.toml < config.d in order of names < user data parts < kept flags < flags; show names each."""
+    layers = ["config.toml", "config.d/10-a.toml", "config.d/20-b.toml", "part 1", "part 2", "kept", "flags"]
+    keys = ["stack", "resource", "command", "region"]
+
+    def table(layer: str, keys: str) -> str:
+        return "[signal]\n" + "".join('%s = "/%s"\n' % (key, layer) for key in keys.split())
+
+    node.settings(table(layers[0], "stack resource command"))
+    node.settings(table("ignored", "stack"), "config.d/.hidden.toml")
+    node.settings(table("ignored", "stack"), "config.d/readme.txt")
+    node.settings(table(layers[2], "resource command"), "config.d/20-b.toml")
+    node.settings(table(layers[1], "stack resource"), "config.d/10-a.toml")
+    values = shown(node)
+    assert values["signal.stack"] == ("/config.d/10-a.toml", "/etc/eks-proxy-agent/config.d/10-a.toml")
+    assert values["signal.resource"] == ("/config.d/20-b.toml", "/etc/eks-proxy-agent/config.d/20-b.toml")
+    assert values["signal.region"] == ("", "default")
+    node.be(user_data_base64=user_data(table("part 1", "resource command"), table("part 2", "command")))
+    values = shown(node)
+    assert values["signal.resource"] == ("/part 1", "user data, part 1")
+    assert values["signal.command"] == ("/part 2", "user data, part 2")
+    assert node.run("apply", "--set", 'signal.command="/kept"', "--set", 'signal.resource="/kept"').code == 0
+    values = shown(node, "--set", "signal.resource=/flags")
+    assert values["signal.command"] == ("/kept", "flags kept by apply")
+    assert values["signal.resource"] == ("/flags", "flags")
+    assert len(keys) == len([name for name in values if name.startswith("signal.")])
+
+
+def test_a_list_replaces_a_list(node: Node) -> None:
+    """proxy.no_proxy of a later layer is the whole list of the owner's entries."""
+    node.settings('[proxy]\nurl = "%s"\nno_proxy = ["one.corp"]\n' % PROXY)
+    node.run("apply", "--set", 'proxy.no_proxy=["two.corp"]')
+    assert "two.corp" in node.no_proxy()
+    assert "one.corp" not in node.no_proxy()
+
+
+def test_settings_only_in_user_data(tmp_path: Path) -> None:
+    """A MIME part is enough to configure a node, from the metadata service, alone or beside a shell script."""
+    node = Node(tmp_path)
+    with MetadataService() as service:
+        node.settings('[metadata]\nendpoint = "%s"\n' % service.endpoint)
+        for data in (
+            base64.b64decode(user_data('[proxy]\nurl = "http://from-user-data:1"\n')),
+            b'Content-Type: application/x-eks-proxy-agent\n\n[proxy]\nurl = "http://from-user-data:2"\n',
+        ):
+            service.instance = Instance(user_data=data)
+            assert node.run("apply", facts=False).code == 0
+            assert node.variables()["http_proxy"].startswith("http://from-user-data:")
+        assert node.variables()["http_proxy"] == "http://from-user-data:2"
+
+
+def test_user_data_cannot_move_the_metadata_service(node: Node) -> None:
+    """metadata.* in user data is refused with its line, and nothing is written."""
+    node.be(user_data_base64=user_data('[metadata]\nendpoint = "http://10.0.0.1"\n'))
+    before = node.tree()
+    done = node.run("apply")
+    assert (done.code, done.out) == (78, "")
+    assert "user data, line 1: metadata cannot come from user data" in done.err
+    assert node.tree() == before
+
+
+def test_config_replaces_the_baked_files(node: Node, tmp_path: Path) -> None:
+    """With --config only that file is read, wherever it lies, and neither config.toml nor config.d."""
+    node.settings("[proxy]\nurl = 1\n")
+    node.settings("not toml", "config.d/50.toml")
+    other = tmp_path / "other.toml"
+    other.write_text('[proxy]\nurl = "http://other:1"\n')
+    assert node.run("apply", "--config", str(other)).code == 0
+    assert node.variables()["http_proxy"] == "http://other:1"
+
+
+def test_proxy_variables_do_not_reach_the_metadata_service(node: Node) -> None:
+    """Whatever proxy is in our environment, the metadata service is asked directly."""
+    nowhere = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    with MetadataService() as service:
+        flags = ["--set", "metadata.endpoint=" + service.endpoint]
+        done = node.run("apply", *flags, facts=False, env={**nowhere, "no_proxy": "", "REQUEST_METHOD": "GET"})
+    assert (done.code, done.err) == (0, "")
+    assert node.variables()["http_proxy"] == PROXY
+
+
+# --- flags that are kept --------------------------------------------------------------------------------------------
+
+
+def test_flags_are_kept_for_this_instance(tmp_path: Path) -> None:
+    """A pass without flags comes to the same result as the apply that had them; later flags go over kept ones."""
+    node = Node(tmp_path)
+    node.run("apply", "--proxy", PROXY, "--set", 'proxy.no_proxy=["one.corp"]')
+    again = node.run("apply")
+    assert again.out == "nothing to do: the node is as planned\n"
+    node.run("apply", "--set", 'proxy.no_proxy=["two.corp"]')
+    assert node.kept() == {"proxy": {"url": PROXY, "no_proxy": ["two.corp"]}}
+    assert node.variables()["http_proxy"] == PROXY
+    assert "two.corp" in node.no_proxy()
+
+
+def test_once_keeps_nothing(node: Node) -> None:
+    """`apply --once` does what its flags say, and the next pass undoes it."""
+    node.run("apply", "--once", "--set", 'proxy.no_proxy=["one.corp"]')
+    assert "one.corp" in node.no_proxy()
+    assert node.kept() is None
+    node.run("apply")
+    assert "one.corp" not in node.no_proxy()
+
+
+def test_flags_of_another_instance_do_not_count(tmp_path: Path) -> None:
+    """An image that was made of a configured node carries its flags to other instances, where they are not used."""
+    node = Node(tmp_path)
+    node.run("apply", "--proxy", "http://of-the-builder:1")
+    node.be(instance_id=OTHER)
+    done = node.run("apply")
+    assert done.code == 0
+    assert "unconfigured" in done.err
+    assert "http_proxy" not in node.variables()
+    node.run("apply", "--proxy", "http://of-the-other:1")
+    node.be()
+    node.run("apply")
+    assert node.variables()["http_proxy"] == "http://of-the-builder:1"
+    assert node.kept(OTHER) == {"proxy": {"url": "http://of-the-other:1"}}
+
+
+def test_metadata_flags_are_not_kept(tmp_path: Path) -> None:
+    """metadata.* is needed before the instance is known, so it is used and not kept."""
+    node = Node(tmp_path)
+    with MetadataService() as service:
+        flags = ["--set", "metadata.endpoint=" + service.endpoint, "--set", "metadata.deadline=5"]
+        assert node.run("apply", "--proxy", PROXY, *flags, facts=False).code == 0
+        assert node.kept(service.instance.instance_id) == {"proxy": {"url": PROXY}}
+
+
+def test_plan_keeps_nothing(node: Node) -> None:
+    """Flags of `plan` are for this plan only."""
+    node.run("plan", "--set", "node.yum=false")
+    assert node.kept() is None
+
+
+def test_wrong_flags_are_not_kept(node: Node) -> None:
+    """A flag that is refused leaves no trace."""
+    node.run("apply", "--set", "node.yum=false")
+    assert node.run("apply", "--set", "node.yum=maybe").code == 78
+    assert node.kept() == {"node": {"yum": False}}
+
+
+def test_kept_flags_that_became_wrong_are_named(node: Node) -> None:
+    """What an earlier version kept and this one refuses is an error that says where it comes from."""
+    node.write(
+        "var/lib/eks-proxy-agent/instances/%s/flags.json" % FACTS["instance_id"], b'{"node": {"yum": "x"}}', 0o600
+    )
+    done = node.run("apply")
+    assert done.code == 78
+    assert 'flags kept by apply: node.yum "x" is a string, not a boolean (allowed: true or false)' in done.err
+
+
+# --- config show ----------------------------------------------------------------------------------------------------
+
+
+def test_show_lists_every_setting(node: Node) -> None:
+    """All keys of all sections, with the layer of each, on the screen and as JSON alike."""
+    rows = shown(node)
+    assert list(rows) == ["%s.%s" % (section, key) for section, cls in SECTIONS.items() for key in _keys(cls)]
+    assert rows["proxy.url"] == ([PROXY], "/etc/eks-proxy-agent/config.toml")
+    assert rows["aws.direct"] == (["ec2", "ecr", "s3"], "default")
+    screen = node.run("config show").out
+    assert screen.count("\n[") + 1 == len(SECTIONS)
+    assert "# /etc/eks-proxy-agent/config.toml\n" in screen
+
+
+def _keys(cls: Any) -> Any:
+    return [attribute.name for attribute in cls.__attrs_attrs__]
+
+
+def test_what_is_shown_is_toml_again(node: Node, tmp_path: Path) -> None:
+    """The screen of `config show` is a config.toml with the same effective settings."""
+    flags = [
+        "proxy.no_proxy=[\"a.corp:80\", \"fd00::1\", \"10.0.0.0/8\"]",
+        "proxy.https_url=http://[fd00::2]:3128",
+        "cluster.endpoint=https://[fd00::3]:443",
+        "vpc.cidrs=[\"10.1.0.0/16\"]",
+        "node.units=[\"docker\", \"my@app\"]",
+        "node.yum=false",
+        "metadata.deadline=7.5",
+        'bootstrap.arguments=["a b", "\\"quoted\\"", "back\\\\slash", "ü", ""]',
+        "failure.policy=closed",
+    ]  # fmt: skip
+    words = [word for flag in flags for word in ("--set", flag)]
+    text = node.run("config show", *words).out
+    again = merge([parse_toml("shown", text.encode())]).settings
+    direct = {"%s.%s" % key: value for key, (value, _) in _by_key(shown(node, *words)).items()}
+    copy = tmp_path / "copy.toml"
+    copy.write_text(text)
+    assert {name: value for name, (value, _) in shown(node, "--config", str(copy)).items()} == direct
+    assert again.metadata.deadline == 7.5
+    assert again.bootstrap.arguments == ("a b", '"quoted"', "back\\slash", "ü", "")
+    assert tomllib.loads(text)["failure"] == {"policy": "closed"}
+
+
+def _by_key(rows: Dict[str, Any]) -> Dict[Any, Any]:
+    return {tuple(name.split(".")): row for name, row in rows.items()}
+
+
+# --- config check ---------------------------------------------------------------------------------------------------
+
+
+def test_check_names_all_problems_of_all_files(node: Node) -> None:
+    """One run names every mistake of every layer, each with its file and line."""
+    node.settings('[proxy]\nurl = "proxy:3128"\nurll = ""\n')
+    node.settings('[node]\nyum = "no"\nunits = ["../x", "docker", "a/b"]\n', "config.d/50.toml")
+    done = node.run("config check", "--set", "failure.policy=shut")
+    assert (done.code, done.out) == (78, "")
+    starts = [line[len("eks-proxy-agent: ") :].partition(" (allowed: ")[0] for line in done.err.splitlines()]
+    assert starts == [
+        '/etc/eks-proxy-agent/config.toml, line 2: proxy.url "proxy:3128" has no scheme; write http://proxy:3128',
+        "/etc/eks-proxy-agent/config.toml, line 3: proxy.urll is unknown",
+        '/etc/eks-proxy-agent/config.d/50.toml, line 2: node.yum "no" is a string, not a boolean',
+        '/etc/eks-proxy-agent/config.d/50.toml, line 3: node.units "../x" is no unit name; "a/b" is no unit name',
+        'flags: failure.policy "shut" is not allowed',
+    ]  # fmt: skip
+
+
+def test_check_names_syntax_errors_of_all_files(node: Node) -> None:
+    """A file that is no TOML is named with line and column, and so is the next one."""
+    node.settings("[proxy\n")
+    node.settings("[node]\nyum = yes\n", "config.d/50.toml")
+    done = node.run("config check")
+    assert done.code == 78
+    assert "/etc/eks-proxy-agent/config.toml: is not TOML: " in done.err
+    assert "(at line 1, column 7)" in done.err
+    assert "/etc/eks-proxy-agent/config.d/50.toml: is not TOML: " in done.err
+    assert "(at line 2, column 7)" in done.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "verdict"),
+    [
+        ('[proxy]\nurl = "%s"\n' % PROXY, "the settings are valid\n"),
+        ("", "the settings are valid; without proxy.url nothing is configured\n"),
+    ],
+)
+def test_check_says_that_all_is_well(node: Node, settings: str, verdict: str) -> None:
+    """Right settings exit with 0 and one line, and check changes nothing."""
+    node.settings(settings)
+    before = node.tree()
+    done = node.run("config check")
+    assert (done.code, done.out, done.err) == (0, verdict, "")
+    assert node.tree() == before
+
+
+def test_check_warns_of_a_signal_that_is_never_sent(node: Node) -> None:
+    """signal.stack without bootstrap.enabled does nothing by itself, which a person should know."""
+    done = node.run("config check", "--set", "signal.stack=my-stack")
+    assert done.code == 0
+    assert "warning: signal.stack is set, but bootstrap.enabled is false" in done.err
+
+
+def test_check_looks_at_user_data(node: Node) -> None:
+    """Mistakes in the user data's part are named with the part's line."""
+    node.be(user_data_base64=user_data('\n[proxy]\nurl = "x"\n'))
+    done = node.run("config check")
+    assert done.code == 78
+    assert 'user data, line 3: proxy.url "x" has no scheme' in done.err
