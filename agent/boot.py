@@ -17,6 +17,7 @@ from agent.edges.notify import Notify
 from agent.edges.signals import Signals
 from agent.errors import AgentError, SettingsError
 from agent.log import get_logger
+from agent.reach import ask_again, remember
 
 #: The names of events, each of which somebody may search the journal for.
 _EVENTS = {
@@ -68,7 +69,23 @@ def boot(daemon: Daemon) -> Optional[Pass]:
         return None
     daemon.notify("READY=1")
     after_ready(daemon, done)
-    return done
+    return done if done.asked else _ask_again(daemon, done)
+
+
+def _ask_again(daemon: Daemon, done: Pass) -> Pass:
+    """What was not reached directly at an earlier boot may be by now; docker has started, so this costs nobody time."""
+    facts = done.discovered.facts
+    try:
+        fresh = ask_again(daemon.machine, daemon.options, facts)
+        if not fresh:
+            return done
+        get_logger().info("direct.found", hosts=sorted(fresh))
+        with held(daemon.machine.disk):
+            remember(daemon.machine, facts.instance_id, fresh)
+        return one_pass(daemon)
+    except AgentError as error:
+        get_logger().warning("direct.failed", error=str(error))
+        return done
 
 
 def prepare(daemon: Daemon, settings: Settings) -> bool:

@@ -150,6 +150,7 @@ def _command(
     )
     if once:
         command.add_argument("--once", action="store_true", help="do not keep the flags for this instance")
+        command.add_argument("--refresh", action="store_true", help="ask again what is reached without the proxy")
     if json:
         _json_flag(command)
     return command

@@ -20,16 +20,21 @@ from agent.discover import Discovered, Options, discover, kept_flags, plan_node
 from agent.edges.lock import held
 from agent.edges.units import environ
 from agent.errors import FileError, SettingsError
+from agent.reach import find_out, remember
 
 CONFIGURED, UNCONFIGURED, DEGRADED = "configured", "unconfigured", "degraded"
 
 
 @attrs.frozen
 class Pass:
-    """A pass that was carried out: what was found, and the Plan that it took (empty when all was right)."""
+    """A pass that was carried out: what was found, and the Plan that it took (empty when all was right).
+
+    `asked`: something was tried directly, because nobody had on this instance.
+    """
 
     discovered: Discovered
     plan: Plan
+    asked: bool = False
 
     @property
     def phase(self) -> str:
@@ -51,24 +56,32 @@ class Pass:
 
 
 def configure(
-    machine: Machine, options: Options, facts: Facts, *, keep_flags: bool = False, units: bool = True
+    machine: Machine,
+    options: Options,
+    facts: Facts,
+    *,
+    keep_flags: bool = False,
+    units: bool = True,
+    refresh: bool = False,
 ) -> Pass:
     """Make the node's files true, and say so in status.json.
 
     `keep_flags` keeps the flags for this instance, so that later passes without them come to the same Intent.
-    `units` looks after node.enable as well; the boot has done that before.
+    `units` looks after node.enable as well; the boot has done that before.  `refresh` asks again what is reached directly.
     Settings are read inside the lock: of two runs at once the later one must not write what the earlier one read.
     Raises AgentError; single files that cannot be done do not hold up the others, see `Pass.raise_problems`.
     """
+    reach = find_out(machine, options, facts, refresh=refresh)
     with held(machine.disk):
-        found = discover(machine, options, facts)
+        found = discover(machine, options, facts, reach.answers)
         refuse_unproxied(found.settings, found.intent)
         plan = plan_node(machine, *wanted(machine, found, units=units))
         apply(plan, machine)
         if keep_flags:
             _keep_flags(machine, facts.instance_id, kept_flags(options))
+        remember(machine, facts.instance_id, reach.fresh)
         machine.state.save_of_instance(facts.instance_id, "facts", json.loads(facts_to_json(facts)))
-        done = Pass(found, plan)
+        done = Pass(found, plan, bool(reach.fresh))
         machine.state.save_status(status(done))
         if not plan.problems:
             machine.state.set_ready(True)

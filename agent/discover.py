@@ -9,6 +9,7 @@ import attrs
 
 from agent.apply import Machine
 from agent.core import intent
+from agent.core.direct import Answers
 from agent.core.facts import Facts, facts_from_json
 from agent.core.hints import ClusterHints, first_known, from_arguments, from_node_configs
 from agent.core.layers import USER_DATA, Layer, Layered, flag_layer, merge, parse_toml, without_metadata
@@ -21,6 +22,7 @@ from agent.errors import FileError, SettingsError
 
 CONFIG = "/etc/eks-proxy-agent/config.toml"
 CONFIG_D = "/etc/eks-proxy-agent/config.d"
+NODEADM_D = "/etc/eks/nodeadm.d"
 
 #: Seconds that a booting node waits for the metadata service, unless metadata.deadline says otherwise.
 BOOT_DEADLINE = 30.0
@@ -105,17 +107,21 @@ def instance_layers(machine: Machine, facts: Facts) -> Tuple[Layer, ...]:
     return tuple(layers) + ((Layer("flags kept by apply", kept),) if kept else ())
 
 
-def discover(machine: Machine, options: Options, facts: Facts) -> Discovered:
-    """Read everything but the facts that the Intent depends on; no network.
+def discover(machine: Machine, options: Options, facts: Facts, answers: Answers) -> Discovered:
+    """Read everything else that the Intent depends on; no network.
 
     Raises SettingsError (with all mistakes of all layers) and FileError.
     """
-    layers = baked_layers(machine.disk, options) + instance_layers(machine, facts) + (options.layer(),)
-    layered = merge(layers)
+    layered = layered_settings(machine, options, facts)
     settings = layered.settings
     credentials = read_credentials(machine.disk, settings.proxy.credentials_file)
-    hints = cluster_hints(settings, facts, options)
-    return Discovered(layered, facts, intent.compose(settings, facts, hints, credentials))
+    hints = cluster_hints(machine, settings, facts, options)
+    return Discovered(layered, facts, intent.compose(settings, facts, hints, credentials, answers))
+
+
+def layered_settings(machine: Machine, options: Options, facts: Facts) -> Layered:
+    """All layers of settings for this instance; raises SettingsError and FileError."""
+    return merge(baked_layers(machine.disk, options) + instance_layers(machine, facts) + (options.layer(),))
 
 
 def facts_of(machine: Machine, options: Options, fetch: Fetch) -> Facts:
@@ -125,11 +131,17 @@ def facts_of(machine: Machine, options: Options, fetch: Fetch) -> Facts:
     return fetch(baked(machine.disk, options).settings)
 
 
-def cluster_hints(settings: Settings, facts: Facts, options: Options) -> ClusterHints:
-    """What bootstrap.sh's arguments, else a NodeConfig in user data, tell of the cluster."""
+def cluster_hints(machine: Machine, settings: Settings, facts: Facts, options: Options) -> ClusterHints:
+    """What bootstrap.sh's arguments, else NodeConfigs tell of the cluster.
+
+    NodeConfigs are merged as nodeadm does: those of user data, then the files of /etc/eks/nodeadm.d, a later one wins.
+    """
     from agent.core.user_data import read_user_data
 
-    node_configs = read_user_data(facts.user_data).node_configs
+    node_configs = list(read_user_data(facts.user_data).node_configs)
+    for name in machine.disk.list(NODEADM_D):
+        content = machine.disk.read("%s/%s" % (NODEADM_D, name)) if not name.startswith(".") else None
+        node_configs += [content.decode("utf-8", "replace")] if content else []
     return first_known(
         from_arguments(options.arguments or settings.bootstrap.arguments),
         from_node_configs(node_configs) if node_configs else ClusterHints(),

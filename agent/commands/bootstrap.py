@@ -19,6 +19,7 @@ from agent.edges import command
 from agent.edges.lock import BOOTSTRAP_LOCK, held
 from agent.errors import AgentError, UsageError
 from agent.log import get_logger
+from agent.reach import recall
 
 #: Tries of cfn-signal, and the seconds that each may take.
 SIGNAL_TRIES, SIGNAL_TIMEOUT = 5, 60.0
@@ -47,7 +48,8 @@ def bootstrap(
         settings = baked(machine.disk, options).settings
         found: Optional[Discovered] = None
         try:
-            found = discover(machine, options, facts_of(machine, options, fetch))
+            facts = facts_of(machine, options, fetch)
+            found = discover(machine, options, facts, recall(machine, facts.instance_id))
             settings = found.settings
             if if_enabled and not settings.bootstrap.enabled:
                 get_logger().info("bootstrap.off", reason="bootstrap.enabled is false")
@@ -55,7 +57,9 @@ def bootstrap(
             known = machine.state.of_instance(found.facts.instance_id, "bootstrap")
             if known and known.get("exit_code") is not None and not again:
                 return _already(machine, found, known)
-            configure(machine, options, found.facts, keep_flags=True).raise_problems()
+            done = configure(machine, options, facts, keep_flags=True)
+            found = done.discovered
+            done.raise_problems()
             code = _run_once(machine, options, found)
         except AgentError as error:
             if if_enabled and not settings.bootstrap.enabled:

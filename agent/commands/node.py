@@ -16,6 +16,7 @@ from agent.discover import Discovered, discover, facts_of, plan_node, plan_rever
 from agent.edges.lock import held
 from agent.errors import FileError
 from agent.log import redact
+from agent.reach import find_out
 
 PENDING = 3
 DAEMON = "eks-proxy-agent.service"
@@ -26,7 +27,8 @@ def apply_command(arguments: argparse.Namespace) -> int:
     machine = machine_of(arguments)
     need_root(machine, "apply")
     options = options_of(arguments)
-    done = configure(machine, options, facts_of(machine, options, fetch), keep_flags=not arguments.once)
+    facts = facts_of(machine, options, fetch)
+    done = configure(machine, options, facts, keep_flags=not arguments.once, refresh=arguments.refresh)
     tell(machine, done.plan)
     for warning in done.warnings:
         print("warning: " + warning, file=sys.stderr)
@@ -51,7 +53,8 @@ def plan_command(arguments: argparse.Namespace) -> int:
     """Show what `apply` would do; exit code 3 when that is anything."""
     machine = machine_of(arguments)
     options = options_of(arguments)
-    found = discover(machine, options, facts_of(machine, options, fetch))
+    facts = facts_of(machine, options, fetch)
+    found = discover(machine, options, facts, find_out(machine, options, facts).answers)
     refuse_unproxied(found.settings, found.intent)
     plan = plan_node(machine, *wanted(machine, found))
     actions = _unit_actions(machine, plan)

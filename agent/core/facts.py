@@ -45,6 +45,7 @@ class Facts:
     region: str
     domain: str
     partition: str
+    account: str = ""
     user_data: bytes = attrs.field(default=b"", repr=False)
 
 
@@ -59,6 +60,7 @@ def questions(mac: str) -> Dict[str, str]:
         "region": "meta-data/placement/region",
         "domain": "meta-data/services/domain",
         "partition": "meta-data/services/partition",
+        "account": "dynamic/instance-identity/document",
         "user_data": USER_DATA_PATH,
     }
 
@@ -119,6 +121,7 @@ def _facts(answers: Mapping[str, Optional[bytes]], label: Callable[[str], str]) 
         region=region,
         domain=token("domain", default=domain),
         partition=token("partition", default=partition),
+        account=values.account(label("account"), answers.get("account")),
         user_data=values.bounded(label("user_data"), answers.get("user_data") or b"", values.USER_DATA_LIMIT),
     )
     if not facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6:

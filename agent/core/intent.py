@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from functools import partial
+from types import MappingProxyType
 from typing import Optional, Tuple
 
 import attrs
 
-from agent.core import no_proxy
+from agent.core import direct, no_proxy
 from agent.core.aws_names import cluster_endpoint_suffix, service_names
+from agent.core.direct import Answers
 from agent.core.facts import Facts
 from agent.core.hints import ClusterHints
 from agent.core.no_proxy import Entry
@@ -59,9 +62,16 @@ class Intent:
 
 
 def compose(
-    settings: Settings, facts: Facts, hints: ClusterHints, credentials: Optional[Credentials] = None
+    settings: Settings,
+    facts: Facts,
+    hints: ClusterHints,
+    credentials: Optional[Credentials] = None,
+    answers: Answers = MappingProxyType({}),
 ) -> Optional[Intent]:
-    """The Intent, or None when no proxy is set, which is a valid state."""
+    """The Intent, or None when no proxy is set, which is a valid state.
+
+    `answers` is what was seen of the hosts that `direct.candidates` names, where the settings leave it to that.
+    """
     if not settings.proxy.url:
         return None
     http_proxy = settings.proxy.url[0]
@@ -70,8 +80,8 @@ def compose(
         vpc_cidrs=vpc_cidrs,
         service_cidrs=service_cidrs(settings, vpc_cidrs, hints),
         cluster_domain=settings.cluster.domain,
-        api_endpoint=_api_endpoint(settings, facts, hints),
-        aws=[(name, service_names(name, facts.region, facts.domain, facts.partition)) for name in settings.aws.direct],
+        api_endpoint=_api_endpoint(settings, facts, hints, vpc_cidrs, answers),
+        aws=_aws(settings, facts, answers),
         owner=settings.proxy.no_proxy,
     )
     return Intent(http_proxy, settings.proxy.https_url or http_proxy, entries, credentials, _warnings(entries))
@@ -88,10 +98,28 @@ def service_cidrs(settings: Settings, vpc_cidrs: Tuple[str, ...], hints: Cluster
     return (_SERVICE_CIDR_IN_TEN if any(inside) else _SERVICE_CIDR,)
 
 
-def _api_endpoint(settings: Settings, facts: Facts, hints: ClusterHints) -> Optional[str]:
-    if settings.cluster.endpoint_access == "public":
+def endpoint_host(settings: Settings, hints: ClusterHints) -> str:
+    """The API server's host, empty when unknown."""
+    return settings.cluster.endpoint or hints.endpoint
+
+
+def _api_endpoint(
+    settings: Settings, facts: Facts, hints: ClusterHints, vpc_cidrs: Tuple[str, ...], answers: Answers
+) -> Optional[str]:
+    """The host when it is private; while it is unknown, all API endpoints of the region count as private."""
+    access, host = settings.cluster.endpoint_access, endpoint_host(settings, hints)
+    if access == "public" or (access == "auto" and host and not direct.is_private(host, vpc_cidrs, answers)):
         return None
-    return settings.cluster.endpoint or hints.endpoint or cluster_endpoint_suffix(facts.region, facts.domain)
+    return host or cluster_endpoint_suffix(facts.region, facts.domain)
+
+
+def _aws(settings: Settings, facts: Facts, answers: Answers) -> Tuple[Tuple[str, Tuple[str, ...]], ...]:
+    """Reason and names of what AWS serves directly: the owner's list, or what answered."""
+    if settings.aws.direct is None:
+        found = direct.services(direct.candidates(settings, facts, ""), answers)
+        return tuple(("direct:" + service, names) for service, names in found)
+    names = partial(service_names, region=facts.region, domain=facts.domain, partition=facts.partition)
+    return tuple(("aws:" + service, names(service)) for service in settings.aws.direct)
 
 
 def _warnings(entries: Tuple[Entry, ...]) -> Tuple[str, ...]:

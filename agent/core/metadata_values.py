@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from typing import Optional, Tuple
 
@@ -58,6 +59,20 @@ def cidrs(version: int, label: str, answer: Optional[bytes]) -> Tuple[str, ...]:
             raise MetadataError(message % (label, quoted(text), version, example))
         networks.add((int(network.network_address), network.prefixlen, str(network)))
     return tuple(text for _, _, text in sorted(networks))
+
+
+def account(label: str, answer: Optional[bytes]) -> str:
+    """The account id in `answer`: twelve digits, alone or as accountId of an identity document.  None (404) or empty: unknown."""
+    if not answer:
+        return ""
+    text = bounded(label, answer, VALUE_LIMIT).decode("latin-1").strip()
+    try:
+        found = json.loads(text)["accountId"] if text.startswith("{") else text
+    except (ValueError, KeyError, TypeError, RecursionError):
+        found = None
+    if not isinstance(found, str) or not re.fullmatch("[0-9]{12}", found):
+        raise MetadataError("%s: %s holds no account id of 12 digits" % (label, quoted(text)))
+    return found
 
 
 def bounded(label: str, answer: bytes, limit: int) -> bytes:

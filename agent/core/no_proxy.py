@@ -65,7 +65,7 @@ def compose(
     """The whole list, sorted by kind and within a kind, each value once (the first kind that names it gives the reason).
 
     `vpc_cidrs` and `service_cidrs` are canonical CIDRs, `api_endpoint` a host or a suffix with a leading dot,
-    `aws` pairs of a service and its names.  The order of the inputs does not matter.
+    `aws` pairs of a reason (`aws:s3`) and names.  The order of the inputs does not matter.
     """
     found: List[Entry] = [Entry(spelling, reason) for value, reason in _ALWAYS for spelling in spellings(value)]
     if cluster_domain:
@@ -75,7 +75,7 @@ def compose(
     if api_endpoint:
         found += [Entry(spelling, "api-endpoint") for spelling in spellings(api_endpoint)]
     found += [
-        Entry(name, "aws:" + service) for service, name in sorted({(s, name) for s, names in aws for name in names})
+        Entry(name, reason) for reason, name in sorted({(reason, name) for reason, names in aws for name in names})
     ]
     found += _sorted((spelling for entry in owner for spelling in entry.spellings), "owner", str)
     first: Dict[str, Entry] = {}

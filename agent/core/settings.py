@@ -47,7 +47,9 @@ class Cluster:
     name: str = _key("", read.cluster_name, "an EKS cluster name")
     endpoint: str = _key("", read.endpoint_host, "https://HOST of the API server")
     endpoint_access: str = _key(
-        "private", read.one_of("private", "public"), '"private" (reached directly) or "public" (through the proxy)'
+        "private",
+        read.one_of("auto", "private", "public"),
+        '"auto" (asked), "private" (reached directly) or "public" (through the proxy)',
     )
     service_cidr: str = _key("auto", read.cidr_or_auto, '"auto" or a CIDR such as 172.20.0.0/16')
     domain: str = _key("cluster.local", read.dns_domain, "a DNS domain such as cluster.local")
@@ -55,8 +57,10 @@ class Cluster:
 
 @attrs.frozen
 class Aws:
-    direct: Tuple[str, ...] = _key(
-        ("ec2", "ecr", "s3"), read.list_of(read.one_of(*SERVICES)), "a list of " + ", ".join(SERVICES)
+    direct: Optional[Tuple[str, ...]] = _key(
+        ("ec2", "ecr", "s3"),
+        read.auto_or(read.list_of(read.one_of(*SERVICES))),
+        '"auto" (asked) or a list of ' + ", ".join(SERVICES),
     )
 
 

@@ -67,7 +67,7 @@ class State:
 
         Without `bootstrap` the memory of a bootstrap stays: it must not run again on an instance where it ran.
         """
-        names = ("flags", "facts", "bootstrap") if bootstrap else ("flags", "facts")
+        names = ("flags", "facts", "direct", "bootstrap") if bootstrap else ("flags", "facts", "direct")
         instances = tuple(self._disk.list(INSTANCES))
         for instance_id in instances:
             for name in names:

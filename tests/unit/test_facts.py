@@ -286,3 +286,15 @@ def test_facts_file_that_is_no_json_object(text: str) -> None:
 def test_facts_file_is_checked_as_strictly(changed: Dict[str, Any], expected: str) -> None:
     """The same rules as for the metadata service, with the names of the file."""
     assert str(from_json(json.dumps({**LEAST, **changed}))).startswith(expected)
+
+
+@pytest.mark.parametrize("answer", [b'{"accountId": "111122223333", "region": "x"}', b"111122223333\n"])
+def test_the_account_is_read_from_the_identity_document(answer: bytes) -> None:
+    """accountId of the document, or the twelve digits alone as a --facts file has them."""
+    assert parse_facts(answers(account=answer)).account == "111122223333"
+
+
+@pytest.mark.parametrize("answer", [HTML, b"{}", b'{"accountId": 5}', b"[" * 9000, b'{"accountId": "12"}'])
+def test_garbage_instead_of_an_account_is_an_error(answer: bytes) -> None:
+    """What holds no account id of twelve digits is refused, and the path is named."""
+    assert "/latest/dynamic/instance-identity/document" in refused({"account": answer})

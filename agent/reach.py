@@ -1,0 +1,67 @@
+"""What this instance reaches without the proxy: asked once, remembered with the instance, so that NO_PROXY stays stable.
+
+A yes is kept for the instance's life.  A no is asked again at the next boot, after READY=1, so that it costs no time.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Set, Tuple
+
+import attrs
+
+from agent.apply import Machine
+from agent.core.direct import Answer, Candidate, candidates
+from agent.core.facts import Facts
+from agent.core.intent import endpoint_host
+from agent.discover import Options, cluster_hints, layered_settings
+from agent.edges import probe
+
+#: Seconds for all questions together.
+BOUND = 1.0
+
+
+@attrs.frozen
+class Reach:
+    """All answers known now, and those that are new: to be remembered by a command that changes the machine."""
+
+    answers: Dict[str, Answer]
+    fresh: Dict[str, Answer] = attrs.field(factory=dict)
+
+
+def find_out(machine: Machine, options: Options, facts: Facts, *, refresh: bool = False) -> Reach:
+    """Ask what was never asked on this instance; with `refresh` ask everything.  Takes BOUND seconds at most."""
+    known = {} if refresh else recall(machine, facts.instance_id)
+    fresh = _ask({one.host for one in _wanted(machine, options, facts)} - set(known))
+    return Reach({**known, **fresh}, fresh)
+
+
+def ask_again(machine: Machine, options: Options, facts: Facts) -> Dict[str, Answer]:
+    """Ask where the answer was no; what says yes by now."""
+    known = recall(machine, facts.instance_id)
+    no = {one.host for one in _wanted(machine, options, facts) if not known.get(one.host, Answer()).direct}
+    return {host: answer for host, answer in _ask(no).items() if answer.direct}
+
+
+def recall(machine: Machine, instance_id: str) -> Dict[str, Answer]:
+    """The answers remembered for an instance."""
+    known = machine.state.of_instance(instance_id, "direct") or {}
+    return {host: Answer(bool(answer["direct"]), tuple(answer["addresses"])) for host, answer in known.items()}
+
+
+def remember(machine: Machine, instance_id: str, fresh: Dict[str, Answer]) -> None:
+    """Keep new answers."""
+    if fresh:
+        answers = {**recall(machine, instance_id), **fresh}
+        plain = {host: attrs.asdict(answer) for host, answer in answers.items()}
+        machine.state.save_of_instance(instance_id, "direct", plain)
+
+
+def _wanted(machine: Machine, options: Options, facts: Facts) -> Tuple[Candidate, ...]:
+    settings = layered_settings(machine, options, facts).settings
+    if not settings.proxy.url:
+        return ()
+    return candidates(settings, facts, endpoint_host(settings, cluster_hints(machine, settings, facts, options)))
+
+
+def _ask(hosts: Set[str]) -> Dict[str, Answer]:
+    return probe.ask(sorted(hosts), bound=BOUND) if hosts else {}
