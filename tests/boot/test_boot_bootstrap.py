@@ -17,7 +17,7 @@ def signals(node: Trial) -> List[Dict[str, Any]]:
 
 
 def test_bootstrap_that_waits_for_kubelet_ends_and_runs_once(trial: Callable[[str], Trial]) -> None:
-    """bootstrap.sh may block on docker and kubelet without a deadlock, gets only the proxy, and is not run by a reboot."""
+    """bootstrap.sh may block on docker and kubelet without a deadlock, gets only the proxy, and a reboot does not run it."""
     node = trial("bootstrap-ok")
     first = node.boot()
     assert first.unit("eks-proxy-agent-bootstrap")["ExecMainStatus"] == "0"
@@ -29,7 +29,7 @@ def test_bootstrap_that_waits_for_kubelet_ends_and_runs_once(trial: Callable[[st
     assert proxies <= names <= proxies | {"HOME", "LANG", "PATH", "PWD", "SHLVL", "_"}
     (signal,) = signals(node)
     assert signal["argv"] == [part.format(0) for part in SIGNAL] + ["--region", "eu-west-1"]
-    assert signal["environment"]["HTTPS_PROXY"] == node.bed.squid.url
+    assert signal["environment"]["HTTPS_PROXY"] == "http://svc-eks:Tr0ub4dor%263@proxy.example.test:3128"
     said = log.read_text()
     second = node.boot()
     assert second.unit("eks-proxy-agent-bootstrap")["ExecMainStatus"] == "0"

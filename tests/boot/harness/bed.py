@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -129,8 +130,11 @@ class Trial:
         shutil.rmtree(self.root / "var/lib/cloud", ignore_errors=True)
 
     def close(self) -> None:
-        """Switch everything off and remove the node."""
+        """Switch everything off and remove the node; with BOOT_KEEP=FOLDER the evidence of its boots stays there."""
         self.stop_serving()
+        for probe in self.node.folder.glob("probe-*") if "BOOT_KEEP" in os.environ else []:
+            kept = Path(os.environ["BOOT_KEEP"]) / f"{self.case.name}-{probe.name}"
+            shutil.copytree(probe, kept, dirs_exist_ok=True)
         self.node.close()
 
     def _prepare(self) -> None:
