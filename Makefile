@@ -4,11 +4,11 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-export PYTHON
+export PYTHON WHEELS
 
 SHELL_FILES = .ci/run $(shell grep -rlE '^\#!/bin/(ba)?sh' packaging bench tests --include='*.sh' --include='*[!.]*' 2>/dev/null)
 
-.PHONY: help setup demo test unit-test lint format boot-test bench install lock clean
+.PHONY: help setup demo test unit-test lint format boot-test bench install rpm man lock clean
 
 help: ## This list
 	@echo 'eks-proxy-agent: one setting, and an EKS worker node speaks to the world through the proxy.'
@@ -48,6 +48,13 @@ bench: ## Compare a boot with the agent and one with the shell recipe (root, Deb
 
 install: ## Install below DESTDIR for the Python of PYTHON: make install DESTDIR=/tmp/x PYTHON=/usr/bin/python3
 	@DESTDIR='$(DESTDIR)' packaging/install.sh
+
+rpm: ## Build dist/*.rpm: make rpm PYTHON=3.9, and WHEELS=DIR when the libraries come from a folder
+	@packaging/rpm.sh
+
+man: ## Write the manual pages and the bash completion to build/man
+	@$(or $(PYTHON),python3) -I packaging/man/pages.py build/man
+	@echo 'man -l build/man/eks-proxy-agent.8'
 
 lock: ## Resolve the libraries anew for each target Python, with hashes: packaging/locks
 	@packaging/lock.sh $(ARGS)

@@ -1,0 +1,100 @@
+#!/bin/bash
+# Builds dist/*.rpm for the interpreter PYTHON (a path, a name, or X.Y); the node has it as /usr/bin/pythonX.Y.
+#
+#   WHEELS=DIR    take the libraries from this folder and nothing from the network
+#
+# The libraries are those of packaging/locks, or nothing is built.  The same sources give the same file.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+umask 022
+
+die() {
+    printf 'error: %s\n' "$@" >&2
+    exit 1
+}
+
+# --- which Python ---------------------------------------------------------------------------------------------------
+
+wanted=${PYTHON:-/usr/bin/python3}
+case "$wanted" in
+    [0-9]*) python=$(packaging/setup.sh find "$wanted") || die "PYTHON=$wanted: there is no Python $wanted on this machine" ;;
+    *) python=$(command -v "$wanted") || die "PYTHON=$wanted: there is no such Python on this machine" ;;
+esac
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || die "PYTHON=$wanted does not run"
+lock=packaging/locks/python$version
+[ -e "$lock.txt" ] || die "PYTHON=$wanted: the libraries are not locked for Python $version" \
+    "(there are locks for: $(cd packaging/locks && ls | sed -n 's/^python\([0-9.]*\)\.txt$/\1/p' | sort -V | xargs)); make lock ARGS=$version"
+
+packaging/setup.sh rpm "$python"
+packaging/setup.sh demo # for the pip of .venv
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/SOURCES" "$work/libraries" dist
+
+# --- the libraries, each with one of the hashes of its lock ---------------------------------------------------------
+
+read -ra pip <<<"$(packaging/setup.sh installer "$python")"
+pip+=(--disable-pip-version-check download -q --no-input --no-deps --require-hashes)
+pip+=(--only-binary :all: --no-binary systemd-python)
+
+fetch() { # fetch FOLDER [OPTIONS]: into FOLDER; first what is needed to look into systemd-python's source
+    local folder=$1
+    shift
+    "${pip[@]}" "$@" -d "$folder" -r "$lock-build.txt" && "${pip[@]}" "$@" -d "$folder" -r "$lock.txt"
+}
+
+offline() { PIP_CONFIG_FILE=/dev/null fetch "$work/libraries" --isolated --no-index --find-links "$1"; }
+
+if [ -n "${WHEELS:-}" ]; then
+    [ -d "$WHEELS" ] || die "WHEELS=$WHEELS is no folder"
+    offline "$WHEELS" || die "WHEELS=$WHEELS does not hold what $lock.txt and $lock-build.txt name, with these hashes" \
+        "(pip says above which file is missing or differs)"
+else
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/eks-proxy-agent/wheels/$version-$(uname -m)
+    mkdir -p "$cache"
+    offline "$cache" 2>/dev/null || {
+        echo "fetching the libraries for Python $version (kept in $cache) ..." >&2
+        fetch "$cache" || die "the libraries of $lock.txt cannot be fetched (pip says above which)"
+        offline "$cache" || die "$cache is spoilt; remove it"
+    }
+fi
+
+# --- the sources ----------------------------------------------------------------------------------------------------
+
+inputs=(agent packaging systemd rpm.spec LICENSE README.md CHANGELOG.md)
+release=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' agent/__init__.py)
+if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct -- "${inputs[@]}" 2>/dev/null || true)
+fi
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(stat -c %Y CHANGELOG.md)}
+
+pack() { # pack TARBALL TAR-OPTIONS: modes and times as if checked out by root
+    local tarball=$1
+    shift
+    tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go=u-w --mtime="@$SOURCE_DATE_EPOCH" -cf "$tarball" "$@"
+}
+
+pack "$work/SOURCES/eks-proxy-agent-$release.tar" --exclude=__pycache__ --transform "s|^|eks-proxy-agent-$release/|" \
+    "${inputs[@]}"
+pack "$work/SOURCES/eks-proxy-agent-libraries-py$version.tar" -C "$work" libraries
+
+# --- the package ----------------------------------------------------------------------------------------------------
+
+options=()
+if [ -z "$(rpm --eval '%{?_unitdir}')" ]; then
+    # Debian: no macros of its own, and no rpm database in which BuildRequires could be found.
+    options+=(--load packaging/rpm.macros --nodeps)
+fi
+rpmbuild -bb "${options[@]}" \
+    --define "_topdir $work" --define "_tmppath $work" --define "_rpmdir $work/RPMS" \
+    --define "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm" \
+    --define "agent_version $release" --define "pyver $version" --define "build_python $python" \
+    --define "lock $PWD/$lock.txt" rpm.spec >"$work/log" 2>&1 || {
+    tail -n 40 "$work/log" >&2
+    die "rpmbuild failed; the end of what it said is above"
+}
+for package in "$work"/RPMS/*.rpm; do
+    mv "$package" dist/
+    echo "dist/${package##*/}"
+done
