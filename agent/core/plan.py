@@ -54,6 +54,16 @@ class Baseline:
 
 
 @attrs.frozen
+class Anchor:
+    """The owner's CA certificates as a file of the trust store; `summaries` is a line about each, for people."""
+
+    path: str
+    pem: bytes = attrs.field(repr=False)
+    summaries: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
+
+
+@attrs.frozen
 class Target:
     """How one file has to be.  `edit` gives the content wanted, None for no file, from the content there is.
 
@@ -80,10 +90,15 @@ class Change:
     def needs_reload(self) -> bool:
         return self.path.startswith(SYSTEMD)
 
+    @property
+    def needs_trust(self) -> bool:
+        """Whether the trust store has to be made anew."""
+        return self.path.rpartition("/")[2] in ("eks-proxy-agent.pem", "eks-proxy-agent.crt")
+
 
 @attrs.frozen
 class Plan:
-    """Everything to do: `changes` in order, units to enable, systemd to be reloaded once, units to start without waiting.
+    """Everything to do, in this order: changes, trust store, units to enable, one reload of systemd, units to start.
 
     `problems` is what could not be planned, `notes` what has to be told.
     """
@@ -94,29 +109,34 @@ class Plan:
     start: Tuple[str, ...] = ()
     disable: Tuple[str, ...] = ()
     reload: bool = False
+    trust: bool = False
     problems: Tuple[str, ...] = ()
     notes: Tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
-        return not (self.changes or self.enable or self.start or self.disable or self.reload)
+        return not (self.changes or self.enable or self.start or self.disable or self.reload or self.trust)
 
 
-def static_targets(settings: Settings) -> Tuple[Target, ...]:
-    """The drop-ins: they depend on the settings alone, so they can be written before the network is up."""
+def static_targets(settings: Settings, anchor: Optional[Anchor]) -> Tuple[Target, ...]:
+    """Drop-ins and CA: they depend on the settings alone, so they can be written before the network is up."""
     targets = [_whole(dropin.environment_path(unit), dropin.environment_text()) for unit in sorted(settings.node.units)]
     if settings.failure.policy == "closed":
         targets += [_whole(dropin.closed_path(unit), dropin.closed_text()) for unit in dropin.GATED_UNITS]
+    if anchor is not None:
+        targets.append(_whole(anchor.path, anchor.pem))
     return tuple(targets)
 
 
-def targets(settings: Settings, intent: Optional[Intent], *, baked: bool = False) -> Tuple[Target, ...]:
+def targets(
+    settings: Settings, intent: Optional[Intent], anchor: Optional[Anchor] = None, *, baked: bool = False
+) -> Tuple[Target, ...]:
     """All files of a configured node.  node.env comes first: docker's proxy hangs on it.
 
     Without an Intent there are none, but for the drop-ins of an image that was `baked`.
     """
     if intent is None:
-        return static_targets(settings) if baked else ()
+        return static_targets(settings, anchor) if baked else ()
     found = [_whole(NODE_ENV, environment.render(intent.variables(secret=True)), mode=0o600)]
     variables = intent.variables(secret=False)
     if settings.node.environment:
@@ -126,17 +146,17 @@ def targets(settings: Settings, intent: Optional[Intent], *, baked: bool = False
         url = str(intent.http_proxy)
         found.append(Target(YUM_CONF, "yum", partial(yum.edit, url=url), note=partial(yum.leftovers, url=url)))
     found += [_left_by_recipe(unit) for unit in recipe.UNITS if unit in settings.node.units]
-    return tuple(found) + static_targets(settings)
+    return tuple(found) + static_targets(settings, anchor)
 
 
-def clean_targets(settings: Settings, baseline: Baseline) -> Tuple[Target, ...]:
+def clean_targets(settings: Settings, anchor: Optional[Anchor], baseline: Baseline) -> Tuple[Target, ...]:
     """The files of an image before its snapshot: no proxy of the builder, whoever set it; the drop-ins if it was baked."""
     made = {path for path, record in baseline.files.items() if record.before is None}
     shared = ((ENVIRONMENT, "environment", environment.without), (YUM_CONF, "yum", yum.without))
     found = [Target(path, kind, partial(_unless_empty, without, path in made)) for path, kind, without in shared]
     found += [_left_by_recipe(unit) for unit in recipe.UNITS]
     found.append(Target(NODE_ENV, "whole", lambda current: None))
-    return tuple(found) + (static_targets(settings) if baseline.baked else ())
+    return tuple(found) + (static_targets(settings, anchor) if baseline.baked else ())
 
 
 def forget_instance(baseline: Baseline) -> Baseline:
@@ -156,6 +176,7 @@ def make_plan(
     enable: Tuple[str, ...] = (),
     start: Tuple[str, ...] = (),
     reload_pending: bool = False,
+    trust_pending: bool = False,
 ) -> Plan:
     """Compare what is wanted with what is there; `states` has every path of `wanted` and of `baseline`.
 
@@ -193,6 +214,7 @@ def make_plan(
         start,
         (),
         bool(reload_pending or enable or any(change.needs_reload for change in changes)),
+        trust_pending or any(change.needs_trust for change in changes),
         tuple(problems),
         tuple(notes),
     )
@@ -237,14 +259,21 @@ _RESTORE: Dict[str, Callable[[bytes, Optional[bytes]], bytes]] = {
 
 
 def _record(target: Target, state: FileState, after: Optional[bytes], known: Optional[Record]) -> Record:
-    """The Record to keep before `after` is written.  Two digests, because a kill may come between record and write."""
+    """The Record to keep before `after` is written: a kill may come in between, so what is there now stays known too."""
     written = (digest(after),) if after is not None else ()
     if known is None:
         return Record(target.kind, state.content, state.mode, written)
-    before = known.before
-    if state.content is not None and not _is_ours(state.content, known) and target.kind in _RESTORE:
-        before = _RESTORE[target.kind](state.content, known.before)
-    return attrs.evolve(known, before=before, written=written + known.written[:1])
+    if state.content is None or _is_ours(state.content, known):
+        now = (digest(state.content),) if state.content is not None else ()
+        return attrs.evolve(known, written=written + now)
+    before = _restored(state.content, known) if target.kind in _RESTORE else known.before
+    return attrs.evolve(known, before=before, written=written)
+
+
+def _restored(content: bytes, record: Record) -> Optional[bytes]:
+    """What others made of a file, without our lines; None when that is nothing and there was no file."""
+    text = _RESTORE[record.kind](content, record.before)
+    return None if record.before is None and not text.strip() else text
 
 
 def _is_ours(content: bytes, record: Record) -> bool:
@@ -262,14 +291,14 @@ def _take_back(
     if state.content is not None and not _is_ours(state.content, record):
         if record.kind in _RESTORE:
             try:
-                after = _RESTORE[record.kind](state.content, record.before)
+                after = _restored(state.content, record)
             except FileError as error:
                 problems.append("%s: %s" % (path, error))
                 return
-            after = None if record.before is None and not after.strip() else after
             notes.append("%s was edited since; only our lines were taken back" % path)
         else:
             changes.append(Change(path + SAVED, None, state.content, state.mode))
             notes.append("%s was edited since; the edited file is kept as %s" % (path, path + SAVED))
-    if after != state.content:
-        changes.append(Change(path, state.content, after, record.mode if state.content is None else None))
+    mode = record.mode if state.content is None or record.kind == "whole" else None
+    if after != state.content or (after is not None and mode not in (None, state.mode)):
+        changes.append(Change(path, state.content, after, mode if after is not None else None))
