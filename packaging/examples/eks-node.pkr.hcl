@@ -1,0 +1,63 @@
+# An AMI of an EKS worker node behind the proxy:
+#   packer init . && packer build -var rpm=../../dist/NAME.rpm -var base_ami=ami-... -var region=eu-west-1 .
+
+packer {
+  required_plugins {
+    amazon = {
+      source  = "github.com/hashicorp/amazon"
+      version = ">= 1.2.6"
+    }
+  }
+}
+
+variable "rpm" {
+  type        = string
+  description = "The package that `make rpm` built for the Python of base_ami."
+}
+
+variable "base_ami" {
+  type        = string
+  description = "An EKS-optimized AMI; SSM knows the newest: /aws/service/eks/optimized-ami/VERSION/amazon-linux-2023/x86_64/standard/recommended/image_id"
+}
+
+variable "region" {
+  type = string
+}
+
+source "amazon-ebs" "node" {
+  region        = var.region
+  source_ami    = var.base_ami
+  instance_type = "t3.small"
+  ssh_username  = "ec2-user"
+  ami_name      = "eks-node-behind-proxy-${formatdate("YYYYMMDDhhmmss", timestamp())}"
+  # Nodes of this AMI get the metadata service with tokens only; the agent speaks nothing else.
+  imds_support = "v2.0"
+}
+
+build {
+  sources = ["source.amazon-ebs.node"]
+
+  provisioner "file" {
+    source      = var.rpm
+    destination = "/tmp/eks-proxy-agent.rpm"
+  }
+
+  provisioner "file" {
+    source      = "${path.root}/config.toml"
+    destination = "/tmp/config.toml"
+  }
+
+  # Packer runs these with `sh -e`: the first that fails ends the build, and `bake` fails on wrong settings.
+  provisioner "shell" {
+    inline = [
+      "sudo yum install -y /tmp/eks-proxy-agent.rpm",
+      "sudo install -m 0644 /tmp/config.toml /etc/eks-proxy-agent/config.toml",
+      # Writes what does not depend on the instance, so that no node has to reload systemd; starts nothing.
+      "sudo eks-proxy-agent bake",
+      # Your own steps come here.  If they need the proxy: sudo eks-proxy-agent apply
+      # Last, before the snapshot: takes out every trace of this builder.
+      "sudo eks-proxy-agent clean",
+      "rm /tmp/eks-proxy-agent.rpm /tmp/config.toml",
+    ]
+  }
+}
