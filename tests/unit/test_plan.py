@@ -70,7 +70,7 @@ def test_without_an_intent_nothing_is_wanted():
     """No proxy in the settings is a valid state; an image that was baked keeps its drop-ins."""
     assert targets(SETTINGS, None) == ()
     assert [target.path for target in targets(SETTINGS, None, baked=True)] == [
-        target.path for target in static_targets(SETTINGS)
+        target.path for target in static_targets(SETTINGS, None)
     ]
 
 
@@ -105,9 +105,9 @@ def test_yum_gets_the_http_proxy():
 
 def test_policy_closed_gates_the_runtimes():
     """By drop-ins of their own, also for units that are not in node.units."""
-    paths = [target.path for target in static_targets(attrs.evolve(SETTINGS, failure=Failure(policy="closed")))]
+    paths = [target.path for target in static_targets(attrs.evolve(SETTINGS, failure=Failure(policy="closed")), None)]
     assert [path for path in paths if "91-" in path] == [dropin.closed_path(unit) for unit in dropin.GATED_UNITS]
-    assert [path for path in paths if "90-" in path] == [target.path for target in static_targets(SETTINGS)]
+    assert [path for path in paths if "90-" in path] == [target.path for target in static_targets(SETTINGS, None)]
 
 
 # --- comparing --------------------------------------------------------------------------------------------------------
