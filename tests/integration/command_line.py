@@ -1,7 +1,9 @@
-"""The command line as real processes, on a node's tree below a temporary folder."""
+"""The command line, as real processes or inside this one, on a node's tree below a temporary folder."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
+
+from agent import cli
 
 REPOSITORY = Path(__file__).parents[2]
 PROXY = "http://proxy.corp:3128"
@@ -94,8 +98,14 @@ class Node:
         return [sys.executable, "-m", "agent", *command.split(), *where, *flags]
 
     def run(self, command: str, *flags: str, facts: bool = True, **options: Any) -> Outcome:
-        """Run a command to its end."""
+        """Run a command to its end, as a process."""
         return run(self.argv(command, *flags, facts=facts), **options)
+
+    def main(self, command: str, *flags: str, facts: bool = True) -> Outcome:
+        """The same without a process of its own, ten times as fast: what would be a traceback is the test's error."""
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            code = cli.main(self.argv(command, *flags, facts=facts)[3:])
+        return Outcome(code, out.getvalue(), err.getvalue())
 
     def tree(self, *left_out: str) -> Dict[str, Tuple[int, bytes]]:
         """Mode and content of every path but those below /run, where our lock is, and those named."""

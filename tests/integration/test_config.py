@@ -43,7 +43,7 @@ def user_data(*parts: str) -> str:
 
 def shown(node: Node, *flags: str) -> Dict[str, Any]:
     """`config show --json`: section.key → (value, layer)."""
-    done = node.run("config show", "--json", *flags)
+    done = node.main("config show", "--json", *flags)
     assert done.code == 0, done.err
     return {"%s.%s" % (row["section"], row["key"]): (row["value"], row["layer"]) for row in json.loads(done.out)}
 
@@ -72,7 +72,7 @@ def test_all_layers_in_their_order(node: Node) -> None:
     values = shown(node)
     assert values["signal.resource"] == ("/part 1", "user data, part 1")
     assert values["signal.command"] == ("/part 2", "user data, part 2")
-    assert node.run("apply", "--set", 'signal.command="/kept"', "--set", 'signal.resource="/kept"').code == 0
+    assert node.main("apply", "--set", 'signal.command="/kept"', "--set", 'signal.resource="/kept"').code == 0
     values = shown(node, "--set", "signal.resource=/flags")
     assert values["signal.command"] == ("/kept", "flags kept by apply")
     assert values["signal.resource"] == ("/flags", "flags")
@@ -82,7 +82,7 @@ def test_all_layers_in_their_order(node: Node) -> None:
 def test_a_list_replaces_a_list(node: Node) -> None:
     """proxy.no_proxy of a later layer is the whole list of the owner's entries."""
     node.settings('[proxy]\nurl = "%s"\nno_proxy = ["one.corp"]\n' % PROXY)
-    node.run("apply", "--set", 'proxy.no_proxy=["two.corp"]')
+    node.main("apply", "--set", 'proxy.no_proxy=["two.corp"]')
     assert "two.corp" in node.no_proxy()
     assert "one.corp" not in node.no_proxy()
 
@@ -97,7 +97,7 @@ def test_settings_only_in_user_data(tmp_path: Path) -> None:
             b'Content-Type: application/x-eks-proxy-agent\n\n[proxy]\nurl = "http://from-user-data:2"\n',
         ):
             service.instance = Instance(user_data=data)
-            assert node.run("apply", facts=False).code == 0
+            assert node.main("apply", facts=False).code == 0
             assert node.variables()["http_proxy"].startswith("http://from-user-data:")
         assert node.variables()["http_proxy"] == "http://from-user-data:2"
 
@@ -106,7 +106,7 @@ def test_user_data_cannot_move_the_metadata_service(node: Node) -> None:
     """metadata.* in user data is refused with its line, and nothing is written."""
     node.be(user_data_base64=user_data('[metadata]\nendpoint = "http://10.0.0.1"\n'))
     before = node.tree()
-    done = node.run("apply")
+    done = node.main("apply")
     assert (done.code, done.out) == (78, "")
     assert "user data, line 1: metadata cannot come from user data" in done.err
     assert node.tree() == before
@@ -118,7 +118,7 @@ def test_config_replaces_the_baked_files(node: Node, tmp_path: Path) -> None:
     node.settings("not toml", "config.d/50.toml")
     other = tmp_path / "other.toml"
     other.write_text('[proxy]\nurl = "http://other:1"\n')
-    assert node.run("apply", "--config", str(other)).code == 0
+    assert node.main("apply", "--config", str(other)).code == 0
     assert node.variables()["http_proxy"] == "http://other:1"
 
 
@@ -138,10 +138,10 @@ def test_proxy_variables_do_not_reach_the_metadata_service(node: Node) -> None:
 def test_flags_are_kept_for_this_instance(tmp_path: Path) -> None:
     """A pass without flags comes to the same result as the apply that had them; later flags go over kept ones."""
     node = Node(tmp_path)
-    node.run("apply", "--proxy", PROXY, "--set", 'proxy.no_proxy=["one.corp"]')
-    again = node.run("apply")
+    node.main("apply", "--proxy", PROXY, "--set", 'proxy.no_proxy=["one.corp"]')
+    again = node.main("apply")
     assert again.out == "nothing to do: the node is as planned\n"
-    node.run("apply", "--set", 'proxy.no_proxy=["two.corp"]')
+    node.main("apply", "--set", 'proxy.no_proxy=["two.corp"]')
     assert node.kept() == {"proxy": {"url": PROXY, "no_proxy": ["two.corp"]}}
     assert node.variables()["http_proxy"] == PROXY
     assert "two.corp" in node.no_proxy()
@@ -149,25 +149,25 @@ def test_flags_are_kept_for_this_instance(tmp_path: Path) -> None:
 
 def test_once_keeps_nothing(node: Node) -> None:
     """`apply --once` does what its flags say, and the next pass undoes it."""
-    node.run("apply", "--once", "--set", 'proxy.no_proxy=["one.corp"]')
+    node.main("apply", "--once", "--set", 'proxy.no_proxy=["one.corp"]')
     assert "one.corp" in node.no_proxy()
     assert node.kept() is None
-    node.run("apply")
+    node.main("apply")
     assert "one.corp" not in node.no_proxy()
 
 
 def test_flags_of_another_instance_do_not_count(tmp_path: Path) -> None:
     """An image that was made of a configured node carries its flags to other instances, where they are not used."""
     node = Node(tmp_path)
-    node.run("apply", "--proxy", "http://of-the-builder:1")
+    node.main("apply", "--proxy", "http://of-the-builder:1")
     node.be(instance_id=OTHER)
-    done = node.run("apply")
+    done = node.main("apply")
     assert done.code == 0
     assert "unconfigured" in done.err
     assert "http_proxy" not in node.variables()
-    node.run("apply", "--proxy", "http://of-the-other:1")
+    node.main("apply", "--proxy", "http://of-the-other:1")
     node.be()
-    node.run("apply")
+    node.main("apply")
     assert node.variables()["http_proxy"] == "http://of-the-builder:1"
     assert node.kept(OTHER) == {"proxy": {"url": "http://of-the-other:1"}}
 
@@ -177,20 +177,20 @@ def test_metadata_flags_are_not_kept(tmp_path: Path) -> None:
     node = Node(tmp_path)
     with MetadataService() as service:
         flags = ["--set", "metadata.endpoint=" + service.endpoint, "--set", "metadata.deadline=5"]
-        assert node.run("apply", "--proxy", PROXY, *flags, facts=False).code == 0
+        assert node.main("apply", "--proxy", PROXY, *flags, facts=False).code == 0
         assert node.kept(service.instance.instance_id) == {"proxy": {"url": PROXY}}
 
 
 def test_plan_keeps_nothing(node: Node) -> None:
     """Flags of `plan` are for this plan only."""
-    node.run("plan", "--set", "node.yum=false")
+    node.main("plan", "--set", "node.yum=false")
     assert node.kept() is None
 
 
 def test_wrong_flags_are_not_kept(node: Node) -> None:
     """A flag that is refused leaves no trace."""
-    node.run("apply", "--set", "node.yum=false")
-    assert node.run("apply", "--set", "node.yum=maybe").code == 78
+    node.main("apply", "--set", "node.yum=false")
+    assert node.main("apply", "--set", "node.yum=maybe").code == 78
     assert node.kept() == {"node": {"yum": False}}
 
 
@@ -199,7 +199,7 @@ def test_kept_flags_that_became_wrong_are_named(node: Node) -> None:
     node.write(
         "var/lib/eks-proxy-agent/instances/%s/flags.json" % FACTS["instance_id"], b'{"node": {"yum": "x"}}', 0o600
     )
-    done = node.run("apply")
+    done = node.main("apply")
     assert done.code == 78
     assert 'flags kept by apply: node.yum "x" is a string, not a boolean (allowed: true or false)' in done.err
 
@@ -213,7 +213,7 @@ def test_show_lists_every_setting(node: Node) -> None:
     assert list(rows) == ["%s.%s" % (section, key) for section, cls in SECTIONS.items() for key in _keys(cls)]
     assert rows["proxy.url"] == ([PROXY], "/etc/eks-proxy-agent/config.toml")
     assert rows["aws.direct"] == (["ec2", "ecr", "s3"], "default")
-    screen = node.run("config show").out
+    screen = node.main("config show").out
     assert screen.count("\n[") + 1 == len(SECTIONS)
     assert "# /etc/eks-proxy-agent/config.toml\n" in screen
 
@@ -236,7 +236,7 @@ def test_what_is_shown_is_toml_again(node: Node, tmp_path: Path) -> None:
         "failure.policy=closed",
     ]  # fmt: skip
     words = [word for flag in flags for word in ("--set", flag)]
-    text = node.run("config show", *words).out
+    text = node.main("config show", *words).out
     again = merge([parse_toml("shown", text.encode())]).settings
     direct = {"%s.%s" % key: value for key, (value, _) in _by_key(shown(node, *words)).items()}
     copy = tmp_path / "copy.toml"
@@ -258,7 +258,7 @@ def test_check_names_all_problems_of_all_files(node: Node) -> None:
     """One run names every mistake of every layer, each with its file and line."""
     node.settings('[proxy]\nurl = "proxy:3128"\nurll = ""\n')
     node.settings('[node]\nyum = "no"\nunits = ["../x", "docker", "a/b"]\n', "config.d/50.toml")
-    done = node.run("config check", "--set", "failure.policy=shut")
+    done = node.main("config check", "--set", "failure.policy=shut")
     assert (done.code, done.out) == (78, "")
     starts = [line[len("eks-proxy-agent: ") :].partition(" (allowed: ")[0] for line in done.err.splitlines()]
     assert starts == [
@@ -274,7 +274,7 @@ def test_check_names_syntax_errors_of_all_files(node: Node) -> None:
     """A file that is no TOML is named with line and column, and so is the next one."""
     node.settings("[proxy\n")
     node.settings("[node]\nyum = yes\n", "config.d/50.toml")
-    done = node.run("config check")
+    done = node.main("config check")
     assert done.code == 78
     assert "/etc/eks-proxy-agent/config.toml: is not TOML: " in done.err
     assert "(at line 1, column 7)" in done.err
@@ -293,14 +293,14 @@ def test_check_says_that_all_is_well(node: Node, settings: str, verdict: str) ->
     """Right settings exit with 0 and one line, and check changes nothing."""
     node.settings(settings)
     before = node.tree()
-    done = node.run("config check")
+    done = node.main("config check")
     assert (done.code, done.out, done.err) == (0, verdict, "")
     assert node.tree() == before
 
 
 def test_check_warns_of_a_signal_that_is_never_sent(node: Node) -> None:
     """signal.stack without bootstrap.enabled does nothing by itself, which a person should know."""
-    done = node.run("config check", "--set", "signal.stack=my-stack")
+    done = node.main("config check", "--set", "signal.stack=my-stack")
     assert done.code == 0
     assert "warning: signal.stack is set, but bootstrap.enabled is false" in done.err
 
@@ -308,6 +308,6 @@ def test_check_warns_of_a_signal_that_is_never_sent(node: Node) -> None:
 def test_check_looks_at_user_data(node: Node) -> None:
     """Mistakes in the user data's part are named with the part's line."""
     node.be(user_data_base64=user_data('\n[proxy]\nurl = "x"\n'))
-    done = node.run("config check")
+    done = node.main("config check")
     assert done.code == 78
     assert 'user data, line 3: proxy.url "x" has no scheme' in done.err

@@ -1,0 +1,467 @@
+"""Bad input from end to end: a clear error, nothing lost, no traceback, no half-written file, no hang."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import os
+import resource
+import shutil
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Tuple
+
+import pytest
+
+from agent.demo.instance import Instance
+from tests.integration import moods
+from tests.integration.command_line import PROXY, Node, Outcome, run
+from tests.integration.moods import Mood, MoodyService
+
+URL_FORM = "(allowed: http://HOST:PORT, or a list of such in order of preference)"
+ENTRY_FORM = "(allowed: a list of NAME, .NAME, address or CIDR)"
+UNIT_FORM = "(allowed: a list of systemd services, such as docker)"
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    """A node whose settings name a proxy."""
+    node = Node(tmp_path)
+    node.settings('[proxy]\nurl = "%s"\n' % PROXY)
+    return node
+
+
+def refused(node: Node, done: Outcome, code: int, *texts: str) -> None:
+    """The command ended with `code`, said all `texts` on stderr in lines of ASCII, and gave no traceback."""
+    assert (done.code, done.out) == (code, ""), done.both
+    assert [text for text in texts if text not in done.err] == [], done.err
+    assert "Traceback" not in done.err
+    assert all(line.startswith(("eks-proxy-agent: ", "hint: ")) for line in done.err.splitlines()), done.err
+    assert done.err.replace("\n", "").isprintable()
+    assert len(done.err) < 3000
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+SETTINGS: List[Tuple[str, str, List[str]]] = [
+    # what, config.toml, what the error has to say
+    ("proxy without scheme", '[proxy]\nurl = "proxy:3128"', ['line 2: proxy.url "proxy:3128"', "write http://proxy:3128"]),
+    ("proxy with user info", '[proxy]\nurl = "http://alice:hunter2@p:1"', ["proxy.url has user info", "proxy.credentials_file"]),
+    ("https proxy with user info", '[proxy]\nhttps_url = "http://alice:hunter2@p:1"', ["proxy.https_url has user info"]),
+    ("proxy with port 0", '[proxy]\nurl = "http://p:0"', ['"http://p:0" has the port "0"', "from 1 to 65535", URL_FORM]),
+    ("proxy with port 99999", '[proxy]\nurl = "http://p:99999"', ['the port "99999"', "from 1 to 65535", URL_FORM]),
+    ("proxy without port", '[proxy]\nurl = "http://p"', ['"http://p" has no port', "http://HOST:3128", URL_FORM]),
+    ("proxy with a path", '[proxy]\nurl = "http://p:1/x"', ['"http://p:1/x" has a path', URL_FORM]),
+    ("proxy with a newline", '[proxy]\nurl = "http://p:1\\nA=b"', [r"the character '\n'", URL_FORM]),
+    ("proxy with %0a", '[proxy]\nurl = "http://p%0a:1"', ['"http://p%0a:1" has a "%"', URL_FORM]),
+    ("proxy not in ASCII", '[proxy]\nurl = "http://pröxy:1"', [r"the character '\xf6'", "xn--", URL_FORM]),
+    ("second proxy of a list", '[proxy]\nurl = ["http://a:1", "b:1"]', ['"b:1" has no scheme', URL_FORM]),
+    ("entry with a blank", '[proxy]\nno_proxy = ["a b"]', ['"a b" has a blank', ENTRY_FORM]),
+    ("entry with a comma", '[proxy]\nno_proxy = ["a,b"]', ['"a,b" has a blank, a comma', ENTRY_FORM]),
+    ("entry with a newline", '[proxy]\nno_proxy = ["a\\nb"]', [r'"a\nb" has a blank, a comma, a control', ENTRY_FORM]),
+    ("entry with an escape", '[proxy]\nno_proxy = ["\\u001b[31m"]', [r'"\x1b[31m" has', ENTRY_FORM]),
+    ("entry *", '[proxy]\nno_proxy = ["*"]', ['"*" has a *', ENTRY_FORM]),
+    ("entry with a password", '[proxy]\nno_proxy = ["http://alice:hunter2@p"]', ["is a URL", ENTRY_FORM]),
+    ("unknown section", "[prxy]\nurl = 1", ["line 1: prxy is unknown (allowed: the sections proxy, "]),
+    ("unknown key", "[proxy]\nurls = 1", ["line 2: proxy.urls is unknown (allowed: url, https_url, "]),
+    ("key at the top", 'url = "http://p:1"', ["line 1: url is unknown (allowed: the sections proxy, "]),
+    ("number for a text", "[proxy]\nurl = 3128", ["line 2: proxy.url 3128 is an integer, not a string", URL_FORM]),
+    ("text for a list", '[node]\nunits = "docker"', ['node.units "docker" is a string, not an array', UNIT_FORM]),
+    ("text for a truth", '[node]\nyum = "no"', ['node.yum "no" is a string, not a boolean (allowed: true or false)']),
+    ("table for a text", "[cluster.name]\na = 1", ["cluster.name is a table, not a string"]),
+    ("list for a section", "[[node]]\nyum = true", ["node is no section (allowed: [node])"]),
+    ("endless number", "[bootstrap]\ntimeout = " + "9" * 5000, ["config.toml"]),
+    ("deep nesting", "[aws]\ndirect = " + "[" * 5000, ["config.toml: is not TOML"]),
+    ("syntax error", "[proxy]\nurl = http://p:1", ["config.toml: is not TOML: ", "(at line 2, column 7)"]),
+    ("open string", '[proxy]\nurl = "http://p:1\n', ["is not TOML: ", "(at line 2, column 18)"]),
+    ("NUL byte", "[proxy]\n# \0\n", ["is not TOML: ", "line 2"]),
+    ("unit with ..", '[node]\nunits = ["../../../tmp/x"]', ['node.units "../../../tmp/x" is no unit name', UNIT_FORM]),
+    ("unit with a slash", '[node]\nunits = ["a/b"]', ['"a/b" is no unit name', UNIT_FORM]),
+    ("unit ..", '[node]\nunits = [".."]', ['".." is no unit name', UNIT_FORM]),
+    ("absolute unit", '[node]\nenable = ["/etc/passwd"]', ['node.enable "/etc/passwd" is no unit name']),
+    ("unit with a newline", '[node]\nunits = ["a\\nb"]', [r'"a\nb" is no unit name', UNIT_FORM]),
+    ("socket unit", '[node]\nunits = ["docker.socket"]', ['"docker.socket" is no service', UNIT_FORM]),
+    ("VPC of all addresses", '[vpc]\ncidrs = ["0.0.0.0/0"]', ['"0.0.0.0/0" would bypass the proxy']),
+    ("closed without a proxy", '[failure]\npolicy = "closed"\n[proxy]\nurl = ""', ['failure.policy is "closed"', "proxy.url is not set"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "texts"), [row[1:] for row in SETTINGS], ids=[row[0] for row in SETTINGS])
+def test_settings(node: Node, settings: str, texts: List[str]) -> None:
+    """Wrong settings exit with 78, name file, key, value and what is allowed, and write nothing."""
+    node.settings(settings)
+    before = node.tree()
+    done = node.main("apply")
+    refused(node, done, 78, *texts)
+    assert "hunter2" not in done.err
+    assert node.tree() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "texts"),
+    [
+        (["--proxy", "proxy:3128"], ['flags: proxy.url "proxy:3128" has no scheme; write http://proxy:3128']),
+        (["--proxy", "http://alice:hunter2@p:1"], ["flags: proxy.url has user info", "proxy.credentials_file"]),
+        (["--proxy", "http://p:1\n"], ["flags: proxy.url has the character"]),
+        (["--set", "proxy"], ['--set "proxy": write SECTION.KEY=VALUE, such as proxy.url=http://proxy:3128']),
+        (["--set", "a.b.c=1"], ["flags: a is unknown (allowed: the sections proxy"]),
+        (["--set", "node.yum=no"], ['flags: node.yum "no" is a string, not a boolean']),
+        (["--set", "aws.direct=" + "[" * 5000], ["flags: aws.direct", "is a string, not an array"]),
+        (["--set", "bootstrap.timeout=" + "9" * 5000], ["flags: bootstrap.timeout"]),
+        (
+            ["--set", "bootstrap.timeout=" + "9" * 400],
+            ["flags: bootstrap.timeout", "is not above 0 and up to 3600 seconds"],
+        ),
+        (["--set", "\udcff.\udcff=\udcff"], [r'flags: "\udcff" is unknown']),
+    ],
+)
+def test_flags(node: Node, flags: List[str], texts: List[str]) -> None:
+    """Wrong flags exit with 78 like wrong files, and write nothing."""
+    before = node.tree()
+    done = node.main("apply", *flags)
+    refused(node, done, 78, *texts)
+    assert "hunter2" not in done.err
+    assert node.tree() == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "texts"),
+    [
+        (lambda path: path.write_bytes(b"[proxy]\n# caf\xe9\n"), ["config.toml, line 2: has a byte that is not UTF-8"]),
+        (lambda path: (path.unlink(), path.mkdir()), ["/etc/eks-proxy-agent/config.toml: is a folder"]),
+        (lambda path: (path.unlink(), os.mkfifo(path)), ["/etc/eks-proxy-agent/config.toml: is no regular file"]),
+        (lambda path: (path.unlink(), path.symlink_to("config.toml")), ["too many levels of symbolic links"]),
+        (lambda path: path.write_bytes(b"#" * (5 << 20)), ["config.toml: is larger than 4194304 bytes"]),
+        (lambda path: (path.parent / "config.d").write_text("x"), ["/etc/eks-proxy-agent/config.d: cannot be listed"]),
+    ],
+    ids=["not UTF-8", "a folder", "a pipe", "a loop of links", "huge", "config.d is a file"],
+)
+def test_settings_files(node: Node, spoil: Callable[[Path], object], texts: List[str]) -> None:
+    """A settings file that is none is named, and neither hangs the reader nor fills the memory."""
+    spoil(node.root / "etc/eks-proxy-agent/config.toml")
+    before = node.stamps()
+    done = node.run("plan")
+    assert done.code in (1, 78)
+    refused(node, done, done.code, *texts)
+    assert node.stamps() == before
+
+
+# --- facts, user data, metadata -------------------------------------------------------------------------------------
+
+
+def mime(kind: str, body: bytes, encoding: str = "8bit") -> bytes:
+    """User data of one MIME part."""
+    return b"Content-Type: %s\nContent-Transfer-Encoding: %s\n\n%s" % (kind.encode(), encoding.encode(), body)
+
+
+OURS = "application/x-eks-proxy-agent"
+NODE_CONFIG = "application/node.eks.aws"
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "texts"),
+    [
+        (mime(OURS, b"[proxy]\nurl = 1"), 78, ["user data, line 2: proxy.url 1 is an integer"]),
+        (mime(OURS, b"[proxy"), 78, ["user data: is not TOML"]),
+        (
+            mime(OURS, b"[proxy]\n\xff"),
+            78,
+            ["user data, part 1 (application/x-eks-proxy-agent): is not UTF-8 (line 2)"],
+        ),
+        (mime(OURS, b"[proxy]\n#\x1b"), 78, ["has the control character"]),
+        (mime(OURS, b"!!!", "base64"), 78, ["user data, part 1", "cannot be decoded"]),
+        (mime(OURS, gzip.compress(b"#" * (2 << 20))), 78, ["user data, part 1", "is longer than 1024 KiB unpacked"]),
+        (mime(OURS, gzip.compress(b"[proxy]")[:-9]), 78, ["user data, part 1", "is gzip, but damaged or cut off"]),
+        (gzip.compress(b"#" * (2 << 20)), 78, ["user data: is longer than 1024 KiB unpacked"]),
+        (mime(NODE_CONFIG, b"kind: ["), 1, ["NodeConfig: line 1", "is not YAML"]),
+        (mime(NODE_CONFIG, b"kind: NodeConfig\nx: 2024-99-99"), 1, ["NodeConfig: is not YAML"]),
+        (
+            mime(NODE_CONFIG, b"kind: NodeConfig\nspec: {cluster: {cidr: 10.0.0.0}}"),
+            1,
+            ['NodeConfig: service CIDR: "10.0.0.0" is no CIDR'],
+        ),
+    ],
+)
+def test_user_data(node: Node, data: bytes, code: int, texts: List[str]) -> None:
+    """Wrong user data of ours is named with its part and line, and nothing is written."""
+    node.be(user_data_base64=base64.b64encode(data).decode())
+    before = node.tree()
+    refused(node, node.main("apply"), code, *texts)
+    assert node.tree() == before
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(range(256)) * 40,
+        b"\x7fELF" + bytes(4000),
+        b"\x1f\x8b\x08" + bytes(range(256)),
+        b"#!/bin/sh\n\xff\xfe\0",
+        b"#cloud-config\n" + b"[" * 5000,
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n"
+        + b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" * 50,
+        b"Content-Type: text/plain; charset=\xff\n\n\xff",
+    ],
+    ids=["every byte", "ELF", "damaged gzip", "script", "cloud-config", "nested MIME", "odd charset"],
+)
+def test_binary_user_data_of_others(node: Node, data: bytes) -> None:
+    """What is not ours is not read: any bytes in it leave the node configured by its files."""
+    node.be(user_data_base64=base64.b64encode(data).decode())
+    done = node.main("apply")
+    assert (done.code, done.err) == (0, "")
+    assert node.variables()["http_proxy"] == PROXY
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        (b"", ["facts: is not JSON"]),
+        (b"\xff", ["facts: is not JSON"]),
+        (b"[]", ["facts: is not a JSON object"]),
+        (b"[" * 50000, ["facts: is not JSON"]),
+        (b"{}", ["instance_id is missing; region is missing; vpc_cidrs_v4 is missing"]),
+        (b'{"instance_id": "../x", "region": "eu-central-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}', ['"../x" is not an instance id']),
+        (b'{"instance_id": "i-11111111", "region": "x", "vpc_cidrs_v4": ["10.0.0.0/16"]}', ['"x" is not a region']),
+        (b'{"instance_id": "i-11111111", "region": "eu-central-1", "vpc_cidrs_v4": "10.0.0.0/16"}', ["is not a list"]),
+        (b'{"instance_id": "i-11111111", "region": "eu-central-1", "vpc_cidrs_v4": ["x\\ny"]}', ['"x" is not a CIDR']),
+        (b'{"instance_id": "i-11111111", "region": "eu-central-1", "vpc_cidrs_v4": []}', ["is empty"]),
+    ],
+)  # fmt: skip
+def test_facts_file(node: Node, content: bytes, texts: List[str]) -> None:
+    """A wrong --facts file is an error that names the value, and nothing is written."""
+    node.facts.write_bytes(content)
+    before = node.tree()
+    refused(node, node.main("apply"), 1, *texts)
+    assert node.tree() == before
+
+
+@pytest.fixture
+def service() -> Iterator[MoodyService]:
+    """A metadata service that can misbehave."""
+    with MoodyService() as service:
+        yield service
+
+
+def ask(node: Node, service: MoodyService, deadline: float = 0.5) -> Outcome:
+    """`apply` that asks the service."""
+    flags = ["--set", "metadata.endpoint=" + service.endpoint, "--set", "metadata.deadline=%g" % deadline]
+    return node.run("apply", *flags, facts=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "misbehave", "texts"),
+    [
+        ("/mac", moods.answer(b"not-a-mac"), ['meta-data/mac: "not-a-mac" is not a MAC address such as']),
+        ("/mac", moods.answer(b"06:1d:5a:3b:7c:9e\n06:1d:5a:3b:7c:9f"), ["is not a MAC address"]),
+        ("/mac", moods.answer(moods.HTML), ["<!DOCTYPE html>", "is not a MAC address"]),
+        ("/token", moods.answer(moods.HTML), ["api/token: the answer is not a token"]),
+        ("/instance-id", moods.answer(b"i-0/../../x"), ['"i-0/../../x" is not an instance id such as']),
+        ("/region", moods.answer(b"eu-central-1\nA=b"), ["is not a region such as"]),
+        ("/domain", moods.answer(b"amazonaws.com,*"), ["is not a DNS domain such as"]),
+        ("/vpc-ipv4-cidr-blocks", moods.answer(b"10.0.0.0/16\n<html>"), ['"<html>" is not a CIDR such as 10.0.0.0/16']),
+        ("/vpc-ipv4-cidr-blocks", moods.answer(b"0.0.0.0/0"), ['"0.0.0.0/0" is not']),
+        ("/vpc-ipv6-cidr-blocks", moods.answer(b"10.0.0.0/16"), ['"10.0.0.0/16" is not an IPv6 CIDR']),
+        ("/user-data", moods.answer(b"#" * 200000), ["user-data: answered 200000 bytes; at most"]),
+        ("/mac", moods.flood(announced=True, sent=[]), ["mac: answered 1073741824 bytes; at most"]),
+        ("/user-data", moods.flood(announced=False, sent=[]), ["user-data: answered more than", "at most"]),
+        ("/mac", moods.status(403), ["mac: answered 403", "hint: the metadata service is disabled"]),
+        ("/mac", moods.raw(b"SSH-2.0-OpenSSH_9.2\r\n"), ["mac: "]),
+        ("", moods.hang, ["no complete answer in time (tried for 0.5 s)"]),
+        (
+            "",
+            moods.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", lambda: None),
+            ["no complete answer in time"],
+        ),
+        ("", moods.drip(b"HTTP/1.1 200 OK\r\nX-", lambda: None), ["(tried for 0.5 s)"]),
+        ("", moods.status(503), ["answered 503", "(tried for 0.5 s)"]),
+    ],
+    ids="MAC|two MACs|HTML for a MAC|HTML for a token|instance-id|newline|domain|HTML for a CIDR|CIDR of all"
+    "|IPv4 for IPv6|long user data|1 GiB|endless chunks|disabled|not HTTP|silence|drip|drip of headers|busy".split("|"),
+)
+def test_metadata(
+    node: Node, service: MoodyService, path: str, misbehave: Callable[[moods.MoodyHandler], None], texts: List[str]
+) -> None:
+    """A metadata service that answers rubbish, too much or too slowly is an error in time that says what came."""
+    service.moods.append(Mood(misbehave, path, times=1000))
+    before = node.tree()
+    refused(node, ask(node, service), 1, *texts)
+    assert node.tree() == before
+
+
+def test_no_metadata_service(node: Node) -> None:
+    """Nobody there is an error that names the address and the time, and the files stay as they were."""
+    node.run("apply")
+    before = node.tree()
+    host, port = moods.free_port("127.0.0.1")
+    endpoint = "http://%s:%d" % (host, port)
+    flags = ["--set", "metadata.endpoint=" + endpoint, "--set", "metadata.deadline=0.2"]
+    done = node.run("apply", *flags, facts=False)
+    refused(node, done, 1, "PUT %s/latest/api/token" % endpoint, "(tried for 0.2 s)")
+    assert node.tree() == before
+
+
+def test_values_of_the_metadata_service_cannot_add_lines(node: Node, service: MoodyService) -> None:
+    """A second line in a value of the service never becomes a second line in a file."""
+    service.instance = Instance(vpc_cidrs_v4=("10.0.0.0/16", "100.64.0.0/10"))
+    assert ask(node, service, 5).code == 0
+    assert len(node.read("etc/environment").splitlines()) == 3 + 6
+
+
+# --- files of the node ----------------------------------------------------------------------------------------------
+
+ENVIRONMENT, DNF_CONF = "etc/environment", "etc/dnf/dnf.conf"
+
+
+#: What may have happened to a file.
+SPOILT: Dict[str, Callable[[Path], object]] = {
+    "not UTF-8": lambda path: path.write_bytes(b"[main]\nNAME=caf\xe9\n"),
+    "NUL": lambda path: path.write_bytes(b"[main]\nA=b\0c\n"),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
+    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "loop": lambda path: (path.unlink(), path.symlink_to(path.name)),
+    "huge": lambda path: path.write_bytes(b"# filler\n" * (1 << 19)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "text"),
+    [
+        (ENVIRONMENT, "not UTF-8", "/etc/environment: line 2 has a byte that is not UTF-8"),
+        (ENVIRONMENT, "NUL", "/etc/environment: line 2 has a NUL byte"),
+        (ENVIRONMENT, "folder", "/etc/environment: "),
+        (ENVIRONMENT, "pipe", "/etc/environment: is no regular file"),
+        (ENVIRONMENT, "loop", "/etc/environment: too many levels of symbolic links"),
+        (ENVIRONMENT, "huge", "/etc/environment: is larger than 4194304 bytes"),
+        (DNF_CONF, "folder", "/etc/dnf/dnf.conf: "),
+        (DNF_CONF, "pipe", "/etc/dnf/dnf.conf: is no regular file"),
+        (DNF_CONF, "loop", "/etc/yum.conf: too many levels of symbolic links"),
+        (DNF_CONF, "huge", "/etc/dnf/dnf.conf: is larger than 4194304 bytes"),
+    ],
+)
+def test_one_spoilt_file(node: Node, name: str, how: str, text: str) -> None:
+    """A file that cannot be used is named and left alone; all others are written, and mended it is written too."""
+    original = (node.root / name).read_bytes()
+    SPOILT[how](node.root / name)
+    before = (node.root / name).lstat()
+    done = node.run("apply")
+    assert done.code == 1
+    assert text in done.err
+    assert "Traceback" not in done.both
+    after = (node.root / name).lstat()
+    assert (after.st_ino, after.st_mtime_ns, after.st_size) == (before.st_ino, before.st_mtime_ns, before.st_size)
+    assert node.variables("etc/eks-proxy-agent/node.env")["http_proxy"] == PROXY
+    other = DNF_CONF if name == ENVIRONMENT else ENVIRONMENT
+    assert PROXY in node.read(other)
+    if (node.root / name).is_dir():
+        (node.root / name).rmdir()
+    else:
+        (node.root / name).unlink()
+    node.write(name, original)
+    assert node.run("apply").code == 0
+    assert PROXY in node.read(name)
+
+
+def test_yum_conf_in_another_encoding(node: Node) -> None:
+    """yum.conf may hold any bytes: they stay, and the proxy comes."""
+    SPOILT["not UTF-8"](node.root / DNF_CONF)
+    assert node.run("apply").code == 0
+    assert (node.root / DNF_CONF).read_bytes() == b"[main]\nproxy=%s\nNAME=caf\xe9\n" % PROXY.encode()
+
+
+def test_dangling_links(node: Node) -> None:
+    """A link to nowhere is followed: its target is made, the link survives, and revert takes the target away."""
+    for name in (ENVIRONMENT, DNF_CONF):
+        (node.root / name).unlink()
+        (node.root / name).symlink_to("elsewhere-" + os.path.basename(name))
+    before = node.tree()
+    assert node.run("apply").code == 0
+    assert (node.root / ENVIRONMENT).is_symlink()
+    assert node.variables()["http_proxy"] == PROXY
+    assert PROXY in node.read(DNF_CONF)
+    assert node.run("revert").code == 0
+    assert node.tree() == before
+
+
+def test_links_cannot_lead_out_of_the_tree(node: Node, tmp_path: Path) -> None:
+    """With --root an absolute link means the file inside the tree, and .. ends at its root."""
+    outside = tmp_path / "outside"
+    outside.write_text("A=b\n")
+    (node.root / ENVIRONMENT).unlink()
+    (node.root / ENVIRONMENT).symlink_to(outside)
+    (node.root / DNF_CONF).unlink()
+    (node.root / DNF_CONF).symlink_to("../../../../../../../../../../../.." + str(outside))
+    assert node.run("apply").code == 0
+    assert outside.read_text() == "A=b\n"
+    assert PROXY in (node.root / str(outside)[1:]).read_text()
+
+
+WITHOUT_OVERRIDE = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"]
+
+
+def weakly(argv: List[str]) -> List[str]:
+    """The command without root's right to ignore permissions; for others it is as it is."""
+    if os.geteuid() != 0:
+        return argv
+    assert shutil.which("setpriv"), "the package util-linux is missing: root's rights cannot be taken away"
+    return [*WITHOUT_OVERRIDE, "--", *argv]
+
+
+@pytest.mark.parametrize("name", [ENVIRONMENT, DNF_CONF])
+def test_an_unreadable_file(node: Node, name: str) -> None:
+    """A file without permission to read is named and left alone; the others are written."""
+    (node.root / name).chmod(0)
+    done = run(weakly(node.argv("apply")))
+    (node.root / name).chmod(0o644)
+    assert done.code == 1
+    assert "/%s: cannot be read: Permission denied" % name in done.err
+    assert "Traceback" not in done.both
+    assert PROXY not in node.read(name)
+    assert PROXY in node.read("etc/eks-proxy-agent/node.env")
+
+
+def test_a_folder_without_the_right_to_write(node: Node) -> None:
+    """A file that cannot be replaced is named, stays as it was, and leaves no other file beside it."""
+    before = (node.root / DNF_CONF).read_bytes()
+    (node.root / "etc/dnf").chmod(0o555)
+    done = run(weakly(node.argv("apply")))
+    (node.root / "etc/dnf").chmod(0o755)
+    assert done.code == 1
+    assert "/etc/dnf/dnf.conf: cannot be written: Permission denied" in done.err
+    assert "Traceback" not in done.both
+    assert (node.root / DNF_CONF).read_bytes() == before
+    assert os.listdir(node.root / "etc/dnf") == ["dnf.conf"]
+
+
+@pytest.mark.parametrize("size", [0, 100, 1000])
+def test_a_full_disk(node: Node, size: int) -> None:
+    """When writing fails part of the way, every file is wholly old or new, none is left over, and the next apply mends it."""
+    before = node.tree()
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    done = node.run("apply", preexec_fn=fill)
+    assert done.code == 1
+    assert "cannot be written: File too large" in done.err
+    assert "Traceback" not in done.both
+    for name in (ENVIRONMENT, DNF_CONF):
+        assert node.tree()[name] == before[name]
+    assert list(node.root.rglob(".*")) == []
+    assert node.run("apply").code == 0
+    assert PROXY in node.read(ENVIRONMENT)
+    assert node.run("revert").code == 0
+    assert node.tree() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["var/lib/eks-proxy-agent/baseline.json", "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/flags.json"],
+)
+def test_rubbish_in_our_own_memory(node: Node, name: str) -> None:
+    """What we remembered and cannot read any more is named before anything is written, with a hint."""
+    for content in (b"", b"{", b"[]", b"\xff", b'{"files": {"/etc/environment": 1}, "folders": []}'):
+        node.write(name, content, 0o600)
+        before = node.tree()
+        done = node.main("apply")
+        assert done.code in (1, 78)
+        refused(node, done, done.code, os.path.basename(name) if done.code == 1 else "flags kept by apply")
+        assert node.tree() == before
