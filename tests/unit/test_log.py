@@ -1,0 +1,124 @@
+"""Log lines: one line an event, in a shape that grep and the journal understand, and never a credential."""
+
+import sys
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import log
+from agent.core.proxy_url import Credentials, ProxyUrl
+
+PROXY = ProxyUrl("http", "proxy.corp", 3128)
+
+
+@pytest.fixture
+def line(monkeypatch, capsys):
+    """Log something; the line that came out, and nothing on stdout."""
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    structlog.reset_defaults()
+
+    def logged(level, event, **values):
+        getattr(log.get_logger(), level)(event, **values)
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.endswith("\n")
+        assert err.count("\n") == 1
+        return err[:-1]
+
+    yield logged
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("http://me:secret@proxy.corp:3128", "http://***@proxy.corp:3128"),
+        ("https://me@proxy.corp", "https://***@proxy.corp"),
+        ("http://me:p@ss:w/ord@proxy.corp:1", "http://***@proxy.corp:1"),
+        ("proxy=http://me:secret@a:1\n-proxy=http://you:secret@b:2\n", "proxy=http://***@a:1\n-proxy=http://***@b:2\n"),
+        ("http://proxy.corp:3128", "http://proxy.corp:3128"),
+        ("mail me@corp", "mail me@corp"),
+        ("http://a:1,b@c", "http://a:1,b@c"),
+        ("proxy_password = secret\nbest=1", "proxy_password = ***\nbest=1"),
+        ("+proxy_password=se cret # x\n best=1", "+proxy_password=***\n best=1"),
+        ("PASSWORD: secret", "PASSWORD: ***"),
+        ("passwd=x pass=y", "passwd=***"),
+        ("no password here", "no password here"),
+        ("password=\nbest=1", "password=\nbest=1"),
+    ],
+)
+def test_redact(text, redacted):
+    """User info and passwords go, and what stands around them stays readable."""
+    assert log.redact(text) == redacted
+    assert log.redact(redacted) == redacted
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(lambda text: ":" not in text),
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1),
+    st.sampled_from(["%s", "http_proxy=%s\nA=1\n", "-proxy = %s", 'cannot reach "%s": refused', "https_proxy='%s'"]),
+)
+def test_no_credentials_of_ours_survive(user, password, around):
+    """As we write them, percent-encoded, whatever they are and wherever the URL stands."""
+    url = PROXY.with_credentials(Credentials(user, password))
+    secret = url[len("http://") : url.index("@")]
+    assert log.redact(around % url) == around % "http://***@proxy.corp:3128"
+    assert len(secret) < 12 or secret not in log.redact(around % url)
+
+
+def test_a_line_is_level_event_and_values(line):
+    """The values in the order in which they were given."""
+    assert (
+        line("info", "file.changed", file="/etc/environment", number=3)
+        == "info: file.changed file=/etc/environment number=3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("plain", "plain"),
+        ("", '""'),
+        ("two words", '"two words"'),
+        ("a=b", '"a=b"'),
+        ("one\ntwo", r'"one\ntwo"'),
+        ("\x1b[31mred", r'"\x1b[31mred"'),
+        ("back\\slash here", r'"back\\slash here"'),
+        ("\u2028", r'"\u2028"'),
+        ("größe", "größe"),
+        (("a", "b"), "a,b"),
+        (["a b"], '"a b"'),
+        ((), '""'),
+        (None, "None"),
+        (True, "True"),
+    ],
+)
+def test_values_that_need_it_are_quoted(line, value, shown):
+    """One event is one line, whatever an error text or a file brings along, and a terminal is not written to."""
+    assert line("warning", "event", value=value) == "warning: event value=" + shown
+
+
+@pytest.mark.parametrize("level", ["info", "warning", "error"])
+def test_credentials_never_reach_a_line(line, level):
+    """Whoever logs what."""
+    text = line(level, "event", error="http://me:secret@proxy.corp:1")
+    assert "secret" not in text
+    assert "http://***@proxy.corp:1" in text
+
+
+@pytest.mark.parametrize(("level", "prefix"), [("info", "<6>"), ("warning", "<4>"), ("error", "<3>")])
+def test_the_journal_gets_the_level_its_own_way(line, monkeypatch, level, prefix):
+    """sd-daemon(3): `journalctl -p warning` finds the warnings."""
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1234")
+    assert line(level, "node.degraded", error="x") == prefix + "node.degraded error=x"
+
+
+@pytest.mark.allows("subprocess")
+def test_structlog_is_not_imported_before_somebody_logs():
+    """It costs 70 ms, and most commands log nothing."""
+    import subprocess
+
+    code = "import sys, agent.log; agent.log.redact('x'); sys.exit('structlog' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
