@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-export PYTHON WHEELS
+export PYTHON WHEELS DIST
 
 SHELL_FILES = .ci/run $(shell grep -rlE '^\#!/bin/(ba)?sh' packaging bench tests --include='*.sh' --include='*[!.]*' 2>/dev/null)
 

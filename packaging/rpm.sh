@@ -2,6 +2,7 @@
 # Builds dist/*.rpm for the interpreter PYTHON (a path, a name, or X.Y); the node has it as /usr/bin/pythonX.Y.
 #
 #   WHEELS=DIR    take the libraries from this folder and nothing from the network
+#   DIST=DIR      put the package there instead
 #
 # The libraries are those of packaging/locks, or nothing is built.  The same sources give the same file.
 set -euo pipefail
@@ -23,18 +24,23 @@ esac
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || die "PYTHON=$wanted does not run"
 lock=packaging/locks/python$version
 [ -e "$lock.txt" ] || die "PYTHON=$wanted: the libraries are not locked for Python $version" \
-    "(there are locks for: $(cd packaging/locks && ls | sed -n 's/^python\([0-9.]*\)\.txt$/\1/p' | sort -V | xargs)); make lock ARGS=$version"
+    "(packaging/locks has those that are); make lock ARGS=$version"
 
 packaging/setup.sh rpm "$python"
-packaging/setup.sh demo # for the pip of .venv
+PIP=$(packaging/setup.sh installer "$python" 2>/dev/null) || {
+    packaging/setup.sh demo # for the pip of .venv
+    PIP=$(packaging/setup.sh installer "$python")
+}
+export PIP=${PIP/#.venv/$PWD/.venv} # rpmbuild works elsewhere
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/SOURCES" "$work/libraries" dist
+dist=${DIST:-dist}
+mkdir -p "$work/SOURCES" "$work/libraries" "$dist"
 
 # --- the libraries, each with one of the hashes of its lock ---------------------------------------------------------
 
-read -ra pip <<<"$(packaging/setup.sh installer "$python")"
+read -ra pip <<<"$PIP"
 pip+=(--disable-pip-version-check download -q --no-input --no-deps --require-hashes)
 pip+=(--only-binary :all: --no-binary systemd-python)
 
@@ -95,6 +101,6 @@ rpmbuild -bb "${options[@]}" \
     die "rpmbuild failed; the end of what it said is above"
 }
 for package in "$work"/RPMS/*.rpm; do
-    mv "$package" dist/
-    echo "dist/${package##*/}"
+    mv "$package" "$dist/"
+    echo "$dist/${package##*/}"
 done

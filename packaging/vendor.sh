@@ -4,7 +4,7 @@
 #   vendor.sh PYTHON FOLDER [WHEELS]   with WHEELS, nothing but the files of that folder is used
 #
 # With a lock (packaging/locks) for that Python each file has to have one of its hashes; a Python without one is for
-# development, and gets what packaging/requirements.txt pins.
+# development, and gets what packaging/requirements.txt pins.  PIP is a pip that installs for PYTHON, if it is known.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 lock=packaging/locks/python$version
-read -ra pip <<<"$(packaging/setup.sh installer "$python")"
+read -ra pip <<<"${PIP:-$(packaging/setup.sh installer "$python")}"
 # No cache: it may hold a systemd-python that was built for, and carries the paths of, another Python of this version.
 pip+=(--disable-pip-version-check install -qq --no-input --no-compile --no-deps --no-cache-dir)
 if [ -n "$wheels" ]; then
