@@ -1,18 +1,22 @@
-"""packaging/examples, each form of user data byte for byte as it stands there, with real cloud-init."""
+"""The ways in: user data byte for byte as packaging/examples has it, with real cloud-init; and an image of the shell recipe."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Dict, List
 
 import pytest
 
-from tests.boot.harness.bed import Trial
+from tests.boot.harness import tree
+from tests.boot.harness.bed import BOOT_TESTS, UNITS, Trial
 from tests.boot.harness.boot import Boot
+from tests.boot.harness.command import run
 
 PROXY = "http://proxy.example.com:3128"
 API_SERVER = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com"
+RECIPE = "eks-proxy-recipe.service"
 
 
 def docker(boot: Boot) -> Dict[str, str]:
@@ -57,3 +61,31 @@ def test_bootstrap_runs_once_behind_the_proxy_and_is_signalled(trial: Callable[[
     assert docker(again)["HTTPS_PROXY"] == PROXY
     assert len(lines(log / "cfn-signal.jsonl")) == 1
     assert lines(log / "eks-bootstrap.log") == [arguments, *environment]
+
+
+def test_traces_of_the_shell_recipe_are_cleared_away(trial: Callable[[str], Trial]) -> None:
+    """Where the recipe ran twice, the agent's first boot leaves one proxy line a file and one drop-in, and says so."""
+    node = trial("recipe-traces")
+    tree.install(BOOT_TESTS / "recipe/tree", node.root)
+    systemctl = ["systemctl", f"--root={node.root}"]
+    run([*systemctl, "disable", *UNITS])
+    run([*systemctl, "enable", RECIPE])
+    for _ in range(2):
+        node.boot(phase="")
+    environment = node.root / "etc/environment"
+    assert environment.read_text().count("\nHTTP_PROXY=") == 2
+
+    run([*systemctl, "disable", RECIPE])
+    run([*systemctl, "enable", *UNITS])
+    gone = tuple(f"etc/systemd/system/{unit}.service.d/proxy.conf" for unit in ("docker", "kubelet"))
+    node.case = replace(node.case, phase="configured", absent=gone, proxied=("docker", "containerd"))
+    running = node.start(hold=True)
+    running.wait_settled()
+    drop_ins = running.show("docker", "DropInPaths").split()
+    said = "\n".join(node.finish(running).messages("eks-proxy-agent"))
+    assert drop_ins == ["/etc/systemd/system/docker.service.d/90-eks-proxy.conf"]
+    assert "12 lines of an earlier proxy set-up in /etc/environment are replaced" in said
+    assert "2 earlier proxy lines in [main] of yum.conf are replaced" in said
+    assert "2 lines with the same proxy in [main:exclude] are removed" in said
+    assert "[mirror] has a proxy of its own" in said
+    assert [path for path in gone if f"file.removed file=/{path}" not in said] == []
