@@ -138,7 +138,8 @@ def _signal(machine: Machine, settings: Settings, found: Optional[Discovered], c
         )
         return
     log.info("signal.sent", stack=signal.stack, resource=signal.resource, exit_code=code)
-    if found and machine.state.of_instance(found.facts.instance_id, "bootstrap"):
+    known = machine.state.of_instance(found.facts.instance_id, "bootstrap") if found else None
+    if found and known and known.get("exit_code") == code:  # else it was a step before bootstrap.sh that failed
         _record(machine, found, {"exit_code": code, "signalled": True})
 
 
