@@ -12,8 +12,9 @@ from typing import Dict, List, Tuple
 import attrs
 
 from agent.core.plan import SAVED, Change, Plan
+from agent.edges import trust
 from agent.edges.disk import Disk
-from agent.edges.state import State
+from agent.edges.state import BASELINE, State
 from agent.edges.units import Systemd
 from agent.errors import FileError
 
@@ -28,11 +29,12 @@ class Machine:
 
 
 def apply(plan: Plan, machine: Machine) -> None:
-    """Write, remove, enable, reload, start.  Raises FileError or CommandError; what was done by then is whole."""
+    """Write, remove, make the trust store anew, enable, reload, start.  Raises FileError or CommandError; what was done by then is whole."""
     disk, state = machine.disk, machine.state
     before = state.baseline()
-    for path in before.files:
+    for path in (BASELINE, *before.files):  # of a run that was killed: it had noted what it was about to write
         disk.sweep(path)
+        disk.sweep(path + SAVED)
     if plan.empty and plan.baseline == before:
         return
     folders = _missing_folders(plan, disk)
@@ -45,21 +47,32 @@ def apply(plan: Plan, machine: Machine) -> None:
     state.save_baseline(growing)
     if plan.reload and disk.live:
         state.set_reload_pending(True)
+    if plan.trust:
+        state.set_trust_pending(True)
     failed = _carry_out(plan.changes, disk)
     kept = _drop_empty_folders(growing.folders, disk)
-    if plan.enable:
-        machine.units.enable(plan.enable)
-    if plan.disable:
-        machine.units.disable(plan.disable)
+    _tell_the_system(plan, machine)
     state.save_baseline(attrs.evolve(growing if failed else plan.baseline, folders=tuple(kept)))
-    if plan.reload and disk.live:
-        machine.units.reload()
-    if plan.start:
-        machine.units.start(plan.start)
-    if plan.reload and disk.live:
-        state.set_reload_pending(False)
     if failed:
         raise FileError("\n".join(failed.values()))
+
+
+def _tell_the_system(plan: Plan, machine: Machine) -> None:
+    """What follows from changed files; in a tree other than `/` nothing runs, and what is pending stays so."""
+    disk, state, units = machine.disk, machine.state, machine.units
+    if plan.trust and disk.live:
+        trust.update(disk)
+        state.set_trust_pending(False)
+    if plan.enable:
+        units.enable(plan.enable)
+    if plan.disable:
+        units.disable(plan.disable)
+    if plan.reload and disk.live:
+        units.reload()
+    if plan.start:
+        units.start(plan.start)
+    if plan.reload and disk.live:
+        state.set_reload_pending(False)
 
 
 def _carry_out(changes: Tuple[Change, ...], disk: Disk) -> Dict[str, str]:

@@ -9,15 +9,18 @@ import attrs
 from agent.apply import Machine, apply
 from agent.configure import Pass, changed_paths, configure, release_units, save_degraded
 from agent.core.facts import Facts
-from agent.core.plan import Plan, static_targets
+from agent.core.plan import Plan
 from agent.core.settings import Settings
-from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service, baked, facts_of, plan_node
+from agent.core.targets import static_targets
+from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service, baked, facts_of, plan_node, read_anchor
 from agent.edges.lock import held
 from agent.edges.notify import Notify
 from agent.edges.signals import Signals
 from agent.errors import AgentError, SettingsError
 from agent.log import get_logger
 from agent.reach import ask_again, remember
+
+BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
 
 #: The names of events, each of which somebody may search the journal for.
 _EVENTS = {
@@ -32,12 +35,13 @@ _EVENTS = {
 
 @attrs.frozen
 class Daemon:
-    """What the daemon works with."""
+    """What the daemon works with; `patience` is how many seconds it asks for metadata, unless the settings say."""
 
     machine: Machine
     options: Options
     notify: Notify
     signals: Signals
+    patience: float = BOOT_DEADLINE
 
     def say(self, text: str) -> None:
         """Tell systemd (`systemctl status`) what we are at."""
@@ -45,8 +49,7 @@ class Daemon:
 
     def fetch(self, settings: Settings) -> Facts:
         """Ask the metadata service until it answers or the deadline has passed; SIGTERM ends the wait."""
-        self.say("asking the metadata service at %s" % settings.metadata.endpoint)
-        return ask_metadata_service(settings, BOOT_DEADLINE, self.signals.sleep)
+        return ask_metadata_service(settings, self.patience, self.signals.sleep)
 
 
 def boot(daemon: Daemon) -> Optional[Pass]:
@@ -58,6 +61,7 @@ def boot(daemon: Daemon) -> Optional[Pass]:
     """
     settings = baked(daemon.machine.disk, daemon.options).settings
     prepared = prepare(daemon, settings)
+    daemon.say("asking the metadata service at %s" % settings.metadata.endpoint)
     try:
         done = one_pass(daemon, units=not prepared)
     except SettingsError as error:
@@ -99,7 +103,8 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
     daemon.say("writing drop-ins")
     try:
         with held(daemon.machine.disk):
-            plan = plan_node(daemon.machine, static_targets(settings), settings, complete=False)
+            static = static_targets(settings, read_anchor(daemon.machine.disk, settings))
+            plan = plan_node(daemon.machine, static, settings, complete=False)
             apply(plan, daemon.machine)
     except AgentError as error:
         get_logger().warning("prepare.failed", error=str(error), meaning="the pass after it tries again")
@@ -129,7 +134,7 @@ def after_ready(daemon: Daemon, done: Pass) -> None:
     """What need not hold up docker: enabling units, and a line that says what this node believes."""
     log = get_logger()
     intent = done.discovered.intent
-    for warning in done.warnings:
+    for warning in done.discovered.warnings:
         log.warning("settings.warning", text=warning)
     log.info(
         _EVENTS[done.phase],
@@ -145,6 +150,17 @@ def after_ready(daemon: Daemon, done: Pass) -> None:
         return
     if released:
         log.info("units.released", units=released)
+
+
+def bootstrap_again(daemon: Daemon) -> None:
+    """Start the bootstrap unit that failed for want of metadata; what it did on this instance it will not do again."""
+    try:
+        unit = daemon.machine.units.show([BOOTSTRAP_UNIT]).get(BOOTSTRAP_UNIT)
+        if unit and unit.active == "failed":
+            daemon.machine.units.start([BOOTSTRAP_UNIT])
+            get_logger().info("bootstrap.started_again", unit=BOOTSTRAP_UNIT)
+    except AgentError as error:
+        get_logger().error("units.failed", error=str(error))
 
 
 def degraded(daemon: Daemon, settings: Settings, error: AgentError) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Optional, Sequence
+from typing import NoReturn, Optional, Sequence
 
 from agent import __version__
 from agent.errors import AgentError
@@ -19,9 +19,18 @@ bootstrap ends with the exit code of bootstrap.sh (124: out of time).
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse repeats what it does not understand, and that may be a URL with a password."""
+
+    def error(self, message: str) -> NoReturn:
+        from agent.log import redact
+
+        super().error(redact(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="eks-proxy-agent",
         description="One setting, and an EKS worker node speaks to the world through the company's proxy.",
         epilog=_EPILOG,
@@ -67,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command; the answer is the process's exit code."""
+    _open_closed_streams()
     arguments = parser().parse_args(argv)
     try:
         code = _dispatch(arguments)
@@ -83,6 +93,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return _fail(str(error), "", 1)
     except MemoryError:
         return _fail("out of memory", "", 1)
+
+
+def _open_closed_streams() -> None:
+    """With stdout closed (`>&-`) Python has None there, and the next file opened would become descriptor 1."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - it stays open to the end
 
 
 def _dispatch(arguments: argparse.Namespace) -> int:
@@ -117,13 +134,13 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[_Parser],
     name: str,
     text: str,
     *,
     once: bool = False,
     json: bool = False,
-) -> argparse.ArgumentParser:
+) -> _Parser:
     """A command that reads settings."""
     command = commands.add_parser(name, help=text, description=text)
     _root_flag(command)

@@ -13,8 +13,9 @@ from agent.apply import Machine, apply
 from agent.core.facts import Facts, facts_to_json
 from agent.core.files.dropin import GATED_UNITS
 from agent.core.intent import Intent
-from agent.core.plan import Plan, Target, targets
+from agent.core.plan import Plan, Target
 from agent.core.settings import Settings
+from agent.core.targets import targets
 from agent.core.units import is_stale, to_release
 from agent.discover import Discovered, Options, discover, kept_flags, plan_node
 from agent.edges.lock import held
@@ -42,12 +43,6 @@ class Pass:
         if self.plan.problems:
             return DEGRADED
         return CONFIGURED if self.discovered.intent else UNCONFIGURED
-
-    @property
-    def warnings(self) -> Tuple[str, ...]:
-        """What the owner should know."""
-        intent = self.discovered.intent
-        return self.discovered.layered.warnings + (intent.warnings if intent else ())
 
     def raise_problems(self) -> None:
         """Raise FileError when single files could not be done."""
@@ -91,7 +86,9 @@ def configure(
 def wanted(machine: Machine, found: Discovered, *, units: bool = True) -> Tuple[Tuple[Target, ...], Optional[Settings]]:
     """What `plan_node` takes for a node: its files, and the settings if units are to be looked at too."""
     baked = machine.state.baseline().baked
-    return targets(found.settings, found.intent, baked=baked), (found.settings if units and found.intent else None)
+    return targets(found.settings, found.intent, found.anchor, baked=baked), (
+        found.settings if units and found.intent else None
+    )
 
 
 def refuse_unproxied(settings: Settings, intent: Optional[Intent]) -> None:
@@ -127,17 +124,22 @@ def stale_units(machine: Machine, settings: Settings, intent: Optional[Intent]) 
 def status(done: Pass) -> Dict[str, Any]:
     """What status.json says of a pass; no credentials, the file is world-readable."""
     intent, facts = done.discovered.intent, done.discovered.facts
-    wanted = targets(done.discovered.settings, intent)
+    wanted = targets(done.discovered.settings, intent, done.discovered.anchor)
     return {
         **_head(done.phase, "\n".join(done.plan.problems) or None),
         "instance_id": facts.instance_id,
         "region": facts.region,
         "intent": intent.digest() if intent else None,
         "proxy": {"http": str(intent.http_proxy), "https": str(intent.https_proxy)} if intent else None,
-        "no_proxy": [attrs.asdict(entry) for entry in intent.no_proxy] if intent else [],
-        "files": [target.path for target in wanted],
-        "warnings": list(done.warnings),
+        "no_proxy": entries(intent),
+        "files": [target.path for target in wanted if target.edit(None) is not None],
+        "warnings": list(done.discovered.warnings),
     }
+
+
+def entries(intent: Optional[Intent]) -> List[Dict[str, str]]:
+    """NO_PROXY as JSON has it, here and in `plan`."""
+    return [{"entry": entry.value, "reason": entry.reason} for entry in intent.no_proxy] if intent else []
 
 
 def save_degraded(machine: Machine, error: Exception) -> None:

@@ -13,11 +13,13 @@ from agent.core.direct import Answers
 from agent.core.facts import Facts, facts_from_json
 from agent.core.hints import ClusterHints, first_known, from_arguments, from_node_configs
 from agent.core.layers import USER_DATA, Layer, Layered, flag_layer, merge, parse_toml, without_metadata
-from agent.core.plan import FileState, Plan, Target, make_plan, make_revert
+from agent.core.plan import Anchor, FileState, Plan, Target, make_plan, make_revert
 from agent.core.proxy_url import Credentials, parse_credentials
 from agent.core.settings import Settings
 from agent.core.units import to_enable
+from agent.edges.certificates import read_bundle
 from agent.edges.disk import Disk
+from agent.edges.trust import anchor_path
 from agent.errors import FileError, SettingsError
 
 CONFIG = "/etc/eks-proxy-agent/config.toml"
@@ -42,20 +44,37 @@ class Options:
     arguments: Tuple[str, ...] = ()
 
     def layer(self) -> Layer:
-        return flag_layer(self.sets, self.proxy)
+        """The flags as a layer of settings; ARGS of `bootstrap -- ARGS` are bootstrap.arguments."""
+        flags = flag_layer(self.sets, self.proxy)
+        if not self.arguments:
+            return flags
+        bootstrap = {**flags.data.get("bootstrap", {}), "arguments": list(self.arguments)}
+        return attrs.evolve(flags, data={**flags.data, "bootstrap": bootstrap})
 
 
 @attrs.frozen
 class Discovered:
-    """All that a Plan is made of; `intent` is None on a node without a proxy."""
+    """All that a Plan is made of; `intent` is None on a node without a proxy, `anchor` without a CA of the proxy's."""
 
     layered: Layered
     facts: Facts
+    hints: ClusterHints
     intent: Optional[intent.Intent]
+    anchor: Optional[Anchor] = None
 
     @property
     def settings(self) -> Settings:
         return self.layered.settings
+
+    @property
+    def warnings(self) -> Tuple[str, ...]:
+        """What the owner should know."""
+        return (
+            self.layered.warnings
+            + self.hints.warnings
+            + (self.intent.warnings if self.intent else ())
+            + (self.anchor.warnings if self.anchor else ())
+        )
 
 
 def ask_metadata_service(settings: Settings, deadline: float, sleep: Callable[[float], None] = time.sleep) -> Facts:
@@ -115,8 +134,9 @@ def discover(machine: Machine, options: Options, facts: Facts, answers: Answers)
     layered = layered_settings(machine, options, facts)
     settings = layered.settings
     credentials = read_credentials(machine.disk, settings.proxy.credentials_file)
-    hints = cluster_hints(machine, settings, facts, options)
-    return Discovered(layered, facts, intent.compose(settings, facts, hints, credentials, answers))
+    hints = cluster_hints(machine, settings, facts)
+    composed = intent.compose(settings, facts, hints, credentials, answers)
+    return Discovered(layered, facts, hints, composed, read_anchor(machine.disk, settings))
 
 
 def layered_settings(machine: Machine, options: Options, facts: Facts) -> Layered:
@@ -131,7 +151,7 @@ def facts_of(machine: Machine, options: Options, fetch: Fetch) -> Facts:
     return fetch(baked(machine.disk, options).settings)
 
 
-def cluster_hints(machine: Machine, settings: Settings, facts: Facts, options: Options) -> ClusterHints:
+def cluster_hints(machine: Machine, settings: Settings, facts: Facts) -> ClusterHints:
     """What bootstrap.sh's arguments, else NodeConfigs tell of the cluster.
 
     NodeConfigs are merged as nodeadm does: those of user data, then the files of /etc/eks/nodeadm.d, a later one wins.
@@ -143,7 +163,7 @@ def cluster_hints(machine: Machine, settings: Settings, facts: Facts, options: O
         content = machine.disk.read("%s/%s" % (NODEADM_D, name)) if not name.startswith(".") else None
         node_configs += [content.decode("utf-8", "replace")] if content else []
     return first_known(
-        from_arguments(options.arguments or settings.bootstrap.arguments),
+        from_arguments(settings.bootstrap.arguments),
         from_node_configs(node_configs) if node_configs else ClusterHints(),
     )
 
@@ -166,6 +186,26 @@ def read_credentials(disk: Disk, path: str) -> Optional[Credentials]:
         raise FileError("proxy.credentials_file: %s is not UTF-8" % path) from None
     except ValueError as error:
         raise FileError("proxy.credentials_file: %s %s" % (path, error)) from None
+
+
+def read_anchor(disk: Disk, settings: Settings) -> Optional[Anchor]:
+    """The proxy's CA as a file of the trust store, or None without node.ca_bundle.  Raises FileError."""
+    value = settings.node.ca_bundle
+    if not value:
+        return None
+    inline = value.startswith("-----BEGIN")
+    name = "node.ca_bundle" if inline else "node.ca_bundle: %s" % value
+    content = value.encode("utf-8") if inline else disk.read(value)
+    if content is None:
+        raise FileError("%s does not exist" % name)
+    path = anchor_path(disk)
+    if path is None:
+        raise FileError("node.ca_bundle: this node has neither update-ca-trust nor update-ca-certificates")
+    try:
+        bundle = read_bundle(content.decode("ascii", "replace"))
+    except ValueError as error:
+        raise FileError("%s %s" % (name, error)) from None
+    return Anchor(path, bundle.pem, bundle.summaries, tuple("node.ca_bundle: " + text for text in bundle.warnings))
 
 
 def plan_node(
@@ -191,7 +231,14 @@ def plan_node(
     units = machine.units.show(settings.node.enable) if settings else {}
     enable = to_enable(settings, units, interrupted=pending) if settings else ()
     return make_plan(
-        tuple(resolved), states, baseline, complete=complete, enable=enable, start=enable, reload_pending=pending
+        tuple(resolved),
+        states,
+        baseline,
+        complete=complete,
+        enable=enable,
+        start=enable,
+        reload_pending=pending,
+        trust_pending=machine.state.trust_pending,
     )
 
 
@@ -199,7 +246,8 @@ def plan_revert(machine: Machine) -> Plan:
     """Look at the files that we changed and make the Plan that undoes it all."""
     baseline = machine.state.baseline()
     states = {path: machine.disk.state(path) for path in baseline.files}
-    return make_revert(states, baseline, reload_pending=machine.state.reload_pending)
+    state = machine.state
+    return make_revert(states, baseline, reload_pending=state.reload_pending, trust_pending=state.trust_pending)
 
 
 def kept_flags(options: Options) -> Dict[str, object]:

@@ -60,7 +60,7 @@ def _wanted(machine: Machine, options: Options, facts: Facts) -> Tuple[Candidate
     settings = layered_settings(machine, options, facts).settings
     if not settings.proxy.url:
         return ()
-    return candidates(settings, facts, endpoint_host(settings, cluster_hints(machine, settings, facts, options)))
+    return candidates(settings, facts, endpoint_host(settings, cluster_hints(machine, settings, facts)))
 
 
 def _ask(hosts: Set[str]) -> Dict[str, Answer]:

@@ -8,7 +8,9 @@ import signal
 import time
 from typing import Optional
 
-from agent.boot import Daemon, after_ready, degraded, one_pass
+import attrs
+
+from agent.boot import Daemon, after_ready, bootstrap_again, degraded, one_pass
 from agent.configure import Pass
 from agent.core.settings import Settings
 from agent.discover import baked
@@ -17,10 +19,13 @@ from agent.log import get_logger
 
 #: Seconds between the tries of a degraded node: the first pause and the longest.
 RETRY_FIRST, RETRY_LONGEST = 2.0, 60.0
+#: Seconds that such a try asks for metadata.
+RETRY_PATIENCE = 2.0
 
 
 def watch(daemon: Daemon, done: Optional[Pass]) -> int:
     """Stay until SIGTERM; answers the exit code."""
+    daemon = attrs.evolve(daemon, patience=RETRY_PATIENCE)
     pause = None if done else RETRY_FIRST
     retry_at = pause and time.monotonic() + pause
     ping = _watchdog_interval()
@@ -35,11 +40,16 @@ def watch(daemon: Daemon, done: Optional[Pass]) -> int:
         daemon.notify("WATCHDOG=1")
         if number != signal.SIGHUP and (retry_at is None or time.monotonic() < retry_at):
             continue
-        daemon.notify("RELOADING=1")
+        reloading = number == signal.SIGHUP
+        if reloading:
+            daemon.notify("RELOADING=1")
         fresh = _try(daemon)
-        daemon.notify("READY=1")
+        if reloading:
+            daemon.notify("READY=1")
         if fresh:
             after_ready(daemon, fresh)
+            if pause:
+                bootstrap_again(daemon)
         pause = None if fresh else _longer(pause)
         retry_at = pause and time.monotonic() + pause
 

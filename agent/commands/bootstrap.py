@@ -60,7 +60,7 @@ def bootstrap(
             done = configure(machine, options, facts, keep_flags=True)
             found = done.discovered
             done.raise_problems()
-            code = _run_once(machine, options, found)
+            code = _run_once(machine, found)
         except AgentError as error:
             if if_enabled and not settings.bootstrap.enabled:
                 raise
@@ -70,14 +70,15 @@ def bootstrap(
         return code
 
 
-def _run_once(machine: Machine, options: Options, found: Discovered) -> int:
+def _run_once(machine: Machine, found: Discovered) -> int:
     log, settings = get_logger(), found.settings.bootstrap
     refuse_stub(machine, settings.command)
-    arguments = options.arguments or settings.arguments
     log.info("bootstrap.started", command=settings.command)
     _record(machine, found, {"exit_code": None, "signalled": False})
     code = command.stream(
-        [machine.disk.real(settings.command), *arguments], timeout=settings.timeout, environment=_environment(found)
+        [machine.disk.real(settings.command), *settings.arguments],
+        timeout=settings.timeout,
+        environment=_environment(found),
     )
     _record(machine, found, {"exit_code": code, "signalled": False})
     (log.error if code else log.info)("bootstrap.ended", exit_code=code, timed_out=code == command.TIMED_OUT)

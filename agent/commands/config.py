@@ -15,7 +15,7 @@ from agent.core.layers import Layer, Layered, merge
 from agent.core.no_proxy import OwnerEntry
 from agent.core.proxy_url import ProxyUrl
 from agent.core.settings import SECTIONS
-from agent.discover import Options, baked, baked_layers, facts_of, instance_layers, read_credentials
+from agent.discover import Options, baked, baked_layers, facts_of, instance_layers, read_anchor, read_credentials
 from agent.errors import MetadataError
 
 
@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     layered = _all_layers(machine, options)
     if arguments.action == "check":
         read_credentials(machine.disk, layered.settings.proxy.credentials_file)
+        read_anchor(machine.disk, layered.settings)
         for warning in layered.warnings:
             print("warning: " + warning, file=sys.stderr)
         if layered.settings.signal.stack and not layered.settings.bootstrap.enabled:

@@ -10,8 +10,9 @@ import attrs
 from agent.apply import apply
 from agent.commands.machine import machine_of, need_root, options_of
 from agent.commands.node import DAEMON, tell
-from agent.core.plan import clean_targets, forget_instance, static_targets
-from agent.discover import baked, plan_node
+from agent.core.plan import forget_instance
+from agent.core.targets import clean_targets, static_targets
+from agent.discover import baked, plan_node, read_anchor
 from agent.edges.lock import held
 from agent.errors import FileError
 
@@ -28,7 +29,7 @@ def bake_command(arguments: argparse.Namespace) -> int:
     layered = baked(machine.disk, options)
     settings = layered.settings
     with held(machine.disk):
-        plan = plan_node(machine, static_targets(settings), complete=False)
+        plan = plan_node(machine, static_targets(settings, read_anchor(machine.disk, settings)), complete=False)
         units = machine.units.show((DAEMON, BOOTSTRAP, *settings.node.enable))
         enable = tuple(name for name, unit in units.items() if unit.exists and unit.enabled == "disabled")
         baseline = attrs.evolve(plan.baseline, baked=True, enabled=plan.baseline.enabled + enable)
@@ -59,7 +60,8 @@ def clean_command(arguments: argparse.Namespace) -> int:
         machine.units.stop((DAEMON,))
         print("stopped %s, else it would write them again" % DAEMON)
     with held(machine.disk):
-        plan = plan_node(machine, clean_targets(settings, machine.state.baseline()))
+        anchor = read_anchor(machine.disk, settings)
+        plan = plan_node(machine, clean_targets(settings, anchor, machine.state.baseline()))
         plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline))
         apply(plan, machine)
         instances = machine.state.forget(bootstrap=True)

@@ -10,7 +10,7 @@ from typing import List, Optional
 
 from agent.apply import Machine, apply
 from agent.commands.machine import fetch, machine_of, need_root, options_of
-from agent.configure import Pass, changed_paths, configure, refuse_unproxied, release_units, stale_units, wanted
+from agent.configure import changed_paths, configure, entries, refuse_unproxied, release_units, stale_units, wanted
 from agent.core.plan import Change, Plan
 from agent.discover import Discovered, discover, facts_of, plan_node, plan_revert
 from agent.edges.lock import held
@@ -30,7 +30,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
     facts = facts_of(machine, options, fetch)
     done = configure(machine, options, facts, keep_flags=not arguments.once, refresh=arguments.refresh)
     tell(machine, done.plan)
-    for warning in done.warnings:
+    for warning in done.discovered.warnings:
         print("warning: " + warning, file=sys.stderr)
     done.raise_problems()
     if done.discovered.intent is None:
@@ -65,9 +65,11 @@ def plan_command(arguments: argparse.Namespace) -> int:
             sys.stdout.write(_diff(change))
         for action in actions:
             print(action)
+    for summary in found.anchor.summaries if found.anchor else ():
+        print("node.ca_bundle: " + summary, file=sys.stderr)
     for note in plan.notes:
         print("note: " + note, file=sys.stderr)
-    for warning in Pass(found, plan).warnings:
+    for warning in found.warnings:
         print("warning: " + warning, file=sys.stderr)
     if found.intent is None:
         print("unconfigured: no proxy.url in the settings", file=sys.stderr)
@@ -102,6 +104,8 @@ def revert_command(arguments: argparse.Namespace) -> int:
 def tell(machine: Machine, plan: Plan) -> None:
     for verb, path in changed_paths(plan):
         print("%s %s" % (verb, path))
+    if plan.trust and machine.disk.live:
+        print("updated the trust store")
     if plan.reload and machine.disk.live:
         print("reloaded systemd")
     for name in plan.enable:
@@ -113,7 +117,8 @@ def tell(machine: Machine, plan: Plan) -> None:
 
 
 def _unit_actions(machine: Machine, plan: Plan) -> List[str]:
-    actions = ["systemctl daemon-reload"] if plan.reload and machine.disk.live else []
+    actions = ["update the trust store"] if plan.trust and machine.disk.live else []
+    actions += ["systemctl daemon-reload"] if plan.reload and machine.disk.live else []
     now = " --now --no-block" if machine.disk.live else ""
     return actions + ["systemctl enable%s %s" % (now, name) for name in plan.enable]
 
@@ -123,9 +128,7 @@ def _plan_json(found: Discovered, plan: Plan, actions: List[str]) -> object:
         "schema": 1,
         "instance_id": found.facts.instance_id,
         "intent": found.intent.digest() if found.intent else None,
-        "no_proxy": [{"entry": entry.value, "reason": entry.reason} for entry in found.intent.no_proxy]
-        if found.intent
-        else [],
+        "no_proxy": entries(found.intent),
         "changes": [{"path": path, "action": verb} for verb, path in changed_paths(plan)],
         "diff": "".join(map(_diff, plan.changes)),
         "actions": actions,

@@ -79,5 +79,5 @@ def _entries(entries: List[Dict[str, str]]) -> str:
     """The entries by reason, one line a reason."""
     reasons: Dict[str, List[str]] = {}
     for entry in entries:
-        reasons.setdefault(entry["reason"], []).append(entry["value"])
+        reasons.setdefault(entry["reason"], []).append(entry["entry"])
     return "\n           ".join("%-15s %s" % (reason, " ".join(values)) for reason, values in reasons.items())

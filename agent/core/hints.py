@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 import attrs
 
@@ -13,12 +13,16 @@ from agent.errors import AgentError
 
 @attrs.frozen
 class ClusterHints:
-    """`endpoint` is the API server's host; empty when unknown.  `source` says where the hints come from."""
+    """`endpoint` is the API server's host; empty when unknown.  `source` says where the hints come from.
+
+    `warnings` tells of proxy variables that a NodeConfig sets itself.
+    """
 
     name: str = ""
     endpoint: str = ""
     service_cidrs: Tuple[str, ...] = ()
     source: str = ""
+    warnings: Tuple[str, ...] = ()
 
 
 _FLAGS = {
@@ -44,15 +48,35 @@ def from_arguments(arguments: Sequence[str]) -> ClusterHints:
 def from_node_configs(documents: Iterable[str]) -> ClusterHints:
     """The hints in NodeConfig documents (API node.eks.aws), a later one wins, field by field, as nodeadm merges them."""
     cluster: Dict[str, Any] = {}
+    warnings: List[str] = []
     for document in _yaml_documents(documents):
         if not isinstance(document, dict) or document.get("kind") != "NodeConfig":
             raise AgentError("NodeConfig: has no kind: NodeConfig")
-        spec = document.get("spec")
-        part = spec.get("cluster") if isinstance(spec, dict) else None
-        if isinstance(part, dict):
-            cluster.update((key, value) for key, value in part.items() if value)
+        version = str(document.get("apiVersion", "node.eks.aws/"))
+        if not version.startswith("node.eks.aws/"):
+            raise AgentError("NodeConfig: the apiVersion %s is none of node.eks.aws/..." % quoted(version))
+        spec = _table(document, "spec")
+        cluster.update((key, value) for key, value in _table(spec, "cluster").items() if value)
+        warnings += _conflicts(_table(_table(spec, "instance"), "environment"))
     cidr = cluster.get("cidr")
-    return _hints("NodeConfig", cluster.get("name", ""), cluster.get("apiServerEndpoint", ""), [cidr] if cidr else ())
+    hints = _hints("NodeConfig", cluster.get("name", ""), cluster.get("apiServerEndpoint", ""), [cidr] if cidr else ())
+    return attrs.evolve(hints, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = table.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _conflicts(environment: Mapping[str, Any]) -> List[str]:
+    """nodeadm writes spec.instance.environment as Environment= lines, which our EnvironmentFile= overrides."""
+    return [
+        "NodeConfig sets %s for %s in spec.instance.environment; the agent's value is in force there, not that one"
+        % (quoted(str(name)), quoted(str(unit)))
+        for unit, variables in environment.items()
+        for name in (variables if isinstance(variables, dict) else ())
+        if str(name).lower() in ("http_proxy", "https_proxy", "no_proxy")
+    ]
 
 
 def _yaml_documents(texts: Iterable[str]) -> Iterator[Any]:
@@ -81,6 +105,7 @@ def first_known(*hints: ClusterHints) -> ClusterHints:
         endpoint=next((hint.endpoint for hint in hints if hint.endpoint), ""),
         service_cidrs=next((hint.service_cidrs for hint in hints if hint.service_cidrs), ()),
         source=next((hint.source for hint in hints if hint.service_cidrs), ""),
+        warnings=tuple(warning for hint in hints for warning in hint.warnings),
     )
 
 

@@ -84,7 +84,13 @@ def compose(
         aws=_aws(settings, facts, answers),
         owner=settings.proxy.no_proxy,
     )
-    return Intent(http_proxy, settings.proxy.https_url or http_proxy, entries, credentials, _warnings(entries))
+    return Intent(
+        http_proxy,
+        settings.proxy.https_url or http_proxy,
+        entries,
+        credentials,
+        _warnings(settings, entries, credentials),
+    )
 
 
 def service_cidrs(settings: Settings, vpc_cidrs: Tuple[str, ...], hints: ClusterHints) -> Tuple[str, ...]:
@@ -122,16 +128,17 @@ def _aws(settings: Settings, facts: Facts, answers: Answers) -> Tuple[Tuple[str,
     return tuple(("aws:" + service, names(service)) for service in settings.aws.direct)
 
 
-def _warnings(entries: Tuple[Entry, ...]) -> Tuple[str, ...]:
+def _warnings(settings: Settings, entries: Tuple[Entry, ...], credentials: Optional[Credentials]) -> Tuple[str, ...]:
+    found = []
     length = len("no_proxy=" + no_proxy.render(entries))
-    if length > no_proxy.PAM_LINE_LIMIT:
-        return (
-            "NO_PROXY makes a line of %d bytes in /etc/environment; pam_env ignores lines over %d"
-            % (length, no_proxy.PAM_LINE_LIMIT),
-        )
-    if length > _OLD_PAM_LINE_LIMIT:
-        return (
-            "NO_PROXY makes a line of %d bytes in /etc/environment; pam_env of Amazon Linux 2 ignores lines over %d"
-            % (length, _OLD_PAM_LINE_LIMIT),
-        )
-    return ()
+    for limit, who in ((no_proxy.PAM_LINE_LIMIT, "pam_env"), (_OLD_PAM_LINE_LIMIT, "pam_env of Amazon Linux 2")):
+        if length > limit:
+            text = "NO_PROXY makes a line of %d bytes in /etc/environment; %s ignores lines over %d"
+            found.append(text % (length, who, limit))
+            break
+    if credentials and settings.node.yum and settings.proxy.credentials_in_yum:
+        found.append("yum.conf holds the credentials and has mode 0600: dnf ignores it without a word for other users")
+    elif credentials and settings.node.yum:
+        text = "yum.conf gets the proxy without its credentials; proxy.credentials_in_yum = true puts them there"
+        found.append(text + ", and makes the file 0600")
+    return tuple(found)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 import attrs
 
-from agent.core.files import dropin, environment, recipe, yum
-from agent.core.intent import Intent
-from agent.core.settings import Settings
+from agent.core.files import environment, yum
 from agent.errors import FileError
 
-NODE_ENV = "/etc/eks-proxy-agent/node.env"
-ENVIRONMENT = "/etc/environment"
-YUM_CONF = "/etc/yum.conf"
 SYSTEMD = "/etc/systemd/system/"
+#: The mode of files that hold credentials.
+PRIVATE = 0o600
 #: What revert adds to the name of a file of ours that somebody edited.
 SAVED = ".eks-proxy-agent-save"
 
@@ -86,14 +82,14 @@ class Change:
     after: Optional[bytes] = attrs.field(repr=False)
     mode: Optional[int] = None
 
-    @property
-    def needs_reload(self) -> bool:
-        return self.path.startswith(SYSTEMD)
 
-    @property
-    def needs_trust(self) -> bool:
-        """Whether the trust store has to be made anew."""
-        return self.path.rpartition("/")[2] in ("eks-proxy-agent.pem", "eks-proxy-agent.crt")
+def _needs_reload(path: str) -> bool:
+    return path.startswith(SYSTEMD)
+
+
+def _needs_trust(path: str) -> bool:
+    """Whether the distribution's trust store has to be made anew when this file changes."""
+    return path.rpartition("/")[2] in ("eks-proxy-agent.pem", "eks-proxy-agent.crt")
 
 
 @attrs.frozen
@@ -118,52 +114,10 @@ class Plan:
         return not (self.changes or self.enable or self.start or self.disable or self.reload or self.trust)
 
 
-def static_targets(settings: Settings, anchor: Optional[Anchor]) -> Tuple[Target, ...]:
-    """Drop-ins and CA: they depend on the settings alone, so they can be written before the network is up."""
-    targets = [_whole(dropin.environment_path(unit), dropin.environment_text()) for unit in sorted(settings.node.units)]
-    if settings.failure.policy == "closed":
-        targets += [_whole(dropin.closed_path(unit), dropin.closed_text()) for unit in dropin.GATED_UNITS]
-    if anchor is not None:
-        targets.append(_whole(anchor.path, anchor.pem))
-    return tuple(targets)
-
-
-def targets(
-    settings: Settings, intent: Optional[Intent], anchor: Optional[Anchor] = None, *, baked: bool = False
-) -> Tuple[Target, ...]:
-    """All files of a configured node.  node.env comes first: docker's proxy hangs on it.
-
-    Without an Intent there are none, but for the drop-ins of an image that was `baked`.
-    """
-    if intent is None:
-        return static_targets(settings, anchor) if baked else ()
-    found = [_whole(NODE_ENV, environment.render(intent.variables(secret=True)), mode=0o600)]
-    variables = intent.variables(secret=False)
-    if settings.node.environment:
-        edit = partial(environment.edit, variables=variables)
-        found.append(Target(ENVIRONMENT, "environment", edit, note=environment.leftovers))
-    if settings.node.yum:
-        url = str(intent.http_proxy)
-        found.append(Target(YUM_CONF, "yum", partial(yum.edit, url=url), note=partial(yum.leftovers, url=url)))
-    found += [_left_by_recipe(unit) for unit in recipe.UNITS if unit in settings.node.units]
-    return tuple(found) + static_targets(settings, anchor)
-
-
-def clean_targets(settings: Settings, anchor: Optional[Anchor], baseline: Baseline) -> Tuple[Target, ...]:
-    """The files of an image before its snapshot: no proxy of the builder, whoever set it; the drop-ins if it was baked."""
-    made = {path for path, record in baseline.files.items() if record.before is None}
-    shared = ((ENVIRONMENT, "environment", environment.without), (YUM_CONF, "yum", yum.without))
-    found = [Target(path, kind, partial(_unless_empty, without, path in made)) for path, kind, without in shared]
-    found += [_left_by_recipe(unit) for unit in recipe.UNITS]
-    found.append(Target(NODE_ENV, "whole", lambda current: None))
-    return tuple(found) + (static_targets(settings, anchor) if baseline.baked else ())
-
-
 def forget_instance(baseline: Baseline) -> Baseline:
-    """What a cleaned image remembers: its drop-ins; to what its other files held before, nobody wants to go back."""
-    kept = {
-        path: record for path, record in baseline.files.items() if path.startswith(SYSTEMD) and record.before is None
-    }
+    """What a cleaned image remembers: drop-ins and CA; to what its other files held before, nobody wants to go back."""
+    baked = {path: record for path, record in baseline.files.items() if record.before is None}
+    kept = {path: baked[path] for path in baked if _needs_reload(path) or _needs_trust(path)}
     return attrs.evolve(baseline, files=kept)
 
 
@@ -194,12 +148,13 @@ def make_plan(
         except FileError as error:
             problems.append("%s: %s" % (target.path, error))
             continue
-        if after == state.content and target.mode in (None, state.mode):
+        mode = target.mode or _open_again(state, records.get(target.path))
+        if after == state.content and mode in (None, state.mode):
             continue
         if target.path not in records and state.content is not None:
             notes += filter(None, [target.note(state.content)])
         records[target.path] = _record(target, state, after, records.get(target.path))
-        changes.append(Change(target.path, state.content, after, target.mode))
+        changes.append(Change(target.path, state.content, after, mode))
     if complete:
         names = {target.path for target in wanted}
         unwanted = {path: record for path, record in baseline.files.items() if path not in names}
@@ -213,37 +168,24 @@ def make_plan(
         enable,
         start,
         (),
-        bool(reload_pending or enable or any(change.needs_reload for change in changes)),
-        trust_pending or any(change.needs_trust for change in changes),
+        bool(reload_pending or enable or any(_needs_reload(change.path) for change in changes)),
+        trust_pending or any(_needs_trust(change.path) for change in changes),
         tuple(problems),
         tuple(notes),
     )
 
 
-def make_revert(states: Mapping[str, FileState], baseline: Baseline, *, reload_pending: bool = False) -> Plan:
+def make_revert(
+    states: Mapping[str, FileState], baseline: Baseline, *, reload_pending: bool = False, trust_pending: bool = False
+) -> Plan:
     """Undo everything: no file is wanted, no unit enabled; what runs is not stopped."""
-    plan = make_plan((), states, baseline, reload_pending=reload_pending)
+    plan = make_plan((), states, baseline, reload_pending=reload_pending, trust_pending=trust_pending)
     nothing = Baseline(plan.baseline.files, baseline.folders)
     return attrs.evolve(plan, baseline=nothing, disable=baseline.enabled, reload=plan.reload or bool(baseline.enabled))
 
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _whole(path: str, content: bytes, mode: Optional[int] = None) -> Target:
-    return Target(path, "whole", lambda current: content, mode)
-
-
-def _left_by_recipe(unit: str) -> Target:
-    return Target(recipe.path(unit), "whole", recipe.without, note=partial(recipe.leftovers, unit=unit))
-
-
-def _unless_empty(
-    without: Callable[[Optional[bytes]], Optional[bytes]], made: bool, current: Optional[bytes]
-) -> Optional[bytes]:
-    """Nothing left in a file that we made: no file."""
-    return (without(current) or None) if made else without(current)
 
 
 def _content(target: Target, state: FileState) -> Optional[bytes]:
@@ -276,6 +218,11 @@ def _restored(content: bytes, record: Record) -> Optional[bytes]:
     return None if record.before is None and not text.strip() else text
 
 
+def _open_again(state: FileState, record: Optional[Record]) -> Optional[int]:
+    """The old mode of a file that we made private for the credentials in it, and which holds none any more."""
+    return record.mode if record and record.kind == "yum" and state.mode == PRIVATE != record.mode else None
+
+
 def _is_ours(content: bytes, record: Record) -> bool:
     return content == record.before or digest(content) in record.written
 
@@ -299,6 +246,6 @@ def _take_back(
         else:
             changes.append(Change(path + SAVED, None, state.content, state.mode))
             notes.append("%s was edited since; the edited file is kept as %s" % (path, path + SAVED))
-    mode = record.mode if state.content is None or record.kind == "whole" else None
+    mode = record.mode if state.content is None or record.kind == "whole" else _open_again(state, record)
     if after != state.content or (after is not None and mode not in (None, state.mode)):
         changes.append(Change(path, state.content, after, mode if after is not None else None))

@@ -58,6 +58,14 @@ def path(value: Any) -> str:
     return text
 
 
+def ca_bundle(value: Any) -> str:
+    """A path, or PEM text itself; whether it is one of CA certificates is checked where it is read."""
+    text = str(_typed(value, str)).strip()
+    if "PRIVATE KEY" in text:
+        raise ValueError("holds a private key, which does not belong on a node")
+    return text if text.startswith("-----BEGIN") or not text else path(text)
+
+
 def optional_path(value: Any) -> str:
     return path(value) if value != "" else ""
 

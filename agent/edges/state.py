@@ -21,6 +21,7 @@ INSTANCES = LIBRARY + "/instances"
 RUN = "/run/eks-proxy-agent"
 STATUS = RUN + "/status.json"
 READY = RUN + "/ready"
+TRUST_PENDING = LIBRARY + "/trust-pending"
 RELOAD_PENDING = RUN + "/reload-pending"
 #: The baseline holds the originals of all files, each as large as disk.MAX_SIZE at the most, in base64.
 _MAX_SIZE = 128 * 1024 * 1024
@@ -104,6 +105,17 @@ class State:
             self._disk.put(RELOAD_PENDING, b"")
         else:
             self._disk.remove(RELOAD_PENDING)
+
+    @property
+    def trust_pending(self) -> bool:
+        """Whether certificates changed and the trust store was not made anew; outlives a reboot, as the need does."""
+        return self._disk.state(TRUST_PENDING).content is not None
+
+    def set_trust_pending(self, pending: bool) -> None:
+        if pending:
+            self._disk.put(TRUST_PENDING, b"")
+        else:
+            self._disk.remove(TRUST_PENDING)
 
     def _load(self, path: str) -> Optional[Dict[str, Any]]:
         content = self._disk.read(path, _MAX_SIZE)

@@ -206,7 +206,6 @@ def test_arguments_tell_of_the_cluster(node: Bootable) -> None:
     assert {"api.corp", "10.88.0.0/16"} <= set(node.no_proxy())
 
 
-@pytest.mark.xfail(reason="agent/discover.py: ARGS are no part of Options.layer(), so no later pass knows them")
 def test_a_later_pass_knows_the_arguments(node: Bootable) -> None:
     """What ARGS said of the cluster stays in NO_PROXY when the daemon makes its next pass."""
     node.bootstrap("c", "--apiserver-endpoint", "https://api.corp", "--service-ipv4-cidr", "10.88.0.0/16")

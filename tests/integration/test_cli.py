@@ -257,7 +257,6 @@ def test_a_full_disk_behind_stdout_is_told(node: Node) -> None:
     assert b"Exception ignored" not in done.stderr
 
 
-@pytest.mark.xfail(reason="agent/cli.py: sys.stdout is None then, and plan writes to it")
 def test_a_closed_stdout_is_no_drama(node: Node) -> None:
     """`>&-`, as some supervisors start programs, gives no traceback."""
     argv = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *node.argv("plan")]
@@ -276,7 +275,6 @@ def test_other_encodings_in_files_are_shown(node: Node) -> None:
         assert "GREETING=gr" in done.out
 
 
-@pytest.mark.xfail(reason="agent/cli.py: argparse repeats what it does not know, unredacted")
 def test_a_mistyped_flag_does_not_show_a_password(node: Node) -> None:
     """An error of usage repeats no user info either."""
     done = node.run("apply", "--prxy", "http://alice:hunter2@proxy.corp:3128")

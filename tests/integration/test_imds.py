@@ -65,11 +65,12 @@ def test_reads_every_fact(host: str) -> None:
         region="eu-central-1",
         domain="amazonaws.com",
         partition="aws",
+        account="111122223333",
         user_data=data,
     )
     assert service.tokens_asked() == 1
     assert len({asked.connection for asked in service.asked}) == 1
-    assert len(service.asked) == 9
+    assert len(service.asked) == 10
     assert all(asked.headers["accept-encoding"] == "identity" for asked in service.asked)
 
 

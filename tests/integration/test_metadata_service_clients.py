@@ -77,6 +77,7 @@ def test_ec2_metadata_reads_the_same(service: MetadataService, facts: Facts) -> 
             region=theirs.region,
             domain=theirs.domain,
             partition=theirs.partition,
+            account=theirs.account_id,
             user_data=theirs.user_data or b"",
         )
         == facts

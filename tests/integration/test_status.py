@@ -54,13 +54,11 @@ def test_a_configured_node(node: Node) -> None:
     assert [warning for warning in found["warnings"] if "nexus.corp:8443" in warning]
 
 
-@pytest.mark.xfail(reason="agent/configure.py: status.json lists the recipe's drop-ins, which are to be absent")
 def test_files_that_shall_not_be_there_are_not_listed(node: Node) -> None:
     """Only files that we write are listed, so that a healthy node has no line that says missing."""
     assert sorted(files(node)) == sorted(OURS)
 
 
-@pytest.mark.xfail(reason="agent/configure.py: status.json says value where the contract and plan --json say entry")
 def test_entries_are_called_the_same_everywhere(node: Node) -> None:
     """status --json and plan --json show NO_PROXY in the same form: entry and reason."""
     assert status(node)["no_proxy"] == json.loads(node.main("plan", "--json").out)["no_proxy"]

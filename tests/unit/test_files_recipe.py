@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.core import plan
+from agent.core import targets
 from agent.core.files import recipe
 from agent.core.intent import Intent
 from agent.core.proxy_url import ProxyUrl
@@ -32,5 +32,5 @@ def test_only_units_that_get_ours_lose_the_recipes():
     """kubelet's proxy.conf stays when kubelet is not among node.units, for nothing would take its place."""
     intent = Intent(PROXY, PROXY, ())
     settings = Settings(node=Node(units=("docker.service",)))
-    paths = [target.path for target in plan.targets(settings, intent)]
+    paths = [target.path for target in targets.targets(settings, intent)]
     assert [path for path in paths if path.endswith("/proxy.conf")] == [recipe.path("docker.service")]

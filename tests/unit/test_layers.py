@@ -104,7 +104,7 @@ deadline = 5
     )
     assert problems_of(config, flag_layer(["node.yum=1"], proxy="http://ok:1")) == [
         'config.toml, line 3: proxy.url "proxy:3128" has no scheme; write http://proxy:3128 %s' % URL_ALLOWED,
-        "config.toml, line 4: proxy.uri is unknown (allowed: url, https_url, credentials_file, no_proxy)",
+        "config.toml, line 4: proxy.uri is unknown (allowed: url, https_url, credentials_file, credentials_in_yum, no_proxy)",
         'config.toml, line 7: node.yum "yes" is a string, not a boolean (allowed: true or false)',
         "config.toml, line 9: metdata is unknown (allowed: the sections %s)" % ", ".join(SECTIONS),
         "flags: node.yum 1 is an integer, not a boolean (allowed: true or false)",

@@ -6,24 +6,10 @@ import pytest
 from agent.core.files import dropin
 from agent.core.intent import Intent
 from agent.core.no_proxy import Entry
-from agent.core.plan import (
-    ENVIRONMENT,
-    NODE_ENV,
-    SAVED,
-    YUM_CONF,
-    Baseline,
-    Change,
-    FileState,
-    Record,
-    Target,
-    digest,
-    make_plan,
-    make_revert,
-    static_targets,
-    targets,
-)
+from agent.core.plan import SAVED, Baseline, Change, FileState, Record, Target, digest, make_plan, make_revert
 from agent.core.proxy_url import Credentials, ProxyUrl
 from agent.core.settings import Failure, Node, Settings
+from agent.core.targets import ENVIRONMENT, NODE_ENV, YUM_CONF, static_targets, targets
 from agent.errors import FileError
 
 PATH = "/etc/file"

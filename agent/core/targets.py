@@ -1,0 +1,72 @@
+"""Targets: which files a node has, and how each has to be, from Settings and Intent."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Callable, Optional, Tuple
+
+from agent.core.files import dropin, environment, recipe, yum
+from agent.core.intent import Intent
+from agent.core.plan import PRIVATE, Anchor, Baseline, Target
+from agent.core.settings import Settings
+
+NODE_ENV = "/etc/eks-proxy-agent/node.env"
+ENVIRONMENT = "/etc/environment"
+YUM_CONF = "/etc/yum.conf"
+
+
+def static_targets(settings: Settings, anchor: Optional[Anchor] = None) -> Tuple[Target, ...]:
+    """Drop-ins and CA: they depend on the settings alone, so they can be written before the network is up."""
+    targets = [_whole(dropin.environment_path(unit), dropin.environment_text()) for unit in sorted(settings.node.units)]
+    if settings.failure.policy == "closed":
+        targets += [_whole(dropin.closed_path(unit), dropin.closed_text()) for unit in dropin.GATED_UNITS]
+    if anchor is not None:
+        targets.append(_whole(anchor.path, anchor.pem))
+    return tuple(targets)
+
+
+def targets(
+    settings: Settings, intent: Optional[Intent], anchor: Optional[Anchor] = None, *, baked: bool = False
+) -> Tuple[Target, ...]:
+    """All files of a configured node.  node.env comes first: docker's proxy hangs on it.
+
+    Without an Intent there are none, but for the drop-ins of an image that was `baked`.
+    """
+    if intent is None:
+        return static_targets(settings, anchor) if baked else ()
+    found = [_whole(NODE_ENV, environment.render(intent.variables(secret=True)), mode=PRIVATE)]
+    variables = intent.variables(secret=False)
+    if settings.node.environment:
+        edit = partial(environment.edit, variables=variables)
+        found.append(Target(ENVIRONMENT, "environment", edit, note=environment.leftovers))
+    if settings.node.yum:
+        secret = intent.credentials if settings.proxy.credentials_in_yum else None
+        url, mode = intent.http_proxy.with_credentials(secret), (PRIVATE if secret else None)
+        found.append(Target(YUM_CONF, "yum", partial(yum.edit, url=url), mode, partial(yum.leftovers, url=url)))
+    found += [_left_by_recipe(unit) for unit in recipe.UNITS if unit in settings.node.units]
+    return tuple(found) + static_targets(settings, anchor)
+
+
+def clean_targets(settings: Settings, anchor: Optional[Anchor], baseline: Baseline) -> Tuple[Target, ...]:
+    """The files of an image before its snapshot: no proxy of the builder, whoever set it; the drop-ins if it was baked."""
+    made = {path for path, record in baseline.files.items() if record.before is None}
+    shared = ((ENVIRONMENT, "environment", environment.without), (YUM_CONF, "yum", yum.without))
+    found = [Target(path, kind, partial(_unless_empty, without, path in made)) for path, kind, without in shared]
+    found += [_left_by_recipe(unit) for unit in recipe.UNITS]
+    found.append(Target(NODE_ENV, "whole", lambda current: None))
+    return tuple(found) + (static_targets(settings, anchor) if baseline.baked else ())
+
+
+def _whole(path: str, content: bytes, mode: Optional[int] = None) -> Target:
+    return Target(path, "whole", lambda current: content, mode)
+
+
+def _left_by_recipe(unit: str) -> Target:
+    return Target(recipe.path(unit), "whole", recipe.without, note=partial(recipe.leftovers, unit=unit))
+
+
+def _unless_empty(
+    without: Callable[[Optional[bytes]], Optional[bytes]], made: bool, current: Optional[bytes]
+) -> Optional[bytes]:
+    """Nothing left in a file that we made: no file."""
+    return (without(current) or None) if made else without(current)

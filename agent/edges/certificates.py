@@ -1,0 +1,56 @@
+"""The owner's CA certificates: read with OpenSSL, which the standard library brings."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from typing import List, Tuple
+
+import attrs
+
+_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\r?\n.*?-----END \1-----", re.DOTALL)
+
+
+@attrs.frozen
+class Bundle:
+    """Checked CA certificates: `pem` holds nothing else; one line about each; what to warn of."""
+
+    pem: bytes
+    summaries: Tuple[str, ...]
+    warnings: Tuple[str, ...]
+
+
+def read_bundle(text: str) -> Bundle:
+    """Check a PEM bundle; raises ValueError for a private key, for what is no certificate, or no CA's."""
+    blocks = list(_BLOCK.finditer(text))
+    if any("PRIVATE KEY" in block.group(1) for block in blocks):
+        raise ValueError("holds a private key, which does not belong on a node")
+    if not blocks or any(block.group(1) != "CERTIFICATE" for block in blocks):
+        raise ValueError("holds no PEM certificates (-----BEGIN CERTIFICATE-----) or something else beside them")
+    found: List[str] = []
+    warnings: List[str] = []
+    for number, block in enumerate(blocks, 1):
+        name, ends = _certificate(number, block.group(0))
+        day = time.strftime("%Y-%m-%d", time.gmtime(ends))
+        found.append("%s, CA, until %s" % (name, day))
+        if ends < time.time():
+            warnings.append("certificate %d (%s) expired on %s" % (number, name, day))
+    pem = "".join(block.group(0).replace("\r\n", "\n") + "\n" for block in blocks)
+    return Bundle(pem.encode("ascii"), tuple(found), tuple(warnings))
+
+
+def _certificate(number: int, pem: str) -> Tuple[str, float]:
+    """Subject and end (seconds since 1970) of one CA certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise ValueError("certificate %d cannot be read: %s" % (number, error)) from None
+    authorities = context.get_ca_certs()
+    if not authorities:
+        raise ValueError("certificate %d is not that of a CA (basicConstraints)" % number)
+    subject = dict(pair for part in authorities[0].get("subject", ()) for pair in part)  # type: ignore[misc]
+    ends = ssl.cert_time_to_seconds(str(authorities[0]["notAfter"]))
+    name = str(subject.get("commonName") or subject.get("organizationName") or "no name")
+    return "".join(char if char.isprintable() else "?" for char in name), ends
