@@ -1,0 +1,224 @@
+"""RPMs built from this source, and throw-away roots in which they are installed, upgraded and erased."""
+
+import atexit
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.boot.harness import root as roots
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+#: The Python of the boot tests' root, and of Debian 12 itself.
+GUEST_PYTHON = roots.GUEST_PYTHON
+#: What goes into a package, as packaging/rpm.sh has it, and what else is needed to build one.
+INPUTS = "agent packaging systemd rpm.spec LICENSE README.md CHANGELOG.md".split()
+TOOLS = ["Makefile", "pyproject.toml"]
+DATABASE = "var/lib/rpm"
+#: Folders that the package `filesystem` owns on Amazon Linux and EL, and that our root, being Debian, lacks.
+FILESYSTEM = (
+    "usr/share/man/man5 usr/share/man/man8 usr/share/licenses usr/share/doc "
+    "usr/share/bash-completion/completions usr/lib/systemd/system-preset var/lib/rpm"
+).split()
+FACTS = '{"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_cidrs_v4": ["10.42.0.0/16"]}'
+
+
+def make(dist, source=REPOSITORY, check=True, **environment):
+    """Run `make rpm` in a source tree; the package goes to the folder dist."""
+    return subprocess.run(
+        ["make", "rpm", f"DIST={dist}"],
+        cwd=source,
+        env=dict(os.environ, **{"PYTHON": GUEST_PYTHON, **environment}),
+        check=check,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@functools.lru_cache(maxsize=None)
+def scratch():
+    """A folder that lives as long as this process."""
+    folder = Path(tempfile.mkdtemp(prefix="eks-proxy-agent-rpms-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.lru_cache(maxsize=None)
+def built(python=GUEST_PYTHON):
+    """The package for a Python, built once a test session."""
+    dist = scratch() / python.replace("/", "_")
+    make(dist, PYTHON=python)
+    return next(dist.glob("*.rpm"))
+
+
+@functools.lru_cache(maxsize=None)
+def next_version():
+    """The package of a later version, whose default settings have changed."""
+    source = copy_source(scratch() / "next" / "source")
+    init, settings = source / "agent/__init__.py", source / "packaging/config.toml"
+    init.write_text(init.read_text().replace('__version__ = "', '__version__ = "99.'))
+    settings.write_text(settings.read_text() + "\n# Something new.\n")
+    make(scratch() / "next" / "dist", source)
+    return next((scratch() / "next" / "dist").glob("*.rpm"))
+
+
+def copy_source(folder):
+    """What a package is built from, as somebody would have it who got a tarball."""
+    folder.mkdir(parents=True)
+    for name in INPUTS + TOOLS:
+        if (REPOSITORY / name).is_dir():
+            shutil.copytree(REPOSITORY / name, folder / name, copy_function=shutil.copy)
+        else:
+            shutil.copy(REPOSITORY / name, folder)
+    (folder / ".venv").symlink_to(REPOSITORY / ".venv")  # for its pip, where the target Python has none
+    return folder
+
+
+def epoch():
+    """The time of the newest commit that a package is built from, as packaging/rpm.sh finds it."""
+    command = ["git", "log", "-1", "--format=%ct", "--", *INPUTS]
+    return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def wheels(python_version):
+    """Where packaging/rpm.sh keeps the libraries that it fetched."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "eks-proxy-agent/wheels" / f"{python_version}-{platform.machine()}"
+
+
+def query(package, *arguments):
+    """The lines that `rpm -qp` answers."""
+    command = ["rpm", "-qp", *arguments, str(package)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def unpack(package, folder):
+    """Lay the package's files below a folder, without rpm and its scriptlets."""
+    folder.mkdir(parents=True)
+    archive = subprocess.run(["rpm2cpio", str(package)], check=True, capture_output=True).stdout
+    subprocess.run(["cpio", "-idm", "--quiet"], cwd=folder, input=archive, check=True)
+    return folder
+
+
+# --- roots ----------------------------------------------------------------------------------------------------------
+
+
+class Root:
+    """A Debian root with an rpm database, which says what of Debian's an RPM may depend on."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def rpm(self, *arguments, check=True):
+        """Run rpm on this root; its scriptlets run inside.  What it prints, or raise with it."""
+        command = ["rpm", f"--root={self.path}", "--dbpath", f"/{DATABASE}", "--force-debian", *map(str, arguments)]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}")
+        return done.stdout
+
+    def run(self, *command, check=True, cwd="/", **environment):
+        """Run a command inside, with no variables but those given; what it prints."""
+        inside = ["chroot", self.path, "/usr/bin/env", "-i", "-C", cwd, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+        inside += [f"{key}={value}" for key, value in environment.items()]
+        done = subprocess.run(
+            [*map(str, inside), *command], check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}")
+        return done.stdout
+
+    def write(self, name, text):
+        """Write a file below the root."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def contents(self):
+        """Every path but those of rpm's own database: kind and mode, and where it points, or (below etc) what it holds."""
+        found = {}
+        for folder, folders, files in os.walk(self.path):
+            for name in [*folders, *files]:
+                path = os.path.join(folder, name)
+                status = os.lstat(path)
+                what = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
+                name = os.path.relpath(path, self.path)
+                if stat.S_ISREG(status.st_mode):
+                    what = _hash(path) if name.startswith("etc/") else f"{status.st_size} bytes"
+                found[name] = (stat.filemode(status.st_mode), what)
+        return {path: what for path, what in found.items() if not path.startswith(DATABASE)}
+
+
+def _hash(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@contextmanager
+def root():
+    """A new root: an overlay on that of the boot tests, gone afterwards."""
+    base = roots.base()
+    _clear_dead()
+    folder = Path(f"/var/tmp/eks-proxy-agent-rpm-{os.getpid()}")
+    folder.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=1g", "tmpfs", folder], check=True)
+        upper, work, merged = (folder / part for part in ("upper", "work", "root"))
+        for part in (upper, work, merged):
+            part.mkdir()
+        options = f"lowerdir={base},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", merged], check=True)
+        for name in FILESYSTEM:
+            (merged / name).mkdir(parents=True, exist_ok=True)
+        made = Root(merged)
+        made.rpm("-i", "--justdb", system_package())
+        yield made
+    finally:
+        _remove(folder)
+
+
+def _clear_dead():
+    """Remove the roots of test sessions that were killed."""
+    for folder in Path("/var/tmp").glob("eks-proxy-agent-rpm-*"):
+        if not os.path.exists(f"/proc/{folder.name.rpartition('-')[2]}"):
+            _remove(folder)
+
+
+def _remove(folder):
+    for mount in (folder / "root", folder):
+        subprocess.run(["umount", "--lazy", str(mount)], check=False, capture_output=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+@functools.lru_cache(maxsize=None)
+def system_package():
+    """A package without files that provides what Debian brought into the root and Amazon Linux has as packages."""
+    base = roots.base()
+    version = os.path.basename(os.readlink(base / GUEST_PYTHON.lstrip("/"))).replace("python", "")
+    provided = [f"python(abi) = {version}", "rtld(GNU_HASH)"]
+    for file, names in {
+        "bin/sh": ["/bin/sh"],
+        f"usr/bin/python{version}": [f"/usr/bin/python{version}"],
+        "bin/systemctl": ["systemd"],
+        "bin/kill": ["util-linux"],
+    }.items():
+        assert os.path.lexists(base / file), f"the root has no {file}"
+        provided += names
+    for library in ("libc.so.6", "libpthread.so.0", "libsystemd.so.0"):
+        path = base / f"lib/{platform.machine()}-linux-gnu" / library
+        command = ["/usr/lib/rpm/elfdeps", "--provides", str(path)]
+        provided += subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    spec = scratch() / "system.spec"
+    lines = "Name: system\nVersion: 1\nRelease: 1\nSummary: Debian\nLicense: none\nBuildArch: noarch\nAutoReqProv: no\n"
+    lines += "".join(f"Provides: {name}\n" for name in provided)
+    spec.write_text(lines + "%description\nThe system.\n%files\n")
+    command = ["rpmbuild", "-bb", "--define", f"_topdir {scratch()}/system", str(spec)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next((scratch() / "system/RPMS").rglob("*.rpm"))

@@ -1,0 +1,168 @@
+"""The package as a file: what it holds, needs and promises, and that it can be built again."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.packaging import rpms
+
+LIBRARY = "usr/lib/eks-proxy-agent"
+TAG = "cpython-%d%d" % tuple(
+    map(int, subprocess.run(
+        [rpms.GUEST_PYTHON, "-c", "import sys; print(*sys.version_info[:2])"], check=True, capture_output=True, text=True
+    ).stdout.split())
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def package():
+    """The package for Debian's Python."""
+    return rpms.built()
+
+
+@pytest.fixture(scope="module")
+def tree(package, tmp_path_factory):
+    """Its files."""
+    return rpms.unpack(package, tmp_path_factory.mktemp("package") / "tree")
+
+
+def files(tree):
+    """Every file below a folder, by its name there."""
+    return {str(path.relative_to(tree)): path for path in sorted(tree.rglob("*")) if path.is_file()}
+
+
+def test_the_same_source_gives_the_same_file(package, tmp_path):
+    """A source without git, elsewhere and with other time stamps, gives the same bytes when told the same time."""
+    source = rpms.copy_source(tmp_path / "elsewhere")
+    rpms.make(tmp_path, source, SOURCE_DATE_EPOCH=rpms.epoch())
+    assert (tmp_path / package.name).read_bytes() == package.read_bytes()
+
+
+def test_no_time_is_later_than_the_sources(package):
+    """No time stamp tells when it was built."""
+    times = rpms.query(package, "--queryformat", "[%{FILEMTIMES}\n]%{BUILDTIME}\n")
+    assert {time for time in times if int(time) > int(rpms.epoch())} == set()
+
+
+def test_no_scriptlet_holds_an_unexpanded_macro(package):
+    """rpm leaves a macro that it does not know as it stands."""
+    scripts = "\n".join(rpms.query(package, "--scripts", "--triggers"))
+    assert "systemctl" in scripts
+    assert "%" not in scripts
+
+
+def test_nothing_is_where_other_programs_look(package):
+    """No file is in site-packages, and none outside the folders that the manual page names."""
+    ours = re.compile(
+        r"/etc/eks-proxy-agent(/config\.d|/config\.toml|/node\.env)?|/usr/bin/eks-proxy-agent|/usr/lib/eks-proxy-agent(/.*)?"
+        r"|/usr/lib/systemd/system/eks-proxy-agent(-bootstrap)?\.service"
+        r"|/usr/lib/systemd/system-preset/90-eks-proxy-agent\.preset"
+        r"|/usr/share/(doc|licenses)/eks-proxy-agent(/.*)?|/usr/share/man/man[58]/eks-proxy-agent(\.toml)?\.[58]\.gz"
+        r"|/usr/share/bash-completion/completions/eks-proxy-agent|/var/lib/eks-proxy-agent"
+    )
+    listed = rpms.query(package, "-l")
+    assert [path for path in listed if not ours.fullmatch(path)] == []
+    assert [path for path in listed if "site-packages" in path or "dist-packages" in path] == []
+
+
+def test_every_module_is_compiled_and_nothing_else_is(tree):
+    """Each .py has its one .pyc for this Python, so that none is written later, which no package would own."""
+    sources = {name for name in files(tree / LIBRARY) if name.endswith(".py")}
+    caches = {name for name in files(tree / LIBRARY) if "__pycache__" in name}
+    folders = {name: os.path.split(name) for name in sources}
+    wanted = {os.path.join(folder, "__pycache__", f"{name[:-3]}.{TAG}.pyc") for folder, name in folders.values()}
+    assert caches == wanted
+
+
+def test_byte_code_is_valid_whatever_the_time_stamps_become(tree):
+    """Each .pyc is of the kind that Python does not compare with the time of its source (PEP 552: flags 1)."""
+    flags = {path.read_bytes()[4:8] for name, path in files(tree / LIBRARY).items() if name.endswith(".pyc")}
+    assert flags == {b"\1\0\0\0"}
+
+
+def test_no_file_knows_where_it_was_built(tree):
+    """No file holds a path of this machine, compiled ones included."""
+    places = [
+        str(rpms.REPOSITORY),
+        f"{Path.home()}/.",
+        "BUILDROOT",
+        "/BUILD/",
+        "/tmp/tmp.",
+        "pip-install-",
+        "pip-build-",
+    ]
+    pattern = re.compile("|".join(map(re.escape, places)).encode())
+    assert [name for name, path in files(tree).items() if pattern.search(path.read_bytes())] == []
+
+
+def test_the_launcher_isolates_the_interpreter_of_the_node(tree, package):
+    """The first line names /usr/bin/pythonX.Y, whichever Python built it, with -I; and the package requires it."""
+    first = (tree / "usr/bin/eks-proxy-agent").read_text().splitlines()[0]
+    version = TAG.replace("cpython-3", "3.")
+    assert first == f"#!/usr/bin/python{version} -I"
+    assert f"python(abi) = {version}" in rpms.query(package, "--requires")
+
+
+def test_bundled_libraries_are_those_that_are_there(tree, package):
+    """Each library in the private folder is a bundled() provide with its version, and there is no other."""
+    there = set()
+    for metadata in (tree / LIBRARY / "vendor").glob("*.dist-info/METADATA"):
+        fields = dict(line.split(": ", 1) for line in metadata.read_text("utf-8").splitlines()[:4] if ": " in line)
+        name = re.sub("[-_.]+", "-", fields["Name"]).lower()
+        there.add(f"bundled(python3dist({name})) = {fields['Version']}")
+    provides = rpms.query(package, "--provides")
+    assert {line for line in provides if line.startswith("bundled")} == there
+    rest = {re.sub(r"[( ].*", "", line) for line in provides if not line.startswith("bundled")}
+    assert rest == {"eks-proxy-agent", "config"}
+
+
+def test_every_bundled_library_ships_its_licence(tree):
+    """Beside our own licence there is a folder with at least one file for each library."""
+    licences = tree / "usr/share/licenses/eks-proxy-agent"
+    libraries = {path.name[: -len(".dist-info")] for path in (tree / LIBRARY / "vendor").glob("*.dist-info")}
+    assert {path.parent.name for path in licences.glob("*/*")} == libraries
+    assert (licences / "LICENSE").read_bytes() == (rpms.REPOSITORY / "LICENSE").read_bytes()
+
+
+def test_rpmlint_finds_nothing(package):
+    """rpmlint is content with package and spec, but for what packaging/rpmlint.toml excuses with a reason."""
+    config = rpms.REPOSITORY / "packaging/rpmlint.toml"
+    command = ["rpmlint", "--config", str(config), str(package), str(rpms.REPOSITORY / "rpm.spec")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "0 errors, 0 warnings" in done.stdout, done.stdout + done.stderr
+
+
+def test_every_excuse_for_rpmlint_has_its_reason():
+    """Above each filter stands a comment."""
+    lines = (rpms.REPOSITORY / "packaging/rpmlint.toml").read_text().splitlines()
+    begin = lines.index("Filters = [")
+    pairs = zip(lines[begin:], lines[begin + 1 :])
+    first = [line for above, line in pairs if line.startswith('    "') and not above.startswith(("    #", '    "'))]
+    assert first == []
+
+
+def python_39():
+    """The Python of Amazon Linux 2023 and EL 9, where this machine has it; else nothing."""
+    done = subprocess.run(
+        ["packaging/setup.sh", "find", "3.9"], cwd=rpms.REPOSITORY, check=False, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.impossible_here("no package of Debian 12 brings a Python 3.9")
+def test_the_package_for_python_39_works_with_that_python(tmp_path):
+    """Built for the Python of Amazon Linux 2023 and EL 9, every library can be imported, and the demo runs."""
+    python = python_39()
+    if not python:
+        pytest.skip("this machine has no Python 3.9")
+    tree = rpms.unpack(rpms.built(python), tmp_path / "tree")
+    launcher = tree / "usr/bin/eks-proxy-agent"
+    assert launcher.read_text().startswith("#!/usr/bin/python3.9 -I\n")
+    names = "requests, urllib3, yaml._yaml, structlog, tenacity, attrs, tomli, charset_normalizer.md, systemd.daemon"
+    code = f"import sys; sys.path[:0] = [{str(tree / LIBRARY / 'vendor')!r}]; import {names}"
+    for command in (["-c", code], [str(launcher), "--version"], [str(launcher), "demo"]):
+        done = subprocess.run([python, "-I", *command], check=False, capture_output=True, text=True, cwd="/")
+        assert done.returncode == 0, done.stdout + done.stderr
