@@ -1,0 +1,421 @@
+"""`run`, the daemon, as a real process that tells its notification socket what a systemd would hear."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Optional
+
+import pytest
+
+from agent.boot import Daemon, boot
+from agent.commands.machine import machine_of
+from agent.demo.instance import Instance
+from agent.demo.metadata_service import MetadataService
+from agent.discover import Options
+from agent.edges.signals import watched
+from tests.integration import moods
+from tests.integration.command_line import PROXY, REPOSITORY, Node, environment
+from tests.integration.moods import Mood, MoodyService
+
+#: Seconds after which a test gives up on the daemon; nothing here takes more than five.
+PATIENCE = 20.0
+
+
+class Running:
+    """The daemon on a node, and all that it has told systemd so far."""
+
+    def __init__(self, node: Node, folder: Path, env: Optional[Dict[str, str]] = None) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(folder / "notify"))
+        self.said: List[str] = []
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                node.argv("run", facts=False),
+                cwd=REPOSITORY,
+                env=environment({"NOTIFY_SOCKET": str(folder / "notify"), **(env or {})}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def hear(self, what: str) -> str:
+        """Wait until it says a line that starts with `what`, from now on; answers the line."""
+        ends = time.monotonic() + PATIENCE
+        while time.monotonic() < ends:
+            self._socket.settimeout(0.1)
+            try:
+                lines = self._socket.recv(65536).decode().splitlines()
+            except socket.timeout:
+                if self.process.poll() is not None:
+                    break
+                continue
+            self.said += lines
+            found = [line for line in lines if line.startswith(what)]
+            if found:
+                return found[0]
+        raise AssertionError("never said %s, but %s\n%s" % (what, self.said, self.log.read_text()))
+
+    def tell(self, number: int) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """Wait for its end; answers the exit code."""
+        code = self.process.wait(PATIENCE)
+        self._socket.setblocking(False)
+        while True:
+            try:
+                self.said += self._socket.recv(65536).decode().splitlines()
+            except BlockingIOError:
+                return code
+
+    def stop(self) -> int:
+        """SIGTERM, and its end."""
+        self.tell(signal.SIGTERM)
+        return self.end()
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._socket.close()
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(node: Node) -> Iterator[Start]:
+    """Starts daemons on the node; they are gone after the test."""
+    try:
+        import systemd.daemon  # noqa: F401
+    except ImportError:
+        pytest.fail("systemd-python is not installed for this Python: `run` cannot be tested (packaging/setup.sh test)")
+    running: List[Running] = []
+    with tempfile.TemporaryDirectory(prefix="run-") as folder:  # a socket's path may have 107 bytes only
+
+        def start(env: Optional[Dict[str, str]] = None) -> Running:
+            home = Path(folder, str(len(running)))
+            home.mkdir()
+            running.append(Running(node, home, env))
+            return running[-1]
+
+        yield start
+        for one in running:
+            one.close()
+
+
+@pytest.fixture
+def service() -> Iterator[MoodyService]:
+    """The metadata service of these nodes."""
+    with MoodyService() as service:
+        yield service
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    """A node; `configure` gives it settings."""
+    return Node(tmp_path)
+
+
+def configure(node: Node, endpoint: str, more: str = "", proxy: str = PROXY, deadline: float = 10) -> None:
+    """Write config.toml; `more` may open sections of its own."""
+    text = (
+        '[metadata]\nendpoint = "%s"\ndeadline = %g\n[node]\nunits = ["docker"]\nenable = []\n[proxy]\nurl = "%s"\n%s\n'
+    )
+    node.settings(text % (endpoint, deadline, proxy, more))
+
+
+def status(node: Node) -> Dict[str, object]:
+    """status.json as it stands."""
+    found = json.loads(node.read("run/eks-proxy-agent/status.json"))
+    assert isinstance(found, dict)
+    return found
+
+
+# --- boot -----------------------------------------------------------------------------------------------------------
+
+
+def test_ready_means_that_the_files_are_there(node: Node, service: MetadataService) -> None:
+    """At the moment when READY=1 is said, every file is in place, and it is said once."""
+    configure(node, service.endpoint)
+    machine = machine_of(argparse.Namespace(root=str(node.root)))
+    said: List[str] = []
+
+    def notify(message: str) -> None:
+        said.append(message)
+        if message == "READY=1":
+            assert node.variables()["http_proxy"] == PROXY
+            assert node.variables("etc/eks-proxy-agent/node.env")["http_proxy"] == PROXY
+            assert (node.root / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
+            assert status(node)["phase"] == "configured"
+            assert (node.root / "run/eks-proxy-agent/ready").exists()
+
+    with watched() as signals:
+        assert boot(Daemon(machine, Options(), notify, signals)) is not None
+    assert said.count("READY=1") == 1
+    assert said[-1] == "READY=1"
+
+
+def test_a_boot_and_an_end(node: Node, service: MetadataService, start: Start) -> None:
+    """It says what it is at, READY=1, stays, and ends with 0 on SIGTERM, its files left in place."""
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("READY=1")
+    assert daemon.said[:2] == ["STATUS=writing drop-ins", "STATUS=asking the metadata service at " + service.endpoint]
+    assert daemon.said[2].startswith("STATUS=configured: %s, " % PROXY)
+    assert "10.42.0.0/16" in node.no_proxy()
+    assert daemon.process.poll() is None
+    assert daemon.stop() == 0
+    assert daemon.said[-1] == "STOPPING=1"
+    assert node.variables()["http_proxy"] == PROXY
+    assert "Traceback" not in daemon.log.read_text()
+    assert "info: node.configured instance_id=" in daemon.log.read_text()
+
+
+def test_it_works_without_systemd(node: Node, service: MetadataService, start: Start) -> None:
+    """Started by hand, without a socket, it does the same; SIGINT ends it too."""
+    configure(node, service.endpoint)
+    daemon = start({"NOTIFY_SOCKET": ""})
+    ends = time.monotonic() + PATIENCE
+    while "node.configured" not in daemon.log.read_text() and time.monotonic() < ends:
+        time.sleep(0.02)
+    daemon.tell(signal.SIGINT)
+    assert daemon.end() == 0
+    assert daemon.said == []
+    assert node.variables()["http_proxy"] == PROXY
+
+
+def test_the_second_boot_writes_nothing(node: Node, service: MetadataService, start: Start) -> None:
+    """When all is as it should be, a start touches no file and logs no change."""
+    configure(node, service.endpoint)
+    first = start()
+    first.hear("READY=1")
+    first.stop()
+    stamps = node.stamps()
+    second = start()
+    second.hear("READY=1")
+    second.stop()
+    assert node.stamps() == stamps
+    assert "file." not in second.log.read_text()
+
+
+def test_drop_ins_do_not_wait_for_metadata(node: Node, service: MoodyService, start: Start) -> None:
+    """While the metadata service is silent, the drop-ins are written already, and READY=1 is not said."""
+    service.moods.append(Mood(moods.hang, times=1000))
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("STATUS=asking the metadata service")
+    assert (node.root / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
+    assert "http_proxy" not in node.variables()
+    assert "READY=1" not in daemon.said
+
+
+def test_sigterm_ends_the_wait_for_metadata(node: Node, service: MoodyService, start: Start) -> None:
+    """Waiting for metadata it ends at once with 0: nobody has to wait for a node that is shut down."""
+    service.moods.append(Mood(moods.status(503), times=10**6))
+    configure(node, service.endpoint, deadline=3600)
+    daemon = start()
+    daemon.hear("STATUS=asking the metadata service")
+    assert daemon.stop() == 0
+    assert daemon.said[-1] == "STOPPING=1"
+    assert "READY=1" not in daemon.said
+
+
+def test_wrong_settings_end_it_with_78(node: Node, start: Start) -> None:
+    """Settings do not mend themselves: it ends with 78, all problems named, and never says READY=1."""
+    node.settings("[proxy]\nurl = 1\n[node]\nyum = 2\n")
+    daemon = start()
+    assert daemon.end() == 78
+    assert "READY=1" not in daemon.said
+    log = daemon.log.read_text()
+    assert "config.toml, line 2: proxy.url 1 is an integer" in log
+    assert "config.toml, line 4: node.yum 2 is an integer" in log
+    assert "Traceback" not in log
+
+
+def test_wrong_user_data_ends_it_with_78_and_is_told(node: Node, service: MetadataService, start: Start) -> None:
+    """A mistake in user data ends it too, and `status` tells afterwards what it was."""
+    service.instance = Instance(user_data=b"Content-Type: application/x-eks-proxy-agent\n\n[node]\nyum = 1\n")
+    configure(node, service.endpoint)
+    assert start().end() == 78
+    assert status(node)["phase"] == "degraded"
+    assert "user data, line 2: node.yum 1 is an integer" in str(status(node)["error"])
+
+
+def test_without_a_proxy_it_is_ready_and_unconfigured(node: Node, service: MetadataService, start: Start) -> None:
+    """No settings is a valid state: READY=1, phase unconfigured, no file of the node touched."""
+    configure(node, service.endpoint, proxy="")
+    before = node.tree("var/lib/eks-proxy-agent")
+    daemon = start()
+    daemon.hear("READY=1")
+    daemon.stop()
+    assert any(line.startswith("STATUS=unconfigured") for line in daemon.said)
+    assert status(node)["phase"] == "unconfigured"
+    assert node.tree("var/lib/eks-proxy-agent") == before
+
+
+# --- life -----------------------------------------------------------------------------------------------------------
+
+
+def test_sighup_reads_everything_again(node: Node, service: MetadataService, start: Start) -> None:
+    """After SIGHUP changed settings and changed metadata are in the files when READY=1 is said again."""
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("READY=1")
+    configure(node, service.endpoint, 'no_proxy = ["nexus.corp"]', proxy="http://other.corp:8080")
+    service.instance = Instance(vpc_cidrs_v4=("10.77.0.0/16",))
+    daemon.tell(signal.SIGHUP)
+    daemon.hear("RELOADING=1")
+    daemon.hear("READY=1")
+    assert node.variables()["http_proxy"] == "http://other.corp:8080"
+    assert {"nexus.corp", "10.77.0.0/16"} <= set(node.no_proxy())
+    assert daemon.stop() == 0
+
+
+def test_sighup_without_a_proxy_takes_everything_back(node: Node, service: MetadataService, start: Start) -> None:
+    """When the proxy leaves the settings, the files are again what they were."""
+    configure(node, service.endpoint, proxy="")
+    before = node.tree("var/lib/eks-proxy-agent")
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("READY=1")
+    configure(node, service.endpoint, proxy="")
+    daemon.tell(signal.SIGHUP)
+    daemon.hear("READY=1")
+    assert node.tree("var/lib/eks-proxy-agent") == before
+    assert daemon.stop() == 0
+
+
+def test_sighup_with_wrong_settings_keeps_the_last_good_ones(
+    node: Node, service: MetadataService, start: Start
+) -> None:
+    """A mistake in a reload degrades the node, loudly, and changes no file; it stays, and mends with the settings."""
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("READY=1")
+    variables = node.variables()
+    configure(node, service.endpoint, "oops = 1")
+    daemon.tell(signal.SIGHUP)
+    assert "oops is unknown" in daemon.hear("STATUS=degraded")
+    daemon.hear("READY=1")
+    assert (status(node)["phase"], node.variables()) == ("degraded", variables)
+    configure(node, service.endpoint)
+    daemon.tell(signal.SIGHUP)
+    daemon.hear("STATUS=configured")
+    daemon.hear("READY=1")
+    assert (status(node)["phase"], status(node)["error"]) == ("configured", None)
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("policy", ["open", "closed"])
+def test_a_node_without_metadata_recovers_by_itself(node: Node, start: Start, policy: str) -> None:
+    """READY=1 after the deadline, degraded, closed without the file that docker waits for; then all is well by itself."""
+    host, port = moods.free_port("127.0.0.1")
+    configure(node, "http://%s:%d" % (host, port), '[failure]\npolicy = "%s"' % policy, deadline=0.3)
+    daemon = start()
+    told = daemon.hear("STATUS=degraded")
+    assert ("docker and kubelet stay stopped" in told) == (policy == "closed")
+    daemon.hear("READY=1")
+    assert status(node)["phase"] == "degraded"
+    assert "(tried for 0.3 s)" in str(status(node)["error"])
+    ready = node.root / "run/eks-proxy-agent/ready"
+    gate = node.root / "etc/systemd/system/docker.service.d/91-eks-proxy-closed.conf"
+    assert (ready.exists(), gate.exists()) == (False, policy == "closed")
+    assert "http_proxy" not in node.variables()
+    with MetadataService(host=host, port=port):
+        daemon.hear("STATUS=configured")
+        assert daemon.stop() == 0
+    assert node.variables()["http_proxy"] == PROXY
+    assert status(node)["phase"] == "configured"
+    assert ready.exists()
+    assert "error: node.degraded" in daemon.log.read_text()
+
+
+def test_the_last_good_values_stay_while_metadata_is_gone(node: Node, service: MetadataService, start: Start) -> None:
+    """A start without metadata leaves the files of the last boot as they are."""
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("READY=1")
+    daemon.stop()
+    stamps = node.stamps()
+    host, port = moods.free_port("127.0.0.1")
+    configure(node, "http://%s:%d" % (host, port), deadline=0.3)
+    settings = node.root / "etc/eks-proxy-agent/config.toml"
+    daemon = start()
+    daemon.hear("READY=1")
+    daemon.stop()
+    changed = {name for name, stamp in node.stamps().items() if stamp != stamps.get(name)}
+    assert changed <= {str(settings.relative_to(node.root))}
+
+
+def test_it_pings_the_watchdog(node: Node, service: MetadataService, start: Start) -> None:
+    """With a watchdog of 200 ms it pings in time, again and again."""
+    configure(node, service.endpoint)
+    daemon = start({"WATCHDOG_USEC": "200000"})
+    daemon.hear("READY=1")
+    for _ in range(5):
+        daemon.hear("WATCHDOG=1")
+    assert daemon.stop() == 0
+
+
+def test_it_is_quiet_without_a_watchdog(node: Node, service: MetadataService, start: Start) -> None:
+    """Without one it says nothing after the boot until it is asked to end."""
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("READY=1")
+    daemon.stop()
+    assert daemon.said[daemon.said.index("READY=1") + 1 :] == ["STOPPING=1"]
+
+
+def test_a_killed_daemon_leaves_a_whole_node(node: Node, service: MetadataService, start: Start) -> None:
+    """SIGKILL takes nothing away, and the next start finds nothing to do."""
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("READY=1")
+    stamps = node.stamps()
+    daemon.tell(signal.SIGKILL)
+    assert daemon.end() == -signal.SIGKILL
+    again = start()
+    again.hear("READY=1")
+    assert again.stop() == 0
+    assert node.stamps() == stamps
+
+
+def test_neither_log_nor_status_hold_credentials(node: Node, service: MetadataService, start: Start) -> None:
+    """What is told to systemd, to the journal and to everyone in status.json has no password in it."""
+    node.write("etc/proxy.pass", b"alice:hunter2@x\n", 0o600)
+    configure(node, service.endpoint, 'credentials_file = "/etc/proxy.pass"\nno_proxy = ["http://alice:hunter2@p"]')
+    wrong = start()
+    assert wrong.end() == 78
+    configure(node, service.endpoint, 'credentials_file = "/etc/proxy.pass"')
+    daemon = start()
+    daemon.hear("READY=1")
+    configure(node, service.endpoint, 'credentials_file = "/etc/proxy.pass"\nno_proxy = ["http://alice:hunter2@p"]')
+    daemon.tell(signal.SIGHUP)
+    daemon.hear("STATUS=degraded")
+    daemon.hear("READY=1")
+    daemon.stop()
+    told = "\n".join([*wrong.said, *daemon.said, wrong.log.read_text(), daemon.log.read_text()])
+    for text in (told, node.read("run/eks-proxy-agent/status.json")):
+        assert "degraded" in text
+        assert "hunter2" not in text
+    assert "hunter2%40x" in node.read("etc/eks-proxy-agent/node.env")
+
+
+def test_nothing_is_inherited_by_accident(node: Node, service: MetadataService, start: Start) -> None:
+    """Proxy variables of the daemon's own environment do not lead its questions to a proxy."""
+    configure(node, service.endpoint)
+    daemon = start({"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "no_proxy": ""})
+    daemon.hear("STATUS=configured")
+    daemon.hear("READY=1")
+    assert daemon.stop() == 0
