@@ -35,7 +35,8 @@ def apply(plan: Plan, machine: Machine) -> None:
     for path in (BASELINE, *before.files):  # of a run that was killed: it had noted what it was about to write
         disk.sweep(path)
         disk.sweep(path + SAVED)
-    if plan.empty and plan.baseline == before:
+    folders_left = before.folders and not before.files  # others used them at the last revert, and may not any more
+    if plan.empty and plan.baseline == before and not folders_left:
         return
     folders = _missing_folders(plan, disk)
     growing = attrs.evolve(
