@@ -81,16 +81,19 @@ def copy_source(folder):
     return folder
 
 
+@functools.lru_cache(maxsize=None)
 def epoch():
     """The time of the newest commit that a package is built from, as packaging/rpm.sh finds it."""
     command = ["git", "log", "-1", "--format=%ct", "--", *INPUTS]
     return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def wheels(python_version):
-    """Where packaging/rpm.sh keeps the libraries that it fetched."""
+def wheels(folder):
+    """A folder with a copy of the libraries that packaging/rpm.sh fetched for Debian's Python."""
+    built()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "eks-proxy-agent/wheels" / f"{python_version}-{platform.machine()}"
+    version = os.path.basename(os.path.realpath(GUEST_PYTHON)).replace("python", "")
+    return shutil.copytree(cache / "eks-proxy-agent/wheels" / f"{version}-{platform.machine()}", folder)
 
 
 def query(package, *arguments):

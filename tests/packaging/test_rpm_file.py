@@ -35,9 +35,10 @@ def files(tree):
 
 
 def test_the_same_source_gives_the_same_file(package, tmp_path):
-    """A source without git, elsewhere and with other time stamps, gives the same bytes when told the same time."""
-    source = rpms.copy_source(tmp_path / "elsewhere")
-    rpms.make(tmp_path, source, SOURCE_DATE_EPOCH=rpms.epoch())
+    """A source without git, elsewhere, with other time stamps, wheels from a folder and no network gives the same bytes."""
+    source, wheels = rpms.copy_source(tmp_path / "elsewhere"), rpms.wheels(tmp_path / "wheels")
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
+    rpms.make(tmp_path, source, SOURCE_DATE_EPOCH=rpms.epoch(), WHEELS=str(wheels), **nowhere)
     assert (tmp_path / package.name).read_bytes() == package.read_bytes()
 
 

@@ -1,0 +1,125 @@
+"""The manual pages and the completion, made from the parser and the default settings."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+from agent import errors
+from agent.cli import parser
+from agent.core.settings import SECTIONS
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["eks-proxy-agent.8", "eks-proxy-agent.toml.5"]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """The folder with what packaging/man/pages.py writes."""
+    folder = tmp_path_factory.mktemp("pages")
+    subprocess.run([sys.executable, "-I", str(ROOT / "packaging/man/pages.py"), str(folder)], check=True)
+    return folder
+
+
+def shown(path):
+    """A page as a reader sees it, without bold and without lines broken inside sentences."""
+    command = ["man", "--local-file", "--ascii", str(path)]
+    environment = dict(os.environ, MANWIDTH="1000", MAN_KEEP_FORMATTING="", LC_ALL="C.UTF-8")
+    text = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    return re.sub(r".\x08|\x1b\[[0-9;]*m", "", text)
+
+
+def commands(top, prefix=""):
+    """Every command of a parser by its name, the inner ones with both words."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                inner = dict(commands(below, f"{prefix}{name} "))
+                yield from inner.items() if inner else [(prefix + name, below)]
+
+
+def flags(command):
+    """The long flags of a command."""
+    return [flag for action in command._actions for flag in action.option_strings if flag.startswith("--")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_groff_and_mandoc_find_nothing_to_warn_of(pages, page):
+    """Both formatters render the page without a warning, mandoc's style checks included."""
+    environment = dict(os.environ, MANWIDTH="80", LC_ALL="C.UTF-8")
+    command = ["man", "--warnings", "--local-file", "-E", "UTF-8", "-Tutf8", "-Z", str(pages / page)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert done.stderr == ""
+    done = subprocess.run(["mandoc", "-T", "lint", "-W", "style", str(pages / page)], check=False, capture_output=True)
+    assert done.stdout.decode() == ""
+
+
+def test_every_command_and_flag_is_in_the_page(pages):
+    """eks-proxy-agent(8) names what the parser knows."""
+    text = shown(pages / PAGES[0])
+    for name, command in commands(parser()):
+        assert re.search(rf"^ +{name}\b", text, re.M), name
+        assert [flag for flag in flags(command) if flag != "--help" and flag not in text] == []
+
+
+def test_every_exit_code_is_in_the_page(pages):
+    """eks-proxy-agent(8) names the exit code of every error."""
+    section = shown(pages / PAGES[0]).partition("EXIT STATUS")[2].partition("FILES")[0]
+    codes = {error.exit_code for error in vars(errors).values() if isinstance(error, type)} | {0, 3, 124}
+    assert [code for code in sorted(codes) if not re.search(rf"\b{code}\b", section)] == []
+
+
+def test_every_setting_is_in_the_page_under_its_section(pages):
+    """eks-proxy-agent.toml(5) names each key of each section, because packaging/config.toml does."""
+    text = shown(pages / PAGES[1]).partition("SETTINGS")[2]
+    for section, cls in SECTIONS.items():
+        part = text.partition(f"[{section}]")[2].partition("\n   [")[0]
+        missing = [key for key in attrs.fields_dict(cls) if not re.search(rf"^ {{7}}{key}\b", part, re.M)]
+        assert missing == [], section
+
+
+def test_the_page_shows_the_defaults_of_the_settings_file(pages):
+    """Whatever stands behind a key in packaging/config.toml stands in the page."""
+    text = re.sub(r"\s+", " ", shown(pages / PAGES[1]))
+    settings = re.sub(r"\n# {5,}", " ", (ROOT / "packaging/config.toml").read_text())
+    values = re.findall(r"^#[a-z_]+ = (.*?)\s*(?:# e\.g\.)?$", settings, re.M)
+    assert len(values) > 20
+    assert [value for value in values if value not in text] == []
+
+
+def complete(pages, *words):
+    """What bash offers for the last of the words."""
+    script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _eks_proxy_agent; echo "${COMPREPLY[*]}"'
+    command = ["bash", "--norc", "-c", script, "bash", str(pages / "completion"), "eks-proxy-agent", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_completion_offers_every_command_and_flag(pages):
+    """bash offers the first words, then the flags of each command, and for `config` its second word."""
+    names = dict(commands(parser()))
+    assert set(complete(pages, "")) == {name.split()[0] for name in names} | {"--version", "--help"}
+    for name, command in names.items():
+        assert set(complete(pages, *name.split(), "")) == set(flags(command)), name
+    assert complete(pages, "config", "c") == ["check"]
+    assert complete(pages, "apply", "--on") == ["--once"]
+
+
+def test_completion_offers_files_where_files_are_meant(pages, tmp_path):
+    """After --facts come files, after --root folders only, after --proxy nothing."""
+    (tmp_path / "facts.json").write_text("")
+    (tmp_path / "tree").mkdir()
+    assert complete(pages, "apply", "--facts", f"{tmp_path}/f") == [f"{tmp_path}/facts.json"]
+    assert complete(pages, "apply", "--root", f"{tmp_path}/") == [f"{tmp_path}/tree"]
+    assert complete(pages, "apply", "--proxy", "") == []
+
+
+def test_completion_is_sound_shell(pages):
+    """shellcheck finds nothing in it."""
+    shellcheck = Path(sys.executable).parent / "shellcheck"
+    done = subprocess.run([str(shellcheck), "-s", "bash", str(pages / "completion")], check=False, capture_output=True)
+    assert done.returncode == 0, done.stdout.decode()
