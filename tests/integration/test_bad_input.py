@@ -244,7 +244,7 @@ def service() -> Iterator[MoodyService]:
 def ask(node: Node, service: MoodyService, deadline: float = 0.5) -> Outcome:
     """`apply` that asks the service."""
     flags = ["--set", "metadata.endpoint=" + service.endpoint, "--set", "metadata.deadline=%g" % deadline]
-    return node.run("apply", *flags, facts=False)
+    return node.main("apply", *flags, facts=False)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_one_spoilt_file(node: Node, name: str, how: str, text: str) -> None:
     original = (node.root / name).read_bytes()
     SPOILT[how](node.root / name)
     before = (node.root / name).lstat()
-    done = node.run("apply")
+    done = node.main("apply")
     assert done.code == 1
     assert text in done.err
     assert "Traceback" not in done.both
@@ -356,14 +356,14 @@ def test_one_spoilt_file(node: Node, name: str, how: str, text: str) -> None:
     else:
         (node.root / name).unlink()
     node.write(name, original)
-    assert node.run("apply").code == 0
+    assert node.main("apply").code == 0
     assert PROXY in node.read(name)
 
 
 def test_yum_conf_in_another_encoding(node: Node) -> None:
     """yum.conf may hold any bytes: they stay, and the proxy comes."""
     SPOILT["not UTF-8"](node.root / DNF_CONF)
-    assert node.run("apply").code == 0
+    assert node.main("apply").code == 0
     assert (node.root / DNF_CONF).read_bytes() == b"[main]\nproxy=%s\nNAME=caf\xe9\n" % PROXY.encode()
 
 
@@ -373,11 +373,11 @@ def test_dangling_links(node: Node) -> None:
         (node.root / name).unlink()
         (node.root / name).symlink_to("elsewhere-" + os.path.basename(name))
     before = node.tree()
-    assert node.run("apply").code == 0
+    assert node.main("apply").code == 0
     assert (node.root / ENVIRONMENT).is_symlink()
     assert node.variables()["http_proxy"] == PROXY
     assert PROXY in node.read(DNF_CONF)
-    assert node.run("revert").code == 0
+    assert node.main("revert").code == 0
     assert node.tree() == before
 
 
@@ -389,7 +389,7 @@ def test_links_cannot_lead_out_of_the_tree(node: Node, tmp_path: Path) -> None:
     (node.root / ENVIRONMENT).symlink_to(outside)
     (node.root / DNF_CONF).unlink()
     (node.root / DNF_CONF).symlink_to("../../../../../../../../../../../.." + str(outside))
-    assert node.run("apply").code == 0
+    assert node.main("apply").code == 0
     assert outside.read_text() == "A=b\n"
     assert PROXY in (node.root / str(outside)[1:]).read_text()
 
@@ -446,9 +446,9 @@ def test_a_full_disk(node: Node, size: int) -> None:
     for name in (ENVIRONMENT, DNF_CONF):
         assert node.tree()[name] == before[name]
     assert list(node.root.rglob(".*")) == []
-    assert node.run("apply").code == 0
+    assert node.main("apply").code == 0
     assert PROXY in node.read(ENVIRONMENT)
-    assert node.run("revert").code == 0
+    assert node.main("revert").code == 0
     assert node.tree() == before
 
 

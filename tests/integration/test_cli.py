@@ -355,7 +355,7 @@ def test_a_doubtful_credentials_file_is_refused(node: Node, content: bytes, mode
         node.write("etc/proxy.pass", content, mode)
     before = node.tree()
     for command in ("apply", "plan", "config check"):
-        done = node.run(command)
+        done = node.main(command)
         assert (done.code, done.out) == (1, "")
         assert "proxy.credentials_file: " + message in done.err
         assert "hunter" not in done.err
