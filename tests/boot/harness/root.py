@@ -22,7 +22,7 @@ SUITE = "bookworm"
 # python3-cffi-backend: debootstrap does not resolve the virtual packages that python3-cryptography asks for.
 INCLUDE = (
     "systemd systemd-sysv dbus iproute2 curl ca-certificates docker.io containerd "
-    "python3 python3-cffi-backend cloud-init strace procps"
+    "python3 python3-cffi-backend cloud-init strace procps dnf"
 ).split()
 # What Debian would start on its own while a node boots.
 MASKED = (
@@ -42,7 +42,7 @@ def cache() -> Path:
 
 
 def base() -> Path:
-    """A Debian root with systemd, dockerd, containerd and cloud-init; about 90 s and 650 MB when it is not cached yet."""
+    """A Debian root with systemd, dockerd, containerd, dnf and cloud-init; about 90 s and 650 MB when it is not cached yet."""
     return _cached("base-" + hashlib.sha256(RECIPE.encode()).hexdigest()[:16], _build_base)
 
 
