@@ -29,7 +29,7 @@ def test_policy_open_starts_docker_on_the_last_good_values(trial: Callable[[str]
 def test_policy_closed_holds_docker_back_and_starts_it_when_the_metadata_service_comes(
     trial: Callable[[str], Trial],
 ) -> None:
-    """Policy closed boots a node whose docker and kubelet do not run; both start by themselves once it is configured."""
+    """Policy closed boots a node without docker and kubelet; once configured, they and the failed bootstrap start anew."""
     node = trial("metadata-gone-closed")
     running = node.start(hold=True)
     running.wait_settled()
@@ -39,5 +39,6 @@ def test_policy_closed_holds_docker_back_and_starts_it_when_the_metadata_service
     node.serve()
     for unit in runtimes:
         running.wait_until(f"{unit} to start by itself", "systemctl", "is-active", unit)
+    running.wait_until("the bootstrap to run after all", "test", "-e", "/var/log/joined")
     boot = node.finish(running)
     assert boot.active_at("docker") > node.served_at
