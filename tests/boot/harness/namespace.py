@@ -23,7 +23,11 @@ class Namespace:
         run(["ip", "netns", "add", name])
         run(["ip", "-n", name, "link", "set", "lo", "up"])
         for address in (METADATA, PROXY, REGISTRY):
-            run(["ip", "-n", name, "address", "add", f"{address}/32", "dev", "lo"])
+            self.add(address)
+
+    def add(self, address: str) -> None:
+        """Make an IPv4 address local; no harm when it is already."""
+        run(["ip", "-n", self.name, "address", "replace", f"{address}/32", "dev", "lo"])
 
     def inside(self, argv: Sequence[Argument]) -> List[Argument]:
         """The same command, to be run inside; `ip` replaces itself by it, so the process id is the command's own."""

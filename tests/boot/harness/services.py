@@ -23,6 +23,8 @@ REGISTRY_PORT = 5000
 REGISTRY_NAME = f"registry.example.test:{REGISTRY_PORT}"
 IMAGE = f"{REGISTRY_NAME}/hello:v1"
 
+LISTENER = Path(__file__).with_name("listener.py")
+
 SQUID_CONF = """\
 http_port {address}:{port}
 acl all_destinations dst all
@@ -135,6 +137,24 @@ def _image_from_nothing(folder: Path) -> Path:
     (bundle / "rootfs" / "hello").write_text("hello from behind the proxy\n")
     run(["umoci", "repack", "--image", f"{layout}:v1", bundle])
     return layout
+
+
+class Listener:
+    """A port at an address of its own that accepts and says when, or (silent) drops every SYN."""
+
+    def __init__(self, namespace: Namespace, log: Path, address: str, port: int, *, silent: bool = False) -> None:
+        """Take the address and listen."""
+        namespace.add(address)
+        argv: List[Argument] = [sys.executable, LISTENER, address, str(port), *(["silent"] if silent else [])]
+        self.service = Service(namespace, argv, port, log)
+
+    def accepted(self) -> List[int]:
+        """When it was connected to, in microseconds of the monotonic clock, which host and node share."""
+        return [int(line) for line in self.service.log.read_text().split()]
+
+    def stop(self) -> None:
+        """End it: from then on the address refuses connections."""
+        self.service.stop()
 
 
 class Metadata:
