@@ -11,7 +11,7 @@ import attrs
 from agent import __version__
 from agent.apply import Machine, apply
 from agent.core.facts import Facts, facts_to_json
-from agent.core.files.dropin import GATED_UNITS
+from agent.core.files import dropin
 from agent.core.intent import Intent
 from agent.core.plan import Plan, Target
 from agent.core.settings import Settings
@@ -101,7 +101,7 @@ def release_units(machine: Machine, settings: Settings) -> Tuple[str, ...]:
     """Start, without waiting, what failure.policy = "closed" had refused; answers the names."""
     if settings.failure.policy != "closed":
         return ()
-    released = to_release(machine.units.show(GATED_UNITS))
+    released = to_release(machine.units.show(dropin.GATED_UNITS))
     if released:
         machine.units.start(released)
     return released
@@ -135,6 +135,13 @@ def status(done: Pass) -> Dict[str, Any]:
         "files": [target.path for target in wanted if target.edit(None) is not None],
         "warnings": list(done.discovered.warnings),
     }
+
+
+def running_units(machine: Machine, plan: Plan) -> Tuple[str, ...]:
+    """The running units whose drop-in a plan takes away; their processes keep what they were started with."""
+    units = (dropin.unit_of(change.path) for change in plan.changes if change.after is None)
+    names = [name for name in units if name]
+    return tuple(name for name, unit in machine.units.show(names).items() if unit.main_pid)
 
 
 def entries(intent: Optional[Intent]) -> List[Dict[str, str]]:

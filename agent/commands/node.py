@@ -10,7 +10,16 @@ from typing import List, Optional
 
 from agent.apply import Machine, apply
 from agent.commands.machine import fetch, machine_of, need_root, options_of
-from agent.configure import changed_paths, configure, entries, refuse_unproxied, release_units, stale_units, wanted
+from agent.configure import (
+    changed_paths,
+    configure,
+    entries,
+    refuse_unproxied,
+    release_units,
+    running_units,
+    stale_units,
+    wanted,
+)
 from agent.core.plan import Change, Plan
 from agent.discover import Discovered, discover, facts_of, plan_node, plan_revert
 from agent.edges.lock import held
@@ -96,6 +105,8 @@ def revert_command(arguments: argparse.Namespace) -> int:
     tell(machine, plan)
     if plan.problems:
         raise FileError("\n".join(plan.problems))
+    for name in running_units(machine, plan):
+        print("%s keeps the proxy until it is restarted: systemctl restart %s" % (name, name), file=sys.stderr)
     if plan.empty:
         print("nothing to do: no file is changed by this program")
     return 0

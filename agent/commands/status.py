@@ -9,13 +9,14 @@ from typing import Any, Dict, List, Optional
 
 from agent.apply import Machine
 from agent.commands.machine import machine_of
+from agent.core.files.dropin import unit_of
 from agent.core.plan import digest
 from agent.errors import AgentError, FileError
 
 
 def run(arguments: argparse.Namespace) -> int:
     machine = machine_of(arguments)
-    known = machine.state.status() or {"schema": 1, "phase": "never ran", "error": None}
+    known = machine.state.status() or {"schema": 1, "phase": "not configured", "error": None}
     known["files"] = [{"path": path, "state": _file_state(machine, path)} for path in known.get("files", [])]
     known["units"] = _units(machine, known)
     if arguments.json:
@@ -44,11 +45,7 @@ def _file_state(machine: Machine, path: str) -> str:
 
 
 def _units(machine: Machine, known: Dict[str, Any]) -> List[Dict[str, Any]]:
-    names = [
-        item["path"].split("/")[-2][: -len(".d")]
-        for item in known["files"]
-        if item["path"].endswith("/90-eks-proxy.conf")
-    ]
+    names = [name for name in (unit_of(item["path"]) for item in known["files"]) if name]
     try:
         units = machine.units.show(names)
     except AgentError:

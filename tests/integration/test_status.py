@@ -88,8 +88,8 @@ def test_a_node_that_never_ran(tmp_path: Path) -> None:
     """Before the first pass there is little to say, and status says that."""
     node = Node(tmp_path)
     before = node.tree()
-    assert node.main("status").out == "phase      never ran\n"
-    assert status(node) == {"schema": 1, "phase": "never ran", "error": None, "files": [], "units": []}
+    assert node.main("status").out == "phase      not configured\n"
+    assert status(node) == {"schema": 1, "phase": "not configured", "error": None, "files": [], "units": []}
     assert node.tree() == before
 
 

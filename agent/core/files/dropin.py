@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Optional
+
 #: The units that failure.policy = "closed" holds back; gating others would lock people out of the node.
 GATED_UNITS = ("docker.service", "containerd.service", "kubelet.service")
 
@@ -31,6 +34,12 @@ AssertPathExists=/run/eks-proxy-agent/ready
 
 def environment_path(unit: str) -> str:
     return "/etc/systemd/system/%s.d/90-eks-proxy.conf" % unit
+
+
+def unit_of(path: str) -> Optional[str]:
+    """The unit of which `path` is the drop-in with the environment; None for other paths."""
+    match = re.fullmatch(re.escape(environment_path("UNIT")).replace("UNIT", "([^/]+)"), path)
+    return match.group(1) if match else None
 
 
 def closed_path(unit: str) -> str:
