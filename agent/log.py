@@ -43,8 +43,20 @@ def _redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mutabl
 def _render(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
     level = event.pop("level", "info")
     words = [event.pop("event")] + ["%s=%s" % (key, _value(value)) for key, value in event.items()]
-    prefix = _LEVELS.get(level, "") if "JOURNAL_STREAM" in os.environ else level + ": "
+    prefix = _LEVELS.get(level, "") if _to_journal() else level + ": "
     return prefix + " ".join(words)
+
+
+def _to_journal() -> bool:
+    """Whether stderr itself is the journal, and not only an ancestor's was (systemd.exec(5), $JOURNAL_STREAM)."""
+    stream = os.environ.get("JOURNAL_STREAM")
+    if not stream:
+        return False
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False
+    return stream == "%d:%d" % (status.st_dev, status.st_ino)
 
 
 def _value(value: Any) -> str:

@@ -44,26 +44,33 @@ def bootstrap(
 
     Raises LockedError when another bootstrap is running, and SettingsError when not even the signal's settings are known.
     """
+    settings = baked(machine.disk, options).settings
+    found: Optional[Discovered] = None
+    failure: Optional[AgentError] = None
+    try:
+        facts = facts_of(machine, options, fetch)
+        found = discover(machine, options, facts, recall(machine, facts.instance_id))
+        settings = found.settings
+    except AgentError as error:
+        failure = error
+    # Before the lock: the unit of a node that bootstraps from user data must not keep the user data's call out.
+    if if_enabled and not settings.bootstrap.enabled:
+        if failure:
+            raise failure
+        get_logger().info("bootstrap.off", reason="bootstrap.enabled is false")
+        return 0
     with held(machine.disk, BOOTSTRAP_LOCK, wait=0.0):
-        settings = baked(machine.disk, options).settings
-        found: Optional[Discovered] = None
+        known = machine.state.of_instance(found.facts.instance_id, "bootstrap") if found else None
+        if found and known and known.get("exit_code") is not None and not again:
+            return _already(machine, found, known)
         try:
-            facts = facts_of(machine, options, fetch)
-            found = discover(machine, options, facts, recall(machine, facts.instance_id))
-            settings = found.settings
-            if if_enabled and not settings.bootstrap.enabled:
-                get_logger().info("bootstrap.off", reason="bootstrap.enabled is false")
-                return 0
-            known = machine.state.of_instance(found.facts.instance_id, "bootstrap")
-            if known and known.get("exit_code") is not None and not again:
-                return _already(machine, found, known)
-            done = configure(machine, options, facts, keep_flags=True)
+            if failure or not found:
+                raise failure or AgentError("nothing is known of this instance")
+            done = configure(machine, options, found.facts, keep_flags=True)
             found = done.discovered
             done.raise_problems()
             code = _run_once(machine, found)
         except AgentError as error:
-            if if_enabled and not settings.bootstrap.enabled:
-                raise
             get_logger().error("bootstrap.failed", error=str(error), hint=error.hint or "-")
             code = error.exit_code
         _signal(machine, settings, found, code)

@@ -443,3 +443,11 @@ def test_the_unit_signals_a_failure_when_it_is_enabled(node: Bootable) -> None:
     node.configure("[bootstrap]\nenabled = true\n" + STACK)
     assert node.bootstrap(if_enabled=True, fetch=gone) == 1
     assert len(node.signals) == 1
+
+
+def test_the_unit_that_is_off_keeps_nobody_out(node: Bootable) -> None:
+    """While user data bootstraps, the unit finds itself disabled without asking for the lock, and the other way round."""
+    path = node.write("run/eks-proxy-agent/bootstrap.lock", b"")
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert node.bootstrap(if_enabled=True) == 0

@@ -1,5 +1,6 @@
 """Log lines: one line an event, in a shape that grep and the journal understand, and never a credential."""
 
+import os
 import sys
 
 import pytest
@@ -111,7 +112,7 @@ def test_credentials_never_reach_a_line(line, level):
 @pytest.mark.parametrize(("level", "prefix"), [("info", "<6>"), ("warning", "<4>"), ("error", "<3>")])
 def test_the_journal_gets_the_level_its_own_way(line, monkeypatch, level, prefix):
     """sd-daemon(3): `journalctl -p warning` finds the warnings."""
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1234")
+    monkeypatch.setattr(log, "_to_journal", lambda: True)
     assert line(level, "node.degraded", error="x") == prefix + "node.degraded error=x"
 
 
@@ -122,3 +123,19 @@ def test_structlog_is_not_imported_before_somebody_logs():
 
     code = "import sys, agent.log; agent.log.redact('x'); sys.exit('structlog' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("stream", [None, "", "8:1234", "nonsense"])
+def test_a_journal_of_somebody_else_is_none(monkeypatch, stream):
+    """cloud-init's scripts inherit JOURNAL_STREAM, and their stderr is a log file."""
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    if stream is not None:
+        monkeypatch.setenv("JOURNAL_STREAM", stream)
+    assert log._to_journal() is False
+
+
+def test_the_journal_is_known_by_device_and_inode(monkeypatch):
+    """systemd.exec(5): JOURNAL_STREAM names the file that stderr is."""
+    status = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", "%d:%d" % (status.st_dev, status.st_ino))
+    assert log._to_journal() is True
