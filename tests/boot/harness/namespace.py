@@ -11,6 +11,7 @@ from .command import Argument, run
 METADATA = "169.254.169.254"
 PROXY = "192.0.2.10"
 REGISTRY = "192.0.2.20"
+PACKAGES = "192.0.2.21"
 
 
 class Namespace:
@@ -22,7 +23,7 @@ class Namespace:
         self.path = Path("/run/netns") / name
         run(["ip", "netns", "add", name])
         run(["ip", "-n", name, "link", "set", "lo", "up"])
-        for address in (METADATA, PROXY, REGISTRY):
+        for address in (METADATA, PROXY, REGISTRY, PACKAGES):
             self.add(address)
 
     def add(self, address: str) -> None:

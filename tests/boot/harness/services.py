@@ -13,21 +13,22 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from .command import CLEAN_ENVIRONMENT, Argument, BedError, run
-from .namespace import METADATA, PROXY, REGISTRY, Namespace
+from .namespace import METADATA, PACKAGES, PROXY, REGISTRY, Namespace
 from .root import REPOSITORY
 from .waiting import wait_for
 
 PROXY_PORT = 3128
 REGISTRY_PORT = 5000
-# Only Squid's hosts_file knows this name, so whoever reaches it went through the proxy.
+# Only Squid's hosts_file knows these names, so whoever reaches them went through the proxy.
 REGISTRY_NAME = f"registry.example.test:{REGISTRY_PORT}"
 IMAGE = f"{REGISTRY_NAME}/hello:v1"
+HOSTS = f"{REGISTRY} registry.example.test\n{PACKAGES} packages.example.test\n"
 
 LISTENER = Path(__file__).with_name("listener.py")
 
 SQUID_CONF = """\
-http_port {address}:{port}
-acl all_destinations dst all
+http_port {address}:{port} {port_options}
+{more}
 http_access allow all
 cache deny all
 hosts_file {folder}/hosts
@@ -40,6 +41,11 @@ pinger_enable off
 shutdown_lifetime 0 seconds
 cache_effective_user proxy
 """
+WITH_PASSWORD = """\
+auth_param basic program /usr/lib/squid/basic_ncsa_auth {folder}/passwords
+auth_param basic children 2 startup=1
+acl known proxy_auth REQUIRED
+http_access deny !known"""
 REGISTRY_CONF = """\
 version: 0.1
 log: {{level: warn}}
@@ -93,25 +99,43 @@ class Service:
 
 
 class Squid:
-    """The company's proxy, the only one who can resolve the registry's name."""
+    """The company's proxy, the only one who can resolve the names of HOSTS."""
 
     url = f"http://proxy.example.test:{PROXY_PORT}"
 
-    def __init__(self, namespace: Namespace, folder: Path) -> None:
-        """Start it with its files in a new folder that its user owns."""
-        folder.mkdir()
-        (folder / "hosts").write_text(f"{REGISTRY} {REGISTRY_NAME.partition(':')[0]}\n")
+    def __init__(
+        self, namespace: Namespace, folder: Path, *, address: str = PROXY, port_options: str = "", more: str = ""
+    ) -> None:
+        """Start it with its files in a new folder that its user owns; `more` are lines of squid.conf before all access rules."""
+        folder.mkdir(exist_ok=True)
+        namespace.add(address)
+        (folder / "hosts").write_text(HOSTS)
         conf = folder / "squid.conf"
-        conf.write_text(SQUID_CONF.format(folder=folder, address=PROXY, port=PROXY_PORT))
-        shutil.chown(folder, "proxy", "proxy")
+        conf.write_text(
+            SQUID_CONF.format(folder=folder, address=address, port=PROXY_PORT, port_options=port_options, more=more)
+        )
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, "proxy", "proxy")
         self._access_log = folder / "access.log"
         # The service name keeps the shared memory of two Squids apart; letters and digits only.
-        name = namespace.name.replace("-", "")
+        name = f"{namespace.name}{'' if address == PROXY else address}".replace("-", "").replace(".", "")
         self.service = Service(namespace, ["squid", "-N", "-n", name, "-f", conf], PROXY_PORT, folder / "output")
+
+    def stop(self) -> None:
+        """End it."""
+        self.service.stop()
 
     def requests(self) -> List[str]:
         """Every request so far: method, URL, status and user agent."""
         return self._access_log.read_text().splitlines() if self._access_log.exists() else []
+
+
+def squid_with_password(namespace: Namespace, folder: Path, address: str, user: str, password: str) -> Squid:
+    """A Squid that lets nobody through without that password (basic_ncsa_auth(8))."""
+    folder.mkdir()
+    digest = run(["openssl", "passwd", "-6", "-stdin"], stdin=f"{password}\n").stdout
+    (folder / "passwords").write_text(f"{user}:{digest}")
+    return Squid(namespace, folder, address=address, more=WITH_PASSWORD.format(folder=folder))
 
 
 class Registry:
