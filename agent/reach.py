@@ -57,8 +57,9 @@ def remember(machine: Machine, instance_id: str, fresh: Dict[str, Answer]) -> No
 
 
 def _wanted(machine: Machine, options: Options, facts: Facts) -> Tuple[Candidate, ...]:
+    """Nothing where the answers would not be this instance's: in another tree, or with facts from a file."""
     settings = layered_settings(machine, options, facts).settings
-    if not settings.proxy.url:
+    if not settings.proxy.url or not machine.disk.live or options.facts:
         return ()
     return candidates(settings, facts, endpoint_host(settings, cluster_hints(machine, settings, facts)))
 
