@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
 import select
+import signal
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
@@ -137,8 +139,8 @@ def test_the_exit_code_is_carried_on(node: Bootable, then: str, code: int) -> No
     node.script("etc/eks/bootstrap.sh", then)
     assert node.bootstrap("my-cluster") == code
     assert len(node.ran) == 1
-    (signal,) = node.signals
-    assert signal.argv == (
+    (told,) = node.signals
+    assert told.argv == (
         ["--exit-code", str(code), "--stack", "my-stack", "--resource", "NodeGroup", "--region", "eu-central-1"]
     )
     assert node.remembered() == {"exit_code": code, "signalled": True}
@@ -263,20 +265,31 @@ def test_one_at_a_time(node: Bootable) -> None:
 # --- what goes wrong ------------------------------------------------------------------------------------------------
 
 
-def test_out_of_time(node: Bootable) -> None:
-    """After bootstrap.timeout the whole process group is ended, and the code is 124."""
+DEAF = "sh -c 'trap \"\" TERM; echo deaf > {record}/deaf; while :; do sleep 1000; done'"
+SURVIVES = pytest.mark.xfail(reason="agent/edges/command.py: _end kills nobody once the group's leader is gone")
+
+
+@pytest.mark.parametrize("child", ["sleep 1000", pytest.param(DEAF, marks=SURVIVES)], ids=["usual", "deaf"])
+def test_out_of_time(node: Bootable, child: str) -> None:
+    """After bootstrap.timeout the whole process group is ended, those deaf to SIGTERM too, and the code is 124."""
     fifo = node.record / "alive"
     os.mkfifo(fifo)
     alive = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    node.configure("[bootstrap]\ntimeout = 0.3\n" + STACK)
-    node.script("etc/eks/bootstrap.sh", "exec 9>%s; (sleep 1000; exit 1) & sleep 1000 & wait" % fifo)
+    node.configure("[bootstrap]\ntimeout = 0.5\n" + STACK)
+    child = child.format(record=node.record)
+    node.script(
+        "etc/eks/bootstrap.sh", "echo $$ > %s/group; exec 9>%s; %s & %s & wait" % (node.record, fifo, child, child)
+    )
     try:
         assert node.bootstrap("c") == 124
-        readable, _, _ = select.select([alive], [], [], 10)
+        readable, _, _ = select.select([alive], [], [], 5)
         assert readable, "a process of bootstrap.sh's group still holds the pipe"
         assert os.read(alive, 1) == b""
     finally:
         os.close(alive)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int((node.record / "group").read_text()), signal.SIGKILL)
+    assert ("deaf" in child) == (node.record / "deaf").exists()
     assert [call.argv[1] for call in node.signals] == ["124"]
     assert node.remembered() == {"exit_code": 124, "signalled": True}
 

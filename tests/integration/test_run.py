@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import Callable, Dict, Iterator, List, Optional
 
 import pytest
 
+from agent import watch as watching
 from agent.boot import Daemon, boot
 from agent.commands.machine import machine_of
 from agent.demo.instance import Instance
@@ -339,6 +341,55 @@ def test_a_node_without_metadata_recovers_by_itself(node: Node, start: Start, po
     assert status(node)["phase"] == "configured"
     assert ready.exists()
     assert "error: node.degraded" in daemon.log.read_text()
+
+
+def test_a_degraded_node_tries_until_it_is_mended(
+    node: Node, service: MoodyService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One failed try is not the last one: it goes on, with longer pauses, until a pass is good."""
+    monkeypatch.setattr(watching, "RETRY_FIRST", 0.01)
+    service.moods.append(Mood(moods.answer(b"rubbish"), "/mac", times=10**6))
+    configure(node, service.endpoint)
+    said: List[str] = []
+
+    def notify(message: str) -> None:
+        said.append(message.partition(",")[0])
+        if said.count("STATUS=degraded") == 4:
+            service.moods.clear()
+        if message.startswith("STATUS=configured"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with watched() as signals:
+        daemon = Daemon(machine_of(argparse.Namespace(root=str(node.root))), Options(), notify, signals)
+        done = boot(daemon)
+        assert done is None
+        assert watching.watch(daemon, done) == 0
+    assert said.count("STATUS=degraded") == 4
+    assert said.count("READY=1") == 1
+    assert node.variables()["http_proxy"] == PROXY
+
+
+def test_pauses_grow_up_to_a_limit() -> None:
+    """The pause between tries grows with jitter, from two seconds to a minute and no further."""
+    pause: Optional[float] = watching.RETRY_FIRST
+    seen = []
+    for _ in range(10):
+        pause = watching._longer(pause)
+        seen.append(pause)
+    assert seen == sorted(seen)
+    assert seen[0] >= 3
+    assert seen[-1] == watching.RETRY_LONGEST
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("200000", 0.1), ("180000000", 90.0), ("", None), ("0", None), ("x", None)]
+)
+def test_the_watchdog_is_pinged_in_half_its_time(
+    monkeypatch: pytest.MonkeyPatch, value: str, seconds: Optional[float]
+) -> None:
+    """Twice as often as systemd demands (sd_watchdog_enabled(3)), and not at all without a watchdog."""
+    monkeypatch.setenv("WATCHDOG_USEC", value)
+    assert watching._watchdog_interval() == seconds
 
 
 def test_the_last_good_values_stay_while_metadata_is_gone(node: Node, service: MetadataService, start: Start) -> None:
