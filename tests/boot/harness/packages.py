@@ -1,0 +1,46 @@
+"""A repository of RPM packages that holds one package, made from nothing, behind a name that only Squid knows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import List
+
+from .command import Argument, run
+from .namespace import PACKAGES, Namespace
+from .services import Service
+
+NAME = "packages.example.test"
+PACKAGE = "eksproxy-hello"
+# dnf asks the release package of the distribution for its version; Debian has none.
+INSTALL = ("dnf", "--assumeyes", "--releasever=1", "install", PACKAGE)
+SPEC = f"""\
+Name: {PACKAGE}
+Version: 1
+Release: 1
+Summary: A greeting
+License: MIT
+BuildArch: noarch
+%description
+A greeting from behind the proxy.
+%files
+"""
+
+
+class Repository:
+    """A folder made by rpmbuild and createrepo_c, served on port 80."""
+
+    def __init__(self, namespace: Namespace, folder: Path) -> None:
+        """Make it and start to serve."""
+        served = folder / "served"
+        served.mkdir(parents=True)
+        spec = folder / "hello.spec"
+        spec.write_text(SPEC)
+        run(["rpmbuild", "-bb", f"--define=_topdir {folder}/build", f"--define=_rpmdir {served}", spec])
+        run(["createrepo_c", "--quiet", served])
+        argv: List[Argument] = [sys.executable, "-m", "http.server", "--bind", PACKAGES, "--directory", served, "80"]
+        self.service = Service(namespace, argv, 80, folder / "output")
+
+    def stop(self) -> None:
+        """End it."""
+        self.service.stop()
