@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Callable, Iterator, List, Optional
 
 import pytest
 
@@ -51,12 +51,12 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 
 
 @pytest.fixture
-def trial(bed: Bed) -> Iterator[Callable[[str], Trial]]:
-    """Puts a case, by the name of its folder, on a new node; the node is removed after the test."""
+def trial(bed: Bed) -> Iterator[Callable[..., Trial]]:
+    """Puts a case, by the name of its folder, on a new node, or on a snapshot of a node; it is removed after the test."""
     made: List[Trial] = []
 
-    def put(name: str) -> Trial:
-        made.append(bed.trial(cases.load(name)))
+    def put(name: str, image: Optional[Trial] = None) -> Trial:
+        made.append(bed.trial(cases.load(name), image))
         return made[-1]
 
     try:

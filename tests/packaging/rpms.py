@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import stat
 import subprocess
@@ -177,13 +178,27 @@ def root():
             part.mkdir()
         options = f"lowerdir={base},upperdir={upper},workdir={work}"
         subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", merged], check=True)
-        for name in FILESYSTEM:
-            (merged / name).mkdir(parents=True, exist_ok=True)
-        made = Root(merged)
-        made.rpm("-i", "--justdb", system_package())
-        yield made
+        yield enrol(merged)
     finally:
         _remove(folder)
+
+
+def enrol(path):
+    """Give a Debian root an rpm database, in which what Debian brought is one package."""
+    for name in FILESYSTEM:
+        (path / name).mkdir(parents=True, exist_ok=True)
+    made = Root(path)
+    made.rpm("-i", "--justdb", system_package())
+    return made
+
+
+def lay_rpm(path):
+    """Put this machine's rpm into a root of the same Debian, for use from inside."""
+    said = subprocess.run(["ldd", "/usr/bin/rpm"], check=True, capture_output=True, text=True).stdout
+    for name in ["/usr/bin/rpm", *re.findall(r"(/\S+) \(0x", said)]:
+        if not (path / name.lstrip("/")).exists():
+            shutil.copy(name, path / name.lstrip("/"))
+    shutil.copytree("/usr/lib/rpm", path / "usr/lib/rpm", dirs_exist_ok=True)
 
 
 def _clear_dead():

@@ -40,11 +40,11 @@ class Bed:
             raise
         self._nodes = 0
 
-    def trial(self, case: Case) -> Trial:
-        """A new node with the image that the case describes, still switched off."""
+    def trial(self, case: Case, image: Optional[Trial] = None) -> Trial:
+        """A new node with the image that the case describes, or with a snapshot of another node's disk; still switched off."""
         self._nodes += 1
         name = f"{self.session.name}-{self._nodes}"
-        return Trial(self, case, name, self.session.work / name)
+        return Trial(self, case, name, self.session.work / name, image)
 
     def close(self) -> None:
         """Stop the services and remove everything."""
@@ -54,7 +54,7 @@ class Bed:
 class Trial:
     """A case on a node of its own."""
 
-    def __init__(self, bed: Bed, case: Case, name: str, folder: Path) -> None:
+    def __init__(self, bed: Bed, case: Case, name: str, folder: Path, image: Optional[Trial] = None) -> None:
         """Make the node's root; see Bed.trial."""
         self.bed = bed
         self.case = case
@@ -64,10 +64,11 @@ class Trial:
         self._boots = 0
         self._served = 0
         layers = [root.agent(), bed.base] if case.agent else [bed.base]
-        self.node = Node(name, folder, layers, bed.namespace)
+        self.node = Node(name, folder, layers, bed.namespace, image and image.node)
         self.root = self.node.root
         try:
-            self._prepare()
+            if image is None:
+                self._prepare()
         except BaseException:
             self.close()
             raise

@@ -108,8 +108,13 @@ class Running:
 class Node:
     """A root file system (layers below, a throw-away copy-on-write layer above) and the boots it went through."""
 
-    def __init__(self, name: str, folder: Path, layers: Sequence[Path], namespace: Namespace) -> None:
-        """Mount it; layers are read-only, the topmost first, and folder must be where overlayfs can write."""
+    def __init__(
+        self, name: str, folder: Path, layers: Sequence[Path], namespace: Namespace, image: Optional[Node] = None
+    ) -> None:
+        """Mount it; layers are read-only, the topmost first, and folder must be where overlayfs can write.
+
+        With an image, a node that is switched off and has the same layers, its disk is a copy of that node's.
+        """
         self.name = name
         self.namespace = namespace
         self.folder = folder
@@ -118,6 +123,8 @@ class Node:
         self._running: Optional[Running] = None
         for part in ("upper", "work", "root"):
             (folder / part).mkdir(parents=True)
+        if image is not None:
+            run(["cp", "-a", f"{image.folder}/upper/.", folder / "upper"])
         lower = ":".join(str(layer) for layer in layers)
         options = f"lowerdir={lower},upperdir={folder}/upper,workdir={folder}/work"
         run(["mount", "-t", "overlay", "-o", options, name, self.root])

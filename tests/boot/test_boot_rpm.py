@@ -1,0 +1,98 @@
+"""The package in an image: installed, baked, cleaned, copied to two instances; upgraded and erased while a node runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Callable, Dict, List
+
+from tests.boot.harness.bed import Trial
+from tests.boot.harness.node import Running
+from tests.packaging import rpms
+
+NAME = "eks-proxy-agent"
+JOINS = "var/log/joins.log"  # of the stand-in for bootstrap.sh
+RUNTIMES = ("docker", "containerd", "kubelet")
+
+
+def build_image(trial: Callable[..., Trial]) -> Trial:
+    """A node that got the agent by rpm, was baked, lived once as an instance, and was cleaned; switched off."""
+    builder = trial("rpm-builder")
+    system = rpms.enrol(builder.root)
+    system.rpm("-i", rpms.built())
+    system.run(NAME, "bake")
+    builder.boot()
+    builder.stop_serving()
+    assert system.rpm("-V", NAME) == ""
+    said = system.run(NAME, "clean")
+    assert "forgot instance i-0b111d3e3a9e00001" in said
+    assert "nothing to do" in system.run(NAME, "clean")
+    assert read(builder, JOINS) == "called\n"
+    (builder.root / JOINS).unlink()
+    traces = [path for path in ("etc/environment", "etc/dnf/dnf.conf") if "example.test" in read(builder, path)]
+    assert traces == []
+    builder.bake()
+    return builder
+
+
+def read(node: Trial, name: str) -> str:
+    """A file of a node."""
+    return (node.root / name).read_text()
+
+
+def pids(running: Running) -> Dict[str, str]:
+    """The main processes of the runtimes."""
+    return {unit: running.show(unit, "MainPID") for unit in RUNTIMES}
+
+
+def rpm(running: Running, *arguments: str) -> str:
+    """Run the node's own rpm, inside."""
+    command: List[str] = ["rpm", "--dbpath", "/var/lib/rpm", "--force-debian", *arguments]
+    return running.run(*command)
+
+
+def test_one_image_made_by_rpm_boots_as_two_instances(trial: Callable[..., Trial]) -> None:
+    """Each copy of the image has its own values at its first boot, without a reload, under policy closed, and rpm -V is clean."""
+    image = build_image(trial)
+    for name in ("rpm-blue", "rpm-green"):
+        node = trial(name, image)
+        boot = node.boot()
+        node.stop_serving()
+        assert (
+            boot.status()["instance_id"] == json.loads((node.case.folder / "metadata.json").read_text())["instance_id"]
+        )
+        assert boot.reloads() == 0, boot.messages("eks-proxy-agent")
+        assert boot.active_at(NAME) < boot.active_at("docker")
+        assert "192.168.77.0" not in read(node, "etc/eks-proxy-agent/node.env")
+        assert rpms.Root(node.root).rpm("-V", NAME) == ""
+        assert read(node, JOINS) == "called\n"
+
+
+def test_upgrade_and_erase_leave_a_running_node_alone(trial: Callable[..., Trial]) -> None:
+    """An upgrade restarts the agent only and bootstraps nothing; after an erase docker can be restarted, without the proxy."""
+    node = trial("rpm-builder")
+    rpms.enrol(node.root).rpm("-i", rpms.built())
+    rpms.lay_rpm(node.root)
+    shutil.copy(rpms.next_version(), node.root / "next.rpm")
+    running = node.start(hold=True)
+    running.wait_settled()
+    before, agent = pids(running), running.show(NAME, "MainPID")
+    assert "0" not in (*before.values(), agent)
+
+    rpm(running, "-U", "/next.rpm")
+    assert running.run("eks-proxy-agent", "--version").startswith("eks-proxy-agent 99.")
+    assert running.show(NAME, "ActiveState") == "active"
+    assert running.show(NAME, "MainPID") != agent
+    assert pids(running) == before
+    assert read(node, JOINS) == "called\n"
+    assert rpm(running, "-V", NAME) == ""
+
+    rpm(running, "-e", NAME)
+    assert pids(running) == before
+    assert running.show(NAME, "LoadState") == "not-found"
+    running.run("systemctl", "restart", "docker")
+    boot = running.finish()
+    assert boot.unit("docker")["ActiveState"] == "active"
+    assert [name for name in boot.environment("docker") or {} if name.lower().endswith("_proxy")] == []
+    left = [path for path in boot.etc if "eks-proxy" in path]
+    assert left == [f"/etc/eks-proxy-agent{name}" for name in ("", "/config.d", "/config.d/50-company.toml")]
