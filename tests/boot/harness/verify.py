@@ -16,7 +16,8 @@ RUNNING = ("active", "reloading")
 # What no boot may say.
 NEVER_SAID = ("ordering cycle", "Traceback (most recent call last)", "Unknown key name", "Unknown section")
 NODE_ENV = "etc/eks-proxy-agent/node.env"
-# Places that people and log collectors read, besides the journal: a credential must be in none of them.
+# Places that people and log collectors read, besides the journal: a credential must be in none of
+# them that others may read.
 OPEN_PLACES = ("etc/environment", "etc/dnf/dnf.conf", "var/log/cloud-init.log", "var/log/cloud-init-output.log")
 
 
@@ -121,7 +122,7 @@ def _secrets(case: Case, boot: Boot, root: Path) -> Iterator[str]:
             places[f"/run/eks-proxy-agent/{path.name}"] = path.read_text(errors="replace")
     places["the journal, decoded"] = "\n".join(boot.messages())
     for name in OPEN_PLACES:
-        if (root / name).exists():
+        if (root / name).exists() and (root / name).stat().st_mode & 0o077:
             places[f"/{name}"] = (root / name).read_text(errors="replace")
     for secret in case.secrets:
         yield from (f"{place} holds {secret!r}" for place, text in places.items() if secret in text)

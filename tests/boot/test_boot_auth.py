@@ -1,0 +1,104 @@
+"""A Squid that asks for a password full of awkward characters: everybody gets through, and nobody else sees it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from pathlib import Path
+from typing import Callable, Iterator, List
+
+import pytest
+
+from tests.boot.harness import cri
+from tests.boot.harness.bed import Trial
+from tests.boot.harness.node import Running
+from tests.boot.harness.packages import INSTALL, PACKAGE, Repository
+from tests.boot.harness.services import IMAGE, REGISTRY_NAME, Squid, squid_with_password
+
+ADDRESS = "192.0.2.11"
+CURL = f"http://{REGISTRY_NAME}/v2/_catalog"
+UNIT_ENVIRONMENT = "--property=EnvironmentFile=/etc/eks-proxy-agent/node.env"
+SHOWN = ("plan", "plan --json", "status", "status --json", "config show", "config show --json")
+
+
+@pytest.fixture
+def node(trial: Callable[[str], Trial]) -> Trial:
+    """A node whose proxy asks for the password."""
+    return trial("auth-awkward-password")
+
+
+@pytest.fixture
+def squid(node: Trial) -> Iterator[Squid]:
+    """That proxy, and a repository of packages behind it."""
+    user, _, password = credentials(node).partition(":")
+    squid = squid_with_password(node.bed.namespace, node.node.folder / "squid", ADDRESS, user, password)
+    repository = Repository(node.bed.namespace, node.node.folder / "repository")
+    yield squid
+    repository.stop()
+    squid.stop()
+
+
+def credentials(node: Trial) -> str:
+    """USER:PASSWORD of the case."""
+    return (node.root / "etc/eks-proxy-agent/credentials").read_text().rstrip("\n")
+
+
+def readable_by_others(top: Path) -> Iterator[Path]:
+    """Every file that the node wrote and that anybody but its owner can read."""
+    for folder, _, names in os.walk(top):
+        for path in (Path(folder, name) for name in names):
+            if stat.S_ISREG(path.lstat().st_mode) and path.lstat().st_mode & 0o077:
+                yield path
+
+
+def holding(path: Path, secrets: List[str]) -> List[str]:
+    """Which of the secrets a file holds."""
+    content = path.read_bytes()
+    return [secret for secret in secrets if secret.encode() in content]
+
+
+def show(running: Running) -> str:
+    """What the agent prints for people and machines, and what systemd and docker tell about the environment."""
+    said = "".join(running.run("eks-proxy-agent", *words.split(), check=False) for words in SHOWN)
+    return (
+        said
+        + running.run("systemctl", "show", "docker", "containerd", "eks-proxy-agent")
+        + running.run("docker", "info")
+    )
+
+
+def test_all_clients_pass_with_an_awkward_password_and_nothing_shows_it(node: Trial, squid: Squid) -> None:
+    """docker, containerd, dnf and curl get through with it, and no output, log, process list or readable file has it."""
+    secrets = [*node.case.secrets, base64.b64encode(credentials(node).encode()).decode().rstrip("=")]
+    running = node.start(hold=True)
+    running.wait_settled()
+    running.run("docker", "pull", IMAGE)
+    pulled = cri.pull(running, IMAGE)
+    running.run(*INSTALL)
+    running.run("systemd-run", "--quiet", "--wait", UNIT_ENVIRONMENT, "curl", "--fail", "--silent", CURL)
+    running.run("sh", "-euc", f"set -a; . /etc/eks-proxy-agent/node.env; exec curl --fail --silent {CURL}")
+    shown = show(running)
+    node.finish(running)
+    assert pulled == ""
+    assert [secret for secret in secrets if secret in shown] == []
+    requests = squid.requests()
+    for client in ("docker/", "containerd/", "libdnf", "curl/"):
+        assert any(" 200 " in line and client in line for line in requests), (client, requests)
+    assert any(PACKAGE in line for line in requests)
+    open_files = {str(path): holding(path, secrets) for path in readable_by_others(node.node.folder / "upper")}
+    assert len(open_files) > 20
+    assert {path: found for path, found in open_files.items() if found} == {}
+
+
+def test_without_the_password_the_same_proxy_lets_nobody_through(node: Trial, squid: Squid) -> None:
+    """The proxy does ask: a node without the credentials gets 407."""
+    for name in ("config.toml", "credentials"):
+        (node.root / "etc/eks-proxy-agent" / name).unlink()
+    (node.root / "etc/eks-proxy-agent/config.toml").write_text('proxy.url = "http://login.example.test:3128"\n')
+    running = node.start(hold=True)
+    running.wait_settled()
+    said = running.run("sh", "-c", f"docker pull {IMAGE} 2>&1", check=False)
+    running.finish()
+    assert "407" in said
+    assert not [line for line in squid.requests() if " 407 " not in line]
