@@ -1,0 +1,34 @@
+"""Nodes of Amazon Linux 2023: nodeadm starts before cloud-init, and its NodeConfig says which cluster it is."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict
+
+from tests.boot.harness.bed import Trial
+
+
+def requests_of(node: Trial) -> Dict[str, str]:
+    """The last request of each user agent that Squid saw in this boot."""
+    return {line.rpartition(' "')[2].rstrip('"'): line for line in node.requests()}
+
+
+def test_nodeadm_calls_through_squid_on_the_first_boot(trial: Callable[[str], Trial]) -> None:
+    """nodeadm's own call, before cloud-init, takes the proxy of a MIME part; NodeConfigs are merged, and their proxy told of."""
+    node = trial("nodeadm-parts")
+    boot = node.boot()
+    asked = requests_of(node)
+    assert {name for name in asked if " 200 " in asked[name]} >= {"nodeadm-config", "nodeadm-run", "sandbox-image"}
+    assert boot.active_at("nodeadm-config") < boot.active_at("cloud-init")
+    (warning,) = boot.status()["warnings"]
+    assert warning.startswith('NodeConfig sets "HTTP_PROXY" for "containerd" in spec.instance.environment')
+    assert any(warning in text for text in boot.messages("eks-proxy-agent"))
+
+
+def test_node_config_that_breaks_leaves_the_last_good_values(trial: Callable[[str], Trial]) -> None:
+    """Broken YAML is told with its line; docker, containerd and nodeadm go on with what the boot before had."""
+    node = trial("nodeadm-broken")
+    node.boot()
+    boot = node.boot(phase="degraded", failed=("eks-proxy-agent-bootstrap",))
+    assert requests_of(node)["nodeadm-config"].startswith("GET http://registry.example.test:5000/v2/ 200")
+    assert "NodeConfig: line 7, column 1: is not YAML" in boot.status()["error"]
+    assert any("node.degraded" in text and "line 7, column 1" in text for text in boot.messages("eks-proxy-agent"))
