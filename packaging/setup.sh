@@ -157,6 +157,11 @@ build_needs() {
     ! of_the_system "$1" || echo python3-dev
 }
 
+# What rpm.spec builds with, where rpm can look for it (AL2, which has no dnf, has these elsewhere).
+rpm_needs() {
+    [ "$(package_manager)" != dnf ] || echo systemd-rpm-macros python3-pip
+}
+
 # What the tests call, besides Python.
 test_needs() {
     if [ "$(package_manager)" != apt-get ]; then
@@ -272,7 +277,7 @@ case "${1:-}" in
         ;;
     rpm)
         # shellcheck disable=SC2046
-        system_packages rpm $(build_needs "$2") || die "an RPM for $2 cannot be built without them"
+        system_packages rpm $(rpm_needs) $(build_needs "$2") || die "an RPM for $2 cannot be built without them"
         can_compile "$2" || die "$2 still lacks its headers (Python.h), or libsystemd's"
         ;;
     installer) installer "$2" ;;

@@ -145,6 +145,24 @@ def test_every_excuse_for_rpmlint_has_its_reason():
     assert first == []
 
 
+def test_amazon_linux_2_builds_with_its_own_packages():
+    """The one conditional of the spec: on Amazon Linux 2 the compiler's headers and pip are those of Python 3.8."""
+    command = ["rpmspec", "--load", "packaging/rpm.macros", "-q", "--buildrequires", "rpm.spec"]
+    needs = {}
+    for system, defines in {
+        "AL2": ["amzn 2", "pyver 3.8"],
+        "AL2023": ["amzn 2023", "pyver 3.9"],
+        "EL9": ["rhel 9"],
+    }.items():
+        options = [option for define in defines for option in ("--define", define)]
+        done = subprocess.run([*command, *options], cwd=rpms.REPOSITORY, check=True, capture_output=True, text=True)
+        needs[system] = set(done.stdout.split())
+    assert {"python38-devel", "python38-pip"} <= needs["AL2"]
+    assert "systemd-rpm-macros" not in needs["AL2"]
+    assert needs["AL2023"] == needs["EL9"]
+    assert {"python3-devel", "python3-pip", "systemd-rpm-macros"} <= needs["EL9"]
+
+
 def python_39():
     """The Python of Amazon Linux 2023 and EL 9, where this machine has it; else nothing."""
     done = subprocess.run(
