@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional
@@ -359,11 +360,14 @@ def test_a_degraded_node_tries_until_it_is_mended(
         if message.startswith("STATUS=configured"):
             os.kill(os.getpid(), signal.SIGTERM)
 
+    give_up = threading.Timer(PATIENCE, os.kill, (os.getpid(), signal.SIGTERM))
     with watched() as signals:
+        give_up.start()
         daemon = Daemon(machine_of(argparse.Namespace(root=str(node.root))), Options(), notify, signals)
         done = boot(daemon)
         assert done is None
         assert watching.watch(daemon, done) == 0
+        give_up.cancel()
     assert said.count("STATUS=degraded") == 4
     assert said.count("READY=1") == 1
     assert node.variables()["http_proxy"] == PROXY
