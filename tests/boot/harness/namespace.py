@@ -12,6 +12,7 @@ METADATA = "169.254.169.254"
 PROXY = "192.0.2.10"
 REGISTRY = "192.0.2.20"
 PACKAGES = "192.0.2.21"
+SECURE = "192.0.2.22"
 
 
 class Namespace:

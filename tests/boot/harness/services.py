@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from .command import CLEAN_ENVIRONMENT, Argument, BedError, run
-from .namespace import METADATA, PACKAGES, PROXY, REGISTRY, Namespace
+from .namespace import METADATA, PACKAGES, PROXY, REGISTRY, SECURE, Namespace
 from .root import REPOSITORY
 from .waiting import wait_for
 
@@ -22,7 +22,7 @@ REGISTRY_PORT = 5000
 # Only Squid's hosts_file knows these names, so whoever reaches them went through the proxy.
 REGISTRY_NAME = f"registry.example.test:{REGISTRY_PORT}"
 IMAGE = f"{REGISTRY_NAME}/hello:v1"
-HOSTS = f"{REGISTRY} registry.example.test\n{PACKAGES} packages.example.test\n"
+HOSTS = f"{REGISTRY} registry.example.test\n{PACKAGES} packages.example.test\n{SECURE} secure.example.test\n"
 
 LISTENER = Path(__file__).with_name("listener.py")
 
@@ -50,7 +50,9 @@ REGISTRY_CONF = """\
 version: 0.1
 log: {{level: warn}}
 storage: {{filesystem: {{rootdirectory: {folder}/storage}}}}
-http: {{addr: "{address}:{port}"}}
+http:
+  addr: "{address}:{port}"
+{more}
 """
 
 
@@ -141,16 +143,23 @@ def squid_with_password(namespace: Namespace, folder: Path, address: str, user: 
 class Registry:
     """A Docker registry that holds one image, made from nothing."""
 
-    def __init__(self, namespace: Namespace, folder: Path) -> None:
-        """Start it and push the image."""
+    def __init__(
+        self, namespace: Namespace, folder: Path, address: str = REGISTRY, port: int = REGISTRY_PORT, more: str = ""
+    ) -> None:
+        """Start it and push the image; `more` are lines of its configuration."""
         folder.mkdir()
+        namespace.add(address)
         conf = folder / "config.yml"
-        conf.write_text(REGISTRY_CONF.format(folder=folder, address=REGISTRY, port=REGISTRY_PORT))
-        self.service = Service(namespace, ["docker-registry", "serve", conf], REGISTRY_PORT, folder / "output")
+        conf.write_text(REGISTRY_CONF.format(folder=folder, address=address, port=port, more=more))
+        self.service = Service(namespace, ["docker-registry", "serve", conf], port, folder / "output")
         image = _image_from_nothing(folder)
-        target = f"docker://{REGISTRY}:{REGISTRY_PORT}/hello:v1"
+        target = f"docker://{address}:{port}/hello:v1"
         copy: List[Argument] = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false"]
         run(namespace.inside([*copy, f"oci:{image}:v1", target]))
+
+    def stop(self) -> None:
+        """End it."""
+        self.service.stop()
 
 
 def _image_from_nothing(folder: Path) -> Path:

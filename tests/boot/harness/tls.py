@@ -1,0 +1,68 @@
+"""TLS: certificate authorities made for one test, a registry that speaks https, and a Squid that looks inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List
+
+from .command import Argument, run
+from .namespace import SECURE, Namespace
+from .services import Registry, Squid
+
+NAME = "secure.example.test"
+IMAGE = f"{NAME}/hello:v1"
+
+# Squid's "Intercept HTTPS CONNECT messages with SSL-Bump": a certificate for each name, signed by the proxy's own CA.
+PORT_OPTIONS = "ssl-bump tls-cert={ca.certificate} tls-key={ca.key} generate-host-certificates=on"
+INSPECTING = """\
+sslcrtd_program /usr/lib/squid/security_file_certgen -s {folder}/made -M 4MB
+sslcrtd_children 1 startup=1
+acl first_step at_step SslBump1
+ssl_bump peek first_step
+ssl_bump bump all
+tls_outgoing_options cafile={trusted}"""
+
+
+class Authority:
+    """A CA: two files, and certificates that it signs."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Make it in a new folder."""
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.key, self.certificate = folder / "ca.key", folder / "ca.pem"
+        new: List[Argument] = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        extension = "keyUsage=critical,keyCertSign,cRLSign"
+        run([*new, "-subj", f"/CN={name}", "-addext", extension, "-keyout", self.key, "-out", self.certificate])
+
+    def issue(self, name: str) -> None:
+        """A server's certificate, NAME.pem and NAME.key beside the CA's."""
+        key, request, extensions = (self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "ext"))
+        extensions.write_text(f"subjectAltName=DNS:{name}\n")
+        new: List[Argument] = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
+        run([*new, "-keyout", key, "-out", request])
+        sign: List[Argument] = ["openssl", "x509", "-req", "-days", "2", "-CA", self.certificate, "-CAkey", self.key]
+        run([*sign, "-CAcreateserial", "-extfile", extensions, "-in", request, "-out", self.folder / f"{name}.pem"])
+
+
+class Inspected:
+    """A registry that speaks https, behind a Squid that inspects TLS with the certificates of a CA of its own."""
+
+    def __init__(self, namespace: Namespace, folder: Path, address: str) -> None:
+        """Start both; `address` is the proxy's."""
+        world, self.authority = Authority(folder / "world", "World CA"), Authority(folder / "corp", "Corp Proxy CA")
+        world.issue(NAME)
+        certificate = f"  tls: {{certificate: {world.folder}/{NAME}.pem, key: {world.folder}/{NAME}.key}}"
+        self._registry = Registry(namespace, folder / "registry", SECURE, 443, certificate)
+        made = folder / "squid"
+        made.mkdir()
+        run(["/usr/lib/squid/security_file_certgen", "-c", "-s", made / "made", "-M", "4MB"])
+        run(["chown", "-R", "proxy:proxy", made])
+        more = INSPECTING.format(folder=made, trusted=world.certificate)
+        options = PORT_OPTIONS.format(ca=self.authority)
+        self.squid = Squid(namespace, made, address=address, port_options=options, more=more)
+
+    def stop(self) -> None:
+        """End both."""
+        self.squid.stop()
+        self._registry.stop()

@@ -1,0 +1,65 @@
+"""A proxy that inspects TLS: with its CA in node.ca_bundle https works, and without it does not."""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, Iterator
+
+import pytest
+
+from tests.boot.harness import cri
+from tests.boot.harness.bed import Bed, Trial
+from tests.boot.harness.node import Running
+from tests.boot.harness.tls import IMAGE, NAME, Inspected
+
+STORE = "/etc/ssl/certs/ca-certificates.crt"
+ANCHOR = "/usr/local/share/ca-certificates/eks-proxy-agent.crt"
+
+
+@pytest.fixture(scope="module")
+def inspected(bed: Bed) -> Iterator[Inspected]:
+    """The proxy, and a registry behind it."""
+    made = Inspected(bed.namespace, bed.session.work / "tls", "192.0.2.12")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def node(inspected: Inspected, trial: Callable[[str], Trial]) -> Trial:
+    """A node behind that proxy, with the proxy's CA in a file."""
+    node = trial("tls-inspected")
+    (node.root / "etc/corp-proxy-ca.pem").write_text(inspected.authority.certificate.read_text())
+    return node
+
+
+def docker_pull(running: Running) -> str:
+    """What docker said, and its exit code at the end."""
+    return running.run("sh", "-c", f"docker pull {IMAGE} 2>&1; echo exit $?")
+
+
+def test_with_the_proxy_s_ca_docker_and_containerd_pull_over_https(node: Trial, inspected: Inspected) -> None:
+    """The CA is in the trust store before docker starts, and revert takes it out of the store again."""
+    certificate = inspected.authority.certificate.read_text().strip()
+    running = node.start(hold=True)
+    running.wait_settled()
+    assert docker_pull(running).endswith("exit 0\n")
+    assert cri.pull(running, IMAGE) == ""
+    assert any(f"GET https://{NAME}/v2/hello/blobs/" in line for line in inspected.squid.requests())
+    assert certificate in running.run("cat", STORE)
+    written = (node.root / STORE[1:]).stat().st_mtime_ns - (time.time_ns() - time.monotonic_ns())
+    running.run("eks-proxy-agent", "revert")
+    assert certificate not in running.run("cat", STORE)
+    assert not (node.root / ANCHOR[1:]).exists()
+    boot = running.finish()
+    assert written < boot.active_at("docker") * 1000
+
+
+def test_without_the_ca_https_fails_at_the_certificate(node: Trial) -> None:
+    """It is the CA that makes the difference: without it docker refuses the proxy's certificate."""
+    settings = node.root / "etc/eks-proxy-agent/config.toml"
+    settings.write_text(settings.read_text().replace("ca_bundle", "# ca_bundle"))
+    running = node.start(hold=True)
+    running.wait_settled()
+    said = docker_pull(running)
+    node.finish(running)
+    assert "x509: certificate signed by unknown authority" in said
