@@ -117,10 +117,10 @@ def tell(machine: Machine, plan: Plan) -> None:
         print("%s %s" % (verb, path))
     if plan.trust and machine.disk.live:
         print("updated the trust store")
-    if plan.reload and machine.disk.live:
+    if plan.reload and machine.units.running:
         print("reloaded systemd")
     for name in plan.enable:
-        print("enabled %s%s" % (name, " and started it" if name in plan.start and machine.disk.live else ""))
+        print("enabled %s%s" % (name, " and started it" if name in plan.start and machine.units.running else ""))
     for name in plan.disable:
         print("disabled %s, which was so before" % name)
     for note in plan.notes:
@@ -129,8 +129,8 @@ def tell(machine: Machine, plan: Plan) -> None:
 
 def _unit_actions(machine: Machine, plan: Plan) -> List[str]:
     actions = ["update the trust store"] if plan.trust and machine.disk.live else []
-    actions += ["systemctl daemon-reload"] if plan.reload and machine.disk.live else []
-    now = " --now --no-block" if machine.disk.live else ""
+    actions += ["systemctl daemon-reload"] if plan.reload and machine.units.running else []
+    now = " --now --no-block" if machine.units.running else ""
     return actions + ["systemctl enable%s %s" % (now, name) for name in plan.enable]
 
 

@@ -14,6 +14,7 @@ class Unit:
     """A unit as systemd sees it; `main_pid` 0: none runs.
 
     `blocked`: its last start was refused by an Assert...= line.  `started`: it was, at least once since power on.
+    `queued`: it is about to, as all are that wait for READY=1.
     """
 
     name: str
@@ -23,6 +24,11 @@ class Unit:
     main_pid: int = 0
     blocked: bool = False
     started: bool = True
+    queued: bool = False
+
+
+#: ActiveState of a unit that is not running and not about to.
+IDLE = ("inactive", "failed")
 
 
 def to_enable(settings: Settings, units: Mapping[str, Unit], *, interrupted: bool = False) -> Tuple[str, ...]:
@@ -42,7 +48,7 @@ def to_release(units: Mapping[str, Unit]) -> Tuple[str, ...]:
     One that requires a refused one, as kubelet requires docker, is not refused itself: its start is dropped for want of
     the other.  It is known by being enabled and never started.
     """
-    stopped = (unit for unit in units.values() if unit.exists and unit.active in ("inactive", "failed"))
+    stopped = (unit for unit in units.values() if unit.exists and not unit.queued and unit.active in IDLE)
     return tuple(unit.name for unit in stopped if unit.blocked or (unit.enabled == "enabled" and not unit.started))
 
 

@@ -8,11 +8,13 @@ from agent.core.units import Unit
 from agent.edges import command
 from agent.errors import CommandError
 
-_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic,InactiveExitTimestampMonotonic"
+_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic,InactiveExitTimestampMonotonic,Job"
 
 
 class Systemd:
     """The running systemd of this machine; every call raises CommandError."""
+
+    running = True
 
     def show(self, names: Sequence[str]) -> Dict[str, Unit]:
         """State by name; one call for all, because each costs 10 ms at boot."""
@@ -46,6 +48,8 @@ class Systemd:
 
 class NoSystemd(Systemd):
     """For a machine without systemd: there is nothing to ask and nothing to do."""
+
+    running = False
 
     def show(self, names: Sequence[str]) -> Dict[str, Unit]:
         return {}
@@ -118,5 +122,6 @@ def _unit(name: str, block: Mapping[str, str]) -> Unit:
         active=block.get("ActiveState", ""),
         main_pid=int(block.get("MainPID") or 0),
         blocked=asked and block.get("AssertResult") == "no",
+        queued=block.get("Job", "0") not in ("", "0"),
         started=block.get("InactiveExitTimestampMonotonic", "0") not in ("", "0"),
     )

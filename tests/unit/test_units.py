@@ -31,6 +31,7 @@ def test_only_a_disabled_unit_is_enabled_and_started(unit: Unit, interrupted: bo
         (Unit("docker.service", active="active", blocked=True), False),
         (Unit("kubelet.service", active="inactive", enabled="enabled", started=False), True),
         (Unit("kubelet.service", active="inactive", enabled="disabled", started=False), False),
+        (Unit("kubelet.service", active="inactive", started=False, queued=True), False),
         (Unit("kubelet.service", active="inactive", enabled="enabled", started=True), False),
         (Unit("containerd.service", exists=False, active="inactive", enabled="", started=False), False),
     ],
