@@ -193,7 +193,7 @@ def read_anchor(disk: Disk, settings: Settings) -> Optional[Anchor]:
     value = settings.node.ca_bundle
     if not value:
         return None
-    inline = value.startswith("-----BEGIN")
+    inline = "-----BEGIN " in value
     name = "node.ca_bundle" if inline else "node.ca_bundle: %s" % value
     content = value.encode("utf-8") if inline else disk.read(value)
     if content is None:

@@ -63,7 +63,7 @@ def ca_bundle(value: Any) -> str:
     text = str(_typed(value, str)).strip()
     if "PRIVATE KEY" in text:
         raise ValueError("holds a private key, which does not belong on a node")
-    return text if text.startswith("-----BEGIN") or not text else path(text)
+    return text if "-----BEGIN " in text or not text else path(text)
 
 
 def optional_path(value: Any) -> str:

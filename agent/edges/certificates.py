@@ -9,6 +9,8 @@ from typing import List, Tuple
 
 import attrs
 
+_BEGIN = "-----BEGIN "
+_PRIVATE_KEY = re.compile(_BEGIN + "[A-Z0-9 ]*PRIVATE KEY")
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\r?\n.*?-----END \1-----", re.DOTALL)
 
 
@@ -22,10 +24,12 @@ class Bundle:
 
 
 def read_bundle(text: str) -> Bundle:
-    """Check a PEM bundle; raises ValueError for a private key, for what is no certificate, or no CA's."""
-    blocks = list(_BLOCK.finditer(text))
-    if any("PRIVATE KEY" in block.group(1) for block in blocks):
+    """Check a PEM bundle; raises ValueError for a private key, for what is no certificate, or half one, or no CA's."""
+    if _PRIVATE_KEY.search(text):
         raise ValueError("holds a private key, which does not belong on a node")
+    blocks = list(_BLOCK.finditer(text))
+    if text.count(_BEGIN) != len(blocks):
+        raise ValueError("is cut off: a %s... has no -----END" % _BEGIN)
     if not blocks or any(block.group(1) != "CERTIFICATE" for block in blocks):
         raise ValueError("holds no PEM certificates (-----BEGIN CERTIFICATE-----) or something else beside them")
     found: List[str] = []
@@ -45,7 +49,7 @@ def _certificate(number: int, pem: str) -> Tuple[str, float]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cadata=pem)
-    except (ssl.SSLError, ValueError) as error:
+    except (ssl.SSLError, TypeError, ValueError) as error:  # TypeError: a character that is not ASCII
         raise ValueError("certificate %d cannot be read: %s" % (number, error)) from None
     authorities = context.get_ca_certs()
     if not authorities:

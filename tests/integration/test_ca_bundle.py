@@ -1,0 +1,94 @@
+"""node.ca_bundle from the settings to the trust store's folder, on a tree: what is planned, written, refused and taken back."""
+
+import certificates
+import pytest
+from command_line import PROXY, Node
+
+FOLDERS = {
+    "etc/pki/ca-trust/source/anchors": "eks-proxy-agent.pem",  # Amazon Linux
+    "usr/local/share/ca-certificates": "eks-proxy-agent.crt",  # Debian
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with certificates of every kind."""
+    return certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(params=FOLDERS)
+def node(request, tmp_path):
+    """A node of each distribution; `anchor` is where its file goes."""
+    node = Node(tmp_path)
+    (node.root / request.param).mkdir(parents=True)
+    node.anchor = "%s/%s" % (request.param, FOLDERS[request.param])
+    return node
+
+
+def settings(node, value):
+    """Settings with that CA: a path, or PEM text."""
+    text = '"%s"' % value if value.startswith("/") else '"""\n%s"""' % value
+    node.settings('[proxy]\nurl = "%s"\n[node]\nunits = ["docker"]\nca_bundle = %s\n' % (PROXY, text))
+
+
+def test_a_file_of_cas_is_planned_written_and_reverted(node, made):
+    """`plan` tells each certificate, `apply` writes them and no more, a second one nothing, and `revert` takes them back."""
+    bundle = b"".join((made / name).read_bytes() for name in ("Corp Proxy CA.pem", "Expired CA.pem"))
+    node.write("etc/corp.pem", b"# ours\n" + bundle)
+    settings(node, "/etc/corp.pem")
+    before = node.tree()
+    plan = node.main("plan")
+    assert plan.code == 3
+    assert "node.ca_bundle: Corp Proxy CA, CA, until 20" in plan.err
+    assert "warning: node.ca_bundle: certificate 2 (Expired CA) expired on 2021-01-01" in plan.err
+    assert node.main("apply").code == 0
+    assert node.read(node.anchor).encode() == bundle
+    stamps = node.stamps()
+    assert node.main("apply").code == 0
+    assert node.stamps() == stamps
+    assert node.main("revert").code == 0
+    # No tool runs on a tree, so what is left is a note that the store has to be made anew.
+    assert node.tree("var/lib/eks-proxy-agent") == before
+
+
+def test_a_ca_may_stand_in_the_settings_itself(node, made):
+    """PEM text in the settings, a remark in front of it or not, is as good as a file; another text replaces it."""
+    for name, remark in (("Corp Proxy CA.pem", ""), ("Second CA.pem", "# the new one\n")):
+        settings(node, remark + (made / name).read_text())
+        assert node.main("apply").code == 0
+        assert node.read(node.anchor) == (made / name).read_text()
+    node.settings('[proxy]\nurl = "%s"\n' % PROXY)
+    assert node.main("apply").code == 0
+    assert node.read(node.anchor) == ""
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["Corp Proxy CA.pem", "Corp Proxy CA.key"], "holds a private key"),
+        (["leaf.corp.pem"], "certificate 1 is not that of a CA"),
+    ],
+)
+def test_a_key_or_a_server_s_certificate_is_never_written(node, made, names, message, inline):
+    """Nothing at all is written, the message names the setting, and no part of the key is repeated anywhere."""
+    text = "".join((made / name).read_text() for name in names)
+    node.write("etc/corp.pem", text.encode(), 0o600)
+    settings(node, text if inline else "/etc/corp.pem")
+    before = node.tree()
+    for command in ("plan", "apply"):
+        done = node.main(command)
+        assert done.code in (1, 78)
+        assert "node.ca_bundle" in done.err
+        assert message in done.err
+        assert text.splitlines()[-3] not in done.both
+    assert node.tree() == before
+
+
+def test_a_missing_file_and_a_node_without_a_trust_store_are_told(node, made):
+    """Both are mistakes of the image, and say what is missing."""
+    settings(node, "/etc/gone.pem")
+    assert "node.ca_bundle: /etc/gone.pem does not exist" in node.main("apply").err
+    settings(node, (made / "Second CA.pem").read_text())
+    (node.root / node.anchor).parent.rmdir()
+    assert "neither update-ca-trust nor update-ca-certificates" in node.main("apply").err

@@ -1,0 +1,66 @@
+"""The reader of CA bundles, on certificates that openssl made."""
+
+import certificates
+import pytest
+
+from agent.edges.certificates import read_bundle
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Name of a file → its text."""
+    folder = certificates.make(tmp_path_factory.mktemp("certificates"))
+    return {path.name: path.read_bytes().decode("ascii", "replace") for path in folder.iterdir()}
+
+
+def test_a_bundle_of_cas_is_taken_as_it_is(made):
+    """Each CA has its line for people; the PEM is nothing but the certificates, in their order."""
+    first, second = made["Corp Proxy CA.pem"], made["Second CA.pem"]
+    bundle = read_bundle("# our CAs, für alle\n" + first.replace("\n", "\r\n") + "\n\n" + second)
+    assert bundle.pem.decode() == first + second
+    assert [line.partition(", CA, until 20")[0] for line in bundle.summaries] == ["Corp Proxy CA", "Second CA"]
+    assert bundle.warnings == ()
+
+
+def test_what_openssl_writes_around_a_certificate_is_left_out(made):
+    """`openssl x509 -text` puts a description in front."""
+    assert read_bundle(made["with text.pem"]).pem.decode() == made["Corp Proxy CA.pem"]
+
+
+def test_an_expired_ca_is_warned_of(made):
+    """A clock may be wrong, and the owner may know: it is taken, and said."""
+    bundle = read_bundle(made["Corp Proxy CA.pem"] + made["Expired CA.pem"])
+    assert bundle.pem.decode() == made["Corp Proxy CA.pem"] + made["Expired CA.pem"]
+    (warning,) = bundle.warnings
+    assert warning.startswith("certificate 2 (Expired CA) expired on 20")
+
+
+def cut(text):
+    """A PEM block that ends in the middle."""
+    return text[: len(text) // 2]
+
+
+@pytest.mark.parametrize(
+    ("files", "change", "message"),
+    [
+        (["Corp Proxy CA.pem", "Corp Proxy CA.key"], None, "holds a private key"),
+        (["Corp Proxy CA.key"], None, "holds a private key"),
+        (["Corp Proxy CA.pem", "Corp Proxy CA.key"], cut, "holds a private key"),
+        (["Corp Proxy CA.pem", "leaf.corp.pem"], None, "certificate 2 is not that of a CA"),
+        (["Corp Proxy CA.pem", "Second CA.pem"], cut, "cut off"),
+        (["Second CA.pem"], cut, "cut off"),
+        (["der"], None, "holds no PEM certificates"),
+        ([], None, "holds no PEM certificates"),
+        (["Second CA.pem"], lambda text: text.replace("M", "\ufffd"), "certificate 1 cannot be read"),
+        (["Second CA.pem"], lambda text: text.replace("M", "!"), "certificate 1 cannot be read"),
+        (["Second CA.pem"], lambda text: text.replace("MII", "AAA"), "certificate 1 cannot be read"),
+        (["Second CA.pem"], lambda text: text.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), "something else"),
+    ],
+)
+def test_what_is_no_bundle_of_cas_is_refused(made, files, change, message):
+    """Keys, servers' certificates, halves and garbage; what change does, it does to the last file."""
+    texts = [made[name] for name in files]
+    if change:
+        texts[-1] = change(texts[-1])
+    with pytest.raises(ValueError, match=message):
+        read_bundle("".join(texts))
