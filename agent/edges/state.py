@@ -77,7 +77,6 @@ class State:
             self._disk.remove_folder("%s/%s" % (INSTANCES, instance_id))
         for path in (STATUS, READY, RUN + "/lock", RUN + "/bootstrap.lock"):
             self._disk.remove(path)
-        self._disk.sweep(BASELINE)
         for folder in (INSTANCES, LIBRARY, RUN):
             self._disk.remove_folder(folder)
         return instances

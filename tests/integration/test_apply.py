@@ -127,6 +127,25 @@ def test_revert_leaves_no_folder_of_ours(node):
     assert "nothing to do" in node.revert()
 
 
+def test_revert_leaves_nothing_of_killed_runs(node):
+    """Whichever file they were about to write, in /etc or of their own memory."""
+    before = node.tree(ours=True)
+    node.apply()
+    instance = "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/"
+    for name in ("bootstrap.json", "flags.json", "facts.json"):
+        node.write(instance + f".{name}.eks-proxy-agent", b"half")
+    for name in (
+        "var/lib/eks-proxy-agent/baseline.json",
+        "run/eks-proxy-agent/status.json",
+        "etc/environment",
+        DROP_IN,
+    ):
+        folder, _, name = name.rpartition("/")
+        node.write(f"{folder}/.{name}.eks-proxy-agent", b"half")
+    node.revert()
+    assert node.tree(ours=True) == before
+
+
 def test_a_folder_of_ours_that_others_use_stays(node):
     """Until it is empty; then a later revert takes it."""
     node.apply()
@@ -164,6 +183,24 @@ def test_revert_keeps_a_drop_in_that_others_edited(node):
         assert node.read(name + SAVED) == edited
         assert f"/{name}{SAVED}" in err
     assert not SAVED.endswith(".conf")
+
+
+def test_an_edited_drop_in_that_cannot_be_kept_stays_where_it_is(node):
+    """Rather than be lost; all other files are reverted, and this one by the next revert."""
+    before = node.tree(ours=True)
+    node.apply()
+    node.write(DROP_IN, b"[Service]\nEnvironment=MINE=1\n")
+    (node.root / (DROP_IN + SAVED)).mkdir()
+    code, _, err = node.run("revert")
+    assert code == 1
+    assert f"/{DROP_IN}{SAVED}: cannot be written: Is a directory" in err
+    assert node.read(DROP_IN) == b"[Service]\nEnvironment=MINE=1\n"
+    assert node.read("etc/environment") == ENVIRONMENT
+    (node.root / (DROP_IN + SAVED)).rmdir()
+    node.revert()
+    assert node.read(DROP_IN + SAVED) == b"[Service]\nEnvironment=MINE=1\n"
+    (node.root / (DROP_IN + SAVED)).unlink()
+    assert node.tree(ours=True) == before
 
 
 def test_what_others_deleted_does_not_stop_revert(node):

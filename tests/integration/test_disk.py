@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -285,9 +286,13 @@ def test_a_huge_file_is_not_read_into_memory(disk, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"#" * MAX_SIZE)
     assert disk.state("/file").content == b"#" * MAX_SIZE
-    for size in (MAX_SIZE + 1, 1 << 30):
+    tracemalloc.start()
+    for size in (MAX_SIZE + 1, 1 << 28):
         os.truncate(path, size)
         assert disk.state("/file") == FileState(problem=f"is larger than {MAX_SIZE} bytes")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * MAX_SIZE
 
 
 def test_an_unreadable_file_is_a_problem(as_nobody):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,26 +103,39 @@ def test_two_locks_do_not_meet(disk):
         pass
 
 
-def test_a_lock_file_that_was_removed_lets_nobody_in_twice(disk):
-    """revert removes the file while it holds it; who waited for the old one must not run beside who made a new one."""
-    path = disk.real(lock.LOCK)
+def test_a_lock_file_that_was_removed_lets_nobody_in_twice(disk, monkeypatch):
+    """revert removes the file while it holds it; who opened the old one must not run beside who made a new one."""
     first, third = lock.held(disk), lock.held(disk)
     first.__enter__()
+    flock = lock.fcntl.flock
 
-    def sleep(seconds):
-        if os.path.exists(path) and not sleep.done:
-            sleep.done = True
-            os.unlink(path)
-            os.rmdir(os.path.dirname(path))
-            third.__enter__()
-            first.__exit__(None, None, None)
+    def late(descriptor, operation):
+        """Between the second run's open and its flock, the first one ends and a third one begins."""
+        monkeypatch.setattr(lock.fcntl, "flock", flock)
+        shutil.rmtree(os.path.dirname(disk.real(lock.LOCK)))
+        first.__exit__(None, None, None)
+        third.__enter__()
+        flock(descriptor, operation)
 
-    sleep.done = False
-    with pytest.raises(LockedError), lock.held(disk, wait=1, sleep=sleep):
+    monkeypatch.setattr(lock.fcntl, "flock", late)
+    with pytest.raises(LockedError), lock.held(disk, wait=0):
         pytest.fail("two at once")
     third.__exit__(None, None, None)
     with lock.held(disk, wait=0):
         pass
+
+
+def test_a_lock_whose_folder_was_removed_can_be_had(disk):
+    """A run that waited finds no file and no folder any more, and makes them."""
+    first = lock.held(disk)
+    first.__enter__()
+
+    def sleep(seconds):
+        shutil.rmtree(os.path.dirname(disk.real(lock.LOCK)))
+        first.__exit__(None, None, None)
+
+    with lock.held(disk, wait=1, sleep=sleep):
+        assert os.path.exists(disk.real(lock.LOCK))
 
 
 def test_children_do_not_inherit_the_lock(disk):
