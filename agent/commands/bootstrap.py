@@ -13,8 +13,11 @@ from typing import Any, Dict, List, Optional
 from agent.apply import Machine
 from agent.commands.machine import fetch_patiently, machine_of, need_root, options_of
 from agent.configure import configure
+from agent.core.facts import Facts
+from agent.core.hints import ClusterHints
+from agent.core.intent import Intent, compose
 from agent.core.settings import Settings
-from agent.discover import Discovered, Fetch, Options, baked, discover, facts_of
+from agent.discover import Discovered, Fetch, Options, baked, discover, facts_of, layered_settings
 from agent.edges import command
 from agent.edges.lock import BOOTSTRAP_LOCK, held
 from agent.errors import AgentError, UsageError
@@ -45,17 +48,19 @@ def bootstrap(
     Raises LockedError when another bootstrap is running, and SettingsError when not even the signal's settings are known.
     """
     settings = baked(machine.disk, options).settings
+    known_facts: Optional[Facts] = None  # from then on the settings are this instance's
     found: Optional[Discovered] = None
     failure: Optional[AgentError] = None
     try:
         facts = facts_of(machine, options, fetch)
+        settings = layered_settings(machine, options, facts).settings
+        known_facts = facts
         found = discover(machine, options, facts, recall(machine, facts.instance_id))
-        settings = found.settings
     except AgentError as error:
         failure = error
     # Before the lock: the unit of a node that bootstraps from user data must not keep the user data's call out.
     if if_enabled and not settings.bootstrap.enabled:
-        if failure:
+        if failure and not known_facts:
             raise failure
         get_logger().info("bootstrap.off", reason="bootstrap.enabled is false")
         return 0
@@ -73,7 +78,7 @@ def bootstrap(
         except AgentError as error:
             get_logger().error("bootstrap.failed", error=str(error), hint=error.hint or "-")
             code = error.exit_code
-        _signal(machine, settings, found, code)
+        _signal(machine, settings, known_facts, found, code)
         return code
 
 
@@ -85,7 +90,7 @@ def _run_once(machine: Machine, found: Discovered) -> int:
     code = command.stream(
         [machine.disk.real(settings.command), *settings.arguments],
         timeout=settings.timeout,
-        environment=_environment(found),
+        environment=_environment(found.intent),
     )
     _record(machine, found, {"exit_code": code, "signalled": False})
     (log.error if code else log.info)("bootstrap.ended", exit_code=code, timed_out=code == command.TIMED_OUT)
@@ -98,7 +103,7 @@ def _already(machine: Machine, found: Discovered, known: Dict[str, Any]) -> int:
         "bootstrap.skipped", reason="it ran on this instance already", exit_code=code, way_out="--again runs it again"
     )
     if not known.get("signalled"):
-        _signal(machine, found.settings, found, code)
+        _signal(machine, found.settings, found.facts, found, code)
     return code
 
 
@@ -117,12 +122,14 @@ def refuse_stub(machine: Machine, path: str) -> None:
             )
 
 
-def _signal(machine: Machine, settings: Settings, found: Optional[Discovered], code: int) -> None:
+def _signal(
+    machine: Machine, settings: Settings, facts: Optional[Facts], found: Optional[Discovered], code: int
+) -> None:
     """Run cfn-signal, if a stack is named.  A failed signal is loud, and changes nothing of the node's result."""
     log, signal = get_logger(), settings.signal
     if not signal.stack:
         return
-    region = signal.region or (found.facts.region if found else "")
+    region = signal.region or (facts.region if facts else "")
     argv = [
         machine.disk.real(signal.command),
         "--exit-code",
@@ -134,7 +141,7 @@ def _signal(machine: Machine, settings: Settings, found: Optional[Discovered], c
     ]
     argv += ["--region", region] if region else []
     try:
-        _retried(argv, _environment(found))
+        _retried(argv, _environment(found.intent if found else _without_credentials(settings, facts)))
     except AgentError as error:
         log.error(
             "signal.failed",
@@ -164,9 +171,14 @@ def _retried(argv: List[str], environment: Dict[str, str]) -> None:
             command.run(argv, timeout=SIGNAL_TIMEOUT, environment=environment)
 
 
-def _environment(found: Optional[Discovered]) -> Dict[str, str]:
+def _environment(intent: Optional[Intent]) -> Dict[str, str]:
     """The proxy's variables; credentials travel here and never in an argument, which every process can read."""
-    return dict(found.intent.variables(secret=True)) if found and found.intent else {}
+    return dict(intent.variables(secret=True)) if intent else {}
+
+
+def _without_credentials(settings: Settings, facts: Optional[Facts]) -> Optional[Intent]:
+    """The Intent as far as it is known when credentials or a NodeConfig are what failed."""
+    return compose(settings, facts, ClusterHints()) if facts else None
 
 
 def _record(machine: Machine, found: Discovered, outcome: Dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def test_node_config_that_breaks_leaves_the_last_good_values(trial: Callable[[st
     """Broken YAML is told with its line; docker, containerd and nodeadm go on with what the boot before had."""
     node = trial("nodeadm-broken")
     node.boot()
-    boot = node.boot(phase="degraded", failed=("eks-proxy-agent-bootstrap",))
+    boot = node.boot(phase="degraded")
     assert requests_of(node)["nodeadm-config"].startswith("GET http://registry.example.test:5000/v2/ 200")
     assert "NodeConfig: line 7, column 1: is not YAML" in boot.status()["error"]
     assert any("node.degraded" in text and "line 7, column 1" in text for text in boot.messages("eks-proxy-agent"))
