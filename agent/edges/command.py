@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from typing import Mapping, Optional, Sequence
 
 import attrs
@@ -19,6 +20,8 @@ BASE_ENVIRONMENT: Mapping[str, str] = {
     "LANG": "C.UTF-8",
 }
 
+#: Seconds between SIGTERM and SIGKILL.
+GRACE = 10.0
 #: What timeout(1) exits with when the time is up.
 TIMED_OUT = 124
 
@@ -65,7 +68,7 @@ def run(
 def stream(argv: Sequence[str], *, timeout: float, environment: Mapping[str, str]) -> int:
     """Run a program whose output goes where ours goes; its exit code as a shell gives it (128 + N for signal N).
 
-    After `timeout` seconds its whole process group gets SIGTERM, ten seconds later SIGKILL, and the answer is 124.
+    After `timeout` seconds its whole process group gets SIGTERM, GRACE seconds later SIGKILL, and the answer is 124.
     Raises CommandError when it cannot be started.
     """
     try:
@@ -89,9 +92,20 @@ def stream(argv: Sequence[str], *, timeout: float, environment: Mapping[str, str
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
+    """End the whole group: the leader may be gone long before a child of it that is deaf to SIGTERM."""
+    ends = time.monotonic() + GRACE
+    _signal_group(process.pid, signal.SIGTERM)
+    while _signal_group(process.pid, 0) and time.monotonic() < ends:
+        process.poll()  # a leader that nobody waited for still counts as one of the group
+        time.sleep(0.05)
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(group: int, number: int) -> bool:
+    """Whether there was anybody to send it to."""
     try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -22,6 +22,7 @@ from agent.commands.machine import machine_of
 from agent.core.facts import Facts, facts_from_json
 from agent.core.settings import Settings
 from agent.discover import Options
+from agent.edges import command
 from agent.errors import AgentError, LockedError, MetadataError, SettingsError
 from tests.integration.command_line import FACTS, PROXY, Node
 
@@ -266,12 +267,12 @@ def test_one_at_a_time(node: Bootable) -> None:
 
 
 DEAF = "sh -c 'trap \"\" TERM; echo deaf > {record}/deaf; while :; do sleep 1000; done'"
-SURVIVES = pytest.mark.xfail(reason="agent/edges/command.py: _end kills nobody once the group's leader is gone")
 
 
-@pytest.mark.parametrize("child", ["sleep 1000", pytest.param(DEAF, marks=SURVIVES)], ids=["usual", "deaf"])
-def test_out_of_time(node: Bootable, child: str) -> None:
+@pytest.mark.parametrize("child", ["sleep 1000", DEAF], ids=["usual", "deaf"])
+def test_out_of_time(node: Bootable, child: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After bootstrap.timeout the whole process group is ended, those deaf to SIGTERM too, and the code is 124."""
+    monkeypatch.setattr(command, "GRACE", 1.0)
     fifo = node.record / "alive"
     os.mkfifo(fifo)
     alive = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
