@@ -57,11 +57,15 @@ def remember(machine: Machine, instance_id: str, fresh: Dict[str, Answer]) -> No
 
 
 def _wanted(machine: Machine, options: Options, facts: Facts) -> Tuple[Candidate, ...]:
-    """Nothing where the answers would not be this instance's: in another tree, or with facts from a file."""
     settings = layered_settings(machine, options, facts).settings
-    if not settings.proxy.url or not machine.disk.live or options.facts:
+    if not settings.proxy.url or not on_the_instance(machine, options):
         return ()
     return candidates(settings, facts, endpoint_host(settings, cluster_hints(machine, settings, facts)))
+
+
+def on_the_instance(machine: Machine, options: Options) -> bool:
+    """Whether the answers would be this instance's: not so in another tree, or with facts from a file."""
+    return machine.disk.live and not options.facts
 
 
 def _ask(hosts: Set[str]) -> Dict[str, Answer]:
