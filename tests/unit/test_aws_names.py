@@ -26,6 +26,9 @@ CLIENTS = {"elasticloadbalancing": ("elb", "elbv2")}
 BEYOND_BOTOCORE = ("dkr.ecr.", "dkr-ecr.", "ssmmessages.", "ec2messages.", "s3-", "s3.amazonaws.com")
 
 
+TOO_OLD = "the last botocore for Python before 3.10 does not know today's dual-stack names"
+
+
 def covered(host, names):
     """Whether NO_PROXY with these bare names takes a client to `host` directly."""
     return any(host == name or host.endswith("." + name) for name in names)
@@ -99,7 +102,7 @@ def test_the_suffix_of_cluster_endpoints():
 def botocore_host():
     """A function (client, region, parameters) → host, by botocore's own rules for endpoints."""
     if sys.version_info < (3, 10):
-        pytest.skip("botocore is installed for Python 3.10 and later only")
+        pytest.skip(TOO_OLD)
     from botocore.endpoint_provider import EndpointProvider
     from botocore.loaders import Loader
 
@@ -120,7 +123,7 @@ def botocore_host():
     return resolve
 
 
-@pytest.mark.impossible_here("botocore for Python before 3.10 needs another urllib3 than the agent")
+@pytest.mark.impossible_here(TOO_OLD)
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
 def test_botocore_resolves_the_same(service, place, botocore_host):
@@ -135,7 +138,7 @@ def test_botocore_resolves_the_same(service, place, botocore_host):
     assert {name for name in names if not name.startswith(BEYOND_BOTOCORE)} <= standard | dual
 
 
-@pytest.mark.impossible_here("botocore for Python before 3.10 needs another urllib3 than the agent")
+@pytest.mark.impossible_here(TOO_OLD)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
 def test_botocore_finds_buckets_directly(place, botocore_host):
     """A bucket is reached directly under the regional name, the dual-stack name and by its path."""
@@ -145,7 +148,7 @@ def test_botocore_finds_buckets_directly(place, botocore_host):
             assert covered(botocore_host("s3", place[0], Bucket="my-bucket", **options), names)
 
 
-@pytest.mark.impossible_here("botocore for Python before 3.10 needs another urllib3 than the agent")
+@pytest.mark.impossible_here(TOO_OLD)
 def test_botocore_finds_the_global_bucket_name_directly(botocore_host):
     """The global name of S3, which older SDKs take in us-east-1, is covered."""
     names = service_names("s3", "us-east-1", "amazonaws.com", "aws")
