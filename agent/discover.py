@@ -24,7 +24,9 @@ from agent.errors import FileError, SettingsError
 
 CONFIG = "/etc/eks-proxy-agent/config.toml"
 CONFIG_D = "/etc/eks-proxy-agent/config.d"
+#: Where nodeadm looks for files, and what it takes for one (amazon-eks-ami, nodeadm/internal/configprovider/file.go).
 NODEADM_D = "/etc/eks/nodeadm.d"
+NODE_CONFIG_FILES = (".yaml", ".yml", ".json")
 
 #: Seconds that a booting node waits for the metadata service, unless metadata.deadline says otherwise.
 BOOT_DEADLINE = 30.0
@@ -154,17 +156,23 @@ def facts_of(machine: Machine, options: Options, fetch: Fetch) -> Facts:
 def cluster_hints(machine: Machine, settings: Settings, facts: Facts) -> ClusterHints:
     """What bootstrap.sh's arguments, else NodeConfigs tell of the cluster.
 
-    NodeConfigs are merged as nodeadm does: those of user data, then the files of /etc/eks/nodeadm.d, a later one wins.
+    NodeConfigs are merged as nodeadm does: those of user data, then the files of /etc/eks/nodeadm.d (multipart or not), a
+    later one wins.
     """
     from agent.core.user_data import read_user_data
 
-    node_configs = list(read_user_data(facts.user_data).node_configs)
+    texts = list(read_user_data(facts.user_data).node_configs)
+    names = ["user data"] if len(texts) == 1 else ["user data, part %d" % (at + 1) for at in range(len(texts))]
     for name in machine.disk.list(NODEADM_D):
-        content = machine.disk.read("%s/%s" % (NODEADM_D, name)) if not name.startswith(".") else None
-        node_configs += [content.decode("utf-8", "replace")] if content else []
+        path = "%s/%s" % (NODEADM_D, name)
+        content = machine.disk.read(path) if name.lower().endswith(NODE_CONFIG_FILES) else None
+        if content:
+            parts = read_user_data(content).node_configs or (content.decode("utf-8", "replace"),)
+            texts += parts
+            names += [path] * len(parts)
     return first_known(
         from_arguments(settings.bootstrap.arguments),
-        from_node_configs(node_configs) if node_configs else ClusterHints(),
+        from_node_configs(texts, names) if texts else ClusterHints(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 import attrs
@@ -45,16 +46,20 @@ def from_arguments(arguments: Sequence[str]) -> ClusterHints:
     return _hints("bootstrap arguments", name, (found.get("endpoint") or [""])[-1], found.get("service_cidr", ()))
 
 
-def from_node_configs(documents: Iterable[str]) -> ClusterHints:
-    """The hints in NodeConfig documents (API node.eks.aws), a later one wins, field by field, as nodeadm merges them."""
+def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> ClusterHints:
+    """The hints in NodeConfig documents (API node.eks.aws), a later one wins, field by field, as nodeadm merges them.
+
+    `names` says for people where each text comes from.
+    """
     cluster: Dict[str, Any] = {}
     warnings: List[str] = []
-    for document in _yaml_documents(documents):
+    labels = ["NodeConfig (%s)" % name for name in names]
+    for label, document in _yaml_documents(zip_longest(labels, texts, fillvalue="NodeConfig")):
         if not isinstance(document, dict) or document.get("kind") != "NodeConfig":
-            raise AgentError("NodeConfig: has no kind: NodeConfig")
+            raise AgentError("%s: has no kind: NodeConfig" % label)
         version = str(document.get("apiVersion", "node.eks.aws/"))
         if not version.startswith("node.eks.aws/"):
-            raise AgentError("NodeConfig: the apiVersion %s is none of node.eks.aws/..." % quoted(version))
+            raise AgentError("%s: the apiVersion %s is none of node.eks.aws/..." % (label, quoted(version)))
         spec = _table(document, "spec")
         cluster.update((key, value) for key, value in _table(spec, "cluster").items() if value)
         warnings += _conflicts(_table(_table(spec, "instance"), "environment"))
@@ -79,23 +84,23 @@ def _conflicts(environment: Mapping[str, Any]) -> List[str]:
     ]
 
 
-def _yaml_documents(texts: Iterable[str]) -> Iterator[Any]:
-    """Every document of every text; raises AgentError with line and column."""
+def _yaml_documents(texts: Iterable[Tuple[str, str]]) -> Iterator[Tuple[str, Any]]:
+    """Every document of every text with the text's label; raises AgentError with line and column."""
     import yaml  # only nodes with a NodeConfig pay for it
 
-    for text in texts:
+    for label, text in texts:
         try:
-            yield from (document for document in yaml.safe_load_all(text) if document is not None)
+            yield from ((label, document) for document in yaml.safe_load_all(text) if document is not None)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = "line %d, column %d: " % (mark.line + 1, mark.column + 1) if mark else ""
             what = getattr(error, "problem", "") or "cannot be read"
-            raise AgentError("NodeConfig: %sis not YAML: %s" % (where, what)) from None
+            raise AgentError("%s: %sis not YAML: %s" % (label, where, what)) from None
         except RecursionError:
-            raise AgentError("NodeConfig: is nested too deeply") from None
+            raise AgentError("%s: is nested too deeply" % label) from None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # PyYAML's constructors let through what they stumble over: the month 13, !!int abc
-            raise AgentError("NodeConfig: is not YAML: %s" % quoted(str(error))) from None
+            raise AgentError("%s: is not YAML: %s" % (label, quoted(str(error)))) from None
 
 
 def first_known(*hints: ClusterHints) -> ClusterHints:

@@ -1,0 +1,99 @@
+"""NodeConfigs of user data and of /etc/eks/nodeadm.d, as far as NO_PROXY: merged, refused with their place, told of."""
+
+import pytest
+from command_line import PROXY, Node
+
+USER_DATA = """apiVersion: node.eks.aws/v1alpha1
+kind: NodeConfig
+spec:
+  cluster:
+    name: blue
+    apiServerEndpoint: https://ABC.gr7.eu-central-1.eks.amazonaws.com
+    cidr: 10.100.0.0/16
+"""
+DROP_IN = "apiVersion: node.eks.aws/%s\nkind: NodeConfig\nspec: {cluster: {cidr: %s}}\n"
+MULTIPART = """Content-Type: multipart/mixed; boundary=b
+
+--b
+Content-Type: application/node.eks.aws
+
+"""
+
+
+@pytest.fixture
+def node(tmp_path):
+    """A node whose user data is a NodeConfig."""
+    node = Node(tmp_path)
+    node.settings('[proxy]\nurl = "%s"\n' % PROXY)
+    node.be(user_data=USER_DATA)
+    return node
+
+
+def drop_in(node, name, text):
+    """A file of /etc/eks/nodeadm.d."""
+    node.write("etc/eks/nodeadm.d/" + name, text.encode())
+
+
+def test_later_files_win_over_user_data_and_what_nodeadm_leaves_alone_we_do_too(node):
+    """The last .yaml, .yml or .json gives the service CIDR; the endpoint stays that of user data."""
+    drop_in(node, "10-a.yaml", DROP_IN % ("v1alpha1", "10.101.0.0/16"))
+    drop_in(node, "20-b.YML", MULTIPART + DROP_IN % ("v1alpha1", "10.102.0.0/16") + "---\n--b--\n")
+    drop_in(node, "30-empty.json", "")
+    drop_in(node, "40.yaml.rpmsave", "\x00")
+    (node.root / "etc/eks/nodeadm.d/old").mkdir()
+    assert node.main("apply").code == 0
+    assert "10.102.0.0/16" in node.no_proxy()
+    assert not {"10.100.0.0/16", "10.101.0.0/16"} & set(node.no_proxy())
+    assert "abc.gr7.eu-central-1.eks.amazonaws.com" in node.no_proxy()
+
+
+def test_another_version_of_the_same_api_is_read_and_another_api_refused(node):
+    """A newer version says the cluster in the same place; what is of another API is not for nodeadm."""
+    drop_in(node, "10.yaml", DROP_IN % ("v1beta1", "10.103.0.0/16"))
+    assert node.main("apply").code == 0
+    assert "10.103.0.0/16" in node.no_proxy()
+    drop_in(node, "10.yaml", DROP_IN.replace("node.eks.aws", "karpenter.k8s.aws") % ("v1", "10.104.0.0/16"))
+    done = node.main("apply")
+    assert done.code == 1
+    assert '/etc/eks/nodeadm.d/10.yaml): the apiVersion "karpenter.k8s.aws/v1" is none of node.eks.aws/' in done.err
+    assert "10.103.0.0/16" in node.no_proxy()
+
+
+@pytest.mark.parametrize(
+    ("user_data", "file", "message"),
+    [
+        (USER_DATA + " x: [", None, "NodeConfig (user data): line 8, column 2: is not YAML"),
+        (USER_DATA, "spec: {", "NodeConfig (/etc/eks/nodeadm.d/10.yaml): line 1, column 8: is not YAML"),
+        (USER_DATA, "kind: Pod", "NodeConfig (/etc/eks/nodeadm.d/10.yaml): has no kind: NodeConfig"),
+        (USER_DATA, "\x00\x01", "NodeConfig (/etc/eks/nodeadm.d/10.yaml): is not YAML"),
+    ],
+)
+def test_a_broken_one_is_named_and_leaves_the_last_good_values(node, user_data, file, message):
+    """The error says which of them is broken and where; nothing on the node changes."""
+    assert node.main("apply").code == 0
+    before = node.read("etc/eks-proxy-agent/node.env"), node.read("etc/environment"), node.read("etc/dnf/dnf.conf")
+    node.be(user_data=user_data)
+    if file:
+        drop_in(node, "10.yaml", file)
+    done = node.main("apply")
+    assert done.code == 1
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert before == (
+        node.read("etc/eks-proxy-agent/node.env"),
+        node.read("etc/environment"),
+        node.read("etc/dnf/dnf.conf"),
+    )
+
+
+def test_its_own_proxy_is_told_of(node):
+    """Proxy variables in spec.instance.environment are a conflict that the owner hears of, once for each."""
+    environment = "  instance:\n    environment:\n      default: {https_proxy: 'http://x:1', TZ: UTC}\n      kubelet: {NO_PROXY: a}\n"
+    node.be(user_data=USER_DATA + environment)
+    done = node.main("apply")
+    warnings = [line for line in done.err.splitlines() if "spec.instance.environment" in line]
+    assert [line.partition(" in spec")[0] for line in warnings] == [
+        'warning: NodeConfig sets "https_proxy" for "default"',
+        'warning: NodeConfig sets "NO_PROXY" for "kubelet"',
+    ]
+    assert "http://x:1" not in done.both
