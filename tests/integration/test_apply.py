@@ -257,6 +257,23 @@ def test_a_file_that_was_switched_off_is_as_before_us(node, key, name, content):
     assert node.read(name) == ours
 
 
+def test_yum_conf_is_private_while_it_holds_the_password(node):
+    """And as readable as before when it does not, by settings or by revert."""
+    before = node.tree()
+    node.write("etc/secret", b"me:secret\n")
+    (node.root / "etc/secret").chmod(0o600)
+    secret = ("--once", "--set", "proxy.credentials_file=/etc/secret", "--set", "proxy.credentials_in_yum=true")
+    for undo in (node.apply, node.revert):
+        node.apply(*secret)
+        mode, content = node.tree()["etc/dnf/dnf.conf"]
+        assert (mode, b"me:secret@" in content) == (0o600, True)
+        undo()
+        mode, content = node.tree()["etc/dnf/dnf.conf"]
+        assert (mode, b"secret" in content) == (0o644, False)
+    (node.root / "etc/secret").unlink()
+    assert node.tree() == before
+
+
 def test_without_a_proxy_everything_is_taken_back(node):
     """proxy.url left the settings."""
     before = node.tree()
