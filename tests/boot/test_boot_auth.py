@@ -68,9 +68,21 @@ def show(running: Running) -> str:
     )
 
 
+def rotated(running: Running, line: str) -> int:
+    """Change the credentials and reload the agent; how many lines of node.env and dnf.conf end in a 2 then."""
+    (running.folder / "credentials").write_text(f"{line}\n")
+    running.run("cp", "/probe/credentials", "/etc/eks-proxy-agent/credentials")
+    running.run("rm", "/probe/credentials")
+    running.run("systemctl", "reload", "eks-proxy-agent")
+    files = ("/etc/eks-proxy-agent/node.env", "/etc/dnf/dnf.conf")
+    return len(running.run("grep", "--no-filename", "vXk2@", *files, check=False).splitlines())
+
+
 def test_all_clients_pass_with_an_awkward_password_and_nothing_shows_it(node: Trial, squid: Squid) -> None:
-    """docker, containerd, dnf and curl get through with it, and no output, log, process list or readable file has it."""
-    secrets = [*node.case.secrets, base64.b64encode(credentials(node).encode()).decode().rstrip("=")]
+    """docker, containerd, dnf and curl get through with it, and no output, log, process list or readable file has it;
+    a changed file is in force after a reload."""
+    known = credentials(node)
+    secrets = [*node.case.secrets, base64.b64encode(known.encode()).decode().rstrip("=")]
     running = node.start(hold=True)
     running.wait_settled()
     running.run("docker", "pull", IMAGE)
@@ -79,6 +91,8 @@ def test_all_clients_pass_with_an_awkward_password_and_nothing_shows_it(node: Tr
     running.run("systemd-run", "--quiet", "--wait", UNIT_ENVIRONMENT, "curl", "--fail", "--silent", CURL)
     running.run("sh", "-euc", f"set -a; . /etc/eks-proxy-agent/node.env; exec curl --fail --silent {CURL}")
     shown = show(running)
+    assert rotated(running, f"{known}2") == 5
+    assert rotated(running, known) == 0
     node.finish(running)
     assert pulled == ""
     assert [secret for secret in secrets if secret in shown] == []

@@ -19,9 +19,12 @@ def test_containerd_pulls_by_cri_what_only_the_proxy_can_reach(trial: Callable[[
     running.wait_settled()
     said = cri.pull(running, IMAGE)
     requests = [line for line in node.requests() if "containerd/" in line]
+    status = running.run("eks-proxy-agent", "status").split()
     node.finish(running)
     assert said == ""
     assert any(f"http://{REGISTRY_NAME}/v2/" in line for line in requests), node.requests()
+    units = {name: status[at + 1] for at, name in enumerate(status) if name.endswith(".service")}
+    assert (units["containerd.service"], units["sandbox-image.service"]) == ("active", "absent")
 
 
 def test_without_the_agent_a_cri_pull_fails(trial: Callable[[str], Trial]) -> None:
