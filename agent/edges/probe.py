@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import select
 import socket
 import threading
@@ -38,7 +39,15 @@ def _ask(host: str, port: int, ends: float, answers: Dict[str, Answer]) -> None:
             time.sleep(_AGAIN)
     addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
     answers[host] = Answer(False, addresses)
-    answers[host] = Answer(_any_connects(found, ends), addresses)
+    answers[host] = Answer(
+        _any_connects([entry for entry in found if _is_elsewhere(str(entry[4][0]))], ends), addresses
+    )
+
+
+def _is_elsewhere(address: str) -> bool:
+    """Not this node itself: a DNS that sinks names there must not find a pod's port 443."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return not (ip.is_loopback or ip.is_unspecified)
 
 
 def _any_connects(found: Sequence[Tuple[Any, ...]], ends: float) -> bool:

@@ -25,6 +25,7 @@ def listen(family, address, backlog=16):
     return sock
 
 answers = [listen(socket.AF_INET, "192.0.2.1"), listen(socket.AF_INET6, "fd00:e::1")]
+ingress = [listen(socket.AF_INET, "127.0.0.1"), listen(socket.AF_INET6, "::1")]  # a pod with a port of the node
 silent = listen(socket.AF_INET, "192.0.2.3", 0)
 full = []
 for _ in range(4):  # a queue that is full drops every SYN
@@ -81,7 +82,7 @@ ASK = """
 
 
 def test_only_hosts_that_accept_are_direct_and_nothing_holds_it_up(tmp_path):
-    """A refusal, a dropped SYN, an unknown name and a name server that is silent for minutes are all no, within one second."""
+    """A refusal, a dropped SYN, a sinkhole, an unknown name and a name server that says nothing are all no, in one second."""
     hosts = [
         ("answers.test", "192.0.2.1"),
         ("ipv6.test", "fd00:e::1"),
@@ -89,6 +90,9 @@ def test_only_hosts_that_accept_are_direct_and_nothing_holds_it_up(tmp_path):
         ("one-of-two.test", "192.0.2.1"),
         ("refuses.test", "192.0.2.2"),
         ("silent.test", "192.0.2.3"),
+        ("sinkhole.test", "0.0.0.0"),
+        ("sinkhole.test", "::"),
+        ("sinkhole-at-home.test", "127.0.0.1"),
         ("unreachable.test", "203.0.113.9"),
     ]
     asked = sorted({name for name, _ in hosts} | {"never.test", "unknown.test", "late.test", "bad..name"})
