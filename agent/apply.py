@@ -7,7 +7,7 @@ A file that cannot be written does not hold up the others.
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Callable, Dict, Iterable, List, Tuple
 
 import attrs
 
@@ -16,7 +16,7 @@ from agent.edges import trust
 from agent.edges.disk import Disk
 from agent.edges.state import BASELINE, State
 from agent.edges.units import Systemd
-from agent.errors import FileError
+from agent.errors import CommandError, FileError
 
 
 @attrs.frozen
@@ -28,8 +28,12 @@ class Machine:
     units: Systemd
 
 
-def apply(plan: Plan, machine: Machine) -> None:
-    """Write, remove, make the trust store anew, enable, reload, start.  Raises FileError or CommandError; what was done by then is whole."""
+def apply(plan: Plan, machine: Machine) -> Plan:
+    """Write, remove, make the trust store anew, enable, reload, start.
+
+    Answers the plan as it was carried out: a file that could not be written is one of its problems, and no change; so
+    is a command that failed.  Raises FileError when nothing was changed yet.
+    """
     disk, state = machine.disk, machine.state
     before = state.baseline()
     for path in (BASELINE, *before.files):  # of a run that was killed: it had noted what it was about to write
@@ -37,7 +41,7 @@ def apply(plan: Plan, machine: Machine) -> None:
         disk.sweep(path + SAVED)
     folders_left = before.folders and not before.files  # others used them at the last revert, and may not any more
     if plan.empty and plan.baseline == before and not folders_left:
-        return
+        return plan
     folders = _missing_folders(plan, disk)
     growing = attrs.evolve(
         plan.baseline,
@@ -52,28 +56,43 @@ def apply(plan: Plan, machine: Machine) -> None:
         state.set_trust_pending(True)
     failed = _carry_out(plan.changes, disk)
     kept = _drop_empty_folders(growing.folders, disk)
-    _tell_the_system(plan, machine)
+    commands = _tell_the_system(plan, machine)
     state.save_baseline(attrs.evolve(growing if failed else plan.baseline, folders=tuple(kept)))
-    if failed:
-        raise FileError("\n".join(failed.values()))
+    done = tuple(change for change in plan.changes if change.path not in failed)
+    return attrs.evolve(plan, changes=done, problems=plan.problems + tuple(failed.values()) + tuple(commands))
 
 
-def _tell_the_system(plan: Plan, machine: Machine) -> None:
-    """What follows from changed files; in a tree other than `/` nothing runs, and what is pending stays so."""
+def _tell_the_system(plan: Plan, machine: Machine) -> List[str]:
+    """What follows from changed files; answers what failed, which does not hold up the rest.
+
+    What is pending is noted until all of it is done.  In a tree other than `/` nothing runs, and it stays noted there.
+    """
     disk, state, units = machine.disk, machine.state, machine.units
-    if plan.trust and disk.live:
-        trust.update(disk)
+    trust_failed = _attempt([(plan.trust and disk.live, lambda: trust.update(disk))])
+    if plan.trust and disk.live and not trust_failed:
         state.set_trust_pending(False)
-    if plan.enable:
-        units.enable(plan.enable)
-    if plan.disable:
-        units.disable(plan.disable)
-    if plan.reload and disk.live:
-        units.reload()
-    if plan.start:
-        units.start(plan.start)
-    if plan.reload and disk.live:
+    units_failed = _attempt(
+        [
+            (bool(plan.enable), lambda: units.enable(plan.enable)),
+            (bool(plan.disable), lambda: units.disable(plan.disable)),
+            (plan.reload and disk.live, units.reload),
+            (bool(plan.start), lambda: units.start(plan.start)),
+        ]
+    )
+    if plan.reload and disk.live and not units_failed:
         state.set_reload_pending(False)
+    return trust_failed + units_failed
+
+
+def _attempt(steps: Iterable[Tuple[bool, Callable[[], None]]]) -> List[str]:
+    failed = []
+    for due, step in steps:
+        try:
+            if due:
+                step()
+        except CommandError as error:
+            failed.append(str(error))
+    return failed
 
 
 def _carry_out(changes: Tuple[Change, ...], disk: Disk) -> Dict[str, str]:
@@ -81,6 +100,7 @@ def _carry_out(changes: Tuple[Change, ...], disk: Disk) -> Dict[str, str]:
     failed: Dict[str, str] = {}
     for change in changes:
         if change.path + SAVED in failed:
+            failed[change.path] = "%s: stays, because it was edited and cannot be kept" % change.path
             continue
         try:
             if change.after is None:

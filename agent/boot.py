@@ -59,7 +59,11 @@ def boot(daemon: Daemon) -> Optional[Pass]:
     Answers the pass, or None when the node is degraded: the policy "open" lets docker start on the last good values,
     "closed" holds it back by its drop-in.  Raises SettingsError: wrong settings do not mend themselves.
     """
-    settings = baked(daemon.machine.disk, daemon.options).settings
+    try:
+        settings = baked(daemon.machine.disk, daemon.options).settings
+    except SettingsError as error:
+        _save_degraded(daemon, error)
+        raise
     prepared = prepare(daemon, settings)
     daemon.say("asking the metadata service at %s" % settings.metadata.endpoint)
     try:
@@ -104,13 +108,12 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
     try:
         with held(daemon.machine.disk):
             static = static_targets(settings, read_anchor(daemon.machine.disk, settings))
-            plan = plan_node(daemon.machine, static, settings, complete=False)
-            apply(plan, daemon.machine)
+            plan = apply(plan_node(daemon.machine, static, settings, complete=False), daemon.machine)
     except AgentError as error:
         get_logger().warning("prepare.failed", error=str(error), meaning="the pass after it tries again")
         return False
     _log_plan(plan)
-    return True
+    return not plan.problems
 
 
 def one_pass(daemon: Daemon, *, units: bool = True) -> Pass:

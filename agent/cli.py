@@ -6,6 +6,7 @@ Imports are lazy, so that `--help` costs nothing and a command pays only for wha
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from typing import NoReturn, Optional, Sequence
@@ -96,10 +97,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _open_closed_streams() -> None:
-    """With stdout closed (`>&-`) Python has None there, and the next file opened would become descriptor 1."""
+    """With stdout closed (`>&-`) Python has None there, and the next file opened would become descriptor 1.
+
+    And a locale that lacks a character of a file's name is no reason to fail.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - it stays open to the end
+        elif isinstance(getattr(sys, name), io.TextIOWrapper):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def _dispatch(arguments: argparse.Namespace) -> int:

@@ -70,8 +70,7 @@ def configure(
     with held(machine.disk):
         found = discover(machine, options, facts, reach.answers)
         refuse_unproxied(found.settings, found.intent)
-        plan = plan_node(machine, *wanted(machine, found, units=units))
-        apply(plan, machine)
+        plan = apply(plan_node(machine, *wanted(machine, found, units=units)), machine)
         if keep_flags:
             _keep_flags(machine, facts.instance_id, kept_flags(options))
         remember(machine, facts.instance_id, reach.fresh)

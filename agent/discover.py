@@ -149,7 +149,7 @@ def layered_settings(machine: Machine, options: Options, facts: Facts) -> Layere
 def facts_of(machine: Machine, options: Options, fetch: Fetch) -> Facts:
     """This instance's facts: from `--facts`, else by `fetch`.  Raises SettingsError and MetadataError."""
     if options.facts:
-        return facts_from_json(_own_file(options.facts).decode("utf-8", "replace"))
+        return facts_from_json(_own_file(options.facts).decode("utf-8", "replace"), options.facts)
     return fetch(baked(machine.disk, options).settings)
 
 

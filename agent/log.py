@@ -7,10 +7,15 @@ import re
 import sys
 from typing import Any, MutableMapping
 
-#: User info of a URL, and passwords in the files that we show as diffs (yum's proxy_password and its kind).
+#: User info of a URL, with and without its scheme, and passwords in the files that we show as diffs (yum's
+#: proxy_password and its kind).  Rather too much than too little: everything up to the last @ of a word.
 _SECRETS = re.compile(
-    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)[^\s,\"']*@|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"
+    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)\S*@"
+    r"|(?P<bare>(?i:proxy)[ \t]*=[ \t]*[\"']?)(?!\S*://)\S*@"
+    r"|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"
 )
+
+_MASKS = {"url": "***@", "bare": "***@", "key": "***"}
 
 #: sd-daemon(3): a line that starts so carries its level to the journal.
 _LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}
@@ -18,9 +23,7 @@ _LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "cri
 
 def redact(text: str) -> str:
     """`text` with every user info and password replaced by ***."""
-    return _SECRETS.sub(
-        lambda match: match.group("url") + "***@" if match.group("url") else match.group("key") + "***", text
-    )
+    return _SECRETS.sub(lambda match: match.group(match.lastgroup or 0) + _MASKS[match.lastgroup or ""], text)
 
 
 def get_logger() -> Any:
@@ -29,15 +32,11 @@ def get_logger() -> Any:
 
     if not structlog.is_configured():
         structlog.configure(
-            processors=[structlog.processors.add_log_level, _redact, _render],
+            processors=[structlog.processors.add_log_level, _render],
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=False,
         )
     return structlog.get_logger()
-
-
-def _redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _render(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
@@ -60,7 +59,15 @@ def _to_journal() -> bool:
 
 
 def _value(value: Any) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-    if re.fullmatch(r"[^\s\"=\x00-\x1f\x7f]+", text):
+    """A value without credentials, in quotes where it needs them; always printable, and one word to a reader of lines."""
+    items = value if isinstance(value, (tuple, list)) else (value,)
+    text = ",".join(redact(str(item)) for item in items)
+    if text.isprintable() and re.fullmatch(r"[^\s\"=\\]+", text):
         return text
-    return '"%s"' % "".join(char if char.isprintable() and char not in '"\\' else ascii(char)[1:-1] for char in text)
+    return '"%s"' % "".join(map(_escaped, text))
+
+
+def _escaped(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return char if char.isprintable() else ascii(char)[1:-1]

@@ -182,5 +182,9 @@ def _without_credentials(settings: Settings, facts: Optional[Facts]) -> Optional
 
 
 def _record(machine: Machine, found: Discovered, outcome: Dict[str, Any]) -> None:
+    """Remember; a disk that is full must not turn bootstrap.sh's success into a failure."""
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    machine.state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=now))
+    try:
+        machine.state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=now))
+    except AgentError as error:
+        get_logger().error("bootstrap.not_remembered", error=str(error), meaning="it may run again at the next boot")

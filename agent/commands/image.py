@@ -34,7 +34,7 @@ def bake_command(arguments: argparse.Namespace) -> int:
         enable = tuple(name for name, unit in units.items() if unit.exists and unit.enabled == "disabled")
         baseline = attrs.evolve(plan.baseline, baked=True, enabled=plan.baseline.enabled + enable)
         plan = attrs.evolve(plan, enable=enable, reload=plan.reload or bool(enable), baseline=baseline)
-        apply(plan, machine)
+        plan = apply(plan, machine)
     tell(machine, plan)
     for warning in layered.warnings:
         print("warning: " + warning, file=sys.stderr)
@@ -63,7 +63,7 @@ def clean_command(arguments: argparse.Namespace) -> int:
         anchor = read_anchor(machine.disk, settings)
         plan = plan_node(machine, clean_targets(settings, anchor, machine.state.baseline()))
         plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline))
-        apply(plan, machine)
+        plan = apply(plan, machine)
         instances = machine.state.forget(bootstrap=True)
     tell(machine, plan)
     for instance_id in instances:

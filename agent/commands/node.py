@@ -51,6 +51,9 @@ def apply_command(arguments: argparse.Namespace) -> int:
         print("started %s" % name)
     if done.plan.empty and not released:
         print("nothing to do: the node is as planned")
+    if options.config and machine.disk.live and not arguments.once:
+        text = "warning: --config is not kept; to have it at the next boot, put it to /etc/eks-proxy-agent/config.toml"
+        print(text, file=sys.stderr)
     for name in stale_units(machine, settings, done.discovered.intent):
         print(
             "%s runs with an old environment; when it suits you: systemctl restart %s" % (name, name), file=sys.stderr
@@ -99,8 +102,7 @@ def revert_command(arguments: argparse.Namespace) -> int:
         machine.units.disable_now([DAEMON])
         print("stopped and disabled %s; to have it back: systemctl enable --now %s" % (DAEMON, DAEMON))
     with held(machine.disk):
-        plan = plan_revert(machine)
-        apply(plan, machine)
+        plan = apply(plan_revert(machine), machine)
         machine.state.forget()
     tell(machine, plan)
     if plan.problems:

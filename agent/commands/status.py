@@ -41,7 +41,7 @@ def _file_state(machine: Machine, path: str) -> str:
         return "missing"
     if record is None:
         return "ok"
-    return "ok" if digest(state.content) == record.written[0] else "changed since"
+    return "ok" if digest(state.content) in record.written[:1] else "changed since"
 
 
 def _units(machine: Machine, known: Dict[str, Any]) -> List[Dict[str, Any]]:

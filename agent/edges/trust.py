@@ -22,5 +22,7 @@ def anchor_path(disk: Disk) -> Optional[str]:
 
 def update(disk: Disk) -> None:
     """Take in what is in the folder; raises CommandError."""
-    tool = next(tool for folder, _, tool in _STORES if os.path.isdir(disk.real(folder)))
-    command.run([tool], timeout=120)
+    for folder, _, tool in _STORES:
+        if os.path.isdir(disk.real(folder)):
+            command.run([tool], timeout=120)
+            return

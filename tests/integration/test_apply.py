@@ -573,8 +573,7 @@ def test_another_tree_is_not_reloaded(node):
 def test_what_systemd_refused_is_due_until_it_is_done(live, call):
     """The files are there; the next plan is not empty, because the reload is still noted."""
     live.units.fail = call
-    with pytest.raises(CommandError):
-        apply(PLAN, live)
+    assert apply(PLAN, live).problems
     assert live.disk.read("/" + DROP_IN) == b"new"
     assert live.state.reload_pending
     apply(PLAN, live)
@@ -605,3 +604,17 @@ def test_a_kill_between_drop_in_and_reload_leaves_the_reload_due(live, monkeypat
                 break
         live.units.calls.clear()
     assert at > 10
+
+
+def test_flags_are_kept_though_a_file_cannot_be_written(node):
+    """`apply --proxy URL` with one stubborn file: what was done is told, and the daemon's next pass does not undo it."""
+    node.configure("")
+    (node.root / "etc/dnf/.dnf.conf.eks-proxy-agent").mkdir()  # where the temporary file would be
+    code, out, err = node.run("apply", "--proxy", OTHER)
+    assert code == 1
+    assert "changed /etc/environment\n" in out
+    assert "dnf.conf" not in out
+    assert "/etc/dnf/dnf.conf: cannot be written: Is a directory" in err
+    (node.root / "etc/dnf/.dnf.conf.eks-proxy-agent").rmdir()
+    assert "changed /etc/dnf/dnf.conf\n" in node.apply()
+    assert OTHER.encode() in node.read("etc/environment")

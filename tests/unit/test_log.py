@@ -41,7 +41,9 @@ def line(monkeypatch, capsys):
         ("proxy=http://me:secret@a:1\n-proxy=http://you:secret@b:2\n", "proxy=http://***@a:1\n-proxy=http://***@b:2\n"),
         ("http://proxy.corp:3128", "http://proxy.corp:3128"),
         ("mail me@corp", "mail me@corp"),
-        ("http://a:1,b@c", "http://a:1,b@c"),
+        ("http://a:1,b@c", "http://***@c"),
+        ("http_proxy=me:secret@proxy:3128", "http_proxy=***@proxy:3128"),
+        ("http://me:se,cr'et@h", "http://***@h"),
         ("proxy_password = secret\nbest=1", "proxy_password = ***\nbest=1"),
         ("+proxy_password=se cret # x\n best=1", "+proxy_password=***\n best=1"),
         ("PASSWORD: secret", "PASSWORD: ***"),
@@ -84,9 +86,11 @@ def test_a_line_is_level_event_and_values(line):
         ("", '""'),
         ("two words", '"two words"'),
         ("a=b", '"a=b"'),
+        ('say "hi"', r'"say \"hi\""'),
         ("one\ntwo", r'"one\ntwo"'),
         ("\x1b[31mred", r'"\x1b[31mred"'),
         ("back\\slash here", r'"back\\slash here"'),
+        ("\udcff", r'"\udcff"'),
         ("\u2028", r'"\u2028"'),
         ("größe", "größe"),
         (("a", "b"), "a,b"),
@@ -101,10 +105,19 @@ def test_values_that_need_it_are_quoted(line, value, shown):
     assert line("warning", "event", value=value) == "warning: event value=" + shown
 
 
+@given(st.text())
+def test_any_value_makes_one_printable_line(text):
+    """Whatever the characters."""
+    shown = log._value(text)
+    assert shown.isprintable()
+    assert shown == text or shown.startswith('"')
+
+
+@pytest.mark.parametrize("value", ["http://me:secret@proxy.corp:1", ("a", "http://me:secret@proxy.corp:1")])
 @pytest.mark.parametrize("level", ["info", "warning", "error"])
-def test_credentials_never_reach_a_line(line, level):
-    """Whoever logs what."""
-    text = line(level, "event", error="http://me:secret@proxy.corp:1")
+def test_credentials_never_reach_a_line(line, level, value):
+    """Nor do those of a list."""
+    text = line(level, "event", error=value)
     assert "secret" not in text
     assert "http://***@proxy.corp:1" in text
 
