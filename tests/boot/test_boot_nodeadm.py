@@ -21,7 +21,7 @@ def test_nodeadm_calls_through_squid_on_the_first_boot(trial: Callable[[str], Tr
     assert boot.active_at("nodeadm-config") < boot.active_at("cloud-init")
     (warning,) = boot.status()["warnings"]
     assert warning.startswith('NodeConfig sets "HTTP_PROXY" for "containerd" in spec.instance.environment')
-    assert any(warning in text for text in boot.messages("eks-proxy-agent"))
+    assert any(warning in text.replace("\\", "") for text in boot.messages("eks-proxy-agent"))
 
 
 def test_node_config_that_breaks_leaves_the_last_good_values(trial: Callable[[str], Trial]) -> None:
