@@ -48,7 +48,7 @@ class Cluster:
     name: str = _key("", read.cluster_name, "an EKS cluster name")
     endpoint: str = _key("", read.endpoint_host, "https://HOST of the API server")
     endpoint_access: str = _key(
-        "private",
+        "auto",
         read.one_of("auto", "private", "public"),
         '"auto" (asked), "private" (reached directly) or "public" (through the proxy)',
     )
@@ -59,7 +59,7 @@ class Cluster:
 @attrs.frozen
 class Aws:
     direct: Optional[Tuple[str, ...]] = _key(
-        ("ec2", "ecr", "s3"),
+        None,
         read.auto_or(read.list_of(read.one_of(*SERVICES))),
         '"auto" (asked) or a list of ' + ", ".join(SERVICES),
     )

@@ -28,6 +28,9 @@ url = "http://proxy.example.com:3128"
 [node]
 units = ["docker", "kubelet"]   # by default more; two are enough to read here
 
+[aws]
+direct = ["ec2", "ecr", "s3"]   # by default found out by trying, which needs AWS
+
 [metadata]
 endpoint = "%s"
 """

@@ -205,12 +205,14 @@ def test_its_output_is_seen(node: Bootable, capfd: pytest.CaptureFixture[str]) -
 
 def test_arguments_tell_of_the_cluster(node: Bootable) -> None:
     """API server and service CIDR in ARGS are reached directly from the first second."""
+    node.configure('[cluster]\nendpoint_access = "private"\n')
     node.bootstrap("c", "--apiserver-endpoint", "https://api.corp", "--service-ipv4-cidr", "10.88.0.0/16")
     assert {"api.corp", "10.88.0.0/16"} <= set(node.no_proxy())
 
 
 def test_a_later_pass_knows_the_arguments(node: Bootable) -> None:
     """What ARGS said of the cluster stays in NO_PROXY when the daemon makes its next pass."""
+    node.configure('[cluster]\nendpoint_access = "private"\n')
     node.bootstrap("c", "--apiserver-endpoint", "https://api.corp", "--service-ipv4-cidr", "10.88.0.0/16")
     assert node.main("apply").code == 0
     assert {"api.corp", "10.88.0.0/16"} <= set(node.no_proxy())

@@ -209,7 +209,7 @@ def test_show_lists_every_setting(node: Node) -> None:
     rows = shown(node)
     assert list(rows) == ["%s.%s" % (section, key) for section, cls in SECTIONS.items() for key in _keys(cls)]
     assert rows["proxy.url"] == ([PROXY], "/etc/eks-proxy-agent/config.toml")
-    assert rows["aws.direct"] == (["ec2", "ecr", "s3"], "default")
+    assert rows["aws.direct"] == ("auto", "default")
     screen = node.main("config show").out
     assert screen.count("\n[") + 1 == len(SECTIONS)
     assert "# /etc/eks-proxy-agent/config.toml\n" in screen

@@ -217,7 +217,8 @@ def test_no_settings_at_all_are_the_defaults():
     settings = merge([]).settings
     assert settings == Settings()
     assert settings.proxy.url == ()
-    assert settings.aws.direct == ("ec2", "ecr", "s3")
+    assert settings.aws.direct is None, "auto"
+    assert settings.cluster.endpoint_access == "auto"
     assert settings.node.units == DEFAULT_UNITS
     assert not settings.bootstrap.enabled
     assert settings.failure.policy == "open"
