@@ -17,7 +17,7 @@ from agent.edges.lock import held
 from agent.edges.notify import Notify
 from agent.edges.signals import Signals
 from agent.errors import AgentError, SettingsError
-from agent.log import get_logger
+from agent.log import get_logger, redact
 from agent.reach import ask_again, remember
 
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
@@ -45,7 +45,7 @@ class Daemon:
 
     def say(self, text: str) -> None:
         """Tell systemd (`systemctl status`) what we are at."""
-        self.notify("STATUS=" + text)
+        self.notify("STATUS=" + redact(text))
 
     def fetch(self, settings: Settings) -> Facts:
         """Ask the metadata service until it answers or the deadline has passed; SIGTERM ends the wait."""

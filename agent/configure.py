@@ -21,6 +21,7 @@ from agent.discover import Discovered, Options, discover, kept_flags, plan_node
 from agent.edges.lock import held
 from agent.edges.units import environ
 from agent.errors import FileError, SettingsError
+from agent.log import redact
 from agent.reach import find_out, remember
 
 CONFIGURED, UNCONFIGURED, DEGRADED = "configured", "unconfigured", "degraded"
@@ -156,7 +157,8 @@ def save_degraded(machine: Machine, error: Exception) -> None:
 
 def _head(phase: str, error: Optional[str]) -> Dict[str, Any]:
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return {"schema": 1, "version": __version__, "phase": phase, "error": error, "updated": now}
+    shown = redact(error) if error else None
+    return {"schema": 1, "version": __version__, "phase": phase, "error": shown, "updated": now}
 
 
 def _keep_flags(machine: Machine, instance_id: str, flags: Mapping[str, Any]) -> None:
