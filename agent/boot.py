@@ -12,12 +12,13 @@ from agent.core.facts import Facts
 from agent.core.plan import Plan
 from agent.core.settings import Settings
 from agent.core.targets import static_targets
-from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service, baked, facts_of, plan_node, read_anchor
+from agent.discover import BOOT_DEADLINE, ask_metadata_service, facts_of, plan_node
 from agent.edges.lock import held
 from agent.edges.notify import Notify
 from agent.edges.signals import Signals
 from agent.errors import AgentError, SettingsError
 from agent.log import get_logger, redact
+from agent.owner import Options, baked, read_anchor
 from agent.reach import ask_again, remember
 
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"

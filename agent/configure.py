@@ -17,11 +17,12 @@ from agent.core.plan import Plan, Target
 from agent.core.settings import Settings
 from agent.core.targets import targets
 from agent.core.units import is_stale, to_release
-from agent.discover import Discovered, Options, discover, kept_flags, plan_node
+from agent.discover import Discovered, discover, plan_node
 from agent.edges.lock import held
 from agent.edges.units import environ
 from agent.errors import FileError, SettingsError
 from agent.log import redact
+from agent.owner import Options, kept_flags
 from agent.reach import find_out, remember
 
 CONFIGURED, UNCONFIGURED, DEGRADED = "configured", "unconfigured", "degraded"

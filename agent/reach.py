@@ -13,8 +13,9 @@ from agent.apply import Machine
 from agent.core.direct import Answer, Candidate, candidates
 from agent.core.facts import Facts
 from agent.core.intent import endpoint_host
-from agent.discover import Options, cluster_hints, layered_settings
+from agent.discover import cluster_hints, layered_settings
 from agent.edges import probe
+from agent.owner import Options
 
 #: Seconds for all questions together.
 BOUND = 1.0

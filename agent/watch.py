@@ -13,9 +13,9 @@ import attrs
 from agent.boot import Daemon, after_ready, bootstrap_again, degraded, one_pass
 from agent.configure import Pass
 from agent.core.settings import Settings
-from agent.discover import baked
 from agent.errors import AgentError
 from agent.log import get_logger
+from agent.owner import baked
 
 #: Seconds between the tries of a degraded node: the first pause and the longest.
 RETRY_FIRST, RETRY_LONGEST = 2.0, 60.0

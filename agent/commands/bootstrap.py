@@ -17,11 +17,12 @@ from agent.core.facts import Facts
 from agent.core.hints import ClusterHints
 from agent.core.intent import Intent, compose
 from agent.core.settings import Settings
-from agent.discover import Discovered, Fetch, Options, baked, discover, facts_of, layered_settings
+from agent.discover import Discovered, Fetch, discover, facts_of, layered_settings
 from agent.edges import command
 from agent.edges.lock import BOOTSTRAP_LOCK, held
 from agent.errors import AgentError, UsageError
 from agent.log import get_logger
+from agent.owner import Options, baked
 from agent.reach import recall
 
 #: Tries of cfn-signal, and the seconds that each may take.

@@ -15,8 +15,9 @@ from agent.core.layers import Layer, Layered, merge
 from agent.core.no_proxy import OwnerEntry
 from agent.core.proxy_url import ProxyUrl
 from agent.core.settings import SECTIONS
-from agent.discover import Options, baked, baked_layers, facts_of, instance_layers, read_anchor, read_credentials
+from agent.discover import facts_of, instance_layers
 from agent.errors import MetadataError
+from agent.owner import Options, baked, baked_layers, read_anchor, read_credentials
 
 
 def run(arguments: argparse.Namespace) -> int:

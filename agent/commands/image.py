@@ -12,9 +12,10 @@ from agent.commands.machine import machine_of, need_root, options_of
 from agent.commands.node import DAEMON, tell
 from agent.core.plan import forget_instance
 from agent.core.targets import clean_targets, static_targets
-from agent.discover import baked, plan_node, read_anchor
+from agent.discover import plan_node
 from agent.edges.lock import held
 from agent.errors import FileError
+from agent.owner import baked, read_anchor
 
 BOOTSTRAP = "eks-proxy-agent-bootstrap.service"
 

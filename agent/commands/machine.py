@@ -9,11 +9,12 @@ import shutil
 from agent.apply import Machine
 from agent.core.facts import Facts
 from agent.core.settings import Settings
-from agent.discover import BOOT_DEADLINE, Options, ask_metadata_service
+from agent.discover import BOOT_DEADLINE, ask_metadata_service
 from agent.edges.disk import Disk
 from agent.edges.state import State
 from agent.edges.units import NoSystemd, OfflineSystemd, Systemd
 from agent.errors import AgentError, UsageError
+from agent.owner import Options
 
 #: Seconds that a command waits for the metadata service when a person waits for the command.
 COMMAND_DEADLINE = 2.0

@@ -21,9 +21,9 @@ from agent.commands.bootstrap import SIGNAL_TRIES, bootstrap
 from agent.commands.machine import machine_of
 from agent.core.facts import Facts, facts_from_json
 from agent.core.settings import Settings
-from agent.discover import Options
 from agent.edges import command
 from agent.errors import AgentError, LockedError, MetadataError, SettingsError
+from agent.owner import Options
 from tests.integration.command_line import FACTS, PROXY, Node
 
 OTHER = "i-00000000000000000"

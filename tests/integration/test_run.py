@@ -21,8 +21,8 @@ from agent.boot import Daemon, boot
 from agent.commands.machine import machine_of
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
-from agent.discover import Options
 from agent.edges.signals import watched
+from agent.owner import Options
 from tests.integration import moods
 from tests.integration.command_line import PROXY, REPOSITORY, Node, environment
 from tests.integration.moods import Mood, MoodyService

@@ -1,0 +1,122 @@
+"""What the owner gives: flags, the image's settings files, the credentials file, the CA bundle."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Tuple
+
+import attrs
+
+from agent.core.layers import Layer, Layered, flag_layer, merge, parse_toml, without_metadata
+from agent.core.plan import Anchor
+from agent.core.proxy_url import Credentials, parse_credentials
+from agent.core.settings import Settings
+from agent.edges.certificates import read_bundle
+from agent.edges.disk import Disk
+from agent.edges.trust import anchor_path
+from agent.errors import FileError, SettingsError
+
+CONFIG = "/etc/eks-proxy-agent/config.toml"
+CONFIG_D = "/etc/eks-proxy-agent/config.d"
+#: Where nodeadm looks for files, and what it takes for one (amazon-eks-ami, nodeadm/internal/configprovider/file.go).
+
+
+@attrs.frozen
+class Options:
+    """The flags of the command line that settings depend on."""
+
+    config: str = ""
+    sets: Tuple[str, ...] = ()
+    proxy: str = ""
+    facts: str = ""
+    arguments: Tuple[str, ...] = ()
+
+    def layer(self) -> Layer:
+        """The flags as a layer of settings; ARGS of `bootstrap -- ARGS` are bootstrap.arguments."""
+        flags = flag_layer(self.sets, self.proxy)
+        if not self.arguments:
+            return flags
+        bootstrap = {**flags.data.get("bootstrap", {}), "arguments": list(self.arguments)}
+        return attrs.evolve(flags, data={**flags.data, "bootstrap": bootstrap})
+
+
+def baked_layers(disk: Disk, options: Options) -> Tuple[Layer, ...]:
+    """The files' layers: config.toml and config.d/*.toml in order of their names, or the one of `--config`."""
+    if options.config:
+        return (parse_toml(options.config, read_own_file(options.config)),)
+    names = [CONFIG] + [
+        "%s/%s" % (CONFIG_D, name)
+        for name in disk.list(CONFIG_D)
+        if name.endswith(".toml") and not name.startswith(".")
+    ]
+    found = [(name, disk.read(name)) for name in names]
+    layers: List[Layer] = []
+    problems: List[str] = []
+    for name, content in found:
+        if content is None:
+            continue
+        try:
+            layers.append(parse_toml(name, content))
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(problems)
+    return tuple(layers)
+
+
+def baked(disk: Disk, options: Options) -> Layered:
+    """The settings as far as they are known before the metadata service answers."""
+    return merge(baked_layers(disk, options) + (options.layer(),))
+
+
+def kept_flags(options: Options) -> Dict[str, object]:
+    """What `apply` keeps of its flags for this instance."""
+    return without_metadata(options.layer().data)
+
+
+def read_credentials(disk: Disk, path: str) -> Optional[Credentials]:
+    """The proxy's credentials, or None without a file in the settings; a file that others can read is refused."""
+    if not path:
+        return None
+    content = disk.read(path)
+    if content is None:
+        raise FileError("proxy.credentials_file: %s does not exist" % path)
+    if not disk.private_owner(path):
+        raise FileError(
+            "proxy.credentials_file: %s has to be root's, with mode 0600" % path,
+            hint="chown root %s; chmod 600 %s" % (path, path),
+        )
+    try:
+        return parse_credentials(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise FileError("proxy.credentials_file: %s is not UTF-8" % path) from None
+    except ValueError as error:
+        raise FileError("proxy.credentials_file: %s %s" % (path, error)) from None
+
+
+def read_anchor(disk: Disk, settings: Settings) -> Optional[Anchor]:
+    """The proxy's CA as a file of the trust store, or None without node.ca_bundle.  Raises FileError."""
+    value = settings.node.ca_bundle
+    if not value:
+        return None
+    inline = "-----BEGIN " in value
+    name = "node.ca_bundle" if inline else "node.ca_bundle: %s" % value
+    content = value.encode("utf-8") if inline else disk.read(value)
+    if content is None:
+        raise FileError("%s does not exist" % name)
+    path = anchor_path(disk)
+    if path is None:
+        raise FileError("node.ca_bundle: this node has neither update-ca-trust nor update-ca-certificates")
+    try:
+        bundle = read_bundle(content.decode("ascii", "replace"))
+    except ValueError as error:
+        raise FileError("%s %s" % (name, error)) from None
+    return Anchor(path, bundle.pem, bundle.summaries, tuple("node.ca_bundle: " + text for text in bundle.warnings))
+
+
+def read_own_file(path: str) -> bytes:
+    """A file that the person named, relative to where they stand, not to --root."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise FileError("%s: cannot be read: %s" % (path, error.strerror)) from None
