@@ -36,13 +36,13 @@ _EVENTS = {
 
 @attrs.frozen
 class Daemon:
-    """What the daemon works with; `patience` is how many seconds it asks for metadata, unless the settings say."""
+    """What the daemon works with; `patience` limits the seconds that it asks for metadata, after boot."""
 
     machine: Machine
     options: Options
     notify: Notify
     signals: Signals
-    patience: float = BOOT_DEADLINE
+    patience: Optional[float] = None
 
     def say(self, text: str) -> None:
         """Tell systemd (`systemctl status`) what we are at."""
@@ -50,7 +50,8 @@ class Daemon:
 
     def fetch(self, settings: Settings) -> Facts:
         """Ask the metadata service until it answers or the deadline has passed; SIGTERM ends the wait."""
-        return ask_metadata_service(settings, self.patience, self.signals.sleep)
+        deadline = settings.metadata.deadline or BOOT_DEADLINE
+        return ask_metadata_service(settings, min(deadline, self.patience or deadline), self.signals.sleep)
 
 
 def boot(daemon: Daemon) -> Optional[Pass]:
@@ -77,8 +78,10 @@ def boot(daemon: Daemon) -> Optional[Pass]:
         daemon.notify("READY=1")
         return None
     daemon.notify("READY=1")
-    after_ready(daemon, done)
-    return done if done.asked else _ask_again(daemon, done)
+    settled = after_ready(daemon, done)
+    bootstrap_again(daemon)
+    done = _ask_again(daemon, done) if done.ask_again else done
+    return done if settled else None
 
 
 def _ask_again(daemon: Daemon, done: Pass) -> Pass:
@@ -134,8 +137,11 @@ def one_pass(daemon: Daemon, *, units: bool = True) -> Pass:
     return done
 
 
-def after_ready(daemon: Daemon, done: Pass) -> None:
-    """What need not hold up docker: enabling units, and a line that says what this node believes."""
+def after_ready(daemon: Daemon, done: Pass) -> bool:
+    """What need not hold up docker: enabling units, and a line that says what this node believes.
+
+    Answers whether all units that were held back are on their way; if not, it has to be tried again.
+    """
     log = get_logger()
     intent = done.discovered.intent
     for warning in done.discovered.warnings:
@@ -146,14 +152,15 @@ def after_ready(daemon: Daemon, done: Pass) -> None:
         **({"proxy": str(intent.http_proxy), "intent": intent.digest()} if intent else {}),
     )
     if intent is None:
-        return
+        return True
     try:
-        released = release_units(daemon.machine, done.discovered.settings)
+        released = release_units(daemon.machine, done)
     except AgentError as error:
         log.error("units.failed", error=str(error))
-        return
+        return False
     if released:
         log.info("units.released", units=released)
+    return True
 
 
 def bootstrap_again(daemon: Daemon) -> None:

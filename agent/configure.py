@@ -32,12 +32,12 @@ CONFIGURED, UNCONFIGURED, DEGRADED = "configured", "unconfigured", "degraded"
 class Pass:
     """A pass that was carried out: what was found, and the Plan that it took (empty when all was right).
 
-    `asked`: something was tried directly, because nobody had on this instance.
+    `ask_again`: what was not reached directly at an earlier boot, or did not resolve at this one, may be by now.
     """
 
     discovered: Discovered
     plan: Plan
-    asked: bool = False
+    ask_again: bool = False
 
     @property
     def phase(self) -> str:
@@ -77,7 +77,7 @@ def configure(
             _keep_flags(machine, facts.instance_id, kept_flags(options))
         remember(machine, facts.instance_id, reach.fresh)
         machine.state.save_of_instance(facts.instance_id, "facts", json.loads(facts_to_json(facts)))
-        done = Pass(found, plan, bool(reach.fresh))
+        done = Pass(found, plan, reach.ask_again)
         machine.state.save_status(status(done))
         if not plan.problems:
             machine.state.set_ready(True)
@@ -98,11 +98,16 @@ def refuse_unproxied(settings: Settings, intent: Optional[Intent]) -> None:
         raise SettingsError(['failure.policy is "closed" and proxy.url is not set: docker and kubelet stay stopped'])
 
 
-def release_units(machine: Machine, settings: Settings) -> Tuple[str, ...]:
-    """Start, without waiting, what failure.policy = "closed" had refused; answers the names."""
-    if settings.failure.policy != "closed":
+def release_units(machine: Machine, done: Pass) -> Tuple[str, ...]:
+    """Start, without waiting, what failure.policy = "closed" had refused; answers the names.
+
+    Also when the policy just became "open": the drop-in is gone then, and the unit would stay stopped for ever.
+    """
+    closed = done.discovered.settings.failure.policy == "closed"
+    gates = set(map(dropin.closed_path, dropin.GATED_UNITS))
+    if not closed and not any(change.path in gates for change in done.plan.changes):
         return ()
-    released = to_release(machine.units.show(dropin.GATED_UNITS))
+    released = to_release(machine.units.show(dropin.GATED_UNITS), closed=closed)
     if released:
         machine.units.start(released)
     return released

@@ -55,10 +55,10 @@ class Discovered:
 
 
 def ask_metadata_service(settings: Settings, deadline: float, sleep: Callable[[float], None] = time.sleep) -> Facts:
-    """Facts from the metadata service within metadata.deadline, else `deadline` seconds; `sleep` may raise to give up."""
+    """Facts from the metadata service within `deadline` seconds; `sleep` may raise to give up."""
     from agent.edges.imds import MetadataClient
 
-    return MetadataClient(settings.metadata.endpoint, settings.metadata.deadline or deadline, sleep=sleep).fetch()
+    return MetadataClient(settings.metadata.endpoint, deadline, sleep=sleep).fetch()
 
 
 def instance_layers(machine: Machine, facts: Facts) -> Tuple[Layer, ...]:
@@ -123,7 +123,12 @@ def cluster_hints(machine: Machine, settings: Settings, facts: Facts) -> Cluster
 
 
 def plan_node(
-    machine: Machine, wanted: Sequence[Target], settings: Optional[Settings] = None, *, complete: bool = True
+    machine: Machine,
+    wanted: Sequence[Target],
+    settings: Optional[Settings] = None,
+    *,
+    complete: bool = True,
+    scope: str = "",
 ) -> Plan:
     """Look at the files and make the Plan for them; links are followed first, so that a link survives.
 
@@ -149,6 +154,7 @@ def plan_node(
         states,
         baseline,
         complete=complete,
+        scope=scope,
         enable=enable,
         start=enable,
         reload_pending=pending,

@@ -10,7 +10,7 @@ from typing import Any, MutableMapping
 #: User info of a URL, with and without its scheme, and passwords in the files that we show as diffs (yum's
 #: proxy_password and its kind).  Rather too much than too little: everything up to the last @ of a word.
 _SECRETS = re.compile(
-    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)\S*@"
+    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)(?:\S*@|[^\n\"']*@)"
     r"|(?P<bare>(?i:proxy)[ \t]*=[ \t]*[\"']?)(?!\S*://)\S*@"
     r"|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"
 )

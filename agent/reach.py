@@ -28,6 +28,11 @@ class Reach:
     answers: Dict[str, Answer]
     fresh: Dict[str, Answer] = attrs.field(factory=dict)
 
+    @property
+    def ask_again(self) -> bool:
+        """Whether a no deserves another question after READY=1: it is of an earlier boot, or the name did not resolve."""
+        return not self.fresh or any(not answer.addresses for answer in self.fresh.values())
+
 
 def find_out(machine: Machine, options: Options, facts: Facts, *, refresh: bool = False) -> Reach:
     """Ask what was never asked on this instance; with `refresh` ask everything.  Takes BOUND seconds at most."""

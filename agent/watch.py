@@ -46,11 +46,10 @@ def watch(daemon: Daemon, done: Optional[Pass]) -> int:
         fresh = _try(daemon)
         if reloading:
             daemon.notify("READY=1")
-        if fresh:
-            after_ready(daemon, fresh)
-            if pause:
-                bootstrap_again(daemon)
-        pause = None if fresh else _longer(pause)
+        settled = fresh is not None and after_ready(daemon, fresh)
+        if fresh and pause:
+            bootstrap_again(daemon)
+        pause = None if settled else _longer(pause)
         retry_at = pause and time.monotonic() + pause
 
 

@@ -66,10 +66,10 @@ def bootstrap(
         get_logger().info("bootstrap.off", reason="bootstrap.enabled is false")
         return 0
     with held(machine.disk, BOOTSTRAP_LOCK, wait=0.0):
-        known = machine.state.of_instance(found.facts.instance_id, "bootstrap") if found else None
-        if found and known and known.get("exit_code") is not None and not again:
-            return _already(machine, found, known)
         try:
+            known = machine.state.of_instance(found.facts.instance_id, "bootstrap") if found else None
+            if found and known and known.get("exit_code") is not None and not again:
+                return _already(machine, found, known)
             if failure or not found:
                 raise failure or AgentError("nothing is known of this instance")
             done = configure(machine, options, found.facts, keep_flags=True)

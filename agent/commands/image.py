@@ -10,8 +10,8 @@ import attrs
 from agent.apply import apply
 from agent.commands.machine import machine_of, need_root, options_of
 from agent.commands.node import DAEMON, tell
-from agent.core.plan import forget_instance
-from agent.core.targets import clean_targets, static_targets
+from agent.core.plan import SYSTEMD, forget_instance
+from agent.core.targets import clean_targets, image_targets
 from agent.discover import plan_node
 from agent.edges.lock import held
 from agent.errors import FileError
@@ -30,7 +30,8 @@ def bake_command(arguments: argparse.Namespace) -> int:
     layered = baked(machine.disk, options)
     settings = layered.settings
     with held(machine.disk):
-        plan = plan_node(machine, static_targets(settings, read_anchor(machine.disk, settings)), complete=False)
+        static = image_targets(settings, read_anchor(machine.disk, settings))
+        plan = plan_node(machine, static, scope=SYSTEMD)  # what an earlier bake wrote and is wanted no longer goes
         units = machine.units.show((DAEMON, BOOTSTRAP, *settings.node.enable))
         enable = tuple(name for name, unit in units.items() if unit.exists and unit.enabled == "disabled")
         baseline = attrs.evolve(plan.baseline, baked=True, enabled=plan.baseline.enabled + enable)

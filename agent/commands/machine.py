@@ -52,9 +52,9 @@ def need_root(machine: Machine, command: str) -> None:
 
 def fetch(settings: Settings) -> Facts:
     """Ask the metadata service, for a command that a person waits for."""
-    return ask_metadata_service(settings, COMMAND_DEADLINE)
+    return ask_metadata_service(settings, settings.metadata.deadline or COMMAND_DEADLINE)
 
 
 def fetch_patiently(settings: Settings) -> Facts:
     """Ask the metadata service as a booting node does."""
-    return ask_metadata_service(settings, BOOT_DEADLINE)
+    return ask_metadata_service(settings, settings.metadata.deadline or BOOT_DEADLINE)

@@ -46,7 +46,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
         print("unconfigured: no proxy.url in the settings, so nothing is written", file=sys.stderr)
         return 0
     settings = done.discovered.settings
-    released = release_units(machine, settings)
+    released = release_units(machine, done)
     for name in released:
         print("started %s" % name)
     if done.plan.empty and not released:

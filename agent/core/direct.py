@@ -59,11 +59,14 @@ def services(wanted: Sequence[Candidate], answers: Answers) -> Tuple[Tuple[str, 
 
 
 def is_private(endpoint: str, vpc_cidrs: Iterable[str], answers: Answers) -> bool:
-    """Whether the API server is reached directly: it answered, or its addresses lie in the VPC and nothing answers yet."""
+    """Whether the API server is reached directly: it answered, or its addresses lie in the VPC and nothing answers yet.
+
+    A host of which no address is known counts as private too, as one that nobody has named: DNS may be late.
+    """
     answer = answers.get(endpoint, Answer())
     networks = [ipaddress.ip_network(cidr) for cidr in vpc_cidrs]
     inside = (any(ipaddress.ip_address(address) in network for network in networks) for address in answer.addresses)
-    return answer.direct or any(inside)
+    return answer.direct or not answer.addresses or any(inside)
 
 
 def _host(name: str, facts: Facts) -> str:

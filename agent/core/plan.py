@@ -127,6 +127,7 @@ def make_plan(
     baseline: Baseline,
     *,
     complete: bool = True,
+    scope: str = "",
     enable: Tuple[str, ...] = (),
     start: Tuple[str, ...] = (),
     reload_pending: bool = False,
@@ -134,7 +135,8 @@ def make_plan(
 ) -> Plan:
     """Compare what is wanted with what is there; `states` has every path of `wanted` and of `baseline`.
 
-    `complete`: files that we wrote once and that are wanted no longer (a unit left node.units) are taken back.
+    `complete`: files that we wrote once and that are wanted no longer (a unit left node.units) are taken back,
+    those whose path begins with `scope`.
     A file that cannot be planned is a problem of its own and does not hold up the others.
     """
     changes: List[Change] = []
@@ -157,7 +159,9 @@ def make_plan(
         changes.append(Change(target.path, state.content, after, mode))
     if complete:
         names = {target.path for target in wanted}
-        unwanted = {path: record for path, record in baseline.files.items() if path not in names}
+        unwanted = {
+            path: record for path, record in baseline.files.items() if path not in names and path.startswith(scope)
+        }
         for path, record in sorted(unwanted.items()):
             _take_back(path, record, states[path], changes, problems, notes)
             if not any(problem.startswith(path + ": ") for problem in problems):
@@ -243,6 +247,9 @@ def _take_back(
                 problems.append("%s: %s" % (path, error))
                 return
             notes.append("%s was edited since; only our lines were taken back" % path)
+        elif not record.written:
+            notes.append("%s was made since we removed one of that name; it stays" % path)
+            return
         else:
             changes.append(Change(path + SAVED, None, state.content, state.mode))
             notes.append("%s was edited since; the edited file is kept as %s" % (path, path + SAVED))

@@ -25,6 +25,13 @@ def static_targets(settings: Settings, anchor: Optional[Anchor] = None) -> Tuple
     return tuple(targets)
 
 
+def image_targets(settings: Settings, anchor: Optional[Anchor]) -> Tuple[Target, ...]:
+    """The files that an image is baked with; the shell recipe's drop-ins are taken out of it."""
+    return tuple(_left_by_recipe(unit) for unit in recipe.UNITS if unit in settings.node.units) + static_targets(
+        settings, anchor
+    )
+
+
 def targets(
     settings: Settings, intent: Optional[Intent], anchor: Optional[Anchor] = None, *, baked: bool = False
 ) -> Tuple[Target, ...]:
@@ -43,8 +50,7 @@ def targets(
         secret = intent.credentials if settings.proxy.credentials_in_yum else None
         url, mode = intent.http_proxy.with_credentials(secret), (PRIVATE if secret else None)
         found.append(Target(YUM_CONF, "yum", partial(yum.edit, url=url), mode, partial(yum.leftovers, url=url)))
-    found += [_left_by_recipe(unit) for unit in recipe.UNITS if unit in settings.node.units]
-    return tuple(found) + static_targets(settings, anchor)
+    return tuple(found) + image_targets(settings, anchor)
 
 
 def clean_targets(settings: Settings, anchor: Optional[Anchor], baseline: Baseline) -> Tuple[Target, ...]:

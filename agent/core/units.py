@@ -42,14 +42,16 @@ def to_enable(settings: Settings, units: Mapping[str, Unit], *, interrupted: boo
     return tuple(unit.name for unit in found if unit.exists and (unit.enabled == "disabled" or unit.active in waiting))
 
 
-def to_release(units: Mapping[str, Unit]) -> Tuple[str, ...]:
+def to_release(units: Mapping[str, Unit], *, closed: bool = True) -> Tuple[str, ...]:
     """The units whose start failure.policy = "closed" refused, to be started now.
 
     One that requires a refused one, as kubelet requires docker, is not refused itself: its start is dropped for want of
-    the other.  It is known by being enabled and never started.
+    the other.  It is known by being enabled and never started, which only counts while the policy is `closed`.
     """
     stopped = (unit for unit in units.values() if unit.exists and not unit.queued and unit.active in IDLE)
-    return tuple(unit.name for unit in stopped if unit.blocked or (unit.enabled == "enabled" and not unit.started))
+    return tuple(
+        unit.name for unit in stopped if unit.blocked or (closed and unit.enabled == "enabled" and not unit.started)
+    )
 
 
 def is_stale(environ: bytes, variables: Iterable[Tuple[str, str]]) -> bool:

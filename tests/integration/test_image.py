@@ -199,3 +199,17 @@ def test_apply_removes_the_drop_ins_of_the_shell_recipe_and_revert_brings_them_b
     assert [(folder / "proxy.conf").exists() for folder in folders] == [False, True]
     assert agent("revert") == 0
     assert [(folder / "proxy.conf").read_text() for folder in folders] == texts
+
+
+def test_bake_again_takes_back_what_the_settings_no_longer_want(image: Path, agent: Run) -> None:
+    """The gates of "closed" and the drop-in of a unit go with the setting, and the recipe's drop-in does not come back."""
+    config = image / "etc/eks-proxy-agent/config.toml"
+    folder = image / "etc/systemd/system/docker.service.d"
+    folder.mkdir()
+    (folder / "proxy.conf").write_text("[Service]\nEnvironmentFile=/etc/environment\n")
+    config.write_text(CONFIG + '[failure]\npolicy = "closed"\n')
+    assert agent("bake") == 0
+    config.write_text('[proxy]\nurl = "http://proxy.example.com:3128"\n[node]\nunits = ["docker"]\n')
+    assert agent("bake") == 0
+    assert [path.name for path in sorted(folder.iterdir())] == ["90-eks-proxy.conf"]
+    assert not (image / "etc/systemd/system/kubelet.service.d").exists()

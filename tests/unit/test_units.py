@@ -48,3 +48,10 @@ def test_what_the_closed_policy_refused_is_released(unit: Unit, wanted: bool) ->
 def test_a_process_is_stale_when_a_variable_is_missing_or_other(environ: bytes, stale: bool) -> None:
     """What /proc/PID/environ says is compared variable by variable."""
     assert is_stale(environ, [("http_proxy", "http://p:1")]) is stale
+
+
+def test_what_never_started_counts_only_while_the_policy_is_closed() -> None:
+    """With the policy "open" again a refused unit is released, and one that simply was not started is left alone."""
+    refused = Unit("docker.service", active="inactive", blocked=True)
+    unused = Unit("kubelet.service", active="inactive", started=False)
+    assert to_release({"docker.service": refused, "kubelet.service": unused}, closed=False) == ("docker.service",)
