@@ -19,6 +19,7 @@ from agent.core.units import to_enable
 from agent.errors import FileError
 from agent.owner import Options, baked, baked_layers, read_anchor, read_credentials, read_own_file
 
+#: Where nodeadm looks for files, and what it takes for one (amazon-eks-ami, nodeadm/internal/configprovider/file.go).
 NODEADM_D = "/etc/eks/nodeadm.d"
 NODE_CONFIG_FILES = (".yaml", ".yml", ".json")
 
@@ -158,7 +159,7 @@ def plan_node(
         enable=enable,
         start=enable,
         reload_pending=pending,
-        trust_pending=machine.state.trust_pending,
+        trust_pending=machine.state.trust_pending and machine.disk.live,  # elsewhere it waits for the first boot
     )
 
 
@@ -167,4 +168,5 @@ def plan_revert(machine: Machine) -> Plan:
     baseline = machine.state.baseline()
     states = {path: machine.disk.state(path) for path in baseline.files}
     state = machine.state
-    return make_revert(states, baseline, reload_pending=state.reload_pending, trust_pending=state.trust_pending)
+    trust = state.trust_pending and machine.disk.live
+    return make_revert(states, baseline, reload_pending=state.reload_pending, trust_pending=trust)

@@ -17,7 +17,6 @@ from agent.errors import FileError, SettingsError
 
 CONFIG = "/etc/eks-proxy-agent/config.toml"
 CONFIG_D = "/etc/eks-proxy-agent/config.d"
-#: Where nodeadm looks for files, and what it takes for one (amazon-eks-ami, nodeadm/internal/configprovider/file.go).
 
 
 @attrs.frozen

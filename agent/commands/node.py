@@ -43,7 +43,8 @@ def apply_command(arguments: argparse.Namespace) -> int:
         print("warning: " + warning, file=sys.stderr)
     done.raise_problems()
     if done.discovered.intent is None:
-        print("unconfigured: no proxy.url in the settings, so nothing is written", file=sys.stderr)
+        meaning = "so nothing is written" if done.plan.empty else "so what was written is taken back"
+        print("unconfigured: no proxy.url in the settings, " + meaning, file=sys.stderr)
         return 0
     settings = done.discovered.settings
     released = release_units(machine, done)

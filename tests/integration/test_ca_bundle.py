@@ -92,3 +92,14 @@ def test_a_missing_file_and_a_node_without_a_trust_store_are_told(node, made):
     settings(node, (made / "Second CA.pem").read_text())
     (node.root / node.anchor).parent.rmdir()
     assert "neither update-ca-trust nor update-ca-certificates" in node.main("apply").err
+
+
+def test_a_tree_that_has_the_ca_is_as_planned(node, made):
+    """The trust store of another tree is made anew at its first boot; until then there is nothing to do, and that is said."""
+    node.write("etc/corp.pem", (made / "Corp Proxy CA.pem").read_bytes())
+    settings(node, "/etc/corp.pem")
+    assert node.main("apply").code == 0
+    assert node.main("apply").out == "nothing to do: the node is as planned\n"
+    assert node.main("plan").code == 0
+    assert node.main("revert").code == 0
+    assert node.main("revert").out == "nothing to do: no file is changed by this program\n"
