@@ -78,20 +78,18 @@ def plan_command(arguments: argparse.Namespace) -> int:
             sys.stdout.write(_diff(change))
         for action in actions:
             print(action)
-    for summary in found.anchor.summaries if found.anchor else ():
-        print("node.ca_bundle: " + summary, file=sys.stderr)
-    for note in plan.notes:
-        print("note: " + note, file=sys.stderr)
-    for warning in found.warnings:
-        print("warning: " + warning, file=sys.stderr)
+    told = ["node.ca_bundle: " + summary for summary in (found.anchor.summaries if found.anchor else ())]
+    told += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in found.warnings]
+    pending = bool(not plan.empty or actions)
     if found.intent is None:
-        print("unconfigured: no proxy.url in the settings", file=sys.stderr)
+        told.append("unconfigured: no proxy.url in the settings")
+    elif not pending and not plan.problems:
+        told.append("nothing to do: the node is as planned")
+    for line in told:
+        print(line, file=sys.stderr)
     if plan.problems:
         raise FileError("\n".join(plan.problems))
-    if plan.empty and not actions:
-        print("nothing to do: the node is as planned", file=sys.stderr)
-        return 0
-    return PENDING
+    return PENDING if pending else 0
 
 
 def revert_command(arguments: argparse.Namespace) -> int:

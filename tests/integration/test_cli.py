@@ -360,3 +360,10 @@ def test_a_doubtful_credentials_file_is_refused(node: Node, content: bytes, mode
         assert "proxy.credentials_file: " + message in done.err
         assert "hunter" not in done.err
     assert node.tree() == before
+
+
+def test_a_plan_without_a_proxy_claims_no_order(node: Node) -> None:
+    """An unconfigured node is not "as planned": `plan` says that there is no proxy.url, and nothing else."""
+    node.settings("")
+    done = node.main("plan")
+    assert (done.code, done.out, done.err) == (0, "", "unconfigured: no proxy.url in the settings\n")
