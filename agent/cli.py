@@ -12,6 +12,7 @@ import sys
 from typing import NoReturn, Optional, Sequence
 
 from agent import __version__
+from agent.commands.cluster_flags import add_cluster
 from agent.errors import AgentError
 
 _EPILOG = """\
@@ -66,6 +67,22 @@ def parser() -> argparse.ArgumentParser:
     actions = config.add_subparsers(dest="action", metavar="ACTION", required=True)
     _command(actions, "show", "the effective settings, and which layer gave each", json=True)
     _command(actions, "check", "every mistake in the settings at once")
+    check = _command(
+        commands, "check", "look the node over: one line for each thing, with evidence and the way out", json=True
+    )
+    check.add_argument(
+        "--only", action="append", default=[], metavar="GROUP", help="only the checks of this group (repeatable)"
+    )
+    explain = _command(
+        commands, "explain", "say which way each client goes to a host, and because of which entry", json=True
+    )
+    explain.add_argument(
+        "targets", nargs="*", metavar="TARGET", help="a URL, HOST, HOST:PORT or address; - reads lines"
+    )
+    explain.add_argument("--no-proxy", default=None, metavar="LIST", help="this NO_PROXY instead of the node's")
+    explain.add_argument("--matrix", action="store_true", help="a table, hosts by clients")
+    explain.add_argument("--lint", action="store_true", help="judge the entries instead")
+    add_cluster(commands)
     demo = commands.add_parser("demo", help="see it work in a scratch folder, with a metadata service of its own")
     demo.add_argument("--keep", metavar="DIR", help="use this new folder as the node's root, and leave it")
     demo.add_argument("--serve", metavar="ADDRESS:PORT", help="only serve the metadata service, to test an image with")
@@ -130,6 +147,18 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         from agent.commands import status
 
         return status.run(arguments)
+    if name == "check":
+        from agent.commands import check
+
+        return check.run(arguments)
+    if name == "explain":
+        from agent.commands import explain
+
+        return explain.run(arguments)
+    if name == "cluster":
+        from agent.commands import cluster
+
+        return cluster.run(arguments)
     if name in ("bake", "clean"):
         from agent.commands import image
 

@@ -15,6 +15,7 @@ from agent.core.layers import Layer, Layered, merge
 from agent.core.no_proxy import OwnerEntry
 from agent.core.proxy_url import ProxyUrl
 from agent.core.settings import SECTIONS
+from agent.core.workloads import Workload
 from agent.discover import facts_of, instance_layers
 from agent.errors import MetadataError
 from agent.owner import Options, baked, baked_layers, read_anchor, read_credentials
@@ -91,7 +92,7 @@ def _plain(value: Any) -> Any:
     """A setting as TOML and JSON write it."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, ProxyUrl):
+    if isinstance(value, (ProxyUrl, Workload)):
         return str(value)
     if isinstance(value, OwnerEntry):
         return value.spellings[0]
@@ -101,5 +102,5 @@ def _plain(value: Any) -> Any:
 def _shown(key: str, value: Any) -> Any:
     """A key's value as one could write it into the file."""
     if value is None:
-        return "" if key == "https_url" else "auto"
+        return {"https_url": "", "failover_after": "never"}.get(key, "auto")
     return _plain(value)

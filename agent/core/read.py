@@ -77,6 +77,14 @@ def seconds(value: Any) -> float:
     return float(number)
 
 
+def interval(value: Any) -> float:
+    """Seconds between things that a daemon does again and again; below 10 it would be a load."""
+    number = value if type(value) is int else _typed(value, float)
+    if not 10 <= number <= 86400:
+        raise ValueError("%sis not from 10 up to 86400 seconds" % _shown(value))
+    return float(number)
+
+
 def seconds_or_auto(value: Any) -> Optional[float]:
     return None if value == "auto" else seconds(value)
 
@@ -112,6 +120,24 @@ def list_of(parse: Callable[[Any], T], *, repeated: bool = False) -> Callable[[A
 def auto_or(parse: Callable[[Any], T]) -> Callable[[Any], Optional[T]]:
     """A reader that takes "auto" too, as None."""
     return lambda value: None if value == "auto" else parse(value)
+
+
+def never_or(parse: Callable[[Any], T]) -> Callable[[Any], Optional[T]]:
+    """A reader that takes "never" too, as None."""
+    return lambda value: None if value == "never" else parse(value)
+
+
+def program(value: Any) -> str:
+    """An absolute path, or a bare name that is looked up on PATH."""
+    text = argument(value)
+    return text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text) else path(text)
+
+
+def host_and_port(value: Any) -> str:
+    """`HOST` or `HOST:PORT` as `HOST:PORT` in lower case; 443 when there is none."""
+    text = str(_typed(value, str))
+    url = _url("https", "https://" + (text if re.search(r"[^:]:[0-9]+$|\]:[0-9]+$", text) else text + ":443"))
+    return "%s:%d" % ("[%s]" % url.host if ":" in url.host else url.host, url.port)
 
 
 def proxy_urls(value: Any) -> Tuple[ProxyUrl, ...]:

@@ -15,6 +15,7 @@ from agent.core import read
 from agent.core.aws_names import SERVICES
 from agent.core.no_proxy import OwnerEntry
 from agent.core.proxy_url import ProxyUrl
+from agent.core.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
 
 #: The services that take part in a node's life and talk to the world (design: AL2 and AL2023 alike).
 DEFAULT_UNITS = (
@@ -54,6 +55,12 @@ class Cluster:
     )
     service_cidr: str = _key("auto", read.cidr_or_auto, '"auto" or a CIDR such as 172.20.0.0/16')
     domain: str = _key("cluster.local", read.dns_domain, "a DNS domain such as cluster.local")
+    workloads: Tuple[Workload, ...] = _key(
+        DEFAULT_WORKLOADS,
+        read.list_of(parse_workload),
+        "a list of NAMESPACE/KIND/NAME; KIND is daemonset, deployment or statefulset",
+    )
+    kubectl: str = _key("kubectl", read.program, "kubectl, found on PATH, or an absolute path")
 
 
 @attrs.frozen
@@ -110,8 +117,30 @@ class Signal:
 
 
 @attrs.frozen
+class Watch:
+    interval: float = _key(600.0, read.interval, "seconds, from 10 up to 86400")
+    restart: str = _key("never", read.one_of("never", "changed"), '"never" or "changed"')
+    failover_after: Optional[float] = _key(
+        600.0, read.never_or(read.interval), 'seconds, from 10 up to 86400, or "never"'
+    )
+    metrics: Optional[str] = _key(
+        None,
+        read.auto_or(read.optional_path),
+        '"auto", the folder of node_exporter\'s textfile collector, or "" for none',
+    )
+
+
+@attrs.frozen
+class Check:
+    endpoints: Optional[Tuple[str, ...]] = _key(
+        None, read.auto_or(read.list_of(read.host_and_port)), '"auto" or a list of HOST or HOST:PORT'
+    )
+
+
+@attrs.frozen
 class Failure:
     policy: str = _key("open", read.one_of("open", "closed"), '"open" or "closed"')
+    preflight: str = _key("warn", read.one_of("off", "warn"), '"off" or "warn"')
 
 
 @attrs.frozen
@@ -126,6 +155,8 @@ class Settings:
     metadata: Metadata = attrs.field(factory=Metadata)
     bootstrap: Bootstrap = attrs.field(factory=Bootstrap)
     signal: Signal = attrs.field(factory=Signal)
+    watch: Watch = attrs.field(factory=Watch)
+    check: Check = attrs.field(factory=Check)
     failure: Failure = attrs.field(factory=Failure)
 
 
@@ -139,5 +170,7 @@ SECTIONS: Dict[str, Any] = {
     "metadata": Metadata,
     "bootstrap": Bootstrap,
     "signal": Signal,
+    "watch": Watch,
+    "check": Check,
     "failure": Failure,
 }

@@ -1,0 +1,77 @@
+#!/bin/bash
+# Prints a folder with kube-apiserver, kube-controller-manager, kube-scheduler, kubelet and kubectl 1.20.2, the last
+# Kubernetes of the Docker era in Debian.  Debian packages only its kubectl, but its source package has all of it:
+# compiled once (about 8 minutes on 2 cores, 2 GB of disk while it lasts), kept in the cache.  Progress on stderr.
+#
+#   kubernetes.sh          prints the folder, and fills it first when it is empty
+#   kubernetes.sh status   prints it only when it is full, and exits 1 otherwise
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
+die() {
+    say "error: $*"
+    exit 1
+}
+
+programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl)
+# The recipe is part of the key: another recipe, another folder.
+key=$(sha256sum "$(basename "$0")" | cut -c1-12)
+folder=${XDG_CACHE_HOME:-$HOME/.cache}/eks-proxy-agent/kubernetes-1.20.2-$key
+
+full() { [ -x "$folder/${programs[-1]}" ]; }
+
+if full || [ "${1:-}" = status ]; then
+    full || exit 1
+    echo "$folder"
+    exit
+fi
+
+mkdir -p "${folder%/*}"
+exec 9>"$folder.lock"
+flock 9 # two at once
+if full; then
+    echo "$folder"
+    exit
+fi
+
+work=$(mktemp -d "${folder%/*}/kubernetes-build.XXXXXX")
+trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
+
+# The machine's own sources with deb-src, in a folder of our own: nothing of the machine's apt is changed.
+mkdir -p "$work/lists/partial" "$work/sources"
+for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    if [ -e "$list" ]; then sed -n 's/^deb /deb-src /p' "$list" | grep -i debian >>"$work/sources/one.list" || true; fi
+done
+for list in /etc/apt/sources.list.d/debian*.sources; do
+    if [ -e "$list" ]; then sed 's/^Types:.*/Types: deb-src/' "$list" >"$work/sources/${list##*/}"; fi
+done
+apt=(apt-get -q -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/sources" -o "Dir::State::lists=$work/lists"
+    -o APT::Sandbox::User=root)
+say "kubernetes: downloading Debian's source package"
+"${apt[@]}" update >&2
+(cd "$work" && "${apt[@]}" source --download-only kubernetes >&2)
+dsc=("$work"/kubernetes_1.20*.dsc)
+[ -e "${dsc[0]}" ] || die "Debian's source package kubernetes is not version 1.20 here: $(cd "$work" && echo *.dsc)"
+dpkg-source --no-check -x "${dsc[0]}" "$work/tree" >&2
+
+cd "$work/tree"
+mkdir -p .go/src/k8s.io
+ln -s ../../.. .go/src/k8s.io/kubernetes
+for program in "${programs[@]}"; do
+    say "kubernetes: compiling $program ($((SECONDS / 60)) min so far; about 8 in all on 2 cores)"
+    GOPATH=$PWD/.go GOCACHE=$work/gocache GOFLAGS='' CGO_ENABLED=0 KUBE_GIT_VERSION=v1.20.2 KUBE_GIT_COMMIT=debian \
+        KUBE_GIT_TREE_STATE=clean KUBE_BUILD_PLATFORMS=linux/amd64 make WHAT="cmd/$program" >"$work/log" 2>&1 || {
+        tail -40 "$work/log" >&2
+        die "compiling $program failed"
+    }
+done
+out=$(dirname "$(find "$PWD/_output" -type f -name kubelet -print -quit)")
+mkdir -p "$folder"
+# kubectl last: it marks the folder as full.
+for program in "${programs[@]}"; do
+    install -m 0755 "$out/$program" "$folder/$program.new"
+    mv "$folder/$program.new" "$folder/$program"
+done
+say "kubernetes: compiled in $((SECONDS / 60)) min $((SECONDS % 60)) s: $folder"
+echo "$folder"
