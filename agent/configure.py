@@ -78,7 +78,7 @@ def configure(
         remember(machine, facts.instance_id, reach.fresh)
         machine.state.save_of_instance(facts.instance_id, "facts", json.loads(facts_to_json(facts)))
         done = Pass(found, plan, reach.ask_again)
-        machine.state.save_status(status(done))
+        _save_status(machine, status(done))
         if not plan.problems:
             machine.state.set_ready(True)
     return done
@@ -157,8 +157,18 @@ def entries(intent: Optional[Intent]) -> List[Dict[str, str]]:
 
 def save_degraded(machine: Machine, error: Exception) -> None:
     """Say in status.json that the last pass failed; what the last good pass said stays."""
-    known = machine.state.status() or {}
-    machine.state.save_status({**known, **_head(DEGRADED, str(error))})
+    _save_status(machine, _head(DEGRADED, str(error)))
+
+
+def _save_status(machine: Machine, fresh: Mapping[str, Any]) -> None:
+    """Save it over what is known: what the daemon has added stays, and so does since when the phase is what it is."""
+    try:
+        known = machine.state.status() or {}
+    except FileError:
+        known = {}  # somebody spoilt it; it is written anew
+    since = known.get("since") if known.get("phase") == fresh["phase"] else None
+    success = {} if fresh["phase"] == DEGRADED else {"last_success": fresh["updated"]}
+    machine.state.save_status({**known, **fresh, **success, "since": since or fresh["updated"]})
 
 
 def _head(phase: str, error: Optional[str]) -> Dict[str, Any]:

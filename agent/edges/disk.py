@@ -116,9 +116,9 @@ class Disk:
             _unlink(temporary, quiet=True)
             raise FileError("%s: cannot be written: %s" % (path, error.strerror)) from None
 
-    def remove(self, path: str) -> None:
-        """Remove a file, if it is there, durably; a link stays, and what it leads to goes."""
-        path = self.resolve(path)
+    def remove(self, path: str, *, follow: bool = True) -> None:
+        """Remove a file, if it is there, durably; a link stays, and what it leads to goes, unless not to `follow`."""
+        path = self.resolve(path) if follow else path
         self.sweep(path)
         real = self.real(path)
         try:
