@@ -1,0 +1,217 @@
+"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler: a real control plane, with RBAC, for one session."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from tests.boot.harness.command import CLEAN_ENVIRONMENT, Argument, BedError, run
+from tests.boot.harness.waiting import wait_for
+
+from . import certificates
+from .api import Api
+from .process import Process
+
+SERVICE_CIDR = "172.20.0.0/16"
+API_PORT = 6443
+# user: groups. `operator` has the rights that a test or packaging/examples gives it, `nobody` has none.
+USERS: Mapping[str, Sequence[str]] = {
+    "admin": ("system:masters",),
+    "operator": (),
+    "nobody": (),
+    "system:kube-controller-manager": (),
+    "system:kube-scheduler": (),
+    "system:node:ip-10-0-1-23.eu-west-1.compute.internal": ("system:nodes",),
+}
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters:
+- name: test
+  cluster: {{server: "{server}", certificate-authority: {authority}}}
+users:
+- name: "{user}"
+  user: {{token: "{token}"}}
+contexts:
+- name: test
+  context: {{cluster: test, user: "{user}"}}
+current-context: test
+"""
+
+
+class ControlPlane:
+    """A cluster without nodes."""
+
+    def __init__(
+        self,
+        folder: Path,
+        programs: Path,
+        *,
+        address: str = "",
+        port: int = API_PORT,
+        name: str = "",
+        inside: Sequence[Argument] = (),
+    ) -> None:
+        """Start it and wait until it serves.
+
+        Everything is in `folder`, and listens on `address` only, by default a loopback address of this process.
+        `name` is a DNS name by which kubeconfigs are to call it, `inside` a command to enter its network with.
+        """
+        self.folder = folder
+        self.programs = programs
+        self.address = address or _own_loopback_address()
+        self.port = port
+        self.server = f"https://{name or self.address}" + ("" if port == 443 else f":{port}")
+        self.inside = list(inside)
+        self.processes: Dict[str, Process] = {}
+        self.tokens = {user: f"token-{number}-of-{user.rpartition(':')[2]}" for number, user in enumerate(USERS)}
+        certificates.create(folder, self.address, [name] if name else [])
+        rows = [f'{self.tokens[user]},{user},{user},"{",".join(groups)}"' for user, groups in USERS.items()]
+        (folder / "tokens.csv").write_text("\n".join(rows) + "\n")
+        (folder / "home").mkdir()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.kubeconfig_for("admin")
+
+    def kubeconfig_for(self, user: str, server: str = "", token: str = "") -> Path:
+        """A kubeconfig of one of USERS; or a broken one, that names another server or token."""
+        path = self.folder / f"{user.replace(':', '-')}{'-other' if server or token else ''}.kubeconfig"
+        text = KUBECONFIG.format(
+            server=server or self.server,
+            authority=self.folder / "ca.crt",
+            user=user,
+            token=token or self.tokens.get(user, "none"),
+        )
+        path.write_text(text)
+        path.chmod(0o600)
+        return path
+
+    @property
+    def environment(self) -> Dict[str, str]:
+        """What a command needs that calls kubectl: nothing of the caller's, kubectl of the cluster's version first."""
+        return {
+            **CLEAN_ENVIRONMENT,
+            "PATH": f"{self.programs}:{CLEAN_ENVIRONMENT['PATH']}",
+            "HOME": str(self.folder / "home"),
+        }
+
+    def kubectl(self, *arguments: Argument, input: Optional[str] = None, user: str = "admin") -> str:  # noqa: A002
+        """Standard output of kubectl; raises BedError with what it said when it fails."""
+        done = self.try_kubectl(*arguments, input=input, user=user)
+        if done.returncode != 0:
+            raise BedError(
+                f"kubectl {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+    def try_kubectl(
+        self,
+        *arguments: Argument,
+        input: Optional[str] = None,  # noqa: A002
+        user: str = "admin",
+    ) -> subprocess.CompletedProcess[str]:
+        """The same, whatever comes of it."""
+        argv = [*self.inside, self.programs / "kubectl", f"--kubeconfig={self.kubeconfig_for(user)}", *arguments]
+        return run(argv, env=self.environment, stdin=input or "", check=False, timeout=120)
+
+    def get(self, *arguments: str) -> Any:
+        """`kubectl get ... -o json`, decoded."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def api(self, user: str = "admin") -> Api:
+        """A connection without kubectl; only where the address is reachable without entering a network."""
+        return Api(self.address, self.port, self.folder / "ca.crt", self.tokens[user])
+
+    def create_namespace(self, name: str) -> None:
+        """Make a namespace and wait until pods are admitted there (the token of its service account is there)."""
+        self.kubectl("create", "namespace", name)
+        account = ["get", f"--namespace={name}", "serviceaccount", "default", "--output=jsonpath={.secrets[0].name}"]
+        wait_for(f"the service account of {name}", lambda: self.try_kubectl(*account).stdout, limit=30)
+
+    def rolled_out(self, namespace: str, workload: str, limit: int = 60) -> None:
+        """Wait until a workload's pods are all of its current template, and ready; `workload` is KIND/NAME."""
+        self.kubectl("rollout", "status", f"--namespace={namespace}", f"--timeout={limit}s", workload)
+
+    def close(self) -> None:
+        """End all programs, the last started first, and remove the folder; with CLUSTER_KEEP=FOLDER the logs stay there."""
+        while self.processes:
+            self.processes.popitem()[1].stop()
+        if "CLUSTER_KEEP" in os.environ:
+            kept = Path(os.environ["CLUSTER_KEEP"])
+            kept.mkdir(parents=True, exist_ok=True)
+            for log in self.folder.glob("*.log"):
+                shutil.copy(log, kept)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # --- start ------------------------------------------------------------------------------------------------------
+
+    def start(self, name: str, *flags: str, program: Argument = "") -> None:
+        """Start one of the programs."""
+        argv: List[Argument] = [program or self.programs / name, *flags]
+        self.processes[name] = Process(argv, self.folder / f"{name}.log", self.inside)
+
+    def _start(self) -> None:
+        folder, client = self.folder, f"http://{self.address}:2379"
+        peer = f"http://{self.address}:2380"
+        self.start(
+            "etcd",
+            *("--data-dir=%s" % (folder / "etcd"), "--listen-client-urls=%s" % client),
+            *("--advertise-client-urls=%s" % client, "--listen-peer-urls=%s" % peer),
+            *("--initial-advertise-peer-urls=%s" % peer, "--initial-cluster=default=%s" % peer),
+            program="etcd",
+        )
+        self.start(
+            "kube-apiserver",
+            *("--etcd-servers=%s" % client, "--bind-address=%s" % self.address, "--secure-port=%d" % self.port),
+            # The address is no one that a pod could reach, so nobody need put it into Endpoints.
+            *("--advertise-address=%s" % self.address, "--endpoint-reconciler-type=none"),
+            *("--tls-cert-file=apiserver.crt", "--tls-private-key-file=apiserver.key"),
+            *("--service-cluster-ip-range=%s" % SERVICE_CIDR, "--allow-privileged=true"),
+            *("--token-auth-file=tokens.csv", "--authorization-mode=Node,RBAC"),
+            *("--service-account-key-file=accounts.pub", "--service-account-signing-key-file=accounts.key"),
+            *("--service-account-issuer=https://kubernetes.default", "--enable-admission-plugins=NodeRestriction"),
+        )
+        self._wait_until_served("kube-apiserver", "get", "--raw=/readyz")
+        # A node that nobody keeps stays as it is; the kubelets of these nodes are played, and need not hurry.
+        quick = ("--leader-elect=false", "--port=0", "--secure-port=0", "--kube-api-qps=300", "--kube-api-burst=600")
+        self.start(
+            "kube-controller-manager",
+            *quick,
+            "--kubeconfig=%s" % self.kubeconfig_for("system:kube-controller-manager"),
+            *(
+                "--service-account-private-key-file=accounts.key",
+                "--root-ca-file=ca.crt",
+                "--use-service-account-credentials",
+            ),
+            "--node-monitor-grace-period=24h",
+        )
+        self.start("kube-scheduler", *quick, "--kubeconfig=%s" % self.kubeconfig_for("system:kube-scheduler"))
+        # The controllers are at work when the namespace has its service account; without one no pod is admitted.
+        self._wait_until_served(
+            "kube-controller-manager", "get", "--namespace=kube-system", "serviceaccount", "default"
+        )
+
+    def _wait_until_served(self, program: str, *arguments: str) -> None:
+        def served() -> bool:
+            for process in self.processes.values():
+                process.check()
+            return self.try_kubectl(*arguments).returncode == 0
+
+        wait_for(f"{program} to be ready", served, limit=90, interval=0.2)
+
+
+def _own_loopback_address() -> str:
+    """An address of 127.0.0.0/8 made of our process id: the usual ports are free there, and nobody else takes them."""
+    pid = os.getpid()
+    return f"127.{128 + (pid >> 16) % 64}.{pid >> 8 & 255}.{pid & 255 or 1}"

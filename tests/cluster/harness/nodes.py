@@ -1,0 +1,158 @@
+"""Nodes without machines: a thread that does to the API what kubelet does there, so that rollouts come to their end."""
+
+from __future__ import annotations
+
+import datetime
+import http.client
+import threading
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+from .api import Api, ApiError
+from .control_plane import ControlPlane
+
+INTERVAL = 0.05  # seconds between two looks at the pods
+
+
+class Nodes:
+    """Node objects, and their kubelets' part: pods become Running and Ready, and those marked for deletion go.
+
+    Started with the first node and ended by close(). What the thread itself trips over is raised by close().
+    """
+
+    def __init__(self, control_plane: ControlPlane) -> None:
+        """No node yet."""
+        self._control_plane = control_plane
+        self._names: List[str] = []
+        self._stuck: Dict[str, str] = {}
+        self._end = threading.Event()
+        self._thread: Optional[threading.Thread] = None
+        self._error: Optional[BaseException] = None
+
+    def add(self, *names: str) -> None:
+        """Let nodes join the cluster, ready for pods."""
+        api = self._control_plane.api()
+        for name in names:
+            api.create("/api/v1/nodes", _node(name))
+            api.patch(f"/api/v1/nodes/{name}/status", {"status": _node_status()}, "strategic")
+        self._names += names
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
+            self._thread.start()
+
+    @contextmanager
+    def stuck(self, prefix: str, message: str = "back-off 10s restarting failed container") -> Iterator[None]:
+        """While it lasts, pods whose names begin so, and that are not ready yet, do not become ready: they crash."""
+        self._stuck[prefix] = message
+        try:
+            yield
+        finally:
+            del self._stuck[prefix]
+
+    def close(self) -> None:
+        """End the thread. The nodes stay, with nobody behind them."""
+        if self._thread is not None:
+            self._end.set()
+            self._thread.join(30)
+            self._thread = None
+        if self._error is not None:
+            raise self._error
+
+    # --- the thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        api = self._control_plane.api()
+        while not self._end.wait(INTERVAL):
+            try:
+                for name in list(self._names):
+                    for pod in api.get(f"/api/v1/pods?fieldSelector=spec.nodeName={name}&resourceVersion=0")["items"]:
+                        self._keep(api, pod)
+            except (http.client.HTTPException, OSError):
+                continue  # the API server is away, as tests want it to be; kubelet tries again too
+            except BaseException as error:  # noqa: BLE001 - raised again by close()
+                self._error = error
+                return
+
+    def _keep(self, api: Api, pod: Dict[str, Any]) -> None:
+        """One look at a pod."""
+        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+        try:
+            if pod["metadata"].get("deletionTimestamp"):
+                api.delete(path, grace=0)
+                return
+            if _is_ready(pod):
+                return
+            message = next((text for key, text in self._stuck.items() if pod["metadata"]["name"].startswith(key)), "")
+            status = _pod_status(pod, message)
+            if not message or pod["status"].get("phase") != "Running":
+                api.patch(f"{path}/status", {"status": status}, "strategic")
+        except ApiError as error:
+            if error.status not in (404, 409, 429):  # gone, changed, or too much: the next look sees
+                raise
+
+
+def _is_ready(pod: Dict[str, Any]) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _node(name: str) -> Dict[str, Any]:
+    labels = {
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/hostname": name,
+        "eks.amazonaws.com/nodegroup": "blue",
+        "topology.kubernetes.io/region": "eu-west-1",
+    }
+    return {"kind": "Node", "apiVersion": "v1", "metadata": {"name": name, "labels": labels}}
+
+
+def _node_status() -> Dict[str, Any]:
+    room = {"cpu": "64", "memory": "256Gi", "pods": "11000", "ephemeral-storage": "100Gi"}
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"}
+    return {
+        "capacity": room,
+        "allocatable": room,
+        "conditions": [{**ready, "lastHeartbeatTime": _now(), "lastTransitionTime": _now()}],
+        "nodeInfo": {"kubeletVersion": "v1.20.2", "containerRuntimeVersion": "docker://20.10.24"},
+    }
+
+
+def _pod_status(pod: Dict[str, Any], crash: str) -> Dict[str, Any]:
+    """What kubelet reports of a pod that runs; with `crash`, of one whose containers end as soon as they start."""
+    spec, now, ready = pod["spec"], _now(), "False" if crash else "True"
+    if crash:
+        state = {"waiting": {"reason": "CrashLoopBackOff", "message": crash}}
+    else:
+        state = {"running": {"startedAt": now}}
+    done = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}}
+    conditions = {"Initialized": "True", "PodScheduled": "True", "ContainersReady": ready, "Ready": ready}
+    return {
+        "phase": "Running",
+        "hostIP": "10.0.1.23",
+        "podIP": "10.0.1.23",
+        "podIPs": [{"ip": "10.0.1.23"}],
+        "startTime": now,
+        "conditions": [{"type": key, "status": value, "lastTransitionTime": now} for key, value in conditions.items()],
+        "initContainerStatuses": _containers(spec.get("initContainers", ()), done, ready=True),
+        "containerStatuses": _containers(spec["containers"], state, ready=not crash),
+    }
+
+
+def _containers(containers: Sequence[Dict[str, Any]], state: Dict[str, Any], *, ready: bool) -> List[Dict[str, Any]]:
+    return [
+        {
+            "name": one["name"],
+            "image": one["image"],
+            "imageID": f"docker-pullable://{one['image']}",
+            "containerID": f"docker://{one['name']}",
+            "ready": ready,
+            "started": ready,
+            "restartCount": 0,
+            "state": state,
+        }
+        for one in containers
+    ]
