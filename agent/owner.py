@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import attrs
 
@@ -39,27 +39,45 @@ class Options:
 
 
 def baked_layers(disk: Disk, options: Options) -> Tuple[Layer, ...]:
-    """The files' layers: config.toml and config.d/*.toml in order of their names, or the one of `--config`."""
-    if options.config:
-        return (parse_toml(options.config, read_own_file(options.config)),)
-    names = [CONFIG] + [
-        "%s/%s" % (CONFIG_D, name)
-        for name in disk.list(CONFIG_D)
-        if name.endswith(".toml") and not name.startswith(".")
-    ]
-    found = [(name, disk.read(name)) for name in names]
+    """The files' layers: config.toml and config.d/*.toml in order of their names, or the one of `--config`.
+
+    A file that is no TOML does not hide what is wrong in the others: SettingsError has it all.
+    """
     layers: List[Layer] = []
     problems: List[str] = []
-    for name, content in found:
-        if content is None:
-            continue
+    for name, content in _files(disk, options):
         try:
             layers.append(parse_toml(name, content))
         except SettingsError as error:
             problems += error.problems
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(problems + _problems(layers, options))
     return tuple(layers)
+
+
+def _problems(layers: Sequence[Layer], options: Options) -> List[str]:
+    """What is wrong in these layers and in the flags."""
+    problems: List[str] = []
+    try:
+        merge(layers)
+    except SettingsError as error:
+        problems += error.problems
+    try:
+        merge([options.layer()])
+    except SettingsError as error:
+        problems += error.problems
+    return problems
+
+
+def _files(disk: Disk, options: Options) -> Iterator[Tuple[str, bytes]]:
+    if options.config:
+        yield options.config, read_own_file(options.config)
+        return
+    names = (name for name in disk.list(CONFIG_D) if name.endswith(".toml") and not name.startswith("."))
+    for name in [CONFIG] + ["%s/%s" % (CONFIG_D, name) for name in names]:
+        content = disk.read(name)
+        if content is not None:
+            yield name, content
 
 
 def baked(disk: Disk, options: Options) -> Layered:

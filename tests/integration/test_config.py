@@ -241,7 +241,7 @@ def test_what_is_shown_is_toml_again(node: Node, tmp_path: Path) -> None:
     assert {name: value for name, (value, _) in shown(node, "--config", str(copy)).items()} == direct
     assert again.metadata.deadline == 7.5
     assert again.bootstrap.arguments == ("a b", '"quoted"', "back\\slash", "ü", "")
-    assert tomllib.loads(text)["failure"] == {"policy": "closed"}
+    assert tomllib.loads(text)["failure"]["policy"] == "closed"
 
 
 def _by_key(rows: Dict[str, Any]) -> Dict[Any, Any]:
@@ -277,6 +277,17 @@ def test_check_names_syntax_errors_of_all_files(node: Node) -> None:
     assert "(at line 1, column 7)" in done.err
     assert "/etc/eks-proxy-agent/config.d/50.toml: is not TOML: " in done.err
     assert "(at line 2, column 7)" in done.err
+
+
+def test_check_names_syntax_errors_and_wrong_values_together(node: Node) -> None:
+    """A file that is no TOML does not hide what is wrong in the next one, nor in the flags."""
+    node.settings("[proxy\n")
+    node.settings('[node]\nyum = "no"\n', "config.d/50.toml")
+    done = node.main("config check", "--set", "failure.policy=shut")
+    assert (done.code, done.out) == (78, "")
+    assert "/etc/eks-proxy-agent/config.toml: is not TOML: " in done.err
+    assert '/etc/eks-proxy-agent/config.d/50.toml, line 2: node.yum "no" is a string, not a boolean' in done.err
+    assert 'flags: failure.policy "shut" is not allowed' in done.err
 
 
 @pytest.mark.parametrize(
