@@ -1,0 +1,38 @@
+"""Literal addresses as clients read them, the same on every Python (whose ipaddress accepts more or less by version)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Optional, Union
+
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+#: inet_pton(3) and Go refuse leading zeros.
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = r"%s(?:\.%s){3}" % (_OCTET, _OCTET)
+
+
+def ipv4(text: str) -> Optional[ipaddress.IPv4Address]:
+    """Four plain numbers, as inet_pton(3) wants them."""
+    return ipaddress.IPv4Address(text) if re.fullmatch(_IPV4, text) else None
+
+
+def ipv6(text: str) -> Optional[ipaddress.IPv6Address]:
+    """An IPv6 address without brackets and zone; its last 32 bits may be spelt as IPv4."""
+    if not re.fullmatch(r"[0-9a-fA-F:]*:(?:[0-9a-fA-F]*|%s)" % _IPV4, text):
+        return None
+    try:
+        return ipaddress.IPv6Address(text)
+    except ValueError:
+        return None
+
+
+def address(text: str) -> Optional[Address]:
+    """Either of them."""
+    return ipv4(text) or ipv6(text)
+
+
+def folded(value: Address) -> Address:
+    """An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) as the IPv4 address; any other as it is."""
+    return getattr(value, "ipv4_mapped", None) or value

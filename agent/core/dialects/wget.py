@@ -1,0 +1,34 @@
+"""wget from 1.20 (1.19.5 alone has a bug of its own).
+
+Source: sufmatch() in src/host.c and sepstring() in src/utils.c; tried against 1.21.3.
+
+- Split at commas; blanks after a comma are dropped, all others stay part of the entry, which then matches nothing.
+- `example.com` covers itself and its subdomains, `.example.com` the subdomains only.  Text is compared without case:
+  no `*`, no CIDR, no port, no name is resolved; an IPv6 address stands bare.
+- All variables in lower case only.
+"""
+
+from __future__ import annotations
+
+from typing import Iterator, Optional
+
+from agent.core.dialects.dialect import Variables
+from agent.core.dialects.target import Target
+
+VARIABLES = Variables(http=("http_proxy",), https=("https_proxy",), no_proxy=("no_proxy",))
+
+
+def bypass(target: Target, no_proxy: str) -> Optional[str]:
+    """The entry that makes the target direct; None for the proxy."""
+    for entry in _entries(no_proxy):
+        text = "".join(char.lower() if char.isascii() else char for char in entry)
+        if target.host.endswith(text):
+            before = target.host[: len(target.host) - len(text)]
+            if not before or before.endswith(".") or text.startswith("."):
+                return entry
+    return None
+
+
+def _entries(no_proxy: str) -> Iterator[str]:
+    for number, entry in enumerate(no_proxy.split(",")):
+        yield entry.lstrip(" \t\n\v\f\r") if number else entry
