@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import select
 import socket
 import threading
 import time
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Sequence
 
 from agent.core.direct import Answer
+from agent.edges.connect import Address, first_to_accept
 
 #: Pause between tries of a name that does not resolve yet (seconds): at boot DNS may come up while we ask.
 _AGAIN = 0.05
@@ -31,7 +31,7 @@ def ask(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> Dict[st
 
 
 def _ask(host: str, port: int, ends: float, answers: Dict[str, Answer]) -> None:
-    found: List[Tuple[Any, ...]] = []
+    found: List[Address] = []
     while not found and time.monotonic() < ends:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -50,33 +50,10 @@ def _is_elsewhere(address: str) -> bool:
     return not (ip.is_loopback or ip.is_unspecified)
 
 
-def _any_connects(found: Sequence[Tuple[Any, ...]], ends: float) -> bool:
-    """Whether one of the addresses accepts; all are tried at once, so that a silent one does not use up the time."""
-    tried = [_start(family, kind, protocol, address) for family, kind, protocol, _, address in found]
-    waiting = [sock for sock in tried if sock is not None]
+def _any_connects(found: Sequence[Address], ends: float) -> bool:
+    """Whether one of the addresses accepts."""
     try:
-        while waiting and time.monotonic() < ends:
-            _, decided, _ = select.select([], waiting, [], max(0.0, ends - time.monotonic()))
-            if any(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0 for sock in decided):
-                return True
-            waiting = [sock for sock in waiting if sock not in decided]
+        first_to_accept(found, ends).close()
+    except OSError:
         return False
-    finally:
-        for sock in filter(None, tried):
-            sock.close()
-
-
-def _start(family: int, kind: int, protocol: int, address: Tuple[Any, ...]) -> Optional[socket.socket]:
-    try:
-        sock = socket.socket(family, kind, protocol)
-    except OSError:
-        return None  # no IPv6 here
-    sock.setblocking(False)
-    try:
-        sock.connect(address)
-    except BlockingIOError:
-        return sock
-    except OSError:
-        sock.close()
-        return None
-    return sock
+    return True
