@@ -9,12 +9,12 @@ export PYTHON WHEELS DIST
 # Files whose first line says so; a MIME part that holds a script does not count.
 SHELL_FILES = $(shell find .ci packaging bench tests -type f -exec awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 
-.PHONY: help setup demo test unit-test lint format boot-test bench install rpm man lock clean
+.PHONY: help setup demo test unit-test lint format boot-test cluster-test bench install rpm man lock clean
 
 help: ## This list
 	@echo 'eks-proxy-agent: one setting, and an EKS worker node speaks to the world through the proxy.'
 	@echo
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 setup: ## Make .venv/bin/eks-proxy-agent, and the tools for development
 	@packaging/setup.sh dev
@@ -42,6 +42,10 @@ format: setup ## Let ruff lay out the Python files
 boot-test: ## Boot nodes with systemd, docker, Squid and a registry (root, Debian): make boot-test ARGS='-k pull'
 	@packaging/setup.sh test
 	@.venv/bin/python -m pytest tests/boot $(ARGS)
+
+cluster-test: ## Test `cluster` on a real Kubernetes; the first time compiles it (Debian): make cluster-test ARGS='-k revert'
+	@packaging/setup.sh cluster
+	@.venv/bin/python -m pytest tests/cluster $(ARGS)
 
 bench: ## Compare a boot with the agent and one with the shell recipe (root, Debian)
 	@packaging/setup.sh test

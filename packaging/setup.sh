@@ -4,6 +4,7 @@
 #   setup.sh demo           .venv/bin/eks-proxy-agent; neither root nor a compiler
 #   setup.sh dev            the same, with systemd-python and what lint and the unit tests need
 #   setup.sh test           the same, with the programs that all tests need
+#   setup.sh cluster        the same, with what the cluster tests need, a compiler for Kubernetes included
 #   setup.sh python X.Y     .venv-X.Y for the unit tests, with the Python X.Y of this machine
 #   setup.sh has X.Y        exits 0 if this machine has that Python
 #   setup.sh find X.Y       prints where it is
@@ -264,6 +265,13 @@ case "${1:-}" in
         system_packages $(venv_needs "$python") $(build_needs "$python") $(test_needs) || die "the tests need them"
         environment .venv "$python" dev
         ;;
+    cluster)
+        "$0" test
+        # Elsewhere the tests themselves say why they are left out.
+        # shellcheck disable=SC2046
+        [ "$(package_manager)" != apt-get ] || system_packages $(sed 's/#.*//' tests/cluster/packages.txt) ||
+            die "the cluster tests need them"
+        ;;
     python)
         python=$(find_version "$2") || die "there is no Python $2 here"
         environment ".venv-$2" "$python" unit
@@ -281,5 +289,5 @@ case "${1:-}" in
         can_compile "$2" || die "$2 still lacks its headers (Python.h), or libsystemd's"
         ;;
     installer) installer "$2" ;;
-    *) die "usage: setup.sh demo | dev | test | python X.Y | has X.Y | find X.Y | build PYTHON | rpm PYTHON | installer PYTHON" ;;
+    *) die "usage: setup.sh demo | dev | test | cluster | python X.Y | has X.Y | find X.Y | build PYTHON | rpm PYTHON | installer PYTHON" ;;
 esac

@@ -116,7 +116,11 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say at the end what was not run at all."""
+    """Say at the end what was not run at all, and what another command runs."""
+    elsewhere = os.environ.get("TESTS_ELSEWHERE")
+    if elsewhere:
+        terminalreporter.section("not part of this run", sep="-")
+        terminalreporter.write_line(elsewhere)
     left_out = os.environ.get("TESTS_LEFT_OUT")
     if left_out:
         terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)

@@ -32,6 +32,8 @@ def missing() -> List[str]:
     needed = ["etcd", "openssl", "setpriv"]
     if subprocess.run([HERE / "kubernetes.sh", "status"], check=False, stdout=subprocess.DEVNULL).returncode:
         needed += ["go", "rsync", "jq", "make", "gcc", "dpkg-source"]  # it has to be compiled
+        if 'VERSION_ID="12"' not in Path("/etc/os-release").read_text():
+            reasons.append("not Debian 12, whose source package of Kubernetes is 1.20")
     absent = [name for name in needed if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
     if absent:
         reasons.append(

@@ -19,7 +19,12 @@ programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl)
 key=$(sha256sum "$(basename "$0")" | cut -c1-12)
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/eks-proxy-agent/kubernetes-1.20.2-$key
 
-full() { [ -x "$folder/${programs[-1]}" ]; }
+full() {
+    local program
+    for program in "${programs[@]}"; do
+        [ -x "$folder/$program" ] || return 1
+    done
+}
 
 if full || [ "${1:-}" = status ]; then
     full || exit 1
@@ -28,28 +33,38 @@ if full || [ "${1:-}" = status ]; then
 fi
 
 mkdir -p "${folder%/*}"
-exec 9>"$folder.lock"
-flock 9 # two at once
+exec 9>"${folder%/*}/kubernetes.lock"
+flock --nonblock 9 || {
+    say "kubernetes: waiting for the one who is compiling it"
+    flock 9
+}
 if full; then
     echo "$folder"
     exit
 fi
 
+clear() {
+    chmod -R u+w "$@" # Go makes its caches read-only
+    rm -rf "$@"
+}
+for left in "${folder%/*}"/kubernetes-build.*; do
+    [ ! -d "$left" ] || clear "$left" # its compiler was killed: we have its lock
+done
 work=$(mktemp -d "${folder%/*}/kubernetes-build.XXXXXX")
-trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
+trap 'clear "$work"' EXIT
 
-# The machine's own sources with deb-src, in a folder of our own: nothing of the machine's apt is changed.
+# The machine's own sources with deb-src, of either form, in a folder of our own: nothing of the machine's apt is changed.
 mkdir -p "$work/lists/partial" "$work/sources"
 for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-    if [ -e "$list" ]; then sed -n 's/^deb /deb-src /p' "$list" | grep -i debian >>"$work/sources/one.list" || true; fi
+    if [ -e "$list" ]; then sed -n 's/^deb[[:blank:]]/deb-src /p' "$list" >>"$work/sources/one.list"; fi
 done
-for list in /etc/apt/sources.list.d/debian*.sources; do
+for list in /etc/apt/sources.list.d/*.sources; do
     if [ -e "$list" ]; then sed 's/^Types:.*/Types: deb-src/' "$list" >"$work/sources/${list##*/}"; fi
 done
 apt=(apt-get -q -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/sources" -o "Dir::State::lists=$work/lists"
     -o APT::Sandbox::User=root)
 say "kubernetes: downloading Debian's source package"
-"${apt[@]}" update >&2
+"${apt[@]}" update >&2 || say "kubernetes: some package sources did not answer, or have no deb-src"
 (cd "$work" && "${apt[@]}" source --download-only kubernetes >&2)
 dsc=("$work"/kubernetes_1.20*.dsc)
 [ -e "${dsc[0]}" ] || die "Debian's source package kubernetes is not version 1.20 here: $(cd "$work" && echo *.dsc)"
@@ -60,15 +75,16 @@ mkdir -p .go/src/k8s.io
 ln -s ../../.. .go/src/k8s.io/kubernetes
 for program in "${programs[@]}"; do
     say "kubernetes: compiling $program ($((SECONDS / 60)) min so far; about 8 in all on 2 cores)"
-    GOPATH=$PWD/.go GOCACHE=$work/gocache GOFLAGS='' CGO_ENABLED=0 KUBE_GIT_VERSION=v1.20.2 KUBE_GIT_COMMIT=debian \
-        KUBE_GIT_TREE_STATE=clean KUBE_BUILD_PLATFORMS=linux/amd64 make WHAT="cmd/$program" >"$work/log" 2>&1 || {
+    # Debian's Go, not a newer one that may be first on the PATH.
+    PATH=/usr/bin:/bin GOPATH=$PWD/.go GOCACHE=$work/gocache GOFLAGS='' CGO_ENABLED=0 KUBE_GIT_VERSION=v1.20.2 KUBE_GIT_COMMIT=debian \
+        KUBE_GIT_TREE_STATE=clean KUBE_BUILD_PLATFORMS="linux/$(dpkg --print-architecture)" \
+        make WHAT="cmd/$program" >"$work/log" 2>&1 || {
         tail -40 "$work/log" >&2
         die "compiling $program failed"
     }
 done
 out=$(dirname "$(find "$PWD/_output" -type f -name kubelet -print -quit)")
 mkdir -p "$folder"
-# kubectl last: it marks the folder as full.
 for program in "${programs[@]}"; do
     install -m 0755 "$out/$program" "$folder/$program.new"
     mv "$folder/$program.new" "$folder/$program"
