@@ -15,6 +15,7 @@ from agent.core.targets import clean_targets, image_targets
 from agent.discover import plan_node
 from agent.edges.lock import held
 from agent.errors import FileError
+from agent.metrics import withdraw
 from agent.owner import baked, read_anchor
 
 BOOTSTRAP = "eks-proxy-agent-bootstrap.service"
@@ -66,12 +67,15 @@ def clean_command(arguments: argparse.Namespace) -> int:
         plan = plan_node(machine, clean_targets(settings, anchor, machine.state.baseline()))
         plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline))
         plan = apply(plan, machine)
+        withdrawn = withdraw(machine)
         instances = machine.state.forget(bootstrap=True)
     tell(machine, plan)
+    for path in withdrawn:
+        print("removed %s" % path)
     for instance_id in instances:
         print("forgot instance %s" % instance_id)
     if plan.problems:
         raise FileError("\n".join(plan.problems))
-    if plan.empty and not (instances or stopped):
+    if plan.empty and not (instances or stopped or withdrawn):
         print("nothing to do: no trace of an instance is left")
     return 0

@@ -25,6 +25,7 @@ from agent.discover import Discovered, discover, facts_of, plan_node, plan_rever
 from agent.edges.lock import held
 from agent.errors import FileError
 from agent.log import redact
+from agent.metrics import withdraw
 from agent.reach import find_out
 
 PENDING = 3
@@ -102,13 +103,16 @@ def revert_command(arguments: argparse.Namespace) -> int:
         print("stopped and disabled %s; to have it back: systemctl enable --now %s" % (DAEMON, DAEMON))
     with held(machine.disk):
         plan = apply(plan_revert(machine), machine)
+        withdrawn = withdraw(machine)
         machine.state.forget()
     tell(machine, plan)
+    for path in withdrawn:
+        print("removed %s" % path)
     if plan.problems:
         raise FileError("\n".join(plan.problems))
     for name in running_units(machine, plan):
         print("%s keeps the proxy until it is restarted: systemctl restart %s" % (name, name), file=sys.stderr)
-    if plan.empty:
+    if plan.empty and not withdrawn:
         print("nothing to do: no file is changed by this program")
     return 0
 

@@ -19,7 +19,7 @@ def render(status: Mapping[str, Any], python: str = "") -> str:
 
     `python` is the version of the interpreter.  Label values are as `status` has them, which is without credentials.
     """
-    build = {"version": str(status.get("version", "")), "python": python}
+    build = {"python": python, "version": str(status.get("version", ""))}
     lines = _family("build_info", "gauge", "The agent and its Python; the value is always 1.", [(_labels(build), 1)])
     lines += _phase(status)
     lines += _intent(status)

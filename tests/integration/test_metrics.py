@@ -1,0 +1,329 @@
+"""The metrics as node_exporter serves them, and as promtool judges them; and the file's whole life."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping
+
+import pytest
+import structlog
+
+from agent import metrics
+from agent.apply import Machine
+from agent.core.settings import Settings, Watch
+from agent.edges.disk import Disk
+from agent.edges.state import State
+from agent.edges.units import NoSystemd
+from tests.integration.command_line import PROXY, REPOSITORY, Node
+from tests.integration.moods import free_port
+
+USUAL = metrics.USUAL[0]
+SECRET = "http://user:pa55word@proxy.corp:3128"
+FULL: Mapping[str, Any] = {
+    "schema": 1,
+    "version": "1.2.3",
+    "phase": "degraded",
+    "error": 'a\n"b"',
+    "updated": "2026-11-22T20:31:05+00:00",
+    "last_success": "2026-11-22T20:31:05+00:00",
+    "next_pass": "2026-11-22T20:41:05+00:00",
+    "intent": "349dd264e6c3",
+    "files": ["/etc/environment", "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"],
+    "stale_units": ["docker.service"],
+    "repairs": {"total": 7, "fought": ['/etc/a "quoted" \\ name']},
+    "proxies": [{"url": SECRET, "up": True, "latency_seconds": 0.25, "chosen": True, "since": None}],
+    "preflight": {"ok": True, "kind": "ok", "text": "", "at": "2026-11-22T20:31:05+00:00"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_log() -> Iterator[None]:
+    """The log goes to the standard error of each test, not of the first that logged."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """An empty tree with the usual folder of the collector."""
+    disk = Disk(str(tmp_path))
+    (tmp_path / USUAL[1:]).mkdir(parents=True)
+    return Machine(disk, State(disk), NoSystemd())
+
+
+def folder(machine: Machine, path: str = USUAL) -> Path:
+    """A folder of the tree."""
+    return Path(machine.disk.real(path))
+
+
+def settings(value: Any) -> Settings:
+    """Settings with watch.metrics."""
+    return Settings(watch=Watch(metrics=value))
+
+
+def publish(machine: Machine, value: Any = None, **changed: Any) -> Dict[str, Any]:
+    """Publish as the daemon does after a pass: what status.json says then."""
+    known = machine.state.status() or {}
+    machine.state.save_status({**known, **FULL, **changed})
+    metrics.publish(machine, settings(value), machine.state.status() or {})
+    found = (machine.state.status() or {})["metrics"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_promtool_finds_nothing_to_complain_of(machine: Machine) -> None:
+    """`promtool check metrics` reads the file, likes every name, and says nothing."""
+    publish(machine)
+    with (folder(machine) / metrics.NAME).open("rb") as file:
+        done = subprocess.run(
+            ["promtool", "check", "metrics"], stdin=file, capture_output=True, check=False, timeout=60
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_node_exporter_serves_them(machine: Machine) -> None:
+    """A real node_exporter shows every sample of the file, with labels and values as they were, and no error."""
+    publish(machine)
+    written = samples((folder(machine) / metrics.NAME).read_text())
+    with node_exporter(folder(machine)) as fetch:
+        served = fetch()
+    assert {name: served.get(name) for name in written} == written
+    assert len(written) > 15
+    assert served["node_textfile_scrape_error"] == 0
+
+
+def test_node_exporter_never_reads_half_a_file(machine: Machine) -> None:
+    """What an interrupted write leaves beside the file has a name that the collector does not read."""
+    publish(machine)
+    (folder(machine) / (".%s.eks-proxy-agent" % metrics.NAME)).write_text("eks_proxy_agent_phase{pha")
+    with node_exporter(folder(machine)) as fetch:
+        assert fetch()["node_textfile_scrape_error"] == 0
+
+
+def test_everyone_may_read_and_no_password_is_in_it(machine: Machine) -> None:
+    """The file has mode 0644 whatever the umask, and holds no credential."""
+    before = os.umask(0o077)
+    try:
+        publish(machine)
+    finally:
+        os.umask(before)
+    path = folder(machine) / metrics.NAME
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert "pa55word" not in path.read_text()
+    assert "proxy.corp:3128" in path.read_text()
+
+
+@pytest.mark.parametrize("usual", metrics.USUAL)
+def test_auto_finds_the_usual_folders(tmp_path: Path, usual: str) -> None:
+    """The value "auto" takes the folder that exists, and makes none."""
+    disk = Disk(str(tmp_path))
+    machine = Machine(disk, State(disk), NoSystemd())
+    assert publish(machine) == {"path": None, "error": None}
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    folder(machine, usual).mkdir(parents=True)
+    assert publish(machine) == {"path": f"{usual}/{metrics.NAME}", "error": None}
+    assert os.listdir(folder(machine, usual)) == [metrics.NAME]
+
+
+def test_none_means_none(machine: Machine) -> None:
+    """With "" there is no file, and one that was there before goes."""
+    publish(machine)
+    assert publish(machine, "") == {"path": None, "error": None}
+    assert os.listdir(folder(machine)) == []
+
+
+def test_another_folder(machine: Machine) -> None:
+    """A folder of the owner's gets the file, and loses it when another is named."""
+    for name in ("/srv/one", "/srv/two"):
+        folder(machine, name).mkdir(parents=True)
+        assert publish(machine, name) == {"path": f"{name}/{metrics.NAME}", "error": None}
+    assert os.listdir(folder(machine)) == os.listdir(folder(machine, "/srv/one")) == []
+    assert os.listdir(folder(machine, "/srv/two")) == [metrics.NAME]
+
+
+def test_what_did_not_change_is_not_written(machine: Machine) -> None:
+    """The same values leave file and status.json as they are; another value is written."""
+    publish(machine)
+    path = folder(machine) / metrics.NAME
+    before = path.stat()
+    publish(machine)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    publish(machine, stale_units=[])
+    assert path.stat().st_ino != before.st_ino
+
+
+@pytest.mark.parametrize("trouble", ["missing", "a file", "not writable"])
+def test_trouble_is_told_once(machine: Machine, trouble: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is missing or read-only is warned of once, stands in status.json, and one line says when it is over."""
+    place = "/srv/metrics"
+    folder(machine, "/srv").mkdir()
+    with spoilt(folder(machine, place), trouble):
+        for _ in range(3):
+            found = publish(machine, place)
+            assert (found["path"], place in found["error"]) == (f"{place}/{metrics.NAME}", True)
+    assert capsys.readouterr().err.count("metrics.failed") == 1
+    folder(machine, place).mkdir(exist_ok=True)
+    for _ in range(3):
+        assert publish(machine, place)["error"] is None
+    said = capsys.readouterr().err
+    assert (said.count("metrics.written"), said.count("metrics.failed")) == (1, 0)
+
+
+def test_status_and_metrics_may_both_fail(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a disk that takes nothing publish still returns: the journal has to do."""
+    folder(machine, "/run").mkdir()
+    folder(machine, "/run/eks-proxy-agent").write_text("in the way")
+    metrics.publish(machine, settings("/nowhere"), FULL)
+    said = capsys.readouterr().err
+    assert "metrics.failed" in said
+    assert "status.failed" in said
+
+
+def test_a_link_of_somebody_elses_is_replaced_and_not_followed(machine: Machine, tmp_path: Path) -> None:
+    """The folder may be another user's: where they link our name to is neither written nor removed."""
+    other = tmp_path / "passwd"
+    other.write_text("root:x:0:0\n")
+    path = folder(machine) / metrics.NAME
+    path.symlink_to(other)
+    publish(machine)
+    assert (path.is_symlink(), other.read_text()) == (False, "root:x:0:0\n")
+    path.unlink()
+    path.symlink_to(other)
+    assert metrics.withdraw(machine) == (f"{USUAL}/{metrics.NAME}",)
+    assert (os.path.lexists(path), other.read_text()) == (False, "root:x:0:0\n")
+
+
+@pytest.mark.parametrize("command", ["revert", "clean"])
+def test_metrics_go_with_the_agent(tmp_path: Path, command: str) -> None:
+    """revert and clean remove the file, whichever folder it is in, and say so: what it says would be a lie from then on."""
+    node = Node(tmp_path)
+    node.settings('[proxy]\nurl = "%s"\n' % PROXY)
+    assert node.main("apply").code == 0
+    disk = Disk(str(node.root))
+    machine = Machine(disk, State(disk), NoSystemd())
+    folder(machine, "/srv/metrics").mkdir(parents=True)
+    metrics.publish(machine, settings("/srv/metrics"), machine.state.status() or {})
+    assert os.listdir(folder(machine, "/srv/metrics")) == [metrics.NAME]
+    done = node.main(command)
+    assert done.code == 0
+    assert f"removed /srv/metrics/{metrics.NAME}\n" in done.out
+    assert os.listdir(folder(machine, "/srv/metrics")) == []
+    assert "nothing to do" in node.main(command).out
+
+
+# --- alerts ---------------------------------------------------------------------------------------------------------
+
+ALERTS = REPOSITORY / "packaging/alerts"
+
+
+def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run promtool among the rules."""
+    command = ["promtool", *arguments]
+    return subprocess.run(command, cwd=ALERTS, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_promtool_takes_the_rules() -> None:
+    """`promtool check rules` finds every rule, and nothing to complain of."""
+    done = promtool("check", "rules", "eks-proxy-agent.rules.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "%d rules found" % len(alerts()) in done.stdout
+
+
+def test_the_rules_do_what_their_tests_say() -> None:
+    """`promtool test rules` passes: each alert fires when it should, and keeps still when it should."""
+    done = promtool("test", "rules", "eks-proxy-agent.test.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_its_test() -> None:
+    """Each alert is seen firing, and seen still, by a test of its own; each has severity, summary and description."""
+    import yaml
+
+    tests = yaml.safe_load((ALERTS / "eks-proxy-agent.test.yml").read_text())["tests"]
+    seen = [case for test in tests for case in test["alert_rule_test"]]
+    firing = {case["alertname"] for case in seen if case.get("exp_alerts")}
+    still = {case["alertname"] for case in seen if not case.get("exp_alerts")}
+    assert firing == still == {rule["alert"] for rule in alerts()}
+    for rule in alerts():
+        assert (set(rule["labels"]), set(rule["annotations"])) == ({"severity"}, {"summary", "description"})
+
+
+def test_the_rules_name_metrics_that_there_are(machine: Machine) -> None:
+    """Each metric of ours in a rule, and each phase, is one that the agent writes."""
+    publish(machine)
+    text = (folder(machine) / metrics.NAME).read_text()
+    names = {word for rule in alerts() for word in words(rule["expr"]) if word.startswith("eks_proxy_agent_")}
+    assert names
+    assert {name for name in names if f"# TYPE {name} " not in text} == set()
+
+
+def alerts() -> List[Dict[str, Any]]:
+    """The rules."""
+    import yaml
+
+    groups = yaml.safe_load((ALERTS / "eks-proxy-agent.rules.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def words(expression: str) -> List[str]:
+    """The names in an expression."""
+    return "".join(char if char.isalnum() or char == "_" else " " for char in expression).split()
+
+
+# --- what they need -------------------------------------------------------------------------------------------------
+
+
+def samples(text: str) -> Dict[str, float]:
+    """Series → value, of the text format."""
+    lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
+    return {series: float(value) for series, _, value in lines}
+
+
+@contextmanager
+def node_exporter(textfiles: Path) -> Iterator[Any]:
+    """A node_exporter on loopback with nothing but the textfile collector; gives a function that scrapes it."""
+    address = "%s:%d" % free_port("127.0.0.1")
+    program = shutil.which("prometheus-node-exporter") or "node_exporter"
+    flags = ["--collector.disable-defaults", "--collector.textfile", "--collector.textfile.directory=%s" % textfiles]
+    process = subprocess.Popen(
+        [program, *flags, "--web.listen-address=" + address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    def fetch() -> Dict[str, float]:
+        for _ in range(200):
+            try:
+                with urllib.request.urlopen("http://%s/metrics" % address, timeout=10) as answer:
+                    return samples(answer.read().decode())
+            except OSError:
+                assert process.poll() is None, "node_exporter ended"
+                time.sleep(0.05)
+        raise AssertionError("node_exporter does not answer")
+
+    try:
+        yield fetch
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def spoilt(place: Path, trouble: str) -> Iterator[None]:
+    """No folder, or one that cannot be written; in /proc nobody can, not even root."""
+    if trouble == "missing":
+        yield
+    elif trouble == "a file":
+        place.write_text("")
+        yield
+        place.unlink()
+    else:
+        place.symlink_to("/proc/self")
+        yield
+        place.unlink()

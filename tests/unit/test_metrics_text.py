@@ -1,0 +1,112 @@
+"""status.json as metrics."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.metrics import PHASES, render
+
+DROP_IN = "/etc/systemd/system/%s.service.d/90-eks-proxy.conf"
+FULL = {
+    "schema": 1,
+    "version": "1.2.3",
+    "phase": "configured",
+    "error": None,
+    "updated": "2026-11-22T20:31:05+00:00",
+    "since": "2026-11-22T18:00:00+00:00",
+    "last_success": "2026-11-22T20:31:05+00:00",
+    "next_pass": "2026-11-22T20:41:05+00:00",
+    "intent": "349dd264e6c3",
+    "files": ["/etc/environment", DROP_IN % "docker", DROP_IN % "kubelet"],
+    "stale_units": ["docker.service"],
+    "repairs": {"total": 7, "fought": ["/etc/environment"]},
+    "proxies": [
+        {"url": "http://one.corp:3128", "up": False, "latency_seconds": None, "chosen": False},
+        {"url": "http://two.corp:3128", "up": True, "latency_seconds": 0.0123456789, "chosen": True},
+    ],
+    "preflight": {"ok": True, "kind": "ok", "text": "", "at": "2026-11-22T18:00:02+00:00"},
+}
+
+GOLDEN = """\
+build_info{python="3.9.16",version="1.2.3"} 1
+phase{phase="configured"} 1
+phase{phase="unconfigured"} 0
+phase{phase="degraded"} 0
+intent_info{hash="349dd264e6c3"} 1
+drift_repairs_total 7
+file_fought_over{path="/etc/environment"} 1
+file_fought_over{path="/etc/systemd/system/docker.service.d/90-eks-proxy.conf"} 0
+file_fought_over{path="/etc/systemd/system/kubelet.service.d/90-eks-proxy.conf"} 0
+unit_stale{unit="docker.service"} 1
+unit_stale{unit="kubelet.service"} 0
+proxy_up{proxy="http://one.corp:3128"} 0
+proxy_up{proxy="http://two.corp:3128"} 1
+proxy_latency_seconds{proxy="http://two.corp:3128"} 0.0123457
+proxy_chosen{proxy="http://one.corp:3128"} 0
+proxy_chosen{proxy="http://two.corp:3128"} 1
+preflight_ok 1
+last_pass_timestamp_seconds 1795379465
+last_success_timestamp_seconds 1795379465
+next_pass_timestamp_seconds 1795380065
+"""
+
+
+def samples(text):
+    """The lines that are no comments, without the prefix that all have."""
+    return [re.sub("^eks_proxy_agent_", "", line) for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_a_full_status():
+    """Everything that status.json may say has its sample, with times as whole seconds."""
+    assert samples(render(FULL, "3.9.16")) == GOLDEN.splitlines()
+
+
+def test_every_metric_is_explained_once():
+    """HELP and TYPE stand before the first sample of each metric, and only there; counters end in _total."""
+    lines = render(FULL).splitlines()
+    names = list(dict.fromkeys(re.match("[a-z_]+", line).group() for line in lines if not line.startswith("#")))
+    explained = [line.split()[2] for line in lines if line.startswith("# HELP ")]
+    kinds = dict(line.split()[2:4] for line in lines if line.startswith("# TYPE "))
+    assert explained == names == list(kinds)
+    assert {name for name, kind in kinds.items() if kind == "counter"} == {"eks_proxy_agent_drift_repairs_total"}
+
+
+@pytest.mark.parametrize(
+    "key", ["repairs", "proxies", "preflight", "stale_units", "next_pass", "last_success", "intent"]
+)
+def test_what_is_unknown_has_no_sample(key):
+    """A status that does not say something yet gives no zero for it, and no header without samples."""
+    less = {name: value for name, value in FULL.items() if name != key}
+    text, full = render(less), render(FULL)
+    assert set(text.splitlines()) < set(full.splitlines())
+    assert len(re.findall("# TYPE", text)) < len(re.findall("# TYPE", full))
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_one_phase_is_one(phase):
+    """The node is in one phase; the others are there as zeros, so that a query needs no absent()."""
+    text = render({"phase": phase})
+    assert re.findall(r'phase\{phase="([a-z]+)"\} 1', text) == [phase]
+    assert len(re.findall(r"^eks_proxy_agent_phase\{", text, re.MULTILINE)) == len(PHASES)
+
+
+def test_a_preflight_that_failed_is_zero():
+    """A failed preflight is a zero, and not absent."""
+    assert "eks_proxy_agent_preflight_ok 0\n" in render({"preflight": {"ok": False}})
+
+
+def test_units_without_a_drop_in_count_too():
+    """A stale unit whose drop-in is not among the files is not forgotten."""
+    assert 'unit_stale{unit="other.service"} 1' in render({"files": [], "stale_units": ["other.service"]})
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_label_values_are_escaped(path):
+    """Whatever a path holds, one sample stays one line, and reading it back gives the path."""
+    text = render({"repairs": {"total": 0, "fought": [path]}})
+    found = re.search(r'^eks_proxy_agent_file_fought_over\{path="((?:[^"\\\n]|\\.)*)"\} 1$', text, re.MULTILINE)
+    assert found
+    unescaped = re.sub(r"\\(.)", lambda match: {"n": "\n"}.get(match.group(1), match.group(1)), found.group(1))
+    assert unescaped == path
