@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
-from typing import List, Optional
+from typing import List
 
 from agent.apply import Machine, apply
 from agent.commands.machine import fetch, machine_of, need_root, options_of
@@ -20,11 +19,11 @@ from agent.configure import (
     stale_units,
     wanted,
 )
-from agent.core.plan import Change, Plan
+from agent.core.plan import Plan
+from agent.diff import unified
 from agent.discover import Discovered, discover, facts_of, plan_node, plan_revert
 from agent.edges.lock import held
 from agent.errors import FileError
-from agent.log import redact
 from agent.metrics import withdraw
 from agent.reach import find_out
 
@@ -76,7 +75,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
         print(json.dumps(_plan_json(found, plan, actions), indent=2))
     else:
         for change in plan.changes:
-            sys.stdout.write(_diff(change))
+            sys.stdout.write(unified(change))
         for action in actions:
             print(action)
     told = ["node.ca_bundle: " + summary for summary in (found.anchor.summaries if found.anchor else ())]
@@ -146,25 +145,7 @@ def _plan_json(found: Discovered, plan: Plan, actions: List[str]) -> object:
         "intent": found.intent.digest() if found.intent else None,
         "no_proxy": entries(found.intent),
         "changes": [{"path": path, "action": verb} for verb, path in changed_paths(plan)],
-        "diff": "".join(map(_diff, plan.changes)),
+        "diff": "".join(map(unified, plan.changes)),
         "actions": actions,
         "problems": list(plan.problems),
     }
-
-
-def _diff(change: Change) -> str:
-    """A unified diff as patch(1) reads it, with credentials masked."""
-    before, after = _lines(change.before), _lines(change.after)
-    names = (
-        "/dev/null" if change.before is None else change.path,
-        "/dev/null" if change.after is None else change.path,
-    )
-    if before == after:
-        return "mode of %s: becomes %04o\n" % (change.path, change.mode or 0)
-    diff = difflib.unified_diff(before, after, *names)
-    end = "\n\\ No newline at end of file\n"
-    return redact("".join(line if line.endswith("\n") else line + end for line in diff))
-
-
-def _lines(content: Optional[bytes]) -> List[str]:
-    return (content or b"").decode("utf-8", "backslashreplace").splitlines(keepends=True)

@@ -56,8 +56,13 @@ def to_release(units: Mapping[str, Unit], *, closed: bool = True) -> Tuple[str, 
 
 def is_stale(environ: bytes, variables: Iterable[Tuple[str, str]]) -> bool:
     """Whether a process (its /proc/PID/environ) lacks one of the variables or has another value."""
+    return bool(differences(environ, variables))
+
+
+def differences(environ: bytes, variables: Iterable[Tuple[str, str]]) -> Dict[str, str]:
+    """The variables that a process has otherwise than wanted: name → its value, empty when it has none."""
     pairs: Dict[str, str] = {}
     for item in environ.split(b"\0"):
         name, _, value = item.partition(b"=")
         pairs[name.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
-    return any(pairs.get(name) != value for name, value in variables)
+    return {name: pairs.get(name, "") for name, value in variables if pairs.get(name) != value}

@@ -7,7 +7,7 @@ nothing in common, so values are written without quotes and anything that would 
 from __future__ import annotations
 
 import re
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from agent.core.files.lines import counted, split_lines
 from agent.errors import FileError
@@ -49,6 +49,24 @@ def edit(current: Optional[bytes], variables: Variables) -> bytes:
     if lines and lines[-1].rstrip(b"\r\n").endswith(b"\\"):
         kept += _SWALLOWED
     return kept + render(variables)
+
+
+def assignments(content: bytes) -> Dict[str, str]:
+    """The variables that systemd takes from an EnvironmentFile= (systemd.exec(5)), the later line wins.
+
+    None from a file that is not UTF-8.  Escapes inside of quotes stay as they are written: no proxy variable has any.
+    """
+    try:
+        text = content.decode("utf-8").replace("\\\n", "")
+    except UnicodeDecodeError:
+        return {}
+    found: Dict[str, str] = {}
+    for line in text.split("\n"):
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if equals and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
+            found[name] = value[1:-1] if quoted else value
+    return found
 
 
 def leftovers(before: bytes) -> str:

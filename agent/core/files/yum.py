@@ -6,7 +6,7 @@ The value is bare: yum 3 keeps quotes and substitutes `$`; both read the key at 
 from __future__ import annotations
 
 import re
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import attrs
 
@@ -65,6 +65,11 @@ def leftovers(before: bytes, url: str) -> str:
         if not (proxy.main or proxy in repeated)
     ]
     return "; ".join(said)
+
+
+def effective(current: bytes) -> Dict[str, str]:
+    """The proxy that counts, by section: the last of several, which both yum and dnf take."""
+    return {_shown(proxy)[1:-1]: proxy.value for proxy in _proxies(split_lines(current))}
 
 
 def without(current: Optional[bytes]) -> Optional[bytes]:

@@ -1,0 +1,67 @@
+"""Are the files as planned?"""
+
+from __future__ import annotations
+
+from typing import Iterator, Tuple
+
+from agent.checks import packages
+from agent.checks.finding import FAIL, OK, SKIP, Finding
+from agent.checks.node import NEEDS_ROOT, Node, is_root, reason
+from agent.configure import wanted
+from agent.core.files.dropin import unit_of
+from agent.core.plan import Change, Plan, Target
+from agent.diff import unified
+from agent.discover import plan_node
+from agent.errors import FileError
+
+GROUP = "files"
+APPLY = "eks-proxy-agent apply"
+
+
+def check(node: Node) -> Iterator[Finding]:
+    """A file that differs is shown with the diff that `apply` would make; what stands in its way, with its problem."""
+    try:
+        plan = planned(node)
+    except FileError as error:
+        if reason(error) != NEEDS_ROOT:
+            yield Finding(GROUP, "baseline", FAIL, str(error), error.hint)
+            return
+        yield Finding(GROUP, "files", SKIP, NEEDS_ROOT)
+        return
+    others = packages.split(node.machine.disk)
+    changes = [change for change in plan.changes if change.path not in others]
+    for problem in plan.problems:
+        path, _, text = problem.partition(": ")
+        if is_root():
+            yield Finding(GROUP, path, FAIL, text, "mend it by hand, then: " + APPLY)
+        else:
+            yield Finding(GROUP, path, SKIP, NEEDS_ROOT)
+    for change in changes:
+        yield Finding(GROUP, change.path, FAIL, _text(change), APPLY)
+    if plan.trust:
+        yield Finding(GROUP, "trust store", FAIL, "is not made anew since the CA changed", APPLY)
+    if not (changes or plan.problems or plan.trust):
+        yield Finding(GROUP, "files", OK, _all(node))
+
+
+def planned(node: Node) -> Plan:
+    """What would be done to the files, units aside.  Raises FileError when our own memory cannot be read."""
+    return plan_node(node.machine, _targets(node))
+
+
+def _targets(node: Node) -> Tuple[Target, ...]:
+    return wanted(node.machine, node.discovered, units=False)[0]
+
+
+def _text(change: Change) -> str:
+    what = "is missing" if change.before is None else "is not wanted" if change.after is None else "differs"
+    return what + "; apply would do:\n" + unified(change).rstrip("\n")
+
+
+def _all(node: Node) -> str:
+    """What there is, the drop-ins as a number."""
+    paths = [target.path for target in _targets(node) if target.edit(None) is not None]
+    drop_ins = sum(unit_of(path) is not None for path in paths)
+    return "as planned: " + ", ".join(
+        [path for path in paths if unit_of(path) is None] + ["%d drop-ins" % drop_ins if drop_ins else "no drop-in"]
+    )

@@ -1,0 +1,32 @@
+"""Does the metadata service answer, with version 2 and not through a proxy?"""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from agent.checks.finding import FAIL, OK, SKIP, Finding
+from agent.checks.node import OFFLINE, Node
+
+GROUP = "metadata"
+NAME = "service"
+
+
+def check(node: Node) -> Iterator[Finding]:
+    """Version 2 alone is ever asked, and a request that passed a proxy (X-Forwarded-For) would have been refused."""
+    if node.silent is not None:
+        hint = node.silent.hint or "see metadata.endpoint, and whether the service is enabled for this instance"
+        yield Finding(GROUP, NAME, FAIL, str(node.silent), hint)
+    elif node.options.facts:
+        yield Finding(GROUP, NAME, SKIP, "the facts come from %s (--facts)" % node.options.facts)
+    elif not node.live:
+        yield Finding(GROUP, NAME, SKIP, OFFLINE)
+    elif node.facts is None or node.layered is None:
+        yield Finding(GROUP, NAME, SKIP, node.missing)
+    else:
+        text = "%s answers with a token (version 2) and not through a proxy, %.0f ms for all: %s in %s; " % (
+            node.layered.settings.metadata.endpoint,
+            node.asked * 1000,
+            node.facts.instance_id,
+            node.facts.region,
+        )
+        yield Finding(GROUP, NAME, OK, text + "pods that ask it need a hop limit of 2, which does not show from here")

@@ -1,0 +1,143 @@
+"""The node as the checks see it: all that several of them need, looked up once, with what is missing and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from typing import Optional, Tuple
+
+import attrs
+
+from agent.apply import Machine
+from agent.configure import refuse_unproxied
+from agent.core.facts import Facts, facts_from_json
+from agent.core.intent import Intent
+from agent.core.layers import Layered
+from agent.core.settings import Settings
+from agent.discover import Discovered, Fetch, discover, facts_of
+from agent.errors import AgentError, FileError, MetadataError
+from agent.owner import Options, baked
+from agent.reach import find_out
+
+NEEDS_ROOT = "needs root"
+UNCONFIGURED = "unconfigured: no proxy.url in the settings"
+OFFLINE = "looks at a running machine, not at a tree (--root)"
+
+
+@attrs.frozen
+class Node:
+    """`found` is made of the facts of the last pass, `now` of those of this moment; mostly they are the same.
+
+    Where a CIDR was added to the VPC since, files and processes are as the last pass made them: that is one finding, of
+    NO_PROXY, and not one for each file.  `missing` says why there is no `found` or no Intent in it.
+    """
+
+    machine: Machine
+    options: Options
+    layered: Optional[Layered] = None
+    wrong: Optional[AgentError] = None
+    facts: Optional[Facts] = None
+    silent: Optional[MetadataError] = None
+    asked: float = 0.0
+    found: Optional[Discovered] = None
+    now: Optional[Discovered] = None
+    missing: str = ""
+
+    @property
+    def live(self) -> bool:
+        return self.machine.disk.live
+
+    @property
+    def settings(self) -> Settings:
+        return self.discovered.settings
+
+    @property
+    def intent(self) -> Intent:
+        """The same."""
+        if self.discovered.intent is None:
+            raise LookupError(self.missing)
+        return self.discovered.intent
+
+    @property
+    def discovered(self) -> Discovered:
+        """Only for checks that run when nothing is `missing`."""
+        if self.found is None:
+            raise LookupError(self.missing)
+        return self.found
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def reason(error: AgentError) -> str:
+    """Why something could not be looked at."""
+    return NEEDS_ROOT if isinstance(error, FileError) and not is_root() else str(error).partition("\n")[0]
+
+
+def look(machine: Machine, options: Options, fetch: Fetch) -> Node:
+    """Look once, whatever is broken; changes nothing and takes no lock.  `fetch` asks the metadata service."""
+    node = Node(machine, options)
+    try:
+        node = attrs.evolve(node, layered=baked(machine.disk, options))
+    except AgentError as error:
+        return _wrong(node, error)
+    begin = time.monotonic()
+    try:
+        node = attrs.evolve(node, facts=facts_of(machine, options, fetch), asked=time.monotonic() - begin)
+    except MetadataError as error:
+        node = attrs.evolve(node, silent=error)
+    except AgentError as error:
+        return _wrong(node, error)
+    known = _known_facts(machine) if machine.disk.live and not options.facts else None
+    facts = node.facts or known
+    if facts is None:
+        return attrs.evolve(node, missing="needs the metadata service (see metadata)")
+    return _discovered(node, facts, _as_of_the_last_pass(facts, known))
+
+
+def _discovered(node: Node, facts: Facts, last: Facts) -> Node:
+    try:
+        now = _discover(node, facts)
+        found = now if last == facts else _discover(node, last)
+        refuse_unproxied(found.settings, found.intent)
+    except AgentError as error:
+        return _wrong(node, error)
+    missing = "" if found.intent else UNCONFIGURED
+    return attrs.evolve(node, layered=found.layered, found=found, now=now, missing=missing)
+
+
+def _discover(node: Node, facts: Facts) -> Discovered:
+    return discover(node.machine, node.options, facts, find_out(node.machine, node.options, facts).answers)
+
+
+def _wrong(node: Node, error: AgentError) -> Node:
+    """What the owner gave is wrong, or only root may read it: then nothing that depends on it can be looked at."""
+    if reason(error) == NEEDS_ROOT:
+        return attrs.evolve(node, missing=NEEDS_ROOT)
+    return attrs.evolve(node, wrong=error, missing="needs valid settings (see settings)")
+
+
+def _known_facts(machine: Machine) -> Optional[Facts]:
+    """The facts that the last pass of this boot had; None when there was none, or only root can tell."""
+    try:
+        instance = str((machine.state.status() or {}).get("instance_id"))
+        kept = machine.state.of_instance(instance, "facts") if re.fullmatch("i-[0-9a-f]+", instance) else None
+        return facts_from_json(json.dumps(kept)) if kept else None
+    except AgentError:
+        return None
+
+
+def _as_of_the_last_pass(facts: Facts, known: Optional[Facts]) -> Facts:
+    """The facts with the VPC's CIDRs of then, if some were added since on this same instance."""
+    if known is None or known.instance_id != facts.instance_id:
+        return facts
+    if set(_cidrs(facts)) <= set(_cidrs(known)):
+        return facts
+    return attrs.evolve(facts, vpc_cidrs_v4=known.vpc_cidrs_v4, vpc_cidrs_v6=known.vpc_cidrs_v6)
+
+
+def _cidrs(facts: Facts) -> Tuple[str, ...]:
+    return facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6

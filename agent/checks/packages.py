@@ -1,0 +1,99 @@
+"""Which proxy will yum or dnf really use?"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from typing import Iterator, Optional, Tuple
+
+from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
+from agent.checks.node import NEEDS_ROOT, Node, is_root
+from agent.core.files import yum
+from agent.core.targets import YUM_CONF
+from agent.edges.disk import Disk
+from agent.errors import FileError
+from agent.log import redact
+
+GROUP = "packages"
+DNF_CONF = "/etc/dnf/dnf.conf"
+_DNF = ("/usr/bin/dnf", "/usr/bin/dnf-3", "/usr/bin/dnf5", "/usr/bin/microdnf")
+_REPOSITORIES = "/etc/yum.repos.d"
+
+
+def check(node: Node) -> Iterator[Finding]:
+    """Read as they read: the last `proxy` of [main] wins, and that of a repository wins over it."""
+    disk = node.machine.disk
+    manager = _manager(disk)
+    if not node.settings.node.yum:
+        yield Finding(GROUP, "proxy", SKIP, "node.yum is false")
+    elif manager is None:
+        yield Finding(GROUP, "proxy", SKIP, "there is neither yum nor dnf")
+    else:
+        yield _used(node, *manager)
+        for name in disk.list(_REPOSITORIES):
+            if name.endswith(".repo"):
+                yield from _repository(node, "%s/%s" % (_REPOSITORIES, name))
+
+
+def split(disk: Disk) -> Tuple[str, ...]:
+    """yum.conf and dnf.conf, where the former should be a link to the latter and is a file of its own.
+
+    Then apply would write the one that dnf does not read, and take its line out of the other.
+    """
+    if (_manager(disk) or ("", ""))[0] != "dnf":
+        return ()
+    try:
+        own, other = disk.resolve(YUM_CONF), disk.resolve(DNF_CONF)
+    except FileError:
+        return ()
+    apart = own != other and disk.state(own).content is not None and disk.state(other).content is not None
+    return (own, other) if apart else ()
+
+
+def _manager(disk: Disk) -> Optional[Tuple[str, str]]:
+    """The program and the file that it reads (dnf.conf(5), yum.conf(5)); on AL2 yum is yum 3, elsewhere a link to dnf."""
+    if any(_there(disk, path) for path in _DNF):
+        return "dnf", DNF_CONF
+    if _there(disk, "/usr/bin/yum"):
+        return "yum", YUM_CONF
+    return None
+
+
+def _there(disk: Disk, path: str) -> bool:
+    return os.path.exists(disk.real(disk.resolve(path)))
+
+
+def _used(node: Node, program: str, path: str) -> Finding:
+    disk, intent = node.machine.disk, node.intent
+    if split(disk):
+        text = "%s is a file of its own and no link any more; dnf reads %s alone, and apply would write the other"
+        link = "ln -sfn %s %s" % (posixpath.relpath(DNF_CONF, posixpath.dirname(YUM_CONF)), YUM_CONF)
+        return Finding(GROUP, YUM_CONF, FAIL, text % (YUM_CONF, DNF_CONF), link)
+    resolved = disk.resolve(path)
+    state = disk.state(resolved)
+    if state.problem:
+        return _unreadable(path, state.problem)
+    secret = intent.credentials if node.settings.proxy.credentials_in_yum else None
+    wanted, used = intent.http_proxy.with_credentials(secret), yum.effective(state.content or b"").get("main", "")
+    if used == wanted:
+        return Finding(GROUP, path, OK, "%s uses %s" % (program, redact(used)))
+    if resolved == disk.resolve(YUM_CONF):
+        return Finding(GROUP, path, SKIP, "is not as planned (see files)")
+    text = "%s uses %s" % (program, redact(used) or "no proxy")
+    return Finding(GROUP, path, FAIL, text, "link %s to it, then: eks-proxy-agent apply" % YUM_CONF)
+
+
+def _repository(node: Node, path: str) -> Iterator[Finding]:
+    state = node.machine.disk.state(node.machine.disk.resolve(path))
+    if state.problem:
+        yield _unreadable(path, state.problem)
+    for section, value in yum.effective(state.content or b"").items():
+        if value not in (str(node.intent.http_proxy), "") and section != "main":
+            text = "[%s] has a proxy of its own, %s, which wins there" % (section, redact(value))
+            yield Finding(GROUP, path, WARN, text, "take the line out, unless it is meant so")
+
+
+def _unreadable(path: str, problem: str) -> Finding:
+    if not is_root():
+        return Finding(GROUP, path, SKIP, NEEDS_ROOT)
+    return Finding(GROUP, path, FAIL, problem, "mend it by hand, then: eks-proxy-agent apply")

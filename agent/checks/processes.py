@@ -1,0 +1,67 @@
+"""Do the processes that run have the environment that they should have?"""
+
+from __future__ import annotations
+
+from typing import Dict, Iterator
+
+from agent.checks import units
+from agent.checks.finding import FAIL, OK, SKIP, Finding
+from agent.checks.node import NEEDS_ROOT, Node, is_root
+from agent.core.units import differences
+from agent.core.wiring import Wiring
+from agent.edges.units import environ
+from agent.edges.wiring import wirings
+from agent.errors import CommandError
+from agent.log import redact
+
+GROUP = "processes"
+
+
+def check(node: Node) -> Iterator[Finding]:
+    shown = wirings(node.settings.node.units).values()
+    running = [wiring for wiring in shown if wiring.active == "active" and wiring.main_pid]
+    for wiring in running:
+        yield _process(node, wiring)
+    if not running:
+        yield Finding(GROUP, "services", SKIP, "none of node.units is running")
+
+
+def _process(node: Node, wiring: Wiring) -> Finding:
+    """What no restart would mend is the unit's fault, and told there."""
+    name = "%s" % wiring.name
+    try:
+        environment = environ(wiring.main_pid)
+    except CommandError as error:
+        return Finding(GROUP, name, SKIP, str(error) if is_root() else NEEDS_ROOT)
+    if not environment:
+        return Finding(GROUP, name, SKIP, "process %d has ended" % wiring.main_pid)
+    wanted = dict(node.intent.variables(secret=True))
+    found = differences(environment, wanted.items())
+    if not found:
+        return Finding(GROUP, name, OK, "process %d has the proxy and its exceptions" % wiring.main_pid)
+    if units.winner(node, wiring):
+        return Finding(GROUP, name, SKIP, "another EnvironmentFile= wins, also after a restart (see units)")
+    text = "process %d was started before the change: %s" % (wiring.main_pid, _told(found, wanted))
+    return Finding(GROUP, name, FAIL, text, units.restart(wiring.name))
+
+
+def _told(found: Dict[str, str], wanted: Dict[str, str]) -> str:
+    """What differs; both cases of a name mostly do, and are told once."""
+    told: Dict[str, str] = {}
+    for name, value in found.items():
+        told.setdefault(name.lower(), _difference(name, value, wanted[name]))
+    return "; ".join(told.values())
+
+
+def _difference(name: str, value: str, wanted: str) -> str:
+    if not value:
+        return "%s is not set" % name
+    if name.lower() == "no_proxy":
+        has, wants = value.split(","), wanted.split(",")
+        lacks = [entry for entry in wants if entry not in has]
+        extra = [entry for entry in has if entry not in wants]
+        parts = ["lacks " + " ".join(lacks)] * bool(lacks) + ["has " + " ".join(extra) + " too"] * bool(extra)
+        return "%s %s" % (name, " and ".join(parts) or "is in another order")
+    if redact(value) == redact(wanted):
+        return "%s has other credentials" % name
+    return "%s is %s" % (name, redact(value))

@@ -1,0 +1,19 @@
+"""How systemd has wired units now; one call of systemctl for all of them."""
+
+from __future__ import annotations
+
+from typing import Dict, Sequence
+
+from agent.core.wiring import PROPERTIES, Wiring, parse_wiring
+from agent.edges import command
+
+#: Seconds until systemctl is given up: it waits for PID 1, which may be busy.
+BOUND = 4.0
+
+
+def wirings(names: Sequence[str]) -> Dict[str, Wiring]:
+    """Wiring by name, those that do not exist included; raises CommandError."""
+    if not names:
+        return {}
+    output = command.run(["systemctl", "show", "--property=" + PROPERTIES, "--", *names], timeout=BOUND).stdout
+    return {name: parse_wiring(name, block) for name, block in zip(names, output.strip().split("\n\n"))}
