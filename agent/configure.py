@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import attrs
 
 from agent import __version__
 from agent.apply import Machine, apply
-from agent.core.facts import Facts, facts_to_json
+from agent.core import drift
+from agent.core.facts import Facts, facts_from_json, facts_to_json
 from agent.core.files import dropin
 from agent.core.intent import Intent
-from agent.core.plan import Plan, Target
+from agent.core.plan import Change, Plan, Target
 from agent.core.settings import Settings
 from agent.core.targets import targets
 from agent.core.units import is_stale, to_release
 from agent.discover import Discovered, discover, plan_node
 from agent.edges.lock import held
 from agent.edges.units import environ
-from agent.errors import FileError, SettingsError
-from agent.log import redact
+from agent.errors import AgentError, FileError, SettingsError
+from agent.log import get_logger, redact
 from agent.owner import Options, kept_flags
 from agent.reach import find_out, remember
 
@@ -33,11 +35,13 @@ class Pass:
     """A pass that was carried out: what was found, and the Plan that it took (empty when all was right).
 
     `ask_again`: what was not reached directly at an earlier boot, or did not resolve at this one, may be by now.
+    `repaired`: those of the plan's changes that put right what somebody else had changed.
     """
 
     discovered: Discovered
     plan: Plan
     ask_again: bool = False
+    repaired: Tuple[Change, ...] = ()
 
     @property
     def phase(self) -> str:
@@ -60,8 +64,11 @@ def configure(
     keep_flags: bool = False,
     units: bool = True,
     refresh: bool = False,
+    daemon: bool = False,
 ) -> Pass:
     """Make the node's files true, and say so in status.json.
+
+    `daemon`: nobody asked for it, so what differs although the same is wanted as before is drift, and counted.
 
     `keep_flags` keeps the flags for this instance, so that later passes without them come to the same Intent.
     `units` looks after node.enable as well; the boot has done that before.  `refresh` asks again what is reached directly.
@@ -69,19 +76,54 @@ def configure(
     Raises AgentError; single files that cannot be done do not hold up the others, see `Pass.raise_problems`.
     """
     reach = find_out(machine, options, facts, refresh=refresh)
+    choice = proxies.choose(machine, options, facts, reach.answers, refresh=refresh)
     with held(machine.disk):
-        found = discover(machine, options, facts, reach.answers)
+        found = discover(machine, options, facts, reach.answers, choice)
         refuse_unproxied(found.settings, found.intent)
-        plan = apply(plan_node(machine, *wanted(machine, found, units=units)), machine)
+        files, watched = wanted(machine, found, units=units)
+        wishes, memory, now = _wishes(machine, files), machine.state.memory(), time.monotonic()
+        leave = memory.left_alone(wishes) if daemon else frozenset()
+        plan = apply(plan_node(machine, files, watched, leave=leave), machine)
         if keep_flags:
             _keep_flags(machine, facts.instance_id, kept_flags(options))
         remember(machine, facts.instance_id, reach.fresh)
+        proxies.remember(machine, choice)
         machine.state.save_of_instance(facts.instance_id, "facts", json.loads(facts_to_json(facts)))
-        done = Pass(found, plan, reach.ask_again)
+        repaired = memory.drifted(plan, wishes) if daemon else ()
+        machine.state.save_memory((memory.after if daemon else memory.asked)(plan, wishes, now))
+        done = Pass(found, plan, reach.ask_again, repaired)
         _save_status(machine, status(done))
         if not plan.problems:
             machine.state.set_ready(True)
     return done
+
+
+def steady_facts(machine: Machine, facts: Facts) -> Facts:
+    """Facts without what a metadata service forgot for a moment (`drift.steady`), and a word when it forgets."""
+    with held(machine.disk):
+        memory, known = machine.state.memory(), machine.state.of_instance(facts.instance_id, "facts")
+        try:
+            last = facts_from_json(json.dumps(known)) if known else None
+        except AgentError:
+            last = None
+        found, memory = drift.steady(facts, last, memory, time.monotonic())
+        news, memory = memory.says("missing", ", ".join(memory.missing))
+        machine.state.save_memory(memory)
+    if news:
+        meaning = "stays in place until it was missing %d times, for %g s" % (drift.PASSES, drift.ABSENT)
+        get_logger().warning("metadata.missing", what=tuple(memory.missing), meaning=meaning)
+    return found
+
+
+def _wishes(machine: Machine, files: Tuple[Target, ...]) -> Dict[str, str]:
+    """What is wanted of each file, by resolved path."""
+    found = {}
+    for target in files:
+        try:
+            found[machine.disk.resolve(target.path)] = drift.wish(target)
+        except FileError:
+            continue  # the plan has it as a problem
+    return found
 
 
 def wanted(machine: Machine, found: Discovered, *, units: bool = True) -> Tuple[Tuple[Target, ...], Optional[Settings]]:
@@ -114,15 +156,17 @@ def release_units(machine: Machine, done: Pass) -> Tuple[str, ...]:
 
 
 def stale_units(machine: Machine, settings: Settings, intent: Optional[Intent]) -> Tuple[str, ...]:
-    """The running units whose process has another proxy environment than the Intent; they need a restart."""
+    """The running units that need a restart: their process has another proxy environment than the Intent, or is older
+    than the proxy's CA in the trust store, which programs read when they start.
+    """
     if intent is None:
         return ()
-    variables = intent.variables(secret=True)
+    variables, anchored = intent.variables(secret=True), machine.state.memory().anchored
     found = []
     for name, unit in machine.units.show(settings.node.units).items():
         if unit.active == "active" and unit.main_pid:
             values = environ(unit.main_pid)
-            if values and is_stale(values, variables):
+            if values and (is_stale(values, variables) or unit.since < (anchored or 0)):
                 found.append(name)
     return tuple(found)
 

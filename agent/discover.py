@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from typing import Callable, Collection, Dict, Optional, Sequence, Tuple
 
 import attrs
 
 from agent.apply import Machine
 from agent.core import intent
+from agent.core.choice import Choice, current
+from agent.core.choice_json import choice_from_json
 from agent.core.direct import Answers
 from agent.core.facts import Facts, facts_from_json
 from agent.core.hints import ClusterHints, first_known, from_arguments, from_node_configs
@@ -75,17 +77,31 @@ def instance_layers(machine: Machine, facts: Facts) -> Tuple[Layer, ...]:
     return tuple(layers) + ((Layer("flags kept by apply", kept),) if kept else ())
 
 
-def discover(machine: Machine, options: Options, facts: Facts, answers: Answers) -> Discovered:
+def discover(
+    machine: Machine, options: Options, facts: Facts, answers: Answers, choice: Optional[Choice] = None
+) -> Discovered:
     """Read everything else that the Intent depends on; no network.
 
+    `choice` is one of the proxies that was just made; without it the one that this boot remembers counts.
     Raises SettingsError (with all mistakes of all layers) and FileError.
     """
     layered = layered_settings(machine, options, facts)
     settings = layered.settings
     credentials = read_credentials(machine.disk, settings.proxy.credentials_file)
     hints = cluster_hints(machine, settings, facts)
-    composed = intent.compose(settings, facts, hints, credentials, answers)
+    chosen = current(settings.proxy.url, choice or remembered_choice(machine, options))
+    composed = intent.compose(settings, facts, hints, credentials, answers, chosen)
     return Discovered(layered, facts, hints, composed, read_anchor(machine.disk, settings))
+
+
+def remembered_choice(machine: Machine, options: Options) -> Optional[Choice]:
+    """The choice among several proxies that was made since power on, if it is this machine's."""
+    return choice_from_json(machine.state.proxies().get("choice")) if on_the_instance(machine, options) else None
+
+
+def on_the_instance(machine: Machine, options: Options) -> bool:
+    """Whether what is asked would be answered for this instance: not so in another tree, or with facts from a file."""
+    return machine.disk.live and not options.facts
 
 
 def layered_settings(machine: Machine, options: Options, facts: Facts) -> Layered:
@@ -130,8 +146,9 @@ def plan_node(
     *,
     complete: bool = True,
     scope: str = "",
+    leave: Collection[str] = (),
 ) -> Plan:
-    """Look at the files and make the Plan for them; links are followed first, so that a link survives.
+    """Look at the files and make the Plan for them, but for those to `leave`; links are followed first, so that they survive.
 
     With `settings` the units of node.enable are looked at too (a call of systemctl).
     """
@@ -156,6 +173,7 @@ def plan_node(
         baseline,
         complete=complete,
         scope=scope,
+        leave=leave,
         enable=enable,
         start=enable,
         reload_pending=pending,

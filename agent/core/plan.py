@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Callable, Collection, Dict, List, Mapping, Optional, Tuple
 
 import attrs
 
@@ -128,6 +128,7 @@ def make_plan(
     *,
     complete: bool = True,
     scope: str = "",
+    leave: Collection[str] = (),
     enable: Tuple[str, ...] = (),
     start: Tuple[str, ...] = (),
     reload_pending: bool = False,
@@ -136,7 +137,7 @@ def make_plan(
     """Compare what is wanted with what is there; `states` has every path of `wanted` and of `baseline`.
 
     `complete`: files that we wrote once and that are wanted no longer (a unit left node.units) are taken back,
-    those whose path begins with `scope`.
+    those whose path begins with `scope`.  `leave`: files that stay as they are, and remembered as they were.
     A file that cannot be planned is a problem of its own and does not hold up the others.
     """
     changes: List[Change] = []
@@ -144,6 +145,8 @@ def make_plan(
     notes: List[str] = []
     records = dict(baseline.files)
     for target in wanted:
+        if target.path in leave:
+            continue
         state = states[target.path]
         try:
             after = _content(target, state)

@@ -14,7 +14,7 @@ class Unit:
     """A unit as systemd sees it; `main_pid` 0: none runs.
 
     `blocked`: its last start was refused by an Assert...= line.  `started`: it was, at least once since power on.
-    `queued`: it is about to, as all are that wait for READY=1.
+    `queued`: it is about to, as all are that wait for READY=1.  `since`: when its process began, in seconds of CLOCK_MONOTONIC.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Unit:
     blocked: bool = False
     started: bool = True
     queued: bool = False
+    since: float = 0.0
 
 
 #: ActiveState of a unit that is not running and not about to.

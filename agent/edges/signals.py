@@ -9,7 +9,9 @@ import signal
 from types import FrameType
 from typing import Iterator, List, Optional
 
-_WATCHED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+#: The signals that ask for the end.
+STOPS = (signal.SIGTERM, signal.SIGINT)
+_WATCHED = (signal.SIGHUP, *STOPS)
 
 
 class Stop(Exception):
@@ -24,21 +26,30 @@ class Signals:
         self._arrived: List[int] = []
         self._put_off: List[int] = []
 
-    def wait(self, seconds: Optional[float]) -> Optional[int]:
-        """The next signal, or None after `seconds` (None: no limit)."""
-        return self._put_off.pop(0) if self._put_off else self._next(seconds)
+    def wait(self, seconds: Optional[float], *descriptors: int, fresh: bool = False) -> Optional[int]:
+        """The next signal, or None after `seconds` (None: no limit) or when one of the descriptors can be read.
+
+        `fresh`: only one that was not put off or back before.
+        """
+        if self._put_off and not fresh:
+            return self._put_off.pop(0)
+        return self._next(seconds, *descriptors)
+
+    def put_back(self, number: int) -> None:
+        """Let `wait` answer this one once more."""
+        self._put_off.append(number)
 
     def sleep(self, seconds: float) -> None:
         """Sleep for retries: raises Stop at once when the process is to end; a SIGHUP is put off until `wait`."""
         number = self._next(seconds)
-        if number in (signal.SIGTERM, signal.SIGINT):
+        if number in STOPS:
             raise Stop
         if number is not None:
             self._put_off.append(number)
 
-    def _next(self, seconds: Optional[float]) -> Optional[int]:
+    def _next(self, seconds: Optional[float], *descriptors: int) -> Optional[int]:
         if not self._arrived:
-            select.select([self._read_end], [], [], seconds)
+            select.select([self._read_end, *descriptors], [], [], seconds)
             with contextlib.suppress(BlockingIOError):
                 self._arrived += os.read(self._read_end, 64)
         return self._arrived.pop(0) if self._arrived else None

@@ -11,6 +11,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 import attrs
 
+from agent.core.drift import Memory, memory_from_json
 from agent.core.plan import Baseline, Record
 from agent.edges.disk import Disk
 from agent.errors import FileError
@@ -21,6 +22,8 @@ INSTANCES = LIBRARY + "/instances"
 RUN = "/run/eks-proxy-agent"
 STATUS = RUN + "/status.json"
 READY = RUN + "/ready"
+PROXIES = RUN + "/proxies.json"
+WATCH = RUN + "/watch.json"
 TRUST_PENDING = LIBRARY + "/trust-pending"
 RELOAD_PENDING = RUN + "/reload-pending"
 #: The baseline holds the originals of all files, each as large as disk.MAX_SIZE at the most, in base64.
@@ -75,7 +78,7 @@ class State:
                 self._disk.remove("%s/%s/%s.json" % (INSTANCES, instance_id, name))
             self._disk.sweep("%s/%s/bootstrap.json" % (INSTANCES, instance_id))
             self._disk.remove_folder("%s/%s" % (INSTANCES, instance_id))
-        for path in (STATUS, READY, RUN + "/lock", RUN + "/bootstrap.lock"):
+        for path in (STATUS, READY, PROXIES, WATCH, RUN + "/lock", RUN + "/bootstrap.lock"):
             self._disk.remove(path)
         for folder in (INSTANCES, LIBRARY, RUN):
             self._disk.remove_folder(folder)
@@ -86,6 +89,26 @@ class State:
 
     def save_status(self, status: Mapping[str, Any]) -> None:
         self._save(STATUS, status, 0o644)
+
+    def memory(self) -> Memory:
+        """What the daemon remembers from pass to pass; gone with /run at a reboot."""
+        try:
+            return memory_from_json(self._load(WATCH))
+        except FileError:
+            return Memory()
+
+    def save_memory(self, memory: Memory) -> None:
+        self._save(WATCH, attrs.asdict(memory), 0o600)
+
+    def proxies(self) -> Dict[str, Any]:
+        """The `choice` among several proxies and the `preflight`; of this boot, as /run is."""
+        try:
+            return self._load(PROXIES) or {}
+        except FileError:
+            return {}
+
+    def save_proxies(self, data: Mapping[str, Any]) -> None:
+        self._save(PROXIES, data, 0o644)
 
     def set_ready(self, ready: bool) -> None:
         """The file that failure.policy = "closed" waits for."""

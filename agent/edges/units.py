@@ -8,7 +8,10 @@ from agent.core.units import Unit
 from agent.edges import command
 from agent.errors import CommandError
 
-_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic,InactiveExitTimestampMonotonic,Job"
+_PROPERTIES = (
+    "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic,InactiveExitTimestampMonotonic,"
+    "ExecMainStartTimestampMonotonic,Job"
+)
 
 
 class Systemd:
@@ -124,4 +127,5 @@ def _unit(name: str, block: Mapping[str, str]) -> Unit:
         blocked=asked and block.get("AssertResult") == "no",
         queued=block.get("Job", "0") not in ("", "0"),
         started=block.get("InactiveExitTimestampMonotonic", "0") not in ("", "0"),
+        since=int(block.get("ExecMainStartTimestampMonotonic") or 0) / 1e6,
     )
