@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import attrs
 
-from agent import __version__
+from agent import __version__, proxies
 from agent.apply import Machine, apply
 from agent.core import drift
 from agent.core.facts import Facts, facts_from_json, facts_to_json

@@ -13,7 +13,7 @@ from agent.apply import Machine
 from agent.core.direct import Answer, Candidate, candidates
 from agent.core.facts import Facts
 from agent.core.intent import endpoint_host
-from agent.discover import cluster_hints, layered_settings
+from agent.discover import cluster_hints, layered_settings, on_the_instance
 from agent.edges import probe
 from agent.owner import Options
 
@@ -67,11 +67,6 @@ def _wanted(machine: Machine, options: Options, facts: Facts) -> Tuple[Candidate
     if not settings.proxy.url or not on_the_instance(machine, options):
         return ()
     return candidates(settings, facts, endpoint_host(settings, cluster_hints(machine, settings, facts)))
-
-
-def on_the_instance(machine: Machine, options: Options) -> bool:
-    """Whether the answers would be this instance's: not so in another tree, or with facts from a file."""
-    return machine.disk.live and not options.facts
 
 
 def _ask(hosts: Set[str]) -> Dict[str, Answer]:

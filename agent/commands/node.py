@@ -25,6 +25,7 @@ from agent.discover import Discovered, discover, facts_of, plan_node, plan_rever
 from agent.edges.lock import held
 from agent.errors import FileError
 from agent.metrics import withdraw
+from agent.proxies import choose
 from agent.reach import find_out
 
 PENDING = 3
@@ -67,7 +68,8 @@ def plan_command(arguments: argparse.Namespace) -> int:
     machine = machine_of(arguments)
     options = options_of(arguments)
     facts = facts_of(machine, options, fetch)
-    found = discover(machine, options, facts, find_out(machine, options, facts).answers)
+    answers = find_out(machine, options, facts).answers
+    found = discover(machine, options, facts, answers, choose(machine, options, facts, answers))
     refuse_unproxied(found.settings, found.intent)
     plan = plan_node(machine, *wanted(machine, found))
     actions = _unit_actions(machine, plan)

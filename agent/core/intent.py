@@ -67,14 +67,17 @@ def compose(
     hints: ClusterHints,
     credentials: Optional[Credentials] = None,
     answers: Answers = MappingProxyType({}),
+    chosen: Optional[ProxyUrl] = None,
 ) -> Optional[Intent]:
     """The Intent, or None when no proxy is set, which is a valid state.
+
+    `chosen` is the one of proxy.url that is in use; the first without it.
 
     `answers` is what was seen of the hosts that `direct.candidates` names, where the settings leave it to that.
     """
     if not settings.proxy.url:
         return None
-    http_proxy = settings.proxy.url[0]
+    http_proxy = chosen or settings.proxy.url[0]
     vpc_cidrs = settings.vpc.cidrs if settings.vpc.cidrs is not None else facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6
     entries = no_proxy.compose(
         vpc_cidrs=vpc_cidrs,

@@ -76,23 +76,29 @@ def probe_all(
     *,
     timeout: float = 3.0,
     enough: Callable[[Sequence[Optional[Verdict]]], bool] = all,
-) -> Tuple[Verdict, ...]:
-    """Ask several proxies for a tunnel to one target at once, no TLS; ends early when `enough` says so of the verdicts."""
+) -> Tuple[Optional[Verdict], ...]:
+    """Ask several proxies for a tunnel to one target at once, no TLS.
+
+    Ends early when `enough` says so of the verdicts; None for a proxy that was not waited for.
+    """
     ends = time.monotonic() + timeout
     trust = ssl.create_default_context() if any(proxy.scheme == "https" for proxy in proxies) else None
     probes = [_Probe(proxy, host, port, credentials, ends, tls=False, trust=trust) for proxy in proxies]
-    _run_all(probes, timeout, lambda: enough([one.verdict for one in probes]))
-    return tuple(one.result() for one in probes)
+    early = _run_all(probes, timeout, lambda: enough([one.verdict for one in probes]))
+    return tuple(one.verdict if early else one.result() for one in probes)
 
 
-def _run_all(probes: Sequence[_Probe], timeout: float, enough: Callable[[], bool]) -> None:
-    """A thread each, because the resolver of the C library cannot be given a time limit: one that hangs is left behind."""
+def _run_all(probes: Sequence[_Probe], timeout: float, enough: Callable[[], bool]) -> bool:
+    """Whether it was enough before the time was up.
+
+    A thread each, because the resolver of the C library cannot be given a time limit: one that hangs is left behind.
+    """
     ends = time.monotonic() + timeout + _GRACE
     ended = threading.Condition()
     with ended:
         for one in probes:
             threading.Thread(target=one.run, args=(ended,), daemon=True).start()
-        ended.wait_for(enough, ends - time.monotonic())
+        return ended.wait_for(enough, ends - time.monotonic())
 
 
 class _Failed(Exception):
