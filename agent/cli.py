@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="say how the node stands")
     _root_flag(status)
     _json_flag(status)
+    status.add_argument("--full", action="store_true", help="name each entry of NO_PROXY and why, each file and unit")
     revert = commands.add_parser("revert", help="put every file back as it was before the first apply")
     _root_flag(revert)
     _command(commands, "bake", "image build: write what does not depend on the instance; start nothing")

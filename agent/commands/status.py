@@ -1,34 +1,63 @@
-"""`status`: how the node stands, in one screen."""
+"""`status`: how the node stands, in one screen, or as JSON (docs/status.md)."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-from typing import Any, Dict, List, Optional
+import sys
+import time
+from typing import Any, Dict, List, Mapping, Optional
 
 from agent.apply import Machine
 from agent.commands.machine import machine_of
-from agent.core.files.dropin import unit_of
+from agent.commands.node import DAEMON
+from agent.core.files import dropin
 from agent.core.plan import digest
+from agent.core.screen import Line, screen
+from agent.core.units import Unit
+from agent.edges.state import READY
 from agent.errors import AgentError, FileError
+
+_COLOURS = {"good": "32", "warn": "33", "bad": "31"}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    machine = machine_of(arguments)
-    known = machine.state.status() or {"schema": 1, "phase": "not configured", "error": None}
-    known["files"] = [{"path": path, "state": _file_state(machine, path)} for path in known.get("files", [])]
-    known["units"] = _units(machine, known)
+    known = gather(machine_of(arguments))
     if arguments.json:
         print(json.dumps(known, indent=2))
         return 0
-    for line in _screen(known):
-        print(line)
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    for line in screen(known, time.time(), full=arguments.full):
+        print(_shown(line, colours))
     return 0
 
 
+def gather(machine: Machine) -> Dict[str, Any]:
+    """What status.json says, and what can be seen beside it: files, units, the daemon, the bootstrap."""
+    known = machine.state.status() or {"schema": 1, "phase": "not run", "error": None}
+    files = known.get("files", [])
+    names = [name for name in map(dropin.unit_of, files) if name]
+    units = _units(machine, [DAEMON, *names])
+    return {
+        **known,
+        "files": [{"path": path, "state": _file_state(machine, path)} for path in files],
+        "units": [{"unit": name, "state": _state(units[name])} for name in names if name in units],
+        "daemon": _daemon(units.get(DAEMON)),
+        "bootstrap": _bootstrap(machine, known.get("instance_id")),
+        "held_units": _held_units(machine),
+    }
+
+
+def _shown(line: Line, colours: bool) -> str:
+    text = line.text
+    if colours and line.tone:
+        text = "\033[%sm%s\033[0m" % (_COLOURS[line.tone], text)
+    return ("%-10s %s" % (line.label, text)).rstrip()
+
+
 def _file_state(machine: Machine, path: str) -> str:
-    """`ok`, `changed` or `missing`, by what we last wrote there."""
+    """`ok`, `changed since` or `missing`, by what we last wrote there; or why that is not known."""
     try:
         resolved = machine.disk.resolve(path)
         state = machine.disk.state(resolved)
@@ -44,37 +73,34 @@ def _file_state(machine: Machine, path: str) -> str:
     return "ok" if digest(state.content) in record.written[:1] else "changed since"
 
 
-def _units(machine: Machine, known: Dict[str, Any]) -> List[Dict[str, Any]]:
-    names = [name for name in (unit_of(item["path"]) for item in known["files"]) if name]
+def _units(machine: Machine, names: List[str]) -> Mapping[str, Unit]:
     try:
-        units = machine.units.show(names)
+        return machine.units.show(names)
     except AgentError:
+        return {}
+
+
+def _state(unit: Unit) -> str:
+    return unit.active if unit.exists else "absent"
+
+
+def _daemon(unit: Optional[Unit]) -> Optional[Dict[str, Any]]:
+    """systemd's view of the daemon; None where no systemd runs or it does not know the unit."""
+    if unit is None or not unit.exists or not unit.active:
+        return None
+    return {"state": unit.active, "enabled": unit.enabled, "pid": unit.main_pid or None}
+
+
+def _bootstrap(machine: Machine, instance_id: Optional[str]) -> Optional[Dict[str, Any]]:
+    """How bootstrap.sh ended on this instance; None when it did not run, or when only root may know."""
+    try:
+        return machine.state.of_instance(instance_id, "bootstrap") if instance_id else None
+    except FileError:
+        return None
+
+
+def _held_units(machine: Machine) -> List[str]:
+    """The units that failure.policy = "closed" keeps from starting now."""
+    if not machine.disk.live or machine.disk.state(READY).content is not None:
         return []
-    return [{"unit": name, "state": unit.active if unit.exists else "absent"} for name, unit in units.items()]
-
-
-def _screen(known: Dict[str, Any]) -> List[str]:
-    proxy: Optional[Dict[str, str]] = known.get("proxy")
-    lines = ["phase      %s" % known["phase"]]
-    if known.get("error"):
-        lines += ["error      " + line for line in known["error"].splitlines()]
-    if known.get("instance_id"):
-        lines.append("instance   %s in %s" % (known["instance_id"], known["region"]))
-    if proxy:
-        lines.append(
-            "proxy      %s" % proxy["http"] + ("" if proxy["https"] == proxy["http"] else ", https %s" % proxy["https"])
-        )
-        lines.append("intent     %s, as of %s" % (known["intent"], known["updated"]))
-        lines.append("no_proxy   %s" % _entries(known["no_proxy"]))
-    lines += ["warning    " + warning for warning in known.get("warnings", [])]
-    lines += ["file       %-60s %s" % (item["path"], item["state"]) for item in known["files"]]
-    lines += ["unit       %-60s %s" % (item["unit"], item["state"]) for item in known["units"]]
-    return lines
-
-
-def _entries(entries: List[Dict[str, str]]) -> str:
-    """The entries by reason, one line a reason."""
-    reasons: Dict[str, List[str]] = {}
-    for entry in entries:
-        reasons.setdefault(entry["reason"], []).append(entry["entry"])
-    return "\n           ".join("%-15s %s" % (reason, " ".join(values)) for reason, values in reasons.items())
+    return [unit for unit in dropin.GATED_UNITS if machine.disk.state(dropin.closed_path(unit)).content is not None]

@@ -64,19 +64,20 @@ def _tour(root: Path, service: MetadataService) -> None:
     service.instance = attrs.evolve(service.instance, vpc_cidrs_v4=cidrs)
     _step("The VPC gets a second CIDR, 100.64.0.0/16. Only the lines that hold it change.", root, "plan", expect=3)
     _step("Do it.", root, "apply")
-    _step("How does the node stand, and why is each entry in NO_PROXY?", root, "status")
+    _step("How does the node stand, and why is each entry in NO_PROXY?", root, "status", "--full")
     _step("Undo everything.", root, "revert")
     if _tree(root) != before:
         raise AgentError("the demo's files are not what they were before")
     print("\nEvery file is byte for byte what it was.")
 
 
-def _step(text: str, root: Path, command: str, expect: int = 0) -> None:
+def _step(text: str, root: Path, command: str, *flags: str, expect: int = 0) -> None:
     """Run a command as a person would, through the command line."""
     from agent.cli import main
 
-    print("\n== %s\n$ eks-proxy-agent %s --root %s" % (text, command, root), flush=True)
-    code = main([command, "--root", str(root)])
+    words = [command, "--root", str(root), *flags]
+    print("\n== %s\n$ eks-proxy-agent %s" % (text, " ".join(words)), flush=True)
+    code = main(words)
     if code != expect:
         raise AgentError("%s ended with %d instead of %d" % (command, code, expect))
 

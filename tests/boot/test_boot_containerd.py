@@ -19,7 +19,7 @@ def test_containerd_pulls_by_cri_what_only_the_proxy_can_reach(trial: Callable[[
     running.wait_settled()
     said = cri.pull(running, IMAGE)
     requests = [line for line in node.requests() if "containerd/" in line]
-    status = running.run("eks-proxy-agent", "status").split()
+    status = running.run("eks-proxy-agent", "status", "--full").split()
     node.finish(running)
     assert said == ""
     assert any(f"http://{REGISTRY_NAME}/v2/" in line for line in requests), node.requests()

@@ -65,13 +65,13 @@ def test_entries_are_called_the_same_everywhere(node: Node) -> None:
 
 
 def test_the_screen(node: Node) -> None:
-    """A person sees phase, instance, proxy, each reason with its entries, warnings and files, one line each."""
-    done = node.main("status")
+    """With --full a person sees phase, instance, proxy, each reason with its entries, warnings and files, one line each."""
+    done = node.main("status", "--full")
     assert (done.code, done.err) == (0, "")
     lines = [line.split() for line in done.out.splitlines()]
     assert ["phase", "configured"] in lines
     assert ["instance", FACTS["instance_id"], "in", FACTS["region"]] in lines
-    assert ["proxy", PROXY] in lines
+    assert ["proxy", PROXY, "in", "use,", "health", "not", "known"] in lines
     assert ["vpc", "10.42.0.0/16"] in lines
     assert ["no_proxy", "loopback", "localhost", "127.0.0.1", "::1", "[::1]"] in lines
     assert ["file", NODE_ENV, "ok"] in lines
@@ -79,17 +79,19 @@ def test_the_screen(node: Node) -> None:
 
 
 def test_two_proxies_on_the_screen(node: Node) -> None:
-    """Another proxy for https:// is named beside the first."""
+    """Another proxy for https:// is named below the first."""
     node.main("apply", "--set", "proxy.https_url=http://secure.corp:3129")
-    assert "\nproxy      %s, https http://secure.corp:3129\n" % PROXY in node.main("status").out
+    assert "\n           http://secure.corp:3129  for https:// URLs\n" in node.main("status").out
 
 
 def test_a_node_that_never_ran(tmp_path: Path) -> None:
-    """Before the first pass there is little to say, and status says that."""
+    """Before the first pass there is little to say, and status says that, and what to do."""
     node = Node(tmp_path)
     before = node.tree()
-    assert node.main("status").out == "phase      not configured\n"
-    assert status(node) == {"schema": 1, "phase": "not configured", "error": None, "files": [], "units": []}
+    lines = node.main("status").out.splitlines()
+    assert (len(lines), lines[0], lines[-1]) == (3, "phase      not run", "to do      eks-proxy-agent apply")
+    nothing = {"files": [], "units": [], "held_units": [], "daemon": None, "bootstrap": None}
+    assert status(node) == {"schema": 1, "phase": "not run", "error": None, **nothing}
     assert node.tree() == before
 
 
@@ -157,5 +159,5 @@ def test_status_asks_nobody(node: Node) -> None:
     with MetadataService() as service:
         node.settings('[proxy]\nurl = "%s"\n[metadata]\nendpoint = "%s"\n' % (PROXY, service.endpoint))
         assert node.main("apply", facts=False).code == 0
-        with_service = node.main("status").out
-    assert node.main("status").out == with_service
+        with_service = status(node)
+    assert status(node) == with_service
