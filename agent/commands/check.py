@@ -1,11 +1,76 @@
-"""`check`."""
+"""`check`: the doctor, who looks and changes nothing."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+import time
+from typing import Any, Dict, List, Sequence, Tuple
 
+from agent.checks.doctor import GROUPS, Group, examine, exit_code
+from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
+from agent.checks.node import Node, look
+from agent.commands.machine import COMMAND_DEADLINE, machine_of, options_of
+from agent.core.facts import Facts
+from agent.core.proxy_url import quoted
+from agent.core.settings import Settings
+from agent.discover import ask_metadata_service
 from agent.errors import UsageError
+
+_STATES = (OK, WARN, FAIL, SKIP)
+#: What stands before a hint or a diff, below the line that it belongs to.
+_INDENT = " " * 6
 
 
 def run(arguments: argparse.Namespace) -> int:
-    raise UsageError("not built yet")
+    groups = _chosen(arguments.only)
+    begin = time.monotonic()
+    node = look(machine_of(arguments), options_of(arguments), _fetch)
+    findings = examine(node, groups)
+    if arguments.json:
+        print(json.dumps(_document(node, findings), indent=2))
+    else:
+        for finding in findings:
+            print(_shown(finding))
+    counts = ", ".join("%d %s" % (sum(one.state == state for one in findings), state) for state in _STATES)
+    print("%s; %.1f s" % (counts, time.monotonic() - begin), file=sys.stderr)
+    return exit_code(findings)
+
+
+def _chosen(only: Sequence[str]) -> Tuple[Group, ...]:
+    names = [group.name for group in GROUPS]
+    for name in only:
+        if name not in names:
+            raise UsageError("--only %s: there is no such group" % quoted(name), hint="the groups: " + ", ".join(names))
+    return tuple(group for group in GROUPS if not only or group.name in only)
+
+
+def _fetch(settings: Settings) -> Facts:
+    """Ask the metadata service, but never for as long as metadata.deadline may allow a boot."""
+    return ask_metadata_service(settings, min(settings.metadata.deadline or COMMAND_DEADLINE, COMMAND_DEADLINE))
+
+
+def _shown(finding: Finding) -> str:
+    first, *more = finding.text.splitlines() or [""]
+    lines = ["%-4s  %-9s  %s: %s" % (finding.state, finding.group, finding.name, first)]
+    lines += [_INDENT + "| " + line for line in more]
+    lines += [_INDENT + "> " + line for line in finding.hint.splitlines()]
+    return "\n".join(lines)
+
+
+def _document(node: Node, findings: Sequence[Finding]) -> Dict[str, Any]:
+    """What --json prints: schema 1, see docs/check.md."""
+    states = [finding.state for finding in findings]
+    intent = node.found.intent if node.found else None
+    listed: List[Dict[str, str]] = [
+        {"group": one.group, "name": one.name, "state": one.state, "text": one.text, "hint": one.hint}
+        for one in findings
+    ]
+    return {
+        "schema": 1,
+        "state": FAIL if FAIL in states else WARN if WARN in states else OK,
+        "instance_id": node.facts.instance_id if node.facts else None,
+        "intent": intent.digest() if intent else None,
+        "findings": listed,
+    }

@@ -45,7 +45,7 @@ def candidates(settings: Settings, facts: Facts, endpoint: str) -> Tuple[Candida
     found: List[Candidate] = []
     if settings.aws.direct is None:
         names = partial(service_names, region=facts.region, domain=facts.domain, partition=facts.partition)
-        found += [Candidate(service, name, _host(name, facts)) for service in SERVICES for name in names(service)]
+        found += [Candidate(service, name, host_to_try(name, facts)) for service in SERVICES for name in names(service)]
     if settings.cluster.endpoint_access == "auto" and endpoint:
         found.append(Candidate("api-endpoint", endpoint, endpoint))
     return tuple(found)
@@ -69,6 +69,6 @@ def is_private(endpoint: str, vpc_cidrs: Iterable[str], answers: Answers) -> boo
     return answer.direct or not answer.addresses or any(inside)
 
 
-def _host(name: str, facts: Facts) -> str:
+def host_to_try(name: str, facts: Facts) -> str:
     """Registries answer under the account's name only."""
     return "%s.%s" % (facts.account, name) if facts.account and name.startswith(("dkr.ecr.", "dkr-ecr.")) else name

@@ -33,11 +33,15 @@ class ExchangeError(Exception):
 
 @attrs.frozen
 class Answer:
-    """At most `limit` + 1 bytes of body, which tells that there was more; `size` is what the other side announced."""
+    """At most `limit` + 1 bytes of body, which tells that there was more; `size` is what the other side announced.
+
+    `date` is its clock, as it says it.
+    """
 
     status: int
     body: bytes
     size: str
+    date: str = ""
 
 
 def exchange(
@@ -57,7 +61,8 @@ def exchange(
     announced = re.fullmatch("[0-9]{1,18}", response.headers.get("Content-Length", ""))
     if announced and len(body) < min(int(announced.group()), limit):  # urllib3 1.26 does not look
         raise ExchangeError("the answer ended after %d of %s bytes" % (len(body), announced.group()))
-    return Answer(response.status_code, body, announced.group() if announced else "more than %d" % limit)
+    size = announced.group() if announced else "more than %d" % limit
+    return Answer(response.status_code, body, size, response.headers.get("Date", ""))
 
 
 def _timed_out(error: BaseException) -> bool:

@@ -1,0 +1,56 @@
+"""Is the clock right?  A node that lives in another hour trusts no certificate and is trusted by nobody."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from typing import Iterator, Optional
+
+from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
+from agent.checks.node import Node
+from agent.edges.exchange import DirectSession, ExchangeError, exchange
+
+GROUP = "clock"
+NAME = "skew"
+#: AWS refuses a request whose signature is five minutes old ("Troubleshooting AWS Signature Version 4").
+WARN_ABOVE, FAIL_ABOVE = 60.0, 300.0
+BOUND = 3.0
+
+
+def check(node: Node) -> Iterator[Finding]:
+    """Ask the proxy for nothing: it says what it thinks of that, and what time it is."""
+    proxy = node.intent.http_proxy
+    if proxy.scheme != "http":
+        yield Finding(GROUP, NAME, SKIP, "the date of a proxy that speaks TLS is not asked")
+        return
+    ends = time.monotonic() + BOUND
+    session = DirectSession(left=lambda: ends - time.monotonic())
+    try:
+        date = exchange(session, "GET", "%s/" % proxy, {}, (BOUND, BOUND), 65536).date
+    except (ExchangeError, ValueError):
+        yield Finding(GROUP, NAME, SKIP, "%s does not tell the time (see proxy)" % proxy)
+        return
+    finally:
+        session.close()
+    yield judge(date, time.time(), str(proxy))
+
+
+def judge(date: str, now: float, proxy: str) -> Finding:
+    """`date` is the proxy's Date header, whole seconds; `now` is in seconds since 1970."""
+    there = _seconds(date)
+    if there is None:
+        return Finding(GROUP, NAME, SKIP, "%s does not say what time it is" % proxy)
+    skew = now - there
+    if abs(skew) <= WARN_ABOVE:
+        return Finding(GROUP, NAME, OK, "within %.0f s of the proxy's" % (abs(skew) + 1))
+    way = "ahead of" if skew > 0 else "behind"
+    text = "this node is %.0f s %s %s" % (abs(skew), way, proxy)
+    hint = "chronyc tracking; the Amazon Time Sync Service is at 169.254.169.123"
+    return Finding(GROUP, NAME, FAIL if abs(skew) > FAIL_ABOVE else WARN, text, hint)
+
+
+def _seconds(date: str) -> Optional[float]:
+    try:
+        return email.utils.parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None

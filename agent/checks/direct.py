@@ -1,0 +1,56 @@
+"""Does that answer which is reached without the proxy?"""
+
+from __future__ import annotations
+
+from typing import Dict, Iterator, List
+
+from agent.checks.finding import FAIL, OK, SKIP, Finding
+from agent.checks.node import Node
+from agent.core.direct import Answer, host_to_try
+from agent.core.intent import endpoint_host
+from agent.edges import probe
+
+GROUP = "direct"
+#: Seconds for all hosts together; TCP port 443, as `aws.direct = "auto"` asks it.
+BOUND = 2.0
+_API = "api-endpoint"
+
+
+def check(node: Node) -> Iterator[Finding]:
+    """A service of which one name answers has its endpoint; that of the others may not exist."""
+    facts, hints = node.discovered.facts, node.discovered.hints
+    wanted: Dict[str, List[str]] = {}
+    for entry in node.intent.no_proxy:
+        if entry.reason == _API:
+            host = endpoint_host(node.settings, hints)
+            wanted.setdefault(_API, []).extend([host] if host else [])
+        elif entry.reason.startswith(("aws:", "direct:")):
+            wanted.setdefault(entry.reason, []).append(host_to_try(entry.value, facts))
+    answers = probe.ask([host for hosts in wanted.values() for host in hosts], bound=BOUND)
+    for reason, hosts in wanted.items():
+        yield _found(reason, dict.fromkeys(hosts), answers)
+    if not wanted:
+        yield Finding(GROUP, "hosts", SKIP, "nothing but this network is reached directly")
+
+
+def _found(reason: str, hosts: Dict[str, None], answers: Dict[str, Answer]) -> Finding:
+    if not hosts:
+        text = "the API server's host is not known; all that end in .eks.DOMAIN are direct"
+        return Finding(GROUP, reason, SKIP, text, "name it in cluster.endpoint")
+    good = [host for host in hosts if answers[host].direct]
+    if good:
+        text = ", ".join("%s at %s" % (host, " ".join(answers[host].addresses)) for host in good)
+        return Finding(GROUP, reason, OK, text + " accepts on port 443")
+    told = "; ".join("%s: %s" % (host, _why(answers[host])) for host in hosts)
+    if reason == _API:
+        hint = 'look at the cluster\'s security group; a public one: cluster.endpoint_access = "public"'
+    else:
+        hint = "make the VPC endpoint, or take %s out of aws.direct" % reason.partition(":")[2]
+        hint += "; found out by itself: eks-proxy-agent apply --refresh" if reason.startswith("direct:") else ""
+    return Finding(GROUP, reason, FAIL, "direct, and nothing answers: " + told, hint)
+
+
+def _why(answer: Answer) -> str:
+    if not answer.addresses:
+        return "has no address"
+    return "%s accepts no connection on port 443" % " ".join(answer.addresses)

@@ -1,0 +1,86 @@
+"""All groups, in the order in which a person reads them, looked at side by side and each within a bound."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable, Dict, Iterable, List, Sequence, Tuple
+
+import attrs
+
+from agent.checks import clock, direct, files, metadata, no_proxy, packages, processes, proxy, settings, units
+from agent.checks.finding import FAIL, SKIP, Finding
+from agent.checks.node import OFFLINE, Node, reason
+from agent.errors import AgentError
+from agent.log import redact
+
+#: Seconds for all groups together, once the node was looked up; each has a shorter bound of its own.
+BOUND = 6.0
+
+
+@attrs.frozen
+class Group:
+    """`exit_code` is what `check` ends with when nothing outside of the group fails.
+
+    `live`: needs the running machine.  `intent`: needs valid settings with a proxy.
+    """
+
+    name: str
+    check: Callable[[Node], Iterable[Finding]]
+    live: bool = True
+    intent: bool = True
+    exit_code: int = 1
+
+
+GROUPS = (
+    Group(settings.GROUP, settings.check, live=False, intent=False, exit_code=78),
+    Group(metadata.GROUP, metadata.check, live=False, intent=False),
+    Group(files.GROUP, files.check, live=False, exit_code=3),
+    Group(units.GROUP, units.check),
+    Group(processes.GROUP, processes.check),
+    Group(proxy.GROUP, proxy.check),
+    Group(direct.GROUP, direct.check),
+    Group(no_proxy.GROUP, no_proxy.check, live=False),
+    Group(packages.GROUP, packages.check, live=False),
+    Group(clock.GROUP, clock.check),
+)
+
+
+def examine(node: Node, groups: Sequence[Group]) -> Tuple[Finding, ...]:
+    """What all of them find, in their order, without credentials."""
+    found: Dict[str, List[Finding]] = {}
+    threads = [threading.Thread(target=_examine, args=(node, group, found), daemon=True) for group in groups]
+    ends = time.monotonic() + BOUND
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, ends - time.monotonic()))
+    late = {group.name: [Finding(group.name, "check", FAIL, "no end after %g seconds" % BOUND)] for group in groups}
+    return tuple(
+        attrs.evolve(finding, text=redact(finding.text), hint=redact(finding.hint))
+        for group in groups
+        for finding in found.get(group.name, late[group.name])
+    )
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """0 when nothing failed; 78 for wrong settings alone, 3 for drift alone, else 1."""
+    codes = {group.name: group.exit_code for group in GROUPS}
+    failed = {codes[finding.group] for finding in findings if finding.state == FAIL}
+    return failed.pop() if len(failed) == 1 else int(bool(failed))
+
+
+def _examine(node: Node, group: Group, found: Dict[str, List[Finding]]) -> None:
+    """A check that cannot be made is a finding too, and never the end of the others."""
+    if group.live and not node.live:
+        found[group.name] = [Finding(group.name, "check", SKIP, OFFLINE)]
+    elif group.intent and node.missing:
+        found[group.name] = [Finding(group.name, "check", SKIP, node.missing)]
+    else:
+        try:
+            found[group.name] = list(group.check(node))
+        except AgentError as error:
+            found[group.name] = [Finding(group.name, "check", FAIL, reason(error), error.hint)]
+        except Exception as error:  # noqa: BLE001 -- whatever lies on the disk, the other checks are worth having
+            text = "could not be made: %s: %s" % (type(error).__name__, error)
+            found[group.name] = [Finding(group.name, "check", FAIL, text, "this is a mistake in eks-proxy-agent")]

@@ -1,0 +1,118 @@
+"""Is that direct which has to be, for every client that is here, with the list that a process gets when it starts now?"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+
+from agent.checks.finding import FAIL, OK, SKIP, Finding
+from agent.checks.node import NEEDS_ROOT, Node
+from agent.core.dialects.dialect import Dialect
+from agent.core.dialects.families import DIALECTS
+from agent.core.dialects.target import Target, parse_target
+from agent.core.files.environment import assignments
+from agent.core.no_proxy import Entry, render
+from agent.core.targets import ENVIRONMENT, NODE_ENV
+from agent.edges import command
+from agent.edges.disk import Disk
+from agent.errors import CommandError
+
+GROUP = "no-proxy"
+#: By reason: what breaks a node when it goes through the proxy.
+REASONS = ("metadata", "credentials", "vpc", "service-cidr", "cluster-domain", "internal", "api-endpoint")
+_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
+#: Families of curl, and the first version of the next.
+_CURL = (("curl-old", (7, 86)), ("curl", (8, 9)), ("curl-8.9", (8, 18)), ("curl-8.18", (99, 0)))
+
+
+def check(node: Node) -> Iterator[Finding]:
+    """Compared with the list that this moment's facts would give: where even that cannot help a client, it is told."""
+    if node.now is None or node.now.intent is None:
+        return
+    environment = _environment(node.machine.disk)
+    if not environment:
+        yield Finding(GROUP, "list", SKIP, "neither %s nor %s can be read" % (NODE_ENV, ENVIRONMENT), NEEDS_ROOT)
+        return
+    dialects = _here(node.machine.disk)
+    entries: Dict[str, List[Entry]] = {}
+    for entry in node.now.intent.no_proxy:
+        entries.setdefault(entry.reason, []).append(entry)
+    wanted = render(node.now.intent.no_proxy)
+    for reason in REASONS:
+        if reason in entries:
+            yield _covered(reason, entries[reason], dialects, environment, wanted)
+
+
+def target(entry: Entry) -> Target:
+    """Something that the entry is meant for: an address in the network, a name below a domain."""
+    value = entry.value.strip("[]")
+    if "/" in value:
+        value = str(ipaddress.ip_network(value)[1])
+    elif value.startswith("."):
+        value = "name" + value
+    scheme = "http" if entry.reason in ("metadata", "credentials") else "https"
+    return parse_target("%s://%s/" % (scheme, "[%s]" % value if ":" in value else value))
+
+
+def _covered(
+    reason: str, entries: Sequence[Entry], dialects: Sequence[Dialect], environment: Mapping[str, str], wanted: str
+) -> Finding:
+    lost: Dict[str, List[str]] = {}
+    beyond: Dict[str, None] = {}
+    for entry in entries:
+        aim = target(entry)
+        for dialect in dialects:
+            if dialect.bypass(aim, dialect.variables.exceptions(environment)) is not None:
+                continue
+            if dialect.bypass(aim, wanted) is not None:
+                lost.setdefault(entry.value.strip("[]"), []).append(dialect.title)
+            else:
+                beyond[dialect.title] = None
+    if lost:
+        text = "; ".join("%s goes through the proxy for %s" % (value, ", ".join(who)) for value, who in lost.items())
+        hint = "eks-proxy-agent apply, then restart what it names"
+        return Finding(GROUP, reason, FAIL, text, hint)
+    values = ", ".join(dict.fromkeys(entry.value.strip("[]") for entry in entries))
+    names = ", ".join(dialect.title for dialect in dialects if dialect.title not in beyond)
+    cannot = "; %s can exempt no network: bare addresses take the proxy there" % ", ".join(beyond) if beyond else ""
+    return Finding(GROUP, reason, OK, "%s: direct for %s%s" % (values, names, cannot))
+
+
+def _environment(disk: Disk) -> Mapping[str, str]:
+    """What systemd would give a unit; /etc/environment for those who may not read node.env."""
+    for path in (NODE_ENV, ENVIRONMENT):
+        content = disk.state(disk.resolve(path)).content
+        if content is not None:
+            return assignments(content)
+    return {}
+
+
+def _here(disk: Disk) -> Tuple[Dialect, ...]:
+    """The families of which a client is installed; Go always, the runtimes are written in it."""
+    names = {name for folder in _FOLDERS for name in disk.list(folder)}
+    curl = _curl_family(disk)
+    return tuple(
+        dialect
+        for dialect in DIALECTS
+        if dialect.name == "go"
+        or (
+            names.intersection(dialect.clients)
+            and (curl == "" or not dialect.name.startswith("curl") or curl == dialect.name)
+        )
+    )
+
+
+def _curl_family(disk: Disk) -> str:
+    """The family of this node's libcurl, empty when it cannot be told."""
+    if not disk.live:
+        return ""
+    try:
+        said = command.run(["curl", "--version"], timeout=2.0).stdout
+    except CommandError:
+        return ""
+    match = re.search(r"libcurl/(\d+)\.(\d+)", said)
+    if match is None:
+        return ""
+    version = (int(match.group(1)), int(match.group(2)))
+    return next(name for name, before in _CURL if version < before)
