@@ -14,6 +14,8 @@ from agent.checks.node import OFFLINE, Node, reason
 from agent.errors import AgentError
 from agent.log import redact
 
+#: The name of a finding about a whole group.
+ALL = "all"
 #: Seconds for all groups together, once the node was looked up; each has a shorter bound of its own.
 BOUND = 6.0
 
@@ -55,7 +57,7 @@ def examine(node: Node, groups: Sequence[Group]) -> Tuple[Finding, ...]:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, ends - time.monotonic()))
-    late = {group.name: [Finding(group.name, "check", FAIL, "no end after %g seconds" % BOUND)] for group in groups}
+    late = {group.name: [Finding(group.name, ALL, FAIL, "no end after %g seconds" % BOUND)] for group in groups}
     return tuple(
         attrs.evolve(finding, text=redact(finding.text), hint=redact(finding.hint))
         for group in groups
@@ -73,14 +75,14 @@ def exit_code(findings: Iterable[Finding]) -> int:
 def _examine(node: Node, group: Group, found: Dict[str, List[Finding]]) -> None:
     """A check that cannot be made is a finding too, and never the end of the others."""
     if group.live and not node.live:
-        found[group.name] = [Finding(group.name, "check", SKIP, OFFLINE)]
+        found[group.name] = [Finding(group.name, ALL, SKIP, OFFLINE)]
     elif group.intent and node.missing:
-        found[group.name] = [Finding(group.name, "check", SKIP, node.missing)]
+        found[group.name] = [Finding(group.name, ALL, SKIP, node.missing)]
     else:
         try:
             found[group.name] = list(group.check(node))
         except AgentError as error:
-            found[group.name] = [Finding(group.name, "check", FAIL, reason(error), error.hint)]
+            found[group.name] = [Finding(group.name, ALL, FAIL, reason(error), error.hint)]
         except Exception as error:  # noqa: BLE001 -- whatever lies on the disk, the other checks are worth having
             text = "could not be made: %s: %s" % (type(error).__name__, error)
-            found[group.name] = [Finding(group.name, "check", FAIL, text, "this is a mistake in eks-proxy-agent")]
+            found[group.name] = [Finding(group.name, ALL, FAIL, text, "this is a mistake in eks-proxy-agent")]

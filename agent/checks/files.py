@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Tuple
+from typing import Dict, Iterable, Iterator, List, Tuple
 
 from agent.checks import packages
 from agent.checks.finding import FAIL, OK, SKIP, Finding
@@ -36,8 +36,8 @@ def check(node: Node) -> Iterator[Finding]:
             yield Finding(GROUP, path, FAIL, text, "mend it by hand, then: " + APPLY)
         else:
             yield Finding(GROUP, path, SKIP, NEEDS_ROOT)
-    for change in changes:
-        yield Finding(GROUP, change.path, FAIL, _text(change), APPLY)
+    for alike in _alike(changes):
+        yield Finding(GROUP, ", ".join(change.path for change in alike), FAIL, _text(alike[0]), APPLY)
     if plan.trust:
         yield Finding(GROUP, "trust store", FAIL, "is not made anew since the CA changed", APPLY)
     if not (changes or plan.problems or plan.trust):
@@ -51,6 +51,15 @@ def planned(node: Node) -> Plan:
 
 def _targets(node: Node) -> Tuple[Target, ...]:
     return wanted(node.machine, node.discovered, units=False)[0]
+
+
+def _alike(changes: Iterable[Change]) -> Iterable[List[Change]]:
+    """The changes, drop-ins to which the same happens together: they have the same text, and one diff is enough."""
+    found: Dict[Tuple[object, ...], List[Change]] = {}
+    for change in changes:
+        drop_in = unit_of(change.path) is not None
+        found.setdefault((change.before, change.after, "" if drop_in else change.path), []).append(change)
+    return found.values()
 
 
 def _text(change: Change) -> str:

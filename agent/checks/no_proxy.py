@@ -7,7 +7,7 @@ import re
 from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from agent.checks.finding import FAIL, OK, SKIP, Finding
-from agent.checks.node import NEEDS_ROOT, Node
+from agent.checks.node import NEEDS_ROOT, Node, is_root
 from agent.core.dialects.dialect import Dialect
 from agent.core.dialects.families import DIALECTS
 from agent.core.dialects.target import Target, parse_target
@@ -31,8 +31,8 @@ def check(node: Node) -> Iterator[Finding]:
     if node.now is None or node.now.intent is None:
         return
     environment = _environment(node.machine.disk)
-    if not environment:
-        yield Finding(GROUP, "list", SKIP, "neither %s nor %s can be read" % (NODE_ENV, ENVIRONMENT), NEEDS_ROOT)
+    if "no_proxy" not in environment:
+        yield Finding(GROUP, "list", SKIP, "there is none yet (see files)" if is_root() else NEEDS_ROOT)
         return
     dialects = _here(node.machine.disk)
     entries: Dict[str, List[Entry]] = {}
@@ -58,7 +58,7 @@ def target(entry: Entry) -> Target:
 def _covered(
     reason: str, entries: Sequence[Entry], dialects: Sequence[Dialect], environment: Mapping[str, str], wanted: str
 ) -> Finding:
-    lost: Dict[str, List[str]] = {}
+    lost: Dict[str, Dict[str, None]] = {}
     beyond: Dict[str, None] = {}
     for entry in entries:
         aim = target(entry)
@@ -66,7 +66,7 @@ def _covered(
             if dialect.bypass(aim, dialect.variables.exceptions(environment)) is not None:
                 continue
             if dialect.bypass(aim, wanted) is not None:
-                lost.setdefault(entry.value.strip("[]"), []).append(dialect.title)
+                lost.setdefault(entry.value.strip("[]"), {})[dialect.title] = None
             else:
                 beyond[dialect.title] = None
     if lost:

@@ -9,20 +9,21 @@ from agent.checks.node import UNCONFIGURED, Node
 from agent.errors import SettingsError
 
 GROUP = "settings"
+NAME = "layers"
 
 
 def check(node: Node) -> Iterator[Finding]:
     if node.wrong is not None:
         problems = node.wrong.problems if isinstance(node.wrong, SettingsError) else (str(node.wrong),)
         for problem in problems:
-            yield Finding(GROUP, "valid", FAIL, problem, node.wrong.hint or "correct it, then: eks-proxy-agent apply")
+            yield Finding(GROUP, NAME, FAIL, problem, node.wrong.hint or "correct it, then: eks-proxy-agent apply")
         return
     if node.layered is None or (node.found is None and node.facts is not None):
-        yield Finding(GROUP, "valid", SKIP, node.missing)
+        yield Finding(GROUP, NAME, SKIP, node.missing)
         return
     layers = ", ".join(dict.fromkeys(node.layered.origin.values())) or "no layer sets anything"
     unknown = "" if node.found else "; what user data adds is not known"
     text = UNCONFIGURED if node.missing == UNCONFIGURED else "valid, from %s" % layers
-    yield Finding(GROUP, "valid", OK, text + unknown)
+    yield Finding(GROUP, NAME, OK, text + unknown)
     for warning in node.found.warnings if node.found else ():
         yield Finding(GROUP, "warning", WARN, warning)
