@@ -112,7 +112,7 @@ def pause(choice: Choice, *, interval: float, after: Optional[float]) -> float:
         if len(choice.urls) < 2 or after is None:
             return interval
         return min(interval, max(SHORTEST_WELL, after / 2))
-    backed_off = min(FIRST_PAUSE * 2.0 ** min(max(choice.looks_failed - 1, 0), 10), LONGEST_PAUSE)
+    backed_off = min(FIRST_PAUSE * 2.0 ** min(max(choice.looks_failed - 1, 0), 10), LONGEST_PAUSE, interval)
     left = after - choice.failed_for if after is not None else 0.0
     return min(backed_off, left) if left > 0 else backed_off
 

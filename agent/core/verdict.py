@@ -154,7 +154,7 @@ def answered(proxy: ProxyUrl, target: str, response: Response, *, with_credentia
     elif response.status in (403, 429, 451):
         text = "%s: refuses a connection to %s: %s" % (proxy, target, _answer(response))
         found = Verdict(False, "denied", text, "have the proxy's policy allow it, from this node's address")
-    elif 500 <= response.status <= 599:
+    elif 500 <= response.status <= 599 and response.status != 501:
         text = "%s: does not reach %s: %s" % (proxy, target, _answer(response))
         found = Verdict(False, "upstream", text, "the proxy lives: its DNS or its way out is broken, see its log")
     elif 200 <= response.status <= 299 and not _has_a_page(response):
