@@ -9,7 +9,7 @@ import argparse
 import io
 import os
 import sys
-from typing import NoReturn, Optional, Sequence
+from typing import Callable, NoReturn, Optional, Sequence
 
 from agent import __version__
 from agent.commands.cluster_flags import add_cluster
@@ -81,8 +81,13 @@ def parser() -> argparse.ArgumentParser:
         "targets", nargs="*", metavar="TARGET", help="a URL, HOST, HOST:PORT or address; - reads lines"
     )
     explain.add_argument("--no-proxy", default=None, metavar="LIST", help="this NO_PROXY instead of the node's")
+    explain.add_argument(
+        "--planned", action="store_true", help="what apply would write, instead of what is in force (so does --facts)"
+    )
     explain.add_argument("--matrix", action="store_true", help="a table, hosts by clients")
-    explain.add_argument("--lint", action="store_true", help="judge the entries instead")
+    explain.add_argument(
+        "--lint", action="store_true", help="judge the entries instead; exit code 3 when there is something to warn of"
+    )
     add_cluster(commands)
     demo = commands.add_parser("demo", help="see it work in a scratch folder, with a metadata service of its own")
     demo.add_argument("--keep", metavar="DIR", help="use this new folder as the node's root, and leave it")
@@ -97,8 +102,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command; the answer is the process's exit code."""
     _open_closed_streams()
     arguments = parser().parse_args(argv)
+    return guarded(lambda: _dispatch(arguments))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do something, and answer its exit code, or that of the error that it ended with, which is told."""
     try:
-        code = _dispatch(arguments)
+        code = work()
         sys.stdout.flush()
         return code
     except AgentError as error:

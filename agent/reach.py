@@ -13,6 +13,7 @@ from agent.apply import Machine
 from agent.core.direct import Answer, Candidate, candidates
 from agent.core.facts import Facts
 from agent.core.intent import endpoint_host
+from agent.core.settings import Settings
 from agent.discover import cluster_hints, layered_settings, on_the_instance
 from agent.edges import probe
 from agent.owner import Options
@@ -67,6 +68,18 @@ def _wanted(machine: Machine, options: Options, facts: Facts) -> Tuple[Candidate
     if not settings.proxy.url or not on_the_instance(machine, options):
         return ()
     return candidates(settings, facts, endpoint_host(settings, cluster_hints(machine, settings, facts)))
+
+
+def left_open(machine: Machine, options: Options, settings: Settings, endpoint: str) -> Tuple[str, ...]:
+    """What was not asked because this is not the instance, for people; `endpoint` is the API server's host, if known."""
+    if on_the_instance(machine, options) or not settings.proxy.url:
+        return ()
+    keys = ["aws.direct"] if settings.aws.direct is None else []
+    keys += ["cluster.endpoint_access"] if settings.cluster.endpoint_access == "auto" and endpoint else []
+    if not keys:
+        return ()
+    names = " and ".join(keys)
+    return ('%s: "auto" is asked on the instance only, so its list may differ; set what is known' % names,)
 
 
 def _ask(hosts: Set[str]) -> Dict[str, Answer]:

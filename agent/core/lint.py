@@ -47,12 +47,12 @@ class Finding:
         return about + self.text + ("; " + self.fix if self.fix else "")
 
 
-def judge(values: Values, *, region: str = "", targets: Iterable[Target] = ()) -> Tuple[Finding, ...]:
-    """Everything there is to say of the list, in its order; of `targets` where clients disagree.
+def judge(values: Values, *, region: str = "", targets: Iterable[Target] = ()) -> Iterator[Finding]:
+    """Everything there is to say of the list, in its order; then, one at a time, of which `targets` clients disagree.
 
     `region` is the node's; without it names of other regions are not looked for.
     """
-    found = list(_variables(values))
+    yield from _variables(values)
     entries = [entry for entry in values.no_proxy.split(",") if entry.strip()]
     wide = {entry: lint_forms.breadth(entry) for entry in entries if not is_composed(values.reason(entry))}
     rest = [entry for entry in entries if not wide.get(entry)]
@@ -60,13 +60,12 @@ def judge(values: Values, *, region: str = "", targets: Iterable[Target] = ()) -
     for entry in entries:
         if wide.get(entry):
             fix = "write the hosts or networks that are meant"
-            found.append(Finding(WARNING, "wide", entry, values.reason(entry), (), wide[entry], fix))
+            yield Finding(WARNING, "wide", entry, values.reason(entry), (), wide[entry], fix)
     for at, entry in enumerate(rest):
-        found += _judge_entry(entry, at, rest, sane, region)
-    found += _missing(sane)
+        yield from _judge_entry(entry, at, rest, sane, region)
+    yield from _missing(sane)
     for target in targets:
-        found += disagreement(target, ways(target, values))
-    return tuple(found)
+        yield from disagreement(target, ways(target, values))
 
 
 def worth_telling(found: Iterable[Finding]) -> Tuple[Finding, ...]:
