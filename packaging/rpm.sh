@@ -68,7 +68,7 @@ fi
 
 # --- the sources ----------------------------------------------------------------------------------------------------
 
-inputs=(agent packaging systemd rpm.spec LICENSE README.md CHANGELOG.md)
+inputs=(agent docs packaging systemd rpm.spec LICENSE README.md CHANGELOG.md)
 release=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' agent/__init__.py)
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct -- "${inputs[@]}" 2>/dev/null || true)

@@ -12,6 +12,7 @@ import pytest
 
 from agent.demo.metadata_service import MetadataService
 from tests.integration.command_line import FACTS, PROXY, Node, run
+from tests.status_schema import problems
 
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
 DROP_IN = "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"
@@ -28,11 +29,14 @@ def node(tmp_path: Path) -> Node:
 
 
 def status(node: Node) -> Dict[str, Any]:
-    """`status --json`."""
+    """`status --json`, which has to be as documented, and so has the file behind it."""
     done = node.main("status", "--json")
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
     assert isinstance(found, dict)
+    assert problems(found) == []
+    file = node.read("run/eks-proxy-agent/status.json")
+    assert not file or problems(json.loads(file), file=True) == []
     return found
 
 

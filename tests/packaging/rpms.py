@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 #: The Python of the boot tests' root, and of Debian 12 itself.
 GUEST_PYTHON = roots.GUEST_PYTHON
 #: What goes into a package, as packaging/rpm.sh has it, and what else is needed to build one.
-INPUTS = "agent packaging systemd rpm.spec LICENSE README.md CHANGELOG.md".split()
+INPUTS = "agent docs packaging systemd rpm.spec LICENSE README.md CHANGELOG.md".split()
 TOOLS = ["Makefile", "pyproject.toml"]
 DATABASE = "var/lib/rpm"
 #: Folders that the package `filesystem` owns on Amazon Linux and EL, and that our root, being Debian, lacks.

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+from tests.status_schema import problems
+
 from .command import BedError
 
 
@@ -70,10 +72,11 @@ class Boot:
         return sum(message.startswith("Reloading") and "unit" not in message for message in own)
 
     def status(self) -> Dict[str, Any]:
-        """The agent's /run/eks-proxy-agent/status.json at the end of the boot; empty when there was none."""
+        """The agent's /run/eks-proxy-agent/status.json at the end of the boot, which is as documented; empty without one."""
         if not (self.folder / "run/status.json").exists():
             return {}
         found: Dict[str, Any] = json.loads(self.text("run/status.json"))
+        assert problems(found, file=True) == []
         return found
 
 
