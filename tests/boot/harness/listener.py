@@ -1,4 +1,6 @@
-"""A port that accepts and notes when, or one whose queue is full, so that it drops every SYN: `python listener.py ADDRESS PORT [silent]`.
+"""A port that accepts and notes when, or never says a word: `python listener.py ADDRESS PORT [silent|mute]`.
+
+silent: its queue is full, so that it drops every SYN.  mute: whoever connects is never answered.
 
 Standard output gets the moment of each connection in microseconds of the monotonic clock, which host and node share.
 """
@@ -10,20 +12,20 @@ import sys
 import time
 
 
-def main(address: str, port: str, *silent: str) -> None:
+def main(address: str, port: str, mode: str = "") -> None:
     """Listen until the end."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     filling = []
     with socket.socket(family) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((address, int(port)))
-        listening.listen(0 if silent else 64)
-        for _ in range(4 if silent else 0):  # one or two fit into the queue; nobody ever takes them out
+        listening.listen(0 if mode == "silent" else 64)
+        for _ in range(4 if mode == "silent" else 0):  # one or two fit into the queue; nobody ever takes them out
             filling.append(socket.socket(family))
             filling[-1].setblocking(False)
             filling[-1].connect_ex((address, int(port)))
         while True:
-            if silent:
+            if mode:
                 time.sleep(3600)
             listening.accept()[0].close()
             print(time.monotonic_ns() // 1000, flush=True)

@@ -106,12 +106,22 @@ class Squid:
     url = f"http://proxy.example.test:{PROXY_PORT}"
 
     def __init__(
-        self, namespace: Namespace, folder: Path, *, address: str = PROXY, port_options: str = "", more: str = ""
+        self,
+        namespace: Namespace,
+        folder: Path,
+        *,
+        address: str = PROXY,
+        port_options: str = "",
+        more: str = "",
+        hosts: str = HOSTS,
     ) -> None:
-        """Start it with its files in a new folder that its user owns; `more` are lines of squid.conf before all access rules."""
+        """Start it with its files in a new folder that its user owns; `more` are lines of squid.conf before all access rules.
+
+        `hosts` are the names that it can resolve, as lines of hosts(5).
+        """
         folder.mkdir(exist_ok=True)
         namespace.add(address)
-        (folder / "hosts").write_text(HOSTS)
+        (folder / "hosts").write_text(hosts)
         conf = folder / "squid.conf"
         conf.write_text(
             SQUID_CONF.format(folder=folder, address=address, port=PROXY_PORT, port_options=port_options, more=more)
@@ -173,12 +183,15 @@ def _image_from_nothing(folder: Path) -> Path:
 
 
 class Listener:
-    """A port at an address of its own that accepts and says when, or (silent) drops every SYN."""
+    """A port at an address of its own that accepts and says when, drops every SYN (silent), or is connected to and mute."""
 
-    def __init__(self, namespace: Namespace, log: Path, address: str, port: int, *, silent: bool = False) -> None:
+    def __init__(
+        self, namespace: Namespace, log: Path, address: str, port: int, *, silent: bool = False, mute: bool = False
+    ) -> None:
         """Take the address and listen."""
         namespace.add(address)
-        argv: List[Argument] = [sys.executable, LISTENER, address, str(port), *(["silent"] if silent else [])]
+        mode = ["silent"] if silent else ["mute"] if mute else []
+        argv: List[Argument] = [sys.executable, LISTENER, address, str(port), *mode]
         self.service = Service(namespace, argv, port, log)
 
     def accepted(self) -> List[int]:

@@ -35,10 +35,10 @@ class Authority:
         extension = "keyUsage=critical,keyCertSign,cRLSign"
         run([*new, "-subj", f"/CN={name}", "-addext", extension, "-keyout", self.key, "-out", self.certificate])
 
-    def issue(self, name: str) -> None:
-        """A server's certificate, NAME.pem and NAME.key beside the CA's."""
+    def issue(self, name: str, *more: str) -> None:
+        """A server's certificate, NAME.pem and NAME.key beside the CA's, valid for more names too."""
         key, request, extensions = (self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "ext"))
-        extensions.write_text(f"subjectAltName=DNS:{name}\n")
+        extensions.write_text("subjectAltName=" + ",".join(f"DNS:{one}" for one in (name, *more)) + "\n")
         new: List[Argument] = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
         run([*new, "-keyout", key, "-out", request])
         sign: List[Argument] = ["openssl", "x509", "-req", "-days", "2", "-CA", self.certificate, "-CAkey", self.key]

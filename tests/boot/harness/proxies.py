@@ -1,0 +1,57 @@
+"""A world behind a proxy, and proxies that ail in one way each, at addresses of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List
+
+from .command import run
+from .namespace import Namespace
+from .services import Listener, Registry, Squid, squid_with_password
+from .tls import INSPECTING, PORT_OPTIONS, Authority
+
+API_SERVER = "10.0.7.1"
+AWS = "192.0.2.40"
+# What a node in eu-west-1 asks for; the account is that of the metadata service.
+NAMES = tuple(
+    f"{service}.eu-west-1.amazonaws.com"
+    for service in ("eks", "api.ecr", "111122223333.dkr.ecr", "s3", "sts", "ec2", "cloudformation")
+)
+HOSTS = "".join(f"{AWS} {name}\n" for name in NAMES)
+
+HEALTHY, DOWN, FORBIDS, ASKS, INSPECTS, MUTE = (f"192.0.2.{number}" for number in range(30, 36))
+
+
+class Proxies:
+    """AWS's endpoints (one server that speaks TLS), a private API server, and the proxies."""
+
+    def __init__(self, namespace: Namespace, folder: Path) -> None:
+        """Start them all; DOWN is an address at which nothing listens."""
+        self.world = Authority(folder / "world", "Amazon Root CA of this test")
+        self.world.issue(NAMES[0], *NAMES[1:])
+        pair = f"{{certificate: {self.world.folder}/{NAMES[0]}.pem, key: {self.world.folder}/{NAMES[0]}.key}}"
+        self._services: List[Registry | Squid | Listener] = [
+            Registry(namespace, folder / "aws", AWS, 443, f"  tls: {pair}"),
+            Listener(namespace, folder / "api", API_SERVER, 443),
+            Squid(namespace, folder / "healthy", address=HEALTHY, hosts=HOSTS),
+            Squid(namespace, folder / "forbids", address=FORBIDS, hosts=HOSTS, more="http_access deny CONNECT"),
+            squid_with_password(namespace, folder / "asks", ASKS, "node", "secret"),
+            self._inspecting(namespace, folder),
+            Listener(namespace, folder / "mute", MUTE, 3128, mute=True),
+        ]
+        namespace.add(DOWN)
+
+    def _inspecting(self, namespace: Namespace, folder: Path) -> Squid:
+        authority = Authority(folder / "corp", "Corp Proxy CA")
+        made = folder / "inspects"
+        made.mkdir()
+        run(["/usr/lib/squid/security_file_certgen", "-c", "-s", made / "made", "-M", "4MB"])
+        run(["chown", "-R", "proxy:proxy", made])
+        more = INSPECTING.format(folder=made, trusted=self.world.certificate)
+        options = PORT_OPTIONS.format(ca=authority)
+        return Squid(namespace, made, address=INSPECTS, port_options=options, more=more, hosts=HOSTS)
+
+    def stop(self) -> None:
+        """End them."""
+        for service in self._services:
+            service.stop()

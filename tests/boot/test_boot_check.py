@@ -1,0 +1,204 @@
+"""`check` on a node that boots: healthy all is ok; injured in one way, it names that and nothing else, until it is healed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from tests.boot.harness import case, proxies
+from tests.boot.harness.bed import Bed, Trial
+from tests.boot.harness.node import Running
+from tests.boot.harness.proxies import Proxies
+
+DROP_IN = "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"
+FREEZE = "systemctl kill --signal=STOP eks-proxy-agent"  # else it repairs what the test breaks
+THAW = "systemctl kill --signal=CONT eks-proxy-agent"
+RESTART_ALL = "systemctl restart docker containerd kubelet"
+
+
+class Ward:
+    """A booted node that is hurt and healed."""
+
+    def __init__(self, trial: Trial, running: Running) -> None:
+        """Take a node that has come to rest."""
+        self.trial = trial
+        self.running = running
+
+    def do(self, script: str) -> str:
+        """Run a script in the node; `{NAME}` is the address of that proxy."""
+        addresses = {name: value for name, value in vars(proxies).items() if name.isupper() and isinstance(value, str)}
+        for name, value in addresses.items():
+            script = script.replace(f"{{{name}}}", value)
+        return self.running.run("sh", "-euc", script)
+
+    def check(self, *flags: str) -> Dict[str, Any]:
+        """What `check --json` says."""
+        found: Dict[str, Any] = json.loads(self.running.run("eks-proxy-agent", "check", "--json", *flags, check=False))
+        return found
+
+    def exit_code(self, *flags: str) -> int:
+        """What `check` ends with."""
+        words = shlex.join(["eks-proxy-agent", "check", *flags])
+        return int(self.running.run("sh", "-c", f"{words} >/dev/null 2>&1; echo $?"))
+
+    def instance(self, **values: Any) -> None:
+        """Change what the metadata service says; it reads its file again."""
+        (path,) = self.trial.node.folder.glob("metadata-*/instance.json")
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def states(found: Dict[str, Any], *wanted: str) -> List[str]:
+    """`GROUP NAME` of the findings in those states."""
+    return [f"{one['group']} {one['name']}" for one in found["findings"] if one["state"] in wanted]
+
+
+@pytest.fixture(scope="module")
+def ward(bed: Bed) -> Iterator[Ward]:
+    """One boot for all tests of this file."""
+    made = Proxies(bed.namespace, bed.session.work / "check")
+    trial = bed.trial(case.load("check"))
+    try:
+        (trial.root / "etc/world-ca.pem").write_text(made.world.certificate.read_text())
+        running = trial.start(hold=True, limit=900)
+        running.wait_settled()
+        yield Ward(trial, running)
+        trial.finish(running)
+    finally:
+        trial.close()
+        made.stop()
+
+
+def test_a_healthy_node_is_all_ok(ward: Ward) -> None:
+    """Every group looks at something, and every line is ok, while the daemon runs; the exit code is 0."""
+    found = ward.check()
+    assert (found["schema"], found["state"]) == (1, "ok")
+    assert states(found, "warn", "fail", "skip") == []
+    assert {one["group"] for one in found["findings"]} == {
+        "settings", "metadata", "files", "units", "processes", "proxy", "direct", "no-proxy", "packages", "clock",
+    }  # fmt: skip
+    processes = [one["name"] for one in found["findings"] if one["group"] == "processes"]
+    assert processes == ["docker.service", "containerd.service", "kubelet.service"]
+    assert all(name in text for name in proxies.NAMES for text in [proxy_line(found)])
+    assert ward.exit_code() == 0
+
+
+def proxy_line(found: Dict[str, Any]) -> str:
+    """The evidence of the group proxy."""
+    (text,) = [one["text"] for one in found["findings"] if one["group"] == "proxy"]
+    return str(text)
+
+
+def test_what_dnf_uses_is_what_dnf_says(ward: Ward) -> None:
+    """The proxy that check reads out of dnf.conf is the one that dnf's own library comes to."""
+    script = "import dnf; base = dnf.Base(); base.conf.read(); print(base.conf.proxy)"
+    (said,) = [one["text"] for one in ward.check("--only", "packages")["findings"]]
+    assert said == "dnf uses " + ward.running.run("/usr/bin/python3", "-c", script).strip()
+
+
+@dataclass(frozen=True)
+class Injury:
+    """What is done to the node, what check must name and say, and how it is healed."""
+
+    hurt: str
+    fails: str
+    says: str
+    heal: str
+    exit_code: int = 1
+
+
+def hosts(old: str, new: str) -> str:
+    """A change of the node's /etc/hosts, which is a file that others hold open."""
+    return f"sed 's/{old}/{new}/' /etc/hosts > /run/hosts; cat /run/hosts > /etc/hosts"
+
+
+def behind(name: str) -> str:
+    """The node's proxy becomes another one, with the same name."""
+    return hosts("^.* proxy.example.test$", f"{{{name}}} proxy.example.test")
+
+
+PROXY = "proxy http://proxy.example.test:3128"
+AT_HOME = behind("HEALTHY")
+INJURIES = {
+    "proxy down": Injury(behind("DOWN"), PROXY, "Connection refused", AT_HOME),
+    "name unknown": Injury(
+        hosts("proxy.example.test", "proxy.gone.test"),
+        PROXY,
+        "the name proxy.example.test does not resolve",
+        hosts("proxy.gone.test", "proxy.example.test"),
+    ),
+    "403": Injury(behind("FORBIDS"), PROXY, "403", AT_HOME),
+    "407": Injury(behind("ASKS"), PROXY, "proxy.credentials_file is not set", AT_HOME),
+    "TLS interception, untrusted": Injury(behind("INSPECTS"), PROXY, "Corp Proxy CA", AT_HOME),
+    "proxy that never answers": Injury(behind("MUTE"), PROXY, "no whole answer to CONNECT came", AT_HOME),
+    "drop-in not loaded": Injury(
+        f"{FREEZE}; mv {DROP_IN} /run/kept; systemctl daemon-reload; mv /run/kept {DROP_IN}",
+        "units docker.service",
+        "systemd has not loaded it",
+        f"systemctl daemon-reload; {THAW}",
+    ),
+    "docker started before the change": Injury(
+        f"{FREEZE}; sed -i s/artifacts/more.artifacts/ /etc/eks-proxy-agent/config.toml; eks-proxy-agent apply;"
+        " systemctl restart containerd kubelet",
+        "processes docker.service",
+        "no_proxy lacks more.artifacts.corp.example and has artifacts.corp.example too",
+        f"sed -i s/more.artifacts/artifacts/ /etc/eks-proxy-agent/config.toml; eks-proxy-agent apply; {RESTART_ALL}; {THAW}",
+    ),
+    "/etc/environment edited by hand": Injury(
+        f"{FREEZE}; cp -p /etc/environment /run/kept; sed -i s/3128/8080/ /etc/environment",
+        "files /etc/environment",
+        "-http_proxy=http://proxy.example.test:8080\n",
+        f"cp -p /run/kept /etc/environment; {THAW}",
+        exit_code=3,
+    ),
+    "a later EnvironmentFile= of kubelet": Injury(
+        "echo HTTPS_PROXY=http://other.example.test:1 > /etc/kubelet.env;"
+        " printf '[Service]\\nEnvironmentFile=/etc/kubelet.env\\n' > /etc/systemd/system/kubelet.service.d/95-other.conf;"
+        " systemctl daemon-reload; systemctl restart kubelet",
+        "units kubelet.service",
+        "EnvironmentFile=/etc/kubelet.env of /etc/systemd/system/kubelet.service.d/95-other.conf is read after ours and"
+        " sets HTTPS_PROXY otherwise",
+        "rm /etc/systemd/system/kubelet.service.d/95-other.conf; systemctl daemon-reload; systemctl restart kubelet",
+    ),
+    "yum.conf, a file instead of the link": Injury(
+        f"{FREEZE}; cp --remove-destination /etc/dnf/dnf.conf /etc/yum.conf",
+        "packages /etc/yum.conf",
+        "is a file of its own and no link any more",
+        f"ln -sfn dnf/dnf.conf /etc/yum.conf; {THAW}",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INJURIES)
+def test_an_injury_is_named_and_nothing_else(ward: Ward, name: str) -> None:
+    """One finding fails, which names the thing, shows the evidence and knows a way out; healed, all is ok again."""
+    injury = INJURIES[name]
+    ward.do(injury.hurt)
+    try:
+        found = ward.check()
+        code = ward.exit_code()
+    finally:
+        ward.do(injury.heal)
+    assert states(found, "fail") == [injury.fails]
+    assert states(found, "warn") == []
+    (failed,) = [one for one in found["findings"] if one["state"] == "fail"]
+    assert injury.says in failed["text"]
+    assert failed["hint"]
+    assert code == injury.exit_code
+    assert states(ward.check(), "warn", "fail", "skip") == []
+
+
+def test_a_cidr_that_the_vpc_got_since_is_named(ward: Ward) -> None:
+    """Files and processes are as the last pass made them; it is NO_PROXY that lacks a network, for Go."""
+    ward.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16", "10.9.0.0/16"])
+    try:
+        found = ward.check()
+    finally:
+        ward.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16"])
+    assert states(found, "warn", "fail") == ["no-proxy vpc"]
+    (failed,) = [one for one in found["findings"] if one["state"] == "fail"]
+    assert failed["text"].startswith("10.9.0.0/16 goes through the proxy for Go")
+    assert "eks-proxy-agent apply" in failed["hint"]
