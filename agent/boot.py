@@ -6,32 +6,23 @@ from typing import Optional
 
 import attrs
 
+from agent import tell
 from agent.apply import Machine, apply
-from agent.configure import Pass, changed_paths, configure, release_units, save_degraded
+from agent.configure import Pass, configure, release_units, steady_facts
 from agent.core.facts import Facts
-from agent.core.plan import Plan
 from agent.core.settings import Settings
 from agent.core.targets import static_targets
 from agent.discover import BOOT_DEADLINE, ask_metadata_service, facts_of, plan_node
+from agent.edges.child import SILENCE
 from agent.edges.lock import held
 from agent.edges.notify import Notify
 from agent.edges.signals import Signals
 from agent.errors import AgentError, SettingsError
-from agent.log import get_logger, redact
+from agent.log import add_field, get_logger
 from agent.owner import Options, baked, read_anchor
 from agent.reach import ask_again, remember
 
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
-
-#: The names of events, each of which somebody may search the journal for.
-_EVENTS = {
-    "created": "file.created",
-    "changed": "file.changed",
-    "removed": "file.removed",
-    "kept": "file.kept",
-    "configured": "node.configured",
-    "unconfigured": "node.unconfigured",
-}
 
 
 @attrs.frozen
@@ -46,12 +37,14 @@ class Daemon:
 
     def say(self, text: str) -> None:
         """Tell systemd (`systemctl status`) what we are at."""
-        self.notify("STATUS=" + redact(text))
+        tell.say(self.notify, text)
 
     def fetch(self, settings: Settings) -> Facts:
         """Ask the metadata service until it answers or the deadline has passed; SIGTERM ends the wait."""
         deadline = settings.metadata.deadline or BOOT_DEADLINE
-        return ask_metadata_service(settings, min(deadline, self.patience or deadline), self.signals.sleep)
+        deadline = min(deadline, self.patience or deadline)
+        self.notify("BOUND=%g" % (deadline + SILENCE))
+        return ask_metadata_service(settings, deadline, self.signals.sleep)
 
 
 def boot(daemon: Daemon) -> Optional[Pass]:
@@ -64,17 +57,18 @@ def boot(daemon: Daemon) -> Optional[Pass]:
     try:
         settings = baked(daemon.machine.disk, daemon.options).settings
     except SettingsError as error:
-        _save_degraded(daemon, error)
+        tell.log_degraded(daemon.machine, error, "open")
         raise
     prepared = prepare(daemon, settings)
     daemon.say("asking the metadata service at %s" % settings.metadata.endpoint)
     try:
-        done = one_pass(daemon, units=not prepared)
+        done = one_pass(daemon, ask(daemon), units=not prepared)
+        done.raise_problems()
     except SettingsError as error:
-        _save_degraded(daemon, error)
+        tell.log_degraded(daemon.machine, error, settings.failure.policy)
         raise
     except AgentError as error:
-        degraded(daemon, settings, error)
+        degraded(daemon, error, settings.failure.policy)
         daemon.notify("READY=1")
         return None
     daemon.notify("READY=1")
@@ -94,7 +88,7 @@ def _ask_again(daemon: Daemon, done: Pass) -> Pass:
         get_logger().info("direct.found", hosts=sorted(fresh))
         with held(daemon.machine.disk):
             remember(daemon.machine, facts.instance_id, fresh)
-        return one_pass(daemon)
+        return one_pass(daemon, facts)
     except AgentError as error:
         get_logger().warning("direct.failed", error=str(error))
         return done
@@ -116,24 +110,23 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
     except AgentError as error:
         get_logger().warning("prepare.failed", error=str(error), meaning="the pass after it tries again")
         return False
-    _log_plan(plan)
+    tell.log_plan(plan)
     return not plan.problems
 
 
-def one_pass(daemon: Daemon, *, units: bool = True) -> Pass:
-    """One pass, logged; an empty plan leaves no line."""
+def ask(daemon: Daemon) -> Facts:
+    """This instance's facts, without what the metadata service forgot for a moment."""
     facts = facts_of(daemon.machine, daemon.options, daemon.fetch)
-    done = configure(daemon.machine, daemon.options, facts, units=units)
-    _log_plan(done.plan)
-    done.raise_problems()
-    intent = done.discovered.intent
-    if intent is None:
-        daemon.say("unconfigured: no proxy.url in the settings; nothing is written")
-    else:
-        daemon.say(
-            "configured: %s, %d NO_PROXY entries, intent %s"
-            % (intent.http_proxy, len(intent.no_proxy), intent.digest())
-        )
+    add_field("INSTANCE_ID", facts.instance_id)
+    return facts if daemon.options.facts else steady_facts(daemon.machine, facts)
+
+
+def one_pass(daemon: Daemon, facts: Facts, *, units: bool = True) -> Pass:
+    """One pass, logged; an empty plan leaves no line.  What could not be done is in its plan's problems."""
+    done = configure(daemon.machine, daemon.options, facts, units=units, daemon=True)
+    tell.log_plan(done.plan, done.repaired)
+    if not done.plan.problems:
+        daemon.say(tell.summary(done))
     return done
 
 
@@ -147,7 +140,7 @@ def after_ready(daemon: Daemon, done: Pass) -> bool:
     for warning in done.discovered.warnings:
         log.warning("settings.warning", text=warning)
     log.info(
-        _EVENTS[done.phase],
+        tell.EVENTS[done.phase],
         instance_id=done.discovered.facts.instance_id,
         **({"proxy": str(intent.http_proxy), "intent": intent.digest()} if intent else {}),
     )
@@ -174,31 +167,7 @@ def bootstrap_again(daemon: Daemon) -> None:
         get_logger().error("units.failed", error=str(error))
 
 
-def degraded(daemon: Daemon, settings: Settings, error: AgentError) -> None:
+def degraded(daemon: Daemon, error: AgentError, policy: str) -> None:
     """Say loudly what is wrong and what it means."""
-    closed = settings.failure.policy == "closed"
-    meaning = (
-        "docker and kubelet stay stopped until it is mended" if closed else "units start with the last good values"
-    )
-    get_logger().error(
-        "node.degraded", error=str(error), hint=error.hint or "-", policy=settings.failure.policy, meaning=meaning
-    )
+    meaning = tell.log_degraded(daemon.machine, error, policy)
     daemon.say("degraded, %s: %s" % (meaning, str(error).partition("\n")[0]))
-    _save_degraded(daemon, error)
-
-
-def _log_plan(plan: Plan) -> None:
-    for verb, path in changed_paths(plan):
-        get_logger().info(_EVENTS[verb], file=path)
-    for note in plan.notes:
-        get_logger().warning("file.note", note=note)
-    if plan.enable:
-        get_logger().info("units.enabled", units=plan.enable)
-
-
-def _save_degraded(daemon: Daemon, error: AgentError) -> None:
-    """The disk may be what is wrong: then the journal has to do."""
-    try:
-        save_degraded(daemon.machine, error)
-    except AgentError as second:
-        get_logger().error("status.failed", error=str(second))

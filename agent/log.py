@@ -1,11 +1,14 @@
-"""Logging: structlog to stderr, event names with dots plus key-values, never a credential."""
+"""Logging: event names with dots plus key-values, never a credential; to the journal with fields, else to stderr.
+
+`journalctl EKS_PROXY_EVENT=drift.repaired` finds an event, `FILE=`, `UNIT=`, `REASON=` and `INSTANCE_ID=` what it is about.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from typing import Any, MutableMapping
+from typing import Any, Dict, List, MutableMapping, Tuple
 
 #: User info of a URL, with and without its scheme, and passwords in the files that we show as diffs (yum's
 #: proxy_password and its kind).  Rather too much than too little: everything up to the last @ of a word.
@@ -21,6 +24,17 @@ _MASKS = {"url": "***@", "bare": "***@", "key": "***"}
 _LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}
 
 
+#: Key of an event → field of the journal (systemd.journal-fields(7)); any other becomes EKS_PROXY_KEY.
+_FIELDS = {"file": "FILE", "unit": "UNIT", "units": "UNIT", "reason": "REASON", "instance_id": "INSTANCE_ID"}
+#: Fields that every entry gets from now on.
+_always: Dict[str, str] = {}
+
+
+def add_field(name: str, value: str) -> None:
+    """Put a field of the journal onto every entry from now on."""
+    _always[name] = value
+
+
 def redact(text: str) -> str:
     """`text` with every user info and password replaced by ***."""
     return _SECRETS.sub(lambda match: match.group(match.lastgroup or 0) + _MASKS[match.lastgroup or ""], text)
@@ -32,18 +46,49 @@ def get_logger() -> Any:
 
     if not structlog.is_configured():
         structlog.configure(
-            processors=[structlog.processors.add_log_level, _render],
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            processors=[_render],
+            logger_factory=lambda *names: _Out(),
             cache_logger_on_first_use=False,
         )
     return structlog.get_logger()
 
 
-def _render(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    level = event.pop("level", "info")
-    words = [event.pop("event")] + ["%s=%s" % (key, _value(value)) for key, value in event.items()]
-    prefix = _LEVELS.get(level, "") if _to_journal() else level + ": "
-    return prefix + " ".join(words)
+class _Out:
+    """Where lines go: to the journal itself, as long as stderr is the journal anyway; else to stderr."""
+
+    def msg(self, level: str, text: str, fields: List[str]) -> None:
+        journal = _to_journal()
+        if journal and _send(level, text, fields):
+            return
+        print((_LEVELS.get(level, "") if journal else level + ": ") + text, file=sys.stderr, flush=True)
+
+    debug = info = warning = error = critical = msg
+
+
+def _render(logger: Any, method: str, event: MutableMapping[str, Any]) -> Tuple[Tuple[str, str, List[str]], Dict[str, Any]]:
+    name = event.pop("event")
+    words = [name] + ["%s=%s" % (key, _value(value)) for key, value in event.items()]
+    fields = ["EKS_PROXY_EVENT=" + name]
+    for key, value in event.items():
+        field = _FIELDS.get(key, "EKS_PROXY_" + key.upper())
+        fields += ["%s=%s" % (field, redact(str(item))) for item in _items(value)]
+    return (method, " ".join(words), fields), {}
+
+
+def _send(level: str, text: str, fields: List[str]) -> bool:
+    """Hand an entry to journald, sd_journal_send(3); whether it took it."""
+    try:
+        from systemd.journal import sendv
+    except ImportError:
+        return False
+    given = {field.partition("=")[0] for field in fields}
+    always = ["%s=%s" % pair for pair in _always.items() if pair[0] not in given]
+    head = ["MESSAGE=" + text, "PRIORITY=" + _LEVELS.get(level, "<6>")[1], "SYSLOG_IDENTIFIER=eks-proxy-agent"]
+    try:
+        sendv(*head, *fields, *always)
+    except OSError:
+        return False
+    return True
 
 
 def _to_journal() -> bool:
@@ -60,11 +105,14 @@ def _to_journal() -> bool:
 
 def _value(value: Any) -> str:
     """A value without credentials, in quotes where it needs them; always printable, and one word to a reader of lines."""
-    items = value if isinstance(value, (tuple, list)) else (value,)
-    text = ",".join(redact(str(item)) for item in items)
+    text = ",".join(redact(str(item)) for item in _items(value))
     if text.isprintable() and re.fullmatch(r"[^\s\"=\\]+", text):
         return text
     return '"%s"' % "".join(map(_escaped, text))
+
+
+def _items(value: Any) -> Tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
 def _escaped(char: str) -> str:

@@ -1,23 +1,52 @@
-"""`run`: the daemon."""
+"""`run`: the daemon.  This process only waits (watch.py); the boot and each pass are children of it."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+from typing import Callable
 
-from agent.boot import Daemon, boot
-from agent.commands.machine import machine_of, need_root, options_of
+from agent.edges import child
+from agent.edges.inotify import Files
 from agent.edges.notify import notifier
-from agent.edges.signals import Stop, watched
-from agent.watch import watch
+from agent.edges.signals import watched
+from agent.watch import BOOT, Watch
 
 
 def run(arguments: argparse.Namespace) -> int:
+    with watched() as signals, contextlib.closing(Files()) as files:
+
+        def perform(reason: str, hear: child.Say, idle: Callable[[], float]) -> int:
+            return child.run(lambda say: _pass(arguments, reason, say), signals, hear, idle)
+
+        return Watch(perform, notifier(), signals, files).stay()
+
+
+def _pass(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
+    """In the child: everything that costs memory is imported here."""
+    from agent.cli import guarded
+
+    return guarded(lambda: _work(arguments, reason, say))
+
+
+def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
+    from agent.boot import Daemon, boot
+    from agent.commands.machine import machine_of, need_root, options_of
+    from agent.edges.signals import Stop
+    from agent.log import add_field
+    from agent.turn import report, turn
+
+    # journald cannot tell any more of which unit a process was that has ended; the daemon lives, and stands for it.
+    add_field("OBJECT_PID", str(os.getppid()))
     machine = machine_of(arguments)
     need_root(machine, "run")
     with watched() as signals:
-        daemon = Daemon(machine, options_of(arguments), notifier(), signals)
-        try:
-            return watch(daemon, boot(daemon))
-        except Stop:
-            daemon.notify("STOPPING=1")
-            return 0
+        daemon = Daemon(machine, options_of(arguments), say, signals)
+        with contextlib.suppress(Stop):
+            if reason == BOOT:
+                done = boot(daemon)
+                report(daemon, done, settled=done is not None, boot=True)
+            else:
+                turn(daemon, reason)
+    return 0

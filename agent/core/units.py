@@ -28,6 +28,8 @@ class Unit:
     since: float = 0.0
 
 
+#: What containers hang on.
+RUNTIMES = ("containerd.service", "docker.service")
 #: ActiveState of a unit that is not running and not about to.
 IDLE = ("inactive", "failed")
 
@@ -53,6 +55,12 @@ def to_release(units: Mapping[str, Unit], *, closed: bool = True) -> Tuple[str, 
     return tuple(
         unit.name for unit in stopped if unit.blocked or (closed and unit.enabled == "enabled" and not unit.started)
     )
+
+
+def restart_order(names: Iterable[str]) -> Tuple[str, ...]:
+    """The order in which to restart units: what others need first, kubelet last."""
+    first = {name: number for number, name in enumerate(RUNTIMES)}
+    return tuple(sorted(names, key=lambda name: (first.get(name, 9 if name == "kubelet.service" else 5), name)))
 
 
 def is_stale(environ: bytes, variables: Iterable[Tuple[str, str]]) -> bool:

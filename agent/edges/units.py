@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Mapping, Sequence
+from typing import Dict, Iterable, Mapping, Sequence, Tuple
 
 from agent.core.units import Unit
 from agent.edges import command
@@ -44,6 +44,16 @@ class Systemd:
     def stop(self, names: Sequence[str]) -> None:
         command.run(["systemctl", "stop", "--"] + list(names), timeout=120)
 
+    def try_restart(self, name: str, *, timeout: float) -> None:
+        """Restart a unit if it runs, and wait until it does again."""
+        command.run(["systemctl", "try-restart", "--", name], timeout=timeout)
+
+    def dependants(self, name: str) -> Tuple[str, ...]:
+        """The units that systemd stops and restarts together with this one (systemd.unit(5), Requires= and its kind)."""
+        properties = "--property=RequiredBy,RequisiteOf,BoundBy,ConsistsOf"
+        output = command.run(["systemctl", "show", "--value", properties, "--", name]).stdout
+        return tuple(output.split())
+
     def start(self, names: Sequence[str]) -> None:
         """Queue the start and return: waiting for a unit that is ordered after us would be a deadlock."""
         command.run(["systemctl", "start", "--no-block", "--"] + list(names))
@@ -74,6 +84,12 @@ class NoSystemd(Systemd):
 
     def start(self, names: Sequence[str]) -> None:
         """Nothing runs there."""
+
+    def try_restart(self, name: str, *, timeout: float) -> None:
+        """Nothing runs there."""
+
+    def dependants(self, name: str) -> Tuple[str, ...]:
+        return ()
 
 
 class OfflineSystemd(NoSystemd):

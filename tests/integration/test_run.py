@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional
 
 import pytest
 
+from agent import turn as turning
 from agent import watch as watching
 from agent.boot import Daemon, boot
 from agent.commands.machine import machine_of
@@ -344,45 +343,27 @@ def test_a_node_without_metadata_recovers_by_itself(node: Node, start: Start, po
     assert "error: node.degraded" in daemon.log.read_text()
 
 
-def test_a_degraded_node_tries_until_it_is_mended(
-    node: Node, service: MoodyService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One failed try is not the last one: it goes on, with longer pauses, until a pass is good."""
-    monkeypatch.setattr(watching, "RETRY_FIRST", 0.01)
-    service.moods.append(Mood(moods.answer(b"rubbish"), "/mac", times=10**6))
+def test_a_degraded_node_tries_until_it_is_mended(node: Node, service: MoodyService, start: Start) -> None:
+    """One failed try is not the last one: it goes on, with longer pauses, until a pass is good; READY=1 is said once."""
+    service.moods.append(Mood(moods.answer(b"rubbish"), "/mac", times=2))
     configure(node, service.endpoint)
-    said: List[str] = []
-
-    def notify(message: str) -> None:
-        said.append(message.partition(",")[0])
-        if said.count("STATUS=degraded") == 4:
-            service.moods.clear()
-        if message.startswith("STATUS=configured"):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    give_up = threading.Timer(PATIENCE, os.kill, (os.getpid(), signal.SIGTERM))
-    with watched() as signals:
-        give_up.start()
-        daemon = Daemon(machine_of(argparse.Namespace(root=str(node.root))), Options(), notify, signals)
-        done = boot(daemon)
-        assert done is None
-        assert watching.watch(daemon, done) == 0
-        give_up.cancel()
-    assert said.count("STATUS=degraded") == 4
-    assert said.count("READY=1") == 1
+    daemon = start()
+    daemon.hear("STATUS=degraded")
+    daemon.hear("STATUS=degraded")
+    daemon.hear("STATUS=configured")
+    assert daemon.stop() == 0
+    assert daemon.said.count("READY=1") == 1
     assert node.variables()["http_proxy"] == PROXY
+    assert daemon.log.read_text().count("error: node.degraded") == 1, "the same trouble is told once"
 
 
 def test_pauses_grow_up_to_a_limit() -> None:
-    """The pause between tries grows with jitter, from two seconds to a minute and no further."""
-    pause: Optional[float] = watching.RETRY_FIRST
-    seen = []
-    for _ in range(10):
-        pause = watching._longer(pause)
-        seen.append(pause)
-    assert seen == sorted(seen)
-    assert seen[0] >= 3
-    assert seen[-1] == watching.RETRY_LONGEST
+    """The pause between tries grows with jitter, to a minute on a node that was never configured, else to five."""
+    for configured, longest in ((False, turning.RETRY_LONGEST), (True, turning.RETRY_CONFIGURED)):
+        seen = [turning.pause(failures, configured) for failures in range(1, 30)]
+        assert 3 <= seen[0] <= 4
+        assert seen[-1] == longest
+        assert max(seen) == longest
 
 
 @pytest.mark.parametrize(
@@ -393,7 +374,7 @@ def test_the_watchdog_is_pinged_in_half_its_time(
 ) -> None:
     """Twice as often as systemd demands (sd_watchdog_enabled(3)), and not at all without a watchdog."""
     monkeypatch.setenv("WATCHDOG_USEC", value)
-    assert watching._watchdog_interval() == seconds
+    assert watching.watchdog_interval() == seconds
 
 
 def test_the_last_good_values_stay_while_metadata_is_gone(node: Node, service: MetadataService, start: Start) -> None:

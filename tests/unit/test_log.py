@@ -126,7 +126,27 @@ def test_credentials_never_reach_a_line(line, level, value):
 def test_the_journal_gets_the_level_its_own_way(line, monkeypatch, level, prefix):
     """sd-daemon(3): `journalctl -p warning` finds the warnings."""
     monkeypatch.setattr(log, "_to_journal", lambda: True)
+    monkeypatch.setitem(sys.modules, "systemd.journal", None)  # as where systemd-python is not installed
     assert line(level, "node.degraded", error="x") == prefix + "node.degraded error=x"
+
+
+def test_the_journal_gets_fields(monkeypatch):
+    """Each entry has the name of its event, what it is about under the field's own names, and no credentials."""
+    sent = []
+    monkeypatch.setattr(log, "_to_journal", lambda: True)
+    monkeypatch.setattr(log, "_send", lambda *entry: sent.append(entry) or True)
+    structlog.reset_defaults()
+    log.get_logger().warning("units.stale", units=("a.service", "b.service"), reason="http://me:secret@p:1", more=1)
+    structlog.reset_defaults()
+    ((level, text, fields),) = sent
+    assert (level, text.split()[0]) == ("warning", "units.stale")
+    assert fields == [
+        "EKS_PROXY_EVENT=units.stale",
+        "UNIT=a.service",
+        "UNIT=b.service",
+        "REASON=http://***@p:1",
+        "EKS_PROXY_MORE=1",
+    ]
 
 
 @pytest.mark.allows("subprocess")
