@@ -62,7 +62,9 @@ def to_do(status: Status, now: float) -> List[str]:
     if known and not any(one["up"] for one in known):
         tasks.append("no proxy answers; what stands in the way: eks-proxy-agent check")
     elif (status.get("preflight") or {}).get("ok") is False:
-        tasks.append("the proxy gave no connection after the boot; how it is now: eks-proxy-agent check")
+        hint = (status["preflight"].get("hint") or "").rstrip(".")
+        reason = "the proxy gave no connection after the boot" + ("; " + hint if hint else "")
+        tasks.append(reason + "; how it is now: eks-proxy-agent check")
     bootstrap = status.get("bootstrap") or {}
     if bootstrap.get("exit_code"):
         text = (
@@ -152,6 +154,12 @@ def _words_of(one: Mapping[str, Any], now: float) -> Iterable[str]:
     yield ("up" if one["up"] else "DOWN") + _for(since, now)
     if one["up"] and latency is not None:
         yield "%d ms" % round(latency * 1000)
+    if not one["up"] and one.get("text"):
+        yield _without(one["text"], "%s: " % one.get("url"))
+
+
+def _without(text: str, start: str) -> str:
+    return text[len(start) :] if text.startswith(start) else text
 
 
 def _for(since: Optional[float], now: float) -> str:
@@ -165,8 +173,7 @@ def _preflight(status: Status, now: float) -> List[Line]:
     at = ago(epoch(found.get("at")), now)
     if found["ok"]:
         return [Line("preflight", ", ".join(filter(None, ["ok", at])))]
-    reason = ": ".join(filter(None, [found.get("kind"), found.get("text")]))
-    return [Line("preflight", ", ".join(filter(None, ["FAILED", at, reason])), "bad")]
+    return [Line("preflight", ", ".join(filter(None, ["FAILED", at, found.get("text")])), "bad")]
 
 
 def _daemon(status: Status, now: float) -> List[Line]:

@@ -41,6 +41,7 @@ WELL = {
             "latency_seconds": None,
             "chosen": False,
             "since": "2026-11-22T20:30:00+00:00",
+            "text": "http://two.corp:3128: Connection refused",
         },
     ],
     "preflight": {"ok": True, "kind": "ok", "text": "", "at": "2026-11-22T17:31:07+00:00"},
@@ -54,7 +55,7 @@ CONFIGURED = """\
 phase      configured for 3 h
            what starts on this node uses the proxy; there is nothing to do
 proxy      http://one.corp:3128  in use, up, 12 ms
-           http://two.corp:3128  DOWN for 5 min
+           http://two.corp:3128  DOWN for 5 min, Connection refused
 preflight  ok, 3 h ago
 daemon     running (pid 412), last pass 4 min ago, next in 6 min
 intent     349dd264e6c3, 3 NO_PROXY entries (why each: status --full)
@@ -111,7 +112,7 @@ phase      configured for 3 h
            what starts on this node uses the proxy
 to do      the daemon is not running, nothing keeps the files as they are: systemctl start eks-proxy-agent
 proxy      http://one.corp:3128  in use, up, 12 ms
-           http://two.corp:3128  DOWN for 5 min
+           http://two.corp:3128  DOWN for 5 min, Connection refused
 preflight  ok, 3 h ago
 daemon     NOT RUNNING (failed), last pass 4 min ago
 """
