@@ -36,3 +36,12 @@ def address(text: str) -> Optional[Address]:
 def folded(value: Address) -> Address:
     """An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) as the IPv4 address; any other as it is."""
     return getattr(value, "ipv4_mapped", None) or value
+
+
+def canonical(value: ipaddress.IPv6Address) -> str:
+    """As inet_ntop(3) writes it: short, and the last 32 bits as IPv4 in `::ffff:10.0.0.1` and `::10.0.0.1`."""
+    number = int(value)
+    low = ipaddress.IPv4Address(number & 0xFFFFFFFF)
+    if number >> 32 == 0xFFFF:
+        return "::ffff:%s" % low
+    return "::%s" % low if number >> 32 == 0 and number >> 16 else str(value)

@@ -1,10 +1,10 @@
 """libcurl before 7.86: dnf and yum, curl, git of older distributions.
 
-Source: check_noproxy() in lib/url.c of curl 7.19 to 7.85; tried against libcurl 7.84.
+Source: check_noproxy() in lib/url.c of curl 7.19 to 7.85; tried against libcurl 7.61.1.
 
 - Commas and blanks separate.  `*` counts only when it is the whole value.
 - An entry covers itself and its subdomains, with or without a leading dot: only text is compared.  No CIDR, no port,
-  no name is resolved; an IPv6 address stands bare.
+  no name is resolved; an IPv6 address stands bare and matches only as the URL spells it.
 - The environment's http_proxy is read in lower case only.
 """
 

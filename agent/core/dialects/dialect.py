@@ -13,13 +13,13 @@ from agent.core.dialects.target import Target
 class Variables:
     """Names of the environment that a family reads, best first; a name that is set but empty counts as unset.
 
-    `empty_wins`: unless the family takes the first name that is set, and "" from it means none.
+    Unless it is one of `decisive`: then its spelling in capitals is not looked at either.
     """
 
     http: Tuple[str, ...]
     https: Tuple[str, ...]
     no_proxy: Tuple[str, ...]
-    empty_wins: bool = False
+    decisive: Tuple[str, ...] = ()
 
     def proxy(self, environment: Mapping[str, str], scheme: str) -> Optional[str]:
         """The proxy's URL for `http` or `https`, None when there is none."""
@@ -30,11 +30,8 @@ class Variables:
         return self._read(environment, self.no_proxy)
 
     def _read(self, environment: Mapping[str, str], names: Tuple[str, ...]) -> str:
-        for name in names:
-            value = environment.get(name)
-            if value or (self.empty_wins and value is not None):
-                return value
-        return ""
+        decided = {name.upper() for name in self.decisive if environment.get(name) == ""}
+        return next((environment[name] for name in names if environment.get(name) and name not in decided), "")
 
 
 @attrs.frozen

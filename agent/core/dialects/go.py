@@ -9,6 +9,7 @@ Go 1.19 and 1.27.
 - `host:8080` compares the port too, with 80 or 443 when the URL has none.  An IPv6 address stands bare, or in brackets with
   a port; `[fd00::1]` alone matches nothing.
 - localhost and loopback addresses never go through a proxy, whatever the list says.
+- From Go 1.24 a name never covers an address; before, `.3.4` covered 10.0.3.4 (`bypass_1_23`).
 - A final dot counts: `example.com` is not `example.com.`.
 - A process reads the environment once.  With REQUEST_METHOD set, HTTP_PROXY is an error.
 """
@@ -48,17 +49,27 @@ class _Matcher:
     port: str = ""
 
     def matches(self, host: str, literal: Optional[Address], port: str) -> bool:
+        """Whether it exempts the host, whose address is `literal` if it is one."""
         if self.port not in ("", port):
             return False
         if self.network is not None:
             return literal is not None and literal.version == self.network.version and literal in self.network
         if self.address is not None:
             return literal == self.address
-        return literal is None and (host.endswith(self.suffix) or (self.apex and host == self.suffix[1:]))
+        return host.endswith(self.suffix) or (self.apex and host == self.suffix[1:])
 
 
 def bypass(target: Target, no_proxy: str) -> Optional[str]:
-    """The entry that makes the target direct, or LOOPBACK; None for the proxy."""
+    """The entry that makes the target direct, or LOOPBACK; None for the proxy.  For Go 1.24 and later."""
+    return _bypass(target, no_proxy, names_cover_addresses=False)
+
+
+def bypass_1_23(target: Target, no_proxy: str) -> Optional[str]:
+    """The same before Go 1.24."""
+    return _bypass(target, no_proxy, names_cover_addresses=True)
+
+
+def _bypass(target: Target, no_proxy: str, *, names_cover_addresses: bool) -> Optional[str]:
     found = address(target.host)
     literal = None if found is None else folded(found)
     if target.host == "localhost" or (literal is not None and literal.is_loopback):
@@ -67,6 +78,8 @@ def bypass(target: Target, no_proxy: str) -> Optional[str]:
     if everything:
         return "*"
     for matcher in matchers:
+        if matcher.suffix and literal is not None and not names_cover_addresses:
+            continue
         if matcher.matches(target.host, literal, str(target.port)):
             return matcher.entry
     return None

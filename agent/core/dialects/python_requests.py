@@ -7,6 +7,7 @@ Source: should_bypass_proxies() in requests/utils.py, which also asks urllib; tr
 - Everything else is text, compared with the host (IPv6 without brackets) and with HOST:PORT as the URL has it.
   Before 2.34 as a plain ending: `example.com` covers notexample.com.  Since 2.34 an entry covers itself and its subdomains.
 - What urllib exempts for the bare host is direct as well, whence `*` as the whole value.
+- Lower case wins over capitals, for the proxy also when it is set to nothing; all_proxy is read, too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from agent.core.dialects.dialect import Variables
 from agent.core.dialects.target import Target
 
 VARIABLES = Variables(
-    http=("http_proxy", "HTTP_PROXY"), https=("https_proxy", "HTTPS_PROXY"), no_proxy=("no_proxy", "NO_PROXY")
+    http=("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
+    https=("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+    no_proxy=("no_proxy", "NO_PROXY"),
+    decisive=("http_proxy", "https_proxy", "all_proxy"),
 )
 
 

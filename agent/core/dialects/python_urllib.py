@@ -22,7 +22,7 @@ VARIABLES = Variables(
     http=("http_proxy", "HTTP_PROXY"),
     https=("https_proxy", "HTTPS_PROXY"),
     no_proxy=("no_proxy", "NO_PROXY"),
-    empty_wins=True,
+    decisive=("http_proxy", "https_proxy", "no_proxy"),
 )
 
 

@@ -1,0 +1,153 @@
+"""The cases of the differential tests: what people write into NO_PROXY, neatly and not, against every shape of host."""
+
+from __future__ import annotations
+
+import random
+from typing import Dict, Iterator, List, Tuple
+
+import attrs
+
+PROXY = "http://127.0.0.1:3128"
+
+
+@attrs.frozen
+class Case:
+    """A URL, and the proxy variables with which a client is asked for it."""
+
+    url: str
+    environment: Dict[str, str] = attrs.field(hash=False)
+
+    def __str__(self) -> str:
+        shown = {name: value for name, value in self.environment.items() if _SET_ALWAYS.get(name) != value}
+        return f"{self.url} with {shown}"
+
+
+_SET_ALWAYS = {"http_proxy": PROXY, "https_proxy": PROXY, "HTTP_PROXY": PROXY, "HTTPS_PROXY": PROXY}
+
+NAMES = (
+    "example.com www.example.com a.b.example.com notexample.com example.com. example.org com "
+    "s3.eu-west-1.amazonaws.com bucket.s3.eu-west-1.amazonaws.com ip-10-0-1-2.ec2.internal my_host.svc "
+    "xn--bcher-kva.example localhost api.localhost"
+).split()
+IPV4 = "10.0.3.4 10.1.2.3 10.0.77.7 169.254.169.254 127.0.0.1 127.8.9.10 172.20.0.1 192.168.255.254".split()
+IPV6 = (
+    "[fd00:ec2::254] [fd00:ec2::1] [fd00:ec2:0::254] [FD00:EC2::254] [2001:db8:1:10::5] [2001:db8:1:1f::5] "
+    "[2001:db8:1:20::5] [::1] [::ffff:10.0.3.4]"
+).split()
+
+#: Entries, and what they are most interesting against.
+ENTRIES: Tuple[Tuple[str, List[str]], ...] = (
+    (
+        "example.com .example.com *.example.com example.com. .example.com. EXAMPLE.Com ..example.com *example.com",
+        NAMES[:6],
+    ),
+    (
+        "example.com:80 example.com:443 example.com:8080 example.com: .example.com:8080 *.example.com:8080 :8080",
+        NAMES[:4],
+    ),
+    (
+        "com .com . .. *. * ** *.* com. www.example.com. ample.com [example.com] [example.com]:80 example.com:0080",
+        NAMES[:7],
+    ),
+    (
+        "http://example.com example.com/ example.com|example.org exam*.com example.??? \"example.com\" 'example.com'",
+        NAMES[:4],
+    ),
+    (".internal internal .ec2.internal .svc svc .amazonaws.com s3.eu-west-1.amazonaws.com", NAMES[7:11]),
+    ("bücher.example .bücher.example BÜCHER.example xn--bcher-kva.example XN--BCHER-KVA.example", [NAMES[11]]),
+    ("localhost .localhost LOCALHOST 127.0.0.0/8 127.0.0.1 ::1 [::1]", [*NAMES[12:], *IPV4[4:6], "[::1]"]),
+    (
+        "10.0.3.4 10.0.3.4. .10.0.3.4 *.10.0.3.4 10.0.3.4:80 10.0.3.4:8080 010.0.3.4 10.0.3.04 0x0a.0.3.4 10.772",
+        IPV4[:2],
+    ),
+    ("10.0.0.0/8 10.0.0.0/16 10.0.0.1/16 10.0.0.0/15 10.0.3.4/32 10.0.3.4/31 10.0.0.0/0 0.0.0.0/0 0.0.0.0/1", IPV4[:3]),
+    (
+        "10/8 10.0/16 10.0.3/24 10.* 10.0.* 10. .3.4 3.4 10.0.0.0/33 10.0.0.0/-1 10.0.0.0/ 10.0.0.0/08 10.0.0.0/8x",
+        IPV4[:3],
+    ),
+    ("10.0.0.0/255.0.0.0 10.0.3.4/ 10.0.3.4/0 10.0.0.0/+8 10.0.0.0/8/8 /8 10.0.0.0/16:80 0x0a000000/8", IPV4[:2]),
+    ("10.0.0.0/8 10.0.77.7", ["example.com", "10.0.77.7"]),  # the names resolve to 10.0.77.7
+    (
+        "169.254.169.254 169.254.0.0/16 .169.254 169.254. 172.20.0.0/16 172.16.0.0/12 192.168.0.0/16",
+        IPV4[3:4] + IPV4[6:],
+    ),
+    ("fd00:ec2::254 [fd00:ec2::254] FD00:EC2::254 fd00:ec2:0::254 fd00:ec2:0:0:0:0:0:254 [fd00:ec2::254]:80", IPV6[:4]),
+    ("[fd00:ec2::254]:8080 [fd00:ec2::254]: [fd00:ec2::254 fd00:ec2::254] fd00:ec2::254:80 fd00:ec2: 254", IPV6[:2]),
+    ("fd00:ec2::/32 fd00:ec2::/64 fd00:ec2::1/64 fd00::/8 [fd00:ec2::]/32 [fd00:ec2::/32] fd00:ec2::254/128", IPV6[:4]),
+    ("2001:db8:1:10::/60 2001:db8:1::/48 2001:db8:1:10::/64 2001:db8::/33 2001:db8:1:10::/59 ::/0 ::/1", IPV6[4:7]),
+    ("fd00:ec2::254/0 fd00:ec2::254/ fd00:ec2::/129 fd00:ec2::254/x fe80::1%eth0", IPV6[:2]),
+    (
+        "::1 [::1] ::1/128 0:0:0:0:0:0:0:1 ::ffff:10.0.3.4 10.0.3.4 10.0.0.0/16 ::ffff:10.0.0.0/112 ::ffff:0:0/96",
+        IPV6[7:],
+    ),
+    ("::ffff:10.0.3.4 ::ffff:10.0.0.0/112 ::ffff:a00:304", IPV4[:2]),
+)
+
+#: What stands between two entries, the usual first.
+SEPARATORS = (",", ",", ",", ", ", " ,", " , ", " ", "  ", ",,", ", ,", "\t", ",\t", ";", "|", ",\r", "\n", ",\n")
+#: What stands round a whole list.
+EDGES = ("", "", "", " ", ",", " ,", "\t", "\r", "\n", "\r\n", "\u00a0")
+
+#: Which variables a family reads, and what it makes of an empty one; `direct` stands for any other family's name.
+NAMINGS: Tuple[Dict[str, str], ...] = (
+    {},
+    {"http_proxy": PROXY},
+    {"HTTP_PROXY": PROXY},
+    {"https_proxy": PROXY},
+    {"HTTPS_PROXY": PROXY},
+    {"all_proxy": PROXY},
+    {"ALL_PROXY": PROXY},
+    {"http_proxy": "", "HTTP_PROXY": PROXY},
+    {"https_proxy": "", "HTTPS_PROXY": PROXY},
+    {"HTTPS_PROXY": "", "https_proxy": PROXY},
+    {**_SET_ALWAYS, "no_proxy": "example.com"},
+    {**_SET_ALWAYS, "NO_PROXY": "example.com"},
+    {**_SET_ALWAYS, "no_proxy": "", "NO_PROXY": "example.com"},
+    {**_SET_ALWAYS, "no_proxy": "example.com", "NO_PROXY": ""},
+    {**_SET_ALWAYS, "no_proxy": "example.com", "NO_PROXY": "example.org"},
+    {**_SET_ALWAYS, "no_proxy": "example.org", "NO_PROXY": "example.com"},
+)
+
+
+def exceptions() -> List[Case]:
+    """Hosts against values of NO_PROXY, both spellings of the variable the same; the same cases in every run."""
+    chance = random.Random(6)
+    found = [_case(chance, host, value) for host, value in (*_singles(), *_edges(), *_lists(chance))]
+    return list({str(case): case for case in found}.values())
+
+
+def namings() -> List[Case]:
+    """One host against every naming of the variables."""
+    return [Case(scheme + "://example.com/", environment) for scheme in ("http", "https") for environment in NAMINGS]
+
+
+def _singles() -> Iterator[Tuple[str, str]]:
+    for entries, hosts in ENTRIES:
+        for entry in entries.split():
+            for host in hosts:
+                yield host, entry
+
+
+def _edges() -> Iterator[Tuple[str, str]]:
+    for edge in dict.fromkeys(EDGES):
+        for value in ("example.com", "example.org" + edge + ",example.com", "*", "example.org,*", "10.0.3.4", ""):
+            host = "10.0.3.4" if value == "10.0.3.4" else "example.com"
+            yield host, value + edge
+            yield host, edge + value
+
+
+def _lists(chance: random.Random) -> Iterator[Tuple[str, str]]:
+    for _ in range(250):
+        _, hosts = group = chance.choice(ENTRIES)
+        known = group[0].split() + chance.choice(ENTRIES)[0].split()
+        value = chance.choice(EDGES)
+        for _ in range(chance.randint(1, 3)):
+            value += chance.choice(known) + chance.choice(SEPARATORS)
+        yield chance.choice(hosts), value + chance.choice(known) + chance.choice(EDGES)
+
+
+def _case(chance: random.Random, host: str, value: str) -> Case:
+    """Mostly plain http; some with a port, some https, which is where Go and urllib look at the port."""
+    scheme = chance.choice(("http", "http", "http", "https"))
+    port = chance.choice(("", "", ":80", ":8080")) if scheme == "http" else chance.choice(("", "", ":443", ":8080"))
+    return Case("%s://%s%s/" % (scheme, host, port), {**_SET_ALWAYS, "no_proxy": value, "NO_PROXY": value})

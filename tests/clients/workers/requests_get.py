@@ -1,0 +1,10 @@
+"""requests of some version."""
+
+import contextlib
+
+import requests
+from each import urls
+
+for url in urls():
+    with contextlib.suppress(requests.RequestException):
+        requests.get(url, timeout=10)
