@@ -1,0 +1,62 @@
+"""`status` and the metrics of a node that lives: the daemon in its sandbox, stopped, and without a folder to write to."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Callable
+
+from tests.boot.harness.bed import Trial
+from tests.boot.harness.waiting import wait_for
+from tests.status_schema import problems
+
+USUAL = "var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom"
+AGENT = "eks-proxy-agent"
+
+
+def test_status_and_metrics_follow_the_daemons_life(trial: Callable[[str], Trial]) -> None:
+    """A node that is well says so; a stopped daemon is called dead, and the command that status names mends it.
+
+    The sandbox lets the metrics into the usual folder, not into another one; that is said once, and the node stays well.
+    """
+    node = trial("status")
+    running = node.start(hold=True)
+    running.wait_settled()
+    wait_for("the end of the boot's pass", lambda: "next in" in running.run(AGENT, "status"))
+    well = running.run(AGENT, "status")
+    found = json.loads(running.run(AGENT, "status", "--json"))
+    metrics = (node.root / USUAL).read_text()
+
+    running.run("systemctl", "stop", AGENT)
+    dead = running.run(AGENT, "status")
+    way_out = re.search(r"^to do .*: (systemctl start \S+)$", dead, re.MULTILINE)
+    assert way_out, dead
+    running.run(*way_out.group(1).split())
+    wait_for("the daemon", lambda: "next in" in running.run(AGENT, "status"))
+    again = running.run(AGENT, "status")
+
+    running.run("systemctl", "reload", AGENT)
+    wait_for("a look at the proxy", lambda: "in use, up" in running.run(AGENT, "status"))
+
+    settings = node.root / "etc/eks-proxy-agent/config.d/metrics.toml"
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text('[watch]\nmetrics = "/opt"\n')
+    for _ in range(2):
+        running.run("systemctl", "reload", AGENT)
+        wait_for("the metrics to move", lambda: "read-only" in running.run(AGENT, "status").lower())
+    blocked = running.run(AGENT, "status")
+    left = (node.root / USUAL).exists()
+    boot = node.finish(running)
+
+    assert "there is nothing to do" in well
+    assert re.search(r"^daemon +running \(pid \d+\), last pass ", well, re.MULTILINE)
+    assert problems(found) == []
+    assert found["daemon"]["enabled"] == "enabled"
+    assert 'eks_proxy_agent_phase{phase="configured"} 1\n' in metrics
+    assert 'eks_proxy_agent_unit_stale{unit="docker.service"} 0\n' in metrics
+    assert "NOT RUNNING (inactive)" in dead
+    assert "there is nothing to do" in again
+    assert "configured" in blocked.splitlines()[0]
+    assert not left
+    assert len([line for line in boot.messages(AGENT) if "metrics.failed" in line]) == 1
+    assert boot.status()["metrics"]["path"] == "/opt/eks_proxy_agent.prom"
