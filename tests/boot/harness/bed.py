@@ -64,7 +64,7 @@ class Trial:
         self._boots = 0
         self._served = 0
         layers = [root.agent(), bed.base] if case.agent else [bed.base]
-        self.node = Node(name, folder, layers, bed.namespace, image and image.node)
+        self.node = Node(name, folder, layers, bed.namespace, image and image.node, pods=case.pods)
         self.root = self.node.root
         try:
             if image is None:

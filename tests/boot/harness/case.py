@@ -33,6 +33,7 @@ class Case:
     folder: Path
     about: str = ""  # one sentence for people
     agent: bool = True  # the agent is installed; otherwise the node is Debian and what image/ brings
+    pods: bool = False  # containers can run on it
     cloud_init: bool = False  # cloud-init runs; it costs two seconds a boot
     gzip_user_data: bool = False  # the metadata service hands out user-data compressed
     enable: Tuple[str, ...] = ()  # units enabled in the image, besides what presets enable
@@ -66,9 +67,9 @@ class Case:
                 yield name, path.read_bytes()
 
 
-def load(name: str) -> Case:
-    """Read cases/NAME/case.toml; raises ValueError for a key that no case knows."""
-    folder = CASES / name
+def load(name: str, cases: Path = CASES) -> Case:
+    """Read NAME/case.toml below cases; raises ValueError for a key that no case knows."""
+    folder = cases / name
     with (folder / "case.toml").open("rb") as handle:
         values: Dict[str, Any] = tomllib.load(handle)
     unknown = set(values) - {f.name for f in fields(Case)}

@@ -15,12 +15,12 @@ ROOT = Path("/sys/fs/cgroup")
 
 
 def hierarchies() -> List[Path]:
-    """The mounted hierarchies a boot joins; cpuset is left out, since a new group of it accepts no process (cpuset(7))."""
+    """The mounted hierarchies, all of which a boot joins."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, tail = line.partition(" - ")
         point, kind = Path(fields.split()[4]), tail.split()[0]
-        if kind in ("cgroup", "cgroup2") and "cpuset" not in tail.split()[2].split(","):
+        if kind in ("cgroup", "cgroup2"):
             found.append(point)
     return found
 
@@ -30,6 +30,12 @@ def create(name: str) -> List[Path]:
     groups = [hierarchy / name for hierarchy in hierarchies()]
     for group in groups:
         group.mkdir(exist_ok=True)
+        for allowed in (
+            "cpuset.cpus",
+            "cpuset.mems",
+        ):  # empty in a new group, which then accepts no process (cpuset(7))
+            if (group.parent / allowed).exists():
+                (group / allowed).write_text((group.parent / allowed).read_text())
     return [group / "cgroup.procs" for group in groups]
 
 

@@ -24,6 +24,8 @@ while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done
 shift
 exec "$@"
 """
+# What containers need of nspawn: capabilities, keyrings and BPF for runc, and a kernel log for kubelet to read.
+FOR_PODS = ("--capability=all", "--system-call-filter=@keyring bpf", "--bind=/dev/null:/dev/kmsg")
 
 
 class Running:
@@ -109,16 +111,25 @@ class Node:
     """A root file system (layers below, a throw-away copy-on-write layer above) and the boots it went through."""
 
     def __init__(
-        self, name: str, folder: Path, layers: Sequence[Path], namespace: Namespace, image: Optional[Node] = None
+        self,
+        name: str,
+        folder: Path,
+        layers: Sequence[Path],
+        namespace: Namespace,
+        image: Optional[Node] = None,
+        *,
+        pods: bool = False,
     ) -> None:
         """Mount it; layers are read-only, the topmost first, and folder must be where overlayfs can write.
 
         With an image, a node that is switched off and has the same layers, its disk is a copy of that node's.
+        With pods, containers can run on it.
         """
         self.name = name
         self.namespace = namespace
         self.folder = folder
         self.root = folder / "root"
+        self._options: Sequence[Argument] = FOR_PODS if pods else ()
         self._boots = 0
         self._running: Optional[Running] = None
         for part in ("upper", "work", "root"):
@@ -143,6 +154,7 @@ class Node:
             "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--settings=no",
             f"--directory={self.root}", f"--machine={self.name}", f"--network-namespace-path={self.namespace.path}",
             f"--bind={probe}:/probe", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
+            *self._options,
         ]  # fmt: skip
         argv = ["unshare", "--mount", "sh", "-c", WRAPPER, "sh", *groups, "--", *nspawn]
         with (probe / "console.log").open("wb") as console:

@@ -33,6 +33,7 @@ http_access allow all
 cache deny all
 hosts_file {folder}/hosts
 dns_nameservers 127.0.0.1
+dns_timeout 1 second
 pid_filename {folder}/squid.pid
 cache_log {folder}/cache.log
 logformat boot %rm %ru %>Hs "%{{User-Agent}}>h"

@@ -7,7 +7,7 @@ from typing import List
 
 from .command import Argument, run
 from .namespace import SECURE, Namespace
-from .services import Registry, Squid
+from .services import HOSTS, Registry, Squid
 
 NAME = "secure.example.test"
 IMAGE = f"{NAME}/hello:v1"
@@ -48,10 +48,11 @@ class Authority:
 class Inspected:
     """A registry that speaks https, behind a Squid that inspects TLS with the certificates of a CA of its own."""
 
-    def __init__(self, namespace: Namespace, folder: Path, address: str) -> None:
-        """Start both; `address` is the proxy's."""
+    def __init__(self, namespace: Namespace, folder: Path, address: str, other_name: str = NAME) -> None:
+        """Start both; `address` is the proxy's, and the registry goes by `other_name` too."""
         world, self.authority = Authority(folder / "world", "World CA"), Authority(folder / "corp", "Corp Proxy CA")
-        world.issue(NAME)
+        self.world = world
+        world.issue(NAME, f"DNS:{other_name}")
         certificate = f"  tls: {{certificate: {world.folder}/{NAME}.pem, key: {world.folder}/{NAME}.key}}"
         self._registry = Registry(namespace, folder / "registry", SECURE, 443, certificate)
         made = folder / "squid"
@@ -60,7 +61,8 @@ class Inspected:
         run(["chown", "-R", "proxy:proxy", made])
         more = INSPECTING.format(folder=made, trusted=world.certificate)
         options = PORT_OPTIONS.format(ca=self.authority)
-        self.squid = Squid(namespace, made, address=address, port_options=options, more=more)
+        hosts = f"{HOSTS}{SECURE} {other_name}\n"
+        self.squid = Squid(namespace, made, address=address, port_options=options, more=more, hosts=hosts)
 
     def stop(self) -> None:
         """End both."""

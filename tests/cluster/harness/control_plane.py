@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from .process import Process
 
 SERVICE_CIDR = "172.20.0.0/16"
 API_PORT = 6443
+SYSTEM_NODE = "system:node:ip-10-0-1-23.eu-west-1.compute.internal"
 # user: groups. `operator` has the rights that a test or packaging/examples gives it, `nobody` has none.
 USERS: Mapping[str, Sequence[str]] = {
     "admin": ("system:masters",),
@@ -25,14 +27,14 @@ USERS: Mapping[str, Sequence[str]] = {
     "nobody": (),
     "system:kube-controller-manager": (),
     "system:kube-scheduler": (),
-    "system:node:ip-10-0-1-23.eu-west-1.compute.internal": ("system:nodes",),
+    SYSTEM_NODE: ("system:nodes",),
 }
 KUBECONFIG = """\
 apiVersion: v1
 kind: Config
 clusters:
 - name: test
-  cluster: {{server: "{server}", certificate-authority: {authority}}}
+  cluster: {{server: "{server}", {authority}}}
 users:
 - name: "{user}"
   user: {{token: "{token}"}}
@@ -53,23 +55,23 @@ class ControlPlane:
         *,
         address: str = "",
         port: int = API_PORT,
-        name: str = "",
+        names: Sequence[str] = (),
         inside: Sequence[Argument] = (),
     ) -> None:
         """Start it and wait until it serves.
 
         Everything is in `folder`, and listens on `address` only, by default a loopback address of this process.
-        `name` is a DNS name by which kubeconfigs are to call it, `inside` a command to enter its network with.
+        `names` are DNS names of its certificate, `inside` is a command to enter its network with.
         """
         self.folder = folder
         self.programs = programs
         self.address = address or _own_loopback_address()
         self.port = port
-        self.server = f"https://{name or self.address}" + ("" if port == 443 else f":{port}")
+        self.server = f"https://{self.address}:{port}"
         self.inside = list(inside)
         self.processes: Dict[str, Process] = {}
         self.tokens = {user: f"token-{number}-of-{user.rpartition(':')[2]}" for number, user in enumerate(USERS)}
-        certificates.create(folder, self.address, [name] if name else [])
+        certificates.create(folder, self.address, names)
         rows = [f'{self.tokens[user]},{user},{user},"{",".join(groups)}"' for user, groups in USERS.items()]
         (folder / "tokens.csv").write_text("\n".join(rows) + "\n")
         (folder / "home").mkdir()
@@ -84,12 +86,14 @@ class ControlPlane:
         """The administrator's kubeconfig."""
         return self.kubeconfig_for("admin")
 
-    def kubeconfig_for(self, user: str, server: str = "", token: str = "") -> Path:
-        """A kubeconfig of one of USERS; or a broken one, that names another server or token."""
+    def kubeconfig_for(self, user: str, *, server: str = "", token: str = "", embedded: bool = False) -> Path:
+        """A kubeconfig of one of USERS; with another server or token; with the CA embedded, so that it can be moved."""
         path = self.folder / f"{user.replace(':', '-')}{'-other' if server or token else ''}.kubeconfig"
+        authority = self.folder / "ca.crt"
+        content = base64.b64encode(authority.read_bytes()).decode()
         text = KUBECONFIG.format(
             server=server or self.server,
-            authority=self.folder / "ca.crt",
+            authority=f"certificate-authority-data: {content}" if embedded else f"certificate-authority: {authority}",
             user=user,
             token=token or self.tokens.get(user, "none"),
         )

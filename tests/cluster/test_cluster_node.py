@@ -1,0 +1,150 @@
+"""The whole story in one boot: a node behind the proxy joins a cluster, and its pods have the proxy too."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from tests.boot.conftest import missing
+from tests.boot.harness import case as cases
+from tests.boot.harness.bed import Bed, Trial
+from tests.boot.harness.command import run
+from tests.boot.harness.node import Running
+from tests.boot.harness.waiting import wait_for
+from tests.cluster.harness import image
+from tests.cluster.harness.control_plane import SYSTEM_NODE, ControlPlane
+
+HERE = Path(__file__).resolve().parent
+NODE = SYSTEM_NODE.rpartition(":")[2]
+NODE_ADDRESS = "10.0.1.23"
+# The names and addresses that tests/boot/image/etc/hosts knows.
+ENDPOINT = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com"
+ENDPOINT_ADDRESS = "10.0.7.1"
+CONTAINERS = {"aws-vpc-cni-init", "aws-node", "aws-eks-nodeagent", "kube-proxy"}
+# What kubelet sets where it runs (pkg/kubelet/cm, setupKernelTunables).
+KERNEL = [
+    Path("/proc/sys", name)
+    for name in ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
+]
+
+
+@pytest.fixture
+def bed() -> Iterator[Bed]:
+    """A network with Squid, a registry, and a default route, which kubelet wants."""
+    reasons = missing()
+    if reasons:
+        said = f"no node can boot here: {'; '.join(reasons)}"
+        pytest.fail(said, pytrace=False) if os.environ.get("CI") == "true" else pytest.skip(said)
+    made = Bed()
+    try:
+        for address in (ENDPOINT_ADDRESS, NODE_ADDRESS):
+            made.namespace.add(address)
+        run(["ip", "-n", made.namespace.name, "route", "add", "default", "dev", "lo"])
+        image.push(made)
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def in_the_vpc(bed: Bed, kubernetes: Path) -> Iterator[ControlPlane]:
+    """A control plane in that network, where the node finds it by the name of its endpoint."""
+    folder = bed.session.work / "control-plane"
+    folder.mkdir()
+    enter = bed.namespace.inside([])
+    made = ControlPlane(folder, kubernetes, address=ENDPOINT_ADDRESS, port=443, names=[ENDPOINT], inside=enter)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def node(bed: Bed, in_the_vpc: ControlPlane, kubernetes: Path) -> Iterator[Trial]:
+    """The node, with kubelet and kubectl, the CA in its settings, and a token for kubelet; still switched off."""
+    trial = bed.trial(cases.load("kubernetes-node", HERE / "cases"))
+    try:
+        for program in ("kubelet", "kubectl"):
+            shutil.copy(kubernetes / program, trial.root / "usr/bin")
+        settings = trial.root / "etc/eks-proxy-agent/config.toml"
+        authority = (in_the_vpc.folder / "ca.crt").read_bytes()
+        settings.write_text(settings.read_text().replace("@CA@", base64.b64encode(authority).decode()))
+        (trial.root / "etc/kubelet.token").write_text(in_the_vpc.tokens[SYSTEM_NODE])
+        admin = in_the_vpc.kubeconfig_for("admin", server=f"https://{ENDPOINT}", embedded=True)
+        shutil.copy(admin, trial.root / "root/kubeconfig")
+        yield trial
+    finally:
+        trial.close()
+
+
+def containers(running: Running, in_the_cluster: ControlPlane) -> Dict[str, Dict[str, str]]:
+    """The environment of every container of the cluster's pods: of its process, or of one that ended what docker gave it."""
+    pods = {pod["metadata"]["uid"] for pod in in_the_cluster.get("pods", "--all-namespaces")["items"]}
+    script = "docker ps --all --quiet --filter label=io.kubernetes.docker.type=container | xargs docker inspect"
+    found: List[Dict[str, Any]] = json.loads(running.run("sh", "-c", script))
+    environments = {}
+    for one in found:
+        labels = one["Config"]["Labels"]
+        if labels["io.kubernetes.pod.uid"] in pods:
+            entries = one["Config"]["Env"]
+            if one["State"]["Running"]:
+                entries = running.run("cat", f"/proc/{one['State']['Pid']}/environ").strip("\0").split("\0")
+            environments[labels["io.kubernetes.container.name"]] = dict(entry.split("=", 1) for entry in entries)
+    return environments
+
+
+def proxies(environment: Dict[str, str]) -> Dict[str, str]:
+    """The proxy variables among them."""
+    return {key: value for key, value in environment.items() if key.lower().endswith("_proxy")}
+
+
+def variables(path: Path) -> Dict[str, str]:
+    """The variables of an environment file of systemd's form."""
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+
+
+def ready(cluster: ControlPlane) -> bool:
+    """Whether the node has joined and says that it can take pods."""
+    seen = cluster.try_kubectl("wait", "--for=condition=Ready", f"node/{NODE}", "--timeout=1s")
+    return seen.returncode == 0
+
+
+def test_node_and_pods_have_the_same_proxy(in_the_vpc: ControlPlane, node: Trial) -> None:
+    """bootstrap.sh joins the node, docker pulls through the proxy, and after `cluster apply` each container has node.env."""
+    kernel = [path.read_text() for path in KERNEL]
+    running = node.start(hold=True, limit=240)
+    running.wait_settled()
+    wait_for("the node to be ready", lambda: ready(in_the_vpc), limit=60)
+    in_the_vpc.kubectl("apply", "-f", HERE / "manifests/on-a-node.yaml")
+    roll_out(in_the_vpc)
+    before = containers(running, in_the_vpc)
+    assert {name: proxies(found) for name, found in before.items()} == {name: {} for name in CONTAINERS}
+
+    running.run("eks-proxy-agent", "cluster", "apply", "--kubeconfig", "/root/kubeconfig", timeout=120)
+    roll_out(in_the_vpc)
+    of_the_node = variables(node.root / "etc/eks-proxy-agent/node.env")
+    after = containers(running, in_the_vpc)
+    assert {name: proxies(found) for name, found in after.items()} == dict.fromkeys(CONTAINERS, of_the_node)
+    described = in_the_vpc.kubectl("describe", "pods", "--all-namespaces")
+    assert described.count("proxy-environment-variables  ConfigMap  Optional: false") == len(CONTAINERS)
+    running.run("eks-proxy-agent", "cluster", "verify", "--kubeconfig", "/root/kubeconfig")
+
+    boot = node.finish(running)
+    assert proxies(boot.environment("kubelet") or {}) == of_the_node
+    requests = node.requests()
+    assert any("/v2/wait/manifests/v1 200" in line for line in requests)
+    assert [line for line in requests if ENDPOINT in line or ENDPOINT_ADDRESS in line] == []
+    assert [path.read_text() for path in KERNEL] == kernel
+
+
+def roll_out(cluster: ControlPlane) -> None:
+    """Wait until both DaemonSets run on the node as they are now, and nothing older is left."""
+    for name in ("aws-node", "kube-proxy"):
+        cluster.rolled_out("kube-system", f"daemonset/{name}")
+    wait_for("the end of the older pods", lambda: len(cluster.get("pods", "-A")["items"]) == 2, interval=0.2)
