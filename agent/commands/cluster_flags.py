@@ -13,15 +13,78 @@ _ACTIONS = (
     ("verify", "compare the pods with the ConfigMap and with what the nodes believe"),
     ("revert", "take everything back that apply did"),
 )
+#: Seconds for one workload's rollout, unless --timeout says otherwise.
+TIMEOUT = 600.0
 
 
 def add_cluster(commands: Any) -> None:
     """Add `cluster` and its actions to the command line."""
-    cluster = commands.add_parser("cluster", help="give the cluster's pods the same proxy as the nodes")
+    text = "give the cluster's pods the same proxy as the nodes"
+    cluster = commands.add_parser("cluster", help=text, description=text)
     actions = cluster.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, text in _ACTIONS:
         _flags(actions.add_parser(name, help=text, description=text), name)
 
 
 def _flags(command: argparse.ArgumentParser, name: str) -> None:
+    command.set_defaults(root="/", facts="", from_node="", namespace="", take_over=False)
+    _settings(command)
+    command.add_argument("--kubeconfig", default="", metavar="FILE", help="kubectl's kubeconfig")
+    command.add_argument("--context", default="", metavar="NAME", help="a context of the kubeconfig")
+    if name == "service-cidr":
+        _json(command)
+        return
+    command.add_argument(
+        "-n", "--namespace", default="", metavar="NAME", help="only this namespace: its ConfigMap and its workloads"
+    )
+    if name != "revert":
+        command.add_argument(
+            "--facts", default="", metavar="FILE", help="take a node's facts from this JSON file (region, VPC)"
+        )
+        command.add_argument(
+            "--from-node", default="", metavar="FILE", help="take all values from a node's own status.json"
+        )
+    if name in ("plan", "verify"):
+        _json(command)
+    if name in ("plan", "apply"):
+        command.add_argument(
+            "--take-over", action="store_true", help="remove the containers' own env that beats the ConfigMap"
+        )
+    if name in ("apply", "revert"):
+        text = "for each workload's rollout (default: %(default)g)"
+        command.add_argument("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=text)
+    if name == "render":
+        command.add_argument("--output", default="", metavar="DIR", help="write files there: ConfigMap and patches")
+        command.add_argument("--offline", action="store_true", help="ask no cluster")
+        command.add_argument(
+            "--manifest", action="append", default=[], metavar="FILE", help="a workload's manifest (repeatable)"
+        )
+
+
+def _settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config",
+        default="",
+        metavar="FILE",
+        help="read this file instead of /etc/eks-proxy-agent/config.toml and config.d",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="sets",
+        metavar="SECTION.KEY=VALUE",
+        help="a setting; VALUE is TOML or a bare string (repeatable)",
+    )
+    command.add_argument("--proxy", default="", metavar="URL", help="short for --set proxy.url=URL")
+
+
+def _json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError("%r is not above 0 and up to 86400" % text)
+    return value

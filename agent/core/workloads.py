@@ -34,6 +34,11 @@ class Workload:
     def __str__(self) -> str:
         return "%s/%s/%s" % (self.namespace, self.kind.lower(), self.name)
 
+    @property
+    def path(self) -> str:
+        """Where the API serves it."""
+        return "/apis/apps/v1/namespaces/%s/%ss/%s" % (self.namespace, self.kind.lower(), self.name)
+
 
 DEFAULT_WORKLOADS = (
     Workload("kube-system", "DaemonSet", "aws-node"),

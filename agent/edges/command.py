@@ -39,8 +39,9 @@ def run(
     timeout: float = 30.0,
     environment: Optional[Mapping[str, str]] = None,
     check: bool = True,
+    text: str = "",
 ) -> Result:
-    """Run a program to its end, stdin closed.
+    """Run a program to its end; `text` is its stdin, which is empty without.
 
     Raises CommandError when it is absent, takes over `timeout` seconds, or, with `check`, fails.
     """
@@ -48,7 +49,7 @@ def run(
     try:
         done = subprocess.run(
             argv,
-            stdin=subprocess.DEVNULL,
+            input=text.encode("utf-8"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(BASE_ENVIRONMENT, **(environment or {})),

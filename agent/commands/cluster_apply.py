@@ -1,0 +1,186 @@
+"""`cluster apply` and `cluster revert`: one object after the other, and what was done is told when something fails."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from functools import partial
+from typing import Any, Callable, Iterator, List, Mapping, Sequence, Tuple
+
+from agent.commands.cluster_plan import Plan, write_source
+from agent.core.cluster_errors import PASSING
+from agent.core.cluster_objects import CONFIG_MAP, MANAGER, NAME, SECRET, recorded_workloads, source_path
+from agent.core.cluster_owners import is_ours_alone, others
+from agent.core.cluster_patch import Patch, apply_patch, patch_text, revert_patch
+from agent.core.cluster_rollout import Rollout, rollout
+from agent.core.workloads import Workload
+from agent.edges.kubectl import Kubectl, KubectlError, again
+from agent.errors import AgentError
+
+#: Seconds between two looks at a rollout.
+LOOK = 2.0
+_BACK = "to go back: eks-proxy-agent cluster revert"
+
+
+def apply_plan(kubectl: Kubectl, plan: Plan, *, take_over: bool, timeout: float) -> None:
+    """Take the steps; raises AgentError that says what was done until then and how to go back."""
+    done: List[str] = []
+    with _told(done, _BACK):
+        for one in plan.sources:
+            if one.step.changes:
+                write_source(kubectl, one.source, one.manifest, dry_run=False)
+                _say(done, "%s %s" % ("created" if one.step.verb == "create" else "changed", one.source))
+        for workload, _ in plan.workloads:
+            source = plan.source(workload.namespace)
+            patched = _patch(kubectl, workload, partial(apply_patch, source=source, take_over=take_over))
+            if patched:
+                _say(done, "patched %s" % workload)
+            _wait(kubectl, workload, timeout, quiet=not patched)
+        for path, found in plan.surplus:
+            kubectl.delete(path, str(found["metadata"]["uid"]), "deleting %s" % path)
+            _say(done, "deleted %s of %s" % (found["kind"], found["metadata"]["namespace"]))
+    if not done:
+        print("nothing to do: the cluster is as planned", file=sys.stderr)
+
+
+def revert(kubectl: Kubectl, workloads: Sequence[Workload], namespaces: Sequence[str], timeout: float) -> None:
+    """Take everything back: first the pods, which need the ConfigMap as long as they refer to it, then the ConfigMap."""
+    objects = [
+        (source_path(kind, namespace), found)
+        for namespace in namespaces
+        for kind in (CONFIG_MAP, SECRET)
+        for found in [kubectl.find(source_path(kind, namespace))]
+        if found
+    ]
+    recorded = [workload for _, found in objects for workload in recorded_workloads(found)]
+    done: List[str] = []
+    with _told(done, "to have it back: eks-proxy-agent cluster apply"):
+        for workload in dict.fromkeys([*workloads, *recorded]):
+            if kubectl.find(workload.path, "reading %s" % workload) is None:
+                print("note: %s is not in this cluster" % workload, file=sys.stderr)
+                continue
+            if _patch(kubectl, workload, revert_patch):
+                _say(done, "reverted %s" % workload)
+                _wait(kubectl, workload, timeout)
+        for path, found in objects:
+            _take_back(kubectl, path, found, done)
+    if not done:
+        print("nothing to do: nothing of this program is in the cluster", file=sys.stderr)
+    for line in _other_ways(dict.fromkeys([*workloads, *recorded])):
+        print("note: " + line, file=sys.stderr)
+
+
+def _take_back(kubectl: Kubectl, path: str, found: Mapping[str, Any], done: List[str]) -> None:
+    """Delete what is ours alone; of what others write too, give up what we wrote."""
+    kind, metadata = str(found["kind"]), found["metadata"]
+    name = "%s/%s/%s" % (metadata["namespace"], kind.lower(), NAME)
+    if is_ours_alone(found):
+        kubectl.delete(path, str(metadata["uid"]), "deleting %s" % name)
+        _say(done, "deleted %s" % name)
+    elif any(entry.get("manager") == MANAGER for entry in metadata.get("managedFields") or []):
+        bare = {"apiVersion": "v1", "kind": kind, "metadata": {"name": NAME, "namespace": metadata["namespace"]}}
+        kubectl.apply(bare, "taking our fields out of %s" % name, dry_run=False)
+        owner = ", ".join('"%s"' % one.manager for one in others(found, ["f:data"]))
+        _say(done, "took our fields out of %s; the rest belongs to field manager %s" % (name, owner))
+
+
+def _patch(kubectl: Kubectl, workload: Workload, make: Callable[[Any], Patch]) -> bool:
+    """Read, patch, and again from the reading when somebody wrote in between; whether there was anything to write."""
+    doing = "patching %s" % workload
+
+    def attempt() -> bool:
+        patch = make(kubectl.get(workload.path, "reading %s" % workload))
+        if patch.ops:
+            resource = "%s/%s" % (workload.kind.lower(), workload.name)
+            kubectl.patch(resource, workload.namespace, patch_text(patch), doing, dry_run=False)
+        return bool(patch.ops)
+
+    return again(attempt, outdated=True)
+
+
+def _wait(kubectl: Kubectl, workload: Workload, timeout: float, *, quiet: bool = False) -> None:
+    """Until the rollout is done (`quiet` when it is so at once); an API server that does not answer meanwhile is no news (aws-node is its network)."""
+    from tenacity import RetryError, Retrying, retry_if_not_result, stop_after_delay, wait_fixed
+
+    progress = _Progress(str(workload))
+    last: List[Rollout] = [Rollout(False, "the API server has not answered yet")]
+
+    def look() -> Rollout:
+        try:
+            last[0] = rollout(kubectl.get(workload.path, "waiting for %s" % workload))
+            if not (quiet and last[0].done):
+                progress.show(last[0].text)
+        except KubectlError as error:
+            if error.reason not in PASSING:
+                raise
+            progress.show("the API server does not answer (%s)" % error.reason)
+            return Rollout(False, last[0].text)
+        return last[0]
+
+    finished = retry_if_not_result(lambda found: found.done or found.failed)
+    try:
+        found = Retrying(retry=finished, stop=stop_after_delay(timeout), wait=wait_fixed(LOOK), sleep=time.sleep)(look)
+    except RetryError:
+        hint = "kubectl -n %s describe %s %s; %s" % (
+            workload.namespace,
+            workload.kind.lower(),
+            workload.name,
+            _BACK,
+        )
+        raise AgentError("%s: not ready after %g seconds: %s" % (workload, timeout, last[0].text), hint=hint) from None
+    finally:
+        progress.end()
+    if found.failed:
+        raise AgentError("%s: %s" % (workload, found.text), hint=_BACK)
+    if found.by_hand:
+        print("note: %s: %s" % (workload, found.text), file=sys.stderr)
+
+
+class _Progress:
+    """One line that is written over on a terminal; elsewhere a line for each change."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._terminal = sys.stderr.isatty()
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        if text != self._shown:
+            self._shown = text
+            line = "%s: %s" % (self._name, text)
+            print("\r\033[K" + line if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr)
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        if self._terminal and self._shown:
+            print(file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _told(done: List[str], back: str) -> Iterator[None]:
+    """When something fails half way, what was done until then is part of the error."""
+    try:
+        yield
+    except (AgentError, KeyboardInterrupt) as error:
+        told = "; ".join(done) or "nothing"
+        print("until then: %s%s" % (told, ("; " + back) if done else ""), file=sys.stderr)
+        if isinstance(error, AgentError) and not error.hint and done:
+            error.hint = back
+        raise
+
+
+def _say(done: List[str], text: str) -> None:
+    done.append(text)
+    print(text, flush=True)
+
+
+def _other_ways(workloads: Any) -> Tuple[str, ...]:
+    names = {one.name for one in workloads if one.namespace == "kube-system"}
+    ways = [
+        way for name, way in (("kube-proxy", "update-kube-proxy"), ("aws-node", "update-aws-node")) if name in names
+    ]
+    if not ways:
+        return ()
+    eksctl = " and ".join("eksctl utils %s" % way for way in ways)
+    return ("%s put the add-ons back as EKS ships them; for a managed add-on, aws eks update-addon does" % eksctl,)

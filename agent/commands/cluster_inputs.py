@@ -1,0 +1,166 @@
+"""What every `cluster` command starts from: the settings, the cluster at hand, and the Intent that nodes and pods share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import List, Optional, Tuple
+
+import attrs
+
+from agent.commands.cluster_service import ask_service_range
+from agent.commands.machine import fetch, machine_of, options_of
+from agent.core import intent
+from agent.core.cluster_facts import (
+    api_host,
+    facts_of_settings,
+    missing_region,
+    nodes_host,
+    region_of,
+    uncertain,
+)
+from agent.core.cluster_node import intent_from_status
+from agent.core.cluster_objects import DEFAULT_NAMESPACE
+from agent.core.cluster_service import ServiceRange, covers
+from agent.core.facts import Facts
+from agent.core.hints import ClusterHints
+from agent.core.settings import Settings
+from agent.core.workloads import Workload
+from agent.discover import cluster_hints, facts_of, layered_settings
+from agent.edges.kubectl import Kubectl
+from agent.errors import AgentError, MetadataError, SettingsError
+from agent.owner import baked, read_credentials, read_own_file
+from agent.reach import find_out
+
+
+@attrs.frozen
+class Inputs:
+    """`direct` is what NO_PROXY has to cover, each with what it is; `namespaces` have a ConfigMap each."""
+
+    settings: Settings
+    intent: intent.Intent
+    namespaces: Tuple[str, ...]
+    workloads: Tuple[Workload, ...]
+    direct: Tuple[Tuple[str, str], ...]
+    warnings: Tuple[str, ...]
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """The settings of the files and flags alone."""
+    return baked(machine_of(arguments).disk, options_of(arguments)).settings
+
+
+def kubectl_of(arguments: argparse.Namespace, settings: Settings) -> Kubectl:
+    """kubectl, with the flags that are passed through."""
+    flags = ["--kubeconfig=" + arguments.kubeconfig] if arguments.kubeconfig else []
+    flags += ["--context=" + arguments.context] if arguments.context else []
+    return Kubectl(settings.cluster.kubectl, flags)
+
+
+def scope(settings: Settings, namespace: str) -> Tuple[Tuple[str, ...], Tuple[Workload, ...]]:
+    """The namespaces and workloads that a command is about: all of cluster.workloads, or those of --namespace."""
+    workloads = tuple(
+        dict.fromkeys(one for one in settings.cluster.workloads if namespace in ("", one.namespace))
+    )  # in the order of the settings: rollouts follow it
+    namespaces = (namespace,) if namespace else tuple(dict.fromkeys(one.namespace for one in workloads))
+    return namespaces or (DEFAULT_NAMESPACE,), workloads
+
+
+def inputs_of(arguments: argparse.Namespace, kubectl: Optional[Kubectl]) -> Inputs:
+    """Everything together; without `kubectl` no cluster is asked.
+
+    Raises SettingsError, and AgentError that names the ways out when the VPC, the region or the service CIDR is unknown.
+    """
+    service = ask_service_range(kubectl) if kubectl else None
+    if arguments.from_node:
+        settings, composed, hints, warnings = _of_node(arguments, kubectl)
+    else:
+        settings, composed, hints, warnings = _compose(arguments, kubectl, service)
+    if composed is None:
+        raise SettingsError(["proxy.url is not set: there is nothing to give to the pods"], hint=_TAKE_BACK)
+    direct = _direct(service, api_host(settings, hints, composed))
+    return Inputs(
+        settings,
+        composed,
+        *scope(settings, arguments.namespace),
+        direct,
+        (*warnings, *_contradiction(settings, service)),
+    )
+
+
+_TAKE_BACK = "eks-proxy-agent cluster revert takes back what was given before"
+_Composed = Tuple[Settings, Optional[intent.Intent], ClusterHints, Tuple[str, ...]]
+
+
+def _of_node(arguments: argparse.Namespace, kubectl: Optional[Kubectl]) -> _Composed:
+    """The node's own Intent; the settings give the workloads and the credentials."""
+    machine, options = machine_of(arguments), options_of(arguments)
+    settings = baked(machine.disk, options).settings
+    credentials = read_credentials(machine.disk, settings.proxy.credentials_file)
+    text = read_own_file(arguments.from_node).decode("utf-8", "replace")
+    host = nodes_host(kubectl.server(), settings.vpc.cidrs or ()) if kubectl else ""
+    return settings, intent_from_status(text, arguments.from_node, credentials), ClusterHints(endpoint=host), ()
+
+
+def _compose(arguments: argparse.Namespace, kubectl: Optional[Kubectl], service: Optional[ServiceRange]) -> _Composed:
+    """The same path as on a node (agent/discover.py), with what only the cluster knows put in."""
+    machine, options = machine_of(arguments), options_of(arguments)
+    settings = baked(machine.disk, options).settings
+    server = kubectl.server() if kubectl else ""
+    host = nodes_host(server, settings.vpc.cidrs or ())
+    on_node = False
+    if settings.vpc.cidrs is not None and not options.facts:
+        facts = facts_of_settings(settings, region_of(settings.cluster.endpoint or host))
+        hints = cluster_hints(machine, settings, facts)
+        answers = {}
+    else:
+        facts = _facts(arguments)
+        settings = layered_settings(machine, options, facts).settings
+        hints = cluster_hints(machine, settings, facts)
+        answers = find_out(machine, options, facts).answers
+        on_node = not options.facts
+        host = nodes_host(server, settings.vpc.cidrs or facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
+    hints = attrs.evolve(
+        hints,
+        endpoint=hints.endpoint or host,
+        service_cidrs=(service.cidrs if service else ()) or hints.service_cidrs,
+    )
+    _refuse_gaps(settings, hints, facts, service)
+    credentials = read_credentials(machine.disk, settings.proxy.credentials_file)
+    composed = intent.compose(settings, facts, hints, credentials, answers)
+    return settings, composed, hints, () if on_node or composed is None else tuple(uncertain(settings))
+
+
+def _facts(arguments: argparse.Namespace) -> Facts:
+    try:
+        return facts_of(machine_of(arguments), options_of(arguments), fetch)
+    except MetadataError as error:
+        if arguments.facts:
+            raise
+        hint = "set vpc.cidrs (in the settings or with --set), give --facts FILE, or run this on a node; or --from-node FILE"
+        raise AgentError("the CIDRs of the VPC are not known: %s" % error, hint=hint) from None
+
+
+def _refuse_gaps(settings: Settings, hints: ClusterHints, facts: Facts, service: Optional[ServiceRange]) -> None:
+    if service and not hints.service_cidrs and settings.cluster.service_cidr == "auto":
+        hint = "set cluster.service_cidr; aws eks describe-cluster --query cluster.kubernetesNetworkConfig tells it"
+        raise AgentError("the service CIDR is not known: %s" % service.how, hint=hint)
+    if settings.proxy.url and missing_region(settings, hints, facts):
+        what = missing_region(settings, hints, facts)
+        hint = "set cluster.endpoint to https://... as the nodes call it, or give --facts FILE"
+        raise AgentError("the region is not known, and so %s: the kubeconfig names no EKS endpoint" % what, hint=hint)
+
+
+def _direct(service: Optional[ServiceRange], host: str) -> Tuple[Tuple[str, str], ...]:
+    found: List[Tuple[str, str]] = [(host, "the API server")] if host else []
+    if service and service.cidrs:
+        found += [(value, "the service CIDR") for value in service.cidrs]
+    elif service:
+        found += [(value, "the service address") for value in service.addresses]
+    return tuple(found)
+
+
+def _contradiction(settings: Settings, service: Optional[ServiceRange]) -> Tuple[str, ...]:
+    said = settings.cluster.service_cidr
+    if service is None or said == "auto" or covers((said,), service.addresses):
+        return ()
+    return ("cluster.service_cidr is %s, but that is not this cluster's: %s" % (said, service.how),)

@@ -1,0 +1,234 @@
+"""`cluster plan`: what `apply` and `revert` would do, as the API server's dry run answers it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import sys
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+import attrs
+
+from agent.commands.cluster_inputs import Inputs
+from agent.core.cluster_diff import Change, changes
+from agent.core.cluster_errors import conflicting_managers
+from agent.core.cluster_objects import (
+    CONFIG_MAP,
+    NAME,
+    SECRET,
+    Source,
+    read_source,
+    recorded_workloads,
+    source_of,
+    source_path,
+)
+from agent.core.cluster_owners import is_ours_alone
+from agent.core.cluster_patch import Beaten, Patch, apply_patch, patch_text
+from agent.core.workloads import Workload
+from agent.edges.kubectl import Kubectl, KubectlError, again
+from agent.errors import AgentError
+from agent.log import redact
+
+PENDING = 3
+
+
+@attrs.frozen
+class Step:
+    """One object: what changes (nothing, perhaps), and what the person should know besides."""
+
+    name: str
+    verb: str
+    changes: Tuple[Change, ...]
+    notes: Tuple[str, ...] = ()
+
+
+@attrs.frozen
+class SourceStep:
+    """A ConfigMap or Secret to be written."""
+
+    source: Source
+    manifest: Mapping[str, Any] = attrs.field(repr=False)
+    step: Step = attrs.field(kw_only=True)
+
+
+@attrs.frozen
+class Plan:
+    """All steps in the order in which they are taken; `surplus` are objects of the other kind that are ours and go."""
+
+    sources: Tuple[SourceStep, ...]
+    workloads: Tuple[Tuple[Workload, Step], ...]
+    surplus: Tuple[Tuple[str, Mapping[str, Any]], ...]
+
+    @property
+    def steps(self) -> Tuple[Step, ...]:
+        gone = (Step(_name(found), "delete", changes(found, None)) for _, found in self.surplus)
+        return (*(one.step for one in self.sources), *(step for _, step in self.workloads), *gone)
+
+    @property
+    def pending(self) -> bool:
+        return any(step.changes for step in self.steps)
+
+    def source(self, namespace: str) -> Source:
+        return next(one.source for one in self.sources if one.source.namespace == namespace)
+
+
+def make_plan(kubectl: Kubectl, inputs: Inputs, *, take_over: bool) -> Plan:
+    """Read all objects, and have the server try every write without doing it.
+
+    Whatever is wrong shows here, before the first write: raises AgentError that names all workloads that are absent.
+    """
+    found = read_workloads(kubectl, inputs.workloads)
+    sources = []
+    surplus: List[Tuple[str, Mapping[str, Any]]] = []
+    for namespace in inputs.namespaces:
+        sources.append(_source_step(kubectl, inputs, namespace))
+        other = CONFIG_MAP if sources[-1].source.kind == SECRET else SECRET
+        path = source_path(other, namespace)
+        left = kubectl.find(path)
+        unused = left and set(recorded_workloads(left)) <= set(inputs.workloads)
+        surplus += [(path, left)] if left and unused and is_ours_alone(left) else []
+    by_namespace = {one.source.namespace: one.source for one in sources}
+    workloads = []
+    for workload, before in found:
+        patch = apply_patch(before, by_namespace[workload.namespace], take_over=take_over)
+        if take_over:
+            _refuse_passwords(workload, patch.beaten)
+        after = _tried(kubectl, workload, patch) if patch.ops else before
+        step = Step(str(workload), "patch", changes(before, after), _notes(patch))
+        workloads.append((workload, step))
+    return Plan(tuple(sources), tuple(workloads), tuple(surplus))
+
+
+def read_workloads(kubectl: Kubectl, workloads: Iterable[Workload]) -> List[Tuple[Workload, Any]]:
+    """All of them; raises AgentError that names every one that does not exist."""
+    found = [(workload, kubectl.find(workload.path, "reading %s" % workload)) for workload in workloads]
+    absent = [str(workload) for workload, answer in found if answer is None]
+    if absent:
+        hint = "cluster.workloads names them: take out what this cluster does not have. Nothing was changed"
+        raise AgentError("not in this cluster: %s" % ", ".join(absent), hint=hint)
+    return found
+
+
+def _source_step(kubectl: Kubectl, inputs: Inputs, namespace: str) -> SourceStep:
+    kind = SECRET if inputs.intent.credentials else CONFIG_MAP
+    before = kubectl.find(source_path(kind, namespace))
+    salt = (read_source(before).salt if before else "") or secrets.token_hex(16)
+    source = source_of(inputs.intent, namespace, salt)
+    workloads = [one for one in inputs.workloads if one.namespace == namespace]
+    recorded = [one for one in recorded_workloads(before) if one not in workloads]
+    manifest = source.manifest([*workloads, *recorded])
+    after = write_source(kubectl, source, manifest, dry_run=True)
+    notes = tuple(
+        "%s is not in cluster.workloads any more, but has the proxy still; revert takes it back too" % one
+        for one in recorded
+    )
+    verb = "patch" if before else "create"
+    return SourceStep(source, manifest, step=Step(str(source), verb, changes(before, after), notes))
+
+
+def write_source(kubectl: Kubectl, source: Source, manifest: Mapping[str, Any], *, dry_run: bool) -> Any:
+    """Server-side apply; somebody else's fields are reported, and stay theirs."""
+    try:
+        doing = ("trying to apply %s" if dry_run else "applying %s") % source
+        return again(lambda: kubectl.apply(manifest, doing, dry_run=dry_run))
+    except KubectlError as error:
+        if error.reason != "ApplyConflict":
+            raise
+        managers = ", ".join('"%s"' % manager for manager in conflicting_managers(error.stderr))
+        fields = error.stderr.split("Please review")[0].strip()
+        hint = (
+            "ask who that is; or take it over yourself: eks-proxy-agent cluster render | kubectl apply --server-side"
+            " --force-conflicts --field-manager=eks-proxy-agent -f -"
+        )
+        text = "%s belongs to field manager %s, with other values; it is left as it is\n%s" % (source, managers, fields)
+        raise AgentError(text, hint=hint) from None
+
+
+def _tried(kubectl: Kubectl, workload: Workload, patch: Patch) -> Any:
+    doing = "trying to patch %s" % workload
+    resource = "%s/%s" % (workload.kind.lower(), workload.name)
+    return again(lambda: kubectl.patch(resource, workload.namespace, patch_text(patch), doing, dry_run=True))
+
+
+def _notes(patch: Patch) -> Tuple[str, ...]:
+    text = "%s: env %s beats envFrom, and stays; --take-over removes it"
+    secret = "%s: env %s beats envFrom, and holds a password; remove it yourself: kubectl set env"
+    return tuple((secret if one.secret else text) % (one.where, one.variable) for one in patch.beaten)
+
+
+def _refuse_passwords(workload: Workload, left: Sequence[Beaten]) -> None:
+    """An env entry with a password would have to be written down to be given back: that is for its owner to remove."""
+    ways = [
+        "kubectl -n %s set env %s/%s -c %s %s-"
+        % (workload.namespace, workload.kind.lower(), workload.name, one.container, one.variable)
+        for one in left
+        if one.secret
+    ]
+    if ways:
+        text = "%s: env with a password is not taken over, because revert could not give it back" % workload
+        raise AgentError(text, hint="remove it yourself: " + "; ".join(ways))
+
+
+def print_plan(arguments: argparse.Namespace, plan: Plan, warnings: Sequence[str]) -> int:
+    """Tell it; exit code 3 when anything would change."""
+    if arguments.json:
+        print(json.dumps(_as_json(plan, warnings), indent=2))
+        return PENDING if plan.pending else 0
+    for step in plan.steps:
+        for line in step_lines(step):
+            print(redact(line))
+    tell(warnings)
+    if not plan.pending:
+        print("nothing to do: the cluster is as planned", file=sys.stderr)
+    return PENDING if plan.pending else 0
+
+
+def step_lines(step: Step) -> List[str]:
+    """A step for people: one line for each thing that changes, below the container it belongs to."""
+    rolls = any(change.where for change in step.changes)
+    verb = {"create": "is created", "delete": "is deleted", "patch": "changes"}[step.verb]
+    lines = [
+        "%s %s" % (step.name, verb + (", and its pods are replaced" if rolls else "") if step.changes else "stays")
+    ]
+    where = ""
+    for change in sorted(step.changes, key=lambda one: bool(one.where)):
+        if change.where != where:
+            where = change.where
+            lines.append("  " + where)
+        indent = "    " if where else "  "
+        lines += ["%s- %s: %s" % (indent, change.field, change.before)] if change.before is not None else []
+        lines += ["%s+ %s: %s" % (indent, change.field, change.after)] if change.after is not None else []
+    return lines + ["  note: " + note for note in step.notes]
+
+
+def tell(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print("warning: " + redact(warning), file=sys.stderr)
+
+
+def _as_json(plan: Plan, warnings: Sequence[str]) -> Dict[str, Any]:
+    def shown(text: Optional[str]) -> Optional[str]:
+        return None if text is None else redact(text)
+
+    return {
+        "schema": 1,
+        "pending": plan.pending,
+        "objects": [
+            {
+                "object": step.name,
+                "action": step.verb if step.changes else "none",
+                "changes": [
+                    {"where": one.where, "field": one.field, "before": shown(one.before), "after": shown(one.after)}
+                    for one in step.changes
+                ],
+                "notes": list(step.notes),
+            }
+            for step in plan.steps
+        ],
+        "warnings": [redact(warning) for warning in warnings],
+    }
+
+
+def _name(found: Mapping[str, Any]) -> str:
+    return "%s/%s/%s" % (found["metadata"]["namespace"], str(found["kind"]).lower(), NAME)

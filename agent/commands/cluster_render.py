@@ -1,0 +1,113 @@
+"""`cluster render`: the ConfigMap on stdout, or it and the patches as files for kubectl."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from agent.commands.cluster_inputs import Inputs
+from agent.commands.cluster_plan import read_workloads
+from agent.core.cluster_objects import SECRET, Source, read_source, source_of, source_path
+from agent.core.cluster_patch import apply_patch, patch_text
+from agent.core.workloads import Workload
+from agent.edges.disk import Disk
+from agent.edges.kubectl import Kubectl
+from agent.errors import AgentError, FileError, UsageError
+from agent.owner import read_own_file
+
+
+def render(arguments: argparse.Namespace, inputs: Inputs, kubectl: Optional[Kubectl]) -> int:
+    """Without --output the ConfigMaps go to stdout; with it everything goes to files, and stdout names them.
+
+    The patches depend on the containers that a workload has: it is read from the cluster, or from --manifest FILE.
+    """
+    sources = {name: _source(inputs, name, kubectl) for name in inputs.namespaces}
+    documents = {name: _yaml(source, inputs) for name, source in sources.items()}
+    if not arguments.output:
+        if any(source.kind == SECRET for source in sources.values()):
+            raise UsageError("the Secret holds the proxy's password: render it to files (0600) with --output DIR")
+        sys.stdout.write("---\n".join(documents.values()))
+        return 0
+    files = {"%s-%s.yaml" % (name, sources[name].kind.lower()): text for name, text in documents.items()}
+    commands = ["kubectl apply -f %s" % os.path.join(arguments.output, name) for name in files]
+    for workload, found in _workloads(arguments, inputs, kubectl):
+        name = "%s.patch.json" % str(workload).replace("/", "-")
+        patch = apply_patch(found, sources[workload.namespace], take_over=False)
+        if not patch.ops:
+            print("note: %s is as wanted already: no patch" % workload, file=sys.stderr)
+            continue
+        files[name] = patch_text(patch)
+        commands.append(_patch_command(workload, os.path.join(arguments.output, name)))
+    _write(arguments.output, files)
+    print("\n".join(commands))
+    return 0
+
+
+def _source(inputs: Inputs, namespace: str, kubectl: Optional[Kubectl]) -> Source:
+    """With the salt that the cluster has: else each rendering would be a change."""
+    before = kubectl.find(source_path(SECRET, namespace)) if kubectl and inputs.intent.credentials else None
+    return source_of(inputs.intent, namespace, (read_source(before).salt if before else "") or secrets.token_hex(16))
+
+
+def _yaml(source: Source, inputs: Inputs) -> str:
+    import yaml
+
+    manifest = source.manifest(one for one in inputs.workloads if one.namespace == source.namespace)
+    return str(yaml.safe_dump(manifest, sort_keys=False, width=2**20))
+
+
+def _workloads(
+    arguments: argparse.Namespace, inputs: Inputs, kubectl: Optional[Kubectl]
+) -> Sequence[Tuple[Workload, Mapping[str, Any]]]:
+    given = _given(arguments.manifest)
+    absent = [one for one in inputs.workloads if one not in given]
+    if absent and kubectl is None:
+        hint = "give their manifests: --manifest FILE (kubectl get ... -o yaml writes one), or leave out --offline"
+        raise AgentError("the containers of %s are not known" % ", ".join(map(str, absent)), hint=hint)
+    read = dict(read_workloads(kubectl, absent)) if kubectl else {}
+    return [(one, given.get(one) or read[one]) for one in inputs.workloads]
+
+
+def _given(paths: Sequence[str]) -> Dict[Workload, Mapping[str, Any]]:
+    """The workloads in files of manifests, YAML or JSON, one or many documents, or lists of objects."""
+    import yaml
+
+    found: Dict[Workload, Mapping[str, Any]] = {}
+    for path in paths:
+        try:
+            documents = list(yaml.safe_load_all(read_own_file(path)))
+            objects = [item for one in documents for item in _items(one)]
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise FileError("%s: is not YAML: %s" % (path, str(error).replace("\n", " "))) from None
+        for one in objects:
+            metadata = one.get("metadata") or {}
+            name = (str(metadata.get("namespace", "default")), str(one.get("kind")), str(metadata.get("name")))
+            found[Workload(*name)] = one
+    return found
+
+
+def _items(document: Any) -> List[Mapping[str, Any]]:
+    if not isinstance(document, dict):
+        return []
+    items = document.get("items", [document]) if str(document.get("kind", "")).endswith("List") else [document]
+    return [one for one in items if isinstance(one, dict)]
+
+
+def _patch_command(workload: Workload, path: str) -> str:
+    return "kubectl -n %s patch %s %s --type json --patch-file %s" % (
+        workload.namespace,
+        workload.kind.lower(),
+        workload.name,
+        path,
+    )
+
+
+def _write(folder: str, files: Mapping[str, str]) -> None:
+    """All of them, each readable for its owner only: one may hold a password."""
+    os.makedirs(folder, exist_ok=True)
+    disk = Disk("/")
+    for name, text in files.items():
+        disk.write(os.path.join(os.path.realpath(folder), name), text.encode("utf-8"), 0o600)

@@ -1,0 +1,185 @@
+"""`cluster verify`: ConfigMap, pod templates and every pod against what the nodes have; page by page."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import sys
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from urllib.parse import quote
+
+import attrs
+
+from agent.commands.cluster_inputs import Inputs
+from agent.commands.cluster_plan import tell
+from agent.core.cluster_objects import CONFIG_MAP, SECRET, read_source, source_path
+from agent.core.cluster_owners import data_changed
+from agent.core.cluster_verify import (
+    ENDING,
+    OK,
+    STALE,
+    WRONG,
+    Expected,
+    Pod,
+    foreign_managers,
+    judge_pod,
+    selector_text,
+    source_problems,
+    template_problems,
+)
+from agent.core.workloads import Workload
+from agent.edges.kubectl import Kubectl, KubectlError
+from agent.log import redact
+
+DRIFT = 3
+#: Pods in one answer: a page of full pods is a few megabytes.
+PAGE = 500
+#: How often a list is begun anew whose continue token was too old.
+BEGINNINGS = 3
+#: Names that are printed for one problem; --json has them all.
+_NAMES = 5
+
+
+@attrs.define
+class Tally:
+    """What was seen of one workload's pods; `problems` is problem → the pods that have it."""
+
+    counts: Dict[str, int] = attrs.field(factory=lambda: {OK: 0, STALE: 0, WRONG: 0, ENDING: 0})
+    problems: Dict[str, List[str]] = attrs.field(factory=lambda: collections.defaultdict(list))
+
+    def add(self, pod: Pod) -> None:
+        self.counts[pod.state] += 1
+        for problem in pod.problems:
+            self.problems[problem].append(pod.name + (" on " + pod.node if pod.node else ""))
+
+
+@attrs.frozen
+class Checked:
+    """One object and its problems; a workload has a tally of its pods as well."""
+
+    name: str
+    problems: Tuple[str, ...]
+    tally: Optional[Tally] = None
+
+    @property
+    def good(self) -> bool:
+        return not self.problems and (self.tally is None or not self.tally.problems)
+
+
+def verify(kubectl: Kubectl, inputs: Inputs) -> List[Checked]:
+    """Everything looked at, one page of pods in memory at a time."""
+    checked = []
+    expected: Dict[str, Expected] = {}
+    wanted = dict(inputs.intent.variables(secret=True))
+    kind = SECRET if inputs.intent.credentials else CONFIG_MAP
+    for namespace in inputs.namespaces:
+        found = kubectl.find(source_path(kind, namespace)) or {
+            "kind": kind,
+            "metadata": {"namespace": namespace},
+        }
+        source = read_source(found)
+        absent = "uid" not in found["metadata"]
+        problems = ["does not exist"] if absent else source_problems(source, wanted, inputs.direct)
+        expected[namespace] = Expected(source, data_changed(found))
+        checked.append(Checked(str(source), tuple(problems)))
+    return checked + [_check_workload(kubectl, one, expected[one.namespace]) for one in inputs.workloads]
+
+
+def _check_workload(kubectl: Kubectl, workload: Workload, expected: Expected) -> Checked:
+    found = kubectl.find(workload.path, "reading %s" % workload)
+    if found is None:
+        return Checked(str(workload), ("does not exist",), Tally())
+    problems = template_problems(found, expected)
+    if problems:
+        problems.append(_way_back(foreign_managers(found)))
+    tally = _count(kubectl, workload, selector_text(found["spec"]["selector"]), expected)
+    return Checked(str(workload), tuple(problems), tally)
+
+
+_MANAGED = (
+    'field manager "eks" is the managed add-on, which writes its pod template anew when it is updated: run'
+    " eks-proxy-agent cluster apply after each update (aws eks update-addon --resolve-conflicts PRESERVE leaves"
+    " envFrom), and set no proxy in the add-on's own configuration values"
+)
+
+
+def _way_back(managers: Tuple[str, ...]) -> str:
+    return _MANAGED if "eks" in managers else "cluster plan shows what puts it right, and cluster apply does it"
+
+
+def _count(kubectl: Kubectl, workload: Workload, selector: str, expected: Expected) -> Tally:
+    for beginning in range(1, BEGINNINGS + 1):
+        tally = Tally()
+        try:
+            for pod in _pods(kubectl, workload, selector):
+                tally.add(judge_pod(pod, expected))
+            return tally
+        except KubectlError as error:
+            if error.reason != "Expired" or beginning == BEGINNINGS:
+                raise
+            print("note: the list of pods of %s was too old to go on with; once more" % workload, file=sys.stderr)
+    raise AssertionError("unreachable")
+
+
+def _pods(kubectl: Kubectl, workload: Workload, selector: str) -> Iterator[Mapping[str, Any]]:
+    """Page after page (Kubernetes API concepts, "Retrieving large results sets in chunks"); raises reason Expired (410)."""
+    path = "/api/v1/namespaces/%s/pods?limit=%d&labelSelector=%s" % (workload.namespace, PAGE, quote(selector))
+    token = ""
+    while True:
+        page = kubectl.get(
+            path + ("&continue=" + quote(token, safe="") if token else ""), "listing the pods of %s" % workload
+        )
+        yield from page.get("items") or []
+        token = (page.get("metadata") or {}).get("continue") or ""
+        if not token:
+            return
+
+
+def print_verdict(arguments: argparse.Namespace, checked: List[Checked], inputs: Inputs) -> int:
+    """Tell it; exit code 3 when anything is off."""
+    good = all(one.good for one in checked)
+    if arguments.json:
+        print(json.dumps(_as_json(checked, inputs, good), indent=2))
+        return 0 if good else DRIFT
+    width = max(len(one.name) for one in checked)
+    print("%s  %-9s %6s %6s %6s %6s" % ("OBJECT".ljust(width), "STATE", "PODS", "OK", "STALE", "WRONG"))
+    for one in checked:
+        print(_row(one, width))
+    for one in checked:
+        for problem in one.problems:
+            print("%s: %s" % (one.name, redact(problem)))
+        for problem, pods in sorted((one.tally.problems if one.tally else {}).items()):
+            more = " and %d more (--json names all)" % (len(pods) - _NAMES) if len(pods) > _NAMES else ""
+            many = "%d pods" % len(pods) if len(pods) > 1 else "1 pod"
+            print("%s: %s: %s: %s%s" % (one.name, many, redact(problem), ", ".join(pods[:_NAMES]), more))
+    tell(inputs.warnings)
+    if any(one.tally and one.tally.counts[STALE] for one in checked):
+        print("a stale pod gets the present values when it is replaced: kubectl rollout restart", file=sys.stderr)
+    return 0 if good else DRIFT
+
+
+def _row(one: Checked, width: int) -> str:
+    state = "wrong" if one.problems else "ok"
+    if one.tally is None:
+        return "%s  %-9s" % (one.name.ljust(width), state)
+    counts = one.tally.counts
+    numbers = (counts[OK] + counts[STALE] + counts[WRONG], counts[OK], counts[STALE], counts[WRONG])
+    return "%s  %-9s %6d %6d %6d %6d" % (one.name.ljust(width), state, *numbers)
+
+
+def _as_json(checked: List[Checked], inputs: Inputs, good: bool) -> Dict[str, Any]:
+    return {
+        "schema": 1,
+        "ok": good,
+        "objects": [
+            {
+                "object": one.name,
+                "problems": [redact(problem) for problem in one.problems],
+                **({"pods": one.tally.counts} if one.tally else {}),
+                **({"pod_problems": {redact(p): pods for p, pods in one.tally.problems.items()}} if one.tally else {}),
+            }
+            for one in checked
+        ],
+        "warnings": [redact(warning) for warning in inputs.warnings],
+    }

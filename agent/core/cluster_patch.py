@@ -1,0 +1,203 @@
+"""The JSON patches (RFC 6902) that give a workload's containers the variables, and take them back.  Pure.
+
+envFrom is an atomic list: a strategic merge or a forced server-side apply would drop the owner's entries.  So each list
+is replaced as a whole, guarded by a `test` of what was read; the API server (evanphx/json-patch) takes a `test` against
+null for "is absent".  The API's normal form is used throughout: it stores an empty list or map as none at all.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import attrs
+
+from agent.core.cluster_objects import CHECKSUM, KEY_REFERENCE, NAME, REFERENCE, UNDO, VARIABLES, Source
+from agent.core.cluster_undo import Removed, Undo
+
+Op = Dict[str, Any]
+GROUPS = ("initContainers", "containers")
+_TEMPLATE = ("spec", "template")
+
+
+@attrs.frozen
+class Beaten:
+    """An `env` entry of a container's own, which beats envFrom; `secret` when its value holds a password."""
+
+    group: str
+    container: str
+    variable: str
+    secret: bool
+
+    @property
+    def where(self) -> str:
+        return "%s %s" % (shown_group(self.group), self.container)
+
+
+@attrs.frozen
+class Patch:
+    """Operations, none when all is as wanted already, and what beats envFrom after them."""
+
+    ops: Tuple[Op, ...]
+    beaten: Tuple[Beaten, ...] = ()
+
+
+def shown_group(group: str) -> str:
+    """`container` or `init container`."""
+    return "init container" if group == "initContainers" else "container"
+
+
+def containers(pod_spec: Mapping[str, Any]) -> Iterator[Tuple[str, int, Mapping[str, Any]]]:
+    """Every container of a pod's spec with its group and index."""
+    for group in GROUPS:
+        for index, container in enumerate(pod_spec.get(group) or []):
+            yield group, index, container
+
+
+def template_spec(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The pod spec of a workload's template."""
+    spec: Mapping[str, Any] = found["spec"]["template"]["spec"]
+    return spec
+
+
+def refers(container: Mapping[str, Any], kind: str) -> bool:
+    """Whether a container takes all variables of our ConfigMap or Secret."""
+    return any(_is_ours(entry, kind) for entry in container.get("envFrom") or [])
+
+
+def beaten(pod_spec: Mapping[str, Any], kind: str) -> Tuple[Beaten, ...]:
+    """What beats envFrom in the containers of a pod spec."""
+    return tuple(
+        Beaten(group, str(container["name"]), str(entry["name"]), _has_password(entry))
+        for group, _, container in containers(pod_spec)
+        for entry in container.get("env") or []
+        if _beats(entry, kind)
+    )
+
+
+def apply_patch(found: Mapping[str, Any], source: Source, *, take_over: bool) -> Patch:
+    """What makes every container refer to `source`; with `take_over` also what takes away the env that beats it.
+
+    An entry with a password is left where it is: to be able to give it back we would have to write it down.
+    """
+    undo = Undo.read(found).only({_id(group, container) for group, _, container in containers(template_spec(found))})
+    ops: List[Op] = []
+    for group, index, container in containers(template_spec(found)):
+        here = [*_TEMPLATE, "spec", group, str(index)]
+        name = _id(group, container)
+        wanted = _with_ours(container.get("envFrom") or [], source.kind, mine=name in undo.env_from)
+        edits = _edit(found, [*here, "envFrom"], wanted)
+        undo = undo.added(name) if edits else undo
+        if take_over:
+            env = container.get("env") or []
+            gone = [at for at, entry in enumerate(env) if _beats(entry, source.kind) and not _has_password(entry)]
+            undo = undo.removed(Removed(name, at, env[at]) for at in gone)
+            edits += _edit(found, [*here, "env"], [entry for at, entry in enumerate(env) if at not in gone])
+        ops += _named(here, container, edits)
+    ops += _edit(found, [*_TEMPLATE, "metadata", "annotations", CHECKSUM], source.checksum)
+    ops += _edit(found, ["metadata", "annotations", UNDO], undo.text() if undo else None)
+    left = [one for one in beaten(template_spec(found), source.kind) if one.secret or not take_over]
+    return Patch(tuple(ops), tuple(left))
+
+
+def revert_patch(found: Mapping[str, Any]) -> Patch:
+    """What takes back exactly what `apply_patch` did; references and env that the owner wrote stay."""
+    undo = Undo.read(found)
+    ops: List[Op] = []
+    for group, index, container in containers(template_spec(found)):
+        here = [*_TEMPLATE, "spec", group, str(index)]
+        name, edits = _id(group, container), []
+        if name in undo.env_from:
+            left = [entry for entry in container.get("envFrom") or [] if not any(_is_ours(entry, k) for k in REFERENCE)]
+            edits += _edit(found, [*here, "envFrom"], left)
+        edits += _edit(found, [*here, "env"], undo.restored(name, container.get("env") or []))
+        ops += _named(here, container, edits)
+    ops += _without_key(found, [*_TEMPLATE, "metadata", "annotations"], CHECKSUM)
+    ops += _without_key(found, ["metadata", "annotations"], UNDO)
+    return Patch(tuple(ops))
+
+
+def _id(group: str, container: Mapping[str, Any]) -> str:
+    return "%s/%s" % (group, container["name"])
+
+
+def _is_ours(entry: Mapping[str, Any], kind: str) -> bool:
+    reference = entry.get(REFERENCE[kind]) or {}
+    return reference.get("name") == NAME and not entry.get("prefix")
+
+
+def _with_ours(current: Sequence[Mapping[str, Any]], kind: str, *, mine: bool) -> List[Mapping[str, Any]]:
+    """The list with our entry last, where it wins; where it is already, the list stays.
+
+    With `mine` the entry of the other kind (the proxy got or lost its password) is ours and goes.
+    """
+    kept = [entry for entry in current if not (mine and any(_is_ours(entry, k) for k in REFERENCE if k != kind))]
+    ours: Mapping[str, Any] = {REFERENCE[kind]: {"name": NAME}}
+    return kept if any(_is_ours(entry, kind) for entry in kept) else [*kept, ours]
+
+
+def _beats(entry: Mapping[str, Any], kind: str) -> bool:
+    """Whether an env entry sets a proxy variable to anything but the same key of our ConfigMap or Secret."""
+    if entry.get("name") not in VARIABLES:
+        return False
+    reference = (entry.get("valueFrom") or {}).get(KEY_REFERENCE[kind]) or {}
+    return not (reference.get("name") == NAME and reference.get("key") == entry.get("name"))
+
+
+def _has_password(entry: Mapping[str, Any]) -> bool:
+    return "@" in str(entry.get("value", ""))
+
+
+def _named(here: Sequence[str], container: Mapping[str, Any], edits: List[Op]) -> List[Op]:
+    """The edits of a container, if any, and before them a test that it is this container."""
+    return [{"op": "test", "path": pointer([*here, "name"]), "value": container["name"]}, *edits] if edits else []
+
+
+def _edit(found: Any, path: Sequence[str], value: Any) -> List[Op]:
+    """What makes `path` be `value`; None and empty lists mean absent.  Parents that are missing are made.
+
+    No operation when it is so already.
+    """
+    parent = found
+    for depth, key in enumerate(path[:-1]):
+        child = parent[int(key)] if isinstance(parent, list) else parent.get(key)
+        if child is None or child == {}:
+            if not value:
+                return []
+            for rest in reversed(path[depth + 1 :]):
+                value = {rest: value}
+            return [
+                _absent(path[: depth + 1], child),
+                {"op": "add", "path": pointer(path[: depth + 1]), "value": value},
+            ]
+        parent = child
+    old = parent.get(path[-1])
+    if (old or None) == (value or None):
+        return []
+    where = pointer(path)
+    if not value:
+        return [{"op": "test", "path": where, "value": old}, {"op": "remove", "path": where}]
+    verb = "add" if old is None else "replace"
+    return [{"op": "test", "path": where, "value": old}, {"op": verb, "path": where, "value": value}]
+
+
+def _absent(path: Sequence[str], child: Any) -> Op:
+    return {"op": "test", "path": pointer(path), "value": child}
+
+
+def _without_key(found: Mapping[str, Any], path: Sequence[str], key: str) -> List[Op]:
+    """What removes a key of a map, and the map itself with its last key."""
+    table: Optional[Any] = found
+    for part in path:
+        table = (table or {}).get(part)
+    return _edit(found, path if table and set(table) == {key} else [*path, key], None)
+
+
+def pointer(path: Sequence[str]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def patch_text(patch: Patch) -> str:
+    """The patch as kubectl reads it, one operation a line."""
+    return "[\n%s\n]\n" % ",\n".join(json.dumps(op, sort_keys=True) for op in patch.ops)
