@@ -7,15 +7,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 import attrs
 
 from agent.core.moments import ago, ahead, epoch, span
-
-DAEMON = "eks-proxy-agent"
-CONFIG = "/etc/eks-proxy-agent/config.toml"
-#: How late a pass may be before the daemon counts as one that hangs.
-PATIENCE = 120.0
-#: ActiveState of a daemon that is alive.
-_ALIVE = ("active", "activating", "reloading")
-
-Status = Mapping[str, Any]
+from agent.core.tasks import Status, alive, to_do
 
 
 @attrs.frozen
@@ -45,71 +37,6 @@ def screen(status: Status, now: float, *, full: bool = False) -> Tuple[Line, ...
         lines.append(Line("instance", "%s in %s" % (status["instance_id"], status.get("region"))))
     lines += [Line("warning", warning) for warning in status.get("warnings") or ()]
     return tuple(lines)
-
-
-def to_do(status: Status, now: float) -> List[str]:
-    """What a person has to do, or should; each with its command."""
-    tasks = _for_the_phase(status) + _for_the_daemon(status, now)
-    tasks += [
-        "%s runs with an old environment; when it suits you: systemctl restart %s" % (name, name)
-        for name in status.get("stale_units") or ()
-    ]
-    tasks += [
-        "%s is changed again and again by something else, and left alone; find it, then: %s" % (path, _again(status))
-        for path in (status.get("repairs") or {}).get("fought") or ()
-    ]
-    known = [one for one in status.get("proxies") or () if one.get("up") is not None]
-    if known and not any(one["up"] for one in known):
-        tasks.append("no proxy answers; what stands in the way: eks-proxy-agent check")
-    elif (status.get("preflight") or {}).get("ok") is False:
-        hint = (status["preflight"].get("hint") or "").rstrip(".")
-        reason = "the proxy gave no connection after the boot" + ("; " + hint if hint else "")
-        tasks.append(reason + "; how it is now: eks-proxy-agent check")
-    bootstrap = status.get("bootstrap") or {}
-    if bootstrap.get("exit_code"):
-        text = (
-            "bootstrap.sh failed: journalctl -u eks-proxy-agent-bootstrap; once more: eks-proxy-agent bootstrap --again"
-        )
-        tasks.append(text)
-    return tasks
-
-
-def _for_the_phase(status: Status) -> List[str]:
-    phase = status.get("phase")
-    if phase == "degraded":
-        if _alive(status):
-            return ["mend what the error names; it is tried again by itself, and at once by: %s" % _again(status)]
-        return ["mend what the error names, then: %s" % _again(status)]
-    if phase == "unconfigured":
-        return ["if the node is to use a proxy: set proxy.url in %s, then: %s" % (CONFIG, _again(status))]
-    if phase == "not run" and not status.get("daemon"):
-        return ["eks-proxy-agent apply"]
-    return []
-
-
-def _for_the_daemon(status: Status, now: float) -> List[str]:
-    daemon = status.get("daemon")
-    if not daemon:
-        return []
-    if not _alive(status):
-        enable = "enable --now" if daemon.get("enabled") not in ("enabled", "") else "start"
-        return ["the daemon is not running, nothing keeps the files as they are: systemctl %s %s" % (enable, DAEMON)]
-    due = epoch(status.get("next_pass"))
-    if due is not None and now - due > PATIENCE:
-        text = "the daemon has missed its pass by %s: journalctl -u %s; systemctl restart %s (docker keeps running)"
-        return [text % (span(now - due), DAEMON, DAEMON)]
-    return []
-
-
-def _alive(status: Status) -> bool:
-    return (status.get("daemon") or {}).get("state") in _ALIVE
-
-
-def _again(status: Status) -> str:
-    """The command that makes the agent look at the node now."""
-    if not status.get("daemon"):
-        return "eks-proxy-agent apply"
-    return "systemctl %s %s" % ("reload" if _alive(status) else "start", DAEMON)
 
 
 def _phase(status: Status, now: float, tasks: bool) -> List[Line]:
@@ -182,7 +109,7 @@ def _daemon(status: Status, now: float) -> List[Line]:
     words = ["last pass " + last] if last else []
     if not daemon:
         return [Line("last pass", last)] if last else []
-    if not _alive(status):
+    if not alive(status):
         words = ["NOT RUNNING (%s)" % daemon.get("state"), *words]
         return [Line("daemon", ", ".join(words), "bad")]
     words = ["%s (pid %d)" % (_STATES.get(daemon["state"], daemon["state"]), daemon.get("pid") or 0), *words]

@@ -69,7 +69,7 @@ instance   i-0a1b2c3d4e5f60718 in eu-central-1
 STALE = """\
 phase      configured for 3 h
            what starts on this node uses the proxy
-to do      docker.service runs with an old environment; when it suits you: systemctl restart docker.service
+to do      docker.service still runs with old settings; when it suits you: systemctl restart docker.service
            /etc/yum.conf is changed again and again by something else, and left alone; find it, then: systemctl reload eks-proxy-agent
 proxy      http://one.corp:3128  in use, health not known
            http://two.corp:3128  for https:// URLs
