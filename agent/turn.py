@@ -47,7 +47,7 @@ def turn(daemon: Daemon, reason: str) -> None:
             trouble = FileError("\n".join(done.plan.problems))
     except AgentError as error:
         trouble = error
-    news = done is not None and not done.plan.empty
+    news = done is not None and set(done.plan.changes) != set(done.repaired)
     settled = trouble is None and done is not None
     if done and settled and (news or reason == RELOAD or before.failures):
         settled = after_ready(daemon, done)

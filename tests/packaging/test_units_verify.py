@@ -10,6 +10,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 UNITS = ("eks-proxy-agent.service", "eks-proxy-agent-bootstrap.service")
 NODES = {"AL2, docker": ["al2"], "AL2, containerd": ["al2", "al2-containerd"], "AL2023": ["al2023"]}
+# From 24.3 on the stage that was cloud-init.service is cloud-init-network.service.
+NODES["AL2023, cloud-init 24"] = ["al2023", "cloud-init-24"]
 
 # systemd's own, which every distribution has alike.
 TARGETS = "basic sysinit multi-user sockets timers paths slices network network-pre network-online".split()
