@@ -5,56 +5,47 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 import attrs
 
 from agent.apply import Machine
 from agent.commands.machine import fetch, machine_of, options_of
-from agent.core.layers import Layer, Layered, merge
+from agent.core.facts import Facts
+from agent.core.layers import Layered, merge
 from agent.core.no_proxy import OwnerEntry
 from agent.core.proxy_url import ProxyUrl
 from agent.core.settings import SECTIONS
 from agent.core.workloads import Workload
 from agent.discover import facts_of, instance_layers
 from agent.errors import MetadataError
-from agent.owner import Options, baked, baked_layers, read_anchor, read_credentials
+from agent.owner import Options, baked, baked_layers
 
 
 def run(arguments: argparse.Namespace) -> int:
     machine, options = machine_of(arguments), options_of(arguments)
-    layered = _all_layers(machine, options)
+    layered, facts = _all_layers(machine, options)
     if arguments.action == "check":
-        read_credentials(machine.disk, layered.settings.proxy.credentials_file)
-        read_anchor(machine.disk, layered.settings)
-        for warning in layered.warnings:
-            print("warning: " + warning, file=sys.stderr)
-        if layered.settings.signal.stack and not layered.settings.bootstrap.enabled:
-            print(
-                "warning: signal.stack is set, but bootstrap.enabled is false: the unit signals nothing",
-                file=sys.stderr,
-            )
-        print(
-            "the settings are valid"
-            if layered.settings.proxy.url
-            else "the settings are valid; without proxy.url nothing is configured"
-        )
-        return 0
-    _show(layered, as_json=arguments.json)
+        from agent.commands.config_check import check
+
+        check(machine, layered, facts)
+    else:
+        _show(layered, as_json=arguments.json)
     return 0
 
 
-def _all_layers(machine: Machine, options: Options) -> Layered:
-    """All layers as `apply` would see them; a metadata service that does not answer is only mentioned."""
-    layers: Tuple[Layer, ...] = baked_layers(machine.disk, options)
-    instance: Tuple[Layer, ...] = ()
+def _all_layers(machine: Machine, options: Options) -> Tuple[Layered, Optional[Facts]]:
+    """All layers as `apply` would see them, and the facts; a metadata service that does not answer is only mentioned."""
+    layers = baked_layers(machine.disk, options)
+    facts: Optional[Facts] = None
     if options.facts or (machine.disk.live and not options.config):
         baked(machine.disk, options)  # mistakes of the files first: they need no network to be found
         try:
-            instance = instance_layers(machine, facts_of(machine, options, fetch))
+            facts = facts_of(machine, options, fetch)
         except MetadataError as error:
             print("note: user data is not part of this: %s" % error, file=sys.stderr)
-    return merge(layers + instance + (options.layer(),))
+    instance = instance_layers(machine, facts) if facts else ()
+    return merge(layers + instance + (options.layer(),)), facts
 
 
 def _show(layered: Layered, *, as_json: bool) -> None:

@@ -7,13 +7,14 @@ import os
 import shutil
 
 from agent.apply import Machine
+from agent.commands.tree import disk_of
 from agent.core.facts import Facts
 from agent.core.settings import Settings
 from agent.discover import BOOT_DEADLINE, ask_metadata_service
 from agent.edges.disk import Disk
 from agent.edges.state import State
 from agent.edges.units import NoSystemd, OfflineSystemd, Systemd
-from agent.errors import AgentError, UsageError
+from agent.errors import AgentError
 from agent.owner import Options
 
 #: Seconds that a command waits for the metadata service when a person waits for the command.
@@ -22,9 +23,7 @@ COMMAND_DEADLINE = 2.0
 
 def machine_of(arguments: argparse.Namespace) -> Machine:
     """The machine at --root; raises UsageError when that is no folder."""
-    if not os.path.isdir(arguments.root):
-        raise UsageError("--root %s: is no folder" % arguments.root)
-    disk = Disk(arguments.root)
+    disk = disk_of(arguments)
     return Machine(disk, State(disk), _units(disk))
 
 

@@ -19,6 +19,8 @@ from agent.configure import (
     stale_units,
     wanted,
 )
+from agent.core.intent import endpoint_host
+from agent.core.lint import advice
 from agent.core.plan import Plan
 from agent.diff import unified
 from agent.discover import Discovered, discover, facts_of, plan_node, plan_revert
@@ -26,7 +28,7 @@ from agent.edges.lock import held
 from agent.errors import FileError
 from agent.metrics import withdraw
 from agent.proxies import choose
-from agent.reach import find_out
+from agent.reach import find_out, left_open
 
 PENDING = 3
 DAEMON = "eks-proxy-agent.service"
@@ -82,6 +84,9 @@ def plan_command(arguments: argparse.Namespace) -> int:
             print(action)
     told = ["node.ca_bundle: " + summary for summary in (found.anchor.summaries if found.anchor else ())]
     told += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in found.warnings]
+    told += advice(found.intent.no_proxy, found.facts.region) if found.intent else ()
+    endpoint = endpoint_host(found.settings, found.hints)
+    told += ["note: " + note for note in left_open(machine, options, found.settings, endpoint)]
     pending = bool(not plan.empty or actions)
     if found.intent is None:
         told.append("unconfigured: no proxy.url in the settings")

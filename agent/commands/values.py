@@ -7,10 +7,10 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 import attrs
 
-from agent.apply import Machine
-from agent.commands.machine import fetch, machine_of, options_of
-from agent.core.explain import FOREIGN, GIVEN, UNNAMED, Values, variables, variables_in
+from agent.commands.tree import disk_of
+from agent.core.explain import FOREIGN, UNNAMED, Values, of_entries, variables, variables_in
 from agent.core.proxy_url import parse_proxy_url
+from agent.edges.disk import Disk
 from agent.errors import AgentError, FileError, UsageError
 from agent.log import redact
 
@@ -36,7 +36,7 @@ def values_of(arguments: argparse.Namespace) -> Source:
     would write.  Nothing but `--planned` without `--facts` asks the metadata service.
     """
     planned = arguments.planned or arguments.facts or arguments.sets or arguments.config
-    source = _planned(arguments) if planned else _in_force(machine_of(arguments), quiet=arguments.no_proxy is not None)
+    source = _planned(arguments) if planned else _in_force(disk_of(arguments))
     if arguments.proxy and not planned:
         proxy = _proxy(arguments.proxy)
         known = source.values
@@ -45,7 +45,7 @@ def values_of(arguments: argparse.Namespace) -> Source:
         if not known.no_proxy and arguments.no_proxy is None:
             source = attrs.evolve(source, notes=("no list is in force here; give one with --no-proxy",))
     if arguments.no_proxy is not None:
-        source = attrs.evolve(source, values=_given(source.values, arguments.no_proxy))
+        source = Source(_given(source.values, arguments.no_proxy), source.region)
     return source
 
 
@@ -57,12 +57,13 @@ def _proxy(text: str) -> str:
 
 
 def _given(known: Values, no_proxy: str) -> Values:
-    """Another list; the entries that both have keep their reasons."""
+    """Another list for the same proxy."""
     http, https = (known.environment.get(name) or UNNAMED for name in ("http_proxy", "https_proxy"))
-    return Values(variables(http, https, no_proxy), known.reasons, GIVEN)
+    return Values(variables(http, https, no_proxy))
 
 
 def _planned(arguments: argparse.Namespace) -> Source:
+    from agent.commands.machine import fetch, machine_of, options_of
     from agent.core.intent import endpoint_host
     from agent.discover import discover, facts_of
     from agent.reach import find_out, left_open
@@ -72,37 +73,37 @@ def _planned(arguments: argparse.Namespace) -> Source:
     found = discover(machine, options, facts, find_out(machine, options, facts).answers)
     if found.intent is None:
         raise AgentError("no proxy.url in the settings: nothing is planned", hint="--proxy URL names one")
-    environment = dict(found.intent.variables(secret=False))
-    reasons = {entry.value: entry.reason for entry in found.intent.no_proxy}
+    intent = found.intent
+    values = of_entries(intent.no_proxy, str(intent.http_proxy), str(intent.https_proxy))
     endpoint = endpoint_host(found.settings, found.hints)
-    notes = ("what `apply` would write",) + left_open(machine, options, found.settings, endpoint)
-    return Source(Values(environment, reasons, GIVEN), facts.region, notes)
+    notes = ("planned: what `apply` would write",) + left_open(machine, options, found.settings, endpoint)
+    return Source(values, facts.region, notes)
 
 
-def _in_force(machine: Machine, *, quiet: bool) -> Source:
+def _in_force(disk: Disk) -> Source:
     """/etc/environment, which everybody may read; else what the units read; else what status.json says."""
-    status = _status(machine)
+    status = _status(disk)
     reasons = {str(entry.get("entry")): str(entry.get("reason")) for entry in status.get("no_proxy") or ()}
-    shown = {name: _variables(machine, name) for name in (ENVIRONMENT, NODE_ENV)}
+    shown = {name: _variables(disk, name) for name in (ENVIRONMENT, NODE_ENV)}
     name = next((name for name, found in shown.items() if found), "")
     region = str(status.get("region") or "")
     notes: List[str] = []
     if name:
-        notes.append("%s of this node" % name + ("" if reasons else "; status.json has no reasons for its entries"))
+        notes.append("in force: %s" % name + ("" if reasons else "; status.json has no reasons for its entries"))
         if name == ENVIRONMENT and shown[NODE_ENV] and _bare(shown[NODE_ENV]) != _bare(shown[ENVIRONMENT]):
             notes.append("the units read %s, which is not the same: see `eks-proxy-agent check`" % NODE_ENV)
         return Source(Values(shown[name], reasons, FOREIGN), region, tuple(notes))
     proxy = status.get("proxy") or {}
     if proxy:
         environment = variables(str(proxy.get("http")), str(proxy.get("https")), ",".join(reasons))
-        return Source(Values(environment, reasons, FOREIGN), region, ("status.json of this node",))
-    return Source(Values({}), region, () if quiet else (_NOTHING,))
+        return Source(Values(environment, reasons, FOREIGN), region, ("in force, by status.json",))
+    return Source(Values({}), region, (_NOTHING,))
 
 
-def _variables(machine: Machine, name: str) -> Dict[str, str]:
+def _variables(disk: Disk, name: str) -> Dict[str, str]:
     """The variables in a file, without credentials; none of what only root may read."""
     try:
-        text = machine.disk.read(name) or b""
+        text = disk.read(name) or b""
     except FileError:
         return {}
     return {key: value if key.lower() == "no_proxy" else redact(value) for key, value in variables_in(text).items()}
@@ -113,8 +114,10 @@ def _bare(environment: Mapping[str, str]) -> Dict[str, str]:
     return {key: value.replace("***@", "") for key, value in environment.items()}
 
 
-def _status(machine: Machine) -> Mapping[str, Any]:
+def _status(disk: Disk) -> Mapping[str, Any]:
+    from agent.edges.state import State
+
     try:
-        return machine.state.status() or {}
+        return State(disk).status() or {}
     except FileError:
         return {}

@@ -15,7 +15,7 @@ from agent.core.dialects.dialect import Dialect
 from agent.core.dialects.families import DIALECTS
 from agent.core.dialects.go import LOOPBACK
 from agent.core.dialects.target import Target
-from agent.core.no_proxy import Network
+from agent.core.no_proxy import Entry, Network, render
 
 #: The proxy of somebody who gave a list and no proxy.
 UNNAMED = "the proxy"
@@ -77,6 +77,13 @@ def variables(proxy: str, https_proxy: str, no_proxy: str) -> Dict[str, str]:
     """The six variables as the agent writes them."""
     pairs = (("http_proxy", proxy), ("https_proxy", https_proxy), ("no_proxy", no_proxy))
     return {name: value for key, value in pairs for name in (key, key.upper())}
+
+
+def of_entries(entries: Iterable[Entry], proxy: str = UNNAMED, https_proxy: str = UNNAMED) -> Values:
+    """The values that the agent composed."""
+    listed = tuple(entries)
+    reasons = {entry.value: entry.reason for entry in listed}
+    return Values(variables(proxy, https_proxy, render(listed)), reasons)
 
 
 def variables_in(text: bytes) -> Dict[str, str]:

@@ -13,8 +13,8 @@ import attrs
 from agent.core import lint_aws, lint_forms
 from agent.core.dialects.dialect import Dialect
 from agent.core.dialects.target import Target, parse_target
-from agent.core.explain import Values, Way, disagree, network, printable, titles, ways
-from agent.core.no_proxy import spellings
+from agent.core.explain import Values, Way, disagree, of_entries, printable, titles, ways
+from agent.core.no_proxy import Entry, spellings
 
 WARNING, NOTE = "warning", "note"
 
@@ -68,12 +68,14 @@ def judge(values: Values, *, region: str = "", targets: Iterable[Target] = ()) -
         yield from disagreement(target, ways(target, values))
 
 
-def worth_telling(found: Iterable[Finding]) -> Tuple[Finding, ...]:
-    """What `plan` and `config check` tell: the owner's own, if there is something to be done about it.
+def advice(entries: Iterable[Entry], region: str) -> Tuple[str, ...]:
+    """What `plan` and `config check` tell of a composed list: the owner's entries, if something can be done about them.
 
     A port is warned of where the entry is read, before anything is composed.
     """
-    return tuple(one for one in found if one.fix and one.kind != "port" and not is_composed(one.reason))
+    found = judge(of_entries(entries), region=region)
+    own = (one for one in found if one.fix and one.kind != "port" and not is_composed(one.reason))
+    return tuple("%s: proxy.no_proxy: %s" % (one.severity, one.line) for one in own)
 
 
 def is_composed(reason: str) -> bool:
@@ -92,9 +94,9 @@ def disagreement(target: Target, found: Sequence[Way]) -> Iterator[Finding]:
 
 def _judge_entry(entry: str, at: int, entries: Sequence[str], values: Values, region: str) -> Iterator[Finding]:
     reason = values.reason(entry)
-    if is_composed(reason) and network(entry) is None:
-        return
     form = lint_forms.form_of(entry)
+    if is_composed(reason) and form.kind == "suffix":
+        return  # what our suffixes cover is below them
     yield from _understood(form, entry, values)
     if not is_composed(reason):
         yield from _shadowed(form, entry, at, entries, values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import re
 from typing import Tuple
@@ -111,11 +110,11 @@ def _name(text: str) -> Form:
 
 
 def _unreadable(text: str) -> Form:
-    fix = "write one"
-    if not text.isascii():
-        with contextlib.suppress(UnicodeError):
-            fix = "write " + text.lower().encode("idna").decode("ascii")
-    return Form("unreadable", fix=fix)
+    try:
+        better = "one" if text.isascii() else text.lower().encode("idna").decode("ascii")
+    except UnicodeError:
+        better = "one"
+    return Form("unreadable", fix="write " + better)
 
 
 def _is_host(text: str) -> bool:

@@ -15,12 +15,14 @@ import pytest
 from agent import __version__
 from tests.integration.command_line import FACTS, PROXY, REPOSITORY, Node, environment, run
 
+SETTINGS = '[proxy]\nurl = "%s"\n[aws]\ndirect = []\n'
+
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    """A node whose settings name a proxy."""
+    """A node whose settings name a proxy, and leave nothing to be asked of AWS."""
     node = Node(tmp_path)
-    node.settings('[proxy]\nurl = "%s"\n' % PROXY)
+    node.settings(SETTINGS % PROXY)
     return node
 
 
@@ -202,7 +204,10 @@ def test_help_names_the_exit_codes() -> None:
     """`--help` is enough to understand every exit code."""
     done = run([sys.executable, "-m", "agent", "--help"])
     assert done.code == 0
-    assert "0 done, 1 failed, 2 usage, 3 changes pending, 75 locked by another run, 78 settings wrong" in done.out
+    assert (
+        "0 done, 1 failed, 2 usage, 3 changes pending or drift found, 75 locked by another run, 78 settings wrong"
+        in done.out
+    )
 
 
 def test_version() -> None:
@@ -212,7 +217,7 @@ def test_version() -> None:
 
 def test_stdout_holds_data_only(node: Node) -> None:
     """Warnings and notes go to stderr, so that what a program reads stays clean."""
-    node.settings('[proxy]\nurl = "%s"\nno_proxy = ["nexus.corp:8443"]\n' % PROXY)
+    node.settings('[proxy]\nno_proxy = ["nexus.corp:8443"]\n', "config.d/50.toml")
     planned = node.run("plan", "--json")
     assert isinstance(json.loads(planned.out), dict)
     assert planned.err.startswith('warning: proxy.no_proxy: "nexus.corp:8443" has a port')

@@ -319,3 +319,46 @@ def test_check_looks_at_user_data(node: Node) -> None:
     done = node.main("config check")
     assert done.code == 78
     assert 'user data, line 3: proxy.url "x" has no scheme' in done.err
+
+
+def test_check_names_all_that_is_unusable(node: Node) -> None:
+    """Credentials, CA and NodeConfig are all looked at, and all that is wrong with them is told at once."""
+    node.settings(
+        '[proxy]\nurl = "%s"\ncredentials_file = "/etc/absent"\n[node]\nca_bundle = "/etc/absent.pem"\n' % PROXY
+    )
+    node.write("etc/eks/nodeadm.d/10.yaml", b"kind: NodeConfig\nspec: {cluster: {cidr: nonsense}}\n")
+    done = node.main("config check")
+    assert (done.code, done.out) == (1, "")
+    assert "proxy.credentials_file: /etc/absent does not exist" in done.err
+    assert "node.ca_bundle: /etc/absent.pem does not exist" in done.err
+    assert 'NodeConfig: service CIDR: "nonsense" is no CIDR' in done.err
+    assert "hint: mend it there" in done.err
+
+
+def test_check_and_plan_judge_the_entries_of_the_owner(node: Node) -> None:
+    """What a client reads differently is told with the way out; a CIDR, which has no better form, is not."""
+    node.settings('[proxy]\nurl = "%s"\nno_proxy = [".corp.example.com", "10.1.0.0/16"]\n' % PROXY)
+    told = [line for line in node.main("config check").err.splitlines() if line.startswith("warning: ")]
+    assert told == [
+        "warning: proxy.no_proxy: .corp.example.com (owner): corp.example.com itself takes the proxy in Go, wget; "
+        "write corp.example.com, which covers what is below it too"
+    ]
+    assert [line for line in node.main("plan").err.splitlines() if line.startswith("warning: ")] == told
+
+
+def test_check_judges_without_facts(node: Node, tmp_path: Path) -> None:
+    """On a machine that is no instance the owner's entries are judged as far as the settings go."""
+    copy = tmp_path / "copy.toml"
+    copy.write_text('[proxy]\nurl = "%s"\nno_proxy = ["com"]\n' % PROXY)
+    done = node.main("config check", "--config", str(copy), facts=False)
+    assert (done.code, done.out) == (0, "the settings are valid\n")
+    assert "warning: proxy.no_proxy: com (owner): it exempts every host below .com" in done.err
+
+
+def test_plan_says_what_was_not_asked(node: Node) -> None:
+    """With --facts nothing is tried, and plan says which settings were left open by that; set ones are not mentioned."""
+    note = 'note: aws.direct: "auto" is asked on the instance only, so its list may differ; set what is known\n'
+    assert node.main("plan").err == note
+    both = note.replace("aws.direct", "aws.direct and cluster.endpoint_access")
+    assert node.main("plan", "--set", "cluster.endpoint=https://api.corp").err == both
+    assert node.main("plan", "--set", "aws.direct=[]").err == ""

@@ -1,0 +1,89 @@
+"""`config check`: every mistake in the settings, and in the files that they name, at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Callable, List, Optional, Tuple, TypeVar
+
+from agent.apply import Machine
+from agent.core import intent, no_proxy
+from agent.core.facts import Facts
+from agent.core.hints import ClusterHints
+from agent.core.layers import Layered
+from agent.core.lint import advice
+from agent.core.no_proxy import Entry
+from agent.core.plan import Anchor
+from agent.core.proxy_url import Credentials
+from agent.core.settings import Settings
+from agent.discover import cluster_hints
+from agent.errors import AgentError
+from agent.owner import read_anchor, read_credentials
+
+T = TypeVar("T")
+
+#: Where the metadata service was not asked, the settings and the files are all there is.
+_NOBODY = Facts("", "", (), (), "", "", "")
+
+
+def check(machine: Machine, layered: Layered, facts: Optional[Facts]) -> None:
+    """Say how the settings are; `facts` are None where they are not known.
+
+    Raises AgentError with everything that is unusable of what the settings name: credentials, CA, NodeConfigs.
+    """
+    settings = layered.settings
+    problems = _Problems()
+    credentials = problems.of(lambda: read_credentials(machine.disk, settings.proxy.credentials_file))
+    anchor = problems.of(lambda: read_anchor(machine.disk, settings))
+    hints = problems.of(lambda: cluster_hints(machine, settings, facts or _NOBODY)) or ClusterHints()
+    for line in _told(layered, facts, hints, credentials, anchor):
+        print(line, file=sys.stderr)
+    problems.raise_all()
+    empty = "" if settings.proxy.url else "; without proxy.url nothing is configured"
+    print("the settings are valid" + empty)
+
+
+class _Problems:
+    """Tries one thing after the other and keeps what went wrong."""
+
+    def __init__(self) -> None:
+        self._errors: List[AgentError] = []
+
+    def of(self, read: Callable[[], T]) -> Optional[T]:
+        try:
+            return read()
+        except AgentError as error:
+            self._errors.append(error)
+            return None
+
+    def raise_all(self) -> None:
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            hints = "; ".join(error.hint for error in self._errors if error.hint)
+            raise AgentError("\n".join(map(str, self._errors)), hint=hints)
+
+
+def _told(
+    layered: Layered,
+    facts: Optional[Facts],
+    hints: ClusterHints,
+    credentials: Optional[Credentials],
+    anchor: Optional[Anchor],
+) -> Tuple[str, ...]:
+    settings = layered.settings
+    warnings = layered.warnings + hints.warnings + (anchor.warnings if anchor else ())
+    composed = intent.compose(settings, facts, hints, credentials) if facts else None
+    warnings += composed.warnings if composed else ()
+    if settings.signal.stack and not settings.bootstrap.enabled:
+        warnings += ("signal.stack is set, but bootstrap.enabled is false: the unit signals nothing",)
+    told = tuple("warning: " + warning for warning in warnings)
+    if not settings.proxy.url:
+        return told
+    return told + advice(composed.no_proxy if composed else _known(settings), facts.region if facts else "")
+
+
+def _known(settings: Settings) -> Tuple[Entry, ...]:
+    """The list as far as the settings alone say it."""
+    return no_proxy.compose(
+        vpc_cidrs=settings.vpc.cidrs or (), cluster_domain=settings.cluster.domain, owner=settings.proxy.no_proxy
+    )
