@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _of_intent(arguments: argparse.Namespace) -> int:
     """The actions that compose the variables first."""
-    from agent.commands import cluster_apply, cluster_plan, cluster_render, cluster_verify
+    from agent.commands import cluster_apply, cluster_plan, cluster_render, cluster_show, cluster_verify
 
     kubectl = kubectl_of(arguments, settings_of(arguments))
     if arguments.action == "render":
@@ -36,15 +36,15 @@ def _of_intent(arguments: argparse.Namespace) -> int:
             raise UsageError("--manifest is for the patches, which are written with --output DIR")
         inputs = inputs_of(arguments, cluster)
         code = cluster_render.render(arguments, inputs, cluster)
-        cluster_plan.tell(inputs.warnings)
+        cluster_show.tell(inputs.warnings)
         return code
     inputs = inputs_of(arguments, kubectl)
     if arguments.action == "verify":
         return cluster_verify.print_verdict(arguments, cluster_verify.verify(kubectl, inputs), inputs)
     plan = cluster_plan.make_plan(kubectl, inputs, take_over=arguments.take_over)
     if arguments.action == "plan":
-        return cluster_plan.print_plan(arguments, plan, inputs.warnings)
-    cluster_plan.tell(inputs.warnings)
-    cluster_plan.tell([note for step in plan.steps for note in ("%s: %s" % (step.name, n) for n in step.notes)])
+        return cluster_show.print_plan(arguments, plan, inputs.warnings)
+    cluster_show.tell(inputs.warnings)
+    cluster_show.tell([note for step in plan.steps for note in ("%s: %s" % (step.name, n) for n in step.notes)])
     cluster_apply.apply_plan(kubectl, plan, take_over=arguments.take_over, timeout=arguments.timeout)
     return 0

@@ -1,12 +1,9 @@
-"""`cluster plan`: what `apply` and `revert` would do, as the API server's dry run answers it."""
+"""What `cluster apply` would do, as the API server's dry run answers it."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import secrets
-import sys
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterable, List, Mapping, Sequence, Tuple
 
 import attrs
 
@@ -28,9 +25,6 @@ from agent.core.cluster_patch import Beaten, Patch, apply_patch, patch_text
 from agent.core.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError, again
 from agent.errors import AgentError
-from agent.log import redact
-
-PENDING = 3
 
 
 @attrs.frozen
@@ -168,66 +162,6 @@ def _refuse_passwords(workload: Workload, left: Sequence[Beaten]) -> None:
     if ways:
         text = "%s: env with a password is not taken over, because revert could not give it back" % workload
         raise AgentError(text, hint="remove it yourself: " + "; ".join(ways))
-
-
-def print_plan(arguments: argparse.Namespace, plan: Plan, warnings: Sequence[str]) -> int:
-    """Tell it; exit code 3 when anything would change."""
-    if arguments.json:
-        print(json.dumps(_as_json(plan, warnings), indent=2))
-        return PENDING if plan.pending else 0
-    for step in plan.steps:
-        for line in step_lines(step):
-            print(redact(line))
-    tell(warnings)
-    if not plan.pending:
-        print("nothing to do: the cluster is as planned", file=sys.stderr)
-    return PENDING if plan.pending else 0
-
-
-def step_lines(step: Step) -> List[str]:
-    """A step for people: one line for each thing that changes, below the container it belongs to."""
-    rolls = any(change.where for change in step.changes)
-    verb = {"create": "is created", "delete": "is deleted", "patch": "changes"}[step.verb]
-    lines = [
-        "%s %s" % (step.name, verb + (", and its pods are replaced" if rolls else "") if step.changes else "stays")
-    ]
-    where = ""
-    for change in sorted(step.changes, key=lambda one: bool(one.where)):
-        if change.where != where:
-            where = change.where
-            lines.append("  " + where)
-        indent = "    " if where else "  "
-        lines += ["%s- %s: %s" % (indent, change.field, change.before)] if change.before is not None else []
-        lines += ["%s+ %s: %s" % (indent, change.field, change.after)] if change.after is not None else []
-    return lines + ["  note: " + note for note in step.notes]
-
-
-def tell(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        print("warning: " + redact(warning), file=sys.stderr)
-
-
-def _as_json(plan: Plan, warnings: Sequence[str]) -> Dict[str, Any]:
-    def shown(text: Optional[str]) -> Optional[str]:
-        return None if text is None else redact(text)
-
-    return {
-        "schema": 1,
-        "pending": plan.pending,
-        "objects": [
-            {
-                "object": step.name,
-                "action": step.verb if step.changes else "none",
-                "changes": [
-                    {"where": one.where, "field": one.field, "before": shown(one.before), "after": shown(one.after)}
-                    for one in step.changes
-                ],
-                "notes": list(step.notes),
-            }
-            for step in plan.steps
-        ],
-        "warnings": [redact(warning) for warning in warnings],
-    }
 
 
 def _name(found: Mapping[str, Any]) -> str:

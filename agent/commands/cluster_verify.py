@@ -12,7 +12,7 @@ from urllib.parse import quote
 import attrs
 
 from agent.commands.cluster_inputs import Inputs
-from agent.commands.cluster_plan import tell
+from agent.commands.cluster_show import tell
 from agent.core.cluster_objects import CONFIG_MAP, SECRET, read_source, source_path
 from agent.core.cluster_owners import data_changed
 from agent.core.cluster_verify import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
 
@@ -97,11 +96,15 @@ def read_source(found: Mapping[str, Any]) -> Source:
 def recorded_workloads(found: Optional[Mapping[str, Any]]) -> Tuple[Workload, ...]:
     """The workloads that a ConfigMap or Secret of ours names."""
     annotations = ((found or {}).get("metadata") or {}).get("annotations") or {}
-    recorded = []
-    for name in str(annotations.get(WORKLOADS, "")).split(","):
-        with contextlib.suppress(ValueError):  # somebody's edit; what cannot be read names nothing
-            recorded.append(parse_workload(name))
-    return tuple(recorded)
+    found_names = map(_workload, str(annotations.get(WORKLOADS, "")).split(","))
+    return tuple(workload for workload in found_names if workload)
+
+
+def _workload(name: str) -> Optional[Workload]:
+    try:
+        return parse_workload(name)
+    except ValueError:  # somebody's edit; what cannot be read names nothing
+        return None
 
 
 def _decoded(value: str) -> str:
