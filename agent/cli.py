@@ -16,7 +16,7 @@ from agent.commands.cluster_flags import add_cluster
 from agent.errors import AgentError
 
 _EPILOG = """\
-exit codes: 0 done, 1 failed, 2 usage, 3 changes pending, 75 locked by another run, 78 settings wrong;
+exit codes: 0 done, 1 failed, 2 usage, 3 changes pending or drift found, 75 locked by another run, 78 settings wrong;
 bootstrap ends with the exit code of bootstrap.sh (124: out of time).
 """
 
@@ -72,7 +72,11 @@ def parser() -> argparse.ArgumentParser:
         commands, "check", "look the node over: one line for each thing, with evidence and the way out", json=True
     )
     check.add_argument(
-        "--only", action="append", default=[], metavar="GROUP", help="only the checks of this group (repeatable)"
+        "--only",
+        action="append",
+        default=[],
+        metavar="GROUP",
+        help="only this group (repeatable): settings, metadata, files, units, processes, proxy, direct, no-proxy, packages, clock",
     )
     explain = _command(
         commands, "explain", "say which way each client goes to a host, and because of which entry", json=True

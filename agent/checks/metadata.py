@@ -23,10 +23,10 @@ def check(node: Node) -> Iterator[Finding]:
     elif node.facts is None or node.layered is None:
         yield Finding(GROUP, NAME, SKIP, node.missing)
     else:
-        text = "%s answers with a token (version 2) and not through a proxy, %.0f ms for all: %s in %s; " % (
+        text = "%s answers, version 2, no proxy in between, all within %.0f ms: %s in %s" % (
             node.layered.settings.metadata.endpoint,
             node.asked * 1000,
             node.facts.instance_id,
             node.facts.region,
         )
-        yield Finding(GROUP, NAME, OK, text + "pods that ask it need a hop limit of 2, which does not show from here")
+        yield Finding(GROUP, NAME, OK, text + "; pods that ask it need a hop limit of 2, which does not show from here")

@@ -66,9 +66,9 @@ def _there(disk: Disk, path: str) -> bool:
 def _used(node: Node, program: str, path: str) -> Finding:
     disk, intent = node.machine.disk, node.intent
     if split(disk):
-        text = "%s is a file of its own and no link any more; dnf reads %s alone, and apply would write the other"
+        text = "is a file of its own and no link any more; dnf reads %s alone, and apply would write the other"
         link = "ln -sfn %s %s" % (posixpath.relpath(DNF_CONF, posixpath.dirname(YUM_CONF)), YUM_CONF)
-        return Finding(GROUP, YUM_CONF, FAIL, text % (YUM_CONF, DNF_CONF), link)
+        return Finding(GROUP, YUM_CONF, FAIL, text % DNF_CONF, link)
     resolved = disk.resolve(path)
     state = disk.state(resolved)
     if state.problem:

@@ -46,12 +46,19 @@ def _probed(
     for endpoint, verdict in zip(wanted, probe_each(proxy, wanted, node.intent.credentials, timeout=BOUND, tls=tls)):
         found.setdefault(verdict.kind, []).append((endpoint, verdict))
     for answers in found.values():
-        (_, first), *others = answers
+        first = answers[0][1]
         if first.ok:
             yield Finding(GROUP, str(proxy), OK, _served(answers))
             continue
-        more = "; the same for " + ", ".join(host for (host, _), _ in others) if others else ""
-        yield Finding(GROUP, str(proxy), failed, first.text + more, first.hint)
+        text = first.text.rpartition("%s: " % proxy)[2]  # the line begins with it already
+        yield Finding(GROUP, str(proxy), failed, text + _others(answers, len(wanted)), first.hint)
+
+
+def _others(answers: Sequence[Tuple[Endpoint, Verdict]], asked: int) -> str:
+    if len(answers) == asked:
+        return "; the same for all %d endpoints" % asked if asked > 1 else ""
+    others = [host for (host, _), _ in answers[1:]]
+    return "; the same for " + ", ".join(others) if others else ""
 
 
 def _served(answers: Sequence[Tuple[Endpoint, Verdict]]) -> str:
