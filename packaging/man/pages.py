@@ -75,13 +75,19 @@ def flag_entry(flag: argparse.Action) -> List[str]:
     return [".TP", "\\fB%s\\fP%s" % (literal(flag.option_strings[0]), value), sentence(str(flag.help))]
 
 
+def positional(action: argparse.Action) -> str:
+    """What a command takes without a flag: `-- ARG`, `TARGET`."""
+    dashes, _, name = literal(str(action.metavar)).rpartition(" ")
+    return "[%s\\fI%s\\fP ...]" % (dashes + " " if dashes else "", name)
+
+
 def command_entries() -> List[str]:
     """The section COMMANDS."""
     lines: List[str] = []
     shared = shared_flags()
     for name, text, command in commands(parser()):
         own = [flag for flag in flags(command) if flag.option_strings[0] not in shared]
-        rest = ["[\\-\\- \\fIARG\\fP ...]" for action in command._actions if not action.option_strings]
+        rest = [positional(action) for action in command._actions if not action.option_strings]
         lines += [".TP", " ".join(["\\fB%s\\fP" % name, *rest]), sentence(text)]
         if own:
             lines += [".RS", *(line for flag in own for line in flag_entry(flag)), ".RE"]
