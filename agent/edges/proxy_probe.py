@@ -211,7 +211,7 @@ class _Probe:
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _Failed(self._broken(error, reader.head)) from None
         headers = {name.lower(): self._masked(value) for name, value in response.msg.items()}
-        headers["proxy-authenticate"] = ", ".join(response.msg.get_all("Proxy-Authenticate", []))
+        headers["proxy-authenticate"] = self._masked(", ".join(response.msg.get_all("Proxy-Authenticate", [])))
         return Response(response.status, self._masked(response.reason), headers)
 
     def _look_inside(self, found: Verdict, stream: Stream, addresses: Sequence[Address]) -> Verdict:

@@ -36,9 +36,10 @@ class Authority:
         run([*new, "-subj", f"/CN={name}", "-addext", extension, "-keyout", self.key, "-out", self.certificate])
 
     def issue(self, name: str, *more: str) -> None:
-        """A server's certificate, NAME.pem and NAME.key beside the CA's, valid for more names too."""
+        """A server's certificate, NAME.pem and NAME.key beside the CA's, valid for more names (or IP:ADDRESS) too."""
         key, request, extensions = (self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "ext"))
-        extensions.write_text("subjectAltName=" + ",".join(f"DNS:{one}" for one in (name, *more)) + "\n")
+        names = [one if one.startswith("IP:") else f"DNS:{one}" for one in (name, *more)]
+        extensions.write_text(f"subjectAltName={','.join(names)}\n")
         new: List[Argument] = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
         run([*new, "-keyout", key, "-out", request])
         sign: List[Argument] = ["openssl", "x509", "-req", "-days", "2", "-CA", self.certificate, "-CAkey", self.key]
@@ -52,7 +53,7 @@ class Inspected:
         """Start both; `address` is the proxy's, and the registry goes by `other_name` too."""
         world, self.authority = Authority(folder / "world", "World CA"), Authority(folder / "corp", "Corp Proxy CA")
         self.world = world
-        world.issue(NAME, f"DNS:{other_name}")
+        world.issue(NAME, other_name)
         certificate = f"  tls: {{certificate: {world.folder}/{NAME}.pem, key: {world.folder}/{NAME}.key}}"
         self._registry = Registry(namespace, folder / "registry", SECURE, 443, certificate)
         made = folder / "squid"
