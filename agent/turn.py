@@ -63,7 +63,7 @@ def report(daemon: Daemon, done: Optional[Pass], *, settled: bool, boot: bool = 
     machine = daemon.machine
     pauses = []
     stale: Tuple[str, ...] = ()
-    if done and not boot:
+    if done:
         look = proxies.look(machine, daemon.options, done.discovered)
         if look.changed:
             done = one_pass(daemon, done.discovered.facts)
