@@ -99,7 +99,7 @@ def _carry_out(changes: Tuple[Change, ...], disk: Disk) -> Dict[str, str]:
     """Write and remove; answers what failed, by path.  A file of which no copy could be saved stays."""
     failed: Dict[str, str] = {}
     for change in changes:
-        if change.path + SAVED in failed:
+        if any(path.startswith(change.path + SAVED) for path in failed):
             failed[change.path] = "%s: stays, because it was edited and cannot be kept" % change.path
             continue
         try:

@@ -15,7 +15,7 @@ from agent.core.direct import Answers
 from agent.core.facts import Facts, facts_from_json
 from agent.core.hints import ClusterHints, first_known, from_arguments, from_node_configs
 from agent.core.layers import USER_DATA, Layer, Layered, merge, parse_toml
-from agent.core.plan import Anchor, FileState, Plan, Target, make_plan, make_revert
+from agent.core.plan import Anchor, Baseline, FileState, Plan, Target, copy_names, make_plan, make_revert
 from agent.core.settings import Settings
 from agent.core.units import to_enable
 from agent.errors import FileError
@@ -164,6 +164,7 @@ def plan_node(
     for path in [target.path for target in resolved] + list(baseline.files):
         if path not in states:
             states[path] = machine.disk.state(path)
+    states.update(_copies(machine, baseline))
     pending = machine.state.reload_pending
     units = machine.units.show(settings.node.enable) if settings else {}
     enable = to_enable(settings, units, interrupted=pending) if settings else ()
@@ -185,6 +186,19 @@ def plan_revert(machine: Machine) -> Plan:
     """Look at the files that we changed and make the Plan that undoes it all."""
     baseline = machine.state.baseline()
     states = {path: machine.disk.state(path) for path in baseline.files}
+    states.update(_copies(machine, baseline))
     state = machine.state
     trust = state.trust_pending and machine.disk.live
     return make_revert(states, baseline, reload_pending=state.reload_pending, trust_pending=trust)
+
+
+def _copies(machine: Machine, baseline: Baseline) -> Dict[str, FileState]:
+    """What has the names that revert would give to copies of our files."""
+    found: Dict[str, FileState] = {}
+    for path in baseline.files:
+        for name in copy_names(path):
+            state = machine.disk.state(name)
+            if state == FileState():
+                break
+            found[name] = state
+    return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Callable, Collection, Dict, List, Mapping, Optional, Tuple
+import itertools
+from typing import Callable, Collection, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import attrs
 
@@ -166,7 +167,7 @@ def make_plan(
             path: record for path, record in baseline.files.items() if path not in names and path.startswith(scope)
         }
         for path, record in sorted(unwanted.items()):
-            _take_back(path, record, states[path], changes, problems, notes)
+            _take_back(path, record, states, changes, problems, notes)
             if not any(problem.startswith(path + ": ") for problem in problems):
                 del records[path]
     return Plan(
@@ -234,10 +235,28 @@ def _is_ours(content: bytes, record: Record) -> bool:
     return content == record.before or digest(content) in record.written
 
 
+def copy_names(path: str) -> Iterator[str]:
+    """The names under which revert keeps an edited file, in turn: what an earlier one kept is not overwritten."""
+    yield path + SAVED
+    for number in itertools.count(2):
+        yield "%s%s.%d" % (path, SAVED, number)
+
+
+def _fits(content: bytes, there: FileState) -> bool:
+    """Whether a copy may have a name: nothing has it yet, or the same copy."""
+    return there.content == content or there == FileState()
+
+
 def _take_back(
-    path: str, record: Record, state: FileState, changes: List[Change], problems: List[str], notes: List[str]
+    path: str,
+    record: Record,
+    states: Mapping[str, FileState],
+    changes: List[Change],
+    problems: List[str],
+    notes: List[str],
 ) -> None:
-    """Add what makes `path` what it was before us."""
+    """Add what makes `path` what it was before us; `states` has the copies that are there too (`copy_names`)."""
+    state = states[path]
     if state.problem:
         problems.append("%s: %s" % (path, state.problem))
         return
@@ -254,8 +273,10 @@ def _take_back(
             notes.append("%s was made since we removed one of that name; it stays" % path)
             return
         else:
-            changes.append(Change(path + SAVED, None, state.content, state.mode))
-            notes.append("%s was edited since; the edited file is kept as %s" % (path, path + SAVED))
+            kept = next(name for name in copy_names(path) if _fits(state.content, states.get(name, FileState())))
+            if kept not in states:
+                changes.append(Change(kept, None, state.content, state.mode))
+            notes.append("%s was edited since; the edited file is kept as %s" % (path, kept))
     mode = record.mode if state.content is None or record.kind == "whole" else _open_again(state, record)
     if after != state.content or (after is not None and mode not in (None, state.mode)):
         changes.append(Change(path, state.content, after, mode if after is not None else None))

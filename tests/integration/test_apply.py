@@ -185,18 +185,33 @@ def test_revert_keeps_a_drop_in_that_others_edited(node):
     assert not SAVED.endswith(".conf")
 
 
+def test_what_an_earlier_revert_kept_is_not_overwritten(node):
+    """The second copy is numbered, and the same edit is not kept twice."""
+    for edit, kept in ((b"1", SAVED), (b"2", SAVED + ".2"), (b"1", SAVED), (b"3", SAVED + ".3")):
+        node.apply()
+        node.write(DROP_IN, b"[Service]\nEnvironment=MINE=%s\n" % edit)
+        code, _, err = node.run("revert")
+        assert code == 0
+        assert err.count("is kept as /%s%s\n" % (DROP_IN, kept)) == 1
+    copies = {path.name: path.read_bytes()[-2:-1] for path in (node.root / DROP_IN).parent.glob("*save*")}
+    name = DROP_IN.rpartition("/")[2] + SAVED
+    assert copies == {name: b"1", name + ".2": b"2", name + ".3": b"3"}
+
+
 def test_an_edited_drop_in_that_cannot_be_kept_stays_where_it_is(node):
     """Rather than be lost; all other files are reverted, and this one by the next revert."""
     before = node.tree(ours=True)
     node.apply()
     node.write(DROP_IN, b"[Service]\nEnvironment=MINE=1\n")
-    (node.root / (DROP_IN + SAVED)).mkdir()
+    folder, _, name = (DROP_IN + SAVED).rpartition("/")
+    in_the_way = node.root / folder / f".{name}.eks-proxy-agent"
+    in_the_way.mkdir()
     code, _, err = node.run("revert")
     assert code == 1
     assert f"/{DROP_IN}{SAVED}: cannot be written: Is a directory" in err
     assert node.read(DROP_IN) == b"[Service]\nEnvironment=MINE=1\n"
     assert node.read("etc/environment") == ENVIRONMENT
-    (node.root / (DROP_IN + SAVED)).rmdir()
+    in_the_way.rmdir()
     node.revert()
     assert node.read(DROP_IN + SAVED) == b"[Service]\nEnvironment=MINE=1\n"
     (node.root / (DROP_IN + SAVED)).unlink()

@@ -286,6 +286,32 @@ def test_taking_back(record, state, changes):
     assert bool(plan.notes) is (state.content not in (None, b"1", record.before))
 
 
+@pytest.mark.parametrize(
+    ("there", "name"),
+    [
+        ({}, PATH + SAVED),
+        ({PATH + SAVED: FileState(b"other")}, PATH + SAVED + ".2"),
+        ({PATH + SAVED: FileState(problem="is a folder")}, PATH + SAVED + ".2"),
+        ({PATH + SAVED: FileState(b"other"), PATH + SAVED + ".2": FileState(b"more")}, PATH + SAVED + ".3"),
+    ],
+)
+def test_a_copy_takes_no_name_that_is_taken(there, name):
+    """Copies of earlier reverts are somebody's, as is whatever else has that name."""
+    baseline = Baseline({PATH: Record("whole", b"old", 0o644, (digest(b"1"),))})
+    plan = make_revert({PATH: FileState(b"2"), **there}, baseline)
+    assert [change.path for change in plan.changes] == [name, PATH]
+    assert name in plan.notes[0]
+
+
+def test_a_copy_that_is_there_already_is_not_made_twice():
+    """As after a run that was killed between the copy and the original."""
+    baseline = Baseline({PATH: Record("whole", b"old", 0o644, (digest(b"1"),))})
+    there = {PATH + SAVED: FileState(b"other"), PATH + SAVED + ".2": FileState(b"2")}
+    plan = make_revert({PATH: FileState(b"2"), **there}, baseline)
+    assert [change.path for change in plan.changes] == [PATH]
+    assert PATH + SAVED + ".2" in plan.notes[0]
+
+
 @pytest.mark.parametrize("state", [FileState(problem="is a folder"), FileState(b"\xff")])
 def test_what_cannot_be_taken_back_is_remembered(state):
     """A later revert can do it still."""
