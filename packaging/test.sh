@@ -40,9 +40,9 @@ done
 
 folders=(tests/unit tests/integration tests/packaging)
 if [ "$(id -u)" -eq 0 ] && [ -e /etc/debian_version ]; then
-    folders+=(tests/boot)
+    folders+=(tests/clients tests/boot)
 else
-    left_out+='tests/boot: needs root on Debian (debootstrap, systemd-nspawn, network namespaces)'$'\n'
+    left_out+='tests/clients, tests/boot: need root on Debian (network namespaces, debootstrap, systemd-nspawn)'$'\n'
 fi
 if [ -n "$left_out" ] && [ "${CI:-}" = true ]; then
     printf 'error: with CI=true nothing may be left out:\n%s' "$left_out" >&2
