@@ -48,7 +48,8 @@ def target(entry: Entry) -> Target:
     """Something that the entry is meant for: an address in the network, a name below a domain."""
     value = entry.value.strip("[]")
     if "/" in value:
-        value = str(ipaddress.ip_network(value)[1])
+        network = ipaddress.ip_network(value)
+        value = str(network[min(1, network.num_addresses - 1)])
     elif value.startswith("."):
         value = "name" + value
     scheme = "http" if entry.reason in ("metadata", "credentials") else "https"

@@ -1,0 +1,260 @@
+"""The pure parts of `check`: what follows from what was seen."""
+
+import email.utils
+import threading
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.checks import clock, doctor, no_proxy, processes, units
+from agent.checks.doctor import GROUPS, Group, examine, exit_code
+from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
+from agent.checks.node import OFFLINE, Node
+from agent.core.dialects.target import Target
+from agent.core.files import yum
+from agent.core.files.environment import assignments
+from agent.core.no_proxy import Entry
+from agent.core.units import differences
+from agent.core.wiring import Wiring
+from agent.errors import FileError
+from agent.owner import Options
+
+
+class Disk:
+    """As much of a machine as the doctor looks at."""
+
+    def __init__(self, live=True):
+        self.disk, self.live = self, live
+
+
+def node(live=True, missing=""):
+    """A node of which only that is known."""
+    return Node(Disk(live), Options(), missing=missing)
+
+
+def found(group, state):
+    """A finding."""
+    return Finding(group, "x", state, "text")
+
+
+# --- exit code ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failed", "code"),
+    [
+        ([], 0),
+        (["settings"], 78),
+        (["files"], 3),
+        (["files", "files"], 3),
+        (["proxy"], 1),
+        (["files", "proxy"], 1),
+        (["settings", "files"], 1),
+    ],
+)
+def test_exit_code(failed, code):
+    """78 for wrong settings alone, 3 for drift alone, 1 for anything else; a warning and a skip fail nothing."""
+    others = [found(group.name, state) for group in GROUPS for state in (OK, WARN, SKIP)]
+    assert exit_code([*others, *(found(name, FAIL) for name in failed)]) == code
+
+
+# --- all groups -----------------------------------------------------------------------------------------------------
+
+
+def test_a_check_that_breaks_is_a_finding():
+    """Neither an error of ours nor a mistake of ours ends the others, and credentials are masked in both."""
+
+    def refuse(node):
+        yield found("a", OK)
+        raise FileError("/x: http://me:secret@p:1", hint="http://me:secret@p:1")
+
+    def break_down(node):
+        raise KeyError("http://me:secret@p:1")
+
+    checks = [("a", refuse), ("b", break_down), ("c", lambda node: [found("c", OK)])]
+    results = examine(node(), [Group(name, check) for name, check in checks])
+    assert [(one.group, one.state) for one in results] == [("a", FAIL), ("b", FAIL), ("c", OK)]
+    assert "secret" not in "".join(one.text + one.hint for one in results)
+    assert "KeyError" in results[1].text
+
+
+def test_a_check_that_hangs_is_given_up(monkeypatch):
+    """After the bound the answers of the others are told, and of this one that there is none."""
+    monkeypatch.setattr(doctor, "BOUND", 0.01)
+    ends = threading.Event()
+    hangs = Group("a", lambda node: ends.wait(60) and [])
+    try:
+        (finding,) = examine(node(), [hangs])
+    finally:
+        ends.set()
+    assert (finding.state, finding.text) == (FAIL, "no end after 0.01 seconds")
+
+
+@pytest.mark.parametrize(
+    ("live", "missing", "text"), [(False, "", OFFLINE), (True, "needs root", "needs root")], ids=["a tree", "no root"]
+)
+def test_what_cannot_be_looked_at_is_skipped(live, missing, text):
+    """With the reason."""
+    (finding,) = examine(node(live, missing), [Group("a", lambda node: 1 / 0)])
+    assert (finding.state, finding.text) == (SKIP, text)
+
+
+# --- clock ----------------------------------------------------------------------------------------------------------
+
+NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("skew", "state", "says"),
+    [
+        (0, OK, "within 1 s"),
+        (60, OK, "within 61 s"),
+        (-60, OK, "within 61 s"),
+        (61, WARN, "61 s ahead of"),
+        (-300, WARN, "300 s behind"),
+        (301, FAIL, "301 s ahead of"),
+        (-86400, FAIL, "86400 s behind"),
+    ],
+)
+def test_clock(skew, state, says):
+    """A minute is fine, five are too much for AWS's signatures."""
+    finding = clock.judge(email.utils.formatdate(NOW - skew, usegmt=True), NOW, "http://p:1")
+    assert finding.state == state
+    assert says in finding.text
+
+
+@given(st.text())
+def test_a_date_that_is_none_fails_nothing(date):
+    """Whatever a proxy puts there."""
+    assert clock.judge(date, NOW, "http://p:1").state in (OK, WARN, FAIL, SKIP)
+
+
+def test_no_date():
+    """A proxy that does not tell is skipped."""
+    assert clock.judge("", NOW, "http://p:1").state == SKIP
+
+
+# --- units ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, OK),
+        ({"active": "reloading"}, OK),
+        ({"active": "activating"}, OK),
+        ({"active": "inactive"}, WARN),
+        ({"active": "failed"}, FAIL),
+        ({"enabled": "disabled"}, FAIL),
+        ({"enabled": ""}, FAIL),
+        ({"exists": False}, FAIL),
+        ({"needs_reload": True}, WARN),
+    ],
+)
+def test_the_agent_itself(changes, state):
+    """It has to be enabled; stopped, it repairs nothing."""
+    assert units._agent(attrs.evolve(Wiring(units.AGENT), **changes)).state == state
+
+
+@pytest.mark.parametrize(
+    ("files", "after"),
+    [
+        ([], ()),
+        (["/etc/environment"], ()),
+        (["/etc/environment", units.NODE_ENV], ()),
+        ([units.NODE_ENV, "/a", "/b"], ("/a", "/b")),
+        (["/a", units.NODE_ENV, "/a", units.NODE_ENV], ()),
+    ],
+)
+def test_what_is_read_after_ours(files, after):
+    """systemd reads the files in this order, the later wins; our own may be named twice."""
+    assert units._after_ours(Wiring("x.service", environment_files=tuple(files))) == after
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+WANTED = {"http_proxy": "http://u:new@p:1", "HTTP_PROXY": "http://u:new@p:1", "no_proxy": "a,b", "NO_PROXY": "a,b"}
+
+
+@pytest.mark.parametrize(
+    ("has", "told"),
+    [
+        ({"http_proxy": "http://old:1", "HTTP_PROXY": "http://old:1"}, "http_proxy is http://old:1"),
+        ({"http_proxy": "http://u:old@p:1", "HTTP_PROXY": "http://u:old@p:1"}, "http_proxy has other credentials"),
+        ({"http_proxy": "http://u:old@q:1"}, "http_proxy is http://***@q:1"),
+        ({"HTTP_PROXY": None}, "HTTP_PROXY is not set"),
+        ({"no_proxy": "a", "NO_PROXY": "a"}, "no_proxy lacks b"),
+        ({"no_proxy": "a,b,c"}, "no_proxy has c too"),
+        ({"no_proxy": "b,a"}, "no_proxy is in another order"),
+        ({"no_proxy": "c", "http_proxy": None}, "http_proxy is not set; no_proxy lacks a b and has c too"),
+    ],
+)
+def test_what_a_process_has_otherwise(has, told):
+    """The difference alone, both cases of a name once, no credentials."""
+    environment = {name: value for name, value in {**WANTED, **has}.items() if value is not None}
+    raw = b"\0".join(b"%s=%s" % (name.encode(), value.encode()) for name, value in environment.items())
+    assert processes._told(differences(raw, WANTED.items()), WANTED) == told
+
+
+# --- NO_PROXY -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "target"),
+    [
+        ("10.0.0.0/16", "vpc", Target("https", "10.0.0.1", 443, "https://10.0.0.1")),
+        ("10.0.0.1/32", "vpc", Target("https", "10.0.0.1", 443, "https://10.0.0.1")),
+        ("2600:1f16::/56", "vpc", Target("https", "2600:1f16::1", 443, "https://[2600:1f16::1]")),
+        (".svc", "cluster-domain", Target("https", "name.svc", 443, "https://name.svc")),
+        ("[fd00:ec2::254]", "metadata", Target("http", "fd00:ec2::254", 80, "http://[fd00:ec2::254]")),
+        ("169.254.169.254", "metadata", Target("http", "169.254.169.254", 80, "http://169.254.169.254")),
+        ("id.eks.example", "api-endpoint", Target("https", "id.eks.example", 443, "https://id.eks.example")),
+    ],
+)
+def test_what_an_entry_is_tried_with(value, reason, target):
+    """Something that the entry is there for."""
+    assert no_proxy.target(Entry(value, reason)) == target
+
+
+# --- files that others write ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "variables"),
+    [
+        (b"", {}),
+        (b"A=1\nA=2\n", {"A": "2"}),
+        (b" A = 1 \n# B=2\n; C=3\nexport D=4\n5=6\nno\n", {"A": "1"}),
+        (b'A="1 2"\nB=\'3\'\nC="4\n', {"A": "1 2", "B": "3", "C": '"4'}),
+        (b"A=1\\\n2\n", {"A": "12"}),
+        (b"A=\nB", {"A": ""}),
+        (b"A=1\nB=\xff\n", {}),
+    ],
+)
+def test_an_environment_file_as_systemd_reads_it(content, variables):
+    """The later line wins; a byte that is not UTF-8 takes the whole file away."""
+    assert assignments(content) == variables
+
+
+@pytest.mark.parametrize(
+    ("content", "proxies"),
+    [
+        (b"", {}),
+        (b"[main]\ngpgcheck=1\n", {}),
+        (b"[main]\nproxy=http://a:1\n", {"main": "http://a:1"}),
+        (b"[main]\nproxy=http://a:1\nproxy = http://b:1\n", {"main": "http://b:1"}),
+        (b"[main]\nproxy=http://a:1\n[r]\nproxy=http://b:1\n", {"main": "http://a:1", "r": "http://b:1"}),
+    ],
+)
+def test_the_proxy_that_counts(content, proxies):
+    """The last one of a section."""
+    assert yum.effective(content) == proxies
+
+
+@given(st.binary())
+def test_readers_take_anything(content):
+    """No bytes make them fail."""
+    assignments(content)
+    yum.effective(content)
