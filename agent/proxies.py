@@ -6,9 +6,8 @@ A single proxy is never asked before docker starts.  Of several, the first that 
 
 from __future__ import annotations
 
-import datetime
 import time
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Mapping, Optional
 
 import attrs
 
@@ -17,18 +16,17 @@ from agent.core import choice as choices
 from agent.core.choice import Choice
 from agent.core.choice_json import choice_to_json, records
 from agent.core.direct import Answers
-from agent.core.endpoints import endpoints, first_endpoint
+from agent.core.endpoints import first_endpoint
 from agent.core.facts import Facts
 from agent.discover import Discovered, discover, layered_settings, on_the_instance, remembered_choice
 from agent.edges.lock import held
-from agent.edges.proxy_probe import probe_all, probe_each
+from agent.edges.proxy_probe import probe_all
 from agent.log import get_logger
 from agent.owner import Options
+from agent.preflight import moment, preflight
 
-#: Seconds that the choice at boot may hold up docker; a look of the daemon; and the preflight.
-CHOICE_BOUND, LOOK_BOUND, PREFLIGHT_BOUND = 2.0, 3.0, 3.0
-#: How many endpoints the preflight asks for.
-_PREFLIGHT_ENDPOINTS = 2
+#: Seconds that the choice at boot may hold up docker, and a look of the daemon.
+CHOICE_BOUND, LOOK_BOUND = 2.0, 3.0
 
 
 @attrs.frozen
@@ -69,7 +67,7 @@ def choose(
 def remember(machine: Machine, choice: Optional[Choice]) -> None:
     """Keep a fresh choice until the next boot."""
     if choice is not None:
-        _save(machine, choice)
+        _save(machine, choice, machine.state.proxies().get("preflight"))
 
 
 def look(machine: Machine, options: Options, found: Discovered) -> Look:
@@ -92,36 +90,19 @@ def _look(machine: Machine, options: Options, found: Discovered) -> Look:
         return Look(False, watch.interval, {})
     host, port = first_endpoint(found.settings, found.facts, found.intent)
     verdicts = probe_all(urls, host, port, found.intent.credentials, timeout=LOOK_BOUND)
-    preflight = machine.state.proxies().get("preflight") or _preflight(found)
+    ahead = preflight(found, machine.state.proxies().get("preflight"))
     with held(machine.disk):
         known = remembered_choice(machine, options)
         before = known if known is not None and known.urls == urls else Choice(urls, urls[0])
         after = choices.observe(before, verdicts, now=time.monotonic(), wall=time.time(), after=watch.failover_after)
-        _save(machine, after, preflight)
-        told = {"proxies": records(after, _moment), "preflight": preflight}
+        _save(machine, after, ahead)
+        told = {"proxies": records(after, moment), "preflight": ahead}
         status = machine.state.status()
         if status is not None:
             machine.state.save_status({**status, **told})
     _tell_news(before, after)
     pause = choices.pause(after, interval=watch.interval, after=watch.failover_after)
     return Look(after.chosen != before.chosen, pause, told)
-
-
-def _preflight(found: Discovered) -> Optional[Dict[str, Any]]:
-    """Once a boot, what a client's first requests will meet: TLS through the proxy to one or two endpoints."""
-    targets = endpoints(found.settings, found.facts, found.intent)[:_PREFLIGHT_ENDPOINTS]
-    if found.settings.failure.preflight == "off" or found.intent is None or not targets:
-        return None
-    proxy, credentials = found.intent.https_proxy, found.intent.credentials
-    verdicts = probe_each(proxy, targets, credentials, timeout=PREFLIGHT_BOUND)
-    worst = min(verdicts, key=lambda verdict: (verdict.ok, verdict.rank))
-    log = get_logger()
-    if worst.ok:
-        log.info("preflight.ok", text=worst.text)
-    else:
-        log.warning("preflight.failed", kind=worst.kind, text=worst.text, hint=worst.hint)
-    shown = {"ok": worst.ok, "kind": worst.kind, "text": worst.text, "hint": worst.hint}
-    return {**shown, "at": _moment(time.time())}
 
 
 def _tell(choice: Choice) -> None:
@@ -149,10 +130,5 @@ def _tell_news(before: Choice, after: Choice) -> None:
         log.warning("proxy.failover", proxy=str(after.chosen), instead_of=str(before.chosen))
 
 
-def _save(machine: Machine, choice: Choice, preflight: Optional[Mapping[str, Any]] = None) -> None:
-    known = machine.state.proxies()
-    machine.state.save_proxies({"choice": choice_to_json(choice), "preflight": preflight or known.get("preflight")})
-
-
-def _moment(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(timespec="seconds")
+def _save(machine: Machine, choice: Choice, ahead: Optional[Mapping[str, Any]]) -> None:
+    machine.state.save_proxies({"choice": choice_to_json(choice), "preflight": ahead})

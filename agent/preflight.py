@@ -1,0 +1,44 @@
+"""The preflight: what the first requests of docker and kubelet will meet, TLS through the proxy to one or two endpoints."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import Any, Dict, Optional
+
+from agent.core.endpoints import endpoints
+from agent.discover import Discovered
+from agent.edges.proxy_probe import probe_each
+from agent.log import get_logger
+
+#: Seconds for all together, and how many endpoints are asked for.
+_BOUND, _ENDPOINTS = 3.0, 2
+
+
+def preflight(found: Discovered, before: Optional[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+    """The value of status.json's `preflight`; `before` is the last one of this boot.  None when it is off.
+
+    Once a boot and proxy when it is well; while it is not, at every look, and told when it becomes another.
+    """
+    targets = endpoints(found.settings, found.facts, found.intent)[:_ENDPOINTS]
+    if found.settings.failure.preflight == "off" or found.intent is None or not targets:
+        return None
+    proxy, credentials = found.intent.https_proxy, found.intent.credentials
+    if before and before["ok"] and before["proxy"] == str(proxy):
+        return before
+    verdicts = probe_each(proxy, targets, credentials, timeout=_BOUND)
+    worst = min(verdicts, key=lambda verdict: (verdict.ok, verdict.rank))
+    if before and (before["ok"], before["kind"], before["proxy"]) == (worst.ok, worst.kind, str(proxy)):
+        return before
+    log = get_logger()
+    if worst.ok:
+        log.info("preflight.ok", text=worst.text)
+    else:
+        log.warning("preflight.failed", kind=worst.kind, text=worst.text, hint=worst.hint)
+    shown = {"ok": worst.ok, "kind": worst.kind, "text": worst.text, "hint": worst.hint}
+    return {**shown, "proxy": str(proxy), "at": moment(time.time())}
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as status.json writes a moment."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(timespec="seconds")
