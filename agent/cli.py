@@ -53,7 +53,10 @@ def parser() -> argparse.ArgumentParser:
     _command(commands, "bake", "image build: write what does not depend on the instance; start nothing")
     _command(commands, "clean", "image build: take every trace of this instance out before the snapshot")
     bootstrap = _command(
-        commands, "bootstrap", "configure the node, run bootstrap.sh once for this instance, and signal CloudFormation"
+        commands,
+        "bootstrap",
+        "configure the node, run bootstrap.sh once for this instance, and signal CloudFormation",
+        root=False,
     )
     bootstrap.add_argument(
         "--if-enabled", action="store_true", help="do nothing unless bootstrap.enabled is true (what the unit does)"
@@ -190,10 +193,14 @@ def _command(
     *,
     once: bool = False,
     json: bool = False,
+    root: bool = True,
 ) -> _Parser:
-    """A command that reads settings."""
+    """A command that reads settings; without `root` it works on the running machine only."""
     command = commands.add_parser(name, help=text, description=text)
-    _root_flag(command)
+    if root:
+        _root_flag(command)
+    else:
+        command.set_defaults(root="/")
     command.add_argument(
         "--config",
         default="",

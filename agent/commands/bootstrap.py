@@ -20,7 +20,7 @@ from agent.core.settings import Settings
 from agent.discover import Discovered, Fetch, discover, facts_of, layered_settings
 from agent.edges import command
 from agent.edges.lock import BOOTSTRAP_LOCK, held
-from agent.errors import AgentError, UsageError
+from agent.errors import AgentError
 from agent.log import get_logger
 from agent.owner import Options, baked
 from agent.reach import recall
@@ -33,8 +33,6 @@ _STUB = b"bootstrap.sh has been removed"
 
 def run(arguments: argparse.Namespace) -> int:
     machine = machine_of(arguments)
-    if not machine.disk.live:
-        raise UsageError("bootstrap works on the running machine; --root %s is another tree" % arguments.root)
     need_root(machine, "bootstrap")
     return bootstrap(
         machine, options_of(arguments), fetch_patiently, if_enabled=arguments.if_enabled, again=arguments.again
