@@ -72,7 +72,8 @@ def shared_flags() -> List[str]:
 def flag_entry(flag: argparse.Action) -> List[str]:
     """A flag and its help, as a tagged paragraph."""
     value = " \\fI%s\\fP" % literal(str(flag.metavar)) if flag.metavar else ""
-    return [".TP", "\\fB%s\\fP%s" % (literal(flag.option_strings[0]), value), sentence(str(flag.help))]
+    names = ", ".join("\\fB%s\\fP" % literal(name) for name in flag.option_strings)
+    return [".TP", names + value, sentence(str(flag.help))]
 
 
 def positional(action: argparse.Action) -> str:
@@ -154,7 +155,7 @@ def completion_cases() -> List[str]:
     for name, _, command in commands(parser()):
         first, _, second = name.partition(" ")
         groups.setdefault(first, []).append(second)
-        words = [flag.option_strings[0] for flag in flags(command)]
+        words = [flag.option_strings[-1] for flag in flags(command)]  # the long one
         lines.append("        %s) words='%s --help' ;;" % (name.replace(" ", "\\ "), " ".join(words)))
     lines += [
         "        %s) words='%s' ;;" % (name, " ".join(seconds)) for name, seconds in groups.items() if all(seconds)
