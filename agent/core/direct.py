@@ -12,12 +12,9 @@ from typing import Iterable, List, Mapping, Sequence, Tuple
 
 import attrs
 
-from agent.core.aws_names import service_names
+from agent.core.aws_names import SERVICES, service_names
 from agent.core.facts import Facts
 from agent.core.settings import Settings
-
-#: The services that a node's life needs; aws.direct may name others too.
-SERVICES = ("autoscaling", "ec2", "ecr", "eks", "elasticloadbalancing", "logs", "s3", "ssm", "sts")
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ from typing import Optional, Tuple
 import attrs
 import pytest
 
+from agent.core.aws_names import SERVICES
 from agent.core.direct import Answer, candidates, is_private, services
 from agent.core.facts import Facts
 from agent.core.hints import ClusterHints
@@ -35,6 +36,8 @@ def test_every_name_of_a_node_s_services_is_a_candidate() -> None:
     assert hosts["dkr.ecr.eu-central-1.amazonaws.com"] == "111122223333.dkr.ecr.eu-central-1.amazonaws.com"
     assert hosts[HOST] == HOST
     assert {"sts.eu-central-1.amazonaws.com", "logs.eu-central-1.amazonaws.com"} <= set(hosts)
+    assert "cloudformation.eu-central-1.amazonaws.com" in hosts  # cfn-signal's; it has an interface endpoint too
+    assert {one.service for one in candidates(settings(), FACTS, HOST)} == {*SERVICES, "api-endpoint"}
 
 
 @pytest.mark.parametrize("access", ["private", "public"])
