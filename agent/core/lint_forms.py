@@ -98,9 +98,6 @@ def _name(text: str) -> Form:
     below = () if address(bare) is not None else ("https://www." + bare,)
     if name.endswith("."):
         return Form("final-dot", (itself, *below), "with its final dot it means nothing to %s", "write " + bare)
-    if name != name.lower():
-        meant = below if text.startswith(".") else (itself, *below)
-        return Form("case", meant, "in capitals it means nothing to %s", "write " + text.lower())
     if not text.startswith("."):
         return Form("name", (itself, *below))
     if "." not in bare:
@@ -111,14 +108,16 @@ def _name(text: str) -> Form:
 
 def _unreadable(text: str) -> Form:
     try:
-        better = "one" if text.isascii() else text.lower().encode("idna").decode("ascii")
+        better = "" if text.isascii() else text.lower().encode("idna").decode("ascii")
     except UnicodeError:
-        better = "one"
-    return Form("unreadable", fix="write " + better)
+        better = ""
+    return Form("unreadable", fix="write " + (better if _is_host(better) else "one"))
 
 
 def _is_host(text: str) -> bool:
-    return address(text) is not None or is_host_name(text.lower())
+    """Whether there can be a target of this host: a name that ends in a number is none."""
+    numeric = re.fullmatch(r"(.*\.)?([0-9]+|0x[0-9a-f]*)", text.lower())
+    return address(text) is not None or (is_host_name(text.lower()) and not numeric)
 
 
 def breadth(entry: str) -> str:
