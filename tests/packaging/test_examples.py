@@ -157,6 +157,21 @@ def test_image_builder_scripts_pass_shellcheck(phase):
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def test_image_builder_s_test_phase_tells_a_node_with_a_proxy_from_one_without(tmp_path):
+    """Its grep finds the phase that a configured node writes, and nothing on a node whose user data lacks the proxy."""
+    (look,) = [step for step in image_builder()["phases"][1]["steps"][0]["inputs"]["commands"] if "grep" in step]
+    facts = {"instance_id": "i-0123456789abcdef0", "region": "eu-west-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
+    (tmp_path / "facts.json").write_text(json.dumps(facts))
+    found = []
+    for name, flags in (("with", ["--proxy", PARAMETERS["ProxyUrl"]]), ("without", [])):
+        root = tmp_path / name
+        root.mkdir()
+        assert agent("apply", "--root", str(root), "--facts", str(tmp_path / "facts.json"), *flags).returncode == 0
+        script = look.replace("/run/", f"{root}/run/")
+        found.append(subprocess.run(["/bin/bash", "-ec", script], check=False, capture_output=True).returncode)
+    assert found == [0, 1]
+
+
 def test_the_images_settings_can_be_baked_and_cleaned(tmp_path):
     """With config.toml in a tree, bake and clean succeed there, leave docker its drop-in, and no proxy of the builder."""
     settings = tmp_path / "etc/eks-proxy-agent/config.toml"
