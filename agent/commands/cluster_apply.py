@@ -18,8 +18,8 @@ from agent.core.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError, again
 from agent.errors import AgentError
 
-#: Seconds between two looks at a rollout.
-LOOK = 2.0
+#: Seconds between two looks at a rollout: at first, and at most.
+LOOK, LOOK_AT_MOST = 0.5, 5.0
 _BACK = "to go back: eks-proxy-agent cluster revert"
 
 
@@ -101,7 +101,7 @@ def _patch(kubectl: Kubectl, workload: Workload, make: Callable[[Any], Patch]) -
 
 def _wait(kubectl: Kubectl, workload: Workload, timeout: float, *, quiet: bool = False) -> None:
     """Until the rollout is done (`quiet` when it is so at once); an API server that does not answer meanwhile is no news (aws-node is its network)."""
-    from tenacity import RetryError, Retrying, retry_if_not_result, stop_after_delay, wait_fixed
+    from tenacity import RetryError, Retrying, retry_if_not_result, stop_after_delay, wait_incrementing
 
     progress = _Progress(str(workload))
     last: List[Rollout] = [Rollout(False, "the API server has not answered yet")]
@@ -120,7 +120,12 @@ def _wait(kubectl: Kubectl, workload: Workload, timeout: float, *, quiet: bool =
 
     finished = retry_if_not_result(lambda found: found.done or found.failed)
     try:
-        found = Retrying(retry=finished, stop=stop_after_delay(timeout), wait=wait_fixed(LOOK), sleep=time.sleep)(look)
+        found = Retrying(
+            retry=finished,
+            stop=stop_after_delay(timeout),
+            wait=wait_incrementing(LOOK, 0.5, LOOK_AT_MOST),
+            sleep=time.sleep,
+        )(look)
     except RetryError:
         hint = "kubectl -n %s describe %s %s; %s" % (
             workload.namespace,
