@@ -37,8 +37,12 @@ def _key(default: Any, parse: Callable[[Any], Any], allowed: str) -> Any:
 
 @attrs.frozen
 class Proxy:
-    url: Tuple[ProxyUrl, ...] = _key((), read.proxy_urls, "http://HOST:PORT, or a list of such in order of preference")
-    https_url: Optional[ProxyUrl] = _key(None, read.optional_proxy_url, "http://HOST:PORT, if HTTPS has another proxy")
+    url: Tuple[ProxyUrl, ...] = _key(
+        (), read.proxy_urls, "http://HOST:PORT or https://HOST:PORT, or a list of such in order of preference"
+    )
+    https_url: Optional[ProxyUrl] = _key(
+        None, read.optional_proxy_url, "as proxy.url, if https:// URLs have another proxy"
+    )
     credentials_file: str = _key("", read.optional_path, "an absolute path, to a file of root's with mode 0600")
     credentials_in_yum: bool = _key(False, read.boolean, "true or false")
     no_proxy: Tuple[OwnerEntry, ...] = _key((), read.owner_entries, "a list of NAME, .NAME, address or CIDR")

@@ -17,7 +17,7 @@ from tests.integration import moods
 from tests.integration.command_line import PROXY, Node, Outcome, run
 from tests.integration.moods import Mood, MoodyService
 
-URL_FORM = "(allowed: http://HOST:PORT, or a list of such in order of preference)"
+URL_FORM = "(allowed: http://HOST:PORT or https://HOST:PORT, or a list of such in order of preference)"
 ENTRY_FORM = "(allowed: a list of NAME, .NAME, address or CIDR)"
 UNIT_FORM = "(allowed: a list of systemd services, such as docker)"
 

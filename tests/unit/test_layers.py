@@ -9,7 +9,7 @@ from agent.core.proxy_url import ProxyUrl
 from agent.core.settings import SECTIONS
 from agent.errors import SettingsError
 
-URL_ALLOWED = "(allowed: http://HOST:PORT, or a list of such in order of preference)"
+URL_ALLOWED = "(allowed: http://HOST:PORT or https://HOST:PORT, or a list of such in order of preference)"
 
 
 def problems_of(*layers):

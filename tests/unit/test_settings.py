@@ -262,6 +262,15 @@ def test_the_packaged_file_documents_every_key_once():
     assert list(dict.fromkeys(section for section, _ in found)) == list(SECTIONS)
 
 
+def test_every_key_has_a_comment_of_its_own():
+    """Above each setting stands a sentence about it: a line of text that belongs to no other."""
+    lines = CONFIG.read_text().splitlines()
+    settings = [at for at, line in enumerate(lines) if re.match(r"#\w+ = ", line)]
+    assert len(settings) == len(KEYS)
+    assert [lines[at] for at in settings if not lines[at - 1].startswith("# ") or at - 1 in settings] == []
+    assert [lines[at] for at in settings if re.match(r"# {5,}", lines[at - 1])] == []
+
+
 @pytest.mark.parametrize("setting", list(documented()), ids=lambda setting: "%s.%s" % setting[:2])
 def test_the_packaged_file_shows_defaults(setting):
     """Uncommented, a line is valid, and it is the default unless it says "e.g."."""
