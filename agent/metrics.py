@@ -12,6 +12,7 @@ from agent.core.metrics import render
 from agent.core.plan import FileState
 from agent.core.settings import Settings
 from agent.edges.disk import Disk
+from agent.edges.lock import held
 from agent.errors import AgentError, FileError
 from agent.log import get_logger, redact
 
@@ -39,7 +40,8 @@ def publish(machine: Machine, settings: Settings, status: Mapping[str, Any]) -> 
         else:
             get_logger().info("metrics.written", file=path or "-")
     try:
-        machine.state.save_status({**status, "metrics": now})
+        with held(machine.disk):  # and what somebody else has saved since stays
+            machine.state.save_status({**(machine.state.status() or status), "metrics": now})
     except AgentError as second:
         get_logger().error("status.failed", error=str(second))
 
