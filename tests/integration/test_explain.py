@@ -63,10 +63,10 @@ def objects(outcome: Outcome) -> List[Dict[str, Any]]:
 
 def test_given_values_need_nothing_else() -> None:
     """With --proxy and --no-proxy nobody and nothing else is asked, and stderr is empty."""
-    done = given("https://pypi.org/simple", "git.corp.example.com")
+    done = given("https://www.example.net/simple", "git.corp.example.com")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
-    assert lines[:2] == ["https://pypi.org", "  through %s, for every client" % PROXY]
+    assert lines[:2] == ["https://www.example.net", "  through %s, for every client" % PROXY]
     assert "git.corp.example.com\n  direct: .corp.example.com (given), for every client\n" in done.out
 
 
