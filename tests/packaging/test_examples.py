@@ -254,6 +254,30 @@ def test_the_groups_user_data_is_booted():
     assert (CASES / "example-cloudformation/user-data").read_text() == rendered_user_data()
 
 
+# --- the cluster ----------------------------------------------------------------------------------------------------
+
+
+def test_the_rights_name_what_the_agent_writes_and_patches():
+    """The roles name the ConfigMap and the default workloads of the code, bind no one but our groups, and have no wildcard."""
+    from agent.core.cluster_objects import NAME
+    from agent.core.workloads import DEFAULT_WORKLOADS
+
+    objects = list(yaml.safe_load_all((EXAMPLES / "cluster-rbac.yaml").read_text()))
+    rules = [rule for one in objects for rule in one.get("rules", ())]
+    named = {
+        (resource, name) for rule in rules for resource in rule["resources"] for name in rule.get("resourceNames", ())
+    }
+    workloads = {(f"{workload.kind.lower()}s", workload.name) for workload in DEFAULT_WORKLOADS}
+    assert named == workloads | {("configmaps", NAME), ("secrets", NAME), ("services", "kubernetes")}
+    assert "*" not in json.dumps(rules)
+    subjects = {subject["name"] for one in objects for subject in one.get("subjects", ())}
+    assert subjects == {"eks-proxy-agent", "eks-proxy-agent-verify"}
+    roles = {(one["kind"], one["metadata"]["name"], one["metadata"].get("namespace")) for one in objects}
+    for one in objects:
+        if "roleRef" in one:
+            assert (one["roleRef"]["kind"], one["roleRef"]["name"], one["metadata"].get("namespace")) in roles
+
+
 # --- user data ------------------------------------------------------------------------------------------------------
 
 

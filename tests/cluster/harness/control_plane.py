@@ -20,11 +20,13 @@ from .process import Process
 SERVICE_CIDR = "172.20.0.0/16"
 API_PORT = 6443
 SYSTEM_NODE = "system:node:ip-10-0-1-23.eu-west-1.compute.internal"
-# user: groups. `operator` has the rights that a test or packaging/examples gives it, `nobody` has none.
+# user: groups. `operator` has the rights that a test gives it, `nobody` has none.
 USERS: Mapping[str, Sequence[str]] = {
     "admin": ("system:masters",),
     "operator": (),
     "nobody": (),
+    "proxy-operator": ("eks-proxy-agent",),  # the groups of packaging/examples/cluster-rbac.yaml
+    "proxy-verifier": ("eks-proxy-agent-verify",),
     "system:kube-controller-manager": (),
     "system:kube-scheduler": (),
     SYSTEM_NODE: ("system:nodes",),
