@@ -46,5 +46,5 @@ def ahead(moment: Optional[float], now: float) -> str:
     if moment is None:
         return ""
     if abs(moment - now) < _NOW:
-        return "now"
+        return "in a moment"
     return "in " + span(moment - now) if moment > now else span(now - moment) + " overdue"

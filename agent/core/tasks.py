@@ -57,6 +57,8 @@ def _for_the_daemon(status: Status, now: float) -> List[str]:
     daemon = status.get("daemon")
     if not daemon:
         return []
+    if not alive(status) and status.get("phase") == "degraded":
+        return []  # the command is the same
     if not alive(status):
         enable = "enable --now" if daemon.get("enabled") not in ("enabled", "") else "start"
         return ["the daemon is not running, nothing keeps the files as they are: systemctl %s %s" % (enable, DAEMON)]

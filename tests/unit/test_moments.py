@@ -46,7 +46,7 @@ def test_a_span_is_coarse(seconds, text):
     ("moment", "past", "future"),
     [
         (None, "", ""),
-        (1000.0, "just now", "now"),
+        (1000.0, "just now", "in a moment"),
         (760.0, "4 min ago", "4 min overdue"),
         (1240.0, "4 min ahead of this clock", "in 4 min"),
     ],

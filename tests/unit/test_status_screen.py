@@ -195,7 +195,9 @@ def test_a_dead_daemon():
 def test_a_dead_daemon_on_a_degraded_node():
     """A daemon that ended at wrong settings has to be started again: reload would do nothing."""
     status = {**WELL, "phase": "degraded", "error": "x", "daemon": {"state": "failed", "enabled": "enabled"}}
-    assert "to do      mend what the error names, then: systemctl start eks-proxy-agent\n" in shown(status)
+    text = shown(status)
+    assert "to do      mend what the error names, then: systemctl start eks-proxy-agent\n" in text
+    assert text.count("systemctl start") == 1
 
 
 def test_a_daemon_that_hangs():
