@@ -73,6 +73,7 @@ def remember(machine: Machine, choice: Optional[Choice]) -> None:
 def look(machine: Machine, options: Options, found: Discovered) -> Look:
     """Look at the proxies once, for the daemon: after READY=1, then whenever `next_in` has passed, or more often.
 
+    Too soon after the last look it does nothing: a reload, or a file that is put right, waits for no proxy.
     The first look of a boot is the preflight as well.  What is found goes to /run and into status.json, and into the log
     when it is news.  Takes a few seconds at most, and raises nothing: a look that fails is logged, and tried again.
     """
@@ -88,6 +89,10 @@ def _look(machine: Machine, options: Options, found: Discovered) -> Look:
     urls, watch = found.settings.proxy.url, found.settings.watch
     if not urls or found.intent is None or not on_the_instance(machine, options):
         return Look(False, watch.interval, {})
+    last = remembered_choice(machine, options)
+    left = choices.wait(last, urls, now=time.monotonic(), interval=watch.interval, after=watch.failover_after)
+    if left > 0:
+        return Look(False, left, {})
     host, port = first_endpoint(found.settings, found.facts, found.intent)
     verdicts = probe_all(urls, host, port, found.intent.credentials, timeout=LOOK_BOUND)
     ahead = preflight(found, machine.state.proxies().get("preflight"))

@@ -78,8 +78,9 @@ def choose(urls: Sequence[ProxyUrl], verdicts: Sequence[Optional[Verdict]]) -> P
 
 
 def first_choice(urls: Sequence[ProxyUrl], verdicts: Sequence[Optional[Verdict]], *, now: float, wall: float) -> Choice:
-    """The choice of a boot."""
-    return observe(Choice(tuple(urls), choose(urls, verdicts)), verdicts, now=now, wall=wall, after=None)
+    """The choice of a boot; it is no look yet, because it did not wait for all."""
+    choice = observe(Choice(tuple(urls), choose(urls, verdicts)), verdicts, now=now, wall=wall, after=None)
+    return attrs.evolve(choice, looked=None)
 
 
 def observe(
@@ -115,6 +116,16 @@ def pause(choice: Choice, *, interval: float, after: Optional[float]) -> float:
     backed_off = min(FIRST_PAUSE * 2.0 ** min(max(choice.looks_failed - 1, 0), 10), LONGEST_PAUSE, interval)
     left = after - choice.failed_for if after is not None else 0.0
     return min(backed_off, left) if left > 0 else backed_off
+
+
+def wait(
+    choice: Optional[Choice], urls: Sequence[ProxyUrl], *, now: float, interval: float, after: Optional[float]
+) -> float:
+    """Seconds until a look is due, 0 when it is: a fifth too early is early enough, for callers with jitter."""
+    if choice is None or choice.urls != tuple(urls) or choice.looked is None:
+        return 0.0
+    passed, whole = now - choice.looked, pause(choice, interval=interval, after=after)
+    return whole - passed if 0 <= passed < 0.8 * whole else 0.0
 
 
 def _seen(choice: Choice, url: ProxyUrl, verdict: Verdict, wall: float) -> Seen:

@@ -123,7 +123,7 @@ def test_one_switch_after_the_set_time_none_before_and_none_back(node: Trial, pr
     proxies_in(running, "up", "up chosen")
     before = running.run("stat", "--format=%Y", STATUS)
     running.wait_until(
-        "three more looks", "sh", "-c", f"[ $(stat --format=%Y {STATUS}) -ge $(({before.strip()} + 30)) ]", limit=60
+        "another look", "sh", "-c", f"[ $(stat --format=%Y {STATUS}) -ge $(({before.strip()} + 12)) ]", limit=60
     )
     in_use(running, SECOND)
     running.run("eks-proxy-agent", "apply", "--refresh")

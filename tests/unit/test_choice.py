@@ -18,6 +18,7 @@ from agent.core.choice import (
     first_choice,
     observe,
     pause,
+    wait,
 )
 from agent.core.choice_json import choice_from_json, choice_to_json, records
 from agent.core.proxy_url import parse_proxy_url
@@ -166,6 +167,18 @@ def test_looks_are_rare_while_all_is_well_and_back_off_in_an_outage():
     assert pauses[:6] == [FIRST_PAUSE, 10, 20, 40, 60, 60]
     assert max(pauses) == LONGEST_PAUSE
     assert AFTER in accumulate(pauses), "one look falls on the moment at which the time is up"
+
+
+def test_a_look_is_due_when_the_pause_is_nearly_over():
+    """Before that a caller is told how long to wait; without a look, with other settings or a clock that went back it is."""
+    choice = seen(first_choice([A, B], [UP, None], now=900.0, wall=0.0), UP, UP, now=1000.0)
+    rest = {"interval": 600.0, "after": AFTER}
+    assert wait(choice, (A, B), now=1100.0, **rest) == 200
+    assert wait(choice, (A, B), now=1250.0, **rest) == 0
+    assert wait(choice, (A, B), now=10.0, **rest) == 0
+    assert wait(choice, (B, A), now=1100.0, **rest) == 0
+    assert wait(None, (A, B), now=1100.0, **rest) == 0
+    assert wait(first_choice([A, B], [UP, None], now=1000.0, wall=0.0), (A, B), now=1001.0, **rest) == 0
 
 
 verdicts_ = st.sampled_from([UP, BROKEN, DOWN, REFUSES])

@@ -1,0 +1,205 @@
+"""Several proxies in the settings: when they are asked, when they are not, and what is remembered."""
+
+import json
+import socket
+import threading
+
+import pytest
+from scratch import Node
+
+from agent import discover, proxies, reach
+from agent.apply import Machine
+from agent.core.facts import facts_from_json
+from agent.edges.disk import Disk
+from agent.edges.state import State
+from agent.edges.units import NoSystemd
+from agent.owner import Options
+
+STATE = "run/eks-proxy-agent/proxies.json"
+STATUS = "run/eks-proxy-agent/status.json"
+
+
+class Proxy:
+    """Opens a tunnel to anything, and counts how often it was asked."""
+
+    def __init__(self):
+        self.asked = 0
+        self._sock = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d" % self._sock.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self._sock.accept()
+            except OSError:
+                return
+            with connection:
+                self.asked += 1
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    def close(self):
+        """From now on connections are refused."""
+        self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+
+@pytest.fixture
+def pair():
+    """Two proxies that serve."""
+    made = [Proxy(), Proxy()]
+    yield made
+    for proxy in made:
+        proxy._sock.close()
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A tree that is not this machine."""
+    return Node(tmp_path)
+
+
+@pytest.fixture
+def node(elsewhere, monkeypatch):
+    """A tree that counts as this machine, so that its proxies are asked."""
+    for module in (discover, proxies, reach):
+        monkeypatch.setattr(module, "on_the_instance", lambda machine, options: True)
+    return elsewhere
+
+
+def settings(node, *urls, more=""):
+    """Put proxies into the settings."""
+    text = "[proxy]\nurl = %s\n[node]\nunits = []\n[aws]\ndirect = []\n" % json.dumps(urls)
+    (node.folder / "config.toml").write_text(text + '[failure]\npreflight = "off"\n' + more)
+
+
+def in_use(node):
+    """The proxy in node.env."""
+    return node.read("etc/eks-proxy-agent/node.env").decode().splitlines()[0].partition("=")[2]
+
+
+def found(node):
+    """What the last pass found, for a look."""
+    machine = Machine(Disk(str(node.root)), State(Disk(str(node.root))), NoSystemd())
+    options = Options(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
+    facts = facts_from_json((node.folder / "facts.json").read_text())
+    return machine, options, discover.discover(machine, options, facts, {})
+
+
+def test_the_first_that_answers_is_taken_and_remembered(node, pair):
+    """A second run asks nobody, not even when the first proxy is there by then; the plan takes the same."""
+    first, second = pair
+    first.close()
+    settings(node, first.url, second.url)
+    node.apply()
+    assert in_use(node) == second.url
+    asked = second.asked
+    code, out, err = node.run("plan")
+    assert (code, out) == (0, ""), err
+    node.apply()
+    assert (in_use(node), second.asked) == (second.url, asked)
+
+
+def test_refresh_and_other_settings_choose_anew(node, pair):
+    """The owner's word, and another list or order, are a new choice."""
+    first, second = pair
+    settings(node, "http://127.0.0.1:1", second.url)
+    node.apply()
+    assert in_use(node) == second.url
+    settings(node, first.url, second.url)
+    node.apply()
+    assert in_use(node) == first.url
+    first.close()
+    node.apply()
+    assert in_use(node) == first.url
+    node.apply("--refresh")
+    assert in_use(node) == second.url
+
+
+def test_a_plan_shows_what_apply_would_choose_and_keeps_nothing(node, pair):
+    """With nothing remembered it asks as apply would, and leaves no trace."""
+    first, second = pair
+    first.close()
+    settings(node, first.url, second.url)
+    code, out, _ = node.run("plan")
+    assert code == 3
+    assert "+http_proxy=" + second.url in out
+    assert not (node.root / STATE).exists()
+
+
+def test_with_all_dead_the_first_is_used(node, pair):
+    """And standard error says so, with what was found of each."""
+    for proxy in pair:
+        proxy.close()
+    settings(node, pair[0].url, pair[1].url)
+    code, _, err = node.run("apply")
+    assert code == 0
+    assert in_use(node) == pair[0].url
+    assert "error: proxy.none_serves" in err
+    assert err.count("Connection refused") == 2
+
+
+def test_a_single_proxy_is_not_asked_before_docker_may_start(node, pair):
+    """There is nothing to choose, so it costs no time."""
+    settings(node, pair[0].url)
+    node.apply()
+    node.apply("--refresh")
+    assert pair[0].asked == 0
+    assert not (node.root / STATE).exists()
+
+
+def test_nobody_is_asked_for_another_tree(elsewhere, pair):
+    """An image builder's answers would be wrong: the first is used there, whatever somebody remembered in the tree."""
+    settings(elsewhere, pair[0].url, pair[1].url)
+    elsewhere.apply("--refresh")
+    assert in_use(elsewhere) == pair[0].url
+    machine, options, last = found(elsewhere)
+    assert proxies.look(machine, options, last).told == {}
+    assert pair[0].asked == pair[1].asked == 0
+
+
+def test_revert_forgets_the_choice(node, pair):
+    """Nothing of ours stays in /run."""
+    settings(node, pair[0].url, pair[1].url)
+    node.apply()
+    assert (node.root / STATE).exists()
+    node.revert()
+    assert not (node.root / STATE).exists()
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"{", b"[]", b'{"choice": 7}', b'{"choice": {"urls": [1]}}', b"\xff\xfe"])
+def test_a_spoilt_memory_is_no_memory(node, pair, spoilt):
+    """Then the proxies are asked anew."""
+    settings(node, "http://127.0.0.1:1", pair[1].url)
+    node.write(STATE, spoilt)
+    node.apply()
+    assert in_use(node) == pair[1].url
+
+
+def test_a_look_tells_status_json_how_the_proxies_are(node, pair):
+    """All of them, also those that the choice did not wait for; and too soon after it there is none."""
+    settings(node, pair[0].url, pair[1].url)
+    node.apply()
+    pair[1].close()
+    machine, options, last = found(node)
+    look = proxies.look(machine, options, last)
+    assert (look.changed, look.next_in) == (False, 300.0)
+    status = json.loads(node.read(STATUS))
+    shown = [(one["url"], one["up"], one["chosen"]) for one in status["proxies"]]
+    assert shown == [(pair[0].url, True, True), (pair[1].url, False, False)]
+    asked = pair[0].asked
+    soon = proxies.look(machine, options, last)
+    assert (soon.changed, pair[0].asked) == (False, asked)
+    assert soon.next_in <= 300
+
+
+def test_a_look_that_cannot_be_kept_harms_nobody(node, pair, capsys):
+    """The daemon goes on, and the log says what is wrong."""
+    settings(node, pair[0].url, pair[1].url)
+    node.apply()
+    (node.root / STATE).unlink()
+    (node.root / STATE).mkdir()
+    machine, options, last = found(node)
+    assert proxies.look(machine, options, last) == proxies.Look(False, 600.0, {})
+    assert "proxy.look_failed" in capsys.readouterr().err
