@@ -32,7 +32,7 @@ NAMES = (
 IPV4 = "10.0.3.4 10.1.2.3 10.0.77.7 169.254.169.254 127.0.0.1 127.8.9.10 172.20.0.1 192.168.255.254".split()
 IPV6 = (
     "[fd00:ec2::254] [fd00:ec2::1] [fd00:ec2:0::254] [FD00:EC2::254] [2001:db8:1:10::5] [2001:db8:1:1f::5] "
-    "[2001:db8:1:20::5] [::1] [::ffff:10.0.3.4]"
+    "[2001:db8:1:20::5] [::1] [::ffff:10.0.3.4] [::a00:304] [0:0::a00:304]"
 ).split()
 
 #: Entries, and what they are most interesting against.
@@ -81,6 +81,8 @@ ENTRIES: Tuple[Tuple[str, List[str]], ...] = (
         IPV6[7:],
     ),
     ("::ffff:10.0.3.4 ::ffff:10.0.0.0/112 ::ffff:a00:304", IPV4[:2]),
+    ("::10.0.3.4 ::a00:304 ::ffff:a00:304", IPV6[8:]),
+    (", a, ,a a,,b ,a", ["example.com.", "example.com", "10.0.3.4"]),  # entries of nothing
 )
 
 #: What stands between two entries, the usual first.
@@ -130,7 +132,7 @@ def _singles() -> Iterator[Tuple[str, str]]:
 
 def _edges() -> Iterator[Tuple[str, str]]:
     for edge in dict.fromkeys(EDGES):
-        for value in ("example.com", "example.org" + edge + ",example.com", "*", "example.org,*", "10.0.3.4", ""):
+        for value in ("", "example.com", "example.org" + edge + ",example.com", "*", "example.org,*", "10.0.3.4"):
             host = "10.0.3.4" if value == "10.0.3.4" else "example.com"
             yield host, value + edge
             yield host, edge + value

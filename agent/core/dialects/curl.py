@@ -6,7 +6,7 @@ Source: lib/noproxy.c; tried against libcurl 7.88.1, 8.16.0 and 8.23.0.
   `*` counts only when it is the whole value.
 - An entry covers itself and its subdomains, with or without a leading dot; one final dot is ignored on both sides.
 - IPv4: an address, or a CIDR with a literal address of the URL; /0 means the exact address.  No port, no name is resolved.
-- IPv6: the URL's address is shortened as inet_ntop(3) does it.  Up to 8.17 it compares as text, so there is no CIDR; from
+- IPv6: the URL's address is written as inet_ntop(3) does it, if that is shorter.  Up to 8.17 it compares as text, so there is no CIDR; from
   8.18 addresses and CIDRs compare.  It stands bare: brackets never match.
 - Up to 8.17 what follows the digits of a CIDR is ignored; from 8.18 such an entry matches nothing.
 - The environment's http_proxy is read in lower case only.
@@ -46,7 +46,9 @@ def _bypass(target: Target, no_proxy: str, *, blanks_separate: bool, reads_ipv6:
     if no_proxy == "*":
         return no_proxy
     literal = address(target.host)
-    host = canonical(literal) if isinstance(literal, ipaddress.IPv6Address) else target.host
+    host = target.host
+    if isinstance(literal, ipaddress.IPv6Address):
+        host = min(host, canonical(literal), key=len)  # urlapi.c
     as_text = literal is None or (literal.version == 6 and not reads_ipv6)
     for entry in _entries(no_proxy, blanks_separate):
         if _covers(entry, host) if as_text else _inside(entry, literal, strict=reads_ipv6):

@@ -51,6 +51,8 @@ def parse_target(text: str) -> Target:
     text = text.strip()
     if len(text) > LIMIT:
         raise ValueError("a target of %d characters; a host name has 253 at most" % len(text))
+    if re.fullmatch(r"[0-9a-fA-F:.]+/[0-9]{1,3}", text):
+        raise ValueError("%s is a network; write an address of it" % _shown(text))
     scheme, authority = _scheme(text)
     host_text, port_text = _split(authority.rpartition("@")[2], text)
     host = _host(host_text, text)
@@ -63,6 +65,8 @@ def parse_target(text: str) -> Target:
 def _scheme(text: str) -> Tuple[str, str]:
     """Scheme (empty when there is none) and authority."""
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
+    if "\\" in text or (match is None and text.partition(":")[0].lower() in PORTS):
+        raise ValueError("%s is no URL; write https://HOST/" % _shown(text))  # some clients read \ as /
     if match is None:
         return "", re.split(r"[/?#]", text[2:] if text.startswith("//") else text, maxsplit=1)[0]
     scheme = match.group(1).lower()

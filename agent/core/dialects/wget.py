@@ -5,6 +5,7 @@ Source: sufmatch() in src/host.c and sepstring() in src/utils.c; tried against 1
 - Split at commas; blanks after a comma are dropped, all others stay part of the entry, which then matches nothing.
 - `example.com` covers itself and its subdomains, `.example.com` the subdomains only.  Text is compared without case:
   no `*`, no CIDR, no port, no name is resolved; an IPv6 address stands bare.
+- Nothing between two commas covers every host with a final dot.
 - All variables in lower case only.
 """
 
@@ -20,12 +21,12 @@ VARIABLES = Variables(http=("http_proxy",), https=("https_proxy",), no_proxy=("n
 
 def bypass(target: Target, no_proxy: str) -> Optional[str]:
     """The entry that makes the target direct; None for the proxy."""
-    for entry in _entries(no_proxy):
+    for entry in _entries(no_proxy) if no_proxy else ():
         text = "".join(char.lower() if char.isascii() else char for char in entry)
         if target.host.endswith(text):
             before = target.host[: len(target.host) - len(text)]
             if not before or before.endswith(".") or text.startswith("."):
-                return entry
+                return entry or ","
     return None
 
 

@@ -1,0 +1,53 @@
+"""What our list becomes for Java, and what it cannot say."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.dialects.java import MOST_PATTERNS, non_proxy_hosts
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("localhost", "localhost|*.localhost"),
+        ("Example.com", "example.com|*.example.com"),
+        (".svc", "*.svc"),
+        ("*.svc", "*.svc"),
+        ("*", "*"),
+        ("169.254.169.254", "169.254.169.254"),
+        ("fd00:ec2::254", "[fd00:ec2::254]"),
+        ("[fd00:ec2::254]", "[fd00:ec2::254]"),
+        ("10.0.0.0/8", "10.*"),
+        ("172.20.0.0/16", "172.20.*"),
+        ("10.0.3.0/24", "10.0.3.*"),
+        ("10.0.3.4/32", "10.0.3.4"),
+        ("10.0.3.4/31", "10.0.3.4|10.0.3.5"),
+        ("10.0.4.0/22", "10.0.4.*|10.0.5.*|10.0.6.*|10.0.7.*"),
+        ("", ""),
+    ],
+)
+def test_an_entry_becomes_patterns(entry, value):
+    """Names cover what lies below them, networks of whole octets become one pattern, others one for each part."""
+    assert non_proxy_hosts([entry]).value == value
+    assert non_proxy_hosts([entry]).left_out == ()
+
+
+@pytest.mark.parametrize(
+    "entry", ["fd00::/8", "10.0.0.0/25", "10.0.0.0/17", "host:8080", "a*b", "a|b", "10/8", "0.0.0.0/0"]
+)
+def test_what_cannot_be_expressed_is_named(entry):
+    """It is left out of the value, and said."""
+    found = non_proxy_hosts(["a.example", entry])
+    assert (found.value, found.left_out) == ("a.example|*.a.example", (entry,))
+
+
+def test_a_pattern_stands_once():
+    """Both spellings of an IPv6 address are one pattern, and the order is kept."""
+    assert non_proxy_hosts(["::1", "[::1]", ".svc", "::1"]).value == "[::1]|*.svc"
+
+
+@given(st.lists(st.text(max_size=20), max_size=5))
+def test_any_list_becomes_a_value(entries):
+    """Nothing is raised, and no entry becomes more patterns than one can read."""
+    assert non_proxy_hosts(entries).value.count("|") <= MOST_PATTERNS * len(entries)

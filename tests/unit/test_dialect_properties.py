@@ -1,0 +1,114 @@
+"""What holds in every dialect, for any target and any value of NO_PROXY."""
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from agent.core.dialects import go
+from agent.core.dialects.families import DIALECTS
+from agent.core.dialects.target import parse_target
+from agent.core.no_proxy import canonical_cidr, compose, parse_owner_entry, render
+
+every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+
+LABELS = st.text("abz09", min_size=1, max_size=4).map(lambda text: "n" + text)
+NAMES = st.lists(LABELS, min_size=1, max_size=3).map(".".join)
+IPV4 = st.ip_addresses(v=4).map(str)
+IPV6 = st.ip_addresses(v=6).map(str)
+# Not ::ffff:10.0.0.1 and the like, which have two short spellings: curl compares the text.
+ADDRESSES = st.one_of(IPV4, IPV6.filter(lambda text: not text.startswith("::") or len(text) < 7))
+HOSTS = st.one_of(NAMES, NAMES.map(lambda name: name + "."), IPV4, IPV6.map("[{}]".format))
+TARGETS = st.builds(
+    lambda scheme, host, port: parse_target(scheme + host + port),
+    st.sampled_from(["http://", "https://", ""]),
+    HOSTS,
+    st.sampled_from(["", ":80", ":443", ":8080"]),
+)
+SLOPPY = st.one_of(st.text(), st.text("n.*,:/[]0123456789af -+\t\r\n\u0660\xa0xX", max_size=30))
+
+
+@every_dialect
+@given(target=TARGETS, no_proxy=SLOPPY)
+@example(target=parse_target("10.0.3.4"), no_proxy="10.0.0.0/١٦")
+@example(
+    target=parse_target("10.0.3.4"), no_proxy="٣.0.0.0/8,0x/8,08/8,1.2.3.4.5/8,/8,//,10.0.0.0/99999999999999999999"
+)
+@example(target=parse_target("[::1]"), no_proxy="[,],[],[]:,[:,:],::/,::/x,::%eth0/8,fe80::1%eth0")
+@example(target=parse_target("n.example"), no_proxy=".,..,*.,*..,:,:80,.:80,*:80,\ud800.example,xn--\xfc,é..,\u3002")
+def test_any_value_is_read(dialect, target, no_proxy):
+    """Nothing is raised, and the answer is a piece of the value, or that no entry is needed."""
+    found = dialect.bypass(target, no_proxy)
+    assert found is None or found == go.LOOPBACK or (found and found in no_proxy.replace(" ", "") + no_proxy)
+
+
+@every_dialect
+@given(target=TARGETS, before=SLOPPY, after=SLOPPY)
+def test_an_entry_more_sends_nothing_to_the_proxy(dialect, target, before, after):
+    """What is direct stays so when the list grows, but for * which has to stand alone."""
+    assume(before != "*")
+    if dialect.bypass(target, before) is not None:
+        assert dialect.bypass(target, before + "," + after) is not None
+
+
+@every_dialect
+@given(target=TARGETS)
+def test_an_empty_list_exempts_nothing(dialect, target):
+    """Except what Go never sends to a proxy."""
+    assert dialect.bypass(target, "") in ((None, go.LOOPBACK) if dialect.name == "go" else (None,))
+
+
+@every_dialect
+@given(name=NAMES, below=LABELS)
+def test_a_bare_name_is_portable(dialect, name, below):
+    """It covers itself and what lies below it, in every case of letters."""
+    for value in (name, name.upper(), "other.example," + name):
+        assert dialect.bypass(parse_target(name), value) == value.rpartition(",")[2]
+        assert dialect.bypass(parse_target(below + "." + name), value) == value.rpartition(",")[2]
+
+
+@every_dialect
+@given(name=NAMES, other=NAMES)
+def test_a_name_covers_no_other(dialect, name, other):
+    """A name that is not below it goes to the proxy; requests before 2.34 takes every name that ends alike."""
+    assume(other != name and not other.endswith("." + name))
+    assume(dialect.name != "requests-old" or not other.endswith(name))
+    assert dialect.bypass(parse_target(other), name) is None
+
+
+@every_dialect
+@given(ADDRESSES)
+def test_an_address_is_portable_in_our_spellings(dialect, address):
+    """An IPv4 address as it is, an IPv6 address without and with brackets, are direct everywhere."""
+    entry = parse_owner_entry(address)
+    target = parse_target(entry.spellings[-1])
+    assert dialect.bypass(target, render(compose(owner=[entry]))) is not None
+
+
+CIDRS = st.builds(
+    lambda address, bits: canonical_cidr("%s/%d" % (address, bits)), st.ip_addresses(v=4), st.integers(8, 28)
+)
+
+
+@every_dialect
+@given(
+    vpc=st.lists(CIDRS, max_size=3),
+    names=st.lists(NAMES, max_size=3),
+    suffixes=st.lists(NAMES, max_size=2),
+    addresses=st.lists(ADDRESSES, max_size=3),
+)
+def test_our_own_list_does_what_it_says(dialect, vpc, names, suffixes, addresses):
+    """Each name, suffix and address of a composed list is direct in every dialect, and a CIDR where CIDRs are read."""
+    owner = [parse_owner_entry(text) for text in [*names, *("." + name for name in suffixes), *addresses]]
+    entries = compose(vpc_cidrs=vpc, service_cidrs=["172.20.0.0/16"], owner=owner)
+    value = render(entries)
+    reads_cidrs = dialect.name not in ("curl-old", "wget", "urllib")
+    for entry in (entry.value for entry in entries):
+        if "/" in entry:
+            first = str(entry.partition("/")[0])
+            assert dialect.bypass(parse_target(first), value) is not None or not reads_cidrs
+        elif entry.startswith("["):
+            assert dialect.bypass(parse_target(entry), value) is not None
+        elif entry.startswith("."):
+            assert dialect.bypass(parse_target("below" + entry), value) is not None
+        else:
+            assert dialect.bypass(parse_target(entry), value) is not None
