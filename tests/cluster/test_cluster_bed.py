@@ -1,31 +1,71 @@
-"""The bed itself."""
+"""The bed itself: what the other tests here take for granted."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.boot.harness.waiting import wait_for
 from tests.cluster.harness.control_plane import ControlPlane
 from tests.cluster.harness.nodes import Nodes
 
+ROOT = Path(__file__).resolve().parents[2]
+OWNER = """
+import sys
+from pathlib import Path
+from tests.cluster.harness.control_plane import ControlPlane
+from tests.cluster.harness.folder import own_folder
+cluster = ControlPlane(own_folder(), Path(sys.argv[1]))
+print(cluster.folder, *(process.pid for process in cluster.processes.values()), flush=True)
+sys.stdin.read()
+"""
 
-def test_daemon_sets_roll_out(add_ons: ControlPlane) -> None:
-    """Both add-ons have a ready pod on both nodes."""
+
+def test_add_ons_have_a_ready_pod_on_each_node(add_ons: ControlPlane) -> None:
+    """The scheduler and the DaemonSet controller do their work, and the nodes that are played do theirs."""
     pods = add_ons.get("pods", "--namespace=kube-system")["items"]
-    names = sorted(
-        pod["metadata"]["name"].rpartition("-")[0] for pod in pods if not pod["metadata"].get("deletionTimestamp")
-    )
-    assert names == ["aws-node", "aws-node", "kube-proxy", "kube-proxy"]
+    seen = [(pod["metadata"]["name"].rpartition("-")[0], pod["spec"]["nodeName"]) for pod in pods]
+    assert len(set(seen)) == 4
+    assert {pod["status"]["phase"] for pod in pods} == {"Running"}
 
 
-def test_stuck(add_ons: ControlPlane, nodes: Nodes) -> None:
-    """A stuck one."""
-    with nodes.stuck("aws-node"):
+def test_stuck_pods_let_a_rollout_hang_and_go_on_later(add_ons: ControlPlane, nodes: Nodes) -> None:
+    """While new pods crash, a rollout does not end; afterwards it does."""
+    with nodes.stuck("aws-node", "the proxy said 407"):
         add_ons.kubectl("rollout", "restart", "-n", "kube-system", "daemonset/aws-node")
-        done = add_ons.try_kubectl("rollout", "status", "-n", "kube-system", "daemonset/aws-node", "--timeout=3s")
-        assert done.returncode == 1
+        hung = add_ons.try_kubectl("rollout", "status", "-n", "kube-system", "daemonset/aws-node", "--timeout=3s")
+        assert hung.returncode == 1
+        assert "the proxy said 407" in add_ons.kubectl("get", "pods", "-n", "kube-system", "-o", "yaml")
     add_ons.rolled_out("kube-system", "daemonset/aws-node")
 
 
-def test_namespace(namespace: str, control_plane: ControlPlane) -> None:
-    """No rights for nobody."""
-    done = control_plane.try_kubectl("get", "pods", "-n", namespace, user="nobody")
-    assert "forbidden" in done.stderr
-    assert control_plane.kubectl("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}") == "172.20.0.1"
+def test_rights_count(namespace: str, control_plane: ControlPlane) -> None:
+    """A user without rights may read nothing; the administrator may."""
+    assert "forbidden" in control_plane.try_kubectl("get", "pods", "-n", namespace, user="nobody").stderr
+    address = control_plane.kubectl("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}")
+    assert address == "172.20.0.1"
+
+
+def test_nothing_is_left_when_the_owner_is_killed(kubernetes: Path) -> None:
+    """SIGKILL to the process that started a control plane ends all of it, and the next session removes its folder."""
+    from tests.cluster.harness.folder import own_folder
+
+    argv = [sys.executable, "-c", OWNER, str(kubernetes)]
+    with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        folder, *pids = owner.stdout.readline().split()
+        owner.kill()
+    assert len(pids) == 4
+    assert Path(folder).is_dir()
+    wait_for("the end of its programs", lambda: not any(_runs(pid) for pid in pids), limit=10)
+    own_folder().rmdir()
+    assert not Path(folder).exists()
+
+
+def _runs(pid: str) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
