@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from typing import Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 import attrs
 
@@ -32,10 +32,12 @@ class Node:
 
     Where a CIDR was added to the VPC since, files and processes are as the last pass made them: that is one finding, of
     NO_PROXY, and not one for each file.  `missing` says why there is no `found` or no Intent in it.
+    `told` is what status.json says, if it can be read; `silent` why the metadata service did not answer.
     """
 
     machine: Machine
     options: Options
+    told: Mapping[str, Any] = attrs.field(factory=dict)
     layered: Optional[Layered] = None
     wrong: Optional[AgentError] = None
     facts: Optional[Facts] = None
@@ -79,7 +81,7 @@ def reason(error: AgentError) -> str:
 
 def look(machine: Machine, options: Options, fetch: Fetch) -> Node:
     """Look once, whatever is broken; changes nothing and takes no lock.  `fetch` asks the metadata service."""
-    node = Node(machine, options)
+    node = Node(machine, options, _told(machine))
     try:
         node = attrs.evolve(node, layered=baked(machine.disk, options))
     except AgentError as error:
@@ -91,7 +93,7 @@ def look(machine: Machine, options: Options, fetch: Fetch) -> Node:
         node = attrs.evolve(node, silent=error)
     except AgentError as error:
         return _wrong(node, error)
-    known = _known_facts(machine) if machine.disk.live and not options.facts else None
+    known = _known_facts(node) if machine.disk.live and not options.facts else None
     facts = node.facts or known
     if facts is None:
         return attrs.evolve(node, missing="needs the metadata service (see metadata)")
@@ -120,11 +122,18 @@ def _wrong(node: Node, error: AgentError) -> Node:
     return attrs.evolve(node, wrong=error, missing="needs valid settings (see settings)")
 
 
-def _known_facts(machine: Machine) -> Optional[Facts]:
-    """The facts that the last pass of this boot had; None when there was none, or only root can tell."""
+def _told(machine: Machine) -> Mapping[str, Any]:
     try:
-        instance = str((machine.state.status() or {}).get("instance_id"))
-        kept = machine.state.of_instance(instance, "facts") if re.fullmatch("i-[0-9a-f]+", instance) else None
+        return machine.state.status() or {}
+    except AgentError:
+        return {}
+
+
+def _known_facts(node: Node) -> Optional[Facts]:
+    """The facts that the last pass of this boot had; None when there was none, or only root can tell."""
+    instance = str(node.told.get("instance_id"))
+    try:
+        kept = node.machine.state.of_instance(instance, "facts") if re.fullmatch("i-[0-9a-f]+", instance) else None
         return facts_from_json(json.dumps(kept)) if kept else None
     except AgentError:
         return None

@@ -68,7 +68,7 @@ def _used(node: Node, program: str, path: str) -> Finding:
     if split(disk):
         text = "is a file of its own and no link any more; dnf reads %s alone, and apply would write the other"
         link = "ln -sfn %s %s" % (posixpath.relpath(DNF_CONF, posixpath.dirname(YUM_CONF)), YUM_CONF)
-        return Finding(GROUP, YUM_CONF, FAIL, text % DNF_CONF, link)
+        return Finding(GROUP, YUM_CONF, FAIL, text % DNF_CONF, link + "; then: eks-proxy-agent apply")
     resolved = disk.resolve(path)
     state = disk.state(resolved)
     if state.problem:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import glob
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import NEEDS_ROOT, Node, is_root
+from agent.configure import DEGRADED
 from agent.core.files.dropin import environment_path
 from agent.core.files.environment import NAMES, assignments
 from agent.core.targets import NODE_ENV
@@ -23,7 +24,7 @@ RELOAD = "systemctl daemon-reload"
 def check(node: Node) -> Iterator[Finding]:
     shown = wirings([AGENT, *node.settings.node.units])
     agent = shown.pop(AGENT)
-    yield _agent(agent)
+    yield _agent(agent, node.told)
     for wiring in shown.values():
         if wiring.exists:
             yield _unit(node, wiring, agent)
@@ -44,7 +45,7 @@ def winner(node: Node, wiring: Wiring) -> Optional[Tuple[str, str]]:
     return None
 
 
-def _agent(wiring: Wiring) -> Finding:
+def _agent(wiring: Wiring, told: Mapping[str, Any]) -> Finding:
     if not wiring.exists:
         return Finding(GROUP, AGENT, FAIL, "is not installed: at the next boot nobody configures this node")
     if wiring.enabled != "enabled":
@@ -56,6 +57,9 @@ def _agent(wiring: Wiring) -> Finding:
         return Finding(GROUP, AGENT, WARN, "is %s: nobody repairs drift" % wiring.active, "systemctl start " + AGENT)
     if wiring.needs_reload:
         return Finding(GROUP, AGENT, WARN, "its unit file changed since systemd loaded it", RELOAD)
+    if told.get("phase") == DEGRADED:
+        text = "its last pass failed: %s" % str(told.get("error")).partition("\n")[0]
+        return Finding(GROUP, AGENT, WARN, text, "eks-proxy-agent status; it tries again by itself")
     return Finding(GROUP, AGENT, OK, "enabled and %s" % wiring.active)
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from tests.boot.harness import case, proxies
 from tests.boot.harness.bed import Bed, Trial
+from tests.boot.harness.namespace import METADATA
 from tests.boot.harness.node import Running
 from tests.boot.harness.proxies import Proxies
+from tests.boot.harness.services import Listener
 
 DROP_IN = "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"
 FREEZE = "systemctl kill --signal=STOP eks-proxy-agent"  # else it repairs what the test breaks
@@ -47,7 +49,7 @@ class Ward:
 
     def instance(self, **values: Any) -> None:
         """Change what the metadata service says; it reads its file again."""
-        (path,) = self.trial.node.folder.glob("metadata-*/instance.json")
+        path = max(self.trial.node.folder.glob("metadata-*/instance.json"), key=lambda path: path.stat().st_mtime_ns)
         path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
@@ -169,6 +171,31 @@ INJURIES = {
         "is a file of its own and no link any more",
         f"ln -sfn dnf/dnf.conf /etc/yum.conf; {THAW}",
     ),
+    "a drop-in that takes ours back": Injury(
+        "printf '[Service]\\nEnvironmentFile=\\n' > /etc/systemd/system/docker.service.d/99-other.conf; systemctl daemon-reload",
+        "units docker.service",
+        "but /etc/systemd/system/docker.service.d/99-other.conf takes its EnvironmentFile= back",
+        "rm /etc/systemd/system/docker.service.d/99-other.conf; systemctl daemon-reload",
+    ),
+    "agent disabled": Injury(
+        "systemctl disable eks-proxy-agent",
+        "units eks-proxy-agent.service",
+        "at the next boot nobody configures this node",
+        "systemctl enable eks-proxy-agent",
+    ),
+    "docker disabled": Injury(
+        f"{FREEZE}; systemctl disable docker",
+        "units docker.service",
+        "is disabled, and node.enable names it",
+        f"systemctl enable docker; {THAW}",
+    ),
+    "API server gone": Injury(
+        hosts("^10.0.7.1 ", "10.0.7.9 "),
+        "direct api-endpoint",
+        "10.0.7.9 accepts no connection on port 443",
+        hosts("^10.0.7.9 ", "10.0.7.1 "),
+    ),
+    "clock of another hour": Injury(behind("LATE"), "clock skew", "s ahead of http://proxy.example.test:3128", AT_HOME),
 }
 
 
@@ -202,3 +229,46 @@ def test_a_cidr_that_the_vpc_got_since_is_named(ward: Ward) -> None:
     (failed,) = [one for one in found["findings"] if one["state"] == "fail"]
     assert failed["text"].startswith("10.9.0.0/16 goes through the proxy for Go")
     assert "eks-proxy-agent apply" in failed["hint"]
+
+
+def test_without_metadata_the_rest_is_looked_at_all_the_same(ward: Ward) -> None:
+    """The facts of the last pass do for everything else."""
+    ward.trial.stop_serving()
+    try:
+        found = ward.check()
+    finally:
+        ward.trial.serve()
+    assert states(found, "warn", "fail", "skip") == ["metadata service"]
+
+
+def test_a_node_on_which_everything_hangs_is_told_in_the_end(ward: Ward) -> None:
+    """Neither a silent metadata service nor a mute proxy nor a frozen daemon holds up the answer for ever."""
+    ward.do(f"{FREEZE}; {behind('MUTE')}")
+    ward.trial.stop_serving()
+    silent = Listener(ward.trial.bed.namespace, ward.trial.node.folder / "silent", METADATA, 80, silent=True)
+    try:
+        found = ward.check()
+    finally:
+        silent.stop()
+        ward.trial.serve()
+        ward.do(f"{AT_HOME}; {THAW}")
+    assert states(found, "fail") == ["metadata service", PROXY]
+
+
+def test_wrong_settings_are_told_before_they_are_applied(ward: Ward) -> None:
+    """A mistake in config.toml is named with its line, the node goes on as it is; exit code 78."""
+    ward.do("cp -p /etc/eks-proxy-agent/config.toml /run/kept; echo 'bad = 1' >> /etc/eks-proxy-agent/config.toml")
+    try:
+        found, code = ward.check(), ward.exit_code()
+    finally:
+        ward.do("cp -p /run/kept /etc/eks-proxy-agent/config.toml")
+    assert (states(found, "fail"), code) == (["settings layers"], 78)
+    assert "node.bad is unknown" in json.dumps(found)
+
+
+def test_who_is_not_root_fails_nothing(ward: Ward) -> None:
+    """On a machine, too, each line says that it needs root."""
+    out = ward.do("setpriv --reuid=65534 --regid=65534 --clear-groups eks-proxy-agent check --json 2>/dev/null")
+    found = json.loads(out)
+    assert states(found, "warn", "fail") == []
+    assert {one["text"] for one in found["findings"] if one["state"] == "skip"} == {"needs root"}

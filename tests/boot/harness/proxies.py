@@ -19,7 +19,9 @@ NAMES = tuple(
 )
 HOSTS = "".join(f"{AWS} {name}\n" for name in NAMES)
 
-HEALTHY, DOWN, FORBIDS, ASKS, INSPECTS, MUTE = (f"192.0.2.{number}" for number in range(30, 36))
+HEALTHY, DOWN, FORBIDS, ASKS, INSPECTS, MUTE, LATE = (f"192.0.2.{number}" for number in range(30, 37))
+# Of a proxy whose clock stands still (squid.conf: what it says instead of a header that it may not send).
+STILL = "reply_header_access Date deny all\nreply_header_replace Date Sat, 01 Jan 2000 00:00:00 GMT"
 
 
 class Proxies:
@@ -38,6 +40,7 @@ class Proxies:
             squid_with_password(namespace, folder / "asks", ASKS, "node", "secret"),
             self._inspecting(namespace, folder),
             Listener(namespace, folder / "mute", MUTE, 3128, mute=True),
+            Squid(namespace, folder / "late", address=LATE, hosts=HOSTS, more=STILL),
         ]
         namespace.add(DOWN)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.checks import clock, doctor, no_proxy, processes, units
+from agent.checks import clock, doctor, files, no_proxy, processes, units
 from agent.checks.doctor import GROUPS, Group, examine, exit_code
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import OFFLINE, Node
@@ -155,7 +155,24 @@ def test_no_date():
 )
 def test_the_agent_itself(changes, state):
     """It has to be enabled; stopped, it repairs nothing."""
-    assert units._agent(attrs.evolve(Wiring(units.AGENT), **changes)).state == state
+    assert units._agent(attrs.evolve(Wiring(units.AGENT), **changes), {}).state == state
+
+
+def test_a_degraded_agent_is_a_warning():
+    """With its own words; what is wrong fails in its own group."""
+    finding = units._agent(Wiring(units.AGENT), {"phase": "degraded", "error": "no metadata\nmore"})
+    assert (finding.state, finding.text) == (WARN, "its last pass failed: no metadata")
+
+
+@pytest.mark.parametrize("told", [{}, {"repairs": 1}, {"repairs": {"fought": {}}}, {"repairs": {"fought": ["/y"]}}])
+def test_the_way_out_of_drift_is_apply(told):
+    """Whatever status.json holds."""
+    assert files._way_out(["/x"], told) == files.APPLY
+
+
+def test_a_file_that_is_fought_over_takes_more():
+    """The agent has given it up, and so would apply be undone."""
+    assert "find out who" in files._way_out(["/x"], {"repairs": {"fought": ["/x"]}})
 
 
 @pytest.mark.parametrize(
