@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import Callable, List, Optional
 
@@ -117,6 +118,9 @@ class Watch:
         if self._paths:
             self._files.watch(self._paths)
         if code:
+            ended = "by signal %d" % -code if code < 0 else "with exit code %d" % code
+            level = "<3>" if os.environ.get("JOURNAL_STREAM") else "error: "
+            print("%spass.crashed reason=%s ended=%s" % (level, reason, ended), file=sys.stderr, flush=True)
             self._due = self._ended + self._crash
             self._crash = min(2 * self._crash, RETRY_LONGEST)
         else:
