@@ -47,8 +47,8 @@ cluster-test: ## Test `cluster` on a real Kubernetes; the first time compiles it
 	@packaging/setup.sh cluster
 	@.venv/bin/python -m pytest tests/cluster $(ARGS)
 
-bench: ## Compare a boot with the agent and one with the shell recipe (root, Debian)
-	@packaging/setup.sh test
+bench: ## Compare a boot with the agent and one with the shell recipe (root, Debian); or make bench ARGS=verify
+	@packaging/setup.sh $(if $(filter verify,$(ARGS)),cluster,test)
 	@.venv/bin/python -m bench $(ARGS)
 
 install: ## Install below DESTDIR for the Python of PYTHON: make install DESTDIR=/tmp/x PYTHON=/usr/bin/python3

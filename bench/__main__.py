@@ -36,6 +36,11 @@ Row = Dict[str, float]
 
 def main() -> None:
     """Boot, measure, print."""
+    if sys.argv[1:2] == ["verify"]:
+        from bench import verify
+
+        verify.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--late", type=float, default=3.0, help="seconds from power on until metadata is reachable")

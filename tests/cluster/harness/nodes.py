@@ -83,7 +83,7 @@ class Nodes:
             if _is_ready(pod):
                 return
             message = next((text for key, text in self._stuck.items() if pod["metadata"]["name"].startswith(key)), "")
-            status = _pod_status(pod, message)
+            status = running_status(pod, message)
             if not message or pod["status"].get("phase") != "Running":
                 api.patch(f"{path}/status", {"status": status}, "strategic")
         except ApiError as error:
@@ -121,7 +121,7 @@ def _node_status() -> Dict[str, Any]:
     }
 
 
-def _pod_status(pod: Dict[str, Any], crash: str) -> Dict[str, Any]:
+def running_status(pod: Dict[str, Any], crash: str = "") -> Dict[str, Any]:
     """What kubelet reports of a pod that runs; with `crash`, of one whose containers end as soon as they start."""
     spec, now, ready = pod["spec"], _now(), "False" if crash else "True"
     if crash:

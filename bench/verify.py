@@ -1,0 +1,195 @@
+"""`make bench ARGS=verify`: `cluster verify` on 10,000 pods of a real API server, beside `kubectl get pods -o json` alone.
+
+The pods are those of aws-node after `cluster apply`, with the status that kubelet gives a pod that runs; nobody runs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Set, Tuple
+
+from tests.boot.harness.command import BedError
+from tests.cluster.harness.control_plane import ControlPlane
+from tests.cluster.harness.folder import own_folder
+from tests.cluster.harness.nodes import running_status
+
+ROOT = Path(__file__).resolve().parents[1]
+CLUSTER_TESTS = ROOT / "tests/cluster"
+SETTINGS = """\
+[proxy]
+url = "http://proxy.example.com:3128"
+
+[cluster]
+endpoint = "https://0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com"
+workloads = ["kube-system/daemonset/aws-node"]
+
+[vpc]
+cidrs = ["10.0.0.0/16"]
+"""
+WRITERS = 4  # connections that create pods at once
+SAMPLES = 0.01  # seconds between two looks at the memory of a command
+Cost = Dict[str, float]
+FIGURES = {
+    "seconds": "s from start to end",
+    "cpu": "s of CPU, children included",
+    "memory": "MB peak of all processes (PSS)",
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Create, measure, print."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=verify", description=__doc__)
+    parser.add_argument("--pods", type=int, default=10_000)
+    parser.add_argument("--pairs", type=int, default=5)
+    options = parser.parse_args(arguments)
+    programs = subprocess.run([CLUSTER_TESTS / "kubernetes.sh"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    cluster = ControlPlane(own_folder(), Path(programs.strip()))
+    rows: Dict[str, List[Cost]] = {"verify": [], "kubectl": []}
+    try:
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:
+            settings.write(SETTINGS)
+            settings.flush()
+            commands = _commands(cluster, settings.name)
+            _populate(cluster, commands["apply"], options.pods)
+            for number in range(options.pairs):
+                for name, costs in rows.items():
+                    costs.append(_cost(commands[name], cluster.environment))
+                print("pair %d of %d" % (number + 1, options.pairs), file=sys.stderr)
+    finally:
+        cluster.close()
+    _report(rows, options)
+
+
+def _commands(cluster: ControlPlane, settings: str) -> Dict[str, List[str]]:
+    flags = ["--kubeconfig", str(cluster.kubeconfig)]
+    agent = [sys.executable, "-m", "agent", "cluster"]
+    return {
+        "apply": [*agent, "apply", *flags, "--config", settings],
+        "verify": [*agent, "verify", *flags, "--config", settings],
+        "kubectl": [
+            str(cluster.programs / "kubectl"),
+            *flags,
+            "get",
+            "pods",
+            "--namespace=kube-system",
+            "--output=json",
+        ],
+    }
+
+
+# --- the pods -------------------------------------------------------------------------------------------------------
+
+
+def _populate(cluster: ControlPlane, apply: List[str], count: int) -> None:
+    """Let the workload have the variables, and give it its pods."""
+    cluster.kubectl("apply", "-f", CLUSTER_TESTS / "manifests/aws-node.yaml")
+    subprocess.run(apply, cwd=ROOT, env=cluster.environment, check=True, stdout=subprocess.DEVNULL)
+    for name in ("kube-scheduler", "kube-controller-manager"):
+        cluster.processes.pop(name).stop()  # or the pods would be adopted, and deleted for want of nodes
+    daemon_set = cluster.get("daemonset/aws-node", "--namespace=kube-system")
+    begin = time.monotonic()
+    errors: List[BaseException] = []
+    threads = [
+        threading.Thread(target=_write, args=(cluster, daemon_set, range(n, count, WRITERS), errors))
+        for n in range(WRITERS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    print("%d pods created in %.0f s" % (count, time.monotonic() - begin), file=sys.stderr)
+
+
+def _write(cluster: ControlPlane, daemon_set: Dict[str, Any], numbers: range, errors: List[BaseException]) -> None:
+    api = cluster.api()
+    path = "/api/v1/namespaces/kube-system/pods"
+    metadata = daemon_set["metadata"]
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "name": "aws-node",
+        "uid": metadata["uid"],
+        "controller": True,
+    }
+    try:
+        for number in numbers:
+            pod = copy.deepcopy(daemon_set["spec"]["template"])
+            pod["metadata"].update(name="aws-node-%05d" % number, ownerReferences=[owner])
+            pod["metadata"].pop("creationTimestamp", None)
+            pod["spec"]["nodeName"] = "ip-10-0-%d-%d.eu-west-1.compute.internal" % divmod(number, 256)
+            created = api.create(path, {"apiVersion": "v1", "kind": "Pod", **pod})
+            api.patch(
+                "%s/%s/status" % (path, pod["metadata"]["name"]), {"status": running_status(created)}, "strategic"
+            )
+    except (BedError, OSError) as error:
+        errors.append(error)
+
+
+# --- the measuring --------------------------------------------------------------------------------------------------
+
+
+def _cost(command: List[str], environment: Dict[str, str]) -> Cost:
+    """Time, CPU and memory of a command; its output is thrown away."""
+    begin = time.monotonic()
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0
+    while True:
+        pid, status, usage = _waited(process.pid)
+        if pid:
+            break
+        peak = max(peak, sum(_memory(one) for one in _tree(process.pid)))
+        time.sleep(SAMPLES)
+    process.returncode = status
+    assert status == 0, "%s: status %d" % (command, status)
+    return {"seconds": time.monotonic() - begin, "cpu": usage, "memory": peak / 1024}
+
+
+def _waited(pid: int) -> Tuple[int, int, float]:
+    ended, status, usage = os.wait4(pid, os.WNOHANG)
+    return ended, status, usage.ru_utime + usage.ru_stime
+
+
+def _tree(pid: int) -> Set[int]:
+    """A process and all its descendants (proc(5), children)."""
+    found = {pid}
+    for task in Path("/proc/%d/task" % pid).glob("*/children"):
+        try:
+            children = [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            found |= _tree(child)
+    return found
+
+
+def _memory(pid: int) -> int:
+    """The kB of a process, its part of what it shares included (proc(5), smaps_rollup)."""
+    try:
+        lines = Path("/proc/%d/smaps_rollup" % pid).read_text().splitlines()
+    except OSError:
+        return 0  # it has just ended
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def _report(rows: Dict[str, List[Cost]], options: argparse.Namespace) -> None:
+    print("%d pods, %d pairs; median (min to max)\n" % (options.pods, options.pairs))
+    print("%-40s %24s %24s %9s" % ("", "cluster verify", "kubectl get pods", "ratio"))
+    for key, text in FIGURES.items():
+        mine, theirs = ([row[key] for row in rows[name]] for name in rows)
+        ratio = statistics.median(a / b for a, b in zip(mine, theirs))
+        print("%-40s %24s %24s %9.2f" % (text, _spread(mine), _spread(theirs), ratio))
+
+
+def _spread(values: List[float]) -> str:
+    return "%.1f (%.1f to %.1f)" % (statistics.median(values), min(values), max(values))
