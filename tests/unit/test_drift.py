@@ -1,0 +1,186 @@
+"""What the daemon remembers: which change was asked for, which file is fought over, what metadata only forgot."""
+
+from __future__ import annotations
+
+import json
+from typing import Optional, Tuple
+
+import attrs
+import pytest
+
+from agent.core.drift import ABSENT, HOUR, PASSES, REPAIRS, USER_DATA, Memory, memory_from_json, steady, wish
+from agent.core.facts import Facts
+from agent.core.files import environment
+from agent.core.plan import Baseline, Change, FileState, Plan, Target, digest, make_plan, make_revert
+from agent.errors import FileError
+
+PATH = "/etc/environment"
+PLAN = Plan((Change(PATH, b"x", b"y"),))
+WISHES = {PATH: "as before"}
+MEMORY = Memory(instance="i-0123456789abcdef0", wishes=WISHES)
+FACTS = Facts("i-0123456789abcdef0", "", ("10.0.0.0/16", "10.1.0.0/16"), (), "eu-west-1", "amazonaws.com", "aws")
+
+
+def test_what_was_wanted_before_and_differs_is_drift() -> None:
+    """A change is drift when the same was wanted of the file at the last pass; else the wish has changed."""
+    assert MEMORY.drifted(PLAN, WISHES) == PLAN.changes
+    assert MEMORY.drifted(PLAN, {PATH: "something else"}) == ()
+    assert Memory().drifted(PLAN, WISHES) == (), "before the first pass since power on nothing is known"
+    assert MEMORY.drifted(PLAN, {}) == (), "what is taken back is wanted no longer"
+
+
+def test_a_person_s_plan_is_no_drift_and_makes_peace() -> None:
+    """After `apply` nothing counts as mended or fought over, and its wishes are the ones to compare with."""
+    fought = attrs.evolve(MEMORY, repairs={PATH: (1.0,)}, fought={PATH: 1.0}, total=5)
+    after = fought.asked(PLAN, {PATH: "new"}, 2.0)
+    assert (after.repairs, after.fought, after.wishes, after.total) == ({}, {}, {PATH: "new"}, 5)
+
+
+def test_a_file_is_fought_over_after_so_many_repairs_within_an_hour() -> None:
+    """The last repair is still done; then the file is left alone, as long as nothing else is wanted of it."""
+    memory = MEMORY
+    for number in range(REPAIRS):
+        assert memory.left_alone(WISHES) == frozenset()
+        memory = memory.after(PLAN, WISHES, number * HOUR / REPAIRS)
+    assert memory.left_alone(WISHES) == {PATH}
+    assert memory.total == REPAIRS
+    assert memory.left_alone({PATH: "something else"}) == frozenset(), "another wish is a new matter"
+    assert memory.forgiven().left_alone(WISHES) == frozenset()
+    quiet = memory.after(Plan(), WISHES, 10 * HOUR)
+    assert quiet.left_alone(WISHES) == {PATH}, "time alone makes no peace"
+
+
+def test_repairs_that_are_far_apart_are_no_fight() -> None:
+    """As many repairs over more than an hour are repairs."""
+    memory = MEMORY
+    for number in range(5 * REPAIRS):
+        memory = memory.after(PLAN, WISHES, number * HOUR / (REPAIRS - 1))
+    assert memory.fought == {}
+    assert len(memory.repairs[PATH]) < REPAIRS
+
+
+def test_a_fight_is_told_at_once_and_then_once_an_hour() -> None:
+    """Loud, but no flood."""
+    memory = attrs.evolve(MEMORY, fought={PATH: 100.0})
+    told = []
+    for now in range(100, 100 + int(2.5 * HOUR), 600):
+        due, memory = memory.to_say(float(now))
+        told += [now] if due else []
+    assert told == [100, 3700, 7300]
+
+
+def test_the_same_is_said_once() -> None:
+    """What is news of its kind is told, the same again is not; nothing is no news, and makes the next one news."""
+    news, memory = MEMORY.says("stale", "docker")
+    assert news
+    assert memory.says("stale", "docker") == (False, memory)
+    quiet, memory = memory.says("stale", "")
+    assert not quiet
+    assert memory.says("stale", "docker")[0]
+
+
+def test_the_memory_survives_a_restart_of_the_daemon() -> None:
+    """As JSON and back it is the same; garbage is a new memory."""
+    memory = Memory("i", {"a": "b"}, {"a": (1.5, 2.0)}, 3, {"c": 4.0}, {"10.0.0.0/16": (2, 5.0)}, 1, {"x": "y"}, 6.0)
+    assert memory_from_json(json.loads(json.dumps(attrs.asdict(memory)))) == memory
+    for data in (None, {}, {"instance": 1}, {**attrs.asdict(memory), "missing": {"x": [1]}}):
+        assert memory_from_json(data) == Memory()
+
+
+def lived(*answers: Tuple[float, Facts]) -> Tuple[Facts, Memory]:
+    """What is believed after these answers of the metadata service, the first of which made the memory."""
+    memory, known = MEMORY, FACTS
+    for now, facts in answers:
+        known, memory = steady(facts, known, memory, now)
+    return known, memory
+
+
+def test_a_cidr_that_is_missing_for_a_pass_stays() -> None:
+    """And when it is back, nothing is remembered of that."""
+    lie = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
+    assert lived((0.0, lie)) == (FACTS, attrs.evolve(MEMORY, missing={"10.0.0.0/16": (1, 0.0)}))
+    assert lived((0.0, lie), (600.0, FACTS)) == (FACTS, MEMORY)
+    assert lived((0.0, lie), (600.0, FACTS), (1200.0, lie), (1800.0, lie))[0] == FACTS, "counted in a row"
+
+
+def test_a_cidr_goes_when_it_was_missing_often_and_long_enough() -> None:
+    """Neither many quick passes nor a few slow ones are enough alone."""
+    lie = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
+    quick = [(number * 1.0, lie) for number in range(50)]
+    assert lived(*quick)[0] == FACTS
+    assert lived((0.0, lie), (ABSENT + 1, lie))[0] == FACTS
+    assert lived(*[(number * ABSENT, lie) for number in range(PASSES)])[0] == lie
+
+
+def test_a_new_cidr_counts_at_once_also_beside_one_that_is_missing() -> None:
+    """And the list stays sorted by number."""
+    answer = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16", "100.64.0.0/16", "9.0.0.0/16"))
+    found, _ = lived((0.0, answer))
+    assert found.vpc_cidrs_v4 == ("9.0.0.0/16", "10.0.0.0/16", "10.1.0.0/16", "100.64.0.0/16")
+
+
+def test_user_data_does_not_vanish_at_once() -> None:
+    """It may hold the settings; other user data is taken at once."""
+    known = attrs.evolve(FACTS, user_data=b"settings")
+    assert steady(FACTS, known, MEMORY, 0.0) == (known, attrs.evolve(MEMORY, missing={USER_DATA: (1, 0.0)}))
+    other = attrs.evolve(FACTS, user_data=b"others")
+    assert steady(other, known, MEMORY, 0.0) == (other, MEMORY)
+
+
+@pytest.mark.parametrize("known", [None, attrs.evolve(FACTS, instance_id="i-00000000")])
+def test_the_first_answer_since_power_on_is_believed(known: Optional[Facts]) -> None:
+    """There is nothing to compare it with; nor with what another instance had."""
+    less = attrs.evolve(FACTS, vpc_cidrs_v4=())
+    assert steady(less, known, MEMORY, 0.0)[0] == less
+    assert steady(less, FACTS, Memory(), 0.0) == (less, Memory(instance=FACTS.instance_id))
+
+
+def test_a_wish_is_what_is_wanted_of_a_file_whatever_stands_in_it() -> None:
+    """It depends on content and mode, and is there for a file that cannot be wanted, too."""
+
+    def refused(current: Optional[bytes]) -> bytes:
+        raise FileError("odd")
+
+    assert wish(Target(PATH, "whole", lambda current: b"a")) != wish(Target(PATH, "whole", lambda current: b"b"))
+    assert wish(Target(PATH, "whole", lambda current: b"a")) != wish(Target(PATH, "whole", lambda current: b"a", 0o600))
+    assert wish(Target(PATH, "whole", refused)) == ""
+
+
+# --- what revert brings back after drift ------------------------------------------------------------------------------
+
+VARIABLES = (("http_proxy", "http://p:1"),)
+TARGET = Target(PATH, "environment", lambda current: environment.edit(current, VARIABLES))
+
+
+def after_drift(content: bytes) -> Plan:
+    """The repair of /etc/environment that held LANG=C before us and that somebody changed to `content`."""
+    first = make_plan((TARGET,), {PATH: FileState(b"LANG=C\n")}, Baseline())
+    return make_plan((TARGET,), {PATH: FileState(content)}, first.baseline)
+
+
+@pytest.mark.parametrize(
+    ("content", "before"),
+    [
+        (b"LANG=C\nhttp_proxy=http://evil:1\n", b"LANG=C\n"),
+        (b"http_proxy=http://evil:1\n", b""),
+        (b"LANG=C\nEDITOR=vi\nhttps_proxy=x\n", b"LANG=C\nEDITOR=vi\n"),
+        (b"LANG=C\n", b"LANG=C\n"),
+    ],
+)
+def test_the_baseline_takes_other_people_s_lines_and_never_their_proxy(content: bytes, before: bytes) -> None:
+    """After a repair `revert` gives what there would be without us: their other edits, not what they did to our lines."""
+    plan = after_drift(content)
+    (change,) = plan.changes
+    assert plan.baseline.files[PATH].before == before
+    assert change.after is not None
+    (undo,) = make_revert({PATH: FileState(change.after)}, plan.baseline).changes
+    assert undo.after == before
+
+
+def test_a_file_that_is_left_alone_stays_and_stays_remembered() -> None:
+    """It is no change, and not taken back either."""
+    first = make_plan((TARGET,), {PATH: FileState(b"LANG=C\n")}, Baseline())
+    plan = make_plan((TARGET,), {PATH: FileState(b"theirs\n")}, first.baseline, leave={PATH})
+    assert plan.empty
+    assert plan.baseline == first.baseline
+    assert digest(b"LANG=C\n" + environment.render(VARIABLES)) in plan.baseline.files[PATH].written
