@@ -83,7 +83,7 @@ def _planned(arguments: argparse.Namespace) -> Source:
 def _in_force(disk: Disk) -> Source:
     """/etc/environment, which everybody may read; else what the units read; else what status.json says."""
     status = _status(disk)
-    reasons = {str(entry.get("entry")): str(entry.get("reason")) for entry in status.get("no_proxy") or ()}
+    reasons = _reasons(status)
     shown = {name: _variables(disk, name) for name in (ENVIRONMENT, NODE_ENV)}
     name = next((name for name, found in shown.items() if found), "")
     region = str(status.get("region") or "")
@@ -93,11 +93,18 @@ def _in_force(disk: Disk) -> Source:
         if name == ENVIRONMENT and shown[NODE_ENV] and _bare(shown[NODE_ENV]) != _bare(shown[ENVIRONMENT]):
             notes.append("the units read %s, which is not the same: see `eks-proxy-agent check`" % NODE_ENV)
         return Source(Values(shown[name], reasons, FOREIGN), region, tuple(notes))
-    proxy = status.get("proxy") or {}
-    if proxy:
+    proxy = status.get("proxy")
+    if isinstance(proxy, dict):
         environment = variables(str(proxy.get("http")), str(proxy.get("https")), ",".join(reasons))
         return Source(Values(environment, reasons, FOREIGN), region, ("in force, by status.json",))
     return Source(Values({}), region, (_NOTHING,))
+
+
+def _reasons(status: Mapping[str, Any]) -> Dict[str, str]:
+    """Entry → reason; status.json may be of another version, or of another mind."""
+    listed = status.get("no_proxy")
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    return {str(entry.get("entry")): str(entry.get("reason")) for entry in entries}
 
 
 def _variables(disk: Disk, name: str) -> Dict[str, str]:

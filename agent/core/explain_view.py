@@ -47,7 +47,8 @@ def _programs(family: Dialect) -> List[str]:
 
 def matrix_head(values: Values, *, colour: bool = False) -> Iterator[str]:
     """What the columns mean, as a staircase: the cells can then be one character wide."""
-    proxies = dict.fromkeys(values.environment.get(name) or "" for name in ("http_proxy", "https_proxy"))
+    known = values.environment
+    proxies = dict.fromkeys(known.get(name) or known.get(name.upper()) or "" for name in ("http_proxy", "https_proxy"))
     shown = " or ".join(filter(None, proxies)) or UNNAMED
     yield "%s direct   %s through %s   ! clients disagree" % (DIRECT, PROXY, shown)
     for at, family in enumerate(DIALECTS):

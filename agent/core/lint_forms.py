@@ -15,6 +15,16 @@ from agent.core.proxy_url import is_host_name
 
 #: Top-level domains under which the world lives; a single label that is none of them is a zone of somebody's own.
 _WORLD = set("com net org edu gov mil int info biz dev app cloud name pro xyz online site store tech arpa aws".split())
+#: Country codes (IANA's root zone); two letters that are none are a short name of somebody's own.
+_COUNTRIES = set(
+    "ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bm bn bo br bs bt bw by bz ca cc cd cf "
+    "cg ch ci ck cl cm cn co cr cu cv cw cx cy cz de dj dk dm do dz ec ee eg er es et eu fi fj fk fm fo fr ga gd ge gf gg "
+    "gh gi gl gm gn gp gq gr gs gt gu gw gy hk hm hn hr ht hu id ie il im in io iq ir is it je jm jo jp ke kg kh ki km kn "
+    "kp kr kw ky kz la lb lc li lk lr ls lt lu lv ly ma mc md me mg mh mk ml mm mn mo mp mq mr ms mt mu mv mw mx my mz na "
+    "nc ne nf ng ni nl no np nr nu nz om pa pe pf pg ph pk pl pm pn pr ps pt pw py qa re ro rs ru rw sa sb sc sd se sg sh "
+    "si sk sl sm sn so sr ss st su sv sx sy sz tc td tf tg th tj tk tl tm tn to tr tt tv tw tz ua ug uk us uy uz va vc ve "
+    "vg vi vn vu wf ws ye yt za zm zw".split()
+)
 #: Second-level domains that are as wide: co.uk, com.cn.
 _REGISTRIES = set("co com net org gov edu ac go ne or".split())
 _ALL_OF_AWS = set("amazonaws.com amazonaws.com.cn api.aws on.aws amazonwebservices.com.cn".split())
@@ -134,9 +144,8 @@ def breadth(entry: str) -> str:
     labels = name.split(".")
     if name in _ALL_OF_AWS:
         return "it exempts AWS in all regions, endpoint or not: without one there is no way to it"
-    if len(labels) == 1 and (name in _WORLD or re.fullmatch("[a-z]{2}", name)):
-        return "it exempts every host below .%s" % name
-    if len(labels) == 2 and labels[0] in _REGISTRIES and re.fullmatch("[a-z]{2}", labels[1]):
+    top = len(labels) == 1 and (name in _WORLD or name in _COUNTRIES)
+    if top or (len(labels) == 2 and labels[0] in _REGISTRIES and labels[1] in _COUNTRIES):
         return "it exempts every host below .%s" % name
     return ""
 

@@ -113,6 +113,15 @@ def test_without_files_status_says_what_is_in_force(node: Node) -> None:
     assert "direct: git.example.com (owner), for every client" in done.out
 
 
+@pytest.mark.parametrize("status", ["[]", "nonsense", '{"no_proxy": 1, "proxy": "x"}', '{"no_proxy": ["x", {}]}'])
+def test_a_strange_status_costs_the_reasons_only(node: Node, status: str) -> None:
+    """A status.json that nobody understands takes the reasons away, and not the answer."""
+    node.write("run/eks-proxy-agent/status.json", status.encode())
+    done = node.run("explain", "git.example.com", facts=False)
+    assert done.code == 0
+    assert "  direct: git.example.com (not the agent's), for every client\n" in done.out
+
+
 def test_on_a_machine_without_a_proxy_everything_is_direct(tmp_path: Path) -> None:
     """No proxy is an answer, too, and stderr says how to get another one."""
     done = Node(tmp_path).run("explain", "x.org", facts=False)

@@ -110,7 +110,7 @@ def test_an_entry_that_bypasses_the_proxy_for_the_world(entry):
     assert [(one.severity, one.kind) for one in found] == [(WARNING, "wide")]
 
 
-@pytest.mark.parametrize("entry", "10.0.0.0/8 fc00::/7 corp local svc example.com co.example 172.16.0.0/12".split())
+@pytest.mark.parametrize("entry", "10.0.0.0/8 fc00::/7 corp local db svc example.com co.example 172.16.0.0/12".split())
 def test_what_is_large_and_private_is_no_world(entry):
     """Private networks and zones of one's own are what NO_PROXY is for."""
     assert breadth(entry) == ""
