@@ -66,11 +66,13 @@ def _planned(arguments: argparse.Namespace) -> Source:
     from agent.commands.machine import fetch, machine_of, options_of
     from agent.core.intent import endpoint_host
     from agent.discover import discover, facts_of
+    from agent.proxies import choose
     from agent.reach import find_out, left_open
 
     machine, options = machine_of(arguments), options_of(arguments)
     facts = facts_of(machine, options, fetch)
-    found = discover(machine, options, facts, find_out(machine, options, facts).answers)
+    answers = find_out(machine, options, facts).answers
+    found = discover(machine, options, facts, answers, choose(machine, options, facts, answers))
     if found.intent is None:
         raise AgentError("no proxy.url in the settings: nothing is planned", hint="--proxy URL names one")
     intent = found.intent
