@@ -36,9 +36,12 @@ def test_policy_closed_holds_docker_back_and_starts_it_when_the_metadata_service
     assert json.loads(running.run("cat", "/run/eks-proxy-agent/status.json"))["phase"] == "degraded"
     runtimes = ("docker", "containerd", "kubelet")
     assert [running.show(unit, "ActiveState") for unit in runtimes] == ["inactive"] * 3
+    held = json.loads(running.run("eks-proxy-agent", "status", "--json"))["held_units"]
+    assert sorted(held) == sorted(f"{unit}.service" for unit in runtimes)
     node.serve()
     for unit in runtimes:
         running.wait_until(f"{unit} to start by itself", "systemctl", "is-active", unit)
     running.wait_until("the bootstrap to run after all", "test", "-e", "/var/log/joined")
+    assert json.loads(running.run("eks-proxy-agent", "status", "--json"))["held_units"] == []
     boot = node.finish(running)
     assert boot.active_at("docker") > node.served_at

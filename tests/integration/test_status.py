@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any, Dict
 
 import pytest
 
 from agent.demo.metadata_service import MetadataService
-from tests.integration.command_line import FACTS, PROXY, Node, run
+from tests.integration.command_line import FACTS, PROXY, REPOSITORY, Node, environment, run
 from tests.status_schema import problems
 
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
@@ -156,6 +157,38 @@ def test_a_spoilt_status_file_is_named(node: Node) -> None:
         done = node.main("status")
         assert (done.code, done.out) == (1, "")
         assert "/run/eks-proxy-agent/status.json: is not what this program wrote" in done.err
+
+
+@pytest.mark.parametrize(
+    ("variables", "colour"),
+    [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+    ids=str,
+)
+def test_colours_are_for_terminals(node: Node, variables: Dict[str, str], colour: bool) -> None:
+    """A terminal gets colours unless NO_COLOR or TERM says no; a pipe or a file never does."""
+    ours, theirs = os.openpty()
+    done = subprocess.run(
+        node.argv("status"), cwd=REPOSITORY, env=environment(variables), stdout=theirs, check=False, timeout=60
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert ("\033[32mconfigured" in shown, "\033" in shown) == (colour, colour)
+    assert "\033" not in node.run("status", env=variables).out
+
+
+def test_the_bootstrap_of_this_instance(node: Node) -> None:
+    """How bootstrap.sh ended here is told, with its failure among the things to do."""
+    folder = "var/lib/eks-proxy-agent/instances/%s/bootstrap.json" % FACTS["instance_id"]
+    outcome = {"exit_code": 7, "signalled": True, "time": "2026-11-22T17:33:00+00:00"}
+    node.write(folder, json.dumps(outcome).encode(), 0o600)
+    assert status(node)["bootstrap"] == outcome
+    lines = node.main("status").out.splitlines()
+    assert [
+        line for line in lines if line.startswith("bootstrap  ended with 7, ") and "CloudFormation was told" in line
+    ]
+    assert [line for line in lines if line.startswith("to do ") and "bootstrap --again" in line]
 
 
 def test_status_asks_nobody(node: Node) -> None:
