@@ -23,7 +23,7 @@ _AWS_DOMAINS = re.compile(r"(?:^|\.)(?:amazonaws\.com(?:\.cn)?|api\.aws|on\.aws|
 #: What each stage of a probe waits for, for the text of a time-out.
 STAGES = {
     "resolve": "its name was not resolved",
-    "connect": "no connection: packets are dropped on the way (security group, firewall, route) or the host is down",
+    "connect": "no connection: a security group, firewall or route drops packets, or the host is down",
     "proxy-tls": "connected, but the TLS handshake with the proxy did not end",
     "answer": "connected, but no whole answer to CONNECT came",
     "tls": "the tunnel is open, but the TLS handshake through it did not end",
@@ -112,7 +112,9 @@ def timed_out(proxy: ProxyUrl, stage: str, target: str, seconds: float) -> Verdi
         "tls": "something behind the proxy drops TLS to %s: see the proxy's log" % target,
     }
     kind = "dns" if stage == "resolve" else "timeout"
-    return Verdict(False, kind, "%s: %s within %.1f seconds" % (proxy, STAGES[stage], seconds), hints[stage], seconds)
+    return Verdict(
+        False, kind, "%s: %s (given up after %.1f seconds)" % (proxy, STAGES[stage], seconds), hints[stage], seconds
+    )
 
 
 def broken(proxy: ProxyUrl, stage: str, target: str, reason: str, head: bytes = b"") -> Verdict:

@@ -113,7 +113,7 @@ def test_silence_says_what_was_waited_for(stage):
     found = verdict.timed_out(PROXY, stage, TARGET, 2.0)
     assert (found.ok, found.rank) == (False, DEAD)
     assert found.kind == ("dns" if stage == "resolve" else "timeout")
-    assert "within 2.0 seconds" in found.text
+    assert "given up after 2.0 seconds" in found.text
     assert found.hint
 
 
