@@ -138,10 +138,15 @@ def _files(status: Status, full: bool) -> List[Line]:
     files = status.get("files") or ()
     if not files:
         return []
-    wrong = [one for one in files if one["state"] != "ok"]
+    unknown = [one for one in files if one["state"].startswith("unknown")]
+    wrong = [one for one in files if one["state"] != "ok" and one not in unknown]
     repairs = (status.get("repairs") or {}).get("total")
-    text = "%d of %d as written" % (len(files) - len(wrong), len(files)) if wrong else "%d, all as written" % len(files)
-    lines = [Line("files", text + (", %d repaired so far" % repairs if repairs else ""))]
+    words = ["%d" % len(files)]
+    words += ["%d not as written" % len(wrong)] if wrong else []
+    words += ["%d that only root can judge" % len(unknown)] if unknown else []
+    words += [] if wrong or unknown else ["all as written"]
+    words += ["%d repaired so far" % repairs] if repairs else []
+    lines = [Line("files", ", ".join(words))]
     return lines + [
         Line("file", "%-60s %s" % (one["path"], one["state"]), "" if one["state"] == "ok" else "warn")
         for one in (files if full else wrong)

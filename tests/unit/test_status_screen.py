@@ -75,7 +75,7 @@ proxy      http://one.corp:3128  in use, health not known
            http://two.corp:3128  for https:// URLs
 daemon     running (pid 412), last pass 4 min ago, next in 6 min
 intent     349dd264e6c3, 3 NO_PROXY entries (why each: status --full)
-files      1 of 2 as written, 7 repaired so far
+files      2, 1 not as written, 7 repaired so far
 file       /etc/yum.conf                                                changed since
 units      docker.service active
 metrics    watch.metrics: /srv/metrics is no folder
@@ -213,6 +213,15 @@ def test_before_the_first_pass():
 def test_before_the_first_pass_without_systemd():
     """In a tree where no daemon can run the command is named instead."""
     assert "to do      eks-proxy-agent apply\n" in shown(NOTHING_KNOWN)
+
+
+def test_files_that_only_root_can_judge():
+    """For others the files are not a list of alarms, but one line."""
+    files = [{"path": "/etc/%d" % at, "state": "unknown (root can tell)"} for at in range(3)]
+    text = shown({**WELL, "files": files})
+    assert "files      3, 3 that only root can judge, 2 repaired so far\n" in text
+    assert "/etc/1" not in text
+    assert "/etc/1 " in shown({**WELL, "files": files}, full=True)
 
 
 def test_full_names_everything():
