@@ -6,6 +6,7 @@ A single proxy is never asked before docker starts.  Of several, the first that 
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any, Mapping, Optional
 
@@ -107,6 +108,8 @@ def _look(machine: Machine, options: Options, found: Discovered) -> Look:
             machine.state.save_status({**status, **told})
     _tell_news(before, after)
     pause = choices.pause(after, interval=watch.interval, after=watch.failover_after)
+    if after.failed_for is None:
+        pause *= random.uniform(0.9, 1.0)  # the nodes of a group start together, and need not ask together for ever
     return Look(after.chosen != before.chosen, pause, told)
 
 
