@@ -411,3 +411,14 @@ def test_lint_of_hosts() -> None:
     ]
     assert set(found[0]) == {"severity", "kind", "entry", "reason", "clients", "text", "fix"}
     assert explain("--lint", "--no-proxy", LIST, "ftp://x").code == 1
+
+
+# --- cost -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_given_list_loads_no_more_than_it_needs() -> None:
+    """Neither the metadata client nor TLS, YAML or the logger is imported to explain a list that was given."""
+    code = "import sys; from agent import cli; cli.main(sys.argv[1:]); print(*sorted(sys.modules), file=sys.stderr)"
+    done = run([sys.executable, "-c", code, "explain", "--no-proxy", LIST, "--proxy", PROXY, "x.org"])
+    assert done.code == 0
+    assert {"requests", "ssl", "yaml", "structlog", "tenacity", "agent.discover"} & set(done.err.split()) == set()
