@@ -34,6 +34,9 @@ workloads = ["kube-system/daemonset/aws-node"]
 
 [vpc]
 cidrs = ["10.0.0.0/16"]
+
+[metadata]
+endpoint = "http://127.0.0.1:9"
 """
 WRITERS = 4  # connections that create pods at once
 SAMPLES = 0.01  # seconds between two looks at the memory of a command

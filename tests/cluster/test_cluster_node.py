@@ -118,15 +118,15 @@ def ready(cluster: ControlPlane) -> bool:
 def test_node_and_pods_have_the_same_proxy(in_the_vpc: ControlPlane, node: Trial) -> None:
     """bootstrap.sh joins the node, docker pulls through the proxy, and after `cluster apply` each container has node.env."""
     kernel = [path.read_text() for path in KERNEL]
-    running = node.start(hold=True, limit=240)
+    running = node.start(hold=True, limit=600)
     running.wait_settled()
-    wait_for("the node to be ready", lambda: ready(in_the_vpc), limit=60)
+    wait_for("the node to be ready", lambda: ready(in_the_vpc), limit=120)
     in_the_vpc.kubectl("apply", "-f", HERE / "manifests/on-a-node.yaml")
     roll_out(in_the_vpc)
     before = containers(running, in_the_vpc)
     assert {name: proxies(found) for name, found in before.items()} == {name: {} for name in CONTAINERS}
 
-    running.run("eks-proxy-agent", "cluster", "apply", "--kubeconfig", "/root/kubeconfig", timeout=120)
+    running.run("eks-proxy-agent", "cluster", "apply", "--kubeconfig", "/root/kubeconfig", timeout=300)
     roll_out(in_the_vpc)
     of_the_node = variables(node.root / "etc/eks-proxy-agent/node.env")
     after = containers(running, in_the_vpc)
@@ -147,4 +147,4 @@ def roll_out(cluster: ControlPlane) -> None:
     """Wait until both DaemonSets run on the node as they are now, and nothing older is left."""
     for name in ("aws-node", "kube-proxy"):
         cluster.rolled_out("kube-system", f"daemonset/{name}")
-    wait_for("the end of the older pods", lambda: len(cluster.get("pods", "-A")["items"]) == 2, interval=0.2)
+    wait_for("the end of the older pods", lambda: len(cluster.get("pods", "-A")["items"]) == 2, limit=120, interval=0.2)

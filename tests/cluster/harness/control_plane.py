@@ -129,7 +129,7 @@ class ControlPlane:
     ) -> subprocess.CompletedProcess[str]:
         """The same, whatever comes of it."""
         argv = [*self.inside, self.programs / "kubectl", f"--kubeconfig={self.kubeconfig_for(user)}", *arguments]
-        return run(argv, env=self.environment, stdin=input or "", check=False, timeout=120)
+        return run(argv, env=self.environment, stdin=input or "", check=False, timeout=180)
 
     def get(self, *arguments: str) -> Any:
         """`kubectl get ... -o json`, decoded."""
@@ -145,7 +145,7 @@ class ControlPlane:
         account = ["get", f"--namespace={name}", "serviceaccount", "default", "--output=jsonpath={.secrets[0].name}"]
         wait_for(f"the service account of {name}", lambda: self.try_kubectl(*account).stdout, limit=30)
 
-    def rolled_out(self, namespace: str, workload: str, limit: int = 60) -> None:
+    def rolled_out(self, namespace: str, workload: str, limit: int = 120) -> None:
         """Wait until a workload's pods are all of its current template, and ready; `workload` is KIND/NAME."""
         self.kubectl("rollout", "status", f"--namespace={namespace}", f"--timeout={limit}s", workload)
 
