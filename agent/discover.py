@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Collection, Dict, Optional, Sequence, Tuple
+from typing import Callable, Collection, Dict, List, Optional, Sequence, Tuple
 
 import attrs
 
@@ -154,13 +154,14 @@ def plan_node(
     """
     baseline = machine.state.baseline()
     states: Dict[str, FileState] = {}
-    resolved = []
+    resolved: List[Target] = []
     for target in wanted:
         try:
             path = machine.disk.resolve(target.path)
         except FileError as error:
             path, states[target.path] = target.path, FileState(problem=str(error))
-        resolved.append(attrs.evolve(target, path=path))
+        if path not in (other.path for other in resolved):  # yum.conf is mostly a link to dnf.conf
+            resolved.append(attrs.evolve(target, path=path))
     for path in [target.path for target in resolved] + list(baseline.files):
         if path not in states:
             states[path] = machine.disk.state(path)

@@ -10,6 +10,7 @@ from agent.checks.node import NEEDS_ROOT, Node, is_root, reason
 from agent.configure import wanted
 from agent.core.files.dropin import unit_of
 from agent.core.plan import Change, Plan, Target
+from agent.core.targets import YUM_CONF
 from agent.diff import unified
 from agent.discover import plan_node
 from agent.errors import FileError
@@ -28,8 +29,8 @@ def check(node: Node) -> Iterator[Finding]:
             return
         yield Finding(GROUP, "files", SKIP, NEEDS_ROOT)
         return
-    others = packages.split(node.machine.disk)
-    changes = [change for change in plan.changes if change.path not in others]
+    apart = packages.split(node.machine.disk)
+    changes = [change for change in plan.changes if not (apart and change.path == YUM_CONF)]
     for problem in plan.problems:
         path, _, text = problem.partition(": ")
         if is_root():

@@ -71,7 +71,9 @@ def _covered(
             else:
                 beyond[dialect.title] = None
     if lost:
-        text = "; ".join("%s goes through the proxy for %s" % (value, ", ".join(who)) for value, who in lost.items())
+        text = "; ".join(
+            "%s is missing: through the proxy for %s" % (value, ", ".join(who)) for value, who in lost.items()
+        )
         hint = "eks-proxy-agent apply, then restart what it names"
         return Finding(GROUP, reason, FAIL, text, hint)
     values = ", ".join(dict.fromkeys(entry.value.strip("[]") for entry in entries))

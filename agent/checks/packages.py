@@ -9,13 +9,12 @@ from typing import Iterator, Optional, Tuple
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import NEEDS_ROOT, Node, is_root
 from agent.core.files import yum
-from agent.core.targets import YUM_CONF
+from agent.core.targets import DNF_CONF, YUM_CONF
 from agent.edges.disk import Disk
 from agent.errors import FileError
 from agent.log import redact
 
 GROUP = "packages"
-DNF_CONF = "/etc/dnf/dnf.conf"
 _DNF = ("/usr/bin/dnf", "/usr/bin/dnf-3", "/usr/bin/dnf5", "/usr/bin/microdnf")
 _REPOSITORIES = "/etc/yum.repos.d"
 
@@ -35,19 +34,15 @@ def check(node: Node) -> Iterator[Finding]:
                 yield from _repository(node, "%s/%s" % (_REPOSITORIES, name))
 
 
-def split(disk: Disk) -> Tuple[str, ...]:
-    """yum.conf and dnf.conf, where the former should be a link to the latter and is a file of its own.
-
-    Then apply would write the one that dnf does not read, and take its line out of the other.
-    """
+def split(disk: Disk) -> bool:
+    """Whether yum.conf should be a link to dnf.conf and is a file of its own: what is written there reaches nobody."""
     if (_manager(disk) or ("", ""))[0] != "dnf":
-        return ()
+        return False
     try:
         own, other = disk.resolve(YUM_CONF), disk.resolve(DNF_CONF)
     except FileError:
-        return ()
-    apart = own != other and disk.state(own).content is not None and disk.state(other).content is not None
-    return (own, other) if apart else ()
+        return False
+    return own != other and disk.state(own).content is not None and disk.state(other).content is not None
 
 
 def _manager(disk: Disk) -> Optional[Tuple[str, str]]:
@@ -66,9 +61,9 @@ def _there(disk: Disk, path: str) -> bool:
 def _used(node: Node, program: str, path: str) -> Finding:
     disk, intent = node.machine.disk, node.intent
     if split(disk):
-        text = "is a file of its own and no link any more; dnf reads %s alone, and apply would write the other"
+        text = "is a file of its own and no link any more: dnf reads %s alone, and nobody what is changed here"
         link = "ln -sfn %s %s" % (posixpath.relpath(DNF_CONF, posixpath.dirname(YUM_CONF)), YUM_CONF)
-        return Finding(GROUP, YUM_CONF, FAIL, text % DNF_CONF, link + "; then: eks-proxy-agent apply")
+        return Finding(GROUP, YUM_CONF, FAIL, text % DNF_CONF, link)
     resolved = disk.resolve(path)
     state = disk.state(resolved)
     if state.problem:

@@ -155,7 +155,7 @@ def make_plan(
             problems.append("%s: %s" % (target.path, error))
             continue
         mode = target.mode or _open_again(state, records.get(target.path))
-        if after == state.content and mode in (None, state.mode):
+        if after == state.content and (after is None or mode in (None, state.mode)):
             continue
         if target.path not in records and state.content is not None:
             notes += filter(None, [target.note(state.content)])

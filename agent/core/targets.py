@@ -13,6 +13,8 @@ from agent.core.settings import Settings
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
 ENVIRONMENT = "/etc/environment"
 YUM_CONF = "/etc/yum.conf"
+#: What dnf reads.  yum.conf is a link to it; where that was replaced by a file, dnf must not lose its proxy.
+DNF_CONF = "/etc/dnf/dnf.conf"
 
 
 def static_targets(settings: Settings, anchor: Optional[Anchor] = None) -> Tuple[Target, ...]:
@@ -49,14 +51,20 @@ def targets(
     if settings.node.yum:
         secret = intent.credentials if settings.proxy.credentials_in_yum else None
         url, mode = intent.http_proxy.with_credentials(secret), (PRIVATE if secret else None)
-        found.append(Target(YUM_CONF, "yum", partial(yum.edit, url=url), mode, partial(yum.leftovers, url=url)))
+        edit, note = partial(yum.edit, url=url), partial(yum.leftovers, url=url)
+        found.append(Target(YUM_CONF, "yum", edit, mode, note))
+        found.append(Target(DNF_CONF, "yum", partial(_if_there, edit), mode, note))
     return tuple(found) + image_targets(settings, anchor)
 
 
 def clean_targets(settings: Settings, anchor: Optional[Anchor], baseline: Baseline) -> Tuple[Target, ...]:
     """The files of an image before its snapshot: no proxy of the builder, whoever set it; the drop-ins if it was baked."""
     made = {path for path, record in baseline.files.items() if record.before is None}
-    shared = ((ENVIRONMENT, "environment", environment.without), (YUM_CONF, "yum", yum.without))
+    shared = (
+        (ENVIRONMENT, "environment", environment.without),
+        (YUM_CONF, "yum", yum.without),
+        (DNF_CONF, "yum", yum.without),
+    )
     found = [Target(path, kind, partial(_unless_empty, without, path in made)) for path, kind, without in shared]
     found += [_left_by_recipe(unit) for unit in recipe.UNITS]
     found.append(Target(NODE_ENV, "whole", lambda current: None))
@@ -69,6 +77,11 @@ def _whole(path: str, content: bytes, mode: Optional[int] = None) -> Target:
 
 def _left_by_recipe(unit: str) -> Target:
     return Target(recipe.path(unit), "whole", recipe.without, note=partial(recipe.leftovers, unit=unit))
+
+
+def _if_there(edit: Callable[[Optional[bytes]], Optional[bytes]], current: Optional[bytes]) -> Optional[bytes]:
+    """An edit that makes no file."""
+    return None if current is None else edit(current)
 
 
 def _unless_empty(

@@ -227,7 +227,7 @@ def test_a_cidr_that_the_vpc_got_since_is_named(ward: Ward) -> None:
         ward.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16"])
     assert states(found, "warn", "fail") == ["no-proxy vpc"]
     (failed,) = [one for one in found["findings"] if one["state"] == "fail"]
-    assert failed["text"].startswith("10.9.0.0/16 goes through the proxy for Go")
+    assert failed["text"].startswith("10.9.0.0/16 is missing: through the proxy for Go")
     assert "eks-proxy-agent apply" in failed["hint"]
 
 
