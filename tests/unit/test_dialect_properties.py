@@ -29,6 +29,10 @@ SLOPPY = st.one_of(st.text(), st.text("n.*,:/[]0123456789af -+\t\r\n\u0660\xa0xX
 @example(
     target=parse_target("10.0.3.4"), no_proxy="٣.0.0.0/8,0x/8,08/8,1.2.3.4.5/8,/8,//,10.0.0.0/99999999999999999999"
 )
+@example(target=parse_target("10.0.3.4"), no_proxy="10.0.0.0/" + "9" * 9000)
+@example(
+    target=parse_target("10.0.3.4"), no_proxy="9" * 9000 + "/8," + "0" * 9000 + "8.0/8,10.0.0.0/" + "0" * 9000 + "8"
+)
 @example(target=parse_target("[::1]"), no_proxy="[,],[],[]:,[:,:],::/,::/x,::%eth0/8,fe80::1%eth0")
 @example(target=parse_target("n.example"), no_proxy=".,..,*.,*..,:,:80,.:80,*:80,\ud800.example,xn--\xfc,é..,\u3002")
 def test_any_value_is_read(target, no_proxy):

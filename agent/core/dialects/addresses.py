@@ -38,8 +38,8 @@ def folded(value: Address) -> Address:
     return getattr(value, "ipv4_mapped", None) or value
 
 
-def canonical(value: ipaddress.IPv6Address) -> str:
-    """As inet_ntop(3) writes it: short, and the last 32 bits as IPv4 in `::ffff:10.0.0.1` and `::10.0.0.1`."""
+def canonical(value: Address) -> str:
+    """An IPv6 address as inet_ntop(3) writes it: short, and the last 32 bits as IPv4 in `::ffff:10.0.0.1` and `::10.0.0.1`."""
     number = int(value)
     low = ipaddress.IPv4Address(number & 0xFFFFFFFF)
     if number >> 32 == 0xFFFF:

@@ -14,17 +14,17 @@ Source: lib/noproxy.c; tried against libcurl 7.88.1, 8.16.0 and 8.23.0.
 
 from __future__ import annotations
 
-import ipaddress
+import functools
 import re
-from typing import Iterator, Optional
+from typing import Optional, Tuple
+
+import attrs
 
 from agent.core.dialects import curl_old
 from agent.core.dialects.addresses import Address, address, canonical
 from agent.core.dialects.target import Target
 
 VARIABLES = curl_old.VARIABLES
-
-_DIGITS = re.compile("[0-9]+")
 
 
 def bypass(target: Target, no_proxy: str) -> Optional[str]:
@@ -42,49 +42,58 @@ def bypass_8_18(target: Target, no_proxy: str) -> Optional[str]:
     return _bypass(target, no_proxy, blanks_separate=False, reads_ipv6=True)
 
 
+@attrs.frozen
+class _Entry:
+    """An entry as it stands there; `domain` compares with names, `base` and `bits` with addresses (None: with none)."""
+
+    text: str
+    domain: str
+    base: Optional[Address]
+    bits: int
+
+    def holds(self, literal: Address) -> bool:
+        if self.base is None or self.base.version != literal.version:
+            return False
+        if self.bits == 0:
+            return self.base == literal
+        return 0 < self.bits <= literal.max_prefixlen and (
+            (int(self.base) ^ int(literal)) >> (literal.max_prefixlen - self.bits) == 0
+        )
+
+
 def _bypass(target: Target, no_proxy: str, *, blanks_separate: bool, reads_ipv6: bool) -> Optional[str]:
     if no_proxy == "*":
         return no_proxy
     literal = address(target.host)
-    host = target.host
-    if isinstance(literal, ipaddress.IPv6Address):
+    host = target.host[:-1] if target.host.endswith(".") else target.host
+    if literal is not None and literal.version == 6:
         host = min(host, canonical(literal), key=len)  # urlapi.c
-    as_text = literal is None or (literal.version == 6 and not reads_ipv6)
-    for entry in _entries(no_proxy, blanks_separate):
-        if _covers(entry, host) if as_text else _inside(entry, literal, strict=reads_ipv6):
-            return entry
+        literal = literal if reads_ipv6 else None
+    for entry in _entries(no_proxy, blanks_separate, reads_ipv6):
+        if curl_old.covers(entry.domain, host) if literal is None else entry.holds(literal):
+            return entry.text
     return None
 
 
-def _entries(no_proxy: str, blanks_separate: bool) -> Iterator[str]:
+@functools.lru_cache(maxsize=16)
+def _entries(no_proxy: str, blanks_separate: bool, strict: bool) -> Tuple[_Entry, ...]:
+    found = []
     for match in re.finditer(r"[ \t]*([^ \t,]*)[ \t]*(,*)", no_proxy):
         if match.group(1):
-            yield match.group(1)
+            found.append(_entry(match.group(1), strict))
         if not match.group(2) and not blanks_separate:
-            return
+            break
+    return tuple(found)
 
 
-def _covers(entry: str, host: str) -> bool:
-    entry = entry[:-1] if entry.endswith(".") else entry
-    host = host[:-1] if host.endswith(".") else host
-    return curl_old.covers(entry[1:] if entry.startswith(".") else entry, host)
-
-
-def _inside(entry: str, literal: Optional[Address], *, strict: bool) -> bool:
-    base, slash, bits_text = entry.partition("/")
-    network = address(base)
-    if network is None or literal is None or literal.version != network.version:
-        return False
-    if strict and slash and not _DIGITS.fullmatch(bits_text):
-        return False
-    bits = _atoi(bits_text)
-    if bits == 0:
-        return literal == network
-    if not 0 < bits <= network.max_prefixlen:
-        return False
-    return literal in ipaddress.ip_network("%s/%d" % (network, bits), strict=False)
-
-
-def _atoi(text: str) -> int:
-    match = re.match(r"[+-]?[0-9]+", text)
-    return int(match.group()) if match else 0
+def _entry(text: str, strict: bool) -> _Entry:
+    name = text[:-1] if text.endswith(".") else text
+    base, slash, bits = text.partition("/")
+    unread = len(text) >= 128 or (strict and slash and not re.fullmatch("[0-9]+", bits))
+    digits = re.match(r"[+-]?[0-9]+", bits)  # atoi(3)
+    return _Entry(
+        text,
+        curl_old.lowered(name[1:] if name.startswith(".") else name),
+        None if unread else address(base),
+        int(digits.group()) if digits and not unread else 0,
+    )

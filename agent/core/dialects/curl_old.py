@@ -10,8 +10,9 @@ Source: check_noproxy() in lib/url.c of curl 7.19 to 7.85; tried against libcurl
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Optional
+from typing import Optional, Tuple
 
 from agent.core.dialects.dialect import Variables
 from agent.core.dialects.target import Target
@@ -27,13 +28,24 @@ def bypass(target: Target, no_proxy: str) -> Optional[str]:
     """The entry that makes the target direct; None for the proxy."""
     if no_proxy == "*":
         return no_proxy
-    for entry in re.split(r"[, ]+", no_proxy):
-        if entry and covers(entry[1:] if entry.startswith(".") else entry, target.host):
+    for entry, domain in _entries(no_proxy):
+        if covers(domain, target.host):
             return entry
     return None
 
 
 def covers(domain: str, host: str) -> bool:
-    """Whether the host is the domain or lies below it; ASCII letters compare without case."""
-    domain = "".join(char.lower() if char.isascii() else char for char in domain)
-    return host == domain or (len(domain) < len(host) and host.endswith("." + domain))
+    """Whether the host is the domain or lies below it."""
+    return host.endswith(domain) and (len(host) == len(domain) or host[: -len(domain) or None].endswith("."))
+
+
+def lowered(text: str) -> str:
+    """ASCII letters in lower case, as C compares them without case."""
+    return text.lower() if text.isascii() else "".join(char.lower() if char.isascii() else char for char in text)
+
+
+@functools.lru_cache(maxsize=16)
+def _entries(no_proxy: str) -> Tuple[Tuple[str, str], ...]:
+    """Entries as they stand there, and what each compares with."""
+    found = [entry for entry in re.split(r"[, ]+", no_proxy) if entry]
+    return tuple((entry, lowered(entry[1:] if entry.startswith(".") else entry)) for entry in found)

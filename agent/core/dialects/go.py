@@ -111,7 +111,10 @@ def _network(text: str) -> Optional[_Network]:
     """net.ParseCIDR; a network of IPv4-mapped addresses is one of IPv4."""
     base, slash, bits = text.partition("/")
     literal = address(base)
-    if not slash or literal is None or not re.fullmatch(r"[0-9]+", bits) or int(bits) > literal.max_prefixlen:
+    if not slash or literal is None or not re.fullmatch(r"0*[0-9]{1,3}", bits):
+        return None
+    bits = bits[-3:]
+    if int(bits) > literal.max_prefixlen:
         return None
     network = ipaddress.ip_network("%s/%d" % (literal, int(bits)), strict=False)
     mapped = folded(network.network_address)

@@ -11,8 +11,10 @@ Source: sufmatch() in src/host.c and sepstring() in src/utils.c; tried against 1
 
 from __future__ import annotations
 
-from typing import Iterator, Optional
+import functools
+from typing import Optional, Tuple
 
+from agent.core.dialects.curl_old import lowered
 from agent.core.dialects.dialect import Variables
 from agent.core.dialects.target import Target
 
@@ -21,8 +23,7 @@ VARIABLES = Variables(http=("http_proxy",), https=("https_proxy",), no_proxy=("n
 
 def bypass(target: Target, no_proxy: str) -> Optional[str]:
     """The entry that makes the target direct; None for the proxy."""
-    for entry in _entries(no_proxy) if no_proxy else ():
-        text = "".join(char.lower() if char.isascii() else char for char in entry)
+    for entry, text in _entries(no_proxy):
         if target.host.endswith(text):
             before = target.host[: len(target.host) - len(text)]
             if not before or before.endswith(".") or text.startswith("."):
@@ -30,6 +31,9 @@ def bypass(target: Target, no_proxy: str) -> Optional[str]:
     return None
 
 
-def _entries(no_proxy: str) -> Iterator[str]:
-    for number, entry in enumerate(no_proxy.split(",")):
-        yield entry.lstrip(" \t\n\v\f\r") if number else entry
+@functools.lru_cache(maxsize=16)
+def _entries(no_proxy: str) -> Tuple[Tuple[str, str], ...]:
+    """Entries as they stand there, and what each compares with."""
+    first, *others = no_proxy.split(",")
+    entries = [first, *(entry.lstrip(" \t\n\v\f\r") for entry in others)]
+    return tuple((entry, lowered(entry)) for entry in entries) if no_proxy else ()
