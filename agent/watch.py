@@ -112,15 +112,14 @@ class Watch:
         if reason == RELOAD:
             self._notify("RELOADING=1\nMONOTONIC_USEC=%d" % (time.monotonic() * 1e6))
         code = self._perform(reason, self._hear, self.idle)
+        if code and (self._ready or code < 0):
+            _tell_crash(reason, code)
         if reason == RELOAD:
             self._notify("READY=1")
         self._ended = self._clock()
         if self._paths:
             self._files.watch(self._paths)
         if code:
-            ended = "by signal %d" % -code if code < 0 else "with exit code %d" % code
-            level = "<3>" if os.environ.get("JOURNAL_STREAM") else "error: "
-            print("%spass.crashed reason=%s ended=%s" % (level, reason, ended), file=sys.stderr, flush=True)
             self._due = self._ended + self._crash
             self._crash = min(2 * self._crash, RETRY_LONGEST)
         else:
@@ -137,6 +136,13 @@ class Watch:
         elif key in ("STATUS", "READY"):
             self._ready = self._ready or key == "READY"
             self._notify(line)
+
+
+def _tell_crash(reason: str, code: int) -> None:
+    """By hand: the logger is one of the things that this process does without."""
+    ended = "by signal %d" % -code if code < 0 else "with exit code %d" % code
+    level = "<3>" if os.environ.get("JOURNAL_STREAM") else "error: "
+    print('%spass.crashed reason=%s ended="%s"' % (level, reason, ended), file=sys.stderr, flush=True)
 
 
 def watchdog_interval() -> Optional[float]:

@@ -66,7 +66,7 @@ class Memory:
         for path in drifted:
             repairs[path] = repairs.get(path, ()) + (now,)
         fought = {path: self.fought[path] for path in self.left_alone(wishes)}
-        fought.update({path: now for path in drifted if len(repairs[path]) >= REPAIRS})
+        fought.update({path: now - HOUR for path in drifted if len(repairs[path]) >= REPAIRS})
         return attrs.evolve(
             self,
             wishes=dict(wishes),
@@ -78,7 +78,7 @@ class Memory:
 
     def to_say(self, now: float) -> Tuple[Tuple[str, ...], Memory]:
         """The fought files of which it has to be said now, at first and once an hour."""
-        due = tuple(path for path, at in self.fought.items() if at == now or now - at >= HOUR)
+        due = tuple(path for path, at in self.fought.items() if now - at >= HOUR)
         return due, attrs.evolve(self, fought={path: now if path in due else at for path, at in self.fought.items()})
 
     def says(self, kind: str, what: str) -> Tuple[bool, Memory]:
@@ -118,11 +118,12 @@ def steady(facts: Facts, known: Optional[Facts], memory: Memory, now: float) -> 
 
 
 def wish(target: Target) -> str:
-    """A digest of what is wanted of a file, whatever stands in it now."""
+    """A digest of what is wanted of a file, whatever stands in it now: what becomes of none, and of next to nothing."""
     try:
-        return "%s %s" % (digest(target.edit(None) or b""), target.mode)
+        made = (target.edit(None) or b"") + b"\0" + (target.edit(b"[main]\n") or b"")
     except FileError:
         return ""
+    return "%s %s" % (digest(made), target.mode)
 
 
 def _again(before: Optional[Tuple[int, float]], now: float) -> Tuple[int, float]:

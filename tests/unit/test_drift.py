@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import attrs
 import pytest
@@ -11,7 +11,11 @@ import pytest
 from agent.core.drift import ABSENT, HOUR, PASSES, REPAIRS, USER_DATA, Memory, memory_from_json, steady, wish
 from agent.core.facts import Facts
 from agent.core.files import environment
+from agent.core.intent import Intent
 from agent.core.plan import Baseline, Change, FileState, Plan, Target, digest, make_plan, make_revert
+from agent.core.proxy_url import Credentials, ProxyUrl
+from agent.core.settings import Settings
+from agent.core.targets import ENVIRONMENT, NODE_ENV, YUM_CONF, targets
 from agent.errors import FileError
 
 PATH = "/etc/environment"
@@ -61,8 +65,9 @@ def test_repairs_that_are_far_apart_are_no_fight() -> None:
 
 def test_a_fight_is_told_at_once_and_then_once_an_hour() -> None:
     """Loud, but no flood."""
-    memory = attrs.evolve(MEMORY, fought={PATH: 100.0})
-    told = []
+    memory, told = MEMORY, []
+    for _ in range(REPAIRS):
+        memory = memory.after(PLAN, WISHES, 99.5)
     for now in range(100, 100 + int(2.5 * HOUR), 600):
         due, memory = memory.to_say(float(now))
         told += [now] if due else []
@@ -133,6 +138,21 @@ def test_the_first_answer_since_power_on_is_believed(known: Optional[Facts]) -> 
     less = attrs.evolve(FACTS, vpc_cidrs_v4=())
     assert steady(less, known, MEMORY, 0.0)[0] == less
     assert steady(less, FACTS, Memory(), 0.0) == (less, Memory(instance=FACTS.instance_id))
+
+
+@pytest.mark.parametrize("credentials", [None, Credentials("me", "secret")])
+def test_another_proxy_is_another_wish_of_every_file(credentials: Optional[Credentials]) -> None:
+    """Of yum.conf too, which is not made where there is none."""
+
+    def wishes(port: int) -> Dict[str, str]:
+        url = ProxyUrl("http", "proxy.corp", port)
+        intent = Intent(url, url, (), credentials)
+        return {target.path: wish(target) for target in targets(Settings(), intent)}
+
+    one, other = wishes(1), wishes(2)
+    for path in (NODE_ENV, ENVIRONMENT, YUM_CONF):
+        assert one[path] != other[path]
+    assert one == wishes(1)
 
 
 def test_a_wish_is_what_is_wanted_of_a_file_whatever_stands_in_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 import time
@@ -86,6 +87,13 @@ class Trial:
         if self.case.gzip_user_data:
             content = gzip.compress(content)
         self._metadata = Metadata(self.bed.namespace, folder, metadata, content)
+
+    def change_instance(self, **values: Any) -> None:
+        """Let the running metadata service say something else of the instance; it reads its file again by itself."""
+        path = self.node.folder / f"metadata-{self._served}/instance.json"
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+        fresh.rename(path)
 
     def stop_serving(self) -> None:
         """Stop the metadata service; connections to its address are refused from then on."""

@@ -1,0 +1,109 @@
+"""Which change of a file the kernel tells us of: every one that an editor or a careless hand makes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from agent.edges.inotify import Files
+
+
+@pytest.fixture
+def files() -> Iterator[Files]:
+    """Watches, closed after the test."""
+    files = Files()
+    yield files
+    files.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file in a folder of its own."""
+    path = tmp_path / "etc/file"
+    path.parent.mkdir()
+    path.write_text("old")
+    return path
+
+
+def replaced(path: Path) -> None:
+    """As editors do."""
+    (path.parent / "swap").write_text("new")
+    (path.parent / "swap").rename(path)
+
+
+CHANGES = {
+    "written": lambda path: path.write_text("new"),
+    "appended": lambda path: path.open("a").close(),
+    "replaced": replaced,
+    "removed": Path.unlink,
+    "moved away": lambda path: path.rename(path.parent / "other"),
+    "made unreadable": lambda path: path.chmod(0),
+    "linked": lambda path: (path.unlink(), path.symlink_to("other")),
+    "its folder removed": lambda path: (path.unlink(), path.parent.rmdir()),
+    "its folder moved": lambda path: path.parent.rename(path.parent.parent / "gone"),
+}
+
+
+@pytest.mark.parametrize("change", list(CHANGES.values()), ids=list(CHANGES))
+def test_every_kind_of_change_is_seen_once(files: Files, path: Path, change: Callable[[Path], object]) -> None:
+    """And it is news only once."""
+    files.watch([str(path)])
+    assert not files.changed()
+    change(path)
+    assert files.changed()
+    assert not files.changed()
+
+
+def test_reading_and_other_files_are_no_news(files: Files, path: Path) -> None:
+    """Nor is a temporary file beside it."""
+    files.watch([str(path)])
+    path.read_text()
+    list(path.parent.iterdir())
+    (path.parent / ".file.swp").write_text("x")
+    (path.parent / ".file.swp").unlink()
+    assert not files.changed()
+
+
+def test_a_file_that_is_not_there_yet(files: Files, tmp_path: Path) -> None:
+    """It is waited for in the folder above; the next watch is nearer."""
+    path = tmp_path / "a/b/file"
+    files.watch([str(path)])
+    path.parent.mkdir(parents=True)
+    assert files.changed()
+    files.watch([str(path)])
+    assert not files.changed()
+    path.write_text("x")
+    assert files.changed()
+
+
+def test_every_file_of_a_folder(files: Files, tmp_path: Path) -> None:
+    """A path that ends in a slash is a folder of which every name counts, once it is there."""
+    folder = tmp_path / "config.d"
+    files.watch([str(folder) + "/"])
+    folder.mkdir()
+    assert files.changed()
+    files.watch([str(folder) + "/"])
+    (folder / "any.toml").write_text("x")
+    assert files.changed()
+
+
+def test_what_is_watched_no_longer_is_no_news(files: Files, path: Path, tmp_path: Path) -> None:
+    """Another list replaces the one before, in the same folder too."""
+    files.watch([str(path), str(tmp_path / "x")])
+    files.watch([str(path.parent / "other")])
+    path.write_text("new")
+    (tmp_path / "x").write_text("new")
+    assert not files.changed()
+
+
+def test_many_watches_leave_nothing(files: Files, path: Path) -> None:
+    """Said again and again, as after each pass, the list holds no more than once; closed, nothing is left."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(200):
+        files.watch([str(path), str(path.parent) + "/"])
+    assert len(os.listdir("/proc/self/fd")) == before
+    information = Path("/proc/self/fdinfo/%d" % files.descriptor).read_text()
+    assert information.count("inotify wd:") == 1

@@ -1,0 +1,355 @@
+"""The daemon after boot: what it sees, what it puts right, and what it leaves alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Callable, Iterator, List, Optional
+
+import pytest
+
+from agent import configure as configuring
+from agent.boot import Daemon
+from agent.commands.machine import machine_of
+from agent.core.drift import REPAIRS
+from agent.demo.instance import Instance
+from agent.demo.metadata_service import MetadataService
+from agent.edges.signals import watched
+from agent.owner import Options
+from agent.turn import turn
+from agent.watch import CRASH, FILES, RELOAD, TIME
+from tests.integration import moods
+from tests.integration.command_line import PROXY, Node
+from tests.integration.daemon import PATIENCE, Start, configure, starter, status
+from tests.integration.moods import Mood, MoodyService
+
+SETTINGS = "etc/eks-proxy-agent/config.toml"
+
+
+@pytest.fixture
+def service() -> Iterator[MoodyService]:
+    """The metadata service of these nodes."""
+    with MoodyService() as service:
+        yield service
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    """A node; `configure` gives it settings."""
+    return Node(tmp_path)
+
+
+@pytest.fixture
+def start(node: Node) -> Iterator[Start]:
+    """Starts daemons on the node; they are gone after the test."""
+    with starter(node) as start:
+        yield start
+
+
+def until(what: str, condition: Callable[[], object]) -> None:
+    """Wait, with a limit that is no measurement."""
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends, what
+        time.sleep(0.02)
+
+
+class Turns:
+    """Turns of the daemon inside this process, one when asked; what it said last."""
+
+    def __init__(self, node: Node) -> None:
+        self._machine = machine_of(argparse.Namespace(root=str(node.root)))
+        self.said: List[str] = []
+
+    def __call__(self, reason: str = TIME) -> None:
+        self.said = []
+        with watched() as signals:
+            turn(Daemon(self._machine, Options(), lambda text: self.said.extend(text.split("\n")), signals), reason)
+
+    @property
+    def next(self) -> float:
+        """Seconds until the next one."""
+        (found,) = [float(line[5:]) for line in self.said if line.startswith("NEXT=")]
+        return found
+
+    @property
+    def watched(self) -> List[str]:
+        """The files of which a change is worth a turn."""
+        return [line[6:] for line in self.said if line.startswith("WATCH=")]
+
+
+# --- what is seen -----------------------------------------------------------------------------------------------------
+
+
+def replaced(path: Path) -> None:
+    """As editors do."""
+    path.with_name("swap").write_text("http_proxy=http://me:hunter2@wrong:1\n")
+    path.with_name("swap").rename(path)
+
+
+@pytest.mark.parametrize("name", ["etc/environment", "etc/dnf/dnf.conf", "etc/eks-proxy-agent/node.env"])
+@pytest.mark.parametrize("spoil", [replaced, lambda path: path.write_text("x=1\n"), Path.unlink])
+def test_a_file_that_drifts_is_put_right_at_once(
+    node: Node, service: MoodyService, start: Start, name: str, spoil: Callable[[Path], object]
+) -> None:
+    """However it was changed, it comes back by itself, once, and the log says what was wrong, without secrets."""
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("READY=1")
+    until("the watch to begin", lambda: status(node).get("repairs"))
+    time.sleep(0.2)  # it is written before the list of files is taken in
+    spoil(node.root / name)
+    until("the repair to be told", lambda: "drift.repaired" in daemon.log.read_text())
+    until("the repair to be counted", lambda: status(node)["repairs"] == {"total": 1, "fought": []})
+    assert PROXY in node.read(name)
+    assert daemon.stop() == 0
+    log = daemon.log.read_text()
+    assert log.count("drift.repaired file=/" + name) == log.count("drift.repaired") == 1
+    assert log.count("node.configured") == 1, "nothing else has happened"
+    assert "hunter2" not in log
+
+
+def test_settings_are_taken_up_when_they_are_edited(node: Node, service: MoodyService, start: Start) -> None:
+    """Without a reload; wrong ones degrade the node and leave its files, right ones make it well again."""
+    configure(node, service.endpoint, proxy="")
+    daemon = start()
+    daemon.hear("READY=1")
+    until("the watch to begin", lambda: status(node).get("repairs"))
+    time.sleep(0.2)
+    configure(node, service.endpoint)
+    daemon.hear("STATUS=configured: %s, " % PROXY)
+    configure(node, service.endpoint, proxy="http://other.corp:8080")
+    daemon.hear("STATUS=configured: http://other.corp:8080, ")
+    configure(node, service.endpoint, "oops = 1", proxy="http://third.corp:8080")
+    assert "the last good values stay" in daemon.hear("STATUS=degraded")
+    assert node.variables()["http_proxy"] == "http://other.corp:8080"
+    assert "oops is unknown" in str(status(node)["error"])
+    configure(node, service.endpoint, proxy="http://third.corp:8080")
+    daemon.hear("STATUS=configured: http://third.corp:8080, ")
+    node.settings('[proxy]\nno_proxy = ["nexus.corp"]\n', "config.d/10-more.toml")
+    until("config.d to be read", lambda: "nexus.corp" in node.no_proxy())
+    assert daemon.stop() == 0
+    log = daemon.log.read_text()
+    assert "drift" not in log, "what the owner asks for is no drift"
+    assert log.count("node.degraded") == 1
+
+
+def test_credentials_and_their_file_are_followed(node: Node, service: MoodyService, start: Start) -> None:
+    """A rotated password is in node.env by itself, and nowhere else."""
+    node.write("etc/proxy.pass", b"me:first\n", 0o600)
+    configure(node, service.endpoint, 'credentials_file = "/etc/proxy.pass"')
+    daemon = start()
+    daemon.hear("READY=1")
+    until("the watch to begin", lambda: status(node).get("repairs"))
+    time.sleep(0.2)
+    node.write("etc/proxy.new", b"me:second\n", 0o600).rename(node.root / "etc/proxy.pass")
+    until("the new password", lambda: "me:second@" in node.read("etc/eks-proxy-agent/node.env"))
+    assert daemon.stop() == 0
+    assert "drift" not in daemon.log.read_text()
+    assert "second" not in daemon.log.read_text() + "".join(daemon.said) + json.dumps(status(node))
+
+
+def test_a_pass_that_crashes_is_told_and_done_again(node: Node, service: MoodyService, start: Start) -> None:
+    """Its process dies, the daemon's does not."""
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("READY=1")
+    until("the watch to begin", lambda: status(node).get("repairs"))
+    service.moods.append(Mood(moods.hang, times=1))
+    daemon.tell(signal.SIGHUP)
+    daemon.hear("RELOADING=1")
+    children = Path("/proc/%d/task/%d/children" % (daemon.process.pid, daemon.process.pid))
+    until("the child", children.read_text)
+    os.kill(int(children.read_text()), signal.SIGSEGV)
+    daemon.hear("READY=1")
+    assert 'pass.crashed reason=reload ended="by signal 11"' in daemon.log.read_text()
+    daemon.hear("STATUS=configured")
+    assert daemon.stop() == 0
+
+
+# --- what is left alone -----------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_fought_over_is_left_alone_until_somebody_asks(
+    node: Node, service: MoodyService, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """After so many repairs its changes wake nobody; other files are still put right, and a reload takes it up again."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+    path = str(node.root / "etc/environment")
+    assert path in once.watched
+    for number in range(REPAIRS + 3):
+        assert status(node)["repairs"] == {
+            "total": min(number, REPAIRS),
+            "fought": ["/etc/environment"] * (number >= REPAIRS),
+        }
+        node.write("etc/environment", b"http_proxy=wrong\n")
+        once(FILES)
+    assert node.read("etc/environment") == "http_proxy=wrong\n"
+    assert path not in once.watched
+    assert "fought over and left alone: /etc/environment" in "".join(once.said)
+    node.write("etc/dnf/dnf.conf", b"[main]\n")
+    once()
+    assert PROXY in node.read("etc/dnf/dnf.conf")
+    log = capfd.readouterr().err
+    assert log.count("drift.repaired file=/etc/environment") == REPAIRS
+    assert log.count("drift.fought file=/etc/environment") == 1
+    once(RELOAD)
+    assert node.variables()["http_proxy"] == PROXY
+    assert status(node)["repairs"] == {"total": REPAIRS + 2, "fought": []}
+    assert path in once.watched
+
+
+def test_apply_ends_a_fight_and_is_no_drift(
+    node: Node, service: MoodyService, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a person applies is wanted; with --once it is the daemon that changes its mind, which is no drift either."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+    capfd.readouterr()
+    assert node.main("apply --proxy http://flags.corp:1", facts=False).code == 0
+    once()
+    assert node.variables()["http_proxy"] == "http://flags.corp:1"
+    assert node.main("apply --once --proxy http://once.corp:1", facts=False).code == 0
+    once()
+    assert node.variables()["http_proxy"] == "http://flags.corp:1"
+    assert "drift" not in capfd.readouterr().err
+    for _ in range(REPAIRS):
+        node.write("etc/environment", b"http_proxy=wrong\n")
+        once(FILES)
+    assert status(node)["repairs"] == {"total": REPAIRS, "fought": ["/etc/environment"]}
+    assert node.main("apply", facts=False).code == 0
+    once()
+    assert status(node)["repairs"] == {"total": REPAIRS, "fought": []}
+
+
+def test_plan_is_no_drift_and_changes_no_memory(node: Node, service: MoodyService) -> None:
+    """Looking leaves everything as it was."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+    memory = node.read("run/eks-proxy-agent/watch.json")
+    assert node.main("plan --proxy http://other.corp:1", facts=False).code == 3
+    assert node.read("run/eks-proxy-agent/watch.json") == memory
+
+
+def test_other_people_s_lines_are_no_drift(
+    node: Node, service: MoodyService, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What an administrator writes beside our lines stays, causes no change, and is there after `revert`."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+    capfd.readouterr()
+    ours = node.read("etc/environment")
+    node.write("etc/environment", ("PAGER=less\n" + ours).encode())
+    once(FILES)
+    assert node.read("etc/environment") == "PAGER=less\n" + ours
+    assert capfd.readouterr().err == ""
+    node.write("etc/environment", b"PAGER=less\nhttp_proxy=wrong\n")
+    once(FILES)
+    assert node.main("revert").code == 0
+    assert node.read("etc/environment") == "PAGER=less\n"
+
+
+# --- metadata ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_lie_of_the_metadata_service_takes_nothing_away(
+    node: Node, service: MoodyService, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A CIDR that is missing once stays; one that stays away goes; one that is new counts at once."""
+    now = [1000.0]
+    monkeypatch.setattr(configuring.time, "monotonic", lambda: now[0])
+    configure(node, service.endpoint)
+    two = ("10.0.0.0/16", "10.1.0.0/16")
+    service.instance = Instance(vpc_cidrs_v4=two)
+    once = Turns(node)
+
+    def believed(*cidrs: str) -> List[str]:
+        service.instance = Instance(vpc_cidrs_v4=cidrs)
+        now[0] += 400
+        once()
+        return [entry for entry in node.no_proxy() if entry.startswith("10.")]
+
+    once()
+    assert believed("10.1.0.0/16") == list(two)
+    assert believed(*two) == list(two)
+    assert believed("10.1.0.0/16") == list(two)
+    assert believed("10.1.0.0/16", "10.2.0.0/16") == [*two, "10.2.0.0/16"]
+    capfd.readouterr()
+    assert believed("10.1.0.0/16", "10.2.0.0/16") == ["10.1.0.0/16", "10.2.0.0/16"]
+    assert "metadata.missing" not in capfd.readouterr().err
+
+
+def test_garbage_from_the_metadata_service_changes_nothing(node: Node, service: MoodyService) -> None:
+    """One pass that is told rubbish is a degraded one, with the last good values, guarded; the next one is good."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+    stamps = node.stamps()
+    service.moods.append(Mood(moods.answer(b"<html>captive portal</html>"), "/vpc-ipv4-cidr-blocks"))
+    once()
+    assert (status(node)["phase"], node.stamps()) == ("degraded", stamps)
+    assert "is not a CIDR" in str(status(node)["error"])
+    assert once.next < 5
+    once()
+    assert (status(node)["phase"], status(node)["error"]) == ("configured", None)
+    assert once.next > 500
+
+
+def test_while_metadata_is_away_the_node_is_guarded_with_what_is_known(
+    node: Node, service: MoodyService, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Drift is put right, new settings are taken up, trouble is told once, and the pauses grow."""
+    configure(node, service.endpoint, deadline=0.2)
+    once = Turns(node)
+    once()
+    capfd.readouterr()
+    service.moods.append(Mood(moods.status(503), times=10**6))
+    pauses = []
+    for proxy in (PROXY, PROXY, "http://other.corp:8080"):
+        configure(node, service.endpoint, proxy=proxy, deadline=0.2)
+        node.write("etc/environment", b"http_proxy=wrong\n")
+        once()
+        pauses.append(once.next)
+        assert node.variables()["http_proxy"] == proxy
+        assert "10.42.0.0/16" in node.no_proxy()
+        assert status(node)["phase"] == "degraded"
+    assert pauses == sorted(pauses)
+    log = capfd.readouterr().err
+    assert log.count("node.degraded") == 1
+    assert log.count("drift.repaired") == 2
+    service.moods.clear()
+    once()
+    assert status(node)["phase"] == "configured"
+
+
+def test_a_spoilt_memory_is_a_new_one(node: Node, service: MetadataService) -> None:
+    """Nothing in it is worth failing for."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+    for text in ("", "[]", "{", '{"wishes": 1}'):
+        node.write("run/eks-proxy-agent/watch.json", text.encode())
+        once(CRASH)
+        assert status(node)["phase"] == "configured"
+
+
+def test_status_says_when_the_next_look_is(node: Node, service: MetadataService) -> None:
+    """With jitter around watch.interval, so that the nodes of a group do not ask together."""
+    configure(node, service.endpoint, "[watch]\ninterval = 100")
+    once = Turns(node)
+    pauses: List[Optional[float]] = []
+    for _ in range(10):
+        once()
+        pauses.append(once.next)
+    assert all(pause and 90 <= pause <= 110 for pause in pauses)
+    assert len(set(pauses)) > 1
+    assert str(status(node)["next_pass"]) > str(status(node)["updated"])
