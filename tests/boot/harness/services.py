@@ -34,6 +34,7 @@ cache deny all
 hosts_file {folder}/hosts
 dns_nameservers 127.0.0.1
 dns_timeout 1 second
+dns_retransmit_interval 100 milliseconds
 pid_filename {folder}/squid.pid
 cache_log {folder}/cache.log
 logformat boot %rm %ru %>Hs "%{{User-Agent}}>h"
