@@ -45,14 +45,13 @@ def apply_plan(kubectl: Kubectl, plan: Plan, *, take_over: bool, timeout: float)
 
 
 def revert(kubectl: Kubectl, workloads: Sequence[Workload], namespaces: Sequence[str], timeout: float) -> None:
-    """Take everything back: first the pods, which need the ConfigMap as long as they refer to it, then the ConfigMap."""
-    objects = [
-        (source_path(kind, namespace), found)
-        for namespace in namespaces
-        for kind in (CONFIG_MAP, SECRET)
-        for found in [kubectl.find(source_path(kind, namespace))]
-        if found
-    ]
+    """Take everything back: first the pods, which need the ConfigMap as long as they refer to it, then the ConfigMap.
+
+    Who may not see Secrets has given none.
+    """
+    paths = [(kind, source_path(kind, namespace)) for namespace in namespaces for kind in (CONFIG_MAP, SECRET)]
+    answers = [(path, kubectl.find(path, allowed=kind == CONFIG_MAP)) for kind, path in paths]
+    objects = [(path, found) for path, found in answers if found]
     recorded = [workload for _, found in objects for workload in recorded_workloads(found)]
     done: List[str] = []
     with _told(done, "to have it back: eks-proxy-agent cluster apply"):

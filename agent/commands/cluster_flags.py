@@ -15,6 +15,8 @@ _ACTIONS = (
 )
 #: Seconds for one workload's rollout, unless --timeout says otherwise.
 TIMEOUT = 600.0
+#: Seconds for one request to the API server.
+REQUEST = 30.0
 
 
 def add_cluster(commands: Any) -> None:
@@ -31,6 +33,8 @@ def _flags(command: argparse.ArgumentParser, name: str) -> None:
     _settings(command)
     command.add_argument("--kubeconfig", default="", metavar="FILE", help="kubectl's kubeconfig")
     command.add_argument("--context", default="", metavar="NAME", help="a context of the kubeconfig")
+    text = "for each request to the API server (default: %(default)g)"
+    command.add_argument("--request-timeout", type=_seconds, default=REQUEST, metavar="SECONDS", help=text)
     if name == "service-cidr":
         _json(command)
         return

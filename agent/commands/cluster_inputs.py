@@ -53,7 +53,7 @@ def kubectl_of(arguments: argparse.Namespace, settings: Settings) -> Kubectl:
     """kubectl, with the flags that are passed through."""
     flags = ["--kubeconfig=" + arguments.kubeconfig] if arguments.kubeconfig else []
     flags += ["--context=" + arguments.context] if arguments.context else []
-    return Kubectl(settings.cluster.kubectl, flags)
+    return Kubectl(settings.cluster.kubectl, [*flags, "--request-timeout=%gs" % arguments.request_timeout])
 
 
 def scope(settings: Settings, namespace: str) -> Tuple[Tuple[str, ...], Tuple[Workload, ...]]:

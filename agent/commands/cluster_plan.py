@@ -79,7 +79,7 @@ def make_plan(kubectl: Kubectl, inputs: Inputs, *, take_over: bool) -> Plan:
         sources.append(_source_step(kubectl, inputs, namespace))
         other = CONFIG_MAP if sources[-1].source.kind == SECRET else SECRET
         path = source_path(other, namespace)
-        left = kubectl.find(path)
+        left = kubectl.find(path, allowed=False)
         unused = left and set(recorded_workloads(left)) <= set(inputs.workloads)
         surplus += [(path, left)] if left and unused and is_ours_alone(left) else []
     by_namespace = {one.source.namespace: one.source for one in sources}

@@ -85,9 +85,9 @@ def apply_patch(found: Mapping[str, Any], source: Source, *, take_over: bool) ->
     for group, index, container in containers(template_spec(found)):
         here = [*_TEMPLATE, "spec", group, str(index)]
         name = _id(group, container)
-        wanted = _with_ours(container.get("envFrom") or [], source.kind, mine=name in undo.env_from)
+        wanted, ours = _with_ours(container.get("envFrom") or [], source.kind, undo.env_from.get(name, ""))
         edits = _edit(found, [*here, "envFrom"], wanted)
-        undo = undo.added(name) if edits else undo
+        undo = undo.given(name, ours)
         if take_over:
             env = container.get("env") or []
             gone = [at for at, entry in enumerate(env) if _beats(entry, source.kind) and not _has_password(entry)]
@@ -108,8 +108,7 @@ def revert_patch(found: Mapping[str, Any]) -> Patch:
         here = [*_TEMPLATE, "spec", group, str(index)]
         name, edits = _id(group, container), []
         if name in undo.env_from:
-            left = [entry for entry in container.get("envFrom") or [] if not any(_is_ours(entry, k) for k in REFERENCE)]
-            edits += _edit(found, [*here, "envFrom"], left)
+            edits += _edit(found, [*here, "envFrom"], _without(container.get("envFrom") or [], undo.env_from[name]))
         edits += _edit(found, [*here, "env"], undo.restored(name, container.get("env") or []))
         ops += _named(here, container, edits)
     ops += _without_key(found, [*_TEMPLATE, "metadata", "annotations"], CHECKSUM)
@@ -126,14 +125,21 @@ def _is_ours(entry: Mapping[str, Any], kind: str) -> bool:
     return reference.get("name") == NAME and not entry.get("prefix")
 
 
-def _with_ours(current: Sequence[Mapping[str, Any]], kind: str, *, mine: bool) -> List[Mapping[str, Any]]:
-    """The list with our entry last, where it wins; where it is already, the list stays.
+def _with_ours(current: Sequence[Mapping[str, Any]], kind: str, mine: str) -> Tuple[Sequence[Mapping[str, Any]], str]:
+    """The list with our entry last, where it wins, and the kind of it that is ours, empty when the owner has one.
 
-    With `mine` the entry of the other kind (the proxy got or lost its password) is ours and goes.
+    `mine` is the kind that we added before; it goes when the proxy got or lost its password.
     """
-    kept = [entry for entry in current if not (mine and any(_is_ours(entry, k) for k in REFERENCE if k != kind))]
-    ours: Mapping[str, Any] = {REFERENCE[kind]: {"name": NAME}}
-    return kept if any(_is_ours(entry, kind) for entry in kept) else [*kept, ours]
+    kept = current if mine in ("", kind) else _without(current, mine)
+    if any(_is_ours(entry, kind) for entry in kept):
+        return kept, mine if mine == kind else ""
+    return [*kept, {REFERENCE[kind]: {"name": NAME}}], kind
+
+
+def _without(current: Sequence[Mapping[str, Any]], kind: str) -> Sequence[Mapping[str, Any]]:
+    """The list without the last reference of this kind: an owner's of the same kind stands before ours."""
+    last = max((at for at, entry in enumerate(current) if _is_ours(entry, kind)), default=-1)
+    return [entry for at, entry in enumerate(current) if at != last]
 
 
 def _beats(entry: Mapping[str, Any], kind: str) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import AbstractSet, Any, FrozenSet, Iterable, List, Mapping, Sequence, Tuple
+from typing import AbstractSet, Any, Iterable, List, Mapping, Sequence, Tuple
 
 import attrs
 
-from agent.core.cluster_objects import UNDO
+from agent.core.cluster_objects import REFERENCE, UNDO
 from agent.errors import AgentError
 
 
@@ -22,17 +22,18 @@ class Removed:
 
 @attrs.frozen
 class Undo:
-    """`env_from`: the containers (GROUP/NAME) that got our reference; `env`: what was removed, in this order of runs.
+    """`env_from`: container (GROUP/NAME) → the kind of reference that it got; `env`: what was removed, run after run.
 
     Indexes are those that the entries had in the list as it was at the start of their run.
     """
 
-    env_from: FrozenSet[str] = frozenset()
+    env_from: Mapping[str, str] = attrs.field(factory=dict)
     env: Tuple[Tuple[Removed, ...], ...] = ()
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Undo:
         """What a workload's annotation says; raises AgentError when it is not what we write."""
+        kinds = {kind: kind for kind in REFERENCE}
         metadata = found.get("metadata") or {}
         text = (metadata.get("annotations") or {}).get(UNDO)
         if text is None:
@@ -40,8 +41,8 @@ class Undo:
         try:
             table = json.loads(text)
             runs = tuple(tuple(Removed(str(c), int(at), dict(entry)) for c, at, entry in run) for run in table["env"])
-            return cls(frozenset(map(str, table["envFrom"])), runs)
-        except (ValueError, KeyError, TypeError):
+            return cls({str(name): kinds[kind] for name, kind in table["envFrom"].items()}, runs)
+        except (ValueError, KeyError, TypeError, AttributeError):
             name = "%s/%s" % (metadata.get("namespace"), metadata.get("name"))
             hint = "somebody edited it; take it away to have the present state count as the original one"
             raise AgentError("%s: the annotation %s cannot be read" % (name, UNDO), hint=hint) from None
@@ -52,16 +53,19 @@ class Undo:
     def text(self) -> str:
         """The annotation's value, always the same for the same."""
         runs = [[[one.container, one.index, one.entry] for one in run] for run in self.env]
-        table = {"envFrom": sorted(self.env_from), "env": runs}
+        table = {"envFrom": dict(self.env_from), "env": runs}
         return json.dumps(table, sort_keys=True, separators=(",", ":"))
 
     def only(self, present: AbstractSet[str]) -> Undo:
         """Without the containers that are gone: an update of the add-on may have renamed them."""
         runs = (tuple(one for one in run if one.container in present) for run in self.env)
-        return Undo(self.env_from & present, tuple(filter(None, runs)))
+        env_from = {name: kind for name, kind in self.env_from.items() if name in present}
+        return Undo(env_from, tuple(filter(None, runs)))
 
-    def added(self, container: str) -> Undo:
-        return attrs.evolve(self, env_from=self.env_from | {container})
+    def given(self, container: str, kind: str) -> Undo:
+        """With the kind of reference that a container now has from us; empty for none."""
+        env_from = {name: old for name, old in self.env_from.items() if name != container}
+        return attrs.evolve(self, env_from={**env_from, **({container: kind} if kind else {})})
 
     def removed(self, entries: Iterable[Removed]) -> Undo:
         """With one more run, unless nothing was removed."""

@@ -12,8 +12,7 @@ from agent.core.cluster_objects import MANAGER
 from agent.edges import command
 from agent.errors import CommandError
 
-#: Seconds for one request, and for a whole kubectl (it may ask for credentials first, and retries 429 by itself).
-REQUEST = 30
+#: Seconds for a whole kubectl, whatever its --request-timeout: it may ask for credentials, and retries 429 by itself.
 WHOLE = 120.0
 #: How often a request is tried again that met a busy server, or an object that was just written.
 ATTEMPTS = 5
@@ -39,20 +38,20 @@ class Kubectl:
     """
 
     def __init__(self, program: str, flags: Sequence[str] = ()) -> None:
-        """`flags` are kubectl's own, such as --context=NAME."""
+        """`flags` are kubectl's own, such as --context=NAME and --request-timeout=30s."""
         self._program = program
-        self._flags = [*flags, "--request-timeout=%ds" % REQUEST]
+        self._flags = list(flags)
 
     def get(self, path: str, doing: str = "") -> Any:
         """The decoded answer to a GET of an API path; a busy server is asked again."""
         return again(lambda: self._decoded(doing or "reading " + path, ["get", "--raw", path]))
 
-    def find(self, path: str, doing: str = "") -> Optional[Any]:
-        """The same, or None when it does not exist."""
+    def find(self, path: str, doing: str = "", *, allowed: bool = True) -> Optional[Any]:
+        """The same, or None when it does not exist; without `allowed` also when we have no right to see it."""
         try:
             return self.get(path, doing)
         except KubectlError as error:
-            if error.reason != "NotFound":
+            if error.reason not in (("NotFound",) if allowed else ("NotFound", "Forbidden")):
                 raise
             return None
 

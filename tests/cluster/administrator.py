@@ -39,11 +39,11 @@ class Administrator:
         self.folder = folder
         self.config = folder / "config.toml"
         self.config.write_text(SETTINGS)
-        self.kubeconfig = control_plane.kubeconfig_for(user)
+        self.kubeconfig: Optional[Path] = control_plane.kubeconfig_for(user)
 
     def run(self, action: str, *flags: str, env: Optional[Mapping[str, str]] = None) -> Outcome:
         """One action to its end."""
-        where = ["--config", str(self.config), "--kubeconfig", str(self.kubeconfig)]
+        where = ["--config", str(self.config)] + ([f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else [])
         argv = [sys.executable, "-m", "agent", "cluster", action, *where, *flags]
         return run(argv, env={**self.control_plane.environment, **(env or {})})
 

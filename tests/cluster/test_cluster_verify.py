@@ -31,9 +31,8 @@ def admin(add_ons: ControlPlane, tmp_path: Path) -> Administrator:
 def test_pods_of_older_values_are_named_stale(admin: Administrator) -> None:
     """Pods that their owner replaces by hand (OnDelete) are named, with their nodes, until they are replaced."""
     patch = [{"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "OnDelete"}}]
-    admin.patch("json", patch, name="kube-proxy") if False else admin.control_plane.kubectl(
-        "patch", "-n", "kube-system", "daemonset/kube-proxy", "--type=json", "-p", json.dumps(patch)
-    )
+    what = ("daemonset/kube-proxy", "-n", "kube-system", "--type=json", "-p", json.dumps(patch))
+    admin.control_plane.kubectl("patch", *what)
     flag = "--set=proxy.url=http://other-proxy:3128"
     applied = admin.apply(flag)
     assert "its update strategy is OnDelete" in applied.err
@@ -190,13 +189,17 @@ def _service_cidrs(version: str, *cidrs: str) -> Tuple[int, Dict[str, Any]]:
     return 200, {"kind": "ServiceCIDRList", "apiVersion": api, "metadata": {"resourceVersion": "9"}, "items": [item]}
 
 
+_RANGE = (
+    'Invalid value: []string{"203.0.113.1"}: failed to allocate IP 203.0.113.1: the provided IP (203.0.113.1) is not in'
+    " the valid range. The range of valid IPs is 10.96.0.0/20"
+)
 REFUSED = status(
     422,
     "Invalid",
-    'Service "eks-proxy-agent-asks" is invalid: spec.clusterIPs: Invalid value: []string{"203.0.113.1"}: failed to allocate'
-    " IP 203.0.113.1: the provided IP (203.0.113.1) is not in the valid range. The range of valid IPs is 10.96.0.0/20",
+    f'Service "eks-proxy-agent-asks" is invalid: spec.clusterIPs: {_RANGE}',
     name="eks-proxy-agent-asks",
     kind="Service",
+    causes=[{"reason": "FieldValueInvalid", "message": _RANGE, "field": "spec.clusterIPs"}],
 )
 FORBIDDEN = status(
     403,
