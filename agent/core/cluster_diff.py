@@ -38,8 +38,9 @@ def changes(before: Optional[Mapping[str, Any]], after: Optional[Mapping[str, An
 def _own(found: Mapping[str, Any]) -> Dict[str, Any]:
     metadata = {key: value for key, value in (found.get("metadata") or {}).items() if key not in _SERVERS_OWN + _NAMES}
     annotations = {key: value for key, value in (metadata.pop("annotations", None) or {}).items() if key != _GENERATION}
-    own = {key: value for key, value in found.items() if key not in ("status", "kind", "apiVersion")}
-    return {**own, "metadata": {**metadata, "annotations": annotations}}
+    metadata.update({"annotations": annotations} if annotations else {})
+    own = {key: value for key, value in found.items() if key not in ("status", "kind", "apiVersion", "metadata")}
+    return {**own, **({"metadata": metadata} if metadata else {})}
 
 
 def _differences(path: Tuple[str, ...], old: Any, new: Any) -> Iterator[Tuple[Tuple[str, ...], Any, Any]]:

@@ -1,0 +1,222 @@
+"""What kubectl's errors, rollouts, service ranges, hosts and a node's status mean."""
+
+import json
+
+import pytest
+
+from agent.core import cluster_facts
+from agent.core.cluster_errors import applied_range, conflicting_managers, hint, reason
+from agent.core.cluster_node import intent_from_status
+from agent.core.cluster_rollout import rollout
+from agent.core.cluster_service import addresses_of, covers, from_service_cidrs, guessed
+from agent.core.hints import ClusterHints
+from agent.core.intent import Intent
+from agent.core.no_proxy import Entry
+from agent.core.proxy_url import Credentials, ProxyUrl
+from agent.core.settings import Aws, Cluster, Settings, Vpc
+from agent.errors import AgentError
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ('Error from server (NotFound): daemonsets.apps "x" not found', "NotFound"),
+        ("Error from server (Conflict): Operation cannot be fulfilled on daemonsets.apps", "Conflict"),
+        ("Error from server (TooManyRequests): Too many requests, please try again later.", "TooManyRequests"),
+        ("Error from server (Expired): The provided continue parameter is too old", "Expired"),
+        ("Error from server (Gone): x", "Expired"),
+        ("The request is invalid", "Invalid"),
+        ('The DaemonSet "a" is invalid: spec.template.spec.containers[0].image: Required value', "Invalid"),
+        ("error: You must be logged in to the server (Unauthorized)", "Unauthorized"),
+        ("Error in configuration: context was not found for specified context: x", "Context"),
+        ('error: context "x" does not exist', "Context"),
+        ("error: stat /nonexistent: no such file or directory", "Kubeconfig"),
+        ('error: error loading config file "x": yaml: line 1', "Kubeconfig"),
+        ('error: auth info "none" does not exist', "Kubeconfig"),
+        (
+            "The connection to the server localhost:8080 was refused - did you specify the right host or port?",
+            "NoKubeconfig",
+        ),
+        (
+            "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or port?",
+            "Unreachable",
+        ),
+        ("Unable to connect to the server: dial tcp: lookup x: no such host", "Unreachable"),
+        ("Unable to connect to the server: net/http: TLS handshake timeout", "Unreachable"),
+        ("Unable to connect to the server: x509: certificate signed by unknown authority", "Untrusted"),
+        ("Unable to connect to the server: getting credentials: exec: executable aws not found", "Credentials"),
+        ('error: Apply failed with 1 conflict: conflict with "helm" using v1: .data.A', "ApplyConflict"),
+        ("something else", ""),
+    ],
+)
+def test_a_word_for_each_failure(text, word):
+    """The reason decides what is tried again, and which way out is told."""
+    assert reason(text) == word
+
+
+def test_the_missing_right_is_named():
+    """Verb, resource with its group, and namespace."""
+    text = 'User "a" cannot list resource "servicecidrs" in API group "networking.k8s.io" at the cluster scope'
+    assert "list servicecidrs.networking.k8s.io (cluster-wide)" in hint("Error from server (Forbidden): " + text)
+    text = 'User "a" cannot patch resource "configmaps" in API group "" in the namespace "kube-system"'
+    assert 'patch configmaps in namespace "kube-system"' in hint(text)
+    assert hint("something else") == ""
+
+
+def test_conflicting_managers_are_named_once():
+    """kubectl's text for one and for many conflicts."""
+    text = 'conflicts with "b" using v1:\n- .data.A\nconflicts with "a" using v1:\n- .data.B\nwith "b"'
+    assert conflicting_managers(text) == ["a", "b"]
+    assert applied_range("The range of valid IPs is 10.0.0.0/24.") == "10.0.0.0/24"
+    assert applied_range("no range") == ""
+
+
+def rolling(kind, spec=None, **status):
+    """A workload of generation 2."""
+    status.setdefault("observedGeneration", 2)
+    return {"kind": kind, "metadata": {"generation": 2}, "spec": spec or {}, "status": status}
+
+
+DAEMON = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
+DEPLOYED = {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+STATE = {"currentRevision": "a", "updateRevision": "a", "readyReplicas": 2, "replicas": 2}
+LATE = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "too slow"}
+BY_HAND = {"updateStrategy": {"type": "OnDelete"}}
+PARTITION = {"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("found", "done", "text"),
+    [
+        (rolling("DaemonSet", **DAEMON), True, "3 of 3 pods updated, 3 available"),
+        (rolling("DaemonSet", **{**DAEMON, "numberAvailable": 2}), False, "3 of 3 pods updated, 2 available"),
+        (rolling("DaemonSet", **{**DAEMON, "updatedNumberScheduled": 1}), False, "1 of 3 pods updated"),
+        (rolling("DaemonSet", **{**DAEMON, "observedGeneration": 1}), False, "waiting for the controller"),
+        (rolling("DaemonSet", BY_HAND, **DAEMON), True, "OnDelete"),
+        (rolling("DaemonSet"), True, "0 of 0"),
+        (rolling("Deployment", {"replicas": 2}, **DEPLOYED), True, "2 of 2"),
+        (rolling("Deployment", {"replicas": 2}, **{**DEPLOYED, "replicas": 3}), False, "1 old left"),
+        (rolling("Deployment", {"replicas": 2}, **{**DEPLOYED, "availableReplicas": 1}), False, "1 available"),
+        (rolling("Deployment", {"replicas": 2}, conditions=[LATE]), False, "progress deadline: too slow"),
+        (rolling("StatefulSet", {"replicas": 2}, **STATE), True, "2 of 2"),
+        (rolling("StatefulSet", {"replicas": 2}, **{**STATE, "readyReplicas": 1}), False, "1 available"),
+        (
+            rolling("StatefulSet", {"replicas": 2}, **{**STATE, "updateRevision": "b", "updatedReplicas": 2}),
+            False,
+            "2 of 2",
+        ),
+        (rolling("StatefulSet", PARTITION, **{**STATE, "updatedReplicas": 1}), True, "its partition is 1"),
+        (rolling("StatefulSet", PARTITION, **STATE), False, "0 of 1 updated"),
+    ],
+)
+def test_how_far_a_rollout_is(found, done, text):
+    """Done is: seen by the controller, all pods of the new template, all available."""
+    seen = rollout(found)
+    assert seen.done is done
+    assert text in seen.text
+    assert seen.failed is ("deadline" in text)
+
+
+def test_service_ranges():
+    """EKS's own ranges by the first address, dual-stack too; anything else is not guessed."""
+    service = {"spec": {"clusterIP": "10.100.0.1", "clusterIPs": ["10.100.0.1", "fd00::1"]}}
+    assert guessed(addresses_of(service)).cidrs == ("10.100.0.0/16", "fd00::/108")
+    assert guessed(("10.100.0.1", "2001:db8::1")).cidrs == ()
+    assert guessed(("192.168.0.1",)).cidrs == ()
+    assert from_service_cidrs(
+        {"items": [{"spec": {"cidrs": ["10.0.0.0/8"]}}, {"spec": {"cidrs": ["10.0.0.0/8"]}}, {}]}
+    ) == ("10.0.0.0/8",)
+    with pytest.raises(ValueError, match="is no CIDR"):
+        from_service_cidrs({"items": [{"spec": {"cidrs": ["x"]}}]})
+    assert covers(("10.0.0.0/8", "fd00::/8"), ("10.1.2.3", "fd00::1"))
+    assert not covers(("10.0.0.0/8",), ("10.1.2.3", "fd00::1"))
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("0123abc.gr7.eu-west-1.eks.amazonaws.com", "eu-west-1"),
+        ("0123abc.yl4.cn-north-1.eks.amazonaws.com.cn", "cn-north-1"),
+        ("0123abc.eks-cluster.us-east-2.api.aws", "us-east-2"),
+        ("api.example.com", ""),
+        ("127.0.0.1", ""),
+    ],
+)
+def test_the_region_in_an_endpoint(host, region):
+    """The names that EKS gives API servers."""
+    assert cluster_facts.region_of(host) == region
+
+
+@pytest.mark.parametrize(
+    ("server", "host"),
+    [
+        ("https://ABC.gr7.eu-west-1.eks.amazonaws.com", "abc.gr7.eu-west-1.eks.amazonaws.com"),
+        ("https://10.0.3.4:6443", "10.0.3.4"),
+        ("https://127.0.0.1:16443", ""),
+        ("https://rancher.example.com/k8s/clusters/c-1", ""),
+        ("https://bastion.example.com", ""),
+        ("", ""),
+    ],
+)
+def test_a_host_that_nodes_know(server, host):
+    """A tunnel or a jump host of the kubeconfig is nothing for NO_PROXY."""
+    assert cluster_facts.nodes_host(server, ["10.0.0.0/16"]) == host
+
+
+def test_facts_without_a_node():
+    """The region tells domain and partition; without one, what needs it is named."""
+    settings = Settings(vpc=Vpc(("10.0.0.0/16", "fd00::/56")))
+    facts = cluster_facts.facts_of_settings(settings, "cn-north-1")
+    assert (facts.vpc_cidrs_v4, facts.vpc_cidrs_v6) == (("10.0.0.0/16",), ("fd00::/56",))
+    assert (facts.domain, facts.partition) == ("amazonaws.com.cn", "aws-cn")
+    none = cluster_facts.facts_of_settings(settings, "")
+    assert cluster_facts.missing_region(settings, ClusterHints(), none) == "the API server's host"
+    assert cluster_facts.missing_region(settings, ClusterHints(endpoint="x"), none) == ""
+    named = Settings(aws=Aws(("ec2",)), cluster=Cluster(endpoint="x", endpoint_access="private"))
+    assert cluster_facts.missing_region(named, ClusterHints(), none) == "the names of aws.direct"
+    assert cluster_facts.missing_region(named, ClusterHints(), facts) == ""
+    assert cluster_facts.uncertain(named) == []
+    assert len(cluster_facts.uncertain(settings)) == 3
+
+
+PROXY = ProxyUrl("http", "p", 3128)
+INTENT = Intent(PROXY, PROXY, (Entry("10.0.0.0/16", "vpc"), Entry(".svc", "cluster-domain")))
+STATUS = {
+    "phase": "configured",
+    "proxy": {"http": "http://p:3128", "https": "http://p:3128"},
+    "no_proxy": [{"entry": one.value, "reason": one.reason} for one in INTENT.no_proxy],
+    "intent": INTENT.digest(),
+}
+
+
+def test_a_nodes_status_is_its_intent():
+    """The same variables, with the credentials of these settings."""
+    assert intent_from_status(json.dumps(STATUS), "f", None) == INTENT
+    with_password = intent_from_status(json.dumps(STATUS), "f", Credentials("u", "p"))
+    assert dict(with_password.variables(secret=True))["http_proxy"] == "http://u:p@p:3128"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"proxy": None, "phase": "unconfigured"}, 'without a proxy (phase "unconfigured")'),
+        ({"no_proxy": [{"entry": "a,b", "reason": "x"}]}, "no_proxy has an entry that is none"),
+        ({"no_proxy": [{"entry": "a"}]}, "'reason' is missing"),
+        ({"no_proxy": 5}, "is no status of a node"),
+        ({"proxy": {"http": "p", "https": "p"}}, "has no scheme"),
+        ({"no_proxy": []}, "its values are not those that the node computed"),
+        ({"intent": None}, "its values are not those that the node computed"),
+    ],
+)
+def test_what_is_no_status_of_a_node(change, said):
+    """Every edit is found, and the error says where to get a right one."""
+    with pytest.raises(AgentError) as caught:
+        intent_from_status(json.dumps({**STATUS, **change}), "f", None)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "[" * 100000, "\x00"])
+def test_what_is_no_json_is_no_status(text):
+    """Whatever the file holds."""
+    with pytest.raises(AgentError, match="f: is no status of a node"):
+        intent_from_status(text, "f", None)
