@@ -15,10 +15,10 @@ from agent.core.proxy_url import ProxyUrl, quoted
 #: How good a proxy is: it carries requests; it is alive and reports that it reaches nobody; it is dead.
 SERVES, ALIVE, DEAD = 2, 1, 0
 
-#: Who signs the certificates of AWS's endpoints.  Source: "Prepare for AWS to move its certificates to Amazon Trust
-#: Services", and what China's and older endpoints have (DigiCert, GlobalSign).
-_AWS_AUTHORITIES = ("Amazon", "Starfield Technologies", "DigiCert", "GlobalSign")
-_AWS_DOMAINS = re.compile(r"(?:^|\.)(?:amazonaws\.com(?:\.cn)?|api\.aws|on\.aws|amazonwebservices\.com\.cn)$")
+#: Who signs the certificates of AWS's endpoints outside China, of which nothing is known here.  Source: the repository of
+#: Amazon Trust Services, and "S3 and CloudFront certificate migration" of the AWS Knowledge Center (DigiCert before that).
+_AWS_AUTHORITIES = ("Amazon", "Starfield Technologies", "DigiCert")
+_AWS_DOMAINS = re.compile(r"(?:^|\.)(?:amazonaws\.com|api\.aws|on\.aws)$")
 
 #: What each stage of a probe waits for, for the text of a time-out.
 STAGES = {

@@ -121,7 +121,8 @@ def test_silence_says_what_was_waited_for(stage):
     ("host", "issuer", "kind"),
     [
         ("sts.eu-central-1.amazonaws.com", "Amazon, Amazon RSA 2048 M01", "ok"),
-        ("sts.cn-north-1.amazonaws.com.cn", "DigiCert Inc, DigiCert Basic RSA CN CA G2", "ok"),
+        ("s3.eu-central-1.amazonaws.com", "DigiCert Inc, DigiCert Global CA G2", "ok"),
+        ("sts.cn-north-1.amazonaws.com.cn", "Some CA", "ok"),
         ("sts.eu-central-1.amazonaws.com", "Corp, Corp Proxy CA", "tls-inspected"),
         ("ec2.eu-central-1.api.aws", "Corp Proxy CA", "tls-inspected"),
         ("quay.io", "Corp Proxy CA", "ok"),
