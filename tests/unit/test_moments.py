@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from agent.core import moments
 
+EPOCH = datetime.datetime.fromtimestamp(0, datetime.timezone.utc).replace(tzinfo=None)
 
-@given(st.datetimes(min_value=datetime.datetime(1970, 1, 1), timezones=st.just(datetime.timezone.utc)))
+
+@given(st.datetimes(min_value=EPOCH, timezones=st.just(datetime.timezone.utc)))
 def test_epoch_is_the_calendars(moment):
     """Each moment in UTC, from 1970 to 9999, gives the second that Python's own calendar gives."""
     moment = moment.replace(microsecond=0)
