@@ -23,7 +23,7 @@ def check(node: Node) -> Iterator[Finding]:
     elif node.facts is None or node.layered is None:
         yield Finding(GROUP, NAME, SKIP, node.missing)
     else:
-        text = "%s answers, version 2, no proxy in between, all within %.0f ms: %s in %s" % (
+        text = "%s answers (version 2, no proxy in between, %.0f ms): %s in %s" % (
             node.layered.settings.metadata.endpoint,
             node.asked * 1000,
             node.facts.instance_id,

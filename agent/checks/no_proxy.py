@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.checks.node import NEEDS_ROOT, Node, is_root
@@ -77,9 +77,14 @@ def _covered(
         hint = "eks-proxy-agent apply, then restart what it names"
         return Finding(GROUP, reason, FAIL, text, hint)
     values = ", ".join(dict.fromkeys(entry.value.strip("[]") for entry in entries))
-    names = ", ".join(dialect.title for dialect in dialects if dialect.title not in beyond)
+    names = _families(dialect.title for dialect in dialects if dialect.title not in beyond)
     cannot = "; %s can exempt no network: bare addresses take the proxy there" % ", ".join(beyond) if beyond else ""
     return Finding(GROUP, reason, OK, "%s: direct for %s%s" % (values, names, cannot))
+
+
+def _families(titles: Iterable[str]) -> str:
+    """`Go, curl` for all versions that may be meant."""
+    return ", ".join(dict.fromkeys(title.partition(" ")[0] for title in titles))
 
 
 def _environment(disk: Disk) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Dict, Iterator, List, Sequence, Tuple
 
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
@@ -54,6 +55,16 @@ def _probed(
         yield Finding(GROUP, str(proxy), failed, text + _others(answers, len(wanted)), first.hint)
 
 
+def shortened(hosts: Sequence[str]) -> str:
+    """Names one after the other; what all end in stands once: `eks, s3 (.eu-west-1.amazonaws.com)`."""
+    ends = [host.split(".")[::-1] for host in hosts]
+    alike = list(itertools.takewhile(lambda labels: len(set(labels)) == 1, zip(*ends)))
+    common = "".join("." + labels[0] for labels in reversed(alike))
+    if len(hosts) < 2 or len(alike) < 2 or len(alike) == min(map(len, ends)) or common[-1].isdigit():
+        return ", ".join(hosts)
+    return "%s (%s)" % (", ".join(host[: -len(common)] for host in hosts), common)
+
+
 def _others(answers: Sequence[Tuple[Endpoint, Verdict]], asked: int) -> str:
     if len(answers) == asked:
         return "; the same for all %d endpoints" % asked if asked > 1 else ""
@@ -62,9 +73,9 @@ def _others(answers: Sequence[Tuple[Endpoint, Verdict]], asked: int) -> str:
 
 
 def _served(answers: Sequence[Tuple[Endpoint, Verdict]]) -> str:
-    hosts = ", ".join(host for (host, _), _ in answers)
+    hosts = shortened([host for (host, _), _ in answers])
     issuers = ", ".join(sorted({verdict.issuer for _, verdict in answers if verdict.issuer}))
     inspected = " (it inspects TLS)" if answers[0][1].kind == "tls-inspected" else ""
-    by = "; trusted certificates of %s%s" % (issuers, inspected) if issuers else ""
+    by = "; certificates of %s%s, trusted" % (issuers, inspected) if issuers else ""
     slowest = max(verdict.seconds for _, verdict in answers) * 1000
     return "opens tunnels within %.0f ms to %s%s" % (slowest, hosts, by)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.checks import clock, doctor, files, no_proxy, processes, units
+from agent.checks import clock, doctor, files, no_proxy, processes, proxy, units
 from agent.checks.doctor import GROUPS, Group, examine, exit_code
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import OFFLINE, Node
@@ -213,6 +213,25 @@ def test_what_a_process_has_otherwise(has, told):
     environment = {name: value for name, value in {**WANTED, **has}.items() if value is not None}
     raw = b"\0".join(b"%s=%s" % (name.encode(), value.encode()) for name, value in environment.items())
     assert processes._told(differences(raw, WANTED.items()), WANTED) == told
+
+
+# --- proxy ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hosts", "text"),
+    [
+        (["a.example.com"], "a.example.com"),
+        (["a.example.com", "b.c.example.com"], "a, b.c (.example.com)"),
+        (["a.example.com", "b.example.org"], "a.example.com, b.example.org"),
+        (["example.com", "a.example.com"], "example.com, a.example.com"),
+        (["a.com", "b.com"], "a.com, b.com"),
+        (["192.0.2.1", "192.9.2.1"], "192.0.2.1, 192.9.2.1"),
+    ],
+)
+def test_what_names_end_in_stands_once(hosts, text):
+    """So that a line with seven endpoints can be read."""
+    assert proxy.shortened(hosts) == text
 
 
 # --- NO_PROXY -------------------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ NAMES = tuple(
     f"{service}.eu-west-1.amazonaws.com"
     for service in ("eks", "api.ecr", "111122223333.dkr.ecr", "s3", "sts", "ec2", "cloudformation")
 )
-HOSTS = "".join(f"{AWS} {name}\n" for name in NAMES)
+API_NAME = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com"
+HOSTS = "".join(f"{AWS} {name}\n" for name in NAMES) + f"{API_SERVER} {API_NAME}\n"
 
 HEALTHY, DOWN, FORBIDS, ASKS, INSPECTS, MUTE, LATE = (f"192.0.2.{number}" for number in range(30, 37))
 # Of a proxy whose clock stands still (squid.conf: what it says instead of a header that it may not send).
