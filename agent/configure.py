@@ -101,12 +101,12 @@ def configure(
 def steady_facts(machine: Machine, facts: Facts) -> Facts:
     """Facts without what a metadata service forgot for a moment (`drift.steady`), and a word when it forgets."""
     with held(machine.disk):
-        memory, known = machine.state.memory(), machine.state.of_instance(facts.instance_id, "facts")
+        known = machine.state.of_instance(facts.instance_id, "facts")
         try:
             last = facts_from_json(json.dumps(known)) if known else None
         except AgentError:
             last = None
-        found, memory = drift.steady(facts, last, memory, time.monotonic())
+        found, memory = drift.steady(facts, last, machine.state.memory(), time.monotonic())
         news, memory = memory.says("missing", ", ".join(memory.missing))
         machine.state.save_memory(memory)
     if news:

@@ -7,8 +7,7 @@ import re
 import time
 from typing import Sequence
 
-import attrs
-
+from agent import memory
 from agent.apply import Machine
 from agent.configure import Pass, changed_paths, save_degraded
 from agent.core import drift
@@ -45,7 +44,7 @@ def log_plan(plan: Plan, repaired: Sequence[Change] = ()) -> None:
 
 def log_fought(machine: Machine) -> None:
     """Say, at first and once an hour, which files are left alone because somebody else changes them again and again."""
-    due, memory = machine.state.memory().to_say(time.monotonic())
+    due = memory.ask(machine, lambda known: known.to_say(time.monotonic()))
     for path in due:
         get_logger().error(
             "drift.fought",
@@ -53,28 +52,23 @@ def log_fought(machine: Machine) -> None:
             reason="put right %d times within an hour, and changed again each time" % drift.REPAIRS,
             meaning="it is left as it is until systemctl reload eks-proxy-agent, apply or the next boot",
         )
-    if due:
-        machine.state.save_memory(memory)
 
 
 def log_degraded(machine: Machine, error: AgentError, policy: str) -> str:
     """Say loudly what is wrong and what it means, once as long as it is the same; answers what it means."""
-    closed = policy == "closed"
-    meaning = (
-        "docker and kubelet stay stopped until it is mended" if closed else "units start with the last good values"
-    )
-    memory = machine.state.memory()
-    if memory.wishes:
+    meaning = "units start with the last good values"
+    if machine.state.memory().wishes:
         meaning = "the last good values stay in place"
-    news, memory = memory.says("degraded", redact(str(error)))
-    memory = attrs.evolve(memory, failures=memory.failures + 1)
-    if news:
-        get_logger().error("node.degraded", error=str(error), hint=error.hint or "-", policy=policy, meaning=meaning)
+    elif policy == "closed":
+        meaning = "docker and kubelet stay stopped until it is mended"
     try:
-        machine.state.save_memory(memory)
+        news = memory.ask(machine, lambda known: known.says("degraded", redact(str(error))))
         save_degraded(machine, error)
     except AgentError as second:  # the disk may be what is wrong: then the journal has to do
+        news = True
         get_logger().error("status.failed", error=str(second))
+    if news:
+        get_logger().error("node.degraded", error=str(error), hint=error.hint or "-", policy=policy, meaning=meaning)
     return meaning
 
 

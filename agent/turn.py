@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import posixpath
 import random
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import attrs
 
-from agent import metrics, proxies, tell
+from agent import memory, metrics, proxies, tell
 from agent.boot import Daemon, after_ready, ask, bootstrap_again, degraded, one_pass
 from agent.configure import Pass, stale_units
+from agent.core.drift import Memory
 from agent.core.facts import Facts, facts_from_json
 from agent.core.settings import Settings, Watch
 from agent.core.targets import targets
 from agent.discover import NODEADM_D
 from agent.edges.lock import held
-from agent.errors import AgentError, FileError, MetadataError
+from agent.errors import AgentError, MetadataError
 from agent.log import get_logger
 from agent.owner import CONFIG, CONFIG_D, baked
 from agent.restart import restart_stale
@@ -34,58 +36,49 @@ def turn(daemon: Daemon, reason: str) -> None:
     """Look once at everything that may have changed, put it right, and say when to come back."""
     daemon = attrs.evolve(daemon, patience=PATIENCE)
     machine = daemon.machine
-    if reason == RELOAD:
-        with held(machine.disk):
-            machine.state.save_memory(machine.state.memory().forgiven())
-    before = machine.state.memory()
+    before = memory.change(machine, Memory.forgiven) if reason == RELOAD else machine.state.memory()
+    retried = before.failures > 0
     done: Optional[Pass] = None
     trouble: Optional[AgentError] = None
     try:
         facts, trouble = _facts(daemon)
-        done = one_pass(daemon, facts, units=reason == RELOAD or before.failures > 0)
-        if done.plan.problems:
-            trouble = FileError("\n".join(done.plan.problems))
+        done = one_pass(daemon, facts, units=retried or reason == RELOAD)
+        done.raise_problems()
     except AgentError as error:
         trouble = error
-    news = done is not None and set(done.plan.changes) != set(done.repaired)
-    settled = trouble is None and done is not None
-    if done and settled and (news or reason == RELOAD or before.failures):
-        settled = after_ready(daemon, done)
-        if before.failures:
-            bootstrap_again(daemon)
     if trouble:
         degraded(daemon, trouble, _policy(daemon, done))
+    settled = trouble is None
+    if done and settled and (retried or reason == RELOAD or _asked_for(done)):
+        settled = after_ready(daemon, done)
+        if retried:
+            bootstrap_again(daemon)
     report(daemon, done, settled=settled)
 
 
 def report(daemon: Daemon, done: Optional[Pass], *, settled: bool, boot: bool = False) -> None:
-    """After a pass: what is stale, how the proxies are, what the fleet sees, which files matter and when to come back."""
+    """After a pass: how the proxies are, what is stale, what the fleet sees, which files matter and when to come back."""
     machine = daemon.machine
-    pauses = []
+    pauses = [FIRST] if boot else []
     stale: Tuple[str, ...] = ()
     if done:
         look = proxies.look(machine, daemon.options, done.discovered)
-        if look.changed:
-            done = one_pass(daemon, done.discovered.facts)
         pauses.append(look.next_in)
-    if done and not boot:
-        stale = _stale(daemon, done)
+        done = one_pass(daemon, done.discovered.facts) if look.changed else done
+        stale = () if boot else _stale(daemon, done)
     tell.log_fought(machine)
-    memory = machine.state.memory()
-    memory = attrs.evolve(memory, failures=0 if settled else max(1, memory.failures))
-    if settled:
-        _, memory = memory.says("degraded", "")
-    machine.state.save_memory(memory)
-    if settled and done and (stale or memory.fought):
-        daemon.say(tell.summary(done, stale=stale, fought=sorted(memory.fought)))
+    known = memory.change(machine, lambda known: known.counted(settled=settled))
+    if done and settled and (stale or known.fought):
+        daemon.say(tell.summary(done, stale=stale, fought=sorted(known.fought)))
     watch = done.discovered.settings.watch if done else _last_watch(machine.state.status() or {})
-    pauses.append(watch.interval * random.uniform(0.9, 1.1) if settled else pause(memory.failures, bool(memory.wishes)))
-    if boot:
-        pauses.append(FIRST)
-    _save(daemon, watch, stale, min(pauses))
-    daemon.notify(
-        "\n".join(["WATCH=" + machine.disk.real(path) for path in paths(daemon, done)] + ["NEXT=%g" % min(pauses)])
-    )
+    pauses.append(watch.interval * random.uniform(0.9, 1.1) if settled else pause(known.failures, bool(known.wishes)))
+    _save(daemon, watch, known, stale, min(pauses))
+    daemon.notify("\n".join(["WATCH=" + path for path in paths(daemon, done)] + ["NEXT=%g" % min(pauses)]))
+
+
+def _asked_for(done: Pass) -> bool:
+    """Whether a pass changed more than what had drifted."""
+    return set(done.plan.changes) != set(done.repaired)
 
 
 def pause(failures: int, configured: bool) -> float:
@@ -95,17 +88,16 @@ def pause(failures: int, configured: bool) -> float:
 
 
 def paths(daemon: Daemon, done: Optional[Pass]) -> List[str]:
-    """The files of which a change is worth a turn; one that is fought over is not."""
-    machine, memory = daemon.machine, daemon.machine.state.memory()
-    found = [daemon.options.config or CONFIG, CONFIG_D + "/", NODEADM_D + "/", *memory.wishes]
+    """The files, where they are for us, of which a change is worth a turn; one that is fought over is not."""
+    disk, known = daemon.machine.disk, daemon.machine.state.memory()
+    found = [CONFIG, CONFIG_D + "/", NODEADM_D + "/", *known.wishes]
     if done:
         settings, intent = done.discovered.settings, done.discovered.intent
         found += [target.path for target in targets(settings, intent, done.discovered.anchor)]
         found += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
-    return [
-        path
-        for path in dict.fromkeys(found)
-        if path not in memory.fought and machine.disk.resolve(path) not in memory.fought
+    own = [os.path.abspath(daemon.options.config)] if daemon.options.config else []
+    return own + [
+        disk.real(path) for path in dict.fromkeys(found) if not {path, disk.resolve(path)} & set(known.fought)
     ]
 
 
@@ -132,24 +124,22 @@ def _stale(daemon: Daemon, done: Pass) -> Tuple[str, ...]:
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))
         return ()
-    news, memory = machine.state.memory().says("stale", " ".join([intent.digest(), *stale]) if intent and stale else "")
-    machine.state.save_memory(memory)
-    if news:
+    what = " ".join([intent.digest(), *stale]) if intent and stale else ""
+    if memory.ask(machine, lambda known: known.says("stale", what)):
         meaning = "runs with an old environment until it is restarted: systemctl restart " + " ".join(stale)
         get_logger().warning("units.stale", units=stale, meaning=meaning)
     return stale
 
 
-def _save(daemon: Daemon, watch: Watch, stale: Sequence[str], pause: float) -> None:
+def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Sequence[str], pause: float) -> None:
     """What status.json says beside the pass, and the metrics made of it."""
     machine = daemon.machine
-    memory = machine.state.memory()
     then = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=pause)
     with held(machine.disk):
         status: Dict[str, Any] = {
             **(machine.state.status() or {}),
             "stale_units": list(stale),
-            "repairs": {"total": memory.total, "fought": sorted(memory.fought)},
+            "repairs": {"total": known.total, "fought": sorted(known.fought)},
             "next_pass": then.isoformat(timespec="seconds"),
         }
         machine.state.save_status(status)

@@ -88,6 +88,12 @@ class Memory:
         told = {**{key: value for key, value in self.told.items() if key != kind}, **({kind: what} if what else {})}
         return bool(what), attrs.evolve(self, told=told)
 
+    def counted(self, *, settled: bool) -> Memory:
+        """The memory after a pass: how many failed one after the other; of a trouble that is over the next one is news."""
+        if not settled:
+            return attrs.evolve(self, failures=self.failures + 1)
+        return attrs.evolve(self.says("degraded", "")[1], failures=0)
+
     def forgiven(self) -> Memory:
         """The memory when somebody asked for a fresh start: what was fought over is taken up again."""
         return attrs.evolve(self, repairs={}, fought={}, failures=0)

@@ -13,6 +13,7 @@ import time
 from typing import Callable, Optional
 
 from agent.edges.signals import STOPS, Signals
+from agent.errors import AgentError
 
 #: Seconds that a child may be silent before it counts as hung, unless it asks for more (`BOUND=`).
 SILENCE = 300.0
@@ -24,7 +25,7 @@ Say = Callable[[str], None]
 Work = Callable[[Say], int]
 
 
-class Hung(Exception):
+class Hung(AgentError):
     """A child that not even SIGKILL ends, as in an uninterruptible read: whoever waits for it hangs too."""
 
 
@@ -47,7 +48,7 @@ def _attend(pid: int, descriptor: int, signals: Signals, hear: Say, idle: Callab
         left = ends - time.monotonic()
         if left <= 0:
             if killed:
-                raise Hung("process %d does not end" % pid)
+                raise Hung("process %d, a pass of ours, does not end, not even by SIGKILL" % pid)
             os.kill(pid, signal.SIGKILL)
             killed, ends = True, time.monotonic() + DEAD
             continue

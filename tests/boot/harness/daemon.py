@@ -16,10 +16,10 @@ ENVIRONMENT = "/etc/environment"
 class Life:
     """A node that is up, with its agent."""
 
-    def __init__(self, node: Trial) -> None:
+    def __init__(self, node: Trial, limit: float = 180) -> None:
         """Boot it and wait until nothing is left to be started."""
         self.node = node
-        self.running: Running = node.start(hold=True, limit=180)
+        self.running: Running = node.start(hold=True, limit=limit)
         self.running.wait_settled()
 
     def events(self, name: str, *matches: str) -> List[Dict[str, Any]]:
