@@ -35,8 +35,10 @@ _TEXTS: Tuple[Tuple[str, str], ...] = (
     (r"connection refused|connection reset|no such host|no route to host|unexpected EOF", "Unreachable"),
 )
 
+_LEAST = "packaging/examples/cluster-rbac.yaml has the least set"
 _HINTS = {
-    "NotFound": "",
+    # A server-side apply that would create is refused without telling the verb.
+    "Forbidden": "a right is missing, perhaps that to create it; " + _LEAST,
     "Unauthorized": "the cluster does not know who you are: renew the credentials of your kubeconfig, or use --context",
     "Context": "kubectl config get-contexts lists those that there are",
     "Kubeconfig": "name a readable one with --kubeconfig or KUBECONFIG; aws eks update-kubeconfig writes one",
@@ -68,10 +70,11 @@ def hint(stderr: str) -> str:
     if found:
         where = ' in namespace "%s"' % found.group("namespace") if found.group("namespace") else " (cluster-wide)"
         thing = found.group("resource") + ("." + found.group("group") if found.group("group") else "")
-        return "this right is missing: %s %s%s; packaging/examples has a role with the least set" % (
+        return "this right is missing: %s %s%s; %s" % (
             found.group("verb"),
             thing,
             where,
+            _LEAST,
         )
     return _HINTS.get(reason(stderr), "")
 
