@@ -12,12 +12,14 @@ from pathlib import Path
 from tests.boot.harness.session import start_time
 
 PREFIX = "eksproxy-cluster-"
+ENOUGH = 2 << 30  # bytes for etcd and logs; a container may have 64 MB of /dev/shm
 
 
 def own_folder() -> Path:
     """A new folder of this process, after those of dead processes are gone; in memory where the machine has such a place."""
     shared = Path("/dev/shm")
-    parent = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+    in_memory = os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > ENOUGH
+    parent = shared if in_memory else Path(tempfile.gettempdir())
     for left in parent.glob(f"{PREFIX}*"):
         if not _has_owner(left.name):
             shutil.rmtree(left, ignore_errors=True)
