@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, Iterator, List, Sequence, Tuple
+
+import attrs
 
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import Node
@@ -20,39 +23,57 @@ BOUND = 3.0
 Endpoint = Tuple[str, int]
 
 
+@attrs.frozen
+class Look:
+    """A proxy and what it is asked for.  `failed` is the state if it does not serve."""
+
+    proxy: ProxyUrl
+    wanted: Sequence[Endpoint]
+    failed: str = FAIL
+    tls: bool = True
+
+
 def check(node: Node) -> Iterator[Finding]:
     """One line for each proxy and each kind of answer: what ails all endpoints alike is one thing."""
+    looks = _looks(node)
+    credentials = node.intent.credentials
+
+    def probed(look: Look) -> Tuple[Verdict, ...]:
+        return probe_each(look.proxy, look.wanted, credentials, timeout=BOUND, tls=look.tls)
+
+    with ThreadPoolExecutor(len(looks)) as pool:
+        for look, verdicts in zip(looks, pool.map(probed, looks)):
+            yield from _findings(look, verdicts)
+
+
+def _looks(node: Node) -> List[Look]:
+    """The proxy that is used decides; the others of proxy.url are spares, of which one endpoint tells enough."""
     intent, settings, facts = node.intent, node.settings, node.discovered.facts
-    wanted = endpoints(settings, facts, intent)
-    if wanted:
-        yield from _probed(node, intent.https_proxy, wanted, FAIL)
-    else:
-        yield Finding(GROUP, str(intent.https_proxy), SKIP, "all of AWS is reached directly; see check.endpoints")
+    first = [first_endpoint(settings, facts, intent)]
+    looks = [Look(intent.https_proxy, endpoints(settings, facts, intent))]
     api = endpoint_host(settings, node.discovered.hints)
     if api and not any(entry.reason == "api-endpoint" for entry in intent.no_proxy):
         # Its certificate is the cluster's own: nothing to be trusted here.
-        yield from _probed(node, intent.https_proxy, [(api, 443)], FAIL, tls=False)
-    first = first_endpoint(settings, facts, intent)
+        looks.append(Look(intent.https_proxy, [(api, 443)], tls=False))
     if intent.http_proxy != intent.https_proxy:
-        yield from _probed(node, intent.http_proxy, [first], FAIL)
-    for spare in settings.proxy.url:
-        if spare not in (intent.http_proxy, intent.https_proxy):
-            yield from _probed(node, spare, [first], WARN)
+        looks.append(Look(intent.http_proxy, first))
+    used = (intent.http_proxy, intent.https_proxy)
+    return looks + [Look(spare, first, WARN) for spare in settings.proxy.url if spare not in used]
 
 
-def _probed(
-    node: Node, proxy: ProxyUrl, wanted: Sequence[Endpoint], failed: str, *, tls: bool = True
-) -> Iterator[Finding]:
+def _findings(look: Look, verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    if not look.wanted:
+        yield Finding(GROUP, str(look.proxy), SKIP, "all of AWS is reached directly; see check.endpoints")
     found: Dict[str, List[Tuple[Endpoint, Verdict]]] = {}
-    for endpoint, verdict in zip(wanted, probe_each(proxy, wanted, node.intent.credentials, timeout=BOUND, tls=tls)):
+    for endpoint, verdict in zip(look.wanted, verdicts):
         found.setdefault(verdict.kind, []).append((endpoint, verdict))
     for answers in found.values():
         first = answers[0][1]
         if first.ok:
-            yield Finding(GROUP, str(proxy), OK, _served(answers))
+            yield Finding(GROUP, str(look.proxy), OK, _served(answers))
             continue
-        text = first.text.rpartition("%s: " % proxy)[2]  # the line begins with it already
-        yield Finding(GROUP, str(proxy), failed, text + _others(answers, len(wanted)), first.hint)
+        text = first.text.rpartition("%s: " % look.proxy)[2]  # the line begins with it already
+        yield Finding(GROUP, str(look.proxy), look.failed, text + _others(answers, len(look.wanted)), first.hint)
 
 
 def shortened(hosts: Sequence[str]) -> str:

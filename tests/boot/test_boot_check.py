@@ -123,6 +123,8 @@ def behind(name: str) -> str:
     return hosts("^.* proxy.example.test$", f"{{{name}}} proxy.example.test")
 
 
+#: A name server that takes every question.
+DEAF = 'import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("127.0.0.53", 53)); time.sleep(600)'
 PROXY = "proxy http://proxy.example.test:3128"
 AT_HOME = behind("HEALTHY")
 INJURIES = {
@@ -132,6 +134,14 @@ INJURIES = {
         PROXY,
         "the name proxy.example.test does not resolve",
         hosts("proxy.gone.test", "proxy.example.test"),
+    ),
+    "DNS that never answers": Injury(
+        f"systemd-run --quiet --unit=deaf python3 -c '{DEAF}'; "
+        "cp /etc/resolv.conf /run/kept; echo nameserver 127.0.0.53 > /etc/resolv.conf; "
+        + hosts("proxy.example.test", "proxy.gone.test"),
+        PROXY,
+        "its name was not resolved within",
+        hosts("proxy.gone.test", "proxy.example.test") + "; cat /run/kept > /etc/resolv.conf; systemctl stop deaf",
     ),
     "403": Injury(behind("FORBIDS"), PROXY, "403", AT_HOME),
     "407": Injury(behind("ASKS"), PROXY, "proxy.credentials_file is not set", AT_HOME),
