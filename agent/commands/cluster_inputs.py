@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import List, Optional, Tuple
 
 import attrs
@@ -23,11 +24,12 @@ from agent.core.cluster_objects import DEFAULT_NAMESPACE
 from agent.core.cluster_service import ServiceRange, covers
 from agent.core.facts import Facts
 from agent.core.hints import ClusterHints
+from agent.core.proxy_url import quoted
 from agent.core.settings import Settings
 from agent.core.workloads import Workload
 from agent.discover import cluster_hints, facts_of, layered_settings
 from agent.edges.kubectl import Kubectl
-from agent.errors import AgentError, MetadataError, SettingsError
+from agent.errors import AgentError, MetadataError, SettingsError, UsageError
 from agent.owner import baked, read_credentials, read_own_file
 from agent.reach import find_out
 
@@ -58,6 +60,8 @@ def kubectl_of(arguments: argparse.Namespace, settings: Settings) -> Kubectl:
 
 def scope(settings: Settings, namespace: str) -> Tuple[Tuple[str, ...], Tuple[Workload, ...]]:
     """The namespaces and workloads that a command is about: all of cluster.workloads, or those of --namespace."""
+    if namespace and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):  # it becomes part of paths
+        raise UsageError("--namespace %s is no name of a namespace" % quoted(namespace))
     workloads = tuple(
         dict.fromkeys(one for one in settings.cluster.workloads if namespace in ("", one.namespace))
     )  # in the order of the settings: rollouts follow it

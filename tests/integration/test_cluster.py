@@ -1,0 +1,134 @@
+"""`cluster render` without a cluster: pods and nodes get the same values by the same path, wherever facts come from."""
+
+import json
+
+import pytest
+import yaml
+from command_line import FACTS, PROXY, REPOSITORY, Node, Outcome, run
+
+from agent.demo.instance import Instance
+from agent.demo.metadata_service import MetadataService
+
+SETTINGS = (
+    '[proxy]\nurl = "%s"\nno_proxy = [".corp"]\n[aws]\ndirect = ["ec2", "s3"]\n[cluster]\nendpoint_access = "private"\n'
+    % PROXY
+)
+
+
+@pytest.fixture
+def node(tmp_path):
+    """A node and, beside it, an administrator with the same settings."""
+    made = Node(tmp_path)
+    made.settings(SETTINGS)
+    return made
+
+
+def render(node, *flags):
+    """`cluster render --offline` with the node's settings file; the metadata service of this machine is not asked."""
+    config = node.root / "etc/eks-proxy-agent/config.toml"
+    base = [*node.argv("x", facts=False)[:3], "cluster", "render", "--offline", "--config", str(config)]
+    return run([*base, *flags, "--set=metadata.deadline=1"])
+
+
+NOBODY = "--set=metadata.endpoint=http://127.0.0.1:9"
+
+
+def data(done: Outcome):
+    """The ConfigMap's variables."""
+    assert done.code == 0, done.both
+    (document,) = yaml.safe_load_all(done.out)
+    assert (document["kind"], document["metadata"]["namespace"]) == ("ConfigMap", "kube-system")
+    return document["data"]
+
+
+def test_pods_get_what_the_node_has(node):
+    """The ConfigMap of the same settings and facts holds the six variables of node.env, byte for byte."""
+    assert node.run("apply").code == 0
+    assert data(render(node, "--facts", str(node.facts))) == node.variables("etc/eks-proxy-agent/node.env")
+
+
+def test_the_same_with_the_clusters_of_user_data(node):
+    """What a NodeConfig in the facts says of the cluster counts for the pods too."""
+    spec = "{cluster: {name: b, apiServerEndpoint: https://AB.gr7.eu-central-1.eks.amazonaws.com, cidr: 10.99.0.0/16}}"
+    node.be(user_data="apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec: %s\n" % spec)
+    assert node.run("apply").code == 0
+    seen = data(render(node, "--facts", str(node.facts)))
+    assert seen == node.variables("etc/eks-proxy-agent/node.env")
+    assert "10.99.0.0/16" in seen["NO_PROXY"]
+
+
+def test_on_a_node_the_metadata_service_is_asked(node):
+    """Without vpc.cidrs and --facts the VPC is that of this instance."""
+    with MetadataService(Instance(vpc_cidrs_v4=("10.77.0.0/16",))) as service:
+        seen = data(render(node, "--set=metadata.endpoint=" + service.endpoint))
+    assert "10.77.0.0/16" in seen["NO_PROXY"]
+
+
+def test_settings_alone_are_enough(node):
+    """With vpc.cidrs and the endpoint nobody is asked: the endpoint tells the region."""
+    host = "https://AB.gr7.eu-central-1.eks.amazonaws.com"
+    done = render(node, '--set=vpc.cidrs=["10.42.0.0/16"]', "--set=cluster.endpoint=" + host, NOBODY)
+    node.be(vpc_cidrs_v4=FACTS["vpc_cidrs_v4"])
+    assert node.run("apply", "--set=cluster.endpoint=" + host).code == 0
+    assert data(done) == node.variables("etc/eks-proxy-agent/node.env")
+
+
+def test_without_the_vpc_the_three_ways_are_told(node):
+    """Off a node, without vpc.cidrs and --facts, nothing is rendered."""
+    done = render(node, NOBODY)
+    assert (done.code, done.out) == (1, "")
+    assert "the CIDRs of the VPC are not known" in done.err
+    for way in ("vpc.cidrs", "--facts FILE", "run this on a node", "--from-node FILE"):
+        assert way in done.err
+
+
+def test_the_status_of_a_node_is_taken_as_it_is(node):
+    """--from-node reads the very file that a node wrote."""
+    assert node.run("apply").code == 0
+    status = node.root / "run/eks-proxy-agent/status.json"
+    assert data(render(node, "--from-node", str(status), NOBODY)) == node.variables("etc/eks-proxy-agent/node.env")
+
+
+def test_what_only_a_node_can_ask_is_told(node):
+    """aws.direct and endpoint_access "auto" are warned of, and the way to certainty is named."""
+    flags = ["--set=aws.direct=auto", "--set=cluster.endpoint_access=auto", "--facts", str(node.facts)]
+    done = render(node, *flags)
+    assert done.code == 0
+    assert "warning: aws.direct is" in done.err
+    assert "warning: cluster.endpoint_access is" in done.err
+    assert "--from-node FILE" in done.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--set=proxy.url=[]"], 78, "proxy.url is not set"),
+        (["--namespace=../x"], 2, '--namespace "../x" is no name of a namespace'),
+        (["--manifest=x"], 2, "--manifest is for the patches"),
+        (["--output=OUT", "--manifest=/nonexistent"], 1, "/nonexistent: cannot be read"),
+        (["--output=OUT", "--manifest=GARBAGE"], 1, "is not YAML"),
+        (["--output=OUT"], 1, "the containers of kube-system/daemonset/aws-node"),
+        (["--timeout=5"], 2, "unrecognized arguments"),
+        (["--request-timeout=0"], 2, "is not above 0"),
+        (["--request-timeout=x"], 2, "invalid"),
+    ],
+)
+def test_wrong_use_is_told(node, tmp_path, flags, code, said):
+    """Each ends with its code and what is wrong; nothing is written."""
+    (tmp_path / "garbage").write_text("a: [")
+    flags = [flag.replace("OUT", str(tmp_path / "out")).replace("GARBAGE", str(tmp_path / "garbage")) for flag in flags]
+    done = render(node, "--facts", str(node.facts), *flags)
+    assert (done.code, done.out) == (code, ""), done.both
+    assert said in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_patches_of_manifests(node, tmp_path):
+    """Every workload of the settings has its patch, and the commands that carry all out are printed."""
+    manifests = [REPOSITORY / "tests/cluster/manifests" / name for name in ("aws-node.yaml", "kube-proxy.yaml")]
+    flags = [flag for path in manifests for flag in ("--manifest", str(path))]
+    done = render(node, "--facts", str(node.facts), "--output", str(tmp_path / "out"), *flags)
+    assert done.code == 0, done.both
+    assert len(done.out.splitlines()) == 3
+    patch = json.loads((tmp_path / "out/kube-system-daemonset-aws-node.patch.json").read_text())
+    assert sum(op["op"] == "add" and op["path"].endswith("/envFrom") for op in patch) == 3
