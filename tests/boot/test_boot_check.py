@@ -140,7 +140,7 @@ INJURIES = {
         "cp /etc/resolv.conf /run/kept; echo nameserver 127.0.0.53 > /etc/resolv.conf; "
         + hosts("proxy.example.test", "proxy.gone.test"),
         PROXY,
-        "its name was not resolved within",
+        "its name was not resolved",
         hosts("proxy.gone.test", "proxy.example.test") + "; cat /run/kept > /etc/resolv.conf; systemctl stop deaf",
     ),
     "403": Injury(behind("FORBIDS"), PROXY, "403", AT_HOME),
