@@ -54,7 +54,7 @@ work=$(mktemp -d "${folder%/*}/kubernetes-build.XXXXXX")
 trap 'clear "$work"' EXIT
 
 # The machine's own sources with deb-src, of either form, in a folder of our own: nothing of the machine's apt is changed.
-mkdir -p "$work/lists/partial" "$work/sources"
+mkdir -p "$work/lists/partial" "$work/sources" "$work/tmp"
 for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
     if [ -e "$list" ]; then sed -n 's/^deb[[:blank:]]/deb-src /p' "$list" >>"$work/sources/one.list"; fi
 done
@@ -76,7 +76,7 @@ ln -s ../../.. .go/src/k8s.io/kubernetes
 for program in "${programs[@]}"; do
     say "kubernetes: compiling $program ($((SECONDS / 60)) min so far; about 8 in all on 2 cores)"
     # Debian's Go, not a newer one that may be first on the PATH.
-    PATH=/usr/bin:/bin GOPATH=$PWD/.go GOCACHE=$work/gocache GOFLAGS='' CGO_ENABLED=0 KUBE_GIT_VERSION=v1.20.2 KUBE_GIT_COMMIT=debian \
+    PATH=/usr/bin:/bin TMPDIR=$work/tmp GOPATH=$PWD/.go GOCACHE=$work/gocache GOFLAGS='' CGO_ENABLED=0 KUBE_GIT_VERSION=v1.20.2 KUBE_GIT_COMMIT=debian \
         KUBE_GIT_TREE_STATE=clean KUBE_BUILD_PLATFORMS="linux/$(dpkg --print-architecture)" \
         make WHAT="cmd/$program" >"$work/log" 2>&1 || {
         tail -40 "$work/log" >&2

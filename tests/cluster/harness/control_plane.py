@@ -25,8 +25,6 @@ USERS: Mapping[str, Sequence[str]] = {
     "admin": ("system:masters",),
     "operator": (),
     "nobody": (),
-    "proxy-operator": ("eks-proxy-agent",),  # the groups of packaging/examples/cluster-rbac.yaml
-    "proxy-verifier": ("eks-proxy-agent-verify",),
     "system:kube-controller-manager": (),
     "system:kube-scheduler": (),
     SYSTEM_NODE: ("system:nodes",),
