@@ -6,7 +6,7 @@ from typing import Optional
 
 import attrs
 
-from agent import tell
+from agent import prepared, tell
 from agent.apply import Machine, apply
 from agent.configure import Pass, configure, release_units, steady_facts
 from agent.core.facts import Facts
@@ -59,10 +59,10 @@ def boot(daemon: Daemon) -> Optional[Pass]:
     except SettingsError as error:
         tell.log_degraded(daemon.machine, error, "open")
         raise
-    prepared = prepare(daemon, settings)
+    done_before = prepare(daemon, settings)
     daemon.say("asking the metadata service at %s" % settings.metadata.endpoint)
     try:
-        done = one_pass(daemon, ask(daemon), units=not prepared)
+        done = one_pass(daemon, ask(daemon), units=not done_before)
         done.raise_problems()
     except SettingsError as error:
         tell.log_degraded(daemon.machine, error, settings.failure.policy)
@@ -104,6 +104,7 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
         return False
     daemon.say("writing drop-ins")
     try:
+        settings = prepared.recall(daemon.machine, settings)
         with held(daemon.machine.disk):
             static = static_targets(settings, read_anchor(daemon.machine.disk, settings))
             plan = apply(plan_node(daemon.machine, static, settings, complete=False), daemon.machine)
@@ -126,6 +127,7 @@ def one_pass(daemon: Daemon, facts: Facts, *, units: bool = True) -> Pass:
     done = configure(daemon.machine, daemon.options, facts, units=units, daemon=True)
     tell.log_plan(done.plan, done.repaired)
     if not done.plan.problems:
+        prepared.remember(daemon.machine, baked(daemon.machine.disk, daemon.options).settings, done.discovered.settings)
         daemon.say(tell.summary(done))
     return done
 

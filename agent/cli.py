@@ -39,7 +39,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version="eks-proxy-agent " + __version__)
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    # With prog= given, argparse need not work it out with shutil, which takes 0.7 MB and the daemon would keep.
+    commands = top.add_subparsers(prog=top.prog, dest="command", metavar="COMMAND", required=True)
 
     _command(commands, "run", "configure the node, tell systemd, and stay (what the unit starts)")
     _command(commands, "apply", "configure the node now; flags are kept for this instance", once=True)
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "arguments", nargs="*", metavar="-- ARG", help="arguments of bootstrap.sh, instead of bootstrap.arguments"
     )
     config = commands.add_parser("config", help="show or check the settings")
-    actions = config.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = config.add_subparsers(prog=config.prog, dest="action", metavar="ACTION", required=True)
     _command(actions, "show", "the effective settings, and which layer gave each", json=True)
     _command(actions, "check", "every mistake in the settings at once")
     check = _command(

@@ -63,7 +63,8 @@ def report(daemon: Daemon, done: Optional[Pass], *, settled: bool, boot: bool = 
     stale: Tuple[str, ...] = ()
     if done:
         look = proxies.look(machine, daemon.options, done.discovered)
-        pauses.append(look.next_in)
+        if len(done.discovered.settings.proxy.url) > 1:  # one that is alone can be failing without haste
+            pauses.append(look.next_in)
         done = one_pass(daemon, done.discovered.facts) if look.changed else done
         stale = () if boot else _stale(daemon, done)
     tell.log_fought(machine)

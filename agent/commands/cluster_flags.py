@@ -23,7 +23,7 @@ def add_cluster(commands: Any) -> None:
     """Add `cluster` and its actions to the command line."""
     text = "give the cluster's pods the same proxy as the nodes"
     cluster = commands.add_parser("cluster", help=text, description=text)
-    actions = cluster.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = cluster.add_subparsers(prog=cluster.prog, dest="action", metavar="ACTION", required=True)
     for name, text in _ACTIONS:
         _flags(actions.add_parser(name, help=text, description=text), name)
 

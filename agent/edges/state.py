@@ -24,6 +24,7 @@ STATUS = RUN + "/status.json"
 READY = RUN + "/ready"
 PROXIES = RUN + "/proxies.json"
 WATCH = RUN + "/watch.json"
+PREPARED = LIBRARY + "/prepared.json"
 TRUST_PENDING = LIBRARY + "/trust-pending"
 RELOAD_PENDING = RUN + "/reload-pending"
 #: The baseline holds the originals of all files, each as large as disk.MAX_SIZE at the most, in base64.
@@ -78,7 +79,7 @@ class State:
                 self._disk.remove("%s/%s/%s.json" % (INSTANCES, instance_id, name))
             self._disk.sweep("%s/%s/bootstrap.json" % (INSTANCES, instance_id))
             self._disk.remove_folder("%s/%s" % (INSTANCES, instance_id))
-        for path in (STATUS, READY, PROXIES, WATCH, RUN + "/lock", RUN + "/bootstrap.lock"):
+        for path in (STATUS, READY, PROXIES, WATCH, PREPARED, RUN + "/lock", RUN + "/bootstrap.lock"):
             self._disk.remove(path)
         for folder in (INSTANCES, LIBRARY, RUN):
             self._disk.remove_folder(folder)
@@ -109,6 +110,16 @@ class State:
 
     def save_proxies(self, data: Mapping[str, Any]) -> None:
         self._save(PROXIES, data, 0o644)
+
+    def prepared(self) -> Optional[Dict[str, Any]]:
+        """What the last pass wanted of the units, or None; see prepared.py."""
+        return self._load(PREPARED)
+
+    def save_prepared(self, wanted: Optional[Mapping[str, Any]]) -> None:
+        if wanted is None:
+            self._disk.remove(PREPARED)
+        else:
+            self._save(PREPARED, wanted, 0o600)
 
     def set_ready(self, ready: bool) -> None:
         """The file that failure.policy = "closed" waits for."""
@@ -152,6 +163,7 @@ class State:
         return data
 
     def _save(self, path: str, data: Mapping[str, Any], mode: int) -> None:
+        self._disk.sweep(path)  # of a run that was killed: an equal file is not written again
         self._disk.put(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode)
 
 

@@ -170,6 +170,31 @@ def test_without_a_proxy_it_is_ready_and_unconfigured(node: Node, service: Metad
     assert node.tree("var/lib/eks-proxy-agent") == before
 
 
+def test_what_user_data_says_of_the_units_is_known_before_metadata(
+    node: Node, service: MetadataService, start: Start
+) -> None:
+    """An image that is closed, opened by user data: from the second boot on nothing is written and taken back again."""
+    node.write("etc/machine-id", b"0123456789abcdef0123456789abcdef\n")
+    text = b'Content-Type: application/x-eks-proxy-agent\n\n[failure]\npolicy = "open"\n[node]\nunits = ["kubelet"]\n'
+    service.instance = Instance(user_data=text)
+    configure(node, service.endpoint, '[failure]\npolicy = "closed"')
+    gate = "etc/systemd/system/docker.service.d/91-eks-proxy-closed.conf"
+    first = start()
+    first.hear("READY=1")
+    first.stop()
+    assert "file.removed file=/" + gate in first.log.read_text()
+    second = start()
+    second.hear("READY=1")
+    second.stop()
+    assert "file." not in second.log.read_text()
+    assert not (node.root / gate).exists()
+    node.write("etc/machine-id", b"f" * 32 + b"\n")  # a snapshot of it became another machine
+    other = start()
+    other.hear("READY=1")
+    other.stop()
+    assert "file.created file=/" + gate in other.log.read_text()
+
+
 # --- life -----------------------------------------------------------------------------------------------------------
 
 
