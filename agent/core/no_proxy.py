@@ -13,6 +13,7 @@ from typing import Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 import attrs
 
+from agent.core.dialects import addresses
 from agent.core.proxy_url import is_host_name, quoted
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -144,12 +145,9 @@ def _network(text: str) -> Optional[Network]:
 
 
 def _address(text: str) -> Optional[str]:
-    if "%" in text:
-        return None  # a zone index; Python reads it, no client does
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return None
+    """The address as inet_ntop(3) writes it, on every Python; a zone index is none that a client reads."""
+    found = addresses.address(text)
+    return addresses.canonical(found) if found else None
 
 
 def _split_port(text: str) -> Tuple[str, Optional[str]]:

@@ -172,6 +172,7 @@ def test_networks_are_canonical_and_sorted_by_number(inputs):
         ("[fd12::7]", ("fd12::7", "[fd12::7]")),
         ("fd12::/64", ("fd12::/64",)),
         ("::1", ("::1", "[::1]")),
+        ("::FFFF:a00:304", ("::ffff:10.0.3.4", "[::ffff:10.0.3.4]")),
     ],
 )
 def test_owner_may_write(text, written):
