@@ -11,6 +11,7 @@ from typing import Any, Mapping, Optional, Tuple
 import attrs
 
 from agent.apply import Machine
+from agent.checks.told import as_told
 from agent.configure import refuse_unproxied
 from agent.core.facts import Facts, facts_from_json
 from agent.core.intent import Intent
@@ -33,6 +34,7 @@ class Node:
     Where a CIDR was added to the VPC since, files and processes are as the last pass made them: that is one finding, of
     NO_PROXY, and not one for each file.  `missing` says why there is no `found` or no Intent in it.
     `told` is what status.json says, if it can be read; `silent` why the metadata service did not answer.
+    `partial`: only root can read all, so that `found` is made of `told`, without credentials.
     """
 
     machine: Machine
@@ -46,6 +48,7 @@ class Node:
     found: Optional[Discovered] = None
     now: Optional[Discovered] = None
     missing: str = ""
+    partial: bool = False
 
     @property
     def live(self) -> bool:
@@ -106,9 +109,16 @@ def _discovered(node: Node, facts: Facts, last: Facts) -> Node:
         found = now if last == facts else _discover(node, last)
         refuse_unproxied(found.settings, found.intent)
     except AgentError as error:
-        return _wrong(node, error)
+        return _partly(node, facts) if reason(error) == NEEDS_ROOT else _wrong(node, error)
     missing = "" if found.intent else UNCONFIGURED
     return attrs.evolve(node, layered=found.layered, found=found, now=now, missing=missing)
+
+
+def _partly(node: Node, facts: Facts) -> Node:
+    found = as_told(node.machine, node.layered, facts, node.told) if node.layered else None
+    if found is None:
+        return attrs.evolve(node, missing=NEEDS_ROOT)
+    return attrs.evolve(node, found=found, now=found, partial=True)
 
 
 def _discover(node: Node, facts: Facts) -> Discovered:

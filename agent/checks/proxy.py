@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 import attrs
 
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.checks.node import Node
+from agent.checks.node import NEEDS_ROOT, Node
 from agent.core.endpoints import endpoints, first_endpoint
 from agent.core.intent import endpoint_host
 from agent.core.proxy_url import ProxyUrl
@@ -43,7 +43,7 @@ def check(node: Node) -> Iterator[Finding]:
 
     with ThreadPoolExecutor(len(looks)) as pool:
         for look, verdicts in zip(looks, pool.map(probed, looks)):
-            yield from _findings(look, verdicts)
+            yield from _findings(look, verdicts, secret=not node.partial)
 
 
 def _looks(node: Node) -> List[Look]:
@@ -61,7 +61,8 @@ def _looks(node: Node) -> List[Look]:
     return looks + [Look(spare, first, WARN) for spare in settings.proxy.url if spare not in used]
 
 
-def _findings(look: Look, verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+def _findings(look: Look, verdicts: Sequence[Verdict], *, secret: bool) -> Iterator[Finding]:
+    """`secret`: whether the credentials were known, should there be any."""
     if not look.wanted:
         yield Finding(GROUP, str(look.proxy), SKIP, "all of AWS is reached directly; see check.endpoints")
     found: Dict[str, List[Tuple[Endpoint, Verdict]]] = {}
@@ -71,6 +72,9 @@ def _findings(look: Look, verdicts: Sequence[Verdict]) -> Iterator[Finding]:
         first = answers[0][1]
         if first.ok:
             yield Finding(GROUP, str(look.proxy), OK, _served(answers))
+            continue
+        if first.kind == "credentials" and not secret:
+            yield Finding(GROUP, str(look.proxy), SKIP, "asks for a user and a password: " + NEEDS_ROOT)
             continue
         text = first.text.rpartition("%s: " % look.proxy)[2]  # the line begins with it already
         yield Finding(GROUP, str(look.proxy), look.failed, text + _others(answers, len(look.wanted)), first.hint)

@@ -23,6 +23,7 @@ def check(node: Node) -> Iterator[Finding]:
         return
     layers = ", ".join(dict.fromkeys(node.layered.origin.values())) or "no layer sets anything"
     unknown = "" if node.found else "; what user data adds is not known"
+    unknown = "; what user data and kept flags add needs root" if node.partial else unknown
     text = UNCONFIGURED if node.missing == UNCONFIGURED else "valid, from %s" % layers
     yield Finding(GROUP, NAME, OK, text + unknown)
     for warning in node.found.warnings if node.found else ():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.checks import clock, doctor, files, no_proxy, processes, proxy, units
+from agent.checks import clock, doctor, files, no_proxy, processes, proxy, told, units
 from agent.checks.doctor import GROUPS, Group, examine, exit_code
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import OFFLINE, Node
@@ -294,3 +294,34 @@ def test_readers_take_anything(content):
     """No bytes make them fail."""
     assignments(content)
     yum.effective(content)
+
+
+# --- not root -------------------------------------------------------------------------------------------------------
+
+TOLD = {
+    "instance_id": "i-0123456789abcdef0",
+    "proxy": {"http": "http://a:1", "https": "http://b:2"},
+    "no_proxy": [{"entry": "localhost", "reason": "loopback"}],
+}
+
+
+def test_the_intent_that_status_tells():
+    """Proxies and entries, no credentials."""
+    intent = told._intent(TOLD)
+    assert (str(intent.http_proxy), str(intent.https_proxy)) == ("http://a:1", "http://b:2")
+    assert intent.no_proxy == (Entry("localhost", "loopback"),)
+    assert intent.credentials is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+)
+
+
+@given(JSON, st.sampled_from(["proxy", "no_proxy", "http", "entry"]))
+def test_garbage_in_status_is_no_intent(value, key):
+    """Anything at all may stand there; never an error."""
+    garbage = {**TOLD, key: value}
+    garbage = {**TOLD, "proxy": {**TOLD["proxy"], "http": value}} if key == "http" else garbage
+    garbage = {**TOLD, "no_proxy": [{"entry": value}]} if key == "entry" else garbage
+    told._intent(garbage)
