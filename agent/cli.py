@@ -9,7 +9,7 @@ import argparse
 import io
 import os
 import sys
-from typing import Callable, NoReturn, Optional, Sequence
+from typing import Any, Callable, NoReturn, Optional, Sequence
 
 from agent import __version__
 from agent.commands.cluster_flags import add_cluster
@@ -21,8 +21,26 @@ bootstrap ends with the exit code of bootstrap.sh (124: out of time).
 """
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Knows the width of the terminal without shutil, whose compressors take 0.7 MB that the daemon would keep."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        try:
+            columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns
+        except (ValueError, OSError):
+            columns = 80
+        super().__init__(prog, **{"width": columns - 2, **options})
+
+
+class _RawFormatter(_Formatter, argparse.RawDescriptionHelpFormatter):
+    """The same, and the epilog stays as it is."""
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse repeats what it does not understand, and that may be a URL with a password."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Formatter, **options})
 
     def error(self, message: str) -> NoReturn:
         from agent.log import redact
@@ -36,10 +54,9 @@ def parser() -> argparse.ArgumentParser:
         prog="eks-proxy-agent",
         description="One setting, and an EKS worker node speaks to the world through the company's proxy.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_RawFormatter,
     )
     top.add_argument("--version", action="version", version="eks-proxy-agent " + __version__)
-    # With prog= given, argparse need not work it out with shutil, which takes 0.7 MB and the daemon would keep.
     commands = top.add_subparsers(prog=top.prog, dest="command", metavar="COMMAND", required=True)
 
     _command(commands, "run", "configure the node, tell systemd, and stay (what the unit starts)")
