@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Callable
 
 import pytest
@@ -120,6 +121,26 @@ def test_docker_without_live_restore_is_left_alone(trial: Callable[[str], Trial]
     assert "live-restore" in entry["REASON"]
     assert life.pid("docker") == docker
     life.node.finish(life.running)
+
+
+def test_kubelet_is_left_alone_when_its_runtime_does_not_come_back(trial: Callable[[str], Trial]) -> None:
+    """A docker that fails to restart is told of, tried once, and kubelet keeps what it has."""
+    node = trial("watch-restart")
+    life = Life(node)
+    kubelet = life.pid("kubelet")
+    life.running.run("sh", "-c", """
+        mkdir /run/systemd/system/docker.service.d
+        printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\nRestart=no\\n' > /run/systemd/system/docker.service.d/broken.conf
+        systemctl daemon-reload""")  # fmt: skip
+    life.be(vpc_cidrs_v4=["10.0.0.0/16", "10.99.0.0/16", "100.64.0.0/16"])
+    (entry,) = life.wait_for_event("unit.not_restarted", "UNIT=kubelet.service", limit=90)
+    assert "runtime" in entry["REASON"]
+    (failed,) = life.events("unit.not_restarted", "UNIT=docker.service")
+    assert "systemctl try-restart -- docker.service" in failed["REASON"]
+    assert life.pid("kubelet") == kubelet
+    wait_for("kubelet to be named", lambda: life.status()["stale_units"] == ["kubelet.service"])
+    node.case = replace(node.case, active=("eks-proxy-agent", "containerd", "kubelet"), failed=("docker",))
+    node.finish(life.running)
 
 
 @pytest.mark.parametrize("number", ["KILL", "SEGV", "STOP"])
