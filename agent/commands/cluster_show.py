@@ -8,6 +8,7 @@ import sys
 from typing import Any, Dict, List, Optional, Sequence
 
 from agent.commands.cluster_plan import Plan, Step
+from agent.core.cluster_objects import UNDO
 from agent.log import redact
 
 PENDING = 3
@@ -40,8 +41,10 @@ def step_lines(step: Step) -> List[str]:
             where = change.where
             lines.append("  " + where)
         indent = "    " if where else "  "
-        lines += ["%s- %s: %s" % (indent, change.field, change.before)] if change.before is not None else []
-        lines += ["%s+ %s: %s" % (indent, change.field, change.after)] if change.after is not None else []
+        for sign, value in (("-", change.before), ("+", change.after)):
+            if value is not None:
+                shown = "(what revert has to know)" if change.field.endswith(UNDO) else value
+                lines.append("%s%s %s: %s" % (indent, sign, change.field, shown))
     return lines + ["  note: " + note for note in step.notes]
 
 

@@ -15,6 +15,7 @@ from agent.commands.cluster_inputs import Inputs
 from agent.commands.cluster_show import tell
 from agent.core.cluster_objects import CONFIG_MAP, SECRET, read_source, source_path
 from agent.core.cluster_owners import data_changed
+from agent.core.cluster_patch import beaten, template_spec
 from agent.core.cluster_verify import (
     ENDING,
     OK,
@@ -92,7 +93,8 @@ def _check_workload(kubectl: Kubectl, workload: Workload, expected: Expected) ->
         return Checked(str(workload), ("does not exist",), Tally())
     problems = template_problems(found, expected)
     if problems:
-        problems.append(_way_back(foreign_managers(found)))
+        env = bool(beaten(template_spec(found), expected.source.kind))
+        problems.append(_way_back(foreign_managers(found), env=env))
     tally = _count(kubectl, workload, selector_text(found["spec"]["selector"]), expected)
     return Checked(str(workload), tuple(problems), tally)
 
@@ -104,8 +106,10 @@ _MANAGED = (
 )
 
 
-def _way_back(managers: Tuple[str, ...]) -> str:
-    return _MANAGED if "eks" in managers else "cluster plan shows what puts it right, and cluster apply does it"
+def _way_back(managers: Tuple[str, ...], *, env: bool) -> str:
+    flag = " --take-over" if env else ""
+    by_hand = "cluster plan%s shows what puts it right, and cluster apply%s does it" % (flag, flag)
+    return _MANAGED if "eks" in managers else by_hand
 
 
 def _count(kubectl: Kubectl, workload: Workload, selector: str, expected: Expected) -> Tally:
@@ -162,7 +166,7 @@ def print_verdict(arguments: argparse.Namespace, checked: List[Checked], inputs:
 def _row(one: Checked, width: int) -> str:
     state = "wrong" if one.problems else "ok"
     if one.tally is None:
-        return "%s  %-9s" % (one.name.ljust(width), state)
+        return "%s  %s" % (one.name.ljust(width), state)
     counts = one.tally.counts
     numbers = (counts[OK] + counts[STALE] + counts[WRONG], counts[OK], counts[STALE], counts[WRONG])
     return "%s  %-9s %6d %6d %6d %6d" % (one.name.ljust(width), state, *numbers)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from tests.cluster.harness.control_plane import ControlPlane
-from tests.integration.command_line import Outcome, run
+from tests.integration.command_line import REPOSITORY, Outcome, environment, run
 
 PROXY = "http://proxy.corp.example:3128"
 API_HOST = "abc.gr7.eu-west-1.eks.amazonaws.com"
@@ -43,9 +44,23 @@ class Administrator:
 
     def run(self, action: str, *flags: str, env: Optional[Mapping[str, str]] = None) -> Outcome:
         """One action to its end."""
+        return run(self._argv(action, *flags), env={**self.control_plane.environment, **(env or {})})
+
+    def start(self, action: str, *flags: str) -> subprocess.Popen[str]:
+        """One action, not waited for."""
+        return subprocess.Popen(
+            self._argv(action, *flags),
+            cwd=REPOSITORY,
+            env=environment(self.control_plane.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def _argv(self, action: str, *flags: str) -> List[str]:
         where = ["--config", str(self.config)] + ([f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else [])
-        argv = [sys.executable, "-m", "agent", "cluster", action, *where, *flags]
-        return run(argv, env={**self.control_plane.environment, **(env or {})})
+        return [sys.executable, "-m", "agent", "cluster", action, *where, *flags]
 
     def apply(self, *flags: str) -> Outcome:
         """`apply` that has to succeed."""

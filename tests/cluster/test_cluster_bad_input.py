@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.cluster.administrator import CONFIG_MAP, Administrator, all_containers
 from tests.cluster.harness.control_plane import ControlPlane
+from tests.cluster.harness.nodes import Nodes
 from tests.cluster.moody_api import MoodyApi, moody_api, status
 
 
@@ -206,3 +208,23 @@ def test_an_undo_note_that_somebody_spoilt_is_told(admin: Administrator) -> None
     done = admin.run("revert")
     assert done.code == 1
     assert "the annotation eks-proxy-agent/undo cannot be read" in done.err
+
+
+def test_an_interrupted_apply_tells_what_it_did(admin: Administrator, nodes: Nodes) -> None:
+    """Ctrl-C while a rollout is waited for: what was applied is named, and the next apply goes on from there."""
+    with nodes.stuck("aws-node"):
+        process = admin.start("apply")
+        assert process.stderr is not None
+        seen = ""
+        while "daemonset/aws-node: " not in seen.rpartition("\n")[0]:
+            line = process.stderr.readline()
+            assert line, seen
+            seen += line
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "until then: created kube-system/configmap/proxy-environment-variables; patched" in rest
+    assert "to go back: eks-proxy-agent cluster revert" in rest
+    assert "Traceback" not in seen + rest
+    admin.apply()
+    assert admin.run("verify").code == 0
