@@ -146,7 +146,9 @@ def _network(text: str) -> Optional[Network]:
 
 def _address(text: str) -> Optional[str]:
     """The address as inet_ntop(3) writes it, on every Python; a zone index is none that a client reads."""
-    found = addresses.address(text)
+    if addresses.ipv4(text):
+        return text
+    found = addresses.ipv6(text)
     return addresses.canonical(found) if found else None
 
 
