@@ -52,10 +52,13 @@ def named(name: str) -> str:
     return "k:" + json.dumps({"name": name}, separators=(",", ":"))
 
 
-def data_changed(found: Mapping[str, Any]) -> str:
-    """When somebody last changed the data of a ConfigMap or Secret; empty when the object does not tell."""
-    times = [owner.time for owner in owners(found, ["f:data"])]
-    return max(times) if times else ""
+def data_changed(found: Mapping[str, Any], *, by_us: bool) -> str:
+    """When somebody last changed the data of a ConfigMap or Secret, we included or not; empty when that is not known.
+
+    Our own entry gets a new time with each change of an annotation as well.
+    """
+    path = ["f:data"]
+    return max((one.time for one in (owners if by_us else others)(found, path)), default="")
 
 
 def _entries(found: Mapping[str, Any]) -> Iterator[Tuple[Owner, Mapping[str, Any]]]:

@@ -27,6 +27,8 @@ def rollout(found: Mapping[str, Any]) -> Rollout:
         return Rollout(False, "waiting for the controller to notice")
     if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
         return Rollout(True, "its update strategy is OnDelete: a pod changes when you delete it", by_hand=True)
+    if spec.get("paused"):
+        return Rollout(True, "it is paused: its pods change after kubectl rollout resume", by_hand=True)
     if found.get("kind") == "DaemonSet":
         return _counted(status, "desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable")
     if found.get("kind") == "StatefulSet":

@@ -20,11 +20,13 @@ OK, ENDING, STALE, WRONG = "ok", "ending", "stale", "wrong"
 class Expected:
     """What pods of a namespace are compared with: the cluster's own ConfigMap or Secret.
 
-    `changed` is when its data last changed, RFC 3339 as the API writes it, empty when that is not known.
+    `changed` is when its data last changed, and `edited` when by somebody else than us; RFC 3339 as the API writes it,
+    empty when that is not known.
     """
 
     source: Source
     changed: str = ""
+    edited: str = ""
 
 
 @attrs.frozen
@@ -162,13 +164,17 @@ def judge_pod(pod: Mapping[str, Any], expected: Expected) -> Pod:
 
 
 def _stale(pod: Mapping[str, Any], expected: Expected) -> str:
-    """A container's environment is made when it starts: by then the values have to be there."""
+    """A container's environment is made when it starts: by then the values have to be there.
+
+    When we change them, the checksum changes too.  Somebody's edit of the ConfigMap, there and back, changes no checksum.
+    """
     annotation = _annotations(pod).get(CHECKSUM)
     if annotation is not None and annotation != expected.source.checksum:
         return "is of older values"
+    changed = expected.changed if annotation is None else expected.edited
     started = _started(pod)
-    if expected.changed and started and started < expected.changed:
-        return "has a container that runs since before the last change of %s (%s)" % (NAME, expected.changed)
+    if changed and started and started < changed:
+        return "has a container that runs since before the last change of %s (%s)" % (NAME, changed)
     return ""
 
 

@@ -82,6 +82,19 @@ def test_a_pod_from_before_a_change_and_back_is_stale(admin: Administrator) -> N
     assert [name.split()[0] for name in found["pod_problems"][text]] == [min(started, key=lambda one: started[one])]
 
 
+def test_one_more_workload_makes_no_pod_of_the_others_stale(add_ons: ControlPlane, tmp_path: Path) -> None:
+    """The ConfigMap is written anew for it, but with the values that the pods have."""
+    admin = Administrator(add_ons, tmp_path)
+    admin.apply('--set=cluster.workloads=["kube-system/daemonset/aws-node"]')
+    before = add_ons.get(*CONFIG_MAP)["metadata"]
+    applied = admin.apply()
+    assert "changed kube-system/configmap/proxy-environment-variables" in applied.out
+    assert "aws-node" not in applied.out
+    assert add_ons.get(*CONFIG_MAP)["metadata"]["resourceVersion"] != before["resourceVersion"]
+    done = admin.run("verify")
+    assert done.code == 0, done.both
+
+
 def test_a_managed_add_on_that_wrote_its_template_anew_is_explained(admin: Administrator) -> None:
     """The field manager of an update that dropped envFrom and set its own env is named, and what to do about it."""
     manifest = list(yaml.safe_load_all((MANIFESTS / "kube-proxy.yaml").read_text()))

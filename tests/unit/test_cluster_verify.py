@@ -24,7 +24,7 @@ DATA = {
 }
 SOURCE = Source(CONFIG_MAP, "kube-system", DATA)
 CHANGED = "2026-11-22T10:00:00Z"
-EXPECTED = Expected(SOURCE, CHANGED)
+EXPECTED = Expected(SOURCE, "2026-11-22T12:00:00Z", CHANGED)
 OURS = {"configMapRef": {"name": NAME}}
 
 
@@ -46,7 +46,8 @@ def pod(*, env_from=(OURS,), env=(), checksum=SOURCE.checksum, started="2026-11-
         (pod(), OK, ""),
         (pod(started=CHANGED), OK, ""),
         (pod(started=""), OK, ""),
-        (pod(checksum=None), OK, ""),
+        (pod(checksum=None), STALE, "before the last change of proxy-environment-variables (2026-11-22T12:00:00Z)"),
+        (pod(checksum=None, started="2026-11-22T12:00:00Z"), OK, ""),
         (pod(checksum="other"), STALE, "is of older values"),
         (
             pod(started="2026-11-22T09:59:59Z"),
@@ -172,9 +173,13 @@ def test_who_changed_the_data_and_when():
             "managedFields": [entry("a", ["f:data", "f:X"]), entry("b", ["f:metadata"], "2027-01-01T00:00:00Z")]
         }
     }
-    assert data_changed(found) == CHANGED
+    assert data_changed(found, by_us=True) == CHANGED
+    ours = entry("eks-proxy-agent", ["f:data"], "2028-01-01T00:00:00Z")
+    both = {"metadata": {"managedFields": [*found["metadata"]["managedFields"], ours]}}
+    assert data_changed(both, by_us=True) == "2028-01-01T00:00:00Z"
+    assert data_changed(both, by_us=False) == CHANGED
     assert [one.manager for one in others(found, ["f:data"])] == ["a"]
-    assert data_changed({}) == ""
+    assert data_changed({}, by_us=True) == ""
     assert not is_ours_alone(found)
     ours = {"metadata": {"annotations": {"eks-proxy-agent/workloads": ""}, "managedFields": []}}
     assert is_ours_alone(ours)

@@ -94,6 +94,7 @@ PARTITION = {"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}
         (rolling("DaemonSet", **{**DAEMON, "observedGeneration": 1}), False, "waiting for the controller"),
         (rolling("DaemonSet", BY_HAND, **DAEMON), True, "OnDelete"),
         (rolling("DaemonSet"), True, "0 of 0"),
+        (rolling("Deployment", {"replicas": 2, "paused": True}), True, "kubectl rollout resume"),
         (rolling("Deployment", {"replicas": 2}, **DEPLOYED), True, "2 of 2"),
         (rolling("Deployment", {"replicas": 2}, **{**DEPLOYED, "replicas": 3}), False, "1 old left"),
         (rolling("Deployment", {"replicas": 2}, **{**DEPLOYED, "availableReplicas": 1}), False, "1 available"),
