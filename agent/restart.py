@@ -21,21 +21,24 @@ _REFUSED = "refused "
 
 
 def restart_stale(
-    machine: Machine, instance_id: str, intent: Intent, stale: Sequence[str], notify: Callable[[str], None]
+    machine: Machine, instance_id: str, intent: Intent, look: Callable[[], Sequence[str]], notify: Callable[[str], None]
 ) -> Tuple[str, ...]:
-    """`systemctl try-restart` of each; answers those that were restarted.  Raises AgentError.
+    """`systemctl try-restart` of each that `look` names; answers those that were restarted.  Raises AgentError.
 
     Each waits until the one before it is active again, and kubelet comes last: it is never restarted together with a
-    runtime, and not at all after one that failed.  What was restarted once for a change is not restarted for it again.
+    runtime, and not at all after one that failed.  What was restarted once for a change is not restarted for it again, nor
+    is what systemd restarted together with another, as it does with a kubelet that requires docker.
     """
     change = _change(machine, intent)
     known: Dict[str, str] = machine.state.of_instance(instance_id, "restarts") or {}
-    due = restart_order(name for name in stale if known.get(name) != change)
+    due = restart_order(name for name in look() if known.get(name) != change)
     done: List[str] = []
     failed = False
     for name in due:
         if name == "kubelet.service" and failed:
             get_logger().error("unit.not_restarted", unit=name, reason="its runtime could not be restarted")
+            continue
+        if done and name not in look():
             continue
         refusal = _refusal(machine, name) if name in RUNTIMES else ""
         news = known.get(name) != _REFUSED + change

@@ -7,6 +7,7 @@ import json
 import os
 import posixpath
 import random
+from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import attrs
@@ -118,10 +119,11 @@ def _stale(daemon: Daemon, done: Pass) -> Tuple[str, ...]:
     """The units that run with an old environment, told once a change, and restarted if the owner wants that."""
     machine, settings, intent = daemon.machine, done.discovered.settings, done.discovered.intent
     try:
-        stale = stale_units(machine, settings, intent)
+        look = partial(stale_units, machine, settings, intent)
+        stale = look()
         if stale and intent and settings.watch.restart == "changed":
-            restart_stale(machine, done.discovered.facts.instance_id, intent, stale, daemon.notify)
-            stale = stale_units(machine, settings, intent)
+            restart_stale(machine, done.discovered.facts.instance_id, intent, look, daemon.notify)
+            stale = look()
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))
         return ()

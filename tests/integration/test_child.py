@@ -131,6 +131,8 @@ def test_the_waiting_process_is_light(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
     ours = {name for name in done.stdout.split() if name.startswith("agent")}
     heavy = "requests urllib3 structlog tenacity attr attrs yaml subprocess json random socket email http tempfile logging shutil lzma"
+    if sys.version_info < (3, 9):
+        heavy = heavy.replace("shutil lzma", "")  # the argparse of 3.8 loads it anyway
     assert set(heavy.split()) & set(done.stdout.split()) == set()
     assert ours <= {
         "agent", "agent.cli", "agent.commands", "agent.commands.cluster_flags", "agent.commands.run", "agent.edges",
