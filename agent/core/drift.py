@@ -11,7 +11,7 @@ from typing import Any, FrozenSet, Iterable, Mapping, Optional, Tuple
 import attrs
 
 from agent.core.facts import Facts
-from agent.core.plan import Change, Plan, Target, digest
+from agent.core.plan import Change, Plan, Target, digest, needs_trust
 from agent.errors import FileError
 
 #: A file that was mended as often as this within an hour is fought over, and left alone.
@@ -56,7 +56,7 @@ class Memory:
 
     def asked(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
         """The memory once a person's plan was carried out: what differed was no drift, and what was fought over is taken up."""
-        anchored = now if plan.trust else self.anchored
+        anchored = now if _trusts_anew(plan.changes) else self.anchored
         return attrs.evolve(self.forgiven(), wishes=dict(wishes), anchored=anchored)
 
     def after(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
@@ -73,7 +73,7 @@ class Memory:
             repairs={path: moments for path, moments in repairs.items() if moments and path not in fought},
             fought=fought,
             total=self.total + len(drifted),
-            anchored=now if plan.trust else self.anchored,
+            anchored=now if _trusts_anew(set(plan.changes) - set(self.drifted(plan, wishes))) else self.anchored,
         )
 
     def to_say(self, now: float) -> Tuple[Tuple[str, ...], Memory]:
@@ -130,6 +130,11 @@ def wish(target: Target) -> str:
     except FileError:
         return ""
     return "%s %s" % (digest(made), target.mode)
+
+
+def _trusts_anew(changes: Iterable[Change]) -> bool:
+    """Whether the proxy's CA changes; one that was missing for a moment is what running programs have trusted all along."""
+    return any(needs_trust(change.path) for change in changes)
 
 
 def _again(before: Optional[Tuple[int, float]], now: float) -> Tuple[int, float]:

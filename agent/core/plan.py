@@ -88,7 +88,7 @@ def _needs_reload(path: str) -> bool:
     return path.startswith(SYSTEMD)
 
 
-def _needs_trust(path: str) -> bool:
+def needs_trust(path: str) -> bool:
     """Whether the distribution's trust store has to be made anew when this file changes."""
     return path.rpartition("/")[2] in ("eks-proxy-agent.pem", "eks-proxy-agent.crt")
 
@@ -118,7 +118,7 @@ class Plan:
 def forget_instance(baseline: Baseline) -> Baseline:
     """What a cleaned image remembers: drop-ins and CA; to what its other files held before, nobody wants to go back."""
     baked = {path: record for path, record in baseline.files.items() if record.before is None}
-    kept = {path: baked[path] for path in baked if _needs_reload(path) or _needs_trust(path)}
+    kept = {path: baked[path] for path in baked if _needs_reload(path) or needs_trust(path)}
     return attrs.evolve(baseline, files=kept)
 
 
@@ -177,7 +177,7 @@ def make_plan(
         start,
         (),
         bool(reload_pending or enable or any(_needs_reload(change.path) for change in changes)),
-        trust_pending or any(_needs_trust(change.path) for change in changes),
+        trust_pending or any(needs_trust(change.path) for change in changes),
         tuple(problems),
         tuple(notes),
     )

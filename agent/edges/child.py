@@ -16,7 +16,7 @@ from agent.edges.signals import STOPS, Signals
 from agent.errors import AgentError
 
 #: Seconds that a child may be silent before it counts as hung, unless it asks for more (`BOUND=`).
-SILENCE = 300.0
+SILENCE = 600.0
 #: Seconds that it gets to end after SIGTERM, which systemd's TimeoutStopSec= has to exceed; and after SIGKILL.
 GRACE, DEAD = 20.0, 10.0
 

@@ -155,6 +155,18 @@ def test_another_proxy_is_another_wish_of_every_file(credentials: Optional[Crede
     assert one == wishes(1)
 
 
+ANCHOR = "/etc/pki/ca-trust/source/anchors/eks-proxy-agent.pem"
+
+
+def test_a_new_ca_makes_older_processes_stale_and_a_repaired_one_does_not() -> None:
+    """Programs read the trust store when they start; a certificate that was only missing for a while they have read."""
+    plan = Plan((Change(ANCHOR, None, b"pem"),), trust=True)
+    assert Memory().after(plan, {ANCHOR: "one"}, 7.0).anchored == 7.0
+    assert Memory().asked(plan, {ANCHOR: "one"}, 7.0).anchored == 7.0
+    assert Memory(wishes={ANCHOR: "one"}).after(plan, {ANCHOR: "two"}, 8.0).anchored == 8.0
+    assert Memory(wishes={ANCHOR: "one"}, anchored=7.0).after(plan, {ANCHOR: "one"}, 9.0).anchored == 7.0
+
+
 def test_a_wish_is_what_is_wanted_of_a_file_whatever_stands_in_it() -> None:
     """It depends on content and mode, and is there for a file that cannot be wanted, too."""
 
