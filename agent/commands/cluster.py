@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.commands.cluster_inputs import inputs_of, kubectl_of, scope, settings_of
+from agent.core.cluster_objects import DEFAULT_NAMESPACE
 from agent.errors import UsageError
 
 
@@ -20,7 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
         from agent.commands.cluster_apply import revert
 
         namespaces, workloads = scope(settings, arguments.namespace)
-        revert(kubectl, workloads, namespaces, arguments.timeout)
+        also = "" if arguments.namespace else DEFAULT_NAMESPACE
+        revert(kubectl, workloads, namespaces, arguments.timeout, also)
         return 0
     return _of_intent(arguments)
 

@@ -44,14 +44,19 @@ def apply_plan(kubectl: Kubectl, plan: Plan, *, take_over: bool, timeout: float)
         print("nothing to do: the cluster is as planned", file=sys.stderr)
 
 
-def revert(kubectl: Kubectl, workloads: Sequence[Workload], namespaces: Sequence[str], timeout: float) -> None:
+def revert(
+    kubectl: Kubectl, workloads: Sequence[Workload], namespaces: Sequence[str], timeout: float, also: str = ""
+) -> None:
     """Take everything back: first the pods, which need the ConfigMap as long as they refer to it, then the ConfigMap.
 
-    Who may not see Secrets has given none.
+    Who may not see Secrets has given none.  `also` is a namespace that the settings of an earlier apply may have meant.
     """
-    paths = [(kind, source_path(kind, namespace)) for namespace in namespaces for kind in (CONFIG_MAP, SECRET)]
-    answers = [(path, kubectl.find(path, allowed=kind == CONFIG_MAP)) for kind, path in paths]
-    objects = [(path, found) for path, found in answers if found]
+    objects = []
+    for namespace in dict.fromkeys((*namespaces, *filter(None, [also]))):
+        for kind in (CONFIG_MAP, SECRET):
+            path = source_path(kind, namespace)
+            found = kubectl.find(path, allowed=kind == CONFIG_MAP and namespace in namespaces)
+            objects += [(path, found)] if found else []
     recorded = [workload for _, found in objects for workload in recorded_workloads(found)]
     done: List[str] = []
     with _told(done, "to have it back: eks-proxy-agent cluster apply"):

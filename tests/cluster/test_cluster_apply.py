@@ -266,6 +266,17 @@ def test_any_deployment_and_stateful_set_of_a_namespace(admin: Administrator, na
     assert [admin.control_plane.get(f"{kind}/web", "-n", namespace)["spec"] for kind in kinds] == original
 
 
+def test_revert_finds_what_the_settings_forgot(admin: Administrator) -> None:
+    """With other workloads in the settings by now, those that the ConfigMap names are taken back too."""
+    original = admin.specs()
+    admin.apply()
+    done = admin.run("revert", '--set=cluster.workloads=["default/deployment/new"]')
+    assert done.code == 0, done.both
+    assert "note: default/deployment/new is not in this cluster" in done.err
+    assert admin.specs() == original
+    assert admin.control_plane.try_kubectl("get", *CONFIG_MAP).returncode == 1
+
+
 def test_what_render_writes_is_what_kubectl_takes(admin: Administrator, tmp_path: Path) -> None:
     """The ConfigMap by `kubectl apply -f -` and the patches by `kubectl patch` leave nothing for plan to do."""
     rendered = admin.run("render")
