@@ -115,21 +115,30 @@ def _understood(form: lint_forms.Form, entry: str, values: Values) -> Iterator[F
         missed = _proxied(text, values) if _proxied(text, alone) else ()  # the whole list takes longer to ask
         if missed:
             severity = WARNING if form.fix else NOTE
-            yield Finding(severity, form.kind, entry, reason, _names(missed), form.text % titles(missed), form.fix)
+            said = (form.text % titles(missed)).replace("nothing to every client", "nothing to any client")
+            yield Finding(severity, form.kind, entry, reason, _names(missed), said, form.fix)
             return
 
 
 def _shadowed(form: lint_forms.Form, entry: str, at: int, entries: Sequence[str], values: Values) -> Iterator[Finding]:
-    """Whether another entry does by itself whatever this one does, in every client."""
+    """Whether another entry does by itself whatever this one does, in every client; of two alike the first may stay."""
     for other_at, other in enumerate(entries):
-        if other_at == at or not lint_forms.may_cover(other, entry) or (other == entry and other_at > at):
+        if other_at == at or not _does_all(other, form, entry, values):
             continue
-        this, that = values.with_list(entry), values.with_list(other)
-        if form.meant and all(set(_proxied(text, that)) <= set(_proxied(text, this)) for text in form.meant):
-            text = "%s (%s) does the same in every client" % (printable(other), values.reason(other))
-            text = "it stands there twice" if other == entry else text
-            yield Finding(NOTE, "shadowed", entry, values.reason(entry), (), text, "leave it out")
-            return
+        if other_at > at and _does_all(entry, lint_forms.form_of(other), other, values):
+            continue
+        text = "%s (%s) does the same in every client" % (printable(other), values.reason(other))
+        text = "it stands there twice" if other == entry else text
+        yield Finding(NOTE, "shadowed", entry, values.reason(entry), (), text, "leave it out")
+        return
+
+
+def _does_all(wide: str, form: lint_forms.Form, narrow: str, values: Values) -> bool:
+    """Whether the entry `wide` by itself makes direct what `narrow`, of that form, does, in each client that it does it for."""
+    if not (form.meant and lint_forms.may_cover(wide, narrow)):
+        return False
+    that, this = values.with_list(wide), values.with_list(narrow)
+    return all(set(_proxied(text, that)) <= set(_proxied(text, this)) for text in form.meant)
 
 
 def _variables(values: Values) -> Iterator[Finding]:

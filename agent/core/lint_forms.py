@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Tuple
+from typing import List, Tuple
 
 import attrs
 
@@ -51,6 +51,8 @@ def form_of(entry: str) -> Form:
     text = entry.strip()
     if text != entry:
         return _respelt("blank", text, "with the blank beside it, it means nothing to %s")
+    if len(text.split()) > 1:
+        return _several(text.split())
     if "://" in text:
         host = re.split(r"[/?#]", text.partition("://")[2])[0].rpartition("@")[2]
         return _respelt("url", host, "a URL means nothing to %s")
@@ -72,6 +74,15 @@ def _respelt(kind: str, better: str, text: str) -> Form:
     """What only has to be written as `better`, if that means something."""
     inner = form_of(better) if better and better.strip() == better and "://" not in better else Form("")
     return Form(kind, inner.meant, text, "write " + better) if inner.meant else _unreadable(better)
+
+
+def _several(words: List[str]) -> Form:
+    """What has a blank where a comma should be: some clients split there as well."""
+    forms = [form_of(word) for word in words]
+    if not all(form.meant for form in forms):
+        return _unreadable(" ".join(words))
+    meant = tuple(text for form in forms for text in form.meant)
+    return Form("blank", meant, "with a blank instead of a comma it means nothing to %s", "write " + ",".join(words))
 
 
 def _wildcard(text: str) -> Form:

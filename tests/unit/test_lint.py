@@ -55,6 +55,14 @@ def owned(*entries):
         ("[fd00::7]", "ipv6", WARNING, {"curl", "wget"}, "means nothing to", "write both fd00::7 and [fd00::7]"),
         (" host.corp ", "blank", WARNING, {"wget"}, "with the blank beside it", "write host.corp"),
         ("host.corp\r", "blank", WARNING, {"curl", "wget"}, "with the blank beside it", "write host.corp"),
+        (
+            "a.corp b.corp",
+            "blank",
+            WARNING,
+            {"go", "wget", "requests"},
+            "with a blank instead of a comma",
+            "write a.corp,b.corp",
+        ),
         ("host.corp.", "final-dot", WARNING, {"go", "wget"}, "with its final dot", "write host.corp"),
         ("http://host.corp/path", "url", WARNING, {"go", "curl", "wget"}, "a URL means nothing", "write host.corp"),
         ("10.0.0", "unreadable", WARNING, set(), "no host name, .suffix, address or CIDR", "write one"),
@@ -90,6 +98,12 @@ def test_an_entry_that_clients_misread(entry, kind, severity, clients, said, fix
 def test_nothing_is_said_of_a_good_entry(entries):
     """Names (capitals are folded by all), addresses, both spellings of IPv6 and suffixes of one label are read alike by all."""
     assert findings(*entries) == []
+
+
+def test_what_nobody_reads_means_nothing_to_any_client():
+    """Said so: "nothing to every client" would leave open that it means something to most."""
+    (found,) = findings("http://host.corp/path")
+    assert found.text == "a URL means nothing to any client"
 
 
 def test_another_entry_may_help_out():
@@ -134,6 +148,8 @@ def test_a_wide_entry_hides_nothing():
         (["corp", ".corp"], [".corp"]),
         (["10.0.0.0/8", "10.1.0.0/16"], ["10.1.0.0/16"]),
         (["a.corp", "a.corp"], ["a.corp"]),
+        (["A.corp", "a.corp"], ["a.corp"]),
+        (["10.1.0.0/16", "10.1.2.0/16"], ["10.1.2.0/16"]),
         (["10.1.0.0/16", "10.1.2.3"], []),
         (["corp", "notcorp"], []),
         (["10.0.0.0/8", "fd00::/16"], []),
@@ -141,7 +157,10 @@ def test_a_wide_entry_hides_nothing():
     ],
 )
 def test_entries_that_shadow_each_other(entries, shadowed):
-    """An entry that another one makes superfluous in every client is noted; an address in a CIDR is not: wget needs it."""
+    """An entry that another one makes superfluous in every client is noted; an address in a CIDR is not: wget needs it.
+
+    Of two that do the same only the later is, or who obeys has neither.
+    """
     found = [one for one in findings(*entries) if one.kind == "shadowed"]
     assert [one.entry for one in found] == shadowed
     assert all(one.severity == NOTE and one.fix == "leave it out" for one in found)
