@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.checks.node import NEEDS_ROOT, Node, is_root
 from agent.core.dialects.dialect import Dialect
 from agent.core.dialects.families import DIALECTS
 from agent.core.dialects.target import Target, parse_target
+from agent.core.explain import titles
 from agent.core.files.environment import assignments
 from agent.core.no_proxy import Entry, render
 from agent.core.targets import ENVIRONMENT, NODE_ENV
@@ -49,7 +50,7 @@ def target(entry: Entry) -> Target:
     value = entry.value.strip("[]")
     if "/" in value:
         network = ipaddress.ip_network(value)
-        value = str(network[min(1, network.num_addresses - 1)])
+        value = str(network[min(7, network.num_addresses - 1)])  # not ...::1, the ending of which is in every list
     elif value.startswith("."):
         value = "name" + value
     scheme = "http" if entry.reason in ("metadata", "credentials") else "https"
@@ -59,32 +60,35 @@ def target(entry: Entry) -> Target:
 def _covered(
     reason: str, entries: Sequence[Entry], dialects: Sequence[Dialect], environment: Mapping[str, str], wanted: str
 ) -> Finding:
-    lost: Dict[str, Dict[str, None]] = {}
-    beyond: Dict[str, None] = {}
+    lost: Dict[str, List[Dialect]] = {}
+    beyond: Dict[str, List[Dialect]] = {}
     for entry in entries:
-        aim = target(entry)
+        aim, value = target(entry), entry.value.strip("[]")
+        beyond.setdefault(value, [])
         for dialect in dialects:
             if dialect.bypass(aim, dialect.variables.exceptions(environment)) is not None:
                 continue
-            if dialect.bypass(aim, wanted) is not None:
-                lost.setdefault(entry.value.strip("[]"), {})[dialect.title] = None
-            else:
-                beyond[dialect.title] = None
+            found = lost if dialect.bypass(aim, wanted) is not None else beyond
+            if dialect not in found.setdefault(value, []):
+                found[value].append(dialect)
     if lost:
         text = "; ".join(
-            "%s is missing: through the proxy for %s" % (value, ", ".join(who)) for value, who in lost.items()
+            "%s is missing: through the proxy for %s" % (value, titles(who, dialects)) for value, who in lost.items()
         )
         hint = "eks-proxy-agent apply, then restart what it names"
         return Finding(GROUP, reason, FAIL, text, hint)
-    values = ", ".join(dict.fromkeys(entry.value.strip("[]") for entry in entries))
-    names = _families(dialect.title for dialect in dialects if dialect.title not in beyond)
-    cannot = "; %s can exempt no network: bare addresses take the proxy there" % ", ".join(beyond) if beyond else ""
-    return Finding(GROUP, reason, OK, "%s: direct for %s%s" % (values, names, cannot))
+    return Finding(GROUP, reason, OK, ". ".join(_shown(beyond, dialects)))
 
 
-def _families(titles: Iterable[str]) -> str:
-    """`Go, curl` for all versions that may be meant."""
-    return ", ".join(dict.fromkeys(title.partition(" ")[0] for title in titles))
+def _shown(beyond: Mapping[str, Sequence[Dialect]], dialects: Sequence[Dialect]) -> Iterator[str]:
+    """The entries with the clients that they serve, those that serve the same clients together."""
+    alike: Dict[Tuple[Dialect, ...], List[str]] = {}
+    for value, who in beyond.items():
+        alike.setdefault(tuple(who), []).append(value)
+    for who, values in alike.items():
+        text = "%s: direct for %s" % (", ".join(values), titles((one for one in dialects if one not in who), dialects))
+        cannot = "; through the proxy for %s, which can exempt no such network" % titles(who, dialects)
+        yield text + cannot * bool(who)
 
 
 def _environment(disk: Disk) -> Mapping[str, str]:

@@ -123,12 +123,12 @@ def groups(found: Sequence[Way]) -> List[Tuple[str, List[Dialect]]]:
     return list(by_text.items())
 
 
-def titles(families: Iterable[Dialect]) -> str:
-    """Families in words; all generations of one together have its name alone."""
+def titles(families: Iterable[Dialect], among: Sequence[Dialect] = DIALECTS) -> str:
+    """Families in words; all generations of one that are `among` them together have its name alone."""
     chosen = list(families)
     if len(chosen) == len(DIALECTS):
         return "every client"
-    left = {family.title.split()[0] for family in DIALECTS if family not in chosen}
+    left = {family.title.split()[0] for family in among if family not in chosen}
     words = (family.title.split()[0] for family in chosen)
     return ", ".join(dict.fromkeys(one.title if word in left else word for one, word in zip(chosen, words)))
 

@@ -12,10 +12,11 @@ from agent.checks import clock, doctor, files, no_proxy, processes, proxy, told,
 from agent.checks.doctor import GROUPS, Group, examine, exit_code
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import OFFLINE, Node
+from agent.core.dialects.families import DIALECTS
 from agent.core.dialects.target import Target
 from agent.core.files import yum
 from agent.core.files.environment import assignments
-from agent.core.no_proxy import Entry
+from agent.core.no_proxy import Entry, render
 from agent.core.units import differences
 from agent.core.wiring import Wiring
 from agent.errors import FileError
@@ -240,9 +241,9 @@ def test_what_names_end_in_stands_once(hosts, text):
 @pytest.mark.parametrize(
     ("value", "reason", "target"),
     [
-        ("10.0.0.0/16", "vpc", Target("https", "10.0.0.1", 443, "https://10.0.0.1")),
+        ("10.0.0.0/16", "vpc", Target("https", "10.0.0.7", 443, "https://10.0.0.7")),
         ("10.0.0.1/32", "vpc", Target("https", "10.0.0.1", 443, "https://10.0.0.1")),
-        ("2600:1f16::/56", "vpc", Target("https", "2600:1f16::1", 443, "https://[2600:1f16::1]")),
+        ("2600:1f16::/56", "vpc", Target("https", "2600:1f16::7", 443, "https://[2600:1f16::7]")),
         (".svc", "cluster-domain", Target("https", "name.svc", 443, "https://name.svc")),
         ("[fd00:ec2::254]", "metadata", Target("http", "fd00:ec2::254", 80, "http://[fd00:ec2::254]")),
         ("169.254.169.254", "metadata", Target("http", "169.254.169.254", 80, "http://169.254.169.254")),
@@ -252,6 +253,41 @@ def test_what_names_end_in_stands_once(hosts, text):
 def test_what_an_entry_is_tried_with(value, reason, target):
     """Something that the entry is there for."""
     assert no_proxy.target(Entry(value, reason)) == target
+
+
+V4, V6, EVERYBODY = Entry("10.0.0.0/16", "vpc"), Entry("2600:1f16::/56", "vpc"), tuple(DIALECTS)
+
+
+@pytest.mark.parametrize(
+    ("entries", "here", "text"),
+    [
+        ([Entry(".svc", "x")], EVERYBODY, ".svc: direct for every client"),
+        ([Entry(".svc", "x")], EVERYBODY[:2], ".svc: direct for Go, curl"),
+        (
+            [V4],
+            EVERYBODY,
+            (
+                "10.0.0.0/16: direct for Go, curl 7.86-8.8, curl 8.9-8.17, curl >=8.18, requests;"
+                " through the proxy for curl <7.86, wget, urllib, which can exempt no such network"
+            ),
+        ),
+        (
+            [V4, V6],
+            (EVERYBODY[0], EVERYBODY[2], EVERYBODY[5], EVERYBODY[7]),
+            (
+                "10.0.0.0/16: direct for Go, curl, requests; through the proxy for wget, which can exempt no such network. "
+                "2600:1f16::/56: direct for Go; through the proxy for curl, wget, requests, which can exempt no such network"
+            ),
+        ),
+    ],
+    ids=["all", "those that are here", "a network", "two networks"],
+)
+def test_what_a_client_cannot_exempt_is_told_network_by_network(entries, here, text):
+    """With ::1 in the list as well, which an older requests takes for the ending of any address."""
+    values = {"no_proxy": render([Entry("::1", "loopback"), *entries])}
+    values["NO_PROXY"] = values["no_proxy"]
+    finding = no_proxy._covered("vpc", entries, here, values, values["no_proxy"])
+    assert (finding.state, finding.text) == (OK, text)
 
 
 # --- files that others write ----------------------------------------------------------------------------------------
