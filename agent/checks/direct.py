@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List
+from typing import Dict, Iterable, Iterator, List
 
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.checks.node import Node
@@ -17,7 +17,10 @@ _API = "api-endpoint"
 
 
 def check(node: Node) -> Iterator[Finding]:
-    """A service of which one name answers has its endpoint; that of the others may not exist."""
+    """What the owner named has its endpoints when of each one name answers; that of the others may not exist.
+
+    What was found out by trying is there because each of its names answered: it has to go on.
+    """
     facts, hints = node.discovered.facts, node.discovered.hints
     wanted: Dict[str, List[str]] = {}
     for entry in node.intent.no_proxy:
@@ -37,17 +40,27 @@ def _found(reason: str, hosts: Dict[str, None], answers: Dict[str, Answer]) -> F
     if not hosts:
         text = "the API server's host is not known; all that end in .eks.DOMAIN are direct"
         return Finding(GROUP, reason, SKIP, text, "name it in cluster.endpoint")
-    good = [host for host in hosts if answers[host].direct]
-    if good:
+    silent = [host for part in parts(reason, hosts) if not any(answers[one].direct for one in part) for host in part]
+    if not silent:
+        good = [host for host in hosts if answers[host].direct]
         text = ", ".join("%s at %s" % (host, " ".join(answers[host].addresses)) for host in good)
         return Finding(GROUP, reason, OK, text + " accepts on port 443")
-    told = "; ".join("%s: %s" % (host, _why(answers[host])) for host in hosts)
+    told = "; ".join("%s: %s" % (host, _why(answers[host])) for host in silent)
     if reason == _API:
         hint = 'look at the cluster\'s security group; a public one: cluster.endpoint_access = "public"'
     else:
         hint = "make the VPC endpoint, or take %s out of aws.direct" % reason.partition(":")[2]
         hint += "; found out by itself: eks-proxy-agent apply --refresh" if reason.startswith("direct:") else ""
     return Finding(GROUP, reason, FAIL, "direct, and nothing answers: " + told, hint)
+
+
+def parts(reason: str, hosts: Iterable[str]) -> List[List[str]]:
+    """The hosts of a service, those together that lead to the same endpoint: ECR has two, and Systems Manager, too."""
+    found: Dict[str, List[str]] = {}
+    for host in hosts:
+        part = "registry" if host[:12].isdigit() else "messages" if "messages." in host else ""
+        found.setdefault(host if reason.startswith("direct:") else part, []).append(host)
+    return list(found.values())
 
 
 def _why(answer: Answer) -> str:

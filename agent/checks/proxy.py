@@ -25,12 +25,16 @@ Endpoint = Tuple[str, int]
 
 @attrs.frozen
 class Look:
-    """A proxy and what it is asked for.  `failed` is the state if it does not serve."""
+    """A proxy and what it is asked for.  `failed` is the state if it does not serve.
+
+    `needed`: the node reaches that through the proxy alone; else it only has to be alive.
+    """
 
     proxy: ProxyUrl
     wanted: Sequence[Endpoint]
     failed: str = FAIL
     tls: bool = True
+    needed: bool = True
 
 
 def check(node: Node) -> Iterator[Finding]:
@@ -50,7 +54,8 @@ def _looks(node: Node) -> List[Look]:
     """The proxy that is used decides; the others of proxy.url are spares, of which one endpoint tells enough."""
     intent, settings, facts = node.intent, node.settings, node.discovered.facts
     first = [first_endpoint(settings, facts, intent)]
-    looks = [Look(intent.https_proxy, endpoints(settings, facts, intent))]
+    wanted = endpoints(settings, facts, intent)
+    looks = [Look(intent.https_proxy, wanted or first, tls=bool(wanted), needed=bool(wanted))]
     api = endpoint_host(settings, node.discovered.hints)
     if api and not any(entry.reason == "api-endpoint" for entry in intent.no_proxy):
         # Its certificate is the cluster's own: nothing to be trusted here.
@@ -63,8 +68,6 @@ def _looks(node: Node) -> List[Look]:
 
 def _findings(look: Look, verdicts: Sequence[Verdict], *, secret: bool) -> Iterator[Finding]:
     """`secret`: whether the credentials were known, should there be any."""
-    if not look.wanted:
-        yield Finding(GROUP, str(look.proxy), SKIP, "all of AWS is reached directly; see check.endpoints")
     found: Dict[str, List[Tuple[Endpoint, Verdict]]] = {}
     for endpoint, verdict in zip(look.wanted, verdicts):
         found.setdefault(verdict.kind, []).append((endpoint, verdict))
@@ -77,6 +80,10 @@ def _findings(look: Look, verdicts: Sequence[Verdict], *, secret: bool) -> Itera
             yield Finding(GROUP, str(look.proxy), SKIP, "asks for a user and a password: " + NEEDS_ROOT)
             continue
         text = first.text.rpartition("%s: " % look.proxy)[2]  # the line begins with it already
+        if not look.needed and first.kind in ("denied", "upstream"):
+            text += "; it is alive, and nothing is known that has to go through it"
+            yield Finding(GROUP, str(look.proxy), SKIP, text, "name in check.endpoints what it has to carry")
+            continue
         yield Finding(GROUP, str(look.proxy), look.failed, text + _others(answers, len(look.wanted)), first.hint)
 
 

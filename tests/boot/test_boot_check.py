@@ -307,6 +307,20 @@ def test_a_proxy_of_its_own_for_http_is_looked_at_too(ward: Ward) -> None:
     assert (states(found, "fail"), states(found, "ok")) == ([f"proxy http://{proxies.FORBIDS}:3128"], [PROXY])
 
 
+@pytest.mark.parametrize(
+    ("name", "state"), [("HEALTHY", "ok"), ("DOWN", "fail"), ("ASKS", "fail"), ("FORBIDS", "skip")]
+)
+def test_a_proxy_that_carries_nothing_of_aws_has_to_be_alive(ward: Ward, name: str, state: str) -> None:
+    """All endpoints are direct, as they are behind a NAT gateway; it may refuse them, but what else needs it must not find it dead."""
+    services = 'aws.direct=["cloudformation", "ec2", "ecr", "eks", "s3", "sts"]'
+    ward.do(behind(name))
+    try:
+        found = ward.check("--only", "proxy", "--set", services)
+    finally:
+        ward.do(AT_HOME)
+    assert [f"{one['group']} {one['name']} {one['state']}" for one in found["findings"]] == [f"{PROXY} {state}"]
+
+
 def test_an_endpoint_that_the_policy_forbids_is_named_alone(ward: Ward) -> None:
     """Where others pass, it is not the proxy that ails."""
     endpoints = f'check.endpoints=["{proxies.NAMES[0]}:443", "{proxies.NAMES[1]}:8443"]'

@@ -8,16 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.checks import clock, doctor, files, no_proxy, processes, proxy, told, units
+from agent.checks import clock, direct, doctor, files, no_proxy, processes, proxy, told, units
 from agent.checks.doctor import GROUPS, Group, examine, exit_code
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import OFFLINE, Node
 from agent.core.dialects.families import DIALECTS
 from agent.core.dialects.target import Target
+from agent.core.direct import Answer
 from agent.core.files import yum
 from agent.core.files.environment import assignments
 from agent.core.no_proxy import Entry, render
+from agent.core.proxy_url import parse_proxy_url
 from agent.core.units import differences
+from agent.core.verdict import Verdict
 from agent.core.wiring import Wiring
 from agent.errors import FileError
 from agent.owner import Options
@@ -233,6 +236,54 @@ def test_what_a_process_has_otherwise(has, told):
 def test_what_names_end_in_stands_once(hosts, text):
     """So that a line with seven endpoints can be read."""
     assert proxy.shortened(hosts) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed", "state"),
+    [
+        ("ok", True, OK),
+        ("ok", False, OK),
+        ("denied", True, FAIL),
+        ("denied", False, SKIP),
+        ("upstream", True, FAIL),
+        ("upstream", False, SKIP),
+        ("credentials", False, FAIL),
+        ("refused", False, FAIL),
+        ("timeout", False, FAIL),
+        ("dns", False, FAIL),
+    ],
+)
+def test_what_is_reached_directly_may_be_refused_by_a_proxy_that_lives(kind, needed, state):
+    """When nothing of AWS goes through the proxy; a dead one is none the better for it."""
+    look = proxy.Look(parse_proxy_url("http://p:1"), [("a", 443)], needed=needed)
+    verdict = Verdict(kind == "ok", kind, "http://p:1: says something", "do something")
+    (finding,) = proxy._findings(look, [verdict], secret=True)
+    assert finding.state == state
+    assert state == OK or (finding.text.startswith("says something") and finding.hint)
+
+
+# --- direct ---------------------------------------------------------------------------------------------------------
+
+API, REGISTRY, NEW_API = "api.ecr.x.amazonaws.com", "111122223333.dkr.ecr.x.amazonaws.com", "ecr.x.api.aws"
+
+
+@pytest.mark.parametrize(
+    ("reason", "answering", "state", "silent"),
+    [
+        ("aws:ecr", [API, REGISTRY, NEW_API], OK, []),
+        ("aws:ecr", [API, REGISTRY], OK, []),
+        ("aws:ecr", [API, NEW_API], FAIL, [REGISTRY]),
+        ("aws:ecr", [REGISTRY], FAIL, [API, NEW_API]),
+        ("direct:ecr", [API, REGISTRY, NEW_API], OK, []),
+        ("direct:ecr", [API, REGISTRY], FAIL, [NEW_API]),
+    ],
+)
+def test_what_is_reached_directly_answers_as_a_whole(reason, answering, state, silent):
+    """ECR's registry has an endpoint of its own; and what answered once and no more is a black hole."""
+    hosts = dict.fromkeys([API, REGISTRY, NEW_API])
+    finding = direct._found(reason, hosts, {host: Answer(host in answering, ("10.0.0.9",)) for host in hosts})
+    assert finding.state == state
+    assert state == OK or [host for host in hosts if host in finding.text] == silent
 
 
 # --- NO_PROXY -------------------------------------------------------------------------------------------------------
