@@ -43,7 +43,8 @@ class Daemon:
         """Ask the metadata service until it answers or the deadline has passed; SIGTERM ends the wait."""
         deadline = settings.metadata.deadline or BOOT_DEADLINE
         deadline = min(deadline, self.patience or deadline)
-        self.notify("BOUND=%g" % (deadline + SILENCE))
+        if deadline > SILENCE / 2:
+            self.notify("BOUND=%g" % (deadline + SILENCE))
         return ask_metadata_service(settings, deadline, self.signals.sleep)
 
 

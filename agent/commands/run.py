@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from typing import Callable
+from typing import Callable, List
 
 from agent.edges import child
 from agent.edges.inotify import Files
@@ -31,6 +31,8 @@ def _pass(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
 
 
 def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
+    import attrs
+
     from agent.boot import Daemon, boot
     from agent.commands.machine import machine_of, need_root, options_of
     from agent.edges.signals import Stop
@@ -41,12 +43,20 @@ def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
     add_field("OBJECT_PID", str(os.getppid()))
     machine = machine_of(arguments)
     need_root(machine, "run")
-    with watched() as signals:
+    with watched() as signals, contextlib.suppress(Stop):
         daemon = Daemon(machine, options_of(arguments), say, signals)
-        with contextlib.suppress(Stop):
-            if reason == BOOT:
-                done = boot(daemon)
-                report(daemon, done, settled=done is not None, boot=True)
-            else:
-                turn(daemon, reason)
+        if reason == BOOT:
+            done = boot(daemon)
+            report(daemon, done, settled=done is not None, boot=True)
+            return 0
+        lines: List[str] = []
+        try:
+            turn(
+                attrs.evolve(
+                    daemon, notify=lambda text: say(text) if text.startswith("BOUND=") else lines.append(text)
+                ),
+                reason,
+            )
+        finally:
+            say("\n".join(lines))  # at once: each time that the daemon hears something it has to wake up
     return 0
