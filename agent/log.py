@@ -10,15 +10,17 @@ import re
 import sys
 from typing import Any, Dict, List, MutableMapping, Tuple
 
-#: User info of a URL, with and without its scheme, and passwords in the files that we show as diffs (yum's
-#: proxy_password and its kind).  Rather too much than too little: everything up to the last @ of a word.
+#: User info of a URL, with and without its scheme, and passwords in the files that we show as diffs: yum's proxy_password
+#: and its kind, AWS_SECRET_ACCESS_KEY and its kind in /etc/environment.  Rather too much than too little: everything up to
+#: the last @ of a word.
 _SECRETS = re.compile(
     r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)(?:\S*@|[^\n\"']*@)"
     r"|(?P<bare>(?i:proxy)[ \t]*=[ \t]*[\"']?)(?!\S*://)\S*@"
     r"|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"
+    r"|(?P<name>\b[A-Z0-9_]*(?:SECRET|TOKEN|API_?KEY|ACCESS_KEY)[A-Z0-9_]*[ \t]*=[ \t]*)\S[^\n]*"
 )
 
-_MASKS = {"url": "***@", "bare": "***@", "key": "***"}
+_MASKS = {"url": "***@", "bare": "***@", "key": "***", "name": "***"}
 
 #: sd-daemon(3): a line that starts so carries its level to the journal.
 _LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}
@@ -65,7 +67,9 @@ class _Out:
     debug = info = warning = error = critical = msg
 
 
-def _render(logger: Any, method: str, event: MutableMapping[str, Any]) -> Tuple[Tuple[str, str, List[str]], Dict[str, Any]]:
+def _render(
+    logger: Any, method: str, event: MutableMapping[str, Any]
+) -> Tuple[Tuple[str, str, List[str]], Dict[str, Any]]:
     name = event.pop("event")
     words = [name] + ["%s=%s" % (key, _value(value)) for key, value in event.items()]
     fields = ["EKS_PROXY_EVENT=" + name]
@@ -76,7 +80,13 @@ def _render(logger: Any, method: str, event: MutableMapping[str, Any]) -> Tuple[
 
 
 def _send(level: str, text: str, fields: List[str]) -> bool:
-    """Hand an entry to journald, sd_journal_send(3); whether it took it."""
+    """Hand an entry to journald, sd_journal_send(3); whether it took it.
+
+    Only for one that stands for us after our end: journald looks up whose entry it is when it reads it, and of a command
+    that has ended by then it would find nothing.  A line on stderr is always known to be the unit's.
+    """
+    if "OBJECT_PID" not in _always:
+        return False
     try:
         from systemd.journal import sendv
     except ImportError:
