@@ -160,4 +160,4 @@ def _policy(daemon: Daemon, done: Optional[Pass]) -> str:
 def _last_watch(status: Dict[str, Any]) -> Watch:
     """While the settings cannot be read the metrics stay where they are."""
     path = (status.get("metrics") or {}).get("path")
-    return Watch(metrics=posixpath.dirname(path) if path else None)
+    return Watch(metrics=posixpath.dirname(path) if path else "")
