@@ -12,7 +12,7 @@ import sys
 from typing import Any, Callable, NoReturn, Optional, Sequence
 
 from agent import __version__
-from agent.commands.cluster_flags import add_cluster
+from agent.cluster.flags import add_cluster
 from agent.errors import AgentError
 
 _EPILOG = """\

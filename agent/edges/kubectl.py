@@ -7,8 +7,8 @@ import os
 import shutil
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TypeVar
 
-from agent.core.cluster_errors import BUSY, OUTDATED, hint, reason
-from agent.core.cluster_objects import MANAGER
+from agent.core.cluster.errors import BUSY, OUTDATED, hint, reason
+from agent.core.cluster.objects import MANAGER
 from agent.edges import command
 from agent.errors import CommandError
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class KubectlError(CommandError):
-    """kubectl failed; `reason` is the API's (NotFound, Forbidden, ...) or that of core/cluster_errors.py."""
+    """kubectl failed; `reason` is the API's (NotFound, Forbidden, ...) or that of core/cluster/errors.py."""
 
     def __init__(self, doing: str, stderr: str) -> None:
         super().__init__("%s: kubectl says: %s" % (doing, stderr.strip()[-2000:]), hint=hint(stderr))

@@ -135,7 +135,7 @@ def test_the_waiting_process_is_light(module: str) -> None:
         heavy = heavy.replace("shutil lzma", "")  # the argparse of 3.8 loads it anyway
     assert set(heavy.split()) & set(done.stdout.split()) == set()
     assert ours <= {
-        "agent", "agent.cli", "agent.commands", "agent.commands.cluster_flags", "agent.commands.run", "agent.edges",
+        "agent", "agent.cli", "agent.cluster", "agent.cluster.flags", "agent.commands", "agent.commands.run", "agent.edges",
         "agent.edges.child", "agent.edges.inotify", "agent.edges.notify", "agent.edges.signals", "agent.errors", "agent.watch",
     }  # fmt: skip
 

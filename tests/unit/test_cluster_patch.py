@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.cluster_objects import CHECKSUM, CONFIG_MAP, NAME, SECRET, UNDO, Source
-from agent.core.cluster_patch import apply_patch, beaten, patch_text, pointer, revert_patch
+from agent.core.cluster.objects import CHECKSUM, CONFIG_MAP, NAME, SECRET, UNDO, Source
+from agent.core.cluster.patch import apply_patch, beaten, patch_text, pointer, revert_patch
 from agent.errors import AgentError
 
 DATA = {"HTTP_PROXY": "http://p:1", "NO_PROXY": "a,b"}

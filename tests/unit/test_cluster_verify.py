@@ -2,10 +2,10 @@
 
 import pytest
 
-from agent.core.cluster_diff import Change, changes
-from agent.core.cluster_objects import CHECKSUM, CONFIG_MAP, NAME, SECRET, UNDO, VARIABLES, Source, read_source
-from agent.core.cluster_owners import data_changed, is_ours_alone, others
-from agent.core.cluster_verify import (
+from agent.core.cluster.diff import Change, changes
+from agent.core.cluster.objects import CHECKSUM, CONFIG_MAP, NAME, SECRET, UNDO, VARIABLES, Source, read_source
+from agent.core.cluster.owners import data_changed, is_ours_alone, others
+from agent.core.cluster.verify import (
     ENDING,
     OK,
     STALE,

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from agent.core import cluster_facts
-from agent.core.cluster_errors import applied_range, conflicting_managers, hint, reason
-from agent.core.cluster_node import intent_from_status
-from agent.core.cluster_rollout import rollout
-from agent.core.cluster_service import addresses_of, covers, from_service_cidrs, guessed
+from agent.core.cluster import facts as cluster_facts
+from agent.core.cluster.errors import applied_range, conflicting_managers, hint, reason
+from agent.core.cluster.node import intent_from_status
+from agent.core.cluster.rollout import rollout
+from agent.core.cluster.service import addresses_of, covers, from_service_cidrs, guessed
 from agent.core.hints import ClusterHints
 from agent.core.intent import Intent
 from agent.core.no_proxy import Entry

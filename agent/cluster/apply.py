@@ -8,12 +8,12 @@ import time
 from functools import partial
 from typing import Any, Callable, Iterator, List, Mapping, Sequence, Tuple
 
-from agent.commands.cluster_plan import Plan, write_source
-from agent.core.cluster_errors import PASSING
-from agent.core.cluster_objects import CONFIG_MAP, MANAGER, NAME, SECRET, recorded_workloads, source_path
-from agent.core.cluster_owners import is_ours_alone, others
-from agent.core.cluster_patch import Patch, apply_patch, patch_text, revert_patch
-from agent.core.cluster_rollout import Rollout, rollout
+from agent.cluster.plan import Plan, write_source
+from agent.core.cluster.errors import PASSING
+from agent.core.cluster.objects import CONFIG_MAP, MANAGER, NAME, SECRET, recorded_workloads, source_path
+from agent.core.cluster.owners import is_ours_alone, others
+from agent.core.cluster.patch import Patch, apply_patch, patch_text, revert_patch
+from agent.core.cluster.rollout import Rollout, rollout
 from agent.core.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError, again
 from agent.errors import AgentError

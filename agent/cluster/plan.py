@@ -7,10 +7,10 @@ from typing import Any, Iterable, List, Mapping, Sequence, Tuple
 
 import attrs
 
-from agent.commands.cluster_inputs import Inputs
-from agent.core.cluster_diff import Change, changes
-from agent.core.cluster_errors import conflicting_managers
-from agent.core.cluster_objects import (
+from agent.cluster.inputs import Inputs
+from agent.core.cluster.diff import Change, changes
+from agent.core.cluster.errors import conflicting_managers
+from agent.core.cluster.objects import (
     CONFIG_MAP,
     NAME,
     SECRET,
@@ -20,8 +20,8 @@ from agent.core.cluster_objects import (
     source_of,
     source_path,
 )
-from agent.core.cluster_owners import is_ours_alone
-from agent.core.cluster_patch import Beaten, Patch, apply_patch, patch_text
+from agent.core.cluster.owners import is_ours_alone
+from agent.core.cluster.patch import Beaten, Patch, apply_patch, patch_text
 from agent.core.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError, again
 from agent.errors import AgentError

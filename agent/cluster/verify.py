@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 import attrs
 
-from agent.commands.cluster_inputs import Inputs
-from agent.commands.cluster_show import tell
-from agent.core.cluster_objects import CONFIG_MAP, SECRET, read_source, source_path
-from agent.core.cluster_owners import data_changed
-from agent.core.cluster_patch import beaten, template_spec
-from agent.core.cluster_verify import (
+from agent.cluster.inputs import Inputs
+from agent.cluster.show import tell
+from agent.core.cluster.objects import CONFIG_MAP, SECRET, read_source, source_path
+from agent.core.cluster.owners import data_changed
+from agent.core.cluster.patch import beaten, template_spec
+from agent.core.cluster.verify import (
     ENDING,
     OK,
     STALE,

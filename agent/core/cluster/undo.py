@@ -7,7 +7,7 @@ from typing import AbstractSet, Any, Iterable, List, Mapping, Sequence, Tuple
 
 import attrs
 
-from agent.core.cluster_objects import REFERENCE, UNDO
+from agent.core.cluster.objects import REFERENCE, UNDO
 from agent.errors import AgentError
 
 

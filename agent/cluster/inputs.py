@@ -8,10 +8,10 @@ from typing import List, Optional, Tuple
 
 import attrs
 
-from agent.commands.cluster_service import ask_service_range
+from agent.cluster.service import ask_service_range
 from agent.commands.machine import fetch, machine_of, options_of
 from agent.core import intent
-from agent.core.cluster_facts import (
+from agent.core.cluster.facts import (
     api_host,
     facts_of_settings,
     missing_region,
@@ -19,9 +19,9 @@ from agent.core.cluster_facts import (
     region_of,
     uncertain,
 )
-from agent.core.cluster_node import intent_from_status
-from agent.core.cluster_objects import DEFAULT_NAMESPACE
-from agent.core.cluster_service import ServiceRange, covers
+from agent.core.cluster.node import intent_from_status
+from agent.core.cluster.objects import DEFAULT_NAMESPACE
+from agent.core.cluster.service import ServiceRange, covers
 from agent.core.facts import Facts
 from agent.core.hints import ClusterHints
 from agent.core.proxy_url import quoted

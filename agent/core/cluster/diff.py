@@ -7,8 +7,8 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
 
-from agent.core.cluster_objects import SECRET
-from agent.core.cluster_patch import GROUPS, shown_group
+from agent.core.cluster.objects import SECRET
+from agent.core.cluster.patch import GROUPS, shown_group
 
 #: What the API server keeps for itself.
 _SERVERS_OWN = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")

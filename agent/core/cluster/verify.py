@@ -7,10 +7,10 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
 
-from agent.core.cluster_objects import CHECKSUM, NAME, VARIABLES, Source
-from agent.core.cluster_owners import Owner, container_path, named, others
-from agent.core.cluster_patch import beaten, containers, refers, shown_group, template_spec
-from agent.core.cluster_undo import Undo
+from agent.core.cluster.objects import CHECKSUM, NAME, VARIABLES, Source
+from agent.core.cluster.owners import Owner, container_path, named, others
+from agent.core.cluster.patch import beaten, containers, refers, shown_group, template_spec
+from agent.core.cluster.undo import Undo
 
 #: How a pod stands: it ends or has ended (nobody cares), its values are old, something is wrong with it.
 OK, ENDING, STALE, WRONG = "ok", "ending", "stale", "wrong"

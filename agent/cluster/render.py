@@ -8,10 +8,10 @@ import secrets
 import sys
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from agent.commands.cluster_inputs import Inputs
-from agent.commands.cluster_plan import read_workloads
-from agent.core.cluster_objects import SECRET, Source, read_source, source_of, source_path
-from agent.core.cluster_patch import apply_patch, patch_text
+from agent.cluster.inputs import Inputs
+from agent.cluster.plan import read_workloads
+from agent.core.cluster.objects import SECRET, Source, read_source, source_of, source_path
+from agent.core.cluster.patch import apply_patch, patch_text
 from agent.core.workloads import Workload
 from agent.edges.disk import Disk
 from agent.edges.kubectl import Kubectl

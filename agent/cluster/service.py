@@ -7,8 +7,8 @@ import json
 import sys
 from typing import Optional, Tuple
 
-from agent.core.cluster_errors import applied_range
-from agent.core.cluster_service import OUTSIDE, ServiceRange, addresses_of, from_service_cidrs, guessed
+from agent.core.cluster.errors import applied_range
+from agent.core.cluster.service import OUTSIDE, ServiceRange, addresses_of, from_service_cidrs, guessed
 from agent.edges.kubectl import Kubectl, KubectlError
 from agent.errors import AgentError
 

@@ -7,8 +7,8 @@ import json
 import sys
 from typing import Any, Dict, List, Optional, Sequence
 
-from agent.commands.cluster_plan import Plan, Step
-from agent.core.cluster_objects import UNDO
+from agent.cluster.plan import Plan, Step
+from agent.core.cluster.objects import UNDO
 from agent.log import redact
 
 PENDING = 3

@@ -10,7 +10,7 @@ from typing import Any, Iterator, List, Mapping, Sequence, Tuple
 
 import attrs
 
-from agent.core.cluster_objects import MANAGER, WORKLOADS
+from agent.core.cluster.objects import MANAGER, WORKLOADS
 
 
 @attrs.frozen(order=True)

@@ -1,0 +1,1 @@
+"""What `cluster` knows without asking anybody: objects, patches, verdicts on pods.  Pure."""
