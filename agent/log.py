@@ -12,12 +12,12 @@ from typing import Any, Dict, List, MutableMapping, Tuple
 
 #: User info of a URL, with and without its scheme, and passwords in the files that we show as diffs: yum's proxy_password
 #: and its kind, AWS_SECRET_ACCESS_KEY and its kind in /etc/environment.  Rather too much than too little: everything up to
-#: the last @ of a word.
+#: the last @ of a word.  Lengths are bounded, so that a long line of letters takes no minutes.
 _SECRETS = re.compile(
-    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://)(?:\S*@|[^\n\"']*@)"
+    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]{0,63}://)(?:\S*@|[^\n\"']*@)"
     r"|(?P<bare>(?i:proxy)[ \t]*=[ \t]*[\"']?)(?!\S*://)\S*@"
     r"|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"
-    r"|(?P<name>\b[A-Z0-9_]*(?:SECRET|TOKEN|API_?KEY|ACCESS_KEY)[A-Z0-9_]*[ \t]*=[ \t]*)\S[^\n]*"
+    r"|(?P<name>\b[A-Z0-9_]{0,32}(?:SECRET|TOKEN|API_?KEY|ACCESS_KEY)[A-Z0-9_]{0,32}[ \t]*=[ \t]*)\S[^\n]*"
 )
 
 _MASKS = {"url": "***@", "bare": "***@", "key": "***", "name": "***"}
