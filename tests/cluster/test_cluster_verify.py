@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import pytest
 import yaml
 
-from agent.commands import cluster_verify
+from agent.cluster import verify as cluster_verify
 from agent.core.cluster.errors import applied_range
 from tests.cluster.administrator import CONFIG_MAP, Administrator
 from tests.cluster.conftest import MANIFESTS
