@@ -114,4 +114,7 @@ def test_without_the_password_the_same_proxy_lets_nobody_through(node: Trial, sq
     said = running.run("sh", "-c", f"docker pull {IMAGE} 2>&1", check=False)
     running.finish()
     assert "407" in said
-    assert not [line for line in squid.requests() if " 407 " not in line]
+    # A connection that ended before anything was asked, as the agent's look tries a second address, is no request.
+    asked = [line for line in squid.requests() if "error:transaction-end-before-headers" not in line]
+    assert asked
+    assert not [line for line in asked if " 407 " not in line]
