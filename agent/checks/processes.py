@@ -37,6 +37,9 @@ def _process(node: Node, wiring: Wiring) -> Finding:
         return Finding(GROUP, name, SKIP, "process %d has ended" % wiring.main_pid)
     wanted = dict(node.intent.variables(secret=True))
     found = differences(environment, wanted.items())
+    if not found and wiring.since < (node.machine.state.memory().anchored or 0):
+        text = "process %d is older than the proxy's CA in the trust store, which a program reads when it starts"
+        return Finding(GROUP, name, FAIL, text % wiring.main_pid, units.restart(wiring.name))
     if not found:
         return Finding(GROUP, name, OK, "process %d has the proxy and its exceptions" % wiring.main_pid)
     if units.winner(node, wiring):

@@ -10,13 +10,16 @@ import attrs
 #: What is asked of `systemctl show`.
 PROPERTIES = (
     "Id,LoadState,UnitFileState,ActiveState,SubState,MainPID,NeedDaemonReload,DropInPaths,EnvironmentFiles,"
-    "UnsetEnvironment,Before"
+    "UnsetEnvironment,Before,ExecMainStartTimestampMonotonic"
 )
 
 
 @attrs.frozen
 class Wiring:
-    """`environment_files` in the order in which they are read: the later wins."""
+    """`environment_files` in the order in which they are read: the later wins.
+
+    `since`: when its process began, in seconds of CLOCK_MONOTONIC.
+    """
 
     name: str
     exists: bool = True
@@ -28,6 +31,7 @@ class Wiring:
     environment_files: Tuple[str, ...] = ()
     unset: Tuple[str, ...] = ()
     before: Tuple[str, ...] = ()
+    since: float = 0.0
 
 
 def parse_wiring(name: str, block: str) -> Wiring:
@@ -46,6 +50,7 @@ def parse_wiring(name: str, block: str) -> Wiring:
     def word(key: str) -> str:
         return found.get(key, [""])[0]
 
+    began = word("ExecMainStartTimestampMonotonic")
     files = found.get("EnvironmentFiles", []) + found.get("EnvironmentFile", [])
     return Wiring(
         name=name,
@@ -58,4 +63,5 @@ def parse_wiring(name: str, block: str) -> Wiring:
         environment_files=tuple(re.sub(r" \(ignore_errors=(yes|no)\)$", "", file) for file in files if file),
         unset=words("UnsetEnvironment"),
         before=words("Before"),
+        since=int(began) / 1e6 if began.isdigit() else 0.0,
     )

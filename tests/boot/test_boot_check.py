@@ -160,6 +160,13 @@ INJURIES = {
         "no_proxy lacks more.artifacts.corp.example and has artifacts.corp.example too",
         f"sed -i s/more.artifacts/artifacts/ /etc/eks-proxy-agent/config.toml; eks-proxy-agent apply; {RESTART_ALL}; {THAW}",
     ),
+    "docker older than the proxy's CA": Injury(
+        f"{FREEZE}; cp /etc/world-ca.pem /run/kept; cat /run/kept >> /etc/world-ca.pem; eks-proxy-agent apply;"
+        " systemctl restart containerd kubelet",
+        "processes docker.service",
+        "is older than the proxy's CA in the trust store",
+        f"cp /run/kept /etc/world-ca.pem; eks-proxy-agent apply; {RESTART_ALL}; {THAW}",
+    ),
     "/etc/environment edited by hand": Injury(
         f"{FREEZE}; cp -p /etc/environment /run/kept; sed -i s/3128/8080/ /etc/environment",
         "files /etc/environment",

@@ -6,6 +6,7 @@ from agent.core.wiring import Wiring, parse_wiring
 
 NEWER = """\
 MainPID=1129
+ExecMainStartTimestampMonotonic=2500000
 Environment=A=1
 EnvironmentFiles=/etc/default/docker (ignore_errors=yes)
 EnvironmentFiles=/etc/eks-proxy-agent/node.env (ignore_errors=no)
@@ -39,6 +40,7 @@ def test_everything_is_read():
         environment_files=("/etc/default/docker", "/etc/eks-proxy-agent/node.env"),
         unset=("HTTP_PROXY", "X=1"),
         before=("shutdown.target", "kubelet.service"),
+        since=2.5,
     )
 
 
