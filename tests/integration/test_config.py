@@ -340,8 +340,10 @@ def test_check_and_plan_judge_the_entries_of_the_owner(node: Node) -> None:
     node.settings('[proxy]\nurl = "%s"\nno_proxy = [".corp.example.com", "10.1.0.0/16"]\n' % PROXY)
     told = [line for line in node.main("config check").err.splitlines() if line.startswith("warning: ")]
     assert told == [
-        "warning: proxy.no_proxy: .corp.example.com (owner): corp.example.com itself takes the proxy in Go, wget; write "
-        + "corp.example.com, which covers what is below it too"
+        (
+            "warning: proxy.no_proxy: .corp.example.com (owner): corp.example.com itself takes the proxy in Go, wget; "
+            "write corp.example.com, which covers what is below it too"
+        )
     ]
     assert [line for line in node.main("plan").err.splitlines() if line.startswith("warning: ")] == told
 
