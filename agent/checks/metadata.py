@@ -14,8 +14,9 @@ NAME = "service"
 def check(node: Node) -> Iterator[Finding]:
     """Version 2 alone is ever asked, and a request that passed a proxy (X-Forwarded-For) would have been refused."""
     if node.silent is not None:
-        hint = node.silent.hint or "see metadata.endpoint, and whether the service is enabled for this instance"
-        yield Finding(GROUP, NAME, FAIL, str(node.silent), hint)
+        way = "see metadata.endpoint, and whether the service is enabled for this instance"
+        way = "correct the file of --facts, or leave it out" if node.options.facts else way
+        yield Finding(GROUP, NAME, FAIL, str(node.silent), node.silent.hint or way)
     elif node.options.facts:
         yield Finding(GROUP, NAME, SKIP, "the facts come from %s (--facts)" % node.options.facts)
     elif not node.live:

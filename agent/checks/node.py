@@ -43,7 +43,7 @@ class Node:
     layered: Optional[Layered] = None
     wrong: Optional[AgentError] = None
     facts: Optional[Facts] = None
-    silent: Optional[MetadataError] = None
+    silent: Optional[AgentError] = None
     asked: float = 0.0
     found: Optional[Discovered] = None
     now: Optional[Discovered] = None
@@ -92,10 +92,10 @@ def look(machine: Machine, options: Options, fetch: Fetch) -> Node:
     begin = time.monotonic()
     try:
         node = attrs.evolve(node, facts=facts_of(machine, options, fetch), asked=time.monotonic() - begin)
-    except MetadataError as error:
-        node = attrs.evolve(node, silent=error)
     except AgentError as error:
-        return _wrong(node, error)
+        if not (isinstance(error, MetadataError) or options.facts):
+            return _wrong(node, error)
+        node = attrs.evolve(node, silent=error)  # the file of --facts is no setting
     known = _known_facts(node) if machine.disk.live and not options.facts else None
     facts = node.facts or known
     if facts is None:

@@ -256,6 +256,9 @@ def test_facts_that_are_none_fail_in_their_own_group(applied: Node) -> None:
     """A wrong --facts file is told where the facts are."""
     applied.facts.write_text("{}")
     assert named(check(applied), "fail") == ["metadata service"]
+    applied.facts.unlink()
+    found = check(applied)
+    assert (named(found, "fail"), found["code"]) == (["metadata service"], 1)
 
 
 # --- not root -------------------------------------------------------------------------------------------------------
