@@ -73,6 +73,30 @@ def test_every_container_gets_the_reference():
     assert reverted(after) == found
 
 
+@pytest.mark.parametrize("first", [OURS, THEIRS])
+def test_the_reference_comes_last(first):
+    """The last one wins: a reference that came after ours goes before it, and the owner's own stays where it is."""
+    later = {"configMapRef": {"name": "later"}}
+    found = workload({"name": "a", "envFrom": [first, later]})
+    after = applied(found)
+    assert containers(after)["a"]["envFrom"] == [first, later, OURS]
+    assert reverted(after) == found
+    containers(after)["a"]["envFrom"].append(THEIRS)
+    again = applied(after)
+    assert containers(again)["a"]["envFrom"] == [first, later, THEIRS, OURS]
+    assert apply_patch(again, SOURCE, take_over=False).ops == ()
+    assert containers(reverted(again))["a"]["envFrom"] == [first, later, THEIRS]
+
+
+def test_what_cannot_beat_the_reference_may_follow_it():
+    """With a prefix that no variable begins with, an entry after ours holds none of them."""
+    after = applied(workload({"name": "a"}))
+    containers(after)["a"]["envFrom"].append({**THEIRS, "prefix": "DB_"})
+    assert apply_patch(after, SOURCE, take_over=False).ops == ()
+    containers(after)["a"]["envFrom"][1]["prefix"] = "HTTP_"
+    assert containers(applied(after))["a"]["envFrom"][-1] == OURS
+
+
 def test_a_second_apply_is_empty():
     """Nothing to do is no operation at all; other values change the checksum alone."""
     after = applied(workload({"name": "a"}))

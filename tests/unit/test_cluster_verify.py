@@ -57,6 +57,13 @@ def pod(*, env_from=(OURS,), env=(), checksum=SOURCE.checksum, started="2026-11-
         (pod(started="2026-11-22T09:59:59Z", checksum=None), STALE, "runs since before"),
         (pod(env_from=()), WRONG, "container c has no envFrom of ConfigMap"),
         (pod(env_from=({"secretRef": {"name": NAME}},)), WRONG, "container c has no envFrom of ConfigMap"),
+        (
+            pod(env_from=(OURS, {"secretRef": {"name": "x"}})),
+            WRONG,
+            "container c: envFrom secretRef x comes after ours, and may beat it",
+        ),
+        (pod(env_from=(OURS, {"prefix": "HTTP_", "configMapRef": {"name": "x"}})), WRONG, "configMapRef x comes after"),
+        (pod(env_from=(OURS, {"prefix": "DB_", "configMapRef": {"name": "x"}})), OK, ""),
         (pod(env=({"name": "no_proxy", "value": "x"},)), WRONG, "container c: env no_proxy beats envFrom"),
         (pod(env_from=(), deletionTimestamp=CHANGED), ENDING, ""),
     ],

@@ -65,6 +65,18 @@ def refers(container: Mapping[str, Any], kind: str) -> bool:
     return any(_is_ours(entry, kind) for entry in container.get("envFrom") or [])
 
 
+def overruled(pod_spec: Mapping[str, Any], kind: str) -> List[Tuple[str, str, str]]:
+    """What stands after our reference in envFrom, where the last one wins, and may hold one of the variables.
+
+    Each as group, container, and its name for people.
+    """
+    return [
+        (group, str(container["name"]), _shown(entry))
+        for group, _, container in containers(pod_spec)
+        for entry in _after_ours(container.get("envFrom") or [], kind)
+    ]
+
+
 def beaten(pod_spec: Mapping[str, Any], kind: str) -> Tuple[Beaten, ...]:
     """What beats envFrom in the containers of a pod spec."""
     return tuple(
@@ -126,20 +138,37 @@ def _is_ours(entry: Mapping[str, Any], kind: str) -> bool:
 
 
 def _with_ours(current: Sequence[Mapping[str, Any]], kind: str, mine: str) -> Tuple[Sequence[Mapping[str, Any]], str]:
-    """The list with our entry last, where it wins, and the kind of it that is ours, empty when the owner has one.
+    """The list with our entry last, where it wins, and the kind of it that is ours, empty when the owner's does.
 
     `mine` is the kind that we added before; it goes when the proxy got or lost its password.
     """
     kept = current if mine in ("", kind) else _without(current, mine)
     if any(_is_ours(entry, kind) for entry in kept):
-        return kept, mine if mine == kind else ""
+        if not _after_ours(kept, kind):
+            return kept, mine if mine == kind else ""
+        kept = _without(kept, kind) if mine == kind else kept
     return [*kept, {REFERENCE[kind]: {"name": NAME}}], kind
 
 
 def _without(current: Sequence[Mapping[str, Any]], kind: str) -> Sequence[Mapping[str, Any]]:
     """The list without the last reference of this kind: an owner's of the same kind stands before ours."""
-    last = max((at for at, entry in enumerate(current) if _is_ours(entry, kind)), default=-1)
+    last = _last(current, kind)
     return [entry for at, entry in enumerate(current) if at != last]
+
+
+def _last(current: Sequence[Mapping[str, Any]], kind: str) -> int:
+    return max((at for at, entry in enumerate(current) if _is_ours(entry, kind)), default=-1)
+
+
+def _after_ours(current: Sequence[Mapping[str, Any]], kind: str) -> List[Mapping[str, Any]]:
+    last = _last(current, kind)
+    later = current[last + 1 :] if last >= 0 else []
+    return [entry for entry in later if any(name.startswith(entry.get("prefix") or "") for name in VARIABLES)]
+
+
+def _shown(entry: Mapping[str, Any]) -> str:
+    kind = next((one for one in REFERENCE.values() if one in entry), "")
+    return "%s %s" % (kind, (entry.get(kind) or {}).get("name", ""))
 
 
 def _beats(entry: Mapping[str, Any], kind: str) -> bool:

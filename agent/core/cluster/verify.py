@@ -9,11 +9,12 @@ import attrs
 
 from agent.core.cluster.objects import CHECKSUM, NAME, VARIABLES, Source
 from agent.core.cluster.owners import Owner, container_path, named, others
-from agent.core.cluster.patch import beaten, containers, refers, shown_group, template_spec
+from agent.core.cluster.patch import beaten, containers, overruled, refers, shown_group, template_spec
 from agent.core.cluster.undo import Undo
 
 #: How a pod stands: it ends or has ended (nobody cares), its values are old, something is wrong with it.
 OK, ENDING, STALE, WRONG = "ok", "ending", "stale", "wrong"
+_LATER = "envFrom %s comes after ours, and may beat it"
 
 
 @attrs.frozen
@@ -107,6 +108,9 @@ def template_problems(found: Mapping[str, Any], expected: Expected) -> List[str]
             what = "lost its envFrom of" if had else "has no envFrom of"
             owner = others(found, container_path(group, name))
             problems.append("%s %s %s %s %s%s" % (shown_group(group), name, what, kind, NAME, _written_by(owner)))
+    for group, name, entry in overruled(spec, kind):
+        owner = others(found, container_path(group, name, "f:envFrom"))
+        problems.append("%s %s: %s%s" % (shown_group(group), name, _LATER % entry, _written_by(owner)))
     for one in beaten(spec, kind):
         path = container_path(one.group, one.container, "f:env", named(one.variable))
         problems.append("%s: env %s beats envFrom%s" % (one.where, one.variable, _written_by(others(found, path))))
@@ -155,6 +159,9 @@ def judge_pod(pod: Mapping[str, Any], expected: Expected) -> Pod:
         "%s %s has no envFrom of %s %s" % (shown_group(group), container["name"], kind, NAME)
         for group, _, container in containers(spec)
         if not refers(container, kind)
+    ]
+    problems += [
+        "%s %s: %s" % (shown_group(group), name, _LATER % entry) for group, name, entry in overruled(spec, kind)
     ]
     problems += ["%s: env %s beats envFrom" % (one.where, one.variable) for one in beaten(spec, kind)]
     if problems:
