@@ -85,9 +85,12 @@ class Kubectl:
     def _decoded(self, doing: str, arguments: Sequence[str], text: str = "") -> Any:
         answer = self._run(doing, arguments, text)
         try:
-            return json.loads(answer)
-        except ValueError:
+            decoded = json.loads(answer)
+        except (ValueError, RecursionError):
             raise KubectlError(doing, "an answer that is not JSON: %.200s" % answer) from None
+        if not isinstance(decoded, dict) or not isinstance(decoded.get("kind"), str):
+            raise KubectlError(doing, "an answer that is no object of the API: %.200s" % answer)
+        return decoded
 
     def _run(self, doing: str, arguments: Sequence[str], text: str = "") -> str:
         program = shutil.which(self._program)

@@ -76,6 +76,21 @@ def test_bad_input_is_told_before_anything_is_written(admin: Administrator) -> N
     assert untouched(admin, original)
 
 
+@pytest.mark.parametrize("answer", ["null", "[]", "{}", "5", "<html>", "[" * 100_000, '{"kind": "Service"}'])
+def test_an_answer_that_is_none_is_told(control_plane: ControlPlane, tmp_path: Path, answer: str) -> None:
+    """A kubectl in whose place something else answers is an error with its words, shortened, for each action."""
+    (tmp_path / "answer").write_text(answer)
+    script = tmp_path / "kubectl"
+    script.write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
+    script.chmod(0o755)
+    admin = Administrator(control_plane, tmp_path)
+    for action in ("service-cidr", "plan", "revert") if "kind" not in answer else ("service-cidr", "plan"):
+        done = admin.run(action, f"--set=cluster.kubectl={script}")
+        assert (done.code, "Traceback" in done.err) == (1, False), done.err[-2000:]
+        assert "an answer that is no" in done.err or "it has no cluster IP" in done.err
+        assert len(done.err) < 500
+
+
 def test_a_server_that_does_not_answer_is_given_up(admin: Administrator) -> None:
     """--request-timeout bounds the wait for an API server that is there but silent."""
     bed = admin.control_plane

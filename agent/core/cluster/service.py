@@ -29,10 +29,12 @@ class ServiceRange:
 
 
 def addresses_of(service: Mapping[str, Any]) -> Tuple[str, ...]:
-    """The cluster IPs of a Service, the one or both of a dual-stack one; raises ValueError for what is no address."""
+    """The cluster IPs of a Service, the one or both of a dual-stack one; raises ValueError for what is no address, and for none."""
     spec = service.get("spec") or {}
-    found = spec.get("clusterIPs") or [spec.get("clusterIP")]
-    return tuple(str(ipaddress.ip_address(str(address))) for address in found if address)
+    found = [address for address in spec.get("clusterIPs") or [spec.get("clusterIP")] if address]
+    if not found:
+        raise ValueError("it has no cluster IP")
+    return tuple(str(ipaddress.ip_address(str(address))) for address in found)
 
 
 def from_service_cidrs(listing: Mapping[str, Any]) -> Tuple[str, ...]:
