@@ -275,11 +275,14 @@ def test_a_node_on_which_everything_hangs_is_told_in_the_end(ward: Ward) -> None
 
 def test_wrong_settings_are_told_before_they_are_applied(ward: Ward) -> None:
     """A mistake in config.toml is named with its line, the node goes on as it is; exit code 78."""
-    ward.do("cp -p /etc/eks-proxy-agent/config.toml /run/kept; echo 'bad = 1' >> /etc/eks-proxy-agent/config.toml")
+    config = "/etc/eks-proxy-agent/config.toml"
+    ward.do(
+        f"{FREEZE}; cp -p {config} /run/kept; echo 'bad = 1' >> {config}"
+    )  # else its failed pass is told to the next test
     try:
         found, code = ward.check(), ward.exit_code()
     finally:
-        ward.do("cp -p /run/kept /etc/eks-proxy-agent/config.toml")
+        ward.do(f"cp -p /run/kept {config}; {THAW}")
     assert (states(found, "fail"), code) == (["settings layers"], 78)
     assert "node.bad is unknown" in json.dumps(found)
 
