@@ -246,6 +246,12 @@ _containers = st.lists(st.tuples(_env, _from), min_size=1, max_size=3)
 _maps = st.dictionaries(st.sampled_from(["a", "b/c", "d~e"]), st.sampled_from(["1", "2"]), max_size=2)
 
 
+def test_what_revert_need_not_know_any_more_leaves_no_empty_map():
+    """When the owner's own reference is enough after another kind was ours, the annotation goes, and with it the map."""
+    found = workload({"name": "a", "envFrom": [OURS]})
+    assert applied(applied(found, PRIVATE, False), SOURCE, False)["metadata"] == found["metadata"]
+
+
 @settings(max_examples=60)
 @given(
     st.builds(

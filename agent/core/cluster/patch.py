@@ -107,7 +107,8 @@ def apply_patch(found: Mapping[str, Any], source: Source, *, take_over: bool) ->
             edits += _edit(found, [*here, "env"], [entry for at, entry in enumerate(env) if at not in gone])
         ops += _named(here, container, edits)
     ops += _edit(found, [*_TEMPLATE, "metadata", "annotations", CHECKSUM], source.checksum)
-    ops += _edit(found, ["metadata", "annotations", UNDO], undo.text() if undo else None)
+    annotations = ["metadata", "annotations"]
+    ops += _edit(found, [*annotations, UNDO], undo.text()) if undo else _without_key(found, annotations, UNDO)
     left = [one for one in beaten(template_spec(found), source.kind) if one.secret or not take_over]
     return Patch(tuple(ops), tuple(left))
 
