@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any, Callable, Iterator, List, Mapping, Sequence, Tuple
 
 from agent.cluster.plan import Plan, write_source
+from agent.cluster.pods import left_behind
 from agent.core.cluster.errors import PASSING
-from agent.core.cluster.objects import CONFIG_MAP, MANAGER, NAME, SECRET, recorded_workloads, source_path
+from agent.core.cluster.objects import CONFIG_MAP, MANAGER, NAME, SECRET, read_source, recorded_workloads, source_path
 from agent.core.cluster.owners import is_ours_alone, others
 from agent.core.cluster.patch import Patch, apply_patch, patch_text, revert_patch
 from agent.core.cluster.rollout import Rollout, rollout
@@ -38,8 +39,9 @@ def apply_plan(kubectl: Kubectl, plan: Plan, *, take_over: bool, timeout: float)
                 _say(done, "patched %s" % workload)
             _wait(kubectl, workload, timeout, quiet=not patched)
         for path, found in plan.surplus:
-            kubectl.delete(path, str(found["metadata"]["uid"]), "deleting %s" % path)
-            _say(done, "deleted %s of %s" % (found["kind"], found["metadata"]["namespace"]))
+            if not _needed(kubectl, found, [workload for workload, _ in plan.workloads], done):
+                kubectl.delete(path, str(found["metadata"]["uid"]), "deleting %s" % path)
+                _say(done, "deleted %s of %s" % (found["kind"], found["metadata"]["namespace"]))
     if not done:
         print("nothing to do: the cluster is as planned", file=sys.stderr)
 
@@ -58,9 +60,10 @@ def revert(
             found = kubectl.find(path, allowed=kind == CONFIG_MAP and namespace in namespaces)
             objects += [(path, found)] if found else []
     recorded = [workload for _, found in objects for workload in recorded_workloads(found)]
+    workloads = tuple(dict.fromkeys([*workloads, *recorded]))
     done: List[str] = []
     with _told(done, "to have it back: eks-proxy-agent cluster apply"):
-        for workload in dict.fromkeys([*workloads, *recorded]):
+        for workload in workloads:
             if kubectl.find(workload.path, "reading %s" % workload) is None:
                 print("note: %s is not in this cluster" % workload, file=sys.stderr)
                 continue
@@ -68,17 +71,29 @@ def revert(
                 _say(done, "reverted %s" % workload)
                 _wait(kubectl, workload, timeout)
         for path, found in objects:
-            _take_back(kubectl, path, found, done)
+            if not _needed(kubectl, found, workloads, done):
+                _take_back(kubectl, path, found, done)
     if not done:
         print("nothing to do: nothing of this program is in the cluster", file=sys.stderr)
-    for line in _other_ways(dict.fromkeys([*workloads, *recorded])):
+    for line in _other_ways(workloads):
         print("note: " + line, file=sys.stderr)
+
+
+def _needed(kubectl: Kubectl, found: Mapping[str, Any], workloads: Sequence[Workload], done: List[str]) -> bool:
+    """Whether pods that were not replaced need a ConfigMap or Secret still; if so, that is told."""
+    kind, namespace = str(found["kind"]), found["metadata"]["namespace"]
+    for workload in workloads:
+        pod = left_behind(kubectl, workload, kind) if workload.namespace == namespace else ""
+        if pod:
+            text = "kept %s: pod %s of %s could not start again without it; when such pods are replaced, run this again"
+            _say(done, text % (read_source(found), pod, workload))
+            return True
+    return False
 
 
 def _take_back(kubectl: Kubectl, path: str, found: Mapping[str, Any], done: List[str]) -> None:
     """Delete what is ours alone; of what others write too, give up what we wrote."""
-    kind, metadata = str(found["kind"]), found["metadata"]
-    name = "%s/%s/%s" % (metadata["namespace"], kind.lower(), NAME)
+    kind, metadata, name = str(found["kind"]), found["metadata"], str(read_source(found))
     if is_ours_alone(found):
         kubectl.delete(path, str(metadata["uid"]), "deleting %s" % name)
         _say(done, "deleted %s" % name)
@@ -87,6 +102,10 @@ def _take_back(kubectl: Kubectl, path: str, found: Mapping[str, Any], done: List
         kubectl.apply(bare, "taking our fields out of %s" % name, dry_run=False)
         owner = ", ".join('"%s"' % one.manager for one in others(found, ["f:data"]))
         _say(done, "took our fields out of %s; the rest belongs to field manager %s" % (name, owner))
+    elif recorded_workloads(found):  # what `render` wrote, and kubectl applied
+        owner = ", ".join('"%s"' % one.manager for one in others(found, ["f:data"]))
+        way = "kubectl -n %s delete %s %s" % (metadata["namespace"], kind.lower(), NAME)
+        print("note: left %s to field manager %s; %s removes it" % (name, owner, way), file=sys.stderr)
 
 
 def _patch(kubectl: Kubectl, workload: Workload, make: Callable[[Any], Patch]) -> bool:

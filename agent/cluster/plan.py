@@ -12,7 +12,6 @@ from agent.core.cluster.diff import Change, changes
 from agent.core.cluster.errors import conflicting_managers
 from agent.core.cluster.objects import (
     CONFIG_MAP,
-    NAME,
     SECRET,
     Source,
     read_source,
@@ -56,7 +55,7 @@ class Plan:
 
     @property
     def steps(self) -> Tuple[Step, ...]:
-        gone = (Step(_name(found), "delete", changes(found, None)) for _, found in self.surplus)
+        gone = (Step(str(read_source(found)), "delete", changes(found, None)) for _, found in self.surplus)
         return (*(one.step for one in self.sources), *(step for _, step in self.workloads), *gone)
 
     @property
@@ -132,8 +131,9 @@ def write_source(kubectl: Kubectl, source: Source, manifest: Mapping[str, Any], 
         managers = ", ".join('"%s"' % manager for manager in conflicting_managers(error.stderr))
         fields = error.stderr.split("Please review")[0].strip()
         hint = (
-            "ask who that is; or take it over yourself: eks-proxy-agent cluster render | kubectl apply --server-side"
-            " --force-conflicts --field-manager=eks-proxy-agent -f -"
+            "ask who that is; or take it over yourself: eks-proxy-agent cluster render --output DIR, and kubectl apply"
+            " --server-side --force-conflicts --field-manager=eks-proxy-agent -f DIR/%s-%s.yaml; pods that started"
+            " meanwhile have the other values: kubectl rollout restart" % (source.namespace, source.kind.lower())
         )
         text = "%s belongs to field manager %s, with other values; it is left as it is\n%s" % (source, managers, fields)
         raise AgentError(text, hint=hint) from None
@@ -162,7 +162,3 @@ def _refuse_passwords(workload: Workload, left: Sequence[Beaten]) -> None:
     if ways:
         text = "%s: env with a password is not taken over, because revert could not give it back" % workload
         raise AgentError(text, hint="remove it yourself: " + "; ".join(ways))
-
-
-def _name(found: Mapping[str, Any]) -> str:
-    return "%s/%s/%s" % (found["metadata"]["namespace"], str(found["kind"]).lower(), NAME)

@@ -6,12 +6,12 @@ import argparse
 import collections
 import json
 import sys
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
-from urllib.parse import quote
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import attrs
 
 from agent.cluster.inputs import Inputs
+from agent.cluster.pods import pods
 from agent.cluster.show import tell
 from agent.core.cluster.objects import CONFIG_MAP, SECRET, read_source, source_path
 from agent.core.cluster.owners import data_changed
@@ -25,7 +25,6 @@ from agent.core.cluster.verify import (
     Pod,
     foreign_managers,
     judge_pod,
-    selector_text,
     source_problems,
     template_problems,
 )
@@ -34,8 +33,6 @@ from agent.edges.kubectl import Kubectl, KubectlError
 from agent.log import redact
 
 DRIFT = 3
-#: Pods in one answer: a page of full pods is a few megabytes.
-PAGE = 500
 #: How often a list is begun anew whose continue token was too old.
 BEGINNINGS = 3
 #: Names that are printed for one problem; --json has them all.
@@ -95,7 +92,7 @@ def _check_workload(kubectl: Kubectl, workload: Workload, expected: Expected) ->
     if problems:
         env = bool(beaten(template_spec(found), expected.source.kind))
         problems.append(_way_back(foreign_managers(found), env=env))
-    tally = _count(kubectl, workload, selector_text(found["spec"]["selector"]), expected)
+    tally = _count(kubectl, workload, found, expected)
     return Checked(str(workload), tuple(problems), tally)
 
 
@@ -112,11 +109,11 @@ def _way_back(managers: Tuple[str, ...], *, env: bool) -> str:
     return _MANAGED if "eks" in managers else by_hand
 
 
-def _count(kubectl: Kubectl, workload: Workload, selector: str, expected: Expected) -> Tally:
+def _count(kubectl: Kubectl, workload: Workload, found: Mapping[str, Any], expected: Expected) -> Tally:
     for beginning in range(1, BEGINNINGS + 1):
         tally = Tally()
         try:
-            for pod in _pods(kubectl, workload, selector):
+            for pod in pods(kubectl, workload, found):
                 tally.add(judge_pod(pod, expected))
             return tally
         except KubectlError as error:
@@ -124,20 +121,6 @@ def _count(kubectl: Kubectl, workload: Workload, selector: str, expected: Expect
                 raise
             print("note: the list of pods of %s was too old to go on with; once more" % workload, file=sys.stderr)
     raise AssertionError("unreachable")
-
-
-def _pods(kubectl: Kubectl, workload: Workload, selector: str) -> Iterator[Mapping[str, Any]]:
-    """Page after page (Kubernetes API concepts, "Retrieving large results sets in chunks"); raises reason Expired (410)."""
-    path = "/api/v1/namespaces/%s/pods?limit=%d&labelSelector=%s" % (workload.namespace, PAGE, quote(selector))
-    token = ""
-    while True:
-        page = kubectl.get(
-            path + ("&continue=" + quote(token, safe="") if token else ""), "listing the pods of %s" % workload
-        )
-        yield from page.get("items") or []
-        token = (page.get("metadata") or {}).get("continue") or ""
-        if not token:
-            return
 
 
 def print_verdict(arguments: argparse.Namespace, checked: List[Checked], inputs: Inputs) -> int:
@@ -153,13 +136,14 @@ def print_verdict(arguments: argparse.Namespace, checked: List[Checked], inputs:
     for one in checked:
         for problem in one.problems:
             print("%s: %s" % (one.name, redact(problem)))
-        for problem, pods in sorted((one.tally.problems if one.tally else {}).items()):
-            more = " and %d more (--json names all)" % (len(pods) - _NAMES) if len(pods) > _NAMES else ""
-            many = "%d pods" % len(pods) if len(pods) > 1 else "1 pod"
-            print("%s: %s: %s: %s%s" % (one.name, many, redact(problem), ", ".join(pods[:_NAMES]), more))
+        for problem, names in sorted((one.tally.problems if one.tally else {}).items()):
+            more = " and %d more (--json names all)" % (len(names) - _NAMES) if len(names) > _NAMES else ""
+            many = "%d pods" % len(names) if len(names) > 1 else "1 pod"
+            print("%s: %s: %s: %s%s" % (one.name, many, redact(problem), ", ".join(names[:_NAMES]), more))
     tell(inputs.warnings)
-    if any(one.tally and one.tally.counts[STALE] for one in checked):
-        print("a stale pod gets the present values when it is replaced: kubectl rollout restart", file=sys.stderr)
+    if any(one.tally and not one.problems and one.tally.problems for one in checked):
+        text = "a pod gets what its template has when it is replaced: kubectl rollout restart; with OnDelete, delete it"
+        print(text, file=sys.stderr)
     return 0 if good else DRIFT
 
 
@@ -181,7 +165,9 @@ def _as_json(checked: List[Checked], inputs: Inputs, good: bool) -> Dict[str, An
                 "object": one.name,
                 "problems": [redact(problem) for problem in one.problems],
                 **({"pods": one.tally.counts} if one.tally else {}),
-                **({"pod_problems": {redact(p): pods for p, pods in one.tally.problems.items()}} if one.tally else {}),
+                **(
+                    {"pod_problems": {redact(p): names for p, names in one.tally.problems.items()}} if one.tally else {}
+                ),
             }
             for one in checked
         ],

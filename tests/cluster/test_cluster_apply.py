@@ -277,6 +277,34 @@ def test_revert_finds_what_the_settings_forgot(admin: Administrator) -> None:
     assert admin.control_plane.try_kubectl("get", *CONFIG_MAP).returncode == 1
 
 
+def test_what_pods_still_need_is_kept(admin: Administrator) -> None:
+    """Pods that nobody replaced (OnDelete) could not start again without the ConfigMap: revert and apply leave it to them."""
+    strategy = [{"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "OnDelete"}}]
+    admin.apply()
+    admin.control_plane.kubectl(
+        "patch", "-n", "kube-system", "daemonset/kube-proxy", "--type=json", "-p", json.dumps(strategy)
+    )
+    secret = admin.password("user:s3cr3t")
+    kept = "kept kube-system/configmap/proxy-environment-variables: pod kube-proxy-"
+    assert kept in admin.apply(secret).out
+    assert admin.run("revert", "--namespace=kube-system").code == 0  # the Secret goes, which no pod refers to
+    assert admin.control_plane.try_kubectl("get", *SECRET).returncode == 1
+    reverted = admin.run("revert")
+    assert (reverted.code, kept in reverted.out, "nothing to do" in reverted.err) == (0, True, False)
+    admin.control_plane.kubectl("delete", "pods", "-n", "kube-system", "-l", "k8s-app=kube-proxy")
+    assert "deleted kube-system/configmap/proxy-environment-variables" in admin.run("revert").out
+
+
+def test_a_config_map_of_kubectl_apply_is_left_and_told(admin: Administrator) -> None:
+    """What was rendered and applied with kubectl is another field manager's: revert names it and how to remove it."""
+    admin.control_plane.kubectl("apply", "-f", "-", input=admin.run("render").out)
+    done = admin.run("revert")
+    assert done.code == 0
+    assert 'to field manager "kubectl-client-side-apply"' in done.err
+    assert "kubectl -n kube-system delete configmap proxy-environment-variables removes it" in done.err
+    assert admin.control_plane.try_kubectl("get", *CONFIG_MAP).returncode == 0
+
+
 def test_what_render_writes_is_what_kubectl_takes(admin: Administrator, tmp_path: Path) -> None:
     """The ConfigMap by `kubectl apply -f -` and the patches by `kubectl patch` leave nothing for plan to do."""
     rendered = admin.run("render")

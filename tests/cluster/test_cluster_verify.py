@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import pytest
 import yaml
 
-from agent.cluster import verify as cluster_verify
+from agent.cluster import pods
 from agent.core.cluster.errors import applied_range
 from tests.cluster.administrator import CONFIG_MAP, Administrator
 from tests.cluster.conftest import MANIFESTS
@@ -138,7 +138,7 @@ def _in_process(admin: Administrator, monkeypatch: pytest.MonkeyPatch, capsys: A
 
 def test_pods_are_read_page_by_page(admin: Administrator, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """With one pod a page the verdict is the same, and a list that grew too old (410) is begun anew."""
-    monkeypatch.setattr(cluster_verify, "PAGE", 1)
+    monkeypatch.setattr(pods, "PAGE", 1)
     assert _in_process(admin, monkeypatch, capsys).code == 0
     # etcd forgets the revision that the continue token stands for, while the second page is asked for.
     bed = admin.control_plane

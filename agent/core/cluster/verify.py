@@ -14,6 +14,7 @@ from agent.core.cluster.undo import Undo
 
 #: How a pod stands: it ends or has ended (nobody cares), its values are old, something is wrong with it.
 OK, ENDING, STALE, WRONG = "ok", "ending", "stale", "wrong"
+_ENDED = ("Succeeded", "Failed")
 _LATER = "envFrom %s comes after ours, and may beat it"
 
 
@@ -148,12 +149,17 @@ def foreign_managers(found: Mapping[str, Any]) -> Tuple[str, ...]:
     return tuple(dict.fromkeys(one.manager for one in owner))
 
 
+def has_ended(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod ends or has ended: nothing starts in it any more."""
+    return bool(pod["metadata"].get("deletionTimestamp")) or (pod.get("status") or {}).get("phase") in _ENDED
+
+
 def judge_pod(pod: Mapping[str, Any], expected: Expected) -> Pod:
     """How one pod stands."""
-    metadata, status = pod["metadata"], pod.get("status") or {}
+    metadata = pod["metadata"]
     spec, kind = pod["spec"], expected.source.kind
     verdict = Pod(str(metadata["namespace"]), str(metadata["name"]), str(spec.get("nodeName", "")), OK)
-    if metadata.get("deletionTimestamp") or status.get("phase") in ("Succeeded", "Failed"):
+    if has_ended(pod):
         return attrs.evolve(verdict, state=ENDING)
     problems = [
         "%s %s has no envFrom of %s %s" % (shown_group(group), container["name"], kind, NAME)

@@ -1,0 +1,45 @@
+"""The pods of a workload, page by page, and which of them still need a ConfigMap or Secret."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping
+from urllib.parse import quote
+
+from agent.core.cluster.patch import containers, refers, template_spec
+from agent.core.cluster.verify import has_ended, selector_text
+from agent.core.workloads import Workload
+from agent.edges.kubectl import Kubectl
+
+#: Pods in one answer: a page of full pods is a few megabytes.
+PAGE = 500
+
+
+def pods(kubectl: Kubectl, workload: Workload, found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Page after page (Kubernetes API concepts, "Retrieving large results sets in chunks"); raises reason Expired (410)."""
+    selector = selector_text(found["spec"]["selector"])
+    path = "/api/v1/namespaces/%s/pods?limit=%d&labelSelector=%s" % (workload.namespace, PAGE, quote(selector))
+    token = ""
+    while True:
+        page = kubectl.get(
+            path + ("&continue=" + quote(token, safe="") if token else ""), "listing the pods of %s" % workload
+        )
+        yield from page.get("items") or []
+        token = (page.get("metadata") or {}).get("continue") or ""
+        if not token:
+            return
+
+
+def left_behind(kubectl: Kubectl, workload: Workload, kind: str) -> str:
+    """The name of a pod that refers to our ConfigMap or Secret though its workload's template does no more; or empty.
+
+    Its containers could not start again without it.  Such pods stay with OnDelete, a partition, or while it is paused.
+    """
+    found = kubectl.find(workload.path, "reading %s" % workload)
+    if found is None or _refers(template_spec(found), kind):
+        return ""
+    users = (one for one in pods(kubectl, workload, found) if not has_ended(one) and _refers(one["spec"], kind))
+    return next((str(one["metadata"]["name"]) for one in users), "")
+
+
+def _refers(pod_spec: Mapping[str, Any], kind: str) -> bool:
+    return any(refers(container, kind) for _, _, container in containers(pod_spec))
