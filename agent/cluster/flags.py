@@ -88,7 +88,10 @@ def _json(command: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= 86400:
         raise argparse.ArgumentTypeError("%r is not above 0 and up to 86400" % text)
     return value

@@ -79,7 +79,9 @@ def verify(kubectl: Kubectl, inputs: Inputs) -> List[Checked]:
         source = read_source(found)
         absent = "uid" not in found["metadata"]
         problems = ["does not exist"] if absent else source_problems(source, wanted, inputs.direct)
-        expected[namespace] = Expected(source, data_changed(found, by_us=True), data_changed(found, by_us=False))
+        created = str(found["metadata"].get("creationTimestamp", ""))
+        changed, edited = data_changed(found, by_us=True), data_changed(found, by_us=False)
+        expected[namespace] = Expected(source, changed, edited, created)
         checked.append(Checked(str(source), tuple(problems)))
     return checked + [_check_workload(kubectl, one, expected[one.namespace]) for one in inputs.workloads]
 

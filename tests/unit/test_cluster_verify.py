@@ -24,8 +24,9 @@ DATA = {
 }
 SOURCE = Source(CONFIG_MAP, "kube-system", DATA)
 CHANGED = "2026-11-22T10:00:00Z"
-EXPECTED = Expected(SOURCE, "2026-11-22T12:00:00Z", CHANGED)
+EXPECTED = Expected(SOURCE, "2026-11-22T12:00:00Z", CHANGED, "2026-11-22T11:00:00Z")
 OURS = {"configMapRef": {"name": NAME}}
+OPTIONAL = {"configMapRef": {"name": NAME, "optional": True}}
 
 
 def pod(*, env_from=(OURS,), env=(), checksum=SOURCE.checksum, started="2026-11-22T10:00:01Z", **metadata):
@@ -55,6 +56,9 @@ def pod(*, env_from=(OURS,), env=(), checksum=SOURCE.checksum, started="2026-11-
             "runs since before the last change of proxy-environment-variables",
         ),
         (pod(started="2026-11-22T09:59:59Z", checksum=None), STALE, "runs since before"),
+        (pod(env_from=(OPTIONAL,)), STALE, "runs since before the last change"),
+        (pod(env_from=(OPTIONAL, OURS)), OK, ""),
+        (pod(env_from=(OPTIONAL,), started="2026-11-22T11:00:00Z"), OK, ""),
         (pod(env_from=()), WRONG, "container c has no envFrom of ConfigMap"),
         (pod(env_from=({"secretRef": {"name": NAME}},)), WRONG, "container c has no envFrom of ConfigMap"),
         (
@@ -73,6 +77,14 @@ def test_how_a_pod_stands(found, state, problem):
     seen = judge_pod(found, EXPECTED)
     assert (seen.state, seen.node) == (state, "n")
     assert problem in " ".join(seen.problems)
+
+
+def test_a_sidecar_that_runs_since_before_an_edit_makes_the_pod_stale():
+    """Init containers that go on running have their environment since they started, too."""
+    found = pod()
+    old = {"state": {"running": {"startedAt": "2026-11-22T09:59:59Z"}}}
+    found["status"]["initContainerStatuses"] = [{"state": {"terminated": {}}}, old]
+    assert judge_pod(found, EXPECTED).state == STALE
 
 
 def test_a_pod_that_is_done_counts_for_nothing():

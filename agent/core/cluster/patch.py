@@ -65,6 +65,12 @@ def refers(container: Mapping[str, Any], kind: str) -> bool:
     return any(_is_ours(entry, kind) for entry in container.get("envFrom") or [])
 
 
+def may_be_absent(container: Mapping[str, Any], kind: str) -> bool:
+    """Whether an owner's own reference is optional: the container then starts without our ConfigMap or Secret as well."""
+    entries = [entry for entry in container.get("envFrom") or [] if _is_ours(entry, kind)]
+    return bool(entries) and all(entry[REFERENCE[kind]].get("optional") for entry in entries)
+
+
 def overruled(pod_spec: Mapping[str, Any], kind: str) -> List[Tuple[str, str, str]]:
     """What stands after our reference in envFrom, where the last one wins, and may hold one of the variables.
 

@@ -9,7 +9,7 @@ import attrs
 
 from agent.core.cluster.objects import CHECKSUM, NAME, VARIABLES, Source
 from agent.core.cluster.owners import Owner, container_path, named, others
-from agent.core.cluster.patch import beaten, containers, overruled, refers, shown_group, template_spec
+from agent.core.cluster.patch import beaten, containers, may_be_absent, overruled, refers, shown_group, template_spec
 from agent.core.cluster.undo import Undo
 
 #: How a pod stands: it ends or has ended (nobody cares), its values are old, something is wrong with it.
@@ -22,13 +22,14 @@ _LATER = "envFrom %s comes after ours, and may beat it"
 class Expected:
     """What pods of a namespace are compared with: the cluster's own ConfigMap or Secret.
 
-    `changed` is when its data last changed, and `edited` when by somebody else than us; RFC 3339 as the API writes it,
-    empty when that is not known.
+    `changed` is when its data last changed, `edited` when by somebody else than us, and `created` when it came to be;
+    RFC 3339 as the API writes it, empty when that is not known.
     """
 
     source: Source
     changed: str = ""
     edited: str = ""
+    created: str = ""
 
 
 @attrs.frozen
@@ -185,6 +186,8 @@ def _stale(pod: Mapping[str, Any], expected: Expected) -> str:
     if annotation is not None and annotation != expected.source.checksum:
         return "is of older values"
     changed = expected.changed if annotation is None else expected.edited
+    if any(may_be_absent(container, expected.source.kind) for _, _, container in containers(pod["spec"])):
+        changed = max(changed, expected.created)
     started = _started(pod)
     if changed and started and started < changed:
         return "has a container that runs since before the last change of %s (%s)" % (NAME, changed)
@@ -193,7 +196,8 @@ def _stale(pod: Mapping[str, Any], expected: Expected) -> str:
 
 def _started(pod: Mapping[str, Any]) -> str:
     """When the longest running container started; empty while none runs."""
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    status = pod.get("status") or {}
+    statuses = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]  # sidecars too
     times = [((status.get("state") or {}).get("running") or {}).get("startedAt") for status in statuses]
     return min(filter(None, times), default="")
 
