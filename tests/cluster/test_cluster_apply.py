@@ -124,6 +124,8 @@ def test_a_config_map_that_others_write_too_loses_our_fields_only(admin: Adminis
     """revert deletes what is ours alone; of a shared ConfigMap it takes out our own keys."""
     admin.apply()
     admin.control_plane.kubectl("patch", *CONFIG_MAP, "-p", '{"data": {"THEIRS": "1"}}')
+    admin.apply()
+    assert "older values" not in admin.run("verify").out
     done = admin.run("revert")
     assert done.code == 0
     assert 'the rest belongs to field manager "kubectl-patch"' in done.out

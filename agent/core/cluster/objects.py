@@ -84,9 +84,12 @@ def source_of(intent: Intent, namespace: str, salt: str) -> Source:
 
 
 def read_source(found: Mapping[str, Any]) -> Source:
-    """A Source from the cluster's own object; bytes that are no UTF-8 and no base64 are kept as marks of difference."""
+    """A Source from the cluster's own object: of its data what is ours, since others may keep keys of their own there.
+
+    Bytes that are no UTF-8 and no base64 are kept as marks of difference.
+    """
     metadata = found.get("metadata") or {}
-    data = {str(key): str(value) for key, value in (found.get("data") or {}).items()}
+    data = {str(key): str(value) for key, value in (found.get("data") or {}).items() if key in VARIABLES}
     if found.get("kind") == SECRET:
         data = {key: _decoded(value) for key, value in data.items()}
     salt = (metadata.get("annotations") or {}).get(SALT, "")
