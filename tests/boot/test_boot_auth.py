@@ -90,8 +90,8 @@ def test_all_clients_pass_with_an_awkward_password_and_nothing_shows_it(node: Tr
     running.run("systemd-run", "--quiet", "--wait", UNIT_ENVIRONMENT, "curl", "--fail", "--silent", CURL)
     running.run("sh", "-euc", f"set -a; . /etc/eks-proxy-agent/node.env; exec curl --fail --silent {CURL}")
     shown = show(running)
-    change(running, f"{known}2", "vXk2")
-    change(running, known, "vXk")
+    change(running, f"{known}2", "vXkTail92")
+    change(running, known, "vXkTail9")
     node.finish(running)
     assert pulled == ""
     assert [secret for secret in secrets if secret in shown] == []
