@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Callable, Iterator, List, Mapping, Sequence, Tuple
 
 from agent.cluster.plan import Plan, write_source
-from agent.cluster.pods import left_behind
+from agent.cluster.pods import in_need
 from agent.core.cluster.errors import PASSING
 from agent.core.cluster.objects import CONFIG_MAP, MANAGER, NAME, SECRET, read_source, recorded_workloads, source_path
 from agent.core.cluster.owners import is_ours_alone, others
@@ -71,7 +71,7 @@ def revert(
                 _say(done, "reverted %s" % workload)
                 _wait(kubectl, workload, timeout)
         for path, found in objects:
-            if not _needed(kubectl, found, workloads, done):
+            if not (is_ours_alone(found) and _needed(kubectl, found, workloads, done)):
                 _take_back(kubectl, path, found, done)
     if not done:
         print("nothing to do: nothing of this program is in the cluster", file=sys.stderr)
@@ -80,15 +80,14 @@ def revert(
 
 
 def _needed(kubectl: Kubectl, found: Mapping[str, Any], workloads: Sequence[Workload], done: List[str]) -> bool:
-    """Whether pods that were not replaced need a ConfigMap or Secret still; if so, that is told."""
+    """Whether a template, or pods that were not replaced, need a ConfigMap or Secret still; if so, that is told."""
     kind, namespace = str(found["kind"]), found["metadata"]["namespace"]
-    for workload in workloads:
-        pod = left_behind(kubectl, workload, kind) if workload.namespace == namespace else ""
-        if pod:
-            text = "kept %s: pod %s of %s could not start again without it; when such pods are replaced, run this again"
-            _say(done, text % (read_source(found), pod, workload))
-            return True
-    return False
+    users = (in_need(kubectl, one, kind) for one in workloads if one.namespace == namespace)
+    user = next(filter(None, users), "")
+    if user:
+        text = "kept %s: %s could not start without it; run this again when nothing refers to it"
+        _say(done, text % (read_source(found), user))
+    return bool(user)
 
 
 def _take_back(kubectl: Kubectl, path: str, found: Mapping[str, Any], done: List[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping
 from urllib.parse import quote
 
-from agent.core.cluster.patch import containers, refers, template_spec
+from agent.core.cluster.patch import containers, needs, template_spec
 from agent.core.cluster.verify import has_ended, selector_text
 from agent.core.workloads import Workload
 from agent.edges.kubectl import Kubectl
@@ -29,17 +29,20 @@ def pods(kubectl: Kubectl, workload: Workload, found: Mapping[str, Any]) -> Iter
             return
 
 
-def left_behind(kubectl: Kubectl, workload: Workload, kind: str) -> str:
-    """The name of a pod that refers to our ConfigMap or Secret though its workload's template does no more; or empty.
+def in_need(kubectl: Kubectl, workload: Workload, kind: str) -> str:
+    """What of a workload could not start without our ConfigMap or Secret, for people; empty for nothing.
 
-    Its containers could not start again without it.  Such pods stay with OnDelete, a partition, or while it is paused.
+    That is its template, when our note of what we did to it is gone, or a pod of the old one: such pods stay with
+    OnDelete, a partition, or while it is paused.
     """
     found = kubectl.find(workload.path, "reading %s" % workload)
-    if found is None or _refers(template_spec(found), kind):
+    if found is None:
         return ""
-    users = (one for one in pods(kubectl, workload, found) if not has_ended(one) and _refers(one["spec"], kind))
-    return next((str(one["metadata"]["name"]) for one in users), "")
+    if _needs(template_spec(found), kind):
+        return "the template of %s" % workload
+    users = (one for one in pods(kubectl, workload, found) if not has_ended(one) and _needs(one["spec"], kind))
+    return next(("pod %s of %s" % (one["metadata"]["name"], workload) for one in users), "")
 
 
-def _refers(pod_spec: Mapping[str, Any], kind: str) -> bool:
-    return any(refers(container, kind) for _, _, container in containers(pod_spec))
+def _needs(pod_spec: Mapping[str, Any], kind: str) -> bool:
+    return any(needs(container, kind) for _, _, container in containers(pod_spec))

@@ -297,6 +297,16 @@ def test_what_pods_still_need_is_kept(admin: Administrator) -> None:
     assert "deleted kube-system/configmap/proxy-environment-variables" in admin.run("revert").out
 
 
+def test_what_a_template_still_needs_is_kept(admin: Administrator) -> None:
+    """When our note on a workload is gone, its references count as the owner's, and keep the ConfigMap."""
+    admin.apply()
+    admin.control_plane.kubectl("annotate", "-n", "kube-system", "daemonset/aws-node", "eks-proxy-agent/undo-")
+    done = admin.run("revert")
+    assert done.code == 0
+    assert "the template of kube-system/daemonset/aws-node could not start without it" in done.out
+    assert admin.control_plane.try_kubectl("get", *CONFIG_MAP).returncode == 0
+
+
 def test_a_config_map_of_kubectl_apply_is_left_and_told(admin: Administrator) -> None:
     """What was rendered and applied with kubectl is another field manager's: revert names it and how to remove it."""
     admin.control_plane.kubectl("apply", "-f", "-", input=admin.run("render").out)

@@ -65,10 +65,10 @@ def refers(container: Mapping[str, Any], kind: str) -> bool:
     return any(_is_ours(entry, kind) for entry in container.get("envFrom") or [])
 
 
-def may_be_absent(container: Mapping[str, Any], kind: str) -> bool:
-    """Whether an owner's own reference is optional: the container then starts without our ConfigMap or Secret as well."""
-    entries = [entry for entry in container.get("envFrom") or [] if _is_ours(entry, kind)]
-    return bool(entries) and all(entry[REFERENCE[kind]].get("optional") for entry in entries)
+def needs(container: Mapping[str, Any], kind: str) -> bool:
+    """Whether a container does not start without our ConfigMap or Secret; an owner's own reference may be optional."""
+    entries = (entry.get(REFERENCE[kind]) or {} for entry in container.get("envFrom") or [])
+    return any(one.get("name") == NAME and not one.get("optional") for one in entries)
 
 
 def overruled(pod_spec: Mapping[str, Any], kind: str) -> List[Tuple[str, str, str]]:

@@ -9,7 +9,7 @@ import attrs
 
 from agent.core.cluster.objects import CHECKSUM, NAME, VARIABLES, Source
 from agent.core.cluster.owners import Owner, container_path, named, others
-from agent.core.cluster.patch import beaten, containers, may_be_absent, overruled, refers, shown_group, template_spec
+from agent.core.cluster.patch import beaten, containers, needs, overruled, refers, shown_group, template_spec
 from agent.core.cluster.undo import Undo
 
 #: How a pod stands: it ends or has ended (nobody cares), its values are old, something is wrong with it.
@@ -186,7 +186,7 @@ def _stale(pod: Mapping[str, Any], expected: Expected) -> str:
     if annotation is not None and annotation != expected.source.checksum:
         return "is of older values"
     changed = expected.changed if annotation is None else expected.edited
-    if any(may_be_absent(container, expected.source.kind) for _, _, container in containers(pod["spec"])):
+    if not all(needs(container, expected.source.kind) for _, _, container in containers(pod["spec"])):
         changed = max(changed, expected.created)
     started = _started(pod)
     if changed and started and started < changed:
