@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.cluster.objects import CHECKSUM, CONFIG_MAP, NAME, SECRET, UNDO, Source
-from agent.core.cluster.patch import apply_patch, beaten, patch_text, pointer, revert_patch
+from agent.core.cluster.patch import apply_patch, beaten, needs, patch_text, pointer, revert_patch
 from agent.errors import AgentError
 
 DATA = {"HTTP_PROXY": "http://p:1", "NO_PROXY": "a,b"}
@@ -208,6 +208,24 @@ def test_a_change_in_between_fails_the_patch():
     for other in ({"name": "a", "envFrom": []}, {"name": "z", "envFrom": [THEIRS]}):
         with pytest.raises(jsonpatch.JsonPatchTestFailed):
             jsonpatch.apply_patch(workload(other), [op for op in ops if op.get("value") is not None])
+
+
+@pytest.mark.parametrize(
+    ("container", "needed"),
+    [
+        ({}, False),
+        ({"envFrom": [THEIRS]}, False),
+        ({"envFrom": [OURS]}, True),
+        ({"envFrom": [{**OURS, "prefix": "X_"}]}, True),
+        ({"envFrom": [{"configMapRef": {"name": NAME, "optional": True}}]}, False),
+        ({"env": [{"name": "A", "value": "b"}]}, False),
+        ({"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": NAME, "key": "NO_PROXY"}}}]}, True),
+        ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": NAME, "key": "NO_PROXY"}}}]}, False),
+    ],
+)
+def test_what_does_not_start_without_the_config_map(container, needed):
+    """A reference to all of it or to one key, of whatever name, unless it is optional."""
+    assert needs(container, CONFIG_MAP) is needed
 
 
 def test_a_pointer_escapes():

@@ -67,8 +67,9 @@ def refers(container: Mapping[str, Any], kind: str) -> bool:
 
 def needs(container: Mapping[str, Any], kind: str) -> bool:
     """Whether a container does not start without our ConfigMap or Secret; an owner's own reference may be optional."""
-    entries = (entry.get(REFERENCE[kind]) or {} for entry in container.get("envFrom") or [])
-    return any(one.get("name") == NAME and not one.get("optional") for one in entries)
+    whole = [entry.get(REFERENCE[kind]) or {} for entry in container.get("envFrom") or []]
+    keys = [(entry.get("valueFrom") or {}).get(KEY_REFERENCE[kind]) or {} for entry in container.get("env") or []]
+    return any(one.get("name") == NAME and not one.get("optional") for one in whole + keys)
 
 
 def overruled(pod_spec: Mapping[str, Any], kind: str) -> List[Tuple[str, str, str]]:
