@@ -83,13 +83,15 @@ def configure(
         files, watched = wanted(machine, found, units=units)
         wishes, memory, now = _wishes(machine, files), machine.state.memory(), time.monotonic()
         leave = memory.left_alone(wishes) if daemon else frozenset()
-        plan = apply(plan_node(machine, files, watched, leave=leave), machine)
+        planned = plan_node(machine, files, watched, leave=leave)
+        plan = apply(planned, machine)
         if keep_flags:
             _keep_flags(machine, facts.instance_id, kept_flags(options))
         remember(machine, facts.instance_id, reach.fresh)
         proxies.remember(machine, choice)
         machine.state.save_of_instance(facts.instance_id, "facts", json.loads(facts_to_json(facts)))
         repaired = memory.drifted(plan, wishes) if daemon else ()
+        wishes = memory.still_wished(wishes, set(planned.changes) - set(plan.changes))
         machine.state.save_memory((memory.after if daemon else memory.asked)(plan, wishes, now))
         done = Pass(found, plan, reach.ask_again, repaired)
         _save_status(machine, status(done))
@@ -101,7 +103,7 @@ def configure(
 def steady_facts(machine: Machine, facts: Facts) -> Facts:
     """Facts without what a metadata service forgot for a moment (`drift.steady`), and a word when it forgets."""
     with held(machine.disk):
-        known = machine.state.of_instance(facts.instance_id, "facts")
+        known = machine.state.learned(facts.instance_id, "facts")
         try:
             last = facts_from_json(json.dumps(known)) if known else None
         except AgentError:

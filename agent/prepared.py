@@ -26,11 +26,14 @@ def recall(machine: Machine, image: Settings) -> Settings:
     known = machine.state.prepared()
     if not known or known.get("machine") != _machine_id(machine) or known.get("image") != _units(image):
         return image
-    return attrs.evolve(
-        image,
-        node=attrs.evolve(image.node, units=tuple(known["units"]), enable=tuple(known["enable"])),
-        failure=attrs.evolve(image.failure, policy=str(known["policy"])),
-    )
+    try:
+        return attrs.evolve(
+            image,
+            node=attrs.evolve(image.node, units=tuple(known["units"]), enable=tuple(known["enable"])),
+            failure=attrs.evolve(image.failure, policy=str(known["policy"])),
+        )
+    except (KeyError, TypeError):
+        return image  # of another version, or spoilt: the pass writes it anew
 
 
 def _units(settings: Settings) -> Dict[str, Any]:

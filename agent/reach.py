@@ -50,9 +50,12 @@ def ask_again(machine: Machine, options: Options, facts: Facts) -> Dict[str, Ans
 
 
 def recall(machine: Machine, instance_id: str) -> Dict[str, Answer]:
-    """The answers remembered for an instance."""
-    known = machine.state.of_instance(instance_id, "direct") or {}
-    return {host: Answer(bool(answer["direct"]), tuple(answer["addresses"])) for host, answer in known.items()}
+    """The answers remembered for an instance; what is not of our making is asked again."""
+    known = machine.state.learned(instance_id, "direct") or {}
+    try:
+        return {host: Answer(bool(answer["direct"]), tuple(answer["addresses"])) for host, answer in known.items()}
+    except (KeyError, TypeError):
+        return {}
 
 
 def remember(machine: Machine, instance_id: str, fresh: Dict[str, Answer]) -> None:

@@ -30,7 +30,7 @@ def restart_stale(
     is what systemd restarted together with another, as it does with a kubelet that requires docker.
     """
     change = _change(machine, intent)
-    known: Dict[str, str] = machine.state.of_instance(instance_id, "restarts") or {}
+    known: Dict[str, str] = machine.state.learned(instance_id, "restarts") or {}
     due = restart_order(name for name in look() if known.get(name) != change)
     done: List[str] = []
     failed = False

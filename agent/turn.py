@@ -20,8 +20,9 @@ from agent.core.facts import Facts, facts_from_json
 from agent.core.settings import Settings, Watch
 from agent.core.targets import targets
 from agent.discover import NODEADM_D
+from agent.edges.disk import Disk
 from agent.edges.lock import held
-from agent.errors import AgentError, MetadataError
+from agent.errors import AgentError, FileError, MetadataError
 from agent.log import get_logger
 from agent.owner import CONFIG, CONFIG_D, baked
 from agent.restart import restart_stale
@@ -99,8 +100,16 @@ def paths(daemon: Daemon, done: Optional[Pass]) -> List[str]:
         found += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
     own = [os.path.abspath(daemon.options.config)] if daemon.options.config else []
     return own + [
-        disk.real(path) for path in dict.fromkeys(found) if not {path, disk.resolve(path)} & set(known.fought)
+        disk.real(path) for path in dict.fromkeys(found) if not {path, _resolved(disk, path)} & set(known.fought)
     ]
+
+
+def _resolved(disk: Disk, path: str) -> str:
+    """The file that is meant; of a loop of links, which is a problem of the pass, the link."""
+    try:
+        return disk.resolve(path)
+    except FileError:
+        return path
 
 
 def _facts(daemon: Daemon) -> Tuple[Facts, Optional[AgentError]]:
@@ -109,7 +118,7 @@ def _facts(daemon: Daemon) -> Tuple[Facts, Optional[AgentError]]:
         return ask(daemon), None
     except MetadataError as error:
         instance = daemon.machine.state.memory().instance
-        known = daemon.machine.state.of_instance(instance, "facts") if instance else None
+        known = daemon.machine.state.learned(instance, "facts") if instance else None
         if not known:
             raise
         return facts_from_json(json.dumps(known)), error
@@ -118,6 +127,7 @@ def _facts(daemon: Daemon) -> Tuple[Facts, Optional[AgentError]]:
 def _stale(daemon: Daemon, done: Pass) -> Tuple[str, ...]:
     """The units that run with an old environment, told once a change, and restarted if the owner wants that."""
     machine, settings, intent = daemon.machine, done.discovered.settings, done.discovered.intent
+    stale: Tuple[str, ...] = ()
     try:
         look = partial(stale_units, machine, settings, intent)
         stale = look()
@@ -126,7 +136,7 @@ def _stale(daemon: Daemon, done: Pass) -> Tuple[str, ...]:
             stale = look()
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))
-        return ()
+        return stale
     what = " ".join([intent.digest(), *stale]) if intent and stale else ""
     if memory.ask(machine, lambda known: known.says("stale", what)):
         meaning = "runs with an old environment until it is restarted: systemctl restart " + " ".join(stale)

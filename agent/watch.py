@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from typing import Callable, List, Optional
 
 from agent.edges.inotify import Files
@@ -73,14 +74,17 @@ class Watch:
             now = self._clock()
             moments = [at for at in (self._due, self._touched) if at is not None]
             left = max(0.0, min(moments) - now) if moments else self.idle()
-            number = self._signals.wait(min(left, self.idle()), self._files.descriptor)
+            number = self._signals.wait(min(left, self.idle()), *self._files.descriptors)
+            reload = False
+            while number == signal.SIGHUP:  # many of them are one reload, and a stop behind them is heard
+                reload, number = True, self._signals.wait(0)
             if number in STOPS:
                 return None
             self.idle()
             now = self._clock()
             if self._files.changed() and self._touched is None:
                 self._touched = max(now + SETTLE, self._ended + self._gap)
-            if number == signal.SIGHUP:
+            if reload:
                 return RELOAD
             if self._touched is not None and now >= self._touched:
                 return FILES
@@ -88,10 +92,10 @@ class Watch:
                 return TIME
 
     def _asked_to_end(self) -> bool:
-        number = self._signals.wait(0)
-        if number is not None:
+        numbers = list(iter(partial(self._signals.wait, 0), None))
+        for number in numbers:
             self._signals.put_back(number)
-        return number in STOPS
+        return any(number in STOPS for number in numbers)
 
     def idle(self) -> float:
         """Ping the watchdog if it is time; answers the seconds until the next ping.  Only a loop that works gets here."""
@@ -112,7 +116,7 @@ class Watch:
         if reason == RELOAD:
             self._notify("RELOADING=1\nMONOTONIC_USEC=%d" % (time.monotonic() * 1e6))
         code = self._perform(reason, self._hear, self.idle)
-        if code and (self._ready or code < 0):
+        if code and (self._ready or code < 0) and not self._asked_to_end():
             _tell_crash(reason, code)
         if reason == RELOAD:
             self._notify("READY=1")

@@ -6,7 +6,7 @@ Pure.  A moment is seconds of a clock that never jumps (CLOCK_MONOTONIC).
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, FrozenSet, Iterable, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Mapping, Optional, Tuple
 
 import attrs
 
@@ -53,6 +53,12 @@ class Memory:
             for change in plan.changes
             if change.path in wishes and wishes[change.path] == self.wishes.get(change.path)
         )
+
+    def still_wished(self, wishes: Mapping[str, str], failed: Iterable[Change]) -> Dict[str, str]:
+        """The wishes to be remembered: of a file that could not be written the one before, so that it is still asked for."""
+        paths = {change.path for change in failed}
+        before = {path: self.wishes[path] for path in paths if path in self.wishes}
+        return {**{path: wish for path, wish in wishes.items() if path not in paths}, **before}
 
     def asked(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
         """The memory once a person's plan was carried out: what differed was no drift, and what was fought over is taken up."""
@@ -163,5 +169,5 @@ def memory_from_json(data: Optional[Mapping[str, Any]]) -> Memory:
             told={str(kind): str(what) for kind, what in data["told"].items()},
             anchored=None if data["anchored"] is None else float(data["anchored"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return Memory()

@@ -20,25 +20,33 @@ class Files:
     """Watches files by the folders they lie in: an editor replaces a file, and a watch of the old one would be blind.
 
     A path that ends in `/` is a folder of which every file counts.  What does not exist yet is waited for in the folder
-    above.  Where the kernel refuses (ENOSPC: all watches of the machine are taken) the interval has to do.
+    above.  Where the kernel refuses (all watches of the machine are taken, or all its instances, as busy nodes know it) the
+    interval has to do, and the next `watch` tries again.
     """
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self.descriptor: int = self._libc.inotify_init1(_NONBLOCK | _CLOEXEC)
+        self._descriptor = self._open()
         self._names: Dict[int, Set[bytes]] = {}
         self._paths: Tuple[str, ...] = ()
+
+    @property
+    def descriptors(self) -> Tuple[int, ...]:
+        """What can be read when something happened; nothing while the kernel refuses."""
+        return (self._descriptor,) if self._descriptor >= 0 else ()
 
     def watch(self, paths: Iterable[str]) -> None:
         """Watch these and no others; to be said again after each pass, since folders come and go."""
         self._paths = tuple(paths)
+        if self._descriptor < 0:
+            self._descriptor = self._open()
         names: Dict[int, Set[bytes]] = {}
         for folder, name in map(_place, self._paths):
             number = self._add(folder)
             if number >= 0:
                 names.setdefault(number, set()).add(name)
         for number in set(self._names) - set(names):
-            self._libc.inotify_rm_watch(self.descriptor, number)
+            self._libc.inotify_rm_watch(self._descriptor, number)
         self._names = names
 
     def changed(self) -> bool:
@@ -46,7 +54,7 @@ class Files:
         found = False
         while True:
             try:
-                data = os.read(self.descriptor, 65536)
+                data = os.read(self._descriptor, 65536)
             except OSError:  # EAGAIN: that was all; EBADF: this kernel has none
                 return found
             for number, mask, name in _events(data):
@@ -56,13 +64,17 @@ class Files:
                     found = True
 
     def close(self) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def _open(self) -> int:
+        descriptor: int = self._libc.inotify_init1(_NONBLOCK | _CLOEXEC)
+        return descriptor
 
     def _add(self, folder: str) -> int:
-        if self.descriptor < 0:
+        if self._descriptor < 0:
             return -1
-        number: int = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), _MASK)
+        number: int = self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _MASK)
         return number
 
 

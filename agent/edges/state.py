@@ -64,6 +64,13 @@ class State:
         """The table `name` (facts, flags, bootstrap) of an instance, or None."""
         return self._load("%s/%s/%s.json" % (INSTANCES, instance_id, name))
 
+    def learned(self, instance_id: str, name: str) -> Optional[Dict[str, Any]]:
+        """The same of what can be learned again (facts, direct, restarts): None too when somebody spoilt it."""
+        try:
+            return self.of_instance(instance_id, name)
+        except FileError:
+            return None
+
     def save_of_instance(self, instance_id: str, name: str, data: Mapping[str, Any]) -> None:
         self._save("%s/%s/%s.json" % (INSTANCES, instance_id, name), data, 0o600)
 
@@ -72,7 +79,7 @@ class State:
 
         Without `bootstrap` the memory of a bootstrap stays: it must not run again on an instance where it ran.
         """
-        names = ("flags", "facts", "direct", "bootstrap") if bootstrap else ("flags", "facts", "direct")
+        names = ("flags", "facts", "direct", "restarts") + (("bootstrap",) if bootstrap else ())
         instances = tuple(self._disk.list(INSTANCES))
         for instance_id in instances:
             for name in names:
@@ -86,7 +93,11 @@ class State:
         return instances
 
     def status(self) -> Optional[Dict[str, Any]]:
-        return self._load(STATUS)
+        """What the last pass left for people and programs.  Raises FileError, for a file of another version too."""
+        known = self._load(STATUS)
+        if known is not None and known.get("schema") != 1:
+            raise _garbage(STATUS)
+        return known
 
     def save_status(self, status: Mapping[str, Any]) -> None:
         self._save(STATUS, status, 0o644)

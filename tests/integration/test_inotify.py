@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -99,11 +100,29 @@ def test_what_is_watched_no_longer_is_no_news(files: Files, path: Path, tmp_path
     assert not files.changed()
 
 
+def test_a_kernel_that_refuses_is_asked_again(path: Path) -> None:
+    """Without an inotify instance (EMFILE) nothing is seen and nothing fails; the next watch tries again."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        files = Files()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert files.descriptors == ()
+    assert not files.changed()
+    files.watch([str(path)])
+    path.write_text("new")
+    assert files.changed()
+    files.close()
+
+
 def test_many_watches_leave_nothing(files: Files, path: Path) -> None:
     """Said again and again, as after each pass, the list holds no more than once; closed, nothing is left."""
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(200):
         files.watch([str(path), str(path.parent) + "/"])
     assert len(os.listdir("/proc/self/fd")) == before
-    information = Path("/proc/self/fdinfo/%d" % files.descriptor).read_text()
+    information = Path("/proc/self/fdinfo/%d" % files.descriptors[0]).read_text()
     assert information.count("inotify wd:") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import time
 from pathlib import Path
@@ -188,6 +189,12 @@ def test_what_user_data_says_of_the_units_is_known_before_metadata(
     second.stop()
     assert "file." not in second.log.read_text()
     assert not (node.root / gate).exists()
+    known = json.loads(node.read("var/lib/eks-proxy-agent/prepared.json"))
+    node.write("var/lib/eks-proxy-agent/prepared.json", json.dumps({**known, "units": 7}).encode())
+    spoilt = start()
+    spoilt.hear("READY=1")
+    spoilt.stop()
+    assert json.loads(node.read("var/lib/eks-proxy-agent/prepared.json")) == known
     node.write("etc/machine-id", b"f" * 32 + b"\n")  # a snapshot of it became another machine
     other = start()
     other.hear("READY=1")

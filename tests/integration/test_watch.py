@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -18,10 +19,11 @@ from agent.commands.machine import machine_of
 from agent.core.drift import REPAIRS
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
+from agent.edges.inotify import Files
 from agent.edges.signals import watched
 from agent.owner import Options
 from agent.turn import turn
-from agent.watch import CRASH, FILES, RELOAD, TIME
+from agent.watch import BOOT, CRASH, FILES, RELOAD, TIME, Watch
 from tests.integration import moods
 from tests.integration.command_line import PROXY, Node
 from tests.integration.daemon import PATIENCE, Start, configure, starter, status
@@ -354,6 +356,60 @@ def test_a_spoilt_memory_is_a_new_one(node: Node, service: MetadataService) -> N
         node.write("run/eks-proxy-agent/watch.json", text.encode())
         once(CRASH)
         assert status(node)["phase"] == "configured"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 2, "metrics": 7, "repairs": 7, "proxies": 7}'])
+@pytest.mark.parametrize("name", ["run/eks-proxy-agent/status.json", "facts", "direct", "restarts"])
+def test_what_can_be_learned_again_degrades_nobody(node: Node, service: MoodyService, name: str, text: str) -> None:
+    """A file of our own that is spoilt, or of another version, is made anew if it holds nobody's wishes."""
+    configure(node, service.endpoint, '[watch]\nrestart = "changed"')
+    once = Turns(node)
+    once()
+    (instance,) = (node.root / "var/lib/eks-proxy-agent/instances").iterdir()
+    path = name if "/" in name else str((instance / (name + ".json")).relative_to(node.root))
+    node.write(path, text.encode())
+    for _ in range(2):
+        once()
+        assert status(node)["phase"] == "configured"
+    assert node.main("revert").code == 0
+    assert not instance.exists()
+
+
+@pytest.mark.parametrize("name", ["etc/environment", "etc/yum.conf"])
+def test_a_loop_of_links_is_a_problem_of_one_file(node: Node, service: MoodyService, name: str) -> None:
+    """The turn says so and comes to its end, with the loop among what is watched; once it is gone all is well."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+    before = os.readlink(node.root / name) if name == "etc/yum.conf" else None
+    (node.root / name).unlink()
+    (node.root / name).symlink_to(Path(name).name)
+    once()
+    assert "too many levels of symbolic links" in str(status(node)["error"])
+    assert str(node.root / name) in once.watched
+    (node.root / name).unlink()
+    if before:
+        (node.root / name).symlink_to(before)
+    once()
+    assert status(node)["phase"] == "configured"
+
+
+def test_many_reloads_are_one_and_a_stop_is_heard_behind_them(capfd: pytest.CaptureFixture[str]) -> None:
+    """Those that come while a pass works are one pass after it; a pass that SIGTERM ends has not crashed."""
+    reasons: List[str] = []
+
+    def perform(reason: str, hear: Callable[[str], None], idle: Callable[[], float]) -> int:
+        reasons.append(reason)
+        hear("READY=1")
+        last = [signal.SIGTERM] if len(reasons) == 2 else []
+        for number in [signal.SIGHUP] * 5 + last:
+            os.kill(os.getpid(), number)
+        return -signal.SIGTERM if last else 0
+
+    with watched() as signals, contextlib.closing(Files()) as files:
+        assert Watch(perform, lambda text: None, signals, files).stay() == 0
+    assert reasons == [BOOT, RELOAD]
+    assert "crashed" not in capfd.readouterr().err
 
 
 def test_status_says_when_the_next_look_is(node: Node, service: MetadataService) -> None:

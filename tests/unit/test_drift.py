@@ -33,6 +33,16 @@ def test_what_was_wanted_before_and_differs_is_drift() -> None:
     assert MEMORY.drifted(PLAN, {}) == (), "what is taken back is wanted no longer"
 
 
+def test_what_could_not_be_written_is_still_asked_for() -> None:
+    """When the disk takes it at last it is no drift, unless it was one before."""
+    other = Change("/etc/dnf/dnf.conf", None, b"z")
+    asked = {PATH: "new", other.path: "new"}
+    missed = attrs.evolve(MEMORY, wishes=MEMORY.still_wished(asked, [*PLAN.changes, other]))
+    assert missed.wishes == WISHES
+    assert missed.drifted(Plan((*PLAN.changes, other)), asked) == ()
+    assert MEMORY.drifted(PLAN, MEMORY.still_wished(WISHES, PLAN.changes)) == PLAN.changes
+
+
 def test_a_person_s_plan_is_no_drift_and_makes_peace() -> None:
     """After `apply` nothing counts as mended or fought over, and its wishes are the ones to compare with."""
     fought = attrs.evolve(MEMORY, repairs={PATH: (1.0,)}, fought={PATH: 1.0}, total=5)
