@@ -23,6 +23,8 @@ def preflight(found: Discovered, before: Optional[Dict[str, Any]]) -> Optional[D
     targets = endpoints(found.settings, found.facts, found.intent)[:_ENDPOINTS]
     if found.settings.failure.preflight == "off" or found.intent is None or not targets:
         return None
+    if not isinstance(before, dict) or not {"ok", "kind", "proxy"} <= set(before):
+        before = None  # of another version, or spoilt
     proxy, credentials = found.intent.https_proxy, found.intent.credentials
     if before and before["ok"] and before["proxy"] == str(proxy):
         return before
