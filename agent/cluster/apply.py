@@ -160,7 +160,7 @@ def _wait(kubectl: Kubectl, workload: Workload, timeout: float, *, quiet: bool =
         progress.end()
     if found.failed:
         raise AgentError("%s: %s" % (workload, found.text), hint=_BACK)
-    if found.by_hand:
+    if found.by_hand and quiet:  # else the progress told it
         print("note: %s: %s" % (workload, found.text), file=sys.stderr)
 
 
