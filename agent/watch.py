@@ -18,7 +18,7 @@ from agent.edges.notify import Notify
 from agent.edges.signals import STOPS, Signals
 
 #: Why a pass is due.
-BOOT, RELOAD, FILES, TIME, CRASH = "boot", "reload", "files", "time", "crash"
+BOOT, RELOAD, FILES, TIME = "boot", "reload", "files", "time"
 #: Seconds from a file's change to the pass: who changes several files is done by then.
 SETTLE = 0.5
 #: Seconds between passes for the sake of files, the shortest and the longest: somebody may write them all the time.
