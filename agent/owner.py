@@ -11,7 +11,7 @@ from agent.core.plan import Anchor
 from agent.core.proxy_url import Credentials, parse_credentials
 from agent.core.settings import Settings
 from agent.edges.certificates import read_bundle
-from agent.edges.disk import Disk
+from agent.edges.disk import MAX_SIZE, Disk
 from agent.edges.trust import anchor_path
 from agent.errors import FileError, SettingsError
 
@@ -134,6 +134,9 @@ def read_own_file(path: str) -> bytes:
     """A file that the person named, relative to where they stand, not to --root."""
     try:
         with open(path, "rb") as file:
-            return file.read()
+            content = file.read(MAX_SIZE + 1)
     except OSError as error:
         raise FileError("%s: cannot be read: %s" % (path, error.strerror)) from None
+    if len(content) > MAX_SIZE:
+        raise FileError("%s: is larger than %d bytes" % (path, MAX_SIZE))
+    return content

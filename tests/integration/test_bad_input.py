@@ -218,6 +218,7 @@ def test_binary_user_data_of_others(node: Node, data: bytes) -> None:
         (b"\xff", ["facts.json: is not JSON"]),
         (b"[]", ["facts.json: is not a JSON object"]),
         (b"[" * 50000, ["facts.json: is not JSON"]),
+        (b" " * (5 << 20), ["facts.json: is larger than 4194304 bytes"]),
         (b"{}", ["instance_id is missing; region is missing; vpc_cidrs_v4 is missing"]),
         (b'{"instance_id": "../x", "region": "eu-central-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}', ['"../x" is not an instance id']),
         (b'{"instance_id": "i-11111111", "region": "x", "vpc_cidrs_v4": ["10.0.0.0/16"]}', ['"x" is not a region']),
