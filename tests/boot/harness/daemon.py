@@ -55,10 +55,10 @@ class Life:
         return {unit: self.pid(unit) for unit in ("docker", "containerd", "kubelet")}
 
     def wait_for_another(self, pid: str, unit: str = AGENT) -> None:
-        """Until a unit is up again with another main process."""
+        """Until a unit is up again with another main process; both in one question, or they are of two moments."""
         self.running.wait_until(f"{unit} to come back", "sh", "-c", f"""
-            systemctl is-active --quiet {unit} &&
-            test "$(systemctl show --value --property=MainPID {unit})" != {pid}""", limit=60)  # fmt: skip
+            now=$(systemctl show --property=ActiveState --property=MainPID {unit})
+            case "$now" in *MainPID={pid}|*MainPID={pid}[!0-9]*) exit 1;; *ActiveState=active*) ;; *) exit 1;; esac""", limit=60)  # fmt: skip
 
     def be(self, **instance: Any) -> None:
         """Change what the metadata service says."""
