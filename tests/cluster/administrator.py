@@ -58,7 +58,7 @@ class Administrator:
             stderr=subprocess.PIPE,
             text=True,
             # A shell gives its background jobs an ignored SIGINT, and CI may be one; an administrator's terminal does not.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one system call, no lock
         )
 
     def _argv(self, action: str, *flags: str) -> List[str]:
