@@ -14,6 +14,7 @@ from typing import Any, Callable, NoReturn, Optional, Sequence
 from agent import __version__
 from agent.cluster.flags import add_cluster
 from agent.errors import AgentError
+from agent.flags import json_flag, settings_flags
 
 _EPILOG = """\
 exit codes: 0 done, 1 failed, 2 usage, 3 changes pending or drift found, 75 locked by another run, 78 settings wrong;
@@ -64,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _command(commands, "plan", "show what apply would do, as a diff; change nothing", json=True)
     status = commands.add_parser("status", help="say how the node stands")
     _root_flag(status)
-    _json_flag(status)
+    json_flag(status)
     status.add_argument("--full", action="store_true", help="name each entry of NO_PROXY and why, each file and unit")
     revert = commands.add_parser("revert", help="put every file back as it was before the first apply")
     _root_flag(revert)
@@ -219,21 +220,7 @@ def _command(
         _root_flag(command)
     else:
         command.set_defaults(root="/")
-    command.add_argument(
-        "--config",
-        default="",
-        metavar="FILE",
-        help="read this file instead of /etc/eks-proxy-agent/config.toml and config.d",
-    )
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="sets",
-        metavar="SECTION.KEY=VALUE",
-        help="a setting; VALUE is TOML or a bare string (repeatable)",
-    )
-    command.add_argument("--proxy", default="", metavar="URL", help="short for --set proxy.url=URL")
+    settings_flags(command)
     command.add_argument(
         "--facts",
         default="",
@@ -244,16 +231,12 @@ def _command(
         command.add_argument("--once", action="store_true", help="do not keep the flags for this instance")
         command.add_argument("--refresh", action="store_true", help="ask again what is reached without the proxy")
     if json:
-        _json_flag(command)
+        json_flag(command)
     return command
 
 
 def _root_flag(command: argparse.ArgumentParser) -> None:
     command.add_argument("--root", default="/", metavar="DIR", help="work on the tree in DIR instead of /")
-
-
-def _json_flag(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _fail(message: str, hint: str, code: int) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from agent.flags import json_flag, settings_flags
+
 _ACTIONS = (
     ("service-cidr", "ask the cluster for its service CIDR, and say how it is known"),
     ("render", "write the ConfigMap and the patches as files for kubectl"),
@@ -30,13 +32,13 @@ def add_cluster(commands: Any) -> None:
 
 def _flags(command: argparse.ArgumentParser, name: str) -> None:
     command.set_defaults(root="/", facts="", from_node="", namespace="", take_over=False)
-    _settings(command)
+    settings_flags(command)
     command.add_argument("--kubeconfig", default="", metavar="FILE", help="kubectl's kubeconfig")
     command.add_argument("--context", default="", metavar="NAME", help="a context of the kubeconfig")
     text = "for each request to the API server (default: %(default)g)"
     command.add_argument("--request-timeout", type=_seconds, default=REQUEST, metavar="SECONDS", help=text)
     if name == "service-cidr":
-        _json(command)
+        json_flag(command)
         return
     command.add_argument(
         "-n", "--namespace", default="", metavar="NAME", help="only this namespace: its ConfigMap and its workloads"
@@ -49,7 +51,7 @@ def _flags(command: argparse.ArgumentParser, name: str) -> None:
             "--from-node", default="", metavar="FILE", help="take all values from a node's own status.json"
         )
     if name in ("plan", "verify"):
-        _json(command)
+        json_flag(command)
     if name in ("plan", "apply"):
         command.add_argument(
             "--take-over", action="store_true", help="remove the containers' own env that beats the ConfigMap"
@@ -63,28 +65,6 @@ def _flags(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument(
             "--manifest", action="append", default=[], metavar="FILE", help="a workload's manifest (repeatable)"
         )
-
-
-def _settings(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--config",
-        default="",
-        metavar="FILE",
-        help="read this file instead of /etc/eks-proxy-agent/config.toml and config.d",
-    )
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="sets",
-        metavar="SECTION.KEY=VALUE",
-        help="a setting; VALUE is TOML or a bare string (repeatable)",
-    )
-    command.add_argument("--proxy", default="", metavar="URL", help="short for --set proxy.url=URL")
-
-
-def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _seconds(text: str) -> float:
