@@ -62,17 +62,17 @@ def report(daemon: Daemon, done: Optional[Pass], *, settled: bool, boot: bool = 
     """After a pass: how the proxies are, what is stale, what the fleet sees, which files matter and when to come back."""
     machine = daemon.machine
     pauses = [FIRST] if boot else []
-    stale: Tuple[str, ...] = ()
+    stale: Optional[Tuple[str, ...]] = None
     if done:
         look = proxies.look(machine, daemon.options, done.discovered)
         if len(done.discovered.settings.proxy.url) > 1:  # one that is alone can be failing without haste
             pauses.append(look.next_in)
         done = one_pass(daemon, done.discovered.facts) if look.changed else done
-        stale = () if boot else _stale(daemon, done)
+        stale = None if boot else _stale(daemon, done)
     tell.log_fought(machine)
     known = memory.change(machine, lambda known: known.counted(settled=settled))
     if done and settled and (stale or known.fought):
-        daemon.say(tell.summary(done, stale=stale, fought=sorted(known.fought)))
+        daemon.say(tell.summary(done, stale=stale or (), fought=sorted(known.fought)))
     watch = done.discovered.settings.watch if done else _last_watch(machine.state.status() or {})
     pauses.append(watch.interval * random.uniform(0.9, 1.1) if settled else pause(known.failures, bool(known.wishes)))
     _save(daemon, watch, known, stale, min(pauses))
@@ -99,9 +99,9 @@ def paths(daemon: Daemon, done: Optional[Pass]) -> List[str]:
         found += [target.path for target in targets(settings, intent, done.discovered.anchor)]
         found += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
     own = [os.path.abspath(daemon.options.config)] if daemon.options.config else []
-    return own + [
-        disk.real(path) for path in dict.fromkeys(found) if not {path, _resolved(disk, path)} & set(known.fought)
-    ]
+    mine = [path for path in dict.fromkeys(found) if not {path, _resolved(disk, path)} & set(known.fought)]
+    # One a line on the way to the process that waits: a strange name, which only a link can have, is left out.
+    return [path for path in own + list(map(disk.real, mine)) if path.isprintable()]
 
 
 def _resolved(disk: Disk, path: str) -> str:
@@ -124,10 +124,13 @@ def _facts(daemon: Daemon) -> Tuple[Facts, Optional[AgentError]]:
         return facts_from_json(json.dumps(known)), error
 
 
-def _stale(daemon: Daemon, done: Pass) -> Tuple[str, ...]:
-    """The units that run with an old environment, told once a change, and restarted if the owner wants that."""
+def _stale(daemon: Daemon, done: Pass) -> Optional[Tuple[str, ...]]:
+    """The units that run with an old environment, told once a change, and restarted if the owner wants that.
+
+    None when it could not be seen.
+    """
     machine, settings, intent = daemon.machine, done.discovered.settings, done.discovered.intent
-    stale: Tuple[str, ...] = ()
+    stale: Optional[Tuple[str, ...]] = None
     try:
         look = partial(stale_units, machine, settings, intent)
         stale = look()
@@ -144,14 +147,14 @@ def _stale(daemon: Daemon, done: Pass) -> Tuple[str, ...]:
     return stale
 
 
-def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Sequence[str], pause: float) -> None:
-    """What status.json says beside the pass, and the metrics made of it."""
+def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Optional[Sequence[str]], pause: float) -> None:
+    """What status.json says beside the pass, and the metrics made of it; what is stale stays when nobody looked."""
     machine = daemon.machine
     then = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=pause)
     with held(machine.disk):
         status: Dict[str, Any] = {
             **(machine.state.status() or {}),
-            "stale_units": list(stale),
+            **({} if stale is None else {"stale_units": list(stale)}),
             "repairs": {"total": known.total, "fought": sorted(known.fought)},
             "next_pass": then.isoformat(timespec="seconds"),
         }

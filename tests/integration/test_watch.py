@@ -347,6 +347,34 @@ def test_broken_settings_leave_the_metrics_where_they_are(node: Node, service: M
     assert list((node.root / "var/lib/node_exporter").iterdir()) == []
 
 
+def test_a_turn_that_could_not_look_forgets_no_stale_unit(node: Node, service: MetadataService) -> None:
+    """While the settings are broken nobody asks which processes are stale, and those that are go on being named."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+    node.write(
+        "run/eks-proxy-agent/status.json", json.dumps({**status(node), "stale_units": ["docker.service"]}).encode()
+    )
+    configure(node, service.endpoint, "oops = 1")
+    once(FILES)
+    assert (status(node)["phase"], status(node)["stale_units"]) == ("degraded", ["docker.service"])
+    configure(node, service.endpoint)
+    once(FILES)
+    assert (status(node)["phase"], status(node)["stale_units"]) == ("configured", [])
+
+
+def test_a_link_to_a_name_that_is_no_text_is_not_watched(node: Node, service: MetadataService) -> None:
+    """Paths go to the waiting process line by line: a line feed or a byte that is no UTF-8 is no line of its own."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    for target in (b"a\nNEXT=1", b"\xff"):
+        (node.root / "etc/environment").unlink(missing_ok=True)
+        os.symlink(target, os.fsencode(node.root / "etc/environment"))
+        once()
+        assert once.next > 1
+        assert all(path.isprintable() for path in once.watched)
+
+
 def test_a_spoilt_memory_is_a_new_one(node: Node, service: MetadataService) -> None:
     """Nothing in it is worth failing for."""
     configure(node, service.endpoint)
