@@ -193,6 +193,11 @@ def test_a_container_that_is_gone_is_forgotten():
         '{"env": 5, "envFrom": []}',
         '{"env": [[1]], "envFrom": {}}',
         '{"env": [], "envFrom": {"a": "Pod"}}',
+        '{"env": [[["containers/a", Infinity, {"name": "x"}]]], "envFrom": {}}',
+        '{"env": [[["containers/a", 1000000000000000000000, {"name": "x"}]]], "envFrom": {}}',
+        '{"env": [[["containers/a", -1, {"name": "x"}]]], "envFrom": {}}',
+        '{"env": [[["containers/a", 0, {"name": []}]]], "envFrom": {}}',
+        pytest.param("[" * 100000, id="deep"),
     ],
 )
 def test_a_spoilt_note_is_an_error(text):

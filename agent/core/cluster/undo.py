@@ -10,6 +10,9 @@ import attrs
 from agent.core.cluster.objects import REFERENCE, UNDO
 from agent.errors import AgentError
 
+#: More than any object can hold (1.5 MB).
+_LAST = 10**6
+
 
 @attrs.frozen
 class Removed:
@@ -40,9 +43,9 @@ class Undo:
             return cls()
         try:
             table = json.loads(text)
-            runs = tuple(tuple(Removed(str(c), int(at), dict(entry)) for c, at, entry in run) for run in table["env"])
+            runs = tuple(tuple(_removed(*one) for one in run) for run in table["env"])
             return cls({str(name): kinds[kind] for name, kind in table["envFrom"].items()}, runs)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             name = "%s/%s" % (metadata.get("namespace"), metadata.get("name"))
             hint = "somebody edited it; take it away to have the present state count as the original one"
             raise AgentError("%s: the annotation %s cannot be read" % (name, UNDO), hint=hint) from None
@@ -81,3 +84,9 @@ class Undo:
                 if one.container == container and one.entry.get("name") not in present:
                     restored.insert(one.index, one.entry)
         return restored
+
+
+def _removed(container: Any, index: Any, entry: Any) -> Removed:
+    if not isinstance(index, int) or not 0 <= index <= _LAST or not isinstance(entry["name"], str):
+        raise ValueError("it is no env entry with its index")
+    return Removed(str(container), index, dict(entry))
