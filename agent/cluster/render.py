@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import shlex
 import sys
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -32,14 +33,14 @@ def render(arguments: argparse.Namespace, inputs: Inputs, kubectl: Optional[Kube
         sys.stdout.write("---\n".join(documents.values()))
         return 0
     files = {"%s-%s.yaml" % (name, sources[name].kind.lower()): text for name, text in documents.items()}
-    commands = ["kubectl apply -f %s" % os.path.join(arguments.output, name) for name in files]
+    commands = ["kubectl apply -f %s" % shlex.quote(os.path.join(arguments.output, name)) for name in files]
     for workload, found in _workloads(arguments, inputs, kubectl):
         name = "%s.patch.json" % str(workload).replace("/", "-")
-        patch = apply_patch(found, sources[workload.namespace], take_over=False)
-        if not patch.ops:
+        text = _patch(workload, found, sources[workload.namespace])
+        if not text:
             print("note: %s is as wanted already: no patch" % workload, file=sys.stderr)
             continue
-        files[name] = patch_text(patch)
+        files[name] = text
         commands.append(_patch_command(workload, os.path.join(arguments.output, name)))
     _write(arguments.output, files)
     print("\n".join(commands))
@@ -57,6 +58,16 @@ def _yaml(source: Source, inputs: Inputs) -> str:
 
     manifest = source.manifest(one for one in inputs.workloads if one.namespace == source.namespace)
     return str(yaml.safe_dump(manifest, sort_keys=False, width=2**20))
+
+
+def _patch(workload: Workload, found: Mapping[str, Any], source: Source) -> str:
+    """The patch as text, empty for none; raises FileError for a manifest that no API server would have taken."""
+    try:
+        patch = apply_patch(found, source, take_over=False)
+        return patch_text(patch) if patch.ops else ""
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        why = "%s: %s" % (type(error).__name__, error)
+        raise FileError("%s: its manifest is not that of a %s (%s)" % (workload, workload.kind, why)) from None
 
 
 def _workloads(
@@ -83,7 +94,9 @@ def _given(paths: Sequence[str]) -> Dict[Workload, Mapping[str, Any]]:
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise FileError("%s: is not YAML: %s" % (path, str(error).replace("\n", " "))) from None
         for one in objects:
-            metadata = one.get("metadata") or {}
+            metadata = one.get("metadata")
+            if not isinstance(metadata, dict):
+                continue
             name = (str(metadata.get("namespace", "default")), str(one.get("kind")), str(metadata.get("name")))
             found[Workload(*name)] = one
     return found
@@ -92,8 +105,8 @@ def _given(paths: Sequence[str]) -> Dict[Workload, Mapping[str, Any]]:
 def _items(document: Any) -> List[Mapping[str, Any]]:
     if not isinstance(document, dict):
         return []
-    items = document.get("items", [document]) if str(document.get("kind", "")).endswith("List") else [document]
-    return [one for one in items if isinstance(one, dict)]
+    items = document.get("items") if str(document.get("kind", "")).endswith("List") else [document]
+    return [one for one in items if isinstance(one, dict)] if isinstance(items, list) else []
 
 
 def _patch_command(workload: Workload, path: str) -> str:
@@ -101,7 +114,7 @@ def _patch_command(workload: Workload, path: str) -> str:
         workload.namespace,
         workload.kind.lower(),
         workload.name,
-        path,
+        shlex.quote(path),
     )
 
 

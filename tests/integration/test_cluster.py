@@ -1,6 +1,7 @@
 """`cluster render` without a cluster: pods and nodes get the same values by the same path, wherever facts come from."""
 
 import json
+import shlex
 
 import pytest
 import yaml
@@ -123,12 +124,39 @@ def test_wrong_use_is_told(node, tmp_path, flags, code, said):
     assert not (tmp_path / "out").exists()
 
 
+HEAD = "kind: DaemonSet\nmetadata: {namespace: kube-system, name: aws-node}\n"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        ("kind: DaemonSet\nmetadata: [a]\n", "the containers of kube-system/daemonset/aws-node"),
+        ("kind: DaemonSetList\nitems: 3\n", "the containers of kube-system/daemonset/aws-node"),
+        (HEAD, "kube-system/daemonset/aws-node: its manifest is not"),
+        (HEAD + "spec: {template: {spec: {containers: [{image: x}]}}}\n", "its manifest is not"),
+        (HEAD + "spec: {template: {spec: {containers: [x]}}}\n", "its manifest is not"),
+        (HEAD + "spec: {template: {spec: {containers: [{name: 2021-01-01}]}}}\n", "its manifest is not"),
+    ],
+)
+def test_what_only_resembles_a_manifest_is_told(node, tmp_path, manifest, said):
+    """A file that no API server has checked is named, and nothing is written."""
+    (tmp_path / "manifest").write_text(manifest)
+    flags = ["--output", str(tmp_path / "out"), "--manifest", str(tmp_path / "manifest")]
+    done = render(node, "--facts", str(node.facts), "--set", 'cluster.workloads=["kube-system/ds/aws-node"]', *flags)
+    assert (done.code, done.out) == (1, ""), done.both
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_patches_of_manifests(node, tmp_path):
     """Every workload of the settings has its patch, and the commands that carry all out are printed."""
     manifests = [REPOSITORY / "tests/cluster/manifests" / name for name in ("aws-node.yaml", "kube-proxy.yaml")]
     flags = [flag for path in manifests for flag in ("--manifest", str(path))]
-    done = render(node, "--facts", str(node.facts), "--output", str(tmp_path / "out"), *flags)
+    done = render(node, "--facts", str(node.facts), "--output", str(tmp_path / "the output"), *flags)
     assert done.code == 0, done.both
-    assert len(done.out.splitlines()) == 3
-    patch = json.loads((tmp_path / "out/kube-system-daemonset-aws-node.patch.json").read_text())
+    named = {shlex.split(line)[-1] for line in done.out.splitlines()}
+    assert named == {str(path) for path in (tmp_path / "the output").iterdir()}
+    assert len(named) == 3
+    patch = json.loads((tmp_path / "the output/kube-system-daemonset-aws-node.patch.json").read_text())
     assert sum(op["op"] == "add" and op["path"].endswith("/envFrom") for op in patch) == 3
