@@ -6,6 +6,7 @@ import argparse
 
 from agent.cluster.inputs import inputs_of, kubectl_of, scope, settings_of
 from agent.core.cluster.objects import DEFAULT_NAMESPACE
+from agent.edges.kubectl import Kubectl
 from agent.errors import UsageError
 
 
@@ -24,14 +25,13 @@ def run(arguments: argparse.Namespace) -> int:
         also = "" if arguments.namespace else DEFAULT_NAMESPACE
         revert(kubectl, workloads, namespaces, arguments.timeout, also)
         return 0
-    return _of_intent(arguments)
+    return _of_intent(arguments, kubectl)
 
 
-def _of_intent(arguments: argparse.Namespace) -> int:
+def _of_intent(arguments: argparse.Namespace, kubectl: Kubectl) -> int:
     """The actions that compose the variables first."""
     from agent.cluster import apply, plan, render, show, verify
 
-    kubectl = kubectl_of(arguments, settings_of(arguments))
     if arguments.action == "render":
         cluster = None if arguments.offline else kubectl
         if arguments.manifest and not arguments.output:
