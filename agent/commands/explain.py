@@ -139,8 +139,9 @@ def _lint(source: Source, targets: _Targets, *, as_json: bool) -> int:
     for one in judge(source.values, region=source.region, targets=asked):
         warnings += one.severity == WARNING
         if as_json:
-            fields = ("severity", "kind", "entry", "reason", "text", "fix")
-            print(json.dumps({**{name: getattr(one, name) for name in fields}, "clients": list(one.clients)}))
+            fields = ("severity", "kind", "reason", "text", "fix")
+            told = {name: getattr(one, name) for name in fields}
+            print(json.dumps({**told, "entry": printable(one.entry), "clients": list(one.clients)}))
         else:
             print("%s: %s" % (one.severity, one.line))
     if not warnings:

@@ -401,6 +401,14 @@ def test_lint_knows_the_region_of_the_node(node: Node) -> None:
     assert "it is a name of us-east-1, and the node is in eu-central-1" in done.out
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_lint_tells_no_password(flags: List[str]) -> None:
+    """Somebody's mistake in the list is named without what stands before its @."""
+    done = explain("--lint", *flags, "--no-proxy", "http://bob:hunter2@h.example.com,bob:hunter2@x")
+    assert "***@h.example.com" in done.out
+    assert "hunter2" not in done.both
+
+
 def test_lint_of_hosts() -> None:
     """Hosts that clients disagree on are found; one that cannot be read makes the exit code 1."""
     done = explain("--lint", "--json", "--no-proxy", LIST.replace(",.corp.example.com", ""), "10.0.0.1", "x.org")
