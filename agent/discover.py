@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Collection, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
 
@@ -165,7 +165,7 @@ def plan_node(
     for path in [target.path for target in resolved] + list(baseline.files):
         if path not in states:
             states[path] = machine.disk.state(path)
-    states.update(_copies(machine, baseline))
+    states.update(_copies(machine, baseline, states))
     pending = machine.state.reload_pending
     units = machine.units.show(settings.node.enable) if settings else {}
     enable = to_enable(settings, units, interrupted=pending) if settings else ()
@@ -187,17 +187,20 @@ def plan_revert(machine: Machine) -> Plan:
     """Look at the files that we changed and make the Plan that undoes it all."""
     baseline = machine.state.baseline()
     states = {path: machine.disk.state(path) for path in baseline.files}
-    states.update(_copies(machine, baseline))
+    states.update(_copies(machine, baseline, states))
     state = machine.state
     trust = state.trust_pending and machine.disk.live
     return make_revert(states, baseline, reload_pending=state.reload_pending, trust_pending=trust)
 
 
-def _copies(machine: Machine, baseline: Baseline) -> Dict[str, FileState]:
-    """What has the names that revert would give to copies of our files."""
+def _copies(machine: Machine, baseline: Baseline, states: Mapping[str, FileState]) -> Dict[str, FileState]:
+    """What has the names that revert would give to copies of our files.
+
+    Of a file that cannot be looked at nothing is taken back, and what stands in its way stands in the way of every name.
+    """
     found: Dict[str, FileState] = {}
     for path in baseline.files:
-        for name in copy_names(path):
+        for name in copy_names(path) if not states[path].problem else ():
             state = machine.disk.state(name)
             if state == FileState():
                 break

@@ -218,6 +218,17 @@ def test_an_edited_drop_in_that_cannot_be_kept_stays_where_it_is(node):
     assert node.tree(ours=True) == before
 
 
+def test_a_file_where_our_folder_was_is_a_problem_and_no_endless_search(node):
+    """No name beside the drop-in can be looked at then; all other files are done."""
+    node.apply()
+    shutil.rmtree(node.root / KUBELET_D)
+    node.write(KUBELET_D, b"")
+    for command in ("plan", "apply", "revert"):
+        code, _, err = node.run(command)
+        assert (code, "%s/90-eks-proxy.conf: a part of the path is no folder" % KUBELET_D in err) == (1, True)
+    assert node.read("etc/environment") == ENVIRONMENT
+
+
 def test_what_others_deleted_does_not_stop_revert(node):
     """What we made stays away, what was there before us comes back."""
     before = node.tree(ours=True)
