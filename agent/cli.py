@@ -29,8 +29,8 @@ class _Formatter(argparse.HelpFormatter):
         try:
             columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns
         except (ValueError, OSError):
-            columns = 80
-        super().__init__(prog, **{"width": columns - 2, **options})
+            columns = 0
+        super().__init__(prog, **{"width": (columns or 80) - 2, **options})  # a serial console says 0
 
 
 class _RawFormatter(_Formatter, argparse.RawDescriptionHelpFormatter):

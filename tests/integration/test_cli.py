@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,16 @@ def test_help_names_the_exit_codes() -> None:
         "0 done, 1 failed, 2 usage, 3 changes pending or drift found, 75 locked by another run, 78 settings wrong"
         in done.out
     )
+
+
+def test_help_fits_where_the_terminal_does_not_know_its_width() -> None:
+    """A serial console says that it has 0 columns."""
+    outer, inner = pty.openpty()
+    with os.fdopen(outer, "rb", buffering=0) as screen:
+        argv = [sys.executable, "-m", "agent", "status", "--help"]
+        subprocess.run(argv, cwd=REPOSITORY, env=environment(), stdout=inner, stderr=inner, check=True)
+        os.close(inner)
+        assert b"[-h] [--root DIR] [--json] [--full]" in screen.read(4096)
 
 
 def test_version() -> None:
