@@ -9,7 +9,7 @@ from typing import Dict, Iterable, List, Set, Tuple
 
 # <sys/inotify.h>; the same numbers on every architecture.
 _CLOSE_WRITE, _ATTRIB, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x8, 0x4, 0x40, 0x80, 0x100, 0x200
-_DELETE_SELF, _MOVE_SELF, _OVERFLOW, _IGNORED = 0x400, 0x800, 0x4000, 0x8000
+_DELETE_SELF, _MOVE_SELF, _OVERFLOW = 0x400, 0x800, 0x4000
 _ONLYDIR = 0x1000000
 _MASK = _CLOSE_WRITE | _ATTRIB | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
 _EVENT = struct.Struct("iIII")
@@ -28,7 +28,6 @@ class Files:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = self._open()
         self._names: Dict[int, Set[bytes]] = {}
-        self._paths: Tuple[str, ...] = ()
 
     @property
     def descriptors(self) -> Tuple[int, ...]:
@@ -37,11 +36,10 @@ class Files:
 
     def watch(self, paths: Iterable[str]) -> None:
         """Watch these and no others; to be said again after each pass, since folders come and go."""
-        self._paths = tuple(paths)
         if self._descriptor < 0:
             self._descriptor = self._open()
         names: Dict[int, Set[bytes]] = {}
-        for folder, name in map(_place, self._paths):
+        for folder, name in map(_place, paths):
             number = self._add(folder)
             if number >= 0:
                 names.setdefault(number, set()).add(name)
