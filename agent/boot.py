@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Optional
 
 import attrs
 
 from agent import prepared, tell
 from agent.apply import Machine, apply
-from agent.configure import Pass, configure, release_units, steady_facts
+from agent.configure import Pass, configure, release_units, steady_facts, wishes_of
 from agent.core.facts import Facts
 from agent.core.settings import Settings
 from agent.core.targets import static_targets
@@ -109,6 +110,10 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
         with held(daemon.machine.disk):
             static = static_targets(settings, read_anchor(daemon.machine.disk, settings))
             plan = apply(plan_node(daemon.machine, static, settings, complete=False), daemon.machine)
+            known = daemon.machine.state.memory()
+            memory = known.prepared(plan, wishes_of(daemon.machine, static), time.monotonic())
+            if memory != known:
+                daemon.machine.state.save_memory(memory)
     except AgentError as error:
         get_logger().warning("prepare.failed", error=str(error), meaning="the pass after it tries again")
         return False

@@ -81,7 +81,7 @@ def configure(
         found = discover(machine, options, facts, reach.answers, choice)
         refuse_unproxied(found.settings, found.intent)
         files, watched = wanted(machine, found, units=units)
-        wishes, memory, now = _wishes(machine, files), machine.state.memory(), time.monotonic()
+        wishes, memory, now = wishes_of(machine, files), machine.state.memory(), time.monotonic()
         leave = memory.left_alone(wishes) if daemon else frozenset()
         planned = plan_node(machine, files, watched, leave=leave)
         plan = apply(planned, machine)
@@ -117,7 +117,7 @@ def steady_facts(machine: Machine, facts: Facts) -> Facts:
     return found
 
 
-def _wishes(machine: Machine, files: Tuple[Target, ...]) -> Dict[str, str]:
+def wishes_of(machine: Machine, files: Tuple[Target, ...]) -> Dict[str, str]:
     """What is wanted of each file, by resolved path."""
     found = {}
     for target in files:

@@ -65,6 +65,11 @@ class Memory:
         anchored = now if _trusts_anew(plan.changes) else self.anchored
         return attrs.evolve(self.forgiven(), wishes=dict(wishes), anchored=anchored)
 
+    def prepared(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
+        """The memory once that part of a plan was carried out that goes ahead of a pass: of it only another CA counts."""
+        asked_for = set(plan.changes) - set(self.drifted(plan, wishes))
+        return attrs.evolve(self, anchored=now) if _trusts_anew(asked_for) else self
+
     def after(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
         """The memory once a plan of the daemon's own was carried out."""
         repairs = {path: tuple(at for at in moments if now - at < HOUR) for path, moments in self.repairs.items()}
@@ -74,12 +79,11 @@ class Memory:
         fought = {path: self.fought[path] for path in self.left_alone(wishes)}
         fought.update({path: now - HOUR for path in drifted if len(repairs[path]) >= REPAIRS})
         return attrs.evolve(
-            self,
+            self.prepared(plan, wishes, now),
             wishes=dict(wishes),
             repairs={path: moments for path, moments in repairs.items() if moments and path not in fought},
             fought=fought,
             total=self.total + len(drifted),
-            anchored=now if _trusts_anew(set(plan.changes) - set(self.drifted(plan, wishes))) else self.anchored,
         )
 
     def to_say(self, now: float) -> Tuple[Tuple[str, ...], Memory]:

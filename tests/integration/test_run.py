@@ -19,7 +19,7 @@ from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges.signals import watched
 from agent.owner import Options
-from tests.integration import moods
+from tests.integration import certificates, moods
 from tests.integration.command_line import PROXY, Node
 from tests.integration.daemon import PATIENCE, Start, configure, starter, status
 from tests.integration.moods import Mood, MoodyService
@@ -169,6 +169,28 @@ def test_without_a_proxy_it_is_ready_and_unconfigured(node: Node, service: Metad
     assert any(line.startswith("STATUS=unconfigured") for line in daemon.said)
     assert status(node)["phase"] == "unconfigured"
     assert node.tree("var/lib/eks-proxy-agent") == before
+
+
+def test_a_ca_that_changed_while_the_daemon_was_away_makes_older_processes_stale(
+    node: Node, service: MetadataService, start: Start, tmp_path: Path
+) -> None:
+    """Its moment is remembered at a restart as well; that of one that was only missing meanwhile is not."""
+    (node.root / "usr/local/share/ca-certificates").mkdir(parents=True)
+    made = certificates.make(tmp_path)
+
+    def anchored(name: str) -> float:
+        node.write("etc/corp.pem", (made / name).read_bytes())
+        node.write("etc/eks-proxy-agent/config.d/ca.toml", b'[node]\nca_bundle = "/etc/corp.pem"\n')
+        configure(node, service.endpoint)
+        daemon = start()
+        daemon.hear("READY=1")
+        daemon.stop()
+        return float(json.loads(node.read("run/eks-proxy-agent/watch.json"))["anchored"])
+
+    first = anchored("Corp Proxy CA.pem")
+    (node.root / "usr/local/share/ca-certificates/eks-proxy-agent.crt").unlink()
+    assert anchored("Corp Proxy CA.pem") == first
+    assert anchored("Expired CA.pem") > first
 
 
 def test_what_user_data_says_of_the_units_is_known_before_metadata(

@@ -173,6 +173,7 @@ def test_a_new_ca_makes_older_processes_stale_and_a_repaired_one_does_not() -> N
     plan = Plan((Change(ANCHOR, None, b"pem"),), trust=True)
     assert Memory().after(plan, {ANCHOR: "one"}, 7.0).anchored == 7.0
     assert Memory().asked(plan, {ANCHOR: "one"}, 7.0).anchored == 7.0
+    assert Memory().prepared(plan, {ANCHOR: "one"}, 7.0) == Memory(anchored=7.0)
     assert Memory(wishes={ANCHOR: "one"}).after(plan, {ANCHOR: "two"}, 8.0).anchored == 8.0
     assert Memory(wishes={ANCHOR: "one"}, anchored=7.0).after(plan, {ANCHOR: "one"}, 9.0).anchored == 7.0
 
