@@ -67,7 +67,9 @@ def report(daemon: Daemon, done: Optional[Pass], *, settled: bool, boot: bool = 
         look = proxies.look(machine, daemon.options, done.discovered)
         if len(done.discovered.settings.proxy.url) > 1:  # one that is alone can be failing without haste
             pauses.append(look.next_in)
-        done = one_pass(daemon, done.discovered.facts) if look.changed else done
+        if look.changed:
+            done, carried_out = _change_over(daemon, done)
+            settled = settled and carried_out
         stale = None if boot else _stale(daemon, done)
     tell.log_fought(machine)
     known = memory.change(machine, lambda known: known.counted(settled=settled))
@@ -77,6 +79,17 @@ def report(daemon: Daemon, done: Optional[Pass], *, settled: bool, boot: bool = 
     pauses.append(watch.interval * random.uniform(0.9, 1.1) if settled else pause(known.failures, bool(known.wishes)))
     _save(daemon, watch, known, stale, min(pauses))
     daemon.notify("\n".join(["WATCH=" + path for path in paths(daemon, done)] + ["NEXT=%g" % min(pauses)]))
+
+
+def _change_over(daemon: Daemon, done: Pass) -> Tuple[Pass, bool]:
+    """The pass that takes up another proxy, and whether it could all be carried out; else the next turn tries again."""
+    try:
+        done = one_pass(daemon, done.discovered.facts)
+        done.raise_problems()
+        return done, True
+    except AgentError as error:
+        degraded(daemon, error, _policy(daemon, done))
+        return done, False
 
 
 def _asked_for(done: Pass) -> bool:

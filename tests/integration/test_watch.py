@@ -14,6 +14,7 @@ from typing import Callable, Iterator, List, Optional
 import pytest
 
 from agent import configure as configuring
+from agent import proxies
 from agent.boot import Daemon
 from agent.commands.machine import machine_of
 from agent.core.drift import REPAIRS
@@ -310,14 +311,14 @@ def test_while_metadata_is_away_the_node_is_guarded_with_what_is_known(
     node: Node, service: MoodyService, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Drift is put right, new settings are taken up, trouble is told once, and the pauses grow."""
-    configure(node, service.endpoint, deadline=0.2)
+    configure(node, service.endpoint, deadline=1.0)
     once = Turns(node)
     once()
     capfd.readouterr()
     service.moods.append(Mood(moods.status(503), times=10**6))
     pauses = []
     for proxy in (PROXY, PROXY, "http://other.corp:8080"):
-        configure(node, service.endpoint, proxy=proxy, deadline=0.2)
+        configure(node, service.endpoint, proxy=proxy, deadline=1.0)
         node.write("etc/environment", b"http_proxy=wrong\n")
         once()
         pauses.append(once.next)
@@ -373,6 +374,29 @@ def test_a_link_to_a_name_that_is_no_text_is_not_watched(node: Node, service: Me
         once()
         assert once.next > 1
         assert all(path.isprintable() for path in once.watched)
+
+
+def test_a_change_over_that_fails_degrades_the_node(
+    node: Node, service: MetadataService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another proxy is chosen just when a file cannot be written: that is said at once, and tried again soon."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+
+    def look(*_: object) -> proxies.Look:
+        (node.root / "etc/environment").unlink()
+        (node.root / "etc/environment").mkdir()
+        return proxies.Look(True, 600, {})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(proxies, "look", look)
+        once()
+    assert (status(node)["phase"], once.next < 10) == ("degraded", True)
+    assert any(line.startswith("STATUS=degraded") and "/etc/environment" in line for line in once.said)
+    (node.root / "etc/environment").rmdir()
+    once()
+    assert status(node)["phase"] == "configured"
 
 
 def test_a_spoilt_memory_is_a_new_one(node: Node, service: MetadataService) -> None:
