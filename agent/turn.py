@@ -166,6 +166,7 @@ def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Optional[Sequence[
     then = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=pause)
     with held(machine.disk):
         status: Dict[str, Any] = {
+            "stale_units": [],  # at power on there is nothing yet that could be
             **(machine.state.status() or {}),
             **({} if stale is None else {"stale_units": list(stale)}),
             "repairs": {"total": known.total, "fought": sorted(known.fought)},

@@ -364,6 +364,20 @@ def test_a_turn_that_could_not_look_forgets_no_stale_unit(node: Node, service: M
     assert (status(node)["phase"], status(node)["stale_units"]) == ("configured", [])
 
 
+def test_what_is_stale_is_known_from_the_boot_on(node: Node, service: MetadataService, start: Start) -> None:
+    """Before the first look at what runs nothing is stale, and a daemon that starts again forgets no stale unit."""
+    configure(node, service.endpoint)
+    path = node.root / "run/eks-proxy-agent/status.json"
+    for before, after in (({}, []), ({"stale_units": ["docker.service"]}, ["docker.service"])):
+        if before:
+            path.write_text(json.dumps({**status(node), **before, "next_pass": None}))
+        daemon = start()
+        daemon.hear("READY=1")
+        until("the watch to begin", lambda: status(node).get("next_pass"))
+        assert status(node)["stale_units"] == after
+        assert daemon.stop() == 0
+
+
 def test_a_link_to_a_name_that_is_no_text_is_not_watched(node: Node, service: MetadataService) -> None:
     """Paths go to the waiting process line by line: a line feed or a byte that is no UTF-8 is no line of its own."""
     configure(node, service.endpoint)
