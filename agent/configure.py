@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import time
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -20,6 +19,7 @@ from agent.core.settings import Settings
 from agent.core.targets import targets
 from agent.core.units import is_stale, to_release
 from agent.discover import Discovered, discover, plan_node
+from agent.edges.clock import moment
 from agent.edges.lock import held
 from agent.edges.units import environ
 from agent.errors import AgentError, FileError, SettingsError
@@ -218,7 +218,7 @@ def _save_status(machine: Machine, fresh: Mapping[str, Any]) -> None:
 
 
 def _head(phase: str, error: Optional[str]) -> Dict[str, Any]:
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    now = moment()
     shown = redact(error) if error else None
     return {"schema": 1, "version": __version__, "phase": phase, "error": shown, "updated": now}
 

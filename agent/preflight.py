@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
-import time
 from typing import Any, Dict, Optional
 
 from agent.core.endpoints import endpoints
 from agent.discover import Discovered
+from agent.edges.clock import moment
 from agent.edges.proxy_probe import probe_each
 from agent.log import get_logger
 
@@ -38,9 +37,4 @@ def preflight(found: Discovered, before: Optional[Dict[str, Any]]) -> Optional[D
     else:
         log.warning("preflight.failed", kind=worst.kind, text=worst.text, hint=worst.hint)
     shown = {"ok": worst.ok, "kind": worst.kind, "text": worst.text, "hint": worst.hint}
-    return {**shown, "proxy": str(proxy), "at": moment(time.time())}
-
-
-def moment(seconds: float) -> str:
-    """Seconds since 1970 as status.json writes a moment."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(timespec="seconds")
+    return {**shown, "proxy": str(proxy), "at": moment()}

@@ -20,11 +20,12 @@ from agent.core.direct import Answers
 from agent.core.endpoints import first_endpoint
 from agent.core.facts import Facts
 from agent.discover import Discovered, discover, layered_settings, on_the_instance, remembered_choice
+from agent.edges.clock import moment
 from agent.edges.lock import held
 from agent.edges.proxy_probe import probe_all
 from agent.log import get_logger
 from agent.owner import Options
-from agent.preflight import moment, preflight
+from agent.preflight import preflight
 
 #: Seconds that the choice at boot may hold up docker, and a look of the daemon.
 CHOICE_BOUND, LOOK_BOUND = 2.0, 3.0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import posixpath
 import random
+import time
 from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -20,6 +20,7 @@ from agent.core.facts import Facts, facts_from_json
 from agent.core.settings import Settings, Watch
 from agent.core.targets import targets
 from agent.discover import NODEADM_D
+from agent.edges.clock import moment
 from agent.edges.disk import Disk
 from agent.edges.lock import held
 from agent.errors import AgentError, FileError, MetadataError
@@ -163,14 +164,13 @@ def _stale(daemon: Daemon, done: Pass) -> Optional[Tuple[str, ...]]:
 def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Optional[Sequence[str]], pause: float) -> None:
     """What status.json says beside the pass, and the metrics made of it; what is stale stays when nobody looked."""
     machine = daemon.machine
-    then = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=pause)
     with held(machine.disk):
         status: Dict[str, Any] = {
             "stale_units": [],  # at power on there is nothing yet that could be
             **(machine.state.status() or {}),
             **({} if stale is None else {"stale_units": list(stale)}),
             "repairs": {"total": known.total, "fought": sorted(known.fought)},
-            "next_pass": then.isoformat(timespec="seconds"),
+            "next_pass": moment(time.time() + pause),
         }
         machine.state.save_status(status)
     metrics.publish(machine, Settings(watch=watch), status)

@@ -6,7 +6,6 @@ Whatever fails on the way, the signal is sent with a code that is not 0: a stack
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 from typing import Any, Dict, List, Optional
 
@@ -19,6 +18,7 @@ from agent.core.intent import Intent, compose
 from agent.core.settings import Settings
 from agent.discover import Discovered, Fetch, discover, facts_of, layered_settings
 from agent.edges import command
+from agent.edges.clock import moment
 from agent.edges.lock import BOOTSTRAP_LOCK, held
 from agent.errors import AgentError
 from agent.log import get_logger
@@ -182,8 +182,7 @@ def _without_credentials(settings: Settings, facts: Optional[Facts]) -> Optional
 
 def _record(machine: Machine, found: Discovered, outcome: Dict[str, Any]) -> None:
     """Remember; a disk that is full must not turn bootstrap.sh's success into a failure."""
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     try:
-        machine.state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=now))
+        machine.state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=moment()))
     except AgentError as error:
         get_logger().error("bootstrap.not_remembered", error=str(error), meaning="it may run again at the next boot")

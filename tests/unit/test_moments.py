@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core import moments
+from agent.edges.clock import moment as written
 
 EPOCH = datetime.datetime.fromtimestamp(0, datetime.timezone.utc).replace(tzinfo=None)
 
@@ -16,6 +17,12 @@ def test_epoch_is_the_calendars(moment):
     """Each moment in UTC, from 1970 to 9999, gives the second that Python's own calendar gives."""
     moment = moment.replace(microsecond=0)
     assert moments.epoch(moment.isoformat(timespec="seconds")) == moment.timestamp()
+
+
+@given(st.integers(min_value=0, max_value=2**37))
+def test_what_is_written_can_be_read(seconds):
+    """A moment in status.json is the second that it was made of, in whatever zone the node is."""
+    assert moments.epoch(written(seconds)) == seconds
 
 
 @pytest.mark.parametrize(
