@@ -15,10 +15,12 @@ import pytest
 
 from agent import configure as configuring
 from agent import tell
+from agent import turn as turning
 from agent.boot import Daemon, boot
 from agent.commands.machine import machine_of
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
+from agent.edges import clock
 from agent.edges.inotify import Files
 from agent.edges.signals import watched
 from agent.owner import Options
@@ -45,9 +47,9 @@ class Clock:
         """CLOCK_REALTIME, as wrong as it has been set."""
         return 1.7e9 + self.now + self.ahead
 
-    def gmtime(self) -> struct_time:
+    def gmtime(self, seconds: Optional[float] = None) -> struct_time:
         """The same in parts."""
-        return gmtime(self.time())
+        return gmtime(self.time() if seconds is None else seconds)
 
     strftime = staticmethod(strftime)
 
@@ -96,7 +98,7 @@ class Week:
         self.passes: List[str] = []
         self.said: List[str] = []
         self.samples: List[Tuple[int, int, int]] = []
-        for module in (configuring, tell):
+        for module in (clock, configuring, tell, turning):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setenv("WATCHDOG_USEC", "180000000")
 
