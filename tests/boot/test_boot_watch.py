@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Callable
 
 import pytest
 
 from tests.boot.harness.bed import Trial
+from tests.boot.harness.command import run
 from tests.boot.harness.daemon import AGENT, ENVIRONMENT, Life
 from tests.boot.harness.waiting import wait_for
 
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
+CLOCK = Path(__file__).with_name("harness") / "clock.c"
 DROP_INS = "/etc/systemd/system/docker.service.d"
 
 
@@ -180,6 +184,28 @@ def test_a_pass_that_dies_or_hangs_does_not_take_the_daemon_along(trial: Callabl
     wait_for("another look", lambda: life.status()["updated"] != looked, limit=60)
     assert life.pid() == agent
     life.node.finish(life.running)
+
+
+def test_a_clock_that_jumps_changes_nothing(trial: Callable[[str], Trial]) -> None:
+    """The time of day goes a year ahead and two back for the agent: it looks as often as before, pings, and finds no drift."""
+    node = trial("watch")
+    run(["gcc", "-shared", "-fPIC", "-o", node.root / "usr/lib/clock.so", CLOCK])
+    folder = node.root / "etc/systemd/system/eks-proxy-agent.service.d"
+    folder.mkdir()
+    (folder / "clock.conf").write_text("[Service]\nWatchdogSec=4\nEnvironment=LD_PRELOAD=/usr/lib/clock.so\n")
+    life = Life(node)
+    pids, agent, year = life.pids(), life.pid(), int(life.status()["updated"][:4])
+    for days in (365, -365):
+        life.running.run("sh", "-c", f"echo {days * 86400} > /etc/clock.new; mv /etc/clock.new /etc/clock-ahead")
+        there = str(year + days // 365)
+        wait_for("a look by the new time", lambda: life.status()["next_pass"].startswith(there), limit=60)  # noqa: B023
+        seen, told = time.monotonic(), life.status()["next_pass"]
+        wait_for("another look", lambda: life.status()["next_pass"] != told, limit=60)  # noqa: B023
+        assert time.monotonic() - seen > 5, "not before its time, which is ten seconds or a tenth less"
+    assert (life.pids(), life.pid()) == (pids, agent)
+    assert life.running.show(AGENT, "NRestarts") == "0"
+    assert life.events("drift.repaired") + life.events("node.degraded") + life.events("metadata.missing") == []
+    node.finish(life.running)
 
 
 def test_while_metadata_is_away_the_last_good_values_are_kept_and_guarded(trial: Callable[[str], Trial]) -> None:
