@@ -25,6 +25,7 @@ def test_status_and_metrics_follow_the_daemons_life(trial: Callable[[str], Trial
     wait_for("the end of the boot's pass", lambda: "next in" in running.run(AGENT, "status"))
     well = running.run(AGENT, "status")
     found = json.loads(running.run(AGENT, "status", "--json"))
+    wait_for("the metrics", (node.root / USUAL).exists)
     metrics = (node.root / USUAL).read_text()
 
     running.run("systemctl", "stop", AGENT)

@@ -17,10 +17,11 @@ class Life:
     """A node that is up, with its agent."""
 
     def __init__(self, node: Trial, limit: float = 180) -> None:
-        """Boot it and wait until nothing is left to be started."""
+        """Boot it and wait until nothing is left to be started, and the agent's boot has come to its end after that."""
         self.node = node
         self.running: Running = node.start(hold=True, limit=limit)
         self.running.wait_settled()
+        wait_for("the end of the agent's boot", lambda: "next_pass" in self.status())
 
     def events(self, name: str, *matches: str) -> List[Dict[str, Any]]:
         """The entries of an event, found as an administrator would."""
