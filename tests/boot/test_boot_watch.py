@@ -111,6 +111,7 @@ def test_docker_is_restarted_once_and_its_container_survives(trial: Callable[[st
     looked = life.status()["updated"]
     wait_for("another look", lambda: life.status()["updated"] != looked)
     assert life.pids() == after
+    life.running.run("docker", "rm", "--force", "sleeper")  # deaf to SIGTERM, it would hold up the power-off for 90 s
     life.node.finish(life.running)
 
 
