@@ -29,7 +29,7 @@ def missing() -> List[str]:
     if not Path("/etc/debian_version").exists():
         return ["not a Debian system"]
     reasons = []
-    needed = ["etcd", "openssl", "setpriv"]
+    needed = ["etcd", "etcdctl", "openssl", "setpriv"]
     if subprocess.run([HERE / "kubernetes.sh", "status"], check=False, stdout=subprocess.DEVNULL).returncode:
         needed += ["go", "rsync", "jq", "make", "gcc", "dpkg-source"]  # it has to be compiled
         if 'VERSION_ID="12"' not in Path("/etc/os-release").read_text():

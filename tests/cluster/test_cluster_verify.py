@@ -144,6 +144,7 @@ def test_pods_are_read_page_by_page(admin: Administrator, monkeypatch: pytest.Mo
     bed = admin.control_plane
     mark, script = admin.folder / "mark", admin.folder / "kubectl"
     script.write_text(f"""#!/bin/bash
+set -e -o pipefail
 case "$*" in
 *continue=*)
     if [ ! -e {mark} ]; then
