@@ -53,4 +53,5 @@ say "Python $ours: ${folders[*]}"
 # tests/conftest.py says both above the closing line.
 export TESTS_LEFT_OUT=$left_out
 export TESTS_ELSEWHERE='tests/cluster: make cluster-test (the first time compiles Kubernetes, about 8 minutes on 2 cores)'
-exec .venv/bin/python -m pytest "${folders[@]}"
+# Most of the time is nodes that wait for something, so there is one more worker than cores.
+exec .venv/bin/python -m pytest -n "$(($(nproc) + 1))" --dist loadgroup "${folders[@]}"

@@ -104,9 +104,14 @@ def pytest_make_collect_report():
     _fail_instead(outcome.get_result(), "CI=true: a module may not be skipped")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Refuse an impossible_here without its reason."""
+    """Refuse an impossible_here without its reason; say which tests stay together when pytest-xdist has several workers."""
     for item in items:
+        folder, file = item.path.relative_to(item.config.rootpath / "tests").parts[:2]
+        if folder != "boot":  # a boot is long and on its own
+            # The packages of tests/packaging and the clients of tests/clients are made once, and that takes long.
+            item.add_marker(pytest.mark.xdist_group(folder if folder in ("packaging", "clients") else file))
         for mark in item.iter_markers("impossible_here"):
             if not (mark.args and isinstance(mark.args[0], str)):
                 raise pytest.UsageError(f"{item.nodeid}: impossible_here needs its reason")

@@ -16,6 +16,9 @@ from tests.boot.harness.node import Running
 from tests.boot.harness.proxies import Proxies
 from tests.boot.harness.services import Listener
 
+#: One node for all of them, so one worker of pytest-xdist.
+pytestmark = pytest.mark.xdist_group("check")
+
 DROP_IN = "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"
 FREEZE = "systemctl kill --signal=STOP eks-proxy-agent"  # else it repairs what the test breaks
 THAW = "systemctl kill --signal=CONT eks-proxy-agent"
