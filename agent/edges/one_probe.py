@@ -141,7 +141,7 @@ class OneProbe:
         except socket.timeout:
             raise _Failed(self._timed_out()) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _Failed(self._broken(error, reader.head)) from None
+            raise _Failed(self._broken(error, bytes(reader.head))) from None
         headers = {name.lower(): self._masked(value) for name, value in response.msg.items()}
         headers["proxy-authenticate"] = self._masked(", ".join(response.msg.get_all("Proxy-Authenticate", [])))
         return Response(response.status, self._masked(response.reason), headers)

@@ -104,11 +104,14 @@ class TlsStream:
 
 
 class Reader(io.RawIOBase):
-    """A stream as a file of at most `limit` bytes, for a parser; `head` are the first bytes that came."""
+    """A stream as a file of at most `limit` bytes, for a parser; `head` is all that came.
+
+    Not only the bytes that are shown: a secret that is cut off is not recognised, and so not masked.
+    """
 
     def __init__(self, stream: Stream, limit: int) -> None:
         self._stream, self._left = stream, limit
-        self.head = b""
+        self.head = bytearray()
 
     def readable(self) -> bool:
         return True
@@ -119,7 +122,7 @@ class Reader(io.RawIOBase):
         data = self._stream.receive(min(len(buffer), self._left))
         buffer[: len(data)] = data
         self._left -= len(data)
-        self.head = (self.head + data)[:80]
+        self.head += data
         return len(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:

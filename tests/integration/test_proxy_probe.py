@@ -195,6 +195,17 @@ def test_credentials_that_are_sent_back_are_not_repeated(serve, data):
     assert BASIC[:10].lower() not in (found.text + str(found.date)).lower()
 
 
+def test_long_credentials_that_are_sent_back_are_not_repeated_in_part(serve):
+    """However much of the answer is shown: what is masked is looked for in all of it."""
+    who = Credentials("node", "p" * 100)
+
+    def send_back(server, connection):
+        connection.sendall(b"you said " + server.requests[0].partition(b"Basic ")[2])
+
+    found = probe(serve(send_back).url, HOST, 443, who)
+    assert found.text.endswith('it began with "you said ***"')
+
+
 @pytest.mark.parametrize(
     ("behave", "kind", "says_so"),
     [
