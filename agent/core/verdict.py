@@ -145,7 +145,7 @@ def untrusted(proxy: ProxyUrl, server: str, reason: str, issuer: str) -> Verdict
     by = ", issued by %s," % said(issuer) if issuer else ""
     text = "%s: the certificate of %s%s is not trusted here: %s" % (proxy, server, by, said(reason))
     hint = "if the proxy inspects TLS, its CA belongs into node.ca_bundle; is the clock right?"
-    return Verdict(False, "tls-untrusted", text, hint, issuer=issuer)
+    return Verdict(False, "tls-untrusted", text, hint, issuer=said(issuer) if issuer else "")
 
 
 def answered(proxy: ProxyUrl, target: str, response: Response, *, with_credentials: bool) -> Verdict:
@@ -169,11 +169,13 @@ def answered(proxy: ProxyUrl, target: str, response: Response, *, with_credentia
 
 def with_certificate(verdict: Verdict, host: str, issuer: str) -> Verdict:
     """A tunnel in which TLS worked: whose certificate it was."""
-    if issuer and _AWS_DOMAINS.search(host) and not any(name in issuer for name in _AWS_AUTHORITIES):
+    if not issuer:
+        return verdict
+    name = said(issuer)
+    if _AWS_DOMAINS.search(host) and not any(own in issuer for own in _AWS_AUTHORITIES):
         text = "%s; its certificate is trusted here, and issued by %s, none of AWS's own CAs: the proxy inspects TLS"
-        return attrs.evolve(verdict, kind="tls-inspected", text=text % (verdict.text, said(issuer)), issuer=issuer)
-    by = "; certificate by %s" % said(issuer) if issuer else ""
-    return attrs.evolve(verdict, text=verdict.text + by, issuer=issuer)
+        return attrs.evolve(verdict, kind="tls-inspected", text=text % (verdict.text, name), issuer=name)
+    return attrs.evolve(verdict, text="%s; certificate by %s" % (verdict.text, name), issuer=name)
 
 
 def said(text: str, limit: int = 80) -> str:

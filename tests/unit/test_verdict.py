@@ -152,5 +152,5 @@ def test_what_the_other_side_says_is_safe_to_print(reason, value, issuer, status
         verdict.with_certificate(Verdict(True, "ok", "opens a tunnel"), "sts.amazonaws.com", issuer),
     ]
     for one in found:
-        assert (one.text + (one.date or "")).isprintable()
+        assert (one.text + one.issuer + (one.date or "")).isprintable()
         assert len(one.text) < 1500
