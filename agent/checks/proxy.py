@@ -38,7 +38,7 @@ class Look:
 
 
 def check(node: Node) -> Iterator[Finding]:
-    """One line for each proxy and each kind of answer: what ails all endpoints alike is one thing."""
+    """One line for each proxy and each kind of answer with its way out: what ails all endpoints alike is one thing."""
     looks = _looks(node)
     credentials = node.intent.credentials
 
@@ -68,9 +68,9 @@ def _looks(node: Node) -> List[Look]:
 
 def _findings(look: Look, verdicts: Sequence[Verdict], *, secret: bool) -> Iterator[Finding]:
     """`secret`: whether the credentials were known, should there be any."""
-    found: Dict[str, List[Tuple[Endpoint, Verdict]]] = {}
+    found: Dict[Tuple[str, str], List[Tuple[Endpoint, Verdict]]] = {}
     for endpoint, verdict in zip(look.wanted, verdicts):
-        found.setdefault(verdict.kind, []).append((endpoint, verdict))
+        found.setdefault((verdict.kind, verdict.hint.replace(endpoint[0], "")), []).append((endpoint, verdict))
     for answers in found.values():
         first = answers[0][1]
         if first.ok:
@@ -79,7 +79,7 @@ def _findings(look: Look, verdicts: Sequence[Verdict], *, secret: bool) -> Itera
         if first.kind == "credentials" and not secret:
             yield Finding(GROUP, str(look.proxy), SKIP, "asks for a user and a password: " + NEEDS_ROOT)
             continue
-        text = first.text.rpartition("%s: " % look.proxy)[2]  # the line begins with it already
+        text = first.text[len("%s: " % look.proxy) :]  # the line begins with it already
         if not look.needed and first.kind in ("denied", "upstream"):
             text += "; it is alive, and nothing is known that has to go through it"
             yield Finding(GROUP, str(look.proxy), SKIP, text, "name in check.endpoints what it has to carry")

@@ -262,6 +262,22 @@ def test_what_is_reached_directly_may_be_refused_by_a_proxy_that_lives(kind, nee
     assert state == OK or (finding.text.startswith("says something") and finding.hint)
 
 
+def test_what_ails_endpoints_differently_stands_in_lines_of_its_own():
+    """ "The same" is said of what has the same way out, and what a proxy says cannot take the place of our words."""
+    url = parse_proxy_url("http://p:1")
+    endpoints = [("a.x", 443), ("b.x", 443), ("c.x", 443)]
+    verdicts = [
+        Verdict(False, "upstream", "http://p:1: does not reach a.x: 503", "see its log of a.x"),
+        Verdict(False, "upstream", "http://p:1: does not reach b.x: 503", "see its log of b.x"),
+        Verdict(False, "upstream", 'http://p:1: TLS to c.x fails: "http://p:1: fine"', "is a firewall closing it?"),
+    ]
+    found = proxy._findings(proxy.Look(url, endpoints), verdicts, secret=True)
+    assert [one.text for one in found] == [
+        "does not reach a.x: 503; the same for b.x",
+        'TLS to c.x fails: "http://p:1: fine"',
+    ]
+
+
 # --- direct ---------------------------------------------------------------------------------------------------------
 
 API, REGISTRY, NEW_API = "api.ecr.x.amazonaws.com", "111122223333.dkr.ecr.x.amazonaws.com", "ecr.x.api.aws"
