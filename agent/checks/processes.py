@@ -42,8 +42,9 @@ def _process(node: Node, wiring: Wiring) -> Finding:
         return Finding(GROUP, name, FAIL, text % wiring.main_pid, units.restart(wiring.name))
     if not found:
         return Finding(GROUP, name, OK, "process %d has the proxy and its exceptions" % wiring.main_pid)
-    if units.winner(node, wiring):
-        return Finding(GROUP, name, SKIP, "another EnvironmentFile= wins, also after a restart (see units)")
+    if units.problem(node, wiring) is not None:
+        text = "process %d lacks the proxy or its exceptions, and no restart alone would mend that (see units)"
+        return Finding(GROUP, name, SKIP, text % wiring.main_pid)
     text = "process %d was started before the change: %s" % (wiring.main_pid, _told(found, wanted))
     return Finding(GROUP, name, FAIL, text, units.restart(wiring.name))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+import re
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import NEEDS_ROOT, Node, is_root
@@ -32,7 +33,12 @@ def check(node: Node) -> Iterator[Finding]:
         yield Finding(GROUP, name, FAIL, "is disabled, and node.enable names it", "systemctl enable --now " + name)
 
 
-def winner(node: Node, wiring: Wiring) -> Optional[Tuple[str, str]]:
+def problem(node: Node, wiring: Wiring) -> Optional[Finding]:
+    """Why what starts now does not get our environment; None when it does.  A restart alone mends none of it."""
+    return _not_loaded(node.machine.disk, wiring) or _outdone(node, wiring)
+
+
+def _winner(node: Node, wiring: Wiring) -> Optional[Tuple[str, str]]:
     """The file that is read after ours and sets a variable otherwise, and that variable; None when ours wins.
 
     Environment= lines are harmless: files beat them.  Raises PermissionError when only root can tell.
@@ -66,9 +72,9 @@ def _agent(wiring: Wiring, told: Mapping[str, Any]) -> Finding:
 
 
 def _unit(node: Node, wiring: Wiring, agent: Wiring) -> Finding:
-    problem = _not_loaded(node.machine.disk, wiring) or _outdone(node, wiring)
-    if problem is not None:
-        return problem
+    found = problem(node, wiring)
+    if found is not None:
+        return found
     if wiring.needs_reload:
         text = "our drop-in is loaded; another file of the unit changed since"
         return Finding(GROUP, wiring.name, WARN, text, RELOAD)
@@ -86,32 +92,50 @@ def _not_loaded(disk: Disk, wiring: Wiring) -> Optional[Finding]:
     if disk.state(ours).content is None:
         return Finding(GROUP, wiring.name, SKIP, "has no drop-in of ours on disk (see files)")
     text = "%s is on disk, and systemd has not loaded it: the next start has no proxy" % ours
-    return Finding(GROUP, wiring.name, FAIL, text, "%s; then, when it suits you: %s" % (RELOAD, restart(wiring.name)))
+    return Finding(GROUP, wiring.name, FAIL, text, _reload(wiring))
 
 
 def _outdone(node: Node, wiring: Wiring) -> Optional[Finding]:
+    disk = node.machine.disk
     if NODE_ENV not in wiring.environment_files:
-        later = ", ".join(_later_drop_ins(wiring)) or "a drop-in"
-        text = "%s is loaded, but %s takes its EnvironmentFile= back" % (environment_path(wiring.name), later)
-        return Finding(GROUP, wiring.name, FAIL, text, _mend("the empty EnvironmentFile=", later, wiring))
-    gone = [name for name in NAMES if any(name == word.partition("=")[0] for word in wiring.unset)]
+        return _taken_back(disk, wiring)
+    wanted = node.intent.variables(secret=True)
+    gone = [name for name, value in wanted if name in wiring.unset or "%s=%s" % (name, value) in wiring.unset]
     if gone:
         text = "UnsetEnvironment= takes %s away" % ", ".join(gone)
-        return Finding(GROUP, wiring.name, FAIL, text, _mend("it", ", ".join(_later_drop_ins(wiring)), wiring))
+        source = _source(disk, wiring.drop_ins, rb"UnsetEnvironment[ \t]*=.*\b%s\b.*" % gone[0].encode())
+        return Finding(GROUP, wiring.name, FAIL, text, _mend("it", source, wiring))
     try:
-        found = winner(node, wiring)
+        found = _winner(node, wiring)
     except PermissionError:
         return Finding(GROUP, wiring.name, SKIP, NEEDS_ROOT)
     if found is None:
         return None
     path, name = found
-    source = _source(node.machine.disk, wiring, path)
-    text = "EnvironmentFile=%s of %s is read after ours and sets %s otherwise" % (path, source, name)
+    source = _source(disk, wiring.drop_ins, rb"EnvironmentFile[ \t]*=[ \t]*-?%s" % re.escape(path.encode()))
+    text = "EnvironmentFile=%s of %s is read after ours and sets %s otherwise" % (path, source or "the unit", name)
     return Finding(GROUP, wiring.name, FAIL, text, _mend("the line", source, wiring))
+
+
+def _taken_back(disk: Disk, wiring: Wiring) -> Finding:
+    """systemd knows our drop-in, and not the file that it names."""
+    ours = environment_path(wiring.name)
+    source = _source(disk, _later_drop_ins(wiring), rb"EnvironmentFile[ \t]*=")
+    if source:
+        text = "%s is loaded, but %s takes its EnvironmentFile= back" % (ours, source)
+        return Finding(GROUP, wiring.name, FAIL, text, _mend("the empty EnvironmentFile=", source, wiring))
+    if wiring.needs_reload:
+        text = "systemd has loaded another text of %s than is on disk: the next start has no proxy" % ours
+        return Finding(GROUP, wiring.name, FAIL, text, _reload(wiring))
+    return Finding(GROUP, wiring.name, SKIP, "our drop-in is not as planned (see files)")
 
 
 def _mend(what: str, where: str, wiring: Wiring) -> str:
     return "take %s out of %s, then: %s; %s" % (what, where or "the unit", RELOAD, restart(wiring.name))
+
+
+def _reload(wiring: Wiring) -> str:
+    return "%s; then, when it suits you: %s" % (RELOAD, restart(wiring.name))
 
 
 def restart(name: str) -> str:
@@ -139,15 +163,12 @@ def _assignments(disk: Disk, path: str) -> Dict[str, str]:
 
 
 def _later_drop_ins(wiring: Wiring) -> List[str]:
-    """The drop-ins that systemd reads after ours, or, when ours is not there, all."""
+    """The drop-ins that systemd reads after ours: it goes by their names, whatever folder they are in."""
     ours = environment_path(wiring.name)
     return [path for path in wiring.drop_ins if path.rpartition("/")[2] > ours.rpartition("/")[2]]
 
 
-def _source(disk: Disk, wiring: Wiring, path: str) -> str:
-    """The drop-in that names an EnvironmentFile."""
-    for drop_in in reversed(wiring.drop_ins):
-        content = disk.state(drop_in).content or b""
-        if path.encode() in content:
-            return drop_in
-    return "the unit"
+def _source(disk: Disk, drop_ins: Sequence[str], line: bytes) -> str:
+    """The last of the drop-ins with such a line (a regular expression); empty when none has."""
+    wanted = re.compile(rb"^[ \t]*%s[ \t]*$" % line, re.MULTILINE)
+    return next((path for path in reversed(drop_ins) if wanted.search(disk.state(path).content or b"")), "")
