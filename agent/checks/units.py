@@ -54,11 +54,9 @@ def _winner(node: Node, wiring: Wiring) -> Optional[Tuple[str, str]]:
 
 
 def _agent(wiring: Wiring, told: Mapping[str, Any]) -> Finding:
-    if not wiring.exists:
-        return Finding(GROUP, AGENT, FAIL, "is not installed: at the next boot nobody configures this node")
-    if wiring.enabled != "enabled":
-        text = "is %s: at the next boot nobody configures this node" % (wiring.enabled or "not enabled")
-        return Finding(GROUP, AGENT, FAIL, text, "systemctl enable " + AGENT)
+    if not wiring.exists or wiring.enabled != "enabled":
+        what, hint = _not_enabled(wiring)
+        return Finding(GROUP, AGENT, FAIL, what + ": at the next boot nobody configures this node", hint)
     if wiring.active == "failed":
         return Finding(GROUP, AGENT, FAIL, "has failed", "journalctl --boot --unit " + AGENT)
     if wiring.active not in ("active", "reloading", "activating"):
@@ -69,6 +67,16 @@ def _agent(wiring: Wiring, told: Mapping[str, Any]) -> Finding:
         text = "its last pass failed: %s" % str(told.get("error")).partition("\n")[0]
         return Finding(GROUP, AGENT, WARN, text, "eks-proxy-agent status; it tries again by itself")
     return Finding(GROUP, AGENT, OK, "enabled and %s" % wiring.active)
+
+
+def _not_enabled(wiring: Wiring) -> Tuple[str, str]:
+    if wiring.enabled.startswith("masked"):
+        return "is masked", "systemctl unmask %s; systemctl enable --now %s" % (AGENT, AGENT)
+    if wiring.exists:
+        return "is " + (wiring.enabled or "not enabled"), "systemctl enable " + AGENT
+    if wiring.enabled:
+        return "cannot be loaded by systemd", "systemctl status " + AGENT
+    return "is not installed", "install the package eks-proxy-agent again"
 
 
 def _unit(node: Node, wiring: Wiring, agent: Wiring) -> Finding:

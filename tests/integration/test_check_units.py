@@ -161,3 +161,21 @@ def test_a_process_is_not_to_be_restarted_when_that_would_mend_nothing(unit: Uni
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "way_out"),
+    [
+        ({"exists": False, "enabled": "masked"}, "is masked: ", "systemctl unmask "),
+        ({"exists": False, "enabled": "enabled"}, "cannot be loaded by systemd: ", "systemctl status "),
+        ({"exists": False, "enabled": ""}, "is not installed: ", "install the package "),
+        ({"enabled": "disabled"}, "is disabled: ", "systemctl enable "),
+        ({"enabled": ""}, "is not enabled: ", "systemctl enable "),
+    ],
+)
+def test_why_the_agent_will_not_run_at_the_next_boot(changes: Any, says: str, way_out: str) -> None:
+    """Each reason has its own way out."""
+    found = units._agent(attrs.evolve(Wiring(units.AGENT), **changes), {})
+    assert found.state == FAIL
+    assert found.text.startswith(says)
+    assert found.hint.startswith(way_out)
