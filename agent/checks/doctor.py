@@ -16,6 +16,7 @@ from agent.log import redact
 
 #: The name of a finding about a whole group.
 ALL = "all"
+NO_SYSTEMD = "no systemd runs here"
 #: Seconds for all groups together, once the node was looked up; each has a shorter bound of its own.
 BOUND = 6.0
 
@@ -24,13 +25,14 @@ BOUND = 6.0
 class Group:
     """`exit_code` is what `check` ends with when nothing outside of the group fails.
 
-    `live`: needs the running machine.  `intent`: needs valid settings with a proxy.
+    `live`: needs the running machine.  `intent`: needs valid settings with a proxy.  `systemd`: asks systemd.
     """
 
     name: str
     check: Callable[[Node], Iterable[Finding]]
     live: bool = True
     intent: bool = True
+    systemd: bool = False
     exit_code: int = 1
 
 
@@ -38,8 +40,8 @@ GROUPS = (
     Group(settings.GROUP, settings.check, live=False, intent=False, exit_code=78),
     Group(metadata.GROUP, metadata.check, live=False, intent=False),
     Group(files.GROUP, files.check, live=False, exit_code=3),
-    Group(units.GROUP, units.check),
-    Group(processes.GROUP, processes.check),
+    Group(units.GROUP, units.check, systemd=True),
+    Group(processes.GROUP, processes.check, systemd=True),
     Group(proxy.GROUP, proxy.check),
     Group(direct.GROUP, direct.check),
     Group(no_proxy.GROUP, no_proxy.check, live=False),
@@ -78,6 +80,8 @@ def _examine(node: Node, group: Group, found: Dict[str, List[Finding]]) -> None:
         found[group.name] = [Finding(group.name, ALL, SKIP, OFFLINE)]
     elif group.intent and node.missing:
         found[group.name] = [Finding(group.name, ALL, SKIP, node.missing)]
+    elif group.systemd and not node.machine.units.running:
+        found[group.name] = [Finding(group.name, ALL, SKIP, NO_SYSTEMD)]
     else:
         try:
             found[group.name] = list(group.check(node))

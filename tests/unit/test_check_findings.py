@@ -22,15 +22,16 @@ from agent.core.proxy_url import parse_proxy_url
 from agent.core.units import differences
 from agent.core.verdict import Verdict
 from agent.core.wiring import Wiring
+from agent.edges.units import NoSystemd
 from agent.errors import FileError
 from agent.owner import Options
 
 
 class Disk:
-    """As much of a machine as the doctor looks at."""
+    """As much of a machine as the doctor looks at; no systemd runs on it."""
 
     def __init__(self, live=True):
-        self.disk, self.live = self, live
+        self.disk, self.live, self.units = self, live, NoSystemd()
 
 
 def node(live=True, missing=""):
@@ -103,6 +104,14 @@ def test_what_cannot_be_looked_at_is_skipped(live, missing, text):
     """With the reason."""
     (finding,) = examine(node(live, missing), [Group("a", lambda node: 1 / 0)])
     assert (finding.state, finding.text) == (SKIP, text)
+
+
+@pytest.mark.parametrize("name", [units.GROUP, processes.GROUP])
+def test_without_systemd_it_is_not_asked(name):
+    """A container, or another init system: nothing is wrong with it, there is nothing to look at."""
+    (group,) = [group for group in GROUPS if group.name == name]
+    (finding,) = examine(node(), [group])
+    assert (finding.state, finding.text) == (SKIP, "no systemd runs here")
 
 
 # --- clock ----------------------------------------------------------------------------------------------------------
