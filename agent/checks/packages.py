@@ -17,6 +17,8 @@ from agent.log import redact
 GROUP = "packages"
 _DNF = ("/usr/bin/dnf", "/usr/bin/dnf-3", "/usr/bin/dnf5", "/usr/bin/microdnf")
 _REPOSITORIES = "/etc/yum.repos.d"
+#: What takes [main]'s proxy away from a repository (dnf.conf(5), yum.conf(5)).
+_NONE = ("", "_none_")
 
 
 def check(node: Node) -> Iterator[Finding]:
@@ -83,8 +85,9 @@ def _repository(node: Node, path: str) -> Iterator[Finding]:
     if state.problem:
         yield _unreadable(path, state.problem)
     for section, value in yum.effective(state.content or b"").items():
-        if value not in (str(node.intent.http_proxy), "") and section != "main":
-            text = "[%s] has a proxy of its own, %s, which wins there" % (section, redact(value))
+        if section != "main" and value != str(node.intent.http_proxy):
+            own = "has a proxy of its own, %s, which wins there" % redact(value)
+            text = "[%s] %s" % (section, "goes without the proxy of [main]" if value in _NONE else own)
             yield Finding(GROUP, path, WARN, text, "take the line out, unless it is meant so")
 
 

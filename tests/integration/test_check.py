@@ -168,6 +168,15 @@ def test_a_repository_with_a_proxy_of_its_own_is_a_warning(applied: Node) -> Non
     assert "[other] has a proxy of its own, http://***@other:1" in json.dumps(found)
 
 
+@pytest.mark.parametrize("none", ["", "_none_"])
+def test_a_repository_that_takes_the_proxy_away_is_a_warning(applied: Node, none: str) -> None:
+    """It is reached directly, or not at all; meant so, it stays."""
+    applied.write("etc/yum.repos.d/a.repo", b"[local]\nproxy=%s\n" % none.encode())
+    found = check(applied)
+    assert named(found, "warn") == ["packages /etc/yum.repos.d/a.repo"]
+    assert "[local] goes without the proxy of [main]" in json.dumps(found)
+
+
 def test_yum_3_reads_its_own_file(applied: Node) -> None:
     """Without dnf it is yum.conf, and no link is missed."""
     remove("usr/bin/dnf")(applied)
