@@ -48,7 +48,10 @@ def split(disk: Disk) -> bool:
 
 
 def _manager(disk: Disk) -> Optional[Tuple[str, str]]:
-    """The program and the file that it reads (dnf.conf(5), yum.conf(5)); on AL2 yum is yum 3, elsewhere a link to dnf."""
+    """The program and the file that it reads (dnf.conf(5), yum.conf(5)); on AL2 yum is yum 3, elsewhere a link to dnf.
+
+    dnf 5 reads its folders of drop-ins first, so that dnf.conf wins over them too (libdnf5, Base::load_config).
+    """
     if any(_there(disk, path) for path in _DNF):
         return "dnf", DNF_CONF
     if _there(disk, "/usr/bin/yum"):
