@@ -56,7 +56,12 @@ def _shown(finding: Finding) -> str:
     lines = ["%-4s  %-9s  %s: %s" % (finding.state, finding.group, finding.name, first)]
     lines += [_INDENT + "| " + line for line in more]
     lines += [_INDENT + "> " + line for line in finding.hint.splitlines()]
-    return "\n".join(lines)
+    return "\n".join(map(_harmless, lines))
+
+
+def _harmless(line: str) -> str:
+    """What lies in files and processes may be anything, escape sequences of the terminal too."""
+    return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in line)
 
 
 def _document(node: Node, findings: Sequence[Finding]) -> Dict[str, Any]:

@@ -168,6 +168,16 @@ def test_a_repository_with_a_proxy_of_its_own_is_a_warning(applied: Node) -> Non
     assert "[other] has a proxy of its own, http://***@other:1" in json.dumps(found)
 
 
+def test_what_lies_on_the_disk_is_harmless_to_a_terminal(applied: Node) -> None:
+    """Escape sequences in values and in diffs are shown, and not sent."""
+    applied.write("etc/yum.repos.d/a.repo", b"[local]\nproxy=http://\x1b]0;x\x07\n")
+    applied.write("etc/environment", applied.read("etc/environment").encode() + b"no_proxy=\x1b[31m\xc2\x9b\n")
+    shown = applied.main("check").out
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert r"http://\x1b]0;x\x07" in shown
+    assert r"-no_proxy=\x1b[31m" in shown
+
+
 @pytest.mark.parametrize("none", ["", "_none_"])
 def test_a_repository_that_takes_the_proxy_away_is_a_warning(applied: Node, none: str) -> None:
     """It is reached directly, or not at all; meant so, it stays."""
