@@ -6,6 +6,7 @@ from typing import Dict, Sequence
 
 from agent.core.wiring import PROPERTIES, Wiring, parse_wiring
 from agent.edges import command
+from agent.errors import CommandError
 
 #: Seconds until systemctl is given up: it waits for PID 1, which may be busy.
 BOUND = 4.0
@@ -15,5 +16,8 @@ def wirings(names: Sequence[str]) -> Dict[str, Wiring]:
     """Wiring by name, those that do not exist included; raises CommandError."""
     if not names:
         return {}
-    output = command.run(["systemctl", "show", "--property=" + PROPERTIES, "--", *names], timeout=BOUND).stdout
+    try:
+        output = command.run(["systemctl", "show", "--property=" + PROPERTIES, "--", *names], timeout=BOUND).stdout
+    except CommandError as error:
+        raise CommandError(str(error), hint="does systemd answer?  systemctl is-system-running") from None
     return {name: parse_wiring(name, block) for name, block in zip(names, output.strip().split("\n\n"))}

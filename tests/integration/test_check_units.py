@@ -11,13 +11,16 @@ import attrs
 import pytest
 
 from agent.checks import processes, units
+from agent.checks.doctor import GROUPS, examine
 from agent.checks.finding import FAIL, SKIP
 from agent.core.files.dropin import environment_path, environment_text
 from agent.core.intent import Intent
 from agent.core.no_proxy import Entry
 from agent.core.proxy_url import parse_proxy_url
+from agent.core.settings import Settings
 from agent.core.targets import ENVIRONMENT, NODE_ENV
 from agent.core.wiring import Wiring
+from agent.edges import command
 from agent.edges.disk import Disk
 from tests.integration.command_line import PROXY
 
@@ -49,7 +52,7 @@ class Unit:
         url = parse_proxy_url(PROXY)
         intent = Intent(url, url, (Entry("localhost", "loopback"),))
         return SimpleNamespace(
-            machine=SimpleNamespace(disk=Disk(str(self.root))), intent=intent, partial=False, settings=None
+            machine=SimpleNamespace(disk=Disk(str(self.root))), intent=intent, partial=False, settings=Settings()
         )
 
     def wiring(self, *drop_ins: str, **changes: Any) -> Wiring:
@@ -161,6 +164,18 @@ def test_a_process_is_not_to_be_restarted_when_that_would_mend_nothing(unit: Uni
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_systemd_that_does_not_answer_is_one_fault(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told of the units, with a way out, and not of the processes once more."""
+    monkeypatch.setattr(command, "BASE_ENVIRONMENT", {"PATH": str(unit.root)})  # there is no systemctl
+    node = unit.node()
+    groups = [group for group in GROUPS if group.name in (units.GROUP, processes.GROUP)]
+    found = examine(node, [attrs.evolve(group, live=False, intent=False, systemd=False) for group in groups])
+    assert [(one.group, one.state, bool(one.hint)) for one in found] == [
+        (units.GROUP, FAIL, True),
+        (processes.GROUP, SKIP, False),
+    ]
 
 
 @pytest.mark.parametrize(
