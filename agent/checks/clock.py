@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import email.utils
-import threading
 import time
-from typing import Iterator, List, Optional
+from typing import Iterator, Optional
 
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import Node
-from agent.edges.exchange import DirectSession, ExchangeError, exchange
+from agent.edges.proxy_date import ask_date
 
 GROUP = "clock"
 NAME = "skew"
@@ -21,16 +20,9 @@ BOUND = 3.0
 def check(node: Node) -> Iterator[Finding]:
     """Ask the proxy for nothing: it says what it thinks of that, and what time it is."""
     proxy = node.intent.http_proxy
-    if proxy.scheme != "http":
-        yield Finding(GROUP, NAME, SKIP, "the date of a proxy that speaks TLS is not asked")
-        return
-    dates: List[str] = []
-    # A thread, because the resolver of the C library cannot be given a time limit: one that hangs is left behind.
-    asking = threading.Thread(target=_ask, args=("%s/" % proxy, dates), daemon=True)
-    asking.start()
-    asking.join(BOUND)
-    if dates:
-        yield judge(dates[0], time.time(), str(proxy))
+    date = ask_date(proxy, timeout=BOUND)
+    if date:
+        yield judge(date, time.time(), str(proxy))
     else:
         yield Finding(GROUP, NAME, SKIP, "%s does not tell the time (see proxy)" % proxy)
 
@@ -47,17 +39,6 @@ def judge(date: str, now: float, proxy: str) -> Finding:
     text = "this node is %.0f s %s %s" % (abs(skew), way, proxy)
     hint = "chronyc tracking; the Amazon Time Sync Service is at 169.254.169.123"
     return Finding(GROUP, NAME, FAIL if abs(skew) > FAIL_ABOVE else WARN, text, hint)
-
-
-def _ask(url: str, dates: List[str]) -> None:
-    ends = time.monotonic() + BOUND
-    session = DirectSession(left=lambda: ends - time.monotonic())
-    try:
-        dates.append(exchange(session, "GET", url, {}, (BOUND, BOUND), 65536).date)
-    except (ExchangeError, ValueError):
-        return
-    finally:
-        session.close()
 
 
 def _seconds(date: str) -> Optional[float]:

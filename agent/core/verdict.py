@@ -6,7 +6,7 @@ Texts repeat what the other side said only as quoted, shortened ASCII: it may be
 from __future__ import annotations
 
 import re
-from typing import Mapping, Optional, Tuple
+from typing import Mapping, Tuple
 
 import attrs
 
@@ -55,8 +55,8 @@ class Verdict:
 
     `kind` is one of ok, dns, refused, timeout, unreachable, denied (403), credentials (407), tls-untrusted,
     tls-inspected (which is ok), protocol, upstream (5xx).  `hint` is the way out, empty when there is nothing to do;
-    `seconds` until the answer to CONNECT, or until it was given up; `date` the proxy's Date header; `issuer` who signed
-    the target's certificate as it arrived here.
+    `seconds` until the answer to CONNECT, or until it was given up; `issuer` who signed the target's certificate as it
+    arrived here.
     """
 
     ok: bool
@@ -64,7 +64,6 @@ class Verdict:
     text: str
     hint: str = ""
     seconds: float = 0.0
-    date: Optional[str] = None
     issuer: str = ""
 
     @property
@@ -150,21 +149,18 @@ def untrusted(proxy: ProxyUrl, server: str, reason: str, issuer: str) -> Verdict
 
 def answered(proxy: ProxyUrl, target: str, response: Response, *, with_credentials: bool) -> Verdict:
     """The verdict on an answer to CONNECT."""
-    date = response.headers.get("date")
     if response.status == 407:
-        found = _asks_for_credentials(proxy, response, with_credentials)
-    elif response.status in (403, 429, 451):
+        return _asks_for_credentials(proxy, response, with_credentials)
+    if response.status in (403, 429, 451):
         text = "%s: refuses a connection to %s: %s" % (proxy, target, _answer(response))
-        found = Verdict(False, "denied", text, "have the proxy's policy allow it, from this node's address")
-    elif 500 <= response.status <= 599 and response.status != 501:
+        return Verdict(False, "denied", text, "have the proxy's policy allow it, from this node's address")
+    if 500 <= response.status <= 599 and response.status != 501:
         text = "%s: does not reach %s: %s" % (proxy, target, _answer(response))
-        found = Verdict(False, "upstream", text, "the proxy lives: its DNS or its way out is broken, see its log")
-    elif 200 <= response.status <= 299 and not _has_a_page(response):
-        found = Verdict(True, "ok", "%s: opens a tunnel to %s" % (proxy, target))
-    else:
-        text = "%s: answers CONNECT as a web server does: %s" % (proxy, _answer(response))
-        found = Verdict(False, "protocol", text, "is that an HTTP proxy's port?")
-    return attrs.evolve(found, date=quoted(date)[1:-1] if date else None)
+        return Verdict(False, "upstream", text, "the proxy lives: its DNS or its way out is broken, see its log")
+    if 200 <= response.status <= 299 and not _has_a_page(response):
+        return Verdict(True, "ok", "%s: opens a tunnel to %s" % (proxy, target))
+    text = "%s: answers CONNECT as a web server does: %s" % (proxy, _answer(response))
+    return Verdict(False, "protocol", text, "is that an HTTP proxy's port?")
 
 
 def with_certificate(verdict: Verdict, host: str, issuer: str) -> Verdict:

@@ -33,15 +33,11 @@ class ExchangeError(Exception):
 
 @attrs.frozen
 class Answer:
-    """At most `limit` + 1 bytes of body, which tells that there was more; `size` is what the other side announced.
-
-    `date` is its clock, as it says it.
-    """
+    """At most `limit` + 1 bytes of body, which tells that there was more; `size` is what the other side announced."""
 
     status: int
     body: bytes
     size: str
-    date: str = ""
 
 
 def exchange(
@@ -62,7 +58,7 @@ def exchange(
     if announced and len(body) < min(int(announced.group()), limit):  # urllib3 1.26 does not look
         raise ExchangeError("the answer ended after %d of %s bytes" % (len(body), announced.group()))
     size = announced.group() if announced else "more than %d" % limit
-    return Answer(response.status_code, body, size, response.headers.get("Date", ""))
+    return Answer(response.status_code, body, size)
 
 
 def _timed_out(error: BaseException) -> bool:

@@ -23,7 +23,7 @@ from agent.core import verdict, x509
 from agent.core.proxy_url import Credentials, ProxyUrl
 from agent.core.verdict import Response, Verdict
 from agent.edges.connect import Address, first_to_accept
-from agent.edges.streams import Reader, Stream, TcpStream, TlsStream
+from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, trusting
 
 #: Bytes that an answer to CONNECT may have, and all that may come in a connection (certificates too).
 _HEADER_LIMIT, _LIMIT = 65536, 262144
@@ -171,7 +171,7 @@ class OneProbe:
 
     def _through(self, stream: Stream) -> Stream:
         if self._proxy.scheme == "https":
-            stream = TlsStream(stream, _trusting(), self._proxy.host)
+            stream = TlsStream(stream, trusting(), self._proxy.host)
         self._ask(stream)
         return stream
 
@@ -180,7 +180,7 @@ class OneProbe:
         try:
             with first_to_accept(addresses, self._ends) as sock:
                 stream = way(TcpStream(sock, self._ends, _LIMIT))
-                return x509.issuer(TlsStream(stream, _trusting(), server).certificate())
+                return x509.issuer(TlsStream(stream, trusting(), server).certificate())
         except (OSError, ValueError, _Failed):
             return ""
 
@@ -207,10 +207,3 @@ def _basic(credentials: Credentials) -> str:
     """The credentials in the form of RFC 7617, with its charset UTF-8."""
     pair = "%s:%s" % (credentials.user, credentials.password)
     return base64.b64encode(pair.encode("utf-8")).decode("ascii")
-
-
-def _trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

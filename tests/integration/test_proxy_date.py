@@ -1,0 +1,105 @@
+"""What time it is at a proxy: servers on loopback, with TLS and without, that answer in all ways."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import socket
+import ssl
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Callable, Iterator, Optional
+
+import pytest
+
+from agent.checks import clock
+from agent.checks.finding import FAIL, OK, SKIP
+from agent.core.proxy_url import ProxyUrl
+from agent.edges.proxy_date import ask_date
+from tests.boot.harness.tls import Authority
+
+DATE = "Sat, 28 Nov 2026 15:00:00 GMT"
+HEADER = b"HTTP/1.1 400 Bad Request\r\nDate: %s\r\n\r\n" % DATE.encode()
+Serve = Callable[..., ProxyUrl]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Makes servers that say something to whoever connects, once or for ever, until the test ends."""
+    ended, listening = threading.Event(), []
+
+    def answer(connection: socket.socket, data: bytes, again: bytes, tls: Optional[ssl.SSLContext]) -> None:
+        with contextlib.suppress(OSError), connection:
+            stream = tls.wrap_socket(connection, server_side=True) if tls else connection
+            stream.recv(65536)
+            stream.sendall(data)
+            while again and not ended.wait(0.01):
+                stream.sendall(again)
+
+    def make(data: bytes, again: bytes = b"", tls: Optional[ssl.SSLContext] = None) -> ProxyUrl:
+        sock = socket.create_server(("127.0.0.1", 0))
+        listening.append(sock)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                answer(sock.accept()[0], data, again, tls)
+
+        threading.Thread(target=accept, daemon=True).start()
+        return ProxyUrl("https" if tls else "http", "127.0.0.1", sock.getsockname()[1])
+
+    yield make
+    ended.set()
+    for sock in listening:
+        sock.close()
+
+
+@pytest.mark.parametrize("again", [b"", b"x", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["closes", "a page", "more"])
+def test_the_date_is_told_whatever_comes_after_the_header(serve: Serve, again: bytes) -> None:
+    """Nothing more than the header is read: a page may have no end."""
+    assert ask_date(serve(HEADER, again), timeout=5.0) == DATE
+
+
+def test_a_proxy_that_speaks_tls_is_asked_too(serve: Serve, tmp_path: Path) -> None:
+    """Whoever signed its certificate: to a clock that is wrong none is valid."""
+    authority = Authority(tmp_path / "ca", "Nobody's CA")
+    authority.issue("proxy.example.test")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(authority.folder / "proxy.example.test.pem", authority.folder / "proxy.example.test.key")
+    assert ask_date(serve(HEADER, tls=tls), timeout=5.0) == DATE
+
+
+@pytest.mark.parametrize(
+    ("data", "again"),
+    [
+        (b"", b""),
+        (b"\x15\x03\x01\x00\x02\x02\x46", b""),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", b""),
+        (b"HTTP/1.1 400 Bad Request\r\n", b"X: y\r\n"),
+        (b"HTTP/1.1 400 Bad Request\r\nX: ", b"y" * 100_000),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["silence", "TLS", "no date", "a header without end", "a long header", "always 100"],
+)
+def test_who_does_not_tell_the_time_is_no_fault(serve: Serve, data: bytes, again: bytes) -> None:
+    """It is asked within a bound, and skipped."""
+    assert ask_date(serve(data, again), timeout=0.5) == ""
+
+
+def test_nobody_answers() -> None:
+    """A port that is closed, and a name that does not resolve."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    assert ask_date(ProxyUrl("http", "127.0.0.1", port), timeout=5.0) == ""
+    assert ask_date(ProxyUrl("http", "a" * 64 + ".invalid", port), timeout=5.0) == ""
+
+
+@pytest.mark.parametrize(("ahead", "state"), [(0, OK), (3600, FAIL), (None, SKIP)])
+def test_what_check_makes_of_it(serve: Serve, ahead: Optional[int], state: str) -> None:
+    """The node's clock against that of the proxy in use."""
+    date = "" if ahead is None else email.utils.formatdate(time.time() - ahead, usegmt=True)
+    url = serve(HEADER.replace(DATE.encode(), date.encode()))
+    node: Any = SimpleNamespace(intent=SimpleNamespace(http_proxy=url))
+    (found,) = clock.check(node)
+    assert found.state == state
