@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import attrs
 
+from agent.core.dialects import addresses
+
 #: One label of a host name (RFC 1123 section 2.1, plus the underscore that internal DNS zones do use).
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(r"%s(?:\.%s)*" % (_LABEL, _LABEL))
@@ -89,7 +91,7 @@ def parse_proxy_url(text: str) -> ProxyUrl:
 def _host(host: str, text: str) -> str:
     if host.startswith("["):
         try:
-            return str(ipaddress.IPv6Address(host[1:-1]))
+            return addresses.canonical(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
             raise ValueError("%s has no IPv6 address between the brackets" % quoted(text)) from None
     if re.fullmatch(r"[0-9.]+", host):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.dialects.addresses import canonical
 from agent.core.no_proxy import Entry, OwnerEntry, canonical_cidr, compose, parse_owner_entry, render, spellings
 
 #: The kinds, in the order in which they stand in the list.
@@ -31,11 +32,12 @@ NETWORKS = st.one_of(
 )
 CIDRS = NETWORKS.map(canonical_cidr)
 OWNER_TEXTS = st.one_of(NAMES, NAMES.map(lambda name: "." + name), NETWORKS, st.ip_addresses().map(str))
+ADDRESSES = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(canonical))
 INPUTS = st.fixed_dictionaries(
     {
         "vpc_cidrs": st.lists(CIDRS, max_size=4),
         "service_cidrs": st.lists(CIDRS, max_size=2),
-        "api_endpoint": st.one_of(st.none(), NAMES, NAMES.map(lambda name: "." + name), st.ip_addresses().map(str)),
+        "api_endpoint": st.one_of(st.none(), NAMES, NAMES.map(lambda name: "." + name), ADDRESSES),
         "aws": st.lists(st.tuples(st.sampled_from(["aws:ec2", "aws:s3"]), st.lists(NAMES, max_size=3)), max_size=3),
         "owner": st.lists(OWNER_TEXTS.map(parse_owner_entry), max_size=5),
     }

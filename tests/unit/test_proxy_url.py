@@ -23,6 +23,7 @@ URL = ProxyUrl("http", "proxy.corp", 3128)
         ("http://10.0.0.9:1", ProxyUrl("http", "10.0.0.9", 1)),
         ("http://10.0.0.9:65535", ProxyUrl("http", "10.0.0.9", 65535)),
         ("http://[FD00::0:1]:3128", ProxyUrl("http", "fd00::1", 3128)),
+        ("http://[::ffff:a00:1]:3128", ProxyUrl("http", "::ffff:10.0.0.1", 3128)),
         ("http://squid_1.corp:3128", ProxyUrl("http", "squid_1.corp", 3128)),
         ("http://xn--prxy-6qa.corp:3128", ProxyUrl("http", "xn--prxy-6qa.corp", 3128)),
     ],
