@@ -23,7 +23,7 @@ BOUND = 6.0
 
 @attrs.frozen
 class Group:
-    """`exit_code` is what `check` ends with when nothing outside of the group fails.
+    """What is looked at, and what that takes.
 
     `live`: needs the running machine.  `intent`: needs valid settings with a proxy.  `systemd`: asks systemd.
     """
@@ -33,13 +33,12 @@ class Group:
     live: bool = True
     intent: bool = True
     systemd: bool = False
-    exit_code: int = 1
 
 
 GROUPS = (
-    Group(settings.GROUP, settings.check, live=False, intent=False, exit_code=78),
+    Group(settings.GROUP, settings.check, live=False, intent=False),
     Group(metadata.GROUP, metadata.check, live=False, intent=False),
-    Group(files.GROUP, files.check, live=False, exit_code=3),
+    Group(files.GROUP, files.check, live=False),
     Group(units.GROUP, units.check, systemd=True),
     Group(processes.GROUP, processes.check, systemd=True),
     Group(proxy.GROUP, proxy.check),
@@ -69,8 +68,7 @@ def examine(node: Node, groups: Sequence[Group]) -> Tuple[Finding, ...]:
 
 def exit_code(findings: Iterable[Finding]) -> int:
     """0 when nothing failed; 78 for wrong settings alone, 3 for drift alone, else 1."""
-    codes = {group.name: group.exit_code for group in GROUPS}
-    failed = {codes[finding.group] for finding in findings if finding.state == FAIL}
+    failed = {finding.exit_code for finding in findings if finding.state == FAIL}
     return failed.pop() if len(failed) == 1 else int(bool(failed))
 
 

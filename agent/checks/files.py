@@ -17,6 +17,8 @@ from agent.errors import FileError
 
 GROUP = "files"
 APPLY = "eks-proxy-agent apply"
+#: The exit code for what `apply` puts right.
+DRIFT = 3
 
 
 def check(node: Node) -> Iterator[Finding]:
@@ -39,9 +41,9 @@ def check(node: Node) -> Iterator[Finding]:
             yield Finding(GROUP, path, SKIP, NEEDS_ROOT)
     for alike in _alike(changes):
         names = [change.path for change in alike]
-        yield Finding(GROUP, ", ".join(names), FAIL, _text(alike[0]), _way_out(names, node.told))
+        yield Finding(GROUP, ", ".join(names), FAIL, _text(alike[0]), _way_out(names, node.told), DRIFT)
     if plan.trust:
-        yield Finding(GROUP, "trust store", FAIL, "is not made anew since the CA changed", APPLY)
+        yield Finding(GROUP, "trust store", FAIL, "is not made anew since the CA changed", APPLY, DRIFT)
     if not (changes or plan.problems or plan.trust):
         yield Finding(GROUP, "files", OK, _all(node))
 

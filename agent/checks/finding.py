@@ -12,6 +12,7 @@ class Finding:
     """`text` is the evidence, `hint` the way out.  `skip` is what could not be looked at, and why.
 
     Further lines of `text` (a diff) belong to the first.  `name` is the thing that was looked at: a unit, a file, a host.
+    `exit_code` is what `check` ends with when all that fails has the same.
     """
 
     group: str
@@ -19,3 +20,4 @@ class Finding:
     state: str
     text: str
     hint: str = ""
+    exit_code: int = 1

@@ -16,7 +16,8 @@ def check(node: Node) -> Iterator[Finding]:
     if node.wrong is not None:
         problems = node.wrong.problems if isinstance(node.wrong, SettingsError) else (str(node.wrong),)
         for problem in problems:
-            yield Finding(GROUP, NAME, FAIL, problem, node.wrong.hint or "correct it, then: eks-proxy-agent apply")
+            hint = node.wrong.hint or "correct it, then: eks-proxy-agent apply"
+            yield Finding(GROUP, NAME, FAIL, problem, hint, SettingsError.exit_code)
         return
     if node.layered is None or (node.found is None and node.facts is not None):
         yield Finding(GROUP, NAME, SKIP, node.missing)

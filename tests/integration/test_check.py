@@ -157,6 +157,17 @@ def test_a_hurt_tree(applied: Node, hurt: Any, fails: Any, code: int) -> None:
     assert all(one["hint"] for one in found["findings"] if one["state"] == "fail")
 
 
+@pytest.mark.parametrize("also", [False, True], ids=["alone", "with drift"])
+def test_a_file_that_apply_cannot_take_is_more_than_drift(applied: Node, also: bool) -> None:
+    """Exit code 1, as that of apply: who answers a 3 with apply would do so for ever."""
+    applied.write("etc/environment", b"NAME=\xff\n")
+    if also:
+        remove(DOCKER)(applied)
+    found = check(applied)
+    assert (found["code"], applied.main("apply").code) == (1, 1)
+    assert "files /etc/environment" in named(found, "fail")
+
+
 def test_a_repository_with_a_proxy_of_its_own_is_a_warning(applied: Node) -> None:
     """It wins over [main]; the same proxy again is nothing to say."""
     applied.write(
