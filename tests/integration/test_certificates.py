@@ -64,3 +64,9 @@ def test_what_is_no_bundle_of_cas_is_refused(made, files, change, message):
         texts[-1] = change(texts[-1])
     with pytest.raises(ValueError, match=message):
         read_bundle("".join(texts))
+
+
+def test_beginnings_without_an_end_are_refused_before_long():
+    """As large as a file may be; at every one of them the rest of the file was looked through."""
+    with pytest.raises(ValueError, match="is cut off"):
+        read_bundle("-----BEGIN CERTIFICATE-----\n" * 140_000)
