@@ -187,6 +187,8 @@ def service_unit(value: Any) -> str:
         raise ValueError("%s is no unit name" % quoted(text))
     if not name.endswith(".service") or name == ".service":
         raise ValueError("%s is no service; only services read an environment" % quoted(text))
+    if re.fullmatch(r"[^@]+@\.service", name):
+        raise ValueError("%s is a template, of which systemd tells nothing; name its instances" % quoted(text))
     return name
 
 

@@ -132,6 +132,8 @@ def test_accepts(section, key, value, setting):
         ("node", "units", ["a/b"], "no unit name"),
         ("node", "units", ["/etc/passwd"], "no unit name"),
         ("node", "units", [".."], "no unit name"),
+        ("node", "units", ["getty@"], "name its instances"),
+        ("node", "enable", ["getty@.service"], "name its instances"),
         ("node", "units", [".hidden"], "no unit name"),
         ("node", "units", [""], "no unit name"),
         ("node", "units", ["a b"], "no unit name"),
