@@ -195,17 +195,6 @@ def test_a_look_tells_status_json_how_the_proxies_are(node, pair):
     assert soon.next_in <= 300
 
 
-@pytest.mark.parametrize("before", [7, {}, {"ok": False}])
-def test_a_preflight_of_another_version_stops_no_look(node, pair, before, capsys):
-    """It is made anew, and the proxies are looked at."""
-    settings(node, pair[0].url, pair[1].url)
-    node.apply()
-    node.write(STATE, json.dumps({**json.loads(node.read(STATE)), "preflight": before}).encode())
-    machine, options, last = found(node)
-    assert len(proxies.look(machine, options, last).told["proxies"]) == 2
-    assert "look_failed" not in capsys.readouterr().err
-
-
 def test_a_look_that_cannot_be_kept_harms_nobody(node, pair, capsys):
     """The daemon goes on, and the log says what is wrong."""
     settings(node, pair[0].url, pair[1].url)
