@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import posixpath
@@ -76,7 +77,7 @@ def report(daemon: Daemon, done: Optional[Pass], *, settled: bool, boot: bool = 
     known = memory.change(machine, lambda known: known.counted(settled=settled))
     if done and settled and (stale or known.fought):
         daemon.say(tell.summary(done, stale=stale or (), fought=sorted(known.fought)))
-    watch = done.discovered.settings.watch if done else _last_watch(machine.state.status() or {})
+    watch = done.discovered.settings.watch if done else _last_watch(daemon)
     pauses.append(watch.interval * random.uniform(0.9, 1.1) if settled else pause(known.failures, bool(known.wishes)))
     _save(daemon, watch, known, stale, min(pauses))
     daemon.notify("\n".join(["WATCH=" + path for path in paths(daemon, done)] + ["NEXT=%g" % min(pauses)]))
@@ -176,15 +177,29 @@ def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Optional[Sequence[
     metrics.publish(machine, Settings(watch=watch), status)
 
 
+def refused(daemon: Daemon) -> None:
+    """Wrong settings end the daemon at its boot: what status.json says of that the fleet has to see too."""
+    with contextlib.suppress(AgentError):  # the settings are what is told of, by whoever calls this
+        status = daemon.machine.state.status()
+        if status:
+            metrics.publish(daemon.machine, Settings(watch=_last_watch(daemon)), status)
+
+
 def _policy(daemon: Daemon, done: Optional[Pass]) -> str:
+    return (done.discovered.settings if done else _baked(daemon)).failure.policy
+
+
+def _last_watch(daemon: Daemon) -> Watch:
+    """While the settings cannot be read the metrics stay where they are, and before that go where the image's files say."""
+    known = (daemon.machine.state.status() or {}).get("metrics")
+    if not known:
+        return _baked(daemon).watch
+    return Watch(metrics=posixpath.dirname(known["path"]) if known["path"] else "")
+
+
+def _baked(daemon: Daemon) -> Settings:
+    """The settings of the image's files; the defaults when they are what is wrong."""
     try:
-        settings = done.discovered.settings if done else baked(daemon.machine.disk, daemon.options).settings
+        return baked(daemon.machine.disk, daemon.options).settings
     except AgentError:
-        settings = Settings()
-    return settings.failure.policy
-
-
-def _last_watch(status: Dict[str, Any]) -> Watch:
-    """While the settings cannot be read the metrics stay where they are."""
-    path = (status.get("metrics") or {}).get("path")
-    return Watch(metrics=posixpath.dirname(path) if path else "")
+        return Settings()

@@ -36,8 +36,9 @@ def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
     from agent.boot import Daemon, boot
     from agent.commands.machine import machine_of, need_root, options_of
     from agent.edges.signals import Stop
+    from agent.errors import SettingsError
     from agent.log import add_field
-    from agent.turn import report, turn
+    from agent.turn import refused, report, turn
 
     # journald cannot tell any more of which unit a process was that has ended; the daemon lives, and stands for it.
     add_field("OBJECT_PID", str(os.getppid()))
@@ -46,7 +47,11 @@ def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
     with watched() as signals, contextlib.suppress(Stop):
         daemon = Daemon(machine, options_of(arguments), say, signals)
         if reason == BOOT:
-            done = boot(daemon)
+            try:
+                done = boot(daemon)
+            except SettingsError:
+                refused(daemon)
+                raise
             report(daemon, done, settled=done is not None, boot=True)
             return 0
         lines: List[str] = []

@@ -22,7 +22,7 @@ from agent.owner import Options
 from tests.integration import certificates, moods
 from tests.integration.command_line import PROXY, Node
 from tests.integration.daemon import PATIENCE, Start, configure, starter, status
-from tests.integration.moods import Mood, MoodyService
+from tests.integration.moods import Mood, MoodyService, free_port
 
 
 @pytest.fixture
@@ -157,6 +157,32 @@ def test_wrong_user_data_ends_it_with_78_and_is_told(node: Node, service: Metada
     assert start().end() == 78
     assert status(node)["phase"] == "degraded"
     assert "user data, line 2: node.yum 1 is an integer" in str(status(node)["error"])
+
+
+@pytest.mark.parametrize("trouble", ["no metadata", "wrong settings", "wrong user data"])
+def test_a_node_that_was_never_configured_tells_the_fleet(
+    node: Node, service: MoodyService, start: Start, trouble: str
+) -> None:
+    """The metrics of the boot before are replaced by the word that it is degraded, whether the daemon stays or ends."""
+    folder = node.root / ("srv/metrics" if trouble != "wrong settings" else "var/lib/node_exporter")
+    folder.mkdir(parents=True)
+    (folder / "eks_proxy_agent.prom").write_text('eks_proxy_agent_phase{phase="configured"} 1\n')
+    if trouble == "wrong user data":
+        service.instance = Instance(user_data=b"Content-Type: application/x-eks-proxy-agent\n\n[node]\nyum = 1\n")
+    endpoint = service.endpoint if trouble != "no metadata" else "http://%s:%d" % free_port("127.0.0.1")
+    more = '[watch]\nmetrics = "/srv/metrics"' if trouble != "wrong settings" else "oops = 1"
+    configure(node, endpoint, more, deadline=0.2)
+    daemon = start()
+    if trouble == "no metadata":
+        daemon.hear("READY=1")
+        until = time.monotonic() + PATIENCE
+        while not status(node).get("metrics") and time.monotonic() < until:
+            time.sleep(0.02)
+    else:
+        assert daemon.end() == 78
+    shown = (folder / "eks_proxy_agent.prom").read_text()
+    assert 'eks_proxy_agent_phase{phase="degraded"} 1' in shown
+    assert "last_success" not in shown
 
 
 def test_without_a_proxy_it_is_ready_and_unconfigured(node: Node, service: MetadataService, start: Start) -> None:
