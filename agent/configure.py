@@ -186,6 +186,7 @@ def status(done: Pass) -> Dict[str, Any]:
         "no_proxy": entries(intent),
         "files": [target.path for target in wanted if target.edit(None) is not None],
         "warnings": list(done.discovered.warnings),
+        **({} if intent else {"proxies": [], "preflight": None}),  # what was seen of a proxy that is no longer ours
     }
 
 

@@ -348,6 +348,25 @@ def test_broken_settings_leave_the_metrics_where_they_are(node: Node, service: M
     assert list((node.root / "var/lib/node_exporter").iterdir()) == []
 
 
+def test_proxies_that_left_the_settings_are_not_told_of(node: Node, service: MetadataService) -> None:
+    """A node without a proxy has none that is down, on no screen and in no metric."""
+    (node.root / "var/lib/node_exporter").mkdir(parents=True)
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+    down = {"url": PROXY, "up": False, "latency_seconds": None, "chosen": True, "since": None, "text": "refused"}
+    seen = {"proxies": [down], "preflight": {"ok": False, "kind": "refused", "text": "refused", "hint": ""}}
+    node.write("run/eks-proxy-agent/status.json", json.dumps({**status(node), **seen}).encode())
+    once()
+    assert status(node)["proxies"] == [down]
+    configure(node, service.endpoint, proxy="")
+    once(FILES)
+    assert "no proxy answers" not in node.main("status").out
+    shown = (node.root / "var/lib/node_exporter/eks_proxy_agent.prom").read_text()
+    assert "proxy_up" not in shown
+    assert "preflight" not in shown
+
+
 def test_a_turn_that_could_not_look_forgets_no_stale_unit(node: Node, service: MetadataService) -> None:
     """While the settings are broken nobody asks which processes are stale, and those that are go on being named."""
     configure(node, service.endpoint)
