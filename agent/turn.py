@@ -108,11 +108,12 @@ def pause(failures: int, configured: bool) -> float:
 def paths(daemon: Daemon, done: Optional[Pass]) -> List[str]:
     """The files, where they are for us, of which a change is worth a turn; one that is fought over is not."""
     disk, known = daemon.machine.disk, daemon.machine.state.memory()
+    settings = done.discovered.settings if done else _baked(daemon)
     found = [CONFIG, CONFIG_D + "/", NODEADM_D + "/", *known.wishes]
     if done:
-        settings, intent = done.discovered.settings, done.discovered.intent
-        found += [target.path for target in targets(settings, intent, done.discovered.anchor)]
-        found += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
+        found += [target.path for target in targets(settings, done.discovered.intent, done.discovered.anchor)]
+    found += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
+    found += [_resolved(disk, path) for path in found if not path.endswith("/")]  # of a link the file is edited
     own = [os.path.abspath(daemon.options.config)] if daemon.options.config else []
     mine = [path for path in dict.fromkeys(found) if not {path, _resolved(disk, path)} & set(known.fought)]
     # One a line on the way to the process that waits: a strange name, which only a link can have, is left out.

@@ -156,6 +156,41 @@ def test_credentials_and_their_file_are_followed(node: Node, service: MoodyServi
     assert "second" not in daemon.log.read_text() + "".join(daemon.said) + json.dumps(status(node))
 
 
+@pytest.mark.parametrize("name", ["config.toml", "credentials"])
+def test_what_settings_are_linked_to_is_followed_at_once(
+    node: Node, service: MoodyService, start: Start, name: str
+) -> None:
+    """Configuration management and secret stores keep their files elsewhere: an edit there is an edit."""
+    node.write("etc/eks-proxy-agent/credentials", b"user:first\n")
+    (node.root / "etc/eks-proxy-agent/credentials").chmod(0o600)
+    configure(node, service.endpoint, 'credentials_file = "/etc/eks-proxy-agent/credentials"')
+    link, file = node.root / "etc/eks-proxy-agent" / name, node.root / "opt/elsewhere" / name
+    file.parent.mkdir(parents=True)
+    link.rename(file)
+    link.symlink_to("/opt/elsewhere/" + name)
+    daemon = start()
+    daemon.hear("READY=1")
+    until("the watch to begin", lambda: status(node).get("repairs"))
+    time.sleep(0.2)
+    file.write_text(file.read_text().replace("first", "second").replace(PROXY, "http://other.corp:8080"))
+    wanted = "http://user:second@proxy.corp" if name == "credentials" else "http://user:first@other.corp:8080"
+    until("the edit to arrive", lambda: wanted in node.read("etc/eks-proxy-agent/node.env"))
+    assert daemon.stop() == 0
+
+
+def test_credentials_that_are_gone_for_a_moment_are_waited_for(node: Node, service: MoodyService) -> None:
+    """Who rotates them may remove the file first: its return is watched for while the node is degraded."""
+    node.write("etc/eks-proxy-agent/credentials", b"user:first\n")
+    (node.root / "etc/eks-proxy-agent/credentials").chmod(0o600)
+    configure(node, service.endpoint, 'credentials_file = "/etc/eks-proxy-agent/credentials"')
+    once = Turns(node)
+    once()
+    (node.root / "etc/eks-proxy-agent/credentials").unlink()
+    once(FILES)
+    assert status(node)["phase"] == "degraded"
+    assert str(node.root / "etc/eks-proxy-agent/credentials") in once.watched
+
+
 def test_a_pass_that_crashes_is_told_and_done_again(node: Node, service: MoodyService, start: Start) -> None:
     """Its process dies, the daemon's does not."""
     configure(node, service.endpoint)
