@@ -13,6 +13,7 @@ import time
 from functools import partial
 from typing import Callable, List, Optional
 
+from agent.edges.child import NoChild
 from agent.edges.inotify import Files
 from agent.edges.notify import Notify
 from agent.edges.signals import STOPS, Signals
@@ -27,7 +28,7 @@ GAP_FIRST, GAP_LONGEST = 1.0, 60.0
 RETRY_FIRST, RETRY_LONGEST, ORDINARY = 5.0, 300.0, 600.0
 
 Hear = Callable[[str], None]
-#: Does one pass for a reason, tells about it line by line, and answers an exit code.  `idle` as in edges.child.
+#: Does one pass for a reason, tells about it line by line, and answers an exit code.  `idle` and NoChild as in edges.child.
 Perform = Callable[[str, Hear, Callable[[], float]], int]
 
 
@@ -115,9 +116,15 @@ class Watch:
         self._due, self._touched, self._paths = None, None, []
         if reason == RELOAD:
             self._notify("RELOADING=1\nMONOTONIC_USEC=%d" % (time.monotonic() * 1e6))
-        code = self._perform(reason, self._hear, self.idle)
+        try:
+            code = self._perform(reason, self._hear, self.idle)
+            ended = "by signal %d" % -code if code < 0 else "with exit code %d" % code
+        except NoChild as error:
+            if not self._ready:
+                raise  # as a boot that fails
+            code, ended = 1, str(error)
         if code and (self._ready or code < 0) and not self._asked_to_end():
-            _tell_crash(reason, code)
+            _tell_crash(reason, ended)
         if reason == RELOAD:
             self._notify("READY=1")
         self._ended = self._clock()
@@ -142,9 +149,8 @@ class Watch:
             self._notify(line)
 
 
-def _tell_crash(reason: str, code: int) -> None:
+def _tell_crash(reason: str, ended: str) -> None:
     """By hand: the logger is one of the things that this process does without."""
-    ended = "by signal %d" % -code if code < 0 else "with exit code %d" % code
     level = "<3>" if os.environ.get("JOURNAL_STREAM") else "error: "
     print('%spass.crashed reason=%s ended="%s"' % (level, reason, ended), file=sys.stderr, flush=True)
 

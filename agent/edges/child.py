@@ -25,6 +25,10 @@ Say = Callable[[str], None]
 Work = Callable[[Say], int]
 
 
+class NoChild(AgentError):
+    """The kernel had no process to give, as on a node at its limit of them; it may have one soon."""
+
+
 class Hung(AgentError):
     """A child that not even SIGKILL ends, as in an uninterruptible read: whoever waits for it hangs too."""
 
@@ -33,7 +37,7 @@ def run(work: Work, signals: Signals, hear: Say, idle: Callable[[], float]) -> i
     """Fork, do `work` there, and `hear` each line that it says.  Answers its exit code, -N when signal N ended it.
 
     While it waits, `idle` is called, which answers the seconds until it wants to be called again.  SIGTERM is passed on
-    to the child, and then, like SIGHUP, left to whoever asks `signals` next.  Raises Hung.
+    to the child, and then, like SIGHUP, left to whoever asks `signals` next.  Raises NoChild and Hung.
     """
     pid, descriptor = _fork(work)
     try:
@@ -77,11 +81,16 @@ def _fork(work: Work) -> tuple[int, int]:
     sys.stderr.flush()
     # Until the child has handlers of its own, a signal would run the parent's, and write into the parent's pipe.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, *STOPS))
-    pid = os.fork()
-    if pid == 0:
-        _live(work, write_end, mask)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    os.close(write_end)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _live(work, write_end, mask)
+    except OSError as error:
+        os.close(read_end)
+        raise NoChild("no process can be started for a pass: %s" % error.strerror) from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(write_end)
     return pid, read_end
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -58,6 +59,22 @@ def test_it_leaves_no_descriptor_and_no_zombie(signals: Signals) -> None:
 def test_a_crash_is_an_exit_code(signals: Signals, number: int) -> None:
     """A signal ends it, not us."""
     assert run(lambda say: os.kill(os.getpid(), number) or 0, signals, []) == -number
+
+
+def test_without_a_process_to_give_nothing_is_left_behind(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel at its limit refuses: no descriptor stays open, and signals are heard as before."""
+
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fork", refuse)
+        with pytest.raises(child.NoChild, match="for a pass: Resource temporarily unavailable"):
+            run(lambda say: 0, signals, [])
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert signals.wait(FOREVER) == signal.SIGHUP
 
 
 def test_a_bug_in_it_does_not_go_on_as_a_second_daemon(signals: Signals, capfd: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from agent.commands.machine import machine_of
 from agent.core.drift import REPAIRS
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
+from agent.edges.child import NoChild
 from agent.edges.inotify import Files
 from agent.edges.signals import watched
 from agent.owner import Options
@@ -530,6 +531,27 @@ def test_many_reloads_are_one_and_a_stop_is_heard_behind_them(capfd: pytest.Capt
         assert Watch(perform, lambda text: None, signals, files).stay() == 0
     assert reasons == [BOOT, RELOAD]
     assert "crashed" not in capfd.readouterr().err
+
+
+def test_a_pass_for_which_there_is_no_process_is_tried_again(capfd: pytest.CaptureFixture[str]) -> None:
+    """On a node that has no process to give for a while the daemon stays, says so, and asks again later."""
+    reasons: List[str] = []
+
+    def perform(reason: str, hear: Callable[[str], None], idle: Callable[[], float]) -> int:
+        reasons.append(reason)
+        if reason == BOOT:
+            hear("READY=1")
+            os.kill(os.getpid(), signal.SIGHUP)
+            return 0
+        os.kill(os.getpid(), signal.SIGHUP if len(reasons) == 2 else signal.SIGTERM)
+        if len(reasons) == 2:
+            raise NoChild("no process can be started")
+        return 0
+
+    with watched() as signals, contextlib.closing(Files()) as files:
+        assert Watch(perform, lambda text: None, signals, files).stay() == 0
+    assert reasons == [BOOT, RELOAD, RELOAD]
+    assert 'pass.crashed reason=reload ended="no process can be started"' in capfd.readouterr().err
 
 
 def test_status_says_when_the_next_look_is(node: Node, service: MetadataService) -> None:
