@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from typing import Any, Dict, List, MutableMapping, Tuple
+
+from agent.edges import journal
 
 #: User info of a URL, with and without its scheme, and passwords in the files that we show as diffs: yum's proxy_password
 #: and its kind, AWS_SECRET_ACCESS_KEY and its kind in /etc/environment.  Rather too much than too little: everything up to
@@ -59,10 +60,10 @@ class _Out:
     """Where lines go: to the journal itself, as long as stderr is the journal anyway; else to stderr."""
 
     def msg(self, level: str, text: str, fields: List[str]) -> None:
-        journal = _to_journal()
-        if journal and _send(level, text, fields):
+        journaled = journal.reached()
+        if journaled and _send(level, text, fields):
             return
-        print((_LEVELS.get(level, "") if journal else level + ": ") + text, file=sys.stderr, flush=True)
+        print((_LEVELS.get(level, "") if journaled else level + ": ") + text, file=sys.stderr, flush=True)
 
     debug = info = warning = error = critical = msg
 
@@ -80,37 +81,17 @@ def _render(
 
 
 def _send(level: str, text: str, fields: List[str]) -> bool:
-    """Hand an entry to journald, sd_journal_send(3); whether it took it.
+    """Hand an entry to journald; whether it took it.
 
-    Only for one that stands for us after our end: journald looks up whose entry it is when it reads it, and of a command
-    that has ended by then it would find nothing.  A line on stderr is always known to be the unit's.
+    Only for a command for which another stands after its end (`journal.send`).  A line on stderr is always known to be
+    the unit's.
     """
     if "OBJECT_PID" not in _always:
-        return False
-    try:
-        from systemd.journal import sendv
-    except ImportError:
         return False
     given = {field.partition("=")[0] for field in fields}
     always = ["%s=%s" % pair for pair in _always.items() if pair[0] not in given]
     head = ["MESSAGE=" + text, "PRIORITY=" + _LEVELS.get(level, "<6>")[1], "SYSLOG_IDENTIFIER=eks-proxy-agent"]
-    try:
-        sendv(*head, *fields, *always)
-    except OSError:
-        return False
-    return True
-
-
-def _to_journal() -> bool:
-    """Whether stderr itself is the journal, and not only an ancestor's was (systemd.exec(5), $JOURNAL_STREAM)."""
-    stream = os.environ.get("JOURNAL_STREAM")
-    if not stream:
-        return False
-    try:
-        status = os.fstat(2)
-    except OSError:
-        return False
-    return stream == "%d:%d" % (status.st_dev, status.st_ino)
+    return journal.send(*head, *fields, *always)
 
 
 def _value(value: Any) -> str:

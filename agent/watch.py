@@ -13,6 +13,7 @@ import time
 from functools import partial
 from typing import Callable, List, Optional
 
+from agent.edges import journal
 from agent.edges.child import NoChild
 from agent.edges.inotify import Files
 from agent.edges.notify import Notify
@@ -124,7 +125,7 @@ class Watch:
                 raise  # as a boot that fails
             code, ended = 1, str(error)
         if code and (self._ready or code < 0) and not self._asked_to_end():
-            _tell_crash(reason, ended)
+            _tell_crash(reason, ended, stays=self._ready)
         if reason == RELOAD:
             self._notify("READY=1")
         self._ended = self._clock()
@@ -149,10 +150,17 @@ class Watch:
             self._notify(line)
 
 
-def _tell_crash(reason: str, ended: str) -> None:
-    """By hand: the logger is one of the things that this process does without."""
-    level = "<3>" if os.environ.get("JOURNAL_STREAM") else "error: "
-    print('%spass.crashed reason=%s ended="%s"' % (level, reason, ended), file=sys.stderr, flush=True)
+def _tell_crash(reason: str, ended: str, *, stays: bool) -> None:
+    """By hand: the logger is one of the things that this process does without.
+
+    With fields unless the crash is the end of this process too (`journal.send`).
+    """
+    text = 'pass.crashed reason=%s ended="%s"' % (reason, ended)
+    head = ("MESSAGE=" + text, "PRIORITY=3", "SYSLOG_IDENTIFIER=eks-proxy-agent")
+    fields = ("EKS_PROXY_EVENT=pass.crashed", "REASON=" + reason, "EKS_PROXY_ENDED=" + ended)
+    journaled = journal.reached()
+    if not (stays and journaled and journal.send(*head, *fields)):
+        print(("<3>" if journaled else "error: ") + text, file=sys.stderr, flush=True)
 
 
 def watchdog_interval() -> Optional[float]:

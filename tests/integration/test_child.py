@@ -153,8 +153,8 @@ def test_the_waiting_process_is_light(module: str) -> None:
     assert set(heavy.split()) & set(done.stdout.split()) == set()
     assert ours <= {
         "agent", "agent.cli", "agent.cluster", "agent.cluster.flags", "agent.commands", "agent.commands.run", "agent.edges",
-        "agent.edges.child", "agent.edges.inotify", "agent.edges.notify", "agent.edges.signals", "agent.errors", "agent.flags",
-        "agent.watch",
+        "agent.edges.child", "agent.edges.inotify", "agent.edges.journal", "agent.edges.notify", "agent.edges.signals",
+        "agent.errors", "agent.flags", "agent.watch",
     }  # fmt: skip
 
 

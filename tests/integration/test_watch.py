@@ -20,6 +20,7 @@ from agent.commands.machine import machine_of
 from agent.core.drift import REPAIRS
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
+from agent.edges import journal
 from agent.edges.child import NoChild
 from agent.edges.inotify import Files
 from agent.edges.signals import watched
@@ -552,6 +553,36 @@ def test_a_pass_for_which_there_is_no_process_is_tried_again(capfd: pytest.Captu
         assert Watch(perform, lambda text: None, signals, files).stay() == 0
     assert reasons == [BOOT, RELOAD, RELOAD]
     assert 'pass.crashed reason=reload ended="no process can be started"' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("boot", [True, False])
+def test_a_crash_is_found_by_its_fields(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], boot: bool, taken: bool
+) -> None:
+    """`journalctl EKS_PROXY_EVENT=pass.crashed` has it; a line does when journald refuses, or the daemon ends with it."""
+    sent: List[str] = []
+    monkeypatch.setattr(journal, "reached", lambda: True)
+    monkeypatch.setattr(journal, "send", lambda *fields: sent.extend(fields) or taken)
+
+    def perform(reason: str, hear: Callable[[str], None], idle: Callable[[], float]) -> int:
+        if reason == BOOT and not boot:
+            hear("READY=1")
+            os.kill(os.getpid(), signal.SIGHUP)
+            return 0
+        return -signal.SIGSEGV
+
+    def notify(text: str) -> None:
+        if text == "READY=1" and sent:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with watched() as signals, contextlib.closing(Files()) as files:
+        assert Watch(perform, notify, signals, files).stay() == (1 if boot else 0)
+    text = 'pass.crashed reason=%s ended="by signal 11"' % (BOOT if boot else RELOAD)
+    assert ("<3>" + text in capfd.readouterr().err) == (boot or not taken)
+    assert bool(sent) is not boot
+    wanted = {"MESSAGE=" + text, "PRIORITY=3", "EKS_PROXY_EVENT=pass.crashed", "REASON=reload"}
+    assert boot or wanted <= set(sent)
 
 
 def test_status_says_when_the_next_look_is(node: Node, service: MetadataService) -> None:

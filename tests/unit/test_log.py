@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent import log
 from agent.core.proxy_url import Credentials, ProxyUrl
+from agent.edges import journal
 
 PROXY = ProxyUrl("http", "proxy.corp", 3128)
 
@@ -138,15 +139,15 @@ def test_credentials_never_reach_a_line(line, level, value):
 @pytest.mark.parametrize(("level", "prefix"), [("info", "<6>"), ("warning", "<4>"), ("error", "<3>")])
 def test_the_journal_gets_the_level_its_own_way(line, monkeypatch, level, prefix):
     """sd-daemon(3): `journalctl -p warning` finds the warnings."""
-    monkeypatch.setattr(log, "_to_journal", lambda: True)
-    monkeypatch.setitem(sys.modules, "systemd.journal", None)  # as where systemd-python is not installed
+    monkeypatch.setattr(journal, "reached", lambda: True)
+    monkeypatch.setitem(sys.modules, "systemd._journal", None)  # as where systemd-python is not installed
     assert line(level, "node.degraded", error="x") == prefix + "node.degraded error=x"
 
 
 def test_the_journal_gets_fields(monkeypatch):
     """Each entry has the name of its event, what it is about under the field's own names, and no credentials."""
     sent = []
-    monkeypatch.setattr(log, "_to_journal", lambda: True)
+    monkeypatch.setattr(journal, "reached", lambda: True)
     monkeypatch.setattr(log, "_send", lambda *entry: sent.append(entry) or True)
     structlog.reset_defaults()
     log.get_logger().warning("units.stale", units=("a.service", "b.service"), reason="http://me:secret@p:1", more=1)
@@ -177,11 +178,11 @@ def test_a_journal_of_somebody_else_is_none(monkeypatch, stream):
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     if stream is not None:
         monkeypatch.setenv("JOURNAL_STREAM", stream)
-    assert log._to_journal() is False
+    assert journal.reached() is False
 
 
 def test_the_journal_is_known_by_device_and_inode(monkeypatch):
     """systemd.exec(5): JOURNAL_STREAM names the file that stderr is."""
     status = os.fstat(2)
     monkeypatch.setenv("JOURNAL_STREAM", "%d:%d" % (status.st_dev, status.st_ino))
-    assert log._to_journal() is True
+    assert journal.reached() is True
