@@ -29,12 +29,12 @@ def choice_from_json(data: Optional[Mapping[str, Any]]) -> Optional[Choice]:
         choice = Choice(
             urls,
             parse_proxy_url(data["chosen"]),
-            tuple(Seen(**{**one, "url": parse_proxy_url(one["url"])}) for one in data["seen"]),
+            tuple(map(_seen, data["seen"])),
             _seconds(data["looked"]),
             _seconds(data["failed_for"]),
             int(data["looks_failed"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     return choice if choice.chosen in urls else None
 
@@ -52,6 +52,12 @@ def records(choice: Choice, moment: Any) -> List[Dict[str, Any]]:
         }
         for one in choice.seen
     ]
+
+
+def _seen(one: Mapping[str, Any]) -> Seen:
+    return Seen(
+        parse_proxy_url(one["url"]), int(one["rank"]), str(one["text"]), float(one["seconds"]), float(one["since"])
+    )
 
 
 def _seconds(value: Any) -> Optional[float]:

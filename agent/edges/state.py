@@ -29,6 +29,9 @@ TRUST_PENDING = LIBRARY + "/trust-pending"
 RELOAD_PENDING = RUN + "/reload-pending"
 #: The baseline holds the originals of all files, each as large as disk.MAX_SIZE at the most, in base64.
 _MAX_SIZE = 128 * 1024 * 1024
+#: What whoever reads status.json takes for granted of it; docs/status.schema.json is the whole.
+_STATUS_LISTS = ("files", "no_proxy", "proxies", "stale_units", "warnings")
+_STATUS_TABLES = ("metrics", "preflight", "proxy", "repairs")
 
 
 class State:
@@ -95,9 +98,13 @@ class State:
     def status(self) -> Optional[Dict[str, Any]]:
         """What the last pass left for people and programs.  Raises FileError, for a file of another version too."""
         known = self._load(STATUS)
-        if known is not None and known.get("schema") != 1:
-            raise _garbage(STATUS)
-        return known
+        if known is None or (
+            known.get("schema") == 1
+            and all(isinstance(known.get(key, []), list) for key in _STATUS_LISTS)
+            and all(isinstance(known.get(key) or {}, dict) for key in _STATUS_TABLES)
+        ):
+            return known
+        raise _garbage(STATUS)
 
     def save_status(self, status: Mapping[str, Any]) -> None:
         self._save(STATUS, status, 0o644)

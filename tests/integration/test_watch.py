@@ -480,10 +480,13 @@ def test_a_spoilt_memory_is_a_new_one(node: Node, service: MetadataService) -> N
         assert status(node)["phase"] == "configured"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 2, "metrics": 7, "repairs": 7, "proxies": 7}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1, "metrics": 7}', '{"schema": 1, "proxies": 7}']
+)
 @pytest.mark.parametrize("name", ["run/eks-proxy-agent/status.json", "facts", "direct", "restarts"])
 def test_what_can_be_learned_again_degrades_nobody(node: Node, service: MoodyService, name: str, text: str) -> None:
     """A file of our own that is spoilt, or of another version, is made anew if it holds nobody's wishes."""
+    (node.root / "var/lib/node_exporter").mkdir(parents=True)
     configure(node, service.endpoint, '[watch]\nrestart = "changed"')
     once = Turns(node)
     once()

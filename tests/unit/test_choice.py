@@ -251,6 +251,22 @@ def test_a_choice_survives_its_file(looks):
         {"urls": ["http://a:1"], "chosen": "x", "seen": [], "looked": 0, "failed_for": None, "looks_failed": 0},
         {"urls": ["http://a:1"], "chosen": "http://a:1", "seen": [{}], "looked": 0, "failed_for": 0, "looks_failed": 0},
         {"urls": ["http://a:1"], "chosen": "http://a:1", "seen": [], "looked": "x", "failed_for": 0, "looks_failed": 0},
+        {
+            "urls": ["http://a:1"],
+            "chosen": "http://a:1",
+            "seen": [{"url": "http://a:1", "rank": 1, "text": "", "seconds": 1, "since": "x"}],
+            "looked": 0,
+            "failed_for": None,
+            "looks_failed": 0,
+        },
+        {
+            "urls": ["http://a:1"],
+            "chosen": "http://a:1",
+            "seen": [],
+            "looked": 0,
+            "failed_for": None,
+            "looks_failed": float("inf"),
+        },
     ],
 )
 def test_what_we_did_not_write_is_no_choice(data):
