@@ -127,6 +127,13 @@ def test_bootstrap_is_not_ordered_against_what_it_starts():
     assert [name for name in ("docker", "containerd", "kubelet", "Requires=") if name in ordered] == []
 
 
+def test_what_the_agent_keeps_in_run_outlives_its_restart():
+    """systemd removes a RuntimeDirectory= at each stop, with 219 in any case; so the agent makes the folder, and may do so."""
+    lines = (ROOT / "systemd" / "eks-proxy-agent.service").read_text().splitlines()
+    assert [line for line in lines if line.startswith("RuntimeDirectory")] == []
+    assert "ReadWritePaths=/run" in lines
+
+
 def test_every_ordering_line_has_its_reason():
     """Above each Before= and After= stands a comment (or the Wants= that belongs to it)."""
     bare = []
