@@ -130,8 +130,7 @@ def ask(daemon: Daemon) -> Facts:
 
 def one_pass(daemon: Daemon, facts: Facts, *, units: bool = True) -> Pass:
     """One pass, logged; an empty plan leaves no line.  What could not be done is in its plan's problems."""
-    done = configure(daemon.machine, daemon.options, facts, units=units, daemon=True)
-    tell.log_plan(done.plan, done.repaired)
+    done = configure(daemon.machine, daemon.options, facts, units=units, daemon=True, tell=tell.log_plan)
     if not done.plan.problems:
         prepared.remember(daemon.machine, baked(daemon.machine.disk, daemon.options).settings, done.discovered.settings)
         daemon.say(tell.summary(done))

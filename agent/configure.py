@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import attrs
 
@@ -65,10 +65,12 @@ def configure(
     units: bool = True,
     refresh: bool = False,
     daemon: bool = False,
+    tell: Callable[[Plan, Tuple[Change, ...]], None] = lambda plan, repaired: None,
 ) -> Pass:
     """Make the node's files true, and say so in status.json.
 
     `daemon`: nobody asked for it, so what differs although the same is wanted as before is drift, and counted.
+    `tell` gets the Plan and what in it was drift as soon as it is carried out: what is kept of it may then fail to be kept.
 
     `keep_flags` keeps the flags for this instance, so that later passes without them come to the same Intent.
     `units` looks after node.enable as well; the boot has done that before.  `refresh` asks again what is reached directly.
@@ -85,12 +87,13 @@ def configure(
         leave = memory.left_alone(wishes) if daemon else frozenset()
         planned = plan_node(machine, files, watched, leave=leave)
         plan = apply(planned, machine)
+        repaired = memory.drifted(plan, wishes) if daemon else ()
+        tell(plan, repaired)
         if keep_flags:
             _keep_flags(machine, facts.instance_id, kept_flags(options))
         remember(machine, facts.instance_id, reach.fresh)
         proxies.remember(machine, choice)
         machine.state.save_of_instance(facts.instance_id, "facts", json.loads(facts_to_json(facts)))
-        repaired = memory.drifted(plan, wishes) if daemon else ()
         wishes = memory.still_wished(wishes, set(planned.changes) - set(plan.changes))
         machine.state.save_memory((memory.after if daemon else memory.asked)(plan, wishes, now))
         done = Pass(found, plan, reach.ask_again, repaired)

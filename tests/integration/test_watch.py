@@ -17,13 +17,15 @@ from agent import configure as configuring
 from agent import proxies
 from agent.boot import Daemon
 from agent.commands.machine import machine_of
-from agent.core.drift import REPAIRS
+from agent.core.drift import REPAIRS, Memory
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges import journal
 from agent.edges.child import NoChild
 from agent.edges.inotify import Files
 from agent.edges.signals import watched
+from agent.edges.state import State
+from agent.errors import FileError
 from agent.owner import Options
 from agent.turn import turn
 from agent.watch import BOOT, FILES, RELOAD, TIME, Watch
@@ -267,6 +269,26 @@ def test_apply_ends_a_fight_and_is_no_drift(
     assert node.main("apply", facts=False).code == 0
     once()
     assert status(node)["repairs"] == {"total": REPAIRS, "fought": []}
+
+
+def test_a_repair_is_told_although_it_cannot_be_kept_in_mind(
+    node: Node, service: MoodyService, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With a full /run the file is put right all the same, and nothing is changed without a word."""
+    configure(node, service.endpoint)
+    once = Turns(node)
+    once()
+    (node.root / "etc/environment").write_text("x=1\n")
+
+    def full(state: State, memory: Memory) -> None:
+        if memory != state.memory():
+            raise FileError("/run/eks-proxy-agent/watch.json: cannot be written: No space left on device")
+
+    monkeypatch.setattr(State, "save_memory", full)
+    with pytest.raises(FileError):
+        once(FILES)
+    assert node.variables()["http_proxy"] == PROXY
+    assert "drift.repaired file=/etc/environment" in capfd.readouterr().err
 
 
 def test_plan_is_no_drift_and_changes_no_memory(node: Node, service: MoodyService) -> None:
