@@ -13,15 +13,17 @@ from agent.edges import journal
 
 #: User info of a URL, with and without its scheme, and passwords in the files that we show as diffs: yum's proxy_password
 #: and its kind, AWS_SECRET_ACCESS_KEY and its kind in /etc/environment.  Rather too much than too little: everything up to
-#: the last @ of a word.  Lengths are bounded, so that a long line of letters takes no minutes.
+#: the last @ of a word.  Lengths are bounded, so that a long line of letters takes no minutes.  But the path before a message
+#: is no key, be it the credentials file's own name: `/etc/proxy-password: is a folder`.
 _SECRETS = re.compile(
-    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]{0,63}://)(?:\S*@|[^\n\"']*@)"
+    r"(?P<path>(?<!\S)/[^\s:=]{0,4096}(?=: ))"
+    r"|(?P<url>[A-Za-z][A-Za-z0-9+.-]{0,63}://)(?:\S*@|[^\n\"']*@)"
     r"|(?P<bare>(?i:proxy)[ \t]*=[ \t]*[\"']?)(?!\S*://)\S*@"
     r"|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"
     r"|(?P<name>\b[A-Z0-9_]{0,32}(?:SECRET|TOKEN|API_?KEY|ACCESS_KEY)[A-Z0-9_]{0,32}[ \t]*=[ \t]*)\S[^\n]*"
 )
 
-_MASKS = {"url": "***@", "bare": "***@", "key": "***", "name": "***"}
+_MASKS = {"path": "", "url": "***@", "bare": "***@", "key": "***", "name": "***"}
 
 #: sd-daemon(3): a line that starts so carries its level to the journal.
 _LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}

@@ -56,6 +56,11 @@ def line(monkeypatch, capsys):
             "PUT http://169.254.169.254/latest/api/token: timed out",
         ),
         ("no password here", "no password here"),
+        ("a: /etc/proxy-password: is a folder", "a: /etc/proxy-password: is a folder"),
+        ("--root /etc/passwd: is no folder", "--root /etc/passwd: is no folder"),
+        ("/etc/x: password: secret", "/etc/x: password: ***"),
+        ("+/etc/password: secret", "+/etc/password: ***"),
+        ("/etc/password:secret", "/etc/password:***"),
         ("password=\nbest=1", "password=\nbest=1"),
     ],
 )
