@@ -73,7 +73,7 @@ def flag_entry(flag: argparse.Action) -> List[str]:
     """A flag and its help, as a tagged paragraph."""
     value = " \\fI%s\\fP" % literal(str(flag.metavar)) if flag.metavar else ""
     names = ", ".join("\\fB%s\\fP" % literal(name) for name in flag.option_strings)
-    return [".TP", names + value, sentence(str(flag.help))]
+    return [".TP", names + value, sentence(str(flag.help) % vars(flag))]  # as argparse fills in %(default)s
 
 
 def positional(action: argparse.Action) -> str:

@@ -67,6 +67,13 @@ def test_every_command_and_flag_is_in_the_page(pages):
         assert [flag for flag in flags(command) if flag != "--help" and flag not in text] == []
 
 
+def test_defaults_are_filled_in(pages):
+    """Where a flag's help has a default, the page has the value and not argparse's name for it."""
+    text = shown(pages / PAGES[0])
+    assert "For each workload's rollout (default: 600)." in text
+    assert "%(" not in text
+
+
 def test_every_exit_code_is_in_the_page(pages):
     """eks-proxy-agent(8) names the exit code of every error."""
     section = shown(pages / PAGES[0]).partition("EXIT STATUS")[2].partition("FILES")[0]
