@@ -18,7 +18,12 @@ root=${DESTDIR:-}
 library=/usr/lib/eks-proxy-agent
 case "$python" in
     /*) ;;
-    *) python=$(command -v "$python") ;;
+    *)
+        python=$(command -v "$python") || {
+            echo "error: PYTHON=$PYTHON: there is no such Python on this machine" >&2
+            exit 1
+        }
+        ;;
 esac
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' || {
     echo "error: PYTHON=$python is not Python 3.8 or newer" >&2

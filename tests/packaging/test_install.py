@@ -108,3 +108,13 @@ def test_the_owners_settings_survive(tmp_path):
     settings.write_text('[proxy]\nurl = "http://proxy.example.test:3128"\n')
     install(tmp_path)
     assert "proxy.example.test" in settings.read_text()
+
+
+@pytest.mark.parametrize("python", ["python3.99", "/nowhere/python3"])
+def test_an_absent_python_is_named(tmp_path, python):
+    """A Python that this machine has not is named as it was asked for, and nothing is installed."""
+    command = ["make", "install", f"DESTDIR={tmp_path}/tree", f"PYTHON={python}"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"error: PYTHON={python}" in done.stderr
+    assert not (tmp_path / "tree").exists()
