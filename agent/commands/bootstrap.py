@@ -33,7 +33,7 @@ _STUB = b"bootstrap.sh has been removed"
 
 def run(arguments: argparse.Namespace) -> int:
     machine = machine_of(arguments)
-    need_root(machine, "bootstrap")
+    need_root(machine, "bootstrap", other_tree=False)
     return bootstrap(
         machine, options_of(arguments), fetch_patiently, if_enabled=arguments.if_enabled, again=arguments.again
     )

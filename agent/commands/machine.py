@@ -43,10 +43,11 @@ def options_of(arguments: argparse.Namespace) -> Options:
     )
 
 
-def need_root(machine: Machine, command: str) -> None:
-    """Changing the running machine takes root; another tree takes the right to write there."""
+def need_root(machine: Machine, command: str, *, other_tree: bool = True) -> None:
+    """Changing the running machine takes root; another tree, where a command can have one, the right to write there."""
     if machine.disk.live and os.geteuid() != 0:
-        raise AgentError("%s has to be run as root" % command, hint="use sudo, or --root DIR for another tree")
+        hint = "use sudo, or --root DIR for another tree" if other_tree else "use sudo"
+        raise AgentError("%s has to be run as root" % command, hint=hint)
 
 
 def fetch(settings: Settings) -> Facts:
