@@ -103,6 +103,7 @@ def revert_command(arguments: argparse.Namespace) -> int:
     """Put everything back; the daemon is stopped and disabled first, else it would configure the node again."""
     machine = machine_of(arguments)
     need_root(machine, "revert")
+    machine.state.baseline()  # one that cannot be read is an error before the daemon is gone, not after
     daemon = machine.units.show([DAEMON]).get(DAEMON)
     if daemon and daemon.exists and (daemon.enabled == "enabled" or daemon.active not in ("inactive", "failed")):
         machine.units.disable_now([DAEMON])

@@ -201,6 +201,19 @@ def test_apply_removes_the_drop_ins_of_the_shell_recipe_and_revert_brings_them_b
     assert [(folder / "proxy.conf").read_text() for folder in folders] == texts
 
 
+def test_a_revert_that_cannot_begin_leaves_the_daemon_enabled(
+    image: Path, agent: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When nobody knows what was there before, nothing is put back, and the daemon goes on to look after the node."""
+    assert agent("bake") == 0
+    (image / "var/lib/eks-proxy-agent/baseline.json").write_text("garbage")
+    before = tree(image)
+    capsys.readouterr()
+    assert agent("revert") == 1
+    assert "baseline.json" in capsys.readouterr().err
+    assert tree(image) == before
+
+
 def test_bake_again_takes_back_what_the_settings_no_longer_want(image: Path, agent: Run) -> None:
     """The gates of "closed" and the drop-in of a unit go with the setting, and the recipe's drop-in does not come back."""
     config = image / "etc/eks-proxy-agent/config.toml"

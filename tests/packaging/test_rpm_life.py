@@ -152,7 +152,7 @@ def test_that_bootstrap_ran_is_remembered_after_erase(root):
 
 
 def test_a_package_that_cannot_be_reverted_stays(root):
-    """When the files cannot be put back, erasing fails, says why, and can be tried again."""
+    """When the files cannot be put back, erasing fails, says why, leaves the units enabled, and can be tried again."""
     before = root.contents()
     install(root)
     configure(root)
@@ -164,6 +164,8 @@ def test_a_package_that_cannot_be_reverted_stays(root):
     assert "stays installed" in said
     assert root.rpm("-q", NAME).startswith(NAME)
     assert (root.path / GATE).exists()
+    wanted = {path.name for path in (root.path / "etc/systemd/system/multi-user.target.wants").iterdir()}
+    assert wanted >= {f"{NAME}.service", f"{NAME}-bootstrap.service"}, "docker would wait for ever at the next boot"
     baseline.write_bytes(good)
     erase(root)
     assert all(path.startswith("etc/eks-proxy-agent") for path in difference(before, root.contents()))
