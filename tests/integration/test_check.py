@@ -141,6 +141,8 @@ HURTS = [
     (sed(DOCKER, "-/etc", "/etc"), ["files /" + DOCKER], 3),
     (remove(DOCKER), ["files /" + DOCKER], 3),
     (apart, ["packages /etc/yum.conf"], 1),
+    (sed("etc/environment", "LANG", "\0"), ["files /etc/environment"], 1),  # which apply does not touch
+    (sed("var/lib/eks-proxy-agent/baseline.json", "{", "}"), ["files baseline"], 1),
     (lambda node: (node.root / NODE_ENV).chmod(0o644), ["files /" + NODE_ENV], 3),
     (lambda node: node.be(vpc_cidrs_v4=["10.42.0.0/16", "10.9.0.0/16"]), None, 1),
 ]
@@ -148,7 +150,7 @@ HURTS = [
 
 @pytest.mark.parametrize(("hurt", "fails", "code"), HURTS)
 def test_a_hurt_tree(applied: Node, hurt: Any, fails: Any, code: int) -> None:
-    """What differs is named, and nothing else; `apply` is the way out of drift."""
+    """What differs is named, and nothing else; 3 is the exit code only where `apply` is the way out."""
     hurt(applied)
     found = check(applied)
     assert found["code"] == code
