@@ -229,7 +229,11 @@ def _command(
     )
     if once:
         command.add_argument("--once", action="store_true", help="do not keep the flags for this instance")
-        command.add_argument("--refresh", action="store_true", help="ask again what is reached without the proxy")
+        command.add_argument(
+            "--refresh",
+            action="store_true",
+            help="ask again what is reached without the proxy, and choose the proxy anew",
+        )
     if json:
         json_flag(command)
     return command
