@@ -65,7 +65,7 @@ def settings_of(user_data, folder):
 
 @pytest.mark.parametrize(
     "path",
-    [*USER_DATA, EXAMPLES / "image-builder.yaml", ROOT / "README.md", ROOT / "docs/migration.md"],
+    [*USER_DATA, EXAMPLES / "image-builder.yaml", ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))],
     ids=lambda path: path.name,
 )
 def test_every_command_line_is_one_that_the_agent_knows(path):

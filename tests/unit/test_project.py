@@ -91,6 +91,19 @@ def test_no_file_names_a_machine():
     assert found == []
 
 
+def test_every_link_leads_somewhere_that_is_installed():
+    """What README, CHANGELOG and docs/ link to is one of them: the package installs these side by side, and no other page."""
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*")]
+    links = {
+        (page.name, target): (page.parent / target).resolve()
+        for page in pages
+        if page.suffix == ".md"
+        for target in re.findall(r"\]\((?![a-z]+:|#)([^)#]+)", page.read_text())
+    }
+    assert ("README.md", "docs/node.md") in links
+    assert [link for link, path in links.items() if path not in pages] == []
+
+
 def test_every_pin_satisfies_the_project():
     """packaging/requirements.txt pins each dependency of pyproject.toml."""
     project = (ROOT / "pyproject.toml").read_text()
