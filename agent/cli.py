@@ -128,7 +128,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command; the answer is the process's exit code."""
     _open_closed_streams()
     arguments = parser().parse_args(argv)
-    return guarded(lambda: _dispatch(arguments))
+    return guarded(lambda: dispatch(arguments))
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -162,7 +162,8 @@ def _open_closed_streams() -> None:
             getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
-def _dispatch(arguments: argparse.Namespace) -> int:
+def dispatch(arguments: argparse.Namespace) -> int:
+    """Run the command of a parsed command line, and answer its exit code; raises what it fails with."""
     name = arguments.command
     if name == "run":
         from agent.commands import run

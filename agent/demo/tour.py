@@ -38,7 +38,7 @@ _NEXT = """
 What to do next
   on a node, or in an image:  put proxy.url into /etc/eks-proxy-agent/config.toml, then: eks-proxy-agent plan
   to test an image's boot:    eks-proxy-agent demo --serve 127.0.0.1:1338
-  every setting, explained:   packaging/config.toml"""
+  every setting, explained:   the default config.toml (in the source: packaging/config.toml)"""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,12 +72,12 @@ def _tour(root: Path, service: MetadataService) -> None:
 
 
 def _step(text: str, root: Path, command: str, *flags: str, expect: int = 0) -> None:
-    """Run a command as a person would, through the command line."""
-    from agent.cli import main
+    """Run a command as a person would, through the command line; what goes wrong ends the demo and is told once."""
+    from agent.cli import dispatch, parser
 
     words = [command, "--root", str(root), *flags]
     print("\n== %s\n$ eks-proxy-agent %s" % (text, " ".join(words)), flush=True)
-    code = main(words)
+    code = dispatch(parser().parse_args(words))
     if code != expect:
         raise AgentError("%s ended with %d instead of %d" % (command, code, expect))
 
