@@ -49,6 +49,8 @@ def parse_toml(name: str, text: bytes) -> Layer:
     except UnicodeDecodeError as error:
         line = text[: error.start].count(b"\n") + 1
         raise SettingsError(["%s, line %d: has a byte that is not UTF-8" % (name, line)]) from None
+    if decoded.startswith("\ufeff"):
+        raise SettingsError(["%s: begins with a byte order mark, which TOML has not; save it as UTF-8 without" % name])
     try:
         return Layer(name, tomllib.loads(decoded), decoded)
     except (ValueError, RecursionError) as error:  # a plain ValueError for an integer of thousands of digits

@@ -166,6 +166,7 @@ def test_refuses_what_is_in_the_wrong_place(text, problem):
         (b"[proxy]\nurl = '\x00'", "line 2"),
         (b"[proxy]\n# caf\xe9\n", "line 2: has a byte that is not UTF-8"),
         (b"\xff\xfe[\0p\0", "line 1: has a byte that is not UTF-8"),
+        (b"\xef\xbb\xbf[proxy]\r\n", "config.toml: begins with a byte order mark"),
         (b"a = " + b"[" * 5000, "config.toml: is not TOML"),
     ],
 )
