@@ -77,7 +77,7 @@ def _findings(look: Look, verdicts: Sequence[Verdict], *, secret: bool) -> Itera
             yield Finding(GROUP, str(look.proxy), OK, _served(answers))
             continue
         if first.kind == "credentials" and not secret:
-            yield Finding(GROUP, str(look.proxy), SKIP, "asks for a user and a password: " + NEEDS_ROOT)
+            yield Finding(GROUP, str(look.proxy), SKIP, "asks for a user and a password; to send ours " + NEEDS_ROOT)
             continue
         text = first.text[len("%s: " % look.proxy) :]  # the line begins with it already
         if not look.needed and first.kind in ("denied", "upstream"):

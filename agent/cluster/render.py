@@ -29,7 +29,7 @@ def render(arguments: argparse.Namespace, inputs: Inputs, kubectl: Optional[Kube
     documents = {name: _yaml(source, inputs) for name, source in sources.items()}
     if not arguments.output:
         if any(source.kind == SECRET for source in sources.values()):
-            raise UsageError("the Secret holds the proxy's password: render it to files (0600) with --output DIR")
+            raise UsageError("the Secret holds the proxy's password; render it to files (0600) with --output DIR")
         sys.stdout.write("---\n".join(documents.values()))
         return 0
     files = {"%s-%s.yaml" % (name, sources[name].kind.lower()): text for name, text in documents.items()}

@@ -1,7 +1,9 @@
 """Log lines: one line an event, in a shape that grep and the journal understand, and never a credential."""
 
+import ast
 import os
 import sys
+from pathlib import Path
 
 import pytest
 import structlog
@@ -68,6 +70,26 @@ def test_redact(text, redacted):
     """User info and passwords go, and what stands around them stays readable."""
     assert log.redact(text) == redacted
     assert log.redact(redacted) == redacted
+
+
+def texts_of_ours():
+    """Every text in agent/ but the docstrings, with its place."""
+    for path in sorted(Path(log.__file__).parent.rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        statements = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in statements:
+                yield "%s:%d" % (path.name, node.lineno), node.value
+
+
+def test_no_message_of_ours_reads_like_a_secret():
+    """Whatever is put after or into it, a message keeps its own words: `a password: needs root` would end at the colon."""
+    urls = [text for _, text in texts_of_ours() if "%s@%s" in text]
+    assert len(urls) == 1, "the one that makes a URL with credentials is what the mask is for"
+    masked = [
+        (place, text) for place, text in texts_of_ours() if text not in urls and log.redact(text + "x") != text + "x"
+    ]
+    assert masked == []
 
 
 @pytest.mark.parametrize("text", ["x", "SECRET", "A_"])
