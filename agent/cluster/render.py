@@ -120,7 +120,10 @@ def _patch_command(workload: Workload, path: str) -> str:
 
 def _write(folder: str, files: Mapping[str, str]) -> None:
     """All of them, each readable for its owner only: one may hold a password."""
-    os.makedirs(folder, exist_ok=True)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise FileError("--output %s: the folder cannot be made: %s" % (folder, error.strerror)) from None
     disk = Disk("/")
     for name, text in files.items():
         disk.write(os.path.join(os.path.realpath(folder), name), text.encode("utf-8"), 0o600)

@@ -109,6 +109,7 @@ def test_what_only_a_node_can_ask_is_told(node):
         (["--output=OUT", "--manifest=/nonexistent"], 1, "/nonexistent: cannot be read"),
         (["--output=OUT", "--manifest=GARBAGE"], 1, "is not YAML"),
         (["--output=OUT"], 1, "the containers of kube-system/daemonset/aws-node"),
+        (["--set=proxy.credentials_file=CREDENTIALS"], 2, "render it to files (0600) with --output DIR"),
         (["--timeout=5"], 2, "unrecognized arguments"),
         (["--request-timeout=0"], 2, "is not above 0"),
         (["--request-timeout=long"], 2, "'long' is not above 0"),
@@ -117,7 +118,9 @@ def test_what_only_a_node_can_ask_is_told(node):
 def test_wrong_use_is_told(node, tmp_path, flags, code, said):
     """Each ends with its code and what is wrong; nothing is written."""
     (tmp_path / "garbage").write_text("a: [")
-    flags = [flag.replace("OUT", str(tmp_path / "out")).replace("GARBAGE", str(tmp_path / "garbage")) for flag in flags]
+    node.write("../credentials", b"me:s3cret\n", 0o600)
+    for name in ("out", "garbage", "credentials"):
+        flags = [flag.replace(name.upper(), str(tmp_path / name)) for flag in flags]
     done = render(node, "--facts", str(node.facts), *flags)
     assert (done.code, done.out) == (code, ""), done.both
     assert said in done.err
@@ -149,11 +152,23 @@ def test_what_only_resembles_a_manifest_is_told(node, tmp_path, manifest, said):
     assert not (tmp_path / "out").exists()
 
 
+MANIFESTS = [
+    "--manifest=%s" % (REPOSITORY / "tests/cluster/manifests" / name) for name in ("aws-node.yaml", "kube-proxy.yaml")
+]
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(node, tmp_path):
+    """The error names the flag, the path and the reason; the file stays as it is, and no command is printed."""
+    (tmp_path / "file").write_text("mine")
+    done = render(node, "--facts", str(node.facts), "--output", str(tmp_path / "file"), *MANIFESTS)
+    assert (done.code, done.out) == (1, "")
+    assert f"--output {tmp_path}/file: the folder cannot be made: File exists" in done.err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_patches_of_manifests(node, tmp_path):
     """Every workload of the settings has its patch, and the commands that carry all out are printed."""
-    manifests = [REPOSITORY / "tests/cluster/manifests" / name for name in ("aws-node.yaml", "kube-proxy.yaml")]
-    flags = [flag for path in manifests for flag in ("--manifest", str(path))]
-    done = render(node, "--facts", str(node.facts), "--output", str(tmp_path / "the output"), *flags)
+    done = render(node, "--facts", str(node.facts), "--output", str(tmp_path / "the output"), *MANIFESTS)
     assert done.code == 0, done.both
     named = {shlex.split(line)[-1] for line in done.out.splitlines()}
     assert named == {str(path) for path in (tmp_path / "the output").iterdir()}
