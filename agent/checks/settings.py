@@ -22,10 +22,11 @@ def check(node: Node) -> Iterator[Finding]:
     if node.layered is None or (node.found is None and node.facts is not None):
         yield Finding(GROUP, NAME, SKIP, node.missing)
         return
-    layers = ", ".join(dict.fromkeys(node.layered.origin.values())) or "no layer sets anything"
+    layers = ", ".join(dict.fromkeys(node.layered.origin.values()))
     unknown = "" if node.found else "; what user data adds is not known"
     unknown = "; what user data and kept flags add needs root" if node.partial else unknown
-    text = UNCONFIGURED if node.missing == UNCONFIGURED else "valid, from %s" % layers
+    valid = "valid, " + ("from " + layers if layers else "no layer sets anything")
+    text = UNCONFIGURED if node.missing == UNCONFIGURED else valid
     yield Finding(GROUP, NAME, OK, text + unknown)
     for warning in node.found.warnings if node.found else ():
         yield Finding(GROUP, "warning", WARN, warning)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.checks import clock, direct, doctor, files, no_proxy, processes, proxy, told, units
+from agent.checks import clock, direct, doctor, files, no_proxy, processes, proxy, settings, told, units
 from agent.checks.doctor import GROUPS, Group, examine, exit_code
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.node import OFFLINE, Node
@@ -17,6 +17,7 @@ from agent.core.dialects.target import Target
 from agent.core.direct import Answer
 from agent.core.files import yum
 from agent.core.files.environment import assignments
+from agent.core.layers import Layer, merge
 from agent.core.no_proxy import Entry, render
 from agent.core.proxy_url import parse_proxy_url
 from agent.core.units import differences
@@ -63,6 +64,22 @@ def test_exit_code(failed, code):
     """78 for wrong settings alone, 3 for drift alone, 1 for anything else; a warning and a skip fail nothing."""
     others = [found("x", state) for state in (OK, WARN, SKIP)]
     assert exit_code([*others, *(attrs.evolve(found("x", FAIL), exit_code=one) for one in failed)]) == code
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        ([], "valid, no layer sets anything; what user data adds is not known"),
+        ([Layer("a.toml", {"node": {"yum": False}})], "valid, from a.toml; what user data adds is not known"),
+    ],
+)
+def test_where_the_settings_come_from(layers, says):
+    """Without metadata service there may be a proxy in the user data, so that no layer at all is valid."""
+    (finding,) = settings.check(attrs.evolve(node(missing="no metadata"), layered=merge(layers)))
+    assert (finding.state, finding.text) == (OK, says)
 
 
 # --- all groups -----------------------------------------------------------------------------------------------------
