@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import posixpath
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import attrs
@@ -32,6 +33,12 @@ _MAX_SIZE = 128 * 1024 * 1024
 #: What whoever reads status.json takes for granted of it; docs/status.schema.json is the whole.
 _STATUS_LISTS = ("files", "no_proxy", "proxies", "stale_units", "warnings")
 _STATUS_TABLES = ("metrics", "preflight", "proxy", "repairs")
+#: What is lost with a spoilt file, by its name.
+_LOSSES = {
+    "baseline.json": "revert knows nothing before it",
+    "flags.json": "the flags that apply kept go with it",
+    "bootstrap.json": "without it bootstrap.sh runs on this instance again",
+}
 
 
 class State:
@@ -201,7 +208,8 @@ def _record(data: Mapping[str, Any]) -> Record:
 
 
 def _garbage(path: str) -> FileError:
-    return FileError(
-        "%s: is not what this program wrote" % path,
-        hint="look at it, then move it away; revert knows nothing before it",
-    )
+    loss = _LOSSES.get(posixpath.basename(path))
+    hint = "look at it, then move it away" + ("; " + loss if loss else "")
+    if path == STATUS:
+        hint = "to have it written anew: eks-proxy-agent apply"
+    return FileError("%s: is not what this program wrote" % path, hint=hint)

@@ -13,6 +13,9 @@ from typing import Callable, Dict, Iterator, List, Tuple
 import pytest
 
 from agent.demo.instance import Instance
+from agent.edges.disk import Disk
+from agent.edges.state import BASELINE, INSTANCES, STATUS, State
+from agent.errors import FileError
 from tests.integration import moods
 from tests.integration.command_line import PROXY, Node, Outcome, run
 from tests.integration.moods import Mood, MoodyService
@@ -451,6 +454,24 @@ def test_a_full_disk(node: Node, size: int) -> None:
     assert PROXY in node.read(ENVIRONMENT)
     assert node.main("revert").code == 0
     assert node.tree() == before
+
+
+@pytest.mark.parametrize(
+    ("read", "hint"),
+    [
+        (State.status, "to have it written anew: eks-proxy-agent apply"),
+        (State.baseline, "look at it, then move it away; revert knows nothing before it"),
+        (lambda state: state.of_instance("i-1", "bootstrap"), "without it bootstrap.sh runs on this instance again"),
+        (lambda state: state.of_instance("i-1", "flags"), "the flags that apply kept go with it"),
+    ],
+)
+def test_the_hint_tells_what_a_spoilt_memory_means(node: Node, read: Callable[[State], object], hint: str) -> None:
+    """To move one away costs what it held, which is not the same for each; nobody bootstraps a node twice by a hint."""
+    for path in (STATUS, BASELINE, INSTANCES + "/i-1/bootstrap.json", INSTANCES + "/i-1/flags.json"):
+        node.write(path[1:], b"{")
+    with pytest.raises(FileError, match="is not what this program wrote") as caught:
+        read(State(Disk(str(node.root))))
+    assert caught.value.hint.endswith(hint)
 
 
 @pytest.mark.parametrize(
