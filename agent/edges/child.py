@@ -87,7 +87,7 @@ def _fork(work: Work) -> tuple[int, int]:
             _live(work, write_end, mask)
     except OSError as error:
         os.close(read_end)
-        raise NoChild("no process can be started for a pass: %s" % error.strerror) from None
+        raise NoChild("no process can be started (%s)" % error.strerror) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(write_end)
