@@ -172,8 +172,16 @@ NODE_CONFIG = "application/node.eks.aws"
         ),
         (mime(OURS, b"[proxy]\n#\x1b"), 78, ["has the control character"]),
         (mime(OURS, b"!!!", "base64"), 78, ["user data, part 1", "cannot be decoded"]),
-        (mime(OURS, gzip.compress(b"#" * (2 << 20), mtime=0)), 78, ["user data, part 1", "is longer than 1024 KiB unpacked"]),
-        (mime(OURS, gzip.compress(b"[proxy]", mtime=0)[:-9]), 78, ["user data, part 1", "is gzip, but damaged or cut off"]),
+        (
+            mime(OURS, gzip.compress(b"#" * (2 << 20), mtime=0)),
+            78,
+            ["user data, part 1", "is longer than 1024 KiB unpacked"],
+        ),
+        (
+            mime(OURS, gzip.compress(b"[proxy]", mtime=0)[:-9]),
+            78,
+            ["user data, part 1", "is gzip, but damaged or cut off"],
+        ),
         (gzip.compress(b"#" * (2 << 20), mtime=0), 78, ["user data: is longer than 1024 KiB unpacked"]),
         (mime(NODE_CONFIG, b"kind: ["), 1, ["NodeConfig (user data): line 1", "is not YAML"]),
         (mime(NODE_CONFIG, b"kind: NodeConfig\nx: 2024-99-99"), 1, ["NodeConfig (user data): is not YAML"]),

@@ -168,7 +168,10 @@ def test_what_is_not_ours_is_left_alone(raw: bytes) -> None:
         (message(gzip.compress(TOML.encode(), mtime=0)[:-9], encoding="binary"), "is gzip, but damaged or cut off"),
         (message(base64.encodebytes(b"\x1f\x8bgarbage"), encoding="base64"), "is gzip, but damaged or cut off"),
         (message(b"!!! what !!!", encoding="base64"), "cannot be decoded"),
-        (message(base64.encodebytes(gzip.compress(b"#" * (LIMIT + 1), mtime=0)), encoding="base64"), "is longer than 1024 KiB"),
+        (
+            message(base64.encodebytes(gzip.compress(b"#" * (LIMIT + 1), mtime=0)), encoding="base64"),
+            "is longer than 1024 KiB",
+        ),
     ],
     ids="latin1 third-line utf16 nul escape c1 cut-gzip bad-gzip bad-base64 bomb".split(),
 )
