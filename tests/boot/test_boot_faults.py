@@ -98,4 +98,8 @@ def test_killing_and_restarting_the_agent_leaves_docker_alone_and_no_password_sh
     assert pids() == before
     running.run("systemctl", "restart", "eks-proxy-agent")
     assert pids() == before
+    assert running.run("stat", "--format=%a", "/run/eks-proxy-agent") == "755\n"
+    running.run("systemctl", "stop", "eks-proxy-agent")
+    running.run("systemctl", "restart", "docker")  # what the policy makes it wait for outlives the agent
+    running.run("systemctl", "start", "eks-proxy-agent")
     node.finish(running)

@@ -90,6 +90,7 @@ def test_upgrade_and_erase_leave_a_running_node_alone(trial: Callable[..., Trial
     rpm(running, "-e", NAME)
     assert pids(running) == before
     assert running.show(NAME, "LoadState") == "not-found"
+    assert "eks-proxy-agent" not in running.run("ls", "/run")
     running.run("systemctl", "restart", "docker")
     boot = running.finish()
     assert boot.unit("docker")["ActiveState"] == "active"

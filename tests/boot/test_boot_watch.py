@@ -180,7 +180,8 @@ def test_a_pass_that_dies_or_hangs_does_not_take_the_daemon_along(trial: Callabl
     agent = life.pid()
     life.running.run("sh", "-c", f"""
         while ! pkill --signal=SEGV --parent {agent}; do sleep 0.02; done""", timeout=60)  # fmt: skip
-    wait_for("the word of it", lambda: "pass.crashed" in life.running.run("journalctl", "--unit=" + AGENT))
+    (entry,) = life.wait_for_event("pass.crashed", "PRIORITY=3")
+    assert "by signal 11" in entry["MESSAGE"]
     looked = life.status()["updated"]
     wait_for("another look", lambda: life.status()["updated"] != looked, limit=60)
     assert life.pid() == agent
