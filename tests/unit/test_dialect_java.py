@@ -14,6 +14,8 @@ from agent.core.dialects.java import MOST_PATTERNS, non_proxy_hosts
         ("Example.com", "example.com|*.example.com"),
         (".svc", "*.svc"),
         ("*.svc", "*.svc"),
+        ("*svc", "*svc"),
+        ("a.example.", "a.example.|*.a.example."),
         ("*", "*"),
         ("169.254.169.254", "169.254.169.254"),
         ("fd00:ec2::254", "[fd00:ec2::254]"),
@@ -34,7 +36,12 @@ def test_an_entry_becomes_patterns(entry, value):
 
 
 @pytest.mark.parametrize(
-    "entry", ["fd00::/8", "10.0.0.0/25", "10.0.0.0/17", "host:8080", "a*b", "a|b", "10/8", "0.0.0.0/0"]
+    "entry",
+    [
+        *("fd00::/8", "10.0.0.0/25", "10.0.0.0/17", "10.0.0.0/\u00b2", "10.0.0.0/\u0663", "10/8", "0.0.0.0/0"),
+        *("host:8080", "a*b", "**", "*.", "a|b", "a b", "a\nb", "'a'", "..a"),
+        *("b\u00fccher.example", "3.4", "010.0.3.4"),
+    ],
 )
 def test_what_cannot_be_expressed_is_named(entry):
     """It is left out of the value, and said."""

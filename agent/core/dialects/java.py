@@ -1,17 +1,23 @@
 """Java ignores the environment; what our list becomes for it.
 
-Source: the JDK's networking properties (`http.nonProxyHosts`, which counts for https as well) and DefaultProxySelector:
-patterns are separated by `|`, a `*` may stand first or last, an IPv6 address stands in brackets, nothing is resolved.
+Source: the JDK's networking properties (`http.nonProxyHosts`, which counts for https as well) and DefaultProxySelector;
+tried against 17.0.15 and 25.
+
+- Patterns are separated by `|`, a `*` may stand first or last; text is compared with the URL's host without case, IPv6 in
+  its brackets and as the URL spells it.  No CIDR, no port, no name is resolved.
+- The JVM adds localhost, 127.*, [::1], 0.0.0.0 and [::0] to any value but the empty one, which exempts nothing at all.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Iterable, List, Optional, Tuple
 
 import attrs
 
 from agent.core.dialects.addresses import address, ipv4
+from agent.core.proxy_url import is_host_name
 
 #: A network that is no whole number of octets becomes one pattern for each octet that it holds; not more than this.
 MOST_PATTERNS = 16
@@ -19,7 +25,7 @@ MOST_PATTERNS = 16
 
 @attrs.frozen
 class NonProxyHosts:
-    """`value` is that of -Dhttp.nonProxyHosts; `left_out` are the entries that it cannot express."""
+    """`value` is that of -Dhttp.nonProxyHosts ("": better without it); `left_out` are the entries that it cannot express."""
 
     value: str
     left_out: Tuple[str, ...]
@@ -47,16 +53,16 @@ def _patterns(entry: str) -> Optional[List[str]]:
         return ["[%s]" % bare if literal.version == 6 else bare]
     if "/" in entry:
         return _network(entry)
-    if ":" in entry or "|" in entry or "*" in entry[1:]:
+    suffix = entry[1:] if entry.startswith("*") else entry
+    name = suffix[1:] if suffix.startswith(".") else suffix
+    if not is_host_name(name[:-1] if name.endswith(".") else name):
         return None
-    if entry.startswith((".", "*")):
-        return ["*" + entry.lstrip("*")]
-    return [entry, "*." + entry]
+    return [entry, "*." + entry] if name == entry else ["*" + suffix]
 
 
 def _network(entry: str) -> Optional[List[str]]:
     base, _, bits = entry.partition("/")
-    if ipv4(base) is None or not bits.isdigit() or not 1 <= int(bits) <= 32:
+    if ipv4(base) is None or not re.fullmatch("[0-9]{1,2}", bits) or not 1 <= int(bits) <= 32:
         return None
     network = ipaddress.IPv4Network(entry, strict=False)
     octets = -(-network.prefixlen // 8)
