@@ -12,7 +12,7 @@ from typing import Iterator, List, Optional, Tuple
 
 from agent.commands.values import Source, values_of
 from agent.core import explain_view as view
-from agent.core.dialects.java import non_proxy_hosts
+from agent.core.dialects.java import NonProxyHosts, non_proxy_hosts
 from agent.core.dialects.target import Target, parse_target
 from agent.core.explain import needs_literal, printable, ways
 from agent.core.lint import WARNING, judge
@@ -95,12 +95,16 @@ def _lines() -> Iterator[Tuple[str, str]]:
 
 
 def _print_objects(source: Source, targets: _Targets) -> None:
+    shown = False
     for text, target, error in targets:
         if target is None:
             print(json.dumps(view.problem(redact(text), error)))
             continue
         for found in view.objects(target, ways(target, source.values)):
             print(json.dumps(found))
+        shown = True
+    if shown and source.values.no_proxy:
+        print(json.dumps(view.java_object(_java(source))))
 
 
 def _print_matrix(source: Source, targets: _Targets) -> None:
@@ -127,10 +131,18 @@ def _print_paragraphs(source: Source, targets: _Targets) -> None:
             print("  " + _LITERAL)  # once; a list of hosts would drown in it
             told = True
     if shown and source.values.no_proxy:
-        java = non_proxy_hosts(entry for entry in source.values.no_proxy.split(",") if entry.strip())
-        print("Java reads no such variable: %s" % shlex.quote("-Dhttp.nonProxyHosts=" + printable(java.value)))
-        if java.left_out:
-            print("  which cannot say: " + " ".join(map(printable, java.left_out)))
+        java = _java(source)
+        left_out = " ".join(map(printable, java.left_out))
+        if java.option:
+            print("Java reads no such variable: " + shlex.quote(java.option))
+            if left_out:
+                print("  which cannot say: " + left_out)
+        elif left_out:
+            print("Java reads no such variable, and -Dhttp.nonProxyHosts cannot say: " + left_out)
+
+
+def _java(source: Source) -> NonProxyHosts:
+    return non_proxy_hosts(entry for entry in source.values.no_proxy.split(",") if entry.strip())
 
 
 def _lint(source: Source, targets: _Targets, *, as_json: bool) -> int:

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from agent.core.dialects.dialect import Dialect
 from agent.core.dialects.families import DIALECTS
+from agent.core.dialects.java import NonProxyHosts
 from agent.core.dialects.target import Target
 from agent.core.explain import BUILT_IN, UNNAMED, Values, Way, disagree, groups, printable
 from agent.core.no_proxy import spellings
@@ -90,6 +91,12 @@ def objects(target: Target, found: Sequence[Way]) -> List[Dict[str, Any]]:
         }
         for way in found
     ]
+
+
+def java_object(java: NonProxyHosts) -> Dict[str, Any]:
+    """The object of Java, which has an option instead of ways; null when there is nothing to say with it."""
+    left_out = [printable(entry) for entry in java.left_out]
+    return {"client": "java", "programs": ["java"], "option": java.option or None, "left_out": left_out}
 
 
 def problem(text: str, error: str) -> Dict[str, Any]:

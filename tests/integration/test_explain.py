@@ -54,8 +54,8 @@ def given(*words: str, **more: Any) -> Outcome:
 
 
 def objects(outcome: Outcome) -> List[Dict[str, Any]]:
-    """The lines of --json."""
-    return [json.loads(line) for line in outcome.out.splitlines()]
+    """The lines of --json that are about a target or an entry: all but Java's."""
+    return [one for one in map(json.loads, outcome.out.splitlines()) if one.get("client") != "java"]
 
 
 # --- values ---------------------------------------------------------------------------------------------------------
@@ -169,7 +169,37 @@ def test_java_is_given_its_option() -> None:
     done = given("x.org")
     option = "'-Dhttp.nonProxyHosts=localhost|*.localhost|127.0.0.1|169.254.169.254|10.0.*|*.corp.example.com'"
     assert done.out.splitlines()[-1] == "Java reads no such variable: " + option
-    assert "which cannot say: fd00:1::/64" in explain("--no-proxy", "fd00:1::/64", "x.org").out
+    done = explain("--no-proxy", "10.0.0.1,fd00:1::/64", "x.org")
+    assert done.out.splitlines()[-2:] == [
+        "Java reads no such variable: -Dhttp.nonProxyHosts=10.0.0.1",
+        "  which cannot say: fd00:1::/64",
+    ]
+
+
+def test_java_is_given_no_empty_option() -> None:
+    """An empty value would send Java's own loopback through the proxy: a list that Java cannot say has no option."""
+    nothing = "Java reads no such variable, and -Dhttp.nonProxyHosts cannot say: fd00:1::/64"
+    assert explain("--no-proxy", "fd00:1::/64", "x.org").out.splitlines()[-1] == nothing
+    for no_proxy in ("", " , "):
+        assert "Java" not in explain("--no-proxy", no_proxy, "x.org").out
+
+
+def test_java_is_the_last_object_of_json() -> None:
+    """Java's option is one object for the whole list, and none where nothing was explained."""
+    done = explain("--json", "--no-proxy", "10.0.0.1,bob:hunter2@x", "x.org", "y.org")
+    assert [json.loads(line) for line in done.out.splitlines() if '"java"' in line] == [
+        {
+            "client": "java",
+            "programs": ["java"],
+            "option": "-Dhttp.nonProxyHosts=10.0.0.1",
+            "left_out": ["***@x"],
+        }
+    ]
+    assert '"java"' in done.out.splitlines()[-1]
+    done = explain("--json", "--no-proxy", "fd00::/8", "x.org")
+    assert json.loads(done.out.splitlines()[-1])["option"] is None
+    assert "java" not in explain("--json", "--no-proxy", "a.org", "ftp://x").out
+    assert "java" not in explain("--json", "--no-proxy", "", "x.org").out
 
 
 def test_the_note_on_names_and_cidrs_comes_once() -> None:

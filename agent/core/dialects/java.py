@@ -25,10 +25,15 @@ MOST_PATTERNS = 16
 
 @attrs.frozen
 class NonProxyHosts:
-    """`value` is that of -Dhttp.nonProxyHosts ("": better without it); `left_out` are the entries that it cannot express."""
+    """`value` is that of -Dhttp.nonProxyHosts; `left_out` are the entries that it cannot express."""
 
     value: str
     left_out: Tuple[str, ...]
+
+    @property
+    def option(self) -> str:
+        """The option; "" if there is nothing to say, because an empty value takes the exemption of loopback away."""
+        return "-Dhttp.nonProxyHosts=" + self.value if self.value else ""
 
 
 def non_proxy_hosts(entries: Iterable[str]) -> NonProxyHosts:
