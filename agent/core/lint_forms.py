@@ -71,9 +71,9 @@ def form_of(entry: str) -> Form:
 
 
 def _respelt(kind: str, better: str, text: str) -> Form:
-    """What only has to be written as `better`, if that means something."""
+    """What only has to be written as `better`, or as what is better still, if that means something."""
     inner = form_of(better) if better and better.strip() == better and "://" not in better else Form("")
-    return Form(kind, inner.meant, text, "write " + better) if inner.meant else _unreadable(better)
+    return Form(kind, inner.meant, text, inner.fix or "write " + better) if inner.meant else _unreadable(better)
 
 
 def _several(words: List[str]) -> Form:

@@ -83,6 +83,24 @@ def test_an_entry_that_clients_misread(entry, kind, severity, clients, said, fix
 
 
 @pytest.mark.parametrize(
+    ("entry", "fix"),
+    [
+        (" *.host.corp", "write host.corp"),
+        (" .host.corp", "write host.corp, which covers what is below it too"),
+        ("host.corp.\r", "write host.corp"),
+        (" host.corp:8443", "write host.corp, for all ports"),
+        ("a.corp\u2028b.corp\n", "write a.corp,b.corp"),
+        ("http://host.corp:8080/path", "write host.corp, for all ports"),
+        ("http://[fd00::7]/", "write both fd00::7 and [fd00::7]"),
+        (" 10.0.0.0/16", "write 10.0.0.0/16"),
+    ],
+)
+def test_two_things_wrong_have_one_way_out(entry, fix):
+    """What is to be written instead is not misread in its turn, and is one printable line."""
+    assert [one.fix for one in findings(entry)] == [fix]
+
+
+@pytest.mark.parametrize(
     "entries",
     [
         ["host.corp"],
