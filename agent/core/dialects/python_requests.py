@@ -12,8 +12,11 @@ Source: should_bypass_proxies() in requests/utils.py, which also asks urllib; tr
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
+
+import attrs
 
 from agent.core.dialects import python_urllib
 from agent.core.dialects.addresses import ipv4
@@ -39,11 +42,10 @@ def bypass_old(target: Target, no_proxy: str) -> Optional[str]:
 
 
 def _bypass(target: Target, no_proxy: str, covers: Callable[[str, str], bool]) -> Optional[str]:
-    entries = [entry for entry in no_proxy.replace(" ", "").split(",") if entry]
     literal = ipv4(target.host)
-    for entry in entries:
+    for entry, network in _entries(no_proxy):
         if literal is not None:
-            if _inside(int(literal), entry) or entry == target.host:
+            if entry == target.host or (network and (int(literal) ^ network.base) >> (32 - network.bits) == 0):
                 return entry
         elif covers(target.host, entry) or (target.has_port and covers("%s:%d" % (target.host, target.port), entry)):
             return entry
@@ -55,18 +57,28 @@ def _below(host: str, entry: str) -> bool:
     return host == domain or host.endswith("." + domain)
 
 
-def _inside(address: int, entry: str) -> bool:
+@attrs.frozen
+class _Network:
+    base: int
+    bits: int
+
+
+@functools.lru_cache(maxsize=16)
+def _entries(no_proxy: str) -> Tuple[Tuple[str, Optional[_Network]], ...]:
+    """Entries as they stand there without blanks, and the network that each is, if any."""
+    return tuple((entry, _network(entry)) for entry in no_proxy.replace(" ", "").split(",") if entry)
+
+
+def _network(entry: str) -> Optional[_Network]:
     if entry.count("/") != 1:
-        return False
+        return None
     base_text, bits_text = entry.split("/")
     base = _inet_aton(base_text)
     try:
         bits = int(bits_text)
     except ValueError:
-        return False
-    if base is None or not 1 <= bits <= 32:
-        return False
-    return (address ^ base) >> (32 - bits) == 0
+        return None
+    return None if base is None or not 1 <= bits <= 32 else _Network(base, bits)
 
 
 def _inet_aton(text: str) -> Optional[int]:
