@@ -1,0 +1,22 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.net.Proxy;
+import java.net.ProxySelector;
+import java.net.URI;
+
+/** Says for each line "URL, tab, value of http.nonProxyHosts" which way the JVM would go; nothing is connected. */
+public class NonProxyHosts {
+    public static void main(String[] arguments) throws Exception {
+        for (String scheme : new String[] {"http", "https"}) {
+            System.setProperty(scheme + ".proxyHost", "127.0.0.1");
+            System.setProperty(scheme + ".proxyPort", "3128");
+        }
+        BufferedReader cases = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = cases.readLine(); line != null; line = cases.readLine()) {
+            String[] asked = line.split("\t", -1);
+            System.setProperty("http.nonProxyHosts", asked[1]);
+            Proxy found = ProxySelector.getDefault().select(new URI(asked[0])).get(0);
+            System.out.println(found.type() == Proxy.Type.DIRECT ? "direct" : "proxy");
+        }
+    }
+}
