@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any, Dict, List, Mapping, Tuple
 
 import attrs
 
 from agent.commands.tree import disk_of
-from agent.core.explain import FOREIGN, UNNAMED, Values, of_entries, variables, variables_in
+from agent.core.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables, variables_in
 from agent.core.proxy_url import parse_proxy_url
 from agent.edges.disk import Disk
 from agent.errors import AgentError, FileError, UsageError
-from agent.log import redact
 
 ENVIRONMENT = "/etc/environment"
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
@@ -115,7 +115,13 @@ def _variables(disk: Disk, name: str) -> Dict[str, str]:
         text = disk.read(name) or b""
     except FileError:
         return {}
-    return {key: value if key.lower() == "no_proxy" else redact(value) for key, value in variables_in(text).items()}
+    return {key: value if key.lower() == "no_proxy" else _shown(value) for key, value in variables_in(text).items()}
+
+
+def _shown(url: str) -> str:
+    """A proxy's URL as it can be printed: clients take one without a scheme, too, and that may have a password."""
+    rest = re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://", "", url)
+    return url[: len(url) - len(rest)] + printable(rest)
 
 
 def _bare(environment: Mapping[str, str]) -> Dict[str, str]:

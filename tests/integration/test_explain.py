@@ -104,6 +104,25 @@ def test_credentials_are_masked_and_make_no_difference(node: Node) -> None:
         assert "s3cret" not in done.both
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("bob:hunter2@p:3128", "***@p:3128"),
+        ("http://bob:hunter2@x@p:3128", "http://***@p:3128"),
+        ("http://p:3128\x1b[2J", "http://p:3128\\x1b[2J"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["--matrix"]])
+def test_a_proxy_that_somebody_wrote_is_printable(tmp_path: Path, value: str, shown: str, flags: List[str]) -> None:
+    """A URL by hand may lack its scheme, or hold anything: it shows no password, and does nothing to a terminal."""
+    node = Node(tmp_path)
+    node.write("etc/environment", ("http_proxy=%s\nhttps_proxy=%s\n" % (value, value)).encode())
+    done = node.run("explain", "x.org", *flags, facts=False)
+    assert "through %s" % shown in done.out
+    assert "hunter2" not in done.both
+    assert "\x1b" not in done.both
+
+
 def test_without_files_status_says_what_is_in_force(node: Node) -> None:
     """A user who may not read node.env, on a node that leaves /etc/environment alone, has the world-readable status."""
     (node.root / "etc/environment").unlink()
