@@ -92,7 +92,7 @@ def _in_force(disk: Disk) -> Source:
     notes: List[str] = []
     if name:
         notes.append("in force: %s" % name + ("" if reasons else "; status.json has no reasons for its entries"))
-        if name == ENVIRONMENT and shown[NODE_ENV] and _bare(shown[NODE_ENV]) != _bare(shown[ENVIRONMENT]):
+        if name == ENVIRONMENT and not _bare(shown[NODE_ENV]).items() <= _bare(shown[ENVIRONMENT]).items():
             notes.append("the units read %s, which is not the same: see `eks-proxy-agent check`" % NODE_ENV)
         return Source(Values(shown[name], reasons, FOREIGN), region, tuple(notes))
     proxy = status.get("proxy")

@@ -24,7 +24,9 @@ GIVEN = "given"
 FOREIGN = "not the agent's"
 BUILT_IN = "built into the client"
 
-_LINE = re.compile(r"[ \t]*(?:export[ \t]+)?((?:https?|no)_proxy|(?:HTTPS?|NO)_PROXY)[ \t]*=[ \t]*(.*)", re.DOTALL)
+_LINE = re.compile(
+    r"[ \t]*(?:export[ \t]+)?((?:https?|all|no)_proxy|(?:HTTPS?|ALL|NO)_PROXY)[ \t]*=[ \t]*(.*)", re.DOTALL
+)
 
 
 @attrs.frozen

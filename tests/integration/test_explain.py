@@ -89,6 +89,19 @@ def test_an_edit_by_hand_is_seen(node: Node) -> None:
     assert "note: the units read /etc/eks-proxy-agent/node.env, which is not the same" in done.err
 
 
+def test_a_proxy_for_all_schemes_is_seen(node: Node) -> None:
+    """all_proxy, which the agent does not write, is a proxy for the clients that read it; units that read the file have it too."""
+    path = node.root / "etc/environment"
+    path.write_text("all_proxy=http://all:1\n" + path.read_text())
+    done = node.run("explain", "x.org", facts=False)
+    assert (done.err, "all:1" in done.out) == ("note: in force: /etc/environment\n", False)
+    path.write_text("all_proxy=http://all:1\n")
+    (node.root / "etc/eks-proxy-agent/node.env").unlink()
+    done = node.run("explain", "x.org", "--json", facts=False)
+    through = {one["client"] for one in objects(done) if one["proxy"] == "http://all:1"}
+    assert through == {"curl-old", "curl", "curl-8.9", "curl-8.18", "requests-old", "requests"}
+
+
 def test_credentials_are_masked_and_make_no_difference(node: Node) -> None:
     """node.env with a password is the same environment as /etc/environment without, and shows *** where it is all there is."""
     node.write("etc/secret", b"user:s3cret\n", 0o600)

@@ -135,6 +135,7 @@ def test_says_when_a_cidr_does_not_help_a_name(text, no_proxy, wonder):
         (b'export NO_PROXY="a, b"  \n', {"NO_PROXY": "a, b"}),
         (b" https_proxy = 'http://p:1'\n", {"https_proxy": "http://p:1"}),
         (b"no_proxy=a\r\n", {"no_proxy": "a\r"}),
+        (b"all_proxy=http://p:1\nALL_PROXY=http://p:2\n", {"all_proxy": "http://p:1", "ALL_PROXY": "http://p:2"}),
         (b"#no_proxy=a\nftp_proxy=x\nmy_no_proxy=1\nno_proxy", {}),
         (b"no_proxy=\xff\n", {"no_proxy": "\ufffd"}),
         (b"no_proxy=\n", {"no_proxy": ""}),
