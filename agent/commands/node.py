@@ -10,6 +10,7 @@ from typing import List
 from agent.apply import Machine, apply
 from agent.commands.machine import fetch, machine_of, need_root, options_of
 from agent.configure import (
+    Pass,
     changed_paths,
     configure,
     entries,
@@ -25,7 +26,7 @@ from agent.core.plan import Plan
 from agent.diff import unified
 from agent.discover import Discovered, discover, facts_of, plan_node, plan_revert
 from agent.edges.lock import held
-from agent.errors import FileError
+from agent.errors import CommandError, FileError
 from agent.metrics import withdraw
 from agent.proxies import choose
 from agent.reach import find_out, left_open
@@ -49,7 +50,6 @@ def apply_command(arguments: argparse.Namespace) -> int:
         meaning = "so nothing is written" if done.plan.empty else "so what was written is taken back"
         print("unconfigured: no proxy.url in the settings, " + meaning, file=sys.stderr)
         return 0
-    settings = done.discovered.settings
     released = release_units(machine, done)
     for name in released:
         print("started %s" % name)
@@ -58,11 +58,20 @@ def apply_command(arguments: argparse.Namespace) -> int:
     if options.config and machine.disk.live and not arguments.once:
         text = "warning: --config is not kept; to have it at the next boot, put it to /etc/eks-proxy-agent/config.toml"
         print(text, file=sys.stderr)
-    for name in stale_units(machine, settings, done.discovered.intent):
-        print(
-            "%s runs with an old environment; when it suits you: systemctl restart %s" % (name, name), file=sys.stderr
-        )
+    _tell_stale(machine, done)
     return 0
+
+
+def _tell_stale(machine: Machine, done: Pass) -> None:
+    """Name what runs with an old environment; everything is written, so who may not look has not failed."""
+    try:
+        stale = stale_units(machine, done.discovered.settings, done.discovered.intent)
+    except CommandError as error:
+        print("warning: what runs with an old environment cannot be told: %s" % error, file=sys.stderr)
+        return
+    for name in stale:
+        text = "%s runs with an old environment; when it suits you: systemctl restart %s"
+        print(text % (name, name), file=sys.stderr)
 
 
 def plan_command(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.apply import Machine, apply
+from agent.commands import node as node_commands
 from agent.core.plan import SAVED, Baseline, Change, Plan
 from agent.edges import disk as disk_module
 from agent.edges.disk import Disk
@@ -68,6 +69,18 @@ def test_another_cidr_changes_only_what_has_to(node):
     after = node.stamps()
     changed = {path for path in stamps if after[path] != stamps[path] and not path.startswith("var/")}
     assert changed == {"etc", "etc/environment", "etc/eks-proxy-agent", "etc/eks-proxy-agent/node.env"}
+
+
+def test_who_may_not_look_at_processes_has_applied_all_the_same(node, monkeypatch):
+    """Without the right to read /proc/PID/environ, as in a container, that is a warning; the files are written."""
+
+    def refused(*_):
+        raise CommandError("/proc/7/environ: Permission denied")
+
+    monkeypatch.setattr(node_commands, "stale_units", refused)
+    code, _, told = node.run("apply")
+    assert (code, node.run("plan")[0]) == (0, 0)
+    assert "warning: what runs with an old environment cannot be told: /proc/7/environ: Permission denied" in told
 
 
 # --- revert ------------------------------------------------------------------------------------------------------------
