@@ -38,10 +38,13 @@ class _RawFormatter(_Formatter, argparse.RawDescriptionHelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse repeats what it does not understand, and that may be a URL with a password."""
+    """argparse repeats what it does not understand, and that may be a URL with a password.
+
+    Flags are written out: a script with an abbreviation would break on the day when another flag begins so.
+    """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"formatter_class": _Formatter, **options})
+        super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         from agent.log import redact
@@ -63,11 +66,11 @@ def parser() -> argparse.ArgumentParser:
     _command(commands, "run", "configure the node, tell systemd, and stay (what the unit starts)")
     _command(commands, "apply", "configure the node now; flags are kept for this instance", once=True)
     _command(commands, "plan", "show what apply would do, as a diff; change nothing", json=True)
-    status = commands.add_parser("status", help="say how the node stands")
+    status = _plain(commands, "status", "say how the node stands")
     _root_flag(status)
     json_flag(status)
     status.add_argument("--full", action="store_true", help="name each entry of NO_PROXY and why, each file and unit")
-    revert = commands.add_parser("revert", help="put every file back as it was before the first apply")
+    revert = _plain(commands, "revert", "put every file back as it was before the first apply")
     _root_flag(revert)
     _command(commands, "bake", "image build: write what does not depend on the instance; start nothing")
     _command(commands, "clean", "image build: take every trace of this instance out before the snapshot")
@@ -86,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     bootstrap.add_argument(
         "arguments", nargs="*", metavar="-- ARG", help="arguments of bootstrap.sh, instead of bootstrap.arguments"
     )
-    config = commands.add_parser("config", help="show or check the settings")
+    config = _plain(commands, "config", "show or check the settings")
     actions = config.add_subparsers(prog=config.prog, dest="action", metavar="ACTION", required=True)
     _command(actions, "show", "the effective settings, and which layer gave each", json=True)
     _command(actions, "check", "every mistake in the settings at once")
@@ -115,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
         "--lint", action="store_true", help="judge the entries instead; exit code 3 when there is something to warn of"
     )
     add_cluster(commands)
-    demo = commands.add_parser("demo", help="see it work in a scratch folder, with a metadata service of its own")
+    demo = _plain(commands, "demo", "see it work in a scratch folder, with a metadata service of its own")
     demo.add_argument("--keep", metavar="DIR", help="use this new folder as the node's root, and leave it")
     demo.add_argument("--serve", metavar="ADDRESS:PORT", help="only serve the metadata service, to test an image with")
     demo.add_argument(
@@ -216,7 +219,7 @@ def _command(
     root: bool = True,
 ) -> _Parser:
     """A command that reads settings; without `root` it works on the running machine only."""
-    command = commands.add_parser(name, help=text, description=text)
+    command = _plain(commands, name, text)
     if root:
         _root_flag(command)
     else:
@@ -238,6 +241,10 @@ def _command(
     if json:
         json_flag(command)
     return command
+
+
+def _plain(commands: argparse._SubParsersAction[_Parser], name: str, text: str) -> _Parser:
+    return commands.add_parser(name, help=text, description=text)
 
 
 def _root_flag(command: argparse.ArgumentParser) -> None:

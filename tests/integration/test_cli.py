@@ -200,6 +200,14 @@ def test_the_running_machine_takes_root(command: str) -> None:
     assert ("--root DIR" in done.err) == (command != "bootstrap"), "the hint names a flag that the command has not"
 
 
+@pytest.mark.parametrize("words", [["plan", "--prox", PROXY], ["cluster", "plan", "--conf", "x"], ["status", "--ful"]])
+def test_flags_are_written_out(words: List[str]) -> None:
+    """A script with an abbreviation would break on the day when another flag begins so; exit code 2."""
+    done = run([sys.executable, "-m", "agent", *words])
+    assert (done.code, done.out) == (2, "")
+    assert "unrecognized arguments: " + words[-2 if len(words) > 2 else -1] in done.err
+
+
 # --- output ---------------------------------------------------------------------------------------------------------
 
 
