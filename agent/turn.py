@@ -24,7 +24,7 @@ from agent.discover import NODEADM_D
 from agent.edges.clock import moment
 from agent.edges.disk import Disk
 from agent.edges.lock import held
-from agent.errors import AgentError, FileError, MetadataError
+from agent.errors import AgentError, FileError, LockedError, MetadataError
 from agent.log import get_logger
 from agent.owner import CONFIG, CONFIG_D, baked
 from agent.restart import restart_stale
@@ -32,12 +32,17 @@ from agent.watch import RELOAD
 
 #: Seconds between the tries of a degraded node: the first pause, the longest, and the longest once it was configured.
 RETRY_FIRST, RETRY_LONGEST, RETRY_CONFIGURED = 2.0, 60.0, 300.0
+#: Seconds until a turn comes again that another run did not let through.
+POSTPONED = 10.0
 #: Seconds that a turn asks for metadata, and from the boot to the first turn, which looks at what has started since.
 PATIENCE, FIRST = 2.0, 60.0
 
 
 def turn(daemon: Daemon, reason: str) -> None:
-    """Look once at everything that may have changed, put it right, and say when to come back."""
+    """Look once at everything that may have changed, put it right, and say when to come back.
+
+    Raises LockedError when another run does not let go of the machine.
+    """
     daemon = attrs.evolve(daemon, patience=PATIENCE)
     machine = daemon.machine
     before = memory.change(machine, Memory.forgiven) if reason == RELOAD else machine.state.memory()
@@ -48,6 +53,8 @@ def turn(daemon: Daemon, reason: str) -> None:
         facts, trouble = _facts(daemon)
         done = one_pass(daemon, facts, units=retried or reason == RELOAD)
         done.raise_problems()
+    except LockedError:
+        raise  # somebody's apply is at work, and nothing is wrong with the node
     except AgentError as error:
         trouble = error
     if trouble:

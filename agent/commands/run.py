@@ -36,9 +36,9 @@ def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
     from agent.boot import Daemon, boot
     from agent.commands.machine import machine_of, need_root, options_of
     from agent.edges.signals import Stop
-    from agent.errors import SettingsError
-    from agent.log import add_field
-    from agent.turn import refused, report, turn
+    from agent.errors import LockedError, SettingsError
+    from agent.log import add_field, get_logger
+    from agent.turn import POSTPONED, refused, report, turn
 
     # journald cannot tell any more of which unit a process was that has ended; the daemon lives, and stands for it.
     add_field("OBJECT_PID", str(os.getppid()))
@@ -62,6 +62,9 @@ def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
                 ),
                 reason,
             )
+        except LockedError as error:
+            get_logger().warning("pass.postponed", error=str(error))
+            lines.append("NEXT=%g" % POSTPONED)
         finally:
             say("\n".join(lines))  # at once: each time that the daemon hears something it has to wake up
     return 0

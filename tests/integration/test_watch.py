@@ -22,7 +22,9 @@ from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges import journal
 from agent.edges.child import NoChild
+from agent.edges.disk import Disk
 from agent.edges.inotify import Files
+from agent.edges.lock import held
 from agent.edges.signals import watched
 from agent.edges.state import State
 from agent.errors import FileError
@@ -193,6 +195,22 @@ def test_credentials_that_are_gone_for_a_moment_are_waited_for(node: Node, servi
     once(FILES)
     assert status(node)["phase"] == "degraded"
     assert str(node.root / "etc/eks-proxy-agent/credentials") in once.watched
+
+
+def test_a_machine_that_another_run_holds_is_no_trouble(node: Node, service: MoodyService, start: Start) -> None:
+    """A pass that meets a long apply comes again after it: the node is not degraded, and no pass has crashed."""
+    configure(node, service.endpoint)
+    daemon = start()
+    daemon.hear("READY=1")
+    until("the watch to begin", lambda: status(node).get("repairs"))
+    time.sleep(0.2)
+    with held(Disk(str(node.root))):
+        (node.root / "etc/environment").write_text("x=1\n")
+        until("the pass to give way", lambda: "pass.postponed" in daemon.log.read_text())
+    until("the repair", lambda: node.variables().get("http_proxy") == PROXY)
+    assert daemon.stop() == 0
+    assert "crashed" not in daemon.log.read_text()
+    assert "degraded" not in daemon.log.read_text()
 
 
 def test_a_pass_that_crashes_is_told_and_done_again(node: Node, service: MoodyService, start: Start) -> None:
