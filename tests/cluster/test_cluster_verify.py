@@ -260,10 +260,16 @@ FORBIDDEN = status(
             ["10.96.0.0/20"],
             "asked by a dry run",
         ),
-        ({"services/kubernetes": _kubernetes("10.96.0.1")}, 1, [], "which is in none of the ranges that EKS chooses"),
+        ({"services/kubernetes": _kubernetes("10.96.0.1")}, 1, [], "the first of none of the ranges that EKS chooses"),
+        (
+            {"services/kubernetes": _kubernetes("10.100.128.1")},
+            1,
+            [],
+            "the first of none of the ranges that EKS chooses",
+        ),
         ({"services/kubernetes": _kubernetes("None")}, 1, [], "the Service default/kubernetes: 'None'"),
     ],
-    ids=["eks", "v6", "api", "beta", "forbidden", "dry-run", "unknown", "headless"],
+    ids=["eks", "v6", "api", "beta", "forbidden", "dry-run", "unknown", "custom", "headless"],
 )
 def test_the_service_cidr_by_recorded_answers(
     control_plane: ControlPlane, tmp_path: Path, answers: Dict[str, Any], code: int, cidrs: Any, how: str

@@ -124,6 +124,8 @@ def test_service_ranges():
     assert guessed(addresses_of(service)).cidrs == ("10.100.0.0/16", "fd00::/108")
     assert guessed(("10.100.0.1", "2001:db8::1")).cidrs == ()
     assert guessed(("192.168.0.1",)).cidrs == ()
+    # 10.100.128.0/20 is a custom range inside of the first.
+    assert [guessed((first,)).cidrs for first in ("10.100.128.1", "172.20.0.2", "fd00::1:1")] == [(), (), ()]
     assert from_service_cidrs(
         {"items": [{"spec": {"cidrs": ["10.0.0.0/8"]}}, {"spec": {"cidrs": ["10.0.0.0/8"]}}, {}]}
     ) == ("10.0.0.0/8",)

@@ -13,6 +13,7 @@ from agent.core import read
 OUTSIDE = {4: "203.0.113.1", 6: "2001:db8::1"}
 
 #: What EKS takes when the owner chose nothing.  Source: KubernetesNetworkConfigRequest in the EKS API reference.
+#: The Service default/kubernetes has the first address of the range ("Extend Service IP Ranges", Kubernetes documentation).
 _EKS = ("10.100.0.0/16", "172.20.0.0/16")
 #: An IPv6 cluster of EKS has a unique local /108.  Source: "IPv6 addresses for clusters, Pods, and services", EKS user guide.
 _EKS_V6_PREFIX = 108
@@ -51,7 +52,7 @@ def guessed(addresses: Tuple[str, ...]) -> ServiceRange:
     if len(known) == len(addresses):
         kinds = "what EKS chooses by itself" if "." in addresses[0] else "EKS gives IPv6 clusters a /108"
         return ServiceRange(known, addresses, "%s, the first of %s (%s)" % (where, " and ".join(known), kinds))
-    return ServiceRange((), addresses, where + ", which is in none of the ranges that EKS chooses by itself")
+    return ServiceRange((), addresses, where + ", which is the first of none of the ranges that EKS chooses by itself")
 
 
 def covers(cidrs: Tuple[str, ...], addresses: Tuple[str, ...]) -> bool:
@@ -63,7 +64,6 @@ def covers(cidrs: Tuple[str, ...], addresses: Tuple[str, ...]) -> bool:
 def _eks_range(address: str) -> Optional[str]:
     known = ipaddress.ip_address(address)
     if isinstance(known, ipaddress.IPv4Address):
-        return next((cidr for cidr in _EKS if known in ipaddress.IPv4Network(cidr)), None)
-    if known not in _UNIQUE_LOCAL:
-        return None
-    return str(ipaddress.IPv6Network((known, _EKS_V6_PREFIX), strict=False))
+        return next((cidr for cidr in _EKS if known == ipaddress.IPv4Network(cidr)[1]), None)
+    network = ipaddress.IPv6Network((known, _EKS_V6_PREFIX), strict=False)
+    return str(network) if known in _UNIQUE_LOCAL and known == network[1] else None
