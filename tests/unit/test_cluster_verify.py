@@ -247,6 +247,14 @@ def test_a_diff_of_a_secret_masks_its_data():
     assert changes(new, None) == (Change("", "data NO_PROXY", "***", None),)
 
 
+def test_a_diff_of_a_secret_masks_its_salt():
+    """With the salt, and the checksum that stands below in the same plan, somebody could try passwords."""
+    source = Source(SECRET, "n", {"HTTP_PROXY": "http://u:p@h:1"}, "the-salt")
+    for before, after in ((None, source.manifest([])), (source.manifest([]), None)):
+        assert "annotation eks-proxy-agent/salt" in [one.field for one in changes(before, after)]
+        assert "the-salt" not in str(changes(before, after))
+
+
 def test_a_secret_is_read_back():
     """What is no base64 is kept as it is, and differs then."""
     found = {"kind": SECRET, "metadata": {"namespace": "n"}, "data": {"NO_PROXY": "YQ==", "no_proxy": "a", "B": "%%%"}}

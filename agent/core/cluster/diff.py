@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
 
-from agent.core.cluster.objects import SECRET
+from agent.core.cluster.objects import SALT, SECRET
 from agent.core.cluster.patch import GROUPS, shown_group
 
 #: What the API server keeps for itself.
@@ -78,7 +78,9 @@ def _by_name(old: Any, new: Any) -> Tuple[Any, Any]:
 
 def _change(path: Tuple[str, ...], old: Any, new: Any, *, secret: bool) -> Change:
     where, rest = _part(path)
-    hidden = secret and path[:1] == ("data",)
+    hidden = secret and (
+        path[:1] == ("data",) or path[-1:] == (SALT,)
+    )  # with the salt a checksum lets passwords be tried
     if path[-1:] and path[-1].lower() == "no_proxy" and not hidden and isinstance(old, str) and isinstance(new, str):
         left, right = old.split(","), new.split(",")
         out, into = ([one for one in a if one not in b] for a, b in ((left, right), (right, left)))
