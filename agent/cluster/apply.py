@@ -22,6 +22,7 @@ from agent.errors import AgentError
 #: Seconds between two looks at a rollout: at first, and at most.
 LOOK, LOOK_AT_MOST = 0.5, 5.0
 _BACK = "to go back: eks-proxy-agent cluster revert"
+_FORTH = "to have it back: eks-proxy-agent cluster apply"
 
 
 def apply_plan(kubectl: Kubectl, plan: Plan, *, take_over: bool, timeout: float) -> None:
@@ -37,7 +38,7 @@ def apply_plan(kubectl: Kubectl, plan: Plan, *, take_over: bool, timeout: float)
             patched = _patch(kubectl, workload, partial(apply_patch, source=source, take_over=take_over))
             if patched:
                 _say(done, "patched %s" % workload)
-            _wait(kubectl, workload, timeout, quiet=not patched)
+            _wait(kubectl, workload, timeout, _BACK, quiet=not patched)
         for path, found in plan.surplus:
             if not _needed(kubectl, found, [workload for workload, _ in plan.workloads], done):
                 kubectl.delete(path, str(found["metadata"]["uid"]), "deleting %s" % path)
@@ -62,14 +63,14 @@ def revert(
     recorded = [workload for _, found in objects for workload in recorded_workloads(found)]
     workloads = tuple(dict.fromkeys([*workloads, *recorded]))
     done: List[str] = []
-    with _told(done, "to have it back: eks-proxy-agent cluster apply"):
+    with _told(done, _FORTH):
         for workload in workloads:
             if kubectl.find(workload.path, "reading %s" % workload) is None:
                 print("note: %s is not in this cluster" % workload, file=sys.stderr)
                 continue
             if _patch(kubectl, workload, revert_patch):
                 _say(done, "reverted %s" % workload)
-                _wait(kubectl, workload, timeout)
+                _wait(kubectl, workload, timeout, _FORTH)
         for path, found in objects:
             if not (is_ours_alone(found) and _needed(kubectl, found, workloads, done)):
                 _take_back(kubectl, path, found, done)
@@ -121,8 +122,11 @@ def _patch(kubectl: Kubectl, workload: Workload, make: Callable[[Any], Patch]) -
     return again(attempt, outdated=True)
 
 
-def _wait(kubectl: Kubectl, workload: Workload, timeout: float, *, quiet: bool = False) -> None:
-    """Until the rollout is done (`quiet` when it is so at once); an API server that does not answer meanwhile is no news (aws-node is its network)."""
+def _wait(kubectl: Kubectl, workload: Workload, timeout: float, back: str, *, quiet: bool = False) -> None:
+    """Until the rollout is done (`quiet` when it is so at once); `back` is the hint when it is not.
+
+    An API server that does not answer meanwhile is no news: aws-node is its network.
+    """
     from tenacity import RetryError, Retrying, retry_if_not_result, stop_after_delay, wait_incrementing
 
     progress = _Progress(str(workload))
@@ -153,13 +157,13 @@ def _wait(kubectl: Kubectl, workload: Workload, timeout: float, *, quiet: bool =
             workload.namespace,
             workload.kind.lower(),
             workload.name,
-            _BACK,
+            back,
         )
         raise AgentError("%s: not ready after %g seconds: %s" % (workload, timeout, last[0].text), hint=hint) from None
     finally:
         progress.end()
     if found.failed:
-        raise AgentError("%s: %s" % (workload, found.text), hint=_BACK)
+        raise AgentError("%s: %s" % (workload, found.text), hint=back)
     if found.by_hand and quiet:  # else the progress told it
         print("note: %s: %s" % (workload, found.text), file=sys.stderr)
 

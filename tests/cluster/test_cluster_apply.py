@@ -205,6 +205,24 @@ def test_the_second_workload_waits_for_the_first(admin: Administrator, nodes: No
     assert admin.run("verify").code == 0
 
 
+def test_a_revert_that_hangs_does_not_name_itself_as_the_way_back(admin: Administrator, nodes: Nodes) -> None:
+    """While a workload that was reverted does not become ready, apply is the way back; a second revert goes on from there."""
+    original = admin.specs()
+    admin.apply()
+    with nodes.stuck("aws-node"):
+        done = admin.run("revert", "--timeout=3")
+        assert done.code == 1
+        assert "kube-system/daemonset/aws-node: not ready after 3 seconds" in done.err
+        assert (
+            "until then: reverted kube-system/daemonset/aws-node; to have it back: eks-proxy-agent cluster a"
+            in done.err
+        )
+        assert "hint: kubectl -n kube-system describe daemonset aws-node; to have it back:" in done.err
+        assert "cluster revert" not in done.err
+    assert admin.run("revert").code == 0
+    assert admin.specs() == original
+
+
 def test_a_password_is_in_a_secret_and_nowhere_else(admin: Administrator) -> None:
     """With credentials a Secret replaces the ConfigMap; no output, annotation or patch tells them; a new one rolls out."""
     admin.apply()
