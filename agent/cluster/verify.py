@@ -23,6 +23,7 @@ from agent.core.cluster.verify import (
     WRONG,
     Expected,
     Pod,
+    absence,
     foreign_managers,
     judge_pod,
     source_problems,
@@ -45,6 +46,11 @@ class Tally:
 
     counts: Dict[str, int] = attrs.field(factory=lambda: {OK: 0, STALE: 0, WRONG: 0, ENDING: 0})
     problems: Dict[str, List[str]] = attrs.field(factory=lambda: collections.defaultdict(list))
+
+    @property
+    def pods(self) -> int:
+        """Those that count."""
+        return self.counts[OK] + self.counts[STALE] + self.counts[WRONG]
 
     def add(self, pod: Pod) -> None:
         self.counts[pod.state] += 1
@@ -95,6 +101,7 @@ def _check_workload(kubectl: Kubectl, workload: Workload, expected: Expected) ->
         env = bool(beaten(template_spec(found), expected.source.kind))
         problems.append(_way_back(foreign_managers(found), env=env))
     tally = _count(kubectl, workload, found, expected)
+    problems += absence(found, workload, tally.pods)
     return Checked(str(workload), tuple(problems), tally)
 
 
@@ -154,7 +161,7 @@ def _row(one: Checked, width: int) -> str:
     if one.tally is None:
         return "%s  %s" % (one.name.ljust(width), state)
     counts = one.tally.counts
-    numbers = (counts[OK] + counts[STALE] + counts[WRONG], counts[OK], counts[STALE], counts[WRONG])
+    numbers = (one.tally.pods, counts[OK], counts[STALE], counts[WRONG])
     return "%s  %-9s %6d %6d %6d %6d" % (one.name.ljust(width), state, *numbers)
 
 

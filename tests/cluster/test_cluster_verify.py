@@ -14,6 +14,7 @@ from agent.core.cluster.errors import applied_range
 from tests.cluster.administrator import CONFIG_MAP, Administrator
 from tests.cluster.conftest import MANIFESTS
 from tests.cluster.harness.control_plane import ControlPlane
+from tests.cluster.harness.nodes import Nodes
 from tests.cluster.moody_api import MoodyApi, moody_api, status
 from tests.integration.command_line import Outcome
 
@@ -123,6 +124,33 @@ def test_a_workload_and_a_config_map_that_are_gone(admin: Administrator) -> None
     assert done.code == 3
     assert "kube-system/configmap/proxy-environment-variables: does not exist" in done.out
     assert "kube-system/daemonset/kube-proxy: does not exist" in done.out
+
+
+def test_a_workload_that_gets_no_pod_at_all_is_not_ok(
+    control_plane: ControlPlane, nodes: Nodes, namespace: str, tmp_path: Path
+) -> None:
+    """Where a controller cannot create the pods that are wanted there is none to look at, and that is told."""
+    admin = Administrator(control_plane, tmp_path)
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    kinds = {"DaemonSet": spec, "Deployment": {**spec, "replicas": 3}, "StatefulSet": {**spec, "serviceName": "web"}}
+    for kind, one in kinds.items():
+        labels["app"] = kind.lower()
+        text = json.dumps({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web"}, "spec": one})
+        control_plane.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+    flag = f"--set=cluster.workloads={json.dumps([f'{namespace}/{kind.lower()}/web' for kind in kinds])}"
+    admin.apply(flag)
+    assert admin.run("verify", flag).code == 0
+    control_plane.kubectl("create", "quota", "none", "-n", namespace, "--hard=pods=0")
+    control_plane.kubectl("delete", "pods", "-n", namespace, "--all")
+    done = admin.run("verify", flag)
+    assert done.code == 3, done.both
+    for kind, count in (("daemonset", 2), ("deployment", 3), ("statefulset", 1)):
+        way = f"kubectl -n {namespace} describe {kind} web tells why"
+        assert f"{namespace}/{kind}/web: has no pod, but is to have {count}: {way}" in done.out
+    found = json.loads(admin.run("verify", flag, "--json").out)
+    assert (found["ok"], [len(one["problems"]) for one in found["objects"]]) == (False, [0, 1, 1, 1])
 
 
 def _in_process(admin: Administrator, monkeypatch: pytest.MonkeyPatch, capsys: Any, *flags: str) -> Outcome:

@@ -11,12 +11,14 @@ from agent.core.cluster.verify import (
     STALE,
     WRONG,
     Expected,
+    absence,
     covered,
     judge_pod,
     selector_text,
     source_problems,
     template_problems,
 )
+from agent.core.workloads import Workload
 
 DATA = {
     **dict.fromkeys(VARIABLES[:4], "http://p:1"),
@@ -183,6 +185,24 @@ def test_a_template_that_somebody_wrote_anew_is_told_with_the_writer():
     assert template_problems(daemon_set(good, template={CHECKSUM: SOURCE.checksum}), EXPECTED) == []
     assert "has no checksum" in template_problems(daemon_set(good), EXPECTED)[0]
     assert "is of older values" in template_problems(daemon_set(good, template={CHECKSUM: "x"}), EXPECTED)[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        ({"kind": "DaemonSet", "spec": {}, "status": {"desiredNumberScheduled": 3}}, 3),
+        ({"kind": "DaemonSet", "spec": {}, "status": {}}, 0),
+        ({"kind": "Deployment", "spec": {"replicas": 2}}, 2),
+        ({"kind": "StatefulSet", "spec": {}}, 1),
+        ({"kind": "Deployment", "spec": {"replicas": 0}}, 0),
+    ],
+)
+def test_a_workload_without_any_of_its_pods_is_told(found, wanted):
+    """Where pods are wanted and none is there, nothing was looked at; one pod, or none wanted, is fine."""
+    workload = Workload("n", "DaemonSet", "x")
+    way = "has no pod, but is to have %d: kubectl -n n describe daemonset x tells why" % wanted
+    assert absence(found, workload, 0) == ([way] if wanted else [])
+    assert absence(found, workload, 1) == []
 
 
 def test_who_changed_the_data_and_when():

@@ -36,6 +36,13 @@ def rollout(found: Mapping[str, Any]) -> Rollout:
     return _deployment(spec, status)
 
 
+def wanted_pods(found: Mapping[str, Any]) -> int:
+    """How many pods a workload is to have: a DaemonSet's are counted by its controller, the others' by their owner."""
+    if found.get("kind") == "DaemonSet":
+        return int((found.get("status") or {}).get("desiredNumberScheduled", 0))
+    return int(found["spec"].get("replicas", 1))
+
+
 def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":

@@ -10,7 +10,9 @@ import attrs
 from agent.core.cluster.objects import CHECKSUM, NAME, VARIABLES, Source
 from agent.core.cluster.owners import Owner, container_path, named, others
 from agent.core.cluster.patch import beaten, containers, needs, overruled, refers, shown_group, template_spec
+from agent.core.cluster.rollout import wanted_pods
 from agent.core.cluster.undo import Undo
+from agent.core.workloads import Workload
 
 #: How a pod stands: it ends or has ended (nobody cares), its values are old, something is wrong with it.
 OK, ENDING, STALE, WRONG = "ok", "ending", "stale", "wrong"
@@ -120,6 +122,15 @@ def template_problems(found: Mapping[str, Any], expected: Expected) -> List[str]
     if not problems and annotation != expected.source.checksum:
         problems.append(_checksum_problem(annotation))
     return problems
+
+
+def absence(found: Mapping[str, Any], workload: Workload, pods: int) -> List[str]:
+    """What is wrong when a workload has none of the pods that it is to have: nothing was looked at then."""
+    wanted = wanted_pods(found)
+    if pods or not wanted:
+        return []
+    way = "kubectl -n %s describe %s %s" % (workload.namespace, workload.kind.lower(), workload.name)
+    return ["has no pod, but is to have %d: %s tells why" % (wanted, way)]
 
 
 def _checksum_problem(annotation: Optional[str]) -> str:
