@@ -11,13 +11,23 @@ from typing import Any, Callable, Iterator, List, Mapping, Sequence, Tuple
 from agent.cluster.plan import Plan, write_source
 from agent.cluster.pods import in_need
 from agent.core.cluster.errors import PASSING
-from agent.core.cluster.objects import CONFIG_MAP, MANAGER, NAME, SECRET, read_source, recorded_workloads, source_path
-from agent.core.cluster.owners import is_ours_alone, others
+from agent.core.cluster.objects import (
+    CONFIG_MAP,
+    MANAGER,
+    NAME,
+    SECRET,
+    all_sources_path,
+    read_source,
+    recorded_workloads,
+    source_path,
+)
+from agent.core.cluster.owners import is_ours, is_ours_alone, others
 from agent.core.cluster.patch import Patch, apply_patch, patch_text, revert_patch
 from agent.core.cluster.rollout import Rollout, rollout
 from agent.core.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError, again
-from agent.errors import AgentError
+from agent.errors import AgentError, CommandError
+from agent.log import redact
 
 #: Seconds between two looks at a rollout: at first, and at most.
 LOOK, LOOK_AT_MOST = 0.5, 5.0
@@ -52,10 +62,12 @@ def revert(
 ) -> None:
     """Take everything back: first the pods, which need the ConfigMap as long as they refer to it, then the ConfigMap.
 
-    Who may not see Secrets has given none.  `also` is a namespace that the settings of an earlier apply may have meant.
+    Who may not see Secrets has given none.  `also` is a namespace that the settings of an earlier apply may have meant;
+    with it, what is in others still is told, and left: other settings may be about it.
     """
     objects = []
-    for namespace in dict.fromkeys((*namespaces, *filter(None, [also]))):
+    looked_into = tuple(dict.fromkeys((*namespaces, *filter(None, [also]))))
+    for namespace in looked_into:
         for kind in (CONFIG_MAP, SECRET):
             path = source_path(kind, namespace)
             found = kubectl.find(path, allowed=kind == CONFIG_MAP and namespace in namespaces)
@@ -75,9 +87,27 @@ def revert(
             if not (is_ours_alone(found) and _needed(kubectl, found, workloads, done)):
                 _take_back(kubectl, path, found, done)
     if not done:
-        print("nothing to do: nothing of this program is in the cluster", file=sys.stderr)
-    for line in _other_ways(workloads):
-        print("note: " + line, file=sys.stderr)
+        print("nothing to do: nothing of this program is in %s" % ", ".join(looked_into), file=sys.stderr)
+    elsewhere = _elsewhere(kubectl, looked_into) if also else []
+    for line in (*elsewhere, *_other_ways(workloads)):
+        print("note: " + redact(line), file=sys.stderr)
+
+
+def _elsewhere(kubectl: Kubectl, looked_into: Sequence[str]) -> List[str]:
+    """What an apply with other settings gave to other namespaces, for people; who may not list them all is told so."""
+    text = "left %s: eks-proxy-agent cluster revert --namespace %s takes it back"
+    notes = []
+    for kind in (CONFIG_MAP, SECRET):
+        try:
+            found = kubectl.get(all_sources_path(kind), "looking for %ss of other namespaces" % kind)
+        except CommandError as error:  # revert has done its work without it
+            notes.append(str(error))
+            continue
+        for one in found.get("items") or []:
+            namespace = one["metadata"]["namespace"]
+            if namespace not in looked_into and is_ours(one):
+                notes.append(text % (read_source({**one, "kind": kind}), namespace))
+    return notes
 
 
 def _needed(kubectl: Kubectl, found: Mapping[str, Any], workloads: Sequence[Workload], done: List[str]) -> bool:

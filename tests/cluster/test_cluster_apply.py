@@ -297,6 +297,23 @@ def test_revert_finds_what_the_settings_forgot(admin: Administrator) -> None:
     assert admin.control_plane.try_kubectl("get", *CONFIG_MAP).returncode == 1
 
 
+def test_revert_tells_what_other_settings_gave_to_other_namespaces(admin: Administrator, namespace: str) -> None:
+    """A namespace that these settings do not name may be that of others: what is there is named and left, with the way."""
+    admin.apply(f"--namespace={namespace}")
+    ours = f"note: left {namespace}/configmap/proxy-environment-variables: eks-proxy-agent cluster revert --namespace"
+    admin.control_plane.kubectl("create", "configmap", "-n", "default", "proxy-environment-variables")  # none of ours
+    try:
+        done = admin.run("revert")
+    finally:
+        admin.control_plane.kubectl("delete", "configmap", "-n", "default", "proxy-environment-variables")
+    assert done.code == 0
+    assert "nothing to do: nothing of this program is in kube-system\n" in done.err
+    assert f"{ours} {namespace} takes it back\n" in done.err
+    assert "left default" not in done.err
+    assert "deleted" in admin.run("revert", f"--namespace={namespace}").out
+    assert f"left {namespace}" not in admin.run("revert").err
+
+
 def test_what_pods_still_need_is_kept(admin: Administrator) -> None:
     """Pods that nobody replaced (OnDelete) could not start again without the ConfigMap: revert and apply leave it to them."""
     strategy = [{"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "OnDelete"}}]

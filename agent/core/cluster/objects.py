@@ -77,6 +77,11 @@ def source_path(kind: str, namespace: str) -> str:
     return "/api/v1/namespaces/%s/%s/%s" % (namespace, _RESOURCE[kind], NAME)
 
 
+def all_sources_path(kind: str) -> str:
+    """The path of the list of those of all namespaces."""
+    return "/api/v1/%s?fieldSelector=metadata.name%%3D%s" % (_RESOURCE[kind], NAME)
+
+
 def source_of(intent: Intent, namespace: str, salt: str) -> Source:
     """The Source for an Intent: a Secret when the proxy has a password, and `salt` is used only then."""
     kind = SECRET if intent.credentials else CONFIG_MAP

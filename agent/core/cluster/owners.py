@@ -36,10 +36,14 @@ def others(found: Mapping[str, Any], path: Sequence[str]) -> Tuple[Owner, ...]:
     return tuple(owner for owner in owners(found, path) if owner.manager != MANAGER)
 
 
+def is_ours(found: Mapping[str, Any]) -> bool:
+    """Whether a ConfigMap or Secret is of our making."""
+    return WORKLOADS in ((found.get("metadata") or {}).get("annotations") or {})
+
+
 def is_ours_alone(found: Mapping[str, Any]) -> bool:
-    """Whether we wrote the data of a ConfigMap or Secret and nobody else did: then it is ours to delete."""
-    annotations = (found.get("metadata") or {}).get("annotations") or {}
-    return WORKLOADS in annotations and not others(found, ["f:data"])
+    """Whether we wrote its data and nobody else did: then it is ours to delete."""
+    return is_ours(found) and not others(found, ["f:data"])
 
 
 def container_path(group: str, name: str, *rest: str) -> List[str]:
