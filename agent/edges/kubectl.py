@@ -75,9 +75,14 @@ class Kubectl:
         self._run(doing, ["delete", "--raw", path, "--filename=-"], json.dumps(options))
 
     def server(self) -> str:
-        """The URL of the API server in the kubeconfig; empty when it names none."""
+        """The URL of the API server in the kubeconfig; empty when it names none, or there is none, as in a pod."""
         flags = ["config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}"]
-        return self._run("reading the kubeconfig", flags).strip()
+        try:
+            return self._run("reading the kubeconfig", flags).strip()
+        except KubectlError as error:
+            if error.reason != "NoContext":
+                raise
+            return ""
 
     def _write(self, doing: str, flags: List[str], text: str, *, dry_run: bool) -> Any:
         return self._decoded(doing, [*flags, "--output=json", *(["--dry-run=server"] if dry_run else [])], text)

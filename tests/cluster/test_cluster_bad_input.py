@@ -127,6 +127,19 @@ def test_kubeconfig_and_home_come_from_the_caller(admin: Administrator) -> None:
     assert admin.run("service-cidr", env=env).out == "172.20.0.0/16\n"
 
 
+def test_a_job_in_a_pod_has_no_kubeconfig(admin: Administrator) -> None:
+    """Where kubectl gets to the server without one, by the pod's service account, everything goes on as with one."""
+    bed, script = admin.control_plane, admin.folder / "kubectl"
+    reach = f"--kubeconfig={bed.kubeconfig}"
+    script.write_text(f'#!/bin/sh\n[ "$1" = config ] || set -- "$@" {reach}\nexec {bed.programs}/kubectl "$@"\n')
+    script.chmod(0o755)
+    admin.kubeconfig = None
+    env = {"HOME": str(admin.folder)}
+    done = admin.run("apply", f"--set=cluster.kubectl={script}", env=env)
+    assert done.code == 0, done.both
+    assert admin.run("verify", f"--set=cluster.kubectl={script}", env=env).code == 0
+
+
 def test_a_busy_server_is_asked_again(admin: Administrator, door: MoodyApi) -> None:
     """429 to the first requests of each kind delays apply, and nothing else."""
     told = {"GET": 0, "PATCH": 0}

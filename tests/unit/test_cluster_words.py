@@ -30,6 +30,7 @@ from agent.errors import AgentError
         ("error: You must be logged in to the server (Unauthorized)", "Unauthorized"),
         ("Error in configuration: context was not found for specified context: x", "Context"),
         ('error: context "x" does not exist', "Context"),
+        ("error: current-context must exist in order to minify", "NoContext"),
         ("error: stat /nonexistent: no such file or directory", "Kubeconfig"),
         ('error: error loading config file "x": yaml: line 1', "Kubeconfig"),
         ('error: auth info "none" does not exist', "Kubeconfig"),

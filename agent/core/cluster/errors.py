@@ -22,6 +22,7 @@ _TEXTS: Tuple[Tuple[str, str], ...] = (
     (r"The request is invalid|^The \S+ \S+ is invalid:", "Invalid"),
     (r"too many requests|Too Many Requests", "TooManyRequests"),
     (r"the server is currently unable to handle the request", "ServiceUnavailable"),
+    (r"current-context must exist", "NoContext"),
     (r"context was not found|[Cc]ontext \S+ does not exist|no context exists with the name", "Context"),
     (r"error loading config file|auth info \S+ does not exist|cluster \S+ does not exist|^error: stat ", "Kubeconfig"),
     (r"server localhost:8080 was refused", "NoKubeconfig"),
