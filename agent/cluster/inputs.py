@@ -11,6 +11,7 @@ import attrs
 from agent.cluster.service import ask_service_range
 from agent.commands.machine import fetch, machine_of, options_of
 from agent.core import intent
+from agent.core.choice import current
 from agent.core.cluster.facts import (
     api_host,
     facts_of_settings,
@@ -27,7 +28,7 @@ from agent.core.hints import ClusterHints
 from agent.core.proxy_url import quoted
 from agent.core.settings import Settings
 from agent.core.workloads import Workload
-from agent.discover import cluster_hints, facts_of, layered_settings
+from agent.discover import cluster_hints, facts_of, layered_settings, remembered_choice
 from agent.edges.kubectl import Kubectl
 from agent.errors import AgentError, MetadataError, SettingsError, UsageError
 from agent.owner import baked, read_credentials, read_own_file
@@ -130,7 +131,9 @@ def _compose(arguments: argparse.Namespace, kubectl: Optional[Kubectl], service:
     )
     _refuse_gaps(settings, hints, facts, service)
     credentials = read_credentials(machine.disk, settings.proxy.credentials_file)
-    composed = intent.compose(settings, facts, hints, credentials, answers)
+    choice = remembered_choice(machine, options) if on_node else None
+    chosen = current(settings.proxy.url, choice)
+    composed = intent.compose(settings, facts, hints, credentials, answers, chosen)
     return settings, composed, hints, () if on_node or composed is None else tuple(uncertain(settings))
 
 

@@ -1,12 +1,16 @@
 """`cluster render` without a cluster: pods and nodes get the same values by the same path, wherever facts come from."""
 
 import json
+import os
 import shlex
 
 import pytest
 import yaml
 from command_line import FACTS, PROXY, REPOSITORY, Node, Outcome, run
 
+from agent.core.choice import Choice
+from agent.core.choice_json import choice_to_json
+from agent.core.proxy_url import ProxyUrl
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 
@@ -24,11 +28,11 @@ def node(tmp_path):
     return made
 
 
-def render(node, *flags):
+def render(node, *flags, inside=()):
     """`cluster render --offline` with the node's settings file; the metadata service of this machine is not asked."""
     config = node.root / "etc/eks-proxy-agent/config.toml"
     base = [*node.argv("x", facts=False)[:3], "cluster", "render", "--offline", "--config", str(config)]
-    return run([*base, *flags, "--set=metadata.deadline=1"])
+    return run([*inside, *base, *flags, "--set=metadata.deadline=1"])
 
 
 NOBODY = "--set=metadata.endpoint=http://127.0.0.1:9"
@@ -97,6 +101,39 @@ def test_what_only_a_node_can_ask_is_told(node):
     assert done.code == 0
     assert "warning: aws.direct is" in done.err
     assert "warning: cluster.endpoint_access is" in done.err
+    assert "--from-node FILE" in done.err
+
+
+TWO = '--set=proxy.url=["http://first:3128", "http://second:3128"]'
+ON_THE_NODE = """
+mount --make-rprivate /
+mount -t tmpfs tmpfs /run
+mkdir /run/eks-proxy-agent
+cp "$1" /run/eks-proxy-agent/proxies.json
+shift
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount namespace needs root")
+def test_on_a_node_the_proxy_in_use_is_taken(node, tmp_path):
+    """Of several proxies the pods get the one that the node has, which need not be the first."""
+    urls = (ProxyUrl("http", "first", 3128), ProxyUrl("http", "second", 3128))
+    kept = tmp_path / "proxies.json"
+    kept.write_text(json.dumps({"choice": choice_to_json(Choice(urls, urls[1]))}))
+    inside = ["unshare", "--mount", "sh", "-euc", ON_THE_NODE, "sh", str(kept)]
+    with MetadataService(Instance()) as service:
+        seen = data(render(node, TWO, "--set=metadata.endpoint=" + service.endpoint, inside=inside))
+    assert (seen["http_proxy"], seen["HTTPS_PROXY"]) == ("http://second:3128", "http://second:3128")
+
+
+def test_elsewhere_the_first_of_several_proxies_is_taken_and_that_is_told(node):
+    """Which of them serves only a node can find out."""
+    done = render(node, TWO, "--facts", str(node.facts))
+    assert data(done)["http_proxy"] == "http://first:3128"
+    assert (
+        "warning: proxy.url has 2 proxies, of which a node takes one that serves: the pods take the first" in done.err
+    )
     assert "--from-node FILE" in done.err
 
 

@@ -71,8 +71,11 @@ def uncertain(settings: Settings) -> List[str]:
         )
     if settings.cluster.endpoint_access == "auto":
         found.append('cluster.endpoint_access is "auto", which only a node can ask: the API server counts as private')
+    if len(settings.proxy.url) > 1:
+        text = "proxy.url has %d proxies, of which a node takes one that serves: the pods take the first"
+        found.append(text % len(settings.proxy.url))
     if found:
-        found.append("to have the pods share a node's own list, copy its status.json here and give --from-node FILE")
+        found.append("to have the pods share a node's own values, copy its status.json here and give --from-node FILE")
     return found
 
 
