@@ -223,7 +223,7 @@ def _told(done: List[str], back: str) -> Iterator[None]:
     """When something fails half way, what was done until then is part of the error."""
     try:
         yield
-    except (AgentError, KeyboardInterrupt) as error:
+    except (AgentError, KeyboardInterrupt, OSError) as error:  # OSError: nobody reads our stdout any more
         told = "; ".join(done) or "nothing"
         print("until then: %s%s" % (told, ("; " + back) if done else ""), file=sys.stderr)
         if isinstance(error, AgentError) and not error.hint and done:

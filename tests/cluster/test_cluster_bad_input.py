@@ -256,3 +256,15 @@ def test_an_interrupted_apply_tells_what_it_did(admin: Administrator, nodes: Nod
     assert "Traceback" not in seen + rest
     admin.apply()
     assert admin.run("verify").code == 0
+
+
+def test_an_apply_whose_reader_goes_away_tells_what_it_did(admin: Administrator) -> None:
+    """`cluster apply | head -1` ends at the next line, and says on stderr how far it came."""
+    process = admin.start("apply")
+    assert process.stdout is not None
+    process.stdout.close()
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "until then: created kube-system/configmap/proxy-environment-variables; to go back: eks-proxy" in said
+    admin.apply()
+    assert admin.run("verify").code == 0
