@@ -41,7 +41,7 @@ format: setup ## Let ruff lay out the Python files
 
 boot-test: ## Boot nodes with systemd, docker, Squid and a registry (root, Debian): make boot-test ARGS='-k pull'
 	@packaging/setup.sh test
-	@.venv/bin/python -m pytest tests/boot $(ARGS)
+	@.venv/bin/python -m pytest -n 3 --dist loadgroup tests/boot $(ARGS)
 
 cluster-test: ## Test `cluster` on a real Kubernetes; the first time compiles it (Debian): make cluster-test ARGS='-k revert'
 	@packaging/setup.sh cluster
