@@ -280,7 +280,7 @@ def ask(node: Node, service: MoodyService, deadline: float = 0.5) -> Outcome:
         ("", moods.hang, ["no complete answer in time (tried for 0.5 s)"]),
         (
             "",
-            moods.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", lambda: None),
+            moods.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", lambda: None),
             ["no complete answer in time"],
         ),
         ("", moods.drip(b"HTTP/1.1 200 OK\r\nX-", lambda: None), ["(tried for 0.5 s)"]),
