@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, List
@@ -153,6 +154,9 @@ def test_a_process_is_not_to_be_restarted_when_that_would_mend_nothing(unit: Uni
     """It has no proxy because its unit gives it none: that is one fault, told of the unit, and a restart no way out."""
     process = subprocess.Popen(["/bin/sleep", "60"], env={"HOME": "/"})
     try:
+        environ = Path("/proc/%d/environ" % process.pid)
+        while not environ.read_bytes():  # Popen returns in the middle of execve(2): for a moment there is none
+            time.sleep(0.01)
         healthy, *ill = [
             attrs.evolve(wiring, main_pid=process.pid) for wiring in (unit.wiring(*INNOCENT), *broken(unit))
         ]
