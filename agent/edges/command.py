@@ -12,6 +12,7 @@ from typing import Mapping, Optional, Sequence
 import attrs
 
 from agent.errors import CommandError
+from agent.log import redact
 
 #: What a program gets to see: nothing of our own environment leaks in.
 BASE_ENVIRONMENT: Mapping[str, str] = {
@@ -62,7 +63,8 @@ def run(
         raise CommandError("%s: %s" % (shown, error.strerror)) from None
     result = Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
     if check and result.returncode:
-        raise CommandError("%s: exit code %d: %s" % (shown, result.returncode, result.stderr.strip()[-500:]))
+        said = redact(result.stderr.strip())[-500:]  # in this order: half a URL is not known for one
+        raise CommandError("%s: exit code %d: %s" % (shown, result.returncode, said))
     return result
 
 

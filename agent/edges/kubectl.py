@@ -11,6 +11,7 @@ from agent.core.cluster.errors import BUSY, OUTDATED, hint, reason
 from agent.core.cluster.objects import MANAGER
 from agent.edges import command
 from agent.errors import CommandError
+from agent.log import redact
 
 #: Seconds for a whole kubectl, whatever its --request-timeout: it may ask for credentials, and retries 429 by itself.
 WHOLE = 120.0
@@ -24,7 +25,8 @@ class KubectlError(CommandError):
     """kubectl failed; `reason` is the API's (NotFound, Forbidden, ...) or that of core/cluster/errors.py."""
 
     def __init__(self, doing: str, stderr: str) -> None:
-        super().__init__("%s: kubectl says: %s" % (doing, stderr.strip()[-2000:]), hint=hint(stderr))
+        said = redact(stderr.strip())[-2000:]  # in this order: half a URL is not known for one
+        super().__init__("%s: kubectl says: %s" % (doing, said), hint=hint(stderr))
         self.reason = reason(stderr)
         self.stderr = stderr
 
@@ -92,9 +94,9 @@ class Kubectl:
         try:
             decoded = json.loads(answer)
         except (ValueError, RecursionError):
-            raise KubectlError(doing, "an answer that is not JSON: %.200s" % answer) from None
+            raise KubectlError(doing, "an answer that is not JSON: %.200s" % redact(answer)) from None
         if not isinstance(decoded, dict) or not isinstance(decoded.get("kind"), str):
-            raise KubectlError(doing, "an answer that is no object of the API: %.200s" % answer)
+            raise KubectlError(doing, "an answer that is no object of the API: %.200s" % redact(answer))
         return decoded
 
     def _run(self, doing: str, arguments: Sequence[str], text: str = "") -> str:

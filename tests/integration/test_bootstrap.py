@@ -11,6 +11,7 @@ import select
 import signal
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
+from urllib.parse import quote
 
 import attrs
 import pytest
@@ -422,6 +423,19 @@ def test_a_signal_that_cannot_be_sent_changes_nothing(
     assert node.bootstrap("c") == code
     assert (len(node.ran), len(node.signals)) == (1, SIGNAL_TRIES + 1)
     assert node.remembered() == {"exit_code": code, "signalled": True}
+
+
+@pytest.mark.parametrize("behind", [460, 470, 480])
+def test_what_cfn_signal_says_of_the_proxy_has_no_password(
+    node: Bootable, capfd: pytest.CaptureFixture[str], behind: int
+) -> None:
+    """Only the end of what it says is logged, and that may begin in the middle of the proxy's URL."""
+    structlog.reset_defaults()
+    node.script("opt/aws/bin/cfn-signal", "printf 'no way through %%s%%0%dd' $https_proxy 0 >&2; exit 1" % behind)
+    node.bootstrap("c")
+    err = capfd.readouterr().err
+    assert "@proxy.corp:3128000" in err
+    assert quote(PASSWORD)[-3:] + "@" not in err
 
 
 def test_no_cfn_signal_on_this_machine(node: Bootable, capfd: pytest.CaptureFixture[str]) -> None:

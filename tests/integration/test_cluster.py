@@ -8,11 +8,13 @@ import pytest
 import yaml
 from command_line import FACTS, PROXY, REPOSITORY, Node, Outcome, run
 
+from agent import log
 from agent.core.choice import Choice
 from agent.core.choice_json import choice_to_json
 from agent.core.proxy_url import ProxyUrl
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
+from agent.edges.kubectl import KubectlError
 
 SETTINGS = (
     '[proxy]\nurl = "%s"\nno_proxy = [".corp"]\n[aws]\ndirect = ["ec2", "s3"]\n[cluster]\nendpoint_access = "private"\n'
@@ -192,6 +194,13 @@ def test_what_only_resembles_a_manifest_is_told(node, tmp_path, manifest, said):
 MANIFESTS = [
     "--manifest=%s" % (REPOSITORY / "tests/cluster/manifests" / name) for name in ("aws-node.yaml", "kube-proxy.yaml")
 ]
+
+
+def test_what_kubectl_says_of_the_proxy_has_no_password():
+    """Only the end of a long error is told, and that may begin in the middle of the proxy's URL."""
+    said = "proxyconnect http://alice:hunter2@proxy.corp:3128: "
+    for behind in range(2000 - len(said), 2000):
+        assert "2@proxy" not in log.redact(str(KubectlError("reading", said + "x" * behind)))
 
 
 def test_a_file_in_the_place_of_the_folder_is_told(node, tmp_path):
