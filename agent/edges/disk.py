@@ -96,7 +96,8 @@ class Disk:
     def write(self, path: str, content: bytes, mode: Optional[int] = None) -> None:
         """Make `path` (resolved) hold `content`, wholly or not at all, and on the disk when this returns.
 
-        Mode, owner and extended attributes (SELinux's label, ACLs) stay those of the old file; `mode` overrides.
+        Mode, owner and extended attributes (SELinux's label, ACLs) stay those of the old file; `mode` overrides, and a
+        private one makes the file ours: somebody else may have put one there that they could read.
         Raises FileError; the old file is then untouched.
         """
         real = self.real(path)
@@ -206,7 +207,8 @@ def _inherit(old: str, descriptor: int, mode: Optional[int]) -> None:
     except FileNotFoundError:
         status = None
     if status is not None:
-        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+        private = mode is not None and not mode & 0o077
+        if not private and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(descriptor, status.st_uid, status.st_gid)
         for name in _attributes(old):
             try:

@@ -98,6 +98,17 @@ def test_write_keeps_the_owner(disk, tmp_path):
     assert (status.st_uid, status.st_gid) == (1234, 4321)
 
 
+def test_a_private_file_is_given_to_nobody(disk, tmp_path):
+    """Who put a file into the place of one with a password, as in /tmp, cannot read the password."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: only root gives files away")
+    (tmp_path / "file").write_bytes(b"bait")
+    os.chown(tmp_path / "file", 1234, 4321)
+    disk.write("/file", b"secret", 0o600)
+    status = (tmp_path / "file").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 0, 0o600)
+
+
 def test_write_keeps_extended_attributes(disk, tmp_path):
     """SELinux's label is one, and one that cannot be copied does not cost the others."""
     path = tmp_path / "file"
