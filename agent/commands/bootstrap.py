@@ -20,6 +20,7 @@ from agent.discover import Discovered, Fetch, discover, facts_of, layered_settin
 from agent.edges import command
 from agent.edges.clock import moment
 from agent.edges.lock import BOOTSTRAP_LOCK, held
+from agent.edges.signals import unwound
 from agent.errors import AgentError
 from agent.log import get_logger
 from agent.owner import Options, baked
@@ -34,9 +35,12 @@ _STUB = b"bootstrap.sh has been removed"
 def run(arguments: argparse.Namespace) -> int:
     machine = machine_of(arguments)
     need_root(machine, "bootstrap", other_tree=False)
-    return bootstrap(
-        machine, options_of(arguments), fetch_patiently, if_enabled=arguments.if_enabled, again=arguments.again
-    )
+    # bootstrap.sh would go on alone, and beside the next one.  The stack is told nothing: the node may just be about to
+    # boot again, and then it runs once more.
+    with unwound():
+        return bootstrap(
+            machine, options_of(arguments), fetch_patiently, if_enabled=arguments.if_enabled, again=arguments.again
+        )
 
 
 def bootstrap(

@@ -6,8 +6,9 @@ import contextlib
 import os
 import select
 import signal
+import sys
 from types import FrameType
-from typing import Iterator, List, Optional
+from typing import Iterator, List, NoReturn, Optional
 
 #: The signals that ask for the end.
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -69,6 +70,33 @@ def watched() -> Iterator[Signals]:
             signal.signal(number, handler)
         os.close(read_end)
         os.close(write_end)
+
+
+@contextlib.contextmanager
+def unwound() -> Iterator[None]:
+    """Inside the block SIGTERM and SIGHUP end this process as ever, but only after what it started was ended.
+
+    So systemd, and a shell, see what they expect: not a failure, but the signal that they sent.  Under nohup SIGHUP does
+    nothing.
+    """
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    arrived: List[int] = []
+
+    def end(number: int, frame: Optional[FrameType]) -> NoReturn:
+        for other in numbers:
+            signal.signal(other, signal.SIG_IGN)  # one is enough, and must not cut off the end
+        arrived.append(number)
+        sys.exit(128 + number)
+
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        for caught in arrived:
+            os.kill(os.getpid(), caught)
 
 
 def _ignore(number: int, frame: Optional[FrameType]) -> None:

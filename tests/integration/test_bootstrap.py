@@ -9,6 +9,8 @@ import json
 import os
 import select
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
 from urllib.parse import quote
@@ -25,7 +27,7 @@ from agent.core.settings import Settings
 from agent.edges import command
 from agent.errors import AgentError, LockedError, MetadataError, SettingsError
 from agent.owner import Options
-from tests.integration.command_line import FACTS, PROXY, Node
+from tests.integration.command_line import FACTS, PROXY, REPOSITORY, Node
 
 OTHER = "i-00000000000000000"
 STACK = '[signal]\nstack = "my-stack"\nresource = "NodeGroup"\n'
@@ -296,6 +298,40 @@ def test_out_of_time(node: Bootable, child: str, monkeypatch: pytest.MonkeyPatch
     assert ("deaf" in child) == (node.record / "deaf").exists()
     assert [call.argv[1] for call in node.signals] == ["124"]
     assert node.remembered() == {"exit_code": 124, "signalled": True}
+
+
+#: The command as a process of its own, in another tree, which it has no flag for.
+COMMAND = """
+import argparse, sys
+from agent import cli
+from agent.commands import bootstrap
+from agent.commands.machine import machine_of
+bootstrap.machine_of = lambda arguments: machine_of(argparse.Namespace(root=sys.argv[1]))
+sys.exit(cli.main(["bootstrap", "--facts", sys.argv[2], "--", "c"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP), (signal.SIGINT, 128 + signal.SIGINT)],
+)
+def test_nothing_goes_on_when_it_is_ended(node: Bootable, number: signal.Signals, code: int) -> None:
+    """bootstrap.sh ends with it, nothing is signalled, and the next call runs it again.
+
+    Stopped by systemd it is not failed: the daemon starts a failed unit again.
+    """
+    fifo = node.record / "alive"
+    os.mkfifo(fifo)
+    node.script("etc/eks/bootstrap.sh", "exec 9>%s; echo runs >&9; exec sleep 60" % fifo)
+    argv = [sys.executable, "-c", COMMAND, str(node.root), str(node.facts)]
+    with subprocess.Popen(argv, cwd=REPOSITORY) as process, fifo.open() as alive:
+        assert alive.readline() == "runs\n"
+        process.send_signal(number)
+        assert process.wait(30) == code
+        assert select.select([alive], [], [], 5)[0], "bootstrap.sh still holds the pipe"
+        assert alive.read() == ""
+    assert (len(node.ran), node.signals) == (1, [])
+    assert node.remembered() == {"exit_code": None, "signalled": False}
 
 
 AL2023 = "echo '\\n!!!!!!!!!!\\nERROR: bootstrap.sh has been removed from AL2023-based EKS AMIs.' >&2; exit 1"
