@@ -103,5 +103,5 @@ def _short(change: Change) -> str:
 
 #: A diff in the journal is for people; longer ones are of files that are no longer ours in any way.
 _LONGEST = 2000
-#: What else looks like a secret; rather too much than too little.
-_VALUES = re.compile(r"(?i)(\b[\w.-]*(?:secret|token|_key|apikey)[\w.-]*[\"']?[ \t]*[=:][ \t]*)[^\n]+")
+#: What else looks like a secret; rather too much than too little.  Bounded, so that a long line takes no minutes.
+_VALUES = re.compile(r"(?i)((?:secret|token|_key|apikey)[\w.-]{0,256}[\"']?[ \t]*[=:][ \t]*)[^\n]+")

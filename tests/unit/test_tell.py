@@ -19,6 +19,7 @@ from agent.tell import _short
         (b"AWS_SECRET_ACCESS_KEY=hunter2\n", b"", "-AWS_SECRET_ACCESS_KEY=***"),
         (b'Environment="API_TOKEN=hunter2"\n', b"", '-Environment="API_TOKEN=***'),
         (b"password=hunter2\n", b"", "-password=***"),
+        (b"the.client_secret-of-a: hunter2\n", b"", "-the.client_secret-of-a: ***"),
     ],
 )
 def test_a_repair_is_told_by_the_lines_that_went_and_came(before: bytes, after: bytes, said: str) -> None:
@@ -34,6 +35,12 @@ def test_a_repair_of_the_mode_alone_says_the_mode() -> None:
 def test_a_long_repair_is_cut_off() -> None:
     """Somebody's large file in the place of ours does not flood the journal."""
     assert len(_short(Change("/etc/x", b"x\n" * 100000, b"a"))) <= 2000
+
+
+@pytest.mark.parametrize("text", [b"a.", b"secret", b"http://"])
+def test_a_line_of_a_megabyte_is_read_once(text: bytes) -> None:
+    """The pass that tells of it has ten minutes to live, and the file may have been four times as long."""
+    assert len(_short(Change("/etc/x", text * (1_000_000 // len(text)), b"a"))) == 2000
 
 
 def test_what_others_need_is_restarted_first_and_kubelet_last() -> None:
