@@ -57,7 +57,9 @@ def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> Cluste
     for label, document in _yaml_documents(zip_longest(labels, texts, fillvalue="NodeConfig")):
         if not isinstance(document, dict) or document.get("kind") != "NodeConfig":
             raise AgentError("%s: has no kind: NodeConfig" % label)
-        version = str(document.get("apiVersion", "node.eks.aws/"))
+        version = document.get("apiVersion", "node.eks.aws/")
+        if not isinstance(version, str):  # and aliases of aliases of a list are never unfolded
+            raise AgentError("%s: the apiVersion is not a string" % label)
         if not version.startswith("node.eks.aws/"):
             raise AgentError("%s: the apiVersion %s is none of node.eks.aws/..." % (label, quoted(version)))
         spec = _table(document, "spec")

@@ -132,10 +132,23 @@ def test_refuses_a_node_config(text, problem):
     assert problem in str(caught.value)
 
 
+#: Aliases that would unfold to 10^9 strings.
+BOMB = ["a0: &a0 x"] + ["a%d: &a%d [%s]" % (n, n, ",".join(["*a%d" % (n - 1)] * 10)) for n in range(1, 10)]
+
+
 def test_aliases_are_no_bomb():
-    """A document of aliases that would unfold to 10^9 strings is read in no time: nothing unfolds it."""
-    lines = ["a0: &a0 x"] + ["a%d: &a%d [%s]" % (n, n, ",".join(["*a%d" % (n - 1)] * 10)) for n in range(1, 10)]
-    assert from_node_configs(["\n".join(["kind: NodeConfig", *lines])]).name == ""
+    """A document of aliases is read in no time: nothing unfolds it."""
+    assert from_node_configs(["\n".join(["kind: NodeConfig", *BOMB])]).name == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("kind: *a9", "has no kind: NodeConfig"), ("kind: NodeConfig\napiVersion: *a9", "the apiVersion is not a string")],
+)
+def test_a_bomb_in_the_place_of_a_value_is_not_told(text, problem):
+    """Nor is one unfolded for an error."""
+    with pytest.raises(AgentError, match=problem):
+        from_node_configs(["\n".join([*BOMB, text])])
 
 
 @given(st.one_of(st.text(max_size=80), st.text("{}[]:,-&*!|>'\"#% \nkabc01~", max_size=80)))
