@@ -58,6 +58,13 @@ def path(value: Any) -> str:
     return text
 
 
+def credentials_path(value: Any) -> str:
+    """The path of the credentials file; one who takes the key for USER:PASSWORD must not read it in an error."""
+    if isinstance(value, str) and ":" in value and not value.startswith("/"):
+        raise ValueError("is no absolute path; USER:PASSWORD belongs into the file that it names")
+    return optional_path(value)
+
+
 def ca_bundle(value: Any) -> str:
     """A path, or PEM text itself; whether it is one of CA certificates is checked where it is read."""
     text = str(_typed(value, str)).strip()

@@ -43,7 +43,7 @@ class Proxy:
     https_url: Optional[ProxyUrl] = _key(
         None, read.optional_proxy_url, "as proxy.url, if https:// URLs have another proxy"
     )
-    credentials_file: str = _key("", read.optional_path, "an absolute path, to a file of root's with mode 0600")
+    credentials_file: str = _key("", read.credentials_path, "an absolute path, to a file of root's with mode 0600")
     credentials_in_yum: bool = _key(False, read.boolean, "true or false")
     no_proxy: Tuple[OwnerEntry, ...] = _key((), read.owner_entries, "a list of NAME, .NAME, address or CIDR")
 

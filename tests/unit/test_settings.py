@@ -98,6 +98,8 @@ def test_accepts(section, key, value, setting):
         ("proxy", "url", ["http://a:1", "b:1", "c:1"], '"b:1" has no scheme; write http://b:1; "c:1" has no scheme'),
         ("proxy", "https_url", "proxy:3128", "no scheme"),
         ("proxy", "credentials_file", "proxy.pass", '"proxy.pass" is no absolute path'),
+        ("proxy", "credentials_file", "alice:hunter2", "USER:PASSWORD belongs into the file"),
+        ("proxy", "credentials_file", "alice:hunter2\n", "USER:PASSWORD belongs into the file"),
         ("proxy", "credentials_file", "/etc/../root/x", "without .."),
         ("proxy", "credentials_file", "/etc/..", "without .."),
         ("proxy", "credentials_file", "/etc/a\nb", "a control character"),
