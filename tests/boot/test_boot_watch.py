@@ -157,13 +157,17 @@ def test_kubelet_is_left_alone_when_its_runtime_does_not_come_back(trial: Callab
 
 @pytest.mark.parametrize("number", ["KILL", "SEGV", "STOP"])
 def test_a_daemon_that_dies_or_hangs_comes_back(trial: Callable[[str], Trial], number: str) -> None:
-    """SIGKILL, SIGSEGV and, by the watchdog, SIGSTOP: systemd starts it again, no file and no other process is touched."""
+    """SIGKILL, SIGSEGV and, by the watchdog, SIGSTOP: systemd starts it again, no file and no other process is touched.
+
+    Nor is its memory, where the proxy's password may be, written to a core dump.
+    """
     node = trial("watch")
     folder = node.root / "etc/systemd/system/eks-proxy-agent.service.d"
     folder.mkdir()
     (folder / "short.conf").write_text("[Service]\nWatchdogSec=4\nRestartSec=100ms\nTimeoutStopSec=5\n")
     life = Life(node)
     pids, agent = life.pids(), life.pid()
+    assert life.running.run("systemctl", "show", "--property=LimitCORE", AGENT).strip() == "LimitCORE=0"
     stamp = life.running.run("stat", "--format=%i %y", ENVIRONMENT, NODE_ENV)
     life.running.run("systemctl", "kill", "--kill-whom=main", "--signal=" + number, AGENT)
     life.wait_for_another(agent)
