@@ -63,6 +63,12 @@ def redact(text: str) -> str:
         shown = start = end
 
 
+def redact_proxy(value: str) -> str:
+    """The value of a proxy setting, which needs no scheme to hold a password."""
+    name = "proxy="
+    return redact(name + value)[len(name) :]
+
+
 class _Last:
     """The last `needle` before the next `stop`, looked for once a stretch: a line of nothing but schemes is read once."""
 

@@ -12,7 +12,7 @@ from agent.core.files import yum
 from agent.core.targets import DNF_CONF, YUM_CONF
 from agent.edges.disk import Disk
 from agent.errors import FileError
-from agent.log import redact
+from agent.log import redact_proxy
 
 GROUP = "packages"
 _DNF = ("/usr/bin/dnf", "/usr/bin/dnf-3", "/usr/bin/dnf5", "/usr/bin/microdnf")
@@ -76,10 +76,10 @@ def _used(node: Node, program: str, path: str) -> Finding:
     secret = intent.credentials if node.settings.proxy.credentials_in_yum else None
     wanted, used = intent.http_proxy.with_credentials(secret), yum.effective(state.content or b"").get("main", "")
     if used == wanted:
-        return Finding(GROUP, path, OK, "%s uses %s" % (program, redact(used)))
+        return Finding(GROUP, path, OK, "%s uses %s" % (program, redact_proxy(used)))
     if resolved == disk.resolve(YUM_CONF):
         return Finding(GROUP, path, SKIP, "is not as planned (see files)")
-    text = "%s uses %s" % (program, redact(used) or "no proxy")
+    text = "%s uses %s" % (program, redact_proxy(used) or "no proxy")
     return Finding(GROUP, path, FAIL, text, "link %s to it, then: eks-proxy-agent apply" % YUM_CONF)
 
 
@@ -89,7 +89,7 @@ def _repository(node: Node, path: str) -> Iterator[Finding]:
         yield _unreadable(path, state.problem)
     for section, value in yum.effective(state.content or b"").items():
         if section != "main" and value != str(node.intent.http_proxy):
-            own = "has a proxy of its own, %s, which wins there" % redact(value)
+            own = "has a proxy of its own, %s, which wins there" % redact_proxy(value)
             text = "[%s] %s" % (section, "goes without the proxy of [main]" if value in _NONE else own)
             yield Finding(GROUP, path, WARN, text, "take the line out, unless it is meant so")
 

@@ -12,7 +12,7 @@ from agent.core.wiring import Wiring
 from agent.edges.units import environ
 from agent.edges.wiring import wirings
 from agent.errors import CommandError
-from agent.log import redact
+from agent.log import redact_proxy
 
 GROUP = "processes"
 
@@ -70,6 +70,6 @@ def _difference(name: str, value: str, wanted: str) -> str:
         extra = [entry for entry in has if entry not in wants]
         parts = ["lacks " + " ".join(lacks)] * bool(lacks) + ["has " + " ".join(extra) + " too"] * bool(extra)
         return "%s %s" % (name, " and ".join(parts) or "is in another order")
-    if redact(value) == redact(wanted):
+    if redact_proxy(value) == redact_proxy(wanted):
         return "%s has other credentials" % name
-    return "%s is %s" % (name, redact(value))
+    return "%s is %s" % (name, redact_proxy(value))

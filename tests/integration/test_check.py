@@ -170,15 +170,15 @@ def test_a_file_that_apply_cannot_take_is_more_than_drift(applied: Node, also: b
     assert "files /etc/environment" in named(found, "fail")
 
 
-def test_a_repository_with_a_proxy_of_its_own_is_a_warning(applied: Node) -> None:
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_repository_with_a_proxy_of_its_own_is_a_warning(applied: Node, scheme: str) -> None:
     """It wins over [main]; the same proxy again is nothing to say."""
-    applied.write(
-        "etc/yum.repos.d/a.repo", b"[same]\nproxy=%s\n[other]\nproxy=http://me:secret@other:1\n" % PROXY.encode()
-    )
+    other = "[other]\nproxy=%sme:secret@other:1\n" % scheme
+    applied.write("etc/yum.repos.d/a.repo", ("[same]\nproxy=%s\n%s" % (PROXY, other)).encode())
     found = check(applied)
     assert named(found, "warn") == ["packages /etc/yum.repos.d/a.repo"]
     assert found["state"] == "warn"
-    assert "[other] has a proxy of its own, http://***@other:1" in json.dumps(found)
+    assert "[other] has a proxy of its own, %s***@other:1" % scheme in json.dumps(found)
 
 
 def test_what_lies_on_the_disk_is_harmless_to_a_terminal(applied: Node) -> None:

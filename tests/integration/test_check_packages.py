@@ -58,6 +58,16 @@ def replace(node: Node, content: bytes) -> None:
     node.write("etc/yum.conf", content)
 
 
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_the_proxy_that_dnf_uses_is_told_without_its_password(node: Node, scheme: str) -> None:
+    """Also where somebody left the scheme out, which curl takes."""
+    (node.root / "etc/yum.conf").unlink()
+    node.write("etc/dnf/dnf.conf", b"[main]\nproxy=%sme:secret@other:1\n" % scheme.encode())
+    done = node.main("check", "--only", "packages")
+    assert "/etc/dnf/dnf.conf: dnf uses %s***@other:1" % scheme in done.out
+    assert "secret" not in done.both
+
+
 @pytest.mark.parametrize("become", [a_copy, another])
 def test_dnf_keeps_its_proxy_when_yum_conf_is_no_link_any_more(node: Node, become: Callable[[Node], None]) -> None:
     """Both files have it then, `check` names the file that nobody reads, and revert leaves a proxy in neither."""

@@ -231,6 +231,7 @@ WANTED = {"http_proxy": "http://u:new@p:1", "HTTP_PROXY": "http://u:new@p:1", "n
         ({"http_proxy": "http://old:1", "HTTP_PROXY": "http://old:1"}, "http_proxy is http://old:1"),
         ({"http_proxy": "http://u:old@p:1", "HTTP_PROXY": "http://u:old@p:1"}, "http_proxy has other credentials"),
         ({"http_proxy": "http://u:old@q:1"}, "http_proxy is http://***@q:1"),
+        ({"http_proxy": "u:old@q:1"}, "http_proxy is ***@q:1"),
         ({"HTTP_PROXY": None}, "HTTP_PROXY is not set"),
         ({"no_proxy": "a", "NO_PROXY": "a"}, "no_proxy lacks b"),
         ({"no_proxy": "a,b,c"}, "no_proxy has c too"),
