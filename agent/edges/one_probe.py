@@ -171,7 +171,9 @@ class OneProbe:
 
     def _through(self, stream: Stream) -> Stream:
         if self._proxy.scheme == "https":
-            stream = TlsStream(stream, trusting(), self._proxy.host)
+            stream = TlsStream(
+                stream, self._trust or ssl.create_default_context(), self._proxy.host
+            )  # gets the credentials
         self._ask(stream)
         return stream
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import sys
 import threading
 
@@ -18,7 +19,7 @@ from tests.boot.harness.namespace import PROXY, REGISTRY, Namespace
 from tests.boot.harness.root import REPOSITORY
 from tests.boot.harness.services import Squid, squid_with_password
 from tests.boot.harness.session import Session
-from tests.boot.harness.tls import NAME, Inspected
+from tests.boot.harness.tls import NAME, Authority, Inspected
 
 HOST = "sts.eu-central-1.amazonaws.com"
 WHO = Credentials("node", "p:ss wörd")
@@ -220,6 +221,44 @@ def test_a_tunnel_to_nowhere_is_told_from_one_that_works(serve, behave, kind, sa
     found = ask(serve(behave), timeout=0.5)
     assert (found.ok, found.kind) == (False, kind)
     assert says_so in found.text
+
+
+def test_credentials_go_to_no_proxy_that_is_not_trusted(tmp_path, monkeypatch):
+    """The second connection, which asks who signed the target's certificate, may meet another one than the first did."""
+    contexts = []
+    for name in ("world", "other"):
+        authority = Authority(tmp_path / name, name + " CA")
+        authority.issue("proxy", "IP:127.0.0.1")
+        contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        contexts[-1].load_cert_chain(authority.folder / "proxy.pem", authority.folder / "proxy.key")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "world/ca.pem"))
+    heard = []
+
+    def serve(context):
+        with sock.accept()[0] as connection, context.wrap_socket(connection, server_side=True) as stream:
+            heard.append(stream.recv(65536))
+            stream.sendall(OK)
+            came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+            inside = contexts[1].wrap_bio(came, goes, server_side=True)
+            for data in iter(lambda: stream.recv(65536), b""):
+                came.write(data)
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    inside.do_handshake()
+                stream.sendall(goes.read())
+
+    def both():
+        for context in contexts:
+            with contextlib.suppress(OSError):
+                serve(context)
+        ended.set()
+
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        threading.Thread(target=both, daemon=True).start()
+        found = probe(ProxyUrl("https", "127.0.0.1", sock.getsockname()[1]), HOST, 443, WHO)
+        assert ended.wait(10)
+    assert found.kind == "tls-untrusted"
+    assert [BASIC.encode() in text for text in heard] == [True]
 
 
 def test_a_port_that_nobody_listens_at_is_refused():
