@@ -205,6 +205,11 @@ def test_gzip_bomb() -> None:
     assert refused(bomb) == "user data: is longer than 1024 KiB unpacked"
 
 
+def test_blank_lines_are_read_once() -> None:
+    """A kilobyte of gzip makes a million of them, and a pattern that begins anew at each would take hours of the boot."""
+    assert read_user_data(gzip.compress(b"x" + b"\n" * (LIMIT - 1))) == UserData()
+
+
 def test_many_parts_share_one_limit() -> None:
     """The limit counts for all parts together."""
     part = message(base64.encodebytes(gzip.compress(b"#" * (LIMIT // 2))), encoding="base64")
