@@ -146,7 +146,7 @@ class Disk:
     def make_folder(self, path: str) -> None:
         """Make one folder, if it is not there, durably; everybody may look into it, whatever the umask."""
         try:
-            os.mkdir(self.real(path))
+            os.mkdir(self.real(path), 0o755)  # at no moment may others write there
             os.chmod(self.real(path), 0o755)  # noqa: S103 -- as mkdir makes folders everywhere
             _sync_folder(os.path.dirname(self.real(path)))
         except FileExistsError:

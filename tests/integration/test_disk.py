@@ -77,6 +77,15 @@ def test_a_new_folder_has_its_mode_whatever_the_umask(disk, tmp_path):
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o755
 
 
+def test_a_new_folder_is_never_open_to_others(disk, tmp_path, monkeypatch):
+    """Without a umask (0) nobody gets the moment before its mode is set to put a file or a link there."""
+    modes = []
+    monkeypatch.setattr(disk_module.os, "chmod", lambda path, mode: modes.append(os.stat(path).st_mode & 0o777))
+    with umask(0):
+        disk.make_folder("/folder")
+    assert modes == [0o755]
+
+
 @contextlib.contextmanager
 def umask(mask):
     """Run the block with this umask."""
