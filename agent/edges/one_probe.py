@@ -201,8 +201,13 @@ class OneProbe:
         return time.monotonic() - self._started
 
     def _masked(self, text: str) -> str:
-        """What the other side said, without the credentials, should it have sent them back."""
-        return text.replace(self._secret, "***") if self._secret else text
+        """What the other side said, without the credentials, should it have sent them back, as they came or decoded.
+
+        http.client reads ISO-8859-1.
+        """
+        if not self._secret:
+            return text
+        return text.replace(self._secret, "***").replace(base64.b64decode(self._secret).decode("latin-1"), "***")
 
 
 def _basic(credentials: Credentials) -> str:

@@ -196,6 +196,13 @@ def test_credentials_that_are_sent_back_are_not_repeated(serve, data):
     assert BASIC[:10].lower() not in found.text.lower()
 
 
+def test_credentials_that_are_sent_back_in_words_are_not_repeated(serve):
+    """A proxy's error may name the user and the password; status.json, where it ends up, is for everyone to read."""
+    said = ("%s:%s" % (WHO.user, WHO.password)).encode("utf-8")
+    found = ask(serve(says(b"HTTP/1.1 403 unknown: %s\r\nServer: %s\r\n\r\n" % (said, said), stays=False)))
+    assert '403 "unknown: ***" (Server: "***")' in found.text
+
+
 def test_long_credentials_that_are_sent_back_are_not_repeated_in_part(serve):
     """However much of the answer is shown: what is masked is looked for in all of it."""
     who = Credentials("node", "p" * 100)
