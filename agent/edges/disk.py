@@ -16,6 +16,8 @@ MAX_SIZE = 4 * 1024 * 1024
 #: The file system knows no extended attributes, or we may not write this one: no reason not to write the file.
 _NO_RIGHT = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 
+_ACL = "system.posix_acl_access"
+
 
 class Disk:
     """Paths are given as on the node (`/etc/environment`); symbolic links are followed inside the root only."""
@@ -211,6 +213,8 @@ def _inherit(old: str, descriptor: int, mode: Optional[int]) -> None:
         if not private and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(descriptor, status.st_uid, status.st_gid)
         for name in _attributes(old):
+            if private and name == _ACL:  # its mask would be that of the mode in the end, and not until then
+                continue
             try:
                 os.setxattr(descriptor, name, os.getxattr(old, name))
             except OSError as error:

@@ -131,6 +131,18 @@ def test_write_keeps_extended_attributes(disk, tmp_path):
     assert {name: os.getxattr(path, name) for name in os.listxattr(path)} == {"user.one": b"1", "user.two": b"2"}
 
 
+@pytest.mark.parametrize(("mode", "copied"), [(None, {"user.y", "system.posix_acl_access"}), (0o600, {"user.y"})])
+def test_a_private_file_has_no_acl_of_another(disk, tmp_path, monkeypatch, mode, copied):
+    """One that lets somebody read what was there before would let them read what comes, until the mode is set."""
+    (tmp_path / "file").write_bytes(b"old")
+    found = set()
+    monkeypatch.setattr(disk_module.os, "listxattr", lambda path: ["system.posix_acl_access", "user.y"])
+    monkeypatch.setattr(disk_module.os, "getxattr", lambda path, name: b"")
+    monkeypatch.setattr(disk_module.os, "setxattr", lambda descriptor, name, value: found.add(name))
+    disk.write("/file", b"new", mode)
+    assert found == copied
+
+
 def test_an_attribute_that_cannot_be_copied_costs_nothing_else(disk, tmp_path, monkeypatch):
     """The kernel may refuse security.* to us; user.* and the write itself go on."""
     path = tmp_path / "file"
