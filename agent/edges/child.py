@@ -115,7 +115,8 @@ def _live(work: Work, descriptor: int, mask: set[signal.Signals] | set[int]) -> 
 
 def _say(descriptor: int, text: str) -> None:
     with contextlib.suppress(OSError):  # the parent is gone: the pass is carried out all the same
-        os.write(descriptor, b"".join(line.encode() + b"\n" for line in text.split("\n")))
+        data = text.encode("utf-8", "backslashreplace")  # the name of a file may be any bytes
+        os.write(descriptor, b"".join(line + b"\n" for line in data.split(b"\n")))
 
 
 def _read(descriptor: int) -> Optional[bytes]:

@@ -28,7 +28,7 @@ def send(*fields: str) -> bool:
     except ImportError:
         return False
     try:
-        sendv(*fields)
+        sendv(*(field.encode("utf-8", "backslashreplace") for field in fields))  # a file's name may be any bytes
     except OSError:
         return False
     return True

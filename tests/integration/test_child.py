@@ -46,6 +46,13 @@ def test_what_it_says_is_heard_line_by_line(signals: Signals) -> None:
     assert heard == ["first", "second", "x" * 200000, "last"]
 
 
+def test_a_name_of_any_bytes_can_be_said(signals: Signals) -> None:
+    """Python has the bytes of a file's name that are no UTF-8 as halves of characters, which cannot be written."""
+    heard: List[str] = []
+    assert run(lambda say: say(os.fsdecode(b"STATUS=degraded: /etc/\xff: is a folder")) or 0, signals, heard) == 0
+    assert heard == [r"STATUS=degraded: /etc/\udcff: is a folder"]
+
+
 def test_it_leaves_no_descriptor_and_no_zombie(signals: Signals) -> None:
     """After many of them this process has what it had."""
     before = sorted(os.listdir("/proc/self/fd"))

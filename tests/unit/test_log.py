@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import structlog
@@ -231,6 +232,16 @@ def test_the_journal_gets_fields(monkeypatch):
         "REASON=http://***@p:1",
         "EKS_PROXY_MORE=1",
     ]
+
+
+def test_the_journal_takes_the_name_of_any_file(monkeypatch):
+    """Python has bytes that are no UTF-8 as halves of characters, at which systemd-python fails."""
+    sent = []
+    monkeypatch.setitem(sys.modules, "systemd", ModuleType("systemd"))
+    monkeypatch.setitem(sys.modules, "systemd._journal", ModuleType("systemd._journal"))
+    monkeypatch.setattr(sys.modules["systemd._journal"], "sendv", lambda *fields: sent.extend(fields), raising=False)
+    assert journal.send("FILE=" + os.fsdecode(b"/etc/\xff"), "UNIT=größe") is True
+    assert sent == [rb"FILE=/etc/\udcff", "UNIT=größe".encode()]
 
 
 @pytest.mark.allows("subprocess")
