@@ -72,7 +72,11 @@ class State:
 
     def of_instance(self, instance_id: str, name: str) -> Optional[Dict[str, Any]]:
         """The table `name` (facts, flags, bootstrap) of an instance, or None."""
-        return self._load("%s/%s/%s.json" % (INSTANCES, instance_id, name))
+        path = "%s/%s/%s.json" % (INSTANCES, instance_id, name)
+        data = self._load(path)
+        if name == "bootstrap" and data and not isinstance(data.get("exit_code"), (int, type(None))):
+            raise _garbage(path)
+        return data
 
     def learned(self, instance_id: str, name: str) -> Optional[Dict[str, Any]]:
         """The same of what can be learned again (facts, direct, restarts): None too when somebody spoilt it."""

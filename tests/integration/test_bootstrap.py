@@ -25,7 +25,7 @@ from agent.commands.machine import machine_of
 from agent.core.facts import Facts, facts_from_json
 from agent.core.settings import Settings
 from agent.edges import command
-from agent.errors import AgentError, LockedError, MetadataError, SettingsError
+from agent.errors import AgentError, FileError, LockedError, MetadataError, SettingsError
 from agent.owner import Options
 from tests.integration.command_line import FACTS, PROXY, REPOSITORY, Node
 
@@ -392,6 +392,16 @@ def test_a_failure_after_a_cut_off_run_is_not_the_last_word(node: Bootable) -> N
     node.write("etc/environment", b"")
     assert node.bootstrap("c") == 0
     assert (len(node.ran), [call.argv[1] for call in node.signals]) == (1, ["1", "0"])
+
+
+@pytest.mark.parametrize("code", ["0", [0], {}])
+def test_a_spoilt_memory_is_signalled_as_a_failure(node: Bootable, code: object) -> None:
+    """What is no exit code is nobody's word that bootstrap.sh ran, or that it did not: the stack is told at once."""
+    node.remember(exit_code=code)
+    with pytest.raises(FileError, match=r"bootstrap\.json: is not what this program wrote"):
+        node.bootstrap("c")
+    assert node.ran == []
+    assert [call.argv[1] for call in node.signals] == ["1"]
 
 
 def test_without_metadata_the_signal_is_sent_all_the_same(node: Bootable) -> None:
