@@ -1,8 +1,7 @@
 """Several proxies in the settings: when they are asked, when they are not, and what is remembered."""
 
+import contextlib
 import json
-import socket
-import threading
 
 import pytest
 from scratch import Node
@@ -14,6 +13,7 @@ from agent.edges.disk import Disk
 from agent.edges.state import State
 from agent.edges.units import NoSystemd
 from agent.owner import Options
+from tests.integration.listening import Listener
 
 STATE = "run/eks-proxy-agent/proxies.json"
 STATUS = "run/eks-proxy-agent/status.json"
@@ -24,25 +24,18 @@ class Proxy:
 
     def __init__(self):
         self.asked = 0
-        self._sock = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:%d" % self._sock.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._listener = Listener(self._serve)
+        self.url = "http://127.0.0.1:%d" % self._listener.port
 
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self._sock.accept()
-            except OSError:
-                return
-            with connection:
-                self.asked += 1
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    def _serve(self, connection):
+        with connection, contextlib.suppress(OSError):
+            self.asked += 1
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
     def close(self):
         """From now on connections are refused."""
-        self._sock.shutdown(socket.SHUT_RDWR)
-        self._sock.close()
+        self._listener.close()
 
 
 @pytest.fixture
@@ -51,7 +44,7 @@ def pair():
     made = [Proxy(), Proxy()]
     yield made
     for proxy in made:
-        proxy._sock.close()
+        proxy.close()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from agent.checks.finding import FAIL, OK, SKIP
 from agent.core.proxy_url import ProxyUrl
 from agent.edges.proxy_date import ask_date
 from tests.boot.harness.tls import Authority
+from tests.integration.listening import Listener
 
 DATE = "Sat, 28 Nov 2026 15:00:00 GMT"
 HEADER = b"HTTP/1.1 400 Bad Request\r\nDate: %s\r\n\r\n" % DATE.encode()
@@ -28,7 +29,7 @@ Serve = Callable[..., ProxyUrl]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Makes servers that say something to whoever connects, once or for ever, until the test ends."""
-    ended, listening = threading.Event(), []
+    ended, listeners = threading.Event(), []
 
     def answer(connection: socket.socket, data: bytes, again: bytes, tls: Optional[ssl.SSLContext]) -> None:
         with contextlib.suppress(OSError), connection:
@@ -39,20 +40,13 @@ def serve() -> Iterator[Serve]:
                 stream.sendall(again)
 
     def make(data: bytes, again: bytes = b"", tls: Optional[ssl.SSLContext] = None) -> ProxyUrl:
-        sock = socket.create_server(("127.0.0.1", 0))
-        listening.append(sock)
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                answer(sock.accept()[0], data, again, tls)
-
-        threading.Thread(target=accept, daemon=True).start()
-        return ProxyUrl("https" if tls else "http", "127.0.0.1", sock.getsockname()[1])
+        listeners.append(Listener(lambda connection: answer(connection, data, again, tls)))
+        return ProxyUrl("https" if tls else "http", "127.0.0.1", listeners[-1].port)
 
     yield make
     ended.set()
-    for sock in listening:
-        sock.close()
+    for listener in listeners:
+        listener.close()
 
 
 @pytest.mark.parametrize("again", [b"", b"x", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["closes", "a page", "more"])

@@ -20,6 +20,7 @@ from tests.boot.harness.root import REPOSITORY
 from tests.boot.harness.services import Squid, squid_with_password
 from tests.boot.harness.session import Session
 from tests.boot.harness.tls import NAME, Authority, Inspected
+from tests.integration.listening import Listener
 
 HOST = "sts.eu-central-1.amazonaws.com"
 WHO = Credentials("node", "p:ss wörd")
@@ -34,17 +35,10 @@ class Server:
         self.ended = threading.Event()
         self.requests = []
         self._behave = behave
-        self._sock = socket.create_server(("127.0.0.1", 0))
-        self.url = ProxyUrl("http", "127.0.0.1", self._sock.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._sock.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        self._listener = Listener(
+            lambda connection: threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        )
+        self.url = ProxyUrl("http", "127.0.0.1", self._listener.port)
 
     def _serve(self, connection):
         with connection, contextlib.suppress(OSError):
@@ -54,7 +48,7 @@ class Server:
     def close(self):
         """Let every connection end."""
         self.ended.set()
-        self._sock.close()
+        self._listener.close()
 
 
 @pytest.fixture
