@@ -253,7 +253,7 @@ def service() -> Iterator[MoodyService]:
         yield service
 
 
-def ask(node: Node, service: MoodyService, deadline: float = 0.5) -> Outcome:
+def ask(node: Node, service: MoodyService, deadline: float = 3) -> Outcome:
     """`apply` that asks the service."""
     flags = ["--set", "metadata.endpoint=" + service.endpoint, "--set", "metadata.deadline=%g" % deadline]
     return node.main("apply", *flags, facts=False)
@@ -277,14 +277,14 @@ def ask(node: Node, service: MoodyService, deadline: float = 0.5) -> Outcome:
         ("/user-data", moods.flood(announced=False, sent=[]), ["user-data: answered more than", "at most"]),
         ("/mac", moods.status(403), ["mac: answered 403", "hint: the metadata service is disabled"]),
         ("/mac", moods.raw(b"SSH-2.0-OpenSSH_9.2\r\n"), ["mac: "]),
-        ("", moods.hang, ["no complete answer in time (tried for 0.5 s)"]),
+        ("", moods.hang, ["no complete answer in time (tried for 3 s)"]),
         (
             "",
             moods.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", lambda: None),
             ["no complete answer in time"],
         ),
-        ("", moods.drip(b"HTTP/1.1 200 OK\r\nX-", lambda: None), ["(tried for 0.5 s)"]),
-        ("", moods.status(503), ["answered 503", "(tried for 0.5 s)"]),
+        ("", moods.drip(b"HTTP/1.1 200 OK\r\nX-", lambda: None), ["(tried for 3 s)"]),
+        ("", moods.status(503), ["answered 503", "(tried for 3 s)"]),
     ],
     ids="MAC|two MACs|HTML for a MAC|HTML for a token|instance-id|newline|domain|HTML for a CIDR|CIDR of all"
     "|IPv4 for IPv6|long user data|1 GiB|endless chunks|disabled|not HTTP|silence|drip|drip of headers|busy".split("|"),

@@ -274,7 +274,7 @@ def test_several_targets_are_asked_at_once(serve):
     """One verdict for each, in their order, and one bound for all."""
     server = serve(says(b""))
     targets = [("host%d.test" % number, 443) for number in range(20)]
-    found = probe_each(server.url, targets, timeout=0.5)
+    found = probe_each(server.url, targets, timeout=3)
     assert [one.kind for one in found] == ["timeout"] * 20
     assert all(host in one.hint for (host, _), one in zip(targets, found))
 
