@@ -49,6 +49,13 @@ def service_names(service: str, region: str, domain: str, partition: str) -> Tup
     return tuple(sorted(names))
 
 
-def cluster_endpoint_suffix(region: str, domain: str) -> str:
-    """What the API endpoints of all EKS clusters of the region end in, e.g. `.us-east-1.eks.amazonaws.com`."""
-    return ".%s.eks.%s" % (region, domain)
+def cluster_endpoint_suffixes(region: str, domain: str, partition: str, *, ipv6: bool) -> Tuple[str, ...]:
+    """What the API endpoints of all EKS clusters of the region end in, e.g. `.us-east-1.eks.amazonaws.com`.
+
+    With `ipv6` those of IPv6 clusters as well, whose names are dual-stack ones since October 2024.  Source: "Cluster API
+    server endpoint" in the EKS user guide.
+    """
+    suffixes = [".%s.eks.%s" % (region, domain)]
+    if ipv6 and partition in _DUAL_STACK_DOMAINS:
+        suffixes.append(".eks-cluster.%s.%s" % (region, _DUAL_STACK_DOMAINS[partition][0]))
+    return tuple(suffixes)

@@ -11,7 +11,7 @@ from typing import Optional, Tuple
 import attrs
 
 from agent.core import direct, no_proxy
-from agent.core.aws_names import cluster_endpoint_suffix, service_names
+from agent.core.aws_names import cluster_endpoint_suffixes, service_names
 from agent.core.direct import Answers
 from agent.core.facts import Facts
 from agent.core.hints import ClusterHints
@@ -83,7 +83,7 @@ def compose(
         vpc_cidrs=vpc_cidrs,
         service_cidrs=service_cidrs(settings, vpc_cidrs, hints),
         cluster_domain=settings.cluster.domain,
-        api_endpoint=_api_endpoint(settings, facts, hints, vpc_cidrs, answers),
+        api_endpoints=_api_endpoints(settings, facts, hints, vpc_cidrs, answers),
         aws=_aws(settings, facts, answers),
         owner=settings.proxy.no_proxy,
     )
@@ -112,14 +112,17 @@ def endpoint_host(settings: Settings, hints: ClusterHints) -> str:
     return settings.cluster.endpoint or hints.endpoint
 
 
-def _api_endpoint(
+def _api_endpoints(
     settings: Settings, facts: Facts, hints: ClusterHints, vpc_cidrs: Tuple[str, ...], answers: Answers
-) -> Optional[str]:
+) -> Tuple[str, ...]:
     """The host when it is private; while it is unknown, all API endpoints of the region count as private."""
     access, host = settings.cluster.endpoint_access, endpoint_host(settings, hints)
     if access == "public" or (access == "auto" and host and not direct.is_private(host, vpc_cidrs, answers)):
-        return None
-    return host or cluster_endpoint_suffix(facts.region, facts.domain)
+        return ()
+    if host:
+        return (host,)
+    ipv6 = any(":" in cidr for cidr in vpc_cidrs)  # an IPv6 cluster needs a VPC with IPv6
+    return cluster_endpoint_suffixes(facts.region, facts.domain, facts.partition, ipv6=ipv6)
 
 
 def _aws(settings: Settings, facts: Facts, answers: Answers) -> Tuple[Tuple[str, Tuple[str, ...]], ...]:

@@ -59,13 +59,13 @@ def compose(
     vpc_cidrs: Iterable[str] = (),
     service_cidrs: Iterable[str] = (),
     cluster_domain: str = "cluster.local",
-    api_endpoint: Optional[str] = None,
+    api_endpoints: Iterable[str] = (),
     aws: Iterable[Tuple[str, Iterable[str]]] = (),
     owner: Iterable[OwnerEntry] = (),
 ) -> Tuple[Entry, ...]:
     """The whole list, sorted by kind and within a kind, each value once (the first kind that names it gives the reason).
 
-    `vpc_cidrs` and `service_cidrs` are canonical CIDRs, `api_endpoint` a host or a suffix with a leading dot,
+    `vpc_cidrs` and `service_cidrs` are canonical CIDRs, `api_endpoints` hosts or suffixes with a leading dot,
     `aws` pairs of a reason (`aws:s3`) and names.  The order of the inputs does not matter.
     """
     found: List[Entry] = [Entry(spelling, reason) for value, reason in _ALWAYS for spelling in spellings(value)]
@@ -73,8 +73,7 @@ def compose(
         found.append(Entry("." + cluster_domain, "cluster-domain"))
     found += _sorted(vpc_cidrs, "vpc", _network_order)
     found += _sorted(service_cidrs, "service-cidr", _network_order)
-    if api_endpoint:
-        found += [Entry(spelling, "api-endpoint") for spelling in spellings(api_endpoint)]
+    found += [Entry(spelling, "api-endpoint") for host in sorted(api_endpoints) for spelling in spellings(host)]
     found += [
         Entry(name, reason) for reason, name in sorted({(reason, name) for reason, names in aws for name in names})
     ]

@@ -40,7 +40,7 @@ def lists():
     whole = compose(
         vpc_cidrs=["10.0.0.0/16", "100.64.0.0/16", "2600:1f16::/56"],
         service_cidrs=["172.20.0.0/16"],
-        api_endpoint=".eu-west-1.eks.amazonaws.com",
+        api_endpoints=[".eu-west-1.eks.amazonaws.com"],
         aws=[("aws:s3", ["s3.eu-west-1.amazonaws.com"])],
         owner=[parse_owner_entry("example.com"), parse_owner_entry("fd00:ec2::1")],
     )

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from agent.core.aws_names import SERVICES, cluster_endpoint_suffix, service_names
+from agent.core.aws_names import SERVICES, cluster_endpoint_suffixes, service_names
 from agent.core.no_proxy import parse_owner_entry
 
 PLACES = [
@@ -90,9 +90,26 @@ def test_china_has_nothing_of_the_standard_partition():
     assert [name for name in names if not name.endswith(".com.cn")] == []
 
 
-def test_the_suffix_of_cluster_endpoints():
-    """While the API server is unknown, a suffix with a leading dot covers every cluster of the region."""
-    assert cluster_endpoint_suffix("cn-north-1", "amazonaws.com.cn") == ".cn-north-1.eks.amazonaws.com.cn"
+@pytest.mark.parametrize(
+    ("place", "ipv6", "suffixes"),
+    [
+        (("cn-north-1", "amazonaws.com.cn", "aws-cn"), False, [".cn-north-1.eks.amazonaws.com.cn"]),
+        (
+            ("cn-north-1", "amazonaws.com.cn", "aws-cn"),
+            True,
+            [".cn-north-1.eks.amazonaws.com.cn", ".eks-cluster.cn-north-1.api.amazonwebservices.com.cn"],
+        ),
+        (
+            ("us-gov-west-1", "amazonaws.com", "aws-us-gov"),
+            True,
+            [".us-gov-west-1.eks.amazonaws.com", ".eks-cluster.us-gov-west-1.api.aws"],
+        ),
+        (("us-iso-east-1", "c2s.ic.gov", "aws-iso"), True, [".us-iso-east-1.eks.c2s.ic.gov"]),
+    ],
+)
+def test_the_suffixes_of_cluster_endpoints(place, ipv6, suffixes):
+    """While the API server is unknown, suffixes with a leading dot cover every cluster of the region, IPv6 ones by their dual-stack names."""
+    assert list(cluster_endpoint_suffixes(*place, ipv6=ipv6)) == suffixes
 
 
 # --- botocore's word ------------------------------------------------------------------------------------------------

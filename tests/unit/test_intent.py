@@ -125,6 +125,14 @@ def test_the_api_server_from_who_knows_best():
     assert entries(intent(), "api-endpoint") == [".eu-central-1.eks.amazonaws.com"]
 
 
+def test_an_unknown_api_server_of_an_ipv6_cluster():
+    """In a VPC with IPv6 the cluster may be one, and its API server has a dual-stack name: that suffix is there as well."""
+    suffixes = [".eks-cluster.eu-central-1.api.aws", ".eu-central-1.eks.amazonaws.com"]
+    facts = attrs.evolve(FACTS, vpc_cidrs_v6=("2600:1f16::/56",))
+    assert entries(intent(facts=facts), "api-endpoint") == suffixes
+    assert entries(intent('vpc.cidrs=["10.0.0.0/16", "2600:1f16::/56"]'), "api-endpoint") == suffixes
+
+
 def test_an_api_server_of_an_ipv6_address_has_both_spellings():
     """Clients disagree on brackets, so both stand in the list."""
     found = intent("cluster.endpoint=https://[fd00::1]:443")

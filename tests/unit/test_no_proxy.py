@@ -37,7 +37,7 @@ INPUTS = st.fixed_dictionaries(
     {
         "vpc_cidrs": st.lists(CIDRS, max_size=4),
         "service_cidrs": st.lists(CIDRS, max_size=2),
-        "api_endpoint": st.one_of(st.none(), NAMES, NAMES.map(lambda name: "." + name), ADDRESSES),
+        "api_endpoints": st.lists(st.one_of(NAMES, NAMES.map(lambda name: "." + name), ADDRESSES), max_size=2),
         "aws": st.lists(st.tuples(st.sampled_from(["aws:ec2", "aws:s3"]), st.lists(NAMES, max_size=3)), max_size=3),
         "owner": st.lists(OWNER_TEXTS.map(parse_owner_entry), max_size=5),
     }
@@ -70,7 +70,7 @@ def test_a_whole_list():
         vpc_cidrs=["100.64.0.0/16", "10.0.0.0/16", "2600:1f16::/56"],
         service_cidrs=["172.20.0.0/16"],
         cluster_domain="k8s.corp",
-        api_endpoint="abc.gr7.eu-central-1.eks.amazonaws.com",
+        api_endpoints=["abc.gr7.eu-central-1.eks.amazonaws.com"],
         aws=[("aws:s3", ["s3.eu-central-1.amazonaws.com"]), ("aws:ec2", ["ec2.eu-central-1.amazonaws.com"])],
         owner=[parse_owner_entry("nexus.corp"), parse_owner_entry("fd12::7")],
     )
