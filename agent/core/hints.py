@@ -90,9 +90,14 @@ def _yaml_documents(texts: Iterable[Tuple[str, str]]) -> Iterator[Tuple[str, Any
     """Every document of every text with the text's label; raises AgentError with line and column."""
     import yaml  # only nodes with a NodeConfig pay for it
 
+    class Loader(yaml.SafeLoader):
+        """YAML as nodeadm's reader has it (gopkg.in/yaml.v2), for which a date is text, and `=` no more than that."""
+
+    for kind in ("timestamp", "value"):
+        Loader.add_constructor("tag:yaml.org,2002:" + kind, lambda loader, node: node.value)
     for label, text in texts:
         try:
-            yield from ((label, document) for document in yaml.safe_load_all(text) if document is not None)
+            yield from ((label, document) for document in yaml.load_all(text, Loader) if document is not None)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = "line %d, column %d: " % (mark.line + 1, mark.column + 1) if mark else ""
@@ -101,7 +106,7 @@ def _yaml_documents(texts: Iterable[Tuple[str, str]]) -> Iterator[Tuple[str, Any
         except RecursionError:
             raise AgentError("%s: is nested too deeply" % label) from None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # PyYAML's constructors let through what they stumble over: the month 13, !!int abc
+            # PyYAML's constructors let through what they stumble over: !!int abc
             raise AgentError("%s: is not YAML: %s" % (label, quoted(str(error)))) from None
 
 
