@@ -151,8 +151,6 @@ def after_ready(daemon: Daemon, done: Pass) -> bool:
         instance_id=done.discovered.facts.instance_id,
         **({"proxy": str(intent.http_proxy), "intent": intent.digest()} if intent else {}),
     )
-    if intent is None:
-        return True
     try:
         released = release_units(daemon.machine, done)
     except AgentError as error:

@@ -49,10 +49,11 @@ def apply_command(arguments: argparse.Namespace) -> int:
     if done.discovered.intent is None:
         meaning = "so nothing is written" if done.plan.empty else "so what was written is taken back"
         print("unconfigured: no proxy.url in the settings, " + meaning, file=sys.stderr)
-        return 0
     released = release_units(machine, done)
     for name in released:
         print("started %s" % name)
+    if done.discovered.intent is None:
+        return 0
     if done.plan.empty and not released:
         print("nothing to do: the node is as planned")
     if options.config and machine.disk.live and not arguments.once:

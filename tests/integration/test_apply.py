@@ -6,18 +6,22 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.apply import Machine, apply
+from agent.boot import Daemon, after_ready, ask, one_pass
 from agent.commands import node as node_commands
 from agent.core.plan import SAVED, Baseline, Change, Plan
+from agent.core.units import Unit
 from agent.edges import disk as disk_module
 from agent.edges.disk import Disk
 from agent.edges.state import State
 from agent.edges.units import NoSystemd, OfflineSystemd
 from agent.errors import CommandError
+from agent.owner import Options
 from tests.integration.scratch import DNF_CONF, ENVIRONMENT, PROXY, Node
 
 DOCKER_D = "etc/systemd/system/docker.service.d"
@@ -643,6 +647,41 @@ def test_a_kill_between_drop_in_and_reload_leaves_the_reload_due(live, monkeypat
                 break
         live.units.calls.clear()
     assert at > 10
+
+
+class Held(Recorder):
+    """A systemd that refused to start docker because of the gate of "closed"."""
+
+    def show(self, names):
+        """The same of every unit."""
+        return {name: Unit(name, active="inactive", blocked=name == "docker.service") for name in names}
+
+
+@pytest.fixture
+def given_up(node, live):
+    """A machine that was closed, and whose owner has just given up both that and the proxy."""
+    config = node.folder / "config.toml"
+    proxy = config.read_text()
+    config.write_text(proxy + '[failure]\npolicy = "closed"\n')
+    node.apply("--once")
+    config.write_text(proxy.replace(PROXY, ""))
+    return attrs.evolve(live, units=Held(live.disk))
+
+
+def test_apply_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, given_up, monkeypatch):
+    """Nobody else would start docker: its start was refused, and is not tried again."""
+    monkeypatch.setattr(node_commands, "machine_of", lambda arguments: given_up)
+    assert "started docker.service" in node.apply()
+    assert given_up.units.calls[-1] == ("start", "docker.service")
+    assert "started" not in node.apply()
+
+
+def test_the_daemon_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, given_up):
+    """The same when the daemon sees the new settings first."""
+    inputs = Options(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
+    daemon = Daemon(given_up, inputs, lambda text: None, None)
+    assert after_ready(daemon, one_pass(daemon, ask(daemon)))
+    assert given_up.units.calls[-1] == ("start", "docker.service")
 
 
 def test_flags_are_kept_though_a_file_cannot_be_written(node):
