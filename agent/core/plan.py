@@ -206,6 +206,8 @@ _RESTORE: Dict[str, Callable[[bytes, Optional[bytes]], bytes]] = {
     "environment": environment.restore,
     "yum": yum.restore,
 }
+#: What a Target or a Record may be.
+KINDS = ("whole", *_RESTORE)
 
 
 def _record(target: Target, state: FileState, after: Optional[bytes], known: Optional[Record]) -> Record:

@@ -13,7 +13,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import attrs
 
 from agent.core.drift import Memory, memory_from_json
-from agent.core.plan import Baseline, Record
+from agent.core.plan import KINDS, Baseline, Record
 from agent.edges.disk import Disk
 from agent.errors import FileError
 
@@ -203,6 +203,8 @@ def _plain(record: Record) -> Dict[str, Any]:
 
 def _record(data: Mapping[str, Any]) -> Record:
     before = data["before"]
+    if data["kind"] not in KINDS:
+        raise ValueError("a kind that this version does not know how to take back")
     return Record(
         kind=str(data["kind"]),
         before=None if before is None else base64.b64decode(before, validate=True),

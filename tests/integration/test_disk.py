@@ -483,7 +483,16 @@ def test_without_a_place_for_its_own_memory_nothing_changes(node, name):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"\xff", b'{"files": {"/etc/environment": 7}, "folders": []}', b'{"files": []}']
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"files": {"/etc/environment": 7}, "folders": []}',
+        b'{"files": []}',
+        b'{"files": {"/x": {"kind": "?", "before": null, "mode": 0, "written": []}}, "folders": [], "enabled": [], "baked": 0}',
+    ],
 )
 def test_a_spoilt_baseline_is_refused(node, content):
     """Working on without it could lose the originals for ever."""
