@@ -5,6 +5,7 @@ A yes is kept for the instance's life.  A no is asked again at the next boot, af
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Dict, Set, Tuple
 
 import attrs
@@ -53,8 +54,11 @@ def recall(machine: Machine, instance_id: str) -> Dict[str, Answer]:
     """The answers remembered for an instance; what is not of our making is asked again."""
     known = machine.state.learned(instance_id, "direct") or {}
     try:
-        return {host: Answer(bool(answer["direct"]), tuple(answer["addresses"])) for host, answer in known.items()}
-    except (KeyError, TypeError):
+        return {
+            host: Answer(bool(answer["direct"]), tuple(str(ip_address(text)) for text in answer["addresses"]))
+            for host, answer in known.items()
+        }
+    except (KeyError, TypeError, ValueError):
         return {}
 
 

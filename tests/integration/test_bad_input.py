@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import os
 import resource
 import shutil
@@ -495,3 +496,15 @@ def test_rubbish_in_our_own_memory(node: Node, name: str) -> None:
         assert done.code in (1, 78)
         refused(node, done, done.code, os.path.basename(name) if done.code == 1 else "flags kept by apply")
         assert node.tree() == before
+
+
+@pytest.mark.parametrize(
+    "answer", [7, {}, {"direct": False, "addresses": 7}, {"direct": False, "addresses": ["10.0.0"]}]
+)
+def test_rubbish_in_what_can_be_learned_again(node: Node, answer: object) -> None:
+    """What was seen of a host and cannot be read any more is as if nobody had asked: no reason to fail."""
+    node.settings('[proxy]\nurl = "%s"\n[cluster]\nendpoint = "https://api.corp"\n' % PROXY)
+    name = "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/direct.json"
+    node.write(name, json.dumps({"api.corp": answer}).encode(), 0o600)
+    assert node.main("apply").code == 0
+    assert "api.corp" in node.no_proxy()
