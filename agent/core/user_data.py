@@ -30,7 +30,7 @@ _MEMBERS = 16
 #: First words that make user data cloud-init's, whatever follows (a shell script may well hold a NodeConfig).
 _FOREIGN = re.compile(rb"#!|#cloud-|#include|#part-handler|#upstart-job|## template:")
 _CONTENT_TYPE = re.compile(rb"(?im)^content-type:")
-_NODE_CONFIG = re.compile(rb"""(?m)^[{ \t\r\f\v]*["']?apiVersion["']?\s*:\s*["']?node\.eks\.aws/""")
+_NODE_CONFIG = re.compile(rb"""(?m)(?:^|[{,])[{ \t\r\f\v]{0,64}["']?apiVersion["']?\s*:\s*["']?node\.eks\.aws/""")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 

@@ -121,6 +121,7 @@ def test_multipart_without_its_last_line() -> None:
         "# our node\n\n---\n" + YAML,
         'kind: NodeConfig\n"apiVersion": "node.eks.aws/v1alpha1"\n',
         '{"apiVersion": "node.eks.aws/v1alpha1", "kind": "NodeConfig"}',
+        '{"kind":"NodeConfig","apiVersion":"node.eks.aws/v1alpha1"}',
     ],
 )
 @pytest.mark.parametrize("whole", [bytes, gzip.compress], ids=["plain", "gzip"])
