@@ -38,7 +38,7 @@ def check(node: Node) -> Iterator[Finding]:
 
 def _found(reason: str, hosts: Dict[str, None], answers: Dict[str, Answer]) -> Finding:
     if not hosts:
-        text = "the API server's host is not known; all that end in .eks.DOMAIN are direct"
+        text = "the API server's host is not known; all EKS endpoints of the region are direct"
         return Finding(GROUP, reason, SKIP, text, "name it in cluster.endpoint")
     silent = [host for part in parts(reason, hosts) if not any(answers[one].direct for one in part) for host in part]
     if not silent:

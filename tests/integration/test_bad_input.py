@@ -185,7 +185,7 @@ NODE_CONFIG = "application/node.eks.aws"
         ),
         (gzip.compress(b"#" * (2 << 20), mtime=0), 78, ["user data: is longer than 1024 KiB unpacked"]),
         (mime(NODE_CONFIG, b"kind: ["), 1, ["NodeConfig (user data): line 1", "is not YAML"]),
-        (mime(NODE_CONFIG, b"kind: NodeConfig\nx: 2024-99-99"), 1, ["NodeConfig (user data): is not YAML"]),
+        (mime(NODE_CONFIG, b"kind: NodeConfig\nx: !!int abc"), 1, ["NodeConfig (user data): is not YAML"]),
         (
             mime(NODE_CONFIG, b"kind: NodeConfig\nspec: {cluster: {cidr: 10.0.0.0}}"),
             1,

@@ -302,7 +302,10 @@ def test_out_of_time(node: Bootable, child: str, monkeypatch: pytest.MonkeyPatch
 
 #: The command as a process of its own, in another tree, which it has no flag for.
 COMMAND = """
-import argparse, sys
+import argparse, signal, sys
+for number in (signal.SIGHUP, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)  # as a shell starts it: the tests may run under nohup, or in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from agent import cli
 from agent.commands import bootstrap
 from agent.commands.machine import machine_of
