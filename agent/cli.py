@@ -13,8 +13,8 @@ from typing import Any, Callable, NoReturn, Optional, Sequence
 
 from agent import __version__
 from agent.cluster.flags import add_cluster
+from agent.commands.arguments import json_flag, settings_flags
 from agent.errors import AgentError
-from agent.flags import json_flag, settings_flags
 
 _EPILOG = """\
 exit codes: 0 done, 1 failed, 2 usage, 3 changes pending or drift found, 75 locked by another run, 78 settings wrong;
@@ -47,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
-        from agent.log import redact
+        from agent.core.redact import redact
 
         super().error(redact(message))
 
@@ -252,7 +252,7 @@ def _root_flag(command: argparse.ArgumentParser) -> None:
 
 
 def _fail(message: str, hint: str, code: int) -> int:
-    from agent.log import redact
+    from agent.core.redact import redact
 
     for line in message.splitlines() or [""]:
         print("eks-proxy-agent: " + redact(line), file=sys.stderr)

@@ -20,7 +20,7 @@ from tests.boot.harness.daemon import ENVIRONMENT, Life
 WAYS = {
     "waits, a child for each pass": "import agent.cli, agent.commands.run; agent.cli.parser(); from systemd import daemon",
     "re-executed into a slim watcher": "import select, ctypes, time; from systemd import daemon",
-    "everything in one process": "import agent.boot, agent.turn, agent.edges.imds, structlog; from systemd import journal",
+    "everything in one process": "import agent.daemon.boot, agent.daemon.cycle, agent.edges.imds, structlog; from systemd import journal",
     "a bare interpreter": "pass",
 }
 _LIBRARY = "/usr/lib/eks-proxy-agent"

@@ -6,8 +6,8 @@ import email.utils
 import time
 from typing import Iterator, Optional
 
+from agent.checks.context import Node
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.checks.node import Node
 from agent.edges.proxy_date import ask_date
 
 GROUP = "clock"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Iterator, List
 
+from agent.checks.context import Node
 from agent.checks.finding import FAIL, OK, SKIP, Finding
-from agent.checks.node import Node
-from agent.core.direct import Answer, host_to_try
-from agent.core.intent import endpoint_host
-from agent.edges import probe
+from agent.core.intent.intent import endpoint_host
+from agent.core.intent.reachability import Answer, host_to_try
+from agent.edges import tcp
 
 GROUP = "direct"
 #: Seconds for all hosts together; TCP port 443, as `aws.direct = "auto"` asks it.
@@ -29,7 +29,7 @@ def check(node: Node) -> Iterator[Finding]:
             wanted.setdefault(_API, []).extend([host] if host else [])
         elif entry.reason.startswith(("aws:", "direct:")):
             wanted.setdefault(entry.reason, []).append(host_to_try(entry.value, facts))
-    answers = probe.ask([host for hosts in wanted.values() for host in hosts], bound=BOUND)
+    answers = tcp.ask([host for hosts in wanted.values() for host in hosts], bound=BOUND)
     for reason, hosts in wanted.items():
         yield _found(reason, dict.fromkeys(hosts), answers)
     if not wanted:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 from agent.checks import packages
+from agent.checks.context import NEEDS_ROOT, Node, is_root, reason
 from agent.checks.finding import FAIL, OK, SKIP, Finding
-from agent.checks.node import NEEDS_ROOT, Node, is_root, reason
-from agent.configure import wanted
-from agent.core.files.dropin import unit_of
-from agent.core.plan import Change, Plan, Target
-from agent.core.targets import YUM_CONF
-from agent.diff import unified
-from agent.discover import plan_node
+from agent.core.plan.desired import YUM_CONF
+from agent.core.plan.diff import unified
+from agent.core.plan.files.systemd_dropin import unit_of
+from agent.core.plan.plan import Change, Plan, Target
 from agent.errors import FileError
+from agent.node.inputs import plan_node
+from agent.node.reconcile import wanted
 
 GROUP = "files"
 APPLY = "eks-proxy-agent apply"

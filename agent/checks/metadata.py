@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from agent.checks.context import OFFLINE, Node
 from agent.checks.finding import FAIL, OK, SKIP, Finding
-from agent.checks.node import OFFLINE, Node
 
 GROUP = "metadata"
 NAME = "service"

@@ -6,17 +6,17 @@ import ipaddress
 import re
 from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
+from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, Finding
-from agent.checks.node import NEEDS_ROOT, Node, is_root
-from agent.core.dialects.dialect import Dialect
-from agent.core.dialects.families import DIALECTS
-from agent.core.dialects.target import Target, parse_target
-from agent.core.explain import titles
-from agent.core.files.environment import assignments
-from agent.core.no_proxy import Entry, render
-from agent.core.targets import ENVIRONMENT, NODE_ENV
+from agent.core.noproxy.dialects.dialect import Dialect
+from agent.core.noproxy.dialects.families import DIALECTS
+from agent.core.noproxy.dialects.request import Target, parse_target
+from agent.core.noproxy.entries import Entry, render
+from agent.core.noproxy.explain import titles
+from agent.core.plan.desired import ENVIRONMENT, NODE_ENV
+from agent.core.plan.files.environment import assignments
 from agent.edges import command
-from agent.edges.disk import Disk
+from agent.edges.files import Disk
 from agent.errors import CommandError
 
 GROUP = "no-proxy"

@@ -6,13 +6,13 @@ import os
 import posixpath
 from typing import Iterator, Optional, Tuple
 
+from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.checks.node import NEEDS_ROOT, Node, is_root
-from agent.core.files import yum
-from agent.core.targets import DNF_CONF, YUM_CONF
-from agent.edges.disk import Disk
+from agent.core.plan.desired import DNF_CONF, YUM_CONF
+from agent.core.plan.files import yum_conf
+from agent.core.redact import redact_proxy
+from agent.edges.files import Disk
 from agent.errors import FileError
-from agent.log import redact_proxy
 
 GROUP = "packages"
 _DNF = ("/usr/bin/dnf", "/usr/bin/dnf-3", "/usr/bin/dnf5", "/usr/bin/microdnf")
@@ -74,7 +74,7 @@ def _used(node: Node, program: str, path: str) -> Finding:
     if state.problem:
         return _unreadable(path, state.problem)
     secret = intent.credentials if node.settings.proxy.credentials_in_yum else None
-    wanted, used = intent.http_proxy.with_credentials(secret), yum.effective(state.content or b"").get("main", "")
+    wanted, used = intent.http_proxy.with_credentials(secret), yum_conf.effective(state.content or b"").get("main", "")
     if used == wanted:
         return Finding(GROUP, path, OK, "%s uses %s" % (program, redact_proxy(used)))
     if resolved == disk.resolve(YUM_CONF):
@@ -87,7 +87,7 @@ def _repository(node: Node, path: str) -> Iterator[Finding]:
     state = node.machine.disk.state(node.machine.disk.resolve(path))
     if state.problem:
         yield _unreadable(path, state.problem)
-    for section, value in yum.effective(state.content or b"").items():
+    for section, value in yum_conf.effective(state.content or b"").items():
         if section != "main" and value != str(node.intent.http_proxy):
             own = "has a proxy of its own, %s, which wins there" % redact_proxy(value)
             text = "[%s] %s" % (section, "goes without the proxy of [main]" if value in _NONE else own)

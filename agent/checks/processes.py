@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Dict, Iterator
 
 from agent.checks import units
+from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, Finding
-from agent.checks.node import NEEDS_ROOT, Node, is_root
-from agent.core.units import differences
+from agent.core.redact import redact_proxy
+from agent.core.systemd import differences
 from agent.core.wiring import Wiring
-from agent.edges.units import environ
+from agent.edges.systemd import environ
 from agent.edges.wiring import wirings
 from agent.errors import CommandError
-from agent.log import redact_proxy
 
 GROUP = "processes"
 

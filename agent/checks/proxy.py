@@ -8,12 +8,12 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 
 import attrs
 
+from agent.checks.context import NEEDS_ROOT, Node
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.checks.node import NEEDS_ROOT, Node
-from agent.core.endpoints import endpoints, first_endpoint
-from agent.core.intent import endpoint_host
-from agent.core.proxy_url import ProxyUrl
-from agent.core.verdict import Verdict
+from agent.core.intent.intent import endpoint_host
+from agent.core.intent.probe_targets import endpoints, first_endpoint
+from agent.core.net.proxy_health import Verdict
+from agent.core.net.proxy_url import ProxyUrl
 from agent.edges.proxy_probe import probe_each
 
 GROUP = "proxy"

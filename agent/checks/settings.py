@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from agent.checks.context import UNCONFIGURED, Node
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.checks.node import UNCONFIGURED, Node
 from agent.errors import SettingsError
 
 GROUP = "settings"

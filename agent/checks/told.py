@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from agent.apply import Machine
-from agent.core.facts import Facts
-from agent.core.hints import ClusterHints
-from agent.core.intent import Intent
-from agent.core.layers import Layered
-from agent.core.no_proxy import Entry
-from agent.core.proxy_url import parse_proxy_url
-from agent.discover import Discovered, cluster_hints
+from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.instance import Facts
+from agent.core.intent.intent import Intent
+from agent.core.net.proxy_url import parse_proxy_url
+from agent.core.noproxy.entries import Entry
+from agent.core.settings.layers import Layered
 from agent.errors import AgentError
+from agent.node.apply import Machine
+from agent.node.inputs import Discovered, cluster_hints
 
 
 def as_told(machine: Machine, layered: Layered, facts: Facts, told: Mapping[str, Any]) -> Optional[Discovered]:

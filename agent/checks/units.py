@@ -6,16 +6,16 @@ import glob
 import re
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.checks.node import NEEDS_ROOT, Node, is_root
-from agent.configure import DEGRADED
-from agent.core.files.dropin import environment_path
-from agent.core.files.environment import NAMES, assignments
-from agent.core.targets import NODE_ENV
-from agent.core.units import to_enable
+from agent.core.plan.desired import NODE_ENV
+from agent.core.plan.files.environment import NAMES, assignments
+from agent.core.plan.files.systemd_dropin import environment_path
+from agent.core.systemd import to_enable
 from agent.core.wiring import Wiring
-from agent.edges.disk import Disk
+from agent.edges.files import Disk
 from agent.edges.wiring import wirings
+from agent.node.reconcile import DEGRADED
 
 GROUP = "units"
 AGENT = "eks-proxy-agent.service"

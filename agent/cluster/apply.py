@@ -10,7 +10,8 @@ from typing import Any, Callable, Iterator, List, Mapping, Sequence, Tuple
 
 from agent.cluster.plan import Plan, write_source
 from agent.cluster.pods import in_need
-from agent.core.cluster.errors import PASSING
+from agent.core.cluster.kubectl_errors import PASSING
+from agent.core.cluster.managed_fields import is_ours, is_ours_alone, others
 from agent.core.cluster.objects import (
     CONFIG_MAP,
     MANAGER,
@@ -21,13 +22,12 @@ from agent.core.cluster.objects import (
     recorded_workloads,
     source_path,
 )
-from agent.core.cluster.owners import is_ours, is_ours_alone, others
 from agent.core.cluster.patch import Patch, apply_patch, patch_text, revert_patch
 from agent.core.cluster.rollout import Rollout, rollout
-from agent.core.workloads import Workload
+from agent.core.redact import redact
+from agent.core.settings.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError, again
 from agent.errors import AgentError, CommandError
-from agent.log import redact
 
 #: Seconds between two looks at a rollout: at first, and at most.
 LOOK, LOOK_AT_MOST = 0.5, 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from agent.flags import json_flag, settings_flags
+from agent.commands.arguments import json_flag, settings_flags
 
 _ACTIONS = (
     ("service-cidr", "ask the cluster for its service CIDR, and say how it is known"),

@@ -8,10 +8,7 @@ from typing import List, Optional, Tuple
 
 import attrs
 
-from agent.cluster.service import ask_service_range
-from agent.commands.machine import fetch, machine_of, options_of
-from agent.core import intent
-from agent.core.choice import current
+from agent.cluster.service_cidr import ask_service_range
 from agent.core.cluster.facts import (
     api_host,
     facts_of_settings,
@@ -20,19 +17,22 @@ from agent.core.cluster.facts import (
     region_of,
     uncertain,
 )
-from agent.core.cluster.node import intent_from_status
 from agent.core.cluster.objects import DEFAULT_NAMESPACE
-from agent.core.cluster.service import ServiceRange, covers
-from agent.core.facts import Facts
-from agent.core.hints import ClusterHints
-from agent.core.proxy_url import quoted
-from agent.core.settings import Settings
-from agent.core.workloads import Workload
-from agent.discover import cluster_hints, facts_of, layered_settings, remembered_choice
+from agent.core.cluster.service_cidr import ServiceRange, covers
+from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.instance import Facts
+from agent.core.intent import intent
+from agent.core.net.proxy_selection import current
+from agent.core.net.proxy_url import quoted
+from agent.core.settings.schema import Settings
+from agent.core.settings.workloads import Workload
+from agent.core.status.document import intent_from_status
 from agent.edges.kubectl import Kubectl
 from agent.errors import AgentError, MetadataError, SettingsError, UsageError
-from agent.owner import baked, read_credentials, read_own_file
-from agent.reach import find_out
+from agent.node.host import fetch, machine_of, options_of
+from agent.node.inputs import cluster_hints, facts_of, layered_settings, remembered_choice
+from agent.node.reachability import find_out
+from agent.node.sources import baked, read_credentials, read_own_file
 
 
 @attrs.frozen
@@ -107,7 +107,7 @@ def _of_node(arguments: argparse.Namespace, kubectl: Optional[Kubectl]) -> _Comp
 
 
 def _compose(arguments: argparse.Namespace, kubectl: Optional[Kubectl], service: Optional[ServiceRange]) -> _Composed:
-    """The same path as on a node (agent/discover.py), with what only the cluster knows put in."""
+    """The same path as on a node (agent/node/inputs.py), with what only the cluster knows put in."""
     machine, options = machine_of(arguments), options_of(arguments)
     settings = baked(machine.disk, options).settings
     server = kubectl.server() if kubectl else ""

@@ -9,7 +9,8 @@ import attrs
 
 from agent.cluster.inputs import Inputs
 from agent.core.cluster.diff import Change, changes
-from agent.core.cluster.errors import conflicting_managers
+from agent.core.cluster.kubectl_errors import conflicting_managers
+from agent.core.cluster.managed_fields import is_ours_alone
 from agent.core.cluster.objects import (
     CONFIG_MAP,
     SECRET,
@@ -19,9 +20,8 @@ from agent.core.cluster.objects import (
     source_of,
     source_path,
 )
-from agent.core.cluster.owners import is_ours_alone
 from agent.core.cluster.patch import Beaten, Patch, apply_patch, patch_text
-from agent.core.workloads import Workload
+from agent.core.settings.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError, again
 from agent.errors import AgentError
 

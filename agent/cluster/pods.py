@@ -6,8 +6,8 @@ from typing import Any, Iterator, Mapping
 from urllib.parse import quote
 
 from agent.core.cluster.patch import containers, needs, template_spec
-from agent.core.cluster.verify import has_ended, selector_text
-from agent.core.workloads import Workload
+from agent.core.cluster.pod_state import has_ended, selector_text
+from agent.core.settings.workloads import Workload
 from agent.edges.kubectl import Kubectl
 
 #: Pods in one answer: a page of full pods is a few megabytes.

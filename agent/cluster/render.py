@@ -13,11 +13,11 @@ from agent.cluster.inputs import Inputs
 from agent.cluster.plan import read_workloads
 from agent.core.cluster.objects import SECRET, Source, read_source, source_of, source_path
 from agent.core.cluster.patch import apply_patch, patch_text
-from agent.core.workloads import Workload
-from agent.edges.disk import Disk
+from agent.core.settings.workloads import Workload
+from agent.edges.files import Disk
 from agent.edges.kubectl import Kubectl
 from agent.errors import AgentError, FileError, UsageError
-from agent.owner import read_own_file
+from agent.node.sources import read_own_file
 
 
 def render(arguments: argparse.Namespace, inputs: Inputs, kubectl: Optional[Kubectl]) -> int:

@@ -11,12 +11,12 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import attrs
 
 from agent.cluster.inputs import Inputs
+from agent.cluster.plan_view import tell
 from agent.cluster.pods import pods
-from agent.cluster.show import tell
+from agent.core.cluster.managed_fields import data_changed
 from agent.core.cluster.objects import CONFIG_MAP, SECRET, read_source, source_path
-from agent.core.cluster.owners import data_changed
 from agent.core.cluster.patch import beaten, template_spec
-from agent.core.cluster.verify import (
+from agent.core.cluster.pod_state import (
     ENDING,
     OK,
     STALE,
@@ -29,9 +29,9 @@ from agent.core.cluster.verify import (
     source_problems,
     template_problems,
 )
-from agent.core.workloads import Workload
+from agent.core.redact import redact
+from agent.core.settings.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError
-from agent.log import redact
 
 DRIFT = 3
 #: How often a list is begun anew whose continue token was too old.

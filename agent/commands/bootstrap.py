@@ -9,22 +9,22 @@ import argparse
 import os
 from typing import Any, Dict, List, Optional
 
-from agent.apply import Machine
-from agent.commands.machine import fetch_patiently, machine_of, need_root, options_of
-from agent.configure import configure
-from agent.core.facts import Facts
-from agent.core.hints import ClusterHints
-from agent.core.intent import Intent, compose
-from agent.core.settings import Settings
-from agent.discover import Discovered, Fetch, discover, facts_of, layered_settings
+from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.instance import Facts
+from agent.core.intent.intent import Intent, compose
+from agent.core.settings.schema import Settings
 from agent.edges import command
 from agent.edges.clock import moment
 from agent.edges.lock import BOOTSTRAP_LOCK, held
 from agent.edges.signals import unwound
 from agent.errors import AgentError
 from agent.log import get_logger
-from agent.owner import Options, baked
-from agent.reach import recall
+from agent.node.apply import Machine
+from agent.node.host import fetch_patiently, machine_of, need_root, options_of
+from agent.node.inputs import Discovered, Fetch, discover, facts_of, layered_settings
+from agent.node.reachability import recall
+from agent.node.reconcile import configure
+from agent.node.sources import Options, baked
 
 #: Tries of cfn-signal, and the seconds that each may take.
 SIGNAL_TRIES, SIGNAL_TIMEOUT = 5, 60.0

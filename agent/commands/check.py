@@ -8,15 +8,15 @@ import sys
 import time
 from typing import Any, Dict, List, Sequence, Tuple
 
-from agent.checks.doctor import GROUPS, Group, examine, exit_code
+from agent.checks.context import Node, look
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.checks.node import Node, look
-from agent.commands.machine import COMMAND_DEADLINE, machine_of, options_of
-from agent.core.facts import Facts
-from agent.core.proxy_url import quoted
-from agent.core.settings import Settings
-from agent.discover import ask_metadata_service
+from agent.checks.runner import GROUPS, Group, examine, exit_code
+from agent.core.facts.instance import Facts
+from agent.core.net.proxy_url import quoted
+from agent.core.settings.schema import Settings
 from agent.errors import UsageError
+from agent.node.host import COMMAND_DEADLINE, machine_of, options_of
+from agent.node.inputs import ask_metadata_service
 
 _STATES = (OK, WARN, FAIL, SKIP)
 #: What stands before a hint or a diff, below the line that it belongs to.

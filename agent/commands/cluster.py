@@ -15,7 +15,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     kubectl = kubectl_of(arguments, settings)
     if arguments.action == "service-cidr":
-        from agent.cluster.service import print_service_range
+        from agent.cluster.service_cidr import print_service_range
 
         return print_service_range(arguments, kubectl)
     if arguments.action == "revert":
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _of_intent(arguments: argparse.Namespace, kubectl: Kubectl) -> int:
     """The actions that compose the variables first."""
-    from agent.cluster import apply, plan, render, show, verify
+    from agent.cluster import apply, plan, plan_view, render, verify
 
     if arguments.action == "render":
         cluster = None if arguments.offline else kubectl
@@ -38,15 +38,15 @@ def _of_intent(arguments: argparse.Namespace, kubectl: Kubectl) -> int:
             raise UsageError("--manifest is for the patches, which are written with --output DIR")
         inputs = inputs_of(arguments, cluster)
         code = render.render(arguments, inputs, cluster)
-        show.tell(inputs.warnings)
+        plan_view.tell(inputs.warnings)
         return code
     inputs = inputs_of(arguments, kubectl)
     if arguments.action == "verify":
         return verify.print_verdict(arguments, verify.verify(kubectl, inputs), inputs)
     planned = plan.make_plan(kubectl, inputs, take_over=arguments.take_over)
     if arguments.action == "plan":
-        return show.print_plan(arguments, planned, inputs.warnings)
-    show.tell(inputs.warnings)
-    show.tell([note for step in planned.steps for note in ("%s: %s" % (step.name, n) for n in step.notes)])
+        return plan_view.print_plan(arguments, planned, inputs.warnings)
+    plan_view.tell(inputs.warnings)
+    plan_view.tell([note for step in planned.steps for note in ("%s: %s" % (step.name, n) for n in step.notes)])
     apply.apply_plan(kubectl, planned, take_over=arguments.take_over, timeout=arguments.timeout)
     return 0

@@ -9,17 +9,17 @@ from typing import Any, Optional, Tuple
 
 import attrs
 
-from agent.apply import Machine
-from agent.commands.machine import fetch, machine_of, options_of
-from agent.core.facts import Facts
-from agent.core.layers import Layered, merge
-from agent.core.no_proxy import OwnerEntry
-from agent.core.proxy_url import ProxyUrl
-from agent.core.settings import SECTIONS
-from agent.core.workloads import Workload
-from agent.discover import facts_of, instance_layers
+from agent.core.facts.instance import Facts
+from agent.core.net.proxy_url import ProxyUrl
+from agent.core.noproxy.entries import OwnerEntry
+from agent.core.settings.layers import Layered, merge
+from agent.core.settings.schema import SECTIONS
+from agent.core.settings.workloads import Workload
 from agent.errors import MetadataError
-from agent.owner import Options, baked, baked_layers
+from agent.node.apply import Machine
+from agent.node.host import fetch, machine_of, options_of
+from agent.node.inputs import facts_of, instance_layers
+from agent.node.sources import Options, baked, baked_layers
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 from typing import Callable, List, Optional, Tuple, TypeVar
 
-from agent.apply import Machine
-from agent.core import intent, no_proxy
-from agent.core.facts import Facts
-from agent.core.hints import ClusterHints
-from agent.core.layers import Layered
-from agent.core.lint import advice
-from agent.core.no_proxy import Entry
-from agent.core.plan import Anchor
-from agent.core.proxy_url import Credentials
-from agent.core.settings import Settings
-from agent.discover import cluster_hints
+from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.instance import Facts
+from agent.core.intent import intent
+from agent.core.net.proxy_url import Credentials
+from agent.core.noproxy import entries
+from agent.core.noproxy.entries import Entry
+from agent.core.noproxy.lint import advice
+from agent.core.plan.plan import Anchor
+from agent.core.settings.layers import Layered
+from agent.core.settings.schema import Settings
 from agent.errors import AgentError
-from agent.owner import read_anchor, read_credentials
+from agent.node.apply import Machine
+from agent.node.inputs import cluster_hints
+from agent.node.sources import read_anchor, read_credentials
 
 T = TypeVar("T")
 
@@ -84,6 +85,6 @@ def _told(
 
 def _known(settings: Settings) -> Tuple[Entry, ...]:
     """The list as far as the settings alone say it."""
-    return no_proxy.compose(
+    return entries.compose(
         vpc_cidrs=settings.vpc.cidrs or (), cluster_domain=settings.cluster.domain, owner=settings.proxy.no_proxy
     )

@@ -10,14 +10,14 @@ import shutil
 import sys
 from typing import Iterator, List, Optional, Tuple
 
-from agent.commands.values import Source, values_of
-from agent.core import explain_view as view
-from agent.core.dialects.java import NonProxyHosts, non_proxy_hosts
-from agent.core.dialects.target import Target, parse_target
-from agent.core.explain import needs_literal, printable, ways
-from agent.core.lint import WARNING, judge
+from agent.commands.proxy_variables import Source, values_of
+from agent.core.noproxy import explain_view as view
+from agent.core.noproxy.dialects.java import NonProxyHosts, non_proxy_hosts
+from agent.core.noproxy.dialects.request import Target, parse_target
+from agent.core.noproxy.explain import needs_literal, printable, ways
+from agent.core.noproxy.lint import WARNING, judge
+from agent.core.redact import redact
 from agent.errors import UsageError
-from agent.log import redact
 
 #: What a bad target, and what a warning of --lint ends with; a bad target counts more, for it was not judged.
 BAD_TARGET, FOUND = 1, 3

@@ -7,16 +7,16 @@ import sys
 
 import attrs
 
-from agent.apply import apply
-from agent.commands.machine import machine_of, need_root, options_of
 from agent.commands.node import DAEMON, tell
-from agent.core.plan import SYSTEMD, forget_instance
-from agent.core.targets import clean_targets, image_targets
-from agent.discover import plan_node
+from agent.core.plan.desired import clean_targets, image_targets
+from agent.core.plan.plan import SYSTEMD, forget_instance
 from agent.edges.lock import held
 from agent.errors import FileError
-from agent.metrics import withdraw
-from agent.owner import baked, read_anchor
+from agent.node.apply import apply
+from agent.node.host import machine_of, need_root, options_of
+from agent.node.inputs import plan_node
+from agent.node.metrics_file import withdraw
+from agent.node.sources import baked, read_anchor
 
 BOOTSTRAP = "eks-proxy-agent-bootstrap.service"
 

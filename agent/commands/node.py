@@ -7,9 +7,19 @@ import json
 import sys
 from typing import List
 
-from agent.apply import Machine, apply
-from agent.commands.machine import fetch, machine_of, need_root, options_of
-from agent.configure import (
+from agent.core.intent.intent import endpoint_host
+from agent.core.noproxy.lint import advice
+from agent.core.plan.diff import unified
+from agent.core.plan.plan import Plan
+from agent.edges.lock import held
+from agent.errors import CommandError, FileError
+from agent.node.apply import Machine, apply
+from agent.node.host import fetch, machine_of, need_root, options_of
+from agent.node.inputs import Discovered, discover, facts_of, plan_node, plan_revert
+from agent.node.metrics_file import withdraw
+from agent.node.proxies import choose
+from agent.node.reachability import find_out, left_open
+from agent.node.reconcile import (
     Pass,
     changed_paths,
     configure,
@@ -20,16 +30,6 @@ from agent.configure import (
     stale_units,
     wanted,
 )
-from agent.core.intent import endpoint_host
-from agent.core.lint import advice
-from agent.core.plan import Plan
-from agent.diff import unified
-from agent.discover import Discovered, discover, facts_of, plan_node, plan_revert
-from agent.edges.lock import held
-from agent.errors import CommandError, FileError
-from agent.metrics import withdraw
-from agent.proxies import choose
-from agent.reach import find_out, left_open
 
 PENDING = 3
 DAEMON = "eks-proxy-agent.service"

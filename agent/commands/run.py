@@ -7,11 +7,11 @@ import contextlib
 import os
 from typing import Callable, List
 
+from agent.daemon.supervisor import BOOT, Watch
 from agent.edges import child
 from agent.edges.inotify import Files
 from agent.edges.notify import notifier
 from agent.edges.signals import watched
-from agent.watch import BOOT, Watch
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,12 +33,12 @@ def _pass(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
 def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
     import attrs
 
-    from agent.boot import Daemon, boot
-    from agent.commands.machine import machine_of, need_root, options_of
+    from agent.daemon.boot import Daemon, boot
+    from agent.daemon.cycle import POSTPONED, refused, report, turn
     from agent.edges.signals import Stop
     from agent.errors import LockedError, SettingsError
     from agent.log import add_field, get_logger
-    from agent.turn import POSTPONED, refused, report, turn
+    from agent.node.host import machine_of, need_root, options_of
 
     # journald cannot tell any more of which unit a process was that has ended; the daemon lives, and stands for it.
     add_field("OBJECT_PID", str(os.getppid()))

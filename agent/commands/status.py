@@ -9,15 +9,15 @@ import sys
 import time
 from typing import Any, Dict, List, Mapping, Optional
 
-from agent.apply import Machine
-from agent.commands.machine import machine_of
 from agent.commands.node import DAEMON
-from agent.core.files import dropin
-from agent.core.plan import digest
-from agent.core.screen import Line, screen
-from agent.core.units import Unit
+from agent.core.plan.files import systemd_dropin
+from agent.core.plan.plan import digest
+from agent.core.status.summary import Line, screen
+from agent.core.systemd import Unit
 from agent.edges.state import READY
 from agent.errors import AgentError, FileError
+from agent.node.apply import Machine
+from agent.node.host import machine_of
 
 _COLOURS = {"good": "32", "warn": "33", "bad": "31"}
 
@@ -37,7 +37,7 @@ def gather(machine: Machine) -> Dict[str, Any]:
     """What status.json says, and what can be seen beside it: files, units, the daemon, the bootstrap."""
     known = machine.state.status() or {"schema": 1, "phase": "not run", "error": None}
     files = known.get("files", [])
-    names = [name for name in map(dropin.unit_of, files) if name]
+    names = [name for name in map(systemd_dropin.unit_of, files) if name]
     units = _units(machine, [DAEMON, *names])
     return {
         **known,
@@ -103,4 +103,8 @@ def _held_units(machine: Machine) -> List[str]:
     """The units that failure.policy = "closed" keeps from starting now."""
     if not machine.disk.live or machine.disk.state(READY).content is not None:
         return []
-    return [unit for unit in dropin.GATED_UNITS if machine.disk.state(dropin.closed_path(unit)).content is not None]
+    return [
+        unit
+        for unit in systemd_dropin.GATED_UNITS
+        if machine.disk.state(systemd_dropin.closed_path(unit)).content is not None
+    ]

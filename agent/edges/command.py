@@ -11,8 +11,8 @@ from typing import Mapping, Optional, Sequence
 
 import attrs
 
+from agent.core.redact import redact
 from agent.errors import CommandError
-from agent.log import redact
 
 #: What a program gets to see: nothing of our own environment leaks in.
 BASE_ENVIRONMENT: Mapping[str, str] = {

@@ -12,10 +12,10 @@ from typing import Callable, Dict, NoReturn, Optional
 
 import tenacity
 
-from agent.core.facts import MAC_PATH, USER_DATA_PATH, Facts, parse_facts, parse_mac, questions
-from agent.core.metadata_values import USER_DATA_LIMIT, VALUE_LIMIT
-from agent.core.proxy_url import quoted
-from agent.edges.exchange import DirectSession, ExchangeError, exchange
+from agent.core.facts.imds_values import USER_DATA_LIMIT, VALUE_LIMIT
+from agent.core.facts.instance import MAC_PATH, USER_DATA_PATH, Facts, parse_facts, parse_mac, questions
+from agent.core.net.proxy_url import quoted
+from agent.edges.http import DirectSession, ExchangeError, exchange
 from agent.errors import MetadataError
 
 _TOKEN_PATH = "api/token"

@@ -7,11 +7,11 @@ import os
 import shutil
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TypeVar
 
-from agent.core.cluster.errors import BUSY, OUTDATED, hint, reason
+from agent.core.cluster.kubectl_errors import BUSY, OUTDATED, hint, reason
 from agent.core.cluster.objects import MANAGER
+from agent.core.redact import redact
 from agent.edges import command
 from agent.errors import CommandError
-from agent.log import redact
 
 #: Seconds for a whole kubectl, whatever its --request-timeout: it may ask for credentials, and retries 429 by itself.
 WHOLE = 120.0

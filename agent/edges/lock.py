@@ -8,7 +8,7 @@ import os
 import time
 from typing import Callable, Iterator
 
-from agent.edges.disk import Disk
+from agent.edges.files import Disk
 from agent.errors import FileError, LockedError
 
 LOCK = "/run/eks-proxy-agent/lock"

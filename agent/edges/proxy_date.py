@@ -9,7 +9,7 @@ import time
 from typing import List
 
 from agent import __version__
-from agent.core.proxy_url import ProxyUrl
+from agent.core.net.proxy_url import ProxyUrl
 from agent.edges.connect import first_to_accept
 from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, trusting
 

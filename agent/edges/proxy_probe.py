@@ -7,9 +7,9 @@ import threading
 import time
 from typing import Callable, Optional, Sequence, Tuple
 
-from agent.core.proxy_url import Credentials, ProxyUrl
-from agent.core.verdict import Verdict
-from agent.edges.one_probe import OneProbe
+from agent.core.net.proxy_health import Verdict
+from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.edges.proxy_tunnel import OneProbe
 
 #: Seconds after the end of a probe in which a thread may still say what it came to.
 _GRACE = 0.1

@@ -12,9 +12,9 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 import attrs
 
-from agent.core.drift import Memory, memory_from_json
-from agent.core.plan import KINDS, Baseline, Record
-from agent.edges.disk import Disk
+from agent.core.plan.drift import Memory, memory_from_json
+from agent.core.plan.plan import KINDS, Baseline, Record
+from agent.edges.files import Disk
 from agent.errors import FileError
 
 LIBRARY = "/var/lib/eks-proxy-agent"

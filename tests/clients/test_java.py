@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.dialects import go
-from agent.core.dialects.java import non_proxy_hosts
-from agent.core.dialects.target import parse_target
-from agent.core.no_proxy import compose, parse_owner_entry
+from agent.core.noproxy.dialects import go
+from agent.core.noproxy.dialects.java import non_proxy_hosts
+from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.entries import compose, parse_owner_entry
 from tests.boot.harness.command import run
 from tests.clients import cases
 

@@ -415,9 +415,9 @@ def test_kubectl_shows_the_variables_in_the_pods(admin: Administrator) -> None:
 
 def test_a_nodes_own_status_gives_the_values(admin: Administrator) -> None:
     """With --from-node the ConfigMap has the node's very list, whatever the settings here would make of it."""
-    from agent.core.intent import Intent
-    from agent.core.no_proxy import Entry, render
-    from agent.core.proxy_url import ProxyUrl
+    from agent.core.intent.intent import Intent
+    from agent.core.net.proxy_url import ProxyUrl
+    from agent.core.noproxy.entries import Entry, render
 
     proxy = ProxyUrl("http", "node-proxy", 3128)
     entries = (Entry("172.20.0.0/16", "service-cidr"), Entry("s3.eu-west-1.amazonaws.com", "direct:s3"))

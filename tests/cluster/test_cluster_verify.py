@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from agent.cluster import pods
-from agent.core.cluster.errors import applied_range
+from agent.core.cluster.kubectl_errors import applied_range
 from tests.cluster.administrator import CONFIG_MAP, Administrator
 from tests.cluster.conftest import MANIFESTS
 from tests.cluster.harness.control_plane import ControlPlane

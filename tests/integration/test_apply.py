@@ -11,17 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.apply import Machine, apply
-from agent.boot import Daemon, after_ready, ask, one_pass
 from agent.commands import node as node_commands
-from agent.core.plan import SAVED, Baseline, Change, Plan
-from agent.core.units import Unit
-from agent.edges import disk as disk_module
-from agent.edges.disk import Disk
+from agent.core.plan.plan import SAVED, Baseline, Change, Plan
+from agent.core.systemd import Unit
+from agent.daemon.boot import Daemon, after_ready, ask, one_pass
+from agent.edges import files as disk_module
+from agent.edges.files import Disk
 from agent.edges.state import State
-from agent.edges.units import NoSystemd, OfflineSystemd
+from agent.edges.systemd import NoSystemd, OfflineSystemd
 from agent.errors import CommandError
-from agent.owner import Options
+from agent.node.apply import Machine, apply
+from agent.node.sources import Options
 from tests.integration.scratch import DNF_CONF, ENVIRONMENT, PROXY, Node
 
 DOCKER_D = "etc/systemd/system/docker.service.d"

@@ -14,7 +14,7 @@ from typing import Callable, Dict, Iterator, List, Tuple
 import pytest
 
 from agent.demo.instance import Instance
-from agent.edges.disk import Disk
+from agent.edges.files import Disk
 from agent.edges.state import BASELINE, INSTANCES, STATUS, State
 from agent.errors import FileError
 from tests.integration import moods

@@ -21,12 +21,12 @@ import structlog
 import tenacity
 
 from agent.commands.bootstrap import SIGNAL_TRIES, bootstrap
-from agent.commands.machine import machine_of
-from agent.core.facts import Facts, facts_from_json
-from agent.core.settings import Settings
+from agent.core.facts.instance import Facts, facts_from_json
+from agent.core.settings.schema import Settings
 from agent.edges import command
 from agent.errors import AgentError, FileError, LockedError, MetadataError, SettingsError
-from agent.owner import Options
+from agent.node.host import machine_of
+from agent.node.sources import Options
 from tests.integration.command_line import FACTS, PROXY, REPOSITORY, Node
 
 OTHER = "i-00000000000000000"
@@ -308,7 +308,7 @@ for number in (signal.SIGHUP, signal.SIGTERM):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from agent import cli
 from agent.commands import bootstrap
-from agent.commands.machine import machine_of
+from agent.node.host import machine_of
 bootstrap.machine_of = lambda arguments: machine_of(argparse.Namespace(root=sys.argv[1]))
 sys.exit(cli.main(["bootstrap", "--facts", sys.argv[2], "--", "c"]))
 """

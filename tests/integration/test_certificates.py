@@ -3,7 +3,7 @@
 import certificates
 import pytest
 
-from agent.edges.certificates import read_bundle
+from agent.edges.ca_bundle import read_bundle
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from typing import Any, Dict, List
 
 import pytest
 
-from agent.checks.doctor import GROUPS
+from agent.checks.runner import GROUPS
 from agent.cli import parser
-from agent.edges.disk import Disk
+from agent.edges.files import Disk
 from agent.edges.lock import held
 from tests.integration.command_line import PROXY, Node, run
 
@@ -299,7 +299,7 @@ def test_facts_that_are_none_fail_in_their_own_group(applied: Node) -> None:
 AS_NOBODY = """
 import os, sys
 from agent import cli
-import agent.commands.check, agent.edges.imds, agent.core.user_data, yaml
+import agent.commands.check, agent.edges.imds, agent.core.settings.user_data, yaml
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.exit(cli.main(sys.argv[1:]))
 """

@@ -12,17 +12,17 @@ import attrs
 import pytest
 
 from agent.checks import processes, units
-from agent.checks.doctor import GROUPS, examine
 from agent.checks.finding import FAIL, SKIP
-from agent.core.files.dropin import environment_path, environment_text
-from agent.core.intent import Intent
-from agent.core.no_proxy import Entry
-from agent.core.proxy_url import parse_proxy_url
-from agent.core.settings import Settings
-from agent.core.targets import ENVIRONMENT, NODE_ENV
+from agent.checks.runner import GROUPS, examine
+from agent.core.intent.intent import Intent
+from agent.core.net.proxy_url import parse_proxy_url
+from agent.core.noproxy.entries import Entry
+from agent.core.plan.desired import ENVIRONMENT, NODE_ENV
+from agent.core.plan.files.systemd_dropin import environment_path, environment_text
+from agent.core.settings.schema import Settings
 from agent.core.wiring import Wiring
 from agent.edges import command
-from agent.edges.disk import Disk
+from agent.edges.files import Disk
 from tests.integration.command_line import PROXY
 
 OURS = environment_path("docker.service")

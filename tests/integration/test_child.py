@@ -167,18 +167,18 @@ def test_the_waiting_process_is_light(module: str) -> None:
     assert set(heavy.split()) & set(done.stdout.split()) == set()
     assert ours <= {
         "agent", "agent.cli", "agent.cluster", "agent.cluster.flags", "agent.commands", "agent.commands.run", "agent.edges",
-        "agent.edges.child", "agent.edges.inotify", "agent.edges.journal", "agent.edges.notify", "agent.edges.signals",
-        "agent.errors", "agent.flags", "agent.watch",
+        "agent.edges.child", "agent.edges.inotify", "agent.journal", "agent.edges.notify", "agent.edges.signals",
+        "agent.errors", "agent.commands.arguments", "agent.daemon.supervisor",
     }  # fmt: skip
 
 
 def test_the_clocks_of_waiting_never_jump() -> None:
     """Nothing that waits asks for the time of day."""
+    import agent.daemon.supervisor
     import agent.edges.child
     import agent.edges.signals
-    import agent.watch
 
-    for module in (agent.watch, agent.edges.child, agent.edges.signals):
+    for module in (agent.daemon.supervisor, agent.edges.child, agent.edges.signals):
         assert module.__file__ is not None
         with open(module.__file__, encoding="utf-8") as file:
             text = file.read()

@@ -9,9 +9,9 @@ import yaml
 from command_line import FACTS, PROXY, REPOSITORY, Node, Outcome, run
 
 from agent import log
-from agent.core.choice import Choice
-from agent.core.choice_json import choice_to_json
-from agent.core.proxy_url import ProxyUrl
+from agent.core.net.choice_json import choice_to_json
+from agent.core.net.proxy_selection import Choice
+from agent.core.net.proxy_url import ProxyUrl
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges.kubectl import KubectlError

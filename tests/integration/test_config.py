@@ -10,8 +10,8 @@ from typing import Any, Dict
 
 import pytest
 
-from agent.core.layers import merge, parse_toml
-from agent.core.settings import SECTIONS
+from agent.core.settings.layers import merge, parse_toml
+from agent.core.settings.schema import SECTIONS
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from tests.integration.command_line import FACTS, PROXY, Node

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.plan import FileState
-from agent.edges import disk as disk_module
-from agent.edges.disk import MAX_SIZE, Disk
+from agent.core.plan.plan import FileState
+from agent.edges import files as disk_module
+from agent.edges.files import MAX_SIZE, Disk
 from agent.errors import FileError
 from tests.integration.scratch import PROXY, REPOSITORY, Node
 

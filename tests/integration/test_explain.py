@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
 
-from agent.core.dialects.families import DIALECTS
+from agent.core.noproxy.dialects.families import DIALECTS
 from tests.integration.command_line import PROXY, REPOSITORY, TIMEOUT, Node, Outcome, environment, run
 
 LIST = "localhost,127.0.0.1,169.254.169.254,10.0.0.0/16,.corp.example.com"
@@ -491,4 +491,4 @@ def test_a_given_list_loads_no_more_than_it_needs() -> None:
     code = "import sys; from agent import cli; cli.main(sys.argv[1:]); print(*sorted(sys.modules), file=sys.stderr)"
     done = run([sys.executable, "-c", code, "explain", "--no-proxy", LIST, "--proxy", PROXY, "x.org"])
     assert done.code == 0
-    assert {"requests", "ssl", "yaml", "structlog", "tenacity", "agent.discover"} & set(done.err.split()) == set()
+    assert {"requests", "ssl", "yaml", "structlog", "tenacity", "agent.node.inputs"} & set(done.err.split()) == set()

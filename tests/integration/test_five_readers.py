@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.core.files import environment
-from agent.core.no_proxy import PAM_LINE_LIMIT
+from agent.core.noproxy.entries import PAM_LINE_LIMIT
+from agent.core.plan.files import environment
 
 GENERATOR = "/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator"
 Strings = POINTER(c_char_p)

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, List, Tuple
 import attrs
 import pytest
 
-from agent.core.facts import Facts
+from agent.core.facts.instance import Facts
 from agent.demo.instance import Instance, Interface
 from agent.edges.imds import MetadataClient
 from agent.errors import MetadataError

@@ -11,13 +11,13 @@ import sys
 import pytest
 
 from agent.edges import lock
-from agent.edges.disk import Disk
+from agent.edges.files import Disk
 from agent.errors import FileError, LockedError
 from tests.integration.scratch import REPOSITORY, Node
 
 HOLD = """\
 import sys
-from agent.edges.disk import Disk
+from agent.edges.files import Disk
 from agent.edges.lock import held
 with held(Disk(sys.argv[1])):
     print("held", flush=True)

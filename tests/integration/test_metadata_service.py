@@ -15,7 +15,7 @@ from typing import Dict, Iterator, Optional, Tuple
 import attrs
 import pytest
 
-from agent.core.facts import facts_to_json
+from agent.core.facts.instance import facts_to_json
 from agent.demo.instance import Instance, Interface
 from agent.demo.metadata_service import MetadataService, parse_address, serve
 from agent.edges.imds import MetadataClient

@@ -10,7 +10,7 @@ from typing import Any, Iterator
 import ec2_metadata
 import pytest
 
-from agent.core.facts import Facts, facts_from_json
+from agent.core.facts.instance import Facts, facts_from_json
 from agent.demo.instance import Instance, Interface
 from agent.demo.metadata_service import MetadataService
 from agent.edges.imds import MetadataClient

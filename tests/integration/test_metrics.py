@@ -15,16 +15,16 @@ from typing import Any, Dict, Iterator, List, Mapping
 import pytest
 import structlog
 
-from agent import metrics
-from agent.apply import Machine
-from agent.core.settings import Settings, Watch
-from agent.edges.disk import Disk
+from agent.core.settings.schema import Settings, Watch
+from agent.edges.files import Disk
 from agent.edges.state import State
-from agent.edges.units import NoSystemd
+from agent.edges.systemd import NoSystemd
+from agent.node import metrics_file
+from agent.node.apply import Machine
 from tests.integration.command_line import PROXY, REPOSITORY, Node
 from tests.integration.moods import free_port
 
-USUAL = metrics.USUAL[0]
+USUAL = metrics_file.USUAL[0]
 SECRET = "http://user:pa55word@proxy.corp:3128"
 FULL: Mapping[str, Any] = {
     "schema": 1,
@@ -73,7 +73,7 @@ def publish(machine: Machine, value: Any = None, **changed: Any) -> Dict[str, An
     """Publish as the daemon does after a pass: what status.json says then."""
     known = machine.state.status() or {}
     machine.state.save_status({**known, **FULL, **changed})
-    metrics.publish(machine, settings(value), machine.state.status() or {})
+    metrics_file.publish(machine, settings(value), machine.state.status() or {})
     found = (machine.state.status() or {})["metrics"]
     assert isinstance(found, dict)
     return found
@@ -82,7 +82,7 @@ def publish(machine: Machine, value: Any = None, **changed: Any) -> Dict[str, An
 def test_promtool_finds_nothing_to_complain_of(machine: Machine) -> None:
     """`promtool check metrics` reads the file, likes every name, and says nothing."""
     publish(machine)
-    with (folder(machine) / metrics.NAME).open("rb") as file:
+    with (folder(machine) / metrics_file.NAME).open("rb") as file:
         done = subprocess.run(
             ["promtool", "check", "metrics"], stdin=file, capture_output=True, check=False, timeout=60
         )
@@ -92,7 +92,7 @@ def test_promtool_finds_nothing_to_complain_of(machine: Machine) -> None:
 def test_node_exporter_serves_them(machine: Machine) -> None:
     """A real node_exporter shows every sample of the file, with labels and values as they were, and no error."""
     publish(machine)
-    written = samples((folder(machine) / metrics.NAME).read_text())
+    written = samples((folder(machine) / metrics_file.NAME).read_text())
     with node_exporter(folder(machine)) as fetch:
         served = fetch()
     assert {name: served.get(name) for name in written} == written
@@ -103,7 +103,7 @@ def test_node_exporter_serves_them(machine: Machine) -> None:
 def test_node_exporter_never_reads_half_a_file(machine: Machine) -> None:
     """What an interrupted write leaves beside the file has a name that the collector does not read."""
     publish(machine)
-    (folder(machine) / (".%s.eks-proxy-agent" % metrics.NAME)).write_text("eks_proxy_agent_phase{pha")
+    (folder(machine) / (".%s.eks-proxy-agent" % metrics_file.NAME)).write_text("eks_proxy_agent_phase{pha")
     with node_exporter(folder(machine)) as fetch:
         assert fetch()["node_textfile_scrape_error"] == 0
 
@@ -115,13 +115,13 @@ def test_everyone_may_read_and_no_password_is_in_it(machine: Machine) -> None:
         publish(machine)
     finally:
         os.umask(before)
-    path = folder(machine) / metrics.NAME
+    path = folder(machine) / metrics_file.NAME
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert "pa55word" not in path.read_text()
     assert "proxy.corp:3128" in path.read_text()
 
 
-@pytest.mark.parametrize("usual", metrics.USUAL)
+@pytest.mark.parametrize("usual", metrics_file.USUAL)
 def test_auto_finds_the_usual_folders(tmp_path: Path, usual: str) -> None:
     """The value "auto" takes the folder that exists, and makes none."""
     disk = Disk(str(tmp_path))
@@ -129,8 +129,8 @@ def test_auto_finds_the_usual_folders(tmp_path: Path, usual: str) -> None:
     assert publish(machine) == {"path": None, "error": None}
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     folder(machine, usual).mkdir(parents=True)
-    assert publish(machine) == {"path": f"{usual}/{metrics.NAME}", "error": None}
-    assert os.listdir(folder(machine, usual)) == [metrics.NAME]
+    assert publish(machine) == {"path": f"{usual}/{metrics_file.NAME}", "error": None}
+    assert os.listdir(folder(machine, usual)) == [metrics_file.NAME]
 
 
 def test_none_means_none(machine: Machine) -> None:
@@ -144,15 +144,15 @@ def test_another_folder(machine: Machine) -> None:
     """A folder of the owner's gets the file, and loses it when another is named."""
     for name in ("/srv/one", "/srv/two"):
         folder(machine, name).mkdir(parents=True)
-        assert publish(machine, name) == {"path": f"{name}/{metrics.NAME}", "error": None}
+        assert publish(machine, name) == {"path": f"{name}/{metrics_file.NAME}", "error": None}
     assert os.listdir(folder(machine)) == os.listdir(folder(machine, "/srv/one")) == []
-    assert os.listdir(folder(machine, "/srv/two")) == [metrics.NAME]
+    assert os.listdir(folder(machine, "/srv/two")) == [metrics_file.NAME]
 
 
 def test_what_did_not_change_is_not_written(machine: Machine) -> None:
     """The same values leave file and status.json as they are; another value is written."""
     publish(machine)
-    path = folder(machine) / metrics.NAME
+    path = folder(machine) / metrics_file.NAME
     before = path.stat()
     publish(machine)
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -168,7 +168,7 @@ def test_trouble_is_told_once(machine: Machine, trouble: str, capsys: pytest.Cap
     with spoilt(folder(machine, place), trouble):
         for _ in range(3):
             found = publish(machine, place)
-            assert (found["path"], place in found["error"]) == (f"{place}/{metrics.NAME}", True)
+            assert (found["path"], place in found["error"]) == (f"{place}/{metrics_file.NAME}", True)
     assert capsys.readouterr().err.count("metrics.failed") == 1
     folder(machine, place).mkdir(exist_ok=True)
     for _ in range(3):
@@ -181,7 +181,7 @@ def test_status_and_metrics_may_both_fail(machine: Machine, capsys: pytest.Captu
     """On a disk that takes nothing publish still returns: the journal has to do."""
     folder(machine, "/run").mkdir()
     folder(machine, "/run/eks-proxy-agent").write_text("in the way")
-    metrics.publish(machine, settings("/nowhere"), FULL)
+    metrics_file.publish(machine, settings("/nowhere"), FULL)
     said = capsys.readouterr().err
     assert "metrics.failed" in said
     assert "status.failed" in said
@@ -191,13 +191,13 @@ def test_a_link_of_somebody_elses_is_replaced_and_not_followed(machine: Machine,
     """The folder may be another user's: where they link our name to is neither written nor removed."""
     other = tmp_path / "passwd"
     other.write_text("root:x:0:0\n")
-    path = folder(machine) / metrics.NAME
+    path = folder(machine) / metrics_file.NAME
     path.symlink_to(other)
     publish(machine)
     assert (path.is_symlink(), other.read_text()) == (False, "root:x:0:0\n")
     path.unlink()
     path.symlink_to(other)
-    assert metrics.withdraw(machine) == (f"{USUAL}/{metrics.NAME}",)
+    assert metrics_file.withdraw(machine) == (f"{USUAL}/{metrics_file.NAME}",)
     assert (os.path.lexists(path), other.read_text()) == (False, "root:x:0:0\n")
 
 
@@ -210,11 +210,11 @@ def test_metrics_go_with_the_agent(tmp_path: Path, command: str) -> None:
     disk = Disk(str(node.root))
     machine = Machine(disk, State(disk), NoSystemd())
     folder(machine, "/srv/metrics").mkdir(parents=True)
-    metrics.publish(machine, settings("/srv/metrics"), machine.state.status() or {})
-    assert os.listdir(folder(machine, "/srv/metrics")) == [metrics.NAME]
+    metrics_file.publish(machine, settings("/srv/metrics"), machine.state.status() or {})
+    assert os.listdir(folder(machine, "/srv/metrics")) == [metrics_file.NAME]
     done = node.main(command)
     assert done.code == 0
-    assert f"removed /srv/metrics/{metrics.NAME}\n" in done.out
+    assert f"removed /srv/metrics/{metrics_file.NAME}\n" in done.out
     assert os.listdir(folder(machine, "/srv/metrics")) == []
     assert "nothing to do" in node.main(command).out
 
@@ -259,7 +259,7 @@ def test_every_alert_has_its_test() -> None:
 def test_the_rules_name_metrics_that_there_are(machine: Machine) -> None:
     """Each metric of ours in a rule, and each phase, is one that the agent writes."""
     publish(machine)
-    text = (folder(machine) / metrics.NAME).read_text()
+    text = (folder(machine) / metrics_file.NAME).read_text()
     names = {word for rule in alerts() for word in words(rule["expr"]) if word.startswith("eks_proxy_agent_")}
     assert names
     assert {name for name in names if f"# TYPE {name} " not in text} == set()

@@ -11,12 +11,12 @@ import attrs
 import pytest
 from test_proxy_probe import OK, Server, says
 
-from agent.core.facts import Facts
-from agent.core.intent import Intent
-from agent.core.no_proxy import Entry
-from agent.core.proxy_url import Credentials
-from agent.core.settings import Check, Failure, Settings
-from agent.preflight import preflight
+from agent.core.facts.instance import Facts
+from agent.core.intent.intent import Intent
+from agent.core.net.proxy_url import Credentials
+from agent.core.noproxy.entries import Entry
+from agent.core.settings.schema import Check, Failure, Settings
+from agent.node.preflight import preflight
 from tests.boot.harness.tls import Authority
 
 FACTS = Facts("i-0123456789abcdef0", "", ("10.0.0.0/16",), (), "eu-west-1", "amazonaws.com", "aws", "111122223333")

@@ -6,13 +6,13 @@ import json
 import pytest
 from scratch import Node
 
-from agent import discover, proxies, reach
-from agent.apply import Machine
-from agent.core.facts import facts_from_json
-from agent.edges.disk import Disk
+from agent.core.facts.instance import facts_from_json
+from agent.edges.files import Disk
 from agent.edges.state import State
-from agent.edges.units import NoSystemd
-from agent.owner import Options
+from agent.edges.systemd import NoSystemd
+from agent.node import inputs, proxies, reachability
+from agent.node.apply import Machine
+from agent.node.sources import Options
 from tests.integration.listening import Listener
 
 STATE = "run/eks-proxy-agent/proxies.json"
@@ -56,7 +56,7 @@ def elsewhere(tmp_path):
 @pytest.fixture
 def node(elsewhere, monkeypatch):
     """A tree that counts as this machine, so that its proxies are asked."""
-    for module in (discover, proxies, reach):
+    for module in (inputs, proxies, reachability):
         monkeypatch.setattr(module, "on_the_instance", lambda machine, options: True)
     return elsewhere
 
@@ -77,7 +77,7 @@ def found(node):
     machine = Machine(Disk(str(node.root)), State(Disk(str(node.root))), NoSystemd())
     options = Options(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
     facts = facts_from_json((node.folder / "facts.json").read_text())
-    return machine, options, discover.discover(machine, options, facts, {})
+    return machine, options, inputs.discover(machine, options, facts, {})
 
 
 def test_the_first_that_answers_is_taken_and_remembered(node, pair):

@@ -16,7 +16,7 @@ import pytest
 
 from agent.checks import clock
 from agent.checks.finding import FAIL, OK, SKIP
-from agent.core.proxy_url import ProxyUrl
+from agent.core.net.proxy_url import ProxyUrl
 from agent.edges.proxy_date import ask_date
 from tests.boot.harness.tls import Authority
 from tests.integration.listening import Listener

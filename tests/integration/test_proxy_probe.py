@@ -12,7 +12,7 @@ import threading
 import pytest
 from test_probe import in_namespace
 
-from agent.core.proxy_url import Credentials, ProxyUrl
+from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.edges.proxy_probe import probe, probe_all, probe_each
 from tests.boot.harness.command import run
 from tests.boot.harness.namespace import PROXY, REGISTRY, Namespace
@@ -301,7 +301,7 @@ NOBODY = "192.0.2.99"
 IN_NAMESPACE = """
 import json, os, sys
 import attrs
-from agent.core.proxy_url import Credentials, parse_proxy_url
+from agent.core.net.proxy_url import Credentials, parse_proxy_url
 from agent.edges.proxy_probe import probe
 url, host, port, who, timeout = json.loads(sys.argv[1])
 found = probe(parse_proxy_url(url), host, port, Credentials(*who) if who else None, timeout=timeout)
@@ -399,7 +399,7 @@ def test_squid_says_what_time_it_is(network, squid):
     """To a request that it refuses, without TLS."""
     program = """
 import sys
-from agent.core.proxy_url import parse_proxy_url
+from agent.core.net.proxy_url import parse_proxy_url
 from agent.edges.proxy_date import ask_date
 print(ask_date(parse_proxy_url(sys.argv[1]), timeout=5.0))
 """
@@ -459,7 +459,7 @@ def test_addresses_and_names_that_lead_nowhere(network, squid):
 def test_a_name_server_that_says_nothing_does_not_hold_it_up(tmp_path):
     """The C library would wait for minutes; the bound holds all the same, and it is a matter of DNS."""
     program = """
-        from agent.core.proxy_url import ProxyUrl
+        from agent.core.net.proxy_url import ProxyUrl
         from agent.edges.proxy_probe import probe
         found = probe(ProxyUrl("http", "never.test", 3128), "sts.test", 443, timeout=0.5)
         print(json.dumps([found.kind, found.text]))

@@ -11,14 +11,14 @@ from typing import Iterator, List, Optional
 
 import pytest
 
-from agent import turn as turning
-from agent import watch as watching
-from agent.boot import Daemon, boot
-from agent.commands.machine import machine_of
+from agent.daemon import cycle as turning
+from agent.daemon import supervisor as watching
+from agent.daemon.boot import Daemon, boot
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges.signals import watched
-from agent.owner import Options
+from agent.node.host import machine_of
+from agent.node.sources import Options
 from tests.integration import certificates, moods
 from tests.integration.command_line import PROXY, Node
 from tests.integration.daemon import PATIENCE, Start, configure, starter, status

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from agent.edges.units import OfflineSystemd
+from agent.edges.systemd import OfflineSystemd
 from tests.integration.scratch import PROXY, REPOSITORY, Node
 
 CALLS = "openat,creat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,rmdir,chmod,fchmod,link,symlink,truncate,ftruncate,utimensat"

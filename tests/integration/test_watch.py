@@ -13,24 +13,24 @@ from typing import Callable, Iterator, List, Optional
 
 import pytest
 
-from agent import configure as configuring
-from agent import proxies
-from agent.boot import Daemon
-from agent.commands.machine import machine_of
-from agent.core.drift import REPAIRS, Memory
+from agent import journal
+from agent.core.plan.drift import REPAIRS, Memory
+from agent.daemon.boot import Daemon
+from agent.daemon.cycle import turn
+from agent.daemon.supervisor import BOOT, FILES, RELOAD, TIME, Watch
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
-from agent.edges import journal
 from agent.edges.child import NoChild
-from agent.edges.disk import Disk
+from agent.edges.files import Disk
 from agent.edges.inotify import Files
 from agent.edges.lock import held
 from agent.edges.signals import watched
 from agent.edges.state import State
 from agent.errors import FileError
-from agent.owner import Options
-from agent.turn import turn
-from agent.watch import BOOT, FILES, RELOAD, TIME, Watch
+from agent.node import proxies
+from agent.node import reconcile as configuring
+from agent.node.host import machine_of
+from agent.node.sources import Options
 from tests.integration import moods
 from tests.integration.command_line import PROXY, Node
 from tests.integration.daemon import PATIENCE, Start, configure, starter, status

@@ -13,19 +13,19 @@ from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
-from agent import configure as configuring
-from agent import tell
-from agent import turn as turning
-from agent.boot import Daemon, boot
-from agent.commands.machine import machine_of
+from agent.daemon import cycle as turning
+from agent.daemon import journal_events
+from agent.daemon.boot import Daemon, boot
+from agent.daemon.cycle import report, turn
+from agent.daemon.supervisor import BOOT, Watch
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges import clock
 from agent.edges.inotify import Files
 from agent.edges.signals import watched
-from agent.owner import Options
-from agent.turn import report, turn
-from agent.watch import BOOT, Watch
+from agent.node import reconcile as configuring
+from agent.node.host import machine_of
+from agent.node.sources import Options
 from tests.integration.command_line import PROXY, Node
 
 DAY, HOUR = 86400.0, 3600.0
@@ -98,7 +98,7 @@ class Week:
         self.passes: List[str] = []
         self.said: List[str] = []
         self.samples: List[Tuple[int, int, int]] = []
-        for module in (clock, configuring, tell, turning):
+        for module in (clock, configuring, journal_events, turning):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setenv("WATCHDOG_USEC", "180000000")
 

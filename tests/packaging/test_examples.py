@@ -260,7 +260,7 @@ def test_the_groups_user_data_is_booted():
 def test_the_rights_name_what_the_agent_writes_and_patches():
     """The roles name the ConfigMap and the default workloads of the code, bind no one but our groups, and have no wildcard."""
     from agent.core.cluster.objects import NAME
-    from agent.core.workloads import DEFAULT_WORKLOADS
+    from agent.core.settings.workloads import DEFAULT_WORKLOADS
 
     objects = list(yaml.safe_load_all((EXAMPLES / "cluster-rbac.yaml").read_text()))
     rules = [rule for one in objects for rule in one.get("rules", ())]

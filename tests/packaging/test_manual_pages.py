@@ -12,7 +12,7 @@ import pytest
 
 from agent import errors
 from agent.cli import parser
-from agent.core.settings import SECTIONS
+from agent.core.settings.schema import SECTIONS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["eks-proxy-agent.8", "eks-proxy-agent.toml.5"]

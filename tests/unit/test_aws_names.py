@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from agent.core.aws_names import SERVICES, cluster_endpoint_suffixes, service_names
-from agent.core.no_proxy import parse_owner_entry
+from agent.core.net.aws_endpoints import SERVICES, cluster_endpoint_suffixes, service_names
+from agent.core.noproxy.entries import parse_owner_entry
 
 PLACES = [
     ("us-east-1", "amazonaws.com", "aws"),

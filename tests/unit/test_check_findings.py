@@ -8,24 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.checks import clock, direct, doctor, files, no_proxy, processes, proxy, settings, told, units
-from agent.checks.doctor import GROUPS, Group, examine, exit_code
+from agent.checks import clock, direct, files, no_proxy, processes, proxy, runner, settings, told, units
+from agent.checks.context import OFFLINE, Node
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.checks.node import OFFLINE, Node
-from agent.core.dialects.families import DIALECTS
-from agent.core.dialects.target import Target
-from agent.core.direct import Answer
-from agent.core.files import yum
-from agent.core.files.environment import assignments
-from agent.core.layers import Layer, merge
-from agent.core.no_proxy import Entry, render
-from agent.core.proxy_url import parse_proxy_url
-from agent.core.units import differences
-from agent.core.verdict import Verdict
+from agent.checks.runner import GROUPS, Group, examine, exit_code
+from agent.core.intent.reachability import Answer
+from agent.core.net.proxy_health import Verdict
+from agent.core.net.proxy_url import parse_proxy_url
+from agent.core.noproxy.dialects.families import DIALECTS
+from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.entries import Entry, render
+from agent.core.plan.files import yum_conf
+from agent.core.plan.files.environment import assignments
+from agent.core.settings.layers import Layer, merge
+from agent.core.systemd import differences
 from agent.core.wiring import Wiring
-from agent.edges.units import NoSystemd
+from agent.edges.systemd import NoSystemd
 from agent.errors import FileError
-from agent.owner import Options
+from agent.node.sources import Options
 
 
 class Disk:
@@ -104,7 +104,7 @@ def test_a_check_that_breaks_is_a_finding():
 
 def test_a_check_that_hangs_is_given_up(monkeypatch):
     """After the bound the answers of the others are told, and of this one that there is none."""
-    monkeypatch.setattr(doctor, "BOUND", 0.01)
+    monkeypatch.setattr(runner, "BOUND", 0.01)
     ends = threading.Event()
     hangs = Group("a", lambda node: ends.wait(60) and [])
     try:
@@ -416,14 +416,14 @@ def test_an_environment_file_as_systemd_reads_it(content, variables):
 )
 def test_the_proxy_that_counts(content, proxies):
     """The last one of a section."""
-    assert yum.effective(content) == proxies
+    assert yum_conf.effective(content) == proxies
 
 
 @given(st.binary())
 def test_readers_take_anything(content):
     """No bytes make them fail."""
     assignments(content)
-    yum.effective(content)
+    yum_conf.effective(content)
 
 
 # --- not root -------------------------------------------------------------------------------------------------------

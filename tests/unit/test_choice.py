@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.choice import (
+from agent.core.net.choice_json import choice_from_json, choice_to_json, records
+from agent.core.net.proxy_health import SERVES, Verdict
+from agent.core.net.proxy_selection import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     Choice,
@@ -20,9 +22,7 @@ from agent.core.choice import (
     pause,
     wait,
 )
-from agent.core.choice_json import choice_from_json, choice_to_json, records
-from agent.core.proxy_url import parse_proxy_url
-from agent.core.verdict import SERVES, Verdict
+from agent.core.net.proxy_url import parse_proxy_url
 
 A, B, C = (parse_proxy_url("http://%s.corp:3128" % name) for name in "abc")
 UP, BROKEN, DOWN = (

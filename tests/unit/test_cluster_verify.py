@@ -3,9 +3,9 @@
 import pytest
 
 from agent.core.cluster.diff import Change, changes
+from agent.core.cluster.managed_fields import data_changed, is_ours_alone, others
 from agent.core.cluster.objects import CHECKSUM, CONFIG_MAP, NAME, SECRET, UNDO, VARIABLES, Source, read_source
-from agent.core.cluster.owners import data_changed, is_ours_alone, others
-from agent.core.cluster.verify import (
+from agent.core.cluster.pod_state import (
     ENDING,
     OK,
     STALE,
@@ -18,7 +18,7 @@ from agent.core.cluster.verify import (
     source_problems,
     template_problems,
 )
-from agent.core.workloads import Workload
+from agent.core.settings.workloads import Workload
 
 DATA = {
     **dict.fromkeys(VARIABLES[:4], "http://p:1"),

@@ -5,15 +5,15 @@ import json
 import pytest
 
 from agent.core.cluster import facts as cluster_facts
-from agent.core.cluster.errors import applied_range, conflicting_managers, hint, reason
-from agent.core.cluster.node import intent_from_status
+from agent.core.cluster.kubectl_errors import applied_range, conflicting_managers, hint, reason
 from agent.core.cluster.rollout import rollout
-from agent.core.cluster.service import addresses_of, covers, from_service_cidrs, guessed
-from agent.core.hints import ClusterHints
-from agent.core.intent import Intent
-from agent.core.no_proxy import Entry
-from agent.core.proxy_url import Credentials, ProxyUrl
-from agent.core.settings import Aws, Cluster, Settings, Vpc
+from agent.core.cluster.service_cidr import addresses_of, covers, from_service_cidrs, guessed
+from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.intent.intent import Intent
+from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.core.noproxy.entries import Entry
+from agent.core.settings.schema import Aws, Cluster, Settings, Vpc
+from agent.core.status.document import intent_from_status
 from agent.errors import AgentError
 
 

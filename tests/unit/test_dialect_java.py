@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.dialects.java import MOST_PATTERNS, non_proxy_hosts
+from agent.core.noproxy.dialects.java import MOST_PATTERNS, non_proxy_hosts
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from agent.core.dialects import go
-from agent.core.dialects.families import DIALECTS
-from agent.core.dialects.target import parse_target
-from agent.core.no_proxy import canonical_cidr, compose, parse_owner_entry, render
+from agent.core.noproxy.dialects import go
+from agent.core.noproxy.dialects.families import DIALECTS
+from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.entries import canonical_cidr, compose, parse_owner_entry, render
 
 LABELS = st.text("abz09", min_size=1, max_size=4).map(lambda text: "n" + text)
 NAMES = st.lists(LABELS, min_size=1, max_size=3).map(".".join)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.core.dialects import curl, curl_old, go, python_requests, python_urllib, wget
-from agent.core.dialects.target import parse_target
+from agent.core.noproxy.dialects import curl, curl_old, go, python_requests, python_urllib, wget
+from agent.core.noproxy.dialects.request import parse_target
 
 NONE = None
 

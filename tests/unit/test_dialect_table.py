@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.core.dialects.families import DIALECTS
-from agent.core.dialects.target import parse_target
+from agent.core.noproxy.dialects.families import DIALECTS
+from agent.core.noproxy.dialects.request import parse_target
 
 COLUMNS = "go curl-old curl curl-8.9 curl-8.18 wget urllib requests-old requests".split()
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.core.dialects.target import LIMIT, Target, parse_target
+from agent.core.noproxy.dialects.request import LIMIT, Target, parse_target
 
 GOOD = [
     # text, scheme, host, port, printable, whether the port was written

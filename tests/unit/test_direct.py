@@ -7,13 +7,13 @@ from typing import Optional, Tuple
 import attrs
 import pytest
 
-from agent.core.aws_names import SERVICES
-from agent.core.direct import Answer, candidates, is_private, services
-from agent.core.facts import Facts
-from agent.core.hints import ClusterHints
-from agent.core.intent import compose
-from agent.core.layers import Layer, merge
-from agent.core.settings import Settings
+from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.instance import Facts
+from agent.core.intent.intent import compose
+from agent.core.intent.reachability import Answer, candidates, is_private, services
+from agent.core.net.aws_endpoints import SERVICES
+from agent.core.settings.layers import Layer, merge
+from agent.core.settings.schema import Settings
 
 HOST = "abc.gr7.eu-central-1.eks.amazonaws.com"
 FACTS = Facts("i-0123456789abcdef0", "", ("10.0.0.0/16",), (), "eu-central-1", "amazonaws.com", "aws", "111122223333")

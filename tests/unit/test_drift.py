@@ -8,14 +8,14 @@ from typing import Dict, Optional, Tuple
 import attrs
 import pytest
 
-from agent.core.drift import ABSENT, HOUR, PASSES, REPAIRS, USER_DATA, Memory, memory_from_json, steady, wish
-from agent.core.facts import Facts
-from agent.core.files import environment
-from agent.core.intent import Intent
-from agent.core.plan import Baseline, Change, FileState, Plan, Target, digest, make_plan, make_revert
-from agent.core.proxy_url import Credentials, ProxyUrl
-from agent.core.settings import Settings
-from agent.core.targets import ENVIRONMENT, NODE_ENV, YUM_CONF, targets
+from agent.core.facts.instance import Facts
+from agent.core.intent.intent import Intent
+from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.core.plan.desired import ENVIRONMENT, NODE_ENV, YUM_CONF, targets
+from agent.core.plan.drift import ABSENT, HOUR, PASSES, REPAIRS, USER_DATA, Memory, memory_from_json, steady, wish
+from agent.core.plan.files import environment
+from agent.core.plan.plan import Baseline, Change, FileState, Plan, Target, digest, make_plan, make_revert
+from agent.core.settings.schema import Settings
 from agent.errors import FileError
 
 PATH = "/etc/environment"

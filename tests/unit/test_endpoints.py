@@ -2,11 +2,11 @@
 
 import json
 
-from agent.core.endpoints import endpoints, first_endpoint
-from agent.core.facts import facts_from_json
-from agent.core.hints import ClusterHints
-from agent.core.intent import compose
-from agent.core.layers import merge, parse_toml
+from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.instance import facts_from_json
+from agent.core.intent.intent import compose
+from agent.core.intent.probe_targets import endpoints, first_endpoint
+from agent.core.settings.layers import merge, parse_toml
 
 FACTS = facts_from_json(
     json.dumps(

@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from agent.core import intent
-from agent.core.dialects.target import parse_target
-from agent.core.explain import of_entries, ways
-from agent.core.explain_view import matrix_head, matrix_row
-from agent.core.facts import facts_from_json
-from agent.core.hints import ClusterHints
-from agent.core.layers import merge, parse_toml
+from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.instance import facts_from_json
+from agent.core.intent import intent
+from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.explain import of_entries, ways
+from agent.core.noproxy.explain_view import matrix_head, matrix_row
+from agent.core.settings.layers import merge, parse_toml
 
 GOLDEN = Path(__file__).parent / "golden"
 SETTINGS = b"""

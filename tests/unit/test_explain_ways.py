@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.dialects.families import DIALECTS
-from agent.core.dialects.target import parse_target
-from agent.core.explain import (
+from agent.core.noproxy.dialects.families import DIALECTS
+from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.entries import Entry, compose, parse_owner_entry, spellings
+from agent.core.noproxy.explain import (
     BUILT_IN,
     FOREIGN,
     UNNAMED,
@@ -22,8 +23,7 @@ from agent.core.explain import (
     variables_in,
     ways,
 )
-from agent.core.explain_view import matrix_head, matrix_row, objects, paragraph, problem, why
-from agent.core.no_proxy import Entry, compose, parse_owner_entry, spellings
+from agent.core.noproxy.explain_view import matrix_head, matrix_row, objects, paragraph, problem, why
 
 PROXY = "http://proxy.corp:3128"
 TARGETS = st.one_of(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.facts import Facts, facts_from_json, facts_to_json, parse_facts, parse_mac, questions
+from agent.core.facts.instance import Facts, facts_from_json, facts_to_json, parse_facts, parse_mac, questions
 from agent.errors import MetadataError
 
 MAC = "06:1d:5a:3b:7c:9e"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.core.files import environment
+from agent.core.plan.files import environment
 from agent.errors import FileError
 
 OURS = (

@@ -2,11 +2,11 @@
 
 import pytest
 
-from agent.core import targets
-from agent.core.files import recipe
-from agent.core.intent import Intent
-from agent.core.proxy_url import ProxyUrl
-from agent.core.settings import Node, Settings
+from agent.core.intent.intent import Intent
+from agent.core.net.proxy_url import ProxyUrl
+from agent.core.plan import desired
+from agent.core.plan.files import legacy_dropin
+from agent.core.settings.schema import Node, Settings
 
 TEXT = b"[Service]\nEnvironmentFile=/etc/environment\n"
 PROXY = ProxyUrl("http", "proxy.corp", 3128)
@@ -17,7 +17,7 @@ PROXY = ProxyUrl("http", "proxy.corp", 3128)
 )
 def test_the_recipes_own_text_is_removed(text):
     """Whatever blanks a copy of the recipe has, its two lines mean no file."""
-    assert recipe.without(text) is None
+    assert legacy_dropin.without(text) is None
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,12 @@ def test_the_recipes_own_text_is_removed(text):
 )
 def test_any_other_text_stays(text):
     """A drop-in that says anything else is somebody's, and an absent one stays absent."""
-    assert recipe.without(text) == text
+    assert legacy_dropin.without(text) == text
 
 
 def test_only_units_that_get_ours_lose_the_recipes():
     """kubelet's proxy.conf stays when kubelet is not among node.units, for nothing would take its place."""
     intent = Intent(PROXY, PROXY, ())
     settings = Settings(node=Node(units=("docker.service",)))
-    paths = [target.path for target in targets.targets(settings, intent)]
-    assert [path for path in paths if path.endswith("/proxy.conf")] == [recipe.path("docker.service")]
+    paths = [target.path for target in desired.targets(settings, intent)]
+    assert [path for path in paths if path.endswith("/proxy.conf")] == [legacy_dropin.path("docker.service")]

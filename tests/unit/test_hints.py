@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.hints import ClusterHints, first_known, from_arguments, from_node_configs
+from agent.core.facts.cluster_hints import ClusterHints, first_known, from_arguments, from_node_configs
 from agent.errors import AgentError
 
 HOST = "abc.gr7.eu-central-1.eks.amazonaws.com"

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.facts import Facts
-from agent.core.hints import ClusterHints, first_known, from_arguments, from_node_configs
-from agent.core.intent import compose
-from agent.core.layers import flag_layer, merge
-from agent.core.proxy_url import Credentials
+from agent.core.facts.cluster_hints import ClusterHints, first_known, from_arguments, from_node_configs
+from agent.core.facts.instance import Facts
+from agent.core.intent.intent import compose
+from agent.core.net.proxy_url import Credentials
+from agent.core.settings.layers import flag_layer, merge
 
 FACTS = Facts(
     instance_id="i-0123456789abcdef0",

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.layers import USER_DATA, Layer, flag_layer, merge, parse_toml, without_metadata
-from agent.core.proxy_url import ProxyUrl
-from agent.core.settings import SECTIONS
+from agent.core.net.proxy_url import ProxyUrl
+from agent.core.settings.layers import USER_DATA, Layer, flag_layer, merge, parse_toml, without_metadata
+from agent.core.settings.schema import SECTIONS
 from agent.errors import SettingsError
 
 URL_ALLOWED = "(allowed: http://HOST:PORT or https://HOST:PORT, or a list of such in order of preference)"

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core import intent
-from agent.core.dialects.target import parse_target
-from agent.core.explain import UNNAMED, Values, of_entries, variables
-from agent.core.facts import facts_from_json
-from agent.core.hints import ClusterHints
-from agent.core.lint import NOTE, WARNING, advice, judge
-from agent.core.lint_aws import region_of
-from agent.core.lint_forms import breadth, form_of, may_cover
-from agent.core.no_proxy import compose, parse_owner_entry
-from agent.core.settings import Aws, Proxy, Settings
+from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.instance import facts_from_json
+from agent.core.intent import intent
+from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.entries import compose, parse_owner_entry
+from agent.core.noproxy.explain import UNNAMED, Values, of_entries, variables
+from agent.core.noproxy.lint import NOTE, WARNING, advice, judge
+from agent.core.noproxy.lint_aws import region_of
+from agent.core.noproxy.lint_forms import breadth, form_of, may_cover
+from agent.core.settings.schema import Aws, Proxy, Settings
 
 NEEDED = "localhost,127.0.0.1,169.254.169.254"
 REGION = "eu-central-1"
@@ -300,7 +300,7 @@ def test_no_false_alarm_for_what_the_agent_composes(v4, v6, region, services, en
 
 def parse_proxy():
     """Any proxy."""
-    from agent.core.proxy_url import ProxyUrl
+    from agent.core.net.proxy_url import ProxyUrl
 
     return ProxyUrl("http", "proxy", 3128)
 

@@ -12,9 +12,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import log
-from agent.core.proxy_url import Credentials, ProxyUrl
-from agent.edges import journal
+from agent import journal, log
+from agent.core.net.proxy_url import Credentials, ProxyUrl
 
 PROXY = ProxyUrl("http", "proxy.corp", 3128)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.metrics import PHASES, render
+from agent.core.status.metrics import PHASES, render
 
 DROP_IN = "/etc/systemd/system/%s.service.d/90-eks-proxy.conf"
 FULL = {

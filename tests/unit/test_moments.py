@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core import moments
+from agent.core.status import timestamps
 from agent.edges.clock import moment as written
 
 EPOCH = datetime.datetime.fromtimestamp(0, datetime.timezone.utc).replace(tzinfo=None)
@@ -16,13 +16,13 @@ EPOCH = datetime.datetime.fromtimestamp(0, datetime.timezone.utc).replace(tzinfo
 def test_epoch_is_the_calendars(moment):
     """Each moment in UTC, from 1970 to 9999, gives the second that Python's own calendar gives."""
     moment = moment.replace(microsecond=0)
-    assert moments.epoch(moment.isoformat(timespec="seconds")) == moment.timestamp()
+    assert timestamps.epoch(moment.isoformat(timespec="seconds")) == moment.timestamp()
 
 
 @given(st.integers(min_value=0, max_value=2**37))
 def test_what_is_written_can_be_read(seconds):
     """A moment in status.json is the second that it was made of, in whatever zone the node is."""
-    assert moments.epoch(written(seconds)) == seconds
+    assert timestamps.epoch(written(seconds)) == seconds
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_what_is_written_can_be_read(seconds):
 )
 def test_what_is_no_moment_in_utc_is_unknown(text):
     """A local time, half a moment or no text at all gives nothing, and no error."""
-    assert moments.epoch(text) is None
+    assert timestamps.epoch(text) is None
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_what_is_no_moment_in_utc_is_unknown(text):
 )
 def test_a_span_is_coarse(seconds, text):
     """One number and one unit, never less than what it says."""
-    assert moments.span(seconds) == text
+    assert timestamps.span(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_a_span_is_coarse(seconds, text):
 )
 def test_moments_are_said_from_now(moment, past, future):
     """Behind, now and ahead; a clock that was set back is named, and not taken for just now."""
-    assert moments.ago(moment, 1000.0) == past
-    assert moments.ahead(moment, 1000.0) == future
+    assert timestamps.ago(moment, 1000.0) == past
+    assert timestamps.ahead(moment, 1000.0) == future

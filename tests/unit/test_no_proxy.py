@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.dialects.addresses import canonical
-from agent.core.no_proxy import Entry, OwnerEntry, canonical_cidr, compose, parse_owner_entry, render, spellings
+from agent.core.net.addresses import canonical
+from agent.core.noproxy.entries import Entry, OwnerEntry, canonical_cidr, compose, parse_owner_entry, render, spellings
 
 #: The kinds, in the order in which they stand in the list.
 KINDS = [

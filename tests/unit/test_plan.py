@@ -3,13 +3,13 @@
 import attrs
 import pytest
 
-from agent.core.files import dropin
-from agent.core.intent import Intent
-from agent.core.no_proxy import Entry
-from agent.core.plan import SAVED, Baseline, Change, FileState, Record, Target, digest, make_plan, make_revert
-from agent.core.proxy_url import Credentials, ProxyUrl
-from agent.core.settings import Failure, Node, Settings
-from agent.core.targets import ENVIRONMENT, NODE_ENV, YUM_CONF, static_targets, targets
+from agent.core.intent.intent import Intent
+from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.core.noproxy.entries import Entry
+from agent.core.plan.desired import ENVIRONMENT, NODE_ENV, YUM_CONF, static_targets, targets
+from agent.core.plan.files import systemd_dropin
+from agent.core.plan.plan import SAVED, Baseline, Change, FileState, Record, Target, digest, make_plan, make_revert
+from agent.core.settings.schema import Failure, Node, Settings
 from agent.errors import FileError
 
 PATH = "/etc/file"
@@ -64,7 +64,7 @@ def test_node_env_comes_first_and_the_drop_ins_last():
     """What docker's proxy hangs on is written before what makes docker look at it."""
     paths = [target.path for target in targets(SETTINGS, INTENT)]
     assert paths[:3] == [NODE_ENV, ENVIRONMENT, YUM_CONF]
-    assert paths[-2:] == [dropin.environment_path(unit) for unit in ("docker.service", "kubelet.service")]
+    assert paths[-2:] == [systemd_dropin.environment_path(unit) for unit in ("docker.service", "kubelet.service")]
 
 
 def test_credentials_are_in_node_env_only():
@@ -92,7 +92,9 @@ def test_yum_gets_the_http_proxy():
 def test_policy_closed_gates_the_runtimes():
     """By drop-ins of their own, also for units that are not in node.units."""
     paths = [target.path for target in static_targets(attrs.evolve(SETTINGS, failure=Failure(policy="closed")), None)]
-    assert [path for path in paths if "91-" in path] == [dropin.closed_path(unit) for unit in dropin.GATED_UNITS]
+    assert [path for path in paths if "91-" in path] == [
+        systemd_dropin.closed_path(unit) for unit in systemd_dropin.GATED_UNITS
+    ]
     assert [path for path in paths if "90-" in path] == [target.path for target in static_targets(SETTINGS, None)]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent.core.proxy_url import Credentials, ProxyUrl, parse_credentials, parse_proxy_url, quoted
+from agent.core.net.proxy_url import Credentials, ProxyUrl, parse_credentials, parse_proxy_url, quoted
 
 URL = ProxyUrl("http", "proxy.corp", 3128)
 

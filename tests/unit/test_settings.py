@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.layers import Layer, merge, parse_toml
-from agent.core.no_proxy import OwnerEntry
-from agent.core.proxy_url import ProxyUrl
-from agent.core.settings import DEFAULT_UNITS, SECTIONS, Settings
+from agent.core.net.proxy_url import ProxyUrl
+from agent.core.noproxy.entries import OwnerEntry
+from agent.core.settings.layers import Layer, merge, parse_toml
+from agent.core.settings.schema import DEFAULT_UNITS, SECTIONS, Settings
 from agent.errors import SettingsError
 
 CONFIG = Path(__file__).parents[2] / "packaging" / "config.toml"

@@ -5,7 +5,7 @@ import re
 import jsonschema
 import pytest
 
-from agent.core.metrics import PHASES
+from agent.core.status.metrics import PHASES
 from tests import status_schema
 from tests.status_schema import ROOT, SCHEMA
 from tests.unit.test_status_screen import WELL
@@ -66,7 +66,7 @@ def test_every_key_is_explained_in_words():
 
 def test_every_metric_is_explained_in_words():
     """docs/status.md names each metric that the agent writes, and no other."""
-    from agent.core.metrics import render
+    from agent.core.status.metrics import render
 
     written = set(re.findall("# TYPE ([a-z_]+)", render(FILE)))
     assert set(re.findall(r"`(eks_proxy_agent_[a-z_]+)[`{]", PAGE)) == written

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from agent.core.moments import epoch
-from agent.core.screen import screen
+from agent.core.status.summary import screen
+from agent.core.status.timestamps import epoch
 
 NOW = epoch("2026-11-22T20:35:05+00:00")
 DROP_IN = "/etc/systemd/system/%s.service.d/90-eks-proxy.conf"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.plan import Change
-from agent.core.units import restart_order
-from agent.tell import _short
+from agent.core.plan.plan import Change
+from agent.core.systemd import restart_order
+from agent.daemon.journal_events import _short
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.core.settings import Node, Settings
-from agent.core.units import Unit, is_stale, to_enable, to_release
+from agent.core.settings.schema import Node, Settings
+from agent.core.systemd import Unit, is_stale, to_enable, to_release
 
 SETTINGS = Settings(node=Node(enable=("docker.service",)))
 

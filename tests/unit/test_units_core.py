@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.settings import Node, Settings
-from agent.core.units import Unit, is_stale, to_enable, to_release
+from agent.core.settings.schema import Node, Settings
+from agent.core.systemd import Unit, is_stale, to_enable, to_release
 
 DOCKER = Unit("docker.service")
 SETTINGS = Settings(node=Node(enable=("docker.service", "absent.service")))

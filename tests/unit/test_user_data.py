@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.user_data import LIMIT, NODE_CONFIG_TYPE, SETTINGS_TYPE, UserData, read_user_data
+from agent.core.settings.user_data import LIMIT, NODE_CONFIG_TYPE, SETTINGS_TYPE, UserData, read_user_data
 from agent.errors import SettingsError
 
 TOML = '# the proxy of Zürich\n[proxy]\nurl = "http://proxy.example.com:3128"\n'

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core import verdict
-from agent.core.proxy_url import parse_proxy_url
-from agent.core.verdict import ALIVE, DEAD, SERVES, Response, Verdict
+from agent.core.net import proxy_health
+from agent.core.net.proxy_health import ALIVE, DEAD, SERVES, Response, Verdict
+from agent.core.net.proxy_url import parse_proxy_url
 
 PROXY = parse_proxy_url("http://proxy.corp:3128")
 TARGET = "sts.eu-central-1.amazonaws.com:443"
@@ -15,7 +15,7 @@ TARGET = "sts.eu-central-1.amazonaws.com:443"
 def answered(status, reason="", with_credentials=False, **headers):
     """The verdict on an answer; header names with _ for -."""
     found = {name.replace("_", "-"): value for name, value in headers.items()}
-    return verdict.answered(PROXY, TARGET, Response(status, reason, found), with_credentials=with_credentials)
+    return proxy_health.answered(PROXY, TARGET, Response(status, reason, found), with_credentials=with_credentials)
 
 
 @pytest.mark.parametrize(
@@ -93,16 +93,16 @@ def test_a_page_is_no_tunnel():
 )
 def test_what_is_no_http_is_named_by_its_first_bytes(head, says):
     """TLS, SSH and SOCKS are recognised; anything else is shown, harmless to a terminal."""
-    found = verdict.broken(PROXY, "answer", TARGET, "bad status line", head)
+    found = proxy_health.broken(PROXY, "answer", TARGET, "bad status line", head)
     assert (found.kind, found.rank) == ("protocol", DEAD)
     assert says in found.text
     assert found.text.isprintable()
 
 
-@pytest.mark.parametrize("stage", sorted(verdict.STAGES))
+@pytest.mark.parametrize("stage", sorted(proxy_health.STAGES))
 def test_silence_says_what_was_waited_for(stage):
     """Each stage of a probe has its own text and hint; a name that nobody resolves is a matter of DNS."""
-    found = verdict.timed_out(PROXY, stage, TARGET, 2.0)
+    found = proxy_health.timed_out(PROXY, stage, TARGET, 2.0)
     assert (found.ok, found.rank) == (False, DEAD)
     assert found.kind == ("dns" if stage == "resolve" else "timeout")
     assert "given up after 2.0 seconds" in found.text
@@ -124,7 +124,7 @@ def test_silence_says_what_was_waited_for(stage):
 )
 def test_interception_is_told_by_the_issuer_of_an_aws_certificate(host, issuer, kind):
     """AWS's own endpoints have certificates of few CAs; of other hosts the issuer is only shown."""
-    found = verdict.with_certificate(Verdict(True, "ok", "opens a tunnel"), host, issuer)
+    found = proxy_health.with_certificate(Verdict(True, "ok", "opens a tunnel"), host, issuer)
     assert (found.ok, found.kind, found.issuer) == (True, kind, issuer)
     assert issuer in found.text
 
@@ -134,14 +134,14 @@ def test_what_the_other_side_says_is_safe_to_print(reason, value, issuer, status
     """No control character, no line break and no long text of the other side gets into a verdict."""
     headers = dict.fromkeys(["server", "x-squid-error", "proxy-authenticate", "content-type"], value)
     found = [
-        verdict.answered(PROXY, TARGET, Response(status, reason, headers), with_credentials=True),
-        verdict.broken(PROXY, "answer", TARGET, reason, head),
-        verdict.broken(PROXY, "tls", TARGET, reason),
-        verdict.broken(PROXY, "proxy-tls", TARGET, reason),
-        verdict.untrusted(PROXY, "sts", reason, issuer),
-        verdict.not_resolved(PROXY, reason),
-        verdict.not_connected(PROXY, "refused", reason),
-        verdict.with_certificate(Verdict(True, "ok", "opens a tunnel"), "sts.amazonaws.com", issuer),
+        proxy_health.answered(PROXY, TARGET, Response(status, reason, headers), with_credentials=True),
+        proxy_health.broken(PROXY, "answer", TARGET, reason, head),
+        proxy_health.broken(PROXY, "tls", TARGET, reason),
+        proxy_health.broken(PROXY, "proxy-tls", TARGET, reason),
+        proxy_health.untrusted(PROXY, "sts", reason, issuer),
+        proxy_health.not_resolved(PROXY, reason),
+        proxy_health.not_connected(PROXY, "refused", reason),
+        proxy_health.with_certificate(Verdict(True, "ok", "opens a tunnel"), "sts.amazonaws.com", issuer),
     ]
     for one in found:
         assert (one.text + one.issuer).isprintable()

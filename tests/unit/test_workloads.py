@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.core.workloads import Workload, parse_workload
+from agent.core.settings.workloads import Workload, parse_workload
 
 
 @pytest.mark.parametrize(

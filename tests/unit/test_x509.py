@@ -5,7 +5,7 @@ import base64
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core import x509
+from agent.core.net import x509
 
 #: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj '/O=Corp AG/CN=Corp Proxy CA'
 PEM = """

@@ -6,11 +6,11 @@ import ipaddress
 import re
 from typing import Iterable, List, Tuple
 
-from agent.core import read
-from agent.core.facts import Facts, facts_from_json
-from agent.core.hints import ClusterHints
-from agent.core.intent import Intent, endpoint_host
-from agent.core.settings import Settings
+from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.instance import Facts, facts_from_json
+from agent.core.intent.intent import Intent, endpoint_host
+from agent.core.settings import parsers
+from agent.core.settings.schema import Settings
 
 #: ID.gr7.REGION.eks.DOMAIN, and dual-stack ID.eks-cluster.REGION.api.aws (EKS user guide, "Cluster API server endpoint").
 _EKS_HOST = re.compile(r"[^.]+\.(?:[^.]+\.)?(?:(?P<old>[a-z0-9-]+)\.eks|eks-cluster\.(?P<new>[a-z0-9-]+)\.api)\..+")
@@ -28,7 +28,7 @@ def nodes_host(server: str, vpc_cidrs: Iterable[str]) -> str:
     A tunnel, a jump host or a management product in between is nothing that nodes know.
     """
     try:
-        host = read.endpoint_host(server)
+        host = parsers.endpoint_host(server)
     except ValueError:
         return ""
     if region_of(host):

@@ -8,8 +8,8 @@ from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
 
 import attrs
 
-from agent.core.intent import Intent
-from agent.core.workloads import Workload, parse_workload
+from agent.core.intent.intent import Intent
+from agent.core.settings.workloads import Workload, parse_workload
 
 #: The name of the well-known recipe, so that its references go on to work.
 NAME = "proxy-environment-variables"

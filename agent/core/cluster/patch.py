@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import attrs
 
 from agent.core.cluster.objects import CHECKSUM, KEY_REFERENCE, NAME, REFERENCE, UNDO, VARIABLES, Source
-from agent.core.cluster.undo import Removed, Undo
+from agent.core.cluster.undo_annotation import Removed, Undo
 
 Op = Dict[str, Any]
 GROUPS = ("initContainers", "containers")

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from agent.core.dialects import go
-from agent.core.dialects.dialect import Dialect
-from agent.core.dialects.families import DIALECTS
-from agent.core.dialects.target import parse_target
+from agent.core.noproxy.dialects import go
+from agent.core.noproxy.dialects.dialect import Dialect
+from agent.core.noproxy.dialects.families import DIALECTS
+from agent.core.noproxy.dialects.request import parse_target
 from tests.boot.harness.command import run
 from tests.clients import cases
 from tests.clients.cases import Case

@@ -1,0 +1,162 @@
+"""The node as the checks see it: all that several of them need, looked up once, with what is missing and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from typing import Any, Mapping, Optional, Tuple
+
+import attrs
+
+from agent.checks.told import as_told
+from agent.core.facts.instance import Facts, facts_from_json
+from agent.core.intent.intent import Intent
+from agent.core.settings.layers import Layered
+from agent.core.settings.schema import Settings
+from agent.errors import AgentError, FileError, MetadataError
+from agent.node.apply import Machine
+from agent.node.inputs import Discovered, Fetch, discover, facts_of
+from agent.node.reachability import find_out
+from agent.node.reconcile import refuse_unproxied
+from agent.node.sources import Options, baked
+
+NEEDS_ROOT = "needs root"
+UNCONFIGURED = "unconfigured: no proxy.url in the settings"
+OFFLINE = "looks at a running machine, not at a tree (--root)"
+
+
+@attrs.frozen
+class Node:
+    """`found` is made of the facts of the last pass, `now` of those of this moment; mostly they are the same.
+
+    Where a CIDR was added to the VPC since, files and processes are as the last pass made them: that is one finding, of
+    NO_PROXY, and not one for each file.  `missing` says why there is no `found` or no Intent in it.
+    `told` is what status.json says, if it can be read; `silent` why the metadata service did not answer.
+    `partial`: only root can read all, so that `found` is made of `told`, without credentials.
+    """
+
+    machine: Machine
+    options: Options
+    told: Mapping[str, Any] = attrs.field(factory=dict)
+    layered: Optional[Layered] = None
+    wrong: Optional[AgentError] = None
+    facts: Optional[Facts] = None
+    silent: Optional[AgentError] = None
+    asked: float = 0.0
+    found: Optional[Discovered] = None
+    now: Optional[Discovered] = None
+    missing: str = ""
+    partial: bool = False
+
+    @property
+    def live(self) -> bool:
+        return self.machine.disk.live
+
+    @property
+    def settings(self) -> Settings:
+        return self.discovered.settings
+
+    @property
+    def intent(self) -> Intent:
+        """The same."""
+        if self.discovered.intent is None:
+            raise LookupError(self.missing)
+        return self.discovered.intent
+
+    @property
+    def discovered(self) -> Discovered:
+        """Only for checks that run when nothing is `missing`."""
+        if self.found is None:
+            raise LookupError(self.missing)
+        return self.found
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def reason(error: AgentError) -> str:
+    """Why something could not be looked at."""
+    return NEEDS_ROOT if isinstance(error, FileError) and not is_root() else str(error).partition("\n")[0]
+
+
+def look(machine: Machine, options: Options, fetch: Fetch) -> Node:
+    """Look once, whatever is broken; changes nothing and takes no lock.  `fetch` asks the metadata service."""
+    node = Node(machine, options, _told(machine))
+    try:
+        node = attrs.evolve(node, layered=baked(machine.disk, options))
+    except AgentError as error:
+        return _wrong(node, error)
+    begin = time.monotonic()
+    try:
+        node = attrs.evolve(node, facts=facts_of(machine, options, fetch), asked=time.monotonic() - begin)
+    except AgentError as error:
+        if not (isinstance(error, MetadataError) or options.facts):
+            return _wrong(node, error)
+        node = attrs.evolve(node, silent=error)  # the file of --facts is no setting
+    known = _known_facts(node) if machine.disk.live and not options.facts else None
+    facts = node.facts or known
+    if facts is None:
+        return attrs.evolve(node, missing="needs the metadata service (see metadata)")
+    return _discovered(node, facts, _as_of_the_last_pass(facts, known))
+
+
+def _discovered(node: Node, facts: Facts, last: Facts) -> Node:
+    try:
+        now = _discover(node, facts)
+        found = now if last == facts else _discover(node, last)
+        refuse_unproxied(found.settings, found.intent)
+    except AgentError as error:
+        return _partly(node, facts) if reason(error) == NEEDS_ROOT else _wrong(node, error)
+    missing = "" if found.intent else UNCONFIGURED
+    return attrs.evolve(node, layered=found.layered, found=found, now=now, missing=missing)
+
+
+def _partly(node: Node, facts: Facts) -> Node:
+    found = as_told(node.machine, node.layered, facts, node.told) if node.layered else None
+    if found is None:
+        return attrs.evolve(node, missing=NEEDS_ROOT)
+    return attrs.evolve(node, found=found, now=found, partial=True)
+
+
+def _discover(node: Node, facts: Facts) -> Discovered:
+    return discover(node.machine, node.options, facts, find_out(node.machine, node.options, facts).answers)
+
+
+def _wrong(node: Node, error: AgentError) -> Node:
+    """What the owner gave is wrong, or only root may read it: then nothing that depends on it can be looked at."""
+    if reason(error) == NEEDS_ROOT:
+        return attrs.evolve(node, missing=NEEDS_ROOT)
+    return attrs.evolve(node, wrong=error, missing="needs valid settings (see settings)")
+
+
+def _told(machine: Machine) -> Mapping[str, Any]:
+    try:
+        return machine.state.status() or {}
+    except AgentError:
+        return {}
+
+
+def _known_facts(node: Node) -> Optional[Facts]:
+    """The facts that the last pass of this boot had; None when there was none, or only root can tell."""
+    instance = str(node.told.get("instance_id"))
+    try:
+        kept = node.machine.state.of_instance(instance, "facts") if re.fullmatch("i-[0-9a-f]+", instance) else None
+        return facts_from_json(json.dumps(kept)) if kept else None
+    except AgentError:
+        return None
+
+
+def _as_of_the_last_pass(facts: Facts, known: Optional[Facts]) -> Facts:
+    """The facts with the VPC's CIDRs of then, if some were added since on this same instance."""
+    if known is None or known.instance_id != facts.instance_id:
+        return facts
+    if set(_cidrs(facts)) <= set(_cidrs(known)):
+        return facts
+    return attrs.evolve(facts, vpc_cidrs_v4=known.vpc_cidrs_v4, vpc_cidrs_v6=known.vpc_cidrs_v6)
+
+
+def _cidrs(facts: Facts) -> Tuple[str, ...]:
+    return facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6

@@ -1,0 +1,138 @@
+"""The proxy variables that `explain` is about: given, planned, or in force on this node."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any, Dict, List, Mapping, Tuple
+
+import attrs
+
+from agent.core.net.proxy_url import parse_proxy_url
+from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables, variables_in
+from agent.edges.files import Disk
+from agent.errors import AgentError, FileError, UsageError
+from agent.node.tree import disk_of
+
+ENVIRONMENT = "/etc/environment"
+NODE_ENV = "/etc/eks-proxy-agent/node.env"
+
+_NOTHING = "no proxy is set here; name one with --proxy and --no-proxy, or take the settings with --planned"
+
+
+@attrs.frozen
+class Source:
+    """Values, the node's region if it is known, and what to say of where they come from."""
+
+    values: Values
+    region: str = ""
+    notes: Tuple[str, ...] = ()
+
+
+def values_of(arguments: argparse.Namespace) -> Source:
+    """What the flags ask for.
+
+    `--no-proxy` and `--proxy` go over what is in force; `--planned`, and what else reads settings, takes what `apply`
+    would write.  Nothing but `--planned` without `--facts` asks the metadata service.
+    """
+    planned = arguments.planned or arguments.facts or arguments.sets or arguments.config
+    source = _planned(arguments) if planned else _in_force(disk_of(arguments))
+    if arguments.proxy and not planned:
+        proxy = _proxy(arguments.proxy)
+        known = source.values
+        changed = variables(proxy, proxy, known.no_proxy)
+        source = attrs.evolve(source, values=attrs.evolve(known, environment=changed))
+        if not known.no_proxy and arguments.no_proxy is None:
+            source = attrs.evolve(source, notes=("no list is in force here; give one with --no-proxy",))
+    if arguments.no_proxy is not None:
+        source = Source(_given(source.values, arguments.no_proxy), source.region)
+    return source
+
+
+def _proxy(text: str) -> str:
+    try:
+        return str(parse_proxy_url(text))
+    except ValueError as error:
+        raise UsageError("--proxy: %s" % error) from None
+
+
+def _given(known: Values, no_proxy: str) -> Values:
+    """Another list for the same proxy."""
+    http, https = (known.environment.get(name) or UNNAMED for name in ("http_proxy", "https_proxy"))
+    return Values(variables(http, https, no_proxy))
+
+
+def _planned(arguments: argparse.Namespace) -> Source:
+    from agent.core.intent.intent import endpoint_host
+    from agent.node.host import fetch, machine_of, options_of
+    from agent.node.inputs import discover, facts_of
+    from agent.node.proxies import choose
+    from agent.node.reachability import find_out, left_open
+
+    machine, options = machine_of(arguments), options_of(arguments)
+    facts = facts_of(machine, options, fetch)
+    answers = find_out(machine, options, facts).answers
+    found = discover(machine, options, facts, answers, choose(machine, options, facts, answers))
+    if found.intent is None:
+        raise AgentError("no proxy.url in the settings: nothing is planned", hint="--proxy URL names one")
+    intent = found.intent
+    values = of_entries(intent.no_proxy, str(intent.http_proxy), str(intent.https_proxy))
+    endpoint = endpoint_host(found.settings, found.hints)
+    notes = ("planned: what `apply` would write",) + left_open(machine, options, found.settings, endpoint)
+    return Source(values, facts.region, notes)
+
+
+def _in_force(disk: Disk) -> Source:
+    """/etc/environment, which everybody may read; else what the units read; else what status.json says."""
+    status = _status(disk)
+    reasons = _reasons(status)
+    shown = {name: _variables(disk, name) for name in (ENVIRONMENT, NODE_ENV)}
+    name = next((name for name, found in shown.items() if found), "")
+    region = str(status.get("region") or "")
+    notes: List[str] = []
+    if name:
+        notes.append("in force: %s" % name + ("" if reasons else "; status.json has no reasons for its entries"))
+        if name == ENVIRONMENT and not _bare(shown[NODE_ENV]).items() <= _bare(shown[ENVIRONMENT]).items():
+            notes.append("the units read %s, which is not the same: see `eks-proxy-agent check`" % NODE_ENV)
+        return Source(Values(shown[name], reasons, FOREIGN), region, tuple(notes))
+    proxy = status.get("proxy")
+    if isinstance(proxy, dict):
+        environment = variables(str(proxy.get("http")), str(proxy.get("https")), ",".join(reasons))
+        return Source(Values(environment, reasons, FOREIGN), region, ("in force, by status.json",))
+    return Source(Values({}), region, (_NOTHING,))
+
+
+def _reasons(status: Mapping[str, Any]) -> Dict[str, str]:
+    """Entry → reason; status.json may be of another version, or of another mind."""
+    listed = status.get("no_proxy")
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    return {str(entry.get("entry")): str(entry.get("reason")) for entry in entries}
+
+
+def _variables(disk: Disk, name: str) -> Dict[str, str]:
+    """The variables in a file, without credentials; none of what only root may read."""
+    try:
+        text = disk.read(name) or b""
+    except FileError:
+        return {}
+    return {key: value if key.lower() == "no_proxy" else _shown(value) for key, value in variables_in(text).items()}
+
+
+def _shown(url: str) -> str:
+    """A proxy's URL as it can be printed: clients take one without a scheme, too, and that may have a password."""
+    rest = re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://", "", url)
+    return url[: len(url) - len(rest)] + printable(rest)
+
+
+def _bare(environment: Mapping[str, str]) -> Dict[str, str]:
+    """The variables without the masks of credentials, which node.env alone may hold."""
+    return {key: value.replace("***@", "") for key, value in environment.items()}
+
+
+def _status(disk: Disk) -> Mapping[str, Any]:
+    from agent.edges.state import State
+
+    try:
+        return State(disk).status() or {}
+    except FileError:
+        return {}

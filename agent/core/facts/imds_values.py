@@ -1,0 +1,82 @@
+"""Single values of the metadata service: checked and canonical, or MetadataError that says what came.  Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from typing import Optional, Tuple
+
+from agent.core.net.proxy_url import quoted
+from agent.core.noproxy.entries import canonical_cidr
+from agent.errors import MetadataError
+
+#: No answer may be longer (bytes); EC2 itself allows 16 KiB of user data.
+VALUE_LIMIT = 16 * 1024
+USER_DATA_LIMIT = 128 * 1024
+
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+#: Field of Facts → its pattern, and the words that say what is allowed.
+_TOKENS = {
+    "instance_id": ("i-[0-9a-f]{8,17}", "an instance id such as i-0123456789abcdef0"),
+    "mac": ("[0-9a-f]{2}(:[0-9a-f]{2}){5}", "a MAC address such as 06:1d:5a:3b:7c:9e"),
+    "region": ("[a-z]{2,10}(-[a-z]{1,20}){1,4}-[0-9]{1,2}", "a region such as eu-central-1"),
+    "domain": ("(?=.{1,253}$)(?:%s[.])+[a-z]{2,63}" % _LABEL, "a DNS domain such as amazonaws.com"),
+    "partition": ("aws(-[a-z]{1,20}){0,3}", "a partition such as aws or aws-cn"),
+}
+#: IP version → the shortest prefix a VPC can have, generously, and an example.  0.0.0.0/0 in NO_PROXY would
+#: send everything past the proxy.  Source: "VPC CIDR blocks" in the VPC user guide (/16 and /44 there).
+_VPC = {4: (8, "10.0.0.0/16"), 6: (16, "2600:1f16:67f:f200::/56")}
+
+
+def token(field: str, label: str, answer: Optional[bytes]) -> str:
+    """The one word in `answer` (None: 404) to `field`; `label` names what was asked, for the error."""
+    pattern, wanted = _TOKENS[field]
+    if answer is None:
+        raise MetadataError("%s: is not set (404); expected %s" % (label, wanted))
+    bounded(label, answer, VALUE_LIMIT)
+    text = answer.decode("latin-1").strip(" \r\n")
+    if not re.fullmatch(pattern, text):
+        raise MetadataError("%s: %s is not %s" % (label, quoted(text), wanted))
+    return text
+
+
+def cidrs(version: int, label: str, answer: Optional[bytes]) -> Tuple[str, ...]:
+    """The CIDRs of IP `version` in `answer`, one a line: canonical, sorted by number, unique.  None: 404, no CIDRs."""
+    shortest, example = _VPC[version]
+    bounded(label, answer or b"", VALUE_LIMIT)
+    networks = set()
+    for line in (answer or b"").decode("latin-1").split("\n"):
+        text = line.strip(" \r")
+        if not text:
+            continue
+        try:
+            network = ipaddress.ip_network(canonical_cidr(text))
+        except ValueError:
+            raise MetadataError("%s: %s is not a CIDR such as %s" % (label, quoted(text), example)) from None
+        if network.version != version or network.prefixlen < shortest:
+            message = "%s: %s is not an IPv%d CIDR of a VPC such as %s"
+            raise MetadataError(message % (label, quoted(text), version, example))
+        networks.add((int(network.network_address), network.prefixlen, str(network)))
+    return tuple(text for _, _, text in sorted(networks))
+
+
+def account(label: str, answer: Optional[bytes]) -> str:
+    """The account id in `answer`: twelve digits, alone or as accountId of an identity document.  None (404) or empty: unknown."""
+    if not answer:
+        return ""
+    text = bounded(label, answer, VALUE_LIMIT).decode("latin-1").strip()
+    try:
+        found = json.loads(text)["accountId"] if text.startswith("{") else text
+    except (ValueError, KeyError, TypeError, RecursionError):
+        found = None
+    if not isinstance(found, str) or not re.fullmatch("[0-9]{12}", found):
+        raise MetadataError("%s: %s holds no account id of 12 digits" % (label, quoted(text)))
+    return found
+
+
+def bounded(label: str, answer: bytes, limit: int) -> bytes:
+    """`answer`, if it is not longer than `limit` bytes."""
+    if len(answer) > limit:
+        raise MetadataError("%s: has %d bytes; at most %d are allowed" % (label, len(answer), limit))
+    return answer

@@ -1,0 +1,147 @@
+"""Facts: what this instance is, as the metadata service or a --facts file tells it.  Pure; every value is checked.
+
+Source of the paths: "Instance metadata categories" in the EC2 user guide.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+import attrs
+
+from agent.core.facts import imds_values as values
+from agent.core.net.proxy_url import quoted
+from agent.errors import MetadataError
+
+MAC_PATH = "meta-data/mac"
+USER_DATA_PATH = "user-data"
+
+#: Region prefix → partition and its DNS domain, the first match wins, where the service answers 404.
+#: Source: endpoints.json of botocore; a test compares them.
+_PARTITIONS = (
+    ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("us-iso-", "aws-iso", "c2s.ic.gov"),
+    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
+    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
+    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
+    ("eusc-", "aws-eusc", "amazonaws.eu"),
+    ("", "aws", "amazonaws.com"),
+)
+_LISTS = ("vpc_cidrs_v4", "vpc_cidrs_v6")
+_LEAST = {"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
+
+
+@attrs.frozen
+class Facts:
+    """One instance.  CIDRs are canonical, sorted by number and unique; `user_data` is raw, b"" when there is none."""
+
+    instance_id: str
+    mac: str
+    vpc_cidrs_v4: Tuple[str, ...]
+    vpc_cidrs_v6: Tuple[str, ...]
+    region: str
+    domain: str
+    partition: str
+    account: str = ""
+    user_data: bytes = attrs.field(default=b"", repr=False)
+
+
+def questions(mac: str) -> Dict[str, str]:
+    """Field of Facts → the path below /latest/ that answers it, for the interface `mac`."""
+    interface = "meta-data/network/interfaces/macs/%s/" % mac
+    return {
+        "instance_id": "meta-data/instance-id",
+        "mac": MAC_PATH,
+        "vpc_cidrs_v4": interface + "vpc-ipv4-cidr-blocks",
+        "vpc_cidrs_v6": interface + "vpc-ipv6-cidr-blocks",
+        "region": "meta-data/placement/region",
+        "domain": "meta-data/services/domain",
+        "partition": "meta-data/services/partition",
+        "account": "dynamic/instance-identity/document",
+        "user_data": USER_DATA_PATH,
+    }
+
+
+def parse_mac(answer: Optional[bytes]) -> str:
+    """The MAC in the answer to MAC_PATH, to be asked first: other paths hold it.  Raises MetadataError."""
+    return values.token("mac", "/latest/" + MAC_PATH, answer.strip().rstrip(b"/") if answer else answer)
+
+
+def parse_facts(answers: Mapping[str, Optional[bytes]]) -> Facts:
+    """Facts from the answers to `questions`, by field; None is a 404.  Raises MetadataError for the first wrong one."""
+    mac = parse_mac(answers.get("mac"))
+    paths = questions(mac)
+    return _facts({**answers, "mac": mac.encode()}, lambda field: "/latest/" + paths[field])
+
+
+def facts_to_json(facts: Facts) -> str:
+    """The JSON that `facts_from_json` reads.  User data may hold secrets: keep it in a file of mode 0600."""
+    document = attrs.asdict(facts)
+    document["user_data_base64"] = base64.b64encode(document.pop("user_data")).decode("ascii")
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def facts_from_json(text: str, source: str = "facts") -> Facts:
+    """Facts from JSON as `facts_to_json` writes it; user data may also stand as plain text under `user_data`.
+
+    Only instance_id, region and vpc_cidrs_v4 must be there.  `source` names the text in errors.  Raises MetadataError.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MetadataError("%s: is not JSON: %s" % (source, error), hint=_least()) from None
+    if not isinstance(document, dict):
+        raise MetadataError("%s: is not a JSON object" % source, hint=_least())
+    known = set(attrs.fields_dict(Facts)) | {"user_data_base64"}
+    problems = ["%s is missing" % key for key in _LEAST if document.get(key) is None]
+    problems += ["unknown key %s" % quoted(key) for key in sorted(document) if key not in known]
+    if problems:
+        raise MetadataError("%s: %s" % (source, "; ".join(problems)), hint=_least())
+    answers = {
+        key: _bytes("%s: %s" % (source, key), key, document[key]) for key in document if document[key] is not None
+    }
+    answers["user_data"] = answers.pop("user_data_base64", b"") or answers.get("user_data", b"")
+    return _facts(answers, lambda field: "%s: %s" % (source, field))
+
+
+def _facts(answers: Mapping[str, Optional[bytes]], label: Callable[[str], str]) -> Facts:
+    def token(field: str, default: str) -> str:
+        return values.token(field, label(field), answers[field]) if answers.get(field) else default
+
+    region = values.token("region", label("region"), answers.get("region"))
+    partition, domain = next((found[1], found[2]) for found in _PARTITIONS if region.startswith(found[0]))
+    facts = Facts(
+        instance_id=values.token("instance_id", label("instance_id"), answers.get("instance_id")),
+        mac=token("mac", default=""),
+        vpc_cidrs_v4=values.cidrs(4, label("vpc_cidrs_v4"), answers.get("vpc_cidrs_v4")),
+        vpc_cidrs_v6=values.cidrs(6, label("vpc_cidrs_v6"), answers.get("vpc_cidrs_v6")),
+        region=region,
+        domain=token("domain", default=domain),
+        partition=token("partition", default=partition),
+        account=values.account(label("account"), answers.get("account")),
+        user_data=values.bounded(label("user_data"), answers.get("user_data") or b"", values.USER_DATA_LIMIT),
+    )
+    if not facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6:
+        raise MetadataError(
+            "%s: is empty, and so is vpc_cidrs_v6; the VPC of an interface has a CIDR" % label("vpc_cidrs_v4")
+        )
+    return facts
+
+
+def _bytes(label: str, key: str, value: Any) -> bytes:
+    """A value of a --facts file in the form in which the metadata service would have sent it."""
+    lines = value if key in _LISTS else [value]
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise MetadataError("%s: is not %s" % (label, "a list of strings" if key in _LISTS else "a string"))
+    raw = "\n".join(lines).encode("utf-8", "replace")
+    try:
+        return base64.b64decode(raw, validate=True) if key == "user_data_base64" else raw
+    except ValueError:
+        raise MetadataError("%s: is not base64" % label) from None
+
+
+def _least() -> str:
+    return "the least that is needed: " + json.dumps(_LEAST)

@@ -1,0 +1,1 @@
+"""From settings and facts to proxies and NO_PROXY, each entry with its reason."""

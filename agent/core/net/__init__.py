@@ -1,0 +1,1 @@
+"""Proxy URLs, proxy health, names and addresses."""

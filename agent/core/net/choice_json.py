@@ -1,0 +1,64 @@
+"""A Choice as JSON: in /run, where it is kept until the next boot, and in status.json, where people and metrics read it."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional
+
+import attrs
+
+from agent.core.net.proxy_selection import Choice, Seen
+from agent.core.net.proxy_url import parse_proxy_url
+
+
+def choice_to_json(choice: Choice) -> Dict[str, Any]:
+    """What `choice_from_json` reads."""
+    return {
+        **attrs.asdict(choice),
+        "urls": [str(url) for url in choice.urls],
+        "chosen": str(choice.chosen),
+        "seen": [{**attrs.asdict(one), "url": str(one.url)} for one in choice.seen],
+    }
+
+
+def choice_from_json(data: Optional[Mapping[str, Any]]) -> Optional[Choice]:
+    """The Choice, or None when there is none or it is not what we wrote: then the proxies are asked anew."""
+    if not data:
+        return None
+    try:
+        urls = tuple(map(parse_proxy_url, data["urls"]))
+        choice = Choice(
+            urls,
+            parse_proxy_url(data["chosen"]),
+            tuple(map(_seen, data["seen"])),
+            _seconds(data["looked"]),
+            _seconds(data["failed_for"]),
+            int(data["looks_failed"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    return choice if choice.chosen in urls else None
+
+
+def records(choice: Choice, moment: Any) -> List[Dict[str, Any]]:
+    """`proxies` of status.json; `moment` makes text of seconds since 1970."""
+    return [
+        {
+            "url": str(one.url),
+            "up": one.up,
+            "latency_seconds": round(one.seconds, 4) if one.up else None,
+            "chosen": one.url == choice.chosen,
+            "since": moment(one.since),
+            "text": one.text,
+        }
+        for one in choice.seen
+    ]
+
+
+def _seen(one: Mapping[str, Any]) -> Seen:
+    return Seen(
+        parse_proxy_url(one["url"]), int(one["rank"]), str(one["text"]), float(one["seconds"]), float(one["since"])
+    )
+
+
+def _seconds(value: Any) -> Optional[float]:
+    return None if value is None else float(value)

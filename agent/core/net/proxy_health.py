@@ -1,0 +1,216 @@
+"""What a look at a proxy found: from what happened to a verdict with its text and the way out.  Pure.
+
+Texts repeat what the other side said only as quoted, shortened ASCII: it may be anything.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Mapping, Tuple
+
+import attrs
+
+from agent.core.net.proxy_url import ProxyUrl, quoted
+
+#: How good a proxy is: it carries requests; it is alive and reports that it reaches nobody; it is dead.
+SERVES, ALIVE, DEAD = 2, 1, 0
+
+#: Who signs the certificates of AWS's endpoints outside China, of which nothing is known here.  Source: the repository of
+#: Amazon Trust Services, and "S3 and CloudFront certificate migration" of the AWS Knowledge Center (DigiCert before that).
+_AWS_AUTHORITIES = ("Amazon", "Starfield Technologies", "DigiCert")
+_AWS_DOMAINS = re.compile(r"(?:^|\.)(?:amazonaws\.com|api\.aws|on\.aws)$")
+
+#: What each stage of a probe waits for, for the text of a time-out.
+STAGES = {
+    "resolve": "its name was not resolved",
+    "connect": "no connection: a security group, firewall or route drops packets, or the host is down",
+    "proxy-tls": "connected, but the TLS handshake with the proxy did not end",
+    "answer": "connected, but no whole answer to CONNECT came",
+    "tls": "the tunnel is open, but the TLS handshake through it did not end",
+}
+
+#: How the first bytes of something that is no HTTP answer look, and what it is then.
+_BANNERS = (
+    (b"\x15\x03", "speaks TLS", "if it is an HTTPS proxy, write https:// in proxy.url"),
+    (b"SSH-", "is an SSH server", "correct the port in proxy.url"),
+    (b"\x05", "is a SOCKS proxy", "clients agree on HTTP proxies only: give the port of the HTTP proxy"),
+    (b"\x00\x5b", "is a SOCKS proxy", "clients agree on HTTP proxies only: give the port of the HTTP proxy"),
+    (b"CONNECT ", "sends back what it is sent", "correct the port in proxy.url"),
+)
+
+
+#: OpenSSL's names for bytes that are no TLS at all.
+_NOT_TLS = (
+    "wrong version number",
+    "unknown protocol",
+    "record layer failure",
+    "packet length too long",
+    "http request",
+)
+
+
+@attrs.frozen
+class Verdict:
+    """What was found of a proxy, for one target.
+
+    `kind` is one of ok, dns, refused, timeout, unreachable, denied (403), credentials (407), tls-untrusted,
+    tls-inspected (which is ok), protocol, upstream (5xx).  `hint` is the way out, empty when there is nothing to do;
+    `seconds` until the answer to CONNECT, or until it was given up; `issuer` who signed the target's certificate as it
+    arrived here.
+    """
+
+    ok: bool
+    kind: str
+    text: str
+    hint: str = ""
+    seconds: float = 0.0
+    issuer: str = ""
+
+    @property
+    def rank(self) -> int:
+        """How good the proxy is, for the choice among several: a refusal (403, 407) is an answer as well."""
+        if self.ok or self.kind in ("denied", "credentials", "tls-untrusted"):
+            return SERVES
+        return ALIVE if self.kind == "upstream" else DEAD
+
+
+@attrs.frozen
+class Response:
+    """A proxy's answer to CONNECT, with header names in lower case."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+
+
+def not_resolved(proxy: ProxyUrl, reason: str) -> Verdict:
+    return Verdict(
+        False,
+        "dns",
+        "%s: the name %s does not resolve: %s" % (proxy, proxy.host, said(reason)),
+        "correct proxy.url, or have the VPC's DNS know the name (getent hosts %s)" % proxy.host,
+    )
+
+
+def not_connected(proxy: ProxyUrl, kind: str, reason: str) -> Verdict:
+    """`kind` is refused or unreachable."""
+    hints = {
+        "refused": "start the proxy, or correct the port in proxy.url",
+        "unreachable": "look at the routes of this node's subnet (ip route get ADDRESS)",
+    }
+    return Verdict(False, kind, "%s: %s" % (proxy, said(reason)), hints[kind])
+
+
+def timed_out(proxy: ProxyUrl, stage: str, target: str, seconds: float) -> Verdict:
+    """`stage` is one of STAGES."""
+    hints = {
+        "resolve": "the DNS servers of /etc/resolv.conf do not answer",
+        "connect": "allow TCP port %d from this node to the proxy" % proxy.port,
+        "proxy-tls": "is this an http:// proxy?  Correct the scheme in proxy.url",
+        "answer": "the proxy is overloaded or waits for something (its DNS, its upstream, %s): see its log" % target,
+        "tls": "something behind the proxy drops TLS to %s: see the proxy's log" % target,
+    }
+    kind = "dns" if stage == "resolve" else "timeout"
+    return Verdict(
+        False, kind, "%s: %s (given up after %.1f seconds)" % (proxy, STAGES[stage], seconds), hints[stage], seconds
+    )
+
+
+def broken(proxy: ProxyUrl, stage: str, target: str, reason: str, head: bytes = b"") -> Verdict:
+    """What came was no HTTP answer, or no TLS, or the connection ended; `head` are the first bytes that came."""
+    if stage == "tls" and any(word in reason for word in _NOT_TLS):
+        text = "%s: says that it opens a tunnel to %s, but what answers there does not speak TLS: %s"
+        hint = "is that an HTTP proxy's port?  A portal that wants a log-in answers like this too"
+        return Verdict(False, "protocol", text % (proxy, target, said(reason)), hint)
+    if stage == "tls":
+        text = "%s: opens a tunnel to %s, but TLS through it fails: %s" % (proxy, target, said(reason))
+        return Verdict(False, "upstream", text, "is a firewall behind the proxy closing it?  See the proxy's log")
+    if stage == "proxy-tls":
+        text = "%s: no TLS with the proxy: %s" % (proxy, said(reason))
+        return Verdict(False, "protocol", text, "if it is a plain HTTP proxy, write http:// in proxy.url")
+    for prefix, what, hint in _BANNERS:
+        if head.startswith(prefix):
+            return Verdict(False, "protocol", "%s: port %d %s" % (proxy, proxy.port, what), hint)
+    if not head:
+        text = "%s: closed the connection without an answer to CONNECT" % proxy
+        return Verdict(False, "protocol", text, "is it an HTTPS proxy (https://), or a load balancer without targets?")
+    text = "%s: no HTTP answer to CONNECT (%s); it began with %s"
+    first = said(head.splitlines()[0].decode("latin-1"), 40)
+    return Verdict(False, "protocol", text % (proxy, said(reason), first), "is that an HTTP proxy's port?")
+
+
+def untrusted(proxy: ProxyUrl, server: str, reason: str, issuer: str) -> Verdict:
+    """The certificate of `server`, the proxy itself or the target behind it, was refused."""
+    by = ", issued by %s," % said(issuer) if issuer else ""
+    text = "%s: the certificate of %s%s is not trusted here: %s" % (proxy, server, by, said(reason))
+    hint = "if the proxy inspects TLS, its CA belongs into node.ca_bundle; is the clock right?"
+    return Verdict(False, "tls-untrusted", text, hint, issuer=said(issuer) if issuer else "")
+
+
+def answered(proxy: ProxyUrl, target: str, response: Response, *, with_credentials: bool) -> Verdict:
+    """The verdict on an answer to CONNECT."""
+    if response.status == 407:
+        return _asks_for_credentials(proxy, response, with_credentials)
+    if response.status in (403, 429, 451):
+        text = "%s: refuses a connection to %s: %s" % (proxy, target, _answer(response))
+        return Verdict(False, "denied", text, "have the proxy's policy allow it, from this node's address")
+    if 500 <= response.status <= 599 and response.status != 501:
+        text = "%s: does not reach %s: %s" % (proxy, target, _answer(response))
+        return Verdict(False, "upstream", text, "the proxy lives: its DNS or its way out is broken, see its log")
+    if 200 <= response.status <= 299 and not _has_a_page(response):
+        return Verdict(True, "ok", "%s: opens a tunnel to %s" % (proxy, target))
+    text = "%s: answers CONNECT as a web server does: %s" % (proxy, _answer(response))
+    return Verdict(False, "protocol", text, "is that an HTTP proxy's port?")
+
+
+def with_certificate(verdict: Verdict, host: str, issuer: str) -> Verdict:
+    """A tunnel in which TLS worked: whose certificate it was."""
+    if not issuer:
+        return verdict
+    name = said(issuer)
+    if _AWS_DOMAINS.search(host) and not any(own in issuer for own in _AWS_AUTHORITIES):
+        text = "%s; its certificate is trusted here, and issued by %s, none of AWS's own CAs: the proxy inspects TLS"
+        return attrs.evolve(verdict, kind="tls-inspected", text=text % (verdict.text, name), issuer=name)
+    return attrs.evolve(verdict, text="%s; certificate by %s" % (verdict.text, name), issuer=name)
+
+
+def said(text: str, limit: int = 80) -> str:
+    """What another program said, in a form that is safe to print: an error of the system as it is, other text quoted."""
+    return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9 ,.'()-]*", text) and len(text) <= limit else quoted(text, limit)
+
+
+def _asks_for_credentials(proxy: ProxyUrl, response: Response, with_credentials: bool) -> Verdict:
+    header = response.headers.get("proxy-authenticate", "")
+    schemes = _schemes(header)
+    if schemes and "basic" not in schemes:
+        text = "%s: asks for a log-in by %s (407)" % (proxy, " or ".join(schemes))
+        hint = "clients on a node know Basic alone: have the proxy let this subnet in without, or with Basic"
+        return Verdict(False, "credentials", text, hint)
+    if with_credentials:
+        text = "%s: refuses the user or the password (407)" % proxy
+        return Verdict(False, "credentials", text, "correct the file of proxy.credentials_file, then: apply")
+    text = "%s: asks for a user and a password (407), and proxy.credentials_file is not set" % proxy
+    return Verdict(False, "credentials", text, "write USER:PASSWORD to a file of root's, mode 0600, and name it there")
+
+
+def _schemes(header: str) -> Tuple[str, ...]:
+    """The names of the schemes in Proxy-Authenticate (RFC 9110, 11.7.1), without their parameters."""
+    names = re.findall(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]{0,19})(?=\s+[^\s=,]|\s*(?:,|$))", header[:1000])
+    return tuple(dict.fromkeys(name.lower() for name in names))
+
+
+def _has_a_page(response: Response) -> bool:
+    """Whether a 200 brings content, which a tunnel does not (RFC 9110, 9.3.6): a web server that takes any method."""
+    length = response.headers.get("content-length", "0").strip()
+    return length != "0" or response.headers.get("content-type", "").strip().lower().startswith("text/html")
+
+
+def _answer(response: Response) -> str:
+    """The answer in a few words, with what Squid says about its errors."""
+    words = "%d %s" % (response.status, said(response.reason)) if response.reason else str(response.status)
+    more = [
+        "%s: %s" % (name, said(response.headers[name.lower()]))
+        for name in ("X-Squid-Error", "Server")
+        if response.headers.get(name.lower())
+    ]
+    return words + (" (%s)" % ", ".join(more) if more else "")

@@ -1,0 +1,99 @@
+"""libcurl since 7.86, in three generations: dnf, curl, git.
+
+Source: lib/noproxy.c; tried against libcurl 7.88.1, 8.16.0 and 8.23.0.
+
+- Commas separate; up to 8.8 blanks do, too; from 8.9 an entry that is followed by a blank and no comma ends the list.
+  `*` counts only when it is the whole value.
+- An entry covers itself and its subdomains, with or without a leading dot; one final dot is ignored on both sides.
+- IPv4: an address, or a CIDR with a literal address of the URL; /0 means the exact address.  No port, no name is resolved.
+- IPv6: the URL's address is written as inet_ntop(3) does it, if that is shorter.  Up to 8.17 it compares as text, so there is no CIDR; from
+  8.18 addresses and CIDRs compare.  It stands bare: brackets never match.
+- Up to 8.17 what follows the digits of a CIDR is ignored; from 8.18 such an entry matches nothing.
+- The environment's http_proxy is read in lower case only.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Optional, Tuple
+
+import attrs
+
+from agent.core.net.addresses import Address, address, canonical
+from agent.core.noproxy.dialects import curl_old
+from agent.core.noproxy.dialects.request import Target
+
+VARIABLES = curl_old.VARIABLES
+
+
+def bypass(target: Target, no_proxy: str) -> Optional[str]:
+    """The entry that makes the target direct; None for the proxy.  For 7.86 to 8.8."""
+    return _bypass(target, no_proxy, blanks_separate=True, reads_ipv6=False)
+
+
+def bypass_8_9(target: Target, no_proxy: str) -> Optional[str]:
+    """The same for 8.9 to 8.17."""
+    return _bypass(target, no_proxy, blanks_separate=False, reads_ipv6=False)
+
+
+def bypass_8_18(target: Target, no_proxy: str) -> Optional[str]:
+    """The same from 8.18."""
+    return _bypass(target, no_proxy, blanks_separate=False, reads_ipv6=True)
+
+
+@attrs.frozen
+class _Entry:
+    """An entry as it stands there; `domain` compares with names, `base` and `bits` with addresses (None: with none)."""
+
+    text: str
+    domain: str
+    base: Optional[Address]
+    bits: int
+
+    def holds(self, literal: Address) -> bool:
+        if self.base is None or self.base.version != literal.version:
+            return False
+        if self.bits == 0:
+            return self.base == literal
+        return 0 < self.bits <= literal.max_prefixlen and (
+            (int(self.base) ^ int(literal)) >> (literal.max_prefixlen - self.bits) == 0
+        )
+
+
+def _bypass(target: Target, no_proxy: str, *, blanks_separate: bool, reads_ipv6: bool) -> Optional[str]:
+    if no_proxy == "*":
+        return no_proxy
+    literal = address(target.host)
+    host = target.host[:-1] if target.host.endswith(".") else target.host
+    if literal is not None and literal.version == 6:
+        host = min(host, canonical(literal), key=len)  # urlapi.c
+        literal = literal if reads_ipv6 else None
+    for entry in _entries(no_proxy, blanks_separate, reads_ipv6):
+        if curl_old.covers(entry.domain, host) if literal is None else entry.holds(literal):
+            return entry.text
+    return None
+
+
+@functools.lru_cache(maxsize=16)
+def _entries(no_proxy: str, blanks_separate: bool, strict: bool) -> Tuple[_Entry, ...]:
+    found = []
+    for match in re.finditer(r"[ \t]*([^ \t,]*)[ \t]*(,*)", no_proxy):
+        if match.group(1):
+            found.append(_entry(match.group(1), strict))
+        if not match.group(2) and not blanks_separate:
+            break
+    return tuple(found)
+
+
+def _entry(text: str, strict: bool) -> _Entry:
+    name = text[:-1] if text.endswith(".") else text
+    base, slash, bits = text.partition("/")
+    unread = len(text) >= 128 or (strict and slash and not re.fullmatch("[0-9]+", bits))
+    digits = re.match(r"[+-]?[0-9]+", bits)  # atoi(3)
+    return _Entry(
+        text,
+        curl_old.lowered(name[1:] if name.startswith(".") else name),
+        None if unread else address(base),
+        int(digits.group()) if digits and not unread else 0,
+    )

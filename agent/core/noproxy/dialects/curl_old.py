@@ -1,0 +1,51 @@
+"""libcurl before 7.86: dnf and yum, curl, git of older distributions.
+
+Source: check_noproxy() in lib/url.c of curl 7.19 to 7.85; tried against libcurl 7.61.1.
+
+- Commas and blanks separate.  `*` counts only when it is the whole value.
+- An entry covers itself and its subdomains, with or without a leading dot: only text is compared.  No CIDR, no port,
+  no name is resolved; an IPv6 address stands bare and matches only as the URL spells it.
+- The environment's http_proxy is read in lower case only.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Optional, Tuple
+
+from agent.core.noproxy.dialects.dialect import Variables
+from agent.core.noproxy.dialects.request import Target
+
+VARIABLES = Variables(
+    http=("http_proxy", "all_proxy", "ALL_PROXY"),
+    https=("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+    no_proxy=("no_proxy", "NO_PROXY"),
+)
+
+
+def bypass(target: Target, no_proxy: str) -> Optional[str]:
+    """The entry that makes the target direct; None for the proxy."""
+    if no_proxy == "*":
+        return no_proxy
+    for entry, domain in _entries(no_proxy):
+        if covers(domain, target.host):
+            return entry
+    return None
+
+
+def covers(domain: str, host: str) -> bool:
+    """Whether the host is the domain or lies below it."""
+    return host.endswith(domain) and (len(host) == len(domain) or host[: -len(domain) or None].endswith("."))
+
+
+def lowered(text: str) -> str:
+    """ASCII letters in lower case, as C compares them without case."""
+    return text.lower() if text.isascii() else "".join(char.lower() if char.isascii() else char for char in text)
+
+
+@functools.lru_cache(maxsize=16)
+def _entries(no_proxy: str) -> Tuple[Tuple[str, str], ...]:
+    """Entries as they stand there, and what each compares with."""
+    found = [entry for entry in re.split(r"[, ]+", no_proxy) if entry]
+    return tuple((entry, lowered(entry[1:] if entry.startswith(".") else entry)) for entry in found)

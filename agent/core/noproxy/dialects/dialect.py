@@ -1,0 +1,50 @@
+"""What one family of clients makes of the proxy's variables."""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping, Optional, Tuple
+
+import attrs
+
+from agent.core.noproxy.dialects.request import Target
+
+
+@attrs.frozen
+class Variables:
+    """Names of the environment that a family reads, best first; a name that is set but empty counts as unset.
+
+    Unless it is one of `decisive`: then its spelling in capitals is not looked at either.
+    """
+
+    http: Tuple[str, ...]
+    https: Tuple[str, ...]
+    no_proxy: Tuple[str, ...]
+    decisive: Tuple[str, ...] = ()
+
+    def proxy(self, environment: Mapping[str, str], scheme: str) -> Optional[str]:
+        """The proxy's URL for `http` or `https`, None when there is none."""
+        return self._read(environment, self.https if scheme == "https" else self.http) or None
+
+    def exceptions(self, environment: Mapping[str, str]) -> str:
+        """The value of NO_PROXY, as raw as it is; "" when there is none."""
+        return self._read(environment, self.no_proxy)
+
+    def _read(self, environment: Mapping[str, str], names: Tuple[str, ...]) -> str:
+        decided = {name.upper() for name in self.decisive if environment.get(name) == ""}
+        return next((environment[name] for name in names if environment.get(name) and name not in decided), "")
+
+
+@attrs.frozen
+class Dialect:
+    """A family of clients that treats NO_PROXY alike.
+
+    `bypass(target, no_proxy)` takes the raw value of the variable (families split it differently, too) and gives the
+    entry that makes the request go directly, as it stands there without blanks; None when it goes through the proxy.
+    No family resolves a name to compare the address: a CIDR exempts literal addresses only.
+    """
+
+    name: str
+    title: str
+    clients: Tuple[str, ...]
+    variables: Variables
+    bypass: Callable[[Target, str], Optional[str]]

@@ -1,0 +1,32 @@
+"""The dialects, in the order of a table: from what runs the node to what people type."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from agent.core.noproxy.dialects import curl, curl_old, go, python_requests, python_urllib, wget
+from agent.core.noproxy.dialects.dialect import Dialect
+
+DIALECTS: Tuple[Dialect, ...] = (
+    Dialect("go", "Go", ("docker", "containerd", "kubelet", "kubectl", "ssm-agent", "skopeo"), go.VARIABLES, go.bypass),
+    Dialect("curl-old", "curl <7.86", ("curl", "yum", "dnf", "git"), curl_old.VARIABLES, curl_old.bypass),
+    Dialect("curl", "curl 7.86-8.8", ("curl", "dnf", "git"), curl.VARIABLES, curl.bypass),
+    Dialect("curl-8.9", "curl 8.9-8.17", ("curl", "dnf", "git"), curl.VARIABLES, curl.bypass_8_9),
+    Dialect("curl-8.18", "curl >=8.18", ("curl", "dnf", "git"), curl.VARIABLES, curl.bypass_8_18),
+    Dialect("wget", "wget", ("wget",), wget.VARIABLES, wget.bypass),
+    Dialect("urllib", "urllib", ("urllib", "botocore", "aws"), python_urllib.VARIABLES, python_urllib.bypass),
+    Dialect(
+        "requests-old",
+        "requests <2.34",
+        ("requests", "pip", "cloud-init"),
+        python_requests.VARIABLES,
+        python_requests.bypass_old,
+    ),
+    Dialect(
+        "requests",
+        "requests >=2.34",
+        ("requests", "pip", "cloud-init"),
+        python_requests.VARIABLES,
+        python_requests.bypass,
+    ),
+)

@@ -1,0 +1,140 @@
+"""Go's net/http: docker, containerd, kubelet, kubectl, ssm-agent, skopeo.
+
+Source: golang.org/x/net/http/httpproxy/proxy.go (vendored into net/http), net.ParseCIDR, net.SplitHostPort; tried against
+Go 1.19 and 1.27.
+
+- Split at commas, blanks trimmed, lower-cased.  A `*` anywhere in the list exempts everything.
+- `example.com` covers itself and its subdomains, `.example.com` and `*.example.com` the subdomains only.
+- A CIDR or an address compares with a literal address of the URL, however both are spelt.  No name is resolved for it.
+- `host:8080` compares the port too, with 80 or 443 when the URL has none.  An IPv6 address stands bare, or in brackets with
+  a port; `[fd00::1]` alone matches nothing.
+- localhost and loopback addresses never go through a proxy, whatever the list says.
+- From Go 1.24 a name never covers an address; before, `.3.4` covered 10.0.3.4 (`bypass_1_23`).
+- A final dot counts: `example.com` is not `example.com.`.
+- A process reads the environment once.  With REQUEST_METHOD set, HTTP_PROXY is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from typing import Optional, Tuple, Union
+
+import attrs
+
+from agent.core.net.addresses import Address, address, folded
+from agent.core.noproxy.dialects.dialect import Variables
+from agent.core.noproxy.dialects.request import Target
+
+#: What `bypass` gives for a target that needs no entry.
+LOOPBACK = "loopback"
+
+VARIABLES = Variables(
+    http=("HTTP_PROXY", "http_proxy"), https=("HTTPS_PROXY", "https_proxy"), no_proxy=("NO_PROXY", "no_proxy")
+)
+
+_Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+
+@attrs.frozen
+class _Matcher:
+    """One entry, understood: exactly one of the three, and a port or "" for any."""
+
+    entry: str
+    network: Optional[_Network] = None
+    address: Optional[Address] = None
+    suffix: str = ""
+    apex: bool = False
+    port: str = ""
+
+    def matches(self, host: str, literal: Optional[Address], port: str) -> bool:
+        """Whether it exempts the host, whose address is `literal` if it is one."""
+        if self.port not in ("", port):
+            return False
+        if self.network is not None:
+            return literal is not None and literal.version == self.network.version and literal in self.network
+        if self.address is not None:
+            return literal == self.address
+        return host.endswith(self.suffix) or (self.apex and host == self.suffix[1:])
+
+
+def bypass(target: Target, no_proxy: str) -> Optional[str]:
+    """The entry that makes the target direct, or LOOPBACK; None for the proxy.  For Go 1.24 and later."""
+    return _bypass(target, no_proxy, names_cover_addresses=False)
+
+
+def bypass_1_23(target: Target, no_proxy: str) -> Optional[str]:
+    """The same before Go 1.24."""
+    return _bypass(target, no_proxy, names_cover_addresses=True)
+
+
+def _bypass(target: Target, no_proxy: str, *, names_cover_addresses: bool) -> Optional[str]:
+    found = address(target.host)
+    literal = None if found is None else folded(found)
+    if target.host == "localhost" or (literal is not None and literal.is_loopback):
+        return LOOPBACK
+    matchers, everything = _parse(no_proxy)
+    if everything:
+        return "*"
+    for matcher in matchers:
+        if matcher.suffix and literal is not None and not names_cover_addresses:
+            continue
+        if matcher.matches(target.host, literal, str(target.port)):
+            return matcher.entry
+    return None
+
+
+@functools.lru_cache(maxsize=16)
+def _parse(no_proxy: str) -> Tuple[Tuple[_Matcher, ...], bool]:
+    entries = [entry.strip() for entry in no_proxy.split(",")]
+    found = (_matcher(entry, entry.lower()) for entry in entries if entry)
+    return tuple(matcher for matcher in found if matcher is not None), "*" in entries
+
+
+def _matcher(entry: str, text: str) -> Optional[_Matcher]:
+    network = _network(text)
+    if network is not None:
+        return _Matcher(entry, network=network)
+    host, port = _split_port(text)
+    literal = address(host)
+    if literal is not None:
+        return _Matcher(entry, address=folded(literal), port=port)
+    if not host:
+        return None
+    host = host[1:] if host.startswith("*.") else host
+    apex = not host.startswith(".")
+    return _Matcher(entry, suffix=_ascii("." + host if apex else host), apex=apex, port=port)
+
+
+def _network(text: str) -> Optional[_Network]:
+    """net.ParseCIDR; a network of IPv4-mapped addresses is one of IPv4."""
+    base, slash, bits = text.partition("/")
+    literal = address(base)
+    if not slash or literal is None or not re.fullmatch(r"0*[0-9]{1,3}", bits):
+        return None
+    bits = bits[-3:]
+    if int(bits) > literal.max_prefixlen:
+        return None
+    network = ipaddress.ip_network("%s/%d" % (literal, int(bits)), strict=False)
+    mapped = folded(network.network_address)
+    if mapped is network.network_address:
+        return network
+    return ipaddress.ip_network("%s/%d" % (mapped, max(0, int(bits) - 96)))
+
+
+def _split_port(text: str) -> Tuple[str, str]:
+    """net.SplitHostPort; what it refuses is all host."""
+    match = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^:\[\]]*)):([^:\[\]]*)", text, re.DOTALL)
+    if match is None:
+        return text, ""
+    return match.group(1) if match.group(2) is None else match.group(2), match.group(3)
+
+
+def _ascii(suffix: str) -> str:
+    if suffix.isascii():
+        return suffix
+    try:
+        return "." + suffix[1:].encode("idna").decode("ascii")
+    except UnicodeError:
+        return suffix

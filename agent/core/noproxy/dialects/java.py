@@ -1,0 +1,79 @@
+"""Java ignores the environment; what our list becomes for it.
+
+Source: the JDK's networking properties (`http.nonProxyHosts`, which counts for https as well) and DefaultProxySelector;
+tried against 17.0.15 and 25.
+
+- Patterns are separated by `|`, a `*` may stand first or last; text is compared with the URL's host without case, IPv6 in
+  its brackets and as the URL spells it.  No CIDR, no port, no name is resolved.
+- The JVM adds localhost, 127.*, [::1], 0.0.0.0 and [::0] to any value but the empty one, which exempts nothing at all.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Iterable, List, Optional, Tuple
+
+import attrs
+
+from agent.core.net.addresses import address, ipv4
+from agent.core.net.proxy_url import is_host_name
+
+#: A network that is no whole number of octets becomes one pattern for each octet that it holds; not more than this.
+MOST_PATTERNS = 16
+
+
+@attrs.frozen
+class NonProxyHosts:
+    """`value` is that of -Dhttp.nonProxyHosts; `left_out` are the entries that it cannot express."""
+
+    value: str
+    left_out: Tuple[str, ...]
+
+    @property
+    def option(self) -> str:
+        """The option; "" if there is nothing to say, because an empty value takes the exemption of loopback away."""
+        return "-Dhttp.nonProxyHosts=" + self.value if self.value else ""
+
+
+def non_proxy_hosts(entries: Iterable[str]) -> NonProxyHosts:
+    """What a NO_PROXY list becomes; entries as our list spells them."""
+    patterns: List[str] = []
+    left_out: List[str] = []
+    for entry in entries:
+        found = _patterns(entry.strip().lower())
+        if found is None:
+            left_out.append(entry)
+        else:
+            patterns += found
+    return NonProxyHosts("|".join(dict.fromkeys(patterns)), tuple(left_out))
+
+
+def _patterns(entry: str) -> Optional[List[str]]:
+    if entry in ("", "*"):
+        return [entry] if entry else []
+    bare = entry[1:-1] if entry.startswith("[") and entry.endswith("]") else entry
+    literal = address(bare)
+    if literal is not None:
+        return ["[%s]" % bare if literal.version == 6 else bare]
+    if "/" in entry:
+        return _network(entry)
+    suffix = entry[1:] if entry.startswith("*") else entry
+    name = suffix[1:] if suffix.startswith(".") else suffix
+    if not is_host_name(name[:-1] if name.endswith(".") else name):
+        return None
+    return [entry, "*." + entry] if name == entry else ["*" + suffix]
+
+
+def _network(entry: str) -> Optional[List[str]]:
+    base, _, bits = entry.partition("/")
+    if ipv4(base) is None or not re.fullmatch("[0-9]{1,2}", bits) or not 1 <= int(bits) <= 32:
+        return None
+    network = ipaddress.IPv4Network(entry, strict=False)
+    octets = -(-network.prefixlen // 8)
+    parts = (
+        list(network.subnets(new_prefix=8 * octets)) if 2 ** (8 * octets - network.prefixlen) <= MOST_PATTERNS else []
+    )
+    if octets == 4:
+        return [str(part.network_address) for part in parts] or None
+    return [".".join(str(part.network_address).split(".")[:octets]) + ".*" for part in parts] or None

@@ -1,0 +1,100 @@
+"""Python's requests (pip, cloud-init), before 2.34 and since.
+
+Source: should_bypass_proxies() in requests/utils.py, which also asks urllib; tried against 2.32.5 and 2.34.2.
+
+- Every blank of the value is removed, then split at commas.
+- IPv4: the same text, or an IPv4 CIDR from /1 to /32 with a literal address of the URL.  No name is resolved.
+- Everything else is text, compared with the host (IPv6 without brackets) and with HOST:PORT as the URL has it.
+  Before 2.34 as a plain ending: `example.com` covers notexample.com.  Since 2.34 an entry covers itself and its subdomains.
+- What urllib exempts for the bare host is direct as well, whence `*` as the whole value.
+- Lower case wins over capitals, for the proxy also when it is set to nothing; all_proxy is read, too.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Callable, Optional, Tuple
+
+import attrs
+
+from agent.core.net.addresses import ipv4
+from agent.core.noproxy.dialects import python_urllib
+from agent.core.noproxy.dialects.dialect import Variables
+from agent.core.noproxy.dialects.request import Target
+
+VARIABLES = Variables(
+    http=("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
+    https=("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+    no_proxy=("no_proxy", "NO_PROXY"),
+    decisive=("http_proxy", "https_proxy", "all_proxy"),
+)
+
+
+def bypass(target: Target, no_proxy: str) -> Optional[str]:
+    """The entry that makes the target direct; None for the proxy.  For 2.34 and later."""
+    return _bypass(target, no_proxy, _below)
+
+
+def bypass_old(target: Target, no_proxy: str) -> Optional[str]:
+    """The same before 2.34."""
+    return _bypass(target, no_proxy, str.endswith)
+
+
+def _bypass(target: Target, no_proxy: str, covers: Callable[[str, str], bool]) -> Optional[str]:
+    literal = ipv4(target.host)
+    for entry, network in _entries(no_proxy):
+        if literal is not None:
+            if entry == target.host or (network and (int(literal) ^ network.base) >> (32 - network.bits) == 0):
+                return entry
+        elif covers(target.host, entry) or (target.has_port and covers("%s:%d" % (target.host, target.port), entry)):
+            return entry
+    return python_urllib.bypass_netloc(target.host, no_proxy)
+
+
+def _below(host: str, entry: str) -> bool:
+    domain = entry.lstrip(".")
+    return host == domain or host.endswith("." + domain)
+
+
+@attrs.frozen
+class _Network:
+    base: int
+    bits: int
+
+
+@functools.lru_cache(maxsize=16)
+def _entries(no_proxy: str) -> Tuple[Tuple[str, Optional[_Network]], ...]:
+    """Entries as they stand there without blanks, and the network that each is, if any."""
+    return tuple((entry, _network(entry)) for entry in no_proxy.replace(" ", "").split(",") if entry)
+
+
+def _network(entry: str) -> Optional[_Network]:
+    if entry.count("/") != 1:
+        return None
+    base_text, bits_text = entry.split("/")
+    base = _inet_aton(base_text)
+    try:
+        bits = int(bits_text)
+    except ValueError:
+        return None
+    return None if base is None or not 1 <= bits <= 32 else _Network(base, bits)
+
+
+def _inet_aton(text: str) -> Optional[int]:
+    """inet_aton(3): one to four numbers, the last one fills the rest, hexadecimal and octal too; a blank ends it."""
+    match = re.match(r"((?:0[xX][0-9a-fA-F]+|[0-9]+)(?:\.(?:0[xX][0-9a-fA-F]+|[0-9]+)){0,3})(?=[\t\n\v\f\r ]|\Z)", text)
+    if match is None:
+        return None
+    try:
+        numbers = [int(part, _base(part)) for part in match.group(1).split(".")]
+    except ValueError:
+        return None
+    room = 8 * (5 - len(numbers))
+    if any(number > 255 for number in numbers[:-1]) or numbers[-1] >> room:
+        return None
+    return sum(number << (24 - 8 * place) for place, number in enumerate(numbers[:-1])) + numbers[-1]
+
+
+def _base(part: str) -> int:
+    return 16 if part[:2] in ("0x", "0X") else 8 if part.startswith("0") else 10

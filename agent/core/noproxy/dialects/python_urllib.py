@@ -1,0 +1,44 @@
+"""Python's urllib.request, and botocore (AWS CLI, boto3), which asks it with the URL's netloc.
+
+Source: proxy_bypass_environment() in Lib/urllib/request.py (the same text from Python 3.8 to 3.13),
+botocore/utils.py should_bypass_proxies(); tried against both.
+
+- Split at commas, blanks trimmed, lower-cased, all leading dots dropped: an entry covers itself and its subdomains.
+  `*` counts only when it is the whole value.
+- Text is compared, with the host and with HOST:PORT as the URL has them, IPv6 in its brackets: no CIDR, `fd00::1` does not
+  match `[fd00::1]`, no name is resolved.
+- Lower case wins over capitals, also when it is set to nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from agent.core.noproxy.dialects.dialect import Variables
+from agent.core.noproxy.dialects.request import Target
+
+VARIABLES = Variables(
+    http=("http_proxy", "HTTP_PROXY"),
+    https=("https_proxy", "HTTPS_PROXY"),
+    no_proxy=("no_proxy", "NO_PROXY"),
+    decisive=("http_proxy", "https_proxy", "no_proxy"),
+)
+
+
+def bypass(target: Target, no_proxy: str) -> Optional[str]:
+    """The entry that makes the target direct; None for the proxy."""
+    return bypass_netloc(target.netloc, no_proxy)
+
+
+def bypass_netloc(netloc: str, no_proxy: str) -> Optional[str]:
+    """The same for a host that is written as the caller of urllib does it."""
+    if no_proxy == "*":
+        return no_proxy
+    host = re.sub(r":[0-9]*\Z", "", netloc)
+    for entry in no_proxy.split(","):
+        entry = entry.strip()
+        name = entry.lstrip(".").lower()
+        if entry and (name in (host, netloc) or host.endswith("." + name) or netloc.endswith("." + name)):
+            return entry
+    return None

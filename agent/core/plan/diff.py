@@ -1,0 +1,27 @@
+"""What a Plan changes in a file, for people."""
+
+from __future__ import annotations
+
+import difflib
+from typing import List, Optional
+
+from agent.core.plan.plan import Change
+from agent.core.redact import redact
+
+
+def unified(change: Change) -> str:
+    """A unified diff as patch(1) reads it, with credentials masked."""
+    before, after = _lines(change.before), _lines(change.after)
+    names = (
+        "/dev/null" if change.before is None else change.path,
+        "/dev/null" if change.after is None else change.path,
+    )
+    if before == after:
+        return "mode of %s: becomes %04o\n" % (change.path, change.mode or 0)
+    diff = difflib.unified_diff(before, after, *names)
+    end = "\n\\ No newline at end of file\n"
+    return redact("".join(line if line.endswith("\n") else line + end for line in diff))
+
+
+def _lines(content: Optional[bytes]) -> List[str]:
+    return (content or b"").decode("utf-8", "backslashreplace").splitlines(keepends=True)

@@ -1,0 +1,177 @@
+"""What the daemon remembers from one pass to the next, until the next reboot: what it wanted, mended and missed.
+
+Pure.  A moment is seconds of a clock that never jumps (CLOCK_MONOTONIC).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Dict, FrozenSet, Iterable, Mapping, Optional, Tuple
+
+import attrs
+
+from agent.core.facts.instance import Facts
+from agent.core.plan.plan import Change, Plan, Target, digest, needs_trust
+from agent.errors import FileError
+
+#: A file that was mended as often as this within an hour is fought over, and left alone.
+REPAIRS, HOUR = 5, 3600.0
+#: What the metadata service does not name any more counts as gone when it was missing in as many passes, for as long.
+PASSES, ABSENT = 3, 300.0
+#: How `Memory.missing` calls it.
+USER_DATA = "user data"
+
+
+@attrs.frozen
+class Memory:
+    """`wishes`: what was last wanted of each file (digests, see `wish`), by resolved path.
+
+    `repairs`: when each file was mended, within the last hour; `total` counts them all.  `fought`: the files that are left
+    alone, and when that was last said.  `missing`: what metadata does not name any more: in how many passes, since when.
+    `failures`: passes without success, one after the other.  `told`: what was last said of a kind, so that it is said once.
+    `anchored`: when the proxy's CA last changed.  `instance` is empty until the first pass since power on.
+    """
+
+    instance: str = ""
+    wishes: Mapping[str, str] = attrs.field(factory=dict)
+    repairs: Mapping[str, Tuple[float, ...]] = attrs.field(factory=dict)
+    total: int = 0
+    fought: Mapping[str, float] = attrs.field(factory=dict)
+    missing: Mapping[str, Tuple[int, float]] = attrs.field(factory=dict)
+    failures: int = 0
+    told: Mapping[str, str] = attrs.field(factory=dict)
+    anchored: Optional[float] = None
+
+    def left_alone(self, wishes: Mapping[str, str]) -> FrozenSet[str]:
+        """The files that are fought over, as long as nothing else is wanted of them than before."""
+        return frozenset(path for path in self.fought if wishes.get(path) == self.wishes.get(path))
+
+    def drifted(self, plan: Plan, wishes: Mapping[str, str]) -> Tuple[Change, ...]:
+        """The changes of a plan that nobody asked for: the same was wanted before, so somebody else changed the file."""
+        return tuple(
+            change
+            for change in plan.changes
+            if change.path in wishes and wishes[change.path] == self.wishes.get(change.path)
+        )
+
+    def still_wished(self, wishes: Mapping[str, str], failed: Iterable[Change]) -> Dict[str, str]:
+        """The wishes to be remembered: of a file that could not be written the one before, so that it is still asked for."""
+        paths = {change.path for change in failed}
+        before = {path: self.wishes[path] for path in paths if path in self.wishes}
+        return {**{path: wish for path, wish in wishes.items() if path not in paths}, **before}
+
+    def asked(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
+        """The memory once a person's plan was carried out: what differed was no drift, and what was fought over is taken up."""
+        anchored = now if _trusts_anew(plan.changes) else self.anchored
+        return attrs.evolve(self.forgiven(), wishes=dict(wishes), anchored=anchored)
+
+    def prepared(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
+        """The memory once that part of a plan was carried out that goes ahead of a pass: of it only another CA counts."""
+        asked_for = set(plan.changes) - set(self.drifted(plan, wishes))
+        return attrs.evolve(self, anchored=now) if _trusts_anew(asked_for) else self
+
+    def after(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
+        """The memory once a plan of the daemon's own was carried out."""
+        repairs = {path: tuple(at for at in moments if now - at < HOUR) for path, moments in self.repairs.items()}
+        drifted = [change.path for change in self.drifted(plan, wishes)]
+        for path in drifted:
+            repairs[path] = repairs.get(path, ()) + (now,)
+        fought = {path: self.fought[path] for path in self.left_alone(wishes)}
+        fought.update({path: now - HOUR for path in drifted if len(repairs[path]) >= REPAIRS})
+        return attrs.evolve(
+            self.prepared(plan, wishes, now),
+            wishes=dict(wishes),
+            repairs={path: moments for path, moments in repairs.items() if moments and path not in fought},
+            fought=fought,
+            total=self.total + len(drifted),
+        )
+
+    def to_say(self, now: float) -> Tuple[Tuple[str, ...], Memory]:
+        """The fought files of which it has to be said now, at first and once an hour."""
+        due = tuple(path for path, at in self.fought.items() if now - at >= HOUR)
+        return due, attrs.evolve(self, fought={path: now if path in due else at for path, at in self.fought.items()})
+
+    def says(self, kind: str, what: str) -> Tuple[bool, Memory]:
+        """Whether `what` is news of its kind; empty is no news, and forgets."""
+        if self.told.get(kind, "") == what:
+            return False, self
+        told = {**{key: value for key, value in self.told.items() if key != kind}, **({kind: what} if what else {})}
+        return bool(what), attrs.evolve(self, told=told)
+
+    def counted(self, *, settled: bool) -> Memory:
+        """The memory after a pass: how many failed one after the other; of a trouble that is over the next one is news."""
+        if not settled:
+            return attrs.evolve(self, failures=self.failures + 1)
+        return attrs.evolve(self.says("degraded", "")[1], failures=0)
+
+    def forgiven(self) -> Memory:
+        """The memory when somebody asked for a fresh start: what was fought over is taken up again."""
+        return attrs.evolve(self, repairs={}, fought={}, failures=0)
+
+
+def steady(facts: Facts, known: Optional[Facts], memory: Memory, now: float) -> Tuple[Facts, Memory]:
+    """Facts in which nothing vanishes at once: a metadata service that lies for one pass takes nothing away.
+
+    A new CIDR counts immediately.  A CIDR, or the user data, that is missing stays as in the `known` facts of this
+    instance until it was missing in PASSES passes and for ABSENT seconds.
+    """
+    if known is None or known.instance_id != facts.instance_id or memory.instance != facts.instance_id:
+        return facts, attrs.evolve(memory, missing={}, instance=facts.instance_id)
+    gone = set(known.vpc_cidrs_v4 + known.vpc_cidrs_v6) - set(facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
+    if known.user_data and not facts.user_data:
+        gone.add(USER_DATA)
+    counted = {what: _again(memory.missing.get(what), now) for what in sorted(gone)}
+    kept = {what for what, (passes, since) in counted.items() if passes < PASSES or now - since < ABSENT}
+    return (
+        attrs.evolve(
+            facts,
+            vpc_cidrs_v4=_with(facts.vpc_cidrs_v4, known.vpc_cidrs_v4, kept),
+            vpc_cidrs_v6=_with(facts.vpc_cidrs_v6, known.vpc_cidrs_v6, kept),
+            user_data=known.user_data if USER_DATA in kept else facts.user_data,
+        ),
+        attrs.evolve(memory, missing={what: counted[what] for what in sorted(kept)}),
+    )
+
+
+def wish(target: Target) -> str:
+    """A digest of what is wanted of a file, whatever stands in it now: what becomes of none, and of next to nothing."""
+    try:
+        made = (target.edit(None) or b"") + b"\0" + (target.edit(b"[main]\n") or b"")
+    except FileError:
+        return ""
+    return "%s %s" % (digest(made), target.mode)
+
+
+def _trusts_anew(changes: Iterable[Change]) -> bool:
+    """Whether the proxy's CA changes; one that was missing for a moment is what running programs have trusted all along."""
+    return any(needs_trust(change.path) for change in changes)
+
+
+def _again(before: Optional[Tuple[int, float]], now: float) -> Tuple[int, float]:
+    return (before[0] + 1, before[1]) if before else (1, now)
+
+
+def _with(found: Tuple[str, ...], known: Tuple[str, ...], kept: Iterable[str]) -> Tuple[str, ...]:
+    """What was found, and what is kept of the known, sorted by number as Facts are."""
+    stay = [cidr for cidr in known if cidr in kept and cidr not in found]
+    return tuple(sorted((*found, *stay), key=ipaddress.ip_network)) if stay else found
+
+
+def memory_from_json(data: Optional[Mapping[str, Any]]) -> Memory:
+    """The Memory that `attrs.asdict` made; a new one when it is not that: nothing of it is worth failing for."""
+    if data is None:
+        return Memory()
+    try:
+        return Memory(
+            instance=str(data["instance"]),
+            wishes={str(path): str(wish) for path, wish in data["wishes"].items()},
+            repairs={str(path): tuple(map(float, at)) for path, at in data["repairs"].items()},
+            total=int(data["total"]),
+            fought={str(path): float(at) for path, at in data["fought"].items()},
+            missing={str(what): (int(passes), float(since)) for what, (passes, since) in data["missing"].items()},
+            failures=int(data["failures"]),
+            told={str(kind): str(what) for kind, what in data["told"].items()},
+            anchored=None if data["anchored"] is None else float(data["anchored"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return Memory()

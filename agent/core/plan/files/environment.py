@@ -1,0 +1,119 @@
+"""/etc/environment and node.env: lines NAME=VALUE that five readers understand alike.
+
+/etc/environment is read by systemd (EnvironmentFile=), pam_env, sh, bash and `systemd --user`; their quoting has
+nothing in common, so values are written without quotes and anything that would need them is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from agent.core.plan.files.lines import counted, split_lines
+from agent.errors import FileError
+
+#: Every reader takes these literally.  `~` is left out although it is harmless in most places.
+_PORTABLE = re.compile(r"[A-Za-z0-9!%*+,\-./:=?@\[\]^_{}]*")
+NAMES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY")
+_OURS = re.compile(
+    rb"[ \t]*(?:export[ \t]+)?(?:http_proxy|HTTP_PROXY|https_proxy|HTTPS_PROXY|no_proxy|NO_PROXY)[ \t]*="
+)
+
+#: What a backslash at the end of the last line may take instead of ours.  systemd (before 254 after a comment too)
+#: and the shells take the blank line; pam_env goes on to the next one with text, which the others ignore.
+_SWALLOWED = b"\n:\n"
+
+Variables = Sequence[Tuple[str, str]]
+
+
+def render(variables: Variables) -> bytes:
+    """The lines NAME=VALUE; raises FileError for a value that the readers would understand differently."""
+    for name, value in variables:
+        if not _PORTABLE.fullmatch(value):
+            odd = next(char for char in value if not _PORTABLE.fullmatch(char))
+            raise FileError(
+                "%s: the character %s cannot be written so that sh, systemd and pam_env agree" % (name, ascii(odd))
+            )
+    return "".join("%s=%s\n" % pair for pair in variables).encode("ascii")
+
+
+def edit(current: Optional[bytes], variables: Variables) -> bytes:
+    """The file with the six variables as its last lines and all other lines as they were.
+
+    Last, because pam_env stops at an overlong line.  Raises FileError when systemd would reject the file anyway.
+    """
+    lines, _ = _split(current or b"")
+    kept = b"".join(lines)
+    if kept and not kept.endswith(b"\n"):
+        kept += b"\n"
+    if lines and lines[-1].rstrip(b"\r\n").endswith(b"\\"):
+        kept += _SWALLOWED
+    return kept + render(variables)
+
+
+def assignments(content: bytes) -> Dict[str, str]:
+    """The variables that systemd takes from an EnvironmentFile= (systemd.exec(5)), the later line wins.
+
+    None from a file that is not UTF-8.  Escapes inside of quotes stay as they are written: no proxy variable has any.
+    """
+    try:
+        text = content.decode("utf-8").replace("\\\n", "")
+    except UnicodeDecodeError:
+        return {}
+    found: Dict[str, str] = {}
+    for line in text.split("\n"):
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if equals and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
+            found[name] = value[1:-1] if quoted else value
+    return found
+
+
+def leftovers(before: bytes) -> str:
+    """What to say when the file had proxy variables of its own, as the shell recipe leaves them, each line perhaps twice."""
+    _, theirs = _split(before)
+    text = "{n} line{s} of an earlier proxy set-up in /etc/environment {are} replaced"
+    return counted(len(theirs), text) if theirs else ""
+
+
+def without(current: Optional[bytes]) -> Optional[bytes]:
+    """The file without any proxy variable, whoever wrote it; None stays None."""
+    return None if current is None else b"".join(_split(current)[0])
+
+
+def restore(current: bytes, before: Optional[bytes]) -> bytes:
+    """`current` without our variables, and with those that `before` had: other people's edits stay."""
+    lines, _ = _split(current)
+    _, theirs = _split(before or b"")
+    text = b"".join(lines)
+    if theirs and text and not text.endswith(b"\n"):
+        text += b"\n"
+    return text + b"".join(theirs)
+
+
+def _split(text: bytes) -> Tuple[List[bytes], List[bytes]]:
+    """The lines that are not ours, and those that set one of the six variables."""
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = text[: error.start].count(b"\n") + 1
+        raise FileError(
+            "line %d has a byte that is not UTF-8, for which systemd ignores the whole file" % number
+        ) from None
+    if b"\0" in text:
+        raise FileError("line %d has a NUL byte" % (text[: text.index(b"\0")].count(b"\n") + 1))
+    kept: List[bytes] = []
+    ours: List[bytes] = []
+    part, continued = kept, False
+    for line in split_lines(text):
+        if not continued:
+            part = ours if _OURS.match(line) else kept
+        part.append(line)
+        continued = _continues(line)
+    return kept, ours
+
+
+def _continues(line: bytes) -> bool:
+    """Whether the next line is a part of this one: it ends in a backslash that is not escaped itself."""
+    text = line.rstrip(b"\n")
+    return (len(text) - len(text.rstrip(b"\\"))) % 2 == 1

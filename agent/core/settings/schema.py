@@ -1,0 +1,180 @@
+# ruff: noqa: RUF009 -- _key() is attrs.field() with less to write, not a default that is called once
+"""What the owner asked: the sections and keys of the TOML settings, and what each may be.
+
+One line a key.  `parse` turns a TOML value into ours or raises ValueError; `allowed` is what error texts and
+documentation say.  Reading files and merging layers is layers.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional, Tuple
+
+import attrs
+
+from agent.core.net.aws_endpoints import SERVICES
+from agent.core.net.proxy_url import ProxyUrl
+from agent.core.noproxy.entries import OwnerEntry
+from agent.core.settings import parsers
+from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
+
+#: The services that take part in a node's life and talk to the world (design: AL2 and AL2023 alike).
+DEFAULT_UNITS = (
+    "docker.service",
+    "containerd.service",
+    "kubelet.service",
+    "sandbox-image.service",
+    "nodeadm-config.service",
+    "nodeadm-run.service",
+    "cloud-config.service",
+    "cloud-final.service",
+    "amazon-ssm-agent.service",
+)
+
+
+def _key(default: Any, parse: Callable[[Any], Any], allowed: str) -> Any:
+    return attrs.field(default=default, metadata={"parse": parse, "allowed": allowed})
+
+
+@attrs.frozen
+class Proxy:
+    url: Tuple[ProxyUrl, ...] = _key(
+        (), parsers.proxy_urls, "http://HOST:PORT or https://HOST:PORT, or a list of such in order of preference"
+    )
+    https_url: Optional[ProxyUrl] = _key(
+        None, parsers.optional_proxy_url, "as proxy.url, if https:// URLs have another proxy"
+    )
+    credentials_file: str = _key("", parsers.credentials_path, "an absolute path, to a file of root's with mode 0600")
+    credentials_in_yum: bool = _key(False, parsers.boolean, "true or false")
+    no_proxy: Tuple[OwnerEntry, ...] = _key((), parsers.owner_entries, "a list of NAME, .NAME, address or CIDR")
+
+
+@attrs.frozen
+class Cluster:
+    name: str = _key("", parsers.cluster_name, "an EKS cluster name")
+    endpoint: str = _key("", parsers.endpoint_host, "https://HOST of the API server")
+    endpoint_access: str = _key(
+        "auto",
+        parsers.one_of("auto", "private", "public"),
+        '"auto" (asked), "private" (reached directly) or "public" (through the proxy)',
+    )
+    service_cidr: str = _key("auto", parsers.cidr_or_auto, '"auto" or a CIDR such as 172.20.0.0/16')
+    domain: str = _key("cluster.local", parsers.dns_domain, "a DNS domain such as cluster.local")
+    workloads: Tuple[Workload, ...] = _key(
+        DEFAULT_WORKLOADS,
+        parsers.list_of(parse_workload),
+        "a list of NAMESPACE/KIND/NAME; KIND is daemonset, deployment or statefulset",
+    )
+    kubectl: str = _key("kubectl", parsers.program, "kubectl, found on PATH, or an absolute path")
+
+
+@attrs.frozen
+class Aws:
+    direct: Optional[Tuple[str, ...]] = _key(
+        None,
+        parsers.auto_or(parsers.list_of(parsers.one_of(*SERVICES))),
+        '"auto" (asked) or a list of ' + ", ".join(SERVICES),
+    )
+
+
+@attrs.frozen
+class Vpc:
+    cidrs: Optional[Tuple[str, ...]] = _key(
+        None, parsers.cidrs_or_auto, '"auto" (from the metadata service) or a list of CIDRs'
+    )
+
+
+@attrs.frozen
+class Node:
+    units: Tuple[str, ...] = _key(
+        DEFAULT_UNITS, parsers.list_of(parsers.service_unit), "a list of systemd services, such as docker"
+    )
+    enable: Tuple[str, ...] = _key(
+        ("docker.service",), parsers.list_of(parsers.service_unit), "a list of systemd services to enable and start"
+    )
+    environment: bool = _key(True, parsers.boolean, "true or false")
+    yum: bool = _key(True, parsers.boolean, "true or false")
+    ca_bundle: str = _key("", parsers.ca_bundle, "an absolute path, or PEM certificates")
+
+
+@attrs.frozen
+class Metadata:
+    endpoint: str = _key("http://169.254.169.254", parsers.metadata_endpoint, "http://ADDRESS or http://ADDRESS:PORT")
+    deadline: Optional[float] = _key(
+        None, parsers.seconds_or_auto, '"auto" (30 for a boot, 2 for a command), or seconds up to 3600'
+    )
+
+
+@attrs.frozen
+class Bootstrap:
+    enabled: bool = _key(False, parsers.boolean, "true or false")
+    command: str = _key("/etc/eks/bootstrap.sh", parsers.path, "an absolute path")
+    arguments: Tuple[str, ...] = _key((), parsers.list_of(parsers.argument, repeated=True), "a list of strings")
+    timeout: float = _key(1800.0, parsers.seconds, "seconds, above 0 and up to 3600")
+
+
+@attrs.frozen
+class Signal:
+    command: str = _key("/opt/aws/bin/cfn-signal", parsers.path, "an absolute path")
+    stack: str = _key("", parsers.argument, "a stack name or ARN")
+    resource: str = _key("", parsers.argument, "a logical resource id")
+    region: str = _key("", parsers.region, "an AWS region; by default the instance's own")
+
+
+@attrs.frozen
+class Watch:
+    interval: float = _key(600.0, parsers.interval, "seconds, from 10 up to 86400")
+    restart: str = _key("never", parsers.one_of("never", "changed"), '"never" or "changed"')
+    failover_after: Optional[float] = _key(
+        600.0, parsers.never_or(parsers.interval), 'seconds, from 10 up to 86400, or "never"'
+    )
+    metrics: Optional[str] = _key(
+        None,
+        parsers.auto_or(parsers.optional_path),
+        '"auto", the folder of node_exporter\'s textfile collector, or "" for none',
+    )
+
+
+@attrs.frozen
+class Check:
+    endpoints: Optional[Tuple[str, ...]] = _key(
+        None, parsers.auto_or(parsers.list_of(parsers.host_and_port)), '"auto" or a list of HOST or HOST:PORT'
+    )
+
+
+@attrs.frozen
+class Failure:
+    policy: str = _key("open", parsers.one_of("open", "closed"), '"open" or "closed"')
+    preflight: str = _key("warn", parsers.one_of("off", "warn"), '"off" or "warn"')
+
+
+@attrs.frozen
+class Settings:
+    """All sections; the default of every key is the value of an empty settings file."""
+
+    proxy: Proxy = attrs.field(factory=Proxy)
+    cluster: Cluster = attrs.field(factory=Cluster)
+    aws: Aws = attrs.field(factory=Aws)
+    vpc: Vpc = attrs.field(factory=Vpc)
+    node: Node = attrs.field(factory=Node)
+    metadata: Metadata = attrs.field(factory=Metadata)
+    bootstrap: Bootstrap = attrs.field(factory=Bootstrap)
+    signal: Signal = attrs.field(factory=Signal)
+    watch: Watch = attrs.field(factory=Watch)
+    check: Check = attrs.field(factory=Check)
+    failure: Failure = attrs.field(factory=Failure)
+
+
+#: Section → its class, in the order in which they are shown.
+SECTIONS: Dict[str, Any] = {
+    "proxy": Proxy,
+    "cluster": Cluster,
+    "aws": Aws,
+    "vpc": Vpc,
+    "node": Node,
+    "metadata": Metadata,
+    "bootstrap": Bootstrap,
+    "signal": Signal,
+    "watch": Watch,
+    "check": Check,
+    "failure": Failure,
+}

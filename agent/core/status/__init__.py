@@ -1,0 +1,1 @@
+"""status.json, and what people and machines are shown of it."""

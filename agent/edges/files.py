@@ -1,0 +1,251 @@
+"""Files, below a root that is `/` or an image's tree: reads that cannot hang, writes that are durable and atomic."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+from typing import List, Optional, Tuple
+
+from agent.core.plan.plan import FileState
+from agent.errors import FileError
+
+#: Configuration files are small; anything larger is a mistake, and not read into memory.
+MAX_SIZE = 4 * 1024 * 1024
+#: The file system knows no extended attributes, or we may not write this one: no reason not to write the file.
+_NO_RIGHT = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
+
+_ACL = "system.posix_acl_access"
+
+
+class Disk:
+    """Paths are given as on the node (`/etc/environment`); symbolic links are followed inside the root only."""
+
+    def __init__(self, root: str = "/") -> None:
+        self.root = os.path.realpath(root)
+
+    @property
+    def live(self) -> bool:
+        """Whether this is the tree of the running machine."""
+        return self.root == "/"
+
+    def real(self, path: str) -> str:
+        """Where `path` (of the node) is for this process."""
+        return self.root.rstrip("/") + path
+
+    def resolve(self, path: str) -> str:
+        """The file that `path` really means, as a path of the node; it need not exist.
+
+        Raises FileError for a loop of links.
+        """
+        done, todo, links = "/", [part for part in path.split("/") if part], 0
+        while todo:
+            part = todo.pop(0)
+            if part in ("", "."):
+                continue
+            if part == "..":
+                done = posixpath.dirname(done)
+                continue
+            here = posixpath.join(done, part)
+            try:
+                target = os.readlink(self.real(here))
+            except OSError:
+                done = here
+                continue
+            links += 1
+            if links > 40:
+                raise FileError("%s: too many levels of symbolic links" % path)
+            done = "/" if target.startswith("/") else done
+            todo = target.split("/") + todo
+        return done
+
+    def state(self, path: str, limit: int = MAX_SIZE) -> FileState:
+        """The file at a resolved path; what stands in the way becomes the state's `problem`."""
+        try:
+            content, status = self._read(path, limit)
+        except FileNotFoundError:
+            return FileState()
+        except NotADirectoryError:
+            return FileState(problem="a part of the path is no folder")
+        except OSError as error:
+            return FileState(problem="cannot be read: %s" % error.strerror)
+        except FileError as error:
+            return FileState(problem=str(error))
+        return FileState(content, stat.S_IMODE(status.st_mode))
+
+    def read(self, path: str, limit: int = MAX_SIZE) -> Optional[bytes]:
+        """The content, or None when absent; raises FileError."""
+        state = self.state(self.resolve(path), limit)
+        if state.problem:
+            raise FileError("%s: %s" % (path, state.problem))
+        return state.content
+
+    def list(self, folder: str) -> List[str]:
+        """The names in a folder, sorted; none when it is absent.  Raises FileError."""
+        try:
+            return sorted(os.listdir(self.real(self.resolve(folder))))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise FileError("%s: cannot be listed: %s" % (folder, error.strerror)) from None
+
+    def private_owner(self, path: str) -> bool:
+        """Whether the file is root's (or ours) and nobody else can read or write it."""
+        status = os.stat(self.real(self.resolve(path)))
+        return status.st_uid in (0, os.geteuid()) and not stat.S_IMODE(status.st_mode) & 0o077
+
+    def write(self, path: str, content: bytes, mode: Optional[int] = None) -> None:
+        """Make `path` (resolved) hold `content`, wholly or not at all, and on the disk when this returns.
+
+        Mode, owner and extended attributes (SELinux's label, ACLs) stay those of the old file; `mode` overrides, and a
+        private one makes the file ours: somebody else may have put one there that they could read.
+        Raises FileError; the old file is then untouched.
+        """
+        real = self.real(path)
+        temporary = _temporary(real)
+        try:
+            _unlink(temporary)  # of a run that was killed; one lock keeps others out
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                _write_all(descriptor, content)
+                _inherit(real, descriptor, mode)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.rename(temporary, real)
+            _sync_folder(os.path.dirname(real))
+        except OSError as error:
+            _unlink(temporary, quiet=True)
+            raise FileError("%s: cannot be written: %s" % (path, error.strerror)) from None
+
+    def remove(self, path: str, *, follow: bool = True) -> None:
+        """Remove a file, if it is there, durably; a link stays, and what it leads to goes, unless not to `follow`."""
+        path = self.resolve(path) if follow else path
+        self.sweep(path)
+        real = self.real(path)
+        try:
+            os.unlink(real)
+            _sync_folder(os.path.dirname(real))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise FileError("%s: cannot be removed: %s" % (path, error.strerror)) from None
+
+    def sweep(self, path: str) -> None:
+        """Remove what a write of `path` left that was killed."""
+        _unlink(_temporary(self.real(path)), quiet=True)
+
+    def missing_folders(self, path: str) -> List[str]:
+        """The folders that have to be made before `path` can be written, the outermost first."""
+        missing: List[str] = []
+        folder = posixpath.dirname(path)
+        while not os.path.isdir(self.real(folder)) and folder != "/":
+            missing.insert(0, folder)
+            folder = posixpath.dirname(folder)
+        return missing
+
+    def make_folder(self, path: str) -> None:
+        """Make one folder, if it is not there, durably; everybody may look into it, whatever the umask."""
+        try:
+            os.mkdir(self.real(path), 0o755)  # at no moment may others write there
+            os.chmod(self.real(path), 0o755)  # noqa: S103 -- as mkdir makes folders everywhere
+            _sync_folder(os.path.dirname(self.real(path)))
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise FileError("%s: cannot be made: %s" % (path, error.strerror)) from None
+
+    def remove_folder(self, path: str) -> bool:
+        """Remove a folder if it is empty; whether it is gone."""
+        try:
+            os.rmdir(self.real(self.resolve(path)))
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """`write`, with the folders made, and nothing done when the file is so already: for state of our own."""
+        path = self.resolve(path)
+        if self.state(path, len(content)) == FileState(content, mode):
+            return
+        for folder in self.missing_folders(path):
+            self.make_folder(folder)
+        self.write(path, content, mode)
+
+    def _read(self, path: str, limit: int) -> Tuple[bytes, os.stat_result]:
+        # O_NONBLOCK: opening a FIFO that somebody put there must not hang.
+        descriptor = os.open(self.real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise FileError("is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file")
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
+        if len(content) > limit:
+            raise FileError("is larger than %d bytes" % limit)
+        return content, status
+
+
+def _temporary(real: str) -> str:
+    folder, name = os.path.split(real)
+    return os.path.join(folder, ".%s.eks-proxy-agent" % name)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _inherit(old: str, descriptor: int, mode: Optional[int]) -> None:
+    """Give the new file the old one's owner, extended attributes and mode."""
+    try:
+        status: Optional[os.stat_result] = os.stat(old)
+    except FileNotFoundError:
+        status = None
+    if status is not None:
+        private = mode is not None and not mode & 0o077
+        if not private and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+        for name in _attributes(old):
+            if private and name == _ACL:  # its mask would be that of the mode in the end, and not until then
+                continue
+            try:
+                os.setxattr(descriptor, name, os.getxattr(old, name))
+            except OSError as error:
+                if error.errno not in _NO_RIGHT:
+                    raise
+    wanted = mode if mode is not None else (0o644 if status is None else stat.S_IMODE(status.st_mode))
+    os.fchmod(descriptor, wanted)
+
+
+def _attributes(path: str) -> List[str]:
+    try:
+        return os.listxattr(path)
+    except OSError as error:
+        if error.errno not in _NO_RIGHT:
+            raise
+        return []
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unlink(path: str, quiet: bool = False) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        if not quiet:
+            raise

@@ -1,0 +1,1 @@
+"""One reconcile, from settings and facts to a configured node."""

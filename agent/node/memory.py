@@ -1,0 +1,27 @@
+"""The daemon's memory, read and written under the lock: a person's `apply` may come in between."""
+
+from __future__ import annotations
+
+from typing import Callable, Tuple, TypeVar
+
+from agent.core.plan.drift import Memory
+from agent.edges.lock import held
+from agent.node.apply import Machine
+
+Answer = TypeVar("Answer")
+
+
+def change(machine: Machine, how: Callable[[Memory], Memory]) -> Memory:
+    """Make another memory of it; answers that.  Raises AgentError."""
+    with held(machine.disk):
+        memory = how(machine.state.memory())
+        machine.state.save_memory(memory)
+    return memory
+
+
+def ask(machine: Machine, how: Callable[[Memory], Tuple[Answer, Memory]]) -> Answer:
+    """Ask it something that changes it.  Raises AgentError."""
+    with held(machine.disk):
+        answer, memory = how(machine.state.memory())
+        machine.state.save_memory(memory)
+    return answer

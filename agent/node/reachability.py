@@ -1,0 +1,93 @@
+"""What this instance reaches without the proxy: asked once, remembered with the instance, so that NO_PROXY stays stable.
+
+A yes is kept for the instance's life.  A no is asked again at the next boot, after READY=1, so that it costs no time.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Dict, Set, Tuple
+
+import attrs
+
+from agent.core.facts.instance import Facts
+from agent.core.intent.intent import endpoint_host
+from agent.core.intent.reachability import Answer, Candidate, candidates
+from agent.core.settings.schema import Settings
+from agent.edges import tcp
+from agent.node.apply import Machine
+from agent.node.inputs import cluster_hints, layered_settings, on_the_instance
+from agent.node.sources import Options
+
+#: Seconds for all questions together.
+BOUND = 1.0
+
+
+@attrs.frozen
+class Reach:
+    """All answers known now, and those that are new: to be remembered by a command that changes the machine."""
+
+    answers: Dict[str, Answer]
+    fresh: Dict[str, Answer] = attrs.field(factory=dict)
+
+    @property
+    def ask_again(self) -> bool:
+        """Whether a no deserves another question after READY=1: it is of an earlier boot, or the name did not resolve."""
+        return not self.fresh or any(not answer.addresses for answer in self.fresh.values())
+
+
+def find_out(machine: Machine, options: Options, facts: Facts, *, refresh: bool = False) -> Reach:
+    """Ask what was never asked on this instance; with `refresh` ask everything.  Takes BOUND seconds at most."""
+    known = {} if refresh else recall(machine, facts.instance_id)
+    fresh = _ask({one.host for one in _wanted(machine, options, facts)} - set(known))
+    return Reach({**known, **fresh}, fresh)
+
+
+def ask_again(machine: Machine, options: Options, facts: Facts) -> Dict[str, Answer]:
+    """Ask where the answer was no; what says yes by now."""
+    known = recall(machine, facts.instance_id)
+    no = {one.host for one in _wanted(machine, options, facts) if not known.get(one.host, Answer()).direct}
+    return {host: answer for host, answer in _ask(no).items() if answer.direct}
+
+
+def recall(machine: Machine, instance_id: str) -> Dict[str, Answer]:
+    """The answers remembered for an instance; what is not of our making is asked again."""
+    known = machine.state.learned(instance_id, "direct") or {}
+    try:
+        return {
+            host: Answer(bool(answer["direct"]), tuple(str(ip_address(text)) for text in answer["addresses"]))
+            for host, answer in known.items()
+        }
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def remember(machine: Machine, instance_id: str, fresh: Dict[str, Answer]) -> None:
+    """Keep new answers."""
+    if fresh:
+        answers = {**recall(machine, instance_id), **fresh}
+        plain = {host: attrs.asdict(answer) for host, answer in answers.items()}
+        machine.state.save_of_instance(instance_id, "direct", plain)
+
+
+def _wanted(machine: Machine, options: Options, facts: Facts) -> Tuple[Candidate, ...]:
+    settings = layered_settings(machine, options, facts).settings
+    if not settings.proxy.url or not on_the_instance(machine, options):
+        return ()
+    return candidates(settings, facts, endpoint_host(settings, cluster_hints(machine, settings, facts)))
+
+
+def left_open(machine: Machine, options: Options, settings: Settings, endpoint: str) -> Tuple[str, ...]:
+    """What was not asked because this is not the instance, for people; `endpoint` is the API server's host, if known."""
+    if on_the_instance(machine, options) or not settings.proxy.url:
+        return ()
+    keys = ["aws.direct"] if settings.aws.direct is None else []
+    keys += ["cluster.endpoint_access"] if settings.cluster.endpoint_access == "auto" and endpoint else []
+    if not keys:
+        return ()
+    names = " and ".join(keys)
+    return ('%s: "auto" is asked on the instance only, so its list may differ; set what is known' % names,)
+
+
+def _ask(hosts: Set[str]) -> Dict[str, Answer]:
+    return tcp.ask(sorted(hosts), bound=BOUND) if hosts else {}

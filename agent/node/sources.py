@@ -1,0 +1,142 @@
+"""What the owner gives: flags, the image's settings files, the credentials file, the CA bundle."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+import attrs
+
+from agent.core.net.proxy_url import Credentials, parse_credentials
+from agent.core.plan.plan import Anchor
+from agent.core.settings.layers import Layer, Layered, flag_layer, merge, parse_toml, without_metadata
+from agent.core.settings.schema import Settings
+from agent.edges.ca_bundle import read_bundle
+from agent.edges.files import MAX_SIZE, Disk
+from agent.edges.trust_store import anchor_path
+from agent.errors import FileError, SettingsError
+
+CONFIG = "/etc/eks-proxy-agent/config.toml"
+CONFIG_D = "/etc/eks-proxy-agent/config.d"
+
+
+@attrs.frozen
+class Options:
+    """The flags of the command line that settings depend on."""
+
+    config: str = ""
+    sets: Tuple[str, ...] = ()
+    proxy: str = ""
+    facts: str = ""
+    arguments: Tuple[str, ...] = ()
+
+    def layer(self) -> Layer:
+        """The flags as a layer of settings; ARGS of `bootstrap -- ARGS` are bootstrap.arguments."""
+        flags = flag_layer(self.sets, self.proxy)
+        if not self.arguments:
+            return flags
+        bootstrap = {**flags.data.get("bootstrap", {}), "arguments": list(self.arguments)}
+        return attrs.evolve(flags, data={**flags.data, "bootstrap": bootstrap})
+
+
+def baked_layers(disk: Disk, options: Options) -> Tuple[Layer, ...]:
+    """The files' layers: config.toml and config.d/*.toml in order of their names, or the one of `--config`.
+
+    A file that is no TOML does not hide what is wrong in the others: SettingsError has it all.
+    """
+    layers: List[Layer] = []
+    problems: List[str] = []
+    for name, content in _files(disk, options):
+        try:
+            layers.append(parse_toml(name, content))
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(problems + _problems(layers, options))
+    return tuple(layers)
+
+
+def _problems(layers: Sequence[Layer], options: Options) -> List[str]:
+    """What is wrong in these layers and in the flags."""
+    problems: List[str] = []
+    try:
+        merge(layers)
+    except SettingsError as error:
+        problems += error.problems
+    try:
+        merge([options.layer()])
+    except SettingsError as error:
+        problems += error.problems
+    return problems
+
+
+def _files(disk: Disk, options: Options) -> Iterator[Tuple[str, bytes]]:
+    if options.config:
+        yield options.config, read_own_file(options.config)
+        return
+    names = (name for name in disk.list(CONFIG_D) if name.endswith(".toml") and not name.startswith("."))
+    for name in [CONFIG] + ["%s/%s" % (CONFIG_D, name) for name in names]:
+        content = disk.read(name)
+        if content is not None:
+            yield name, content
+
+
+def baked(disk: Disk, options: Options) -> Layered:
+    """The settings as far as they are known before the metadata service answers."""
+    return merge(baked_layers(disk, options) + (options.layer(),))
+
+
+def kept_flags(options: Options) -> Dict[str, object]:
+    """What `apply` keeps of its flags for this instance."""
+    return without_metadata(options.layer().data)
+
+
+def read_credentials(disk: Disk, path: str) -> Optional[Credentials]:
+    """The proxy's credentials, or None without a file in the settings; a file that others can read is refused."""
+    if not path:
+        return None
+    content = disk.read(path)
+    if content is None:
+        raise FileError("proxy.credentials_file: %s does not exist" % path)
+    if not disk.private_owner(path):
+        raise FileError(
+            "proxy.credentials_file: %s has to be root's, with mode 0600" % path,
+            hint="chown root %s; chmod 600 %s" % (path, path),
+        )
+    try:
+        return parse_credentials(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise FileError("proxy.credentials_file: %s is not UTF-8" % path) from None
+    except ValueError as error:
+        raise FileError("proxy.credentials_file: %s %s" % (path, error)) from None
+
+
+def read_anchor(disk: Disk, settings: Settings) -> Optional[Anchor]:
+    """The proxy's CA as a file of the trust store, or None without node.ca_bundle.  Raises FileError."""
+    value = settings.node.ca_bundle
+    if not value:
+        return None
+    inline = "-----BEGIN " in value
+    name = "node.ca_bundle" if inline else "node.ca_bundle: %s" % value
+    content = value.encode("utf-8") if inline else disk.read(value)
+    if content is None:
+        raise FileError("%s does not exist" % name)
+    path = anchor_path(disk)
+    if path is None:
+        raise FileError("node.ca_bundle: this node has neither update-ca-trust nor update-ca-certificates")
+    try:
+        bundle = read_bundle(content.decode("ascii", "replace"))
+    except ValueError as error:
+        raise FileError("%s %s" % (name, error)) from None
+    return Anchor(path, bundle.pem, bundle.summaries, tuple("node.ca_bundle: " + text for text in bundle.warnings))
+
+
+def read_own_file(path: str) -> bytes:
+    """A file that the person named, relative to where they stand, not to --root."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise FileError("%s: cannot be read: %s" % (path, error.strerror)) from None
+    if len(content) > MAX_SIZE:
+        raise FileError("%s: is larger than %d bytes" % (path, MAX_SIZE))
+    return content

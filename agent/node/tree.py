@@ -1,0 +1,16 @@
+"""The tree that --root names; what a command needs that only reads a file or two."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from agent.edges.files import Disk
+from agent.errors import UsageError
+
+
+def disk_of(arguments: argparse.Namespace) -> Disk:
+    """The files below --root; raises UsageError when that is no folder."""
+    if not os.path.isdir(arguments.root):
+        raise UsageError("--root %s: is no folder" % arguments.root)
+    return Disk(arguments.root)

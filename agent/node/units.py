@@ -1,0 +1,89 @@
+"""watch.restart = "changed": restart what runs with an old environment, once a change, one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Callable, Dict, List, Sequence, Tuple
+
+from agent.core.intent.intent import Intent
+from agent.core.systemd import RUNTIMES, restart_order
+from agent.edges import command
+from agent.edges.child import SILENCE
+from agent.errors import CommandError
+from agent.log import get_logger
+from agent.node.apply import Machine
+
+#: Seconds that a unit gets to be restarted; docker and kubelet take up to 90 to stop.
+BOUND = 240.0
+#: What is remembered of a refusal: it is said once, and looked at again, because live-restore may be switched on.
+_REFUSED = "refused "
+
+
+def restart_stale(
+    machine: Machine, instance_id: str, intent: Intent, look: Callable[[], Sequence[str]], notify: Callable[[str], None]
+) -> Tuple[str, ...]:
+    """`systemctl try-restart` of each that `look` names; answers those that were restarted.  Raises AgentError.
+
+    Each waits until the one before it is active again, and kubelet comes last: it is never restarted together with a
+    runtime, and not at all after one that failed.  What was restarted once for a change is not restarted for it again, nor
+    is what systemd restarted together with another, as it does with a kubelet that requires docker.
+    """
+    change = _change(machine, intent)
+    known: Dict[str, str] = machine.state.learned(instance_id, "restarts") or {}
+    due = restart_order(name for name in look() if known.get(name) != change)
+    done: List[str] = []
+    failed = False
+    for name in due:
+        if name == "kubelet.service" and failed:
+            get_logger().error("unit.not_restarted", unit=name, reason="its runtime could not be restarted")
+            continue
+        if done and name not in look():
+            continue
+        refusal = _refusal(machine, name) if name in RUNTIMES else ""
+        news = known.get(name) != _REFUSED + change
+        known = {**known, name: _REFUSED + change if refusal else change}
+        machine.state.save_of_instance(instance_id, "restarts", known)  # before: a crash must not make it a loop
+        if refusal:
+            if news:
+                get_logger().warning("unit.not_restarted", unit=name, reason=refusal)
+            continue
+        notify("BOUND=%g" % (BOUND + SILENCE))
+        try:
+            machine.units.try_restart(name, timeout=BOUND)
+            active = machine.units.show([name])[name].active
+        except CommandError as error:
+            active = str(error)
+        if active != "active":
+            get_logger().error("unit.not_restarted", unit=name, reason=active)
+            failed = failed or name in RUNTIMES
+            continue
+        get_logger().info("unit.restarted", unit=name, reason="it ran with an old environment")
+        done.append(name)
+    return tuple(done)
+
+
+def live_restore() -> bool:
+    """Whether dockerd leaves containers running when it is restarted (docker-info(1)); no answer is no."""
+    try:
+        done = command.run(["docker", "info", "--format", "{{.LiveRestoreEnabled}}"], timeout=10, check=False)
+    except CommandError:
+        return False
+    return done.returncode == 0 and done.stdout.strip() == "true"
+
+
+def _refusal(machine: Machine, name: str) -> str:
+    """Why a runtime is not restarted; empty when it may be."""
+    docker = "docker.service"
+    if name == docker or docker in machine.units.dependants(name):
+        unit = machine.units.show([docker]).get(docker)
+        if unit and unit.main_pid and not live_restore():
+            return "live-restore is off in /etc/docker/daemon.json, so a restart of docker would end its containers"
+    return ""
+
+
+def _change(machine: Machine, intent: Intent) -> str:
+    """A name for what the units have to be restarted for: the environment, credentials included, and the CA."""
+    anchored = machine.state.memory().anchored
+    text = json.dumps([intent.variables(secret=True), anchored])
+    return hashlib.sha256(text.encode()).hexdigest()
