@@ -9,7 +9,8 @@ import argparse
 import io
 import os
 import sys
-from typing import Any, Callable, NoReturn, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any, Callable, NoReturn
 
 from agent import __version__
 from agent.cluster.flags import add_cluster
@@ -127,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the answer is the process's exit code."""
     _open_closed_streams()
     arguments = parser().parse_args(argv)

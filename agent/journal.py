@@ -14,7 +14,7 @@ def reached() -> bool:
         status = os.fstat(2)
     except OSError:
         return False
-    return stream == "%d:%d" % (status.st_dev, status.st_ino)
+    return stream == f"{status.st_dev}:{status.st_ino}"
 
 
 def send(*fields: str) -> bool:

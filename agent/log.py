@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Dict, List, MutableMapping, Tuple
+from collections.abc import MutableMapping
+from typing import Any
 
 from agent import journal
 from agent.core.redact import redact
@@ -19,7 +20,7 @@ _LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "cri
 #: Key of an event → field of the journal (systemd.journal-fields(7)); any other becomes EKS_PROXY_KEY.
 _FIELDS = {"file": "FILE", "unit": "UNIT", "units": "UNIT", "reason": "REASON", "instance_id": "INSTANCE_ID"}
 #: Fields that every entry gets from now on.
-_always: Dict[str, str] = {}
+_always: dict[str, str] = {}
 
 
 def add_field(name: str, value: str) -> None:
@@ -43,7 +44,7 @@ def get_logger() -> Any:
 class _Out:
     """Where lines go: to the journal itself, as long as stderr is the journal anyway; else to stderr."""
 
-    def msg(self, level: str, text: str, fields: List[str]) -> None:
+    def msg(self, level: str, text: str, fields: list[str]) -> None:
         journaled = journal.reached()
         if journaled and _send(level, text, fields):
             return
@@ -54,17 +55,17 @@ class _Out:
 
 def _render(
     logger: Any, method: str, event: MutableMapping[str, Any]
-) -> Tuple[Tuple[str, str, List[str]], Dict[str, Any]]:
+) -> tuple[tuple[str, str, list[str]], dict[str, Any]]:
     name = event.pop("event")
-    words = [name] + ["%s=%s" % (key, _value(value)) for key, value in event.items()]
+    words = [name] + [f"{key}={_value(value)}" for key, value in event.items()]
     fields = ["EKS_PROXY_EVENT=" + name]
     for key, value in event.items():
         field = _FIELDS.get(key, "EKS_PROXY_" + key.upper())
-        fields += ["%s=%s" % (field, redact(str(item))) for item in _items(value)]
+        fields += [f"{field}={redact(str(item))}" for item in _items(value)]
     return (method, " ".join(words), fields), {}
 
 
-def _send(level: str, text: str, fields: List[str]) -> bool:
+def _send(level: str, text: str, fields: list[str]) -> bool:
     """Hand an entry to journald; whether it took it.
 
     Only for a command for which another stands after its end (`journal.send`).  A line on stderr is always known to be
@@ -73,7 +74,7 @@ def _send(level: str, text: str, fields: List[str]) -> bool:
     if "OBJECT_PID" not in _always:
         return False
     given = {field.partition("=")[0] for field in fields}
-    always = ["%s=%s" % pair for pair in _always.items() if pair[0] not in given]
+    always = ["{}={}".format(*pair) for pair in _always.items() if pair[0] not in given]
     head = ["MESSAGE=" + text, "PRIORITY=" + _LEVELS.get(level, "<6>")[1], "SYSLOG_IDENTIFIER=eks-proxy-agent"]
     return journal.send(*head, *fields, *always)
 
@@ -83,10 +84,10 @@ def _value(value: Any) -> str:
     text = ",".join(redact(str(item)) for item in _items(value))
     if text.isprintable() and re.fullmatch(r"[^\s\"=\\]+", text):
         return text
-    return '"%s"' % "".join(map(_escaped, text))
+    return '"{}"'.format("".join(map(_escaped, text)))
 
 
-def _items(value: Any) -> Tuple[Any, ...]:
+def _items(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 

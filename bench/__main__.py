@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Dict, List
 
 from tests.boot.harness import tree
 from tests.boot.harness.bed import BOOT_TESTS, Bed, Trial
@@ -31,7 +30,7 @@ FIGURES = {
     "memory": "MB peak memory of the largest process",
     "reloads": "daemon-reloads",
 }
-Row = Dict[str, float]
+Row = dict[str, float]
 
 
 def main() -> None:
@@ -50,20 +49,20 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--late", type=float, default=3.0, help="seconds from power on until metadata is reachable")
     options = parser.parse_args()
-    rows: Dict[str, List[Row]] = {"%s %d" % (name, boot): [] for boot in (1, 2) for name in UNITS}
+    rows: dict[str, list[Row]] = {f"{name} {boot}": [] for boot in (1, 2) for name in UNITS}
     bed = Bed()
     try:
         for number in range(options.pairs):
             for name in UNITS:
                 for boot, row in enumerate(_two_boots(bed, name, options.late), 1):
-                    rows["%s %d" % (name, boot)].append(row)
-            print("pair %d of %d" % (number + 1, options.pairs), file=sys.stderr)
+                    rows[f"{name} {boot}"].append(row)
+            print(f"pair {number + 1} of {options.pairs}", file=sys.stderr)
     finally:
         bed.close()
     _report(rows, options)
 
 
-def _two_boots(bed: Bed, name: str, late: float) -> List[Row]:
+def _two_boots(bed: Bed, name: str, late: float) -> list[Row]:
     case = Case(name="bench-" + name, folder=HERE / name, agent=name == "agent", serve_after=-1, phase="")
     trial = bed.trial(case)
     try:
@@ -71,7 +70,7 @@ def _two_boots(bed: Bed, name: str, late: float) -> List[Row]:
         if name == "recipe":
             tree.install(BOOT_TESTS / "recipe/tree", trial.root)
             tree.install(HERE / "recipe/image", trial.root)
-            run(["systemctl", "--root=%s" % trial.root, "enable", UNITS[name] + ".service"])
+            run(["systemctl", f"--root={trial.root}", "enable", UNITS[name] + ".service"])
         return [_boot(trial, name, late) for _ in range(2)]
     finally:
         trial.close()
@@ -122,7 +121,7 @@ COST = {
 }
 
 
-def _cost(text: str, name: str) -> List[float]:
+def _cost(text: str, name: str) -> list[float]:
     if name == "recipe":
         user, system, memory = map(float, text.split(":"))
         return [(user + system) * 1000, memory / 1024]
@@ -131,24 +130,22 @@ def _cost(text: str, name: str) -> List[float]:
     return [sum(map(int, ticks)) * 10.0, int(peak.split()[1]) / 1024]
 
 
-def _report(rows: Dict[str, List[Row]], options: argparse.Namespace) -> None:
+def _report(rows: dict[str, list[Row]], options: argparse.Namespace) -> None:
     when = (
-        "%g s after power on" % options.late if options.late else "from the beginning (counted from the unit's start)"
+        f"{options.late:g} s after power on" if options.late else "from the beginning (counted from the unit's start)"
     )
-    print("metadata reachable %s, %d pairs; median (min to max)" % (when, options.pairs))
+    print(f"metadata reachable {when}, {options.pairs} pairs; median (min to max)")
     for boot, title in ((1, "first boot"), (2, "second boot")):
-        print("\n%-48s %22s %22s %9s" % (title, "agent", "recipe", "ratio"))
+        print(f"\n{title:<48} {'agent':>22} {'recipe':>22} {'ratio':>9}")
         for key, text in FIGURES.items():
-            mine, theirs = ([row[key] for row in rows["%s %d" % (name, boot)]] for name in UNITS)
+            mine, theirs = ([row[key] for row in rows[f"{name} {boot}"]] for name in UNITS)
             ratios = [a / b for a, b in zip(mine, theirs) if b]
-            print(
-                "%-48s %22s %22s %9s"
-                % (text, _spread(mine), _spread(theirs), "%.2f" % statistics.median(ratios) if ratios else "-")
-            )
+            ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
+            print(f"{text:<48} {_spread(mine):>22} {_spread(theirs):>22} {ratio:>9}")
 
 
-def _spread(values: List[float]) -> str:
-    return "%.0f (%.0f to %.0f)" % (statistics.median(values), min(values), max(values))
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
 
 
 main()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from typing import Dict, List
 
 from tests.boot.harness import case as cases
 from tests.boot.harness.bed import Bed
@@ -26,7 +25,7 @@ WAYS = {
 _LIBRARY = "/usr/lib/eks-proxy-agent"
 
 
-def main(argv: List[str]) -> None:
+def main(argv: list[str]) -> None:
     """Boot, wait, measure, print."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=idle", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
@@ -39,7 +38,7 @@ def main(argv: List[str]) -> None:
         settings.write_text(settings.read_text().partition("[watch]")[0])
         life = Life(trial, limit=options.minutes * 60 + 600)
         for way, code in WAYS.items():
-            print("%s  %s" % (_memory_of(life, code), way), flush=True)
+            print(f"{_memory_of(life, code)}  {way}", flush=True)
         time.sleep(90)  # the first look after the boot is over
         _idle(life, options.minutes)
         _repairs(life, options.repairs)
@@ -59,12 +58,12 @@ def _memory(smaps: str) -> str:
         elif first in ("Pss:", "Rss:"):
             pss += int(rest[0]) * (first == "Pss:")
             alone += int(rest[0]) * ((first == "Pss:") == library)
-    return "%5.1f MB PSS, %4.1f MB alone" % (pss / 1024, alone / 1024)
+    return f"{pss / 1024:5.1f} MB PSS, {alone / 1024:4.1f} MB alone"
 
 
 def _memory_of(life: Life, code: str) -> str:
     """The memory of a Python that has done this and waits."""
-    path = "import sys; sys.path[:0] = [%r, %r]; " % (_LIBRARY, _LIBRARY + "/vendor")
+    path = "import sys; sys.path[:0] = [{!r}, {!r}]; ".format(_LIBRARY, _LIBRARY + "/vendor")
     script = """
         python3 -I -c "$1; import signal; print(flush=True); signal.pause()" > /run/ready &
         while [ ! -s /run/ready ]; do sleep 0.05; done
@@ -78,19 +77,19 @@ def _idle(life: Life, minutes: float) -> None:
     time.sleep(minutes * 60)
     after, took = _counters(life), time.monotonic() - begin
     spent = {key: after[key] - before[key] for key in before}
-    smaps = life.running.run("cat", "/proc/%s/smaps" % life.pid())
-    print("%s  the daemon itself, after %.0f minutes" % (_memory(smaps), took / 60))
-    print("%6.3f %% of a core, of which the process that waits takes %.3f %%" % tuple(
+    smaps = life.running.run("cat", f"/proc/{life.pid()}/smaps")
+    print(f"{_memory(smaps)}  the daemon itself, after {took / 60:.0f} minutes")
+    print("{:6.3f} % of a core, of which the process that waits takes {:.3f} %".format(*tuple(
         100 * ticks / 100 / took for ticks in (spent["own"] + spent["children"], spent["own"])
-    ))  # fmt: skip
+    )))  # fmt: skip
     print("%6.2f wake-ups a minute" % (spent["wakes"] / took * 60))
-    print("%6s was a pass among that" % ("there" if life.status()["updated"] != looked else "no"))
+    print("{:>6} was a pass among that".format("there" if life.status()["updated"] != looked else "no"))
 
 
-def _counters(life: Life) -> Dict[str, int]:
+def _counters(life: Life) -> dict[str, int]:
     """proc(5): CPU in ticks of 10 ms, voluntary context switches, which are the times that it went to sleep."""
     pid = life.pid()
-    text = life.running.run("cat", *("/proc/%s/%s" % (pid, name) for name in ("stat", "status")))
+    text = life.running.run("cat", *(f"/proc/{pid}/{name}" for name in ("stat", "status")))
     ticks = text.splitlines()[0].rpartition(")")[2].split()[11:15]
     values = {line.split()[0]: int(line.split()[1]) for line in text.splitlines() if line.startswith("voluntary")}
     return {
@@ -113,6 +112,4 @@ print(time.monotonic() - begin)""" % ((ENVIRONMENT,) * 2)
         if number % 3 == 2:  # after five repairs within an hour it would be a fight
             life.running.run("systemctl", "reload", "eks-proxy-agent")
         time.sleep(10)
-    print("%6.2f s (%.2f to %.2f) from a change to the repaired file, %d times" % (
-        statistics.median(took), min(took), max(took), times
-    ))  # fmt: skip
+    print(f"{statistics.median(took):6.2f} s ({min(took):.2f} to {max(took):.2f}) from a change to the repaired file, {times} times")  # fmt: skip

@@ -14,8 +14,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Set, Tuple
+from typing import Any
 
 from tests.boot.harness.command import BedError
 from tests.cluster.harness.control_plane import ControlPlane
@@ -44,7 +45,7 @@ endpoint = "http://127.0.0.1:9"
 """
 WRITERS = 4  # connections that create pods at once
 SAMPLES = 0.03  # seconds between two looks at the memory of a command
-Cost = Dict[str, float]
+Cost = dict[str, float]
 FIGURES = {
     "seconds": "s from start to end",
     "cpu": "s of CPU, children included",
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     programs = subprocess.run([CLUSTER_TESTS / "kubernetes.sh"], check=True, stdout=subprocess.PIPE, text=True).stdout
     cluster = ControlPlane(own_folder(), Path(programs.strip()))
-    rows: Dict[str, List[Cost]] = {"verify": [], "kubectl": []}
+    rows: dict[str, list[Cost]] = {"verify": [], "kubectl": []}
     try:
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:
             settings.write(SETTINGS)
@@ -70,13 +71,13 @@ def main(arguments: Sequence[str]) -> None:
             for number in range(options.pairs):
                 for name, costs in rows.items():
                     costs.append(_cost(commands[name], cluster.environment))
-                print("pair %d of %d" % (number + 1, options.pairs), file=sys.stderr)
+                print(f"pair {number + 1} of {options.pairs}", file=sys.stderr)
     finally:
         cluster.close()
     _report(rows, options)
 
 
-def _commands(cluster: ControlPlane, settings: str) -> Dict[str, List[str]]:
+def _commands(cluster: ControlPlane, settings: str) -> dict[str, list[str]]:
     flags = ["--kubeconfig", str(cluster.kubeconfig)]
     agent = [sys.executable, "-m", "agent", "cluster"]
     return {
@@ -96,7 +97,7 @@ def _commands(cluster: ControlPlane, settings: str) -> Dict[str, List[str]]:
 # --- the pods -------------------------------------------------------------------------------------------------------
 
 
-def _populate(cluster: ControlPlane, apply: List[str], count: int) -> None:
+def _populate(cluster: ControlPlane, apply: list[str], count: int) -> None:
     """Let the workload have the variables, and give it its pods."""
     cluster.kubectl("apply", "-f", CLUSTER_TESTS / "manifests/aws-node.yaml")
     subprocess.run(apply, cwd=ROOT, env=cluster.environment, check=True, stdout=subprocess.DEVNULL)
@@ -104,7 +105,7 @@ def _populate(cluster: ControlPlane, apply: List[str], count: int) -> None:
         cluster.processes.pop(name).stop()  # or the pods would be adopted, and deleted for want of nodes
     daemon_set = cluster.get("daemonset/aws-node", "--namespace=kube-system")
     begin = time.monotonic()
-    errors: List[BaseException] = []
+    errors: list[BaseException] = []
     threads = [
         threading.Thread(target=_write, args=(cluster, daemon_set, range(n, count, WRITERS), errors))
         for n in range(WRITERS)
@@ -115,10 +116,10 @@ def _populate(cluster: ControlPlane, apply: List[str], count: int) -> None:
         thread.join()
     if errors:
         raise errors[0]
-    print("%d pods created in %.0f s" % (count, time.monotonic() - begin), file=sys.stderr)
+    print(f"{count} pods created in {time.monotonic() - begin:.0f} s", file=sys.stderr)
 
 
-def _write(cluster: ControlPlane, daemon_set: Dict[str, Any], numbers: range, errors: List[BaseException]) -> None:
+def _write(cluster: ControlPlane, daemon_set: dict[str, Any], numbers: range, errors: list[BaseException]) -> None:
     api = cluster.api()
     path = "/api/v1/namespaces/kube-system/pods"
     metadata = daemon_set["metadata"]
@@ -132,12 +133,12 @@ def _write(cluster: ControlPlane, daemon_set: Dict[str, Any], numbers: range, er
     try:
         for number in numbers:
             pod = copy.deepcopy(daemon_set["spec"]["template"])
-            pod["metadata"].update(name="aws-node-%05d" % number, ownerReferences=[owner])
+            pod["metadata"].update(name=f"aws-node-{number:05}", ownerReferences=[owner])
             pod["metadata"].pop("creationTimestamp", None)
-            pod["spec"]["nodeName"] = "ip-10-0-%d-%d.eu-west-1.compute.internal" % divmod(number, 256)
+            pod["spec"]["nodeName"] = "ip-10-0-{}-{}.eu-west-1.compute.internal".format(*divmod(number, 256))
             created = api.create(path, {"apiVersion": "v1", "kind": "Pod", **pod})
             api.patch(
-                "%s/%s/status" % (path, pod["metadata"]["name"]), {"status": running_status(created)}, "strategic"
+                "{}/{}/status".format(path, pod["metadata"]["name"]), {"status": running_status(created)}, "strategic"
             )
     except (BedError, OSError) as error:
         errors.append(error)
@@ -146,7 +147,7 @@ def _write(cluster: ControlPlane, daemon_set: Dict[str, Any], numbers: range, er
 # --- the measuring --------------------------------------------------------------------------------------------------
 
 
-def _cost(command: List[str], environment: Dict[str, str]) -> Cost:
+def _cost(command: list[str], environment: dict[str, str]) -> Cost:
     """Time, CPU and memory of a command; its output is thrown away."""
     with tempfile.TemporaryFile() as said:
         begin = time.monotonic()
@@ -161,19 +162,19 @@ def _cost(command: List[str], environment: Dict[str, str]) -> Cost:
         seconds = time.monotonic() - begin
         process.returncode = status
         said.seek(0)
-        assert status == 0, "%s: status %d\n%s" % (command, status, said.read().decode())
+        assert status == 0, f"{command}: status {status}\n{said.read().decode()}"
     return {"seconds": seconds, "cpu": cpu, "memory": peak / 1024}
 
 
-def _waited(pid: int) -> Tuple[int, int, float]:
+def _waited(pid: int) -> tuple[int, int, float]:
     ended, status, usage = os.wait4(pid, os.WNOHANG)
     return ended, status, usage.ru_utime + usage.ru_stime
 
 
-def _tree(pid: int) -> Set[int]:
+def _tree(pid: int) -> set[int]:
     """A process and all its descendants (proc(5), children)."""
     found = {pid}
-    for task in Path("/proc/%d/task" % pid).glob("*/children"):
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             children = [int(child) for child in task.read_text().split()]
         except OSError:
@@ -186,20 +187,20 @@ def _tree(pid: int) -> Set[int]:
 def _memory(pid: int) -> int:
     """The kB of a process, its part of what it shares included (proc(5), smaps_rollup)."""
     try:
-        lines = Path("/proc/%d/smaps_rollup" % pid).read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0  # it has just ended
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def _report(rows: Dict[str, List[Cost]], options: argparse.Namespace) -> None:
-    print("%d pods, %d pairs; median (min to max)\n" % (options.pods, options.pairs))
-    print("%-40s %24s %24s %9s" % ("", "cluster verify", "kubectl get pods", "ratio"))
+def _report(rows: dict[str, list[Cost]], options: argparse.Namespace) -> None:
+    print(f"{options.pods} pods, {options.pairs} pairs; median (min to max)\n")
+    print(f"{'':<40} {'cluster verify':>24} {'kubectl get pods':>24} {'ratio':>9}")
     for key, text in FIGURES.items():
         mine, theirs = ([row[key] for row in rows[name]] for name in rows)
         ratio = statistics.median(a / b for a, b in zip(mine, theirs))
-        print("%-40s %24s %24s %9.2f" % (text, _spread(mine), _spread(theirs), ratio))
+        print(f"{text:<40} {_spread(mine):>24} {_spread(theirs):>24} {ratio:>9.2f}")
 
 
-def _spread(values: List[float]) -> str:
-    return "%.1f (%.1f to %.1f)" % (statistics.median(values), min(values), max(values))
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"

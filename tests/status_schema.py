@@ -1,8 +1,9 @@
 """docs/status.schema.json as a judge of what the agent says; stricter than readers have to be: every key is documented."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, List, Mapping
+from typing import Any
 
 import jsonschema
 
@@ -10,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "docs/status.schema.json").read_text())
 
 
-def problems(status: Mapping[str, Any], *, file: bool = False) -> List[str]:
+def problems(status: Mapping[str, Any], *, file: bool = False) -> list[str]:
     """What is wrong with the output of `status --json`, or with a status.json (`file`)."""
     schema = {**SCHEMA, "additionalProperties": False}
     if file:
@@ -19,4 +20,4 @@ def problems(status: Mapping[str, Any], *, file: bool = False) -> List[str]:
         schema["$defs"]["whole"] = json.loads(json.dumps(SCHEMA))
         del schema["$defs"]["whole"]["$id"]
     found = jsonschema.Draft202012Validator(schema).iter_errors(status)
-    return ["%s: %s" % ("/".join(map(str, error.absolute_path)), error.message) for error in found]
+    return ["{}: {}".format("/".join(map(str, error.absolute_path)), error.message) for error in found]

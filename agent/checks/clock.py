@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import time
-from typing import Iterator, Optional
+from collections.abc import Iterator
 
 from agent.checks.context import Node
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
@@ -24,24 +24,24 @@ def check(node: Node) -> Iterator[Finding]:
     if date:
         yield judge(date, time.time(), str(proxy))
     else:
-        yield Finding(GROUP, NAME, SKIP, "%s does not tell the time (see proxy)" % proxy)
+        yield Finding(GROUP, NAME, SKIP, f"{proxy} does not tell the time (see proxy)")
 
 
 def judge(date: str, now: float, proxy: str) -> Finding:
     """`date` is the proxy's Date header, whole seconds; `now` is in seconds since 1970."""
     there = _seconds(date)
     if there is None:
-        return Finding(GROUP, NAME, SKIP, "%s does not say what time it is" % proxy)
+        return Finding(GROUP, NAME, SKIP, f"{proxy} does not say what time it is")
     skew = now - there
     if abs(skew) <= WARN_ABOVE:
         return Finding(GROUP, NAME, OK, "within %.0f s of the proxy's" % (abs(skew) + 1))
     way = "ahead of" if skew > 0 else "behind"
-    text = "this node is %.0f s %s %s" % (abs(skew), way, proxy)
+    text = f"this node is {abs(skew):.0f} s {way} {proxy}"
     hint = "chronyc tracking; the Amazon Time Sync Service is at 169.254.169.123"
     return Finding(GROUP, NAME, FAIL if abs(skew) > FAIL_ABOVE else WARN, text, hint)
 
 
-def _seconds(date: str) -> Optional[float]:
+def _seconds(date: str) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):

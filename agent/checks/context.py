@@ -6,7 +6,8 @@ import json
 import os
 import re
 import time
-from typing import Any, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -40,13 +41,13 @@ class Node:
     machine: Machine
     options: Options
     told: Mapping[str, Any] = attrs.field(factory=dict)
-    layered: Optional[Layered] = None
-    wrong: Optional[AgentError] = None
-    facts: Optional[Facts] = None
-    silent: Optional[AgentError] = None
+    layered: Layered | None = None
+    wrong: AgentError | None = None
+    facts: Facts | None = None
+    silent: AgentError | None = None
     asked: float = 0.0
-    found: Optional[Discovered] = None
-    now: Optional[Discovered] = None
+    found: Discovered | None = None
+    now: Discovered | None = None
     missing: str = ""
     partial: bool = False
 
@@ -139,7 +140,7 @@ def _told(machine: Machine) -> Mapping[str, Any]:
         return {}
 
 
-def _known_facts(node: Node) -> Optional[Facts]:
+def _known_facts(node: Node) -> Facts | None:
     """The facts that the last pass of this boot had; None when there was none, or only root can tell."""
     instance = str(node.told.get("instance_id"))
     try:
@@ -149,7 +150,7 @@ def _known_facts(node: Node) -> Optional[Facts]:
         return None
 
 
-def _as_of_the_last_pass(facts: Facts, known: Optional[Facts]) -> Facts:
+def _as_of_the_last_pass(facts: Facts, known: Facts | None) -> Facts:
     """The facts with the VPC's CIDRs of then, if some were added since on this same instance."""
     if known is None or known.instance_id != facts.instance_id:
         return facts
@@ -158,5 +159,5 @@ def _as_of_the_last_pass(facts: Facts, known: Optional[Facts]) -> Facts:
     return attrs.evolve(facts, vpc_cidrs_v4=known.vpc_cidrs_v4, vpc_cidrs_v6=known.vpc_cidrs_v6)
 
 
-def _cidrs(facts: Facts) -> Tuple[str, ...]:
+def _cidrs(facts: Facts) -> tuple[str, ...]:
     return facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6

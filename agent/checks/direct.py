@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, List
+from collections.abc import Iterable, Iterator
 
 from agent.checks.context import Node
 from agent.checks.finding import FAIL, OK, SKIP, Finding
@@ -22,7 +22,7 @@ def check(node: Node) -> Iterator[Finding]:
     What was found out by trying is there because each of its names answered: it has to go on.
     """
     facts, hints = node.discovered.facts, node.discovered.hints
-    wanted: Dict[str, List[str]] = {}
+    wanted: dict[str, list[str]] = {}
     for entry in node.intent.no_proxy:
         if entry.reason == _API:
             host = endpoint_host(node.settings, hints)
@@ -36,27 +36,27 @@ def check(node: Node) -> Iterator[Finding]:
         yield Finding(GROUP, "hosts", SKIP, "nothing but this network is reached directly")
 
 
-def _found(reason: str, hosts: Dict[str, None], answers: Dict[str, Answer]) -> Finding:
+def _found(reason: str, hosts: dict[str, None], answers: dict[str, Answer]) -> Finding:
     if not hosts:
         text = "the API server's host is not known; all EKS endpoints of the region are direct"
         return Finding(GROUP, reason, SKIP, text, "name it in cluster.endpoint")
     silent = [host for part in parts(reason, hosts) if not any(answers[one].direct for one in part) for host in part]
     if not silent:
         good = [host for host in hosts if answers[host].direct]
-        text = ", ".join("%s at %s" % (host, " ".join(answers[host].addresses)) for host in good)
+        text = ", ".join("{} at {}".format(host, " ".join(answers[host].addresses)) for host in good)
         return Finding(GROUP, reason, OK, text + " accepts on port 443")
-    told = "; ".join("%s: %s" % (host, _why(answers[host])) for host in silent)
+    told = "; ".join(f"{host}: {_why(answers[host])}" for host in silent)
     if reason == _API:
         hint = 'look at the cluster\'s security group; a public one: cluster.endpoint_access = "public"'
     else:
-        hint = "make the VPC endpoint, or take %s out of aws.direct" % reason.partition(":")[2]
+        hint = "make the VPC endpoint, or take {} out of aws.direct".format(reason.partition(":")[2])
         hint += "; found out by itself: eks-proxy-agent apply --refresh" if reason.startswith("direct:") else ""
     return Finding(GROUP, reason, FAIL, "direct, and nothing answers: " + told, hint)
 
 
-def parts(reason: str, hosts: Iterable[str]) -> List[List[str]]:
+def parts(reason: str, hosts: Iterable[str]) -> list[list[str]]:
     """The hosts of a service, those together that lead to the same endpoint: ECR has two, and Systems Manager, too."""
-    found: Dict[str, List[str]] = {}
+    found: dict[str, list[str]] = {}
     for host in hosts:
         part = "registry" if host[:12].isdigit() else "messages" if "messages." in host else ""
         found.setdefault(host if reason.startswith("direct:") else part, []).append(host)
@@ -66,4 +66,4 @@ def parts(reason: str, hosts: Iterable[str]) -> List[List[str]]:
 def _why(answer: Answer) -> str:
     if not answer.addresses:
         return "has no address"
-    return "%s accepts no connection on port 443" % " ".join(answer.addresses)
+    return "{} accepts no connection on port 443".format(" ".join(answer.addresses))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from agent.checks import packages
 from agent.checks.context import NEEDS_ROOT, Node, is_root, reason
@@ -53,13 +54,13 @@ def planned(node: Node) -> Plan:
     return plan_node(node.machine, _targets(node))
 
 
-def _targets(node: Node) -> Tuple[Target, ...]:
+def _targets(node: Node) -> tuple[Target, ...]:
     return wanted(node.machine, node.discovered, units=False)[0]
 
 
-def _alike(changes: Iterable[Change]) -> Iterable[List[Change]]:
+def _alike(changes: Iterable[Change]) -> Iterable[list[Change]]:
     """The changes, drop-ins to which the same happens together: they have the same text, and one diff is enough."""
-    found: Dict[Tuple[object, ...], List[Change]] = {}
+    found: dict[tuple[object, ...], list[Change]] = {}
     for change in changes:
         drop_in = unit_of(change.path) is not None
         found.setdefault((change.before, change.after, "" if drop_in else change.path), []).append(change)
@@ -84,5 +85,5 @@ def _all(node: Node) -> str:
     paths = [target.path for target in _targets(node) if target.edit(None) is not None]
     drop_ins = sum(unit_of(path) is not None for path in paths)
     return "as planned: " + ", ".join(
-        [path for path in paths if unit_of(path) is None] + ["%d drop-ins" % drop_ins if drop_ins else "no drop-in"]
+        [path for path in paths if unit_of(path) is None] + [f"{drop_ins} drop-ins" if drop_ins else "no drop-in"]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 from agent.checks.context import OFFLINE, Node
 from agent.checks.finding import FAIL, OK, SKIP, Finding
@@ -18,16 +18,11 @@ def check(node: Node) -> Iterator[Finding]:
         way = "correct the file of --facts, or leave it out" if node.options.facts else way
         yield Finding(GROUP, NAME, FAIL, str(node.silent), node.silent.hint or way)
     elif node.options.facts:
-        yield Finding(GROUP, NAME, SKIP, "the facts come from %s (--facts)" % node.options.facts)
+        yield Finding(GROUP, NAME, SKIP, f"the facts come from {node.options.facts} (--facts)")
     elif not node.live:
         yield Finding(GROUP, NAME, SKIP, OFFLINE)
     elif node.facts is None or node.layered is None:
         yield Finding(GROUP, NAME, SKIP, node.missing)
     else:
-        text = "%s answers (version 2, no proxy in between, %.0f ms): %s in %s" % (
-            node.layered.settings.metadata.endpoint,
-            node.asked * 1000,
-            node.facts.instance_id,
-            node.facts.region,
-        )
+        text = f"{node.layered.settings.metadata.endpoint} answers (version 2, no proxy in between, {node.asked * 1000:.0f} ms): {node.facts.instance_id} in {node.facts.region}"
         yield Finding(GROUP, NAME, OK, text + "; pods that ask it need a hop limit of 2, which does not show from here")

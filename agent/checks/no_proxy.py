@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
 
 from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, Finding
@@ -36,7 +36,7 @@ def check(node: Node) -> Iterator[Finding]:
         yield Finding(GROUP, "list", SKIP, "there is none yet (see files)" if is_root() else NEEDS_ROOT)
         return
     dialects = _here(node.machine.disk)
-    entries: Dict[str, List[Entry]] = {}
+    entries: dict[str, list[Entry]] = {}
     for entry in node.now.intent.no_proxy:
         entries.setdefault(entry.reason, []).append(entry)
     wanted = render(node.now.intent.no_proxy)
@@ -54,14 +54,14 @@ def target(entry: Entry) -> Target:
     elif value.startswith("."):
         value = "name" + value
     scheme = "http" if entry.reason in ("metadata", "credentials") else "https"
-    return parse_target("%s://%s/" % (scheme, "[%s]" % value if ":" in value else value))
+    return parse_target("{}://{}/".format(scheme, f"[{value}]" if ":" in value else value))
 
 
 def _covered(
     reason: str, entries: Sequence[Entry], dialects: Sequence[Dialect], environment: Mapping[str, str], wanted: str
 ) -> Finding:
-    lost: Dict[str, List[Dialect]] = {}
-    beyond: Dict[str, List[Dialect]] = {}
+    lost: dict[str, list[Dialect]] = {}
+    beyond: dict[str, list[Dialect]] = {}
     for entry in entries:
         aim, value = target(entry), entry.value.strip("[]")
         beyond.setdefault(value, [])
@@ -73,7 +73,7 @@ def _covered(
                 found[value].append(dialect)
     if lost:
         text = "; ".join(
-            "%s is missing: through the proxy for %s" % (value, titles(who, dialects)) for value, who in lost.items()
+            f"{value} is missing: through the proxy for {titles(who, dialects)}" for value, who in lost.items()
         )
         hint = "eks-proxy-agent apply, then restart what it names"
         return Finding(GROUP, reason, FAIL, text, hint)
@@ -82,12 +82,14 @@ def _covered(
 
 def _shown(beyond: Mapping[str, Sequence[Dialect]], dialects: Sequence[Dialect]) -> Iterator[str]:
     """The entries with the clients that they serve, those that serve the same clients together."""
-    alike: Dict[Tuple[Dialect, ...], List[str]] = {}
+    alike: dict[tuple[Dialect, ...], list[str]] = {}
     for value, who in beyond.items():
         alike.setdefault(tuple(who), []).append(value)
     for who, values in alike.items():
-        text = "%s: direct for %s" % (", ".join(values), titles((one for one in dialects if one not in who), dialects))
-        cannot = "; through the proxy for %s, which can exempt no such network" % titles(who, dialects)
+        text = "{}: direct for {}".format(
+            ", ".join(values), titles((one for one in dialects if one not in who), dialects)
+        )
+        cannot = f"; through the proxy for {titles(who, dialects)}, which can exempt no such network"
         yield text + cannot * bool(who)
 
 
@@ -100,7 +102,7 @@ def _environment(disk: Disk) -> Mapping[str, str]:
     return {}
 
 
-def _here(disk: Disk) -> Tuple[Dialect, ...]:
+def _here(disk: Disk) -> tuple[Dialect, ...]:
     """The families of which a client is installed; Go always, the runtimes are written in it."""
     names = {name for folder in _FOLDERS for name in disk.list(folder)}
     curl = _curl_family(disk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from typing import Iterator, Optional, Tuple
+from collections.abc import Iterator
 
 from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
@@ -33,7 +33,7 @@ def check(node: Node) -> Iterator[Finding]:
         yield _used(node, *manager)
         for name in disk.list(_REPOSITORIES):
             if name.endswith(".repo"):
-                yield from _repository(node, "%s/%s" % (_REPOSITORIES, name))
+                yield from _repository(node, f"{_REPOSITORIES}/{name}")
 
 
 def split(disk: Disk) -> bool:
@@ -47,7 +47,7 @@ def split(disk: Disk) -> bool:
     return own != other and disk.state(own).content is not None and disk.state(other).content is not None
 
 
-def _manager(disk: Disk) -> Optional[Tuple[str, str]]:
+def _manager(disk: Disk) -> tuple[str, str] | None:
     """The program and the file that it reads (dnf.conf(5), yum.conf(5)); on AL2 yum is yum 3, elsewhere a link to dnf.
 
     dnf 5 reads its folders of drop-ins first, so that dnf.conf wins over them too (libdnf5, Base::load_config).
@@ -67,7 +67,7 @@ def _used(node: Node, program: str, path: str) -> Finding:
     disk, intent = node.machine.disk, node.intent
     if split(disk):
         text = "is a file of its own and no link any more: dnf reads %s alone, and nobody what is changed here"
-        link = "ln -sfn %s %s" % (posixpath.relpath(DNF_CONF, posixpath.dirname(YUM_CONF)), YUM_CONF)
+        link = f"ln -sfn {posixpath.relpath(DNF_CONF, posixpath.dirname(YUM_CONF))} {YUM_CONF}"
         return Finding(GROUP, YUM_CONF, FAIL, text % DNF_CONF, link)
     resolved = disk.resolve(path)
     state = disk.state(resolved)
@@ -76,11 +76,11 @@ def _used(node: Node, program: str, path: str) -> Finding:
     secret = intent.credentials if node.settings.proxy.credentials_in_yum else None
     wanted, used = intent.http_proxy.with_credentials(secret), yum_conf.effective(state.content or b"").get("main", "")
     if used == wanted:
-        return Finding(GROUP, path, OK, "%s uses %s" % (program, redact_proxy(used)))
+        return Finding(GROUP, path, OK, f"{program} uses {redact_proxy(used)}")
     if resolved == disk.resolve(YUM_CONF):
         return Finding(GROUP, path, SKIP, "is not as planned (see files)")
-    text = "%s uses %s" % (program, redact_proxy(used) or "no proxy")
-    return Finding(GROUP, path, FAIL, text, "link %s to it, then: eks-proxy-agent apply" % YUM_CONF)
+    text = "{} uses {}".format(program, redact_proxy(used) or "no proxy")
+    return Finding(GROUP, path, FAIL, text, f"link {YUM_CONF} to it, then: eks-proxy-agent apply")
 
 
 def _repository(node: Node, path: str) -> Iterator[Finding]:
@@ -89,8 +89,8 @@ def _repository(node: Node, path: str) -> Iterator[Finding]:
         yield _unreadable(path, state.problem)
     for section, value in yum_conf.effective(state.content or b"").items():
         if section != "main" and value != str(node.intent.http_proxy):
-            own = "has a proxy of its own, %s, which wins there" % redact_proxy(value)
-            text = "[%s] %s" % (section, "goes without the proxy of [main]" if value in _NONE else own)
+            own = f"has a proxy of its own, {redact_proxy(value)}, which wins there"
+            text = "[{}] {}".format(section, "goes without the proxy of [main]" if value in _NONE else own)
             yield Finding(GROUP, path, WARN, text, "take the line out, unless it is meant so")
 
 

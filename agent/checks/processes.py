@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator
+from collections.abc import Iterator
 
 from agent.checks import units
 from agent.checks.context import NEEDS_ROOT, Node, is_root
@@ -32,30 +32,30 @@ def check(node: Node) -> Iterator[Finding]:
 
 def _process(node: Node, wiring: Wiring) -> Finding:
     """What no restart would mend is the unit's fault, and told there."""
-    name = "%s" % wiring.name
+    name = f"{wiring.name}"
     try:
         environment = environ(wiring.main_pid)
     except CommandError as error:
         return Finding(GROUP, name, SKIP, str(error) if is_root() else NEEDS_ROOT)
     if not environment:
-        return Finding(GROUP, name, SKIP, "process %d has ended" % wiring.main_pid)
+        return Finding(GROUP, name, SKIP, f"process {wiring.main_pid} has ended")
     wanted = dict(node.intent.variables(secret=True))
     found = differences(environment, wanted.items())
     if not found and wiring.since < (node.machine.state.memory().anchored or 0):
         text = "process %d is older than the proxy's CA in the trust store, which a program reads when it starts"
         return Finding(GROUP, name, FAIL, text % wiring.main_pid, units.restart(wiring.name))
     if not found:
-        return Finding(GROUP, name, OK, "process %d has the proxy and its exceptions" % wiring.main_pid)
+        return Finding(GROUP, name, OK, f"process {wiring.main_pid} has the proxy and its exceptions")
     if units.problem(node, wiring) is not None:
         text = "process %d lacks the proxy or its exceptions, and no restart alone would mend that (see units)"
         return Finding(GROUP, name, SKIP, text % wiring.main_pid)
-    text = "process %d was started before the change: %s" % (wiring.main_pid, _told(found, wanted))
+    text = f"process {wiring.main_pid} was started before the change: {_told(found, wanted)}"
     return Finding(GROUP, name, FAIL, text, units.restart(wiring.name))
 
 
-def _told(found: Dict[str, str], wanted: Dict[str, str]) -> str:
+def _told(found: dict[str, str], wanted: dict[str, str]) -> str:
     """What differs; both cases of a name mostly do, and are told once."""
-    told: Dict[str, str] = {}
+    told: dict[str, str] = {}
     for name, value in found.items():
         told.setdefault(name.lower(), _difference(name, value, wanted[name]))
     return "; ".join(told.values())
@@ -63,13 +63,13 @@ def _told(found: Dict[str, str], wanted: Dict[str, str]) -> str:
 
 def _difference(name: str, value: str, wanted: str) -> str:
     if not value:
-        return "%s is not set" % name
+        return f"{name} is not set"
     if name.lower() == "no_proxy":
         has, wants = value.split(","), wanted.split(",")
         lacks = [entry for entry in wants if entry not in has]
         extra = [entry for entry in has if entry not in wants]
         parts = ["lacks " + " ".join(lacks)] * bool(lacks) + ["has " + " ".join(extra) + " too"] * bool(extra)
-        return "%s %s" % (name, " and ".join(parts) or "is in another order")
+        return "{} {}".format(name, " and ".join(parts) or "is in another order")
     if redact_proxy(value) == redact_proxy(wanted):
-        return "%s has other credentials" % name
-    return "%s is %s" % (name, redact_proxy(value))
+        return f"{name} has other credentials"
+    return f"{name} is {redact_proxy(value)}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, Iterator, List, Sequence, Tuple
 
 import attrs
 
@@ -20,7 +20,7 @@ GROUP = "proxy"
 #: Seconds for all probes of one proxy together.
 BOUND = 3.0
 
-Endpoint = Tuple[str, int]
+Endpoint = tuple[str, int]
 
 
 @attrs.frozen
@@ -42,7 +42,7 @@ def check(node: Node) -> Iterator[Finding]:
     looks = _looks(node)
     credentials = node.intent.credentials
 
-    def probed(look: Look) -> Tuple[Verdict, ...]:
+    def probed(look: Look) -> tuple[Verdict, ...]:
         return probe_each(look.proxy, look.wanted, credentials, timeout=BOUND, tls=look.tls)
 
     with ThreadPoolExecutor(len(looks)) as pool:
@@ -50,7 +50,7 @@ def check(node: Node) -> Iterator[Finding]:
             yield from _findings(look, verdicts, secret=not node.partial)
 
 
-def _looks(node: Node) -> List[Look]:
+def _looks(node: Node) -> list[Look]:
     """The proxy that is used decides; the others of proxy.url are spares, of which one endpoint tells enough."""
     intent, settings, facts = node.intent, node.settings, node.discovered.facts
     first = [first_endpoint(settings, facts, intent)]
@@ -68,7 +68,7 @@ def _looks(node: Node) -> List[Look]:
 
 def _findings(look: Look, verdicts: Sequence[Verdict], *, secret: bool) -> Iterator[Finding]:
     """`secret`: whether the credentials were known, should there be any."""
-    found: Dict[Tuple[str, str], List[Tuple[Endpoint, Verdict]]] = {}
+    found: dict[tuple[str, str], list[tuple[Endpoint, Verdict]]] = {}
     for endpoint, verdict in zip(look.wanted, verdicts):
         found.setdefault((verdict.kind, verdict.hint.replace(endpoint[0], "")), []).append((endpoint, verdict))
     for answers in found.values():
@@ -79,7 +79,7 @@ def _findings(look: Look, verdicts: Sequence[Verdict], *, secret: bool) -> Itera
         if first.kind == "credentials" and not secret:
             yield Finding(GROUP, str(look.proxy), SKIP, "asks for a user and a password; to send ours " + NEEDS_ROOT)
             continue
-        text = first.text[len("%s: " % look.proxy) :]  # the line begins with it already
+        text = first.text[len(f"{look.proxy}: ") :]  # the line begins with it already
         if not look.needed and first.kind in ("denied", "upstream"):
             text += "; it is alive, and nothing is known that has to go through it"
             yield Finding(GROUP, str(look.proxy), SKIP, text, "name in check.endpoints what it has to carry")
@@ -94,20 +94,20 @@ def shortened(hosts: Sequence[str]) -> str:
     common = "".join("." + labels[0] for labels in reversed(alike))
     if len(hosts) < 2 or len(alike) < 2 or len(alike) == min(map(len, ends)) or common[-1].isdigit():
         return ", ".join(hosts)
-    return "%s (%s)" % (", ".join(host[: -len(common)] for host in hosts), common)
+    return "{} ({})".format(", ".join(host[: -len(common)] for host in hosts), common)
 
 
-def _others(answers: Sequence[Tuple[Endpoint, Verdict]], asked: int) -> str:
+def _others(answers: Sequence[tuple[Endpoint, Verdict]], asked: int) -> str:
     if len(answers) == asked:
-        return "; the same for all %d endpoints" % asked if asked > 1 else ""
+        return f"; the same for all {asked} endpoints" if asked > 1 else ""
     others = [host for (host, _), _ in answers[1:]]
     return "; the same for " + ", ".join(others) if others else ""
 
 
-def _served(answers: Sequence[Tuple[Endpoint, Verdict]]) -> str:
+def _served(answers: Sequence[tuple[Endpoint, Verdict]]) -> str:
     hosts = shortened([host for (host, _), _ in answers])
     issuers = ", ".join(sorted({verdict.issuer for _, verdict in answers if verdict.issuer}))
     inspected = " (it inspects TLS)" if answers[0][1].kind == "tls-inspected" else ""
-    by = "; certificates of %s%s, trusted" % (issuers, inspected) if issuers else ""
+    by = f"; certificates of {issuers}{inspected}, trusted" if issuers else ""
     slowest = max(verdict.seconds for _, verdict in answers) * 1000
-    return "opens tunnels within %.0f ms to %s%s" % (slowest, hosts, by)
+    return f"opens tunnels within {slowest:.0f} ms to {hosts}{by}"

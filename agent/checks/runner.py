@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, Dict, Iterable, List, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Callable
 
 import attrs
 
@@ -49,16 +50,16 @@ GROUPS = (
 )
 
 
-def examine(node: Node, groups: Sequence[Group]) -> Tuple[Finding, ...]:
+def examine(node: Node, groups: Sequence[Group]) -> tuple[Finding, ...]:
     """What all of them find, in their order, without credentials."""
-    found: Dict[str, List[Finding]] = {}
+    found: dict[str, list[Finding]] = {}
     threads = [threading.Thread(target=_examine, args=(node, group, found), daemon=True) for group in groups]
     ends = time.monotonic() + BOUND
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, ends - time.monotonic()))
-    late = {group.name: [Finding(group.name, ALL, FAIL, "no end after %g seconds" % BOUND)] for group in groups}
+    late = {group.name: [Finding(group.name, ALL, FAIL, f"no end after {BOUND:g} seconds")] for group in groups}
     return tuple(
         attrs.evolve(finding, text=redact(finding.text), hint=redact(finding.hint))
         for group in groups
@@ -72,7 +73,7 @@ def exit_code(findings: Iterable[Finding]) -> int:
     return failed.pop() if len(failed) == 1 else int(bool(failed))
 
 
-def _examine(node: Node, group: Group, found: Dict[str, List[Finding]]) -> None:
+def _examine(node: Node, group: Group, found: dict[str, list[Finding]]) -> None:
     """A check that cannot be made is a finding too, and never the end of the others."""
     if group.live and not node.live:
         found[group.name] = [Finding(group.name, ALL, SKIP, OFFLINE)]
@@ -86,5 +87,5 @@ def _examine(node: Node, group: Group, found: Dict[str, List[Finding]]) -> None:
         except AgentError as error:
             found[group.name] = [Finding(group.name, ALL, FAIL, reason(error), error.hint)]
         except Exception as error:  # noqa: BLE001 -- whatever lies on the disk, the other checks are worth having
-            text = "could not be made: %s: %s" % (type(error).__name__, error)
+            text = f"could not be made: {type(error).__name__}: {error}"
             found[group.name] = [Finding(group.name, ALL, FAIL, text, "this is a mistake in eks-proxy-agent")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 from agent.checks.context import UNCONFIGURED, Node
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 from agent.core.facts.cluster_hints import ClusterHints
 from agent.core.facts.instance import Facts
@@ -15,7 +16,7 @@ from agent.node.apply import Machine
 from agent.node.inputs import Discovered, cluster_hints
 
 
-def as_told(machine: Machine, layered: Layered, facts: Facts, told: Mapping[str, Any]) -> Optional[Discovered]:
+def as_told(machine: Machine, layered: Layered, facts: Facts, told: Mapping[str, Any]) -> Discovered | None:
     """The Intent of the last pass without its credentials, with the settings of the files; None without such a pass."""
     intent = _intent(told)
     if intent is None or told.get("instance_id") != facts.instance_id:
@@ -27,7 +28,7 @@ def as_told(machine: Machine, layered: Layered, facts: Facts, told: Mapping[str,
     return Discovered(layered, facts, hints, intent)
 
 
-def _intent(told: Mapping[str, Any]) -> Optional[Intent]:
+def _intent(told: Mapping[str, Any]) -> Intent | None:
     try:
         http, https = (parse_proxy_url(told["proxy"][name]) for name in ("http", "https"))
         entries = tuple(Entry(str(one["entry"]), str(one["reason"])) for one in told["no_proxy"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import re
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
@@ -33,12 +34,12 @@ def check(node: Node) -> Iterator[Finding]:
         yield Finding(GROUP, name, FAIL, "is disabled, and node.enable names it", "systemctl enable --now " + name)
 
 
-def problem(node: Node, wiring: Wiring) -> Optional[Finding]:
+def problem(node: Node, wiring: Wiring) -> Finding | None:
     """Why what starts now does not get our environment; None when it does.  A restart alone mends none of it."""
     return _not_loaded(node.machine.disk, wiring) or _outdone(node, wiring)
 
 
-def _winner(node: Node, wiring: Wiring) -> Optional[Tuple[str, str]]:
+def _winner(node: Node, wiring: Wiring) -> tuple[str, str] | None:
     """The file that is read after ours and sets a variable otherwise, and that variable; None when ours wins.
 
     Environment= lines are harmless: files beat them.  Raises PermissionError when only root can tell.
@@ -60,18 +61,18 @@ def _agent(wiring: Wiring, told: Mapping[str, Any]) -> Finding:
     if wiring.active == "failed":
         return Finding(GROUP, AGENT, FAIL, "has failed", "journalctl --boot --unit " + AGENT)
     if wiring.active not in ("active", "reloading", "activating"):
-        return Finding(GROUP, AGENT, WARN, "is %s: nobody repairs drift" % wiring.active, "systemctl start " + AGENT)
+        return Finding(GROUP, AGENT, WARN, f"is {wiring.active}: nobody repairs drift", "systemctl start " + AGENT)
     if wiring.needs_reload:
         return Finding(GROUP, AGENT, WARN, "its unit file changed since systemd loaded it", RELOAD)
     if told.get("phase") == DEGRADED:
-        text = "its last pass failed: %s" % str(told.get("error")).partition("\n")[0]
+        text = "its last pass failed: {}".format(str(told.get("error")).partition("\n")[0])
         return Finding(GROUP, AGENT, WARN, text, "eks-proxy-agent status; it tries again by itself")
-    return Finding(GROUP, AGENT, OK, "enabled and %s" % wiring.active)
+    return Finding(GROUP, AGENT, OK, f"enabled and {wiring.active}")
 
 
-def _not_enabled(wiring: Wiring) -> Tuple[str, str]:
+def _not_enabled(wiring: Wiring) -> tuple[str, str]:
     if wiring.enabled.startswith("masked"):
-        return "is masked", "systemctl unmask %s; systemctl enable --now %s" % (AGENT, AGENT)
+        return "is masked", f"systemctl unmask {AGENT}; systemctl enable --now {AGENT}"
     if wiring.exists:
         return "is " + (wiring.enabled or "not enabled"), "systemctl enable " + AGENT
     if wiring.enabled:
@@ -88,29 +89,29 @@ def _unit(node: Node, wiring: Wiring, agent: Wiring) -> Finding:
         return Finding(GROUP, wiring.name, WARN, text, RELOAD)
     if wiring.name not in agent.before:
         text = "our drop-in is loaded, but the unit starts without waiting for the agent"
-        hint = "systemctl edit %s: [Unit], After=%s" % (wiring.name, AGENT)
+        hint = f"systemctl edit {wiring.name}: [Unit], After={AGENT}"
         return Finding(GROUP, wiring.name, WARN, text, hint)
     return Finding(GROUP, wiring.name, OK, "our drop-in is loaded and wins; it starts after the agent")
 
 
-def _not_loaded(disk: Disk, wiring: Wiring) -> Optional[Finding]:
+def _not_loaded(disk: Disk, wiring: Wiring) -> Finding | None:
     ours = environment_path(wiring.name)
     if ours in wiring.drop_ins:
         return None
     if disk.state(ours).content is None:
         return Finding(GROUP, wiring.name, SKIP, "has no drop-in of ours on disk (see files)")
-    text = "%s is on disk, and systemd has not loaded it: the next start has no proxy" % ours
+    text = f"{ours} is on disk, and systemd has not loaded it: the next start has no proxy"
     return Finding(GROUP, wiring.name, FAIL, text, _reload(wiring))
 
 
-def _outdone(node: Node, wiring: Wiring) -> Optional[Finding]:
+def _outdone(node: Node, wiring: Wiring) -> Finding | None:
     disk = node.machine.disk
     if NODE_ENV not in wiring.environment_files:
         return _taken_back(disk, wiring)
     wanted = node.intent.variables(secret=True)
-    gone = [name for name, value in wanted if name in wiring.unset or "%s=%s" % (name, value) in wiring.unset]
+    gone = [name for name, value in wanted if name in wiring.unset or f"{name}={value}" in wiring.unset]
     if gone:
-        text = "UnsetEnvironment= takes %s away" % ", ".join(gone)
+        text = "UnsetEnvironment= takes {} away".format(", ".join(gone))
         source = _source(disk, wiring.drop_ins, rb"UnsetEnvironment[ \t]*=.*\b%s\b.*" % gone[0].encode())
         return Finding(GROUP, wiring.name, FAIL, text, _mend("it", source, wiring))
     try:
@@ -121,7 +122,7 @@ def _outdone(node: Node, wiring: Wiring) -> Optional[Finding]:
         return None
     path, name = found
     source = _source(disk, wiring.drop_ins, rb"EnvironmentFile[ \t]*=[ \t]*-?%s" % re.escape(path.encode()))
-    text = "EnvironmentFile=%s of %s is read after ours and sets %s otherwise" % (path, source or "the unit", name)
+    text = "EnvironmentFile={} of {} is read after ours and sets {} otherwise".format(path, source or "the unit", name)
     return Finding(GROUP, wiring.name, FAIL, text, _mend("the line", source, wiring))
 
 
@@ -130,27 +131,27 @@ def _taken_back(disk: Disk, wiring: Wiring) -> Finding:
     ours = environment_path(wiring.name)
     source = _source(disk, _later_drop_ins(wiring), rb"EnvironmentFile[ \t]*=")
     if source:
-        text = "%s is loaded, but %s takes its EnvironmentFile= back" % (ours, source)
+        text = f"{ours} is loaded, but {source} takes its EnvironmentFile= back"
         return Finding(GROUP, wiring.name, FAIL, text, _mend("the empty EnvironmentFile=", source, wiring))
     if wiring.needs_reload:
-        text = "systemd has loaded another text of %s than is on disk: the next start has no proxy" % ours
+        text = f"systemd has loaded another text of {ours} than is on disk: the next start has no proxy"
         return Finding(GROUP, wiring.name, FAIL, text, _reload(wiring))
     return Finding(GROUP, wiring.name, SKIP, "our drop-in is not as planned (see files)")
 
 
 def _mend(what: str, where: str, wiring: Wiring) -> str:
-    return "take %s out of %s, then: %s; %s" % (what, where or "the unit", RELOAD, restart(wiring.name))
+    return "take {} out of {}, then: {}; {}".format(what, where or "the unit", RELOAD, restart(wiring.name))
 
 
 def _reload(wiring: Wiring) -> str:
-    return "%s; then, when it suits you: %s" % (RELOAD, restart(wiring.name))
+    return f"{RELOAD}; then, when it suits you: {restart(wiring.name)}"
 
 
 def restart(name: str) -> str:
     return "systemctl restart " + name
 
 
-def _after_ours(wiring: Wiring) -> Tuple[str, ...]:
+def _after_ours(wiring: Wiring) -> tuple[str, ...]:
     """The files that are read after node.env."""
     files = wiring.environment_files
     if NODE_ENV not in files:
@@ -159,9 +160,9 @@ def _after_ours(wiring: Wiring) -> Tuple[str, ...]:
     return files[last + 1 :]
 
 
-def _assignments(disk: Disk, path: str) -> Dict[str, str]:
+def _assignments(disk: Disk, path: str) -> dict[str, str]:
     """What a file sets; a path with * or ? is that of several files, read in order of their names."""
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for name in sorted(glob.glob(path)) if glob.has_magic(path) else [path]:
         state = disk.state(disk.resolve(name))
         if state.problem and not is_root():
@@ -170,7 +171,7 @@ def _assignments(disk: Disk, path: str) -> Dict[str, str]:
     return found
 
 
-def _later_drop_ins(wiring: Wiring) -> List[str]:
+def _later_drop_ins(wiring: Wiring) -> list[str]:
     """The drop-ins that systemd reads after ours: it goes by their names, whatever folder they are in."""
     ours = environment_path(wiring.name)
     return [path for path in wiring.drop_ins if path.rpartition("/")[2] > ours.rpartition("/")[2]]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Callable, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Callable
 
 from agent.cluster.plan import Plan, write_source
 from agent.cluster.pods import in_need
@@ -37,22 +38,22 @@ _FORTH = "to have it back: eks-proxy-agent cluster apply"
 
 def apply_plan(kubectl: Kubectl, plan: Plan, *, take_over: bool, timeout: float) -> None:
     """Take the steps; raises AgentError that says what was done until then and how to go back."""
-    done: List[str] = []
+    done: list[str] = []
     with _told(done, _BACK):
         for one in plan.sources:
             if one.step.changes:
                 write_source(kubectl, one.source, one.manifest, dry_run=False)
-                _say(done, "%s %s" % ("created" if one.step.verb == "create" else "changed", one.source))
+                _say(done, "{} {}".format("created" if one.step.verb == "create" else "changed", one.source))
         for workload, _ in plan.workloads:
             source = plan.source(workload.namespace)
             patched = _patch(kubectl, workload, partial(apply_patch, source=source, take_over=take_over))
             if patched:
-                _say(done, "patched %s" % workload)
+                _say(done, f"patched {workload}")
             _wait(kubectl, workload, timeout, _BACK, quiet=not patched)
         for path, found in plan.surplus:
             if not _needed(kubectl, found, [workload for workload, _ in plan.workloads], done):
-                kubectl.delete(path, str(found["metadata"]["uid"]), "deleting %s" % path)
-                _say(done, "deleted %s of %s" % (found["kind"], found["metadata"]["namespace"]))
+                kubectl.delete(path, str(found["metadata"]["uid"]), f"deleting {path}")
+                _say(done, "deleted {} of {}".format(found["kind"], found["metadata"]["namespace"]))
     if not done:
         print("nothing to do: the cluster is as planned", file=sys.stderr)
 
@@ -74,32 +75,32 @@ def revert(
             objects += [(path, found)] if found else []
     recorded = [workload for _, found in objects for workload in recorded_workloads(found)]
     workloads = tuple(dict.fromkeys([*workloads, *recorded]))
-    done: List[str] = []
+    done: list[str] = []
     with _told(done, _FORTH):
         for workload in workloads:
-            if kubectl.find(workload.path, "reading %s" % workload) is None:
-                print("note: %s is not in this cluster" % workload, file=sys.stderr)
+            if kubectl.find(workload.path, f"reading {workload}") is None:
+                print(f"note: {workload} is not in this cluster", file=sys.stderr)
                 continue
             if _patch(kubectl, workload, revert_patch):
-                _say(done, "reverted %s" % workload)
+                _say(done, f"reverted {workload}")
                 _wait(kubectl, workload, timeout, _FORTH)
         for path, found in objects:
             if not (is_ours_alone(found) and _needed(kubectl, found, workloads, done)):
                 _take_back(kubectl, path, found, done)
     if not done:
-        print("nothing to do: nothing of this program is in %s" % ", ".join(looked_into), file=sys.stderr)
+        print("nothing to do: nothing of this program is in {}".format(", ".join(looked_into)), file=sys.stderr)
     elsewhere = _elsewhere(kubectl, looked_into) if also else []
     for line in (*elsewhere, *_other_ways(workloads)):
         print("note: " + redact(line), file=sys.stderr)
 
 
-def _elsewhere(kubectl: Kubectl, looked_into: Sequence[str]) -> List[str]:
+def _elsewhere(kubectl: Kubectl, looked_into: Sequence[str]) -> list[str]:
     """What an apply with other settings gave to other namespaces, for people; who may not list them all is told so."""
     text = "left %s: eks-proxy-agent cluster revert --namespace %s takes it back"
     notes = []
     for kind in (CONFIG_MAP, SECRET):
         try:
-            found = kubectl.get(all_sources_path(kind), "looking for %ss of other namespaces" % kind)
+            found = kubectl.get(all_sources_path(kind), f"looking for {kind}s of other namespaces")
         except CommandError as error:  # revert has done its work without it
             notes.append(str(error))
             continue
@@ -110,7 +111,7 @@ def _elsewhere(kubectl: Kubectl, looked_into: Sequence[str]) -> List[str]:
     return notes
 
 
-def _needed(kubectl: Kubectl, found: Mapping[str, Any], workloads: Sequence[Workload], done: List[str]) -> bool:
+def _needed(kubectl: Kubectl, found: Mapping[str, Any], workloads: Sequence[Workload], done: list[str]) -> bool:
     """Whether a template, or pods that were not replaced, need a ConfigMap or Secret still; if so, that is told."""
     kind, namespace = str(found["kind"]), found["metadata"]["namespace"]
     users = (in_need(kubectl, one, kind) for one in workloads if one.namespace == namespace)
@@ -121,31 +122,31 @@ def _needed(kubectl: Kubectl, found: Mapping[str, Any], workloads: Sequence[Work
     return bool(user)
 
 
-def _take_back(kubectl: Kubectl, path: str, found: Mapping[str, Any], done: List[str]) -> None:
+def _take_back(kubectl: Kubectl, path: str, found: Mapping[str, Any], done: list[str]) -> None:
     """Delete what is ours alone; of what others write too, give up what we wrote."""
     kind, metadata, name = str(found["kind"]), found["metadata"], str(read_source(found))
     if is_ours_alone(found):
-        kubectl.delete(path, str(metadata["uid"]), "deleting %s" % name)
-        _say(done, "deleted %s" % name)
+        kubectl.delete(path, str(metadata["uid"]), f"deleting {name}")
+        _say(done, f"deleted {name}")
     elif any(entry.get("manager") == MANAGER for entry in metadata.get("managedFields") or []):
         bare = {"apiVersion": "v1", "kind": kind, "metadata": {"name": NAME, "namespace": metadata["namespace"]}}
-        kubectl.apply(bare, "taking our fields out of %s" % name, dry_run=False)
-        owner = ", ".join('"%s"' % one.manager for one in others(found, ["f:data"]))
-        _say(done, "took our fields out of %s; the rest belongs to field manager %s" % (name, owner))
+        kubectl.apply(bare, f"taking our fields out of {name}", dry_run=False)
+        owner = ", ".join(f'"{one.manager}"' for one in others(found, ["f:data"]))
+        _say(done, f"took our fields out of {name}; the rest belongs to field manager {owner}")
     elif recorded_workloads(found):  # what `render` wrote, and kubectl applied
-        owner = ", ".join('"%s"' % one.manager for one in others(found, ["f:data"]))
-        way = "kubectl -n %s delete %s %s" % (metadata["namespace"], kind.lower(), NAME)
-        print("note: left %s to field manager %s; %s removes it" % (name, owner, way), file=sys.stderr)
+        owner = ", ".join(f'"{one.manager}"' for one in others(found, ["f:data"]))
+        way = "kubectl -n {} delete {} {}".format(metadata["namespace"], kind.lower(), NAME)
+        print(f"note: left {name} to field manager {owner}; {way} removes it", file=sys.stderr)
 
 
 def _patch(kubectl: Kubectl, workload: Workload, make: Callable[[Any], Patch]) -> bool:
     """Read, patch, and again from the reading when somebody wrote in between; whether there was anything to write."""
-    doing = "patching %s" % workload
+    doing = f"patching {workload}"
 
     def attempt() -> bool:
-        patch = make(kubectl.get(workload.path, "reading %s" % workload))
+        patch = make(kubectl.get(workload.path, f"reading {workload}"))
         if patch.ops:
-            resource = "%s/%s" % (workload.kind.lower(), workload.name)
+            resource = f"{workload.kind.lower()}/{workload.name}"
             kubectl.patch(resource, workload.namespace, patch_text(patch), doing, dry_run=False)
         return bool(patch.ops)
 
@@ -160,17 +161,17 @@ def _wait(kubectl: Kubectl, workload: Workload, timeout: float, back: str, *, qu
     from tenacity import RetryError, Retrying, retry_if_not_result, stop_after_delay, wait_incrementing
 
     progress = _Progress(str(workload))
-    last: List[Rollout] = [Rollout(False, "the API server has not answered yet")]
+    last: list[Rollout] = [Rollout(False, "the API server has not answered yet")]
 
     def look() -> Rollout:
         try:
-            last[0] = rollout(kubectl.get(workload.path, "waiting for %s" % workload))
+            last[0] = rollout(kubectl.get(workload.path, f"waiting for {workload}"))
             if not (quiet and last[0].done):
                 progress.show(last[0].text)
         except KubectlError as error:
             if error.reason not in PASSING:
                 raise
-            progress.show("the API server does not answer (%s)" % error.reason)
+            progress.show(f"the API server does not answer ({error.reason})")
             return Rollout(False, last[0].text)
         return last[0]
 
@@ -183,19 +184,14 @@ def _wait(kubectl: Kubectl, workload: Workload, timeout: float, back: str, *, qu
             sleep=time.sleep,
         )(look)
     except RetryError:
-        hint = "kubectl -n %s describe %s %s; %s" % (
-            workload.namespace,
-            workload.kind.lower(),
-            workload.name,
-            back,
-        )
-        raise AgentError("%s: not ready after %g seconds: %s" % (workload, timeout, last[0].text), hint=hint) from None
+        hint = f"kubectl -n {workload.namespace} describe {workload.kind.lower()} {workload.name}; {back}"
+        raise AgentError(f"{workload}: not ready after {timeout:g} seconds: {last[0].text}", hint=hint) from None
     finally:
         progress.end()
     if found.failed:
-        raise AgentError("%s: %s" % (workload, found.text), hint=back)
+        raise AgentError(f"{workload}: {found.text}", hint=back)
     if found.by_hand and quiet:  # else the progress told it
-        print("note: %s: %s" % (workload, found.text), file=sys.stderr)
+        print(f"note: {workload}: {found.text}", file=sys.stderr)
 
 
 class _Progress:
@@ -209,7 +205,7 @@ class _Progress:
     def show(self, text: str) -> None:
         if text != self._shown:
             self._shown = text
-            line = "%s: %s" % (self._name, text)
+            line = f"{self._name}: {text}"
             print("\r\033[K" + line if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr)
             sys.stderr.flush()
 
@@ -219,29 +215,29 @@ class _Progress:
 
 
 @contextlib.contextmanager
-def _told(done: List[str], back: str) -> Iterator[None]:
+def _told(done: list[str], back: str) -> Iterator[None]:
     """When something fails half way, what was done until then is part of the error."""
     try:
         yield
     except (AgentError, KeyboardInterrupt, OSError) as error:  # OSError: nobody reads our stdout any more
         told = "; ".join(done) or "nothing"
-        print("until then: %s%s" % (told, ("; " + back) if done else ""), file=sys.stderr)
+        print("until then: {}{}".format(told, ("; " + back) if done else ""), file=sys.stderr)
         if isinstance(error, AgentError) and not error.hint and done:
             error.hint = back
         raise
 
 
-def _say(done: List[str], text: str) -> None:
+def _say(done: list[str], text: str) -> None:
     done.append(text)
     print(text, flush=True)
 
 
-def _other_ways(workloads: Any) -> Tuple[str, ...]:
+def _other_ways(workloads: Any) -> tuple[str, ...]:
     names = {one.name for one in workloads if one.namespace == "kube-system"}
     ways = [
         way for name, way in (("kube-proxy", "update-kube-proxy"), ("aws-node", "update-aws-node")) if name in names
     ]
     if not ways:
         return ()
-    eksctl = " and ".join("eksctl utils %s" % way for way in ways)
-    return ("%s put the add-ons back as EKS ships them; for a managed add-on, aws eks update-addon does" % eksctl,)
+    eksctl = " and ".join(f"eksctl utils {way}" for way in ways)
+    return (f"{eksctl} put the add-ons back as EKS ships them; for a managed add-on, aws eks update-addon does",)

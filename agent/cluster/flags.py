@@ -73,5 +73,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 86400:
-        raise argparse.ArgumentTypeError("%r is not above 0 and up to 86400" % text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and up to 86400")
     return value

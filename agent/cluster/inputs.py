@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import List, Optional, Tuple
+from typing import Optional
 
 import attrs
 
@@ -41,10 +41,10 @@ class Inputs:
 
     settings: Settings
     intent: intent.Intent
-    namespaces: Tuple[str, ...]
-    workloads: Tuple[Workload, ...]
-    direct: Tuple[Tuple[str, str], ...]
-    warnings: Tuple[str, ...]
+    namespaces: tuple[str, ...]
+    workloads: tuple[Workload, ...]
+    direct: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -56,13 +56,13 @@ def kubectl_of(arguments: argparse.Namespace, settings: Settings) -> Kubectl:
     """kubectl, with the flags that are passed through."""
     flags = ["--kubeconfig=" + arguments.kubeconfig] if arguments.kubeconfig else []
     flags += ["--context=" + arguments.context] if arguments.context else []
-    return Kubectl(settings.cluster.kubectl, [*flags, "--request-timeout=%gs" % arguments.request_timeout])
+    return Kubectl(settings.cluster.kubectl, [*flags, f"--request-timeout={arguments.request_timeout:g}s"])
 
 
-def scope(settings: Settings, namespace: str) -> Tuple[Tuple[str, ...], Tuple[Workload, ...]]:
+def scope(settings: Settings, namespace: str) -> tuple[tuple[str, ...], tuple[Workload, ...]]:
     """The namespaces and workloads that a command is about: all of cluster.workloads, or those of --namespace."""
     if namespace and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):  # it becomes part of paths
-        raise UsageError("--namespace %s is no name of a namespace" % quoted(namespace))
+        raise UsageError(f"--namespace {quoted(namespace)} is no name of a namespace")
     workloads = tuple(
         dict.fromkeys(one for one in settings.cluster.workloads if namespace in ("", one.namespace))
     )  # in the order of the settings: rollouts follow it
@@ -70,7 +70,7 @@ def scope(settings: Settings, namespace: str) -> Tuple[Tuple[str, ...], Tuple[Wo
     return namespaces or (DEFAULT_NAMESPACE,), workloads
 
 
-def inputs_of(arguments: argparse.Namespace, kubectl: Optional[Kubectl]) -> Inputs:
+def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> Inputs:
     """Everything together; without `kubectl` no cluster is asked.
 
     Raises SettingsError, and AgentError that names the ways out when the VPC, the region or the service CIDR is unknown.
@@ -93,10 +93,10 @@ def inputs_of(arguments: argparse.Namespace, kubectl: Optional[Kubectl]) -> Inpu
 
 
 _TAKE_BACK = "eks-proxy-agent cluster revert takes back what was given before"
-_Composed = Tuple[Settings, Optional[intent.Intent], ClusterHints, Tuple[str, ...]]
+_Composed = tuple[Settings, Optional[intent.Intent], ClusterHints, tuple[str, ...]]
 
 
-def _of_node(arguments: argparse.Namespace, kubectl: Optional[Kubectl]) -> _Composed:
+def _of_node(arguments: argparse.Namespace, kubectl: Kubectl | None) -> _Composed:
     """The node's own Intent; the settings give the workloads and the credentials."""
     machine, options = machine_of(arguments), options_of(arguments)
     settings = baked(machine.disk, options).settings
@@ -106,7 +106,7 @@ def _of_node(arguments: argparse.Namespace, kubectl: Optional[Kubectl]) -> _Comp
     return settings, intent_from_status(text, arguments.from_node, credentials), ClusterHints(endpoint=host), ()
 
 
-def _compose(arguments: argparse.Namespace, kubectl: Optional[Kubectl], service: Optional[ServiceRange]) -> _Composed:
+def _compose(arguments: argparse.Namespace, kubectl: Kubectl | None, service: ServiceRange | None) -> _Composed:
     """The same path as on a node (agent/node/inputs.py), with what only the cluster knows put in."""
     machine, options = machine_of(arguments), options_of(arguments)
     settings = baked(machine.disk, options).settings
@@ -144,21 +144,21 @@ def _facts(arguments: argparse.Namespace) -> Facts:
         if arguments.facts:
             raise
         hint = "set vpc.cidrs (in the settings or with --set), give --facts FILE, or run this on a node; or --from-node FILE"
-        raise AgentError("the CIDRs of the VPC are not known: %s" % error, hint=hint) from None
+        raise AgentError(f"the CIDRs of the VPC are not known: {error}", hint=hint) from None
 
 
-def _refuse_gaps(settings: Settings, hints: ClusterHints, facts: Facts, service: Optional[ServiceRange]) -> None:
+def _refuse_gaps(settings: Settings, hints: ClusterHints, facts: Facts, service: ServiceRange | None) -> None:
     if service and not hints.service_cidrs and settings.cluster.service_cidr == "auto":
         hint = "set cluster.service_cidr; aws eks describe-cluster --query cluster.kubernetesNetworkConfig tells it"
-        raise AgentError("the service CIDR is not known: %s" % service.how, hint=hint)
+        raise AgentError(f"the service CIDR is not known: {service.how}", hint=hint)
     if settings.proxy.url and missing_region(settings, hints, facts):
         what = missing_region(settings, hints, facts)
         hint = "set cluster.endpoint to https://... as the nodes call it, or give --facts FILE"
-        raise AgentError("the region is not known, and so %s: the kubeconfig names no EKS endpoint" % what, hint=hint)
+        raise AgentError(f"the region is not known, and so {what}: the kubeconfig names no EKS endpoint", hint=hint)
 
 
-def _direct(service: Optional[ServiceRange], host: str) -> Tuple[Tuple[str, str], ...]:
-    found: List[Tuple[str, str]] = [(host, "the API server")] if host else []
+def _direct(service: ServiceRange | None, host: str) -> tuple[tuple[str, str], ...]:
+    found: list[tuple[str, str]] = [(host, "the API server")] if host else []
     if service and service.cidrs:
         found += [(value, "the service CIDR") for value in service.cidrs]
     elif service:
@@ -166,8 +166,8 @@ def _direct(service: Optional[ServiceRange], host: str) -> Tuple[Tuple[str, str]
     return tuple(found)
 
 
-def _contradiction(settings: Settings, service: Optional[ServiceRange]) -> Tuple[str, ...]:
+def _contradiction(settings: Settings, service: ServiceRange | None) -> tuple[str, ...]:
     said = settings.cluster.service_cidr
     if service is None or said == "auto" or covers((said,), service.addresses):
         return ()
-    return ("cluster.service_cidr is %s, but that is not this cluster's: %s" % (said, service.how),)
+    return (f"cluster.service_cidr is {said}, but that is not this cluster's: {service.how}",)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Iterable, List, Mapping, Sequence, Tuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -32,8 +33,8 @@ class Step:
 
     name: str
     verb: str
-    changes: Tuple[Change, ...]
-    notes: Tuple[str, ...] = ()
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -49,12 +50,12 @@ class SourceStep:
 class Plan:
     """All steps in the order in which they are taken; `surplus` are objects of the other kind that are ours and go."""
 
-    sources: Tuple[SourceStep, ...]
-    workloads: Tuple[Tuple[Workload, Step], ...]
-    surplus: Tuple[Tuple[str, Mapping[str, Any]], ...]
+    sources: tuple[SourceStep, ...]
+    workloads: tuple[tuple[Workload, Step], ...]
+    surplus: tuple[tuple[str, Mapping[str, Any]], ...]
 
     @property
-    def steps(self) -> Tuple[Step, ...]:
+    def steps(self) -> tuple[Step, ...]:
         gone = (Step(str(read_source(found)), "delete", changes(found, None)) for _, found in self.surplus)
         return (*(one.step for one in self.sources), *(step for _, step in self.workloads), *gone)
 
@@ -73,7 +74,7 @@ def make_plan(kubectl: Kubectl, inputs: Inputs, *, take_over: bool) -> Plan:
     """
     found = read_workloads(kubectl, inputs.workloads)
     sources = []
-    surplus: List[Tuple[str, Mapping[str, Any]]] = []
+    surplus: list[tuple[str, Mapping[str, Any]]] = []
     for namespace in inputs.namespaces:
         sources.append(_source_step(kubectl, inputs, namespace))
         other = CONFIG_MAP if sources[-1].source.kind == SECRET else SECRET
@@ -93,13 +94,13 @@ def make_plan(kubectl: Kubectl, inputs: Inputs, *, take_over: bool) -> Plan:
     return Plan(tuple(sources), tuple(workloads), tuple(surplus))
 
 
-def read_workloads(kubectl: Kubectl, workloads: Iterable[Workload]) -> List[Tuple[Workload, Any]]:
+def read_workloads(kubectl: Kubectl, workloads: Iterable[Workload]) -> list[tuple[Workload, Any]]:
     """All of them; raises AgentError that names every one that does not exist."""
-    found = [(workload, kubectl.find(workload.path, "reading %s" % workload)) for workload in workloads]
+    found = [(workload, kubectl.find(workload.path, f"reading {workload}")) for workload in workloads]
     absent = [str(workload) for workload, answer in found if answer is None]
     if absent:
         hint = "cluster.workloads names them: take out what this cluster does not have. Nothing was changed"
-        raise AgentError("not in this cluster: %s" % ", ".join(absent), hint=hint)
+        raise AgentError("not in this cluster: {}".format(", ".join(absent)), hint=hint)
     return found
 
 
@@ -113,7 +114,7 @@ def _source_step(kubectl: Kubectl, inputs: Inputs, namespace: str) -> SourceStep
     manifest = source.manifest([*workloads, *recorded])
     after = write_source(kubectl, source, manifest, dry_run=True)
     notes = tuple(
-        "%s is not in cluster.workloads any more, but has the proxy still; revert takes it back too" % one
+        f"{one} is not in cluster.workloads any more, but has the proxy still; revert takes it back too"
         for one in recorded
     )
     verb = "patch" if before else "create"
@@ -128,24 +129,24 @@ def write_source(kubectl: Kubectl, source: Source, manifest: Mapping[str, Any], 
     except KubectlError as error:
         if error.reason != "ApplyConflict":
             raise
-        managers = ", ".join('"%s"' % manager for manager in conflicting_managers(error.stderr))
+        managers = ", ".join(f'"{manager}"' for manager in conflicting_managers(error.stderr))
         fields = error.stderr.split("Please review")[0].strip()
         hint = (
             "ask who that is; or take it over yourself: eks-proxy-agent cluster render --output DIR, and kubectl apply"
-            " --server-side --force-conflicts --field-manager=eks-proxy-agent -f DIR/%s-%s.yaml; pods that started"
-            " meanwhile have the other values: kubectl rollout restart" % (source.namespace, source.kind.lower())
+            f" --server-side --force-conflicts --field-manager=eks-proxy-agent -f DIR/{source.namespace}-{source.kind.lower()}.yaml; pods that started"
+            " meanwhile have the other values: kubectl rollout restart"
         )
-        text = "%s belongs to field manager %s, with other values; it is left as it is\n%s" % (source, managers, fields)
+        text = f"{source} belongs to field manager {managers}, with other values; it is left as it is\n{fields}"
         raise AgentError(text, hint=hint) from None
 
 
 def _tried(kubectl: Kubectl, workload: Workload, patch: Patch) -> Any:
-    doing = "trying to patch %s" % workload
-    resource = "%s/%s" % (workload.kind.lower(), workload.name)
+    doing = f"trying to patch {workload}"
+    resource = f"{workload.kind.lower()}/{workload.name}"
     return again(lambda: kubectl.patch(resource, workload.namespace, patch_text(patch), doing, dry_run=True))
 
 
-def _notes(patch: Patch) -> Tuple[str, ...]:
+def _notes(patch: Patch) -> tuple[str, ...]:
     text = "%s: env %s beats envFrom, and stays; --take-over removes it"
     secret = "%s: env %s beats envFrom, and holds a password; remove it yourself: kubectl set env"
     return tuple((secret if one.secret else text) % (one.where, one.variable) for one in patch.beaten)
@@ -154,11 +155,10 @@ def _notes(patch: Patch) -> Tuple[str, ...]:
 def _refuse_passwords(workload: Workload, left: Sequence[Beaten]) -> None:
     """An env entry with a password would have to be written down to be given back: that is for its owner to remove."""
     ways = [
-        "kubectl -n %s set env %s/%s -c %s %s-"
-        % (workload.namespace, workload.kind.lower(), workload.name, one.container, one.variable)
+        f"kubectl -n {workload.namespace} set env {workload.kind.lower()}/{workload.name} -c {one.container} {one.variable}-"
         for one in left
         if one.secret
     ]
     if ways:
-        text = "%s: env with a password is not taken over, because revert could not give it back" % workload
+        text = f"{workload}: env with a password is not taken over, because revert could not give it back"
         raise AgentError(text, hint="remove it yourself: " + "; ".join(ways))

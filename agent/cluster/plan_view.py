@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from agent.cluster.plan import Plan, Step
 from agent.core.cluster.objects import UNDO
@@ -28,12 +29,12 @@ def print_plan(arguments: argparse.Namespace, plan: Plan, warnings: Sequence[str
     return PENDING if plan.pending else 0
 
 
-def step_lines(step: Step) -> List[str]:
+def step_lines(step: Step) -> list[str]:
     """A step for people: one line for each thing that changes, below the container it belongs to."""
     rolls = any(change.where for change in step.changes)
     verb = {"create": "is created", "delete": "is deleted", "patch": "changes"}[step.verb]
     lines = [
-        "%s %s" % (step.name, verb + (", and its pods are replaced" if rolls else "") if step.changes else "stays")
+        "{} {}".format(step.name, verb + (", and its pods are replaced" if rolls else "") if step.changes else "stays")
     ]
     where = ""
     for change in sorted(step.changes, key=lambda one: bool(one.where)):
@@ -44,7 +45,7 @@ def step_lines(step: Step) -> List[str]:
         for sign, value in (("-", change.before), ("+", change.after)):
             if value is not None:
                 shown = "(what revert has to know)" if change.field.endswith(UNDO) else value
-                lines.append("%s%s %s: %s" % (indent, sign, change.field, shown))
+                lines.append(f"{indent}{sign} {change.field}: {shown}")
     return lines + ["  note: " + note for note in step.notes]
 
 
@@ -53,8 +54,8 @@ def tell(warnings: Sequence[str]) -> None:
         print("warning: " + redact(warning), file=sys.stderr)
 
 
-def _as_json(plan: Plan, warnings: Sequence[str]) -> Dict[str, Any]:
-    def shown(text: Optional[str]) -> Optional[str]:
+def _as_json(plan: Plan, warnings: Sequence[str]) -> dict[str, Any]:
+    def shown(text: str | None) -> str | None:
         return None if text is None else redact(text)
 
     return {

@@ -7,7 +7,8 @@ import os
 import secrets
 import shlex
 import sys
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from agent.cluster.inputs import Inputs
 from agent.cluster.plan import read_workloads
@@ -20,7 +21,7 @@ from agent.errors import AgentError, FileError, UsageError
 from agent.node.sources import read_own_file
 
 
-def render(arguments: argparse.Namespace, inputs: Inputs, kubectl: Optional[Kubectl]) -> int:
+def render(arguments: argparse.Namespace, inputs: Inputs, kubectl: Kubectl | None) -> int:
     """Without --output the ConfigMaps go to stdout; with it everything goes to files, and stdout names them.
 
     The patches depend on the containers that a workload has: it is read from the cluster, or from --manifest FILE.
@@ -32,13 +33,13 @@ def render(arguments: argparse.Namespace, inputs: Inputs, kubectl: Optional[Kube
             raise UsageError("the Secret holds the proxy's password; render it to files (0600) with --output DIR")
         sys.stdout.write("---\n".join(documents.values()))
         return 0
-    files = {"%s-%s.yaml" % (name, sources[name].kind.lower()): text for name, text in documents.items()}
-    commands = ["kubectl apply -f %s" % shlex.quote(os.path.join(arguments.output, name)) for name in files]
+    files = {f"{name}-{sources[name].kind.lower()}.yaml": text for name, text in documents.items()}
+    commands = [f"kubectl apply -f {shlex.quote(os.path.join(arguments.output, name))}" for name in files]
     for workload, found in _workloads(arguments, inputs, kubectl):
-        name = "%s.patch.json" % str(workload).replace("/", "-")
+        name = "{}.patch.json".format(str(workload).replace("/", "-"))
         text = _patch(workload, found, sources[workload.namespace])
         if not text:
-            print("note: %s is as wanted already: no patch" % workload, file=sys.stderr)
+            print(f"note: {workload} is as wanted already: no patch", file=sys.stderr)
             continue
         files[name] = text
         commands.append(_patch_command(workload, os.path.join(arguments.output, name)))
@@ -47,7 +48,7 @@ def render(arguments: argparse.Namespace, inputs: Inputs, kubectl: Optional[Kube
     return 0
 
 
-def _source(inputs: Inputs, namespace: str, kubectl: Optional[Kubectl]) -> Source:
+def _source(inputs: Inputs, namespace: str, kubectl: Kubectl | None) -> Source:
     """With the salt that the cluster has: else each rendering would be a change."""
     before = kubectl.find(source_path(SECRET, namespace)) if kubectl and inputs.intent.credentials else None
     return source_of(inputs.intent, namespace, (read_source(before).salt if before else "") or secrets.token_hex(16))
@@ -66,33 +67,33 @@ def _patch(workload: Workload, found: Mapping[str, Any], source: Source) -> str:
         patch = apply_patch(found, source, take_over=False)
         return patch_text(patch) if patch.ops else ""
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        why = "%s: %s" % (type(error).__name__, error)
-        raise FileError("%s: its manifest is not that of a %s (%s)" % (workload, workload.kind, why)) from None
+        why = f"{type(error).__name__}: {error}"
+        raise FileError(f"{workload}: its manifest is not that of a {workload.kind} ({why})") from None
 
 
 def _workloads(
-    arguments: argparse.Namespace, inputs: Inputs, kubectl: Optional[Kubectl]
-) -> Sequence[Tuple[Workload, Mapping[str, Any]]]:
+    arguments: argparse.Namespace, inputs: Inputs, kubectl: Kubectl | None
+) -> Sequence[tuple[Workload, Mapping[str, Any]]]:
     given = _given(arguments.manifest)
     absent = [one for one in inputs.workloads if one not in given]
     if absent and kubectl is None:
         hint = "give their manifests: --manifest FILE (kubectl get ... -o yaml writes one), or leave out --offline"
-        raise AgentError("the containers of %s are not known" % ", ".join(map(str, absent)), hint=hint)
+        raise AgentError("the containers of {} are not known".format(", ".join(map(str, absent))), hint=hint)
     read = dict(read_workloads(kubectl, absent)) if kubectl else {}
     return [(one, given.get(one) or read[one]) for one in inputs.workloads]
 
 
-def _given(paths: Sequence[str]) -> Dict[Workload, Mapping[str, Any]]:
+def _given(paths: Sequence[str]) -> dict[Workload, Mapping[str, Any]]:
     """The workloads in files of manifests, YAML or JSON, one or many documents, or lists of objects."""
     import yaml
 
-    found: Dict[Workload, Mapping[str, Any]] = {}
+    found: dict[Workload, Mapping[str, Any]] = {}
     for path in paths:
         try:
             documents = list(yaml.safe_load_all(read_own_file(path)))
             objects = [item for one in documents for item in _items(one)]
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise FileError("%s: is not YAML: %s" % (path, str(error).replace("\n", " "))) from None
+            raise FileError("{}: is not YAML: {}".format(path, str(error).replace("\n", " "))) from None
         for one in objects:
             metadata = one.get("metadata")
             if not isinstance(metadata, dict):
@@ -102,7 +103,7 @@ def _given(paths: Sequence[str]) -> Dict[Workload, Mapping[str, Any]]:
     return found
 
 
-def _items(document: Any) -> List[Mapping[str, Any]]:
+def _items(document: Any) -> list[Mapping[str, Any]]:
     if not isinstance(document, dict):
         return []
     items = document.get("items") if str(document.get("kind", "")).endswith("List") else [document]
@@ -110,12 +111,7 @@ def _items(document: Any) -> List[Mapping[str, Any]]:
 
 
 def _patch_command(workload: Workload, path: str) -> str:
-    return "kubectl -n %s patch %s %s --type json --patch-file %s" % (
-        workload.namespace,
-        workload.kind.lower(),
-        workload.name,
-        shlex.quote(path),
-    )
+    return f"kubectl -n {workload.namespace} patch {workload.kind.lower()} {workload.name} --type json --patch-file {shlex.quote(path)}"
 
 
 def _write(folder: str, files: Mapping[str, str]) -> None:
@@ -123,7 +119,7 @@ def _write(folder: str, files: Mapping[str, str]) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise FileError("--output %s: the folder cannot be made: %s" % (folder, error.strerror)) from None
+        raise FileError(f"--output {folder}: the folder cannot be made: {error.strerror}") from None
     disk = Disk("/")
     for name, text in files.items():
         disk.write(os.path.join(os.path.realpath(folder), name), text.encode("utf-8"), 0o600)

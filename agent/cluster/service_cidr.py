@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Optional, Tuple
 
 from agent.core.cluster.kubectl_errors import applied_range
 from agent.core.cluster.service_cidr import OUTSIDE, ServiceRange, addresses_of, from_service_cidrs, guessed
@@ -26,10 +25,10 @@ def print_service_range(arguments: argparse.Namespace, kubectl: Kubectl) -> int:
         for cidr in found.cidrs:
             print(cidr)
         if found.cidrs:
-            print("known because %s" % found.how, file=sys.stderr)
+            print(f"known because {found.how}", file=sys.stderr)
     if not found.cidrs:
         hint = "aws eks describe-cluster --name NAME --query cluster.kubernetesNetworkConfig tells it"
-        raise AgentError("the service CIDR is not known: %s" % found.how, hint=hint)
+        raise AgentError(f"the service CIDR is not known: {found.how}", hint=hint)
     return 0
 
 
@@ -42,7 +41,7 @@ def ask_service_range(kubectl: Kubectl) -> ServiceRange:
     try:
         addresses = addresses_of(service)
     except ValueError as error:
-        raise AgentError("%s: the Service default/kubernetes: %s" % (_DOING, error)) from None
+        raise AgentError(f"{_DOING}: the Service default/kubernetes: {error}") from None
     told = _service_cidr_api(kubectl, addresses)
     if told is not None:
         return told
@@ -50,19 +49,19 @@ def ask_service_range(kubectl: Kubectl) -> ServiceRange:
     return found if found.cidrs else _refused(kubectl, found)
 
 
-def _service_cidr_api(kubectl: Kubectl, addresses: Tuple[str, ...]) -> Optional[ServiceRange]:
+def _service_cidr_api(kubectl: Kubectl, addresses: tuple[str, ...]) -> ServiceRange | None:
     for version in _APIS:
         try:
-            listing = kubectl.find("/apis/networking.k8s.io/%s/servicecidrs" % version, _DOING)
+            listing = kubectl.find(f"/apis/networking.k8s.io/{version}/servicecidrs", _DOING)
             cidrs = from_service_cidrs(listing) if listing else ()
         except KubectlError as error:
             if error.reason != "Forbidden":  # without this right the other ways are left
                 raise
             return None
         except ValueError as error:
-            raise AgentError("%s: a ServiceCIDR: %s" % (_DOING, error)) from None
+            raise AgentError(f"{_DOING}: a ServiceCIDR: {error}") from None
         if cidrs:
-            return ServiceRange(cidrs, addresses, "the ServiceCIDR API (networking.k8s.io/%s) lists it" % version)
+            return ServiceRange(cidrs, addresses, f"the ServiceCIDR API (networking.k8s.io/{version}) lists it")
     return None
 
 

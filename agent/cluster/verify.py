@@ -6,7 +6,8 @@ import argparse
 import collections
 import json
 import sys
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -44,8 +45,8 @@ _NAMES = 5
 class Tally:
     """What was seen of one workload's pods; `problems` is problem → the pods that have it."""
 
-    counts: Dict[str, int] = attrs.field(factory=lambda: {OK: 0, STALE: 0, WRONG: 0, ENDING: 0})
-    problems: Dict[str, List[str]] = attrs.field(factory=lambda: collections.defaultdict(list))
+    counts: dict[str, int] = attrs.field(factory=lambda: {OK: 0, STALE: 0, WRONG: 0, ENDING: 0})
+    problems: dict[str, list[str]] = attrs.field(factory=lambda: collections.defaultdict(list))
 
     @property
     def pods(self) -> int:
@@ -63,18 +64,18 @@ class Checked:
     """One object and its problems; a workload has a tally of its pods as well."""
 
     name: str
-    problems: Tuple[str, ...]
-    tally: Optional[Tally] = None
+    problems: tuple[str, ...]
+    tally: Tally | None = None
 
     @property
     def good(self) -> bool:
         return not self.problems and (self.tally is None or not self.tally.problems)
 
 
-def verify(kubectl: Kubectl, inputs: Inputs) -> List[Checked]:
+def verify(kubectl: Kubectl, inputs: Inputs) -> list[Checked]:
     """Everything looked at, one page of pods in memory at a time."""
     checked = []
-    expected: Dict[str, Expected] = {}
+    expected: dict[str, Expected] = {}
     wanted = dict(inputs.intent.variables(secret=True))
     kind = SECRET if inputs.intent.credentials else CONFIG_MAP
     for namespace in inputs.namespaces:
@@ -93,7 +94,7 @@ def verify(kubectl: Kubectl, inputs: Inputs) -> List[Checked]:
 
 
 def _check_workload(kubectl: Kubectl, workload: Workload, expected: Expected) -> Checked:
-    found = kubectl.find(workload.path, "reading %s" % workload)
+    found = kubectl.find(workload.path, f"reading {workload}")
     if found is None:
         return Checked(str(workload), ("does not exist",), Tally())
     problems = template_problems(found, expected)
@@ -112,9 +113,9 @@ _MANAGED = (
 )
 
 
-def _way_back(managers: Tuple[str, ...], *, env: bool) -> str:
+def _way_back(managers: tuple[str, ...], *, env: bool) -> str:
     flag = " --take-over" if env else ""
-    by_hand = "cluster plan%s shows what puts it right, and cluster apply%s does it" % (flag, flag)
+    by_hand = f"cluster plan{flag} shows what puts it right, and cluster apply{flag} does it"
     return _MANAGED if "eks" in managers else by_hand
 
 
@@ -128,27 +129,27 @@ def _count(kubectl: Kubectl, workload: Workload, found: Mapping[str, Any], expec
         except KubectlError as error:
             if error.reason != "Expired" or beginning == BEGINNINGS:
                 raise
-            print("note: the list of pods of %s was too old to go on with; once more" % workload, file=sys.stderr)
+            print(f"note: the list of pods of {workload} was too old to go on with; once more", file=sys.stderr)
     raise AssertionError("unreachable")
 
 
-def print_verdict(arguments: argparse.Namespace, checked: List[Checked], inputs: Inputs) -> int:
+def print_verdict(arguments: argparse.Namespace, checked: list[Checked], inputs: Inputs) -> int:
     """Tell it; exit code 3 when anything is off."""
     good = all(one.good for one in checked)
     if arguments.json:
         print(json.dumps(_as_json(checked, inputs, good), indent=2))
         return 0 if good else DRIFT
     width = max(len(one.name) for one in checked)
-    print("%s  %-9s %6s %6s %6s %6s" % ("OBJECT".ljust(width), "STATE", "PODS", "OK", "STALE", "WRONG"))
+    print(f"{'OBJECT':<{width}}  {'STATE':<9} {'PODS':>6} {'OK':>6} {'STALE':>6} {'WRONG':>6}")
     for one in checked:
         print(_row(one, width))
     for one in checked:
         for problem in one.problems:
-            print("%s: %s" % (one.name, redact(problem)))
+            print(f"{one.name}: {redact(problem)}")
         for problem, names in sorted((one.tally.problems if one.tally else {}).items()):
-            more = " and %d more (--json names all)" % (len(names) - _NAMES) if len(names) > _NAMES else ""
-            many = "%d pods" % len(names) if len(names) > 1 else "1 pod"
-            print("%s: %s: %s: %s%s" % (one.name, many, redact(problem), ", ".join(names[:_NAMES]), more))
+            more = " and %s more (--json names all)" % (len(names) - _NAMES) if len(names) > _NAMES else ""
+            many = f"{len(names)} pods" if len(names) > 1 else "1 pod"
+            print("{}: {}: {}: {}{}".format(one.name, many, redact(problem), ", ".join(names[:_NAMES]), more))
     tell(inputs.warnings)
     if any(one.tally and not one.problems and one.tally.problems for one in checked):
         text = "a pod gets what its template has when it is replaced: kubectl rollout restart; with OnDelete, delete it"
@@ -159,13 +160,13 @@ def print_verdict(arguments: argparse.Namespace, checked: List[Checked], inputs:
 def _row(one: Checked, width: int) -> str:
     state = "wrong" if one.problems else "ok"
     if one.tally is None:
-        return "%s  %s" % (one.name.ljust(width), state)
+        return f"{one.name.ljust(width)}  {state}"
     counts = one.tally.counts
     numbers = (one.tally.pods, counts[OK], counts[STALE], counts[WRONG])
-    return "%s  %-9s %6d %6d %6d %6d" % (one.name.ljust(width), state, *numbers)
+    return " ".join([f"{one.name:<{width}}  {state:<9}", *(f"{number:>6}" for number in numbers)])
 
 
-def _as_json(checked: List[Checked], inputs: Inputs, good: bool) -> Dict[str, Any]:
+def _as_json(checked: list[Checked], inputs: Inputs, good: bool) -> dict[str, Any]:
     return {
         "schema": 1,
         "ok": good,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from agent.core.facts.cluster_hints import ClusterHints
 from agent.core.facts.instance import Facts
@@ -51,9 +51,9 @@ def bootstrap(
     Raises LockedError when another bootstrap is running, and SettingsError when not even the signal's settings are known.
     """
     settings = baked(machine.disk, options).settings
-    known_facts: Optional[Facts] = None  # from then on the settings are this instance's
-    found: Optional[Discovered] = None
-    failure: Optional[AgentError] = None
+    known_facts: Facts | None = None  # from then on the settings are this instance's
+    found: Discovered | None = None
+    failure: AgentError | None = None
     try:
         facts = facts_of(machine, options, fetch)
         settings = layered_settings(machine, options, facts).settings
@@ -100,7 +100,7 @@ def _run_once(machine: Machine, found: Discovered) -> int:
     return code
 
 
-def _already(machine: Machine, found: Discovered, known: Dict[str, Any]) -> int:
+def _already(machine: Machine, found: Discovered, known: dict[str, Any]) -> int:
     code = int(known["exit_code"])
     get_logger().info(
         "bootstrap.skipped", reason="it ran on this instance already", exit_code=code, way_out="--again runs it again"
@@ -114,20 +114,16 @@ def refuse_stub(machine: Machine, path: str) -> None:
     """Raise AgentError unless `path` is a program that can bootstrap: Amazon Linux 2023 carries one that only fails."""
     real = machine.disk.real(machine.disk.resolve(path))
     if not os.path.isfile(real):
-        raise AgentError("bootstrap.command: %s does not exist" % path)
+        raise AgentError(f"bootstrap.command: {path} does not exist")
     if not os.access(real, os.X_OK):
-        raise AgentError("bootstrap.command: %s is not executable" % path)
+        raise AgentError(f"bootstrap.command: {path} is not executable")
     with open(real, "rb") as file:
         if _STUB in file.read(4096):
             hint = "on Amazon Linux 2023 nodeadm joins the cluster: leave bootstrap.enabled off and put a NodeConfig into the user data"
-            raise AgentError(
-                "bootstrap.command: %s is the stub of Amazon Linux 2023, which only fails" % path, hint=hint
-            )
+            raise AgentError(f"bootstrap.command: {path} is the stub of Amazon Linux 2023, which only fails", hint=hint)
 
 
-def _signal(
-    machine: Machine, settings: Settings, facts: Optional[Facts], found: Optional[Discovered], code: int
-) -> None:
+def _signal(machine: Machine, settings: Settings, facts: Facts | None, found: Discovered | None, code: int) -> None:
     """Run cfn-signal, if a stack is named.  A failed signal is loud, and changes nothing of the node's result."""
     log, signal = get_logger(), settings.signal
     if not signal.stack:
@@ -161,7 +157,7 @@ def _signal(
         _record(machine, found, {"exit_code": code, "signalled": True})
 
 
-def _retried(argv: List[str], environment: Dict[str, str]) -> None:
+def _retried(argv: list[str], environment: dict[str, str]) -> None:
     import tenacity
 
     for attempt in tenacity.Retrying(
@@ -174,17 +170,17 @@ def _retried(argv: List[str], environment: Dict[str, str]) -> None:
             command.run(argv, timeout=SIGNAL_TIMEOUT, environment=environment)
 
 
-def _environment(intent: Optional[Intent]) -> Dict[str, str]:
+def _environment(intent: Intent | None) -> dict[str, str]:
     """The proxy's variables; credentials travel here and never in an argument, which every process can read."""
     return dict(intent.variables(secret=True)) if intent else {}
 
 
-def _without_credentials(settings: Settings, facts: Optional[Facts]) -> Optional[Intent]:
+def _without_credentials(settings: Settings, facts: Facts | None) -> Intent | None:
     """The Intent as far as it is known when credentials or a NodeConfig are what failed."""
     return compose(settings, facts, ClusterHints()) if facts else None
 
 
-def _record(machine: Machine, found: Discovered, outcome: Dict[str, Any]) -> None:
+def _record(machine: Machine, found: Discovered, outcome: dict[str, Any]) -> None:
     """Remember; a disk that is full must not turn bootstrap.sh's success into a failure."""
     try:
         machine.state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=moment()))

@@ -6,7 +6,8 @@ import argparse
 import json
 import sys
 import time
-from typing import Any, Dict, List, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from agent.checks.context import Node, look
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
@@ -33,16 +34,16 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for finding in findings:
             print(_shown(finding))
-    counts = ", ".join("%d %s" % (sum(one.state == state for one in findings), state) for state in _STATES)
-    print("%s; %.1f s" % (counts, time.monotonic() - begin), file=sys.stderr)
+    counts = ", ".join(f"{sum(one.state == state for one in findings)} {state}" for state in _STATES)
+    print(f"{counts}; {time.monotonic() - begin:.1f} s", file=sys.stderr)
     return exit_code(findings)
 
 
-def _chosen(only: Sequence[str]) -> Tuple[Group, ...]:
+def _chosen(only: Sequence[str]) -> tuple[Group, ...]:
     names = [group.name for group in GROUPS]
     for name in only:
         if name not in names:
-            raise UsageError("--only %s: there is no such group" % quoted(name), hint="the groups: " + ", ".join(names))
+            raise UsageError(f"--only {quoted(name)}: there is no such group", hint="the groups: " + ", ".join(names))
     return tuple(group for group in GROUPS if not only or group.name in only)
 
 
@@ -53,7 +54,7 @@ def _fetch(settings: Settings) -> Facts:
 
 def _shown(finding: Finding) -> str:
     first, *more = finding.text.splitlines() or [""]
-    lines = ["%-4s  %-9s  %s: %s" % (finding.state, finding.group, finding.name, first)]
+    lines = [f"{finding.state:<4}  {finding.group:<9}  {finding.name}: {first}"]
     lines += [_INDENT + "| " + line for line in more]
     lines += [_INDENT + "> " + line for line in finding.hint.splitlines()]
     return "\n".join(map(_harmless, lines))
@@ -64,11 +65,11 @@ def _harmless(line: str) -> str:
     return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in line)
 
 
-def _document(node: Node, findings: Sequence[Finding]) -> Dict[str, Any]:
+def _document(node: Node, findings: Sequence[Finding]) -> dict[str, Any]:
     """What --json prints: schema 1, see docs/check.md."""
     states = [finding.state for finding in findings]
     intent = node.found.intent if node.found else None
-    listed: List[Dict[str, str]] = [
+    listed: list[dict[str, str]] = [
         {"group": one.group, "name": one.name, "state": one.state, "text": one.text, "hint": one.hint}
         for one in findings
     ]

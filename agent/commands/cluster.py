@@ -47,6 +47,6 @@ def _of_intent(arguments: argparse.Namespace, kubectl: Kubectl) -> int:
     if arguments.action == "plan":
         return plan_view.print_plan(arguments, planned, inputs.warnings)
     plan_view.tell(inputs.warnings)
-    plan_view.tell([note for step in planned.steps for note in ("%s: %s" % (step.name, n) for n in step.notes)])
+    plan_view.tell([note for step in planned.steps for note in (f"{step.name}: {n}" for n in step.notes)])
     apply.apply_plan(kubectl, planned, take_over=arguments.take_over, timeout=arguments.timeout)
     return 0

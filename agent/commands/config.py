@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Optional, Tuple
+from typing import Any
 
 import attrs
 
@@ -34,16 +34,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _all_layers(machine: Machine, options: Options) -> Tuple[Layered, Optional[Facts]]:
+def _all_layers(machine: Machine, options: Options) -> tuple[Layered, Facts | None]:
     """All layers as `apply` would see them, and the facts; a metadata service that does not answer is only mentioned."""
     layers = baked_layers(machine.disk, options)
-    facts: Optional[Facts] = None
+    facts: Facts | None = None
     if options.facts or (machine.disk.live and not options.config):
         baked(machine.disk, options)  # mistakes of the files first: they need no network to be found
         try:
             facts = facts_of(machine, options, fetch)
         except MetadataError as error:
-            print("note: user data is not part of this: %s" % error, file=sys.stderr)
+            print(f"note: user data is not part of this: {error}", file=sys.stderr)
     instance = instance_layers(machine, facts) if facts else ()
     return merge(layers + instance + (options.layer(),)), facts
 
@@ -70,13 +70,13 @@ def _show(layered: Layered, *, as_json: bool) -> None:
             )
         )
         return
-    width = min(60, max(len("%s = %s" % (key, json.dumps(value))) for _, key, value, _ in rows))
+    width = min(60, max(len(f"{key} = {json.dumps(value)}") for _, key, value, _ in rows))
     current = ""
     for section, key, value, layer in rows:
         if section != current:
-            print(("\n" if current else "") + "[%s]" % section)
+            print(("\n" if current else "") + f"[{section}]")
             current = section
-        print("%s  # %s" % (("%s = %s" % (key, json.dumps(value))).ljust(width), layer))
+        print("{}  # {}".format((f"{key} = {json.dumps(value)}").ljust(width), layer))
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Callable, List, Optional, Tuple, TypeVar
+from typing import Callable, TypeVar
 
 from agent.core.facts.cluster_hints import ClusterHints
 from agent.core.facts.instance import Facts
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _NOBODY = Facts("", "", (), (), "", "", "")
 
 
-def check(machine: Machine, layered: Layered, facts: Optional[Facts]) -> None:
+def check(machine: Machine, layered: Layered, facts: Facts | None) -> None:
     """Say how the settings are; `facts` are None where they are not known.
 
     Raises AgentError with everything that is unusable of what the settings name: credentials, CA, NodeConfigs.
@@ -47,9 +47,9 @@ class _Problems:
     """Tries one thing after the other and keeps what went wrong."""
 
     def __init__(self) -> None:
-        self._errors: List[AgentError] = []
+        self._errors: list[AgentError] = []
 
-    def of(self, read: Callable[[], T]) -> Optional[T]:
+    def of(self, read: Callable[[], T]) -> T | None:
         try:
             return read()
         except AgentError as error:
@@ -66,11 +66,11 @@ class _Problems:
 
 def _told(
     layered: Layered,
-    facts: Optional[Facts],
+    facts: Facts | None,
     hints: ClusterHints,
-    credentials: Optional[Credentials],
-    anchor: Optional[Anchor],
-) -> Tuple[str, ...]:
+    credentials: Credentials | None,
+    anchor: Anchor | None,
+) -> tuple[str, ...]:
     settings = layered.settings
     warnings = layered.warnings + hints.warnings + (anchor.warnings if anchor else ())
     composed = intent.compose(settings, facts, hints, credentials) if facts else None
@@ -83,7 +83,7 @@ def _told(
     return told + advice(composed.no_proxy if composed else _known(settings), facts.region if facts else "")
 
 
-def _known(settings: Settings) -> Tuple[Entry, ...]:
+def _known(settings: Settings) -> tuple[Entry, ...]:
     """The list as far as the settings alone say it."""
     return entries.compose(
         vpc_cidrs=settings.vpc.cidrs or (), cluster_domain=settings.cluster.domain, owner=settings.proxy.no_proxy

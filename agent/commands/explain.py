@@ -8,7 +8,7 @@ import os
 import shlex
 import shutil
 import sys
-from typing import Iterator, List, Optional, Tuple
+from collections.abc import Iterator
 
 from agent.commands.proxy_variables import Source, values_of
 from agent.core.noproxy import explain_view as view
@@ -52,13 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
 class _Targets:
     """The targets that were asked for, one at a time; what is none is told and counted, and the next one comes."""
 
-    def __init__(self, words: List[str], *, stdin: bool) -> None:
+    def __init__(self, words: list[str], *, stdin: bool) -> None:
         piped = stdin and not words and sys.stdin is not None and not sys.stdin.isatty()
         self._words = ["-"] if piped else words
         self.seen = 0
         self.bad = 0
 
-    def __iter__(self) -> Iterator[Tuple[str, Optional[Target], str]]:
+    def __iter__(self) -> Iterator[tuple[str, Target | None, str]]:
         """What was asked, and the Target, or None and what is wrong with it."""
         for where, text in self._texts():
             self.seen += 1
@@ -66,10 +66,10 @@ class _Targets:
                 yield text, parse_target(text), ""
             except ValueError as error:
                 self.bad += 1
-                print("eks-proxy-agent: %s%s" % (where, error), file=sys.stderr)
+                print(f"eks-proxy-agent: {where}{error}", file=sys.stderr)
                 yield text, None, str(error)
 
-    def _texts(self) -> Iterator[Tuple[str, str]]:
+    def _texts(self) -> Iterator[tuple[str, str]]:
         for word in self._words:
             if word == "-":
                 yield from _lines()
@@ -77,7 +77,7 @@ class _Targets:
                 yield "", word
 
 
-def _lines() -> Iterator[Tuple[str, str]]:
+def _lines() -> Iterator[tuple[str, str]]:
     """Lines of stdin that are neither empty nor a comment, each with its place; never more of a line than _LINE bytes."""
     number = 0
     while sys.stdin is not None:
@@ -91,7 +91,7 @@ def _lines() -> Iterator[Tuple[str, str]]:
             rest = sys.stdin.buffer.readline(_LINE)
         text = line.decode("utf-8", "backslashreplace").strip()
         if text and not text.startswith("#"):
-            yield "line %d: " % number, text
+            yield f"line {number}: ", text
 
 
 def _print_objects(source: Source, targets: _Targets) -> None:
@@ -155,7 +155,7 @@ def _lint(source: Source, targets: _Targets, *, as_json: bool) -> int:
             told = {name: getattr(one, name) for name in fields}
             print(json.dumps({**told, "entry": printable(one.entry), "clients": list(one.clients)}))
         else:
-            print("%s: %s" % (one.severity, one.line))
+            print(f"{one.severity}: {one.line}")
     if not warnings:
         print("nothing to warn of", file=sys.stderr)
     return BAD_TARGET if targets.bad else FOUND if warnings else 0

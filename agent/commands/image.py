@@ -61,7 +61,7 @@ def clean_command(arguments: argparse.Namespace) -> int:
     stopped = bool(daemon and daemon.active in ("active", "activating", "reloading"))
     if stopped:
         machine.units.stop((DAEMON,))
-        print("stopped %s, else it would write them again" % DAEMON)
+        print(f"stopped {DAEMON}, else it would write them again")
     with held(machine.disk):
         anchor = read_anchor(machine.disk, settings)
         plan = plan_node(machine, clean_targets(settings, anchor, machine.state.baseline()))
@@ -71,9 +71,9 @@ def clean_command(arguments: argparse.Namespace) -> int:
         instances = machine.state.forget(bootstrap=True)
     tell(machine, plan)
     for path in withdrawn:
-        print("removed %s" % path)
+        print(f"removed {path}")
     for instance_id in instances:
-        print("forgot instance %s" % instance_id)
+        print(f"forgot instance {instance_id}")
     if plan.problems:
         raise FileError("\n".join(plan.problems))
     if plan.empty and not (instances or stopped or withdrawn):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import List
 
 from agent.core.intent.intent import endpoint_host
 from agent.core.noproxy.lint import advice
@@ -51,7 +50,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
         print("unconfigured: no proxy.url in the settings, " + meaning, file=sys.stderr)
     released = release_units(machine, done)
     for name in released:
-        print("started %s" % name)
+        print(f"started {name}")
     if done.discovered.intent is None:
         return 0
     if done.plan.empty and not released:
@@ -68,7 +67,7 @@ def _tell_stale(machine: Machine, done: Pass) -> None:
     try:
         stale = stale_units(machine, done.discovered.settings, done.discovered.intent)
     except CommandError as error:
-        print("warning: what runs with an old environment cannot be told: %s" % error, file=sys.stderr)
+        print(f"warning: what runs with an old environment cannot be told: {error}", file=sys.stderr)
         return
     for name in stale:
         text = "%s runs with an old environment; when it suits you: systemctl restart %s"
@@ -117,18 +116,18 @@ def revert_command(arguments: argparse.Namespace) -> int:
     daemon = machine.units.show([DAEMON]).get(DAEMON)
     if daemon and daemon.exists and (daemon.enabled == "enabled" or daemon.active not in ("inactive", "failed")):
         machine.units.disable_now([DAEMON])
-        print("stopped and disabled %s; to have it back: systemctl enable --now %s" % (DAEMON, DAEMON))
+        print(f"stopped and disabled {DAEMON}; to have it back: systemctl enable --now {DAEMON}")
     with held(machine.disk):
         plan = apply(plan_revert(machine), machine)
         withdrawn = withdraw(machine)
         machine.state.forget()
     tell(machine, plan)
     for path in withdrawn:
-        print("removed %s" % path)
+        print(f"removed {path}")
     if plan.problems:
         raise FileError("\n".join(plan.problems))
     for name in running_units(machine, plan):
-        print("%s keeps the proxy until it is restarted: systemctl restart %s" % (name, name), file=sys.stderr)
+        print(f"{name} keeps the proxy until it is restarted: systemctl restart {name}", file=sys.stderr)
     if plan.empty and not withdrawn:
         print("nothing to do: no file is changed by this program")
     return 0
@@ -136,27 +135,27 @@ def revert_command(arguments: argparse.Namespace) -> int:
 
 def tell(machine: Machine, plan: Plan) -> None:
     for verb, path in changed_paths(plan):
-        print("%s %s" % (verb, path))
+        print(f"{verb} {path}")
     if plan.trust and machine.disk.live:
         print("updated the trust store")
     if plan.reload and machine.units.running:
         print("reloaded systemd")
     for name in plan.enable:
-        print("enabled %s%s" % (name, " and started it" if name in plan.start and machine.units.running else ""))
+        print("enabled {}{}".format(name, " and started it" if name in plan.start and machine.units.running else ""))
     for name in plan.disable:
-        print("disabled %s, which was so before" % name)
+        print(f"disabled {name}, which was so before")
     for note in plan.notes:
         print("note: " + note, file=sys.stderr)
 
 
-def _unit_actions(machine: Machine, plan: Plan) -> List[str]:
+def _unit_actions(machine: Machine, plan: Plan) -> list[str]:
     actions = ["update the trust store"] if plan.trust and machine.disk.live else []
     actions += ["systemctl daemon-reload"] if plan.reload and machine.units.running else []
     now = " --now --no-block" if machine.units.running else ""
-    return actions + ["systemctl enable%s %s" % (now, name) for name in plan.enable]
+    return actions + [f"systemctl enable{now} {name}" for name in plan.enable]
 
 
-def _plan_json(found: Discovered, plan: Plan, actions: List[str]) -> object:
+def _plan_json(found: Discovered, plan: Plan, actions: list[str]) -> object:
     return {
         "schema": 1,
         "instance_id": found.facts.instance_id,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Any, Dict, List, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -26,7 +27,7 @@ class Source:
 
     values: Values
     region: str = ""
-    notes: Tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def values_of(arguments: argparse.Namespace) -> Source:
@@ -53,7 +54,7 @@ def _proxy(text: str) -> str:
     try:
         return str(parse_proxy_url(text))
     except ValueError as error:
-        raise UsageError("--proxy: %s" % error) from None
+        raise UsageError(f"--proxy: {error}") from None
 
 
 def _given(known: Values, no_proxy: str) -> Values:
@@ -89,11 +90,11 @@ def _in_force(disk: Disk) -> Source:
     shown = {name: _variables(disk, name) for name in (ENVIRONMENT, NODE_ENV)}
     name = next((name for name, found in shown.items() if found), "")
     region = str(status.get("region") or "")
-    notes: List[str] = []
+    notes: list[str] = []
     if name:
-        notes.append("in force: %s" % name + ("" if reasons else "; status.json has no reasons for its entries"))
+        notes.append(f"in force: {name}" + ("" if reasons else "; status.json has no reasons for its entries"))
         if name == ENVIRONMENT and not _bare(shown[NODE_ENV]).items() <= _bare(shown[ENVIRONMENT]).items():
-            notes.append("the units read %s, which is not the same: see `eks-proxy-agent check`" % NODE_ENV)
+            notes.append(f"the units read {NODE_ENV}, which is not the same: see `eks-proxy-agent check`")
         return Source(Values(shown[name], reasons, FOREIGN), region, tuple(notes))
     proxy = status.get("proxy")
     if isinstance(proxy, dict):
@@ -102,14 +103,14 @@ def _in_force(disk: Disk) -> Source:
     return Source(Values({}), region, (_NOTHING,))
 
 
-def _reasons(status: Mapping[str, Any]) -> Dict[str, str]:
+def _reasons(status: Mapping[str, Any]) -> dict[str, str]:
     """Entry → reason; status.json may be of another version, or of another mind."""
     listed = status.get("no_proxy")
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     return {str(entry.get("entry")): str(entry.get("reason")) for entry in entries}
 
 
-def _variables(disk: Disk, name: str) -> Dict[str, str]:
+def _variables(disk: Disk, name: str) -> dict[str, str]:
     """The variables in a file, without credentials; none of what only root may read."""
     try:
         text = disk.read(name) or b""
@@ -124,7 +125,7 @@ def _shown(url: str) -> str:
     return url[: len(url) - len(rest)] + printable(rest)
 
 
-def _bare(environment: Mapping[str, str]) -> Dict[str, str]:
+def _bare(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables without the masks of credentials, which node.env alone may hold."""
     return {key: value.replace("***@", "") for key, value in environment.items()}
 

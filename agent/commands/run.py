@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from typing import Callable, List
+from typing import Callable
 
 from agent.daemon.supervisor import BOOT, Watch
 from agent.edges import child
@@ -54,7 +54,7 @@ def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
                 raise
             report(daemon, done, settled=done is not None, boot=True)
             return 0
-        lines: List[str] = []
+        lines: list[str] = []
         try:
             turn(
                 attrs.evolve(
@@ -64,7 +64,7 @@ def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
             )
         except LockedError as error:
             get_logger().warning("pass.postponed", error=str(error))
-            lines.append("NEXT=%g" % POSTPONED)
+            lines.append(f"NEXT={POSTPONED:g}")
         finally:
             say("\n".join(lines))  # at once: each time that the daemon hears something it has to wake up
     return 0

@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import time
-from typing import Any, Dict, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 from agent.commands.node import DAEMON
 from agent.core.plan.files import systemd_dropin
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def gather(machine: Machine) -> Dict[str, Any]:
+def gather(machine: Machine) -> dict[str, Any]:
     """What status.json says, and what can be seen beside it: files, units, the daemon, the bootstrap."""
     known = machine.state.status() or {"schema": 1, "phase": "not run", "error": None}
     files = known.get("files", [])
@@ -52,8 +53,8 @@ def gather(machine: Machine) -> Dict[str, Any]:
 def _shown(line: Line, colours: bool) -> str:
     text = line.text
     if colours and line.tone:
-        text = "\033[%sm%s\033[0m" % (_COLOURS[line.tone], text)
-    return ("%-10s %s" % (line.label, text)).rstrip()
+        text = f"\033[{_COLOURS[line.tone]}m{text}\033[0m"
+    return f"{line.label:<10} {text}".rstrip()
 
 
 def _file_state(machine: Machine, path: str) -> str:
@@ -73,7 +74,7 @@ def _file_state(machine: Machine, path: str) -> str:
     return "ok" if digest(state.content) in record.written[:1] else "changed since"
 
 
-def _units(machine: Machine, names: List[str]) -> Mapping[str, Unit]:
+def _units(machine: Machine, names: list[str]) -> Mapping[str, Unit]:
     try:
         return machine.units.show(names)
     except AgentError:
@@ -84,14 +85,14 @@ def _state(unit: Unit) -> str:
     return unit.active if unit.exists else "absent"
 
 
-def _daemon(unit: Optional[Unit]) -> Optional[Dict[str, Any]]:
+def _daemon(unit: Unit | None) -> dict[str, Any] | None:
     """systemd's view of the daemon; None where no systemd runs or it does not know the unit."""
     if unit is None or not unit.exists or not unit.active:
         return None
     return {"state": unit.active, "enabled": unit.enabled, "pid": unit.main_pid or None}
 
 
-def _bootstrap(machine: Machine, instance_id: Optional[str]) -> Optional[Dict[str, Any]]:
+def _bootstrap(machine: Machine, instance_id: str | None) -> dict[str, Any] | None:
     """How bootstrap.sh ended on this instance; None when it did not run, or when only root may know."""
     try:
         return machine.state.of_instance(instance_id, "bootstrap") if instance_id else None
@@ -99,7 +100,7 @@ def _bootstrap(machine: Machine, instance_id: Optional[str]) -> Optional[Dict[st
         return None
 
 
-def _held_units(machine: Machine) -> List[str]:
+def _held_units(machine: Machine) -> list[str]:
     """The units that failure.policy = "closed" keeps from starting now."""
     if not machine.disk.live or machine.disk.state(READY).content is not None:
         return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import List
 
 #: Where a secret begins: the user info of a URL, with and without its scheme, and passwords in the files that we show as
 #: diffs: yum's proxy_password and its kind, AWS_SECRET_ACCESS_KEY and its kind in /etc/environment.  Rather too much than
@@ -24,7 +23,7 @@ def redact(text: str) -> str:
     """`text` with every user info and password replaced by ***."""
     at_of_word, at_of_phrase = _Last("@", r"\s", text), _Last("@", "[\n\"']", text)
     scheme_of_word = _Last("://", r"\s", text)
-    parts: List[str] = []
+    parts: list[str] = []
     shown = start = 0
     while True:
         found = _SECRETS.search(text, start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Mapping, Tuple
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -34,7 +34,7 @@ RUNTIMES = ("containerd.service", "docker.service")
 IDLE = ("inactive", "failed")
 
 
-def to_enable(settings: Settings, units: Mapping[str, Unit], *, interrupted: bool = False) -> Tuple[str, ...]:
+def to_enable(settings: Settings, units: Mapping[str, Unit], *, interrupted: bool = False) -> tuple[str, ...]:
     """The units of node.enable that exist and are not enabled yet; they are started too.
 
     One that is enabled and stopped stays stopped: an administrator did that.  Unless an earlier run was `interrupted`,
@@ -45,7 +45,7 @@ def to_enable(settings: Settings, units: Mapping[str, Unit], *, interrupted: boo
     return tuple(unit.name for unit in found if unit.exists and (unit.enabled == "disabled" or unit.active in waiting))
 
 
-def to_release(units: Mapping[str, Unit], *, closed: bool = True) -> Tuple[str, ...]:
+def to_release(units: Mapping[str, Unit], *, closed: bool = True) -> tuple[str, ...]:
     """The units whose start failure.policy = "closed" refused, to be started now.
 
     One that requires a refused one, as kubelet requires docker, is not refused itself: its start is dropped for want of
@@ -57,20 +57,20 @@ def to_release(units: Mapping[str, Unit], *, closed: bool = True) -> Tuple[str, 
     )
 
 
-def restart_order(names: Iterable[str]) -> Tuple[str, ...]:
+def restart_order(names: Iterable[str]) -> tuple[str, ...]:
     """The order in which to restart units: what others need first, kubelet last."""
     first = {name: number for number, name in enumerate(RUNTIMES)}
     return tuple(sorted(names, key=lambda name: (first.get(name, 9 if name == "kubelet.service" else 5), name)))
 
 
-def is_stale(environ: bytes, variables: Iterable[Tuple[str, str]]) -> bool:
+def is_stale(environ: bytes, variables: Iterable[tuple[str, str]]) -> bool:
     """Whether a process (its /proc/PID/environ) lacks one of the variables or has another value."""
     return bool(differences(environ, variables))
 
 
-def differences(environ: bytes, variables: Iterable[Tuple[str, str]]) -> Dict[str, str]:
+def differences(environ: bytes, variables: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The variables that a process has otherwise than wanted: name → its value, empty when it has none."""
-    pairs: Dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for item in environ.split(b"\0"):
         name, _, value = item.partition(b"=")
         pairs[name.decode("utf-8", "replace")] = value.decode("utf-8", "replace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Tuple
 
 import attrs
 
@@ -27,10 +26,10 @@ class Wiring:
     active: str = "active"
     main_pid: int = 0
     needs_reload: bool = False
-    drop_ins: Tuple[str, ...] = ()
-    environment_files: Tuple[str, ...] = ()
-    unset: Tuple[str, ...] = ()
-    before: Tuple[str, ...] = ()
+    drop_ins: tuple[str, ...] = ()
+    environment_files: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     since: float = 0.0
 
 
@@ -39,12 +38,12 @@ def parse_wiring(name: str, block: str) -> Wiring:
 
     systemd 219 calls the property of the files EnvironmentFile, later ones EnvironmentFiles.
     """
-    found: Dict[str, List[str]] = {}
+    found: dict[str, list[str]] = {}
     for line in block.splitlines():
         key, _, value = line.partition("=")
         found.setdefault(key, []).append(value)
 
-    def words(key: str) -> Tuple[str, ...]:
+    def words(key: str) -> tuple[str, ...]:
         return tuple(" ".join(found.get(key, ())).split())
 
     def word(key: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Optional
 
 import attrs
 
@@ -34,7 +33,7 @@ class Daemon:
     options: Options
     notify: Notify
     signals: Signals
-    patience: Optional[float] = None
+    patience: float | None = None
 
     def say(self, text: str) -> None:
         """Tell systemd (`systemctl status`) what we are at."""
@@ -49,7 +48,7 @@ class Daemon:
         return ask_metadata_service(settings, deadline, self.signals.sleep)
 
 
-def boot(daemon: Daemon) -> Optional[Pass]:
+def boot(daemon: Daemon) -> Pass | None:
     """Configure the node, then let the units that wait for us start.
 
     READY=1 is sent in any case, so that a node without its metadata service still boots far enough to be looked at.
@@ -62,7 +61,7 @@ def boot(daemon: Daemon) -> Optional[Pass]:
         journal_events.log_degraded(daemon.machine, error, "open")
         raise
     done_before = prepare(daemon, settings)
-    daemon.say("asking the metadata service at %s" % settings.metadata.endpoint)
+    daemon.say(f"asking the metadata service at {settings.metadata.endpoint}")
     try:
         done = one_pass(daemon, ask(daemon), units=not done_before)
         done.raise_problems()
@@ -175,4 +174,4 @@ def bootstrap_again(daemon: Daemon) -> None:
 def degraded(daemon: Daemon, error: AgentError, policy: str) -> None:
     """Say loudly what is wrong and what it means."""
     meaning = journal_events.log_degraded(daemon.machine, error, policy)
-    daemon.say("degraded, %s: %s" % (meaning, str(error).partition("\n")[0]))
+    daemon.say("degraded, {}: {}".format(meaning, str(error).partition("\n")[0]))

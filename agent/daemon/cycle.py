@@ -8,8 +8,9 @@ import os
 import posixpath
 import random
 import time
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import attrs
 
@@ -48,8 +49,8 @@ def turn(daemon: Daemon, reason: str) -> None:
     machine = daemon.machine
     before = memory.change(machine, Memory.forgiven) if reason == RELOAD else machine.state.memory()
     retried = before.failures > 0
-    done: Optional[Pass] = None
-    trouble: Optional[AgentError] = None
+    done: Pass | None = None
+    trouble: AgentError | None = None
     try:
         facts, trouble = _facts(daemon)
         done = one_pass(daemon, facts, units=retried or reason == RELOAD)
@@ -68,11 +69,11 @@ def turn(daemon: Daemon, reason: str) -> None:
     report(daemon, done, settled=settled)
 
 
-def report(daemon: Daemon, done: Optional[Pass], *, settled: bool, boot: bool = False) -> None:
+def report(daemon: Daemon, done: Pass | None, *, settled: bool, boot: bool = False) -> None:
     """After a pass: how the proxies are, what is stale, what the fleet sees, which files matter and when to come back."""
     machine = daemon.machine
     pauses = [FIRST] if boot else []
-    stale: Optional[Tuple[str, ...]] = None
+    stale: tuple[str, ...] | None = None
     if done:
         look = proxies.look(machine, daemon.options, done.discovered)
         if len(done.discovered.settings.proxy.url) > 1:  # one that is alone can be failing without haste
@@ -88,10 +89,10 @@ def report(daemon: Daemon, done: Optional[Pass], *, settled: bool, boot: bool = 
     watch = done.discovered.settings.watch if done else _last_watch(daemon)
     pauses.append(watch.interval * random.uniform(0.9, 1.1) if settled else pause(known.failures, bool(known.wishes)))
     _save(daemon, watch, known, stale, min(pauses))
-    daemon.notify("\n".join(["WATCH=" + path for path in paths(daemon, done)] + ["NEXT=%g" % min(pauses)]))
+    daemon.notify("\n".join(["WATCH=" + path for path in paths(daemon, done)] + [f"NEXT={min(pauses):g}"]))
 
 
-def _change_over(daemon: Daemon, done: Pass) -> Tuple[Pass, bool]:
+def _change_over(daemon: Daemon, done: Pass) -> tuple[Pass, bool]:
     """The pass that takes up another proxy, and whether it could all be carried out; else the next turn tries again."""
     try:
         done = one_pass(daemon, done.discovered.facts)
@@ -113,7 +114,7 @@ def pause(failures: int, configured: bool) -> float:
     return min(RETRY_FIRST * random.uniform(1.6, 1.9) ** min(failures, 20), longest)
 
 
-def paths(daemon: Daemon, done: Optional[Pass]) -> List[str]:
+def paths(daemon: Daemon, done: Pass | None) -> list[str]:
     """The files, where they are for us, of which a change is worth a turn; one that is fought over is not."""
     disk, known = daemon.machine.disk, daemon.machine.state.memory()
     settings = done.discovered.settings if done else _baked(daemon)
@@ -136,7 +137,7 @@ def _resolved(disk: Disk, path: str) -> str:
         return path
 
 
-def _facts(daemon: Daemon) -> Tuple[Facts, Optional[AgentError]]:
+def _facts(daemon: Daemon) -> tuple[Facts, AgentError | None]:
     """What the metadata service says, else what it last said since power on, and what was wrong with it."""
     try:
         return ask(daemon), None
@@ -148,13 +149,13 @@ def _facts(daemon: Daemon) -> Tuple[Facts, Optional[AgentError]]:
         return facts_from_json(json.dumps(known)), error
 
 
-def _stale(daemon: Daemon, done: Pass) -> Optional[Tuple[str, ...]]:
+def _stale(daemon: Daemon, done: Pass) -> tuple[str, ...] | None:
     """The units that run with an old environment, told once a change, and restarted if the owner wants that.
 
     None when it could not be seen.
     """
     machine, settings, intent = daemon.machine, done.discovered.settings, done.discovered.intent
-    stale: Optional[Tuple[str, ...]] = None
+    stale: tuple[str, ...] | None = None
     try:
         look = partial(stale_units, machine, settings, intent)
         stale = look()
@@ -171,11 +172,11 @@ def _stale(daemon: Daemon, done: Pass) -> Optional[Tuple[str, ...]]:
     return stale
 
 
-def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Optional[Sequence[str]], pause: float) -> None:
+def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Sequence[str] | None, pause: float) -> None:
     """What status.json says beside the pass, and the metrics made of it; what is stale stays when nobody looked."""
     machine = daemon.machine
     with held(machine.disk):
-        status: Dict[str, Any] = {
+        status: dict[str, Any] = {
             "stale_units": [],  # at power on there is nothing yet that could be
             **(machine.state.status() or {}),
             **({} if stale is None else {"stale_units": list(stale)}),
@@ -194,7 +195,7 @@ def refused(daemon: Daemon) -> None:
             metrics_file.publish(daemon.machine, Settings(watch=_last_watch(daemon)), status)
 
 
-def _policy(daemon: Daemon, done: Optional[Pass]) -> str:
+def _policy(daemon: Daemon, done: Pass | None) -> str:
     return (done.discovered.settings if done else _baked(daemon)).failure.policy
 
 

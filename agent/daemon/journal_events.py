@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import time
-from typing import Sequence
+from collections.abc import Sequence
 
 from agent.core.plan import drift
 from agent.core.plan.plan import Change, Plan
@@ -50,7 +50,7 @@ def log_fought(machine: Machine) -> None:
         get_logger().error(
             "drift.fought",
             file=path,
-            reason="put right %d times within an hour, and changed again each time" % drift.REPAIRS,
+            reason=f"put right {drift.REPAIRS} times within an hour, and changed again each time",
             meaning="it is left as it is until systemctl reload eks-proxy-agent, apply or the next boot",
         )
 
@@ -83,7 +83,7 @@ def summary(done: Pass, *, stale: Sequence[str] = (), fought: Sequence[str] = ()
     intent = done.discovered.intent
     now = time.strftime("%H:%M", time.gmtime())
     if intent is None:
-        return "unconfigured: no proxy.url in the settings, nothing is written; looked at %s UTC" % now
+        return f"unconfigured: no proxy.url in the settings, nothing is written; looked at {now} UTC"
     text = "configured: %s, %d NO_PROXY entries, intent %s; looked at %s UTC"
     parts = [text % (intent.http_proxy, len(intent.no_proxy), intent.digest(), now)]
     parts += ["to be restarted: " + ", ".join(stale)] if stale else []

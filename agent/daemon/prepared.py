@@ -7,7 +7,7 @@ it the pass puts right.
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any
 
 import attrs
 
@@ -36,7 +36,7 @@ def recall(machine: Machine, image: Settings) -> Settings:
         return image  # of another version, or spoilt: the pass writes it anew
 
 
-def _units(settings: Settings) -> Dict[str, Any]:
+def _units(settings: Settings) -> dict[str, Any]:
     node = settings.node
     return {"units": list(node.units), "enable": list(node.enable), "policy": settings.failure.policy}
 

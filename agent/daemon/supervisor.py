@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from functools import partial
-from typing import Callable, List, Optional
+from typing import Callable
 
 from agent import journal
 from agent.edges.child import NoChild
@@ -51,11 +51,11 @@ class Watch:
         self._clock = clock
         self._ping = watchdog_interval()
         self._pinged = clock()
-        self._due: Optional[float] = None
-        self._touched: Optional[float] = None
+        self._due: float | None = None
+        self._touched: float | None = None
         self._gap, self._crash = GAP_FIRST, RETRY_FIRST
         self._ended = clock()
-        self._paths: List[str] = []
+        self._paths: list[str] = []
         self._ready = False
 
     def stay(self) -> int:
@@ -70,7 +70,7 @@ class Watch:
                 return 0
             self._pass(reason)
 
-    def _wait(self) -> Optional[str]:
+    def _wait(self) -> str | None:
         """Sleep until a pass is due, and say why; None when it is time to end."""
         while True:
             now = self._clock()
@@ -116,10 +116,10 @@ class Watch:
             self._gap = GAP_FIRST if quiet else min(2 * self._gap, GAP_LONGEST)
         self._due, self._touched, self._paths = None, None, []
         if reason == RELOAD:
-            self._notify("RELOADING=1\nMONOTONIC_USEC=%d" % (time.monotonic() * 1e6))
+            self._notify(f"RELOADING=1\nMONOTONIC_USEC={int(time.monotonic() * 1e6)}")
         try:
             code = self._perform(reason, self._hear, self.idle)
-            ended = "by signal %d" % -code if code < 0 else "with exit code %d" % code
+            ended = "by signal %s" % -code if code < 0 else f"with exit code {code}"
         except NoChild as error:
             if not self._ready:
                 raise  # as a boot that fails
@@ -155,7 +155,7 @@ def _tell_crash(reason: str, ended: str, *, stays: bool) -> None:
 
     With fields unless the crash is the end of this process too (`journal.send`).
     """
-    text = 'pass.crashed reason=%s ended="%s"' % (reason, ended)
+    text = f'pass.crashed reason={reason} ended="{ended}"'
     head = ("MESSAGE=" + text, "PRIORITY=3", "SYSLOG_IDENTIFIER=eks-proxy-agent")
     fields = ("EKS_PROXY_EVENT=pass.crashed", "REASON=" + reason, "EKS_PROXY_ENDED=" + ended)
     journaled = journal.reached()
@@ -163,7 +163,7 @@ def _tell_crash(reason: str, ended: str, *, stays: bool) -> None:
         print(("<3>" if journaled else "error: ") + text, file=sys.stderr, flush=True)
 
 
-def watchdog_interval() -> Optional[float]:
+def watchdog_interval() -> float | None:
     """Seconds between pings: half of what systemd allows (sd_watchdog_enabled(3)), or None without a watchdog."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     return int(microseconds) / 2e6 if microseconds.isdigit() and int(microseconds) else None

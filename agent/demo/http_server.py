@@ -7,9 +7,10 @@ import re
 import socket
 import socketserver
 import sys
+from collections.abc import Mapping
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Mapping, Type
+from typing import Any, Callable
 
 import attrs
 
@@ -96,7 +97,7 @@ class Server(ThreadingHTTPServer):
 
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, respond: Respond, handler: Type[Handler] = Handler) -> None:
+    def __init__(self, host: str, port: int, respond: Respond, handler: type[Handler] = Handler) -> None:
         self.respond = respond
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), handler)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Dict, Iterable, Tuple
+from collections.abc import Iterable
+from typing import Any
 
 import attrs
 
 from agent.errors import AgentError
 
 
-def _texts(values: Iterable[str]) -> Tuple[str, ...]:
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(values)
 
 
@@ -20,8 +21,8 @@ class Interface:
     """One network interface; the CIDRs are those of its whole VPC, as the service would print them."""
 
     mac: str = "06:1d:5a:3b:7c:9e"
-    vpc_cidrs_v4: Tuple[str, ...] = attrs.field(default=("10.0.0.0/16",), converter=_texts)
-    vpc_cidrs_v6: Tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    vpc_cidrs_v4: tuple[str, ...] = attrs.field(default=("10.0.0.0/16",), converter=_texts)
+    vpc_cidrs_v6: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
 
 @attrs.frozen
@@ -30,15 +31,15 @@ class Instance:
 
     instance_id: str = "i-0a1b2c3d4e5f60718"
     mac: str = Interface().mac
-    vpc_cidrs_v4: Tuple[str, ...] = attrs.field(default=("10.42.0.0/16", "100.64.0.0/16"), converter=_texts)
-    vpc_cidrs_v6: Tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    vpc_cidrs_v4: tuple[str, ...] = attrs.field(default=("10.42.0.0/16", "100.64.0.0/16"), converter=_texts)
+    vpc_cidrs_v6: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     region: str = "eu-central-1"
     domain: str = "amazonaws.com"
     partition: str = "aws"
     account: str = "111122223333"
     role: str = "eks-node"
     user_data: bytes = b""
-    secondary: Tuple[Interface, ...] = ()
+    secondary: tuple[Interface, ...] = ()
 
     @classmethod
     def from_json(cls, text: str, source: str = "instance") -> Instance:
@@ -56,19 +57,19 @@ class Instance:
             return cls(**values)
         except (TypeError, ValueError, RecursionError) as error:
             known = ", ".join(attrs.fields_dict(cls))
-            raise AgentError("%s: no instance: %s" % (source, error), hint="known keys: %s" % known) from None
+            raise AgentError(f"{source}: no instance: {error}", hint=f"known keys: {known}") from None
 
 
-def _checked(document: Any, wanted: type, *more: str) -> Dict[str, Any]:
+def _checked(document: Any, wanted: type, *more: str) -> dict[str, Any]:
     """A JSON object with strings, and lists where lists belong; null is as good as absent."""
     if not isinstance(document, dict):
         raise TypeError("not a JSON object")
     values = {key: value for key, value in document.items() if value is not None}
     unknown = sorted(values.keys() - attrs.fields_dict(wanted).keys() - set(more))
     if unknown:
-        raise TypeError("unknown key %s" % ascii(unknown[0]))
+        raise TypeError(f"unknown key {unknown[0]!a}")
     for key, value in values.items():
         kind = list if key in ("vpc_cidrs_v4", "vpc_cidrs_v6", "secondary") else str
         if not isinstance(value, kind) or (key.startswith("vpc") and not all(isinstance(item, str) for item in value)):
-            raise TypeError("%s is not a %s" % (key, "list" if kind is list else "string"))
+            raise TypeError("{} is not a {}".format(key, "list" if kind is list else "string"))
     return values

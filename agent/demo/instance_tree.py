@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from agent.demo.instance import Instance, Interface
 
 VERSIONS = ("1.0", "2009-04-04", "2016-09-02", "2018-09-24", "2019-10-01", "2021-03-23", "2021-07-15", "latest")
 
 
-def tree(instance: Instance) -> Dict[str, str]:
+def tree(instance: Instance) -> dict[str, str]:
     """Path below /latest/ → answer.  What is not set has no path; lists end without a newline, as on EC2."""
     zone = instance.region + "a"
     image, kind = "ami-0123456789abcdef0", "m5.large"
     address = _address(instance.vpc_cidrs_v4)
     internal = "ec2.internal" if instance.region == "us-east-1" else instance.region + ".compute.internal"
-    host = "ip-%s.%s" % (address.replace(".", "-"), internal)
+    host = "ip-{}.{}".format(address.replace(".", "-"), internal)
     answers = {
         "ami-id": image,
         "hostname": host,
@@ -39,7 +39,7 @@ def tree(instance: Instance) -> Dict[str, str]:
     own = Interface(instance.mac, instance.vpc_cidrs_v4, instance.vpc_cidrs_v6)
     for number, interface in enumerate((own, *instance.secondary)):
         for key, value in _interface(number, interface).items():
-            answers["network/interfaces/macs/%s/%s" % (interface.mac, key)] = value
+            answers[f"network/interfaces/macs/{interface.mac}/{key}"] = value
     document = {
         "accountId": instance.account,
         "architecture": "x86_64",
@@ -56,13 +56,13 @@ def tree(instance: Instance) -> Dict[str, str]:
     return {**found, "dynamic/instance-identity/document": _json(document)}
 
 
-def listing(paths: List[str], folder: str) -> List[str]:
+def listing(paths: list[str], folder: str) -> list[str]:
     """The names in `folder` (empty, or with `/` at its end), sorted; sub-folders end in `/`, as on EC2."""
     below = [path[len(folder) :] for path in paths if path.startswith(folder)]
     return sorted({name.partition("/")[0] + ("/" if "/" in name else "") for name in below})
 
 
-def look_up(instance: Instance, path: str) -> Optional[bytes]:
+def look_up(instance: Instance, path: str) -> bytes | None:
     """What a GET of `path` (`/latest/...`, or a dated version) answers, None for a 404.
 
     A value may be asked for with `/` at its end: botocore does.
@@ -83,7 +83,7 @@ def look_up(instance: Instance, path: str) -> Optional[bytes]:
     return "\n".join(names).encode() or None
 
 
-def _interface(number: int, interface: Interface) -> Dict[str, str]:
+def _interface(number: int, interface: Interface) -> dict[str, str]:
     first = interface.vpc_cidrs_v4[:1]
     values = {
         "device-number": str(number),
@@ -99,14 +99,14 @@ def _interface(number: int, interface: Interface) -> Dict[str, str]:
     return {key: value for key, value in values.items() if value}
 
 
-def _address(cidrs: Tuple[str, ...]) -> str:
+def _address(cidrs: tuple[str, ...]) -> str:
     try:
         return str(ipaddress.ip_network(cidrs[0], strict=False)[10]) if cidrs else ""
     except (ValueError, IndexError):
         return "10.0.0.10"  # a test serves garbage on purpose
 
 
-def _credentials() -> Dict[str, Any]:
+def _credentials() -> dict[str, Any]:
     """The example key of the AWS documentation: clients find the shape they expect and can do nothing with it."""
     return {
         "Code": "Success",
@@ -119,5 +119,5 @@ def _credentials() -> Dict[str, Any]:
     }
 
 
-def _json(value: Dict[str, Any]) -> str:
+def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=2)

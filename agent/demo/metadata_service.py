@@ -13,9 +13,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from email.message import Message
 from pathlib import Path
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from typing import Callable
 
 from agent.demo.http_server import Answer, Handler, Server, refusal
 from agent.demo.instance import Instance
@@ -39,27 +40,27 @@ class MetadataService:
 
     def __init__(
         self,
-        instance: Optional[Instance] = None,
+        instance: Instance | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         *,
-        file: Optional[Path] = None,
+        file: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.enabled = True
         self._instance = instance or Instance()
         self._file, self._seen = file, -1
         self._clock = clock
-        self._tokens: Dict[str, float] = {}
+        self._tokens: dict[str, float] = {}
         self._lock = threading.Lock()
         self._reread()
-        shown = "[%s]" % host if ":" in host else host
+        shown = f"[{host}]" if ":" in host else host
         try:
             self._server = Server(host, port, self.answer, self.handler)
         except OSError as error:
-            raise AgentError("cannot listen on %s:%d: %s" % (shown, port, error.strerror or error)) from None
+            raise AgentError(f"cannot listen on {shown}:{port}: {error.strerror or error}") from None
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self.endpoint = "http://%s:%d" % (shown, self._server.server_address[1])
+        self.endpoint = f"http://{shown}:{self._server.server_address[1]}"
 
     def __enter__(self) -> MetadataService:
         self._thread.start()
@@ -94,7 +95,7 @@ class MetadataService:
                 self._seen = changed
                 self._instance = Instance.from_json(self._file.read_text(encoding="utf-8"), str(self._file))
         except (OSError, UnicodeDecodeError) as error:
-            raise AgentError("%s: %s" % (self._file, getattr(error, "strerror", None) or error)) from None
+            raise AgentError("{}: {}".format(self._file, getattr(error, "strerror", None) or error)) from None
 
     def answer(self, method: str, path: str, headers: Message) -> Answer:
         """The strict answer to one request."""
@@ -122,15 +123,15 @@ class MetadataService:
         return Answer(200, token.encode("ascii"), {_TTL: ttl})
 
 
-def parse_address(text: str) -> Tuple[str, int]:
+def parse_address(text: str) -> tuple[str, int]:
     """`127.0.0.1:1338` or `[::1]:1338` → address and port; raises UsageError."""
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+)):([0-9]{1,5})", text)
     if match is None or int(match.group(3)) > 65535:
-        raise UsageError("%r is not ADDRESS:PORT" % text, hint="write 127.0.0.1:1338 or [::1]:1338")
+        raise UsageError(f"{text!r} is not ADDRESS:PORT", hint="write 127.0.0.1:1338 or [::1]:1338")
     return match.group(1) or match.group(2), int(match.group(3))
 
 
-def serve(address: str, instance_file: Optional[str] = None, *, late: float = 0) -> int:
+def serve(address: str, instance_file: str | None = None, *, late: float = 0) -> int:
     """Serve at ADDRESS:PORT until SIGTERM or SIGINT; one line on stdout tells the endpoint once it listens.
 
     `late` seconds pass first, for tests of a network that comes late.  Answers the exit code.
@@ -142,14 +143,14 @@ def serve(address: str, instance_file: Optional[str] = None, *, late: float = 0)
         if late and signal.sigtimedwait(_END, late) is not None:
             return 0
         with MetadataService(host=host, port=port, file=Path(instance_file) if instance_file else None) as service:
-            print("metadata service (IMDSv2) at %s" % service.endpoint, flush=True)
+            print(f"metadata service (IMDSv2) at {service.endpoint}", flush=True)
             signal.sigwait(_END)
         return 0
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """`python -m agent.demo.metadata_service`: `serve`, for tests that have no command line of the agent."""
     parser = argparse.ArgumentParser(prog="metadata_service", description=__doc__)
     parser.add_argument("address", metavar="ADDRESS:PORT")

@@ -6,8 +6,8 @@ import argparse
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
 
 import attrs
 
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _tour(root: Path, service: MetadataService) -> None:
     _furnish(root, service.endpoint)
     before = _tree(root)
-    print("A node's files are in %s; a metadata service (IMDSv2) is at %s." % (root, service.endpoint))
+    print(f"A node's files are in {root}; a metadata service (IMDSv2) is at {service.endpoint}.")
     _step("What would be done?", root, "plan", expect=3)
     _step("Do it.", root, "apply")
     _step("Again: nothing is left to do, and no file is touched.", root, "apply")
@@ -76,14 +76,14 @@ def _step(text: str, root: Path, command: str, *flags: str, expect: int = 0) -> 
     from agent.cli import dispatch, parser
 
     words = [command, "--root", str(root), *flags]
-    print("\n== %s\n$ eks-proxy-agent %s" % (text, " ".join(words)), flush=True)
+    print("\n== {}\n$ eks-proxy-agent {}".format(text, " ".join(words)), flush=True)
     code = dispatch(parser().parse_args(words))
     if code != expect:
-        raise AgentError("%s ended with %d instead of %d" % (command, code, expect))
+        raise AgentError(f"{command} ended with {code} instead of {expect}")
 
 
 @contextlib.contextmanager
-def _root(keep: Optional[str]) -> Iterator[Path]:
+def _root(keep: str | None) -> Iterator[Path]:
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="eks-proxy-agent-demo-") as name:
             yield Path(name)
@@ -91,9 +91,7 @@ def _root(keep: Optional[str]) -> Iterator[Path]:
     try:
         os.mkdir(keep)
     except OSError as error:
-        raise AgentError(
-            "--keep %s: %s" % (keep, error.strerror), hint="name a folder that does not exist yet"
-        ) from None
+        raise AgentError(f"--keep {keep}: {error.strerror}", hint="name a folder that does not exist yet") from None
     yield Path(keep)
 
 
@@ -107,7 +105,7 @@ def _furnish(root: Path, endpoint: str) -> None:
     (root / "etc/yum.conf").symlink_to("dnf/dnf.conf")
 
 
-def _tree(root: Path) -> Dict[str, List[str]]:
+def _tree(root: Path) -> dict[str, list[str]]:
     """Every path with its kind and content."""
     found = {}
     for path in sorted(root.rglob("*")):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from typing import List, Tuple
 
 import attrs
 
@@ -20,8 +19,8 @@ class Bundle:
     """Checked CA certificates: `pem` holds nothing else; one line about each; what to warn of."""
 
     pem: bytes
-    summaries: Tuple[str, ...]
-    warnings: Tuple[str, ...]
+    summaries: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def read_bundle(text: str) -> Bundle:
@@ -30,31 +29,31 @@ def read_bundle(text: str) -> Bundle:
         raise ValueError("holds a private key, which does not belong on a node")
     blocks = list(_BLOCK.finditer(text))
     if text.count(_BEGIN) != len(blocks):
-        raise ValueError("is cut off: a %s... has no -----END" % _BEGIN)
+        raise ValueError(f"is cut off: a {_BEGIN}... has no -----END")
     if not blocks or any(block.group(1) != "CERTIFICATE" for block in blocks):
         raise ValueError("holds no PEM certificates (-----BEGIN CERTIFICATE-----) or something else beside them")
-    found: List[str] = []
-    warnings: List[str] = []
+    found: list[str] = []
+    warnings: list[str] = []
     for number, block in enumerate(blocks, 1):
         name, ends = _certificate(number, block.group(0))
         day = time.strftime("%Y-%m-%d", time.gmtime(ends))
-        found.append("%s, CA, until %s" % (name, day))
+        found.append(f"{name}, CA, until {day}")
         if ends < time.time():
-            warnings.append("certificate %d (%s) expired on %s" % (number, name, day))
+            warnings.append(f"certificate {number} ({name}) expired on {day}")
     pem = "".join(block.group(0).replace("\r\n", "\n") + "\n" for block in blocks)
     return Bundle(pem.encode("ascii"), tuple(found), tuple(warnings))
 
 
-def _certificate(number: int, pem: str) -> Tuple[str, float]:
+def _certificate(number: int, pem: str) -> tuple[str, float]:
     """Subject and end (seconds since 1970) of one CA certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cadata=pem)
     except (ssl.SSLError, TypeError, ValueError) as error:  # TypeError: a character that is not ASCII
-        raise ValueError("certificate %d cannot be read: %s" % (number, error)) from None
+        raise ValueError(f"certificate {number} cannot be read: {error}") from None
     authorities = context.get_ca_certs()
     if not authorities:
-        raise ValueError("certificate %d is not that of a CA (basicConstraints)" % number)
+        raise ValueError(f"certificate {number} is not that of a CA (basicConstraints)")
     subject = dict(pair for part in authorities[0].get("subject", ()) for pair in part)  # type: ignore[misc]
     ends = ssl.cert_time_to_seconds(str(authorities[0]["notAfter"]))
     name = str(subject.get("commonName") or subject.get("organizationName") or "no name")

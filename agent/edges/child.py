@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from typing import Callable, Optional
+from typing import Callable
 
 from agent.edges.signals import STOPS, Signals
 from agent.errors import AgentError
@@ -52,7 +52,7 @@ def _attend(pid: int, descriptor: int, signals: Signals, hear: Say, idle: Callab
         left = ends - time.monotonic()
         if left <= 0:
             if killed:
-                raise Hung("process %d, a pass of ours, does not end, not even by SIGKILL" % pid)
+                raise Hung(f"process {pid}, a pass of ours, does not end, not even by SIGKILL")
             os.kill(pid, signal.SIGKILL)
             killed, ends = True, time.monotonic() + DEAD
             continue
@@ -87,7 +87,7 @@ def _fork(work: Work) -> tuple[int, int]:
             _live(work, write_end, mask)
     except OSError as error:
         os.close(read_end)
-        raise NoChild("no process can be started (%s)" % error.strerror) from None
+        raise NoChild(f"no process can be started ({error.strerror})") from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(write_end)
@@ -119,7 +119,7 @@ def _say(descriptor: int, text: str) -> None:
         os.write(descriptor, b"".join(line + b"\n" for line in data.split(b"\n")))
 
 
-def _read(descriptor: int) -> Optional[bytes]:
+def _read(descriptor: int) -> bytes | None:
     try:
         return os.read(descriptor, 65536)
     except BlockingIOError:

@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import time
-from typing import Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -38,7 +38,7 @@ def run(
     argv: Sequence[str],
     *,
     timeout: float = 30.0,
-    environment: Optional[Mapping[str, str]] = None,
+    environment: Mapping[str, str] | None = None,
     check: bool = True,
     text: str = "",
 ) -> Result:
@@ -51,20 +51,19 @@ def run(
         done = subprocess.run(
             argv,
             input=text.encode("utf-8"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             env=dict(BASE_ENVIRONMENT, **(environment or {})),
             timeout=timeout,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CommandError("%s: no end after %g seconds" % (shown, timeout)) from None
+        raise CommandError(f"{shown}: no end after {timeout:g} seconds") from None
     except OSError as error:
-        raise CommandError("%s: %s" % (shown, error.strerror)) from None
+        raise CommandError(f"{shown}: {error.strerror}") from None
     result = Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
     if check and result.returncode:
         said = redact(result.stderr.strip())[-500:]  # in this order: half a URL is not known for one
-        raise CommandError("%s: exit code %d: %s" % (shown, result.returncode, said))
+        raise CommandError(f"{shown}: exit code {result.returncode}: {said}")
     return result
 
 
@@ -83,7 +82,7 @@ def stream(argv: Sequence[str], *, timeout: float, environment: Mapping[str, str
             cwd="/",
         )
     except OSError as error:
-        raise CommandError("%s: %s" % (argv[0], error.strerror)) from None
+        raise CommandError(f"{argv[0]}: {error.strerror}") from None
     try:
         code = process.wait(timeout)
         return code if code >= 0 else 128 - code

@@ -7,10 +7,11 @@ import os
 import select
 import socket
 import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 #: An entry of getaddrinfo: family, kind, protocol, canonical name, address.
-Address = Tuple[Any, ...]
+Address = tuple[Any, ...]
 
 
 def first_to_accept(found: Sequence[Address], ends: float) -> socket.socket:
@@ -19,8 +20,8 @@ def first_to_accept(found: Sequence[Address], ends: float) -> socket.socket:
     All are tried at once, so that a silent one does not use up the time of the others.  Raises OSError: a refusal
     rather than what kept another address from being tried, or socket.timeout when none did and the time is up.
     """
-    waiting: Dict[socket.socket, Address] = {}
-    errors: List[OSError] = []
+    waiting: dict[socket.socket, Address] = {}
+    errors: list[OSError] = []
     for entry in found:
         _start(entry, waiting, errors)
     try:
@@ -42,8 +43,8 @@ def first_to_accept(found: Sequence[Address], ends: float) -> socket.socket:
             sock.close()
 
 
-def _start(entry: Address, waiting: Dict[socket.socket, Address], errors: List[OSError]) -> None:
-    sock: Optional[socket.socket] = None
+def _start(entry: Address, waiting: dict[socket.socket, Address], errors: list[OSError]) -> None:
+    sock: socket.socket | None = None
     try:
         sock = socket.socket(entry[0], entry[1], entry[2])
         sock.setblocking(False)

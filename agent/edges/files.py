@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import posixpath
 import stat
-from typing import List, Optional, Tuple
 
 from agent.core.plan.plan import FileState
 from agent.errors import FileError
@@ -55,7 +55,7 @@ class Disk:
                 continue
             links += 1
             if links > 40:
-                raise FileError("%s: too many levels of symbolic links" % path)
+                raise FileError(f"{path}: too many levels of symbolic links")
             done = "/" if target.startswith("/") else done
             todo = target.split("/") + todo
         return done
@@ -69,33 +69,33 @@ class Disk:
         except NotADirectoryError:
             return FileState(problem="a part of the path is no folder")
         except OSError as error:
-            return FileState(problem="cannot be read: %s" % error.strerror)
+            return FileState(problem=f"cannot be read: {error.strerror}")
         except FileError as error:
             return FileState(problem=str(error))
         return FileState(content, stat.S_IMODE(status.st_mode))
 
-    def read(self, path: str, limit: int = MAX_SIZE) -> Optional[bytes]:
+    def read(self, path: str, limit: int = MAX_SIZE) -> bytes | None:
         """The content, or None when absent; raises FileError."""
         state = self.state(self.resolve(path), limit)
         if state.problem:
-            raise FileError("%s: %s" % (path, state.problem))
+            raise FileError(f"{path}: {state.problem}")
         return state.content
 
-    def list(self, folder: str) -> List[str]:
+    def list(self, folder: str) -> builtins.list[str]:
         """The names in a folder, sorted; none when it is absent.  Raises FileError."""
         try:
             return sorted(os.listdir(self.real(self.resolve(folder))))
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise FileError("%s: cannot be listed: %s" % (folder, error.strerror)) from None
+            raise FileError(f"{folder}: cannot be listed: {error.strerror}") from None
 
     def private_owner(self, path: str) -> bool:
         """Whether the file is root's (or ours) and nobody else can read or write it."""
         status = os.stat(self.real(self.resolve(path)))
         return status.st_uid in (0, os.geteuid()) and not stat.S_IMODE(status.st_mode) & 0o077
 
-    def write(self, path: str, content: bytes, mode: Optional[int] = None) -> None:
+    def write(self, path: str, content: bytes, mode: int | None = None) -> None:
         """Make `path` (resolved) hold `content`, wholly or not at all, and on the disk when this returns.
 
         Mode, owner and extended attributes (SELinux's label, ACLs) stay those of the old file; `mode` overrides, and a
@@ -117,7 +117,7 @@ class Disk:
             _sync_folder(os.path.dirname(real))
         except OSError as error:
             _unlink(temporary, quiet=True)
-            raise FileError("%s: cannot be written: %s" % (path, error.strerror)) from None
+            raise FileError(f"{path}: cannot be written: {error.strerror}") from None
 
     def remove(self, path: str, *, follow: bool = True) -> None:
         """Remove a file, if it is there, durably; a link stays, and what it leads to goes, unless not to `follow`."""
@@ -130,15 +130,15 @@ class Disk:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise FileError("%s: cannot be removed: %s" % (path, error.strerror)) from None
+            raise FileError(f"{path}: cannot be removed: {error.strerror}") from None
 
     def sweep(self, path: str) -> None:
         """Remove what a write of `path` left that was killed."""
         _unlink(_temporary(self.real(path)), quiet=True)
 
-    def missing_folders(self, path: str) -> List[str]:
+    def missing_folders(self, path: str) -> builtins.list[str]:
         """The folders that have to be made before `path` can be written, the outermost first."""
-        missing: List[str] = []
+        missing: list[str] = []
         folder = posixpath.dirname(path)
         while not os.path.isdir(self.real(folder)) and folder != "/":
             missing.insert(0, folder)
@@ -154,7 +154,7 @@ class Disk:
         except FileExistsError:
             return
         except OSError as error:
-            raise FileError("%s: cannot be made: %s" % (path, error.strerror)) from None
+            raise FileError(f"{path}: cannot be made: {error.strerror}") from None
 
     def remove_folder(self, path: str) -> bool:
         """Remove a folder if it is empty; whether it is gone."""
@@ -175,7 +175,7 @@ class Disk:
             self.make_folder(folder)
         self.write(path, content, mode)
 
-    def _read(self, path: str, limit: int) -> Tuple[bytes, os.stat_result]:
+    def _read(self, path: str, limit: int) -> tuple[bytes, os.stat_result]:
         # O_NONBLOCK: opening a FIFO that somebody put there must not hang.
         descriptor = os.open(self.real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -187,13 +187,13 @@ class Disk:
         finally:
             os.close(descriptor)
         if len(content) > limit:
-            raise FileError("is larger than %d bytes" % limit)
+            raise FileError(f"is larger than {limit} bytes")
         return content, status
 
 
 def _temporary(real: str) -> str:
     folder, name = os.path.split(real)
-    return os.path.join(folder, ".%s.eks-proxy-agent" % name)
+    return os.path.join(folder, f".{name}.eks-proxy-agent")
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
@@ -202,10 +202,10 @@ def _write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _inherit(old: str, descriptor: int, mode: Optional[int]) -> None:
+def _inherit(old: str, descriptor: int, mode: int | None) -> None:
     """Give the new file the old one's owner, extended attributes and mode."""
     try:
-        status: Optional[os.stat_result] = os.stat(old)
+        status: os.stat_result | None = os.stat(old)
     except FileNotFoundError:
         status = None
     if status is not None:
@@ -224,7 +224,7 @@ def _inherit(old: str, descriptor: int, mode: Optional[int]) -> None:
     os.fchmod(descriptor, wanted)
 
 
-def _attributes(path: str) -> List[str]:
+def _attributes(path: str) -> list[str]:
     try:
         return os.listxattr(path)
     except OSError as error:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import socket
-from typing import Any, Callable, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable
 
 import attrs
 import requests
@@ -41,7 +42,7 @@ class Answer:
 
 
 def exchange(
-    session: DirectSession, method: str, url: str, headers: Mapping[str, str], timeouts: Tuple[float, float], limit: int
+    session: DirectSession, method: str, url: str, headers: Mapping[str, str], timeouts: tuple[float, float], limit: int
 ) -> Answer:
     """Ask once.  `timeouts` are seconds to connect and for each read.  Raises ExchangeError; ValueError for a wrong URL."""
     try:
@@ -56,8 +57,8 @@ def exchange(
         raise ExchangeError(cause, silent=isinstance(error, requests.ReadTimeout)) from None
     announced = re.fullmatch("[0-9]{1,18}", response.headers.get("Content-Length", ""))
     if announced and len(body) < min(int(announced.group()), limit):  # urllib3 1.26 does not look
-        raise ExchangeError("the answer ended after %d of %s bytes" % (len(body), announced.group()))
-    size = announced.group() if announced else "more than %d" % limit
+        raise ExchangeError(f"the answer ended after {len(body)} of {announced.group()} bytes")
+    size = announced.group() if announced else f"more than {limit}"
     return Answer(response.status_code, body, size)
 
 
@@ -72,7 +73,7 @@ def _bottom(error: BaseException) -> str:
         return "no connection in time"
     while type(error).__module__.startswith(("requests.", "urllib3.")) and error.__context__ is not None:
         error = error.__context__
-    return getattr(error, "strerror", None) or "%s %s" % (type(error).__name__, quoted(str(error)))
+    return getattr(error, "strerror", None) or f"{type(error).__name__} {quoted(str(error))}"
 
 
 class DirectSession(requests.Session):

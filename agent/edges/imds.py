@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Callable, Dict, NoReturn, Optional
+from typing import Callable, NoReturn
 
 import tenacity
 
@@ -85,9 +85,9 @@ class MetadataClient:
     def _eager(self) -> bool:
         return self._clock() - self._started < _EAGER
 
-    def _ask(self, path: str) -> Optional[bytes]:
+    def _ask(self, path: str) -> bytes | None:
         """The answer to `path`, None for a 404, however often it takes to ask."""
-        answer: Optional[bytes] = tenacity.Retrying(
+        answer: bytes | None = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TransientError),
             wait=self._pause,
             stop=lambda state: state.upcoming_sleep >= self._left(),
@@ -104,35 +104,35 @@ class MetadataClient:
 
     def _give_up(self, state: tenacity.RetryCallState) -> NoReturn:
         last = _failure(state)
-        raise MetadataError("%s (tried for %g s)" % (last, self._deadline), hint=last.hint)
+        raise MetadataError(f"{last} (tried for {self._deadline:g} s)", hint=last.hint)
 
-    def _get(self, path: str) -> Optional[bytes]:
+    def _get(self, path: str) -> bytes | None:
         if not self._token or self._clock() >= self._token_ends:
             ends = self._clock() + _TOKEN_TTL - _TOKEN_MARGIN
             answer = self._request("PUT", _TOKEN_PATH, {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_TTL)})
             token = (answer or b"").decode("latin-1").strip()
             if not re.fullmatch(r"[A-Za-z0-9+/=_.~-]{1,1024}", token):
-                raise MetadataError("PUT %s%s: the answer is not a token" % (self._base, _TOKEN_PATH), hint=_OTHER)
+                raise MetadataError(f"PUT {self._base}{_TOKEN_PATH}: the answer is not a token", hint=_OTHER)
             self._token, self._token_ends = token, ends
         return self._request("GET", path, {"X-aws-ec2-metadata-token": self._token})
 
-    def _request(self, method: str, path: str, headers: Dict[str, str]) -> Optional[bytes]:
+    def _request(self, method: str, path: str, headers: dict[str, str]) -> bytes | None:
         """The body of one answer, None for a 404.  Raises _TransientError, or MetadataError for what no retry can mend."""
-        what = "%s %s%s" % (method, self._base, path)
+        what = f"{method} {self._base}{path}"
         limit = USER_DATA_LIMIT if path == USER_DATA_PATH else VALUE_LIMIT
         left = min(self._left(), _TRY)
         if left <= 0:
-            raise _TransientError("%s: no time left to ask" % what)
+            raise _TransientError(f"{what}: no time left to ask")
         self._try_ends = self._clock() + left
         timeouts = (min(left, _CONNECT_EAGER if self._eager() else _CONNECT), left)
         try:
             answer = exchange(self._session, method, self._base + path, headers, timeouts, limit)
         except ExchangeError as error:
             silent = error.silent and method == "PUT"
-            raise _TransientError("%s: %s" % (what, error), hint=_HOP_LIMIT if silent else "") from None
+            raise _TransientError(f"{what}: {error}", hint=_HOP_LIMIT if silent else "") from None
         except ValueError as error:
-            raise MetadataError("%s: %s" % (what, error), hint="write http://ADDRESS or http://ADDRESS:PORT") from None
-        came = "%s: answered %d %s" % (what, answer.status, quoted(answer.body.decode("latin-1")))
+            raise MetadataError(f"{what}: {error}", hint="write http://ADDRESS or http://ADDRESS:PORT") from None
+        came = "{}: answered {} {}".format(what, answer.status, quoted(answer.body.decode("latin-1")))
         if answer.status == 401:
             self._token = ""
         if answer.status in (401, 429) or answer.status >= 500:
@@ -140,9 +140,7 @@ class MetadataClient:
         if answer.status not in (200, 404):
             raise MetadataError(came, hint=_DISABLED if answer.status == 403 else _OTHER)
         if len(answer.body) > limit:
-            raise MetadataError(
-                "%s: answered %s bytes; at most %d are allowed" % (what, answer.size, limit), hint=_OTHER
-            )
+            raise MetadataError(f"{what}: answered {answer.size} bytes; at most {limit} are allowed", hint=_OTHER)
         return answer.body if answer.status == 200 else None
 
 

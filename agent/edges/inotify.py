@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from typing import Dict, Iterable, List, Set, Tuple
+from collections.abc import Iterable
 
 # <sys/inotify.h>; the same numbers on every architecture.
 _CLOSE_WRITE, _ATTRIB, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x8, 0x4, 0x40, 0x80, 0x100, 0x200
@@ -27,10 +27,10 @@ class Files:
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = self._open()
-        self._names: Dict[int, Set[bytes]] = {}
+        self._names: dict[int, set[bytes]] = {}
 
     @property
-    def descriptors(self) -> Tuple[int, ...]:
+    def descriptors(self) -> tuple[int, ...]:
         """What can be read when something happened; nothing while the kernel refuses."""
         return (self._descriptor,) if self._descriptor >= 0 else ()
 
@@ -38,7 +38,7 @@ class Files:
         """Watch these and no others; to be said again after each pass, since folders come and go."""
         if self._descriptor < 0:
             self._descriptor = self._open()
-        names: Dict[int, Set[bytes]] = {}
+        names: dict[int, set[bytes]] = {}
         for folder, name in map(_place, paths):
             number = self._add(folder)
             if number >= 0:
@@ -76,7 +76,7 @@ class Files:
         return number
 
 
-def _place(path: str) -> Tuple[str, bytes]:
+def _place(path: str) -> tuple[str, bytes]:
     """The nearest folder that is there, and the name in it that matters: none for all of them."""
     folder, name = os.path.split(path)
     while not os.path.isdir(folder) and folder not in ("/", ""):
@@ -84,7 +84,7 @@ def _place(path: str) -> Tuple[str, bytes]:
     return folder or "/", os.fsencode(name)
 
 
-def _events(data: bytes) -> List[Tuple[int, int, bytes]]:
+def _events(data: bytes) -> list[tuple[int, int, bytes]]:
     found, at = [], 0
     while at + _EVENT.size <= len(data):
         number, mask, _, length = _EVENT.unpack_from(data, at)

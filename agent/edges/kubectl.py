@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, TypeVar
 
 from agent.core.cluster.kubectl_errors import BUSY, OUTDATED, hint, reason
 from agent.core.cluster.objects import MANAGER
@@ -26,7 +27,7 @@ class KubectlError(CommandError):
 
     def __init__(self, doing: str, stderr: str) -> None:
         said = redact(stderr.strip())[-2000:]  # in this order: half a URL is not known for one
-        super().__init__("%s: kubectl says: %s" % (doing, said), hint=hint(stderr))
+        super().__init__(f"{doing}: kubectl says: {said}", hint=hint(stderr))
         self.reason = reason(stderr)
         self.stderr = stderr
 
@@ -48,7 +49,7 @@ class Kubectl:
         """The decoded answer to a GET of an API path; a busy server is asked again."""
         return again(lambda: self._decoded(doing or "reading " + path, ["get", "--raw", path]))
 
-    def find(self, path: str, doing: str = "", *, allowed: bool = True) -> Optional[Any]:
+    def find(self, path: str, doing: str = "", *, allowed: bool = True) -> Any | None:
         """The same, or None when it does not exist; without `allowed` also when we have no right to see it."""
         try:
             return self.get(path, doing)
@@ -86,7 +87,7 @@ class Kubectl:
                 raise
             return ""
 
-    def _write(self, doing: str, flags: List[str], text: str, *, dry_run: bool) -> Any:
+    def _write(self, doing: str, flags: list[str], text: str, *, dry_run: bool) -> Any:
         return self._decoded(doing, [*flags, "--output=json", *(["--dry-run=server"] if dry_run else [])], text)
 
     def _decoded(self, doing: str, arguments: Sequence[str], text: str = "") -> Any:
@@ -94,22 +95,22 @@ class Kubectl:
         try:
             decoded = json.loads(answer)
         except (ValueError, RecursionError):
-            raise KubectlError(doing, "an answer that is not JSON: %.200s" % redact(answer)) from None
+            raise KubectlError(doing, f"an answer that is not JSON: {redact(answer):.200}") from None
         if not isinstance(decoded, dict) or not isinstance(decoded.get("kind"), str):
-            raise KubectlError(doing, "an answer that is no object of the API: %.200s" % redact(answer))
+            raise KubectlError(doing, f"an answer that is no object of the API: {redact(answer):.200}")
         return decoded
 
     def _run(self, doing: str, arguments: Sequence[str], text: str = "") -> str:
         program = shutil.which(self._program)
         if program is None:
             raise CommandError(
-                "%s: %s is not there, or cannot be executed" % (doing, self._program),
+                f"{doing}: {self._program} is not there, or cannot be executed",
                 hint="install kubectl, or set cluster.kubectl to where it is",
             )
         argv = [program, *arguments, *self._flags]
         done = command.run(argv, timeout=WHOLE, environment=_environment(), check=False, text=text)
         if done.returncode:
-            raise KubectlError(doing, done.stderr or "exit code %d" % done.returncode)
+            raise KubectlError(doing, done.stderr or f"exit code {done.returncode}")
         return done.stdout
 
 
@@ -129,5 +130,5 @@ def again(request: Callable[[], T], *, outdated: bool = False) -> T:
     )(request)
 
 
-def _environment() -> Dict[str, str]:
+def _environment() -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C.UTF-8"}  # kubectl's messages are translated, and we read them

@@ -6,7 +6,8 @@ import contextlib
 import fcntl
 import os
 import time
-from typing import Callable, Iterator
+from collections.abc import Iterator
+from typing import Callable
 
 from agent.edges.files import Disk
 from agent.errors import FileError, LockedError
@@ -31,9 +32,7 @@ def held(
         holder = _holder(descriptor)
         os.close(descriptor)
         if tries <= 0:
-            raise LockedError(
-                "%s is held by another run, pid %s" % (path, holder), hint="wait for it to end, then try again"
-            )
+            raise LockedError(f"{path} is held by another run, pid {holder}", hint="wait for it to end, then try again")
         tries -= 1
         sleep(0.05)
     try:
@@ -52,7 +51,7 @@ def _open(disk: Disk, path: str) -> int:
     try:
         return os.open(disk.real(resolved), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise FileError("%s: cannot be opened: %s" % (path, error.strerror)) from None
+        raise FileError(f"{path}: cannot be opened: {error.strerror}") from None
 
 
 def _locked(descriptor: int, real: str) -> bool:

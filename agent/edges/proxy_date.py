@@ -6,7 +6,6 @@ import http.client
 import socket
 import threading
 import time
-from typing import List
 
 from agent import __version__
 from agent.core.net.proxy_url import ProxyUrl
@@ -23,17 +22,17 @@ def ask_date(proxy: ProxyUrl, *, timeout: float) -> str:
     Takes `timeout` seconds at the most, in a thread, because the resolver of the C library cannot be given a time limit:
     one that hangs is left behind.
     """
-    dates: List[str] = []
+    dates: list[str] = []
     asking = threading.Thread(target=_ask, args=(proxy, time.monotonic() + timeout, dates), daemon=True)
     asking.start()
     asking.join(timeout)
     return dates[0] if dates else ""
 
 
-def _ask(proxy: ProxyUrl, ends: float, dates: List[str]) -> None:
+def _ask(proxy: ProxyUrl, ends: float, dates: list[str]) -> None:
     """Any certificate will do: to a clock that is wrong none is valid, and nothing is believed but the time."""
-    host = "[%s]" % proxy.host if ":" in proxy.host else proxy.host
-    lines = ["GET / HTTP/1.1", "Host: %s:%d" % (host, proxy.port), "User-Agent: eks-proxy-agent/" + __version__]
+    host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
+    lines = ["GET / HTTP/1.1", f"Host: {host}:{proxy.port}", "User-Agent: eks-proxy-agent/" + __version__]
     try:
         addresses = socket.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
         with first_to_accept(addresses, ends) as sock:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from typing import Callable, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Callable
 
 from agent.core.net.proxy_health import Verdict
 from agent.core.net.proxy_url import Credentials, ProxyUrl
@@ -19,7 +20,7 @@ def probe(
     proxy: ProxyUrl,
     host: str,
     port: int,
-    credentials: Optional[Credentials] = None,
+    credentials: Credentials | None = None,
     *,
     timeout: float = 3.0,
     tls: bool = True,
@@ -34,12 +35,12 @@ def probe(
 
 def probe_each(
     proxy: ProxyUrl,
-    targets: Sequence[Tuple[str, int]],
-    credentials: Optional[Credentials] = None,
+    targets: Sequence[tuple[str, int]],
+    credentials: Credentials | None = None,
     *,
     timeout: float = 3.0,
     tls: bool = True,
-) -> Tuple[Verdict, ...]:
+) -> tuple[Verdict, ...]:
     """The same for several targets at once; all together take `timeout` seconds at the most."""
     ends = time.monotonic() + timeout
     trust = ssl.create_default_context() if tls or proxy.scheme == "https" else None
@@ -52,11 +53,11 @@ def probe_all(
     proxies: Sequence[ProxyUrl],
     host: str,
     port: int,
-    credentials: Optional[Credentials] = None,
+    credentials: Credentials | None = None,
     *,
     timeout: float = 3.0,
-    enough: Callable[[Sequence[Optional[Verdict]]], bool] = all,
-) -> Tuple[Optional[Verdict], ...]:
+    enough: Callable[[Sequence[Verdict | None]], bool] = all,
+) -> tuple[Verdict | None, ...]:
     """Ask several proxies for a tunnel to one target at once, no TLS.
 
     Ends early when `enough` says so of the verdicts; None for a proxy that was not waited for.

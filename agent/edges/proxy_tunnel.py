@@ -13,8 +13,9 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable
 
 import attrs
 
@@ -50,21 +51,21 @@ class OneProbe:
         proxy: ProxyUrl,
         host: str,
         port: int,
-        credentials: Optional[Credentials],
+        credentials: Credentials | None,
         ends: float,
         *,
         tls: bool,
-        trust: Optional[ssl.SSLContext],
+        trust: ssl.SSLContext | None,
     ) -> None:
         if not host or any(not 0x21 <= ord(char) <= 0x7E for char in host):
-            raise ValueError("%r is no host" % host)
+            raise ValueError(f"{host!r} is no host")
         self._proxy, self._host, self._ends, self._tls = proxy, host, ends, tls
-        self._target = "%s:%d" % ("[%s]" % host if ":" in host else host, port)
+        self._target = "{}:{}".format(f"[{host}]" if ":" in host else host, port)
         self._trust = trust
         self._secret = _basic(credentials) if credentials else ""
         self._started = time.monotonic()
         self._stage = "resolve"
-        self.verdict: Optional[Verdict] = None
+        self.verdict: Verdict | None = None
 
     def run(self, ended: threading.Condition) -> None:
         """Look, keep the verdict, and wake up who waits for it."""
@@ -88,7 +89,7 @@ class OneProbe:
         except _Failed as failed:
             return attrs.evolve(failed.verdict, seconds=failed.verdict.seconds or self._elapsed())
 
-    def _resolve(self) -> List[Address]:
+    def _resolve(self) -> list[Address]:
         """Tries again while DNS itself does not answer: at boot it may come up while we ask."""
         while True:
             try:
@@ -100,7 +101,7 @@ class OneProbe:
             except (OSError, UnicodeError) as error:
                 raise _Failed(verdict.not_resolved(self._proxy, str(error))) from None
 
-    def _tunnel(self, addresses: Sequence[Address]) -> Tuple[Verdict, Stream, socket.socket]:
+    def _tunnel(self, addresses: Sequence[Address]) -> tuple[Verdict, Stream, socket.socket]:
         """Connect and ask for the tunnel; the verdict on the answer, with its time."""
         sock = self._connect(addresses)
         try:
@@ -131,7 +132,7 @@ class OneProbe:
 
     def _ask(self, stream: Stream) -> Response:
         """Send CONNECT and read the answer's header."""
-        lines = ["CONNECT %s HTTP/1.1" % self._target, "Host: " + self._target]
+        lines = [f"CONNECT {self._target} HTTP/1.1", "Host: " + self._target]
         lines += ["User-Agent: eks-proxy-agent/" + __version__]
         lines += ["Proxy-Authorization: Basic " + self._secret] if self._secret else []
         reader = Reader(stream, _HEADER_LIMIT)
@@ -213,5 +214,5 @@ class OneProbe:
 
 def _basic(credentials: Credentials) -> str:
     """The credentials in the form of RFC 7617, with its charset UTF-8."""
-    pair = "%s:%s" % (credentials.user, credentials.password)
+    pair = f"{credentials.user}:{credentials.password}"
     return base64.b64encode(pair.encode("utf-8")).decode("ascii")

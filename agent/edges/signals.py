@@ -7,8 +7,9 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Iterator
 from types import FrameType
-from typing import Iterator, List, NoReturn, Optional
+from typing import NoReturn
 
 #: The signals that ask for the end.
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -24,10 +25,10 @@ class Signals:
 
     def __init__(self, read_end: int) -> None:
         self._read_end = read_end
-        self._arrived: List[int] = []
-        self._put_off: List[int] = []
+        self._arrived: list[int] = []
+        self._put_off: list[int] = []
 
-    def wait(self, seconds: Optional[float], *descriptors: int, fresh: bool = False) -> Optional[int]:
+    def wait(self, seconds: float | None, *descriptors: int, fresh: bool = False) -> int | None:
         """The next signal, or None after `seconds` (None: no limit) or when one of the descriptors can be read.
 
         `fresh`: only one that was not put off or back before.
@@ -48,7 +49,7 @@ class Signals:
         if number is not None:
             self._put_off.append(number)
 
-    def _next(self, seconds: Optional[float], *descriptors: int) -> Optional[int]:
+    def _next(self, seconds: float | None, *descriptors: int) -> int | None:
         if not self._arrived:
             select.select([self._read_end, *descriptors], [], [], seconds)
             with contextlib.suppress(BlockingIOError):
@@ -80,9 +81,9 @@ def unwound() -> Iterator[None]:
     nothing.
     """
     numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    arrived: List[int] = []
+    arrived: list[int] = []
 
-    def end(number: int, frame: Optional[FrameType]) -> NoReturn:
+    def end(number: int, frame: FrameType | None) -> NoReturn:
         for other in numbers:
             signal.signal(other, signal.SIG_IGN)  # one is enough, and must not cut off the end
         arrived.append(number)
@@ -99,5 +100,5 @@ def unwound() -> Iterator[None]:
             os.kill(os.getpid(), caught)
 
 
-def _ignore(number: int, frame: Optional[FrameType]) -> None:
+def _ignore(number: int, frame: FrameType | None) -> None:
     """A handler has to be there for the wakeup descriptor to be written."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import json
 import posixpath
-from typing import Any, Dict, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -70,15 +71,15 @@ class State:
         rest = {"folders": list(baseline.folders), "enabled": list(baseline.enabled), "baked": baseline.baked}
         self._save(BASELINE, {"files": files, **rest}, 0o600)
 
-    def of_instance(self, instance_id: str, name: str) -> Optional[Dict[str, Any]]:
+    def of_instance(self, instance_id: str, name: str) -> dict[str, Any] | None:
         """The table `name` (facts, flags, bootstrap) of an instance, or None."""
-        path = "%s/%s/%s.json" % (INSTANCES, instance_id, name)
+        path = f"{INSTANCES}/{instance_id}/{name}.json"
         data = self._load(path)
         if name == "bootstrap" and data and not isinstance(data.get("exit_code"), (int, type(None))):
             raise _garbage(path)
         return data
 
-    def learned(self, instance_id: str, name: str) -> Optional[Dict[str, Any]]:
+    def learned(self, instance_id: str, name: str) -> dict[str, Any] | None:
         """The same of what can be learned again (facts, direct, restarts): None too when somebody spoilt it."""
         try:
             return self.of_instance(instance_id, name)
@@ -86,9 +87,9 @@ class State:
             return None
 
     def save_of_instance(self, instance_id: str, name: str, data: Mapping[str, Any]) -> None:
-        self._save("%s/%s/%s.json" % (INSTANCES, instance_id, name), data, 0o600)
+        self._save(f"{INSTANCES}/{instance_id}/{name}.json", data, 0o600)
 
-    def forget(self, *, bootstrap: bool = False) -> Tuple[str, ...]:
+    def forget(self, *, bootstrap: bool = False) -> tuple[str, ...]:
         """Forget every instance, and what happened since power on; answers the instance-ids.
 
         Without `bootstrap` the memory of a bootstrap stays: it must not run again on an instance where it ran.
@@ -97,16 +98,16 @@ class State:
         instances = tuple(self._disk.list(INSTANCES))
         for instance_id in instances:
             for name in names:
-                self._disk.remove("%s/%s/%s.json" % (INSTANCES, instance_id, name))
-            self._disk.sweep("%s/%s/bootstrap.json" % (INSTANCES, instance_id))
-            self._disk.remove_folder("%s/%s" % (INSTANCES, instance_id))
+                self._disk.remove(f"{INSTANCES}/{instance_id}/{name}.json")
+            self._disk.sweep(f"{INSTANCES}/{instance_id}/bootstrap.json")
+            self._disk.remove_folder(f"{INSTANCES}/{instance_id}")
         for path in (STATUS, READY, PROXIES, WATCH, PREPARED, RUN + "/lock", RUN + "/bootstrap.lock"):
             self._disk.remove(path)
         for folder in (INSTANCES, LIBRARY, RUN):
             self._disk.remove_folder(folder)
         return instances
 
-    def status(self) -> Optional[Dict[str, Any]]:
+    def status(self) -> dict[str, Any] | None:
         """What the last pass left for people and programs.  Raises FileError, for a file of another version too."""
         known = self._load(STATUS)
         if known is None or (
@@ -130,7 +131,7 @@ class State:
     def save_memory(self, memory: Memory) -> None:
         self._save(WATCH, attrs.asdict(memory), 0o600)
 
-    def proxies(self) -> Dict[str, Any]:
+    def proxies(self) -> dict[str, Any]:
         """The `choice` among several proxies and the `preflight`; of this boot, as /run is."""
         try:
             return self._load(PROXIES) or {}
@@ -140,11 +141,11 @@ class State:
     def save_proxies(self, data: Mapping[str, Any]) -> None:
         self._save(PROXIES, data, 0o644)
 
-    def prepared(self) -> Optional[Dict[str, Any]]:
+    def prepared(self) -> dict[str, Any] | None:
         """What the last pass wanted of the units, or None; see prepared.py."""
         return self._load(PREPARED)
 
-    def save_prepared(self, wanted: Optional[Mapping[str, Any]]) -> None:
+    def save_prepared(self, wanted: Mapping[str, Any] | None) -> None:
         if wanted is None:
             self._disk.remove(PREPARED)
         else:
@@ -179,7 +180,7 @@ class State:
         else:
             self._disk.remove(TRUST_PENDING)
 
-    def _load(self, path: str) -> Optional[Dict[str, Any]]:
+    def _load(self, path: str) -> dict[str, Any] | None:
         content = self._disk.read(path, _MAX_SIZE)
         if content is None:
             return None
@@ -196,7 +197,7 @@ class State:
         self._disk.put(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode)
 
 
-def _plain(record: Record) -> Dict[str, Any]:
+def _plain(record: Record) -> dict[str, Any]:
     before = None if record.before is None else base64.b64encode(record.before).decode("ascii")
     return dict(attrs.asdict(record), before=before, written=list(record.written))
 
@@ -218,4 +219,4 @@ def _garbage(path: str) -> FileError:
     hint = "look at it, then move it away" + ("; " + loss if loss else "")
     if path == STATUS:
         hint = "to have it written anew: eks-proxy-agent apply"
-    return FileError("%s: is not what this program wrote" % path, hint=hint)
+    return FileError(f"{path}: is not what this program wrote", hint=hint)

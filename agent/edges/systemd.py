@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Mapping, Sequence, Tuple
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.core.systemd import Unit
 from agent.edges import command
@@ -19,7 +19,7 @@ class Systemd:
 
     running = True
 
-    def show(self, names: Sequence[str]) -> Dict[str, Unit]:
+    def show(self, names: Sequence[str]) -> dict[str, Unit]:
         """State by name; one call for all, because each costs 10 ms at boot."""
         if not names:
             return {}
@@ -48,7 +48,7 @@ class Systemd:
         """Restart a unit if it runs, and wait until it does again."""
         command.run(["systemctl", "try-restart", "--", name], timeout=timeout)
 
-    def dependants(self, name: str) -> Tuple[str, ...]:
+    def dependants(self, name: str) -> tuple[str, ...]:
         """The units that systemd stops and restarts together with this one (systemd.unit(5), Requires= and its kind)."""
         properties = "--property=RequiredBy,RequisiteOf,BoundBy,ConsistsOf"
         output = command.run(["systemctl", "show", "--value", properties, "--", name]).stdout
@@ -64,7 +64,7 @@ class NoSystemd(Systemd):
 
     running = False
 
-    def show(self, names: Sequence[str]) -> Dict[str, Unit]:
+    def show(self, names: Sequence[str]) -> dict[str, Unit]:
         return {}
 
     def reload(self) -> None:
@@ -88,7 +88,7 @@ class NoSystemd(Systemd):
     def try_restart(self, name: str, *, timeout: float) -> None:
         """Nothing runs there."""
 
-    def dependants(self, name: str) -> Tuple[str, ...]:
+    def dependants(self, name: str) -> tuple[str, ...]:
         return ()
 
 
@@ -98,7 +98,7 @@ class OfflineSystemd(NoSystemd):
     def __init__(self, root: str) -> None:
         self._systemctl = ["systemctl", "--root=" + root]
 
-    def show(self, names: Sequence[str]) -> Dict[str, Unit]:
+    def show(self, names: Sequence[str]) -> dict[str, Unit]:
         states = {name: command.run([*self._systemctl, "is-enabled", "--", name], check=False) for name in names}
         return {
             name: Unit(
@@ -119,12 +119,12 @@ class OfflineSystemd(NoSystemd):
 def environ(pid: int) -> bytes:
     """The environment that a process was started with; empty when it is gone.  Raises CommandError without the right."""
     try:
-        with open("/proc/%d/environ" % pid, "rb") as file:
+        with open(f"/proc/{pid}/environ", "rb") as file:
             return file.read()
     except (FileNotFoundError, ProcessLookupError):
         return b""
     except OSError as error:
-        raise CommandError("/proc/%d/environ: %s" % (pid, error.strerror)) from None
+        raise CommandError(f"/proc/{pid}/environ: {error.strerror}") from None
 
 
 def _properties(lines: Iterable[str]) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 import threading
 import time
-from typing import Dict, Iterable, List, Sequence
+from collections.abc import Iterable, Sequence
 
 from agent.core.intent.reachability import Answer
 from agent.edges.connect import Address, first_to_accept
@@ -15,7 +15,7 @@ from agent.edges.connect import Address, first_to_accept
 _AGAIN = 0.05
 
 
-def ask(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> Dict[str, Answer]:
+def ask(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> dict[str, Answer]:
     """Try all hosts at once; the whole takes `bound` seconds at most, less when all are decided earlier.
 
     A thread each, because the resolver of the C library cannot be given a time limit: one that hangs is left behind.
@@ -30,8 +30,8 @@ def ask(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> Dict[st
     return dict(answers)
 
 
-def _ask(host: str, port: int, ends: float, answers: Dict[str, Answer]) -> None:
-    found: List[Address] = []
+def _ask(host: str, port: int, ends: float, answers: dict[str, Answer]) -> None:
+    found: list[Address] = []
     while not found and time.monotonic() < ends:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

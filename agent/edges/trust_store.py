@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Optional, Tuple
 
 from agent.edges import command
 from agent.edges.files import Disk
 
 #: Folder, name of our file there, the tool.  Amazon Linux and EL (update-ca-trust(8)), Debian (update-ca-certificates(8)).
-_STORES: Tuple[Tuple[str, str, str], ...] = (
+_STORES: tuple[tuple[str, str, str], ...] = (
     ("/etc/pki/ca-trust/source/anchors", "eks-proxy-agent.pem", "update-ca-trust"),
     ("/usr/local/share/ca-certificates", "eks-proxy-agent.crt", "update-ca-certificates"),
 )
 
 
-def anchor_path(disk: Disk) -> Optional[str]:
+def anchor_path(disk: Disk) -> str | None:
     """Where our certificates go on this node; None when it has no trust store that we know."""
-    return next(("%s/%s" % (folder, name) for folder, name, _ in _STORES if os.path.isdir(disk.real(folder))), None)
+    return next((f"{folder}/{name}" for folder, name, _ in _STORES if os.path.isdir(disk.real(folder))), None)
 
 
 def update(disk: Disk) -> None:

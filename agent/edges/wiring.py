@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Sequence
+from collections.abc import Sequence
 
 from agent.core.wiring import PROPERTIES, Wiring, parse_wiring
 from agent.edges import command
@@ -12,7 +12,7 @@ from agent.errors import CommandError
 BOUND = 4.0
 
 
-def wirings(names: Sequence[str]) -> Dict[str, Wiring]:
+def wirings(names: Sequence[str]) -> dict[str, Wiring]:
     """Wiring by name, those that do not exist included; raises CommandError."""
     if not names:
         return {}

@@ -7,7 +7,8 @@ A file that cannot be written does not hold up the others.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, List, Tuple
+from collections.abc import Iterable
+from typing import Callable
 
 import attrs
 
@@ -62,7 +63,7 @@ def apply(plan: Plan, machine: Machine) -> Plan:
     return attrs.evolve(plan, changes=done, problems=plan.problems + tuple(failed.values()) + tuple(commands))
 
 
-def _tell_the_system(plan: Plan, machine: Machine) -> List[str]:
+def _tell_the_system(plan: Plan, machine: Machine) -> list[str]:
     """What follows from changed files; answers what failed, which does not hold up the rest.
 
     What is pending is noted until all of it is done.  In a tree other than `/` nothing runs, and it stays noted there.
@@ -84,7 +85,7 @@ def _tell_the_system(plan: Plan, machine: Machine) -> List[str]:
     return trust_failed + units_failed
 
 
-def _attempt(steps: Iterable[Tuple[bool, Callable[[], None]]]) -> List[str]:
+def _attempt(steps: Iterable[tuple[bool, Callable[[], None]]]) -> list[str]:
     failed = []
     for due, step in steps:
         try:
@@ -95,12 +96,12 @@ def _attempt(steps: Iterable[Tuple[bool, Callable[[], None]]]) -> List[str]:
     return failed
 
 
-def _carry_out(changes: Tuple[Change, ...], disk: Disk) -> Dict[str, str]:
+def _carry_out(changes: tuple[Change, ...], disk: Disk) -> dict[str, str]:
     """Write and remove; answers what failed, by path.  A file of which no copy could be saved stays."""
-    failed: Dict[str, str] = {}
+    failed: dict[str, str] = {}
     for change in changes:
         if any(path.startswith(change.path + SAVED) for path in failed):
-            failed[change.path] = "%s: stays, because it was edited and cannot be kept" % change.path
+            failed[change.path] = f"{change.path}: stays, because it was edited and cannot be kept"
             continue
         try:
             if change.after is None:
@@ -114,15 +115,15 @@ def _carry_out(changes: Tuple[Change, ...], disk: Disk) -> Dict[str, str]:
     return failed
 
 
-def _missing_folders(plan: Plan, disk: Disk) -> List[str]:
-    found: List[str] = []
+def _missing_folders(plan: Plan, disk: Disk) -> list[str]:
+    found: list[str] = []
     for change in plan.changes:
         if change.after is not None:
             found += disk.missing_folders(change.path)
     return list(dict.fromkeys(found))
 
 
-def _drop_empty_folders(folders: Tuple[str, ...], disk: Disk) -> List[str]:
+def _drop_empty_folders(folders: tuple[str, ...], disk: Disk) -> list[str]:
     """Remove the folders of ours that hold nothing any more, the innermost first; the others are kept in mind."""
     kept = [folder for folder in sorted(folders, key=len, reverse=True) if not disk.remove_folder(folder)]
     return sorted(kept, key=lambda folder: (len(folder), folder))

@@ -47,7 +47,7 @@ def need_root(machine: Machine, command: str, *, other_tree: bool = True) -> Non
     """Changing the running machine takes root; another tree, where a command can have one, the right to write there."""
     if machine.disk.live and os.geteuid() != 0:
         hint = "use sudo, or --root DIR for another tree" if other_tree else "use sudo"
-        raise AgentError("%s has to be run as root" % command, hint=hint)
+        raise AgentError(f"{command} has to be run as root", hint=hint)
 
 
 def fetch(settings: Settings) -> Facts:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Callable
 
 import attrs
 
@@ -39,15 +40,15 @@ class Discovered:
     layered: Layered
     facts: Facts
     hints: ClusterHints
-    intent: Optional[intent.Intent]
-    anchor: Optional[Anchor] = None
+    intent: intent.Intent | None
+    anchor: Anchor | None = None
 
     @property
     def settings(self) -> Settings:
         return self.layered.settings
 
     @property
-    def warnings(self) -> Tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What the owner should know."""
         return (
             self.layered.warnings
@@ -64,21 +65,19 @@ def ask_metadata_service(settings: Settings, deadline: float, sleep: Callable[[f
     return MetadataClient(settings.metadata.endpoint, deadline, sleep=sleep).fetch()
 
 
-def instance_layers(machine: Machine, facts: Facts) -> Tuple[Layer, ...]:
+def instance_layers(machine: Machine, facts: Facts) -> tuple[Layer, ...]:
     """The layers that belong to this instance: user data parts, then the flags that an earlier `apply` kept."""
     from agent.core.settings.user_data import read_user_data
 
     texts = read_user_data(facts.user_data).settings
-    names = (
-        [USER_DATA] if len(texts) == 1 else ["%s, part %d" % (USER_DATA, number) for number in range(1, len(texts) + 1)]
-    )
+    names = [USER_DATA] if len(texts) == 1 else [f"{USER_DATA}, part {number}" for number in range(1, len(texts) + 1)]
     layers = [parse_toml(name, text.encode("utf-8")) for name, text in zip(names, texts)]
     kept = machine.state.of_instance(facts.instance_id, "flags")
     return tuple(layers) + ((Layer("flags kept by apply", kept),) if kept else ())
 
 
 def discover(
-    machine: Machine, options: Options, facts: Facts, answers: Answers, choice: Optional[Choice] = None
+    machine: Machine, options: Options, facts: Facts, answers: Answers, choice: Choice | None = None
 ) -> Discovered:
     """Read everything else that the Intent depends on; no network.
 
@@ -94,7 +93,7 @@ def discover(
     return Discovered(layered, facts, hints, composed, read_anchor(machine.disk, settings))
 
 
-def remembered_choice(machine: Machine, options: Options) -> Optional[Choice]:
+def remembered_choice(machine: Machine, options: Options) -> Choice | None:
     """The choice among several proxies that was made since power on, if it is this machine's."""
     return choice_from_json(machine.state.proxies().get("choice")) if on_the_instance(machine, options) else None
 
@@ -125,9 +124,9 @@ def cluster_hints(machine: Machine, settings: Settings, facts: Facts) -> Cluster
     from agent.core.settings.user_data import read_user_data
 
     texts = list(read_user_data(facts.user_data).node_configs)
-    names = ["user data"] if len(texts) == 1 else ["user data, part %d" % (at + 1) for at in range(len(texts))]
+    names = ["user data"] if len(texts) == 1 else ["user data, part %s" % (at + 1) for at in range(len(texts))]
     for name in machine.disk.list(NODEADM_D):
-        path = "%s/%s" % (NODEADM_D, name)
+        path = f"{NODEADM_D}/{name}"
         content = machine.disk.read(path) if name.lower().endswith(NODE_CONFIG_FILES) else None
         if content:
             parts = read_user_data(content).node_configs or (content.decode("utf-8", "replace"),)
@@ -142,7 +141,7 @@ def cluster_hints(machine: Machine, settings: Settings, facts: Facts) -> Cluster
 def plan_node(
     machine: Machine,
     wanted: Sequence[Target],
-    settings: Optional[Settings] = None,
+    settings: Settings | None = None,
     *,
     complete: bool = True,
     scope: str = "",
@@ -153,8 +152,8 @@ def plan_node(
     With `settings` the units of node.enable are looked at too (a call of systemctl).
     """
     baseline = machine.state.baseline()
-    states: Dict[str, FileState] = {}
-    resolved: List[Target] = []
+    states: dict[str, FileState] = {}
+    resolved: list[Target] = []
     for target in wanted:
         try:
             path = machine.disk.resolve(target.path)
@@ -193,12 +192,12 @@ def plan_revert(machine: Machine) -> Plan:
     return make_revert(states, baseline, reload_pending=state.reload_pending, trust_pending=trust)
 
 
-def _copies(machine: Machine, baseline: Baseline, states: Mapping[str, FileState]) -> Dict[str, FileState]:
+def _copies(machine: Machine, baseline: Baseline, states: Mapping[str, FileState]) -> dict[str, FileState]:
     """What has the names that revert would give to copies of our files.
 
     Of a file that cannot be looked at nothing is taken back, and what stands in its way stands in the way of every name.
     """
-    found: Dict[str, FileState] = {}
+    found: dict[str, FileState] = {}
     for path in baseline.files:
         for name in copy_names(path) if not states[path].problem else ():
             state = machine.disk.state(name)

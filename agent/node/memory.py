@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Tuple, TypeVar
+from typing import Callable, TypeVar
 
 from agent.core.plan.drift import Memory
 from agent.edges.lock import held
@@ -19,7 +19,7 @@ def change(machine: Machine, how: Callable[[Memory], Memory]) -> Memory:
     return memory
 
 
-def ask(machine: Machine, how: Callable[[Memory], Tuple[Answer, Memory]]) -> Answer:
+def ask(machine: Machine, how: Callable[[Memory], tuple[Answer, Memory]]) -> Answer:
     """Ask it something that changes it.  Raises AgentError."""
     with held(machine.disk):
         answer, memory = how(machine.state.memory())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import posixpath
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from agent.core.plan.plan import FileState
 from agent.core.redact import redact
@@ -32,7 +33,7 @@ def publish(machine: Machine, settings: Settings, status: Mapping[str, Any]) -> 
     path = _path(machine.disk, settings.watch.metrics)
     error = _attempt(machine.disk, path, status)
     before: Mapping[str, Any] = status.get("metrics") or {}
-    now: Dict[str, Optional[str]] = {"path": path, "error": error}
+    now: dict[str, str | None] = {"path": path, "error": error}
     if now == before:
         return
     if error != before.get("error"):
@@ -47,7 +48,7 @@ def publish(machine: Machine, settings: Settings, status: Mapping[str, Any]) -> 
         get_logger().error("status.failed", error=str(second))
 
 
-def withdraw(machine: Machine) -> Tuple[str, ...]:
+def withdraw(machine: Machine) -> tuple[str, ...]:
     """Remove the metrics, because an agent that is gone would go on saying that all is well; answers their paths.
 
     To be called while status.json is still there, which knows of a folder that is not one of the usual.
@@ -59,14 +60,14 @@ def withdraw(machine: Machine) -> Tuple[str, ...]:
     return _remove(machine.disk, _candidates(machine.disk, known.get("path")))
 
 
-def _path(disk: Disk, folder: Optional[str]) -> Optional[str]:
+def _path(disk: Disk, folder: str | None) -> str | None:
     """The file to write; None when the owner wants none, or when there is no collector."""
     if folder is None:
         folder = next((usual for usual in USUAL if os.path.isdir(disk.real(usual))), "")
     return posixpath.join(folder, NAME) if folder else None
 
 
-def _attempt(disk: Disk, path: Optional[str], status: Mapping[str, Any]) -> Optional[str]:
+def _attempt(disk: Disk, path: str | None, status: Mapping[str, Any]) -> str | None:
     """What went wrong, if anything.  The same metrics elsewhere, as of another setting, are removed first."""
     known: Mapping[str, Any] = status.get("metrics") or {}
     _remove(disk, [other for other in _candidates(disk, known.get("path")) if other != path])
@@ -74,23 +75,23 @@ def _attempt(disk: Disk, path: Optional[str], status: Mapping[str, Any]) -> Opti
         return None
     folder = posixpath.dirname(path)
     if not os.path.isdir(disk.real(folder)):
-        return "watch.metrics: %s is no folder" % folder
+        return f"watch.metrics: {folder} is no folder"
     content = redact(render(status, platform.python_version())).encode("utf-8", "backslashreplace")
     try:
         if disk.state(path, len(content)) != FileState(content, 0o644):
             disk.write(path, content, 0o644)
     except FileError as error:
-        return "watch.metrics: %s" % error
+        return f"watch.metrics: {error}"
     return None
 
 
-def _candidates(disk: Disk, known: Optional[str]) -> List[str]:
+def _candidates(disk: Disk, known: str | None) -> list[str]:
     """Where metrics of ours may lie."""
     paths = [posixpath.join(folder, NAME) for folder in USUAL] + ([known] if known else [])
     return [path for path in dict.fromkeys(paths) if os.path.lexists(disk.real(path))]
 
 
-def _remove(disk: Disk, paths: List[str]) -> Tuple[str, ...]:
+def _remove(disk: Disk, paths: list[str]) -> tuple[str, ...]:
     """Remove; the folder may be another user's, so what they linked the name to stays."""
     removed = []
     for path in paths:

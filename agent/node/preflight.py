@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any
 
 from agent.core.intent.probe_targets import endpoints
 from agent.edges.clock import moment
@@ -14,7 +14,7 @@ from agent.node.inputs import Discovered
 _BOUND, _ENDPOINTS = 3.0, 2
 
 
-def preflight(found: Discovered, before: Optional[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+def preflight(found: Discovered, before: dict[str, Any] | None) -> dict[str, Any] | None:
     """The value of status.json's `preflight`; `before` is the last one of this boot.  None when it is off.
 
     Once a boot and proxy when it is well; while it is not, at every look, and told when it becomes another.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -46,7 +47,7 @@ class Look:
 
 def choose(
     machine: Machine, options: Options, facts: Facts, answers: Answers, *, refresh: bool = False
-) -> Optional[Choice]:
+) -> Choice | None:
     """Ask the proxies, if there are several and nothing is remembered of this list, or with `refresh`; else None.
 
     Takes CHOICE_BOUND seconds at most, less when the first serves.  Raises AgentError for settings that cannot be read.
@@ -66,7 +67,7 @@ def choose(
     return choice
 
 
-def remember(machine: Machine, choice: Optional[Choice]) -> None:
+def remember(machine: Machine, choice: Choice | None) -> None:
     """Keep a fresh choice until the next boot."""
     if choice is not None:
         _save(machine, choice, machine.state.proxies().get("preflight"))
@@ -83,7 +84,7 @@ def look(machine: Machine, options: Options, found: Discovered) -> Look:
     try:
         return _look(machine, options, found)
     except Exception as error:  # noqa: BLE001 -- the daemon's life must not hang on a look
-        get_logger().error("proxy.look_failed", error="%s: %s" % (type(error).__name__, error))
+        get_logger().error("proxy.look_failed", error=f"{type(error).__name__}: {error}")
         return Look(False, interval, {})
 
 
@@ -139,5 +140,5 @@ def _tell_news(before: Choice, after: Choice) -> None:
         log.warning("proxy.failover", proxy=str(after.chosen), instead_of=str(before.chosen))
 
 
-def _save(machine: Machine, choice: Choice, ahead: Optional[Mapping[str, Any]]) -> None:
+def _save(machine: Machine, choice: Choice, ahead: Mapping[str, Any] | None) -> None:
     machine.state.save_proxies({"choice": choice_to_json(choice), "preflight": ahead})

@@ -6,7 +6,6 @@ A yes is kept for the instance's life.  A no is asked again at the next boot, af
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Dict, Set, Tuple
 
 import attrs
 
@@ -27,8 +26,8 @@ BOUND = 1.0
 class Reach:
     """All answers known now, and those that are new: to be remembered by a command that changes the machine."""
 
-    answers: Dict[str, Answer]
-    fresh: Dict[str, Answer] = attrs.field(factory=dict)
+    answers: dict[str, Answer]
+    fresh: dict[str, Answer] = attrs.field(factory=dict)
 
     @property
     def ask_again(self) -> bool:
@@ -43,14 +42,14 @@ def find_out(machine: Machine, options: Options, facts: Facts, *, refresh: bool 
     return Reach({**known, **fresh}, fresh)
 
 
-def ask_again(machine: Machine, options: Options, facts: Facts) -> Dict[str, Answer]:
+def ask_again(machine: Machine, options: Options, facts: Facts) -> dict[str, Answer]:
     """Ask where the answer was no; what says yes by now."""
     known = recall(machine, facts.instance_id)
     no = {one.host for one in _wanted(machine, options, facts) if not known.get(one.host, Answer()).direct}
     return {host: answer for host, answer in _ask(no).items() if answer.direct}
 
 
-def recall(machine: Machine, instance_id: str) -> Dict[str, Answer]:
+def recall(machine: Machine, instance_id: str) -> dict[str, Answer]:
     """The answers remembered for an instance; what is not of our making is asked again."""
     known = machine.state.learned(instance_id, "direct") or {}
     try:
@@ -62,7 +61,7 @@ def recall(machine: Machine, instance_id: str) -> Dict[str, Answer]:
         return {}
 
 
-def remember(machine: Machine, instance_id: str, fresh: Dict[str, Answer]) -> None:
+def remember(machine: Machine, instance_id: str, fresh: dict[str, Answer]) -> None:
     """Keep new answers."""
     if fresh:
         answers = {**recall(machine, instance_id), **fresh}
@@ -70,14 +69,14 @@ def remember(machine: Machine, instance_id: str, fresh: Dict[str, Answer]) -> No
         machine.state.save_of_instance(instance_id, "direct", plain)
 
 
-def _wanted(machine: Machine, options: Options, facts: Facts) -> Tuple[Candidate, ...]:
+def _wanted(machine: Machine, options: Options, facts: Facts) -> tuple[Candidate, ...]:
     settings = layered_settings(machine, options, facts).settings
     if not settings.proxy.url or not on_the_instance(machine, options):
         return ()
     return candidates(settings, facts, endpoint_host(settings, cluster_hints(machine, settings, facts)))
 
 
-def left_open(machine: Machine, options: Options, settings: Settings, endpoint: str) -> Tuple[str, ...]:
+def left_open(machine: Machine, options: Options, settings: Settings, endpoint: str) -> tuple[str, ...]:
     """What was not asked because this is not the instance, for people; `endpoint` is the API server's host, if known."""
     if on_the_instance(machine, options) or not settings.proxy.url:
         return ()
@@ -86,8 +85,8 @@ def left_open(machine: Machine, options: Options, settings: Settings, endpoint: 
     if not keys:
         return ()
     names = " and ".join(keys)
-    return ('%s: "auto" is asked on the instance only, so its list may differ; set what is known' % names,)
+    return (f'{names}: "auto" is asked on the instance only, so its list may differ; set what is known',)
 
 
-def _ask(hosts: Set[str]) -> Dict[str, Answer]:
+def _ask(hosts: set[str]) -> dict[str, Answer]:
     return tcp.ask(sorted(hosts), bound=BOUND) if hosts else {}

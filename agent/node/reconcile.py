@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable
 
 import attrs
 
@@ -43,7 +44,7 @@ class Pass:
     discovered: Discovered
     plan: Plan
     ask_again: bool = False
-    repaired: Tuple[Change, ...] = ()
+    repaired: tuple[Change, ...] = ()
 
     @property
     def phase(self) -> str:
@@ -67,7 +68,7 @@ def configure(
     units: bool = True,
     refresh: bool = False,
     daemon: bool = False,
-    tell: Callable[[Plan, Tuple[Change, ...]], None] = lambda plan, repaired: None,
+    tell: Callable[[Plan, tuple[Change, ...]], None] = lambda plan, repaired: None,
 ) -> Pass:
     """Make the node's files true, and say so in status.json.
 
@@ -117,12 +118,12 @@ def steady_facts(machine: Machine, facts: Facts) -> Facts:
         news, memory = memory.says("missing", ", ".join(memory.missing))
         machine.state.save_memory(memory)
     if news:
-        meaning = "stays in place until it was missing %d times, for %g s" % (drift.PASSES, drift.ABSENT)
+        meaning = f"stays in place until it was missing {drift.PASSES} times, for {drift.ABSENT:g} s"
         get_logger().warning("metadata.missing", what=tuple(memory.missing), meaning=meaning)
     return found
 
 
-def wishes_of(machine: Machine, files: Tuple[Target, ...]) -> Dict[str, str]:
+def wishes_of(machine: Machine, files: tuple[Target, ...]) -> dict[str, str]:
     """What is wanted of each file, by resolved path."""
     found = {}
     for target in files:
@@ -133,7 +134,7 @@ def wishes_of(machine: Machine, files: Tuple[Target, ...]) -> Dict[str, str]:
     return found
 
 
-def wanted(machine: Machine, found: Discovered, *, units: bool = True) -> Tuple[Tuple[Target, ...], Optional[Settings]]:
+def wanted(machine: Machine, found: Discovered, *, units: bool = True) -> tuple[tuple[Target, ...], Settings | None]:
     """What `plan_node` takes for a node: its files, and the settings if units are to be looked at too."""
     baked = machine.state.baseline().baked
     return targets(found.settings, found.intent, found.anchor, baked=baked), (
@@ -141,13 +142,13 @@ def wanted(machine: Machine, found: Discovered, *, units: bool = True) -> Tuple[
     )
 
 
-def refuse_unproxied(settings: Settings, intent: Optional[Intent]) -> None:
+def refuse_unproxied(settings: Settings, intent: Intent | None) -> None:
     """With the policy "closed", a node without a proxy in its settings is a mistake, and not a node without a wish."""
     if intent is None and settings.failure.policy == "closed":
         raise SettingsError(['failure.policy is "closed" and proxy.url is not set: docker and kubelet stay stopped'])
 
 
-def release_units(machine: Machine, done: Pass) -> Tuple[str, ...]:
+def release_units(machine: Machine, done: Pass) -> tuple[str, ...]:
     """Start, without waiting, what failure.policy = "closed" had refused; answers the names.
 
     Also when the policy just became "open": the drop-in is gone then, and the unit would stay stopped for ever.
@@ -162,7 +163,7 @@ def release_units(machine: Machine, done: Pass) -> Tuple[str, ...]:
     return released
 
 
-def stale_units(machine: Machine, settings: Settings, intent: Optional[Intent]) -> Tuple[str, ...]:
+def stale_units(machine: Machine, settings: Settings, intent: Intent | None) -> tuple[str, ...]:
     """The running units that need a restart: their process has another proxy environment than the Intent, or is older
     than the proxy's CA in the trust store, which programs read when they start.
     """
@@ -178,7 +179,7 @@ def stale_units(machine: Machine, settings: Settings, intent: Optional[Intent]) 
     return tuple(found)
 
 
-def status(done: Pass) -> Dict[str, Any]:
+def status(done: Pass) -> dict[str, Any]:
     """What status.json says of a pass; no credentials, the file is world-readable."""
     intent, facts = done.discovered.intent, done.discovered.facts
     wanted = targets(done.discovered.settings, intent, done.discovered.anchor)
@@ -195,14 +196,14 @@ def status(done: Pass) -> Dict[str, Any]:
     }
 
 
-def running_units(machine: Machine, plan: Plan) -> Tuple[str, ...]:
+def running_units(machine: Machine, plan: Plan) -> tuple[str, ...]:
     """The running units whose drop-in a plan takes away; their processes keep what they were started with."""
     units = (systemd_dropin.unit_of(change.path) for change in plan.changes if change.after is None)
     names = [name for name in units if name]
     return tuple(name for name, unit in machine.units.show(names).items() if unit.main_pid)
 
 
-def entries(intent: Optional[Intent]) -> List[Dict[str, str]]:
+def entries(intent: Intent | None) -> list[dict[str, str]]:
     """NO_PROXY as JSON has it, here and in `plan`."""
     return [{"entry": entry.value, "reason": entry.reason} for entry in intent.no_proxy] if intent else []
 
@@ -223,7 +224,7 @@ def _save_status(machine: Machine, fresh: Mapping[str, Any]) -> None:
     machine.state.save_status({**known, **fresh, **success, "since": since or fresh["updated"]})
 
 
-def _head(phase: str, error: Optional[str]) -> Dict[str, Any]:
+def _head(phase: str, error: str | None) -> dict[str, Any]:
     now = moment()
     shown = redact(error) if error else None
     return {"schema": 1, "version": __version__, "phase": phase, "error": shown, "updated": now}
@@ -239,7 +240,7 @@ def _keep_flags(machine: Machine, instance_id: str, flags: Mapping[str, Any]) ->
     machine.state.save_of_instance(instance_id, "flags", merged)
 
 
-def changed_paths(plan: Plan) -> List[Tuple[str, str]]:
+def changed_paths(plan: Plan) -> list[tuple[str, str]]:
     """What a plan does to each file, for people: (verb, path)."""
     verbs = {(True, False): "created", (False, False): "changed", (False, True): "removed"}
     return [(verbs.get((change.before is None, change.after is None), "kept"), change.path) for change in plan.changes]

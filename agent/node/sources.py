@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -24,10 +24,10 @@ class Options:
     """The flags of the command line that settings depend on."""
 
     config: str = ""
-    sets: Tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
     proxy: str = ""
     facts: str = ""
-    arguments: Tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
 
     def layer(self) -> Layer:
         """The flags as a layer of settings; ARGS of `bootstrap -- ARGS` are bootstrap.arguments."""
@@ -38,13 +38,13 @@ class Options:
         return attrs.evolve(flags, data={**flags.data, "bootstrap": bootstrap})
 
 
-def baked_layers(disk: Disk, options: Options) -> Tuple[Layer, ...]:
+def baked_layers(disk: Disk, options: Options) -> tuple[Layer, ...]:
     """The files' layers: config.toml and config.d/*.toml in order of their names, or the one of `--config`.
 
     A file that is no TOML does not hide what is wrong in the others: SettingsError has it all.
     """
-    layers: List[Layer] = []
-    problems: List[str] = []
+    layers: list[Layer] = []
+    problems: list[str] = []
     for name, content in _files(disk, options):
         try:
             layers.append(parse_toml(name, content))
@@ -55,9 +55,9 @@ def baked_layers(disk: Disk, options: Options) -> Tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _problems(layers: Sequence[Layer], options: Options) -> List[str]:
+def _problems(layers: Sequence[Layer], options: Options) -> list[str]:
     """What is wrong in these layers and in the flags."""
-    problems: List[str] = []
+    problems: list[str] = []
     try:
         merge(layers)
     except SettingsError as error:
@@ -69,12 +69,12 @@ def _problems(layers: Sequence[Layer], options: Options) -> List[str]:
     return problems
 
 
-def _files(disk: Disk, options: Options) -> Iterator[Tuple[str, bytes]]:
+def _files(disk: Disk, options: Options) -> Iterator[tuple[str, bytes]]:
     if options.config:
         yield options.config, read_own_file(options.config)
         return
     names = (name for name in disk.list(CONFIG_D) if name.endswith(".toml") and not name.startswith("."))
-    for name in [CONFIG] + ["%s/%s" % (CONFIG_D, name) for name in names]:
+    for name in [CONFIG] + [f"{CONFIG_D}/{name}" for name in names]:
         content = disk.read(name)
         if content is not None:
             yield name, content
@@ -85,48 +85,48 @@ def baked(disk: Disk, options: Options) -> Layered:
     return merge(baked_layers(disk, options) + (options.layer(),))
 
 
-def kept_flags(options: Options) -> Dict[str, object]:
+def kept_flags(options: Options) -> dict[str, object]:
     """What `apply` keeps of its flags for this instance."""
     return without_metadata(options.layer().data)
 
 
-def read_credentials(disk: Disk, path: str) -> Optional[Credentials]:
+def read_credentials(disk: Disk, path: str) -> Credentials | None:
     """The proxy's credentials, or None without a file in the settings; a file that others can read is refused."""
     if not path:
         return None
     content = disk.read(path)
     if content is None:
-        raise FileError("proxy.credentials_file: %s does not exist" % path)
+        raise FileError(f"proxy.credentials_file: {path} does not exist")
     if not disk.private_owner(path):
         raise FileError(
-            "proxy.credentials_file: %s has to be root's, with mode 0600" % path,
-            hint="chown root %s; chmod 600 %s" % (path, path),
+            f"proxy.credentials_file: {path} has to be root's, with mode 0600",
+            hint=f"chown root {path}; chmod 600 {path}",
         )
     try:
         return parse_credentials(content.decode("utf-8"))
     except UnicodeDecodeError:
-        raise FileError("proxy.credentials_file: %s is not UTF-8" % path) from None
+        raise FileError(f"proxy.credentials_file: {path} is not UTF-8") from None
     except ValueError as error:
-        raise FileError("proxy.credentials_file: %s %s" % (path, error)) from None
+        raise FileError(f"proxy.credentials_file: {path} {error}") from None
 
 
-def read_anchor(disk: Disk, settings: Settings) -> Optional[Anchor]:
+def read_anchor(disk: Disk, settings: Settings) -> Anchor | None:
     """The proxy's CA as a file of the trust store, or None without node.ca_bundle.  Raises FileError."""
     value = settings.node.ca_bundle
     if not value:
         return None
     inline = "-----BEGIN " in value
-    name = "node.ca_bundle" if inline else "node.ca_bundle: %s" % value
+    name = "node.ca_bundle" if inline else f"node.ca_bundle: {value}"
     content = value.encode("utf-8") if inline else disk.read(value)
     if content is None:
-        raise FileError("%s does not exist" % name)
+        raise FileError(f"{name} does not exist")
     path = anchor_path(disk)
     if path is None:
         raise FileError("node.ca_bundle: this node has neither update-ca-trust nor update-ca-certificates")
     try:
         bundle = read_bundle(content.decode("ascii", "replace"))
     except ValueError as error:
-        raise FileError("%s %s" % (name, error)) from None
+        raise FileError(f"{name} {error}") from None
     return Anchor(path, bundle.pem, bundle.summaries, tuple("node.ca_bundle: " + text for text in bundle.warnings))
 
 
@@ -136,7 +136,7 @@ def read_own_file(path: str) -> bytes:
         with open(path, "rb") as file:
             content = file.read(MAX_SIZE + 1)
     except OSError as error:
-        raise FileError("%s: cannot be read: %s" % (path, error.strerror)) from None
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
     if len(content) > MAX_SIZE:
-        raise FileError("%s: is larger than %d bytes" % (path, MAX_SIZE))
+        raise FileError(f"{path}: is larger than {MAX_SIZE} bytes")
     return content

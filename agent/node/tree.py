@@ -12,5 +12,5 @@ from agent.errors import UsageError
 def disk_of(arguments: argparse.Namespace) -> Disk:
     """The files below --root; raises UsageError when that is no folder."""
     if not os.path.isdir(arguments.root):
-        raise UsageError("--root %s: is no folder" % arguments.root)
+        raise UsageError(f"--root {arguments.root}: is no folder")
     return Disk(arguments.root)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Callable, Dict, List, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Callable
 
 from agent.core.intent.intent import Intent
 from agent.core.systemd import RUNTIMES, restart_order
@@ -22,7 +23,7 @@ _REFUSED = "refused "
 
 def restart_stale(
     machine: Machine, instance_id: str, intent: Intent, look: Callable[[], Sequence[str]], notify: Callable[[str], None]
-) -> Tuple[str, ...]:
+) -> tuple[str, ...]:
     """`systemctl try-restart` of each that `look` names; answers those that were restarted.  Raises AgentError.
 
     Each waits until the one before it is active again, and kubelet comes last: it is never restarted together with a
@@ -30,9 +31,9 @@ def restart_stale(
     is what systemd restarted together with another, as it does with a kubelet that requires docker.
     """
     change = _change(machine, intent)
-    known: Dict[str, str] = machine.state.learned(instance_id, "restarts") or {}
+    known: dict[str, str] = machine.state.learned(instance_id, "restarts") or {}
     due = restart_order(name for name in look() if known.get(name) != change)
-    done: List[str] = []
+    done: list[str] = []
     failed = False
     for name in due:
         if name == "kubelet.service" and failed:

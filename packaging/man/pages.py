@@ -8,8 +8,8 @@ import argparse
 import re
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 from agent import __version__  # noqa: E402
 from agent.cli import parser  # noqa: E402
 
-Parsers = Dict[str, argparse.ArgumentParser]
+Parsers = dict[str, argparse.ArgumentParser]
 
 #: A flag that so many commands have is described once, for all of them.
 SHARED = 5
@@ -48,7 +48,7 @@ def sentence(text: str) -> str:
 # --- commands -------------------------------------------------------------------------------------------------------
 
 
-def commands(top: argparse.ArgumentParser, prefix: str = "") -> Iterator[Tuple[str, str, argparse.ArgumentParser]]:
+def commands(top: argparse.ArgumentParser, prefix: str = "") -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
     """Name, help and parser of every command, those with a second word each on its own."""
     for action in top._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -58,46 +58,46 @@ def commands(top: argparse.ArgumentParser, prefix: str = "") -> Iterator[Tuple[s
                 yield from inner or [(name, str(chosen.help), below)]
 
 
-def flags(command: argparse.ArgumentParser) -> List[argparse.Action]:
+def flags(command: argparse.ArgumentParser) -> list[argparse.Action]:
     """What a command takes, besides --help, which all do."""
     return [action for action in command._actions if action.option_strings and action.dest != "help"]
 
 
-def shared_flags() -> List[str]:
+def shared_flags() -> list[str]:
     """The names of the flags that most commands have, in their order there."""
     names = [flag.option_strings[0] for _, _, command in commands(parser()) for flag in flags(command)]
     return [name for name in dict.fromkeys(names) if names.count(name) >= SHARED]
 
 
-def flag_entry(flag: argparse.Action) -> List[str]:
+def flag_entry(flag: argparse.Action) -> list[str]:
     """A flag and its help, as a tagged paragraph."""
-    value = " \\fI%s\\fP" % literal(str(flag.metavar)) if flag.metavar else ""
-    names = ", ".join("\\fB%s\\fP" % literal(name) for name in flag.option_strings)
+    value = f" \\fI{literal(str(flag.metavar))}\\fP" if flag.metavar else ""
+    names = ", ".join(f"\\fB{literal(name)}\\fP" for name in flag.option_strings)
     return [".TP", names + value, sentence(str(flag.help) % vars(flag))]  # as argparse fills in %(default)s
 
 
 def positional(action: argparse.Action) -> str:
     """What a command takes without a flag: `-- ARG`, `TARGET`."""
     dashes, _, name = literal(str(action.metavar)).rpartition(" ")
-    return "[%s\\fI%s\\fP ...]" % (dashes + " " if dashes else "", name)
+    return "[{}\\fI{}\\fP ...]".format(dashes + " " if dashes else "", name)
 
 
-def command_entries() -> List[str]:
+def command_entries() -> list[str]:
     """The section COMMANDS."""
-    lines: List[str] = []
+    lines: list[str] = []
     shared = shared_flags()
     for name, text, command in commands(parser()):
         own = [flag for flag in flags(command) if flag.option_strings[0] not in shared]
         rest = [positional(action) for action in command._actions if not action.option_strings]
-        lines += [".TP", " ".join(["\\fB%s\\fP" % name, *rest]), sentence(text)]
+        lines += [".TP", " ".join([f"\\fB{name}\\fP", *rest]), sentence(text)]
         if own:
             lines += [".RS", *(line for flag in own for line in flag_entry(flag)), ".RE"]
     return lines
 
 
-def flag_entries() -> List[str]:
+def flag_entries() -> list[str]:
     """The section OPTIONS: each shared flag, and which commands do not take it."""
-    lines: List[str] = []
+    lines: list[str] = []
     for name in shared_flags():
         having = {
             command: flag
@@ -105,38 +105,38 @@ def flag_entries() -> List[str]:
             for flag in flags(below)
             if flag.option_strings[0] == name
         }
-        takers = ", ".join("\\fB%s\\fP" % command for command in having)
-        lines += [*flag_entry(next(iter(having.values()))), fill("(%s)" % takers)]
+        takers = ", ".join(f"\\fB{command}\\fP" for command in having)
+        lines += [*flag_entry(next(iter(having.values()))), fill(f"({takers})")]
     return lines
 
 
 # --- settings -------------------------------------------------------------------------------------------------------
 
 
-def paragraphs(text: str) -> Tuple[List[str], List[str]]:
+def paragraphs(text: str) -> tuple[list[str], list[str]]:
     """The comments before the first section, and the section SETTINGS, of a settings file with every key commented out."""
-    intro: List[str] = []
-    lines: List[str] = []
-    comment: List[str] = []
+    intro: list[str] = []
+    lines: list[str] = []
+    comment: list[str] = []
     source = iter(text.splitlines())
     for line in source:
         if line.startswith("["):
             intro, comment = intro or comment, []
-            lines.append(".SS %s" % line)
+            lines.append(f".SS {line}")
         elif re.match(r"#[a-z_]+ = ", line):
             key, _, value = line[1:].partition(" = ")
             while value.count("[") > value.count("]"):
                 value += " " + next(source).lstrip("# ")
             value, example, _ = value.partition("# e.g.")
-            lines += [".TP", "\\fB%s\\fP" % key, *([roff(" ".join(comment)), ".br"] if comment else [])]
-            lines.append(fill("%s: \\fB%s\\fP" % ("Example" if example else "Default", literal(value.strip()))))
+            lines += [".TP", f"\\fB{key}\\fP", *([roff(" ".join(comment)), ".br"] if comment else [])]
+            lines.append(fill("{}: \\fB{}\\fP".format("Example" if example else "Default", literal(value.strip()))))
             comment = []
         elif line.startswith("#"):
             comment.append(line[2:].rstrip())
     return intro, lines
 
 
-def intro_lines(intro: List[str]) -> Iterator[str]:
+def intro_lines(intro: list[str]) -> Iterator[str]:
     """The first comment, after the file's title; indented lines stay as they are."""
     for line in intro[1:]:
         if line.startswith(" "):
@@ -148,19 +148,19 @@ def intro_lines(intro: List[str]) -> Iterator[str]:
 # --- output ---------------------------------------------------------------------------------------------------------
 
 
-def completion_cases() -> List[str]:
+def completion_cases() -> list[str]:
     """One line of a shell's `case` for what may follow each command."""
-    lines: List[str] = []
-    groups: Dict[str, List[str]] = {}
+    lines: list[str] = []
+    groups: dict[str, list[str]] = {}
     for name, _, command in commands(parser()):
         first, _, second = name.partition(" ")
         groups.setdefault(first, []).append(second)
         words = [flag.option_strings[-1] for flag in flags(command)]  # the long one
-        lines.append("        %s) words='%s --help' ;;" % (name.replace(" ", "\\ "), " ".join(words)))
+        lines.append("        {}) words='{} --help' ;;".format(name.replace(" ", "\\ "), " ".join(words)))
     lines += [
-        "        %s) words='%s' ;;" % (name, " ".join(seconds)) for name, seconds in groups.items() if all(seconds)
+        "        {}) words='{}' ;;".format(name, " ".join(seconds)) for name, seconds in groups.items() if all(seconds)
     ]
-    return [*lines, "        '') words='%s --version --help' ;;" % " ".join(groups)]
+    return [*lines, "        '') words='{} --version --help' ;;".format(" ".join(groups))]
 
 
 def write(folder: Path) -> None:

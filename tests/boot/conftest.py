@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional
+from typing import Callable
 
 import pytest
 
@@ -16,7 +17,7 @@ PROGRAMS = "debootstrap systemd-nspawn squid docker-registry umoci skopeo ip nse
 LEFT_OUT = pytest.StashKey[str]()
 
 
-def missing() -> List[str]:
+def missing() -> list[str]:
     """Why this machine cannot boot a node; empty when it can."""
     reasons = []
     if os.geteuid() != 0:
@@ -53,9 +54,9 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 @pytest.fixture
 def trial(bed: Bed) -> Iterator[Callable[..., Trial]]:
     """Puts a case, by the name of its folder, on a new node, or on a snapshot of a node; it is removed after the test."""
-    made: List[Trial] = []
+    made: list[Trial] = []
 
-    def put(name: str, image: Optional[Trial] = None) -> Trial:
+    def put(name: str, image: Trial | None = None) -> Trial:
         made.append(bed.trial(cases.load(name), image))
         return made[-1]
 

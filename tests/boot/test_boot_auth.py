@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Callable
 
 import pytest
 
@@ -52,7 +53,7 @@ def readable_by_others(top: Path) -> Iterator[Path]:
                 yield path
 
 
-def holding(path: Path, secrets: List[str]) -> List[str]:
+def holding(path: Path, secrets: list[str]) -> list[str]:
     """Which of the secrets a file holds."""
     content = path.read_bytes()
     return [secret for secret in secrets if secret.encode() in content]

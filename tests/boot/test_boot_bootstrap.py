@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 from tests.boot.harness.bed import Trial
 
 SIGNAL = ["/opt/aws/bin/cfn-signal", "--exit-code", "{}", "--stack", "blue-nodes", "--resource", "NodeGroup"]
 
 
-def signals(node: Trial) -> List[Dict[str, Any]]:
+def signals(node: Trial) -> list[dict[str, Any]]:
     """Every call of cfn-signal so far: argv and environment."""
     log = node.root / "var/log/cfn-signal.jsonl"
     return [json.loads(line) for line in log.read_text().splitlines()]

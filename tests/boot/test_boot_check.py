@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List
+from typing import Any
 
 import pytest
 
@@ -40,9 +41,9 @@ class Ward:
             script = script.replace(f"{{{name}}}", value)
         return self.running.run("sh", "-euc", script)
 
-    def check(self, *flags: str) -> Dict[str, Any]:
+    def check(self, *flags: str) -> dict[str, Any]:
         """What `check --json` says."""
-        found: Dict[str, Any] = json.loads(self.running.run("eks-proxy-agent", "check", "--json", *flags, check=False))
+        found: dict[str, Any] = json.loads(self.running.run("eks-proxy-agent", "check", "--json", *flags, check=False))
         return found
 
     def exit_code(self, *flags: str) -> int:
@@ -56,7 +57,7 @@ class Ward:
         path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def states(found: Dict[str, Any], *wanted: str) -> List[str]:
+def states(found: dict[str, Any], *wanted: str) -> list[str]:
     """`GROUP NAME` of the findings in those states."""
     return [f"{one['group']} {one['name']}" for one in found["findings"] if one["state"] in wanted]
 
@@ -92,7 +93,7 @@ def test_a_healthy_node_is_all_ok(ward: Ward) -> None:
     assert ward.exit_code() == 0
 
 
-def proxy_line(found: Dict[str, Any]) -> str:
+def proxy_line(found: dict[str, Any]) -> str:
     """The evidence of the group proxy."""
     (text,) = [one["text"] for one in found["findings"] if one["group"] == "proxy"]
     return str(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Callable, Dict
+from typing import Callable
 
 from tests.boot.harness.bed import Trial
 from tests.boot.harness.services import Listener
@@ -11,7 +11,7 @@ from tests.boot.harness.services import Listener
 EC2, S3, LOGS = (f"{service}.eu-west-1.amazonaws.com" for service in ("ec2", "s3", "logs"))
 
 
-def entries(status: str) -> Dict[str, str]:
+def entries(status: str) -> dict[str, str]:
     """NO_PROXY as status.json has it: entry and reason."""
     return {one["entry"]: one["reason"] for one in json.loads(status)["no_proxy"]}
 

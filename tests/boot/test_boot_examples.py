@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable
 
 import pytest
 
@@ -19,12 +19,12 @@ API_SERVER = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com"
 RECIPE = "eks-proxy-recipe.service"
 
 
-def docker(boot: Boot) -> Dict[str, str]:
+def docker(boot: Boot) -> dict[str, str]:
     """The environment that dockerd runs with."""
     return boot.environment("docker") or {}
 
 
-def lines(path: Path) -> List[str]:
+def lines(path: Path) -> list[str]:
     """The lines of a log that a stand-in of the node wrote."""
     return path.read_text().splitlines()
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, Set, Tuple
+from typing import Callable
 
 from tests.boot.harness import trace
 from tests.boot.harness.bed import Trial
@@ -26,7 +26,7 @@ def how_it_went(evidence: Path) -> str:
     return "stopped" if trace.stopped(evidence / "trace") else "settled" if (evidence / "settled").exists() else ""
 
 
-def contents(root: Path, case: Case) -> Dict[str, bytes]:
+def contents(root: Path, case: Case) -> dict[str, bytes]:
     """The files the case expects, as they are now; a missing file is empty."""
     names = [name for name, _ in case.expected(1) if not (root / name).is_symlink()]
     return {name: (root / name).read_bytes() if (root / name).exists() else b"" for name in names}
@@ -38,7 +38,7 @@ def test_power_cut_in_the_middle_of_apply_leaves_whole_files_and_the_next_boot_c
     """However often the node dies in mid-apply, every file is wholly old or wholly new, and an undisturbed boot ends it."""
     node = trial("power-cut")
     old, new = contents(node.root, node.case), dict(node.case.expected(1))
-    seen: Set[FrozenSet[str]] = set()
+    seen: set[frozenset[str]] = set()
     for (call, count), _ in zip(cycle(CUTS), range(BOOTS)):
         trace.install(node.root, trace.stop_at(call, count))
         running = node.start(hold=True)
@@ -63,8 +63,8 @@ def test_every_replaced_file_is_written_synced_renamed_and_its_folder_synced(tri
     node = trial("power-cut")
     trace.install(node.root)
     boot = node.boot()
-    steps: Dict[str, str] = defaultdict(str)  # by temporary file
-    renamed: Dict[str, Tuple[str, str]] = {}  # temporary file: the folder it was renamed into, and what it became
+    steps: dict[str, str] = defaultdict(str)  # by temporary file
+    renamed: dict[str, tuple[str, str]] = {}  # temporary file: the folder it was renamed into, and what it became
     for call in trace.calls(boot.folder / "trace"):
         steps[call.path] += f"{call.name} "
         if call.name == "rename":
@@ -86,7 +86,7 @@ def test_killing_and_restarting_the_agent_leaves_docker_alone_and_no_password_sh
     running = node.start(hold=True)
     running.wait_settled()
 
-    def pids() -> Dict[str, str]:
+    def pids() -> dict[str, str]:
         return {unit: running.show(unit, "MainPID") for unit in ("docker", "containerd", "kubelet")}
 
     before, agent = pids(), running.show("eks-proxy-agent", "MainPID")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict
+from typing import Callable
 
 from tests.boot.harness.bed import Trial
 
 
-def requests_of(node: Trial) -> Dict[str, str]:
+def requests_of(node: Trial) -> dict[str, str]:
     """The last request of each user agent that Squid saw in this boot."""
     return {line.rpartition(' "')[2].rstrip('"'): line for line in node.requests()}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable
 
 import pytest
 
@@ -28,7 +29,7 @@ class Proxies:
         """Take both addresses: where no Squid runs, connections are refused."""
         self.bed = bed
         self.folder = folder
-        self.running: Dict[str, Squid] = {}
+        self.running: dict[str, Squid] = {}
         self.started = 0
         for address in (FIRST, SECOND):
             bed.namespace.add(address)
@@ -65,7 +66,7 @@ def url(address: str) -> str:
     return f"http://{address}:3128"
 
 
-def said(boot: Boot, event: str) -> List[Dict[str, Any]]:
+def said(boot: Boot, event: str) -> list[dict[str, Any]]:
     """The journal's entries of one event of the agent."""
     return [
         entry
@@ -170,11 +171,11 @@ def test_the_preflight_says_after_the_boot_what_clients_will_meet(bed: Bed, tria
     assert "issued by Corp Proxy CA" in ill["text"]
 
 
-def preflight(node: Trial) -> Dict[str, Any]:
+def preflight(node: Trial) -> dict[str, Any]:
     """What status.json says of it after a boot."""
     running = node.start(hold=True)
     running.wait_settled()
     running.wait_until("the preflight", "grep", "--quiet", '"preflight": {', STATUS)
-    found: Dict[str, Any] = json.loads(running.run("cat", STATUS))["preflight"]
+    found: dict[str, Any] = json.loads(running.run("cat", STATUS))["preflight"]
     node.finish(running)
     return found

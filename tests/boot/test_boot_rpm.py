@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import Callable, Dict, List
+from typing import Callable
 
 from tests.boot.harness.bed import Trial
 from tests.boot.harness.node import Running
@@ -40,14 +40,14 @@ def read(node: Trial, name: str) -> str:
     return (node.root / name).read_text()
 
 
-def pids(running: Running) -> Dict[str, str]:
+def pids(running: Running) -> dict[str, str]:
     """The main processes of the runtimes."""
     return {unit: running.show(unit, "MainPID") for unit in RUNTIMES}
 
 
 def rpm(running: Running, *arguments: str) -> str:
     """Run the node's own rpm, inside."""
-    command: List[str] = ["rpm", "--dbpath", "/var/lib/rpm", "--force-debian", *arguments]
+    command: list[str] = ["rpm", "--dbpath", "/var/lib/rpm", "--force-debian", *arguments]
     return running.run(*command)
 
 

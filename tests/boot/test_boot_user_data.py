@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict
+from typing import Callable
 
 from tests.boot.harness.bed import Trial
 
 
-def variables(text: str) -> Dict[str, str]:
+def variables(text: str) -> dict[str, str]:
     """NAME=value lines as a dictionary."""
     return dict(line.split("=", 1) for line in text.splitlines())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Dict, Iterator, List, Tuple
+from collections.abc import Iterator
 
 import attrs
 
@@ -15,7 +15,7 @@ class Case:
     """A URL, and the proxy variables with which a client is asked for it."""
 
     url: str
-    environment: Dict[str, str] = attrs.field(hash=False)
+    environment: dict[str, str] = attrs.field(hash=False)
 
     def __str__(self) -> str:
         shown = {name: value for name, value in self.environment.items() if _SET_ALWAYS.get(name) != value}
@@ -36,7 +36,7 @@ IPV6 = (
 ).split()
 
 #: Entries, and what they are most interesting against.
-ENTRIES: Tuple[Tuple[str, List[str]], ...] = (
+ENTRIES: tuple[tuple[str, list[str]], ...] = (
     (
         "example.com .example.com *.example.com example.com. .example.com. EXAMPLE.Com ..example.com *example.com",
         NAMES[:6],
@@ -91,7 +91,7 @@ SEPARATORS = (",", ",", ",", ", ", " ,", " , ", " ", "  ", ",,", ", ,", "\t", ",
 EDGES = ("", "", "", " ", ",", " ,", "\t", "\r", "\n", "\r\n", "\u00a0")
 
 #: Which variables a family reads, and what it makes of an empty one; `direct` stands for any other family's name.
-NAMINGS: Tuple[Dict[str, str], ...] = (
+NAMINGS: tuple[dict[str, str], ...] = (
     {},
     {"http_proxy": PROXY},
     {"HTTP_PROXY": PROXY},
@@ -111,26 +111,26 @@ NAMINGS: Tuple[Dict[str, str], ...] = (
 )
 
 
-def exceptions() -> List[Case]:
+def exceptions() -> list[Case]:
     """Hosts against values of NO_PROXY, both spellings of the variable the same; the same cases in every run."""
     chance = random.Random(6)
     found = [_case(chance, host, value) for host, value in (*_singles(), *_edges(), *_lists(chance))]
     return list({str(case): case for case in found}.values())
 
 
-def namings() -> List[Case]:
+def namings() -> list[Case]:
     """One host against every naming of the variables."""
     return [Case(scheme + "://example.com/", environment) for scheme in ("http", "https") for environment in NAMINGS]
 
 
-def _singles() -> Iterator[Tuple[str, str]]:
+def _singles() -> Iterator[tuple[str, str]]:
     for entries, hosts in ENTRIES:
         for entry in entries.split():
             for host in hosts:
                 yield host, entry
 
 
-def _edges() -> Iterator[Tuple[str, str]]:
+def _edges() -> Iterator[tuple[str, str]]:
     for edge in dict.fromkeys(EDGES):
         for value in ("", "example.com", "example.org" + edge + ",example.com", "*", "example.org,*", "10.0.3.4"):
             host = "10.0.3.4" if value == "10.0.3.4" else "example.com"
@@ -138,7 +138,7 @@ def _edges() -> Iterator[Tuple[str, str]]:
             yield host, edge + value
 
 
-def _lists(chance: random.Random) -> Iterator[Tuple[str, str]]:
+def _lists(chance: random.Random) -> Iterator[tuple[str, str]]:
     for _ in range(250):
         _, hosts = group = chance.choice(ENTRIES)
         known = group[0].split() + chance.choice(ENTRIES)[0].split()
@@ -152,4 +152,4 @@ def _case(chance: random.Random, host: str, value: str) -> Case:
     """Mostly plain http; some with a port, some https, which is where Go and urllib look at the port."""
     scheme = chance.choice(("http", "http", "http", "https"))
     port = chance.choice(("", "", ":80", ":8080")) if scheme == "http" else chance.choice(("", "", ":443", ":8080"))
-    return Case("%s://%s%s/" % (scheme, host, port), {**_SET_ALWAYS, "no_proxy": value, "NO_PROXY": value})
+    return Case(f"{scheme}://{host}{port}/", {**_SET_ALWAYS, "no_proxy": value, "NO_PROXY": value})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.clients.harness.clients import CLIENTS
 PROGRAMS = "unshare ip mount curl wget git skopeo".split()
 
 
-def missing() -> List[str]:
+def missing() -> list[str]:
     """Why no client can be asked on this machine; empty when all can."""
     reasons = [] if os.geteuid() == 0 else ["not root"]
     if not Path("/etc/debian_version").exists():
@@ -25,7 +25,7 @@ def missing() -> List[str]:
 
 
 @pytest.fixture(scope="session")
-def answers(request: pytest.FixtureRequest) -> Iterator[Dict[str, Future[List[Optional[int]]]]]:
+def answers(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[list[int | None]]]]:
     """What each client did that a test of this run asks for, by its name."""
     reasons = missing()
     if reasons:

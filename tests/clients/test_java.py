@@ -26,7 +26,7 @@ def ways(asked):
     """How a JVM goes, for each URL and value of http.nonProxyHosts."""
     if shutil.which("java") is None:
         pytest.skip("not installed: java (package: tests/packages.txt)")
-    lines = "".join("%s\t%s\n" % pair for pair in asked)
+    lines = "".join("{}\t{}\n".format(*pair) for pair in asked)
     return run(["java", "-XX:TieredStopAtLevel=1", PROGRAM], stdin=lines).stdout.split()
 
 
@@ -51,9 +51,9 @@ def test_the_option_exempts_what_the_list_exempts():
     """Of the entries that Java can say, each exempts the same hosts as in Go, the client that compares addresses as such."""
     said = [[entry for entry in entries if not non_proxy_hosts([entry]).left_out] for entries in lists()]
     asked = [(host, entries) for entries, host in itertools.product(filter(None, said), HOSTS)]
-    found = ways([("http://%s/" % host, non_proxy_hosts(entries).value) for host, entries in asked])
+    found = ways([(f"http://{host}/", non_proxy_hosts(entries).value) for host, entries in asked])
     wrong = [
-        "%s with %s: Java goes %s" % (host, entries, way)
+        f"{host} with {entries}: Java goes {way}"
         for (host, entries), way in zip(asked, found)
         if (way == "direct") != bool(go.bypass(parse_target(host), ",".join(entries)))
     ]
@@ -79,5 +79,5 @@ def test_what_java_makes_of_a_value():
             ("[fd00:ec2::254]", "fd00:ec2::254"),
         ],
     }
-    wanted = {("https://%s/" % host, value): way for way, pairs in told.items() for host, value in pairs}
+    wanted = {(f"https://{host}/", value): way for way, pairs in told.items() for host, value in pairs}
     assert dict(zip(wanted, ways(wanted))) == wanted

@@ -6,8 +6,9 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any
 
 from tests.cluster.harness.control_plane import ControlPlane
 from tests.integration.command_line import REPOSITORY, Outcome, environment, run
@@ -41,9 +42,9 @@ class Administrator:
         self.folder = folder
         self.config = folder / "config.toml"
         self.config.write_text(SETTINGS)
-        self.kubeconfig: Optional[Path] = control_plane.kubeconfig_for(user)
+        self.kubeconfig: Path | None = control_plane.kubeconfig_for(user)
 
-    def run(self, action: str, *flags: str, env: Optional[Mapping[str, str]] = None) -> Outcome:
+    def run(self, action: str, *flags: str, env: Mapping[str, str] | None = None) -> Outcome:
         """One action to its end."""
         return run(self._argv(action, *flags), env={**self.control_plane.environment, **(env or {})})
 
@@ -61,7 +62,7 @@ class Administrator:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one system call, no lock
         )
 
-    def _argv(self, action: str, *flags: str) -> List[str]:
+    def _argv(self, action: str, *flags: str) -> list[str]:
         where = ["--config", str(self.config)] + ([f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else [])
         return [sys.executable, "-m", "agent", "cluster", action, *where, *flags]
 
@@ -78,11 +79,11 @@ class Administrator:
         path.chmod(0o600)
         return f"--set=proxy.credentials_file={path}"
 
-    def add_on(self, name: str) -> Dict[str, Any]:
+    def add_on(self, name: str) -> dict[str, Any]:
         """An add-on as the cluster has it now."""
         return self.control_plane.get(f"daemonset/{name}", "-n", "kube-system")
 
-    def versions(self) -> Dict[str, str]:
+    def versions(self) -> dict[str, str]:
         """The resourceVersion of all that apply may write."""
         found = {name: self.add_on(name) for name in ADD_ONS}
         found["data"] = self.control_plane.get(*CONFIG_MAP)
@@ -110,7 +111,7 @@ class Administrator:
         self.control_plane.rolled_out("kube-system", f"daemonset/{name}")
 
 
-def all_containers(workload: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
+def all_containers(workload: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Containers and init containers of a workload, by name."""
     spec = workload["spec"]["template"]["spec"]
     return {one["name"]: one for one in [*spec.get("initContainers", []), *spec["containers"]]}

@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List
 
 import pytest
 
@@ -24,7 +24,7 @@ WRITTEN = ("configmap/proxy-environment-variables", "secret/proxy-environment-va
 LEFT_OUT = pytest.StashKey[str]()
 
 
-def missing() -> List[str]:
+def missing() -> list[str]:
     """Why this machine cannot have a control plane; empty when it can."""
     if not Path("/etc/debian_version").exists():
         return ["not a Debian system"]

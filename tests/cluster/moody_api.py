@@ -7,17 +7,18 @@ import http.server
 import json
 import ssl
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Optional
 
 from tests.cluster.harness.control_plane import ControlPlane
 
 #: What to answer instead of the server: status and body; None lets the request through.
-Mood = Callable[[str, str], Optional[Tuple[int, Dict[str, Any]]]]
+Mood = Callable[[str, str], Optional[tuple[int, dict[str, Any]]]]
 
 
-def status(code: int, reason: str, message: str, **details: Any) -> Tuple[int, Dict[str, Any]]:
+def status(code: int, reason: str, message: str, **details: Any) -> tuple[int, dict[str, Any]]:
     """A failure as the API tells it (kind Status)."""
     body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason}
     return code, {**body, "metadata": {}, "message": message, "details": details}
@@ -29,7 +30,7 @@ class MoodyApi:
     def __init__(self, control_plane: ControlPlane, folder: Path) -> None:
         """Listen on loopback."""
         self.mood: Mood = lambda method, path: None
-        self.seen: List[str] = []
+        self.seen: list[str] = []
         self._control_plane = control_plane
         door = self
 
@@ -55,9 +56,9 @@ class MoodyApi:
         self._thread.start()
         self.kubeconfig = folder / "moody.kubeconfig"
         text = control_plane.kubeconfig_for("admin").read_text()
-        self.kubeconfig.write_text(text.replace(control_plane.server, "http://127.0.0.1:%d" % self._server.server_port))
+        self.kubeconfig.write_text(text.replace(control_plane.server, f"http://127.0.0.1:{self._server.server_port}"))
 
-    def _answer(self, method: str, path: str, body: bytes, headers: Dict[str, str]) -> Tuple[int, bytes, str]:
+    def _answer(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
         self.seen.append(f"{method} {path}")
         own = self.mood(method, path)
         if own is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,7 @@ def test_a_busy_server_is_asked_again(admin: Administrator, door: MoodyApi) -> N
     """429 to the first requests of each kind delays apply, and nothing else."""
     told = {"GET": 0, "PATCH": 0}
 
-    def mood(method: str, path: str) -> Optional[Tuple[int, Dict[str, Any]]]:
+    def mood(method: str, path: str) -> tuple[int, dict[str, Any]] | None:
         if method not in told or told[method] >= 2 or "/apis/apps" not in path:
             return None
         told[method] += 1
@@ -166,11 +167,11 @@ def test_a_busy_server_is_asked_again(admin: Administrator, door: MoodyApi) -> N
     ids=["409", "503"],
 )
 def test_a_write_that_never_succeeds_names_what_was_applied(
-    admin: Administrator, door: MoodyApi, answer: Tuple[int, Dict[str, Any]]
+    admin: Administrator, door: MoodyApi, answer: tuple[int, dict[str, Any]]
 ) -> None:
     """A patch of the second workload that is refused again and again: bounded, and told with what was done before."""
 
-    def mood(method: str, path: str) -> Optional[Tuple[int, Dict[str, Any]]]:
+    def mood(method: str, path: str) -> tuple[int, dict[str, Any]] | None:
         return answer if method == "PATCH" and "/kube-proxy" in path and "dryRun" not in path else None
 
     door.mood = mood
@@ -195,7 +196,7 @@ def test_what_others_write_in_between_survives(admin: Administrator, door: Moody
     late = [{"op": "add", "path": "/spec/template/spec/containers/0/envFrom", "value": [own]}]
     done = []
 
-    def mood(method: str, path: str) -> Optional[Tuple[int, Dict[str, Any]]]:
+    def mood(method: str, path: str) -> tuple[int, dict[str, Any]] | None:
         if method == "PATCH" and "/aws-node" in path and "dryRun" not in path and not done:
             done.append(path)
             admin.patch("json", late)

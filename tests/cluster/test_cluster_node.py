@@ -6,8 +6,9 @@ import base64
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any
 
 import pytest
 
@@ -83,11 +84,11 @@ def node(bed: Bed, in_the_vpc: ControlPlane, kubernetes: Path) -> Iterator[Trial
         trial.close()
 
 
-def containers(running: Running, in_the_cluster: ControlPlane) -> Dict[str, Dict[str, str]]:
+def containers(running: Running, in_the_cluster: ControlPlane) -> dict[str, dict[str, str]]:
     """The environment of every container of the cluster's pods: of its process, or of one that ended what docker gave it."""
     pods = {pod["metadata"]["uid"] for pod in in_the_cluster.get("pods", "--all-namespaces")["items"]}
     script = "docker ps --all --quiet --filter label=io.kubernetes.docker.type=container | xargs docker inspect"
-    found: List[Dict[str, Any]] = json.loads(running.run("sh", "-c", script))
+    found: list[dict[str, Any]] = json.loads(running.run("sh", "-c", script))
     environments = {}
     for one in found:
         labels = one["Config"]["Labels"]
@@ -99,12 +100,12 @@ def containers(running: Running, in_the_cluster: ControlPlane) -> Dict[str, Dict
     return environments
 
 
-def proxies(environment: Dict[str, str]) -> Dict[str, str]:
+def proxies(environment: dict[str, str]) -> dict[str, str]:
     """The proxy variables among them."""
     return {key: value for key, value in environment.items() if key.lower().endswith("_proxy")}
 
 
-def variables(path: Path) -> Dict[str, str]:
+def variables(path: Path) -> dict[str, str]:
     """The variables of an environment file of systemd's form."""
     return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, Set, Tuple
 
 import pytest
 import yaml
@@ -14,14 +14,14 @@ from tests.cluster.harness.control_plane import ControlPlane
 
 EXAMPLE = Path(__file__).parents[2] / "packaging/examples/cluster-rbac.yaml"
 #: Verb, namespace, group, resource and name.
-Right = Tuple[str, str, str, str, str]
+Right = tuple[str, str, str, str, str]
 VERBS = {"PATCH": "patch", "POST": "create", "DELETE": "delete", "PUT": "update"}
 #: Which kubectl asked for what and was not refused: -v=6 logs each request.
 REQUEST = re.compile(r"\] (GET|PATCH|POST|DELETE|PUT) https://[^/]+(/[^? ]+)\S* (?!403)\d+ ")
 PATH = re.compile(r"/apis?/(?:(?P<group>[^/]+\.[^/]+|apps)/)?v1(?:beta1)?(?:/namespaces/([^/]+))?/([^/]+)(?:/([^/]+))?")
 
 
-def given(text: str) -> Set[Right]:
+def given(text: str) -> set[Right]:
     """The rights in a manifest."""
     found = set()
     for one in yaml.safe_load_all(text):
@@ -34,7 +34,7 @@ def given(text: str) -> Set[Right]:
     return found
 
 
-def used(log: str) -> Set[Right]:
+def used(log: str) -> set[Right]:
     """The rights that requests stand for; discovery is everybody's."""
     found = set()
     for method, path in REQUEST.findall(log):
@@ -75,7 +75,7 @@ def test_the_example_is_enough_and_no_right_too_many(operator: Administrator) ->
     """Everything works with these rights, with a ConfigMap and with a Secret, and each of them was needed."""
     write_down(operator)
     secret = operator.password("user:password")
-    codes: Dict[str, int] = {}
+    codes: dict[str, int] = {}
     for flags in ((), (secret,)):
         for action in ("service-cidr", "plan", "apply", "plan", "verify"):
             done = operator.run(action, *(flags if action != "service-cidr" else ()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 import pytest
 import yaml
@@ -215,12 +215,12 @@ def test_the_refusal_of_a_real_server_names_its_range(control_plane: ControlPlan
     assert applied_range(done.stderr) == "172.20.0.0/16"
 
 
-def _kubernetes(*addresses: str) -> Tuple[int, Dict[str, Any]]:
+def _kubernetes(*addresses: str) -> tuple[int, dict[str, Any]]:
     spec = {"clusterIP": addresses[0], "clusterIPs": list(addresses)}
     return 200, {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "kubernetes"}, "spec": spec}
 
 
-def _service_cidrs(version: str, *cidrs: str) -> Tuple[int, Dict[str, Any]]:
+def _service_cidrs(version: str, *cidrs: str) -> tuple[int, dict[str, Any]]:
     """As kubectl get --raw shows it on Kubernetes 1.33."""
     item = {
         "metadata": {"name": "kubernetes", "uid": "1"},
@@ -300,12 +300,12 @@ FORBIDDEN = status(
     ids=["eks", "v6", "api", "beta", "forbidden", "dry-run", "unknown", "custom", "headless"],
 )
 def test_the_service_cidr_by_recorded_answers(
-    control_plane: ControlPlane, tmp_path: Path, answers: Dict[str, Any], code: int, cidrs: Any, how: str
+    control_plane: ControlPlane, tmp_path: Path, answers: dict[str, Any], code: int, cidrs: Any, how: str
 ) -> None:
     """Each way to the service CIDR, with answers as servers give them that this cluster is none of."""
     with moody_api(control_plane, tmp_path) as door:
 
-        def mood(method: str, path: str) -> Optional[Tuple[int, Dict[str, Any]]]:
+        def mood(method: str, path: str) -> tuple[int, dict[str, Any]] | None:
             return next((answer for part, answer in answers.items() if part in path), None)
 
         door.mood = mood

@@ -8,8 +8,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 import attrs
 
@@ -77,21 +78,21 @@ class Node:
         path = self.root / name
         return path.read_bytes().decode() if path.exists() else ""
 
-    def variables(self, name: str = "etc/environment") -> Dict[str, str]:
+    def variables(self, name: str = "etc/environment") -> dict[str, str]:
         """NAME=VALUE lines of a file."""
         lines = [line.partition("=") for line in self.read(name).splitlines()]
         return {key: value for key, _, value in lines}
 
-    def no_proxy(self) -> List[str]:
+    def no_proxy(self) -> list[str]:
         """The list that every process on the node gets."""
         return self.variables().get("NO_PROXY", "").split(",")
 
     def kept(self, instance_id: str = str(FACTS["instance_id"])) -> Any:
         """The flags that were kept for an instance."""
-        text = self.read("var/lib/eks-proxy-agent/instances/%s/flags.json" % instance_id)
+        text = self.read(f"var/lib/eks-proxy-agent/instances/{instance_id}/flags.json")
         return json.loads(text) if text else None
 
-    def argv(self, command: str, *flags: str, facts: bool = True) -> List[str]:
+    def argv(self, command: str, *flags: str, facts: bool = True) -> list[str]:
         """The command line for this tree; without `facts` the metadata service is asked."""
         asks = facts and command not in ("status", "revert")
         where = ["--root", str(self.root)] + (["--facts", str(self.facts)] if asks else [])
@@ -107,7 +108,7 @@ class Node:
             code = cli.main(self.argv(command, *flags, facts=facts)[3:])
         return Outcome(code, out.getvalue(), err.getvalue())
 
-    def tree(self, *left_out: str) -> Dict[str, Tuple[int, bytes]]:
+    def tree(self, *left_out: str) -> dict[str, tuple[int, bytes]]:
         """Mode and content of every path but those below /run, where our lock is, and those named."""
         found = {}
         for path in sorted(self.root.rglob("*")):
@@ -116,21 +117,20 @@ class Node:
                 found[name] = (path.lstat().st_mode, _content(path))
         return found
 
-    def stamps(self) -> Dict[str, Tuple[int, int]]:
+    def stamps(self) -> dict[str, tuple[int, int]]:
         """Inode and time of change of every path but those below /run: what was touched shows here."""
         paths = {str(path.relative_to(self.root)): path.lstat() for path in sorted(self.root.rglob("*"))}
         return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in paths.items() if not name.startswith("run/")}
 
 
-def run(argv: Sequence[str], *, env: Optional[Mapping[str, str]] = None, **options: Any) -> Outcome:
+def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, **options: Any) -> Outcome:
     """Run a process in the repository, nothing of our environment but what Python needs, stdin closed."""
     done = subprocess.run(
         argv,
         cwd=REPOSITORY,
         env=environment(env),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
         timeout=TIMEOUT,
         **options,
@@ -138,7 +138,7 @@ def run(argv: Sequence[str], *, env: Optional[Mapping[str, str]] = None, **optio
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def environment(more: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """What the agent's processes get in tests."""
     return {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
 

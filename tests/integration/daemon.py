@@ -8,9 +8,10 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Callable
 
 from tests.integration.command_line import PROXY, REPOSITORY, Node, environment
 
@@ -21,10 +22,10 @@ PATIENCE = 20.0
 class Running:
     """The daemon on a node, and all that it has told systemd so far."""
 
-    def __init__(self, node: Node, folder: Path, env: Optional[Dict[str, str]] = None) -> None:
+    def __init__(self, node: Node, folder: Path, env: dict[str, str] | None = None) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(folder / "notify"))
-        self.said: List[str] = []
+        self.said: list[str] = []
         self.log = folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -51,7 +52,7 @@ class Running:
             found = [line for line in lines if line.startswith(what)]
             if found:
                 return found[0]
-        raise AssertionError("never said %s, but %s\n%s" % (what, self.said, self.log.read_text()))
+        raise AssertionError(f"never said {what}, but {self.said}\n{self.log.read_text()}")
 
     def tell(self, number: int) -> None:
         """Send a signal."""
@@ -86,10 +87,10 @@ Start = Callable[..., Running]
 @contextmanager
 def starter(node: Node) -> Iterator[Start]:
     """Starts daemons on the node; they are gone afterwards."""
-    running: List[Running] = []
+    running: list[Running] = []
     with tempfile.TemporaryDirectory(prefix="run-") as folder:  # a socket's path may have 107 bytes only
 
-        def start(env: Optional[Dict[str, str]] = None) -> Running:
+        def start(env: dict[str, str] | None = None) -> Running:
             home = Path(folder, str(len(running)))
             home.mkdir()
             running.append(Running(node, home, env))
@@ -110,7 +111,7 @@ def configure(node: Node, endpoint: str, more: str = "", proxy: str = PROXY, dea
     node.settings(text % (endpoint, deadline, proxy, more))
 
 
-def status(node: Node) -> Dict[str, object]:
+def status(node: Node) -> dict[str, object]:
     """status.json as it stands."""
     found = json.loads(node.read("run/eks-proxy-agent/status.json"))
     assert isinstance(found, dict)

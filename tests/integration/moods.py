@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from typing import Any, Callable, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable
 
 import attrs
 
@@ -20,7 +21,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.slept: List[float] = []
+        self.slept: list[float] = []
 
     def __call__(self) -> float:
         return self.now
@@ -79,8 +80,8 @@ class MoodyService(MetadataService):
     """A MetadataService with a list of moods, which remembers what it was asked."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.moods: List[Mood] = []
-        self.asked: List[Asked] = []
+        self.moods: list[Mood] = []
+        self.asked: list[Asked] = []
         self.ended = threading.Event()
         self.handler = type("BoundHandler", (MoodyHandler,), {"service": self})
         super().__init__(*arguments, **options)
@@ -89,7 +90,7 @@ class MoodyService(MetadataService):
         self.ended.set()
         super().__exit__(*error)
 
-    def take(self, path: str) -> Optional[Mood]:
+    def take(self, path: str) -> Mood | None:
         """The mood for a request of `path`, once."""
         for mood in self.moods:
             if mood.times > 0 and path.endswith(mood.path):
@@ -143,7 +144,7 @@ def drip(start: bytes, on_byte: Callable[[], None]) -> Callable[[MoodyHandler], 
     return misbehave
 
 
-def flood(*, announced: bool, sent: List[int]) -> Callable[[MoodyHandler], None]:
+def flood(*, announced: bool, sent: list[int]) -> Callable[[MoodyHandler], None]:
     """Send 1 GiB, with a Content-Length or in chunks; what really went out is appended to `sent`."""
     total, block = 1 << 30, b"x" * (1 << 16)
 
@@ -163,7 +164,7 @@ def flood(*, announced: bool, sent: List[int]) -> Callable[[MoodyHandler], None]
     return misbehave
 
 
-def free_port(host: str) -> Tuple[str, int]:
+def free_port(host: str) -> tuple[str, int]:
     """An address at which nobody listens."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:

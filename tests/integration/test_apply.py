@@ -209,7 +209,7 @@ def test_what_an_earlier_revert_kept_is_not_overwritten(node):
         node.write(DROP_IN, b"[Service]\nEnvironment=MINE=%s\n" % edit)
         code, _, err = node.run("revert")
         assert code == 0
-        assert err.count("is kept as /%s%s\n" % (DROP_IN, kept)) == 1
+        assert err.count(f"is kept as /{DROP_IN}{kept}\n") == 1
     copies = {path.name: path.read_bytes()[-2:-1] for path in (node.root / DROP_IN).parent.glob("*save*")}
     name = DROP_IN.rpartition("/")[2] + SAVED
     assert copies == {name: b"1", name + ".2": b"2", name + ".3": b"3"}
@@ -242,7 +242,7 @@ def test_a_file_where_our_folder_was_is_a_problem_and_no_endless_search(node):
     node.write(KUBELET_D, b"")
     for command in ("plan", "apply", "revert"):
         code, _, err = node.run(command)
-        assert (code, "%s/90-eks-proxy.conf: a part of the path is no folder" % KUBELET_D in err) == (1, True)
+        assert (code, f"{KUBELET_D}/90-eks-proxy.conf: a part of the path is no folder" in err) == (1, True)
     assert node.read("etc/environment") == ENVIRONMENT
 
 

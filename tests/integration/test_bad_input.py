@@ -8,8 +8,9 @@ import json
 import os
 import resource
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Tuple
+from typing import Callable
 
 import pytest
 
@@ -30,7 +31,7 @@ UNIT_FORM = "(allowed: a list of systemd services, such as docker)"
 def node(tmp_path: Path) -> Node:
     """A node whose settings name a proxy."""
     node = Node(tmp_path)
-    node.settings('[proxy]\nurl = "%s"\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n')
     return node
 
 
@@ -46,7 +47,7 @@ def refused(node: Node, done: Outcome, code: int, *texts: str) -> None:
 
 # --- settings -------------------------------------------------------------------------------------------------------
 
-SETTINGS: List[Tuple[str, str, List[str]]] = [
+SETTINGS: list[tuple[str, str, list[str]]] = [
     # what, config.toml, what the error has to say
     ("proxy without scheme", '[proxy]\nurl = "proxy:3128"', ['line 2: proxy.url "proxy:3128"', "write http://proxy:3128"]),
     ("proxy with user info", '[proxy]\nurl = "http://alice:hunter2@p:1"', ["proxy.url has user info", "proxy.credentials_file"]),
@@ -90,7 +91,7 @@ SETTINGS: List[Tuple[str, str, List[str]]] = [
 
 
 @pytest.mark.parametrize(("settings", "texts"), [row[1:] for row in SETTINGS], ids=[row[0] for row in SETTINGS])
-def test_settings(node: Node, settings: str, texts: List[str]) -> None:
+def test_settings(node: Node, settings: str, texts: list[str]) -> None:
     """Wrong settings exit with 78, name file, key, value and what is allowed, and write nothing."""
     node.settings(settings)
     before = node.tree()
@@ -118,7 +119,7 @@ def test_settings(node: Node, settings: str, texts: List[str]) -> None:
         (["--set", "\udcff.\udcff=\udcff"], [r'flags: "\udcff" is unknown']),
     ],
 )
-def test_flags(node: Node, flags: List[str], texts: List[str]) -> None:
+def test_flags(node: Node, flags: list[str], texts: list[str]) -> None:
     """Wrong flags exit with 78 like wrong files, and write nothing."""
     before = node.tree()
     done = node.main("apply", *flags)
@@ -139,7 +140,7 @@ def test_flags(node: Node, flags: List[str], texts: List[str]) -> None:
     ],
     ids=["not UTF-8", "a folder", "a pipe", "a loop of links", "huge", "config.d is a file"],
 )
-def test_settings_files(node: Node, spoil: Callable[[Path], object], texts: List[str]) -> None:
+def test_settings_files(node: Node, spoil: Callable[[Path], object], texts: list[str]) -> None:
     """A settings file that is none is named, and neither hangs the reader nor fills the memory."""
     spoil(node.root / "etc/eks-proxy-agent/config.toml")
     before = node.stamps()
@@ -193,7 +194,7 @@ NODE_CONFIG = "application/node.eks.aws"
         ),
     ],
 )
-def test_user_data(node: Node, data: bytes, code: int, texts: List[str]) -> None:
+def test_user_data(node: Node, data: bytes, code: int, texts: list[str]) -> None:
     """Wrong user data of ours is named with its part and line, and nothing is written."""
     node.be(user_data_base64=base64.b64encode(data).decode())
     before = node.tree()
@@ -239,7 +240,7 @@ def test_binary_user_data_of_others(node: Node, data: bytes) -> None:
         (b'{"instance_id": "i-11111111", "region": "eu-central-1", "vpc_cidrs_v4": []}', ["is empty"]),
     ],
 )  # fmt: skip
-def test_facts_file(node: Node, content: bytes, texts: List[str]) -> None:
+def test_facts_file(node: Node, content: bytes, texts: list[str]) -> None:
     """A wrong --facts file is an error that names the value, and nothing is written."""
     node.facts.write_bytes(content)
     before = node.tree()
@@ -256,7 +257,7 @@ def service() -> Iterator[MoodyService]:
 
 def ask(node: Node, service: MoodyService, deadline: float = 3) -> Outcome:
     """`apply` that asks the service."""
-    flags = ["--set", "metadata.endpoint=" + service.endpoint, "--set", "metadata.deadline=%g" % deadline]
+    flags = ["--set", "metadata.endpoint=" + service.endpoint, "--set", f"metadata.deadline={deadline:g}"]
     return node.main("apply", *flags, facts=False)
 
 
@@ -291,7 +292,7 @@ def ask(node: Node, service: MoodyService, deadline: float = 3) -> Outcome:
     "|IPv4 for IPv6|long user data|1 GiB|endless chunks|disabled|not HTTP|silence|drip|drip of headers|busy".split("|"),
 )
 def test_metadata(
-    node: Node, service: MoodyService, path: str, misbehave: Callable[[moods.MoodyHandler], None], texts: List[str]
+    node: Node, service: MoodyService, path: str, misbehave: Callable[[moods.MoodyHandler], None], texts: list[str]
 ) -> None:
     """A metadata service that answers rubbish, too much or too slowly is an error in time that says what came."""
     service.moods.append(Mood(misbehave, path, times=1000))
@@ -305,10 +306,10 @@ def test_no_metadata_service(node: Node) -> None:
     node.run("apply")
     before = node.tree()
     host, port = moods.free_port("127.0.0.1")
-    endpoint = "http://%s:%d" % (host, port)
+    endpoint = f"http://{host}:{port}"
     flags = ["--set", "metadata.endpoint=" + endpoint, "--set", "metadata.deadline=0.2"]
     done = node.run("apply", *flags, facts=False)
-    refused(node, done, 1, "PUT %s/latest/api/token" % endpoint, "(tried for 0.2 s)")
+    refused(node, done, 1, f"PUT {endpoint}/latest/api/token", "(tried for 0.2 s)")
     assert node.tree() == before
 
 
@@ -325,7 +326,7 @@ ENVIRONMENT, DNF_CONF = "etc/environment", "etc/dnf/dnf.conf"
 
 
 #: What may have happened to a file.
-SPOILT: Dict[str, Callable[[Path], object]] = {
+SPOILT: dict[str, Callable[[Path], object]] = {
     "not UTF-8": lambda path: path.write_bytes(b"[main]\nNAME=caf\xe9\n"),
     "NUL": lambda path: path.write_bytes(b"[main]\nA=b\0c\n"),
     "folder": lambda path: (path.unlink(), path.mkdir()),
@@ -410,7 +411,7 @@ def test_links_cannot_lead_out_of_the_tree(node: Node, tmp_path: Path) -> None:
 WITHOUT_OVERRIDE = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"]
 
 
-def weakly(argv: List[str]) -> List[str]:
+def weakly(argv: list[str]) -> list[str]:
     """The command without root's right to ignore permissions; for others it is as it is."""
     if os.geteuid() != 0:
         return argv
@@ -425,7 +426,7 @@ def test_an_unreadable_file(node: Node, name: str) -> None:
     done = run(weakly(node.argv("apply")))
     (node.root / name).chmod(0o644)
     assert done.code == 1
-    assert "/%s: cannot be read: Permission denied" % name in done.err
+    assert f"/{name}: cannot be read: Permission denied" in done.err
     assert "Traceback" not in done.both
     assert PROXY not in node.read(name)
     assert PROXY in node.read("etc/eks-proxy-agent/node.env")
@@ -503,7 +504,7 @@ def test_rubbish_in_our_own_memory(node: Node, name: str) -> None:
 )
 def test_rubbish_in_what_can_be_learned_again(node: Node, answer: object) -> None:
     """What was seen of a host and cannot be read any more is as if nobody had asked: no reason to fail."""
-    node.settings('[proxy]\nurl = "%s"\n[cluster]\nendpoint = "https://api.corp"\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n[cluster]\nendpoint = "https://api.corp"\n')
     name = "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/direct.json"
     node.write(name, json.dumps({"api.corp": answer}).encode(), 0o600)
     assert node.main("apply").code == 0

@@ -11,8 +11,9 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable
 from urllib.parse import quote
 
 import attrs
@@ -49,8 +50,8 @@ readlink /proc/$$/fd/0 > {record}/{name}.$n.stdin
 class Call:
     """One run of a script."""
 
-    argv: List[str]
-    environment: Dict[str, str]
+    argv: list[str]
+    environment: dict[str, str]
     cmdline: str
     folder: str
     stdin: str
@@ -69,20 +70,20 @@ class Bootable(Node):
 
     def configure(self, more: str = STACK) -> None:
         """Settings with a proxy, and `more`."""
-        self.settings('[proxy]\nurl = "%s"\ncredentials_file = "/etc/proxy.pass"\n%s' % (PROXY, more))
-        self.write("etc/proxy.pass", ("alice:%s\n" % PASSWORD).encode(), 0o600)
+        self.settings(f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/proxy.pass"\n{more}')
+        self.write("etc/proxy.pass", (f"alice:{PASSWORD}\n").encode(), 0o600)
 
     def script(self, path: str, then: str) -> None:
         """Put a recording script there that ends with `then`."""
         text = RECORDER.format(record=self.record, name=os.path.basename(path), then=then)
         self.write(path, text.encode(), 0o755)
 
-    def calls(self, name: str) -> List[Call]:
+    def calls(self, name: str) -> list[Call]:
         """How often and how a script was called."""
         found = []
         for number in range(len(list(self.record.glob(name + ".*.argv")))):
             argv, environ, cmdline, folder, stdin = (
-                (self.record / ("%s.%d.%s" % (name, number, what))).read_text().splitlines()
+                (self.record / (f"{name}.{number}.{what}")).read_text().splitlines()
                 for what in ("argv", "environ", "cmdline", "folder", "stdin")
             )
             pairs = [line.partition("=") for line in environ]
@@ -91,26 +92,26 @@ class Bootable(Node):
         return found
 
     @property
-    def ran(self) -> List[Call]:
+    def ran(self) -> list[Call]:
         """The runs of bootstrap.sh."""
         return self.calls("bootstrap.sh")
 
     @property
-    def signals(self) -> List[Call]:
+    def signals(self) -> list[Call]:
         """The runs of cfn-signal."""
         return self.calls("cfn-signal")
 
-    def remembered(self, instance_id: str = str(FACTS["instance_id"])) -> Optional[Dict[str, Any]]:
+    def remembered(self, instance_id: str = str(FACTS["instance_id"])) -> dict[str, Any] | None:
         """What is kept of the bootstrap of an instance, without its time."""
-        text = self.read("var/lib/eks-proxy-agent/instances/%s/bootstrap.json" % instance_id)
+        text = self.read(f"var/lib/eks-proxy-agent/instances/{instance_id}/bootstrap.json")
         return {key: value for key, value in json.loads(text).items() if key != "time"} if text else None
 
     def remember(self, **record: Any) -> None:
         """An earlier run left this behind."""
-        path = "var/lib/eks-proxy-agent/instances/%s/bootstrap.json" % FACTS["instance_id"]
+        path = "var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(FACTS["instance_id"])
         self.write(path, json.dumps(record).encode(), 0o600)
 
-    def bootstrap(self, *arguments: str, fetch: Optional[Callable[[Settings], Facts]] = None, **flags: Any) -> int:
+    def bootstrap(self, *arguments: str, fetch: Callable[[Settings], Facts] | None = None, **flags: Any) -> int:
         """Run it with ARGS, on the facts of this node unless `fetch` says otherwise."""
         machine = machine_of(argparse.Namespace(root=str(self.root)))
         return bootstrap(machine, Options(arguments=arguments), fetch or self.fetch, **flags)
@@ -152,15 +153,15 @@ def test_the_exit_code_is_carried_on(node: Bootable, then: str, code: int) -> No
 
 def test_the_node_is_configured_first(node: Bootable) -> None:
     """When bootstrap.sh starts, the files are in place."""
-    node.script("etc/eks/bootstrap.sh", "cp %s/etc/environment %s/seen" % (node.root, node.record))
+    node.script("etc/eks/bootstrap.sh", f"cp {node.root}/etc/environment {node.record}/seen")
     assert node.bootstrap("my-cluster") == 0
-    assert "http_proxy=%s" % PROXY in (node.record / "seen").read_text().splitlines()
+    assert f"http_proxy={PROXY}" in (node.record / "seen").read_text().splitlines()
 
 
 def test_arguments_arrive_as_they_are(node: Bootable) -> None:
     """Blanks, quotes and empty arguments reach bootstrap.sh untouched, from the settings or from the command line."""
     arguments = ["my-cluster", "--kubelet-extra-args", "--a=b --c='d e' $HOME", "", "ü*"]
-    node.configure("[bootstrap]\narguments = %s\n" % json.dumps(arguments))
+    node.configure(f"[bootstrap]\narguments = {json.dumps(arguments)}\n")
     node.bootstrap()
     node.bootstrap("other", "--b64-cluster-ca", "LS0t", again=True)
     assert [call.argv for call in node.ran] == [arguments, ["other", "--b64-cluster-ca", "LS0t"]]
@@ -240,8 +241,8 @@ def test_once_for_each_instance(node: Bootable) -> None:
 
 def test_it_is_remembered_before_it_starts(node: Bootable) -> None:
     """While bootstrap.sh runs its record says so; a run that was cut off by a reboot is done again."""
-    path = "%s/var/lib/eks-proxy-agent/instances/%s/bootstrap.json" % (node.root, FACTS["instance_id"])
-    node.script("etc/eks/bootstrap.sh", "cp %s %s/seen" % (path, node.record))
+    path = "{}/var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(node.root, FACTS["instance_id"])
+    node.script("etc/eks/bootstrap.sh", f"cp {path} {node.record}/seen")
     node.remember(exit_code=None, signalled=False)
     assert node.bootstrap("c") == 0
     assert json.loads((node.record / "seen").read_text())["exit_code"] is None
@@ -262,7 +263,7 @@ def test_one_at_a_time(node: Bootable) -> None:
     lock = node.write("run/eks-proxy-agent/bootstrap.lock", b"%d\n" % os.getppid())
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(LockedError, match="pid %d" % os.getppid()) as caught:
+        with pytest.raises(LockedError, match=f"pid {os.getppid()}") as caught:
             node.bootstrap("c")
     assert caught.value.exit_code == 75
     assert (node.ran, node.signals) == ([], [])
@@ -283,9 +284,7 @@ def test_out_of_time(node: Bootable, child: str, monkeypatch: pytest.MonkeyPatch
     alive = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     node.configure("[bootstrap]\ntimeout = 0.5\n" + STACK)
     child = child.format(record=node.record)
-    node.script(
-        "etc/eks/bootstrap.sh", "echo $$ > %s/group; exec 9>%s; %s & %s & wait" % (node.record, fifo, child, child)
-    )
+    node.script("etc/eks/bootstrap.sh", f"echo $$ > {node.record}/group; exec 9>{fifo}; {child} & {child} & wait")
     try:
         assert node.bootstrap("c") == 124
         readable, _, _ = select.select([alive], [], [], 5)
@@ -325,7 +324,7 @@ def test_nothing_goes_on_when_it_is_ended(node: Bootable, number: signal.Signals
     """
     fifo = node.record / "alive"
     os.mkfifo(fifo)
-    node.script("etc/eks/bootstrap.sh", "exec 9>%s; echo runs >&9; exec sleep 60" % fifo)
+    node.script("etc/eks/bootstrap.sh", f"exec 9>{fifo}; echo runs >&9; exec sleep 60")
     argv = [sys.executable, "-c", COMMAND, str(node.root), str(node.facts)]
     with subprocess.Popen(argv, cwd=REPOSITORY) as process, fifo.open() as alive:
         assert alive.readline() == "runs\n"
@@ -460,7 +459,7 @@ def test_a_signal_that_cannot_be_sent_changes_nothing(
 ) -> None:
     """After the last try the log says so loudly, the node's result stays, and the next boot tries again."""
     structlog.reset_defaults()
-    node.script("etc/eks/bootstrap.sh", "exit %d" % code)
+    node.script("etc/eks/bootstrap.sh", f"exit {code}")
     node.script("opt/aws/bin/cfn-signal", "echo 'stack is gone' >&2; exit 1")
     assert node.bootstrap("c") == code
     assert len(node.signals) == SIGNAL_TRIES
@@ -480,7 +479,7 @@ def test_what_cfn_signal_says_of_the_proxy_has_no_password(
 ) -> None:
     """Only the end of what it says is logged, and that may begin in the middle of the proxy's URL."""
     structlog.reset_defaults()
-    node.script("opt/aws/bin/cfn-signal", "printf 'no way through %%s%%0%dd' $https_proxy 0 >&2; exit 1" % behind)
+    node.script("opt/aws/bin/cfn-signal", f"printf 'no way through %s%0{behind}d' $https_proxy 0 >&2; exit 1")
     node.bootstrap("c")
     err = capfd.readouterr().err
     assert "@proxy.corp:3128000" in err

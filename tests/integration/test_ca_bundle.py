@@ -21,14 +21,14 @@ def node(request, tmp_path):
     """A node of each distribution; `anchor` is where its file goes."""
     node = Node(tmp_path)
     (node.root / request.param).mkdir(parents=True)
-    node.anchor = "%s/%s" % (request.param, FOLDERS[request.param])
+    node.anchor = f"{request.param}/{FOLDERS[request.param]}"
     return node
 
 
 def settings(node, value):
     """Settings with that CA: a path, or PEM text."""
-    text = '"%s"' % value if value.startswith("/") else '"""\n%s"""' % value
-    node.settings('[proxy]\nurl = "%s"\n[node]\nunits = ["docker"]\nca_bundle = %s\n' % (PROXY, text))
+    text = f'"{value}"' if value.startswith("/") else f'"""\n{value}"""'
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n[node]\nunits = ["docker"]\nca_bundle = {text}\n')
 
 
 def test_a_file_of_cas_is_planned_written_and_reverted(node, made):
@@ -57,7 +57,7 @@ def test_a_ca_may_stand_in_the_settings_itself(node, made):
         settings(node, remark + (made / name).read_text())
         assert node.main("apply").code == 0
         assert node.read(node.anchor) == (made / name).read_text()
-    node.settings('[proxy]\nurl = "%s"\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n')
     assert node.main("apply").code == 0
     assert node.read(node.anchor) == ""
 

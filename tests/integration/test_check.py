@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
@@ -25,7 +25,7 @@ NODE_ENV = "etc/eks-proxy-agent/node.env"
 def node(tmp_path: Path) -> Node:
     """A node with dnf and a proxy in its settings; nothing is applied yet."""
     node = Node(tmp_path)
-    node.settings('[proxy]\nurl = "%s"\n[aws]\ndirect = []\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n[aws]\ndirect = []\n')
     node.write("usr/bin/dnf", b"")
     return node
 
@@ -37,15 +37,15 @@ def applied(node: Node) -> Node:
     return node
 
 
-def check(node: Node, *flags: str) -> Dict[str, Any]:
+def check(node: Node, *flags: str) -> dict[str, Any]:
     """What `check --json` prints."""
     done = node.main("check", "--json", *flags)
     assert "Traceback" not in done.err
-    found: Dict[str, Any] = {**json.loads(done.out), "code": done.code}
+    found: dict[str, Any] = {**json.loads(done.out), "code": done.code}
     return found
 
 
-def named(found: Dict[str, Any], state: str) -> List[str]:
+def named(found: dict[str, Any], state: str) -> list[str]:
     """`GROUP NAME` of the findings in a state."""
     return [f"{one['group']} {one['name']}" for one in found["findings"] if one["state"] == state]
 
@@ -67,7 +67,7 @@ def test_what_is_not_applied_yet_is_drift(node: Node) -> None:
     assert done.code == 3
     found = check(node)
     assert [name.count(",") for name in named(found, "fail")] == [0, 0, 0, 8]
-    assert "+http_proxy=%s\n" % PROXY in done.out
+    assert f"+http_proxy={PROXY}\n" in done.out
     assert done.out.count("+EnvironmentFile=-/etc/environment\n") == 1
     assert {"no-proxy list", "packages /etc/dnf/dnf.conf"} <= set(named(found, "skip"))
 
@@ -173,12 +173,12 @@ def test_a_file_that_apply_cannot_take_is_more_than_drift(applied: Node, also: b
 @pytest.mark.parametrize("scheme", ["http://", ""])
 def test_a_repository_with_a_proxy_of_its_own_is_a_warning(applied: Node, scheme: str) -> None:
     """It wins over [main]; the same proxy again is nothing to say."""
-    other = "[other]\nproxy=%sme:secret@other:1\n" % scheme
-    applied.write("etc/yum.repos.d/a.repo", ("[same]\nproxy=%s\n%s" % (PROXY, other)).encode())
+    other = f"[other]\nproxy={scheme}me:secret@other:1\n"
+    applied.write("etc/yum.repos.d/a.repo", (f"[same]\nproxy={PROXY}\n{other}").encode())
     found = check(applied)
     assert named(found, "warn") == ["packages /etc/yum.repos.d/a.repo"]
     assert found["state"] == "warn"
-    assert "[other] has a proxy of its own, %s***@other:1" % scheme in json.dumps(found)
+    assert f"[other] has a proxy of its own, {scheme}***@other:1" in json.dumps(found)
 
 
 def test_what_lies_on_the_disk_is_harmless_to_a_terminal(applied: Node) -> None:
@@ -225,7 +225,7 @@ def test_nothing_is_changed_and_no_lock_is_waited_for(applied: Node) -> None:
 def test_no_credentials_are_shown(node: Node) -> None:
     """Not in a diff of a file that holds them, and not in JSON."""
     node.write("etc/credentials", b"me:s3cret\n", 0o600)
-    node.settings('[proxy]\nurl = "%s"\ncredentials_file = "/etc/credentials"\ncredentials_in_yum = true\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/credentials"\ncredentials_in_yum = true\n')
     shown = node.main("check").both + node.main("check", "--json").both
     assert "http://***@" in shown
     assert "s3cret" not in shown

@@ -36,7 +36,7 @@ def test_the_proxy_that_counts_is_the_one_that_a_parser_finds(lines: list[str]) 
 def node(tmp_path: Path) -> Node:
     """A node with dnf, configured."""
     node = Node(tmp_path)
-    node.settings('[proxy]\nurl = "%s"\n[aws]\ndirect = []\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n[aws]\ndirect = []\n')
     node.write("usr/bin/dnf", b"")
     assert node.main("apply").code == 0
     return node
@@ -64,7 +64,7 @@ def test_the_proxy_that_dnf_uses_is_told_without_its_password(node: Node, scheme
     (node.root / "etc/yum.conf").unlink()
     node.write("etc/dnf/dnf.conf", b"[main]\nproxy=%sme:secret@other:1\n" % scheme.encode())
     done = node.main("check", "--only", "packages")
-    assert "/etc/dnf/dnf.conf: dnf uses %s***@other:1" % scheme in done.out
+    assert f"/etc/dnf/dnf.conf: dnf uses {scheme}***@other:1" in done.out
     assert "secret" not in done.both
 
 
@@ -91,7 +91,7 @@ def test_a_node_without_dnf_gets_no_dnf_conf(tmp_path: Path) -> None:
     (node.root / "etc/dnf/dnf.conf").unlink()
     node.write("etc/yum.conf", b"[main]\n")
     node.write("etc/credentials", b"me:s3cret\n", 0o600)
-    node.settings('[proxy]\nurl = "%s"\ncredentials_file = "/etc/credentials"\ncredentials_in_yum = true\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/credentials"\ncredentials_in_yum = true\n')
     assert "dnf.conf" not in node.main("apply").out
     assert node.main("apply").out == "nothing to do: the node is as planned\n"
     assert not (node.root / "etc/dnf/dnf.conf").exists()

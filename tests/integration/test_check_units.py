@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, List
+from typing import Any
 
 import attrs
 import pytest
@@ -140,7 +140,7 @@ def test_our_drop_in_was_edited(unit: Unit) -> None:
     assert (found.state, found.text) == (SKIP, "our drop-in is not as planned (see files)")
 
 
-def broken(unit: Unit) -> List[Wiring]:
+def broken(unit: Unit) -> list[Wiring]:
     """Ways in which what starts now does not get our environment."""
     taken_back = unit.add(FOLDERS[0] + "/99-other.conf", "[Service]\nEnvironmentFile=\n")
     return [
@@ -154,7 +154,7 @@ def test_a_process_is_not_to_be_restarted_when_that_would_mend_nothing(unit: Uni
     """It has no proxy because its unit gives it none: that is one fault, told of the unit, and a restart no way out."""
     process = subprocess.Popen(["/bin/sleep", "60"], env={"HOME": "/"})
     try:
-        environ = Path("/proc/%d/environ" % process.pid)
+        environ = Path(f"/proc/{process.pid}/environ")
         while not environ.read_bytes():  # Popen returns in the middle of execve(2): for a moment there is none
             time.sleep(0.01)
         healthy, *ill = [

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Callable, Iterator, List
+from collections.abc import Iterator
+from typing import Callable
 
 import pytest
 
@@ -27,7 +28,7 @@ def signals() -> Iterator[Signals]:
         yield signals
 
 
-def run(work: child.Work, signals: Signals, heard: List[str]) -> int:
+def run(work: child.Work, signals: Signals, heard: list[str]) -> int:
     """Run `work` as a child, nothing else to do meanwhile."""
     return child.run(work, signals, heard.append, lambda: FOREVER)
 
@@ -41,14 +42,14 @@ def test_what_it_says_is_heard_line_by_line(signals: Signals) -> None:
         say("last")
         return 3
 
-    heard: List[str] = []
+    heard: list[str] = []
     assert run(work, signals, heard) == 3
     assert heard == ["first", "second", "x" * 200000, "last"]
 
 
 def test_a_name_of_any_bytes_can_be_said(signals: Signals) -> None:
     """Python has the bytes of a file's name that are no UTF-8 as halves of characters, which cannot be written."""
-    heard: List[str] = []
+    heard: list[str] = []
     assert run(lambda say: say(os.fsdecode(b"STATUS=degraded: /etc/\xff: is a folder")) or 0, signals, heard) == 0
     assert heard == [r"STATUS=degraded: /etc/\udcff: is a folder"]
 
@@ -145,7 +146,7 @@ def test_a_child_may_ask_for_more_time(signals: Signals, monkeypatch: pytest.Mon
 
 def test_the_watchdog_is_pinged_while_it_works(signals: Signals) -> None:
     """The loop goes on while a child is busy."""
-    pings: List[float] = []
+    pings: list[float] = []
 
     def idle() -> float:
         pings.append(time.monotonic())
@@ -162,8 +163,6 @@ def test_the_waiting_process_is_light(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
     ours = {name for name in done.stdout.split() if name.startswith("agent")}
     heavy = "requests urllib3 structlog tenacity attr attrs yaml subprocess json random socket email http tempfile logging shutil lzma"
-    if sys.version_info < (3, 9):
-        heavy = heavy.replace("shutil lzma", "")  # the argparse of 3.8 loads it anyway
     assert set(heavy.split()) & set(done.stdout.split()) == set()
     assert ours <= {
         "agent", "agent.cli", "agent.cluster", "agent.cluster.flags", "agent.commands", "agent.commands.run", "agent.edges",

@@ -9,7 +9,6 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
 
 import pytest
 
@@ -38,7 +37,7 @@ def test_plan_shows_and_changes_nothing(node: Node) -> None:
     assert node.tree() == before
     assert "+++ /etc/environment\n" in done.out
     assert " LANG=C.UTF-8\n" in done.out
-    assert "+http_proxy=%s\n" % PROXY in done.out
+    assert f"+http_proxy={PROXY}\n" in done.out
     assert "+++ /etc/dnf/dnf.conf\n" in done.out
     assert "+++ /etc/systemd/system/docker.service.d/90-eks-proxy.conf\n" in done.out
 
@@ -53,7 +52,7 @@ def test_plan_as_json_says_the_same(node: Node) -> None:
     assert {"entry": "10.42.0.0/16", "reason": "vpc"} in plan["no_proxy"]
     assert "+++ /etc/environment\n" in plan["diff"]
     assert plan["problems"] == []
-    changes = ["%s %s" % (change["action"], change["path"]) for change in plan["changes"]]
+    changes = ["{} {}".format(change["action"], change["path"]) for change in plan["changes"]]
     assert node.run("apply").out.splitlines() == changes
 
 
@@ -130,7 +129,7 @@ def test_a_relative_root_and_a_root_with_blanks(tmp_path: Path) -> None:
         (["plan", "--root", ""], "--root : is no folder"),
     ],
 )
-def test_wrong_usage_is_2(arguments: List[str], message: str) -> None:
+def test_wrong_usage_is_2(arguments: list[str], message: str) -> None:
     """What makes no sense on the command line exits with 2 and says so on stderr."""
     done = run([sys.executable, "-m", "agent", *arguments])
     assert (done.code, done.out) == (2, "")
@@ -173,7 +172,7 @@ def test_locked_by_another_run_is_75(node: Node) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = node.run("apply")
     assert (done.code, done.out) == (75, "")
-    assert "pid %d" % os.getpid() in done.err
+    assert f"pid {os.getpid()}" in done.err
     assert "hint: wait for it to end" in done.err
     assert node.tree() == before
 
@@ -195,13 +194,13 @@ def test_the_running_machine_takes_root(command: str) -> None:
     nowhere = [] if command == "revert" else ["--set", "metadata.endpoint=http://127.0.0.1:9"]
     done = run([sys.executable, "-c", AS_NOBODY, command, *nowhere])
     assert (done.code, done.out) == (1, "")
-    assert "%s has to be run as root" % command in done.err
+    assert f"{command} has to be run as root" in done.err
     assert "hint: use sudo" in done.err
     assert ("--root DIR" in done.err) == (command != "bootstrap"), "the hint names a flag that the command has not"
 
 
 @pytest.mark.parametrize("words", [["plan", "--prox", PROXY], ["cluster", "plan", "--conf", "x"], ["status", "--ful"]])
-def test_flags_are_written_out(words: List[str]) -> None:
+def test_flags_are_written_out(words: list[str]) -> None:
     """A script with an abbreviation would break on the day when another flag begins so; exit code 2."""
     done = run([sys.executable, "-m", "agent", *words])
     assert (done.code, done.out) == (2, "")
@@ -233,7 +232,7 @@ def test_help_fits_where_the_terminal_does_not_know_its_width() -> None:
 
 def test_version() -> None:
     """`--version` says what is installed."""
-    assert run([sys.executable, "-m", "agent", "--version"]).out == "eks-proxy-agent %s\n" % __version__
+    assert run([sys.executable, "-m", "agent", "--version"]).out == f"eks-proxy-agent {__version__}\n"
 
 
 def test_stdout_holds_data_only(node: Node) -> None:
@@ -318,8 +317,8 @@ TRACES = ("hunter2", "p%40ss", "aHVudGVyMg", "p@ss")
 @pytest.fixture
 def secretive(node: Node) -> Node:
     """A node with credentials for its proxy."""
-    node.write("etc/proxy.pass", ("alice:%s\n" % PASSWORD).encode(), 0o600)
-    node.settings('[proxy]\nurl = "%s"\ncredentials_file = "/etc/proxy.pass"\n' % PROXY)
+    node.write("etc/proxy.pass", (f"alice:{PASSWORD}\n").encode(), 0o600)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/proxy.pass"\n')
     return node
 
 
@@ -343,7 +342,7 @@ def test_no_command_prints_credentials(secretive: Node) -> None:
     """No output of any command holds a password, before it is applied, after it, and when it has changed."""
     commands = "plan,plan --json,config show,config check,apply,apply,status,status --json".split(",")
     for password in (PASSWORD, PASSWORD + "2"):
-        secretive.write("etc/proxy.pass", ("alice:%s\n" % password).encode(), 0o600)
+        secretive.write("etc/proxy.pass", (f"alice:{password}\n").encode(), 0o600)
         for command in [*commands, "revert"] if password != PASSWORD else commands:
             name, _, json_flag = command.partition(" --")
             done = secretive.run(name, *(["--json"] if json_flag else []))
@@ -376,7 +375,7 @@ def test_credentials_of_others_in_our_files_are_masked_in_diffs(node: Node) -> N
 )
 def test_a_doubtful_credentials_file_is_refused(node: Node, content: bytes, mode: int, message: str) -> None:
     """A credentials file that others can read, or that holds anything but one USER:PASSWORD, stops everything."""
-    node.settings('[proxy]\nurl = "%s"\ncredentials_file = "/etc/proxy.pass"\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/proxy.pass"\n')
     if content is not None:
         node.write("etc/proxy.pass", content, mode)
     before = node.tree()

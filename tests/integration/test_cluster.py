@@ -16,10 +16,7 @@ from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges.kubectl import KubectlError
 
-SETTINGS = (
-    '[proxy]\nurl = "%s"\nno_proxy = [".corp"]\n[aws]\ndirect = ["ec2", "s3"]\n[cluster]\nendpoint_access = "private"\n'
-    % PROXY
-)
+SETTINGS = f'[proxy]\nurl = "{PROXY}"\nno_proxy = [".corp"]\n[aws]\ndirect = ["ec2", "s3"]\n[cluster]\nendpoint_access = "private"\n'
 
 
 @pytest.fixture
@@ -57,7 +54,7 @@ def test_pods_get_what_the_node_has(node):
 def test_the_same_with_the_clusters_of_user_data(node):
     """What a NodeConfig in the facts says of the cluster counts for the pods too."""
     spec = "{cluster: {name: b, apiServerEndpoint: https://AB.gr7.eu-central-1.eks.amazonaws.com, cidr: 10.99.0.0/16}}"
-    node.be(user_data="apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec: %s\n" % spec)
+    node.be(user_data=f"apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec: {spec}\n")
     assert node.run("apply").code == 0
     seen = data(render(node, "--facts", str(node.facts)))
     assert seen == node.variables("etc/eks-proxy-agent/node.env")

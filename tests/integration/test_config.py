@@ -6,7 +6,7 @@ import base64
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
@@ -28,7 +28,7 @@ OTHER = "i-00000000000000000"
 def node(tmp_path: Path) -> Node:
     """A node whose settings name a proxy."""
     node = Node(tmp_path)
-    node.settings('[proxy]\nurl = "%s"\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n')
     return node
 
 
@@ -36,16 +36,16 @@ def user_data(*parts: str) -> str:
     """Settings as user data: one MIME part each, beside a shell script that is not ours."""
     script = "Content-Type: text/x-shellscript\n\n#!/bin/sh\nexit 0\n"
     ours = ["Content-Type: application/x-eks-proxy-agent\n\n" + part for part in parts]
-    body = "".join("--b\n%s\n" % part for part in [script, *ours])
-    text = 'Content-Type: multipart/mixed; boundary="b"\nMIME-Version: 1.0\n\n%s--b--\n' % body
+    body = "".join(f"--b\n{part}\n" for part in [script, *ours])
+    text = f'Content-Type: multipart/mixed; boundary="b"\nMIME-Version: 1.0\n\n{body}--b--\n'
     return base64.b64encode(text.encode()).decode()
 
 
-def shown(node: Node, *flags: str) -> Dict[str, Any]:
+def shown(node: Node, *flags: str) -> dict[str, Any]:
     """`config show --json`: section.key → (value, layer)."""
     done = node.main("config show", "--json", *flags)
     assert done.code == 0, done.err
-    return {"%s.%s" % (row["section"], row["key"]): (row["value"], row["layer"]) for row in json.loads(done.out)}
+    return {"{}.{}".format(row["section"], row["key"]): (row["value"], row["layer"]) for row in json.loads(done.out)}
 
 
 # --- layers ---------------------------------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ def test_all_layers_in_their_order(node: Node) -> None:
     """defaults < config.toml < config.d in order of names < user data parts < kept flags < flags; show names each."""
 
     def table(layer: str, keys: str) -> str:
-        return "[signal]\n" + "".join('%s = "/%s"\n' % (key, layer) for key in keys.split())
+        return "[signal]\n" + "".join(f'{key} = "/{layer}"\n' for key in keys.split())
 
     node.settings(table("config.toml", "stack resource command"))
     node.settings("ignored", "config.d/.hidden.toml")
@@ -78,7 +78,7 @@ def test_all_layers_in_their_order(node: Node) -> None:
 
 def test_a_list_replaces_a_list(node: Node) -> None:
     """proxy.no_proxy of a later layer is the whole list of the owner's entries."""
-    node.settings('[proxy]\nurl = "%s"\nno_proxy = ["one.corp"]\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\nno_proxy = ["one.corp"]\n')
     node.main("apply", "--set", 'proxy.no_proxy=["two.corp"]')
     assert "two.corp" in node.no_proxy()
     assert "one.corp" not in node.no_proxy()
@@ -88,7 +88,7 @@ def test_settings_only_in_user_data(tmp_path: Path) -> None:
     """A MIME part is enough to configure a node, from the metadata service, alone or beside a shell script."""
     node = Node(tmp_path)
     with MetadataService() as service:
-        node.settings('[metadata]\nendpoint = "%s"\n' % service.endpoint)
+        node.settings(f'[metadata]\nendpoint = "{service.endpoint}"\n')
         for data in (
             base64.b64decode(user_data('[proxy]\nurl = "http://from-user-data:1"\n')),
             b'Content-Type: application/x-eks-proxy-agent\n\n[proxy]\nurl = "http://from-user-data:2"\n',
@@ -194,7 +194,7 @@ def test_wrong_flags_are_not_kept(node: Node) -> None:
 def test_kept_flags_that_became_wrong_are_named(node: Node) -> None:
     """What an earlier version kept and this one refuses is an error that says where it comes from."""
     node.write(
-        "var/lib/eks-proxy-agent/instances/%s/flags.json" % FACTS["instance_id"], b'{"node": {"yum": "x"}}', 0o600
+        "var/lib/eks-proxy-agent/instances/{}/flags.json".format(FACTS["instance_id"]), b'{"node": {"yum": "x"}}', 0o600
     )
     done = node.main("apply")
     assert done.code == 78
@@ -207,7 +207,7 @@ def test_kept_flags_that_became_wrong_are_named(node: Node) -> None:
 def test_show_lists_every_setting(node: Node) -> None:
     """All keys of all sections, with the layer of each, on the screen and as JSON alike."""
     rows = shown(node)
-    assert list(rows) == ["%s.%s" % (section, key) for section, cls in SECTIONS.items() for key in _keys(cls)]
+    assert list(rows) == [f"{section}.{key}" for section, cls in SECTIONS.items() for key in _keys(cls)]
     assert rows["proxy.url"] == ([PROXY], "/etc/eks-proxy-agent/config.toml")
     assert rows["aws.direct"] == ("auto", "default")
     screen = node.main("config show").out
@@ -235,7 +235,7 @@ def test_what_is_shown_is_toml_again(node: Node, tmp_path: Path) -> None:
     words = [word for flag in flags for word in ("--set", flag)]
     text = node.main("config show", *words).out
     again = merge([parse_toml("shown", text.encode())]).settings
-    direct = {"%s.%s" % key: value for key, (value, _) in _by_key(shown(node, *words)).items()}
+    direct = {"{}.{}".format(*key): value for key, (value, _) in _by_key(shown(node, *words)).items()}
     copy = tmp_path / "copy.toml"
     copy.write_text(text)
     assert {name: value for name, (value, _) in shown(node, "--config", str(copy)).items()} == direct
@@ -244,7 +244,7 @@ def test_what_is_shown_is_toml_again(node: Node, tmp_path: Path) -> None:
     assert tomllib.loads(text)["failure"]["policy"] == "closed"
 
 
-def _by_key(rows: Dict[str, Any]) -> Dict[Any, Any]:
+def _by_key(rows: dict[str, Any]) -> dict[Any, Any]:
     return {tuple(name.split(".")): row for name, row in rows.items()}
 
 
@@ -293,7 +293,7 @@ def test_check_names_syntax_errors_and_wrong_values_together(node: Node) -> None
 @pytest.mark.parametrize(
     ("settings", "verdict"),
     [
-        ('[proxy]\nurl = "%s"\n' % PROXY, "the settings are valid\n"),
+        (f'[proxy]\nurl = "{PROXY}"\n', "the settings are valid\n"),
         ("", "the settings are valid; without proxy.url nothing is configured\n"),
     ],
 )
@@ -324,7 +324,7 @@ def test_check_looks_at_user_data(node: Node) -> None:
 def test_check_names_all_that_is_unusable(node: Node) -> None:
     """Credentials, CA and NodeConfig are all looked at, and all that is wrong with them is told at once."""
     node.settings(
-        '[proxy]\nurl = "%s"\ncredentials_file = "/etc/absent"\n[node]\nca_bundle = "/etc/absent.pem"\n' % PROXY
+        f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/absent"\n[node]\nca_bundle = "/etc/absent.pem"\n'
     )
     node.write("etc/eks/nodeadm.d/10.yaml", b"kind: NodeConfig\nspec: {cluster: {cidr: nonsense}}\n")
     done = node.main("config check")
@@ -337,7 +337,7 @@ def test_check_names_all_that_is_unusable(node: Node) -> None:
 
 def test_check_and_plan_judge_the_entries_of_the_owner(node: Node) -> None:
     """What a client reads differently is told with the way out; a CIDR, which has no better form, is not."""
-    node.settings('[proxy]\nurl = "%s"\nno_proxy = [".corp.example.com", "10.1.0.0/16"]\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\nno_proxy = [".corp.example.com", "10.1.0.0/16"]\n')
     told = [line for line in node.main("config check").err.splitlines() if line.startswith("warning: ")]
     assert told == [
         (
@@ -351,7 +351,7 @@ def test_check_and_plan_judge_the_entries_of_the_owner(node: Node) -> None:
 def test_check_judges_without_facts(node: Node, tmp_path: Path) -> None:
     """On a machine that is no instance the owner's entries are judged as far as the settings go."""
     copy = tmp_path / "copy.toml"
-    copy.write_text('[proxy]\nurl = "%s"\nno_proxy = ["com"]\n' % PROXY)
+    copy.write_text(f'[proxy]\nurl = "{PROXY}"\nno_proxy = ["com"]\n')
     done = node.main("config check", "--config", str(copy), facts=False)
     assert (done.code, done.out) == (0, "the settings are valid\n")
     assert "warning: proxy.no_proxy: com (owner): it exempts every host below .com" in done.err

@@ -23,13 +23,13 @@ def node(tmp_path):
 
 def settings(node, *, in_yum):
     """Settings with credentials."""
-    line = "credentials_in_yum = %s\n" % str(in_yum).lower()
-    node.settings('[proxy]\nurl = "%s"\ncredentials_file = "/etc/proxy.pass"\n%s' % (PROXY, line))
+    line = f"credentials_in_yum = {str(in_yum).lower()}\n"
+    node.settings(f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/proxy.pass"\n{line}')
 
 
 def credentials(node, password):
     """Write the credentials file."""
-    node.write("etc/proxy.pass", ("alice:%s\n" % password).encode(), 0o600)
+    node.write("etc/proxy.pass", (f"alice:{password}\n").encode(), 0o600)
 
 
 def mode(node, name):
@@ -46,11 +46,11 @@ def readable_by_others(node):
 def test_yum_gets_the_credentials_only_when_asked_and_is_private_then(node):
     """dnf.conf holds them in mode 0600 while the setting says so; without it they go, and the old mode comes back."""
     assert node.main("apply").code == 0
-    assert "proxy=http://alice:%s@proxy.corp:3128\n" % ENCODED in node.read(YUM)
+    assert f"proxy=http://alice:{ENCODED}@proxy.corp:3128\n" in node.read(YUM)
     assert mode(node, YUM) == 0o600
     settings(node, in_yum=False)
     assert node.main("apply").code == 0
-    assert "proxy=%s\n" % PROXY in node.read(YUM)
+    assert f"proxy={PROXY}\n" in node.read(YUM)
     assert mode(node, YUM) == 0o644
     assert "hunter2" not in readable_by_others(node)
 

@@ -29,7 +29,7 @@ def test_it_ends_where_it_began(demo: Outcome) -> None:
 @pytest.mark.parametrize("command", ["plan", "apply", "revert"])
 def test_the_readme_shows_what_it_prints(demo: Outcome, command: str) -> None:
     """Each line of the five minutes is a line of the demo, or begins one where it ends with `...`."""
-    (shown,) = re.findall(r"```\n\$ eks-proxy-agent %s\n(.*?)```" % command, TOUR, re.DOTALL)
+    (shown,) = re.findall(rf"```\n\$ eks-proxy-agent {command}\n(.*?)```", TOUR, re.DOTALL)
     lines = [line for line in shown.splitlines() if not line.startswith("$")]
     printed = demo.out.splitlines()
     assert lines

@@ -531,7 +531,7 @@ def in_namespace(node, script):
     prelude = f"agent() {{ {command}; }}\ncd {REPOSITORY}\nmount --make-rprivate /\n"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-euc", prelude + script],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+        env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     return done

@@ -9,8 +9,9 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,12 @@ LIST = "localhost,127.0.0.1,169.254.169.254,10.0.0.0/16,.corp.example.com"
 def node(tmp_path: Path) -> Node:
     """A node that is configured: its list is in force."""
     node = Node(tmp_path)
-    node.settings('[proxy]\nurl = "%s"\nno_proxy = ["git.example.com"]\n[aws]\ndirect = []\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\nno_proxy = ["git.example.com"]\n[aws]\ndirect = []\n')
     assert node.main("apply").code == 0
     return node
 
 
-def explain(*words: str, stdin: Optional[bytes] = None, **more: Any) -> Outcome:
+def explain(*words: str, stdin: bytes | None = None, **more: Any) -> Outcome:
     """`explain` with everything given, as a process."""
     argv = [sys.executable, "-m", "agent", "explain", *words]
     if stdin is None:
@@ -39,8 +40,7 @@ def explain(*words: str, stdin: Optional[bytes] = None, **more: Any) -> Outcome:
         cwd=REPOSITORY,
         env=environment(),
         input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
         timeout=TIMEOUT,
         **more,
@@ -53,7 +53,7 @@ def given(*words: str, **more: Any) -> Outcome:
     return explain("--no-proxy", LIST, "--proxy", PROXY, *words, **more)
 
 
-def objects(outcome: Outcome) -> List[Dict[str, Any]]:
+def objects(outcome: Outcome) -> list[dict[str, Any]]:
     """The lines of --json that are about a target or an entry: all but Java's."""
     return [one for one in map(json.loads, outcome.out.splitlines()) if one.get("client") != "java"]
 
@@ -66,7 +66,7 @@ def test_given_values_need_nothing_else() -> None:
     done = given("https://www.example.net/simple", "git.corp.example.com")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
-    assert lines[:2] == ["https://www.example.net", "  through %s, for every client" % PROXY]
+    assert lines[:2] == ["https://www.example.net", f"  through {PROXY}, for every client"]
     assert "git.corp.example.com\n  direct: .corp.example.com (given), for every client\n" in done.out
 
 
@@ -76,7 +76,7 @@ def test_what_is_in_force_is_explained_with_its_reasons(node: Node) -> None:
     assert (done.code, done.err) == (0, "note: in force: /etc/environment\n")
     assert "10.42.0.7\n  direct: 10.42.0.0/16 (vpc)\n    Go " in done.out
     assert "git.example.com\n  direct: git.example.com (owner), for every client\n" in done.out
-    assert "x.org\n  through %s, for every client\n" % PROXY in done.out
+    assert f"x.org\n  through {PROXY}, for every client\n" in done.out
 
 
 def test_an_edit_by_hand_is_seen(node: Node) -> None:
@@ -85,7 +85,7 @@ def test_an_edit_by_hand_is_seen(node: Node) -> None:
     path.write_text(path.read_text().replace("git.example.com", "svn.example.com"))
     done = node.run("explain", "svn.example.com", "git.example.com", facts=False)
     assert "svn.example.com\n  direct: svn.example.com (not the agent's), for every client\n" in done.out
-    assert "git.example.com\n  through %s, for every client\n" % PROXY in done.out
+    assert f"git.example.com\n  through {PROXY}, for every client\n" in done.out
     assert "note: the units read /etc/eks-proxy-agent/node.env, which is not the same" in done.err
 
 
@@ -126,12 +126,12 @@ def test_credentials_are_masked_and_make_no_difference(node: Node) -> None:
     ],
 )
 @pytest.mark.parametrize("flags", [[], ["--matrix"]])
-def test_a_proxy_that_somebody_wrote_is_printable(tmp_path: Path, value: str, shown: str, flags: List[str]) -> None:
+def test_a_proxy_that_somebody_wrote_is_printable(tmp_path: Path, value: str, shown: str, flags: list[str]) -> None:
     """A URL by hand may lack its scheme, or hold anything: it shows no password, and does nothing to a terminal."""
     node = Node(tmp_path)
-    node.write("etc/environment", ("http_proxy=%s\nhttps_proxy=%s\n" % (value, value)).encode())
+    node.write("etc/environment", (f"http_proxy={value}\nhttps_proxy={value}\n").encode())
     done = node.run("explain", "x.org", *flags, facts=False)
-    assert "through %s" % shown in done.out
+    assert f"through {shown}" in done.out
     assert "hunter2" not in done.both
     assert "\x1b" not in done.both
 
@@ -187,7 +187,7 @@ def test_a_given_part_goes_over_what_is_in_force(node: Node) -> None:
     """--no-proxy keeps the node's proxy, --proxy the node's list."""
     done = node.run("explain", "--no-proxy", "x.org", "x.org", "git.example.com", facts=False)
     assert "  direct: x.org (given), for every client\n" in done.out
-    assert "git.example.com\n  through %s, for every client\n" % PROXY in done.out
+    assert f"git.example.com\n  through {PROXY}, for every client\n" in done.out
     done = node.run("explain", "--proxy", "http://other:1", "x.org", "git.example.com", facts=False)
     assert "x.org\n  through http://other:1, for every client\n" in done.out
     assert "  direct: git.example.com (owner), for every client\n" in done.out
@@ -264,7 +264,7 @@ def test_json_is_one_object_a_line() -> None:
     assert "secret" not in done.both
 
 
-def on_a_terminal(words: Sequence[str], env: Dict[str, str]) -> str:
+def on_a_terminal(words: Sequence[str], env: dict[str, str]) -> str:
     """What `explain` prints on a terminal of 80 columns."""
     ours, theirs = pty.openpty()
     argv = [sys.executable, "-m", "agent", "explain", "--no-proxy", LIST, "--proxy", PROXY, *words]
@@ -357,7 +357,7 @@ def test_a_bad_target_is_named_and_the_others_are_explained(target: str, message
 
 
 @pytest.mark.parametrize("words", [[], ["--matrix"], ["--json"]])
-def test_no_target_is_wrong_usage(words: List[str]) -> None:
+def test_no_target_is_wrong_usage(words: list[str]) -> None:
     """Nothing on the command line and nothing on stdin is no question."""
     done = given(*words)
     assert (done.code, done.out) == (2, "")
@@ -365,7 +365,7 @@ def test_no_target_is_wrong_usage(words: List[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [["--matrix", "--json"], ["--matrix", "--lint"], ["--proxy", "proxy:3128"]])
-def test_flags_that_make_no_sense(words: List[str]) -> None:
+def test_flags_that_make_no_sense(words: list[str]) -> None:
     """A table for machines, a table of a judgement, a proxy without a scheme."""
     done = explain(*words, "x.org")
     assert (done.code, done.out) == (2, "")
@@ -391,17 +391,15 @@ def small() -> None:
 
 
 @pytest.mark.parametrize("flags", [[], ["--matrix"], ["--json"], ["--lint", "-"]])
-def test_ten_thousand_hosts_in_bounded_memory(flags: List[str]) -> None:
+def test_ten_thousand_hosts_in_bounded_memory(flags: list[str]) -> None:
     """10,000 URLs on stdin, 80 MB, are answered by a process that may not have the memory to keep them."""
     long = "/" + 8000 * "p"
-    hosts = ["host-%d.example.com" % number for number in range(9_900)] + [
-        "10.0.0.%d" % number for number in range(100)
-    ]
-    text = "".join("https://%s%s\n" % (host, long) for host in hosts).encode()
+    hosts = [f"host-{number}.example.com" for number in range(9_900)] + [f"10.0.0.{number}" for number in range(100)]
+    text = "".join(f"https://{host}{long}\n" for host in hosts).encode()
     done = given(*flags, stdin=text, preexec_fn=small)
     assert done.err == ""
     assert done.code == (3 if "--lint" in flags else 0)
-    wanted = ["10.0.0.%d" % number for number in range(100)] if "--lint" in flags else hosts
+    wanted = [f"10.0.0.{number}" for number in range(100)] if "--lint" in flags else hosts
     shown = re.findall(r"https://([a-z0-9.-]+)", done.out)
     assert list(dict.fromkeys(shown)) == wanted
 
@@ -443,7 +441,7 @@ def test_lint_of_a_good_node_is_quiet(node: Node) -> None:
 
 def test_lint_of_a_list_names_what_to_mend() -> None:
     """Warnings end with 3; each names the entry, the clients, the consequence and the way out."""
-    done = explain("--lint", "--no-proxy", "%s,*.example.com,com" % LIST)
+    done = explain("--lint", "--no-proxy", f"{LIST},*.example.com,com")
     assert (done.code, done.err) == (3, "")
     cidr = "the addresses in it take the proxy in curl <7.86, wget, urllib; nothing better exists for a network"
     apex = "corp.example.com itself takes the proxy in wget; write corp.example.com, which covers what is below it too"
@@ -464,7 +462,7 @@ def test_lint_knows_the_region_of_the_node(node: Node) -> None:
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_lint_tells_no_password(flags: List[str]) -> None:
+def test_lint_tells_no_password(flags: list[str]) -> None:
     """Somebody's mistake in the list is named without what stands before its @."""
     done = explain("--lint", *flags, "--no-proxy", "http://bob:hunter2@h.example.com,bob:hunter2@x")
     assert "***@h.example.com" in done.out

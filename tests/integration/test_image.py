@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Callable, Dict, List, Tuple
+from typing import Callable
 
 import pytest
 
@@ -53,7 +53,7 @@ def agent(image: Path, tmp_path: Path) -> Run:
     return run
 
 
-def tree(root: Path) -> Dict[str, Tuple[int, bytes]]:
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
     """Mode and content of every path."""
 
     def content(path: Path) -> bytes:
@@ -62,7 +62,7 @@ def tree(root: Path) -> Dict[str, Tuple[int, bytes]]:
     return {str(path.relative_to(root)): (path.lstat().st_mode, content(path)) for path in sorted(root.rglob("*"))}
 
 
-def wants(root: Path) -> List[str]:
+def wants(root: Path) -> list[str]:
     """What multi-user.target starts."""
     folder = root / WANTS
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
@@ -168,7 +168,7 @@ def test_policy_closed_is_baked_and_goes_with_revert(image: Path, agent: Run) ->
     config = image / "etc/eks-proxy-agent/config.toml"
     config.write_text(CONFIG + '[failure]\npolicy = "closed"\n')
     gates = [
-        image / ("etc/systemd/system/%s.service.d/91-eks-proxy-closed.conf" % name) for name in ("docker", "kubelet")
+        image / (f"etc/systemd/system/{name}.service.d/91-eks-proxy-closed.conf") for name in ("docker", "kubelet")
     ]
     for command in ("bake", "apply", "clean"):
         assert agent(command) == 0
@@ -189,7 +189,7 @@ def test_apply_removes_the_drop_ins_of_the_shell_recipe_and_revert_brings_them_b
     image: Path, agent: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The recipe's docker drop-in goes, with a word about it; a drop-in of somebody else's of that name stays."""
-    folders = [image / ("etc/systemd/system/%s.service.d" % name) for name in ("docker", "kubelet")]
+    folders = [image / (f"etc/systemd/system/{name}.service.d") for name in ("docker", "kubelet")]
     texts = ["[Service]\nEnvironmentFile=/etc/environment\n", "[Service]\nEnvironment=MINE=1\n"]
     for folder, text in zip(folders, texts):
         folder.mkdir()

@@ -6,8 +6,9 @@ import gzip
 import logging
 import socket
 import tracemalloc
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any, Callable, Iterator, List, Tuple
+from typing import Any, Callable
 
 import attrs
 import pytest
@@ -83,7 +84,7 @@ def test_never_goes_through_a_proxy(client: MetadataClient, monkeypatch: pytest.
     """Proxy variables that point into the void do not matter."""
     host, port = moods.free_port("127.0.0.1")
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://%s:%d" % (host, port))
+        monkeypatch.setenv(name, f"http://{host}:{port}")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     assert client.fetch().instance_id == "i-0a1b2c3d4e5f60718"
@@ -220,7 +221,7 @@ def test_html_instead_of_a_token(client: MetadataClient, service: MoodyService) 
     """A captive portal's page is not sent back as a token."""
     service.moods = [Mood(moods.answer(HTML), "/api/token")]
     error = refused(client)
-    assert "PUT %s/latest/api/token: the answer is not a token" % service.endpoint in str(error)
+    assert f"PUT {service.endpoint}/latest/api/token: the answer is not a token" in str(error)
     assert "version 2" in error.hint
     assert [asked.method for asked in service.asked] == ["PUT"]
 
@@ -231,7 +232,7 @@ def test_redirects_are_not_followed(client: MetadataClient, service: MoodyServic
     with MoodyService() as elsewhere:
         headers = {"Location": elsewhere.endpoint + "/latest/meta-data/mac"}
         service.moods = [Mood(moods.answer(b"over there", code, **headers), "/mac")]
-        assert 'meta-data/mac: answered %d "over there"' % code in str(refused(client))
+        assert f'meta-data/mac: answered {code} "over there"' in str(refused(client))
     assert elsewhere.asked == []
 
 
@@ -241,7 +242,7 @@ def test_other_statuses_are_errors_at_once(
 ) -> None:
     """What no retry can mend is not retried, and the error says the question and the answer."""
     service.moods = [Mood(moods.status(code), "/region")]
-    assert "GET %s/latest/meta-data/placement/region: answered %d" % (service.endpoint, code) in str(refused(client))
+    assert f"GET {service.endpoint}/latest/meta-data/placement/region: answered {code}" in str(refused(client))
     assert clock.slept == []
 
 
@@ -270,7 +271,7 @@ def test_the_whole_internet_is_no_vpc(client: MetadataClient, service: MoodyServ
 @pytest.mark.parametrize("path", ["/mac", "/user-data"])
 def test_a_gibibyte_is_cut_off(client: MetadataClient, service: MoodyService, announced: bool, path: str) -> None:
     """An endless answer is given up after its limit, in little memory, and reported."""
-    sent: List[int] = []
+    sent: list[int] = []
     service.moods = [Mood(moods.flood(announced=announced, sent=sent), path, times=100)]
     tracemalloc.start()
     try:
@@ -278,7 +279,7 @@ def test_a_gibibyte_is_cut_off(client: MetadataClient, service: MoodyService, an
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert "%s: answered %s bytes" % (path, 1 << 30 if announced else "more than") in str(error).replace(
+    assert "{}: answered {} bytes".format(path, 1 << 30 if announced else "more than") in str(error).replace(
         "more than 16384 bytes", "more than bytes"
     ).replace("more than 131072 bytes", "more than bytes")
     assert peak < 8 << 20
@@ -337,16 +338,16 @@ def test_silent_token_request_hints_at_the_hop_limit(service: MoodyService) -> N
 def test_nobody_listens() -> None:
     """The error tells the last cause and how long it was tried."""
     clock = Clock()
-    endpoint = "http://%s:%d" % moods.free_port("127.0.0.1")
+    endpoint = "http://{}:{}".format(*moods.free_port("127.0.0.1"))
     error = refused(MetadataClient(endpoint, 2, clock=clock, sleep=clock.sleep))
-    assert str(error) == "PUT %s/latest/api/token: Connection refused (tried for 2 s)" % endpoint
+    assert str(error) == f"PUT {endpoint}/latest/api/token: Connection refused (tried for 2 s)"
     assert 2 / 0.04 <= len(clock.slept) <= 2 / 0.01
 
 
 def test_pauses_grow_only_after_ten_seconds() -> None:
     """At first the pauses are so short that a late network costs well below 0.1 s; later they spare the machine."""
     clock = Clock()
-    endpoint = "http://[%s]:%d" % moods.free_port("::1")
+    endpoint = "http://[{}]:{}".format(*moods.free_port("::1"))
     refused(MetadataClient(endpoint, 60, clock=clock, sleep=clock.sleep))
     early = [pause for at, pause in _timeline(clock.slept) if at < 10]
     late = [pause for at, pause in _timeline(clock.slept) if at >= 10]
@@ -355,7 +356,7 @@ def test_pauses_grow_only_after_ten_seconds() -> None:
     assert len(set(early)) > 50
 
 
-def _timeline(pauses: List[float]) -> Iterator[Tuple[float, float]]:
+def _timeline(pauses: list[float]) -> Iterator[tuple[float, float]]:
     at = 0.0
     for pause in pauses:
         yield at, pause
@@ -372,7 +373,7 @@ def test_network_that_comes_late(clock: Clock) -> None:
             if len(clock.slept) == 200:
                 stack.enter_context(MoodyService(host=host, port=port, clock=clock))
 
-        client = MetadataClient("http://%s:%d" % (host, port), 30, clock=clock, sleep=sleep)
+        client = MetadataClient(f"http://{host}:{port}", 30, clock=clock, sleep=sleep)
         assert client.fetch().region == "eu-central-1"
     assert len(clock.slept) == 200
 
@@ -386,8 +387,8 @@ def test_address_that_swallows_packets() -> None:
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
-        pauses: List[float] = []
-        error = refused(MetadataClient("http://%s:%d" % full.getsockname(), 0.4, sleep=pauses.append))
+        pauses: list[float] = []
+        error = refused(MetadataClient("http://{}:{}".format(*full.getsockname()), 0.4, sleep=pauses.append))
     assert "no connection in time (tried for 0.4 s)" in str(error)
     assert len(pauses) >= 3
 
@@ -398,13 +399,13 @@ def test_sleep_that_raises_ends_the_fetch(clock: Clock) -> None:
     class Terminated(Exception):
         pass
 
-    calls: List[float] = []
+    calls: list[float] = []
 
     def sleep(seconds: float) -> None:
         calls.append(seconds)
         raise Terminated
 
-    client = MetadataClient("http://%s:%d" % moods.free_port("127.0.0.1"), 30, clock=clock, sleep=sleep)
+    client = MetadataClient("http://{}:{}".format(*moods.free_port("127.0.0.1")), 30, clock=clock, sleep=sleep)
     with pytest.raises(Terminated):
         client.fetch()
     assert len(calls) == 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable
 
 import pytest
 
@@ -124,5 +125,5 @@ def test_many_watches_leave_nothing(files: Files, path: Path) -> None:
     for _ in range(200):
         files.watch([str(path), str(path.parent) + "/"])
     assert len(os.listdir("/proc/self/fd")) == before
-    information = Path("/proc/self/fdinfo/%d" % files.descriptors[0]).read_text()
+    information = Path(f"/proc/self/fdinfo/{files.descriptors[0]}").read_text()
     assert information.count("inotify wd:") == 1

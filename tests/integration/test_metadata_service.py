@@ -9,8 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, Optional, Tuple
 
 import attrs
 import pytest
@@ -33,15 +33,13 @@ class Talk:
     def __init__(self, service: MetadataService) -> None:
         self.connection = http.client.HTTPConnection(service.endpoint[len("http://") :], timeout=10)
 
-    def ask(
-        self, method: str, path: str, headers: Optional[Dict[str, str]] = None, body: bytes = b""
-    ) -> Tuple[int, str]:
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> tuple[int, str]:
         """Status and body of the answer."""
         self.connection.request(method, path, body=body or None, headers=headers or {})
         response = self.connection.getresponse()
         return response.status, response.read().decode()
 
-    def token(self, ttl: str = "60") -> Dict[str, str]:
+    def token(self, ttl: str = "60") -> dict[str, str]:
         """The headers of someone with a new token."""
         status, token = self.ask("PUT", "/latest/api/token", {TTL: ttl})
         assert status == 200
@@ -77,14 +75,14 @@ def test_token_of_any_allowed_life(talk: Talk, ttl: str) -> None:
 
 
 @pytest.mark.parametrize("ttl", [None, "", "0", "21601", "-1", "+60", "60.0", "sixty", "99999999999999999999"])
-def test_token_of_any_other_life_is_400(talk: Talk, ttl: Optional[str]) -> None:
+def test_token_of_any_other_life_is_400(talk: Talk, ttl: str | None) -> None:
     """A missing or wrong life is a bad request."""
     assert talk.ask("PUT", "/latest/api/token", {} if ttl is None else {TTL: ttl})[0] == 400
 
 
 @pytest.mark.parametrize("path", ["/", "/latest/", "/latest/meta-data/mac", "/latest/user-data", "/latest/nothing"])
 @pytest.mark.parametrize("headers", [{}, {TOKEN: ""}, {TOKEN: "wrong"}])
-def test_no_answer_without_a_token(talk: Talk, path: str, headers: Dict[str, str]) -> None:
+def test_no_answer_without_a_token(talk: Talk, path: str, headers: dict[str, str]) -> None:
     """Version 1 is off: whatever is asked, a missing or wrong token is 401, with a page of HTML."""
     status, body = talk.ask("GET", path, headers)
     assert status == 401
@@ -263,7 +261,7 @@ def test_missing_instance_file_is_an_error(tmp_path: Path) -> None:
 def test_taken_address_is_an_error(service: MetadataService) -> None:
     """Two cannot listen at one address."""
     address = service.endpoint[len("http://") :]
-    with pytest.raises(AgentError, match="cannot listen on %s: Address already in use" % address):
+    with pytest.raises(AgentError, match=f"cannot listen on {address}: Address already in use"):
         serve(address)
 
 
@@ -271,7 +269,7 @@ def test_taken_address_is_an_error(service: MetadataService) -> None:
     ("text", "expected"),
     [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:0", ("::1", 0)), ("localhost:65535", ("localhost", 65535))],
 )
-def test_address(text: str, expected: Tuple[str, int]) -> None:
+def test_address(text: str, expected: tuple[str, int]) -> None:
     """IPv4, IPv6 in brackets, names."""
     assert parse_address(text) == expected
 
@@ -292,7 +290,7 @@ def test_served_from_the_command_line(tmp_path: Path, number: int, host: str) ->
     """One line tells the endpoint once it listens; SIGTERM and SIGINT end it cleanly."""
     file = tmp_path / "instance.json"
     file.write_text('{"region": "ap-southeast-2"}')
-    address = "[%s]:0" % host if ":" in host else host + ":0"
+    address = f"[{host}]:0" if ":" in host else host + ":0"
     command = [sys.executable, "-m", "agent.demo.metadata_service", address, "--instance", str(file)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -309,7 +307,7 @@ def test_served_from_the_command_line(tmp_path: Path, number: int, host: str) ->
 def test_ends_while_it_is_still_late() -> None:
     """A service that is to come late can be ended before it came."""
     host, port = free_port("127.0.0.1")
-    command = [sys.executable, "-c", _LATE, "%s:%d" % (host, port)]
+    command = [sys.executable, "-c", _LATE, f"{host}:{port}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import ec2_metadata
 import pytest
@@ -97,7 +98,7 @@ def test_botocore_reads_the_same(service: MetadataService, facts: Facts, botocor
 
     mac = read("mac")
     assert mac == facts.mac
-    assert tuple(read("network/interfaces/macs/%s/vpc-ipv4-cidr-blocks" % mac).split("\n")) == facts.vpc_cidrs_v4
+    assert tuple(read(f"network/interfaces/macs/{mac}/vpc-ipv4-cidr-blocks").split("\n")) == facts.vpc_cidrs_v4
     assert read("instance-id") == facts.instance_id
     assert read("services/domain") == facts.domain
     assert mac + "/" in read("network/interfaces/macs/").split("\n")

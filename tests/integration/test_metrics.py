@@ -8,9 +8,10 @@ import stat
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping
+from typing import Any
 
 import pytest
 import structlog
@@ -69,7 +70,7 @@ def settings(value: Any) -> Settings:
     return Settings(watch=Watch(metrics=value))
 
 
-def publish(machine: Machine, value: Any = None, **changed: Any) -> Dict[str, Any]:
+def publish(machine: Machine, value: Any = None, **changed: Any) -> dict[str, Any]:
     """Publish as the daemon does after a pass: what status.json says then."""
     known = machine.state.status() or {}
     machine.state.save_status({**known, **FULL, **changed})
@@ -103,7 +104,7 @@ def test_node_exporter_serves_them(machine: Machine) -> None:
 def test_node_exporter_never_reads_half_a_file(machine: Machine) -> None:
     """What an interrupted write leaves beside the file has a name that the collector does not read."""
     publish(machine)
-    (folder(machine) / (".%s.eks-proxy-agent" % metrics_file.NAME)).write_text("eks_proxy_agent_phase{pha")
+    (folder(machine) / (f".{metrics_file.NAME}.eks-proxy-agent")).write_text("eks_proxy_agent_phase{pha")
     with node_exporter(folder(machine)) as fetch:
         assert fetch()["node_textfile_scrape_error"] == 0
 
@@ -205,7 +206,7 @@ def test_a_link_of_somebody_elses_is_replaced_and_not_followed(machine: Machine,
 def test_metrics_go_with_the_agent(tmp_path: Path, command: str) -> None:
     """revert and clean remove the file, whichever folder it is in, and say so: what it says would be a lie from then on."""
     node = Node(tmp_path)
-    node.settings('[proxy]\nurl = "%s"\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n')
     assert node.main("apply").code == 0
     disk = Disk(str(node.root))
     machine = Machine(disk, State(disk), NoSystemd())
@@ -234,7 +235,7 @@ def test_promtool_takes_the_rules() -> None:
     """`promtool check rules` finds every rule, and nothing to complain of."""
     done = promtool("check", "rules", "eks-proxy-agent.rules.yml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "%d rules found" % len(alerts()) in done.stdout
+    assert f"{len(alerts())} rules found" in done.stdout
 
 
 def test_the_rules_do_what_their_tests_say() -> None:
@@ -265,7 +266,7 @@ def test_the_rules_name_metrics_that_there_are(machine: Machine) -> None:
     assert {name for name in names if f"# TYPE {name} " not in text} == set()
 
 
-def alerts() -> List[Dict[str, Any]]:
+def alerts() -> list[dict[str, Any]]:
     """The rules."""
     import yaml
 
@@ -273,7 +274,7 @@ def alerts() -> List[Dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-def words(expression: str) -> List[str]:
+def words(expression: str) -> list[str]:
     """The names in an expression."""
     return "".join(char if char.isalnum() or char == "_" else " " for char in expression).split()
 
@@ -281,7 +282,7 @@ def words(expression: str) -> List[str]:
 # --- what they need -------------------------------------------------------------------------------------------------
 
 
-def samples(text: str) -> Dict[str, float]:
+def samples(text: str) -> dict[str, float]:
     """Series → value, of the text format."""
     lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
     return {series: float(value) for series, _, value in lines}
@@ -290,17 +291,17 @@ def samples(text: str) -> Dict[str, float]:
 @contextmanager
 def node_exporter(textfiles: Path) -> Iterator[Any]:
     """A node_exporter on loopback with nothing but the textfile collector; gives a function that scrapes it."""
-    address = "%s:%d" % free_port("127.0.0.1")
+    address = "{}:{}".format(*free_port("127.0.0.1"))
     program = shutil.which("prometheus-node-exporter") or "node_exporter"
-    flags = ["--collector.disable-defaults", "--collector.textfile", "--collector.textfile.directory=%s" % textfiles]
+    flags = ["--collector.disable-defaults", "--collector.textfile", f"--collector.textfile.directory={textfiles}"]
     process = subprocess.Popen(
         [program, *flags, "--web.listen-address=" + address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
 
-    def fetch() -> Dict[str, float]:
+    def fetch() -> dict[str, float]:
         for _ in range(200):
             try:
-                with urllib.request.urlopen("http://%s/metrics" % address, timeout=10) as answer:
+                with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
                     return samples(answer.read().decode())
             except OSError:
                 assert process.poll() is None, "node_exporter ended"

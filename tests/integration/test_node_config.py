@@ -24,7 +24,7 @@ Content-Type: application/node.eks.aws
 def node(tmp_path):
     """A node whose user data is a NodeConfig."""
     node = Node(tmp_path)
-    node.settings('[proxy]\nurl = "%s"\n[cluster]\nendpoint_access = "private"\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n[cluster]\nendpoint_access = "private"\n')
     node.be(user_data=USER_DATA)
     return node
 

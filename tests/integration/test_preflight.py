@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, Iterator, List
+from typing import Any
 
 import attrs
 import pytest
@@ -38,7 +39,7 @@ class Proxy(Server):
         self._behave = behave
 
     @property
-    def asked(self) -> List[str]:
+    def asked(self) -> list[str]:
         """The hosts that were asked for."""
         return sorted(request.split()[1].decode().partition(":")[0] for request in self.requests)
 
@@ -69,7 +70,7 @@ def carries(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pr
     return proxy
 
 
-def one_endpoint() -> Dict[str, Any]:
+def one_endpoint() -> dict[str, Any]:
     """Settings with an endpoint of the owner's."""
     return {"check": Check((HOST + ":443",))}
 

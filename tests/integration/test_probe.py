@@ -62,7 +62,7 @@ exec "$@"
 
 def in_namespace(folder, hosts, program):
     """What a Python program prints as JSON when it runs beside SCENE; `hosts` are name and addresses."""
-    (folder / "hosts").write_text("".join("%s %s\n" % (address, name) for name, address in hosts))
+    (folder / "hosts").write_text("".join(f"{address} {name}\n" for name, address in hosts))
     (folder / "resolv.conf").write_text("nameserver 192.0.2.53\noptions timeout:30 attempts:5\n")
     inside = ["unshare", "--net", "--mount", "sh", "-euc", IN_NAMESPACE, "sh", folder]
     done = subprocess.run(
@@ -141,7 +141,7 @@ APPLY = """
 def test_auto_takes_exactly_what_answers_and_asks_once(tmp_path):
     """Services that accept enter NO_PROXY and stay when they are silent later, until --refresh; no other service enters."""
     node = Node(tmp_path / "node")
-    sets = ["aws.direct=auto", "cluster.endpoint_access=auto", "cluster.endpoint=https://%s" % API_SERVER]
+    sets = ["aws.direct=auto", "cluster.endpoint_access=auto", f"cluster.endpoint=https://{API_SERVER}"]
     arguments = node.arguments("apply", *(word for one in sets for word in ("--set", one)))
     hosts = [
         ("ec2." + REGION, "192.0.2.1"),

@@ -25,7 +25,7 @@ class Proxy:
     def __init__(self):
         self.asked = 0
         self._listener = Listener(self._serve)
-        self.url = "http://127.0.0.1:%d" % self._listener.port
+        self.url = f"http://127.0.0.1:{self._listener.port}"
 
     def _serve(self, connection):
         with connection, contextlib.suppress(OSError):
@@ -63,7 +63,7 @@ def node(elsewhere, monkeypatch):
 
 def settings(node, *urls, more=""):
     """Put proxies into the settings."""
-    text = "[proxy]\nurl = %s\n[node]\nunits = []\n[aws]\ndirect = []\n" % json.dumps(urls)
+    text = f"[proxy]\nurl = {json.dumps(urls)}\n[node]\nunits = []\n[aws]\ndirect = []\n"
     (node.folder / "config.toml").write_text(text + '[failure]\npreflight = "off"\n' + more)
 
 

@@ -8,9 +8,10 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable
 
 import pytest
 
@@ -31,7 +32,7 @@ def serve() -> Iterator[Serve]:
     """Makes servers that say something to whoever connects, once or for ever, until the test ends."""
     ended, listeners = threading.Event(), []
 
-    def answer(connection: socket.socket, data: bytes, again: bytes, tls: Optional[ssl.SSLContext]) -> None:
+    def answer(connection: socket.socket, data: bytes, again: bytes, tls: ssl.SSLContext | None) -> None:
         with contextlib.suppress(OSError), connection:
             stream = tls.wrap_socket(connection, server_side=True) if tls else connection
             stream.recv(65536)
@@ -39,7 +40,7 @@ def serve() -> Iterator[Serve]:
             while again and not ended.wait(0.01):
                 stream.sendall(again)
 
-    def make(data: bytes, again: bytes = b"", tls: Optional[ssl.SSLContext] = None) -> ProxyUrl:
+    def make(data: bytes, again: bytes = b"", tls: ssl.SSLContext | None = None) -> ProxyUrl:
         listeners.append(Listener(lambda connection: answer(connection, data, again, tls)))
         return ProxyUrl("https" if tls else "http", "127.0.0.1", listeners[-1].port)
 
@@ -90,7 +91,7 @@ def test_nobody_answers() -> None:
 
 
 @pytest.mark.parametrize(("ahead", "state"), [(0, OK), (3600, FAIL), (None, SKIP)])
-def test_what_check_makes_of_it(serve: Serve, ahead: Optional[int], state: str) -> None:
+def test_what_check_makes_of_it(serve: Serve, ahead: int | None, state: str) -> None:
     """The node's clock against that of the proxy in use."""
     date = "" if ahead is None else email.utils.formatdate(time.time() - ahead, usegmt=True)
     url = serve(HEADER.replace(DATE.encode(), date.encode()))

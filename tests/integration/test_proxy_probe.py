@@ -99,7 +99,7 @@ def test_the_request_is_what_a_proxy_expects(serve):
     assert (found.ok, found.kind) == (True, "ok")
     assert found.seconds > 0
     lines = server.requests[0].decode("ascii").split("\r\n")
-    assert lines[:2] == ["CONNECT %s:443 HTTP/1.1" % HOST, "Host: %s:443" % HOST]
+    assert lines[:2] == [f"CONNECT {HOST}:443 HTTP/1.1", f"Host: {HOST}:443"]
     assert "Proxy-Authorization: Basic " + BASIC in lines
 
 
@@ -192,7 +192,7 @@ def test_credentials_that_are_sent_back_are_not_repeated(serve, data):
 
 def test_credentials_that_are_sent_back_in_words_are_not_repeated(serve):
     """A proxy's error may name the user and the password; status.json, where it ends up, is for everyone to read."""
-    said = ("%s:%s" % (WHO.user, WHO.password)).encode("utf-8")
+    said = (f"{WHO.user}:{WHO.password}").encode()
     found = ask(serve(says(b"HTTP/1.1 403 unknown: %s\r\nServer: %s\r\n\r\n" % (said, said), stays=False)))
     assert '403 "unknown: ***" (Server: "***")' in found.text
 
@@ -273,7 +273,7 @@ def test_a_port_that_nobody_listens_at_is_refused():
 def test_several_targets_are_asked_at_once(serve):
     """One verdict for each, in their order, and one bound for all."""
     server = serve(says(b""))
-    targets = [("host%d.test" % number, 443) for number in range(20)]
+    targets = [(f"host{number}.test", 443) for number in range(20)]
     found = probe_each(server.url, targets, timeout=3)
     assert [one.kind for one in found] == ["timeout"] * 20
     assert all(host in one.hint for (host, _), one in zip(targets, found))
@@ -354,7 +354,7 @@ def squid(network):
 @needs_namespace
 def test_squid_opens_a_tunnel_and_the_certificate_is_verified(network, squid, inspected):
     """The name is known to Squid alone; the issuer of the certificate is told."""
-    found = network.ask("http://%s:3128" % PROXY, NAME, trust=inspected.world.certificate)
+    found = network.ask(f"http://{PROXY}:3128", NAME, trust=inspected.world.certificate)
     assert (found["ok"], found["kind"], found["issuer"]) == (True, "ok", "World CA")
     assert "certificate by World CA" in found["text"]
 
@@ -362,27 +362,27 @@ def test_squid_opens_a_tunnel_and_the_certificate_is_verified(network, squid, in
 @needs_namespace
 def test_a_certificate_that_is_not_trusted_is_shown_with_its_issuer(network, squid, inspected):
     """A proxy that inspects TLS, seen from a node without its CA; and a host with a CA that nobody knows."""
-    url = "http://%s:3128" % INSPECTING
+    url = f"http://{INSPECTING}:3128"
     found = network.ask(url, NAME, trust=inspected.world.certificate)
     assert (found["ok"], found["kind"], found["issuer"]) == (False, "tls-untrusted", "Corp Proxy CA")
-    assert "the certificate of %s, issued by Corp Proxy CA, is not trusted here" % NAME in found["text"]
+    assert f"the certificate of {NAME}, issued by Corp Proxy CA, is not trusted here" in found["text"]
     assert "node.ca_bundle" in found["hint"]
     assert network.ask(url, NAME, trust=inspected.authority.certificate)["kind"] == "ok"
-    unknown = network.ask("http://%s:3128" % PROXY, NAME, trust=inspected.authority.certificate)
+    unknown = network.ask(f"http://{PROXY}:3128", NAME, trust=inspected.authority.certificate)
     assert (unknown["kind"], unknown["issuer"]) == ("tls-untrusted", "World CA")
 
 
 @needs_namespace
 def test_interception_of_aws_is_named_where_it_is_trusted(network, inspected):
     """With the proxy's CA in the trust store all is well, and the person is told who reads along."""
-    found = network.ask("http://%s:3128" % INSPECTING, HOST, trust=inspected.authority.certificate)
+    found = network.ask(f"http://{INSPECTING}:3128", HOST, trust=inspected.authority.certificate)
     assert (found["ok"], found["kind"], found["issuer"]) == (True, "tls-inspected", "Corp Proxy CA")
 
 
 @needs_namespace
 def test_squid_says_why_it_does_not(network, squid):
     """A policy, a name that it cannot resolve and a port where nobody listens have different verdicts."""
-    url = "http://%s:3128" % PROXY
+    url = f"http://{PROXY}:3128"
     denied = network.ask(url, "forbidden.example.test")
     assert denied["kind"] == "denied"
     assert "ERR_ACCESS_DENIED" in denied["text"]
@@ -403,7 +403,7 @@ from agent.core.net.proxy_url import parse_proxy_url
 from agent.edges.proxy_date import ask_date
 print(ask_date(parse_proxy_url(sys.argv[1]), timeout=5.0))
 """
-    argv = network.namespace.inside([sys.executable, "-c", program, "http://%s:3128" % PROXY])
+    argv = network.namespace.inside([sys.executable, "-c", program, f"http://{PROXY}:3128"])
     assert run(argv, cwd=REPOSITORY, env={}).stdout.endswith(" GMT\n")
 
 
@@ -413,7 +413,7 @@ def test_a_password_is_missing_wrong_or_right(network, inspected):
     folder = network.session.work / "password"
     squid = squid_with_password(network.namespace, folder, OTHER, "node", "s3cret")
     try:
-        url = "http://%s:3128" % OTHER
+        url = f"http://{OTHER}:3128"
         missing = network.ask(url, NAME)
         wrong = network.ask(url, NAME, who=["node", "wrong"])
         right = network.ask(url, NAME, who=["node", "s3cret"], trust=inspected.world.certificate)
@@ -430,13 +430,13 @@ def test_a_proxy_that_speaks_tls_itself(network, inspected):
     world = inspected.world
     world.issue("proxy.example.test", "IP:" + TLS_PORT)
     certificate = f"tls-cert={world.folder}/proxy.example.test.pem tls-key={world.folder}/proxy.example.test.key"
-    more = "https_port %s:3129 %s" % (TLS_PORT, certificate)
+    more = f"https_port {TLS_PORT}:3129 {certificate}"
     squid = Squid(network.namespace, network.session.work / "tls", address=TLS_PORT, more=more)
     try:
-        right = network.ask("https://%s:3129" % TLS_PORT, NAME, trust=world.certificate)
-        untrusted = network.ask("https://%s:3129" % TLS_PORT, NAME, trust=inspected.authority.certificate)
-        plain = network.ask("http://%s:3129" % TLS_PORT, NAME)
-        too_much = network.ask("https://%s:3128" % TLS_PORT, NAME)
+        right = network.ask(f"https://{TLS_PORT}:3129", NAME, trust=world.certificate)
+        untrusted = network.ask(f"https://{TLS_PORT}:3129", NAME, trust=inspected.authority.certificate)
+        plain = network.ask(f"http://{TLS_PORT}:3129", NAME)
+        too_much = network.ask(f"https://{TLS_PORT}:3128", NAME)
     finally:
         squid.stop()
     assert (right["kind"], right["issuer"]) == ("ok", "World CA")
@@ -450,7 +450,7 @@ def test_a_proxy_that_speaks_tls_itself(network, inspected):
 @needs_namespace
 def test_addresses_and_names_that_lead_nowhere(network, squid):
     """No route, a name that no resolver answers for, and a name that does not exist."""
-    assert network.ask("http://%s:3128" % NOBODY, NAME)["kind"] == "unreachable"
+    assert network.ask(f"http://{NOBODY}:3128", NAME)["kind"] == "unreachable"
     unknown = network.ask("http://unknown.example.test:3128", NAME, timeout=1.0)
     assert unknown["kind"] == "dns"
 

@@ -6,8 +6,8 @@ import argparse
 import json
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Optional
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_ready_means_that_the_files_are_there(node: Node, service: MetadataServi
     """At the moment when READY=1 is said, every file is in place, and it is said once."""
     configure(node, service.endpoint)
     machine = machine_of(argparse.Namespace(root=str(node.root)))
-    said: List[str] = []
+    said: list[str] = []
 
     def notify(message: str) -> None:
         said.append(message)
@@ -79,7 +79,7 @@ def test_a_boot_and_an_end(node: Node, service: MetadataService, start: Start) -
     daemon = start()
     daemon.hear("READY=1")
     assert daemon.said[:2] == ["STATUS=writing drop-ins", "STATUS=asking the metadata service at " + service.endpoint]
-    assert daemon.said[2].startswith("STATUS=configured: %s, " % PROXY)
+    assert daemon.said[2].startswith(f"STATUS=configured: {PROXY}, ")
     assert "10.42.0.0/16" in node.no_proxy()
     assert daemon.process.poll() is None
     assert daemon.stop() == 0
@@ -169,7 +169,7 @@ def test_a_node_that_was_never_configured_tells_the_fleet(
     (folder / "eks_proxy_agent.prom").write_text('eks_proxy_agent_phase{phase="configured"} 1\n')
     if trouble == "wrong user data":
         service.instance = Instance(user_data=b"Content-Type: application/x-eks-proxy-agent\n\n[node]\nyum = 1\n")
-    endpoint = service.endpoint if trouble != "no metadata" else "http://%s:%d" % free_port("127.0.0.1")
+    endpoint = service.endpoint if trouble != "no metadata" else "http://{}:{}".format(*free_port("127.0.0.1"))
     more = '[watch]\nmetrics = "/srv/metrics"' if trouble != "wrong settings" else "oops = 1"
     deadline = 0.2 if trouble == "no metadata" else 30  # or else a busy machine would lack metadata too
     configure(node, endpoint, more, deadline=deadline)
@@ -308,7 +308,7 @@ def test_sighup_with_wrong_settings_keeps_the_last_good_ones(
 def test_a_node_without_metadata_recovers_by_itself(node: Node, start: Start, policy: str) -> None:
     """READY=1 after the deadline, degraded, closed without the file that docker waits for; then all is well by itself."""
     host, port = moods.free_port("127.0.0.1")
-    configure(node, "http://%s:%d" % (host, port), '[failure]\npolicy = "%s"' % policy, deadline=0.3)
+    configure(node, f"http://{host}:{port}", f'[failure]\npolicy = "{policy}"', deadline=0.3)
     daemon = start()
     told = daemon.hear("STATUS=degraded")
     assert ("docker and kubelet stay stopped" in told) == (policy == "closed")
@@ -355,7 +355,7 @@ def test_pauses_grow_up_to_a_limit() -> None:
     ("value", "seconds"), [("200000", 0.1), ("180000000", 90.0), ("", None), ("0", None), ("x", None)]
 )
 def test_the_watchdog_is_pinged_in_half_its_time(
-    monkeypatch: pytest.MonkeyPatch, value: str, seconds: Optional[float]
+    monkeypatch: pytest.MonkeyPatch, value: str, seconds: float | None
 ) -> None:
     """Twice as often as systemd demands (sd_watchdog_enabled(3)), and not at all without a watchdog."""
     monkeypatch.setenv("WATCHDOG_USEC", value)
@@ -370,7 +370,7 @@ def test_the_last_good_values_stay_while_metadata_is_gone(node: Node, service: M
     daemon.stop()
     stamps = node.stamps()
     host, port = moods.free_port("127.0.0.1")
-    configure(node, "http://%s:%d" % (host, port), deadline=0.3)
+    configure(node, f"http://{host}:{port}", deadline=0.3)
     settings = node.root / "etc/eks-proxy-agent/config.toml"
     daemon = start()
     daemon.hear("READY=1")

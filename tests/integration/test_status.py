@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
@@ -24,12 +24,12 @@ OURS = [NODE_ENV, "/etc/environment", "/etc/yum.conf", DROP_IN]
 def node(tmp_path: Path) -> Node:
     """A node that is configured."""
     node = Node(tmp_path)
-    node.settings('[proxy]\nurl = "%s"\nno_proxy = ["nexus.corp:8443"]\n[node]\nunits = ["docker"]\n' % PROXY)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\nno_proxy = ["nexus.corp:8443"]\n[node]\nunits = ["docker"]\n')
     assert node.main("apply").code == 0
     return node
 
 
-def status(node: Node) -> Dict[str, Any]:
+def status(node: Node) -> dict[str, Any]:
     """`status --json`, which has to be as documented, and so has the file behind it."""
     done = node.main("status", "--json")
     assert (done.code, done.err) == (0, "")
@@ -41,7 +41,7 @@ def status(node: Node) -> Dict[str, Any]:
     return found
 
 
-def files(node: Node) -> Dict[str, str]:
+def files(node: Node) -> dict[str, str]:
     """Path → state."""
     return {file["path"]: file["state"] for file in status(node)["files"]}
 
@@ -164,7 +164,7 @@ def test_a_spoilt_status_file_is_named(node: Node) -> None:
     [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
     ids=str,
 )
-def test_colours_are_for_terminals(node: Node, variables: Dict[str, str], colour: bool) -> None:
+def test_colours_are_for_terminals(node: Node, variables: dict[str, str], colour: bool) -> None:
     """A terminal gets colours unless NO_COLOR or TERM says no; a pipe or a file never does."""
     ours, theirs = os.openpty()
     done = subprocess.run(
@@ -180,7 +180,7 @@ def test_colours_are_for_terminals(node: Node, variables: Dict[str, str], colour
 
 def test_the_bootstrap_of_this_instance(node: Node) -> None:
     """How bootstrap.sh ended here is told, with its failure among the things to do."""
-    folder = "var/lib/eks-proxy-agent/instances/%s/bootstrap.json" % FACTS["instance_id"]
+    folder = "var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(FACTS["instance_id"])
     outcome = {"exit_code": 7, "signalled": True, "time": "2026-11-22T17:33:00+00:00"}
     node.write(folder, json.dumps(outcome).encode(), 0o600)
     assert status(node)["bootstrap"] == outcome
@@ -194,7 +194,7 @@ def test_the_bootstrap_of_this_instance(node: Node) -> None:
 def test_status_asks_nobody(node: Node) -> None:
     """status takes no part in the network: it works, and says the same, while the metadata service is gone."""
     with MetadataService() as service:
-        node.settings('[proxy]\nurl = "%s"\n[metadata]\nendpoint = "%s"\n' % (PROXY, service.endpoint))
+        node.settings(f'[proxy]\nurl = "{PROXY}"\n[metadata]\nendpoint = "{service.endpoint}"\n')
         assert node.main("apply", facts=False).code == 0
         with_service = status(node)
     assert status(node) == with_service

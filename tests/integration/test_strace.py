@@ -62,9 +62,7 @@ def run(node, command, *options, log):
         *options,
         *node.argv(command),
     ]
-    return subprocess.run(
-        line, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False
-    )
+    return subprocess.run(line, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
 
 
 def traced(node, command="apply"):

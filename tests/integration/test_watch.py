@@ -8,8 +8,9 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional
+from typing import Callable
 
 import pytest
 
@@ -72,7 +73,7 @@ class Turns:
 
     def __init__(self, node: Node) -> None:
         self._machine = machine_of(argparse.Namespace(root=str(node.root)))
-        self.said: List[str] = []
+        self.said: list[str] = []
 
     def __call__(self, reason: str = TIME) -> None:
         self.said = []
@@ -86,7 +87,7 @@ class Turns:
         return found
 
     @property
-    def watched(self) -> List[str]:
+    def watched(self) -> list[str]:
         """The files of which a change is worth a turn."""
         return [line[6:] for line in self.said if line.startswith("WATCH=")]
 
@@ -130,7 +131,7 @@ def test_settings_are_taken_up_when_they_are_edited(node: Node, service: MoodySe
     until("the watch to begin", lambda: status(node).get("repairs"))
     time.sleep(0.2)
     configure(node, service.endpoint)
-    daemon.hear("STATUS=configured: %s, " % PROXY)
+    daemon.hear(f"STATUS=configured: {PROXY}, ")
     configure(node, service.endpoint, proxy="http://other.corp:8080")
     daemon.hear("STATUS=configured: http://other.corp:8080, ")
     configure(node, service.endpoint, "oops = 1", proxy="http://third.corp:8080")
@@ -222,7 +223,7 @@ def test_a_pass_that_crashes_is_told_and_done_again(node: Node, service: MoodySe
     service.moods.append(Mood(moods.hang, times=1))
     daemon.tell(signal.SIGHUP)
     daemon.hear("RELOADING=1")
-    children = Path("/proc/%d/task/%d/children" % (daemon.process.pid, daemon.process.pid))
+    children = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
     until("the child", children.read_text)
     os.kill(int(children.read_text()), signal.SIGSEGV)
     daemon.hear("READY=1")
@@ -352,7 +353,7 @@ def test_a_lie_of_the_metadata_service_takes_nothing_away(
     service.instance = Instance(vpc_cidrs_v4=two)
     once = Turns(node)
 
-    def believed(*cidrs: str) -> List[str]:
+    def believed(*cidrs: str) -> list[str]:
         service.instance = Instance(vpc_cidrs_v4=cidrs)
         now[0] += 400
         once()
@@ -561,7 +562,7 @@ def test_a_loop_of_links_is_a_problem_of_one_file(node: Node, service: MoodyServ
 
 def test_many_reloads_are_one_and_a_stop_is_heard_behind_them(capfd: pytest.CaptureFixture[str]) -> None:
     """Those that come while a pass works are one pass after it; a pass that SIGTERM ends has not crashed."""
-    reasons: List[str] = []
+    reasons: list[str] = []
 
     def perform(reason: str, hear: Callable[[str], None], idle: Callable[[], float]) -> int:
         reasons.append(reason)
@@ -579,7 +580,7 @@ def test_many_reloads_are_one_and_a_stop_is_heard_behind_them(capfd: pytest.Capt
 
 def test_a_pass_for_which_there_is_no_process_is_tried_again(capfd: pytest.CaptureFixture[str]) -> None:
     """On a node that has no process to give for a while the daemon stays, says so, and asks again later."""
-    reasons: List[str] = []
+    reasons: list[str] = []
 
     def perform(reason: str, hear: Callable[[str], None], idle: Callable[[], float]) -> int:
         reasons.append(reason)
@@ -604,7 +605,7 @@ def test_a_crash_is_found_by_its_fields(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], boot: bool, taken: bool
 ) -> None:
     """`journalctl EKS_PROXY_EVENT=pass.crashed` has it; a line does when journald refuses, or the daemon ends with it."""
-    sent: List[str] = []
+    sent: list[str] = []
     monkeypatch.setattr(journal, "reached", lambda: True)
     monkeypatch.setattr(journal, "send", lambda *fields: sent.extend(fields) or taken)
 
@@ -632,7 +633,7 @@ def test_status_says_when_the_next_look_is(node: Node, service: MetadataService)
     """With jitter around watch.interval, so that the nodes of a group do not ask together."""
     configure(node, service.endpoint, "[watch]\ninterval = 100")
     once = Turns(node)
-    pauses: List[Optional[float]] = []
+    pauses: list[float | None] = []
     for _ in range(10):
         once()
         pauses.append(once.next)

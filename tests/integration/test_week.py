@@ -7,9 +7,10 @@ import gc
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from time import gmtime, strftime, struct_time
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable
 
 import pytest
 
@@ -47,7 +48,7 @@ class Clock:
         """CLOCK_REALTIME, as wrong as it has been set."""
         return 1.7e9 + self.now + self.ahead
 
-    def gmtime(self, seconds: Optional[float] = None) -> struct_time:
+    def gmtime(self, seconds: float | None = None) -> struct_time:
         """The same in parts."""
         return gmtime(self.time() if seconds is None else seconds)
 
@@ -57,13 +58,13 @@ class Clock:
 class Life:
     """In the place of `Signals`: sleeping makes the clock go on, up to the next thing that happens."""
 
-    def __init__(self, clock: Clock, events: List[Tuple[float, Callable[[], Optional[int]]]]) -> None:
+    def __init__(self, clock: Clock, events: list[tuple[float, Callable[[], int | None]]]) -> None:
         self._clock = clock
         self._events = sorted(events, key=lambda event: event[0])
         self._begin = clock.now
         self.wakes = 0
 
-    def wait(self, seconds: Optional[float], *descriptors: int, fresh: bool = False) -> Optional[int]:
+    def wait(self, seconds: float | None, *descriptors: int, fresh: bool = False) -> int | None:
         """Sleep; the end of the week is a SIGTERM."""
         self.wakes += 1
         until = self._clock.now + (seconds or 0)
@@ -82,7 +83,7 @@ class Life:
         """Retries inside a pass take no time."""
 
 
-def held() -> Tuple[int, int, int]:
+def held() -> tuple[int, int, int]:
     """What this process holds: objects, open files, kB of memory."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -95,14 +96,14 @@ class Week:
     def __init__(self, node: Node, service: MetadataService, monkeypatch: pytest.MonkeyPatch) -> None:
         self.node, self.service = node, service
         self.clock = Clock()
-        self.passes: List[str] = []
-        self.said: List[str] = []
-        self.samples: List[Tuple[int, int, int]] = []
+        self.passes: list[str] = []
+        self.said: list[str] = []
+        self.samples: list[tuple[int, int, int]] = []
         for module in (clock, configuring, journal_events, turning):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setenv("WATCHDOG_USEC", "180000000")
 
-    def live(self, *events: Tuple[float, Callable[[], Optional[int]]]) -> Life:
+    def live(self, *events: tuple[float, Callable[[], int | None]]) -> Life:
         """Boot, and live through a week with these events; the daemon has to end with 0."""
         life = Life(self.clock, [*events, (WEEK, lambda: signal.SIGTERM)])
         machine = machine_of(argparse.Namespace(root=str(self.node.root)))
@@ -141,15 +142,14 @@ def week(monkeypatch: pytest.MonkeyPatch) -> Iterator[Week]:
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder, MetadataService() as service:
         node = Node(Path(folder))
         node.settings(
-            '[metadata]\nendpoint = "%s"\ndeadline = 1\n[node]\nunits = ["docker"]\nenable = []\n[proxy]\nurl = "%s"\n'
-            % (service.endpoint, PROXY)
+            f'[metadata]\nendpoint = "{service.endpoint}"\ndeadline = 1\n[node]\nunits = ["docker"]\nenable = []\n[proxy]\nurl = "{PROXY}"\n'
         )
         yield Week(node, service, monkeypatch)
 
 
 def test_a_quiet_week_costs_nothing(week: Week, capfd: pytest.CaptureFixture[str]) -> None:
     """A thousand passes over a node that is as planned: no file is touched, no line logged, nothing grows."""
-    stamps: Dict[str, Tuple[int, int]] = {}
+    stamps: dict[str, tuple[int, int]] = {}
 
     def remember() -> None:
         stamps.update(week.node.stamps())
@@ -172,7 +172,7 @@ def test_an_eventful_week(week: Week, capfd: pytest.CaptureFixture[str]) -> None
     usual = week.service.instance
     grown = Instance(vpc_cidrs_v4=(*usual.vpc_cidrs_v4, "10.77.0.0/16"))
     lying = Instance(vpc_cidrs_v4=("100.64.0.0/16",))
-    seen: List[bool] = []
+    seen: list[bool] = []
 
     def be(instance: Instance) -> None:
         week.service.instance = instance
@@ -180,7 +180,7 @@ def test_an_eventful_week(week: Week, capfd: pytest.CaptureFixture[str]) -> None
     def jump(seconds: float) -> None:
         week.clock.ahead += seconds
 
-    events: List[Tuple[float, Callable[[], Optional[int]]]] = []
+    events: list[tuple[float, Callable[[], int | None]]] = []
     for day in range(7):
         at = day * DAY + 3 * HOUR
         events += [

@@ -43,7 +43,7 @@ def make(dist, source=REPOSITORY, check=True, **environment):
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def scratch():
     """A folder that lives as long as this process."""
     folder = Path(tempfile.mkdtemp(prefix="eks-proxy-agent-rpms-"))
@@ -51,7 +51,7 @@ def scratch():
     return folder
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def built(python=GUEST_PYTHON):
     """The package for a Python, built once a test session."""
     dist = scratch() / python.replace("/", "_")
@@ -59,7 +59,7 @@ def built(python=GUEST_PYTHON):
     return next(dist.glob("*.rpm"))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def next_version():
     """The package of a later version, whose default settings have changed."""
     source = copy_source(scratch() / "next" / "source")
@@ -82,7 +82,7 @@ def copy_source(folder):
     return folder
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def epoch():
     """The time of the newest commit that a package is built from, as packaging/rpm.sh finds it."""
     command = ["git", "log", "-1", "--format=%ct", "--", *INPUTS]
@@ -215,7 +215,7 @@ def _remove(folder):
         folder.rmdir()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def system_package():
     """A package without files that provides what Debian brought into the root and Amazon Linux has as packages."""
     base = roots.base()

@@ -10,11 +10,11 @@ import pytest
 from tests.packaging import rpms
 
 LIBRARY = "usr/lib/eks-proxy-agent"
-TAG = "cpython-%d%d" % tuple(
+TAG = "cpython-{}{}".format(*tuple(
     map(int, subprocess.run(
         [rpms.GUEST_PYTHON, "-c", "import sys; print(*sys.version_info[:2])"], check=True, capture_output=True, text=True
     ).stdout.split())
-)  # fmt: skip
+))  # fmt: skip
 
 
 @pytest.fixture(scope="module")

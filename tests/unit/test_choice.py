@@ -24,7 +24,7 @@ from agent.core.net.proxy_selection import (
 )
 from agent.core.net.proxy_url import parse_proxy_url
 
-A, B, C = (parse_proxy_url("http://%s.corp:3128" % name) for name in "abc")
+A, B, C = (parse_proxy_url(f"http://{name}.corp:3128") for name in "abc")
 UP, BROKEN, DOWN = (
     Verdict(True, "ok", "up", seconds=0.01),
     Verdict(False, "upstream", "5xx"),

@@ -200,7 +200,7 @@ def test_a_template_that_somebody_wrote_anew_is_told_with_the_writer():
 def test_a_workload_without_any_of_its_pods_is_told(found, wanted):
     """Where pods are wanted and none is there, nothing was looked at; one pod, or none wanted, is fine."""
     workload = Workload("n", "DaemonSet", "x")
-    way = "has no pod, but is to have %d: kubectl -n n describe daemonset x tells why" % wanted
+    way = f"has no pod, but is to have {wanted}: kubectl -n n describe daemonset x tells why"
     assert absence(found, workload, 0) == ([way] if wanted else [])
     assert absence(found, workload, 1) == []
 

@@ -85,9 +85,7 @@ def test_an_address_is_portable_in_our_spellings(address):
         assert dialect.bypass(target, render(compose(owner=[entry]))) is not None
 
 
-CIDRS = st.builds(
-    lambda address, bits: canonical_cidr("%s/%d" % (address, bits)), st.ip_addresses(v=4), st.integers(8, 28)
-)
+CIDRS = st.builds(lambda address, bits: canonical_cidr(f"{address}/{bits}"), st.ip_addresses(v=4), st.integers(8, 28))
 
 
 @given(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
-
 import attrs
 import pytest
 
@@ -64,7 +62,7 @@ def test_only_what_answered_gets_in() -> None:
         (None, True),
     ],
 )
-def test_the_api_server_is_private_when_it_answers_or_lies_in_the_vpc(answer: Optional[Answer], private: bool) -> None:
+def test_the_api_server_is_private_when_it_answers_or_lies_in_the_vpc(answer: Answer | None, private: bool) -> None:
     """An address in the VPC is enough, the API server may not be up yet; so is none at all, DNS may be late."""
     answers = {HOST: answer} if answer else {}
     assert is_private(HOST, FACTS.vpc_cidrs_v4, answers) is private
@@ -87,5 +85,5 @@ def test_an_unknown_api_server_counts_as_private() -> None:
     unknown = attrs.evolve(settings(), cluster=attrs.evolve(settings().cluster, endpoint=""))
     intent = compose(unknown, FACTS, ClusterHints())
     assert intent is not None
-    found: Tuple[str, ...] = tuple(entry.value for entry in intent.no_proxy if entry.reason == "api-endpoint")
+    found: tuple[str, ...] = tuple(entry.value for entry in intent.no_proxy if entry.reason == "api-endpoint")
     assert found == (".eu-central-1.eks.amazonaws.com",)

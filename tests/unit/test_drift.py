@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Dict, Optional, Tuple
 
 import attrs
 import pytest
@@ -102,7 +101,7 @@ def test_the_memory_survives_a_restart_of_the_daemon() -> None:
         assert memory_from_json(data) == Memory()
 
 
-def lived(*answers: Tuple[float, Facts]) -> Tuple[Facts, Memory]:
+def lived(*answers: tuple[float, Facts]) -> tuple[Facts, Memory]:
     """What is believed after these answers of the metadata service, the first of which made the memory."""
     memory, known = MEMORY, FACTS
     for now, facts in answers:
@@ -143,7 +142,7 @@ def test_user_data_does_not_vanish_at_once() -> None:
 
 
 @pytest.mark.parametrize("known", [None, attrs.evolve(FACTS, instance_id="i-00000000")])
-def test_the_first_answer_since_power_on_is_believed(known: Optional[Facts]) -> None:
+def test_the_first_answer_since_power_on_is_believed(known: Facts | None) -> None:
     """There is nothing to compare it with; nor with what another instance had."""
     less = attrs.evolve(FACTS, vpc_cidrs_v4=())
     assert steady(less, known, MEMORY, 0.0)[0] == less
@@ -151,10 +150,10 @@ def test_the_first_answer_since_power_on_is_believed(known: Optional[Facts]) -> 
 
 
 @pytest.mark.parametrize("credentials", [None, Credentials("me", "secret")])
-def test_another_proxy_is_another_wish_of_every_file(credentials: Optional[Credentials]) -> None:
+def test_another_proxy_is_another_wish_of_every_file(credentials: Credentials | None) -> None:
     """Of yum.conf too, which is not made where there is none."""
 
-    def wishes(port: int) -> Dict[str, str]:
+    def wishes(port: int) -> dict[str, str]:
         url = ProxyUrl("http", "proxy.corp", port)
         intent = Intent(url, url, (), credentials)
         return {target.path: wish(target) for target in targets(Settings(), intent)}
@@ -181,7 +180,7 @@ def test_a_new_ca_makes_older_processes_stale_and_a_repaired_one_does_not() -> N
 def test_a_wish_is_what_is_wanted_of_a_file_whatever_stands_in_it() -> None:
     """It depends on content and mode, and is there for a file that cannot be wanted, too."""
 
-    def refused(current: Optional[bytes]) -> bytes:
+    def refused(current: bytes | None) -> bytes:
         raise FileError("odd")
 
     assert wish(Target(PATH, "whole", lambda current: b"a")) != wish(Target(PATH, "whole", lambda current: b"b"))

@@ -29,7 +29,7 @@ def of(text):
     """The endpoints, as HOST:PORT."""
     wanted = settings(text)
     intent = compose(wanted, FACTS, ClusterHints())
-    return ["%s:%d" % pair for pair in endpoints(wanted, FACTS, intent)]
+    return ["{}:{}".format(*pair) for pair in endpoints(wanted, FACTS, intent)]
 
 
 def test_auto_is_what_a_node_needs_in_its_region_and_partition():

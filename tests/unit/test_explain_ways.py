@@ -29,7 +29,7 @@ PROXY = "http://proxy.corp:3128"
 TARGETS = st.one_of(
     st.text(max_size=60),
     st.from_regex(r"(https?://)?([a-z0-9-]{1,5}\.){0,3}[a-z]{1,3}(:[0-9]{1,5})?", fullmatch=True),
-    st.ip_addresses().map(lambda address: "https://[%s]" % address if address.version == 6 else str(address)),
+    st.ip_addresses().map(lambda address: f"https://[{address}]" if address.version == 6 else str(address)),
 )
 LISTS = st.one_of(st.text(max_size=60), st.lists(TARGETS, max_size=5).map(",".join))
 

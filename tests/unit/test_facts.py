@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import attrs
 import pytest
@@ -15,7 +15,7 @@ from agent.core.facts.instance import Facts, facts_from_json, facts_to_json, par
 from agent.errors import MetadataError
 
 MAC = "06:1d:5a:3b:7c:9e"
-GOOD: Dict[str, Optional[bytes]] = {
+GOOD: dict[str, bytes | None] = {
     "instance_id": b"i-0123456789abcdef0",
     "mac": b"06:1d:5a:3b:7c:9e",
     "vpc_cidrs_v4": b"10.0.0.0/16\n100.64.0.0/16",
@@ -29,12 +29,12 @@ LEAST = {"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_ci
 HTML = b"<!DOCTYPE html><html><body>Sign in\x1b[31m</body></html>" * 20
 
 
-def answers(**changed: Optional[bytes]) -> Dict[str, Optional[bytes]]:
+def answers(**changed: bytes | None) -> dict[str, bytes | None]:
     """Good answers with some changed."""
     return {**GOOD, **changed}
 
 
-def refused(changed: Dict[str, Optional[bytes]]) -> str:
+def refused(changed: dict[str, bytes | None]) -> str:
     """The error's text for answers with something wrong."""
     with pytest.raises(MetadataError) as caught:
         parse_facts(answers(**changed))
@@ -64,7 +64,7 @@ def test_good_answers() -> None:
 
 def test_questions_hold_the_mac_of_the_interface() -> None:
     """The CIDRs are asked for the one interface, below the folder of its MAC."""
-    assert questions(MAC)["vpc_cidrs_v6"] == "meta-data/network/interfaces/macs/%s/vpc-ipv6-cidr-blocks" % MAC
+    assert questions(MAC)["vpc_cidrs_v6"] == f"meta-data/network/interfaces/macs/{MAC}/vpc-ipv6-cidr-blocks"
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"/", b"/\n"])
@@ -96,7 +96,7 @@ def test_ipv6_cidrs_are_canonical() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, b"", b"\n"])
-def test_one_kind_of_cidr_may_be_absent(nothing: Optional[bytes]) -> None:
+def test_one_kind_of_cidr_may_be_absent(nothing: bytes | None) -> None:
     """404 and an empty answer are normal for IPv6, and for IPv4 on an IPv6-only interface, but not for both."""
     assert parse_facts(answers(vpc_cidrs_v6=nothing)).vpc_cidrs_v6 == ()
     assert parse_facts(answers(vpc_cidrs_v4=nothing, vpc_cidrs_v6=b"2600:1f16::/56")).vpc_cidrs_v4 == ()
@@ -190,7 +190,7 @@ def test_what_must_be_there_is_missed(field: str) -> None:
 @pytest.mark.parametrize(("field", "size"), [("instance_id", 16385), ("vpc_cidrs_v4", 16385), ("user_data", 131073)])
 def test_sizes_are_bounded(field: str, size: int) -> None:
     """An answer that is too long is refused by its size alone."""
-    assert "has %d bytes; at most %d are allowed" % (size, size - 1) in refused({field: b"\n" * size})
+    assert f"has {size} bytes; at most {size - 1} are allowed" in refused({field: b"\n" * size})
 
 
 def test_user_data_is_not_shown() -> None:
@@ -211,9 +211,9 @@ def test_any_bytes_give_facts_or_a_clear_error(raw: bytes, field: str) -> None:
 
 
 @given(st.lists(st.tuples(st.ip_addresses(v=4), st.integers(8, 32)), min_size=1, max_size=8), st.randoms())
-def test_order_and_repetition_of_cidrs_do_not_matter(pairs: List[Any], random: Any) -> None:
+def test_order_and_repetition_of_cidrs_do_not_matter(pairs: list[Any], random: Any) -> None:
     """The same networks in any order, repeated and with host bits, give the same sorted tuple."""
-    lines = ["%s/%d" % pair for pair in pairs]
+    lines = ["{}/{}".format(*pair) for pair in pairs]
     first = parse_facts(answers(vpc_cidrs_v4="\n".join(lines).encode())).vpc_cidrs_v4
     random.shuffle(lines)
     assert parse_facts(answers(vpc_cidrs_v4="\n".join(lines + lines[:1]).encode())).vpc_cidrs_v4 == first
@@ -283,7 +283,7 @@ def test_facts_file_that_is_no_json_object(text: str) -> None:
         ({"user_data_base64": "\u00e9"}, "facts.json: user_data_base64: is not base64"),
     ],
 )
-def test_facts_file_is_checked_as_strictly(changed: Dict[str, Any], expected: str) -> None:
+def test_facts_file_is_checked_as_strictly(changed: dict[str, Any], expected: str) -> None:
     """The same rules as for the metadata service, with the names of the file."""
     assert str(from_json(json.dumps({**LEAST, **changed}))).startswith(expected)
 

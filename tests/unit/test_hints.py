@@ -103,7 +103,7 @@ def test_a_node_config_may_say_nothing(text):
 @pytest.mark.parametrize("name", ["2024-01-01", "2024-99-99"])
 def test_what_looks_like_a_date_is_text(name):
     """nodeadm's reader knows no dates: such a name, or flag of kubelet's, is a string, and so is a lone `=`."""
-    cluster = "spec: {cluster: {name: %s}, kubelet: {flags: [2024-99-99, 2024-01-01T00:00:00Z, =]}}" % name
+    cluster = f"spec: {{cluster: {{name: {name}}}, kubelet: {{flags: [2024-99-99, 2024-01-01T00:00:00Z, =]}}}}"
     assert from_node_configs(["kind: NodeConfig\n" + cluster]).name == name
 
 
@@ -138,7 +138,7 @@ def test_refuses_a_node_config(text, problem):
 
 
 #: Aliases that would unfold to 10^9 strings.
-BOMB = ["a0: &a0 x"] + ["a%d: &a%d [%s]" % (n, n, ",".join(["*a%d" % (n - 1)] * 10)) for n in range(1, 10)]
+BOMB = ["a0: &a0 x"] + ["a{}: &a{} [{}]".format(n, n, ",".join(["*a%s" % (n - 1)] * 10)) for n in range(1, 10)]
 
 
 def test_aliases_are_no_bomb():

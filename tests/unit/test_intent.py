@@ -221,10 +221,10 @@ def with_line_of(length):
     short = len("no_proxy=" + dict(intent("aws.direct=[]").variables(secret=False))["no_proxy"])
     missing, names = length - short, []
     while missing > 50:
-        names.append("h%08d.corp.example.com" % len(names))
+        names.append(f"h{len(names):08}.corp.example.com")
         missing -= len(names[-1]) + 1
     names.append("z" * (missing - 1))
-    found = intent("aws.direct=[]", "proxy.no_proxy=[%s]" % ",".join('"%s"' % name for name in names))
+    found = intent("aws.direct=[]", "proxy.no_proxy=[{}]".format(",".join(f'"{name}"' for name in names)))
     assert len("no_proxy=" + dict(found.variables(secret=False))["no_proxy"]) == length
     return found
 
@@ -245,5 +245,5 @@ def test_warns_of_a_line_that_pam_ignores(length, warning):
         assert warnings == ()
     else:
         (text,) = warnings
-        assert "a line of %d bytes" % length in text
+        assert f"a line of {length} bytes" in text
         assert warning in text

@@ -103,10 +103,10 @@ deadline = 5
 """
     )
     assert problems_of(config, flag_layer(["node.yum=1"], proxy="http://ok:1")) == [
-        'config.toml, line 3: proxy.url "proxy:3128" has no scheme; write http://proxy:3128 %s' % URL_ALLOWED,
+        f'config.toml, line 3: proxy.url "proxy:3128" has no scheme; write http://proxy:3128 {URL_ALLOWED}',
         "config.toml, line 4: proxy.uri is unknown (allowed: url, https_url, credentials_file, credentials_in_yum, no_proxy)",
         'config.toml, line 7: node.yum "yes" is a string, not a boolean (allowed: true or false)',
-        "config.toml, line 9: metdata is unknown (allowed: the sections %s)" % ", ".join(SECTIONS),
+        "config.toml, line 9: metdata is unknown (allowed: the sections {})".format(", ".join(SECTIONS)),
         "flags: node.yum 1 is an integer, not a boolean (allowed: true or false)",
     ]
 
@@ -130,7 +130,7 @@ deadline = 5
 def test_names_the_line(text, line):
     """The line is that of the key, in the usual ways to write TOML."""
     (problem,) = problems_of(toml(text))
-    assert problem.startswith("config.toml, line %d: node.yum " % line)
+    assert problem.startswith(f"config.toml, line {line}: node.yum ")
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_flags_need_section_key_and_value(flag):
     """Anything else is refused, and the error says how to write it."""
     with pytest.raises(SettingsError, match=r"write SECTION\.KEY=VALUE") as caught:
         flag_layer([flag])
-    assert '--set "%s"' % flag in str(caught.value)
+    assert f'--set "{flag}"' in str(caught.value)
 
 
 def test_all_wrong_flags_at_once():
@@ -278,7 +278,7 @@ def test_user_data_cannot_say_where_user_data_is(name):
     """`[metadata]` in user data is refused: by then the metadata service was asked already."""
     (problem,) = problems_of(toml("[metadata]\ndeadline = 5", name))
     assert problem == (
-        "%s, line 1: metadata cannot come from user data, which is read with it (allowed: it in config.toml)" % name
+        f"{name}, line 1: metadata cannot come from user data, which is read with it (allowed: it in config.toml)"
     )
 
 

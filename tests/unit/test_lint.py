@@ -218,7 +218,7 @@ def test_hosts_are_judged_one_at_a_time():
     def hosts():
         for number in range(3):
             read.append(number)
-            yield parse_target("10.1.0.%d" % number)
+            yield parse_target(f"10.1.0.{number}")
 
     found = judge(given_list(NEEDED + ",10.1.0.0/16"), targets=hosts())
     assert next(one for one in found if one.kind == "disagree").entry == "10.1.0.0"
@@ -244,7 +244,7 @@ def test_names_of_another_region(entry, region):
     found = [one for one in findings(entry) if one.kind == "region"]
     assert [one.severity for one in found] == [WARNING]
     assert region in found[0].text
-    assert found[0].fix == "write %s, or leave it out" % entry.lstrip(".").replace(region, REGION)
+    assert found[0].fix == "write {}, or leave it out".format(entry.lstrip(".").replace(region, REGION))
     assert not [one for one in findings(entry, region="") if one.kind == "region"]
     assert not [one for one in findings(entry, region=region) if one.kind == "region"]
 

@@ -78,9 +78,15 @@ def texts_of_ours():
     for path in sorted(Path(log.__file__).parent.rglob("*.py")):
         tree = ast.parse(path.read_text("utf-8"))
         statements = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+        formatted = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+        parts = {part for node in formatted for part in node.values}
+        for node in formatted:
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "%s" for part in node.values)
+            yield f"{path.name}:{node.lineno}", text
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in statements:
-                yield "%s:%d" % (path.name, node.lineno), node.value
+            plain = isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if plain and node not in statements and node not in parts:
+                yield f"{path.name}:{node.lineno}", node.value
 
 
 def test_no_message_of_ours_reads_like_a_secret():
@@ -264,5 +270,5 @@ def test_a_journal_of_somebody_else_is_none(monkeypatch, stream):
 def test_the_journal_is_known_by_device_and_inode(monkeypatch):
     """systemd.exec(5): JOURNAL_STREAM names the file that stderr is."""
     status = os.fstat(2)
-    monkeypatch.setenv("JOURNAL_STREAM", "%d:%d" % (status.st_dev, status.st_ino))
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
     assert journal.reached() is True

@@ -287,7 +287,7 @@ def test_what_is_no_cidr(text):
     """Anything else is refused by name."""
     with pytest.raises(ValueError, match=r"is no CIDR such as 10\.0\.0\.0/16") as caught:
         canonical_cidr(text)
-    assert '"%s"' % text in str(caught.value)
+    assert f'"{text}"' in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0/0", "10.0.0.0/0", "::/0"])

@@ -62,7 +62,7 @@ def test_accepts(text, url):
         ("http://proxy,other:3128", "no valid host name"),
         ("http://$HOST:3128", "no valid host name"),
         ("http://%s:3128" % ("a" * 64), "no valid host name"),
-        ("http://%s:3128" % ".".join(["abcdefg"] * 32), "no valid host name"),
+        ("http://{}:3128".format(".".join(["abcdefg"] * 32)), "no valid host name"),
         ("http://10.0.0.256:3128", "neither a name nor an IPv4 address"),
         ("http://10.0.0:3128", "neither a name nor an IPv4 address"),
         ("http://[proxy]:3128", "no IPv6 address between the brackets"),

@@ -183,9 +183,9 @@ def test_refuses(section, key, value, problem):
     with pytest.raises(SettingsError) as caught:
         read(section, key, value)
     (line,) = caught.value.problems
-    assert line.startswith("test: %s.%s " % (section, key))
+    assert line.startswith(f"test: {section}.{key} ")
     assert problem in line
-    assert line.endswith("(allowed: %s)" % attrs.fields_dict(SECTIONS[section])[key].metadata["allowed"])
+    assert line.endswith("(allowed: {})".format(attrs.fields_dict(SECTIONS[section])[key].metadata["allowed"]))
     assert "\n" not in line
     assert len(line) < 400
     assert "hunter2" not in line
@@ -275,11 +275,11 @@ def test_every_key_has_a_comment_of_its_own():
     assert [lines[at] for at in settings if re.match(r"# {5,}", lines[at - 1])] == []
 
 
-@pytest.mark.parametrize("setting", list(documented()), ids=lambda setting: "%s.%s" % setting[:2])
+@pytest.mark.parametrize("setting", list(documented()), ids=lambda setting: "{}.{}".format(*setting[:2]))
 def test_the_packaged_file_shows_defaults(setting):
     """Uncommented, a line is valid, and it is the default unless it says "e.g."."""
     section, key, value, example = setting
-    layered = merge([parse_toml("config.toml", ("[%s]\n%s = %s\n" % (section, key, value)).encode())])
+    layered = merge([parse_toml("config.toml", (f"[{section}]\n{key} = {value}\n").encode())])
     assert list(layered.origin) == [(section, key)]
     assert example == (layered.settings != Settings())
 

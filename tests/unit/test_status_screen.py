@@ -134,7 +134,7 @@ NOT_ASKED = {"preflight": None, "bootstrap": None}
 
 def shown(status, full=False, now=NOW):
     """The screen as text."""
-    lines = (("%-10s %s" % (line.label, line.text)).rstrip() for line in screen(status, now, full=full))
+    lines = (f"{line.label:<10} {line.text}".rstrip() for line in screen(status, now, full=full))
     return "".join(line + "\n" for line in lines)
 
 
@@ -217,7 +217,7 @@ def test_before_the_first_pass_without_systemd():
 
 def test_files_that_only_root_can_judge():
     """For others the files are not a list of alarms, but one line."""
-    files = [{"path": "/etc/%d" % at, "state": "unknown (root can tell)"} for at in range(3)]
+    files = [{"path": f"/etc/{at}", "state": "unknown (root can tell)"} for at in range(3)]
     text = shown({**WELL, "files": files})
     assert "files      3, 3 that only root can judge, 2 repaired so far\n" in text
     assert "/etc/1" not in text
@@ -247,7 +247,7 @@ def test_full_names_everything():
 def test_each_trouble_has_its_command(changed, task):
     """What is wrong is in the list of things to do, with a command to run."""
     text = shown({**WELL, **changed})
-    assert re.search("^to do +.*%s.*eks-proxy-agent" % re.escape(task), text, re.MULTILINE)
+    assert re.search(f"^to do +.*{re.escape(task)}.*eks-proxy-agent", text, re.MULTILINE)
 
 
 def test_a_bootstrap_that_has_not_ended():

@@ -8,7 +8,7 @@ import quopri
 from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
-from typing import Callable, List, Tuple
+from typing import Callable
 
 import pytest
 from hypothesis import given
@@ -26,13 +26,13 @@ SHELL = "#!/bin/bash\necho hello\n"
 
 def message(body: bytes, kind: str = SETTINGS_TYPE, encoding: str = "") -> bytes:
     """A MIME part as people write it: headers, an empty line, the body."""
-    how = "Content-Transfer-Encoding: %s\n" % encoding if encoding else ""
-    return ("Content-Type: %s\n%s\n" % (kind, how)).encode() + body
+    how = f"Content-Transfer-Encoding: {encoding}\n" if encoding else ""
+    return (f"Content-Type: {kind}\n{how}\n").encode() + body
 
 
 def multipart(*parts: bytes, boundary: str = "==BOUNDARY==", end: bytes = b"\n") -> bytes:
     """Parts in an envelope like the one in the EKS user guide."""
-    head = 'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="%s"\n\n' % boundary
+    head = f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="{boundary}"\n\n'
     line = b"--" + boundary.encode()
     whole = head.encode() + b"".join(line + b"\n" + part + b"\n" for part in parts) + line + b"--\n"
     return whole.replace(b"\n", end)
@@ -46,7 +46,7 @@ def refused(raw: bytes) -> str:
     return problem
 
 
-ENCODINGS: List[Tuple[str, Callable[[bytes], bytes]]] = [
+ENCODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("", bytes),
     ("8bit", bytes),
     ("binary", bytes),
@@ -275,7 +275,7 @@ HEADERS = st.lists(
 
 
 @given(HEADERS)
-def test_any_mime_is_read_or_refused(lines: List[bytes]) -> None:
+def test_any_mime_is_read_or_refused(lines: list[bytes]) -> None:
     """The same for what looks like MIME: wrong nesting, encodings, headers in odd places."""
     try:
         found = read_user_data(b"\n".join(lines))
@@ -286,7 +286,7 @@ def test_any_mime_is_read_or_refused(lines: List[bytes]) -> None:
 
 
 @given(st.text(st.characters(blacklist_categories=("Cc", "Cs")), max_size=200), st.sampled_from(ENCODINGS[1:5]))
-def test_text_arrives_unchanged(text: str, how: Tuple[str, Callable[[bytes], bytes]]) -> None:
+def test_text_arrives_unchanged(text: str, how: tuple[str, Callable[[bytes], bytes]]) -> None:
     """Any text of one line in a part arrives as it was written."""
     encoding, encode = how
     found = read_user_data(multipart(message(encode(text.encode()), encoding=encoding)))

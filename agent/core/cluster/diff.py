@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -24,18 +25,18 @@ class Change:
 
     where: str
     field: str
-    before: Optional[str]
-    after: Optional[str]
+    before: str | None
+    after: str | None
 
 
-def changes(before: Optional[Mapping[str, Any]], after: Optional[Mapping[str, Any]]) -> Tuple[Change, ...]:
+def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> tuple[Change, ...]:
     """All that differs, in the order of the fields' names; `before` or `after` is None for no object."""
     kind = (before or after or {}).get("kind")
     left, right = (_own(found) if found is not None else {} for found in (before, after))
     return tuple(_change(path, old, new, secret=kind == SECRET) for path, old, new in _differences((), left, right))
 
 
-def _own(found: Mapping[str, Any]) -> Dict[str, Any]:
+def _own(found: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: value for key, value in (found.get("metadata") or {}).items() if key not in _SERVERS_OWN + _NAMES}
     annotations = {key: value for key, value in (metadata.pop("annotations", None) or {}).items() if key != _GENERATION}
     metadata.update({"annotations": annotations} if annotations else {})
@@ -43,7 +44,7 @@ def _own(found: Mapping[str, Any]) -> Dict[str, Any]:
     return {**own, **({"metadata": metadata} if metadata else {})}
 
 
-def _differences(path: Tuple[str, ...], old: Any, new: Any) -> Iterator[Tuple[Tuple[str, ...], Any, Any]]:
+def _differences(path: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     if old == new:
         return
     old, new = _by_name(old, new)
@@ -65,7 +66,7 @@ def _differences(path: Tuple[str, ...], old: Any, new: Any) -> Iterator[Tuple[Tu
     yield path, old, new
 
 
-def _by_name(old: Any, new: Any) -> Tuple[Any, Any]:
+def _by_name(old: Any, new: Any) -> tuple[Any, Any]:
     """Lists of named things (containers, env) as tables by name."""
     tables = []
     for one in (old, new):
@@ -76,7 +77,7 @@ def _by_name(old: Any, new: Any) -> Tuple[Any, Any]:
     return (tables[0], tables[1]) if kinds == {dict} else (old, new)
 
 
-def _change(path: Tuple[str, ...], old: Any, new: Any, *, secret: bool) -> Change:
+def _change(path: tuple[str, ...], old: Any, new: Any, *, secret: bool) -> Change:
     where, rest = _part(path)
     hidden = secret and (
         path[:1] == ("data",) or path[-1:] == (SALT,)
@@ -90,10 +91,10 @@ def _change(path: Tuple[str, ...], old: Any, new: Any, *, secret: bool) -> Chang
     return Change(where, " ".join(rest), before, after)
 
 
-def _part(path: Sequence[str]) -> Tuple[str, List[str]]:
+def _part(path: Sequence[str]) -> tuple[str, list[str]]:
     rest = list(path)
     if rest[:3] == ["spec", "template", "spec"] and len(rest) > 4 and rest[3] in GROUPS:
-        return "%s %s" % (shown_group(rest[3]), rest[4]), rest[5:] or ["(all of it)"]
+        return f"{shown_group(rest[3])} {rest[4]}", rest[5:] or ["(all of it)"]
     if rest[:2] == ["spec", "template"]:
         rest, where = rest[2:], "pod template"
     else:
@@ -111,5 +112,5 @@ def _shown(value: Any, *, hidden: bool) -> str:
     if isinstance(value, dict) and len(value) == 1:  # {"configMapRef": {"name": "x"}}
         kind, inner = next(iter(value.items()))
         if isinstance(inner, dict) and set(inner) == {"name"}:
-            return "%s %s" % (kind, inner["name"])
+            return "{} {}".format(kind, inner["name"])
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Iterable, List, Tuple
+from collections.abc import Iterable
 
 from agent.core.facts.cluster_hints import ClusterHints
 from agent.core.facts.instance import Facts, facts_from_json
@@ -42,12 +42,12 @@ def nodes_host(server: str, vpc_cidrs: Iterable[str]) -> str:
 
 def facts_of_settings(settings: Settings, region: str) -> Facts:
     """Facts for a machine that is no node, from vpc.cidrs and the region; without a region, names of AWS are unknown."""
-    cidrs: Tuple[str, ...] = settings.vpc.cidrs or ()
+    cidrs: tuple[str, ...] = settings.vpc.cidrs or ()
     v4, v6 = tuple(c for c in cidrs if ":" not in c), tuple(c for c in cidrs if ":" in c)
     if not region:
         return Facts("", "", v4, v6, "", "", "")
     known = facts_from_json(
-        '{"instance_id": "i-0123456789abcdef0", "region": "%s", "vpc_cidrs_v4": ["10.0.0.0/8"]}' % region
+        f'{{"instance_id": "i-0123456789abcdef0", "region": "{region}", "vpc_cidrs_v4": ["10.0.0.0/8"]}}'
     )
     return Facts("", "", v4, v6, region, known.domain, known.partition)
 
@@ -62,7 +62,7 @@ def missing_region(settings: Settings, hints: ClusterHints, facts: Facts) -> str
     return "the API server's host" if unknown and settings.cluster.endpoint_access != "public" else ""
 
 
-def uncertain(settings: Settings) -> List[str]:
+def uncertain(settings: Settings) -> list[str]:
     """What only a node can find out, and what is assumed of it instead."""
     found = []
     if settings.aws.direct is None:

@@ -6,7 +6,6 @@ The texts are those of kubectl 1.20 and later (k8s.io/kubectl/pkg/cmd/util, clie
 from __future__ import annotations
 
 import re
-from typing import List, Tuple
 
 #: Reasons that pass by themselves: the same request may succeed a little later.
 BUSY = ("TooManyRequests", "ServiceUnavailable", "Timeout", "ServerTimeout", "InternalError")
@@ -15,7 +14,7 @@ PASSING = (*BUSY, "Unreachable")
 OUTDATED = ("Conflict", "Invalid")
 
 # Order counts: the first that matches is the reason.
-_TEXTS: Tuple[Tuple[str, str], ...] = (
+_TEXTS: tuple[tuple[str, str], ...] = (
     (r"Apply failed with \d+ conflict", "ApplyConflict"),
     (r"Error from server \(Gone\)", "Expired"),
     (r"\(Unauthorized\)|the server has asked for the client to provide credentials", "Unauthorized"),
@@ -69,9 +68,9 @@ def hint(stderr: str) -> str:
     """The way out, empty where kubectl's own text is all that can be said."""
     found = _FORBIDDEN.search(stderr)
     if found:
-        where = ' in namespace "%s"' % found.group("namespace") if found.group("namespace") else " (cluster-wide)"
+        where = ' in namespace "{}"'.format(found.group("namespace")) if found.group("namespace") else " (cluster-wide)"
         thing = found.group("resource") + ("." + found.group("group") if found.group("group") else "")
-        return "this right is missing: %s %s%s; %s" % (
+        return "this right is missing: {} {}{}; {}".format(
             found.group("verb"),
             thing,
             where,
@@ -80,7 +79,7 @@ def hint(stderr: str) -> str:
     return _HINTS.get(reason(stderr), "")
 
 
-def conflicting_managers(stderr: str) -> List[str]:
+def conflicting_managers(stderr: str) -> list[str]:
     """The field managers that a refused server-side apply names."""
     return sorted(set(re.findall(r'with "([^"]+)"', stderr)))
 

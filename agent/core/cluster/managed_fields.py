@@ -6,7 +6,8 @@ Source: "Server-Side Apply", section "Field management", in the Kubernetes docum
 from __future__ import annotations
 
 import json
-from typing import Any, Iterator, List, Mapping, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -22,16 +23,16 @@ class Owner:
     operation: str
 
     def __str__(self) -> str:
-        return '"%s" (%s, %s)' % (self.manager, self.operation, self.time or "time unknown")
+        return '"{}" ({}, {})'.format(self.manager, self.operation, self.time or "time unknown")
 
 
-def owners(found: Mapping[str, Any], path: Sequence[str]) -> Tuple[Owner, ...]:
+def owners(found: Mapping[str, Any], path: Sequence[str]) -> tuple[Owner, ...]:
     """The managers of the field at `path` (such as f:spec, f:template), newest first."""
     matches = [owner for owner, fields in _entries(found) if _has(fields, path)]
     return tuple(sorted(matches, reverse=True))
 
 
-def others(found: Mapping[str, Any], path: Sequence[str]) -> Tuple[Owner, ...]:
+def others(found: Mapping[str, Any], path: Sequence[str]) -> tuple[Owner, ...]:
     """The managers of a field but for us."""
     return tuple(owner for owner in owners(found, path) if owner.manager != MANAGER)
 
@@ -46,7 +47,7 @@ def is_ours_alone(found: Mapping[str, Any]) -> bool:
     return is_ours(found) and not others(found, ["f:data"])
 
 
-def container_path(group: str, name: str, *rest: str) -> List[str]:
+def container_path(group: str, name: str, *rest: str) -> list[str]:
     """The path of a container in a workload's pod template, and of what is below."""
     return ["f:spec", "f:template", "f:spec", "f:" + group, named(name), *rest]
 
@@ -65,7 +66,7 @@ def data_changed(found: Mapping[str, Any], *, by_us: bool) -> str:
     return max((one.time for one in (owners if by_us else others)(found, path)), default="")
 
 
-def _entries(found: Mapping[str, Any]) -> Iterator[Tuple[Owner, Mapping[str, Any]]]:
+def _entries(found: Mapping[str, Any]) -> Iterator[tuple[Owner, Mapping[str, Any]]]:
     for entry in (found.get("metadata") or {}).get("managedFields") or []:
         owner = Owner(str(entry.get("time", "")), str(entry.get("manager", "")), str(entry.get("operation", "")))
         yield owner, entry.get("fieldsV1") or {}

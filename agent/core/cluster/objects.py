@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
@@ -42,7 +43,7 @@ class Source:
     salt: str = attrs.field(default="", repr=False)
 
     def __str__(self) -> str:
-        return "%s/%s/%s" % (self.namespace, self.kind.lower(), NAME)
+        return f"{self.namespace}/{self.kind.lower()}/{NAME}"
 
     @property
     def path(self) -> str:
@@ -56,17 +57,17 @@ class Source:
         It stands on pods, which many may read: with the salt, which stands on the Secret only, nobody can try passwords
         against it.
         """
-        text = "".join("%s=%s\n" % pair for pair in sorted(self.data.items())).encode("utf-8")
+        text = "".join("{}={}\n".format(*pair) for pair in sorted(self.data.items())).encode("utf-8")
         return hashlib.blake2b(text, key=self.salt.encode("utf-8")[:64], digest_size=8).hexdigest()
 
-    def manifest(self, workloads: Iterable[Workload]) -> Dict[str, Any]:
+    def manifest(self, workloads: Iterable[Workload]) -> dict[str, Any]:
         """The object as it is applied; it names the workloads, so that revert finds those that the settings forgot."""
         annotations = {WORKLOADS: ",".join(sorted(map(str, workloads)))}
         data = dict(sorted(self.data.items()))
         if self.kind == SECRET:
             annotations[SALT] = self.salt
             data = {key: base64.b64encode(value.encode("utf-8")).decode("ascii") for key, value in data.items()}
-        found: Dict[str, Any] = {"apiVersion": "v1", "kind": self.kind}
+        found: dict[str, Any] = {"apiVersion": "v1", "kind": self.kind}
         found["metadata"] = {"name": NAME, "namespace": self.namespace, "annotations": annotations}
         found.update({"type": "Opaque"} if self.kind == SECRET else {})
         return {**found, "data": data}
@@ -74,12 +75,12 @@ class Source:
 
 def source_path(kind: str, namespace: str) -> str:
     """The path of the ConfigMap or Secret of a namespace."""
-    return "/api/v1/namespaces/%s/%s/%s" % (namespace, _RESOURCE[kind], NAME)
+    return f"/api/v1/namespaces/{namespace}/{_RESOURCE[kind]}/{NAME}"
 
 
 def all_sources_path(kind: str) -> str:
     """The path of the list of those of all namespaces."""
-    return "/api/v1/%s?fieldSelector=metadata.name%%3D%s" % (_RESOURCE[kind], NAME)
+    return f"/api/v1/{_RESOURCE[kind]}?fieldSelector=metadata.name%3D{NAME}"
 
 
 def source_of(intent: Intent, namespace: str, salt: str) -> Source:
@@ -101,14 +102,14 @@ def read_source(found: Mapping[str, Any]) -> Source:
     return Source(str(found.get("kind")), str(metadata.get("namespace")), data, str(salt))
 
 
-def recorded_workloads(found: Optional[Mapping[str, Any]]) -> Tuple[Workload, ...]:
+def recorded_workloads(found: Mapping[str, Any] | None) -> tuple[Workload, ...]:
     """The workloads that a ConfigMap or Secret of ours names."""
     annotations = ((found or {}).get("metadata") or {}).get("annotations") or {}
     found_names = map(_workload, str(annotations.get(WORKLOADS, "")).split(","))
     return tuple(workload for workload in found_names if workload)
 
 
-def _workload(name: str) -> Optional[Workload]:
+def _workload(name: str) -> Workload | None:
     try:
         return parse_workload(name)
     except ValueError:  # somebody's edit; what cannot be read names nothing

@@ -8,14 +8,15 @@ null for "is absent".  The API's normal form is used throughout: it stores an em
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 
 from agent.core.cluster.objects import CHECKSUM, KEY_REFERENCE, NAME, REFERENCE, UNDO, VARIABLES, Source
 from agent.core.cluster.undo_annotation import Removed, Undo
 
-Op = Dict[str, Any]
+Op = dict[str, Any]
 GROUPS = ("initContainers", "containers")
 _TEMPLATE = ("spec", "template")
 
@@ -31,15 +32,15 @@ class Beaten:
 
     @property
     def where(self) -> str:
-        return "%s %s" % (shown_group(self.group), self.container)
+        return f"{shown_group(self.group)} {self.container}"
 
 
 @attrs.frozen
 class Patch:
     """Operations, none when all is as wanted already, and what beats envFrom after them."""
 
-    ops: Tuple[Op, ...]
-    beaten: Tuple[Beaten, ...] = ()
+    ops: tuple[Op, ...]
+    beaten: tuple[Beaten, ...] = ()
 
 
 def shown_group(group: str) -> str:
@@ -47,7 +48,7 @@ def shown_group(group: str) -> str:
     return "init container" if group == "initContainers" else "container"
 
 
-def containers(pod_spec: Mapping[str, Any]) -> Iterator[Tuple[str, int, Mapping[str, Any]]]:
+def containers(pod_spec: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
     """Every container of a pod's spec with its group and index."""
     for group in GROUPS:
         for index, container in enumerate(pod_spec.get(group) or []):
@@ -72,7 +73,7 @@ def needs(container: Mapping[str, Any], kind: str) -> bool:
     return any(one.get("name") == NAME and not one.get("optional") for one in whole + keys)
 
 
-def overruled(pod_spec: Mapping[str, Any], kind: str) -> List[Tuple[str, str, str]]:
+def overruled(pod_spec: Mapping[str, Any], kind: str) -> list[tuple[str, str, str]]:
     """What stands after our reference in envFrom, where the last one wins, and may hold one of the variables.
 
     Each as group, container, and its name for people.
@@ -84,7 +85,7 @@ def overruled(pod_spec: Mapping[str, Any], kind: str) -> List[Tuple[str, str, st
     ]
 
 
-def beaten(pod_spec: Mapping[str, Any], kind: str) -> Tuple[Beaten, ...]:
+def beaten(pod_spec: Mapping[str, Any], kind: str) -> tuple[Beaten, ...]:
     """What beats envFrom in the containers of a pod spec."""
     return tuple(
         Beaten(group, str(container["name"]), str(entry["name"]), _has_password(entry))
@@ -100,7 +101,7 @@ def apply_patch(found: Mapping[str, Any], source: Source, *, take_over: bool) ->
     An entry with a password is left where it is: to be able to give it back we would have to write it down.
     """
     undo = Undo.read(found).only({_id(group, container) for group, _, container in containers(template_spec(found))})
-    ops: List[Op] = []
+    ops: list[Op] = []
     for group, index, container in containers(template_spec(found)):
         here = [*_TEMPLATE, "spec", group, str(index)]
         name = _id(group, container)
@@ -123,7 +124,7 @@ def apply_patch(found: Mapping[str, Any], source: Source, *, take_over: bool) ->
 def revert_patch(found: Mapping[str, Any]) -> Patch:
     """What takes back exactly what `apply_patch` did; references and env that the owner wrote stay."""
     undo = Undo.read(found)
-    ops: List[Op] = []
+    ops: list[Op] = []
     for group, index, container in containers(template_spec(found)):
         here = [*_TEMPLATE, "spec", group, str(index)]
         name, edits = _id(group, container), []
@@ -137,7 +138,7 @@ def revert_patch(found: Mapping[str, Any]) -> Patch:
 
 
 def _id(group: str, container: Mapping[str, Any]) -> str:
-    return "%s/%s" % (group, container["name"])
+    return "{}/{}".format(group, container["name"])
 
 
 def _is_ours(entry: Mapping[str, Any], kind: str) -> bool:
@@ -145,7 +146,7 @@ def _is_ours(entry: Mapping[str, Any], kind: str) -> bool:
     return reference.get("name") == NAME and not entry.get("prefix")
 
 
-def _with_ours(current: Sequence[Mapping[str, Any]], kind: str, mine: str) -> Tuple[Sequence[Mapping[str, Any]], str]:
+def _with_ours(current: Sequence[Mapping[str, Any]], kind: str, mine: str) -> tuple[Sequence[Mapping[str, Any]], str]:
     """The list with our entry last, where it wins, and the kind of it that is ours, empty when the owner's does.
 
     `mine` is the kind that we added before; it goes when the proxy got or lost its password.
@@ -168,7 +169,7 @@ def _last(current: Sequence[Mapping[str, Any]], kind: str) -> int:
     return max((at for at, entry in enumerate(current) if _is_ours(entry, kind)), default=-1)
 
 
-def _after_ours(current: Sequence[Mapping[str, Any]], kind: str) -> List[Mapping[str, Any]]:
+def _after_ours(current: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
     last = _last(current, kind)
     later = current[last + 1 :] if last >= 0 else []
     return [entry for entry in later if any(name.startswith(entry.get("prefix") or "") for name in VARIABLES)]
@@ -176,7 +177,7 @@ def _after_ours(current: Sequence[Mapping[str, Any]], kind: str) -> List[Mapping
 
 def _shown(entry: Mapping[str, Any]) -> str:
     kind = next((one for one in REFERENCE.values() if one in entry), "")
-    return "%s %s" % (kind, (entry.get(kind) or {}).get("name", ""))
+    return "{} {}".format(kind, (entry.get(kind) or {}).get("name", ""))
 
 
 def _beats(entry: Mapping[str, Any], kind: str) -> bool:
@@ -191,12 +192,12 @@ def _has_password(entry: Mapping[str, Any]) -> bool:
     return "@" in str(entry.get("value", ""))
 
 
-def _named(here: Sequence[str], container: Mapping[str, Any], edits: List[Op]) -> List[Op]:
+def _named(here: Sequence[str], container: Mapping[str, Any], edits: list[Op]) -> list[Op]:
     """The edits of a container, if any, and before them a test that it is this container."""
     return [{"op": "test", "path": pointer([*here, "name"]), "value": container["name"]}, *edits] if edits else []
 
 
-def _edit(found: Any, path: Sequence[str], value: Any) -> List[Op]:
+def _edit(found: Any, path: Sequence[str], value: Any) -> list[Op]:
     """What makes `path` be `value`; None and empty lists mean absent.  Parents that are missing are made.
 
     No operation when it is so already.
@@ -228,9 +229,9 @@ def _absent(path: Sequence[str], child: Any) -> Op:
     return {"op": "test", "path": pointer(path), "value": child}
 
 
-def _without_key(found: Mapping[str, Any], path: Sequence[str], key: str) -> List[Op]:
+def _without_key(found: Mapping[str, Any], path: Sequence[str], key: str) -> list[Op]:
     """What removes a key of a map, and the map itself with its last key."""
-    table: Optional[Any] = found
+    table: Any | None = found
     for part in path:
         table = (table or {}).get(part)
     return _edit(found, path if table and set(table) == {key} else [*path, key], None)
@@ -243,4 +244,4 @@ def pointer(path: Sequence[str]) -> str:
 
 def patch_text(patch: Patch) -> str:
     """The patch as kubectl reads it, one operation a line."""
-    return "[\n%s\n]\n" % ",\n".join(json.dumps(op, sort_keys=True) for op in patch.ops)
+    return "[\n{}\n]\n".format(",\n".join(json.dumps(op, sort_keys=True) for op in patch.ops))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -42,27 +43,25 @@ class Pod:
     name: str
     node: str
     state: str
-    problems: Tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
-def source_problems(
-    source: Source, wanted: Optional[Mapping[str, str]], direct: Sequence[Tuple[str, str]]
-) -> List[str]:
+def source_problems(source: Source, wanted: Mapping[str, str] | None, direct: Sequence[tuple[str, str]]) -> list[str]:
     """What is wrong with the ConfigMap's data.
 
     `wanted` are the variables of the Intent, or None when they are not known; `direct` pairs of what NO_PROXY has to
     cover (a CIDR or a host) and what it is.  No value is told: it may hold a password.
     """
-    found = ["%s is missing" % name for name in VARIABLES if name not in source.data]
+    found = [f"{name} is missing" for name in VARIABLES if name not in source.data]
     found += [
-        "%s is not what the settings say%s" % (name, _difference(source.data[name], wanted[name], name))
+        f"{name} is not what the settings say{_difference(source.data[name], wanted[name], name)}"
         for name in VARIABLES
         if wanted is not None and name in source.data and source.data[name] != wanted[name]
     ]
     for name in ("no_proxy", "NO_PROXY"):
         entries = source.data.get(name, "").split(",")
         missing = [(value, what) for value, what in direct if name in source.data and not covered(value, entries)]
-        found += ["%s lacks %s %s" % (name, what, value) for value, what in missing]
+        found += [f"{name} lacks {what} {value}" for value, what in missing]
     return found
 
 
@@ -100,7 +99,7 @@ def _inside(network: Any, entry: str) -> bool:
     return bool(outer.version == network.version and network.subnet_of(outer))
 
 
-def template_problems(found: Mapping[str, Any], expected: Expected) -> List[str]:
+def template_problems(found: Mapping[str, Any], expected: Expected) -> list[str]:
     """What is wrong with a workload's pod template, and who wrote it."""
     spec, kind = template_spec(found), expected.source.kind
     undo = Undo.read(found)
@@ -108,44 +107,44 @@ def template_problems(found: Mapping[str, Any], expected: Expected) -> List[str]
     for group, _, container in containers(spec):
         if not refers(container, kind):
             name = str(container["name"])
-            had = "%s/%s" % (group, name) in undo.env_from
+            had = f"{group}/{name}" in undo.env_from
             what = "lost its envFrom of" if had else "has no envFrom of"
             owner = others(found, container_path(group, name))
-            problems.append("%s %s %s %s %s%s" % (shown_group(group), name, what, kind, NAME, _written_by(owner)))
+            problems.append(f"{shown_group(group)} {name} {what} {kind} {NAME}{_written_by(owner)}")
     for group, name, entry in overruled(spec, kind):
         owner = others(found, container_path(group, name, "f:envFrom"))
-        problems.append("%s %s: %s%s" % (shown_group(group), name, _LATER % entry, _written_by(owner)))
+        problems.append(f"{shown_group(group)} {name}: {_LATER % entry}{_written_by(owner)}")
     for one in beaten(spec, kind):
         path = container_path(one.group, one.container, "f:env", named(one.variable))
-        problems.append("%s: env %s beats envFrom%s" % (one.where, one.variable, _written_by(others(found, path))))
+        problems.append(f"{one.where}: env {one.variable} beats envFrom{_written_by(others(found, path))}")
     annotation = _annotations(found["spec"]["template"]).get(CHECKSUM)
     if not problems and annotation != expected.source.checksum:
         problems.append(_checksum_problem(annotation))
     return problems
 
 
-def absence(found: Mapping[str, Any], workload: Workload, pods: int) -> List[str]:
+def absence(found: Mapping[str, Any], workload: Workload, pods: int) -> list[str]:
     """What is wrong when a workload has none of the pods that it is to have: nothing was looked at then."""
     wanted = wanted_pods(found)
     if pods or not wanted:
         return []
-    way = "kubectl -n %s describe %s %s" % (workload.namespace, workload.kind.lower(), workload.name)
-    return ["has no pod, but is to have %d: %s tells why" % (wanted, way)]
+    way = f"kubectl -n {workload.namespace} describe {workload.kind.lower()} {workload.name}"
+    return [f"has no pod, but is to have {wanted}: {way} tells why"]
 
 
-def _checksum_problem(annotation: Optional[str]) -> str:
+def _checksum_problem(annotation: str | None) -> str:
     if annotation is None:
         return "the pod template has no checksum: a change of the values starts no rollout"
     return "the pod template is of older values: `cluster apply` rolls the present ones out"
 
 
 def _written_by(owner: Sequence[Owner]) -> str:
-    return "; written by field manager %s" % " and ".join(map(str, owner)) if owner else ""
+    return "; written by field manager {}".format(" and ".join(map(str, owner))) if owner else ""
 
 
 def selector_text(selector: Mapping[str, Any]) -> str:
     """A label selector as the API takes it in a URL's query (before percent-encoding)."""
-    terms = ["%s=%s" % pair for pair in sorted((selector.get("matchLabels") or {}).items())]
+    terms = ["{}={}".format(*pair) for pair in sorted((selector.get("matchLabels") or {}).items())]
     for one in selector.get("matchExpressions") or []:
         key, values = one["key"], ",".join(one.get("values") or [])
         forms = {"In": "%s in (%s)", "NotIn": "%s notin (%s)"}
@@ -154,7 +153,7 @@ def selector_text(selector: Mapping[str, Any]) -> str:
     return ",".join(terms)
 
 
-def foreign_managers(found: Mapping[str, Any]) -> Tuple[str, ...]:
+def foreign_managers(found: Mapping[str, Any]) -> tuple[str, ...]:
     """Who else writes the containers of a workload: names of field managers, each once."""
     spec = template_spec(found)
     owner = [one for group, _, c in containers(spec) for one in others(found, container_path(group, str(c["name"])))]
@@ -174,14 +173,12 @@ def judge_pod(pod: Mapping[str, Any], expected: Expected) -> Pod:
     if has_ended(pod):
         return attrs.evolve(verdict, state=ENDING)
     problems = [
-        "%s %s has no envFrom of %s %s" % (shown_group(group), container["name"], kind, NAME)
+        "{} {} has no envFrom of {} {}".format(shown_group(group), container["name"], kind, NAME)
         for group, _, container in containers(spec)
         if not refers(container, kind)
     ]
-    problems += [
-        "%s %s: %s" % (shown_group(group), name, _LATER % entry) for group, name, entry in overruled(spec, kind)
-    ]
-    problems += ["%s: env %s beats envFrom" % (one.where, one.variable) for one in beaten(spec, kind)]
+    problems += [f"{shown_group(group)} {name}: {_LATER % entry}" for group, name, entry in overruled(spec, kind)]
+    problems += [f"{one.where}: env {one.variable} beats envFrom" for one in beaten(spec, kind)]
     if problems:
         return attrs.evolve(verdict, state=WRONG, problems=tuple(problems))
     stale = _stale(pod, expected)
@@ -201,7 +198,7 @@ def _stale(pod: Mapping[str, Any], expected: Expected) -> str:
         changed = max(changed, expected.created)
     started = _started(pod)
     if changed and started and started < changed:
-        return "has a container that runs since before the last change of %s (%s)" % (NAME, changed)
+        return f"has a container that runs since before the last change of {NAME} ({changed})"
     return ""
 
 

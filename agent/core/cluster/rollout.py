@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -46,27 +47,29 @@ def wanted_pods(found: Mapping[str, Any]) -> int:
 def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
-            return Rollout(False, "exceeded its progress deadline: %s" % condition.get("message", ""), failed=True)
+            return Rollout(
+                False, "exceeded its progress deadline: {}".format(condition.get("message", "")), failed=True
+            )
     old = int(status.get("replicas", 0)) - int(status.get("updatedReplicas", 0))
     wanted = {**status, "wanted": spec.get("replicas", 1)}
     found = _counted(wanted, "wanted", "updatedReplicas", "availableReplicas")
-    return attrs.evolve(found, done=found.done and old <= 0, text="%s, %d old left" % (found.text, max(0, old)))
+    return attrs.evolve(found, done=found.done and old <= 0, text=f"{found.text}, {max(0, old)} old left")
 
 
 def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
     partition = int(((spec.get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0)
     wanted = int(spec.get("replicas", 1))
     if partition:
-        text = "its partition is %d: pods below that number stay as they are until you lower it" % partition
+        text = f"its partition is {partition}: pods below that number stay as they are until you lower it"
         updated, needed = int(status.get("updatedReplicas", 0)), max(0, wanted - partition)
-        return Rollout(updated >= needed, "%d of %d updated; %s" % (updated, needed, text), by_hand=True)
+        return Rollout(updated >= needed, f"{updated} of {needed} updated; {text}", by_hand=True)
     # In a finished rollout the controller makes both revisions one, and counts no pod as updated any more.
     if status.get("updateRevision") == status.get("currentRevision"):
         ready = int(status.get("readyReplicas", 0))
-        return Rollout(ready >= wanted, "%d of %d pods updated, %d available" % (wanted, wanted, ready))
+        return Rollout(ready >= wanted, f"{wanted} of {wanted} pods updated, {ready} available")
     return attrs.evolve(_counted({**status, "w": wanted}, "w", "updatedReplicas", "readyReplicas"), done=False)
 
 
 def _counted(status: Mapping[str, Any], wanted: str, updated: str, available: str) -> Rollout:
     total, new, up = (int(status.get(key, 0)) for key in (wanted, updated, available))
-    return Rollout(new >= total and up >= total, "%d of %d pods updated, %d available" % (new, total, up))
+    return Rollout(new >= total and up >= total, f"{new} of {total} pods updated, {up} available")

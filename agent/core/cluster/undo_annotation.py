@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import AbstractSet, Any, Iterable, List, Mapping, Sequence, Tuple
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
 
 import attrs
 
@@ -31,7 +33,7 @@ class Undo:
     """
 
     env_from: Mapping[str, str] = attrs.field(factory=dict)
-    env: Tuple[Tuple[Removed, ...], ...] = ()
+    env: tuple[tuple[Removed, ...], ...] = ()
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Undo:
@@ -46,9 +48,9 @@ class Undo:
             runs = tuple(tuple(_removed(*one) for one in run) for run in table["env"])
             return cls({str(name): kinds[kind] for name, kind in table["envFrom"].items()}, runs)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            name = "%s/%s" % (metadata.get("namespace"), metadata.get("name"))
+            name = "{}/{}".format(metadata.get("namespace"), metadata.get("name"))
             hint = "somebody edited it; take it away to have the present state count as the original one"
-            raise AgentError("%s: the annotation %s cannot be read" % (name, UNDO), hint=hint) from None
+            raise AgentError(f"{name}: the annotation {UNDO} cannot be read", hint=hint) from None
 
     def __bool__(self) -> bool:
         return bool(self.env_from or self.env)
@@ -75,7 +77,7 @@ class Undo:
         run = tuple(entries)
         return attrs.evolve(self, env=(*self.env, run)) if run else self
 
-    def restored(self, container: str, env: Sequence[Any]) -> List[Any]:
+    def restored(self, container: str, env: Sequence[Any]) -> list[Any]:
         """The env list of a container as it was; a name that the owner wrote again in the meantime keeps the owner's value."""
         present = {entry.get("name") for entry in env}
         restored = list(env)

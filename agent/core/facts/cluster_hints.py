@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Callable
 
 import attrs
 
@@ -21,9 +22,9 @@ class ClusterHints:
 
     name: str = ""
     endpoint: str = ""
-    service_cidrs: Tuple[str, ...] = ()
+    service_cidrs: tuple[str, ...] = ()
     source: str = ""
-    warnings: Tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 _FLAGS = {
@@ -35,7 +36,7 @@ _FLAGS = {
 
 def from_arguments(arguments: Sequence[str]) -> ClusterHints:
     """The hints in arguments of AL2's bootstrap.sh (its flags: amazon-eks-ami, /etc/eks/bootstrap.sh --help)."""
-    found: Dict[str, List[str]] = {}
+    found: dict[str, list[str]] = {}
     for at, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
         if flag in _FLAGS:
@@ -51,17 +52,17 @@ def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> Cluste
 
     `names` says for people where each text comes from.
     """
-    cluster: Dict[str, Any] = {}
-    warnings: List[str] = []
-    labels = ["NodeConfig (%s)" % name for name in names]
+    cluster: dict[str, Any] = {}
+    warnings: list[str] = []
+    labels = [f"NodeConfig ({name})" for name in names]
     for label, document in _yaml_documents(zip_longest(labels, texts, fillvalue="NodeConfig")):
         if not isinstance(document, dict) or document.get("kind") != "NodeConfig":
-            raise AgentError("%s: has no kind: NodeConfig" % label)
+            raise AgentError(f"{label}: has no kind: NodeConfig")
         version = document.get("apiVersion", "node.eks.aws/")
         if not isinstance(version, str):  # and aliases of aliases of a list are never unfolded
-            raise AgentError("%s: the apiVersion is not a string" % label)
+            raise AgentError(f"{label}: the apiVersion is not a string")
         if not version.startswith("node.eks.aws/"):
-            raise AgentError("%s: the apiVersion %s is none of node.eks.aws/..." % (label, quoted(version)))
+            raise AgentError(f"{label}: the apiVersion {quoted(version)} is none of node.eks.aws/...")
         spec = _table(document, "spec")
         cluster.update((key, value) for key, value in _table(spec, "cluster").items() if value)
         warnings += _conflicts(_table(_table(spec, "instance"), "environment"))
@@ -75,18 +76,17 @@ def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _conflicts(environment: Mapping[str, Any]) -> List[str]:
+def _conflicts(environment: Mapping[str, Any]) -> list[str]:
     """nodeadm writes spec.instance.environment as Environment= lines, which our EnvironmentFile= overrides."""
     return [
-        "NodeConfig sets %s for %s in spec.instance.environment; the agent's value is in force there, not that one"
-        % (quoted(str(name)), quoted(str(unit)))
+        f"NodeConfig sets {quoted(str(name))} for {quoted(str(unit))} in spec.instance.environment; the agent's value is in force there, not that one"
         for unit, variables in environment.items()
         for name in (variables if isinstance(variables, dict) else ())
         if str(name).lower() in ("http_proxy", "https_proxy", "no_proxy")
     ]
 
 
-def _yaml_documents(texts: Iterable[Tuple[str, str]]) -> Iterator[Tuple[str, Any]]:
+def _yaml_documents(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Any]]:
     """Every document of every text with the text's label; raises AgentError with line and column."""
     import yaml  # only nodes with a NodeConfig pay for it
 
@@ -100,14 +100,14 @@ def _yaml_documents(texts: Iterable[Tuple[str, str]]) -> Iterator[Tuple[str, Any
             yield from ((label, document) for document in yaml.load_all(text, Loader) if document is not None)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            where = "line %d, column %d: " % (mark.line + 1, mark.column + 1) if mark else ""
+            where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
             what = getattr(error, "problem", "") or "cannot be read"
-            raise AgentError("%s: %sis not YAML: %s" % (label, where, what)) from None
+            raise AgentError(f"{label}: {where}is not YAML: {what}") from None
         except RecursionError:
-            raise AgentError("%s: is nested too deeply" % label) from None
+            raise AgentError(f"{label}: is nested too deeply") from None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # PyYAML's constructors let through what they stumble over: !!int abc
-            raise AgentError("%s: is not YAML: %s" % (label, quoted(str(error)))) from None
+            raise AgentError(f"{label}: is not YAML: {quoted(str(error))}") from None
 
 
 def first_known(*hints: ClusterHints) -> ClusterHints:
@@ -127,7 +127,7 @@ def _hints(source: str, name: Any, endpoint: Any, cidrs: Iterable[Any]) -> Clust
             return parse(value)
         except ValueError as error:
             hint = "mend it there: the API server and the service CIDR in NO_PROXY come from it"
-            raise AgentError("%s: %s: %s" % (source, thing, error), hint=hint) from None
+            raise AgentError(f"{source}: {thing}: {error}", hint=hint) from None
 
     return ClusterHints(
         checked("cluster name", parsers.cluster_name, name),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from typing import Optional, Tuple
 
 from agent.core.net.proxy_url import quoted
 from agent.core.noproxy.entries import canonical_cidr
@@ -21,7 +20,7 @@ _TOKENS = {
     "instance_id": ("i-[0-9a-f]{8,17}", "an instance id such as i-0123456789abcdef0"),
     "mac": ("[0-9a-f]{2}(:[0-9a-f]{2}){5}", "a MAC address such as 06:1d:5a:3b:7c:9e"),
     "region": ("[a-z]{2,10}(-[a-z]{1,20}){1,4}-[0-9]{1,2}", "a region such as eu-central-1"),
-    "domain": ("(?=.{1,253}$)(?:%s[.])+[a-z]{2,63}" % _LABEL, "a DNS domain such as amazonaws.com"),
+    "domain": (f"(?=.{{1,253}}$)(?:{_LABEL}[.])+[a-z]{{2,63}}", "a DNS domain such as amazonaws.com"),
     "partition": ("aws(-[a-z]{1,20}){0,3}", "a partition such as aws or aws-cn"),
 }
 #: IP version → the shortest prefix a VPC can have, generously, and an example.  0.0.0.0/0 in NO_PROXY would
@@ -29,19 +28,19 @@ _TOKENS = {
 _VPC = {4: (8, "10.0.0.0/16"), 6: (16, "2600:1f16:67f:f200::/56")}
 
 
-def token(field: str, label: str, answer: Optional[bytes]) -> str:
+def token(field: str, label: str, answer: bytes | None) -> str:
     """The one word in `answer` (None: 404) to `field`; `label` names what was asked, for the error."""
     pattern, wanted = _TOKENS[field]
     if answer is None:
-        raise MetadataError("%s: is not set (404); expected %s" % (label, wanted))
+        raise MetadataError(f"{label}: is not set (404); expected {wanted}")
     bounded(label, answer, VALUE_LIMIT)
     text = answer.decode("latin-1").strip(" \r\n")
     if not re.fullmatch(pattern, text):
-        raise MetadataError("%s: %s is not %s" % (label, quoted(text), wanted))
+        raise MetadataError(f"{label}: {quoted(text)} is not {wanted}")
     return text
 
 
-def cidrs(version: int, label: str, answer: Optional[bytes]) -> Tuple[str, ...]:
+def cidrs(version: int, label: str, answer: bytes | None) -> tuple[str, ...]:
     """The CIDRs of IP `version` in `answer`, one a line: canonical, sorted by number, unique.  None: 404, no CIDRs."""
     shortest, example = _VPC[version]
     bounded(label, answer or b"", VALUE_LIMIT)
@@ -53,7 +52,7 @@ def cidrs(version: int, label: str, answer: Optional[bytes]) -> Tuple[str, ...]:
         try:
             network = ipaddress.ip_network(canonical_cidr(text))
         except ValueError:
-            raise MetadataError("%s: %s is not a CIDR such as %s" % (label, quoted(text), example)) from None
+            raise MetadataError(f"{label}: {quoted(text)} is not a CIDR such as {example}") from None
         if network.version != version or network.prefixlen < shortest:
             message = "%s: %s is not an IPv%d CIDR of a VPC such as %s"
             raise MetadataError(message % (label, quoted(text), version, example))
@@ -61,7 +60,7 @@ def cidrs(version: int, label: str, answer: Optional[bytes]) -> Tuple[str, ...]:
     return tuple(text for _, _, text in sorted(networks))
 
 
-def account(label: str, answer: Optional[bytes]) -> str:
+def account(label: str, answer: bytes | None) -> str:
     """The account id in `answer`: twelve digits, alone or as accountId of an identity document.  None (404) or empty: unknown."""
     if not answer:
         return ""
@@ -71,12 +70,12 @@ def account(label: str, answer: Optional[bytes]) -> str:
     except (ValueError, KeyError, TypeError, RecursionError):
         found = None
     if not isinstance(found, str) or not re.fullmatch("[0-9]{12}", found):
-        raise MetadataError("%s: %s holds no account id of 12 digits" % (label, quoted(text)))
+        raise MetadataError(f"{label}: {quoted(text)} holds no account id of 12 digits")
     return found
 
 
 def bounded(label: str, answer: bytes, limit: int) -> bytes:
     """`answer`, if it is not longer than `limit` bytes."""
     if len(answer) > limit:
-        raise MetadataError("%s: has %d bytes; at most %d are allowed" % (label, len(answer), limit))
+        raise MetadataError(f"{label}: has {len(answer)} bytes; at most {limit} are allowed")
     return answer

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable
 
 import attrs
 
@@ -40,8 +41,8 @@ class Facts:
 
     instance_id: str
     mac: str
-    vpc_cidrs_v4: Tuple[str, ...]
-    vpc_cidrs_v6: Tuple[str, ...]
+    vpc_cidrs_v4: tuple[str, ...]
+    vpc_cidrs_v6: tuple[str, ...]
     region: str
     domain: str
     partition: str
@@ -49,9 +50,9 @@ class Facts:
     user_data: bytes = attrs.field(default=b"", repr=False)
 
 
-def questions(mac: str) -> Dict[str, str]:
+def questions(mac: str) -> dict[str, str]:
     """Field of Facts → the path below /latest/ that answers it, for the interface `mac`."""
-    interface = "meta-data/network/interfaces/macs/%s/" % mac
+    interface = f"meta-data/network/interfaces/macs/{mac}/"
     return {
         "instance_id": "meta-data/instance-id",
         "mac": MAC_PATH,
@@ -65,12 +66,12 @@ def questions(mac: str) -> Dict[str, str]:
     }
 
 
-def parse_mac(answer: Optional[bytes]) -> str:
+def parse_mac(answer: bytes | None) -> str:
     """The MAC in the answer to MAC_PATH, to be asked first: other paths hold it.  Raises MetadataError."""
     return values.token("mac", "/latest/" + MAC_PATH, answer.strip().rstrip(b"/") if answer else answer)
 
 
-def parse_facts(answers: Mapping[str, Optional[bytes]]) -> Facts:
+def parse_facts(answers: Mapping[str, bytes | None]) -> Facts:
     """Facts from the answers to `questions`, by field; None is a 404.  Raises MetadataError for the first wrong one."""
     mac = parse_mac(answers.get("mac"))
     paths = questions(mac)
@@ -92,22 +93,20 @@ def facts_from_json(text: str, source: str = "facts") -> Facts:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise MetadataError("%s: is not JSON: %s" % (source, error), hint=_least()) from None
+        raise MetadataError(f"{source}: is not JSON: {error}", hint=_least()) from None
     if not isinstance(document, dict):
-        raise MetadataError("%s: is not a JSON object" % source, hint=_least())
+        raise MetadataError(f"{source}: is not a JSON object", hint=_least())
     known = set(attrs.fields_dict(Facts)) | {"user_data_base64"}
-    problems = ["%s is missing" % key for key in _LEAST if document.get(key) is None]
-    problems += ["unknown key %s" % quoted(key) for key in sorted(document) if key not in known]
+    problems = [f"{key} is missing" for key in _LEAST if document.get(key) is None]
+    problems += [f"unknown key {quoted(key)}" for key in sorted(document) if key not in known]
     if problems:
-        raise MetadataError("%s: %s" % (source, "; ".join(problems)), hint=_least())
-    answers = {
-        key: _bytes("%s: %s" % (source, key), key, document[key]) for key in document if document[key] is not None
-    }
+        raise MetadataError("{}: {}".format(source, "; ".join(problems)), hint=_least())
+    answers = {key: _bytes(f"{source}: {key}", key, document[key]) for key in document if document[key] is not None}
     answers["user_data"] = answers.pop("user_data_base64", b"") or answers.get("user_data", b"")
-    return _facts(answers, lambda field: "%s: %s" % (source, field))
+    return _facts(answers, lambda field: f"{source}: {field}")
 
 
-def _facts(answers: Mapping[str, Optional[bytes]], label: Callable[[str], str]) -> Facts:
+def _facts(answers: Mapping[str, bytes | None], label: Callable[[str], str]) -> Facts:
     def token(field: str, default: str) -> str:
         return values.token(field, label(field), answers[field]) if answers.get(field) else default
 
@@ -126,7 +125,7 @@ def _facts(answers: Mapping[str, Optional[bytes]], label: Callable[[str], str]) 
     )
     if not facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6:
         raise MetadataError(
-            "%s: is empty, and so is vpc_cidrs_v6; the VPC of an interface has a CIDR" % label("vpc_cidrs_v4")
+            "{}: is empty, and so is vpc_cidrs_v6; the VPC of an interface has a CIDR".format(label("vpc_cidrs_v4"))
         )
     return facts
 
@@ -135,12 +134,12 @@ def _bytes(label: str, key: str, value: Any) -> bytes:
     """A value of a --facts file in the form in which the metadata service would have sent it."""
     lines = value if key in _LISTS else [value]
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-        raise MetadataError("%s: is not %s" % (label, "a list of strings" if key in _LISTS else "a string"))
+        raise MetadataError("{}: is not {}".format(label, "a list of strings" if key in _LISTS else "a string"))
     raw = "\n".join(lines).encode("utf-8", "replace")
     try:
         return base64.b64decode(raw, validate=True) if key == "user_data_base64" else raw
     except ValueError:
-        raise MetadataError("%s: is not base64" % label) from None
+        raise MetadataError(f"{label}: is not base64") from None
 
 
 def _least() -> str:

@@ -6,7 +6,6 @@ import hashlib
 import ipaddress
 from functools import partial
 from types import MappingProxyType
-from typing import Optional, Tuple
 
 import attrs
 
@@ -35,11 +34,11 @@ class Intent:
 
     http_proxy: ProxyUrl
     https_proxy: ProxyUrl
-    no_proxy: Tuple[Entry, ...]
-    credentials: Optional[Credentials] = attrs.field(default=None, repr=False)
-    warnings: Tuple[str, ...] = ()
+    no_proxy: tuple[Entry, ...]
+    credentials: Credentials | None = attrs.field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
 
-    def variables(self, *, secret: bool) -> Tuple[Tuple[str, str], ...]:
+    def variables(self, *, secret: bool) -> tuple[tuple[str, str], ...]:
         """The six variables in the order of the files, the long ones last; with the credentials only if `secret`.
 
         Both cases, equal: Go prefers upper case, the others lower; curl ignores HTTP_PROXY, wget reads lower case only.
@@ -58,7 +57,7 @@ class Intent:
 
     def digest(self) -> str:
         """A short name of this Intent, the same on every node with the same values; credentials are no part of it."""
-        text = "\n".join("%s=%s" % pair for pair in self.variables(secret=False))
+        text = "\n".join("{}={}".format(*pair) for pair in self.variables(secret=False))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -66,10 +65,10 @@ def compose(
     settings: Settings,
     facts: Facts,
     hints: ClusterHints,
-    credentials: Optional[Credentials] = None,
+    credentials: Credentials | None = None,
     answers: Answers = MappingProxyType({}),
-    chosen: Optional[ProxyUrl] = None,
-) -> Optional[Intent]:
+    chosen: ProxyUrl | None = None,
+) -> Intent | None:
     """The Intent, or None when no proxy is set, which is a valid state.
 
     `chosen` is the one of proxy.url that is in use; the first without it.
@@ -97,7 +96,7 @@ def compose(
     )
 
 
-def service_cidrs(settings: Settings, vpc_cidrs: Tuple[str, ...], hints: ClusterHints) -> Tuple[str, ...]:
+def service_cidrs(settings: Settings, vpc_cidrs: tuple[str, ...], hints: ClusterHints) -> tuple[str, ...]:
     """The owner's word, else what the node knows of its cluster, else EKS's own rule."""
     if settings.cluster.service_cidr != "auto":
         return (settings.cluster.service_cidr,)
@@ -114,8 +113,8 @@ def endpoint_host(settings: Settings, hints: ClusterHints) -> str:
 
 
 def _api_endpoints(
-    settings: Settings, facts: Facts, hints: ClusterHints, vpc_cidrs: Tuple[str, ...], answers: Answers
-) -> Tuple[str, ...]:
+    settings: Settings, facts: Facts, hints: ClusterHints, vpc_cidrs: tuple[str, ...], answers: Answers
+) -> tuple[str, ...]:
     """The host when it is private; while it is unknown, all API endpoints of the region count as private."""
     access, host = settings.cluster.endpoint_access, endpoint_host(settings, hints)
     if access == "public" or (access == "auto" and host and not reachability.is_private(host, vpc_cidrs, answers)):
@@ -126,7 +125,7 @@ def _api_endpoints(
     return cluster_endpoint_suffixes(facts.region, facts.domain, facts.partition, ipv6=ipv6)
 
 
-def _aws(settings: Settings, facts: Facts, answers: Answers) -> Tuple[Tuple[str, Tuple[str, ...]], ...]:
+def _aws(settings: Settings, facts: Facts, answers: Answers) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Reason and names of what AWS serves directly: the owner's list, or what answered."""
     if settings.aws.direct is None:
         found = reachability.services(reachability.candidates(settings, facts, ""), answers)
@@ -135,7 +134,7 @@ def _aws(settings: Settings, facts: Facts, answers: Answers) -> Tuple[Tuple[str,
     return tuple(("aws:" + service, names(service)) for service in settings.aws.direct)
 
 
-def _warnings(settings: Settings, entries: Tuple[Entry, ...], credentials: Optional[Credentials]) -> Tuple[str, ...]:
+def _warnings(settings: Settings, entries: tuple[Entry, ...], credentials: Credentials | None) -> tuple[str, ...]:
     found = []
     length = len("no_proxy=" + no_proxy.render(entries))
     for limit, who in ((no_proxy.PAM_LINE_LIMIT, "pam_env"), (_OLD_PAM_LINE_LIMIT, "pam_env of Amazon Linux 2")):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
-
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent
 from agent.core.noproxy import entries
@@ -24,7 +22,7 @@ _NAMES = (
 _PORT = 443
 
 
-def endpoints(settings: Settings, facts: Facts, intent: Optional[Intent]) -> Tuple[Tuple[str, int], ...]:
+def endpoints(settings: Settings, facts: Facts, intent: Intent | None) -> tuple[tuple[str, int], ...]:
     """Host and port of each of check.endpoints; "auto" leaves out what the Intent exempts from the proxy.
 
     By the rules of Go, which docker, containerd and kubelet follow.  The owner's own list is taken as it is.
@@ -40,12 +38,12 @@ def endpoints(settings: Settings, facts: Facts, intent: Optional[Intent]) -> Tup
     return tuple((name, _PORT) for name in names if go.bypass(parse_target("https://" + name), bypass) is None)
 
 
-def first_endpoint(settings: Settings, facts: Facts, intent: Optional[Intent]) -> Tuple[str, int]:
+def first_endpoint(settings: Settings, facts: Facts, intent: Intent | None) -> tuple[str, int]:
     """The one that tells a proxy that serves from one that does not; when all is direct, one that is direct."""
     found = endpoints(settings, facts, intent) or endpoints(settings, facts, None)
-    return found[0] if found else ("sts.%s.%s" % (facts.region, facts.domain), _PORT)
+    return found[0] if found else (f"sts.{facts.region}.{facts.domain}", _PORT)
 
 
-def _split(text: str) -> Tuple[str, int]:
+def _split(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)

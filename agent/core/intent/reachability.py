@@ -7,8 +7,8 @@ endpoint alike, needs no AWS call, and lets no black hole into NO_PROXY.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Iterable, List, Mapping, Sequence, Tuple
 
 import attrs
 
@@ -31,15 +31,15 @@ class Answer:
     """What was seen of a host."""
 
     direct: bool = False
-    addresses: Tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 Answers = Mapping[str, Answer]
 
 
-def candidates(settings: Settings, facts: Facts, endpoint: str) -> Tuple[Candidate, ...]:
+def candidates(settings: Settings, facts: Facts, endpoint: str) -> tuple[Candidate, ...]:
     """What has to be tried; nothing when the settings answer it all.  `endpoint` is the API server's host, if known."""
-    found: List[Candidate] = []
+    found: list[Candidate] = []
     if settings.aws.direct is None:
         names = partial(service_names, region=facts.region, domain=facts.domain, partition=facts.partition)
         found += [Candidate(service, name, host_to_try(name, facts)) for service in SERVICES for name in names(service)]
@@ -48,7 +48,7 @@ def candidates(settings: Settings, facts: Facts, endpoint: str) -> Tuple[Candida
     return tuple(found)
 
 
-def services(wanted: Sequence[Candidate], answers: Answers) -> Tuple[Tuple[str, Tuple[str, ...]], ...]:
+def services(wanted: Sequence[Candidate], answers: Answers) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Service and names of the candidates that answered."""
     direct = [one for one in wanted if one.service != "api-endpoint" and answers.get(one.host, Answer()).direct]
     names = dict.fromkeys(one.service for one in direct)
@@ -68,4 +68,4 @@ def is_private(endpoint: str, vpc_cidrs: Iterable[str], answers: Answers) -> boo
 
 def host_to_try(name: str, facts: Facts) -> str:
     """Registries answer under the account's name only."""
-    return "%s.%s" % (facts.account, name) if facts.account and name.startswith(("dkr.ecr.", "dkr-ecr.")) else name
+    return f"{facts.account}.{name}" if facts.account and name.startswith(("dkr.ecr.", "dkr-ecr.")) else name

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Optional, Union
+from typing import Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 #: inet_pton(3) and Go refuse leading zeros.
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = r"%s(?:\.%s){3}" % (_OCTET, _OCTET)
+_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
 
 
-def ipv4(text: str) -> Optional[ipaddress.IPv4Address]:
+def ipv4(text: str) -> ipaddress.IPv4Address | None:
     """Four plain numbers, as inet_pton(3) wants them."""
     return ipaddress.IPv4Address(text) if re.fullmatch(_IPV4, text) else None
 
 
-def ipv6(text: str) -> Optional[ipaddress.IPv6Address]:
+def ipv6(text: str) -> ipaddress.IPv6Address | None:
     """An IPv6 address without brackets and zone; its last 32 bits may be spelt as IPv4."""
-    if not re.fullmatch(r"[0-9a-fA-F:]*:(?:[0-9a-fA-F]*|%s)" % _IPV4, text):
+    if not re.fullmatch(rf"[0-9a-fA-F:]*:(?:[0-9a-fA-F]*|{_IPV4})", text):
         return None
     try:
         return ipaddress.IPv6Address(text)
@@ -28,7 +28,7 @@ def ipv6(text: str) -> Optional[ipaddress.IPv6Address]:
         return None
 
 
-def address(text: str) -> Optional[Address]:
+def address(text: str) -> Address | None:
     """Either of them."""
     return ipv4(text) or ipv6(text)
 
@@ -43,5 +43,5 @@ def canonical(value: Address) -> str:
     number = int(value)
     low = ipaddress.IPv4Address(number & 0xFFFFFFFF)
     if number >> 32 == 0xFFFF:
-        return "::ffff:%s" % low
-    return "::%s" % low if number >> 32 == 0 and number >> 16 else str(value)
+        return f"::ffff:{low}"
+    return f"::{low}" if number >> 32 == 0 and number >> 16 else str(value)

@@ -7,10 +7,8 @@ Reference and "Making requests to Amazon S3 over IPv6" (dualstack names).
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
-
 #: Service → templates; `{r}` is the region, `{d}` the partition's DNS domain (amazonaws.com, amazonaws.com.cn).
-_PATTERNS: Dict[str, Tuple[str, ...]] = {
+_PATTERNS: dict[str, tuple[str, ...]] = {
     "autoscaling": ("autoscaling.{r}.{d}",),
     "cloudformation": ("cloudformation.{r}.{d}",),
     "ec2": ("ec2.{r}.{d}",),
@@ -24,21 +22,21 @@ _PATTERNS: Dict[str, Tuple[str, ...]] = {
 }
 
 #: Dual-stack names live under domains of their own, `{a}` for APIs and `{o}` for what is not an AWS API.
-_DUAL_STACK: Dict[str, Tuple[str, ...]] = {
+_DUAL_STACK: dict[str, tuple[str, ...]] = {
     "ec2": ("ec2.{r}.{a}",),
     "ecr": ("ecr.{r}.{a}", "dkr-ecr.{r}.{o}"),
     "eks": ("eks.{r}.{a}",),
 }
-_DUAL_STACK_DOMAINS: Dict[str, Tuple[str, str]] = {
+_DUAL_STACK_DOMAINS: dict[str, tuple[str, str]] = {
     "aws": ("api.aws", "on.aws"),
     "aws-us-gov": ("api.aws", "on.aws"),
     "aws-cn": ("api.amazonwebservices.com.cn", "on.amazonwebservices.com.cn"),
 }
 
-SERVICES: Tuple[str, ...] = tuple(sorted(_PATTERNS))
+SERVICES: tuple[str, ...] = tuple(sorted(_PATTERNS))
 
 
-def service_names(service: str, region: str, domain: str, partition: str) -> Tuple[str, ...]:
+def service_names(service: str, region: str, domain: str, partition: str) -> tuple[str, ...]:
     """The names under which `service` (one of SERVICES) is reached in `region`, sorted."""
     names = {pattern.format(r=region, d=domain) for pattern in _PATTERNS[service]}
     if partition in _DUAL_STACK_DOMAINS:
@@ -49,13 +47,13 @@ def service_names(service: str, region: str, domain: str, partition: str) -> Tup
     return tuple(sorted(names))
 
 
-def cluster_endpoint_suffixes(region: str, domain: str, partition: str, *, ipv6: bool) -> Tuple[str, ...]:
+def cluster_endpoint_suffixes(region: str, domain: str, partition: str, *, ipv6: bool) -> tuple[str, ...]:
     """What the API endpoints of all EKS clusters of the region end in, e.g. `.us-east-1.eks.amazonaws.com`.
 
     With `ipv6` those of IPv6 clusters as well, whose names are dual-stack ones since October 2024.  Source: "Cluster API
     server endpoint" in the EKS user guide.
     """
-    suffixes = [".%s.eks.%s" % (region, domain)]
+    suffixes = [f".{region}.eks.{domain}"]
     if ipv6 and partition in _DUAL_STACK_DOMAINS:
-        suffixes.append(".eks-cluster.%s.%s" % (region, _DUAL_STACK_DOMAINS[partition][0]))
+        suffixes.append(f".eks-cluster.{region}.{_DUAL_STACK_DOMAINS[partition][0]}")
     return tuple(suffixes)

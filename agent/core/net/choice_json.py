@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -10,7 +11,7 @@ from agent.core.net.proxy_selection import Choice, Seen
 from agent.core.net.proxy_url import parse_proxy_url
 
 
-def choice_to_json(choice: Choice) -> Dict[str, Any]:
+def choice_to_json(choice: Choice) -> dict[str, Any]:
     """What `choice_from_json` reads."""
     return {
         **attrs.asdict(choice),
@@ -20,7 +21,7 @@ def choice_to_json(choice: Choice) -> Dict[str, Any]:
     }
 
 
-def choice_from_json(data: Optional[Mapping[str, Any]]) -> Optional[Choice]:
+def choice_from_json(data: Mapping[str, Any] | None) -> Choice | None:
     """The Choice, or None when there is none or it is not what we wrote: then the proxies are asked anew."""
     if not data:
         return None
@@ -39,7 +40,7 @@ def choice_from_json(data: Optional[Mapping[str, Any]]) -> Optional[Choice]:
     return choice if choice.chosen in urls else None
 
 
-def records(choice: Choice, moment: Any) -> List[Dict[str, Any]]:
+def records(choice: Choice, moment: Any) -> list[dict[str, Any]]:
     """`proxies` of status.json; `moment` makes text of seconds since 1970."""
     return [
         {
@@ -60,5 +61,5 @@ def _seen(one: Mapping[str, Any]) -> Seen:
     )
 
 
-def _seconds(value: Any) -> Optional[float]:
+def _seconds(value: Any) -> float | None:
     return None if value is None else float(value)

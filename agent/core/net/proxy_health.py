@@ -6,7 +6,7 @@ Texts repeat what the other side said only as quoted, shortened ASCII: it may be
 from __future__ import annotations
 
 import re
-from typing import Mapping, Tuple
+from collections.abc import Mapping
 
 import attrs
 
@@ -87,8 +87,8 @@ def not_resolved(proxy: ProxyUrl, reason: str) -> Verdict:
     return Verdict(
         False,
         "dns",
-        "%s: the name %s does not resolve: %s" % (proxy, proxy.host, said(reason)),
-        "correct proxy.url, or have the VPC's DNS know the name (getent hosts %s)" % proxy.host,
+        f"{proxy}: the name {proxy.host} does not resolve: {said(reason)}",
+        f"correct proxy.url, or have the VPC's DNS know the name (getent hosts {proxy.host})",
     )
 
 
@@ -98,21 +98,21 @@ def not_connected(proxy: ProxyUrl, kind: str, reason: str) -> Verdict:
         "refused": "start the proxy, or correct the port in proxy.url",
         "unreachable": "look at the routes of this node's subnet (ip route get ADDRESS)",
     }
-    return Verdict(False, kind, "%s: %s" % (proxy, said(reason)), hints[kind])
+    return Verdict(False, kind, f"{proxy}: {said(reason)}", hints[kind])
 
 
 def timed_out(proxy: ProxyUrl, stage: str, target: str, seconds: float) -> Verdict:
     """`stage` is one of STAGES."""
     hints = {
         "resolve": "the DNS servers of /etc/resolv.conf do not answer",
-        "connect": "allow TCP port %d from this node to the proxy" % proxy.port,
+        "connect": f"allow TCP port {proxy.port} from this node to the proxy",
         "proxy-tls": "is this an http:// proxy?  Correct the scheme in proxy.url",
-        "answer": "the proxy is overloaded or waits for something (its DNS, its upstream, %s): see its log" % target,
-        "tls": "something behind the proxy drops TLS to %s: see the proxy's log" % target,
+        "answer": f"the proxy is overloaded or waits for something (its DNS, its upstream, {target}): see its log",
+        "tls": f"something behind the proxy drops TLS to {target}: see the proxy's log",
     }
     kind = "dns" if stage == "resolve" else "timeout"
     return Verdict(
-        False, kind, "%s: %s (given up after %.1f seconds)" % (proxy, STAGES[stage], seconds), hints[stage], seconds
+        False, kind, f"{proxy}: {STAGES[stage]} (given up after {seconds:.1f} seconds)", hints[stage], seconds
     )
 
 
@@ -123,16 +123,16 @@ def broken(proxy: ProxyUrl, stage: str, target: str, reason: str, head: bytes = 
         hint = "is that an HTTP proxy's port?  A portal that wants a log-in answers like this too"
         return Verdict(False, "protocol", text % (proxy, target, said(reason)), hint)
     if stage == "tls":
-        text = "%s: opens a tunnel to %s, but TLS through it fails: %s" % (proxy, target, said(reason))
+        text = f"{proxy}: opens a tunnel to {target}, but TLS through it fails: {said(reason)}"
         return Verdict(False, "upstream", text, "is a firewall behind the proxy closing it?  See the proxy's log")
     if stage == "proxy-tls":
-        text = "%s: no TLS with the proxy: %s" % (proxy, said(reason))
+        text = f"{proxy}: no TLS with the proxy: {said(reason)}"
         return Verdict(False, "protocol", text, "if it is a plain HTTP proxy, write http:// in proxy.url")
     for prefix, what, hint in _BANNERS:
         if head.startswith(prefix):
-            return Verdict(False, "protocol", "%s: port %d %s" % (proxy, proxy.port, what), hint)
+            return Verdict(False, "protocol", f"{proxy}: port {proxy.port} {what}", hint)
     if not head:
-        text = "%s: closed the connection without an answer to CONNECT" % proxy
+        text = f"{proxy}: closed the connection without an answer to CONNECT"
         return Verdict(False, "protocol", text, "is it an HTTPS proxy (https://), or a load balancer without targets?")
     text = "%s: no HTTP answer to CONNECT (%s); it began with %s"
     first = said(head.splitlines()[0].decode("latin-1"), 40)
@@ -141,8 +141,8 @@ def broken(proxy: ProxyUrl, stage: str, target: str, reason: str, head: bytes = 
 
 def untrusted(proxy: ProxyUrl, server: str, reason: str, issuer: str) -> Verdict:
     """The certificate of `server`, the proxy itself or the target behind it, was refused."""
-    by = ", issued by %s," % said(issuer) if issuer else ""
-    text = "%s: the certificate of %s%s is not trusted here: %s" % (proxy, server, by, said(reason))
+    by = f", issued by {said(issuer)}," if issuer else ""
+    text = f"{proxy}: the certificate of {server}{by} is not trusted here: {said(reason)}"
     hint = "if the proxy inspects TLS, its CA belongs into node.ca_bundle; is the clock right?"
     return Verdict(False, "tls-untrusted", text, hint, issuer=said(issuer) if issuer else "")
 
@@ -152,14 +152,14 @@ def answered(proxy: ProxyUrl, target: str, response: Response, *, with_credentia
     if response.status == 407:
         return _asks_for_credentials(proxy, response, with_credentials)
     if response.status in (403, 429, 451):
-        text = "%s: refuses a connection to %s: %s" % (proxy, target, _answer(response))
+        text = f"{proxy}: refuses a connection to {target}: {_answer(response)}"
         return Verdict(False, "denied", text, "have the proxy's policy allow it, from this node's address")
     if 500 <= response.status <= 599 and response.status != 501:
-        text = "%s: does not reach %s: %s" % (proxy, target, _answer(response))
+        text = f"{proxy}: does not reach {target}: {_answer(response)}"
         return Verdict(False, "upstream", text, "the proxy lives: its DNS or its way out is broken, see its log")
     if 200 <= response.status <= 299 and not _has_a_page(response):
-        return Verdict(True, "ok", "%s: opens a tunnel to %s" % (proxy, target))
-    text = "%s: answers CONNECT as a web server does: %s" % (proxy, _answer(response))
+        return Verdict(True, "ok", f"{proxy}: opens a tunnel to {target}")
+    text = f"{proxy}: answers CONNECT as a web server does: {_answer(response)}"
     return Verdict(False, "protocol", text, "is that an HTTP proxy's port?")
 
 
@@ -171,7 +171,7 @@ def with_certificate(verdict: Verdict, host: str, issuer: str) -> Verdict:
     if _AWS_DOMAINS.search(host) and not any(own in issuer for own in _AWS_AUTHORITIES):
         text = "%s; its certificate is trusted here, and issued by %s, none of AWS's own CAs: the proxy inspects TLS"
         return attrs.evolve(verdict, kind="tls-inspected", text=text % (verdict.text, name), issuer=name)
-    return attrs.evolve(verdict, text="%s; certificate by %s" % (verdict.text, name), issuer=name)
+    return attrs.evolve(verdict, text=f"{verdict.text}; certificate by {name}", issuer=name)
 
 
 def said(text: str, limit: int = 80) -> str:
@@ -183,17 +183,17 @@ def _asks_for_credentials(proxy: ProxyUrl, response: Response, with_credentials:
     header = response.headers.get("proxy-authenticate", "")
     schemes = _schemes(header)
     if schemes and "basic" not in schemes:
-        text = "%s: asks for a log-in by %s (407)" % (proxy, " or ".join(schemes))
+        text = "{}: asks for a log-in by {} (407)".format(proxy, " or ".join(schemes))
         hint = "clients on a node know Basic alone: have the proxy let this subnet in without, or with Basic"
         return Verdict(False, "credentials", text, hint)
     if with_credentials:
-        text = "%s: refuses the user or the password (407)" % proxy
+        text = f"{proxy}: refuses the user or the password (407)"
         return Verdict(False, "credentials", text, "correct the file of proxy.credentials_file, then: apply")
-    text = "%s: asks for a user and a password (407), and proxy.credentials_file is not set" % proxy
+    text = f"{proxy}: asks for a user and a password (407), and proxy.credentials_file is not set"
     return Verdict(False, "credentials", text, "write USER:PASSWORD to a file of root's, mode 0600, and name it there")
 
 
-def _schemes(header: str) -> Tuple[str, ...]:
+def _schemes(header: str) -> tuple[str, ...]:
     """The names of the schemes in Proxy-Authenticate (RFC 9110, 11.7.1), without their parameters."""
     names = re.findall(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]{0,19})(?=\s+[^\s=,]|\s*(?:,|$))", header[:1000])
     return tuple(dict.fromkeys(name.lower() for name in names))
@@ -207,10 +207,10 @@ def _has_a_page(response: Response) -> bool:
 
 def _answer(response: Response) -> str:
     """The answer in a few words, with what Squid says about its errors."""
-    words = "%d %s" % (response.status, said(response.reason)) if response.reason else str(response.status)
+    words = f"{response.status} {said(response.reason)}" if response.reason else str(response.status)
     more = [
-        "%s: %s" % (name, said(response.headers[name.lower()]))
+        f"{name}: {said(response.headers[name.lower()])}"
         for name in ("X-Squid-Error", "Server")
         if response.headers.get(name.lower())
     ]
-    return words + (" (%s)" % ", ".join(more) if more else "")
+    return words + (" ({})".format(", ".join(more)) if more else "")

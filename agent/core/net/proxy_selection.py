@@ -6,7 +6,7 @@ counts no more than the longest pause: a clock that jumps, or a daemon that was 
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import attrs
 
@@ -46,22 +46,22 @@ class Choice:
     before the first; `failed_for` is None while the chosen one serves.
     """
 
-    urls: Tuple[ProxyUrl, ...]
+    urls: tuple[ProxyUrl, ...]
     chosen: ProxyUrl
-    seen: Tuple[Seen, ...] = ()
-    looked: Optional[float] = None
-    failed_for: Optional[float] = None
+    seen: tuple[Seen, ...] = ()
+    looked: float | None = None
+    failed_for: float | None = None
     looks_failed: int = 0
 
 
-def current(urls: Sequence[ProxyUrl], choice: Optional[Choice]) -> Optional[ProxyUrl]:
+def current(urls: Sequence[ProxyUrl], choice: Choice | None) -> ProxyUrl | None:
     """The proxy to be used: the chosen one if the choice was made among these, else the first."""
     if not urls:
         return None
     return choice.chosen if choice is not None and choice.urls == tuple(urls) else urls[0]
 
 
-def decided(verdicts: Sequence[Optional[Verdict]]) -> bool:
+def decided(verdicts: Sequence[Verdict | None]) -> bool:
     """Whether the rest need not be waited for: one serves, and all that are preferred to it have been heard."""
     for verdict in verdicts:
         if verdict is None:
@@ -71,20 +71,20 @@ def decided(verdicts: Sequence[Optional[Verdict]]) -> bool:
     return True
 
 
-def choose(urls: Sequence[ProxyUrl], verdicts: Sequence[Optional[Verdict]]) -> ProxyUrl:
+def choose(urls: Sequence[ProxyUrl], verdicts: Sequence[Verdict | None]) -> ProxyUrl:
     """The first that serves, else the first that lives, else the first."""
     ranks = [DEAD if verdict is None else verdict.rank for verdict in verdicts]
     return urls[ranks.index(max(ranks))]
 
 
-def first_choice(urls: Sequence[ProxyUrl], verdicts: Sequence[Optional[Verdict]], *, now: float, wall: float) -> Choice:
+def first_choice(urls: Sequence[ProxyUrl], verdicts: Sequence[Verdict | None], *, now: float, wall: float) -> Choice:
     """The choice of a boot; it is no look yet, because it did not wait for all."""
     choice = observe(Choice(tuple(urls), choose(urls, verdicts)), verdicts, now=now, wall=wall, after=None)
     return attrs.evolve(choice, looked=None)
 
 
 def observe(
-    choice: Choice, verdicts: Sequence[Optional[Verdict]], *, now: float, wall: float, after: Optional[float]
+    choice: Choice, verdicts: Sequence[Verdict | None], *, now: float, wall: float, after: float | None
 ) -> Choice:
     """The choice after a look, at `now` in monotonic seconds and `wall` in seconds since 1970; None was not waited for.
 
@@ -107,7 +107,7 @@ def observe(
     return attrs.evolve(choice, seen=seen, looked=now, failed_for=failed_for, looks_failed=choice.looks_failed + 1)
 
 
-def pause(choice: Choice, *, interval: float, after: Optional[float]) -> float:
+def pause(choice: Choice, *, interval: float, after: float | None) -> float:
     """Seconds until the next look: rare while all is well; with back-off in an outage, and just when its time is up."""
     if choice.failed_for is None:
         if len(choice.urls) < 2 or after is None:
@@ -118,9 +118,7 @@ def pause(choice: Choice, *, interval: float, after: Optional[float]) -> float:
     return min(backed_off, left) if left > 0 else backed_off
 
 
-def wait(
-    choice: Optional[Choice], urls: Sequence[ProxyUrl], *, now: float, interval: float, after: Optional[float]
-) -> float:
+def wait(choice: Choice | None, urls: Sequence[ProxyUrl], *, now: float, interval: float, after: float | None) -> float:
     """Seconds until a look is due, 0 when it is: a fifth too early is early enough, for callers with jitter."""
     if choice is None or choice.urls != tuple(urls) or choice.looked is None:
         return 0.0

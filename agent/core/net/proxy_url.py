@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Match, Optional
+from re import Match
 from urllib.parse import quote
 
 import attrs
@@ -13,7 +13,7 @@ from agent.core.net import addresses
 
 #: One label of a host name (RFC 1123 section 2.1, plus the underscore that internal DNS zones do use).
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME = re.compile(r"%s(?:\.%s)*" % (_LABEL, _LABEL))
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>\[[^\]]*\]|[^:/?#\[\]]*)(?::(?P<port>[^/?#]*))?(?P<rest>.*)",
     re.DOTALL,
@@ -41,13 +41,13 @@ class ProxyUrl:
     def __str__(self) -> str:
         return self.with_credentials(None)
 
-    def with_credentials(self, credentials: Optional[Credentials]) -> str:
+    def with_credentials(self, credentials: Credentials | None) -> str:
         """The URL; user and password percent-encoded outside `A-Za-z0-9-._`, which all clients undo alike."""
-        host = "[%s]" % self.host if ":" in self.host else self.host
+        host = f"[{self.host}]" if ":" in self.host else self.host
         if credentials is None:
-            return "%s://%s:%d" % (self.scheme, host, self.port)
+            return f"{self.scheme}://{host}:{self.port}"
         user, password = (quote(text, safe="").replace("~", "%7E") for text in (credentials.user, credentials.password))
-        return "%s://%s:%s@%s:%d" % (self.scheme, user, password, host, self.port)
+        return f"{self.scheme}://{user}:{password}@{host}:{self.port}"
 
 
 def is_host_name(text: str) -> bool:
@@ -64,17 +64,19 @@ def parse_proxy_url(text: str) -> ProxyUrl:
     if any(not 0x21 <= ord(char) <= 0x7E for char in text):
         odd = next(char for char in text if not 0x21 <= ord(char) <= 0x7E)
         raise ValueError(
-            "has the character %s; write it in ASCII without blanks (a non-ASCII host name as xn--...)" % ascii(odd)
+            f"has the character {odd!a}; write it in ASCII without blanks (a non-ASCII host name as xn--...)"
         )
     if "@" in text:
         raise ValueError(
             "has user info in the URL, which would end up in world-readable files; put USER:PASSWORD into proxy.credentials_file"
         )
     if "%" in text:
-        raise ValueError('%s has a "%%": nothing in %s needs encoding' % (quoted(text), FORM))
+        raise ValueError(f'{quoted(text)} has a "%": nothing in {FORM} needs encoding')
     match = _URL.fullmatch(text)
     if match is None:
-        raise ValueError("%s has no scheme; write http://%s" % (quoted(text), text if is_plain(text) else "HOST:PORT"))
+        raise ValueError(
+            "{} has no scheme; write http://{}".format(quoted(text), text if is_plain(text) else "HOST:PORT")
+        )
     scheme, host, port, rest = (
         match.group("scheme").lower(),
         match.group("host").lower(),
@@ -82,9 +84,9 @@ def parse_proxy_url(text: str) -> ProxyUrl:
         match.group("rest"),
     )
     if scheme not in ("http", "https"):
-        raise ValueError("%s has the scheme %s; clients agree on http and https only" % (quoted(text), scheme))
+        raise ValueError(f"{quoted(text)} has the scheme {scheme}; clients agree on http and https only")
     if rest not in ("", "/"):
-        raise ValueError("%s has a path; a proxy is %s and nothing after it" % (quoted(text), FORM))
+        raise ValueError(f"{quoted(text)} has a path; a proxy is {FORM} and nothing after it")
     return ProxyUrl(scheme, _host(host, text), _port(port, text))
 
 
@@ -93,25 +95,24 @@ def _host(host: str, text: str) -> str:
         try:
             return addresses.canonical(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
-            raise ValueError("%s has no IPv6 address between the brackets" % quoted(text)) from None
+            raise ValueError(f"{quoted(text)} has no IPv6 address between the brackets") from None
     if re.fullmatch(r"[0-9.]+", host):
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
-            raise ValueError("%s has a host that is neither a name nor an IPv4 address" % quoted(text)) from None
+            raise ValueError(f"{quoted(text)} has a host that is neither a name nor an IPv4 address") from None
     if not is_host_name(host):
-        raise ValueError("%s has no valid host name; write %s" % (quoted(text), FORM))
+        raise ValueError(f"{quoted(text)} has no valid host name; write {FORM}")
     return host
 
 
-def _port(port: Optional[str], text: str) -> int:
+def _port(port: str | None, text: str) -> int:
     if port is None:
         raise ValueError(
-            "%s has no port; clients disagree on the default (curl 1080, others 80), so write it: http://HOST:3128"
-            % quoted(text)
+            f"{quoted(text)} has no port; clients disagree on the default (curl 1080, others 80), so write it: http://HOST:3128"
         )
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise ValueError("%s has the port %s; a port is a number from 1 to 65535" % (quoted(text), quoted(port)))
+        raise ValueError(f"{quoted(text)} has the port {quoted(port)}; a port is a number from 1 to 65535")
     return int(port)
 
 
@@ -123,8 +124,8 @@ def quoted(text: str, limit: int = 80) -> str:
     """A value for an error message: printable ASCII in double quotes, shortened, without the user info of a URL."""
     masked = re.sub(r"\S+", _without_user_info, text)
     shown = masked if len(masked) <= limit else masked[:limit] + "..."
-    return '"%s"' % "".join(
-        char if 0x20 <= ord(char) <= 0x7E and char not in '"\\' else ascii(char)[1:-1] for char in shown
+    return '"{}"'.format(
+        "".join(char if 0x20 <= ord(char) <= 0x7E and char not in '"\\' else ascii(char)[1:-1] for char in shown)
     )
 
 

@@ -6,7 +6,7 @@ Source: RFC 5280, sections 4.1 and 4.1.2.4; X.690 for the encoding.
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Tuple
+from collections.abc import Iterator
 
 _SEQUENCE, _SET, _OID, _VERSION = 0x30, 0x31, 0x06, 0xA0
 #: Encoded object identifiers 2.5.4.3 and 2.5.4.10.
@@ -30,8 +30,8 @@ def _issuer_field(der: bytes) -> bytes:
     return fields[2][1]  # serial number, signature algorithm, issuer
 
 
-def _names(field: bytes) -> Dict[bytes, str]:
-    found: Dict[bytes, str] = {}
+def _names(field: bytes) -> dict[bytes, str]:
+    found: dict[bytes, str] = {}
     for tag, group in _items(field):
         for inner, pair in _items(group) if tag == _SET else ():
             parts = list(_items(pair)) if inner == _SEQUENCE else []
@@ -41,7 +41,7 @@ def _names(field: bytes) -> Dict[bytes, str]:
     return found
 
 
-def _items(data: bytes) -> Iterator[Tuple[int, bytes]]:
+def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Tag and content of each element in a row; raises ValueError or IndexError for what is cut off."""
     at = 0
     while at < len(data):

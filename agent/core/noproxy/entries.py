@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Callable, Dict, Iterable, List, Optional, Tuple, Union
+from collections.abc import Iterable
+from typing import Callable, Union
 
 import attrs
 
@@ -34,12 +35,12 @@ class Entry:
 class OwnerEntry:
     """A valid entry of the owner's: its spellings in NO_PROXY, and what to warn of."""
 
-    spellings: Tuple[str, ...]
+    spellings: tuple[str, ...]
     warning: str = ""
 
 
 #: Always reached directly.  169.254.170.2 is the ECS credentials endpoint, 169.254.170.23 and fd00:ec2::23 that of EKS Pod Identity.
-_ALWAYS: Tuple[Tuple[str, str], ...] = (
+_ALWAYS: tuple[tuple[str, str], ...] = (
     ("localhost", "loopback"),
     ("127.0.0.1", "loopback"),
     ("::1", "loopback"),
@@ -60,15 +61,15 @@ def compose(
     service_cidrs: Iterable[str] = (),
     cluster_domain: str = "cluster.local",
     api_endpoints: Iterable[str] = (),
-    aws: Iterable[Tuple[str, Iterable[str]]] = (),
+    aws: Iterable[tuple[str, Iterable[str]]] = (),
     owner: Iterable[OwnerEntry] = (),
-) -> Tuple[Entry, ...]:
+) -> tuple[Entry, ...]:
     """The whole list, sorted by kind and within a kind, each value once (the first kind that names it gives the reason).
 
     `vpc_cidrs` and `service_cidrs` are canonical CIDRs, `api_endpoints` hosts or suffixes with a leading dot,
     `aws` pairs of a reason (`aws:s3`) and names.  The order of the inputs does not matter.
     """
-    found: List[Entry] = [Entry(spelling, reason) for value, reason in _ALWAYS for spelling in spellings(value)]
+    found: list[Entry] = [Entry(spelling, reason) for value, reason in _ALWAYS for spelling in spellings(value)]
     if cluster_domain:
         found.append(Entry("." + cluster_domain, "cluster-domain"))
     found += _sorted(vpc_cidrs, "vpc", _network_order)
@@ -78,7 +79,7 @@ def compose(
         Entry(name, reason) for reason, name in sorted({(reason, name) for reason, names in aws for name in names})
     ]
     found += _sorted((spelling for entry in owner for spelling in entry.spellings), "owner", str)
-    first: Dict[str, Entry] = {}
+    first: dict[str, Entry] = {}
     for entry in found:
         first.setdefault(entry.value, entry)
     return tuple(first.values())
@@ -89,9 +90,9 @@ def render(entries: Iterable[Entry]) -> str:
     return ",".join(entry.value for entry in entries)
 
 
-def spellings(value: str) -> Tuple[str, ...]:
+def spellings(value: str) -> tuple[str, ...]:
     """An IPv6 address is needed without and with brackets; everything else has one spelling."""
-    return (value, "[%s]" % value) if ":" in value and "/" not in value else (value,)
+    return (value, f"[{value}]") if ":" in value and "/" not in value else (value,)
 
 
 def parse_owner_entry(text: str) -> OwnerEntry:
@@ -101,40 +102,40 @@ def parse_owner_entry(text: str) -> OwnerEntry:
     """
     if not text or any(not 0x21 <= ord(char) <= 0x7E or char == "," for char in text):
         raise ValueError(
-            "%s has a blank, a comma, a control or a non-ASCII character; write one entry for each host" % quoted(text)
+            f"{quoted(text)} has a blank, a comma, a control or a non-ASCII character; write one entry for each host"
         )
     if "*" in text:
         better = text.lstrip("*") if text.startswith("*.") else ".example.com"
-        raise ValueError("%s has a *, which clients read differently; write %s" % (quoted(text), quoted(better)))
+        raise ValueError(f"{quoted(text)} has a *, which clients read differently; write {quoted(better)}")
     if "://" in text:
-        raise ValueError("%s is a URL; write the host alone" % quoted(text))
+        raise ValueError(f"{quoted(text)} is a URL; write the host alone")
     value = text.lower()
     if _network(value) is not None:
         canonical = canonical_cidr(value)
-        return OwnerEntry((canonical,), "" if canonical == value else "%s is written as %s" % (quoted(text), canonical))
+        return OwnerEntry((canonical,), "" if canonical == value else f"{quoted(text)} is written as {canonical}")
     address = _address(value.strip("[]") if value.startswith("[") and value.endswith("]") else value)
     if address is not None:
         return OwnerEntry(spellings(address))
     host, port = _split_port(value)
     bare = host[:-1] if host.endswith(".") else host
     if _address(bare) is None and not is_host_name(bare[1:] if bare.startswith(".") else bare):
-        raise ValueError("%s is no host name, .suffix, address or CIDR" % quoted(text))
+        raise ValueError(f"{quoted(text)} is no host name, .suffix, address or CIDR")
     if port is None:
         return OwnerEntry((bare,))
-    return OwnerEntry((bare + ":" + port,), "%s has a port: curl and wget never match such an entry" % quoted(text))
+    return OwnerEntry((bare + ":" + port,), f"{quoted(text)} has a port: curl and wget never match such an entry")
 
 
 def canonical_cidr(text: str) -> str:
     """`10.0.0.1/16` → `10.0.0.0/16`; raises ValueError for what is no CIDR, and for a CIDR of every address."""
     network = _network(text)
     if network is None:
-        raise ValueError("%s is no CIDR such as 10.0.0.0/16 or 2600:1f16::/56" % quoted(text))
+        raise ValueError(f"{quoted(text)} is no CIDR such as 10.0.0.0/16 or 2600:1f16::/56")
     if network.prefixlen == 0:
-        raise ValueError("%s would bypass the proxy for every address" % quoted(text))
+        raise ValueError(f"{quoted(text)} would bypass the proxy for every address")
     return str(network)
 
 
-def _network(text: str) -> Optional[Network]:
+def _network(text: str) -> Network | None:
     if not re.fullmatch(r"[0-9a-fA-F:.]+/[0-9]{1,3}", text):
         return None
     try:
@@ -143,7 +144,7 @@ def _network(text: str) -> Optional[Network]:
         return None
 
 
-def _address(text: str) -> Optional[str]:
+def _address(text: str) -> str | None:
     """The address as inet_ntop(3) writes it, on every Python; a zone index is none that a client reads."""
     if addresses.ipv4(text):
         return text
@@ -151,17 +152,17 @@ def _address(text: str) -> Optional[str]:
     return addresses.canonical(found) if found else None
 
 
-def _split_port(text: str) -> Tuple[str, Optional[str]]:
+def _split_port(text: str) -> tuple[str, str | None]:
     match = re.fullmatch(r"(.+):([0-9]{1,5})", text)
     if match is None or not 1 <= int(match.group(2)) <= 65535 or ":" in match.group(1):
         return text, None
     return match.group(1), match.group(2)
 
 
-def _network_order(cidr: str) -> Tuple[int, int, int]:
+def _network_order(cidr: str) -> tuple[int, int, int]:
     network = ipaddress.ip_network(cidr)
     return network.version, int(network.network_address), network.prefixlen
 
 
-def _sorted(values: Iterable[str], reason: str, order: Callable[[str], object]) -> List[Entry]:
+def _sorted(values: Iterable[str], reason: str, order: Callable[[str], object]) -> list[Entry]:
     return [Entry(value, reason) for value in sorted(set(values), key=order)]  # type: ignore[arg-type]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
 
@@ -61,7 +61,7 @@ class Way:
     """
 
     dialect: Dialect
-    proxy: Optional[str]
+    proxy: str | None
     entry: str = ""
     reason: str = ""
 
@@ -72,10 +72,10 @@ class Way:
             return "through " + self.proxy
         if self.reason == BUILT_IN:
             return "direct: loopback, which needs no entry"
-        return "direct: %s (%s)" % (printable(self.entry), self.reason) if self.entry else "direct: no proxy is set"
+        return f"direct: {printable(self.entry)} ({self.reason})" if self.entry else "direct: no proxy is set"
 
 
-def variables(proxy: str, https_proxy: str, no_proxy: str) -> Dict[str, str]:
+def variables(proxy: str, https_proxy: str, no_proxy: str) -> dict[str, str]:
     """The six variables as the agent writes them."""
     pairs = (("http_proxy", proxy), ("https_proxy", https_proxy), ("no_proxy", no_proxy))
     return {name: value for key, value in pairs for name in (key, key.upper())}
@@ -88,9 +88,9 @@ def of_entries(entries: Iterable[Entry], proxy: str = UNNAMED, https_proxy: str 
     return Values(variables(proxy, https_proxy, render(listed)), reasons)
 
 
-def variables_in(text: bytes) -> Dict[str, str]:
+def variables_in(text: bytes) -> dict[str, str]:
     """The proxy variables in a file of lines NAME=VALUE, the last of two wins; one pair of quotes is not the value's."""
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for line in text.decode("utf-8", "replace").split("\n"):
         match = _LINE.match(line)
         if match:
@@ -100,7 +100,7 @@ def variables_in(text: bytes) -> Dict[str, str]:
     return found
 
 
-def ways(target: Target, values: Values) -> Tuple[Way, ...]:
+def ways(target: Target, values: Values) -> tuple[Way, ...]:
     """The way of every family, in their order."""
     return tuple(_way(target, values, dialect) for dialect in DIALECTS)
 
@@ -117,9 +117,9 @@ def _way(target: Target, values: Values, dialect: Dialect) -> Way:
     return Way(dialect, None, entry, values.reason(entry))
 
 
-def groups(found: Sequence[Way]) -> List[Tuple[str, List[Dialect]]]:
+def groups(found: Sequence[Way]) -> list[tuple[str, list[Dialect]]]:
     """The different ways in words, each with the families that take it."""
-    by_text: Dict[str, List[Dialect]] = {}
+    by_text: dict[str, list[Dialect]] = {}
     for way in found:
         by_text.setdefault(way.text, []).append(way.dialect)
     return list(by_text.items())
@@ -145,13 +145,13 @@ def needs_literal(target: Target, found: Sequence[Way], values: Values) -> bool:
     return any(way.proxy for way in found) and address(target.host) is None and bool(cidrs(values.no_proxy))
 
 
-def cidrs(no_proxy: str) -> Tuple[str, ...]:
+def cidrs(no_proxy: str) -> tuple[str, ...]:
     """The entries that are CIDRs."""
     return tuple(entry.strip() for entry in no_proxy.split(",") if "/" in entry and network(entry.strip()) is not None)
 
 
 @functools.lru_cache(maxsize=4096)
-def network(text: str) -> Optional[Network]:
+def network(text: str) -> Network | None:
     """The network that an entry is, or None."""
     base, slash, bits = text.partition("/")
     if not slash or address(base) is None or not re.fullmatch("[0-9]{1,3}", bits):

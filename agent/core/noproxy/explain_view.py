@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import DIALECTS
@@ -28,20 +29,20 @@ def paragraph(target: Target, found: Sequence[Way]) -> Iterator[str]:
     for text, families in by_text:
         yield "  " + text
         for family in families:
-            yield ("    %-15s  %s" % (family.title, ", ".join(_programs(family)))).rstrip()
+            yield "    {:<15}  {}".format(family.title, ", ".join(_programs(family))).rstrip()
     if disagree(found):
         names = " and ".join(map('"%s"'.__mod__, spellings(target.host)))
-        yield "  clients disagree; to have it direct for all, add %s to proxy.no_proxy" % names
+        yield f"  clients disagree; to have it direct for all, add {names} to proxy.no_proxy"
 
 
 def why(found: Sequence[Way]) -> str:
     """The entries that make it direct, with their reasons; what is built into a client counts if there is nothing else."""
     direct = [way for way in found if way.proxy is None and way.entry]
-    texts = dict.fromkeys("%s (%s)" % (printable(way.entry), way.reason) for way in direct if way.reason != BUILT_IN)
-    return ", ".join(texts) or ("needs no entry (%s)" % BUILT_IN if direct else "")
+    texts = dict.fromkeys(f"{printable(way.entry)} ({way.reason})" for way in direct if way.reason != BUILT_IN)
+    return ", ".join(texts) or (f"needs no entry ({BUILT_IN})" if direct else "")
 
 
-def _programs(family: Dialect) -> List[str]:
+def _programs(family: Dialect) -> list[str]:
     """The programs that the family's title does not name already."""
     return [name for name in family.clients if name not in family.title.split()]
 
@@ -51,19 +52,19 @@ def matrix_head(values: Values, *, colour: bool = False) -> Iterator[str]:
     known = values.environment
     proxies = dict.fromkeys(known.get(name) or known.get(name.upper()) or "" for name in ("http_proxy", "https_proxy"))
     shown = " or ".join(filter(None, proxies)) or UNNAMED
-    yield "%s direct   %s through %s   ! clients disagree" % (DIRECT, PROXY, shown)
+    yield f"{DIRECT} direct   {PROXY} through {shown}   ! clients disagree"
     for at, family in enumerate(DIALECTS):
         programs = ", ".join(_programs(family))
-        title = family.title + (" (%s)" % programs if programs else "")
+        title = family.title + (f" ({programs})" if programs else "")
         yield "| " * at + (_BOLD + title + _RESET if colour else title)
 
 
-def matrix_row(target: Target, found: Sequence[Way], *, colour: bool = False, width: Optional[int] = None) -> str:
+def matrix_row(target: Target, found: Sequence[Way], *, colour: bool = False, width: int | None = None) -> str:
     """One cell for each family, the target, and the entries that make it direct; cut to `width` where they stand."""
     cells = " ".join(DIRECT if way.proxy is None else PROXY for way in found)
     mark = "!" if disagree(found) else " "
-    line = "%s %s %-*s" % (cells, mark, _HOST, target.spelled)
-    text = ("%s %s" % (line, why(found))).rstrip()
+    line = f"{cells} {mark} {target.spelled:<{_HOST}}"
+    text = (f"{line} {why(found)}").rstrip()
     if width is not None and len(text) > max(width, len(line.rstrip())):
         text = text[: max(width, len(line.rstrip()))]
     return _painted(text, len(cells)) if colour else text
@@ -74,7 +75,7 @@ def _painted(text: str, cells: int) -> str:
     return "".join(marks.get(char, char) for char in text[: cells + 2]) + text[cells + 2 :]
 
 
-def objects(target: Target, found: Sequence[Way]) -> List[Dict[str, Any]]:
+def objects(target: Target, found: Sequence[Way]) -> list[dict[str, Any]]:
     """One object for each family; `proxy` is null where the request goes directly, or where nobody named the proxy."""
     return [
         {
@@ -93,12 +94,12 @@ def objects(target: Target, found: Sequence[Way]) -> List[Dict[str, Any]]:
     ]
 
 
-def java_object(java: NonProxyHosts) -> Dict[str, Any]:
+def java_object(java: NonProxyHosts) -> dict[str, Any]:
     """The object of Java, which has an option instead of ways; null when there is nothing to say with it."""
     left_out = [printable(entry) for entry in java.left_out]
     return {"client": "java", "programs": ["java"], "option": java.option or None, "left_out": left_out}
 
 
-def problem(text: str, error: str) -> Dict[str, Any]:
+def problem(text: str, error: str) -> dict[str, Any]:
     """The object of a target that cannot be explained."""
     return {"target": printable(text), "error": error}

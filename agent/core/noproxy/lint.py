@@ -6,7 +6,7 @@ rules can drift from the first.
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, Sequence, Tuple
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
@@ -36,14 +36,14 @@ class Finding:
     kind: str
     entry: str
     reason: str
-    clients: Tuple[str, ...]
+    clients: tuple[str, ...]
     text: str
     fix: str = ""
 
     @property
     def line(self) -> str:
         """The finding as a sentence."""
-        about = "%s (%s): " % (printable(self.entry) or '""', self.reason) if self.reason else ""
+        about = "{} ({}): ".format(printable(self.entry) or '""', self.reason) if self.reason else ""
         return about + self.text + ("; " + self.fix if self.fix else "")
 
 
@@ -68,14 +68,14 @@ def judge(values: Values, *, region: str = "", targets: Iterable[Target] = ()) -
         yield from disagreement(target, ways(target, values))
 
 
-def advice(entries: Iterable[Entry], region: str) -> Tuple[str, ...]:
+def advice(entries: Iterable[Entry], region: str) -> tuple[str, ...]:
     """What `plan` and `config check` tell of a composed list: the owner's entries, if something can be done about them.
 
     A port is warned of where the entry is read, before anything is composed.
     """
     found = judge(of_entries(entries), region=region)
     own = (one for one in found if one.fix and one.kind != "port" and not is_composed(one.reason))
-    return tuple("%s: proxy.no_proxy: %s" % (one.severity, one.line) for one in own)
+    return tuple(f"{one.severity}: proxy.no_proxy: {one.line}" for one in own)
 
 
 def is_composed(reason: str) -> bool:
@@ -88,7 +88,7 @@ def disagreement(target: Target, found: Sequence[Way]) -> Iterator[Finding]:
     if disagree(found):
         through = tuple(way.dialect for way in found if way.proxy is not None)
         text = "clients disagree: it takes the proxy in " + titles(through)
-        fix = "to have it direct for all, add %s to proxy.no_proxy" % " and ".join(spellings(target.host))
+        fix = "to have it direct for all, add {} to proxy.no_proxy".format(" and ".join(spellings(target.host)))
         yield Finding(WARNING, "disagree", target.spelled, "asked", _names(through), text, fix)
 
 
@@ -127,7 +127,7 @@ def _shadowed(form: lint_forms.Form, entry: str, at: int, entries: Sequence[str]
             continue
         if other_at > at and _does_all(entry, lint_forms.form_of(other), other, values):
             continue
-        text = "%s (%s) does the same in every client" % (printable(other), values.reason(other))
+        text = f"{printable(other)} ({values.reason(other)}) does the same in every client"
         text = "it stands there twice" if other == entry else text
         yield Finding(NOTE, "shadowed", entry, values.reason(entry), (), text, "leave it out")
         return
@@ -146,7 +146,7 @@ def _variables(values: Values) -> Iterator[Finding]:
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         lower, upper = (values.environment.get(key) for key in (name, name.upper()))
         if lower != upper:
-            text = "%s and %s are not the same, and no two clients prefer the same one" % (name, name.upper())
+            text = f"{name} and {name.upper()} are not the same, and no two clients prefer the same one"
             yield Finding(WARNING, "variables", "", "", (), text, "give both the same value")
 
 
@@ -159,7 +159,7 @@ def _missing(values: Values) -> Iterator[Finding]:
             yield Finding(WARNING, "missing", host, "missing", _names(missed), said, "add " + host)
 
 
-def _proxied(text: str, values: Values) -> Tuple[Dialect, ...]:
+def _proxied(text: str, values: Values) -> tuple[Dialect, ...]:
     """The families that reach it through the proxy."""
     try:
         target = parse_target(text)
@@ -168,5 +168,5 @@ def _proxied(text: str, values: Values) -> Tuple[Dialect, ...]:
     return tuple(way.dialect for way in ways(target, values) if way.proxy is not None)
 
 
-def _names(families: Iterable[Dialect]) -> Tuple[str, ...]:
+def _names(families: Iterable[Dialect]) -> tuple[str, ...]:
     return tuple(family.name for family in families)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Iterator, Tuple
+from collections.abc import Iterator
+from typing import Callable
 
 _DOMAINS = "amazonaws.com amazonaws.com.cn amazonaws.eu api.aws on.aws api.amazonwebservices.com.cn".split()
 _DOMAINS += "on.amazonwebservices.com.cn compute.internal c2s.ic.gov sc2s.sgov.gov".split()
@@ -14,7 +15,7 @@ _REGION = re.compile(
 )
 
 #: kind, consequence, fix.
-Judgement = Tuple[str, str, str]
+Judgement = tuple[str, str, str]
 
 
 def judge_name(entry: str, region: str, is_direct: Callable[[str], bool]) -> Iterator[Judgement]:
@@ -28,17 +29,14 @@ def judge_name(entry: str, region: str, is_direct: Callable[[str], bool]) -> Ite
         return
     theirs = region_of(name[: -len(domain) - 1])
     if region and theirs and theirs != region:
-        text = "it is a name of %s, and the node is in %s: what the node asks for is not exempt by it" % (
-            theirs,
-            region,
-        )
-        yield "region", text, "write %s, or leave it out" % name.replace(theirs, region)
+        text = f"it is a name of {theirs}, and the node is in {region}: what the node asks for is not exempt by it"
+        yield "region", text, f"write {name.replace(theirs, region)}, or leave it out"
     if (
         theirs
         and theirs == (region or theirs)
-        and re.fullmatch(r"s3[.-]%s" % re.escape(theirs), name[: -len(domain) - 1])
+        and re.fullmatch(rf"s3[.-]{re.escape(theirs)}", name[: -len(domain) - 1])
     ):
-        dual = "s3.dualstack.%s.%s" % (theirs, domain)
+        dual = f"s3.dualstack.{theirs}.{domain}"
         if not is_direct("https://bucket." + dual):
             text = "the dual-stack names of S3 are not covered, and Amazon Linux 2023's repositories have such names"
             yield "dualstack", text, "add " + dual

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import List, Tuple
 
 import attrs
 
@@ -41,7 +40,7 @@ class Form:
     """
 
     kind: str
-    meant: Tuple[str, ...] = ()
+    meant: tuple[str, ...] = ()
     text: str = "what it means goes through the proxy in %s"
     fix: str = ""
 
@@ -66,7 +65,7 @@ def form_of(entry: str) -> Form:
     if port and _is_host(port.group(1).strip("[]").lstrip(".")):
         plain = " and ".join(spellings(port.group(1).strip("[]").lower()))
         said = "with a port it means nothing to %s"
-        return Form("port", ("http://" + text.lstrip("."),), said, "write %s, for all ports" % plain)
+        return Form("port", ("http://" + text.lstrip("."),), said, f"write {plain}, for all ports")
     return _name(text)
 
 
@@ -76,7 +75,7 @@ def _respelt(kind: str, better: str, text: str) -> Form:
     return Form(kind, inner.meant, text, inner.fix or "write " + better) if inner.meant else _unreadable(better)
 
 
-def _several(words: List[str]) -> Form:
+def _several(words: list[str]) -> Form:
     """What has a blank where a comma should be: some clients split there as well."""
     forms = [form_of(word) for word in words]
     if not all(form.meant for form in forms):
@@ -92,7 +91,7 @@ def _wildcard(text: str) -> Form:
         return Form("wildcard", ("https://www." + rest,), said, "write " + rest)
     octets = text.rstrip("*").rstrip(".").split(".")
     if text.endswith("*") and len(octets) < 4 and _is_host(".".join(octets + ["1"] * (4 - len(octets)))):
-        cidr = "%s/%d" % (".".join(octets + ["0"] * (4 - len(octets))), 8 * len(octets))
+        cidr = "{}/{}".format(".".join(octets + ["0"] * (4 - len(octets))), 8 * len(octets))
         return Form("wildcard", ("https://" + ".".join(octets + ["1"] * (4 - len(octets))),), said, "write " + cidr)
     return _unreadable(text)
 
@@ -103,11 +102,11 @@ def _cidr(text: str) -> Form:
         return _unreadable(text)
     host = str(found.network_address + min(7, found.num_addresses - 1))
     said = "the addresses in it take the proxy in %s; nothing better exists for a network"
-    return Form("cidr", ("https://[%s]" % host if ":" in host else "https://" + host,), said)
+    return Form("cidr", (f"https://[{host}]" if ":" in host else "https://" + host,), said)
 
 
 def _ipv6(text: str) -> Form:
-    return Form("ipv6", ("https://[%s]" % text,), "it means nothing to %s", "write both %s and [%s]" % (text, text))
+    return Form("ipv6", (f"https://[{text}]",), "it means nothing to %s", f"write both {text} and [{text}]")
 
 
 def _name(text: str) -> Form:
@@ -124,7 +123,7 @@ def _name(text: str) -> Form:
     if "." not in bare:
         return Form("suffix", below)  # no host has the name of a top-level domain
     said = bare + " itself takes the proxy in %s"
-    return Form("suffix", (*below, itself), said, "write %s, which covers what is below it too" % bare)
+    return Form("suffix", (*below, itself), said, f"write {bare}, which covers what is below it too")
 
 
 def _unreadable(text: str) -> Form:
@@ -157,7 +156,7 @@ def breadth(entry: str) -> str:
         return "it exempts AWS in all regions, endpoint or not: without one there is no way to it"
     top = len(labels) == 1 and (name in _WORLD or name in _COUNTRIES)
     if top or (len(labels) == 2 and labels[0] in _REGISTRIES and labels[1] in _COUNTRIES):
-        return "it exempts every host below .%s" % name
+        return f"it exempts every host below .{name}"
     return ""
 
 

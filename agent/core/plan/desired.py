@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Callable, Optional, Tuple
+from typing import Callable
 
 from agent.core.intent.intent import Intent
 from agent.core.plan.files import environment, legacy_dropin, systemd_dropin, yum_conf
@@ -17,7 +17,7 @@ YUM_CONF = "/etc/yum.conf"
 DNF_CONF = "/etc/dnf/dnf.conf"
 
 
-def static_targets(settings: Settings, anchor: Optional[Anchor] = None) -> Tuple[Target, ...]:
+def static_targets(settings: Settings, anchor: Anchor | None = None) -> tuple[Target, ...]:
     """Drop-ins and CA: they depend on the settings alone, so they can be written before the network is up."""
     targets = [
         _whole(systemd_dropin.environment_path(unit), systemd_dropin.environment_text())
@@ -33,7 +33,7 @@ def static_targets(settings: Settings, anchor: Optional[Anchor] = None) -> Tuple
     return tuple(targets)
 
 
-def image_targets(settings: Settings, anchor: Optional[Anchor]) -> Tuple[Target, ...]:
+def image_targets(settings: Settings, anchor: Anchor | None) -> tuple[Target, ...]:
     """The files that an image is baked with; the shell recipe's drop-ins are taken out of it."""
     return tuple(_left_by_recipe(unit) for unit in legacy_dropin.UNITS if unit in settings.node.units) + static_targets(
         settings, anchor
@@ -41,8 +41,8 @@ def image_targets(settings: Settings, anchor: Optional[Anchor]) -> Tuple[Target,
 
 
 def targets(
-    settings: Settings, intent: Optional[Intent], anchor: Optional[Anchor] = None, *, baked: bool = False
-) -> Tuple[Target, ...]:
+    settings: Settings, intent: Intent | None, anchor: Anchor | None = None, *, baked: bool = False
+) -> tuple[Target, ...]:
     """All files of a configured node.  node.env comes first: docker's proxy hangs on it.
 
     Without an Intent there are none, but for the drop-ins of an image that was `baked`.
@@ -63,7 +63,7 @@ def targets(
     return tuple(found) + image_targets(settings, anchor)
 
 
-def clean_targets(settings: Settings, anchor: Optional[Anchor], baseline: Baseline) -> Tuple[Target, ...]:
+def clean_targets(settings: Settings, anchor: Anchor | None, baseline: Baseline) -> tuple[Target, ...]:
     """The files of an image before its snapshot: no proxy of the builder, whoever set it; the drop-ins if it was baked."""
     made = {path for path, record in baseline.files.items() if record.before is None}
     shared = (
@@ -77,7 +77,7 @@ def clean_targets(settings: Settings, anchor: Optional[Anchor], baseline: Baseli
     return tuple(found) + (static_targets(settings, anchor) if baseline.baked else ())
 
 
-def _whole(path: str, content: bytes, mode: Optional[int] = None) -> Target:
+def _whole(path: str, content: bytes, mode: int | None = None) -> Target:
     return Target(path, "whole", lambda current: content, mode)
 
 
@@ -87,13 +87,11 @@ def _left_by_recipe(unit: str) -> Target:
     )
 
 
-def _if_there(edit: Callable[[Optional[bytes]], Optional[bytes]], current: Optional[bytes]) -> Optional[bytes]:
+def _if_there(edit: Callable[[bytes | None], bytes | None], current: bytes | None) -> bytes | None:
     """An edit that makes no file."""
     return None if current is None else edit(current)
 
 
-def _unless_empty(
-    without: Callable[[Optional[bytes]], Optional[bytes]], made: bool, current: Optional[bytes]
-) -> Optional[bytes]:
+def _unless_empty(without: Callable[[bytes | None], bytes | None], made: bool, current: bytes | None) -> bytes | None:
     """Nothing left in a file that we made: no file."""
     return (without(current) or None) if made else without(current)

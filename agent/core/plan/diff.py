@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from typing import List, Optional
 
 from agent.core.plan.plan import Change
 from agent.core.redact import redact
@@ -17,11 +16,11 @@ def unified(change: Change) -> str:
         "/dev/null" if change.after is None else change.path,
     )
     if before == after:
-        return "mode of %s: becomes %04o\n" % (change.path, change.mode or 0)
+        return f"mode of {change.path}: becomes {change.mode or 0:04o}\n"
     diff = difflib.unified_diff(before, after, *names)
     end = "\n\\ No newline at end of file\n"
     return redact("".join(line if line.endswith("\n") else line + end for line in diff))
 
 
-def _lines(content: Optional[bytes]) -> List[str]:
+def _lines(content: bytes | None) -> list[str]:
     return (content or b"").decode("utf-8", "backslashreplace").splitlines(keepends=True)

@@ -6,7 +6,8 @@ Pure.  A moment is seconds of a clock that never jumps (CLOCK_MONOTONIC).
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, FrozenSet, Iterable, Mapping, Optional, Tuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
@@ -34,19 +35,19 @@ class Memory:
 
     instance: str = ""
     wishes: Mapping[str, str] = attrs.field(factory=dict)
-    repairs: Mapping[str, Tuple[float, ...]] = attrs.field(factory=dict)
+    repairs: Mapping[str, tuple[float, ...]] = attrs.field(factory=dict)
     total: int = 0
     fought: Mapping[str, float] = attrs.field(factory=dict)
-    missing: Mapping[str, Tuple[int, float]] = attrs.field(factory=dict)
+    missing: Mapping[str, tuple[int, float]] = attrs.field(factory=dict)
     failures: int = 0
     told: Mapping[str, str] = attrs.field(factory=dict)
-    anchored: Optional[float] = None
+    anchored: float | None = None
 
-    def left_alone(self, wishes: Mapping[str, str]) -> FrozenSet[str]:
+    def left_alone(self, wishes: Mapping[str, str]) -> frozenset[str]:
         """The files that are fought over, as long as nothing else is wanted of them than before."""
         return frozenset(path for path in self.fought if wishes.get(path) == self.wishes.get(path))
 
-    def drifted(self, plan: Plan, wishes: Mapping[str, str]) -> Tuple[Change, ...]:
+    def drifted(self, plan: Plan, wishes: Mapping[str, str]) -> tuple[Change, ...]:
         """The changes of a plan that nobody asked for: the same was wanted before, so somebody else changed the file."""
         return tuple(
             change
@@ -54,7 +55,7 @@ class Memory:
             if change.path in wishes and wishes[change.path] == self.wishes.get(change.path)
         )
 
-    def still_wished(self, wishes: Mapping[str, str], failed: Iterable[Change]) -> Dict[str, str]:
+    def still_wished(self, wishes: Mapping[str, str], failed: Iterable[Change]) -> dict[str, str]:
         """The wishes to be remembered: of a file that could not be written the one before, so that it is still asked for."""
         paths = {change.path for change in failed}
         before = {path: self.wishes[path] for path in paths if path in self.wishes}
@@ -86,12 +87,12 @@ class Memory:
             total=self.total + len(drifted),
         )
 
-    def to_say(self, now: float) -> Tuple[Tuple[str, ...], Memory]:
+    def to_say(self, now: float) -> tuple[tuple[str, ...], Memory]:
         """The fought files of which it has to be said now, at first and once an hour."""
         due = tuple(path for path, at in self.fought.items() if now - at >= HOUR)
         return due, attrs.evolve(self, fought={path: now if path in due else at for path, at in self.fought.items()})
 
-    def says(self, kind: str, what: str) -> Tuple[bool, Memory]:
+    def says(self, kind: str, what: str) -> tuple[bool, Memory]:
         """Whether `what` is news of its kind; empty is no news, and forgets."""
         if self.told.get(kind, "") == what:
             return False, self
@@ -109,7 +110,7 @@ class Memory:
         return attrs.evolve(self, repairs={}, fought={}, failures=0)
 
 
-def steady(facts: Facts, known: Optional[Facts], memory: Memory, now: float) -> Tuple[Facts, Memory]:
+def steady(facts: Facts, known: Facts | None, memory: Memory, now: float) -> tuple[Facts, Memory]:
     """Facts in which nothing vanishes at once: a metadata service that lies for one pass takes nothing away.
 
     A new CIDR counts immediately.  A CIDR, or the user data, that is missing stays as in the `known` facts of this
@@ -139,7 +140,7 @@ def wish(target: Target) -> str:
         made = (target.edit(None) or b"") + b"\0" + (target.edit(b"[main]\n") or b"")
     except FileError:
         return ""
-    return "%s %s" % (digest(made), target.mode)
+    return f"{digest(made)} {target.mode}"
 
 
 def _trusts_anew(changes: Iterable[Change]) -> bool:
@@ -147,17 +148,17 @@ def _trusts_anew(changes: Iterable[Change]) -> bool:
     return any(needs_trust(change.path) for change in changes)
 
 
-def _again(before: Optional[Tuple[int, float]], now: float) -> Tuple[int, float]:
+def _again(before: tuple[int, float] | None, now: float) -> tuple[int, float]:
     return (before[0] + 1, before[1]) if before else (1, now)
 
 
-def _with(found: Tuple[str, ...], known: Tuple[str, ...], kept: Iterable[str]) -> Tuple[str, ...]:
+def _with(found: tuple[str, ...], known: tuple[str, ...], kept: Iterable[str]) -> tuple[str, ...]:
     """What was found, and what is kept of the known, sorted by number as Facts are."""
     stay = [cidr for cidr in known if cidr in kept and cidr not in found]
     return tuple(sorted((*found, *stay), key=ipaddress.ip_network)) if stay else found
 
 
-def memory_from_json(data: Optional[Mapping[str, Any]]) -> Memory:
+def memory_from_json(data: Mapping[str, Any] | None) -> Memory:
     """The Memory that `attrs.asdict` made; a new one when it is not that: nothing of it is worth failing for."""
     if data is None:
         return Memory()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from typing import Callable, Collection, Dict, Iterator, List, Mapping, Optional, Tuple
+from collections.abc import Collection, Iterator, Mapping
+from typing import Callable
 
 import attrs
 
@@ -22,7 +23,7 @@ SAVED = ".eks-proxy-agent-save"
 class FileState:
     """A file as it is: `content` None when absent; `problem` when it is there and cannot be used."""
 
-    content: Optional[bytes] = attrs.field(default=None, repr=False)
+    content: bytes | None = attrs.field(default=None, repr=False)
     mode: int = 0o644
     problem: str = ""
 
@@ -32,9 +33,9 @@ class Record:
     """What a file was `before` us (None: absent), kept up with other people's edits, and what we last wrote (digests)."""
 
     kind: str
-    before: Optional[bytes] = attrs.field(default=None, repr=False)
+    before: bytes | None = attrs.field(default=None, repr=False)
     mode: int = 0o644
-    written: Tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -45,8 +46,8 @@ class Baseline:
     """
 
     files: Mapping[str, Record] = attrs.field(factory=dict)
-    folders: Tuple[str, ...] = ()
-    enabled: Tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    enabled: tuple[str, ...] = ()
     baked: bool = False
 
 
@@ -56,8 +57,8 @@ class Anchor:
 
     path: str
     pem: bytes = attrs.field(repr=False)
-    summaries: Tuple[str, ...] = ()
-    warnings: Tuple[str, ...] = ()
+    summaries: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -69,8 +70,8 @@ class Target:
 
     path: str
     kind: str
-    edit: Callable[[Optional[bytes]], Optional[bytes]]
-    mode: Optional[int] = None
+    edit: Callable[[bytes | None], bytes | None]
+    mode: int | None = None
     note: Callable[[bytes], str] = attrs.field(default=lambda before: "")
 
 
@@ -79,9 +80,9 @@ class Change:
     """One file to write (or, `after` None, to remove).  `mode` None keeps the file's own."""
 
     path: str
-    before: Optional[bytes] = attrs.field(repr=False)
-    after: Optional[bytes] = attrs.field(repr=False)
-    mode: Optional[int] = None
+    before: bytes | None = attrs.field(repr=False)
+    after: bytes | None = attrs.field(repr=False)
+    mode: int | None = None
 
 
 def _needs_reload(path: str) -> bool:
@@ -100,15 +101,15 @@ class Plan:
     `problems` is what could not be planned, `notes` what has to be told.
     """
 
-    changes: Tuple[Change, ...] = ()
+    changes: tuple[Change, ...] = ()
     baseline: Baseline = attrs.field(factory=Baseline)
-    enable: Tuple[str, ...] = ()
-    start: Tuple[str, ...] = ()
-    disable: Tuple[str, ...] = ()
+    enable: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
     reload: bool = False
     trust: bool = False
-    problems: Tuple[str, ...] = ()
-    notes: Tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -123,15 +124,15 @@ def forget_instance(baseline: Baseline) -> Baseline:
 
 
 def make_plan(
-    wanted: Tuple[Target, ...],
+    wanted: tuple[Target, ...],
     states: Mapping[str, FileState],
     baseline: Baseline,
     *,
     complete: bool = True,
     scope: str = "",
     leave: Collection[str] = (),
-    enable: Tuple[str, ...] = (),
-    start: Tuple[str, ...] = (),
+    enable: tuple[str, ...] = (),
+    start: tuple[str, ...] = (),
     reload_pending: bool = False,
     trust_pending: bool = False,
 ) -> Plan:
@@ -141,9 +142,9 @@ def make_plan(
     those whose path begins with `scope`.  `leave`: files that stay as they are, and remembered as they were.
     A file that cannot be planned is a problem of its own and does not hold up the others.
     """
-    changes: List[Change] = []
-    problems: List[str] = []
-    notes: List[str] = []
+    changes: list[Change] = []
+    problems: list[str] = []
+    notes: list[str] = []
     records = dict(baseline.files)
     for target in wanted:
         if target.path in leave:
@@ -152,7 +153,7 @@ def make_plan(
         try:
             after = _content(target, state)
         except FileError as error:
-            problems.append("%s: %s" % (target.path, error))
+            problems.append(f"{target.path}: {error}")
             continue
         mode = target.mode or _open_again(state, records.get(target.path))
         if after == state.content and (after is None or mode in (None, state.mode)):
@@ -196,13 +197,13 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _content(target: Target, state: FileState) -> Optional[bytes]:
+def _content(target: Target, state: FileState) -> bytes | None:
     if state.problem:
         raise FileError(state.problem)
     return target.edit(state.content)
 
 
-_RESTORE: Dict[str, Callable[[bytes, Optional[bytes]], bytes]] = {
+_RESTORE: dict[str, Callable[[bytes, bytes | None], bytes]] = {
     "environment": environment.restore,
     "yum": yum_conf.restore,
 }
@@ -210,7 +211,7 @@ _RESTORE: Dict[str, Callable[[bytes, Optional[bytes]], bytes]] = {
 KINDS = ("whole", *_RESTORE)
 
 
-def _record(target: Target, state: FileState, after: Optional[bytes], known: Optional[Record]) -> Record:
+def _record(target: Target, state: FileState, after: bytes | None, known: Record | None) -> Record:
     """The Record to keep before `after` is written: a kill may come in between, so what is there now stays known too."""
     written = (digest(after),) if after is not None else ()
     if known is None:
@@ -222,13 +223,13 @@ def _record(target: Target, state: FileState, after: Optional[bytes], known: Opt
     return attrs.evolve(known, before=before, written=written)
 
 
-def _restored(content: bytes, record: Record) -> Optional[bytes]:
+def _restored(content: bytes, record: Record) -> bytes | None:
     """What others made of a file, without our lines; None when that is nothing and there was no file."""
     text = _RESTORE[record.kind](content, record.before)
     return None if record.before is None and not text.strip() else text
 
 
-def _open_again(state: FileState, record: Optional[Record]) -> Optional[int]:
+def _open_again(state: FileState, record: Record | None) -> int | None:
     """The old mode of a file that we made private for the credentials in it, and which holds none any more."""
     return record.mode if record and record.kind == "yum" and state.mode == PRIVATE != record.mode else None
 
@@ -241,7 +242,7 @@ def copy_names(path: str) -> Iterator[str]:
     """The names under which revert keeps an edited file, in turn: what an earlier one kept is not overwritten."""
     yield path + SAVED
     for number in itertools.count(2):
-        yield "%s%s.%d" % (path, SAVED, number)
+        yield f"{path}{SAVED}.{number}"
 
 
 def _fits(content: bytes, there: FileState) -> bool:
@@ -253,14 +254,14 @@ def _take_back(
     path: str,
     record: Record,
     states: Mapping[str, FileState],
-    changes: List[Change],
-    problems: List[str],
-    notes: List[str],
+    changes: list[Change],
+    problems: list[str],
+    notes: list[str],
 ) -> None:
     """Add what makes `path` what it was before us; `states` has the copies that are there too (`copy_names`)."""
     state = states[path]
     if state.problem:
-        problems.append("%s: %s" % (path, state.problem))
+        problems.append(f"{path}: {state.problem}")
         return
     after = record.before
     if state.content is not None and not _is_ours(state.content, record):
@@ -268,17 +269,17 @@ def _take_back(
             try:
                 after = _restored(state.content, record)
             except FileError as error:
-                problems.append("%s: %s" % (path, error))
+                problems.append(f"{path}: {error}")
                 return
-            notes.append("%s was edited since; only our lines were taken back" % path)
+            notes.append(f"{path} was edited since; only our lines were taken back")
         elif not record.written:
-            notes.append("%s was made since we removed one of that name; it stays" % path)
+            notes.append(f"{path} was made since we removed one of that name; it stays")
             return
         else:
             kept = next(name for name in copy_names(path) if _fits(state.content, states.get(name, FileState())))
             if kept not in states:
                 changes.append(Change(kept, None, state.content, state.mode))
-            notes.append("%s was edited since; the edited file is kept as %s" % (path, kept))
+            notes.append(f"{path} was edited since; the edited file is kept as {kept}")
     mode = record.mode if state.content is None or record.kind == "whole" else _open_again(state, record)
     if after != state.content or (after is not None and mode not in (None, state.mode)):
         changes.append(Change(path, state.content, after, mode if after is not None else None))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -38,8 +39,8 @@ class Layered:
     """The effective settings, and for each key that is not a default the layer that gave it."""
 
     settings: Settings
-    origin: Mapping[Tuple[str, str], str] = attrs.field(factory=dict)
-    warnings: Tuple[str, ...] = ()
+    origin: Mapping[tuple[str, str], str] = attrs.field(factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def parse_toml(name: str, text: bytes) -> Layer:
@@ -48,24 +49,24 @@ def parse_toml(name: str, text: bytes) -> Layer:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
         line = text[: error.start].count(b"\n") + 1
-        raise SettingsError(["%s, line %d: has a byte that is not UTF-8" % (name, line)]) from None
+        raise SettingsError([f"{name}, line {line}: has a byte that is not UTF-8"]) from None
     if decoded.startswith("\ufeff"):
-        raise SettingsError(["%s: begins with a byte order mark, which TOML has not; save it as UTF-8 without" % name])
+        raise SettingsError([f"{name}: begins with a byte order mark, which TOML has not; save it as UTF-8 without"])
     try:
         return Layer(name, tomllib.loads(decoded), decoded)
     except (ValueError, RecursionError) as error:  # a plain ValueError for an integer of thousands of digits
-        raise SettingsError(["%s: is not TOML: %s" % (name, error)]) from None
+        raise SettingsError([f"{name}: is not TOML: {error}"]) from None
 
 
 def flag_layer(flags: Iterable[str], proxy: str = "") -> Layer:
     """`--set SECTION.KEY=VALUE` and `--proxy URL` as a layer; VALUE is a TOML value or a bare string."""
-    data: Dict[str, Dict[str, Any]] = {}
+    data: dict[str, dict[str, Any]] = {}
     problems = []
     for flag in flags:
         name, equals, value = flag.partition("=")
         section, dot, key = name.strip().partition(".")
         if not (equals and dot and section and key):
-            problems.append("--set %s: write SECTION.KEY=VALUE, such as proxy.url=http://proxy:3128" % quoted(flag))
+            problems.append(f"--set {quoted(flag)}: write SECTION.KEY=VALUE, such as proxy.url=http://proxy:3128")
             continue
         data.setdefault(section, {})[key] = _flag_value(value.strip())
     if problems:
@@ -77,10 +78,10 @@ def flag_layer(flags: Iterable[str], proxy: str = "") -> Layer:
 
 def merge(layers: Sequence[Layer]) -> Layered:
     """Check all layers and put them on top of each other; raises SettingsError with every problem of every layer."""
-    problems: List[str] = []
-    warnings: List[str] = []
-    values: Dict[str, Dict[str, Any]] = {section: {} for section in SECTIONS}
-    origin: Dict[Tuple[str, str], str] = {}
+    problems: list[str] = []
+    warnings: list[str] = []
+    values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    origin: dict[tuple[str, str], str] = {}
     for layer in layers:
         for section, table in layer.data.items():
             problem = _section_problem(layer, section, table)
@@ -105,7 +106,7 @@ def merge(layers: Sequence[Layer]) -> Layered:
     return Layered(settings, origin, tuple("proxy.no_proxy: " + warning for warning in warnings))
 
 
-def without_metadata(data: Mapping[str, Any]) -> Dict[str, Any]:
+def without_metadata(data: Mapping[str, Any]) -> dict[str, Any]:
     """What of flags can be kept for an instance: metadata.* is needed before the instance is known."""
     return {section: table for section, table in data.items() if section != "metadata"}
 
@@ -114,7 +115,7 @@ def _section_problem(layer: Layer, section: str, table: Any) -> str:
     if section not in SECTIONS:
         return _problem(layer, section, "", "is unknown", "the sections " + ", ".join(SECTIONS))
     if not isinstance(table, dict):
-        return _problem(layer, section, "", "is no section", "[%s]" % section)
+        return _problem(layer, section, "", "is no section", f"[{section}]")
     if section == "metadata" and layer.name.startswith(USER_DATA):
         return _problem(layer, section, "", "cannot come from user data, which is read with it", "it in config.toml")
     return ""
@@ -122,8 +123,8 @@ def _section_problem(layer: Layer, section: str, table: Any) -> str:
 
 def _problem(layer: Layer, section: str, key: str, what: str, allowed: str) -> str:
     line = _line_of(layer.text, section, key)
-    where = "%s, line %d" % (layer.name, line) if line else layer.name
-    return "%s: %s %s (allowed: %s)" % (where, _printable(section + "." + key if key else section), what, allowed)
+    where = f"{layer.name}, line {line}" if line else layer.name
+    return "{}: {} {} (allowed: {})".format(where, _printable(section + "." + key if key else section), what, allowed)
 
 
 def _line_of(text: str, section: str, key: str) -> int:
@@ -139,8 +140,8 @@ def _line_of(text: str, section: str, key: str) -> int:
             if not key and current.partition(".")[0] == section:
                 return number
         elif (
-            re.match(r"\s*\"?%s\"?\s*[.=]" % re.escape(key or section), line) and current == (section if key else "")
-        ) or (key and not current and re.match(r"\s*%s\s*\.\s*%s\s*=" % (re.escape(section), re.escape(key)), line)):
+            re.match(rf"\s*\"?{re.escape(key or section)}\"?\s*[.=]", line) and current == (section if key else "")
+        ) or (key and not current and re.match(rf"\s*{re.escape(section)}\s*\.\s*{re.escape(key)}\s*=", line)):
             return number
     return _line_of(text, section, "") if key else 0
 

@@ -7,7 +7,7 @@ is a setting that surprises.
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, List, Optional, Tuple, TypeVar
+from typing import Any, Callable, TypeVar
 
 from agent.core.net.proxy_url import ProxyUrl, is_host_name, parse_proxy_url, quoted
 from agent.core.noproxy.entries import OwnerEntry, canonical_cidr, parse_owner_entry
@@ -27,7 +27,7 @@ _TOML_TYPES = {
 def _typed(value: Any, wanted: type) -> Any:
     if type(value) is not wanted:
         raise ValueError(
-            "%sis %s, not %s" % (_shown(value), _TOML_TYPES.get(type(value), "a date"), _TOML_TYPES[wanted])
+            "{}is {}, not {}".format(_shown(value), _TOML_TYPES.get(type(value), "a date"), _TOML_TYPES[wanted])
         )
     return value
 
@@ -36,7 +36,7 @@ def _shown(value: Any) -> str:
     """A short value for a message; an array or a table would be too long, and may hold anything."""
     if isinstance(value, str):
         return quoted(value) + " "
-    return "%.40s " % str(value).lower() if isinstance(value, (bool, int, float)) else ""
+    return f"{str(value).lower():.40} " if isinstance(value, (bool, int, float)) else ""
 
 
 def boolean(value: Any) -> bool:
@@ -47,14 +47,14 @@ def argument(value: Any) -> str:
     """A string that can stand in an argument vector, an environment or a line of a file."""
     text = str(_typed(value, str))
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
-        raise ValueError("%s has a control character" % quoted(text))
+        raise ValueError(f"{quoted(text)} has a control character")
     return text
 
 
 def path(value: Any) -> str:
     text = argument(value)
     if not text.startswith("/") or "/../" in text + "/":
-        raise ValueError("%s is no absolute path without .." % quoted(text))
+        raise ValueError(f"{quoted(text)} is no absolute path without ..")
     return text
 
 
@@ -80,7 +80,7 @@ def optional_path(value: Any) -> str:
 def seconds(value: Any) -> float:
     number = value if type(value) is int else _typed(value, float)
     if not 0 < number <= 3600:
-        raise ValueError("%sis not above 0 and up to 3600 seconds" % _shown(value))
+        raise ValueError(f"{_shown(value)}is not above 0 and up to 3600 seconds")
     return float(number)
 
 
@@ -88,11 +88,11 @@ def interval(value: Any) -> float:
     """Seconds between things that a daemon does again and again; below 10 it would be a load."""
     number = value if type(value) is int else _typed(value, float)
     if not 10 <= number <= 86400:
-        raise ValueError("%sis not from 10 up to 86400 seconds" % _shown(value))
+        raise ValueError(f"{_shown(value)}is not from 10 up to 86400 seconds")
     return float(number)
 
 
-def seconds_or_auto(value: Any) -> Optional[float]:
+def seconds_or_auto(value: Any) -> float | None:
     return None if value == "auto" else seconds(value)
 
 
@@ -100,18 +100,18 @@ def one_of(*allowed: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         text = str(_typed(value, str))
         if text not in allowed:
-            raise ValueError("%s is not allowed" % quoted(text))
+            raise ValueError(f"{quoted(text)} is not allowed")
         return text
 
     return parse
 
 
-def list_of(parse: Callable[[Any], T], *, repeated: bool = False) -> Callable[[Any], Tuple[T, ...]]:
+def list_of(parse: Callable[[Any], T], *, repeated: bool = False) -> Callable[[Any], tuple[T, ...]]:
     """A reader of a list; each value once, unless `repeated` ones mean something; all wrong ones are named."""
 
-    def parse_list(value: Any) -> Tuple[T, ...]:
-        values: List[T] = []
-        wrong: List[str] = []
+    def parse_list(value: Any) -> tuple[T, ...]:
+        values: list[T] = []
+        wrong: list[str] = []
         for item in _typed(value, list):
             try:
                 values.append(parse(item))
@@ -124,12 +124,12 @@ def list_of(parse: Callable[[Any], T], *, repeated: bool = False) -> Callable[[A
     return parse_list
 
 
-def auto_or(parse: Callable[[Any], T]) -> Callable[[Any], Optional[T]]:
+def auto_or(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
     """A reader that takes "auto" too, as None."""
     return lambda value: None if value == "auto" else parse(value)
 
 
-def never_or(parse: Callable[[Any], T]) -> Callable[[Any], Optional[T]]:
+def never_or(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
     """A reader that takes "never" too, as None."""
     return lambda value: None if value == "never" else parse(value)
 
@@ -144,21 +144,21 @@ def host_and_port(value: Any) -> str:
     """`HOST` or `HOST:PORT` as `HOST:PORT` in lower case; 443 when there is none."""
     text = str(_typed(value, str))
     url = _url("https", "https://" + (text if re.search(r"[^:]:[0-9]+$|\]:[0-9]+$", text) else text + ":443"))
-    return "%s:%d" % ("[%s]" % url.host if ":" in url.host else url.host, url.port)
+    return "{}:{}".format(f"[{url.host}]" if ":" in url.host else url.host, url.port)
 
 
-def proxy_urls(value: Any) -> Tuple[ProxyUrl, ...]:
+def proxy_urls(value: Any) -> tuple[ProxyUrl, ...]:
     if isinstance(value, list):
         return list_of(lambda item: parse_proxy_url(_typed(item, str)))(value)
     one = optional_proxy_url(value)
     return () if one is None else (one,)
 
 
-def optional_proxy_url(value: Any) -> Optional[ProxyUrl]:
+def optional_proxy_url(value: Any) -> ProxyUrl | None:
     return parse_proxy_url(_typed(value, str)) if value != "" else None
 
 
-def owner_entries(value: Any) -> Tuple[OwnerEntry, ...]:
+def owner_entries(value: Any) -> tuple[OwnerEntry, ...]:
     return list_of(lambda item: parse_owner_entry(_typed(item, str)))(value)
 
 
@@ -170,7 +170,7 @@ def cidr_or_auto(value: Any) -> str:
     return "auto" if value == "auto" else cidr(value)
 
 
-def cidrs_or_auto(value: Any) -> Optional[Tuple[str, ...]]:
+def cidrs_or_auto(value: Any) -> tuple[str, ...] | None:
     if value == "auto":
         return None
     found = list_of(cidr)(value)
@@ -191,25 +191,25 @@ def service_unit(value: Any) -> str:
         else text + ".service"
     )
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9:_.@-]{0,200}", text):
-        raise ValueError("%s is no unit name" % quoted(text))
+        raise ValueError(f"{quoted(text)} is no unit name")
     if not name.endswith(".service") or name == ".service":
-        raise ValueError("%s is no service; only services read an environment" % quoted(text))
+        raise ValueError(f"{quoted(text)} is no service; only services read an environment")
     if re.fullmatch(r"[^@]+@\.service", name):
-        raise ValueError("%s is a template, of which systemd tells nothing; name its instances" % quoted(text))
+        raise ValueError(f"{quoted(text)} is a template, of which systemd tells nothing; name its instances")
     return name
 
 
 def cluster_name(value: Any) -> str:
     text = str(_typed(value, str))
     if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", text):
-        raise ValueError("%s is no EKS cluster name" % quoted(text))
+        raise ValueError(f"{quoted(text)} is no EKS cluster name")
     return text
 
 
 def endpoint_host(value: Any) -> str:
     """The lower-case host of an API endpoint, which is written `https://HOST[:PORT]`, HOST or an IPv6 address alone."""
     text = str(_typed(value, str))
-    host = "[%s]" % text if text.count(":") > 1 and re.fullmatch("[0-9A-Fa-f:.]+", text) else text
+    host = f"[{text}]" if text.count(":") > 1 and re.fullmatch("[0-9A-Fa-f:.]+", text) else text
     return _url("https", text if "://" in text else "https://" + host).host if text else ""
 
 
@@ -227,19 +227,19 @@ def _url(scheme: str, text: str) -> ProxyUrl:
     except ValueError:
         url = None
     if url is None or url.scheme != scheme:
-        raise ValueError("%s is no %s://HOST" % (quoted(text), scheme))
+        raise ValueError(f"{quoted(text)} is no {scheme}://HOST")
     return url
 
 
 def dns_domain(value: Any) -> str:
     text = str(_typed(value, str)).lower().strip(".")
     if not is_host_name(text):
-        raise ValueError("%s is no DNS domain" % quoted(str(value)))
+        raise ValueError(f"{quoted(str(value))} is no DNS domain")
     return text
 
 
 def region(value: Any) -> str:
     text = str(_typed(value, str))
     if text and not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}", text):
-        raise ValueError("%s is no AWS region" % quoted(text))
+        raise ValueError(f"{quoted(text)} is no AWS region")
     return text

@@ -7,7 +7,7 @@ documentation say.  Reading files and merging layers is layers.py.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable
 
 import attrs
 
@@ -37,15 +37,15 @@ def _key(default: Any, parse: Callable[[Any], Any], allowed: str) -> Any:
 
 @attrs.frozen
 class Proxy:
-    url: Tuple[ProxyUrl, ...] = _key(
+    url: tuple[ProxyUrl, ...] = _key(
         (), parsers.proxy_urls, "http://HOST:PORT or https://HOST:PORT, or a list of such in order of preference"
     )
-    https_url: Optional[ProxyUrl] = _key(
+    https_url: ProxyUrl | None = _key(
         None, parsers.optional_proxy_url, "as proxy.url, if https:// URLs have another proxy"
     )
     credentials_file: str = _key("", parsers.credentials_path, "an absolute path, to a file of root's with mode 0600")
     credentials_in_yum: bool = _key(False, parsers.boolean, "true or false")
-    no_proxy: Tuple[OwnerEntry, ...] = _key((), parsers.owner_entries, "a list of NAME, .NAME, address or CIDR")
+    no_proxy: tuple[OwnerEntry, ...] = _key((), parsers.owner_entries, "a list of NAME, .NAME, address or CIDR")
 
 
 @attrs.frozen
@@ -59,7 +59,7 @@ class Cluster:
     )
     service_cidr: str = _key("auto", parsers.cidr_or_auto, '"auto" or a CIDR such as 172.20.0.0/16')
     domain: str = _key("cluster.local", parsers.dns_domain, "a DNS domain such as cluster.local")
-    workloads: Tuple[Workload, ...] = _key(
+    workloads: tuple[Workload, ...] = _key(
         DEFAULT_WORKLOADS,
         parsers.list_of(parse_workload),
         "a list of NAMESPACE/KIND/NAME; KIND is daemonset, deployment or statefulset",
@@ -69,7 +69,7 @@ class Cluster:
 
 @attrs.frozen
 class Aws:
-    direct: Optional[Tuple[str, ...]] = _key(
+    direct: tuple[str, ...] | None = _key(
         None,
         parsers.auto_or(parsers.list_of(parsers.one_of(*SERVICES))),
         '"auto" (asked) or a list of ' + ", ".join(SERVICES),
@@ -78,17 +78,17 @@ class Aws:
 
 @attrs.frozen
 class Vpc:
-    cidrs: Optional[Tuple[str, ...]] = _key(
+    cidrs: tuple[str, ...] | None = _key(
         None, parsers.cidrs_or_auto, '"auto" (from the metadata service) or a list of CIDRs'
     )
 
 
 @attrs.frozen
 class Node:
-    units: Tuple[str, ...] = _key(
+    units: tuple[str, ...] = _key(
         DEFAULT_UNITS, parsers.list_of(parsers.service_unit), "a list of systemd services, such as docker"
     )
-    enable: Tuple[str, ...] = _key(
+    enable: tuple[str, ...] = _key(
         ("docker.service",), parsers.list_of(parsers.service_unit), "a list of systemd services to enable and start"
     )
     environment: bool = _key(True, parsers.boolean, "true or false")
@@ -99,7 +99,7 @@ class Node:
 @attrs.frozen
 class Metadata:
     endpoint: str = _key("http://169.254.169.254", parsers.metadata_endpoint, "http://ADDRESS or http://ADDRESS:PORT")
-    deadline: Optional[float] = _key(
+    deadline: float | None = _key(
         None, parsers.seconds_or_auto, '"auto" (30 for a boot, 2 for a command), or seconds up to 3600'
     )
 
@@ -108,7 +108,7 @@ class Metadata:
 class Bootstrap:
     enabled: bool = _key(False, parsers.boolean, "true or false")
     command: str = _key("/etc/eks/bootstrap.sh", parsers.path, "an absolute path")
-    arguments: Tuple[str, ...] = _key((), parsers.list_of(parsers.argument, repeated=True), "a list of strings")
+    arguments: tuple[str, ...] = _key((), parsers.list_of(parsers.argument, repeated=True), "a list of strings")
     timeout: float = _key(1800.0, parsers.seconds, "seconds, above 0 and up to 3600")
 
 
@@ -124,10 +124,10 @@ class Signal:
 class Watch:
     interval: float = _key(600.0, parsers.interval, "seconds, from 10 up to 86400")
     restart: str = _key("never", parsers.one_of("never", "changed"), '"never" or "changed"')
-    failover_after: Optional[float] = _key(
+    failover_after: float | None = _key(
         600.0, parsers.never_or(parsers.interval), 'seconds, from 10 up to 86400, or "never"'
     )
-    metrics: Optional[str] = _key(
+    metrics: str | None = _key(
         None,
         parsers.auto_or(parsers.optional_path),
         '"auto", the folder of node_exporter\'s textfile collector, or "" for none',
@@ -136,7 +136,7 @@ class Watch:
 
 @attrs.frozen
 class Check:
-    endpoints: Optional[Tuple[str, ...]] = _key(
+    endpoints: tuple[str, ...] | None = _key(
         None, parsers.auto_or(parsers.list_of(parsers.host_and_port)), '"auto" or a list of HOST or HOST:PORT'
     )
 
@@ -165,7 +165,7 @@ class Settings:
 
 
 #: Section → its class, in the order in which they are shown.
-SECTIONS: Dict[str, Any] = {
+SECTIONS: dict[str, Any] = {
     "proxy": Proxy,
     "cluster": Cluster,
     "aws": Aws,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import TYPE_CHECKING, Dict, List, Tuple
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -38,8 +38,8 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 class UserData:
     """Our parts, in their order: TOML texts of our type, YAML texts of NodeConfigs."""
 
-    settings: Tuple[str, ...] = ()
-    node_configs: Tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    node_configs: tuple[str, ...] = ()
 
 
 def read_user_data(raw: bytes) -> UserData:
@@ -61,12 +61,12 @@ def _read_mime(data: bytes) -> UserData:
         parts = [part for part in email.message_from_bytes(data).walk() if not part.is_multipart()]
     except RecursionError:
         raise SettingsError(["user data: MIME parts are nested too deeply"]) from None
-    found: Dict[str, List[str]] = {SETTINGS_TYPE: [], NODE_CONFIG_TYPE: []}
+    found: dict[str, list[str]] = {SETTINGS_TYPE: [], NODE_CONFIG_TYPE: []}
     left = LIMIT
     for number, part in enumerate(parts, 1):
         kind = part.get_content_type()
         if kind in found:
-            where = "user data, part %d (%s)" % (number, kind)
+            where = f"user data, part {number} ({kind})"
             content = _unpack(where, _payload(where, part), left, ours=True)
             left -= len(content)
             found[kind].append(_text(where, content))
@@ -77,7 +77,7 @@ def _payload(where: str, part: Message) -> bytes:
     content = part.get_payload(decode=True)
     broken = [type(defect).__name__ for defect in part.defects if "Base64" in type(defect).__name__]
     if broken or not isinstance(content, bytes):
-        raise SettingsError(["%s: cannot be decoded (%s)" % (where, ", ".join(broken) or "no content")])
+        raise SettingsError(["{}: cannot be decoded ({})".format(where, ", ".join(broken) or "no content")])
     return content
 
 
@@ -96,13 +96,13 @@ def _unpack(where: str, data: bytes, limit: int, *, ours: bool) -> bytes:
             break
         rest = member.unused_data
     if ours:
-        raise SettingsError(["%s: is gzip, but damaged or cut off" % where])
+        raise SettingsError([f"{where}: is gzip, but damaged or cut off"])
     return data
 
 
 def _bounded(where: str, data: bytes, limit: int) -> bytes:
     if len(data) > limit:
-        raise SettingsError(["%s: is longer than %d KiB unpacked" % (where, LIMIT // 1024)])
+        raise SettingsError([f"{where}: is longer than {LIMIT // 1024} KiB unpacked"])
     return data
 
 
@@ -111,9 +111,9 @@ def _text(where: str, data: bytes) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise SettingsError(["%s: is not UTF-8 (line %d)" % (where, line)]) from None
+        raise SettingsError([f"{where}: is not UTF-8 (line {line})"]) from None
     bad = _CONTROL.search(text)
     if bad is not None:
         line = text.count("\n", 0, bad.start()) + 1
-        raise SettingsError(["%s: has the control character %s (line %d)" % (where, ascii(bad.group()), line)])
+        raise SettingsError([f"{where}: has the control character {bad.group()!a} (line {line})"])
     return text

@@ -32,12 +32,12 @@ class Workload:
     name: str
 
     def __str__(self) -> str:
-        return "%s/%s/%s" % (self.namespace, self.kind.lower(), self.name)
+        return f"{self.namespace}/{self.kind.lower()}/{self.name}"
 
     @property
     def path(self) -> str:
         """Where the API serves it."""
-        return "/apis/apps/v1/namespaces/%s/%ss/%s" % (self.namespace, self.kind.lower(), self.name)
+        return f"/apis/apps/v1/namespaces/{self.namespace}/{self.kind.lower()}s/{self.name}"
 
 
 DEFAULT_WORKLOADS = (
@@ -53,7 +53,7 @@ def parse_workload(value: Any) -> Workload:
     namespace, _, rest = value.partition("/")
     kind, _, name = rest.partition("/")
     if not re.fullmatch(_NAME, namespace) or not re.fullmatch(_NAME, name):
-        raise ValueError("%s is no NAMESPACE/KIND/NAME" % quoted(value))
+        raise ValueError(f"{quoted(value)} is no NAMESPACE/KIND/NAME")
     if kind.lower() not in KINDS:
-        raise ValueError("%s has a kind that is none of daemonset, deployment, statefulset" % quoted(value))
+        raise ValueError(f"{quoted(value)} has a kind that is none of daemonset, deployment, statefulset")
     return Workload(namespace, KINDS[kind.lower()], name)

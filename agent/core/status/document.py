@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Optional
+from typing import Any
 
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials, ProxyUrl, parse_proxy_url
@@ -11,7 +11,7 @@ from agent.core.noproxy.entries import Entry
 from agent.errors import AgentError
 
 
-def intent_from_status(text: str, name: str, credentials: Optional[Credentials]) -> Intent:
+def intent_from_status(text: str, name: str, credentials: Credentials | None) -> Intent:
     """The Intent in /run/eks-proxy-agent/status.json or `status --json`; raises AgentError when it holds none.
 
     The node's file has no credentials: they come from these settings.  The digest is compared, so that a list that
@@ -22,7 +22,7 @@ def intent_from_status(text: str, name: str, credentials: Optional[Credentials])
         if not isinstance(status, dict):
             raise ValueError("it is no JSON object")
         if not status.get("proxy"):
-            raise ValueError('it is of a node without a proxy (phase "%s")' % status.get("phase"))
+            raise ValueError('it is of a node without a proxy (phase "{}")'.format(status.get("phase")))
         intent = Intent(
             _proxy(status["proxy"]["http"]),
             _proxy(status["proxy"]["https"]),
@@ -30,11 +30,11 @@ def intent_from_status(text: str, name: str, credentials: Optional[Credentials])
             credentials,
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        why = "%s is missing" % error if isinstance(error, KeyError) else str(error)
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         hint = "take it from a configured node: /run/eks-proxy-agent/status.json, or eks-proxy-agent status --json"
-        raise AgentError("%s: is no status of a node: %s" % (name, why), hint=hint) from None
+        raise AgentError(f"{name}: is no status of a node: {why}", hint=hint) from None
     if status.get("intent") != intent.digest():
-        raise AgentError("%s: its values are not those that the node computed (intent)" % name)
+        raise AgentError(f"{name}: its values are not those that the node computed (intent)")
     return intent
 
 

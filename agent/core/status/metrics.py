@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from agent.core.plan.files.systemd_dropin import unit_of
 from agent.core.status.timestamps import epoch
@@ -10,8 +11,8 @@ from agent.core.status.timestamps import epoch
 PREFIX = "eks_proxy_agent_"
 PHASES = ("configured", "unconfigured", "degraded")
 
-Labels = Tuple[Tuple[str, str], ...]
-Samples = Sequence[Tuple[Labels, float]]
+Labels = tuple[tuple[str, str], ...]
+Samples = Sequence[tuple[Labels, float]]
 
 
 def render(status: Mapping[str, Any], python: str = "") -> str:
@@ -40,7 +41,7 @@ _TIMES = (
 )
 
 
-def _phase(status: Mapping[str, Any]) -> List[str]:
+def _phase(status: Mapping[str, Any]) -> list[str]:
     now = status.get("phase")
     return _family(
         "phase",
@@ -50,13 +51,13 @@ def _phase(status: Mapping[str, Any]) -> List[str]:
     )
 
 
-def _intent(status: Mapping[str, Any]) -> List[str]:
+def _intent(status: Mapping[str, Any]) -> list[str]:
     digest = status.get("intent")
     text = "What the node is configured with; the same hash on two nodes means the same proxies and NO_PROXY."
     return _family("intent_info", "gauge", text, [(_labels({"hash": str(digest)}), 1)] if digest else [])
 
 
-def _repairs(status: Mapping[str, Any]) -> List[str]:
+def _repairs(status: Mapping[str, Any]) -> list[str]:
     repairs = status.get("repairs") or {}
     total = repairs.get("total")
     fought = set(repairs.get("fought") or ())
@@ -74,7 +75,7 @@ def _repairs(status: Mapping[str, Any]) -> List[str]:
     )
 
 
-def _units(status: Mapping[str, Any]) -> List[str]:
+def _units(status: Mapping[str, Any]) -> list[str]:
     stale = status.get("stale_units")
     known = [name for name in map(unit_of, status.get("files") or ()) if name]
     units = sorted(set(known).union(stale or ()))
@@ -86,7 +87,7 @@ def _units(status: Mapping[str, Any]) -> List[str]:
     )
 
 
-def _proxies(status: Mapping[str, Any]) -> List[str]:
+def _proxies(status: Mapping[str, Any]) -> list[str]:
     proxies = [(_labels({"proxy": str(one.get("url"))}), one) for one in status.get("proxies") or ()]
     up = [(labels, bool(one["up"])) for labels, one in proxies if one.get("up") is not None]
     latency = [(labels, one["latency_seconds"]) for labels, one in proxies if one.get("latency_seconds") is not None]
@@ -100,7 +101,7 @@ def _proxies(status: Mapping[str, Any]) -> List[str]:
     )
 
 
-def _preflight(status: Mapping[str, Any]) -> List[str]:
+def _preflight(status: Mapping[str, Any]) -> list[str]:
     preflight = status.get("preflight") or {}
     return _family(
         "preflight_ok",
@@ -110,20 +111,20 @@ def _preflight(status: Mapping[str, Any]) -> List[str]:
     )
 
 
-def _family(name: str, kind: str, text: str, samples: Samples) -> List[str]:
+def _family(name: str, kind: str, text: str, samples: Samples) -> list[str]:
     """HELP, TYPE and samples of one metric; nothing without samples."""
     if not samples:
         return []
-    lines = ["# HELP %s%s %s" % (PREFIX, name, text), "# TYPE %s%s %s" % (PREFIX, name, kind)]
-    return lines + ["%s%s%s %s" % (PREFIX, name, _braces(labels), _number(value)) for labels, value in samples]
+    lines = [f"# HELP {PREFIX}{name} {text}", f"# TYPE {PREFIX}{name} {kind}"]
+    return lines + [f"{PREFIX}{name}{_braces(labels)} {_number(value)}" for labels, value in samples]
 
 
-def _labels(values: Dict[str, str]) -> Labels:
+def _labels(values: dict[str, str]) -> Labels:
     return tuple(values.items())
 
 
 def _braces(labels: Labels) -> str:
-    return "{%s}" % ",".join('%s="%s"' % (name, _escaped(value)) for name, value in labels) if labels else ""
+    return "{{{}}}".format(",".join(f'{name}="{_escaped(value)}"' for name, value in labels)) if labels else ""
 
 
 def _escaped(value: str) -> str:
@@ -133,4 +134,4 @@ def _escaped(value: str) -> str:
 
 def _number(value: float) -> str:
     """Whole numbers without a fraction; a time in seconds would else lose its last digits."""
-    return "%d" % value if value == int(value) else "%.6g" % value
+    return str(int(value)) if value == int(value) else f"{value:.6g}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -19,7 +20,7 @@ class Line:
     tone: str = ""
 
 
-def screen(status: Status, now: float, *, full: bool = False) -> Tuple[Line, ...]:
+def screen(status: Status, now: float, *, full: bool = False) -> tuple[Line, ...]:
     """The whole screen, at `now` (seconds since the epoch).  `full`: each NO_PROXY entry, file and unit too."""
     tasks = to_do(status, now)
     lines = _phase(status, now, bool(tasks))
@@ -34,12 +35,12 @@ def screen(status: Status, now: float, *, full: bool = False) -> Tuple[Line, ...
     lines += _bootstrap(status, now)
     lines += _metrics(status)
     if status.get("instance_id"):
-        lines.append(Line("instance", "%s in %s" % (status["instance_id"], status.get("region"))))
+        lines.append(Line("instance", "{} in {}".format(status["instance_id"], status.get("region"))))
     lines += [Line("warning", warning) for warning in status.get("warnings") or ()]
     return tuple(lines)
 
 
-def _phase(status: Status, now: float, tasks: bool) -> List[Line]:
+def _phase(status: Status, now: float, tasks: bool) -> list[Line]:
     phase, since = str(status.get("phase")), epoch(status.get("since"))
     tone = {"configured": "good", "degraded": "bad"}.get(phase, "warn")
     lines = [Line("phase", phase + _for(since, now), "warn" if tasks and tone == "good" else tone)]
@@ -55,19 +56,19 @@ def _meaning(status: Status, phase: str, tasks: bool) -> str:
     if phase == "degraded":
         known = "what was good before stays in force" if status.get("intent") else "nothing was configured before"
         held = status.get("held_units")
-        stopped = '; failure.policy is "closed": %s cannot start until then' % ", ".join(held) if held else ""
+        stopped = '; failure.policy is "closed": {} cannot start until then'.format(", ".join(held)) if held else ""
         return "the last pass failed; " + known + stopped
     return "the agent has not looked at this node since it was powered on, or what it did was reverted"
 
 
-def _proxies(status: Status, now: float) -> List[str]:
+def _proxies(status: Status, now: float) -> list[str]:
     proxy = status.get("proxy")
     if not proxy:
         return []
     known = status.get("proxies") or [{"url": proxy["http"], "chosen": True}]
-    texts = ["%s  %s" % (one.get("url"), ", ".join(_words_of(one, now))) for one in known]
+    texts = ["{}  {}".format(one.get("url"), ", ".join(_words_of(one, now))) for one in known]
     if proxy["https"] != proxy["http"]:
-        texts.append("%s  for https:// URLs" % proxy["https"])
+        texts.append("{}  for https:// URLs".format(proxy["https"]))
     return texts
 
 
@@ -80,20 +81,20 @@ def _words_of(one: Mapping[str, Any], now: float) -> Iterable[str]:
         return
     yield ("up" if one["up"] else "DOWN") + _for(since, now)
     if one["up"] and latency is not None:
-        yield "%d ms" % round(latency * 1000)
+        yield f"{round(latency * 1000)} ms"
     if not one["up"] and one.get("text"):
-        yield _without(one["text"], "%s: " % one.get("url"))
+        yield _without(one["text"], "{}: ".format(one.get("url")))
 
 
 def _without(text: str, start: str) -> str:
     return text[len(start) :] if text.startswith(start) else text
 
 
-def _for(since: Optional[float], now: float) -> str:
-    return "" if since is None or now - since < 5 else " for %s" % span(now - since)
+def _for(since: float | None, now: float) -> str:
+    return "" if since is None or now - since < 5 else f" for {span(now - since)}"
 
 
-def _preflight(status: Status, now: float) -> List[Line]:
+def _preflight(status: Status, now: float) -> list[Line]:
     found = status.get("preflight")
     if not found or found.get("ok") is None:
         return []
@@ -103,82 +104,82 @@ def _preflight(status: Status, now: float) -> List[Line]:
     return [Line("preflight", ", ".join(filter(None, ["FAILED", at, found.get("text")])), "bad")]
 
 
-def _daemon(status: Status, now: float) -> List[Line]:
+def _daemon(status: Status, now: float) -> list[Line]:
     daemon = status.get("daemon")
     last, due = ago(epoch(status.get("updated")), now), ahead(epoch(status.get("next_pass")), now)
     words = ["last pass " + last] if last else []
     if not daemon:
         return [Line("last pass", last)] if last else []
     if not alive(status):
-        words = ["NOT RUNNING (%s)" % daemon.get("state"), *words]
+        words = ["NOT RUNNING ({})".format(daemon.get("state")), *words]
         return [Line("daemon", ", ".join(words), "bad")]
-    words = ["%s (pid %d)" % (_STATES.get(daemon["state"], daemon["state"]), daemon.get("pid") or 0), *words]
+    words = ["{} (pid {})".format(_STATES.get(daemon["state"], daemon["state"]), daemon.get("pid") or 0), *words]
     return [Line("daemon", ", ".join(words + (["next " + due] if due else [])))]
 
 
 _STATES = {"active": "running", "activating": "starting"}
 
 
-def _intent(status: Status, full: bool) -> List[str]:
+def _intent(status: Status, full: bool) -> list[str]:
     if not status.get("intent"):
         return []
     count = len(status.get("no_proxy") or ())
-    return ["%s, %d NO_PROXY entries%s" % (status["intent"], count, "" if full else " (why each: status --full)")]
+    return ["{}, {} NO_PROXY entries{}".format(status["intent"], count, "" if full else " (why each: status --full)")]
 
 
-def _no_proxy(status: Status) -> List[Line]:
+def _no_proxy(status: Status) -> list[Line]:
     """The entries by reason, one line a reason."""
-    reasons: Dict[str, List[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for entry in status.get("no_proxy") or ():
         reasons.setdefault(entry["reason"], []).append(entry["entry"])
-    return _column("no_proxy", ["%-15s %s" % (reason, " ".join(values)) for reason, values in reasons.items()])
+    return _column("no_proxy", ["{:<15} {}".format(reason, " ".join(values)) for reason, values in reasons.items()])
 
 
-def _files(status: Status, full: bool) -> List[Line]:
+def _files(status: Status, full: bool) -> list[Line]:
     files = status.get("files") or ()
     if not files:
         return []
     unknown = [one for one in files if one["state"].startswith("unknown")]
     wrong = [one for one in files if one["state"] != "ok" and one not in unknown]
     repairs = (status.get("repairs") or {}).get("total")
-    words = ["%d" % len(files)]
-    words += ["%d not as written" % len(wrong)] if wrong else []
-    words += ["%d that only root can judge" % len(unknown)] if unknown else []
+    words = [f"{len(files)}"]
+    words += [f"{len(wrong)} not as written"] if wrong else []
+    words += [f"{len(unknown)} that only root can judge"] if unknown else []
     words += [] if wrong or unknown else ["all as written"]
-    words += ["%d repaired so far" % repairs] if repairs else []
+    words += [f"{repairs} repaired so far"] if repairs else []
     lines = [Line("files", ", ".join(words))]
     return lines + [
-        Line("file", "%-60s %s" % (one["path"], one["state"]), "" if one["state"] == "ok" else "warn")
+        Line("file", "{:<60} {}".format(one["path"], one["state"]), "" if one["state"] == "ok" else "warn")
         for one in (files if full else wrong)
     ]
 
 
-def _units(status: Status, full: bool) -> List[Line]:
+def _units(status: Status, full: bool) -> list[Line]:
     units = status.get("units") or ()
     if full:
-        return [Line("unit", "%-60s %s" % (one["unit"], one["state"])) for one in units]
-    there = ["%s %s" % (one["unit"], one["state"]) for one in units if one["state"] != "absent"]
+        return [Line("unit", "{:<60} {}".format(one["unit"], one["state"])) for one in units]
+    there = ["{} {}".format(one["unit"], one["state"]) for one in units if one["state"] != "absent"]
     return [Line("units", "  ".join(there))] if there else []
 
 
-def _bootstrap(status: Status, now: float) -> List[Line]:
+def _bootstrap(status: Status, now: float) -> list[Line]:
     found = status.get("bootstrap")
     if not found:
         return []
     at, code = ago(epoch(found.get("time")), now), found.get("exit_code")
     if code is None:
-        return [Line("bootstrap", "started %s, and has not ended" % at)]
+        return [Line("bootstrap", f"started {at}, and has not ended")]
     told = "CloudFormation was told" if found.get("signalled") else "no signal was sent"
-    return [Line("bootstrap", "ended with %d, %s; %s" % (code, at, told), "bad" if code else "")]
+    return [Line("bootstrap", f"ended with {code}, {at}; {told}", "bad" if code else "")]
 
 
-def _metrics(status: Status) -> List[Line]:
+def _metrics(status: Status) -> list[Line]:
     found = status.get("metrics") or {}
     if found.get("error"):
         return [Line("metrics", found["error"], "warn")]
     return [Line("metrics", found["path"])] if found.get("path") else []
 
 
-def _column(label: str, texts: Sequence[str], tone: str = "") -> List[Line]:
+def _column(label: str, texts: Sequence[str], tone: str = "") -> list[Line]:
     """Several lines under one label."""
     return [Line("" if at else label, text, tone) for at, text in enumerate(texts)]

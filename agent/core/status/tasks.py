@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from agent.core.status.timestamps import epoch, span
 
@@ -16,15 +17,15 @@ _ALIVE = ("active", "activating", "reloading")
 Status = Mapping[str, Any]
 
 
-def to_do(status: Status, now: float) -> List[str]:
+def to_do(status: Status, now: float) -> list[str]:
     """What a person has to do, or should; each with its command."""
     tasks = _for_the_phase(status) + _for_the_daemon(status, now)
     tasks += [
-        "%s still runs with old settings; when it suits you: systemctl restart %s" % (name, name)
+        f"{name} still runs with old settings; when it suits you: systemctl restart {name}"
         for name in status.get("stale_units") or ()
     ]
     tasks += [
-        "%s is changed again and again by something else, and left alone; find it, then: %s" % (path, _again(status))
+        f"{path} is changed again and again by something else, and left alone; find it, then: {_again(status)}"
         for path in (status.get("repairs") or {}).get("fought") or ()
     ]
     known = [one for one in status.get("proxies") or () if one.get("up") is not None]
@@ -40,20 +41,20 @@ def to_do(status: Status, now: float) -> List[str]:
     return tasks
 
 
-def _for_the_phase(status: Status) -> List[str]:
+def _for_the_phase(status: Status) -> list[str]:
     phase = status.get("phase")
     if phase == "degraded":
         if alive(status):
-            return ["mend what the error names; it is tried again by itself, and at once by: %s" % _again(status)]
-        return ["mend what the error names, then: %s" % _again(status)]
+            return [f"mend what the error names; it is tried again by itself, and at once by: {_again(status)}"]
+        return [f"mend what the error names, then: {_again(status)}"]
     if phase == "unconfigured":
-        return ["if the node is to use a proxy: set proxy.url in %s, then: %s" % (CONFIG, _again(status))]
+        return [f"if the node is to use a proxy: set proxy.url in {CONFIG}, then: {_again(status)}"]
     if phase == "not run" and not status.get("daemon"):
         return ["eks-proxy-agent apply"]
     return []
 
 
-def _for_the_daemon(status: Status, now: float) -> List[str]:
+def _for_the_daemon(status: Status, now: float) -> list[str]:
     daemon = status.get("daemon")
     if not daemon:
         return []
@@ -61,7 +62,7 @@ def _for_the_daemon(status: Status, now: float) -> List[str]:
         return []  # the command is the same
     if not alive(status):
         enable = "enable --now" if daemon.get("enabled") not in ("enabled", "") else "start"
-        return ["the daemon is not running, nothing keeps the files as they are: systemctl %s %s" % (enable, DAEMON)]
+        return [f"the daemon is not running, nothing keeps the files as they are: systemctl {enable} {DAEMON}"]
     due = epoch(status.get("next_pass"))
     if due is not None and now - due > PATIENCE:
         text = "the daemon has missed its pass by %s: journalctl -u %s; systemctl restart %s (docker keeps running)"
@@ -77,4 +78,4 @@ def _again(status: Status) -> str:
     """The command that makes the agent look at the node now."""
     if not status.get("daemon"):
         return "eks-proxy-agent apply"
-    return "systemctl %s %s" % ("reload" if alive(status) else "start", DAEMON)
+    return "systemctl {} {}".format("reload" if alive(status) else "start", DAEMON)

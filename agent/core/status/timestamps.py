@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Optional
+from typing import Any
 
 _UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:\+00:00|Z)", re.ASCII)
 
@@ -11,7 +11,7 @@ _UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:\+00:
 _NOW = 5.0
 
 
-def epoch(text: Any) -> Optional[float]:
+def epoch(text: Any) -> float | None:
     """Seconds since 1970 of a moment in UTC such as 2026-11-22T20:31:05+00:00; None for anything else."""
     match = _UTC.fullmatch(text) if isinstance(text, str) else None
     if not match:
@@ -28,20 +28,20 @@ def span(seconds: float) -> str:
     """A length of time, as coarse as one says it: 40 s, 4 min, 3 h, 2 days."""
     for least, size, name in ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (60, 60, "min")):
         if seconds >= least:
-            return "%d %s" % (seconds // size, name)
-    return "%d s" % seconds
+            return f"{int(seconds // size)} {name}"
+    return f"{int(seconds)} s"
 
 
-def ago(moment: Optional[float], now: float) -> str:
+def ago(moment: float | None, now: float) -> str:
     """`4 min ago`; empty when nothing is known."""
     if moment is None:
         return ""
     if moment > now + _NOW:
-        return "%s ahead of this clock" % span(moment - now)
+        return f"{span(moment - now)} ahead of this clock"
     return "just now" if now - moment < _NOW else span(now - moment) + " ago"
 
 
-def ahead(moment: Optional[float], now: float) -> str:
+def ahead(moment: float | None, now: float) -> str:
     """`in 6 min`, or how long it is overdue; empty when nothing is known."""
     if moment is None:
         return ""

@@ -9,7 +9,7 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any
 
 from . import root, tree
 from .boot import Boot
@@ -41,7 +41,7 @@ class Bed:
             raise
         self._nodes = 0
 
-    def trial(self, case: Case, image: Optional[Trial] = None) -> Trial:
+    def trial(self, case: Case, image: Trial | None = None) -> Trial:
         """A new node with the image that the case describes, or with a snapshot of another node's disk; still switched off."""
         self._nodes += 1
         name = f"{self.session.name}-{self._nodes}"
@@ -55,12 +55,12 @@ class Bed:
 class Trial:
     """A case on a node of its own."""
 
-    def __init__(self, bed: Bed, case: Case, name: str, folder: Path, image: Optional[Trial] = None) -> None:
+    def __init__(self, bed: Bed, case: Case, name: str, folder: Path, image: Trial | None = None) -> None:
         """Make the node's root; see Bed.trial."""
         self.bed = bed
         self.case = case
         self.served_at = 0  # when the metadata service was last started, in microseconds of the monotonic clock
-        self._metadata: Optional[Metadata] = None
+        self._metadata: Metadata | None = None
         self._requests = 0
         self._boots = 0
         self._served = 0
@@ -129,7 +129,7 @@ class Trial:
         self.case = replace(self.case, **differently)
         return self.finish(self.start(limit=limit))
 
-    def requests(self) -> List[str]:
+    def requests(self) -> list[str]:
         """What Squid was asked since the last boot began, but for the agent's own looks: Squid may log one of an earlier boot."""
         lines = self.bed.squid.requests()[self._requests :]
         return [line for line in lines if '"eks-proxy-agent/' not in line]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any
 
 from tests.status_schema import problems
 
@@ -25,9 +26,9 @@ class Boot:
         return (self.folder / name).read_text(errors="replace")
 
     @cached_property
-    def units(self) -> Dict[str, Dict[str, str]]:
+    def units(self) -> dict[str, dict[str, str]]:
         """The properties of every loaded unit."""
-        loaded: Dict[str, Dict[str, str]] = json.loads(self.text("units.json"))
+        loaded: dict[str, dict[str, str]] = json.loads(self.text("units.json"))
         return loaded
 
     def unit(self, name: str) -> Mapping[str, str]:
@@ -41,23 +42,23 @@ class Boot:
             raise BedError(f"{name} was never active in boot {self.number}")
         return moment
 
-    def environment(self, name: str) -> Optional[Dict[str, str]]:
+    def environment(self, name: str) -> dict[str, str] | None:
         """What /proc/PID/environ of a service's main process held; None when it had none."""
-        found: Dict[str, Optional[Dict[str, str]]] = json.loads(self.text("environ.json"))
+        found: dict[str, dict[str, str] | None] = json.loads(self.text("environ.json"))
         return found.get(f"{name}.service")
 
     @cached_property
-    def etc(self) -> Dict[str, List[Any]]:
+    def etc(self) -> dict[str, list[Any]]:
         """Every path below /etc with modification time, inode, mode and size."""
-        found: Dict[str, List[Any]] = json.loads(self.text("etc.json"))
+        found: dict[str, list[Any]] = json.loads(self.text("etc.json"))
         return found
 
     @cached_property
-    def journal(self) -> List[Dict[str, Any]]:
+    def journal(self) -> list[dict[str, Any]]:
         """Every journal entry of the boot."""
         return [json.loads(line) for line in self.text("journal.jsonl").splitlines()]
 
-    def messages(self, unit: str = "") -> List[str]:
+    def messages(self, unit: str = "") -> list[str]:
         """The text of the journal's entries, of one service or of all; also what systemd says about that service."""
         name = f"{unit}.service"
         return [
@@ -71,16 +72,16 @@ class Boot:
         own = [_text(entry.get("MESSAGE")) for entry in self.journal if entry.get("_PID") == "1"]
         return sum(message.startswith("Reloading") and "unit" not in message for message in own)
 
-    def status(self) -> Dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """The agent's /run/eks-proxy-agent/status.json at the end of the boot, which is as documented; empty without one."""
         if not (self.folder / "run/status.json").exists():
             return {}
-        found: Dict[str, Any] = json.loads(self.text("run/status.json"))
+        found: dict[str, Any] = json.loads(self.text("run/status.json"))
         assert problems(found, file=True) == []
         return found
 
 
-def _values(field: object) -> List[object]:
+def _values(field: object) -> list[object]:
     """The values of a journal field: one, or a list when an entry has it several times."""
     return field if isinstance(field, list) else [field]
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,27 +37,27 @@ class Case:
     pods: bool = False  # containers can run on it
     cloud_init: bool = False  # cloud-init runs; it costs two seconds a boot
     gzip_user_data: bool = False  # the metadata service hands out user-data compressed
-    enable: Tuple[str, ...] = ()  # units enabled in the image, besides what presets enable
-    disable: Tuple[str, ...] = ("docker.service",)  # as on an AMI, where bootstrap.sh enables docker
-    modes: Dict[str, str] = field(default_factory=dict)  # path: octal mode, for files that image/ brings
+    enable: tuple[str, ...] = ()  # units enabled in the image, besides what presets enable
+    disable: tuple[str, ...] = ("docker.service",)  # as on an AMI, where bootstrap.sh enables docker
+    modes: dict[str, str] = field(default_factory=dict)  # path: octal mode, for files that image/ brings
     serve_after: float = 0  # seconds from power on until the metadata service answers; negative: never
     pull: str = ""  # "through": every boot pulls an image that only the proxy can reach; "fails": and must not get it
     phase: str = "configured"  # of status.json; empty: there is no status.json
-    active: Tuple[str, ...] = ()  # services that are active at the end
-    inactive: Tuple[str, ...] = ()  # services that are not
-    failed: Tuple[str, ...] = ()  # the only services that may have failed, and must have
-    absent: Tuple[str, ...] = ()  # paths that must not exist
-    expected_modes: Dict[str, str] = field(default_factory=dict)  # path: octal mode after the boot
-    proxied: Tuple[str, ...] = ()  # running services whose environment must be that of the expected node.env
-    secrets: Tuple[str, ...] = ()  # texts that must be nowhere a person or a log collector looks
+    active: tuple[str, ...] = ()  # services that are active at the end
+    inactive: tuple[str, ...] = ()  # services that are not
+    failed: tuple[str, ...] = ()  # the only services that may have failed, and must have
+    absent: tuple[str, ...] = ()  # paths that must not exist
+    expected_modes: dict[str, str] = field(default_factory=dict)  # path: octal mode after the boot
+    proxied: tuple[str, ...] = ()  # running services whose environment must be that of the expected node.env
+    secrets: tuple[str, ...] = ()  # texts that must be nowhere a person or a log collector looks
 
-    def numbered(self, name: str, boot: int) -> Optional[Path]:
+    def numbered(self, name: str, boot: int) -> Path | None:
         """The file or folder of that name for a boot counted from 1: the highest NAME-N with N <= boot, else NAME."""
         base = Path(name)
         names = [f"{base.stem}-{number}{base.suffix}" for number in range(boot, 1, -1)] + [name]
         return next((self.folder / n for n in names if (self.folder / n).exists()), None)
 
-    def expected(self, boot: int) -> Iterator[Tuple[str, bytes]]:
+    def expected(self, boot: int) -> Iterator[tuple[str, bytes]]:
         """Every expected file for that boot: path relative to the root, and content (of a link: where it points)."""
         folder = self.numbered("expected", boot)
         for path in sorted(folder.rglob("*")) if folder else []:
@@ -71,7 +72,7 @@ def load(name: str, cases: Path = CASES) -> Case:
     """Read NAME/case.toml below cases; raises ValueError for a key that no case knows."""
     folder = cases / name
     with (folder / "case.toml").open("rb") as handle:
-        values: Dict[str, Any] = tomllib.load(handle)
+        values: dict[str, Any] = tomllib.load(handle)
     unknown = set(values) - {f.name for f in fields(Case)}
     if unknown:
         raise ValueError(f"{folder / 'case.toml'}: unknown keys {sorted(unknown)}")

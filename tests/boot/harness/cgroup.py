@@ -6,7 +6,6 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import List
 
 from .command import BedError
 from .waiting import wait_for
@@ -14,7 +13,7 @@ from .waiting import wait_for
 ROOT = Path("/sys/fs/cgroup")
 
 
-def hierarchies() -> List[Path]:
+def hierarchies() -> list[Path]:
     """The mounted hierarchies, all of which a boot joins."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -25,7 +24,7 @@ def hierarchies() -> List[Path]:
     return found
 
 
-def create(name: str) -> List[Path]:
+def create(name: str) -> list[Path]:
     """Make a group in every hierarchy and return their cgroup.procs files, to be joined before nspawn starts."""
     groups = [hierarchy / name for hierarchy in hierarchies()]
     for group in groups:

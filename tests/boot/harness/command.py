@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence, Union
+from typing import Union
 
 Argument = Union[str, Path]
 
@@ -27,15 +28,15 @@ def run(
     *,
     timeout: float = 60,
     check: bool = True,
-    env: Optional[Mapping[str, str]] = None,
-    cwd: Optional[Path] = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
     stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return its output as text.
 
     env is added to a clean environment. Raises BedError when it fails (unless check is false) or outlives timeout seconds.
     """
-    command: List[str] = [os.fspath(part) for part in argv]
+    command: list[str] = [os.fspath(part) for part in argv]
     try:
         done = subprocess.run(
             command,
@@ -44,8 +45,7 @@ def run(
             env={**CLEAN_ENVIRONMENT, **(env or {})},
             cwd=cwd,
             input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             encoding="utf-8",
             errors="replace",
         )

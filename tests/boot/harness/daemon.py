@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List
+from typing import Any
 
 from .bed import Trial
 from .node import Running
@@ -23,22 +23,22 @@ class Life:
         self.running.wait_settled()
         wait_for("the end of the agent's boot", lambda: "next_pass" in self.status())
 
-    def events(self, name: str, *matches: str) -> List[Dict[str, Any]]:
+    def events(self, name: str, *matches: str) -> list[dict[str, Any]]:
         """The entries of an event, found as an administrator would."""
         command = ["journalctl", "--unit=" + AGENT, "--output=json", "--quiet", "EKS_PROXY_EVENT=" + name, *matches]
         return [json.loads(line) for line in self.running.run(*command, check=False).splitlines()]
 
-    def wait_for_event(self, name: str, *matches: str, count: int = 1, limit: float = 45) -> List[Dict[str, Any]]:
+    def wait_for_event(self, name: str, *matches: str, count: int = 1, limit: float = 45) -> list[dict[str, Any]]:
         """The entries, as soon as there are as many."""
         wait_for(f"{count} of the event {name}", lambda: len(self.events(name, *matches)) >= count, limit, 0.2)
         return self.events(name, *matches)
 
-    def status(self) -> Dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """status.json now."""
-        found: Dict[str, Any] = json.loads(self.running.run("cat", "/run/eks-proxy-agent/status.json"))
+        found: dict[str, Any] = json.loads(self.running.run("cat", "/run/eks-proxy-agent/status.json"))
         return found
 
-    def wait_for_status(self, what: str, **wanted: Any) -> Dict[str, Any]:
+    def wait_for_status(self, what: str, **wanted: Any) -> dict[str, Any]:
         """status.json, as soon as it says this."""
         wait_for(what, lambda: {**self.status(), **wanted} == self.status(), limit=60, interval=0.2)
         return self.status()
@@ -51,7 +51,7 @@ class Life:
         """The main process of a unit."""
         return self.running.show(unit, "MainPID")
 
-    def pids(self) -> Dict[str, str]:
+    def pids(self) -> dict[str, str]:
         """The main processes that nothing here may touch."""
         return {unit: self.pid(unit) for unit in ("docker", "containerd", "kubelet")}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence
 
 from .command import Argument, run
 
@@ -31,6 +31,6 @@ class Namespace:
         """Make an IPv4 address local; no harm when it is already."""
         run(["ip", "-n", self.name, "address", "replace", f"{address}/32", "dev", "lo"])
 
-    def inside(self, argv: Sequence[Argument]) -> List[Argument]:
+    def inside(self, argv: Sequence[Argument]) -> list[Argument]:
         """The same command, to be run inside; `ip` replaces itself by it, so the process id is the command's own."""
         return ["ip", "netns", "exec", self.name, *argv]

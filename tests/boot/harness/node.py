@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import List, Optional, Sequence
 
 from . import cgroup
 from .boot import Boot
@@ -44,7 +44,7 @@ class Running:
 
     def run(self, *argv: Argument, check: bool = True, timeout: float = 60) -> str:
         """Run a command inside the node and return its standard output."""
-        enter: List[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
+        enter: list[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
         return run([*enter, *argv], check=check, timeout=timeout).stdout
 
     def show(self, unit: str, prop: str) -> str:
@@ -57,7 +57,7 @@ class Running:
 
     def wait_until(self, what: str, *argv: Argument, limit: float = 30) -> None:
         """Until a command inside the node succeeds; raises BedError naming `what` after limit seconds."""
-        enter: List[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
+        enter: list[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
         wait_for(what, lambda: run([*enter, *argv], check=False).returncode == 0, limit=limit, interval=0.1)
 
     def kill(self) -> None:
@@ -116,7 +116,7 @@ class Node:
         folder: Path,
         layers: Sequence[Path],
         namespace: Namespace,
-        image: Optional[Node] = None,
+        image: Node | None = None,
         *,
         pods: bool = False,
     ) -> None:
@@ -131,7 +131,7 @@ class Node:
         self.root = folder / "root"
         self._options: Sequence[Argument] = FOR_PODS if pods else ()
         self._boots = 0
-        self._running: Optional[Running] = None
+        self._running: Running | None = None
         for part in ("upper", "work", "root"):
             (folder / part).mkdir(parents=True)
         if image is not None:
@@ -150,7 +150,7 @@ class Node:
         if hold:
             (probe / "hold").touch()
         groups = cgroup.create(f"{self.name}-{self._boots}")
-        nspawn: List[Argument] = [
+        nspawn: list[Argument] = [
             "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--settings=no",
             f"--directory={self.root}", f"--machine={self.name}", f"--network-namespace-path={self.namespace.path}",
             f"--bind={probe}:/probe", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
@@ -181,7 +181,7 @@ class Node:
         run(["rm", "-rf", "--one-file-system", self.folder], check=False)
 
 
-def _container_init(nspawn: int) -> Optional[int]:
+def _container_init(nspawn: int) -> int | None:
     """The descendant of nspawn that is PID 1 of a namespace one level down (proc(5), NSpid)."""
     waiting = [nspawn]
     while waiting:

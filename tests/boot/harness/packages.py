@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import List
 
 from .command import Argument, run
 from .namespace import PACKAGES, Namespace
@@ -38,7 +37,7 @@ class Repository:
         spec.write_text(SPEC)
         run(["rpmbuild", "-bb", f"--define=_topdir {folder}/build", f"--define=_rpmdir {served}", spec])
         run(["createrepo_c", "--quiet", served])
-        argv: List[Argument] = [sys.executable, "-m", "http.server", "--bind", PACKAGES, "--directory", served, "80"]
+        argv: list[Argument] = [sys.executable, "-m", "http.server", "--bind", PACKAGES, "--directory", served, "80"]
         self.service = Service(namespace, argv, 80, folder / "output")
 
     def stop(self) -> None:

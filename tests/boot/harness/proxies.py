@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List
 
 from .command import run
 from .namespace import Namespace
@@ -33,7 +32,7 @@ class Proxies:
         self.world = Authority(folder / "world", "Amazon Root CA of this test")
         self.world.issue(NAMES[0], *NAMES[1:])
         pair = f"{{certificate: {self.world.folder}/{NAMES[0]}.pem, key: {self.world.folder}/{NAMES[0]}.key}}"
-        self._services: List[Registry | Squid | Listener] = [
+        self._services: list[Registry | Squid | Listener] = [
             Registry(namespace, folder / "aws", AWS, 443, f"  tls: {pair}"),
             Listener(namespace, folder / "api", API_SERVER, 443),
             Squid(namespace, folder / "healthy", address=HEALTHY, hosts=HOSTS),

@@ -8,9 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import List, Optional, Sequence
 
 from .command import CLEAN_ENVIRONMENT, Argument, BedError, run
 from .namespace import METADATA, PACKAGES, PROXY, REGISTRY, SECURE, Namespace
@@ -61,9 +61,7 @@ http:
 class Service:
     """A program that listens inside a namespace; started once, ended by its process id."""
 
-    def __init__(
-        self, namespace: Namespace, argv: Sequence[Argument], port: int, log: Path, cwd: Optional[Path] = None
-    ):
+    def __init__(self, namespace: Namespace, argv: Sequence[Argument], port: int, log: Path, cwd: Path | None = None):
         """Start it and wait until it listens. Raises BedError with its output when it ends instead."""
         self.log = log
         with log.open("w") as output:
@@ -139,7 +137,7 @@ class Squid:
         """End it."""
         self.service.stop()
 
-    def requests(self) -> List[str]:
+    def requests(self) -> list[str]:
         """Every request so far: method, URL, status and user agent."""
         return self._access_log.read_text().splitlines() if self._access_log.exists() else []
 
@@ -166,7 +164,7 @@ class Registry:
         self.service = Service(namespace, ["docker-registry", "serve", conf], port, folder / "output")
         image = _image_from_nothing(folder)
         target = f"docker://{address}:{port}/hello:v1"
-        copy: List[Argument] = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false"]
+        copy: list[Argument] = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false"]
         run(namespace.inside([*copy, f"oci:{image}:v1", target]))
 
     def stop(self) -> None:
@@ -193,10 +191,10 @@ class Listener:
         """Take the address and listen."""
         namespace.add(address)
         mode = ["silent"] if silent else ["mute"] if mute else []
-        argv: List[Argument] = [sys.executable, LISTENER, address, str(port), *mode]
+        argv: list[Argument] = [sys.executable, LISTENER, address, str(port), *mode]
         self.service = Service(namespace, argv, port, log)
 
-    def accepted(self) -> List[int]:
+    def accepted(self) -> list[int]:
         """When it was connected to, in microseconds of the monotonic clock, which host and node share."""
         return [int(line) for line in self.service.log.read_text().split()]
 
@@ -216,7 +214,7 @@ class Metadata:
             values["user_data_base64"] = base64.b64encode(user_data).decode()
         served = folder / "instance.json"
         served.write_text(json.dumps(values))
-        argv: List[Argument] = [
+        argv: list[Argument] = [
             sys.executable,
             "-m",
             "agent",

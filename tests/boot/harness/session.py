@@ -6,10 +6,10 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Iterator, List
 
 from . import cgroup
 from .command import run
@@ -83,7 +83,7 @@ def _kill_inside(namespace: str) -> bool:
     return not pids
 
 
-def _mounts_below(folder: Path) -> List[str]:
+def _mounts_below(folder: Path) -> list[str]:
     """Mount points at or below a folder, the innermost first (proc(5), mountinfo)."""
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return sorted({p for p in points if p == str(folder) or p.startswith(f"{folder}/")}, reverse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List
 
 from .command import Argument, run
 from .namespace import SECURE, Namespace
@@ -31,7 +30,7 @@ class Authority:
         folder.mkdir(parents=True)
         self.folder = folder
         self.key, self.certificate = folder / "ca.key", folder / "ca.pem"
-        new: List[Argument] = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        new: list[Argument] = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
         extension = "keyUsage=critical,keyCertSign,cRLSign"
         run([*new, "-subj", f"/CN={name}", "-addext", extension, "-keyout", self.key, "-out", self.certificate])
 
@@ -40,9 +39,9 @@ class Authority:
         key, request, extensions = (self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "ext"))
         names = [one if one.startswith("IP:") else f"DNS:{one}" for one in (name, *more)]
         extensions.write_text(f"subjectAltName={','.join(names)}\n")
-        new: List[Argument] = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
+        new: list[Argument] = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
         run([*new, "-keyout", key, "-out", request])
-        sign: List[Argument] = ["openssl", "x509", "-req", "-days", "2", "-CA", self.certificate, "-CAkey", self.key]
+        sign: list[Argument] = ["openssl", "x509", "-req", "-days", "2", "-CA", self.certificate, "-CAkey", self.key]
         run([*sign, "-CAcreateserial", "-extfile", extensions, "-in", request, "-out", self.folder / f"{name}.pem"])
 
 

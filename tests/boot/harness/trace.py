@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List
 
 UNIT = "etc/systemd/system/eks-proxy-agent.service.d/50-trace.conf"
 TRACE = "/probe/trace"
@@ -66,7 +66,7 @@ def calls(trace: Path) -> Iterator[Call]:
             yield Call(on_file[1], on_file[2])
 
 
-def _joined(lines: List[str]) -> Iterator[str]:
+def _joined(lines: list[str]) -> Iterator[str]:
     """Put together the calls that strace printed in two halves because another thread was in between."""
     open_halves = {}
     for line in lines:

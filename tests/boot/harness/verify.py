@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence
 
 from .boot import Boot
 from .case import Case
@@ -62,7 +62,7 @@ def _files(case: Case, boot: Boot, root: Path) -> Iterator[str]:
             yield f"/{name}: mode {found}, not {mode}"
 
 
-def _content(path: Path) -> Optional[bytes]:
+def _content(path: Path) -> bytes | None:
     """A file's content, where a link points, or None."""
     if path.is_symlink():
         return os.fsencode(os.readlink(path))
@@ -85,7 +85,7 @@ def _units(case: Case, boot: Boot) -> Iterator[str]:
 
 def _environments(case: Case, boot: Boot) -> Iterator[str]:
     """The proxy variables of running services, against the expected node.env."""
-    expected: Dict[str, str] = {}
+    expected: dict[str, str] = {}
     for name, content in case.expected(boot.number):
         if name == NODE_ENV:
             lines = [line for line in content.decode().splitlines() if line and not line.startswith("#")]
@@ -104,7 +104,7 @@ def _journal(boot: Boot) -> Iterator[str]:
             yield f"said: {message}"
 
 
-def _pulled(boot: Boot, requests: Sequence[str]) -> List[str]:
+def _pulled(boot: Boot, requests: Sequence[str]) -> list[str]:
     said = boot.text("pull.out")
     problems = []
     if not said.endswith("exit 0\n"):

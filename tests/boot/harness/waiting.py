@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Optional, TypeVar
+from typing import Callable, TypeVar
 
 from .command import BedError
 
 T = TypeVar("T")
 
 
-def wait_for(what: str, probe: Callable[[], Optional[T]], limit: float = 30, interval: float = 0.02) -> T:
+def wait_for(what: str, probe: Callable[[], T | None], limit: float = 30, interval: float = 0.02) -> T:
     """Ask probe until it returns something true, and return that; raise BedError naming `what` after limit seconds."""
     end = time.monotonic() + limit
     while True:

@@ -6,8 +6,9 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable
 from urllib.parse import urlsplit
 
 import attrs
@@ -24,7 +25,7 @@ from tests.clients.harness.libraries import PYTHON
 from tests.clients.harness.ways import PROXY
 
 FOLDER = Path(__file__).parents[1]
-BY_NAME: Dict[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
+BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
 
 #: Go before 1.24: no column of its own in a table, for one odd kind of entry.
 GO_1_23 = attrs.evolve(BY_NAME["go"], name="go-1.23", bypass=go.bypass_1_23)
@@ -36,11 +37,11 @@ class Client:
 
     name: str
     dialect: Dialect
-    command: Callable[[], List[str]]
-    cases: Callable[[], List[Case]]
-    library: Callable[[], Optional[Path]] = lambda: None
+    command: Callable[[], list[str]]
+    cases: Callable[[], list[Case]]
+    library: Callable[[], Path | None] = lambda: None
 
-    def ask(self) -> List[Optional[int]]:
+    def ask(self) -> list[int | None]:
         """The port at which it knocked first, for each case; None where it did not knock at all."""
         path = self.library()
         environment = {"PYTHONDONTWRITEBYTECODE": "1", **({"PYTHONPATH": str(path)} if path else {})}
@@ -60,38 +61,38 @@ def expected(dialect: Dialect, case: Case) -> str:
     return "proxy" if dialect.bypass(target, dialect.variables.exceptions(case.environment)) is None else "direct"
 
 
-def seen(port: Optional[int]) -> str:
+def seen(port: int | None) -> str:
     """The same in the words of `expected`; "neither" when nothing came."""
     return "neither" if port is None else "proxy" if port == PROXY else "direct"
 
 
-def _program(*words: str) -> Callable[[], List[str]]:
+def _program(*words: str) -> Callable[[], list[str]]:
     return lambda: [PYTHON, str(FOLDER / "workers/program.py"), *words]
 
 
-def _worker(name: str, python: str = PYTHON) -> Callable[[], List[str]]:
+def _worker(name: str, python: str = PYTHON) -> Callable[[], list[str]]:
     return lambda: [python, str(FOLDER / "workers" / name)]
 
 
-def _go(toolchain: str) -> Callable[[], List[str]]:
+def _go(toolchain: str) -> Callable[[], list[str]]:
     return lambda: [PYTHON, str(FOLDER / "workers/program.py"), str(libraries.go_client(toolchain)), "{}"]
 
 
-def _everything() -> List[Case]:
+def _everything() -> list[Case]:
     return cases.exceptions() + cases.namings()
 
 
-def _part(first: int, step: int, *, naming: bool = False) -> Callable[[], List[Case]]:
+def _part(first: int, step: int, *, naming: bool = False) -> Callable[[], list[Case]]:
     """For clients that take long for each case, and share one libcurl: together they meet most of them."""
     return lambda: cases.exceptions()[first::step] + (cases.namings() if naming else [])
 
 
-def _botocore() -> List[Case]:
+def _botocore() -> list[Case]:
     """botocore refuses an endpoint whose name has an underscore."""
     return [case for case in _everything() if "_" not in urlsplit(case.url).netloc]
 
 
-def _registries() -> List[Case]:
+def _registries() -> list[Case]:
     """skopeo asks a registry by https, and takes for a registry only a name with a dot or a port, or an IPv4 address."""
     named = [(urlsplit(case.url).netloc, case) for case in cases.exceptions()]
     fit = [(netloc, case) for netloc, case in named if re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?", netloc)]

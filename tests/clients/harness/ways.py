@@ -9,7 +9,6 @@ import selectors
 import socket
 import struct
 import threading
-from typing import Dict, List, Optional, Tuple
 
 PROXY = 3128
 DIRECT = (80, 443, 8080)
@@ -26,10 +25,10 @@ class Switchboard:
     """Listens at all ports, in one thread; `first` maps a case's number to the port of its first connection."""
 
     def __init__(self) -> None:
-        self.first: Dict[int, int] = {}
-        self._case: Optional[int] = None
+        self.first: dict[int, int] = {}
+        self._case: int | None = None
         self._selector = selectors.DefaultSelector()
-        self._listeners: List[Tuple[socket.socket, int]] = []
+        self._listeners: list[tuple[socket.socket, int]] = []
         for port in (PROXY, *DIRECT, CONTROL):
             for family, address in ((socket.AF_INET, ""), (socket.AF_INET6, "::")):
                 listener = socket.socket(family, socket.SOCK_STREAM)

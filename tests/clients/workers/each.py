@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sys
-from typing import Iterator
+from collections.abc import Iterator
 
 CONTROL = ("127.0.0.1", 7)
 

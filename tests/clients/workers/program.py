@@ -18,4 +18,4 @@ for url in urls():
             stderr=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        print("%s: no end after 20 s" % " ".join(words), file=sys.stderr)
+        print("{}: no end after 20 s".format(" ".join(words)), file=sys.stderr)

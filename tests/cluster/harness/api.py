@@ -5,8 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any
 
 from tests.boot.harness.command import BedError
 
@@ -50,15 +51,15 @@ class Api:
         """The object or list at a path."""
         return self.call("GET", path)
 
-    def create(self, path: str, body: Dict[str, Any]) -> Any:
+    def create(self, path: str, body: dict[str, Any]) -> Any:
         """The object as the server stored it."""
         return self.call("POST", path, body)
 
-    def patch(self, path: str, body: Dict[str, Any], kind: str = "merge") -> Any:
+    def patch(self, path: str, body: dict[str, Any], kind: str = "merge") -> Any:
         """The object after a merge patch or a strategic one."""
         return self.call("PATCH", path, body, PATCHES[kind])
 
-    def delete(self, path: str, grace: Optional[int] = None) -> None:
+    def delete(self, path: str, grace: int | None = None) -> None:
         """Delete it; no harm when it is gone already."""
         body = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": grace}
         try:
@@ -67,7 +68,7 @@ class Api:
             if error.status != 404:
                 raise
 
-    def pages(self, path: str, limit: int = 500) -> Iterator[List[Dict[str, Any]]]:
+    def pages(self, path: str, limit: int = 500) -> Iterator[list[dict[str, Any]]]:
         """The items of a list, page after page."""
         more = ""
         while True:

@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any
 
 from tests.boot.harness.command import CLEAN_ENVIRONMENT, Argument, BedError, run
 from tests.boot.harness.waiting import wait_for
@@ -69,7 +70,7 @@ class ControlPlane:
         self.port = port
         self.server = f"https://{self.address}:{port}"
         self.inside = list(inside)
-        self.processes: Dict[str, Process] = {}
+        self.processes: dict[str, Process] = {}
         self.tokens = {user: f"token-{number}-of-{user.rpartition(':')[2]}" for number, user in enumerate(USERS)}
         certificates.create(folder, self.address, names)
         rows = [f'{self.tokens[user]},{user},{user},"{",".join(groups)}"' for user, groups in USERS.items()]
@@ -102,7 +103,7 @@ class ControlPlane:
         return path
 
     @property
-    def environment(self) -> Dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """What a command needs that calls kubectl: nothing of the caller's, kubectl of the cluster's version first."""
         return {
             **CLEAN_ENVIRONMENT,
@@ -110,7 +111,7 @@ class ControlPlane:
             "HOME": str(self.folder / "home"),
         }
 
-    def kubectl(self, *arguments: Argument, input: Optional[str] = None, user: str = "admin") -> str:  # noqa: A002
+    def kubectl(self, *arguments: Argument, input: str | None = None, user: str = "admin") -> str:  # noqa: A002
         """Standard output of kubectl; raises BedError with what it said when it fails."""
         done = self.try_kubectl(*arguments, input=input, user=user)
         if done.returncode != 0:
@@ -122,7 +123,7 @@ class ControlPlane:
     def try_kubectl(
         self,
         *arguments: Argument,
-        input: Optional[str] = None,  # noqa: A002
+        input: str | None = None,  # noqa: A002
         user: str = "admin",
     ) -> subprocess.CompletedProcess[str]:
         """The same, whatever comes of it."""
@@ -162,7 +163,7 @@ class ControlPlane:
 
     def start(self, name: str, *flags: str, program: Argument = "") -> None:
         """Start one of the programs."""
-        argv: List[Argument] = [program or self.programs / name, *flags]
+        argv: list[Argument] = [program or self.programs / name, *flags]
         self.processes[name] = Process(argv, self.folder / f"{name}.log", self.inside)
 
     def _start(self) -> None:
@@ -170,18 +171,18 @@ class ControlPlane:
         peer = f"http://{self.address}:2380"
         self.start(
             "etcd",
-            *("--data-dir=%s" % (folder / "etcd"), "--listen-client-urls=%s" % client),
-            *("--advertise-client-urls=%s" % client, "--listen-peer-urls=%s" % peer),
-            *("--initial-advertise-peer-urls=%s" % peer, "--initial-cluster=default=%s" % peer),
+            *("--data-dir=%s" % (folder / "etcd"), f"--listen-client-urls={client}"),
+            *(f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}"),
+            *(f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"),
             program="etcd",
         )
         self.start(
             "kube-apiserver",
-            *("--etcd-servers=%s" % client, "--bind-address=%s" % self.address, "--secure-port=%d" % self.port),
+            *(f"--etcd-servers={client}", f"--bind-address={self.address}", f"--secure-port={self.port}"),
             # The address is no one that a pod could reach, so nobody need put it into Endpoints.
-            *("--advertise-address=%s" % self.address, "--endpoint-reconciler-type=none"),
+            *(f"--advertise-address={self.address}", "--endpoint-reconciler-type=none"),
             *("--tls-cert-file=apiserver.crt", "--tls-private-key-file=apiserver.key"),
-            *("--service-cluster-ip-range=%s" % SERVICE_CIDR, "--allow-privileged=true"),
+            *(f"--service-cluster-ip-range={SERVICE_CIDR}", "--allow-privileged=true"),
             *("--token-auth-file=tokens.csv", "--authorization-mode=Node,RBAC"),
             *("--service-account-key-file=accounts.pub", "--service-account-signing-key-file=accounts.key"),
             *("--service-account-issuer=https://kubernetes.default", "--enable-admission-plugins=NodeRestriction"),
@@ -192,7 +193,7 @@ class ControlPlane:
         self.start(
             "kube-controller-manager",
             *quick,
-            "--kubeconfig=%s" % self.kubeconfig_for("system:kube-controller-manager"),
+            "--kubeconfig={}".format(self.kubeconfig_for("system:kube-controller-manager")),
             *(
                 "--service-account-private-key-file=accounts.key",
                 "--root-ca-file=ca.crt",
@@ -200,7 +201,7 @@ class ControlPlane:
             ),
             "--node-monitor-grace-period=24h",
         )
-        self.start("kube-scheduler", *quick, "--kubeconfig=%s" % self.kubeconfig_for("system:kube-scheduler"))
+        self.start("kube-scheduler", *quick, "--kubeconfig={}".format(self.kubeconfig_for("system:kube-scheduler")))
         # The controllers are at work when the namespace has its service account; without one no pod is admitted.
         self._wait_until_served(
             "kube-controller-manager", "get", "--namespace=kube-system", "serviceaccount", "default"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import http.client
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any
 
 from .api import Api, ApiError
 from .control_plane import ControlPlane
@@ -23,11 +24,11 @@ class Nodes:
     def __init__(self, control_plane: ControlPlane) -> None:
         """No node yet."""
         self._control_plane = control_plane
-        self._names: List[str] = []
-        self._stuck: Dict[str, str] = {}
+        self._names: list[str] = []
+        self._stuck: dict[str, str] = {}
         self._end = threading.Event()
-        self._thread: Optional[threading.Thread] = None
-        self._error: Optional[BaseException] = None
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
 
     def add(self, *names: str) -> None:
         """Let nodes join the cluster, ready for pods."""
@@ -73,7 +74,7 @@ class Nodes:
                 self._error = error
                 return
 
-    def _keep(self, api: Api, pod: Dict[str, Any]) -> None:
+    def _keep(self, api: Api, pod: dict[str, Any]) -> None:
         """One look at a pod."""
         path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
         try:
@@ -91,7 +92,7 @@ class Nodes:
                 raise
 
 
-def _is_ready(pod: Dict[str, Any]) -> bool:
+def _is_ready(pod: dict[str, Any]) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
 
 
@@ -99,7 +100,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _node(name: str) -> Dict[str, Any]:
+def _node(name: str) -> dict[str, Any]:
     labels = {
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": "amd64",
@@ -110,7 +111,7 @@ def _node(name: str) -> Dict[str, Any]:
     return {"kind": "Node", "apiVersion": "v1", "metadata": {"name": name, "labels": labels}}
 
 
-def _node_status() -> Dict[str, Any]:
+def _node_status() -> dict[str, Any]:
     room = {"cpu": "64", "memory": "256Gi", "pods": "11000", "ephemeral-storage": "100Gi"}
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"}
     return {
@@ -121,7 +122,7 @@ def _node_status() -> Dict[str, Any]:
     }
 
 
-def running_status(pod: Dict[str, Any], crash: str = "") -> Dict[str, Any]:
+def running_status(pod: dict[str, Any], crash: str = "") -> dict[str, Any]:
     """What kubelet reports of a pod that runs; with `crash`, of one whose containers end as soon as they start."""
     spec, now, ready = pod["spec"], _now(), "False" if crash else "True"
     if crash:
@@ -142,7 +143,7 @@ def running_status(pod: Dict[str, Any], crash: str = "") -> Dict[str, Any]:
     }
 
 
-def _containers(containers: Sequence[Dict[str, Any]], state: Dict[str, Any], *, ready: bool) -> List[Dict[str, Any]]:
+def _containers(containers: Sequence[dict[str, Any]], state: dict[str, Any], *, ready: bool) -> list[dict[str, Any]]:
     return [
         {
             "name": one["name"],

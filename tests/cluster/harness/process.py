@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from tests.boot.harness.command import CLEAN_ENVIRONMENT, Argument, BedError
 

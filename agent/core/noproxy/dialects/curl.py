@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Optional, Tuple
 
 import attrs
 
@@ -27,17 +26,17 @@ from agent.core.noproxy.dialects.request import Target
 VARIABLES = curl_old.VARIABLES
 
 
-def bypass(target: Target, no_proxy: str) -> Optional[str]:
+def bypass(target: Target, no_proxy: str) -> str | None:
     """The entry that makes the target direct; None for the proxy.  For 7.86 to 8.8."""
     return _bypass(target, no_proxy, blanks_separate=True, reads_ipv6=False)
 
 
-def bypass_8_9(target: Target, no_proxy: str) -> Optional[str]:
+def bypass_8_9(target: Target, no_proxy: str) -> str | None:
     """The same for 8.9 to 8.17."""
     return _bypass(target, no_proxy, blanks_separate=False, reads_ipv6=False)
 
 
-def bypass_8_18(target: Target, no_proxy: str) -> Optional[str]:
+def bypass_8_18(target: Target, no_proxy: str) -> str | None:
     """The same from 8.18."""
     return _bypass(target, no_proxy, blanks_separate=False, reads_ipv6=True)
 
@@ -48,7 +47,7 @@ class _Entry:
 
     text: str
     domain: str
-    base: Optional[Address]
+    base: Address | None
     bits: int
 
     def holds(self, literal: Address) -> bool:
@@ -61,7 +60,7 @@ class _Entry:
         )
 
 
-def _bypass(target: Target, no_proxy: str, *, blanks_separate: bool, reads_ipv6: bool) -> Optional[str]:
+def _bypass(target: Target, no_proxy: str, *, blanks_separate: bool, reads_ipv6: bool) -> str | None:
     if no_proxy == "*":
         return no_proxy
     literal = address(target.host)
@@ -76,7 +75,7 @@ def _bypass(target: Target, no_proxy: str, *, blanks_separate: bool, reads_ipv6:
 
 
 @functools.lru_cache(maxsize=16)
-def _entries(no_proxy: str, blanks_separate: bool, strict: bool) -> Tuple[_Entry, ...]:
+def _entries(no_proxy: str, blanks_separate: bool, strict: bool) -> tuple[_Entry, ...]:
     found = []
     for match in re.finditer(r"[ \t]*([^ \t,]*)[ \t]*(,*)", no_proxy):
         if match.group(1):

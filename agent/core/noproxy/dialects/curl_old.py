@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Optional, Tuple
 
 from agent.core.noproxy.dialects.dialect import Variables
 from agent.core.noproxy.dialects.request import Target
@@ -24,7 +23,7 @@ VARIABLES = Variables(
 )
 
 
-def bypass(target: Target, no_proxy: str) -> Optional[str]:
+def bypass(target: Target, no_proxy: str) -> str | None:
     """The entry that makes the target direct; None for the proxy."""
     if no_proxy == "*":
         return no_proxy
@@ -45,7 +44,7 @@ def lowered(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _entries(no_proxy: str) -> Tuple[Tuple[str, str], ...]:
+def _entries(no_proxy: str) -> tuple[tuple[str, str], ...]:
     """Entries as they stand there, and what each compares with."""
     found = [entry for entry in re.split(r"[, ]+", no_proxy) if entry]
     return tuple((entry, lowered(entry[1:] if entry.startswith(".") else entry)) for entry in found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Callable
 
 import attrs
 
@@ -16,12 +17,12 @@ class Variables:
     Unless it is one of `decisive`: then its spelling in capitals is not looked at either.
     """
 
-    http: Tuple[str, ...]
-    https: Tuple[str, ...]
-    no_proxy: Tuple[str, ...]
-    decisive: Tuple[str, ...] = ()
+    http: tuple[str, ...]
+    https: tuple[str, ...]
+    no_proxy: tuple[str, ...]
+    decisive: tuple[str, ...] = ()
 
-    def proxy(self, environment: Mapping[str, str], scheme: str) -> Optional[str]:
+    def proxy(self, environment: Mapping[str, str], scheme: str) -> str | None:
         """The proxy's URL for `http` or `https`, None when there is none."""
         return self._read(environment, self.https if scheme == "https" else self.http) or None
 
@@ -29,7 +30,7 @@ class Variables:
         """The value of NO_PROXY, as raw as it is; "" when there is none."""
         return self._read(environment, self.no_proxy)
 
-    def _read(self, environment: Mapping[str, str], names: Tuple[str, ...]) -> str:
+    def _read(self, environment: Mapping[str, str], names: tuple[str, ...]) -> str:
         decided = {name.upper() for name in self.decisive if environment.get(name) == ""}
         return next((environment[name] for name in names if environment.get(name) and name not in decided), "")
 
@@ -45,6 +46,6 @@ class Dialect:
 
     name: str
     title: str
-    clients: Tuple[str, ...]
+    clients: tuple[str, ...]
     variables: Variables
-    bypass: Callable[[Target, str], Optional[str]]
+    bypass: Callable[[Target, str], str | None]

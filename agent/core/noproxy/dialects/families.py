@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Tuple
-
 from agent.core.noproxy.dialects import curl, curl_old, go, python_requests, python_urllib, wget
 from agent.core.noproxy.dialects.dialect import Dialect
 
-DIALECTS: Tuple[Dialect, ...] = (
+DIALECTS: tuple[Dialect, ...] = (
     Dialect("go", "Go", ("docker", "containerd", "kubelet", "kubectl", "ssm-agent", "skopeo"), go.VARIABLES, go.bypass),
     Dialect("curl-old", "curl <7.86", ("curl", "yum", "dnf", "git"), curl_old.VARIABLES, curl_old.bypass),
     Dialect("curl", "curl 7.86-8.8", ("curl", "dnf", "git"), curl.VARIABLES, curl.bypass),

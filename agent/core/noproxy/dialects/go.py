@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
-from typing import Optional, Tuple, Union
+from typing import Union
 
 import attrs
 
@@ -42,13 +42,13 @@ class _Matcher:
     """One entry, understood: exactly one of the three, and a port or "" for any."""
 
     entry: str
-    network: Optional[_Network] = None
-    address: Optional[Address] = None
+    network: _Network | None = None
+    address: Address | None = None
     suffix: str = ""
     apex: bool = False
     port: str = ""
 
-    def matches(self, host: str, literal: Optional[Address], port: str) -> bool:
+    def matches(self, host: str, literal: Address | None, port: str) -> bool:
         """Whether it exempts the host, whose address is `literal` if it is one."""
         if self.port not in ("", port):
             return False
@@ -59,17 +59,17 @@ class _Matcher:
         return host.endswith(self.suffix) or (self.apex and host == self.suffix[1:])
 
 
-def bypass(target: Target, no_proxy: str) -> Optional[str]:
+def bypass(target: Target, no_proxy: str) -> str | None:
     """The entry that makes the target direct, or LOOPBACK; None for the proxy.  For Go 1.24 and later."""
     return _bypass(target, no_proxy, names_cover_addresses=False)
 
 
-def bypass_1_23(target: Target, no_proxy: str) -> Optional[str]:
+def bypass_1_23(target: Target, no_proxy: str) -> str | None:
     """The same before Go 1.24."""
     return _bypass(target, no_proxy, names_cover_addresses=True)
 
 
-def _bypass(target: Target, no_proxy: str, *, names_cover_addresses: bool) -> Optional[str]:
+def _bypass(target: Target, no_proxy: str, *, names_cover_addresses: bool) -> str | None:
     found = address(target.host)
     literal = None if found is None else folded(found)
     if target.host == "localhost" or (literal is not None and literal.is_loopback):
@@ -86,13 +86,13 @@ def _bypass(target: Target, no_proxy: str, *, names_cover_addresses: bool) -> Op
 
 
 @functools.lru_cache(maxsize=16)
-def _parse(no_proxy: str) -> Tuple[Tuple[_Matcher, ...], bool]:
+def _parse(no_proxy: str) -> tuple[tuple[_Matcher, ...], bool]:
     entries = [entry.strip() for entry in no_proxy.split(",")]
     found = (_matcher(entry, entry.lower()) for entry in entries if entry)
     return tuple(matcher for matcher in found if matcher is not None), "*" in entries
 
 
-def _matcher(entry: str, text: str) -> Optional[_Matcher]:
+def _matcher(entry: str, text: str) -> _Matcher | None:
     network = _network(text)
     if network is not None:
         return _Matcher(entry, network=network)
@@ -107,7 +107,7 @@ def _matcher(entry: str, text: str) -> Optional[_Matcher]:
     return _Matcher(entry, suffix=_ascii("." + host if apex else host), apex=apex, port=port)
 
 
-def _network(text: str) -> Optional[_Network]:
+def _network(text: str) -> _Network | None:
     """net.ParseCIDR; a network of IPv4-mapped addresses is one of IPv4."""
     base, slash, bits = text.partition("/")
     literal = address(base)
@@ -116,14 +116,14 @@ def _network(text: str) -> Optional[_Network]:
     bits = bits[-3:]
     if int(bits) > literal.max_prefixlen:
         return None
-    network = ipaddress.ip_network("%s/%d" % (literal, int(bits)), strict=False)
+    network = ipaddress.ip_network(f"{literal}/{int(bits)}", strict=False)
     mapped = folded(network.network_address)
     if mapped is network.network_address:
         return network
-    return ipaddress.ip_network("%s/%d" % (mapped, max(0, int(bits) - 96)))
+    return ipaddress.ip_network(f"{mapped}/{max(0, int(bits) - 96)}")
 
 
-def _split_port(text: str) -> Tuple[str, str]:
+def _split_port(text: str) -> tuple[str, str]:
     """net.SplitHostPort; what it refuses is all host."""
     match = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^:\[\]]*)):([^:\[\]]*)", text, re.DOTALL)
     if match is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Iterable, List, Optional, Tuple
+from collections.abc import Iterable
 
 import attrs
 
@@ -28,7 +28,7 @@ class NonProxyHosts:
     """`value` is that of -Dhttp.nonProxyHosts; `left_out` are the entries that it cannot express."""
 
     value: str
-    left_out: Tuple[str, ...]
+    left_out: tuple[str, ...]
 
     @property
     def option(self) -> str:
@@ -38,8 +38,8 @@ class NonProxyHosts:
 
 def non_proxy_hosts(entries: Iterable[str]) -> NonProxyHosts:
     """What a NO_PROXY list becomes; entries as our list spells them."""
-    patterns: List[str] = []
-    left_out: List[str] = []
+    patterns: list[str] = []
+    left_out: list[str] = []
     for entry in entries:
         found = _patterns(entry.strip().lower())
         if found is None:
@@ -49,13 +49,13 @@ def non_proxy_hosts(entries: Iterable[str]) -> NonProxyHosts:
     return NonProxyHosts("|".join(dict.fromkeys(patterns)), tuple(left_out))
 
 
-def _patterns(entry: str) -> Optional[List[str]]:
+def _patterns(entry: str) -> list[str] | None:
     if entry in ("", "*"):
         return [entry] if entry else []
     bare = entry[1:-1] if entry.startswith("[") and entry.endswith("]") else entry
     literal = address(bare)
     if literal is not None:
-        return ["[%s]" % bare if literal.version == 6 else bare]
+        return [f"[{bare}]" if literal.version == 6 else bare]
     if "/" in entry:
         return _network(entry)
     suffix = entry[1:] if entry.startswith("*") else entry
@@ -65,7 +65,7 @@ def _patterns(entry: str) -> Optional[List[str]]:
     return [entry, "*." + entry] if name == entry else ["*" + suffix]
 
 
-def _network(entry: str) -> Optional[List[str]]:
+def _network(entry: str) -> list[str] | None:
     base, _, bits = entry.partition("/")
     if ipv4(base) is None or not re.fullmatch("[0-9]{1,2}", bits) or not 1 <= int(bits) <= 32:
         return None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Callable, Optional, Tuple
+from typing import Callable
 
 import attrs
 
@@ -31,23 +31,23 @@ VARIABLES = Variables(
 )
 
 
-def bypass(target: Target, no_proxy: str) -> Optional[str]:
+def bypass(target: Target, no_proxy: str) -> str | None:
     """The entry that makes the target direct; None for the proxy.  For 2.34 and later."""
     return _bypass(target, no_proxy, _below)
 
 
-def bypass_old(target: Target, no_proxy: str) -> Optional[str]:
+def bypass_old(target: Target, no_proxy: str) -> str | None:
     """The same before 2.34."""
     return _bypass(target, no_proxy, str.endswith)
 
 
-def _bypass(target: Target, no_proxy: str, covers: Callable[[str, str], bool]) -> Optional[str]:
+def _bypass(target: Target, no_proxy: str, covers: Callable[[str, str], bool]) -> str | None:
     literal = ipv4(target.host)
     for entry, network in _entries(no_proxy):
         if literal is not None:
             if entry == target.host or (network and (int(literal) ^ network.base) >> (32 - network.bits) == 0):
                 return entry
-        elif covers(target.host, entry) or (target.has_port and covers("%s:%d" % (target.host, target.port), entry)):
+        elif covers(target.host, entry) or (target.has_port and covers(f"{target.host}:{target.port}", entry)):
             return entry
     return python_urllib.bypass_netloc(target.host, no_proxy)
 
@@ -64,12 +64,12 @@ class _Network:
 
 
 @functools.lru_cache(maxsize=16)
-def _entries(no_proxy: str) -> Tuple[Tuple[str, Optional[_Network]], ...]:
+def _entries(no_proxy: str) -> tuple[tuple[str, _Network | None], ...]:
     """Entries as they stand there without blanks, and the network that each is, if any."""
     return tuple((entry, _network(entry)) for entry in no_proxy.replace(" ", "").split(",") if entry)
 
 
-def _network(entry: str) -> Optional[_Network]:
+def _network(entry: str) -> _Network | None:
     if entry.count("/") != 1:
         return None
     base_text, bits_text = entry.split("/")
@@ -81,7 +81,7 @@ def _network(entry: str) -> Optional[_Network]:
     return None if base is None or not 1 <= bits <= 32 else _Network(base, bits)
 
 
-def _inet_aton(text: str) -> Optional[int]:
+def _inet_aton(text: str) -> int | None:
     """inet_aton(3): one to four numbers, the last one fills the rest, hexadecimal and octal too; a blank ends it."""
     match = re.match(r"((?:0[xX][0-9a-fA-F]+|[0-9]+)(?:\.(?:0[xX][0-9a-fA-F]+|[0-9]+)){0,3})(?=[\t\n\v\f\r ]|\Z)", text)
     if match is None:

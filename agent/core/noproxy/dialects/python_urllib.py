@@ -13,7 +13,6 @@ botocore/utils.py should_bypass_proxies(); tried against both.
 from __future__ import annotations
 
 import re
-from typing import Optional
 
 from agent.core.noproxy.dialects.dialect import Variables
 from agent.core.noproxy.dialects.request import Target
@@ -26,12 +25,12 @@ VARIABLES = Variables(
 )
 
 
-def bypass(target: Target, no_proxy: str) -> Optional[str]:
+def bypass(target: Target, no_proxy: str) -> str | None:
     """The entry that makes the target direct; None for the proxy."""
     return bypass_netloc(target.netloc, no_proxy)
 
 
-def bypass_netloc(netloc: str, no_proxy: str) -> Optional[str]:
+def bypass_netloc(netloc: str, no_proxy: str) -> str | None:
     """The same for a host that is written as the caller of urllib does it."""
     if no_proxy == "*":
         return no_proxy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Optional, Tuple
 
 import attrs
 
@@ -39,8 +38,8 @@ class Target:
     @property
     def netloc(self) -> str:
         """Host and port as the URL has them: brackets round IPv6, the port if it was written."""
-        host = "[%s]" % self.host if ":" in self.host else self.host
-        return "%s:%d" % (host, self.port) if self.has_port else host
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if self.has_port else host
 
 
 def parse_target(text: str) -> Target:
@@ -50,9 +49,9 @@ def parse_target(text: str) -> Target:
     """
     text = text.strip()
     if len(text) > LIMIT:
-        raise ValueError("a target of %d characters; a host name has 253 at most" % len(text))
+        raise ValueError(f"a target of {len(text)} characters; a host name has 253 at most")
     if re.fullmatch(r"[0-9a-fA-F:.]+/[0-9]{1,3}", text):
-        raise ValueError("%s is a network; write an address of it" % _shown(text))
+        raise ValueError(f"{_shown(text)} is a network; write an address of it")
     scheme, authority = _scheme(text)
     host_text, port_text = _split(authority.rpartition("@")[2], text)
     host = _host(host_text, text)
@@ -62,25 +61,25 @@ def parse_target(text: str) -> Target:
     return attrs.evolve(target, spelled=scheme + "://" + target.netloc if scheme else target.netloc)
 
 
-def _scheme(text: str) -> Tuple[str, str]:
+def _scheme(text: str) -> tuple[str, str]:
     """Scheme (empty when there is none) and authority."""
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
     if "\\" in text or (match is None and text.partition(":")[0].lower() in PORTS):
-        raise ValueError("%s is no URL; write https://HOST/" % _shown(text))  # some clients read \ as /
+        raise ValueError(f"{_shown(text)} is no URL; write https://HOST/")  # some clients read \ as /
     if match is None:
         return "", re.split(r"[/?#]", text[2:] if text.startswith("//") else text, maxsplit=1)[0]
     scheme = match.group(1).lower()
     if scheme not in PORTS:
-        raise ValueError("%s has the scheme %s; allowed are %s" % (_shown(text), scheme, " and ".join(PORTS)))
+        raise ValueError("{} has the scheme {}; allowed are {}".format(_shown(text), scheme, " and ".join(PORTS)))
     return scheme, re.split(r"[/?#]", text[match.end() :], maxsplit=1)[0]
 
 
-def _split(authority: str, text: str) -> Tuple[str, Optional[str]]:
+def _split(authority: str, text: str) -> tuple[str, str | None]:
     """Host and port, None without a colon; an IPv6 address keeps no brackets."""
     if authority.startswith("["):
         match = re.fullmatch(r"\[([^\[\]]*)\](?::(.*))?", authority, re.DOTALL)
         if match is None or ":" not in match.group(1):
-            raise ValueError("%s has no IPv6 address between the brackets; write [fd00:ec2::254]" % _shown(text))
+            raise ValueError(f"{_shown(text)} has no IPv6 address between the brackets; write [fd00:ec2::254]")
         return match.group(1), match.group(2)
     if authority.count(":") > 1:
         return authority, None  # an IPv6 address that stands bare, or nothing
@@ -91,7 +90,7 @@ def _split(authority: str, text: str) -> Tuple[str, Optional[str]]:
 def _host(text: str, whole: str) -> str:
     if ":" in text:
         if ipv6(text) is None:
-            raise ValueError("%s has no valid IPv6 address; write fd00:ec2::254, without a zone" % _shown(whole))
+            raise ValueError(f"{_shown(whole)} has no valid IPv6 address; write fd00:ec2::254, without a zone")
         return text.lower()
     host = _ascii(text, whole).lower()
     name = host[:-1] if host.endswith(".") else host
@@ -99,11 +98,10 @@ def _host(text: str, whole: str) -> str:
         return host
     if re.fullmatch(r"(.*\.)?([0-9]+|0x[0-9a-f]*)", name):
         raise ValueError(
-            "%s ends in a number and is no IPv4 address of four plain numbers; clients read other notations differently"
-            % _shown(whole)
+            f"{_shown(whole)} ends in a number and is no IPv4 address of four plain numbers; clients read other notations differently"
         )
     if not is_host_name(name):
-        raise ValueError("%s has no valid host; write https://HOST/, HOST, HOST:PORT or an address" % _shown(whole))
+        raise ValueError(f"{_shown(whole)} has no valid host; write https://HOST/, HOST, HOST:PORT or an address")
     return host
 
 
@@ -116,14 +114,14 @@ def _ascii(text: str, whole: str) -> str:
             return text.encode("idna").decode("ascii")
         except UnicodeError:
             pass
-    raise ValueError("%s has a host without one agreed ASCII form; write it as xn--..." % _shown(whole))
+    raise ValueError(f"{_shown(whole)} has a host without one agreed ASCII form; write it as xn--...")
 
 
-def _port(text: Optional[str], whole: str) -> Optional[int]:
+def _port(text: str | None, whole: str) -> int | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise ValueError("%s has no valid port; a port is a number from 1 to 65535" % _shown(whole))
+        raise ValueError(f"{_shown(whole)} has no valid port; a port is a number from 1 to 65535")
     return int(text)
 
 

@@ -12,7 +12,6 @@ Source: sufmatch() in src/host.c and sepstring() in src/utils.c; tried against 1
 from __future__ import annotations
 
 import functools
-from typing import Optional, Tuple
 
 from agent.core.noproxy.dialects.curl_old import lowered
 from agent.core.noproxy.dialects.dialect import Variables
@@ -21,7 +20,7 @@ from agent.core.noproxy.dialects.request import Target
 VARIABLES = Variables(http=("http_proxy",), https=("https_proxy",), no_proxy=("no_proxy",))
 
 
-def bypass(target: Target, no_proxy: str) -> Optional[str]:
+def bypass(target: Target, no_proxy: str) -> str | None:
     """The entry that makes the target direct; None for the proxy."""
     for entry, text in _entries(no_proxy):
         if target.host.endswith(text):
@@ -32,7 +31,7 @@ def bypass(target: Target, no_proxy: str) -> Optional[str]:
 
 
 @functools.lru_cache(maxsize=16)
-def _entries(no_proxy: str) -> Tuple[Tuple[str, str], ...]:
+def _entries(no_proxy: str) -> tuple[tuple[str, str], ...]:
     """Entries as they stand there, and what each compares with."""
     first, *others = no_proxy.split(",")
     entries = [first, *(entry.lstrip(" \t\n\v\f\r") for entry in others)]

@@ -7,7 +7,7 @@ nothing in common, so values are written without quotes and anything that would 
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 from agent.core.plan.files.lines import counted, split_lines
 from agent.errors import FileError
@@ -23,7 +23,7 @@ _OURS = re.compile(
 #: and the shells take the blank line; pam_env goes on to the next one with text, which the others ignore.
 _SWALLOWED = b"\n:\n"
 
-Variables = Sequence[Tuple[str, str]]
+Variables = Sequence[tuple[str, str]]
 
 
 def render(variables: Variables) -> bytes:
@@ -31,13 +31,11 @@ def render(variables: Variables) -> bytes:
     for name, value in variables:
         if not _PORTABLE.fullmatch(value):
             odd = next(char for char in value if not _PORTABLE.fullmatch(char))
-            raise FileError(
-                "%s: the character %s cannot be written so that sh, systemd and pam_env agree" % (name, ascii(odd))
-            )
-    return "".join("%s=%s\n" % pair for pair in variables).encode("ascii")
+            raise FileError(f"{name}: the character {odd!a} cannot be written so that sh, systemd and pam_env agree")
+    return "".join("{}={}\n".format(*pair) for pair in variables).encode("ascii")
 
 
-def edit(current: Optional[bytes], variables: Variables) -> bytes:
+def edit(current: bytes | None, variables: Variables) -> bytes:
     """The file with the six variables as its last lines and all other lines as they were.
 
     Last, because pam_env stops at an overlong line.  Raises FileError when systemd would reject the file anyway.
@@ -51,7 +49,7 @@ def edit(current: Optional[bytes], variables: Variables) -> bytes:
     return kept + render(variables)
 
 
-def assignments(content: bytes) -> Dict[str, str]:
+def assignments(content: bytes) -> dict[str, str]:
     """The variables that systemd takes from an EnvironmentFile= (systemd.exec(5)), the later line wins.
 
     None from a file that is not UTF-8.  Escapes inside of quotes stay as they are written: no proxy variable has any.
@@ -60,7 +58,7 @@ def assignments(content: bytes) -> Dict[str, str]:
         text = content.decode("utf-8").replace("\\\n", "")
     except UnicodeDecodeError:
         return {}
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for line in text.split("\n"):
         name, equals, value = (part.strip() for part in line.partition("="))
         if equals and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
@@ -76,12 +74,12 @@ def leftovers(before: bytes) -> str:
     return counted(len(theirs), text) if theirs else ""
 
 
-def without(current: Optional[bytes]) -> Optional[bytes]:
+def without(current: bytes | None) -> bytes | None:
     """The file without any proxy variable, whoever wrote it; None stays None."""
     return None if current is None else b"".join(_split(current)[0])
 
 
-def restore(current: bytes, before: Optional[bytes]) -> bytes:
+def restore(current: bytes, before: bytes | None) -> bytes:
     """`current` without our variables, and with those that `before` had: other people's edits stay."""
     lines, _ = _split(current)
     _, theirs = _split(before or b"")
@@ -91,19 +89,19 @@ def restore(current: bytes, before: Optional[bytes]) -> bytes:
     return text + b"".join(theirs)
 
 
-def _split(text: bytes) -> Tuple[List[bytes], List[bytes]]:
+def _split(text: bytes) -> tuple[list[bytes], list[bytes]]:
     """The lines that are not ours, and those that set one of the six variables."""
     try:
         text.decode("utf-8")
     except UnicodeDecodeError as error:
         number = text[: error.start].count(b"\n") + 1
         raise FileError(
-            "line %d has a byte that is not UTF-8, for which systemd ignores the whole file" % number
+            f"line {number} has a byte that is not UTF-8, for which systemd ignores the whole file"
         ) from None
     if b"\0" in text:
-        raise FileError("line %d has a NUL byte" % (text[: text.index(b"\0")].count(b"\n") + 1))
-    kept: List[bytes] = []
-    ours: List[bytes] = []
+        raise FileError("line %s has a NUL byte" % (text[: text.index(b"\0")].count(b"\n") + 1))
+    kept: list[bytes] = []
+    ours: list[bytes] = []
     part, continued = kept, False
     for line in split_lines(text):
         if not continued:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 #: The units that the recipe gives a drop-in.
 UNITS = ("docker.service", "kubelet.service")
 _LINES = [b"[Service]", b"EnvironmentFile=/etc/environment"]
 
 
 def path(unit: str) -> str:
-    return "/etc/systemd/system/%s.d/proxy.conf" % unit
+    return f"/etc/systemd/system/{unit}.d/proxy.conf"
 
 
-def without(current: Optional[bytes]) -> Optional[bytes]:
+def without(current: bytes | None) -> bytes | None:
     """None for the recipe's own text, blanks aside; anything else is somebody's and stays."""
     if current is not None and [line.strip() for line in current.splitlines() if line.strip()] == _LINES:
         return None
@@ -22,4 +20,4 @@ def without(current: Optional[bytes]) -> Optional[bytes]:
 
 def leftovers(before: bytes, unit: str) -> str:
     """What to say of a drop-in that `without` removes."""
-    return "proxy.conf of the shell recipe is removed from %s.d: 90-eks-proxy.conf does its work" % unit
+    return f"proxy.conf of the shell recipe is removed from {unit}.d: 90-eks-proxy.conf does its work"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import List
 
-
-def split_lines(text: bytes) -> List[bytes]:
+def split_lines(text: bytes) -> list[bytes]:
     """Split after each LF only (a lone CR or a form feed is part of a line); joined again it is the same text."""
     lines = text.split(b"\n")
     return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
 
 #: The units that failure.policy = "closed" holds back; gating others would lock people out of the node.
 GATED_UNITS = ("docker.service", "containerd.service", "kubelet.service")
@@ -33,17 +32,17 @@ AssertPathExists=/run/eks-proxy-agent/ready
 
 
 def environment_path(unit: str) -> str:
-    return "/etc/systemd/system/%s.d/90-eks-proxy.conf" % unit
+    return f"/etc/systemd/system/{unit}.d/90-eks-proxy.conf"
 
 
-def unit_of(path: str) -> Optional[str]:
+def unit_of(path: str) -> str | None:
     """The unit of which `path` is the drop-in with the environment; None for other paths."""
     match = re.fullmatch(re.escape(environment_path("UNIT")).replace("UNIT", "([^/]+)"), path)
     return match.group(1) if match else None
 
 
 def closed_path(unit: str) -> str:
-    return "/etc/systemd/system/%s.d/91-eks-proxy-closed.conf" % unit
+    return f"/etc/systemd/system/{unit}.d/91-eks-proxy-closed.conf"
 
 
 def environment_text() -> bytes:

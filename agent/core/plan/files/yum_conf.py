@@ -6,7 +6,6 @@ The value is bare: yum 3 keeps quotes and substitutes `$`; both read the key at 
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Tuple
 
 import attrs
 
@@ -22,7 +21,7 @@ class _Proxy:
     """A proxy setting: its section (empty above the first header), the numbers of its lines, the value."""
 
     section: bytes
-    numbers: List[int]
+    numbers: list[int]
     value: str
 
     @property
@@ -30,7 +29,7 @@ class _Proxy:
         return self.section == b"main"
 
 
-def edit(current: Optional[bytes], url: str) -> bytes:
+def edit(current: bytes | None, url: str) -> bytes:
     """The file with exactly one `proxy=` in [main], where the first one stood, else right below the header.
 
     In other sections only a line that repeats ours goes.  What has a proxy of its own stays as it is, and so do other
@@ -60,24 +59,24 @@ def leftovers(before: bytes, url: str) -> str:
         where = ", ".join(dict.fromkeys(map(_shown, repeated)))
         said.append(counted(len(repeated), "{n} line{s} with the same proxy in {where} {are} removed", where=where))
     said += [
-        "%s has a proxy of its own, %s, which stays" % (_shown(proxy), quoted(proxy.value))
+        f"{_shown(proxy)} has a proxy of its own, {quoted(proxy.value)}, which stays"
         for proxy in proxies
         if not (proxy.main or proxy in repeated)
     ]
     return "; ".join(said)
 
 
-def effective(current: bytes) -> Dict[str, str]:
+def effective(current: bytes) -> dict[str, str]:
     """The proxy that counts, by section: the last of several, which both yum and dnf take."""
     return {_shown(proxy)[1:-1]: proxy.value for proxy in _proxies(split_lines(current))}
 
 
-def without(current: Optional[bytes]) -> Optional[bytes]:
+def without(current: bytes | None) -> bytes | None:
     """The file without any proxy in [main], whoever wrote it; None stays None."""
     return None if current is None else restore(current, None)
 
 
-def restore(current: bytes, before: Optional[bytes]) -> bytes:
+def restore(current: bytes, before: bytes | None) -> bytes:
     """`current` with the proxy lines that `before` had instead of ours: other people's edits stay."""
     lines, old = split_lines(current), split_lines(before or b"")
     kept, at = _without_proxy(lines)
@@ -98,20 +97,20 @@ def _ended(line: bytes) -> bytes:
 
 
 def _shown(proxy: _Proxy) -> str:
-    return "[%s]" % quoted(proxy.section.decode("utf-8", "replace"))[1:-1]
+    return "[{}]".format(quoted(proxy.section.decode("utf-8", "replace"))[1:-1])
 
 
-def _section(line: bytes) -> Optional[bytes]:
+def _section(line: bytes) -> bytes | None:
     match = _HEADER.match(line)
     return match.group(1) if match else None
 
 
-def _header(lines: List[bytes], section: bytes) -> Optional[int]:
+def _header(lines: list[bytes], section: bytes) -> int | None:
     """The number of the line `[section]`."""
     return next((number for number, line in enumerate(lines) if _section(line) == section), None)
 
 
-def _end(lines: List[bytes], header: int) -> int:
+def _end(lines: list[bytes], header: int) -> int:
     """The number of the line after the section that this header begins."""
     return next((at for at in range(header + 1, len(lines)) if _section(lines[at]) is not None), len(lines))
 
@@ -125,9 +124,9 @@ def _indented(line: bytes) -> bool:
     return line[:1] in (b" ", b"\t") and not _nothing(line)
 
 
-def _proxies(lines: List[bytes]) -> List[_Proxy]:
+def _proxies(lines: list[bytes]) -> list[_Proxy]:
     """Every proxy setting of the file, continuation lines included."""
-    found: List[Tuple[bytes, List[int]]] = []
+    found: list[tuple[bytes, list[int]]] = []
     section, inside = b"", False
     for number, line in enumerate(lines):
         if _nothing(line):
@@ -142,7 +141,7 @@ def _proxies(lines: List[bytes]) -> List[_Proxy]:
     return [_Proxy(section, numbers, _value([lines[number] for number in numbers])) for section, numbers in found]
 
 
-def _repeated(proxies: List[_Proxy], url: str) -> List[_Proxy]:
+def _repeated(proxies: list[_Proxy], url: str) -> list[_Proxy]:
     """What other sections say that [main] says: the shell recipe appends to whatever section comes last.
 
     Not where a section says something else too: there the last one wins, and ours is not for nothing.
@@ -152,18 +151,18 @@ def _repeated(proxies: List[_Proxy], url: str) -> List[_Proxy]:
     return [proxy for proxy in others if proxy.section not in own]
 
 
-def _value(lines: List[bytes]) -> str:
+def _value(lines: list[bytes]) -> str:
     text = b" ".join(line.strip() for line in lines)
     return _PROXY.sub(b"", text, count=1).strip().decode("utf-8", "backslashreplace")
 
 
-def _without_proxy(lines: List[bytes]) -> Tuple[List[bytes], Optional[int]]:
+def _without_proxy(lines: list[bytes]) -> tuple[list[bytes], int | None]:
     """The lines without [main]'s proxy settings, and where the first of these stood."""
     ours = [number for proxy in _proxies(lines) if proxy.main for number in proxy.numbers]
     return [line for number, line in enumerate(lines) if number not in ours], min(ours, default=None)
 
 
-def _below_header(lines: List[bytes]) -> Optional[int]:
+def _below_header(lines: list[bytes]) -> int | None:
     """Where a first line of [main] goes: below indented lines, which would else continue it."""
     header = _header(lines, b"main")
     if header is None:
@@ -175,7 +174,7 @@ def _below_header(lines: List[bytes]) -> Optional[int]:
     return at
 
 
-def _put_back(lines: List[bytes], section: bytes, line: bytes) -> None:
+def _put_back(lines: list[bytes], section: bytes, line: bytes) -> None:
     """Make `line` the last one with text of its section, if that is still there (it continues nothing and nothing it)."""
     header = _header(lines, section) if section else -1
     if header is None:
@@ -187,7 +186,7 @@ def _put_back(lines: List[bytes], section: bytes, line: bytes) -> None:
     lines.insert(at, line if at == len(lines) else _ended(line))
 
 
-def _without_empty_main(lines: List[bytes]) -> List[bytes]:
+def _without_empty_main(lines: list[bytes]) -> list[bytes]:
     """The lines without the `[main]` that `edit` added, and the blank line above it; somebody may use it by now."""
     start = _header(lines, b"main") or 0
     end = _end(lines, start)
