@@ -17,11 +17,11 @@ from agent.core.intent.intent import Intent
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 from agent.errors import AgentError, FileError, MetadataError
-from agent.node.apply import Machine
+from agent.node.apply import Host
 from agent.node.inputs import Discovered, Fetch, discover, facts_of
 from agent.node.reachability import find_out
 from agent.node.reconcile import refuse_unproxied
-from agent.node.sources import Options, baked
+from agent.node.sources import SettingsSources, baked
 
 NEEDS_ROOT = "needs root"
 UNCONFIGURED = "unconfigured: no proxy.url in the settings"
@@ -38,8 +38,8 @@ class Node:
     `partial`: only root can read all, so that `found` is made of `told`, without credentials.
     """
 
-    machine: Machine
-    options: Options
+    host: Host
+    sources: SettingsSources
     told: Mapping[str, Any] = attrs.field(factory=dict)
     layered: Layered | None = None
     wrong: AgentError | None = None
@@ -53,7 +53,7 @@ class Node:
 
     @property
     def live(self) -> bool:
-        return self.machine.disk.live
+        return self.host.files.live
 
     @property
     def settings(self) -> Settings:
@@ -83,21 +83,21 @@ def reason(error: AgentError) -> str:
     return NEEDS_ROOT if isinstance(error, FileError) and not is_root() else str(error).partition("\n")[0]
 
 
-def look(machine: Machine, options: Options, fetch: Fetch) -> Node:
+def look(host: Host, sources: SettingsSources, fetch: Fetch) -> Node:
     """Look once, whatever is broken; changes nothing and takes no lock.  `fetch` asks the metadata service."""
-    node = Node(machine, options, _told(machine))
+    node = Node(host, sources, _told(host))
     try:
-        node = attrs.evolve(node, layered=baked(machine.disk, options))
+        node = attrs.evolve(node, layered=baked(host.files, sources))
     except AgentError as error:
         return _wrong(node, error)
     begin = time.monotonic()
     try:
-        node = attrs.evolve(node, facts=facts_of(machine, options, fetch), asked=time.monotonic() - begin)
+        node = attrs.evolve(node, facts=facts_of(host, sources, fetch), asked=time.monotonic() - begin)
     except AgentError as error:
-        if not (isinstance(error, MetadataError) or options.facts):
+        if not (isinstance(error, MetadataError) or sources.facts):
             return _wrong(node, error)
         node = attrs.evolve(node, silent=error)  # the file of --facts is no setting
-    known = _known_facts(node) if machine.disk.live and not options.facts else None
+    known = _known_facts(node) if host.files.live and not sources.facts else None
     facts = node.facts or known
     if facts is None:
         return attrs.evolve(node, missing="needs the metadata service (see metadata)")
@@ -116,14 +116,14 @@ def _discovered(node: Node, facts: Facts, last: Facts) -> Node:
 
 
 def _partly(node: Node, facts: Facts) -> Node:
-    found = as_told(node.machine, node.layered, facts, node.told) if node.layered else None
+    found = as_told(node.host, node.layered, facts, node.told) if node.layered else None
     if found is None:
         return attrs.evolve(node, missing=NEEDS_ROOT)
     return attrs.evolve(node, found=found, now=found, partial=True)
 
 
 def _discover(node: Node, facts: Facts) -> Discovered:
-    return discover(node.machine, node.options, facts, find_out(node.machine, node.options, facts).answers)
+    return discover(node.host, node.sources, facts, find_out(node.host, node.sources, facts).answers)
 
 
 def _wrong(node: Node, error: AgentError) -> Node:
@@ -133,9 +133,9 @@ def _wrong(node: Node, error: AgentError) -> Node:
     return attrs.evolve(node, wrong=error, missing="needs valid settings (see settings)")
 
 
-def _told(machine: Machine) -> Mapping[str, Any]:
+def _told(host: Host) -> Mapping[str, Any]:
     try:
-        return machine.state.status() or {}
+        return host.state.status() or {}
     except AgentError:
         return {}
 
@@ -144,7 +144,7 @@ def _known_facts(node: Node) -> Facts | None:
     """The facts that the last pass of this boot had; None when there was none, or only root can tell."""
     instance = str(node.told.get("instance_id"))
     try:
-        kept = node.machine.state.of_instance(instance, "facts") if re.fullmatch("i-[0-9a-f]+", instance) else None
+        kept = node.host.state.of_instance(instance, "facts") if re.fullmatch("i-[0-9a-f]+", instance) else None
         return facts_from_json(json.dumps(kept)) if kept else None
     except AgentError:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from agent.checks.context import Node
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.intent.intent import endpoint_host
-from agent.core.intent.reachability import Answer, host_to_try
+from agent.core.intent.reachability import ProbeResult, host_to_try
 from agent.edges import tcp
 
 GROUP = "direct"
@@ -21,11 +21,11 @@ def check(node: Node) -> Iterator[Finding]:
 
     What was found out by trying is there because each of its names answered: it has to go on.
     """
-    facts, hints = node.discovered.facts, node.discovered.hints
+    facts, cluster_info = node.discovered.facts, node.discovered.cluster_info
     wanted: dict[str, list[str]] = {}
     for entry in node.intent.no_proxy:
         if entry.reason == _API:
-            host = endpoint_host(node.settings, hints)
+            host = endpoint_host(node.settings, cluster_info)
             wanted.setdefault(_API, []).extend([host] if host else [])
         elif entry.reason.startswith(("aws:", "direct:")):
             wanted.setdefault(entry.reason, []).append(host_to_try(entry.value, facts))
@@ -36,7 +36,7 @@ def check(node: Node) -> Iterator[Finding]:
         yield Finding(GROUP, "hosts", SKIP, "nothing but this network is reached directly")
 
 
-def _found(reason: str, hosts: dict[str, None], answers: dict[str, Answer]) -> Finding:
+def _found(reason: str, hosts: dict[str, None], answers: dict[str, ProbeResult]) -> Finding:
     if not hosts:
         text = "the API server's host is not known; all EKS endpoints of the region are direct"
         return Finding(GROUP, reason, SKIP, text, "name it in cluster.endpoint")
@@ -63,7 +63,7 @@ def parts(reason: str, hosts: Iterable[str]) -> list[list[str]]:
     return list(found.values())
 
 
-def _why(answer: Answer) -> str:
+def _why(answer: ProbeResult) -> str:
     if not answer.addresses:
         return "has no address"
     return "{} accepts no connection on port 443".format(" ".join(answer.addresses))

@@ -32,7 +32,7 @@ def check(node: Node) -> Iterator[Finding]:
             return
         yield Finding(GROUP, "files", SKIP, NEEDS_ROOT)
         return
-    apart = packages.split(node.machine.disk)
+    apart = packages.split(node.host.files)
     changes = [change for change in plan.changes if not (apart and change.path == YUM_CONF)]
     for problem in plan.problems:
         path, _, text = problem.partition(": ")
@@ -51,11 +51,11 @@ def check(node: Node) -> Iterator[Finding]:
 
 def planned(node: Node) -> Plan:
     """What would be done to the files, units aside.  Raises FileError when our own memory cannot be read."""
-    return plan_node(node.machine, _targets(node))
+    return plan_node(node.host, _targets(node))
 
 
 def _targets(node: Node) -> tuple[Target, ...]:
-    return wanted(node.machine, node.discovered, units=False)[0]
+    return wanted(node.host, node.discovered, units=False)[0]
 
 
 def _alike(changes: Iterable[Change]) -> Iterable[list[Change]]:

@@ -15,10 +15,10 @@ def check(node: Node) -> Iterator[Finding]:
     """Version 2 alone is ever asked, and a request that passed a proxy (X-Forwarded-For) would have been refused."""
     if node.silent is not None:
         way = "see metadata.endpoint, and whether the service is enabled for this instance"
-        way = "correct the file of --facts, or leave it out" if node.options.facts else way
+        way = "correct the file of --facts, or leave it out" if node.sources.facts else way
         yield Finding(GROUP, NAME, FAIL, str(node.silent), node.silent.hint or way)
-    elif node.options.facts:
-        yield Finding(GROUP, NAME, SKIP, f"the facts come from {node.options.facts} (--facts)")
+    elif node.sources.facts:
+        yield Finding(GROUP, NAME, SKIP, f"the facts come from {node.sources.facts} (--facts)")
     elif not node.live:
         yield Finding(GROUP, NAME, SKIP, OFFLINE)
     elif node.facts is None or node.layered is None:

@@ -10,13 +10,13 @@ from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import DIALECTS
-from agent.core.noproxy.dialects.request import Target, parse_target
+from agent.core.noproxy.dialects.request import Request, parse_request
 from agent.core.noproxy.entries import Entry, render
 from agent.core.noproxy.explain import titles
 from agent.core.plan.desired import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.environment import assignments
 from agent.edges import command
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.errors import CommandError
 
 GROUP = "no-proxy"
@@ -31,11 +31,11 @@ def check(node: Node) -> Iterator[Finding]:
     """Compared with the list that this moment's facts would give: where even that cannot help a client, it is told."""
     if node.now is None or node.now.intent is None:
         return
-    environment = _environment(node.machine.disk)
+    environment = _environment(node.host.files)
     if "no_proxy" not in environment:
         yield Finding(GROUP, "list", SKIP, "there is none yet (see files)" if is_root() else NEEDS_ROOT)
         return
-    dialects = _here(node.machine.disk)
+    dialects = _here(node.host.files)
     entries: dict[str, list[Entry]] = {}
     for entry in node.now.intent.no_proxy:
         entries.setdefault(entry.reason, []).append(entry)
@@ -45,7 +45,7 @@ def check(node: Node) -> Iterator[Finding]:
             yield _covered(reason, entries[reason], dialects, environment, wanted)
 
 
-def target(entry: Entry) -> Target:
+def target(entry: Entry) -> Request:
     """Something that the entry is meant for: an address in the network, a name below a domain."""
     value = entry.value.strip("[]")
     if "/" in value:
@@ -54,7 +54,7 @@ def target(entry: Entry) -> Target:
     elif value.startswith("."):
         value = "name" + value
     scheme = "http" if entry.reason in ("metadata", "credentials") else "https"
-    return parse_target("{}://{}/".format(scheme, f"[{value}]" if ":" in value else value))
+    return parse_request("{}://{}/".format(scheme, f"[{value}]" if ":" in value else value))
 
 
 def _covered(
@@ -93,19 +93,19 @@ def _shown(beyond: Mapping[str, Sequence[Dialect]], dialects: Sequence[Dialect])
         yield text + cannot * bool(who)
 
 
-def _environment(disk: Disk) -> Mapping[str, str]:
+def _environment(files: FileSystem) -> Mapping[str, str]:
     """What systemd would give a unit; /etc/environment for those who may not read node.env."""
     for path in (NODE_ENV, ENVIRONMENT):
-        content = disk.state(disk.resolve(path)).content
+        content = files.state(files.resolve(path)).content
         if content is not None:
             return assignments(content)
     return {}
 
 
-def _here(disk: Disk) -> tuple[Dialect, ...]:
+def _here(files: FileSystem) -> tuple[Dialect, ...]:
     """The families of which a client is installed; Go always, the runtimes are written in it."""
-    names = {name for folder in _FOLDERS for name in disk.list(folder)}
-    curl = _curl_family(disk)
+    names = {name for folder in _FOLDERS for name in files.list(folder)}
+    curl = _curl_family(files)
     return tuple(
         dialect
         for dialect in DIALECTS
@@ -117,9 +117,9 @@ def _here(disk: Disk) -> tuple[Dialect, ...]:
     )
 
 
-def _curl_family(disk: Disk) -> str:
+def _curl_family(files: FileSystem) -> str:
     """The family of this node's libcurl, empty when it cannot be told."""
-    if not disk.live:
+    if not files.live:
         return ""
     try:
         said = command.run(["curl", "--version"], timeout=2.0).stdout

@@ -11,7 +11,7 @@ from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.plan.desired import DNF_CONF, YUM_CONF
 from agent.core.plan.files import yum_conf
 from agent.core.redact import redact_proxy
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.errors import FileError
 
 GROUP = "packages"
@@ -23,68 +23,68 @@ _NONE = ("", "_none_")
 
 def check(node: Node) -> Iterator[Finding]:
     """Read as they read: the last `proxy` of [main] wins, and that of a repository wins over it."""
-    disk = node.machine.disk
-    manager = _manager(disk)
+    files = node.host.files
+    manager = _manager(files)
     if not node.settings.node.yum:
         yield Finding(GROUP, "proxy", SKIP, "node.yum is false")
     elif manager is None:
         yield Finding(GROUP, "proxy", SKIP, "there is neither yum nor dnf")
     else:
         yield _used(node, *manager)
-        for name in disk.list(_REPOSITORIES):
+        for name in files.list(_REPOSITORIES):
             if name.endswith(".repo"):
                 yield from _repository(node, f"{_REPOSITORIES}/{name}")
 
 
-def split(disk: Disk) -> bool:
+def split(files: FileSystem) -> bool:
     """Whether yum.conf should be a link to dnf.conf and is a file of its own: what is written there reaches nobody."""
-    if (_manager(disk) or ("", ""))[0] != "dnf":
+    if (_manager(files) or ("", ""))[0] != "dnf":
         return False
     try:
-        own, other = disk.resolve(YUM_CONF), disk.resolve(DNF_CONF)
+        own, other = files.resolve(YUM_CONF), files.resolve(DNF_CONF)
     except FileError:
         return False
-    return own != other and disk.state(own).content is not None and disk.state(other).content is not None
+    return own != other and files.state(own).content is not None and files.state(other).content is not None
 
 
-def _manager(disk: Disk) -> tuple[str, str] | None:
+def _manager(files: FileSystem) -> tuple[str, str] | None:
     """The program and the file that it reads (dnf.conf(5), yum.conf(5)); on AL2 yum is yum 3, elsewhere a link to dnf.
 
     dnf 5 reads its folders of drop-ins first, so that dnf.conf wins over them too (libdnf5, Base::load_config).
     """
-    if any(_there(disk, path) for path in _DNF):
+    if any(_there(files, path) for path in _DNF):
         return "dnf", DNF_CONF
-    if _there(disk, "/usr/bin/yum"):
+    if _there(files, "/usr/bin/yum"):
         return "yum", YUM_CONF
     return None
 
 
-def _there(disk: Disk, path: str) -> bool:
-    return os.path.exists(disk.real(disk.resolve(path)))
+def _there(files: FileSystem, path: str) -> bool:
+    return os.path.exists(files.real(files.resolve(path)))
 
 
 def _used(node: Node, program: str, path: str) -> Finding:
-    disk, intent = node.machine.disk, node.intent
-    if split(disk):
+    files, intent = node.host.files, node.intent
+    if split(files):
         text = "is a file of its own and no link any more: dnf reads %s alone, and nobody what is changed here"
         link = f"ln -sfn {posixpath.relpath(DNF_CONF, posixpath.dirname(YUM_CONF))} {YUM_CONF}"
         return Finding(GROUP, YUM_CONF, FAIL, text % DNF_CONF, link)
-    resolved = disk.resolve(path)
-    state = disk.state(resolved)
+    resolved = files.resolve(path)
+    state = files.state(resolved)
     if state.problem:
         return _unreadable(path, state.problem)
     secret = intent.credentials if node.settings.proxy.credentials_in_yum else None
     wanted, used = intent.http_proxy.with_credentials(secret), yum_conf.effective(state.content or b"").get("main", "")
     if used == wanted:
         return Finding(GROUP, path, OK, f"{program} uses {redact_proxy(used)}")
-    if resolved == disk.resolve(YUM_CONF):
+    if resolved == files.resolve(YUM_CONF):
         return Finding(GROUP, path, SKIP, "is not as planned (see files)")
     text = "{} uses {}".format(program, redact_proxy(used) or "no proxy")
     return Finding(GROUP, path, FAIL, text, f"link {YUM_CONF} to it, then: eks-proxy-agent apply")
 
 
 def _repository(node: Node, path: str) -> Iterator[Finding]:
-    state = node.machine.disk.state(node.machine.disk.resolve(path))
+    state = node.host.files.state(node.host.files.resolve(path))
     if state.problem:
         yield _unreadable(path, state.problem)
     for section, value in yum_conf.effective(state.content or b"").items():

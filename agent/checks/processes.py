@@ -41,7 +41,7 @@ def _process(node: Node, wiring: Wiring) -> Finding:
         return Finding(GROUP, name, SKIP, f"process {wiring.main_pid} has ended")
     wanted = dict(node.intent.variables(secret=True))
     found = differences(environment, wanted.items())
-    if not found and wiring.since < (node.machine.state.memory().anchored or 0):
+    if not found and wiring.since < (node.host.state.memory().ca_changed_at or 0):
         text = "process %d is older than the proxy's CA in the trust store, which a program reads when it starts"
         return Finding(GROUP, name, FAIL, text % wiring.main_pid, units.restart(wiring.name))
     if not found:

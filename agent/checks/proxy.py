@@ -56,7 +56,7 @@ def _looks(node: Node) -> list[Look]:
     first = [first_endpoint(settings, facts, intent)]
     wanted = endpoints(settings, facts, intent)
     looks = [Look(intent.https_proxy, wanted or first, tls=bool(wanted), needed=bool(wanted))]
-    api = endpoint_host(settings, node.discovered.hints)
+    api = endpoint_host(settings, node.discovered.cluster_info)
     if api and not any(entry.reason == "api-endpoint" for entry in intent.no_proxy):
         # Its certificate is the cluster's own: nothing to be trusted here.
         looks.append(Look(intent.https_proxy, [(api, 443)], tls=False))

@@ -79,7 +79,7 @@ def _examine(node: Node, group: Group, found: dict[str, list[Finding]]) -> None:
         found[group.name] = [Finding(group.name, ALL, SKIP, OFFLINE)]
     elif group.intent and node.missing:
         found[group.name] = [Finding(group.name, ALL, SKIP, node.missing)]
-    elif group.systemd and not node.machine.units.running:
+    elif group.systemd and not node.host.units.running:
         found[group.name] = [Finding(group.name, ALL, SKIP, NO_SYSTEMD)]
     else:
         try:

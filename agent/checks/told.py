@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.entries import Entry
 from agent.core.settings.layers import Layered
 from agent.errors import AgentError
-from agent.node.apply import Machine
+from agent.node.apply import Host
 from agent.node.inputs import Discovered, cluster_hints
 
 
-def as_told(machine: Machine, layered: Layered, facts: Facts, told: Mapping[str, Any]) -> Discovered | None:
+def as_told(host: Host, layered: Layered, facts: Facts, told: Mapping[str, Any]) -> Discovered | None:
     """The Intent of the last pass without its credentials, with the settings of the files; None without such a pass."""
     intent = _intent(told)
     if intent is None or told.get("instance_id") != facts.instance_id:
         return None
     try:
-        hints = cluster_hints(machine, layered.settings, facts)
+        cluster_info = cluster_hints(host, layered.settings, facts)
     except AgentError:
-        hints = ClusterHints()
-    return Discovered(layered, facts, hints, intent)
+        cluster_info = ClusterInfo()
+    return Discovered(layered, facts, cluster_info, intent)
 
 
 def _intent(told: Mapping[str, Any]) -> Intent | None:

@@ -14,7 +14,7 @@ from agent.core.plan.files.environment import NAMES, assignments
 from agent.core.plan.files.systemd_dropin import environment_path
 from agent.core.systemd import to_enable
 from agent.core.wiring import Wiring
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.wiring import wirings
 from agent.node.reconcile import DEGRADED
 
@@ -30,13 +30,13 @@ def check(node: Node) -> Iterator[Finding]:
     for wiring in shown.values():
         if wiring.exists:
             yield _unit(node, wiring, agent)
-    for name in to_enable(node.settings, node.machine.units.show(node.settings.node.enable)):
+    for name in to_enable(node.settings, node.host.units.show(node.settings.node.enable)):
         yield Finding(GROUP, name, FAIL, "is disabled, and node.enable names it", "systemctl enable --now " + name)
 
 
 def problem(node: Node, wiring: Wiring) -> Finding | None:
     """Why what starts now does not get our environment; None when it does.  A restart alone mends none of it."""
-    return _not_loaded(node.machine.disk, wiring) or _outdone(node, wiring)
+    return _not_loaded(node.host.files, wiring) or _outdone(node, wiring)
 
 
 def _winner(node: Node, wiring: Wiring) -> tuple[str, str] | None:
@@ -46,7 +46,7 @@ def _winner(node: Node, wiring: Wiring) -> tuple[str, str] | None:
     """
     wanted = dict(node.intent.variables(secret=True))
     for path in _after_ours(wiring):
-        for name, value in _assignments(node.machine.disk, path).items():
+        for name, value in _assignments(node.host.files, path).items():
             if name in NAMES and value != wanted[name]:
                 if node.partial:
                     raise PermissionError(path)  # it may be the very value with the credentials
@@ -94,25 +94,25 @@ def _unit(node: Node, wiring: Wiring, agent: Wiring) -> Finding:
     return Finding(GROUP, wiring.name, OK, "our drop-in is loaded and wins; it starts after the agent")
 
 
-def _not_loaded(disk: Disk, wiring: Wiring) -> Finding | None:
+def _not_loaded(files: FileSystem, wiring: Wiring) -> Finding | None:
     ours = environment_path(wiring.name)
     if ours in wiring.drop_ins:
         return None
-    if disk.state(ours).content is None:
+    if files.state(ours).content is None:
         return Finding(GROUP, wiring.name, SKIP, "has no drop-in of ours on disk (see files)")
     text = f"{ours} is on disk, and systemd has not loaded it: the next start has no proxy"
     return Finding(GROUP, wiring.name, FAIL, text, _reload(wiring))
 
 
 def _outdone(node: Node, wiring: Wiring) -> Finding | None:
-    disk = node.machine.disk
+    files = node.host.files
     if NODE_ENV not in wiring.environment_files:
-        return _taken_back(disk, wiring)
+        return _taken_back(files, wiring)
     wanted = node.intent.variables(secret=True)
     gone = [name for name, value in wanted if name in wiring.unset or f"{name}={value}" in wiring.unset]
     if gone:
         text = "UnsetEnvironment= takes {} away".format(", ".join(gone))
-        source = _source(disk, wiring.drop_ins, rb"UnsetEnvironment[ \t]*=.*\b%s\b.*" % gone[0].encode())
+        source = _source(files, wiring.drop_ins, rb"UnsetEnvironment[ \t]*=.*\b%s\b.*" % gone[0].encode())
         return Finding(GROUP, wiring.name, FAIL, text, _mend("it", source, wiring))
     try:
         found = _winner(node, wiring)
@@ -121,15 +121,15 @@ def _outdone(node: Node, wiring: Wiring) -> Finding | None:
     if found is None:
         return None
     path, name = found
-    source = _source(disk, wiring.drop_ins, rb"EnvironmentFile[ \t]*=[ \t]*-?%s" % re.escape(path.encode()))
+    source = _source(files, wiring.drop_ins, rb"EnvironmentFile[ \t]*=[ \t]*-?%s" % re.escape(path.encode()))
     text = "EnvironmentFile={} of {} is read after ours and sets {} otherwise".format(path, source or "the unit", name)
     return Finding(GROUP, wiring.name, FAIL, text, _mend("the line", source, wiring))
 
 
-def _taken_back(disk: Disk, wiring: Wiring) -> Finding:
+def _taken_back(files: FileSystem, wiring: Wiring) -> Finding:
     """systemd knows our drop-in, and not the file that it names."""
     ours = environment_path(wiring.name)
-    source = _source(disk, _later_drop_ins(wiring), rb"EnvironmentFile[ \t]*=")
+    source = _source(files, _later_drop_ins(wiring), rb"EnvironmentFile[ \t]*=")
     if source:
         text = f"{ours} is loaded, but {source} takes its EnvironmentFile= back"
         return Finding(GROUP, wiring.name, FAIL, text, _mend("the empty EnvironmentFile=", source, wiring))
@@ -160,11 +160,11 @@ def _after_ours(wiring: Wiring) -> tuple[str, ...]:
     return files[last + 1 :]
 
 
-def _assignments(disk: Disk, path: str) -> dict[str, str]:
+def _assignments(files: FileSystem, path: str) -> dict[str, str]:
     """What a file sets; a path with * or ? is that of several files, read in order of their names."""
     found: dict[str, str] = {}
     for name in sorted(glob.glob(path)) if glob.has_magic(path) else [path]:
-        state = disk.state(disk.resolve(name))
+        state = files.state(files.resolve(name))
         if state.problem and not is_root():
             raise PermissionError(name)
         found.update(assignments(state.content or b""))
@@ -177,7 +177,7 @@ def _later_drop_ins(wiring: Wiring) -> list[str]:
     return [path for path in wiring.drop_ins if path.rpartition("/")[2] > ours.rpartition("/")[2]]
 
 
-def _source(disk: Disk, drop_ins: Sequence[str], line: bytes) -> str:
+def _source(files: FileSystem, drop_ins: Sequence[str], line: bytes) -> str:
     """The last of the drop-ins with such a line (a regular expression); empty when none has."""
     wanted = re.compile(rb"^[ \t]*%s[ \t]*$" % line, re.MULTILINE)
-    return next((path for path in reversed(drop_ins) if wanted.search(disk.state(path).content or b"")), "")
+    return next((path for path in reversed(drop_ins) if wanted.search(files.state(path).content or b"")), "")

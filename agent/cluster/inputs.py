@@ -19,7 +19,7 @@ from agent.core.cluster.facts import (
 )
 from agent.core.cluster.objects import DEFAULT_NAMESPACE
 from agent.core.cluster.service_cidr import ServiceRange, covers
-from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent import intent
 from agent.core.net.proxy_selection import current
@@ -29,7 +29,7 @@ from agent.core.settings.workloads import Workload
 from agent.core.status.document import intent_from_status
 from agent.edges.kubectl import Kubectl
 from agent.errors import AgentError, MetadataError, SettingsError, UsageError
-from agent.node.host import fetch, machine_of, options_of
+from agent.node.host import fetch, host_of, sources_of
 from agent.node.inputs import cluster_hints, facts_of, layered_settings, remembered_choice
 from agent.node.reachability import find_out
 from agent.node.sources import baked, read_credentials, read_own_file
@@ -49,7 +49,7 @@ class Inputs:
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The settings of the files and flags alone."""
-    return baked(machine_of(arguments).disk, options_of(arguments)).settings
+    return baked(host_of(arguments).files, sources_of(arguments)).settings
 
 
 def kubectl_of(arguments: argparse.Namespace, settings: Settings) -> Kubectl:
@@ -77,12 +77,12 @@ def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> Inputs:
     """
     service = ask_service_range(kubectl) if kubectl else None
     if arguments.from_node:
-        settings, composed, hints, warnings = _of_node(arguments, kubectl)
+        settings, composed, cluster_info, warnings = _of_node(arguments, kubectl)
     else:
-        settings, composed, hints, warnings = _compose(arguments, kubectl, service)
+        settings, composed, cluster_info, warnings = _compose(arguments, kubectl, service)
     if composed is None:
         raise SettingsError(["proxy.url is not set: there is nothing to give to the pods"], hint=_TAKE_BACK)
-    direct = _direct(service, api_host(settings, hints, composed))
+    direct = _direct(service, api_host(settings, cluster_info, composed))
     return Inputs(
         settings,
         composed,
@@ -93,53 +93,53 @@ def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> Inputs:
 
 
 _TAKE_BACK = "eks-proxy-agent cluster revert takes back what was given before"
-_Composed = tuple[Settings, Optional[intent.Intent], ClusterHints, tuple[str, ...]]
+_Composed = tuple[Settings, Optional[intent.Intent], ClusterInfo, tuple[str, ...]]
 
 
 def _of_node(arguments: argparse.Namespace, kubectl: Kubectl | None) -> _Composed:
     """The node's own Intent; the settings give the workloads and the credentials."""
-    machine, options = machine_of(arguments), options_of(arguments)
-    settings = baked(machine.disk, options).settings
-    credentials = read_credentials(machine.disk, settings.proxy.credentials_file)
+    host, sources = host_of(arguments), sources_of(arguments)
+    settings = baked(host.files, sources).settings
+    credentials = read_credentials(host.files, settings.proxy.credentials_file)
     text = read_own_file(arguments.from_node).decode("utf-8", "replace")
-    host = nodes_host(kubectl.server(), settings.vpc.cidrs or ()) if kubectl else ""
-    return settings, intent_from_status(text, arguments.from_node, credentials), ClusterHints(endpoint=host), ()
+    api_host = nodes_host(kubectl.server(), settings.vpc.cidrs or ()) if kubectl else ""
+    return settings, intent_from_status(text, arguments.from_node, credentials), ClusterInfo(endpoint=api_host), ()
 
 
 def _compose(arguments: argparse.Namespace, kubectl: Kubectl | None, service: ServiceRange | None) -> _Composed:
     """The same path as on a node (agent/node/inputs.py), with what only the cluster knows put in."""
-    machine, options = machine_of(arguments), options_of(arguments)
-    settings = baked(machine.disk, options).settings
+    host, sources = host_of(arguments), sources_of(arguments)
+    settings = baked(host.files, sources).settings
     server = kubectl.server() if kubectl else ""
-    host = nodes_host(server, settings.vpc.cidrs or ())
+    api_host = nodes_host(server, settings.vpc.cidrs or ())
     on_node = False
-    if settings.vpc.cidrs is not None and not options.facts:
-        facts = facts_of_settings(settings, region_of(settings.cluster.endpoint or host))
-        hints = cluster_hints(machine, settings, facts)
+    if settings.vpc.cidrs is not None and not sources.facts:
+        facts = facts_of_settings(settings, region_of(settings.cluster.endpoint or api_host))
+        cluster_info = cluster_hints(host, settings, facts)
         answers = {}
     else:
         facts = _facts(arguments)
-        settings = layered_settings(machine, options, facts).settings
-        hints = cluster_hints(machine, settings, facts)
-        answers = find_out(machine, options, facts).answers
-        on_node = not options.facts
-        host = nodes_host(server, settings.vpc.cidrs or facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
-    hints = attrs.evolve(
-        hints,
-        endpoint=hints.endpoint or host,
-        service_cidrs=(service.cidrs if service else ()) or hints.service_cidrs,
+        settings = layered_settings(host, sources, facts).settings
+        cluster_info = cluster_hints(host, settings, facts)
+        answers = find_out(host, sources, facts).answers
+        on_node = not sources.facts
+        api_host = nodes_host(server, settings.vpc.cidrs or facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
+    cluster_info = attrs.evolve(
+        cluster_info,
+        endpoint=cluster_info.endpoint or api_host,
+        service_cidrs=(service.cidrs if service else ()) or cluster_info.service_cidrs,
     )
-    _refuse_gaps(settings, hints, facts, service)
-    credentials = read_credentials(machine.disk, settings.proxy.credentials_file)
-    choice = remembered_choice(machine, options) if on_node else None
+    _refuse_gaps(settings, cluster_info, facts, service)
+    credentials = read_credentials(host.files, settings.proxy.credentials_file)
+    choice = remembered_choice(host, sources) if on_node else None
     chosen = current(settings.proxy.url, choice)
-    composed = intent.compose(settings, facts, hints, credentials, answers, chosen)
-    return settings, composed, hints, () if on_node or composed is None else tuple(uncertain(settings))
+    composed = intent.compose(settings, facts, cluster_info, credentials, answers, chosen)
+    return settings, composed, cluster_info, () if on_node or composed is None else tuple(uncertain(settings))
 
 
 def _facts(arguments: argparse.Namespace) -> Facts:
     try:
-        return facts_of(machine_of(arguments), options_of(arguments), fetch)
+        return facts_of(host_of(arguments), sources_of(arguments), fetch)
     except MetadataError as error:
         if arguments.facts:
             raise
@@ -147,18 +147,18 @@ def _facts(arguments: argparse.Namespace) -> Facts:
         raise AgentError(f"the CIDRs of the VPC are not known: {error}", hint=hint) from None
 
 
-def _refuse_gaps(settings: Settings, hints: ClusterHints, facts: Facts, service: ServiceRange | None) -> None:
-    if service and not hints.service_cidrs and settings.cluster.service_cidr == "auto":
+def _refuse_gaps(settings: Settings, cluster_info: ClusterInfo, facts: Facts, service: ServiceRange | None) -> None:
+    if service and not cluster_info.service_cidrs and settings.cluster.service_cidr == "auto":
         hint = "set cluster.service_cidr; aws eks describe-cluster --query cluster.kubernetesNetworkConfig tells it"
         raise AgentError(f"the service CIDR is not known: {service.how}", hint=hint)
-    if settings.proxy.url and missing_region(settings, hints, facts):
-        what = missing_region(settings, hints, facts)
+    if settings.proxy.url and missing_region(settings, cluster_info, facts):
+        what = missing_region(settings, cluster_info, facts)
         hint = "set cluster.endpoint to https://... as the nodes call it, or give --facts FILE"
         raise AgentError(f"the region is not known, and so {what}: the kubeconfig names no EKS endpoint", hint=hint)
 
 
-def _direct(service: ServiceRange | None, host: str) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = [(host, "the API server")] if host else []
+def _direct(service: ServiceRange | None, api_host: str) -> tuple[tuple[str, str], ...]:
+    found: list[tuple[str, str]] = [(api_host, "the API server")] if api_host else []
     if service and service.cidrs:
         found += [(value, "the service CIDR") for value in service.cidrs]
     elif service:

@@ -15,7 +15,7 @@ from agent.cluster.plan import read_workloads
 from agent.core.cluster.objects import SECRET, Source, read_source, source_of, source_path
 from agent.core.cluster.patch import apply_patch, patch_text
 from agent.core.settings.workloads import Workload
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.kubectl import Kubectl
 from agent.errors import AgentError, FileError, UsageError
 from agent.node.sources import read_own_file
@@ -114,12 +114,12 @@ def _patch_command(workload: Workload, path: str) -> str:
     return f"kubectl -n {workload.namespace} patch {workload.kind.lower()} {workload.name} --type json --patch-file {shlex.quote(path)}"
 
 
-def _write(folder: str, files: Mapping[str, str]) -> None:
+def _write(folder: str, texts: Mapping[str, str]) -> None:
     """All of them, each readable for its owner only: one may hold a password."""
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise FileError(f"--output {folder}: the folder cannot be made: {error.strerror}") from None
-    disk = Disk("/")
-    for name, text in files.items():
-        disk.write(os.path.join(os.path.realpath(folder), name), text.encode("utf-8"), 0o600)
+    files = FileSystem("/")
+    for name, text in texts.items():
+        files.write(os.path.join(os.path.realpath(folder), name), text.encode("utf-8"), 0o600)

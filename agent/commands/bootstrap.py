@@ -9,7 +9,7 @@ import argparse
 import os
 from typing import Any
 
-from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent, compose
 from agent.core.settings.schema import Settings
@@ -19,12 +19,12 @@ from agent.edges.lock import BOOTSTRAP_LOCK, held
 from agent.edges.signals import unwound
 from agent.errors import AgentError
 from agent.log import get_logger
-from agent.node.apply import Machine
-from agent.node.host import fetch_patiently, machine_of, need_root, options_of
+from agent.node.apply import Host
+from agent.node.host import fetch_patiently, host_of, need_root, sources_of
 from agent.node.inputs import Discovered, Fetch, discover, facts_of, layered_settings
 from agent.node.reachability import recall
 from agent.node.reconcile import configure
-from agent.node.sources import Options, baked
+from agent.node.sources import SettingsSources, baked
 
 #: Tries of cfn-signal, and the seconds that each may take.
 SIGNAL_TRIES, SIGNAL_TIMEOUT = 5, 60.0
@@ -33,32 +33,32 @@ _STUB = b"bootstrap.sh has been removed"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    machine = machine_of(arguments)
-    need_root(machine, "bootstrap", other_tree=False)
+    host = host_of(arguments)
+    need_root(host, "bootstrap", other_tree=False)
     # bootstrap.sh would go on alone, and beside the next one.  The stack is told nothing: the node may just be about to
     # boot again, and then it runs once more.
     with unwound():
         return bootstrap(
-            machine, options_of(arguments), fetch_patiently, if_enabled=arguments.if_enabled, again=arguments.again
+            host, sources_of(arguments), fetch_patiently, if_enabled=arguments.if_enabled, again=arguments.again
         )
 
 
 def bootstrap(
-    machine: Machine, options: Options, fetch: Fetch, *, if_enabled: bool = False, again: bool = False
+    host: Host, sources: SettingsSources, fetch: Fetch, *, if_enabled: bool = False, again: bool = False
 ) -> int:
     """Answer bootstrap.sh's exit code, that of its earlier run on this instance, or that of the step which failed.
 
     Raises LockedError when another bootstrap is running, and SettingsError when not even the signal's settings are known.
     """
-    settings = baked(machine.disk, options).settings
+    settings = baked(host.files, sources).settings
     known_facts: Facts | None = None  # from then on the settings are this instance's
     found: Discovered | None = None
     failure: AgentError | None = None
     try:
-        facts = facts_of(machine, options, fetch)
-        settings = layered_settings(machine, options, facts).settings
+        facts = facts_of(host, sources, fetch)
+        settings = layered_settings(host, sources, facts).settings
         known_facts = facts
-        found = discover(machine, options, facts, recall(machine, facts.instance_id))
+        found = discover(host, sources, facts, recall(host, facts.instance_id))
     except AgentError as error:
         failure = error
     # Before the lock: the unit of a node that bootstraps from user data must not keep the user data's call out.
@@ -67,52 +67,52 @@ def bootstrap(
             raise failure
         get_logger().info("bootstrap.off", reason="bootstrap.enabled is false")
         return 0
-    with held(machine.disk, BOOTSTRAP_LOCK, wait=0.0):
+    with held(host.files, BOOTSTRAP_LOCK, wait=0.0):
         try:
-            known = machine.state.of_instance(found.facts.instance_id, "bootstrap") if found else None
+            known = host.state.of_instance(found.facts.instance_id, "bootstrap") if found else None
             if found and known and known.get("exit_code") is not None and not again:
-                return _already(machine, found, known)
+                return _already(host, found, known)
             if failure or not found:
                 raise failure or AgentError("nothing is known of this instance")
-            done = configure(machine, options, found.facts, keep_flags=True)
+            done = configure(host, sources, found.facts, keep_flags=True)
             found = done.discovered
             done.raise_problems()
-            code = _run_once(machine, found)
+            code = _run_once(host, found)
         except AgentError as error:
             get_logger().error("bootstrap.failed", error=str(error), hint=error.hint or "-")
             code = error.exit_code
-        _signal(machine, settings, known_facts, found, code)
+        _signal(host, settings, known_facts, found, code)
         return code
 
 
-def _run_once(machine: Machine, found: Discovered) -> int:
+def _run_once(host: Host, found: Discovered) -> int:
     log, settings = get_logger(), found.settings.bootstrap
-    refuse_stub(machine, settings.command)
+    refuse_stub(host, settings.command)
     log.info("bootstrap.started", command=settings.command)
-    _record(machine, found, {"exit_code": None, "signalled": False})
+    _record(host, found, {"exit_code": None, "signalled": False})
     code = command.stream(
-        [machine.disk.real(settings.command), *settings.arguments],
+        [host.files.real(settings.command), *settings.arguments],
         timeout=settings.timeout,
         environment=_environment(found.intent),
     )
-    _record(machine, found, {"exit_code": code, "signalled": False})
+    _record(host, found, {"exit_code": code, "signalled": False})
     (log.error if code else log.info)("bootstrap.ended", exit_code=code, timed_out=code == command.TIMED_OUT)
     return code
 
 
-def _already(machine: Machine, found: Discovered, known: dict[str, Any]) -> int:
+def _already(host: Host, found: Discovered, known: dict[str, Any]) -> int:
     code = int(known["exit_code"])
     get_logger().info(
         "bootstrap.skipped", reason="it ran on this instance already", exit_code=code, way_out="--again runs it again"
     )
     if not known.get("signalled"):
-        _signal(machine, found.settings, found.facts, found, code)
+        _signal(host, found.settings, found.facts, found, code)
     return code
 
 
-def refuse_stub(machine: Machine, path: str) -> None:
+def refuse_stub(host: Host, path: str) -> None:
     """Raise AgentError unless `path` is a program that can bootstrap: Amazon Linux 2023 carries one that only fails."""
-    real = machine.disk.real(machine.disk.resolve(path))
+    real = host.files.real(host.files.resolve(path))
     if not os.path.isfile(real):
         raise AgentError(f"bootstrap.command: {path} does not exist")
     if not os.access(real, os.X_OK):
@@ -123,14 +123,14 @@ def refuse_stub(machine: Machine, path: str) -> None:
             raise AgentError(f"bootstrap.command: {path} is the stub of Amazon Linux 2023, which only fails", hint=hint)
 
 
-def _signal(machine: Machine, settings: Settings, facts: Facts | None, found: Discovered | None, code: int) -> None:
+def _signal(host: Host, settings: Settings, facts: Facts | None, found: Discovered | None, code: int) -> None:
     """Run cfn-signal, if a stack is named.  A failed signal is loud, and changes nothing of the node's result."""
     log, signal = get_logger(), settings.signal
     if not signal.stack:
         return
     region = signal.region or (facts.region if facts else "")
     argv = [
-        machine.disk.real(signal.command),
+        host.files.real(signal.command),
         "--exit-code",
         str(code),
         "--stack",
@@ -152,9 +152,9 @@ def _signal(machine: Machine, settings: Settings, facts: Facts | None, found: Di
         )
         return
     log.info("signal.sent", stack=signal.stack, resource=signal.resource, exit_code=code)
-    known = machine.state.of_instance(found.facts.instance_id, "bootstrap") if found else None
+    known = host.state.of_instance(found.facts.instance_id, "bootstrap") if found else None
     if found and known and known.get("exit_code") == code:  # else it was a step before bootstrap.sh that failed
-        _record(machine, found, {"exit_code": code, "signalled": True})
+        _record(host, found, {"exit_code": code, "signalled": True})
 
 
 def _retried(argv: list[str], environment: dict[str, str]) -> None:
@@ -177,12 +177,12 @@ def _environment(intent: Intent | None) -> dict[str, str]:
 
 def _without_credentials(settings: Settings, facts: Facts | None) -> Intent | None:
     """The Intent as far as it is known when credentials or a NodeConfig are what failed."""
-    return compose(settings, facts, ClusterHints()) if facts else None
+    return compose(settings, facts, ClusterInfo()) if facts else None
 
 
-def _record(machine: Machine, found: Discovered, outcome: dict[str, Any]) -> None:
+def _record(host: Host, found: Discovered, outcome: dict[str, Any]) -> None:
     """Remember; a disk that is full must not turn bootstrap.sh's success into a failure."""
     try:
-        machine.state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=moment()))
+        host.state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=moment()))
     except AgentError as error:
         get_logger().error("bootstrap.not_remembered", error=str(error), meaning="it may run again at the next boot")

@@ -16,7 +16,7 @@ from agent.core.facts.instance import Facts
 from agent.core.net.proxy_url import quoted
 from agent.core.settings.schema import Settings
 from agent.errors import UsageError
-from agent.node.host import COMMAND_DEADLINE, machine_of, options_of
+from agent.node.host import COMMAND_DEADLINE, host_of, sources_of
 from agent.node.inputs import ask_metadata_service
 
 _STATES = (OK, WARN, FAIL, SKIP)
@@ -27,7 +27,7 @@ _INDENT = " " * 6
 def run(arguments: argparse.Namespace) -> int:
     groups = _chosen(arguments.only)
     begin = time.monotonic()
-    node = look(machine_of(arguments), options_of(arguments), _fetch)
+    node = look(host_of(arguments), sources_of(arguments), _fetch)
     findings = examine(node, groups)
     if arguments.json:
         print(json.dumps(_document(node, findings), indent=2))

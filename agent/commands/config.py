@@ -16,36 +16,36 @@ from agent.core.settings.layers import Layered, merge
 from agent.core.settings.schema import SECTIONS
 from agent.core.settings.workloads import Workload
 from agent.errors import MetadataError
-from agent.node.apply import Machine
-from agent.node.host import fetch, machine_of, options_of
+from agent.node.apply import Host
+from agent.node.host import fetch, host_of, sources_of
 from agent.node.inputs import facts_of, instance_layers
-from agent.node.sources import Options, baked, baked_layers
+from agent.node.sources import SettingsSources, baked, static_layers
 
 
 def run(arguments: argparse.Namespace) -> int:
-    machine, options = machine_of(arguments), options_of(arguments)
-    layered, facts = _all_layers(machine, options)
+    host, sources = host_of(arguments), sources_of(arguments)
+    layered, facts = _all_layers(host, sources)
     if arguments.action == "check":
         from agent.commands.config_check import check
 
-        check(machine, layered, facts)
+        check(host, layered, facts)
     else:
         _show(layered, as_json=arguments.json)
     return 0
 
 
-def _all_layers(machine: Machine, options: Options) -> tuple[Layered, Facts | None]:
+def _all_layers(host: Host, sources: SettingsSources) -> tuple[Layered, Facts | None]:
     """All layers as `apply` would see them, and the facts; a metadata service that does not answer is only mentioned."""
-    layers = baked_layers(machine.disk, options)
+    layers = static_layers(host.files, sources)
     facts: Facts | None = None
-    if options.facts or (machine.disk.live and not options.config):
-        baked(machine.disk, options)  # mistakes of the files first: they need no network to be found
+    if sources.facts or (host.files.live and not sources.config):
+        baked(host.files, sources)  # mistakes of the files first: they need no network to be found
         try:
-            facts = facts_of(machine, options, fetch)
+            facts = facts_of(host, sources, fetch)
         except MetadataError as error:
             print(f"note: user data is not part of this: {error}", file=sys.stderr)
-    instance = instance_layers(machine, facts) if facts else ()
-    return merge(layers + instance + (options.layer(),)), facts
+    instance = instance_layers(host, facts) if facts else ()
+    return merge(layers + instance + (sources.layer(),)), facts
 
 
 def _show(layered: Layered, *, as_json: bool) -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 from typing import Callable, TypeVar
 
-from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent import intent
 from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy import entries
 from agent.core.noproxy.entries import Entry
 from agent.core.noproxy.lint import advice
-from agent.core.plan.plan import Anchor
+from agent.core.plan.plan import CaCertificates
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 from agent.errors import AgentError
-from agent.node.apply import Machine
+from agent.node.apply import Host
 from agent.node.inputs import cluster_hints
-from agent.node.sources import read_anchor, read_credentials
+from agent.node.sources import read_ca, read_credentials
 
 T = TypeVar("T")
 
@@ -26,17 +26,17 @@ T = TypeVar("T")
 _NOBODY = Facts("", "", (), (), "", "", "")
 
 
-def check(machine: Machine, layered: Layered, facts: Facts | None) -> None:
+def check(host: Host, layered: Layered, facts: Facts | None) -> None:
     """Say how the settings are; `facts` are None where they are not known.
 
     Raises AgentError with everything that is unusable of what the settings name: credentials, CA, NodeConfigs.
     """
     settings = layered.settings
     problems = _Problems()
-    credentials = problems.of(lambda: read_credentials(machine.disk, settings.proxy.credentials_file))
-    anchor = problems.of(lambda: read_anchor(machine.disk, settings))
-    hints = problems.of(lambda: cluster_hints(machine, settings, facts or _NOBODY)) or ClusterHints()
-    for line in _told(layered, facts, hints, credentials, anchor):
+    credentials = problems.of(lambda: read_credentials(host.files, settings.proxy.credentials_file))
+    ca = problems.of(lambda: read_ca(host.files, settings))
+    hints = problems.of(lambda: cluster_hints(host, settings, facts or _NOBODY)) or ClusterInfo()
+    for line in _told(layered, facts, hints, credentials, ca):
         print(line, file=sys.stderr)
     problems.raise_all()
     empty = "" if settings.proxy.url else "; without proxy.url nothing is configured"
@@ -67,12 +67,12 @@ class _Problems:
 def _told(
     layered: Layered,
     facts: Facts | None,
-    hints: ClusterHints,
+    hints: ClusterInfo,
     credentials: Credentials | None,
-    anchor: Anchor | None,
+    ca: CaCertificates | None,
 ) -> tuple[str, ...]:
     settings = layered.settings
-    warnings = layered.warnings + hints.warnings + (anchor.warnings if anchor else ())
+    warnings = layered.warnings + hints.warnings + (ca.warnings if ca else ())
     composed = intent.compose(settings, facts, hints, credentials) if facts else None
     warnings += composed.warnings if composed else ()
     if settings.signal.stack and not settings.bootstrap.enabled:

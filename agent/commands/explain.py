@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from agent.commands.proxy_variables import Source, values_of
 from agent.core.noproxy import explain_view as view
 from agent.core.noproxy.dialects.java import NonProxyHosts, non_proxy_hosts
-from agent.core.noproxy.dialects.request import Target, parse_target
+from agent.core.noproxy.dialects.request import Request, parse_request
 from agent.core.noproxy.explain import needs_literal, printable, ways
 from agent.core.noproxy.lint import WARNING, judge
 from agent.core.redact import redact
@@ -58,12 +58,12 @@ class _Targets:
         self.seen = 0
         self.bad = 0
 
-    def __iter__(self) -> Iterator[tuple[str, Target | None, str]]:
+    def __iter__(self) -> Iterator[tuple[str, Request | None, str]]:
         """What was asked, and the Target, or None and what is wrong with it."""
         for where, text in self._texts():
             self.seen += 1
             try:
-                yield text, parse_target(text), ""
+                yield text, parse_request(text), ""
             except ValueError as error:
                 self.bad += 1
                 print(f"eks-proxy-agent: {where}{error}", file=sys.stderr)

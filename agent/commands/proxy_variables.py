@@ -11,9 +11,9 @@ import attrs
 
 from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables, variables_in
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, UsageError
-from agent.node.tree import disk_of
+from agent.node.tree import files_of
 
 ENVIRONMENT = "/etc/environment"
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
@@ -37,7 +37,7 @@ def values_of(arguments: argparse.Namespace) -> Source:
     would write.  Nothing but `--planned` without `--facts` asks the metadata service.
     """
     planned = arguments.planned or arguments.facts or arguments.sets or arguments.config
-    source = _planned(arguments) if planned else _in_force(disk_of(arguments))
+    source = _planned(arguments) if planned else _in_force(files_of(arguments))
     if arguments.proxy and not planned:
         proxy = _proxy(arguments.proxy)
         known = source.values
@@ -65,29 +65,29 @@ def _given(known: Values, no_proxy: str) -> Values:
 
 def _planned(arguments: argparse.Namespace) -> Source:
     from agent.core.intent.intent import endpoint_host
-    from agent.node.host import fetch, machine_of, options_of
+    from agent.node.host import fetch, host_of, sources_of
     from agent.node.inputs import discover, facts_of
     from agent.node.proxies import choose
     from agent.node.reachability import find_out, left_open
 
-    machine, options = machine_of(arguments), options_of(arguments)
-    facts = facts_of(machine, options, fetch)
-    answers = find_out(machine, options, facts).answers
-    found = discover(machine, options, facts, answers, choose(machine, options, facts, answers))
+    host, sources = host_of(arguments), sources_of(arguments)
+    facts = facts_of(host, sources, fetch)
+    answers = find_out(host, sources, facts).answers
+    found = discover(host, sources, facts, answers, choose(host, sources, facts, answers))
     if found.intent is None:
         raise AgentError("no proxy.url in the settings: nothing is planned", hint="--proxy URL names one")
     intent = found.intent
     values = of_entries(intent.no_proxy, str(intent.http_proxy), str(intent.https_proxy))
-    endpoint = endpoint_host(found.settings, found.hints)
-    notes = ("planned: what `apply` would write",) + left_open(machine, options, found.settings, endpoint)
+    endpoint = endpoint_host(found.settings, found.cluster_info)
+    notes = ("planned: what `apply` would write",) + left_open(host, sources, found.settings, endpoint)
     return Source(values, facts.region, notes)
 
 
-def _in_force(disk: Disk) -> Source:
+def _in_force(files: FileSystem) -> Source:
     """/etc/environment, which everybody may read; else what the units read; else what status.json says."""
-    status = _status(disk)
+    status = _status(files)
     reasons = _reasons(status)
-    shown = {name: _variables(disk, name) for name in (ENVIRONMENT, NODE_ENV)}
+    shown = {name: _variables(files, name) for name in (ENVIRONMENT, NODE_ENV)}
     name = next((name for name, found in shown.items() if found), "")
     region = str(status.get("region") or "")
     notes: list[str] = []
@@ -110,10 +110,10 @@ def _reasons(status: Mapping[str, Any]) -> dict[str, str]:
     return {str(entry.get("entry")): str(entry.get("reason")) for entry in entries}
 
 
-def _variables(disk: Disk, name: str) -> dict[str, str]:
+def _variables(files: FileSystem, name: str) -> dict[str, str]:
     """The variables in a file, without credentials; none of what only root may read."""
     try:
-        text = disk.read(name) or b""
+        text = files.read(name) or b""
     except FileError:
         return {}
     return {key: value if key.lower() == "no_proxy" else _shown(value) for key, value in variables_in(text).items()}
@@ -130,10 +130,10 @@ def _bare(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: value.replace("***@", "") for key, value in environment.items()}
 
 
-def _status(disk: Disk) -> Mapping[str, Any]:
+def _status(files: FileSystem) -> Mapping[str, Any]:
     from agent.edges.state import State
 
     try:
-        return State(disk).status() or {}
+        return State(files).status() or {}
     except FileError:
         return {}

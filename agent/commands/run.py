@@ -7,7 +7,7 @@ import contextlib
 import os
 from typing import Callable
 
-from agent.daemon.supervisor import BOOT, Watch
+from agent.daemon.supervisor import BOOT, Supervisor
 from agent.edges import child
 from agent.edges.inotify import Files
 from agent.edges.notify import notifier
@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
         def perform(reason: str, hear: child.Say, idle: Callable[[], float]) -> int:
             return child.run(lambda say: _pass(arguments, reason, say), signals, hear, idle)
 
-        return Watch(perform, notifier(), signals, files).stay()
+        return Supervisor(perform, notifier(), signals, files).stay()
 
 
 def _pass(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
@@ -38,14 +38,14 @@ def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
     from agent.edges.signals import Stop
     from agent.errors import LockedError, SettingsError
     from agent.log import add_field, get_logger
-    from agent.node.host import machine_of, need_root, options_of
+    from agent.node.host import host_of, need_root, sources_of
 
     # journald cannot tell any more of which unit a process was that has ended; the daemon lives, and stands for it.
     add_field("OBJECT_PID", str(os.getppid()))
-    machine = machine_of(arguments)
-    need_root(machine, "run")
+    host = host_of(arguments)
+    need_root(host, "run")
     with watched() as signals, contextlib.suppress(Stop):
-        daemon = Daemon(machine, options_of(arguments), say, signals)
+        daemon = Daemon(host, sources_of(arguments), say, signals)
         if reason == BOOT:
             try:
                 done = boot(daemon)

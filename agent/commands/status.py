@@ -17,14 +17,14 @@ from agent.core.status.summary import Line, screen
 from agent.core.systemd import Unit
 from agent.edges.state import READY
 from agent.errors import AgentError, FileError
-from agent.node.apply import Machine
-from agent.node.host import machine_of
+from agent.node.apply import Host
+from agent.node.host import host_of
 
 _COLOURS = {"good": "32", "warn": "33", "bad": "31"}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    known = gather(machine_of(arguments))
+    known = gather(host_of(arguments))
     if arguments.json:
         print(json.dumps(known, indent=2))
         return 0
@@ -34,19 +34,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def gather(machine: Machine) -> dict[str, Any]:
+def gather(host: Host) -> dict[str, Any]:
     """What status.json says, and what can be seen beside it: files, units, the daemon, the bootstrap."""
-    known = machine.state.status() or {"schema": 1, "phase": "not run", "error": None}
+    known = host.state.status() or {"schema": 1, "phase": "not run", "error": None}
     files = known.get("files", [])
     names = [name for name in map(systemd_dropin.unit_of, files) if name]
-    units = _units(machine, [DAEMON, *names])
+    units = _units(host, [DAEMON, *names])
     return {
         **known,
-        "files": [{"path": path, "state": _file_state(machine, path)} for path in files],
+        "files": [{"path": path, "state": _file_state(host, path)} for path in files],
         "units": [{"unit": name, "state": _state(units[name])} for name in names if name in units],
         "daemon": _daemon(units.get(DAEMON)),
-        "bootstrap": _bootstrap(machine, known.get("instance_id")),
-        "held_units": _held_units(machine),
+        "bootstrap": _bootstrap(host, known.get("instance_id")),
+        "held_units": _held_units(host),
     }
 
 
@@ -57,12 +57,12 @@ def _shown(line: Line, colours: bool) -> str:
     return f"{line.label:<10} {text}".rstrip()
 
 
-def _file_state(machine: Machine, path: str) -> str:
+def _file_state(host: Host, path: str) -> str:
     """`ok`, `changed since` or `missing`, by what we last wrote there; or why that is not known."""
     try:
-        resolved = machine.disk.resolve(path)
-        state = machine.disk.state(resolved)
-        record = machine.state.baseline().files.get(resolved)
+        resolved = host.files.resolve(path)
+        state = host.files.state(resolved)
+        record = host.state.baseline().files.get(resolved)
     except FileError:
         return "unknown (root can tell)" if os.geteuid() else "unreadable"
     if state.problem:
@@ -74,9 +74,9 @@ def _file_state(machine: Machine, path: str) -> str:
     return "ok" if digest(state.content) in record.written[:1] else "changed since"
 
 
-def _units(machine: Machine, names: list[str]) -> Mapping[str, Unit]:
+def _units(host: Host, names: list[str]) -> Mapping[str, Unit]:
     try:
-        return machine.units.show(names)
+        return host.units.show(names)
     except AgentError:
         return {}
 
@@ -92,20 +92,20 @@ def _daemon(unit: Unit | None) -> dict[str, Any] | None:
     return {"state": unit.active, "enabled": unit.enabled, "pid": unit.main_pid or None}
 
 
-def _bootstrap(machine: Machine, instance_id: str | None) -> dict[str, Any] | None:
+def _bootstrap(host: Host, instance_id: str | None) -> dict[str, Any] | None:
     """How bootstrap.sh ended on this instance; None when it did not run, or when only root may know."""
     try:
-        return machine.state.of_instance(instance_id, "bootstrap") if instance_id else None
+        return host.state.of_instance(instance_id, "bootstrap") if instance_id else None
     except FileError:
         return None
 
 
-def _held_units(machine: Machine) -> list[str]:
+def _held_units(host: Host) -> list[str]:
     """The units that failure.policy = "closed" keeps from starting now."""
-    if not machine.disk.live or machine.disk.state(READY).content is not None:
+    if not host.files.live or host.files.state(READY).content is not None:
         return []
     return [
         unit
         for unit in systemd_dropin.GATED_UNITS
-        if machine.disk.state(systemd_dropin.closed_path(unit)).content is not None
+        if host.files.state(systemd_dropin.closed_path(unit)).content is not None
     ]

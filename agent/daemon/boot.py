@@ -16,11 +16,11 @@ from agent.edges.notify import Notify
 from agent.edges.signals import Signals
 from agent.errors import AgentError, SettingsError
 from agent.log import add_field, get_logger
-from agent.node.apply import Machine, apply
+from agent.node.apply import Host, apply
 from agent.node.inputs import BOOT_DEADLINE, ask_metadata_service, facts_of, plan_node
 from agent.node.reachability import ask_again, remember
-from agent.node.reconcile import Pass, configure, release_units, steady_facts, wishes_of
-from agent.node.sources import Options, baked, read_anchor
+from agent.node.reconcile import ReconcileResult, configure, desired_digests, release_units, steady_facts
+from agent.node.sources import SettingsSources, baked, read_ca
 
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
 
@@ -29,8 +29,8 @@ BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
 class Daemon:
     """What the daemon works with; `patience` limits the seconds that it asks for metadata, after boot."""
 
-    machine: Machine
-    options: Options
+    host: Host
+    sources: SettingsSources
     notify: Notify
     signals: Signals
     patience: float | None = None
@@ -48,7 +48,7 @@ class Daemon:
         return ask_metadata_service(settings, deadline, self.signals.sleep)
 
 
-def boot(daemon: Daemon) -> Pass | None:
+def boot(daemon: Daemon) -> ReconcileResult | None:
     """Configure the node, then let the units that wait for us start.
 
     READY=1 is sent in any case, so that a node without its metadata service still boots far enough to be looked at.
@@ -56,9 +56,9 @@ def boot(daemon: Daemon) -> Pass | None:
     "closed" holds it back by its drop-in.  Raises SettingsError: wrong settings do not mend themselves.
     """
     try:
-        settings = baked(daemon.machine.disk, daemon.options).settings
+        settings = baked(daemon.host.files, daemon.sources).settings
     except SettingsError as error:
-        journal_events.log_degraded(daemon.machine, error, "open")
+        journal_events.log_degraded(daemon.host, error, "open")
         raise
     done_before = prepare(daemon, settings)
     daemon.say(f"asking the metadata service at {settings.metadata.endpoint}")
@@ -66,7 +66,7 @@ def boot(daemon: Daemon) -> Pass | None:
         done = one_pass(daemon, ask(daemon), units=not done_before)
         done.raise_problems()
     except SettingsError as error:
-        journal_events.log_degraded(daemon.machine, error, settings.failure.policy)
+        journal_events.log_degraded(daemon.host, error, settings.failure.policy)
         raise
     except AgentError as error:
         degraded(daemon, error, settings.failure.policy)
@@ -79,16 +79,16 @@ def boot(daemon: Daemon) -> Pass | None:
     return done if settled else None
 
 
-def _ask_again(daemon: Daemon, done: Pass) -> Pass:
+def _ask_again(daemon: Daemon, done: ReconcileResult) -> ReconcileResult:
     """What was not reached directly at an earlier boot may be by now; docker has started, so this costs nobody time."""
     facts = done.discovered.facts
     try:
-        fresh = ask_again(daemon.machine, daemon.options, facts)
+        fresh = ask_again(daemon.host, daemon.sources, facts)
         if not fresh:
             return done
         get_logger().info("direct.found", hosts=sorted(fresh))
-        with held(daemon.machine.disk):
-            remember(daemon.machine, facts.instance_id, fresh)
+        with held(daemon.host.files):
+            remember(daemon.host, facts.instance_id, fresh)
         return one_pass(daemon, facts)
     except AgentError as error:
         get_logger().warning("direct.failed", error=str(error))
@@ -105,14 +105,14 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
         return False
     daemon.say("writing drop-ins")
     try:
-        settings = prepared.recall(daemon.machine, settings)
-        with held(daemon.machine.disk):
-            static = static_targets(settings, read_anchor(daemon.machine.disk, settings))
-            plan = apply(plan_node(daemon.machine, static, settings, complete=False), daemon.machine)
-            known = daemon.machine.state.memory()
-            memory = known.prepared(plan, wishes_of(daemon.machine, static), time.monotonic())
+        settings = prepared.recall(daemon.host, settings)
+        with held(daemon.host.files):
+            static = static_targets(settings, read_ca(daemon.host.files, settings))
+            plan = apply(plan_node(daemon.host, static, settings, complete=False), daemon.host)
+            known = daemon.host.state.memory()
+            memory = known.prepared(plan, desired_digests(daemon.host, static), time.monotonic())
             if memory != known:
-                daemon.machine.state.save_memory(memory)
+                daemon.host.state.save_memory(memory)
     except AgentError as error:
         get_logger().warning("prepare.failed", error=str(error), meaning="the pass after it tries again")
         return False
@@ -122,21 +122,21 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
 
 def ask(daemon: Daemon) -> Facts:
     """This instance's facts, without what the metadata service forgot for a moment."""
-    facts = facts_of(daemon.machine, daemon.options, daemon.fetch)
+    facts = facts_of(daemon.host, daemon.sources, daemon.fetch)
     add_field("INSTANCE_ID", facts.instance_id)
-    return facts if daemon.options.facts else steady_facts(daemon.machine, facts)
+    return facts if daemon.sources.facts else steady_facts(daemon.host, facts)
 
 
-def one_pass(daemon: Daemon, facts: Facts, *, units: bool = True) -> Pass:
+def one_pass(daemon: Daemon, facts: Facts, *, units: bool = True) -> ReconcileResult:
     """One pass, logged; an empty plan leaves no line.  What could not be done is in its plan's problems."""
-    done = configure(daemon.machine, daemon.options, facts, units=units, daemon=True, tell=journal_events.log_plan)
+    done = configure(daemon.host, daemon.sources, facts, units=units, daemon=True, tell=journal_events.log_plan)
     if not done.plan.problems:
-        prepared.remember(daemon.machine, baked(daemon.machine.disk, daemon.options).settings, done.discovered.settings)
+        prepared.remember(daemon.host, baked(daemon.host.files, daemon.sources).settings, done.discovered.settings)
         daemon.say(journal_events.summary(done))
     return done
 
 
-def after_ready(daemon: Daemon, done: Pass) -> bool:
+def after_ready(daemon: Daemon, done: ReconcileResult) -> bool:
     """What need not hold up docker: enabling units, and a line that says what this node believes.
 
     Answers whether all units that were held back are on their way; if not, it has to be tried again.
@@ -151,7 +151,7 @@ def after_ready(daemon: Daemon, done: Pass) -> bool:
         **({"proxy": str(intent.http_proxy), "intent": intent.digest()} if intent else {}),
     )
     try:
-        released = release_units(daemon.machine, done)
+        released = release_units(daemon.host, done)
     except AgentError as error:
         log.error("units.failed", error=str(error))
         return False
@@ -163,9 +163,9 @@ def after_ready(daemon: Daemon, done: Pass) -> bool:
 def bootstrap_again(daemon: Daemon) -> None:
     """Start the bootstrap unit that failed for want of metadata; what it did on this instance it will not do again."""
     try:
-        unit = daemon.machine.units.show([BOOTSTRAP_UNIT]).get(BOOTSTRAP_UNIT)
+        unit = daemon.host.units.show([BOOTSTRAP_UNIT]).get(BOOTSTRAP_UNIT)
         if unit and unit.active == "failed":
-            daemon.machine.units.start([BOOTSTRAP_UNIT])
+            daemon.host.units.start([BOOTSTRAP_UNIT])
             get_logger().info("bootstrap.started_again", unit=BOOTSTRAP_UNIT)
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))
@@ -173,5 +173,5 @@ def bootstrap_again(daemon: Daemon) -> None:
 
 def degraded(daemon: Daemon, error: AgentError, policy: str) -> None:
     """Say loudly what is wrong and what it means."""
-    meaning = journal_events.log_degraded(daemon.machine, error, policy)
+    meaning = journal_events.log_degraded(daemon.host, error, policy)
     daemon.say("degraded, {}: {}".format(meaning, str(error).partition("\n")[0]))

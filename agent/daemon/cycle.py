@@ -22,13 +22,13 @@ from agent.daemon import journal_events
 from agent.daemon.boot import Daemon, after_ready, ask, bootstrap_again, degraded, one_pass
 from agent.daemon.supervisor import RELOAD
 from agent.edges.clock import moment
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.lock import held
 from agent.errors import AgentError, FileError, LockedError, MetadataError
 from agent.log import get_logger
 from agent.node import memory, metrics_file, proxies
 from agent.node.inputs import NODEADM_D
-from agent.node.reconcile import Pass, stale_units
+from agent.node.reconcile import ReconcileResult, stale_units
 from agent.node.sources import CONFIG, CONFIG_D, baked
 from agent.node.units import restart_stale
 
@@ -46,10 +46,10 @@ def turn(daemon: Daemon, reason: str) -> None:
     Raises LockedError when another run does not let go of the machine.
     """
     daemon = attrs.evolve(daemon, patience=PATIENCE)
-    machine = daemon.machine
-    before = memory.change(machine, Memory.forgiven) if reason == RELOAD else machine.state.memory()
+    host = daemon.host
+    before = memory.change(host, Memory.reset) if reason == RELOAD else host.state.memory()
     retried = before.failures > 0
-    done: Pass | None = None
+    done: ReconcileResult | None = None
     trouble: AgentError | None = None
     try:
         facts, trouble = _facts(daemon)
@@ -69,30 +69,30 @@ def turn(daemon: Daemon, reason: str) -> None:
     report(daemon, done, settled=settled)
 
 
-def report(daemon: Daemon, done: Pass | None, *, settled: bool, boot: bool = False) -> None:
+def report(daemon: Daemon, done: ReconcileResult | None, *, settled: bool, boot: bool = False) -> None:
     """After a pass: how the proxies are, what is stale, what the fleet sees, which files matter and when to come back."""
-    machine = daemon.machine
+    host = daemon.host
     pauses = [FIRST] if boot else []
     stale: tuple[str, ...] | None = None
     if done:
-        look = proxies.look(machine, daemon.options, done.discovered)
+        look = proxies.look(host, daemon.sources, done.discovered)
         if len(done.discovered.settings.proxy.url) > 1:  # one that is alone can be failing without haste
             pauses.append(look.next_in)
         if look.changed:
             done, carried_out = _change_over(daemon, done)
             settled = settled and carried_out
         stale = None if boot else _stale(daemon, done)
-    journal_events.log_fought(machine)
-    known = memory.change(machine, lambda known: known.counted(settled=settled))
-    if done and settled and (stale or known.fought):
-        daemon.say(journal_events.summary(done, stale=stale or (), fought=sorted(known.fought)))
+    journal_events.log_contested(host)
+    known = memory.change(host, lambda known: known.counted(settled=settled))
+    if done and settled and (stale or known.contested):
+        daemon.say(journal_events.summary(done, stale=stale or (), contested=sorted(known.contested)))
     watch = done.discovered.settings.watch if done else _last_watch(daemon)
-    pauses.append(watch.interval * random.uniform(0.9, 1.1) if settled else pause(known.failures, bool(known.wishes)))
+    pauses.append(watch.interval * random.uniform(0.9, 1.1) if settled else pause(known.failures, bool(known.desired)))
     _save(daemon, watch, known, stale, min(pauses))
     daemon.notify("\n".join(["WATCH=" + path for path in paths(daemon, done)] + [f"NEXT={min(pauses):g}"]))
 
 
-def _change_over(daemon: Daemon, done: Pass) -> tuple[Pass, bool]:
+def _change_over(daemon: Daemon, done: ReconcileResult) -> tuple[ReconcileResult, bool]:
     """The pass that takes up another proxy, and whether it could all be carried out; else the next turn tries again."""
     try:
         done = one_pass(daemon, done.discovered.facts)
@@ -103,7 +103,7 @@ def _change_over(daemon: Daemon, done: Pass) -> tuple[Pass, bool]:
         return done, False
 
 
-def _asked_for(done: Pass) -> bool:
+def _asked_for(done: ReconcileResult) -> bool:
     """Whether a pass changed more than what had drifted."""
     return set(done.plan.changes) != set(done.repaired)
 
@@ -114,25 +114,25 @@ def pause(failures: int, configured: bool) -> float:
     return min(RETRY_FIRST * random.uniform(1.6, 1.9) ** min(failures, 20), longest)
 
 
-def paths(daemon: Daemon, done: Pass | None) -> list[str]:
+def paths(daemon: Daemon, done: ReconcileResult | None) -> list[str]:
     """The files, where they are for us, of which a change is worth a turn; one that is fought over is not."""
-    disk, known = daemon.machine.disk, daemon.machine.state.memory()
+    files, known = daemon.host.files, daemon.host.state.memory()
     settings = done.discovered.settings if done else _baked(daemon)
-    found = [CONFIG, CONFIG_D + "/", NODEADM_D + "/", *known.wishes]
+    found = [CONFIG, CONFIG_D + "/", NODEADM_D + "/", *known.desired]
     if done:
-        found += [target.path for target in targets(settings, done.discovered.intent, done.discovered.anchor)]
+        found += [target.path for target in targets(settings, done.discovered.intent, done.discovered.ca)]
     found += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
-    found += [_resolved(disk, path) for path in found if not path.endswith("/")]  # of a link the file is edited
-    own = [os.path.abspath(daemon.options.config)] if daemon.options.config else []
-    mine = [path for path in dict.fromkeys(found) if not {path, _resolved(disk, path)} & set(known.fought)]
+    found += [_resolved(files, path) for path in found if not path.endswith("/")]  # of a link the file is edited
+    own = [os.path.abspath(daemon.sources.config)] if daemon.sources.config else []
+    mine = [path for path in dict.fromkeys(found) if not {path, _resolved(files, path)} & set(known.contested)]
     # One a line on the way to the process that waits: a strange name, which only a link can have, is left out.
-    return [path for path in own + list(map(disk.real, mine)) if path.isprintable()]
+    return [path for path in own + list(map(files.real, mine)) if path.isprintable()]
 
 
-def _resolved(disk: Disk, path: str) -> str:
+def _resolved(files: FileSystem, path: str) -> str:
     """The file that is meant; of a loop of links, which is a problem of the pass, the link."""
     try:
-        return disk.resolve(path)
+        return files.resolve(path)
     except FileError:
         return path
 
@@ -142,31 +142,31 @@ def _facts(daemon: Daemon) -> tuple[Facts, AgentError | None]:
     try:
         return ask(daemon), None
     except MetadataError as error:
-        instance = daemon.machine.state.memory().instance
-        known = daemon.machine.state.learned(instance, "facts") if instance else None
+        instance = daemon.host.state.memory().instance
+        known = daemon.host.state.learned(instance, "facts") if instance else None
         if not known:
             raise
         return facts_from_json(json.dumps(known)), error
 
 
-def _stale(daemon: Daemon, done: Pass) -> tuple[str, ...] | None:
+def _stale(daemon: Daemon, done: ReconcileResult) -> tuple[str, ...] | None:
     """The units that run with an old environment, told once a change, and restarted if the owner wants that.
 
     None when it could not be seen.
     """
-    machine, settings, intent = daemon.machine, done.discovered.settings, done.discovered.intent
+    host, settings, intent = daemon.host, done.discovered.settings, done.discovered.intent
     stale: tuple[str, ...] | None = None
     try:
-        look = partial(stale_units, machine, settings, intent)
+        look = partial(stale_units, host, settings, intent)
         stale = look()
         if stale and intent and settings.watch.restart == "changed":
-            restart_stale(machine, done.discovered.facts.instance_id, intent, look, daemon.notify)
+            restart_stale(host, done.discovered.facts.instance_id, intent, look, daemon.notify)
             stale = look()
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))
         return stale
     what = " ".join([intent.digest(), *stale]) if intent and stale else ""
-    if memory.ask(machine, lambda known: known.says("stale", what)):
+    if memory.ask(host, lambda known: known.says("stale", what)):
         meaning = "runs with an old environment until it is restarted: systemctl restart " + " ".join(stale)
         get_logger().warning("units.stale", units=stale, meaning=meaning)
     return stale
@@ -174,34 +174,34 @@ def _stale(daemon: Daemon, done: Pass) -> tuple[str, ...] | None:
 
 def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Sequence[str] | None, pause: float) -> None:
     """What status.json says beside the pass, and the metrics made of it; what is stale stays when nobody looked."""
-    machine = daemon.machine
-    with held(machine.disk):
+    host = daemon.host
+    with held(host.files):
         status: dict[str, Any] = {
             "stale_units": [],  # at power on there is nothing yet that could be
-            **(machine.state.status() or {}),
+            **(host.state.status() or {}),
             **({} if stale is None else {"stale_units": list(stale)}),
-            "repairs": {"total": known.total, "fought": sorted(known.fought)},
+            "repairs": {"total": known.total, "fought": sorted(known.contested)},
             "next_pass": moment(time.time() + pause),
         }
-        machine.state.save_status(status)
-    metrics_file.publish(machine, Settings(watch=watch), status)
+        host.state.save_status(status)
+    metrics_file.publish(host, Settings(watch=watch), status)
 
 
 def refused(daemon: Daemon) -> None:
     """Wrong settings end the daemon at its boot: what status.json says of that the fleet has to see too."""
     with contextlib.suppress(AgentError):  # the settings are what is told of, by whoever calls this
-        status = daemon.machine.state.status()
+        status = daemon.host.state.status()
         if status:
-            metrics_file.publish(daemon.machine, Settings(watch=_last_watch(daemon)), status)
+            metrics_file.publish(daemon.host, Settings(watch=_last_watch(daemon)), status)
 
 
-def _policy(daemon: Daemon, done: Pass | None) -> str:
+def _policy(daemon: Daemon, done: ReconcileResult | None) -> str:
     return (done.discovered.settings if done else _baked(daemon)).failure.policy
 
 
 def _last_watch(daemon: Daemon) -> Watch:
     """While the settings cannot be read the metrics stay where they are, and before that go where the image's files say."""
-    known = (daemon.machine.state.status() or {}).get("metrics")
+    known = (daemon.host.state.status() or {}).get("metrics")
     if not known:
         return _baked(daemon).watch
     return Watch(metrics=posixpath.dirname(known["path"]) if known["path"] else "")
@@ -210,6 +210,6 @@ def _last_watch(daemon: Daemon) -> Watch:
 def _baked(daemon: Daemon) -> Settings:
     """The settings of the image's files; the defaults when they are what is wrong."""
     try:
-        return baked(daemon.machine.disk, daemon.options).settings
+        return baked(daemon.host.files, daemon.sources).settings
     except AgentError:
         return Settings()

@@ -14,8 +14,8 @@ from agent.edges.notify import Notify
 from agent.errors import AgentError
 from agent.log import get_logger
 from agent.node import memory
-from agent.node.apply import Machine
-from agent.node.reconcile import Pass, changed_paths, save_degraded
+from agent.node.apply import Host
+from agent.node.reconcile import ReconcileResult, changed_paths, save_degraded
 
 #: The names of events, each of which somebody may search the journal for.
 EVENTS = {
@@ -43,9 +43,9 @@ def log_plan(plan: Plan, repaired: Sequence[Change] = ()) -> None:
         get_logger().info("units.enabled", units=plan.enable)
 
 
-def log_fought(machine: Machine) -> None:
+def log_contested(host: Host) -> None:
     """Say, at first and once an hour, which files are left alone because somebody else changes them again and again."""
-    due = memory.ask(machine, lambda known: known.to_say(time.monotonic()))
+    due = memory.ask(host, lambda known: known.to_say(time.monotonic()))
     for path in due:
         get_logger().error(
             "drift.fought",
@@ -55,16 +55,16 @@ def log_fought(machine: Machine) -> None:
         )
 
 
-def log_degraded(machine: Machine, error: AgentError, policy: str) -> str:
+def log_degraded(host: Host, error: AgentError, policy: str) -> str:
     """Say loudly what is wrong and what it means, once as long as it is the same; answers what it means."""
     meaning = "units start with the last good values"
-    if machine.state.memory().wishes:
+    if host.state.memory().desired:
         meaning = "the last good values stay in place"
     elif policy == "closed":
         meaning = "docker and kubelet stay stopped until it is mended"
     try:
-        news = memory.ask(machine, lambda known: known.says("degraded", redact(str(error))))
-        save_degraded(machine, error)
+        news = memory.ask(host, lambda known: known.says("degraded", redact(str(error))))
+        save_degraded(host, error)
     except AgentError as second:  # the disk may be what is wrong: then the journal has to do
         news = True
         get_logger().error("status.failed", error=str(second))
@@ -78,7 +78,7 @@ def say(notify: Notify, text: str) -> None:
     notify("STATUS=" + redact(text))
 
 
-def summary(done: Pass, *, stale: Sequence[str] = (), fought: Sequence[str] = ()) -> str:
+def summary(done: ReconcileResult, *, stale: Sequence[str] = (), contested: Sequence[str] = ()) -> str:
     """A node that is as planned, in one line."""
     intent = done.discovered.intent
     now = time.strftime("%H:%M", time.gmtime())
@@ -87,7 +87,7 @@ def summary(done: Pass, *, stale: Sequence[str] = (), fought: Sequence[str] = ()
     text = "configured: %s, %d NO_PROXY entries, intent %s; looked at %s UTC"
     parts = [text % (intent.http_proxy, len(intent.no_proxy), intent.digest(), now)]
     parts += ["to be restarted: " + ", ".join(stale)] if stale else []
-    parts += ["fought over and left alone: " + ", ".join(fought)] if fought else []
+    parts += ["fought over and left alone: " + ", ".join(contested)] if contested else []
     return "; ".join(parts)
 
 

@@ -12,19 +12,19 @@ from typing import Any
 import attrs
 
 from agent.core.settings.schema import Settings
-from agent.node.apply import Machine
+from agent.node.apply import Host
 
 
-def remember(machine: Machine, image: Settings, settings: Settings) -> None:
+def remember(host: Host, image: Settings, settings: Settings) -> None:
     """Keep what `prepare` works with, as long as it differs from what the image says.  Raises FileError."""
-    wanted = {"machine": _machine_id(machine), "image": _units(image), **_units(settings)}
-    machine.state.save_prepared(wanted if _units(settings) != _units(image) else None)
+    wanted = {"machine": _machine_id(host), "image": _units(image), **_units(settings)}
+    host.state.save_prepared(wanted if _units(settings) != _units(image) else None)
 
 
-def recall(machine: Machine, image: Settings) -> Settings:
+def recall(host: Host, image: Settings) -> Settings:
     """The image's settings with the units as this machine last wanted them, if it was of this image."""
-    known = machine.state.prepared()
-    if not known or known.get("machine") != _machine_id(machine) or known.get("image") != _units(image):
+    known = host.state.prepared()
+    if not known or known.get("machine") != _machine_id(host) or known.get("image") != _units(image):
         return image
     try:
         return attrs.evolve(
@@ -41,5 +41,5 @@ def _units(settings: Settings) -> dict[str, Any]:
     return {"units": list(node.units), "enable": list(node.enable), "policy": settings.failure.policy}
 
 
-def _machine_id(machine: Machine) -> str:
-    return (machine.disk.read("/etc/machine-id") or b"").decode("ascii", "replace").strip()
+def _machine_id(host: Host) -> str:
+    return (host.files.read("/etc/machine-id") or b"").decode("ascii", "replace").strip()

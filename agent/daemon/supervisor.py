@@ -33,7 +33,7 @@ Hear = Callable[[str], None]
 Perform = Callable[[str, Hear, Callable[[], float]], int]
 
 
-class Watch:
+class Supervisor:
     """One daemon.  `perform` does a pass; `clock` gives seconds that never jump."""
 
     def __init__(
@@ -125,7 +125,7 @@ class Watch:
                 raise  # as a boot that fails
             code, ended = 1, str(error)
         if code and (self._ready or code < 0) and not self._asked_to_end():
-            _tell_crash(reason, ended, stays=self._ready)
+            _report_crash(reason, ended, stays=self._ready)
         if reason == RELOAD:
             self._notify("READY=1")
         self._ended = self._clock()
@@ -150,7 +150,7 @@ class Watch:
             self._notify(line)
 
 
-def _tell_crash(reason: str, ended: str, *, stays: bool) -> None:
+def _report_crash(reason: str, ended: str, *, stays: bool) -> None:
     """By hand: the logger is one of the things that this process does without.
 
     With fields unless the crash is the end of this process too (`journal.send`).

@@ -19,7 +19,7 @@ _NO_RIGHT = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 _ACL = "system.posix_acl_access"
 
 
-class Disk:
+class FileSystem:
     """Paths are given as on the node (`/etc/environment`); symbolic links are followed inside the root only."""
 
     def __init__(self, root: str = "/") -> None:

@@ -74,8 +74,8 @@ class Kubectl:
 
     def delete(self, path: str, uid: str, doing: str) -> None:
         """Delete the object at an API path if it is still the one with this uid."""
-        options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
-        self._run(doing, ["delete", "--raw", path, "--filename=-"], json.dumps(options))
+        sources = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+        self._run(doing, ["delete", "--raw", path, "--filename=-"], json.dumps(sources))
 
     def server(self) -> str:
         """The URL of the API server in the kubeconfig; empty when it names none, or there is none, as in a pod."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Callable
 
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.errors import FileError, LockedError
 
 LOCK = "/run/eks-proxy-agent/lock"
@@ -18,7 +18,7 @@ BOOTSTRAP_LOCK = "/run/eks-proxy-agent/bootstrap.lock"
 
 @contextlib.contextmanager
 def held(
-    disk: Disk, path: str = LOCK, *, wait: float = 5.0, sleep: Callable[[float], None] = time.sleep
+    files: FileSystem, path: str = LOCK, *, wait: float = 5.0, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[None]:
     """Hold the lock; a pass of the daemon takes milliseconds, so others wait `wait` seconds before they give up.
 
@@ -26,8 +26,8 @@ def held(
     """
     tries = int(wait / 0.05)
     while True:
-        descriptor = _open(disk, path)
-        if _locked(descriptor, disk.real(disk.resolve(path))):
+        descriptor = _open(files, path)
+        if _locked(descriptor, files.real(files.resolve(path))):
             break
         holder = _holder(descriptor)
         os.close(descriptor)
@@ -44,12 +44,12 @@ def held(
         os.close(descriptor)
 
 
-def _open(disk: Disk, path: str) -> int:
-    resolved = disk.resolve(path)
-    for folder in disk.missing_folders(resolved):
-        disk.make_folder(folder)
+def _open(files: FileSystem, path: str) -> int:
+    resolved = files.resolve(path)
+    for folder in files.missing_folders(resolved):
+        files.make_folder(folder)
     try:
-        return os.open(disk.real(resolved), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        return os.open(files.real(resolved), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise FileError(f"{path}: cannot be opened: {error.strerror}") from None
 

@@ -15,7 +15,7 @@ import attrs
 
 from agent.core.plan.drift import Memory, memory_from_json
 from agent.core.plan.plan import KINDS, Baseline, Record
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.errors import FileError
 
 LIBRARY = "/var/lib/eks-proxy-agent"
@@ -45,8 +45,8 @@ _LOSSES = {
 class State:
     """Reads and writes the files above on `disk`; raises FileError for what cannot be read or is not what we wrote."""
 
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
+    def __init__(self, files: FileSystem) -> None:
+        self._files = files
 
     def baseline(self) -> Baseline:
         data = self._load(BASELINE)
@@ -65,7 +65,7 @@ class State:
     def save_baseline(self, baseline: Baseline) -> None:
         """Keep it; private, because what files held before us may hold a password."""
         if baseline == Baseline():
-            self._disk.remove(BASELINE)
+            self._files.remove(BASELINE)
             return
         files = {path: _plain(record) for path, record in sorted(baseline.files.items())}
         rest = {"folders": list(baseline.folders), "enabled": list(baseline.enabled), "baked": baseline.baked}
@@ -95,16 +95,16 @@ class State:
         Without `bootstrap` the memory of a bootstrap stays: it must not run again on an instance where it ran.
         """
         names = ("flags", "facts", "direct", "restarts") + (("bootstrap",) if bootstrap else ())
-        instances = tuple(self._disk.list(INSTANCES))
+        instances = tuple(self._files.list(INSTANCES))
         for instance_id in instances:
             for name in names:
-                self._disk.remove(f"{INSTANCES}/{instance_id}/{name}.json")
-            self._disk.sweep(f"{INSTANCES}/{instance_id}/bootstrap.json")
-            self._disk.remove_folder(f"{INSTANCES}/{instance_id}")
+                self._files.remove(f"{INSTANCES}/{instance_id}/{name}.json")
+            self._files.sweep(f"{INSTANCES}/{instance_id}/bootstrap.json")
+            self._files.remove_folder(f"{INSTANCES}/{instance_id}")
         for path in (STATUS, READY, PROXIES, WATCH, PREPARED, RUN + "/lock", RUN + "/bootstrap.lock"):
-            self._disk.remove(path)
+            self._files.remove(path)
         for folder in (INSTANCES, LIBRARY, RUN):
-            self._disk.remove_folder(folder)
+            self._files.remove_folder(folder)
         return instances
 
     def status(self) -> dict[str, Any] | None:
@@ -147,41 +147,41 @@ class State:
 
     def save_prepared(self, wanted: Mapping[str, Any] | None) -> None:
         if wanted is None:
-            self._disk.remove(PREPARED)
+            self._files.remove(PREPARED)
         else:
             self._save(PREPARED, wanted, 0o600)
 
     def set_ready(self, ready: bool) -> None:
         """The file that failure.policy = "closed" waits for."""
         if ready:
-            self._disk.put(READY, b"")
+            self._files.put(READY, b"")
         else:
-            self._disk.remove(READY)
+            self._files.remove(READY)
 
     @property
     def reload_pending(self) -> bool:
         """Whether a drop-in was written and systemd not yet reloaded; gone with /run at a reboot, as the need is."""
-        return self._disk.state(RELOAD_PENDING).content is not None
+        return self._files.state(RELOAD_PENDING).content is not None
 
     def set_reload_pending(self, pending: bool) -> None:
         if pending:
-            self._disk.put(RELOAD_PENDING, b"")
+            self._files.put(RELOAD_PENDING, b"")
         else:
-            self._disk.remove(RELOAD_PENDING)
+            self._files.remove(RELOAD_PENDING)
 
     @property
     def trust_pending(self) -> bool:
         """Whether certificates changed and the trust store was not made anew; outlives a reboot, as the need does."""
-        return self._disk.state(TRUST_PENDING).content is not None
+        return self._files.state(TRUST_PENDING).content is not None
 
     def set_trust_pending(self, pending: bool) -> None:
         if pending:
-            self._disk.put(TRUST_PENDING, b"")
+            self._files.put(TRUST_PENDING, b"")
         else:
-            self._disk.remove(TRUST_PENDING)
+            self._files.remove(TRUST_PENDING)
 
     def _load(self, path: str) -> dict[str, Any] | None:
-        content = self._disk.read(path, _MAX_SIZE)
+        content = self._files.read(path, _MAX_SIZE)
         if content is None:
             return None
         try:
@@ -193,8 +193,8 @@ class State:
         return data
 
     def _save(self, path: str, data: Mapping[str, Any], mode: int) -> None:
-        self._disk.sweep(path)  # of a run that was killed: an equal file is not written again
-        self._disk.put(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode)
+        self._files.sweep(path)  # of a run that was killed: an equal file is not written again
+        self._files.put(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode)
 
 
 def _plain(record: Record) -> dict[str, Any]:

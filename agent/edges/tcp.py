@@ -8,20 +8,20 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from agent.core.intent.reachability import Answer
+from agent.core.intent.reachability import ProbeResult
 from agent.edges.connect import Address, first_to_accept
 
 #: Pause between tries of a name that does not resolve yet (seconds): at boot DNS may come up while we ask.
 _AGAIN = 0.05
 
 
-def ask(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> dict[str, Answer]:
+def ask(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> dict[str, ProbeResult]:
     """Try all hosts at once; the whole takes `bound` seconds at most, less when all are decided earlier.
 
     A thread each, because the resolver of the C library cannot be given a time limit: one that hangs is left behind.
     """
     ends = time.monotonic() + bound
-    answers = {host: Answer() for host in hosts}
+    answers = {host: ProbeResult() for host in hosts}
     threads = [threading.Thread(target=_ask, args=(host, port, ends, answers), daemon=True) for host in answers]
     for thread in threads:
         thread.start()
@@ -30,7 +30,7 @@ def ask(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> dict[st
     return dict(answers)
 
 
-def _ask(host: str, port: int, ends: float, answers: dict[str, Answer]) -> None:
+def _ask(host: str, port: int, ends: float, answers: dict[str, ProbeResult]) -> None:
     found: list[Address] = []
     while not found and time.monotonic() < ends:
         try:
@@ -38,8 +38,8 @@ def _ask(host: str, port: int, ends: float, answers: dict[str, Answer]) -> None:
         except (OSError, UnicodeError):
             time.sleep(_AGAIN)
     addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
-    answers[host] = Answer(False, addresses)
-    answers[host] = Answer(
+    answers[host] = ProbeResult(False, addresses)
+    answers[host] = ProbeResult(
         _any_connects([entry for entry in found if _is_elsewhere(str(entry[4][0]))], ends), addresses
     )
 

@@ -14,36 +14,36 @@ import attrs
 
 from agent.core.plan.plan import SAVED, Change, Plan
 from agent.edges import trust_store
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.state import BASELINE, State
 from agent.edges.systemd import Systemd
 from agent.errors import CommandError, FileError
 
 
 @attrs.frozen
-class Machine:
+class Host:
     """What a Plan is carried out on."""
 
-    disk: Disk
+    files: FileSystem
     state: State
     units: Systemd
 
 
-def apply(plan: Plan, machine: Machine) -> Plan:
+def apply(plan: Plan, host: Host) -> Plan:
     """Write, remove, make the trust store anew, enable, reload, start.
 
     Answers the plan as it was carried out: a file that could not be written is one of its problems, and no change; so
     is a command that failed.  Raises FileError when nothing was changed yet.
     """
-    disk, state = machine.disk, machine.state
+    files, state = host.files, host.state
     before = state.baseline()
     for path in (BASELINE, *before.files):  # of a run that was killed: it had noted what it was about to write
-        disk.sweep(path)
-        disk.sweep(path + SAVED)
+        files.sweep(path)
+        files.sweep(path + SAVED)
     folders_left = before.folders and not before.files  # others used them at the last revert, and may not any more
     if plan.empty and plan.baseline == before and not folders_left:
         return plan
-    folders = _missing_folders(plan, disk)
+    folders = _missing_folders(plan, files)
     growing = attrs.evolve(
         plan.baseline,
         files={**before.files, **plan.baseline.files},
@@ -51,36 +51,36 @@ def apply(plan: Plan, machine: Machine) -> Plan:
         enabled=tuple(dict.fromkeys(before.enabled + plan.baseline.enabled)),
     )
     state.save_baseline(growing)
-    if plan.reload and disk.live:
+    if plan.reload and files.live:
         state.set_reload_pending(True)
     if plan.trust:
         state.set_trust_pending(True)
-    failed = _carry_out(plan.changes, disk)
-    kept = _drop_empty_folders(growing.folders, disk)
-    commands = _tell_the_system(plan, machine)
+    failed = _carry_out(plan.changes, files)
+    kept = _drop_empty_folders(growing.folders, files)
+    commands = _tell_the_system(plan, host)
     state.save_baseline(attrs.evolve(growing if failed else plan.baseline, folders=tuple(kept)))
     done = tuple(change for change in plan.changes if change.path not in failed)
     return attrs.evolve(plan, changes=done, problems=plan.problems + tuple(failed.values()) + tuple(commands))
 
 
-def _tell_the_system(plan: Plan, machine: Machine) -> list[str]:
+def _tell_the_system(plan: Plan, host: Host) -> list[str]:
     """What follows from changed files; answers what failed, which does not hold up the rest.
 
     What is pending is noted until all of it is done.  In a tree other than `/` nothing runs, and it stays noted there.
     """
-    disk, state, units = machine.disk, machine.state, machine.units
-    trust_failed = _attempt([(plan.trust and disk.live, lambda: trust_store.update(disk))])
-    if plan.trust and disk.live and not trust_failed:
+    files, state, units = host.files, host.state, host.units
+    trust_failed = _attempt([(plan.trust and files.live, lambda: trust_store.update(files))])
+    if plan.trust and files.live and not trust_failed:
         state.set_trust_pending(False)
     units_failed = _attempt(
         [
             (bool(plan.enable), lambda: units.enable(plan.enable)),
             (bool(plan.disable), lambda: units.disable(plan.disable)),
-            (plan.reload and disk.live, units.reload),
+            (plan.reload and files.live, units.reload),
             (bool(plan.start), lambda: units.start(plan.start)),
         ]
     )
-    if plan.reload and disk.live and not units_failed:
+    if plan.reload and files.live and not units_failed:
         state.set_reload_pending(False)
     return trust_failed + units_failed
 
@@ -96,7 +96,7 @@ def _attempt(steps: Iterable[tuple[bool, Callable[[], None]]]) -> list[str]:
     return failed
 
 
-def _carry_out(changes: tuple[Change, ...], disk: Disk) -> dict[str, str]:
+def _carry_out(changes: tuple[Change, ...], files: FileSystem) -> dict[str, str]:
     """Write and remove; answers what failed, by path.  A file of which no copy could be saved stays."""
     failed: dict[str, str] = {}
     for change in changes:
@@ -105,25 +105,25 @@ def _carry_out(changes: tuple[Change, ...], disk: Disk) -> dict[str, str]:
             continue
         try:
             if change.after is None:
-                disk.remove(change.path)
+                files.remove(change.path)
                 continue
-            for folder in disk.missing_folders(change.path):
-                disk.make_folder(folder)
-            disk.write(change.path, change.after, change.mode)
+            for folder in files.missing_folders(change.path):
+                files.make_folder(folder)
+            files.write(change.path, change.after, change.mode)
         except FileError as error:
             failed[change.path] = str(error)
     return failed
 
 
-def _missing_folders(plan: Plan, disk: Disk) -> list[str]:
+def _missing_folders(plan: Plan, files: FileSystem) -> list[str]:
     found: list[str] = []
     for change in plan.changes:
         if change.after is not None:
-            found += disk.missing_folders(change.path)
+            found += files.missing_folders(change.path)
     return list(dict.fromkeys(found))
 
 
-def _drop_empty_folders(folders: tuple[str, ...], disk: Disk) -> list[str]:
+def _drop_empty_folders(folders: tuple[str, ...], files: FileSystem) -> list[str]:
     """Remove the folders of ours that hold nothing any more, the innermost first; the others are kept in mind."""
-    kept = [folder for folder in sorted(folders, key=len, reverse=True) if not disk.remove_folder(folder)]
+    kept = [folder for folder in sorted(folders, key=len, reverse=True) if not files.remove_folder(folder)]
     return sorted(kept, key=lambda folder: (len(folder), folder))

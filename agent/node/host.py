@@ -8,33 +8,33 @@ import shutil
 
 from agent.core.facts.instance import Facts
 from agent.core.settings.schema import Settings
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import NoSystemd, OfflineSystemd, Systemd
 from agent.errors import AgentError
-from agent.node.apply import Machine
+from agent.node.apply import Host
 from agent.node.inputs import BOOT_DEADLINE, ask_metadata_service
-from agent.node.sources import Options
-from agent.node.tree import disk_of
+from agent.node.sources import SettingsSources
+from agent.node.tree import files_of
 
 #: Seconds that a command waits for the metadata service when a person waits for the command.
 COMMAND_DEADLINE = 2.0
 
 
-def machine_of(arguments: argparse.Namespace) -> Machine:
+def host_of(arguments: argparse.Namespace) -> Host:
     """The machine at --root; raises UsageError when that is no folder."""
-    disk = disk_of(arguments)
-    return Machine(disk, State(disk), _units(disk))
+    files = files_of(arguments)
+    return Host(files, State(files), _units(files))
 
 
-def _units(disk: Disk) -> Systemd:
-    if disk.live:
+def _units(files: FileSystem) -> Systemd:
+    if files.live:
         return Systemd() if os.path.isdir("/run/systemd/system") else NoSystemd()  # sd_booted(3)
-    return OfflineSystemd(disk.root) if shutil.which("systemctl") else NoSystemd()
+    return OfflineSystemd(files.root) if shutil.which("systemctl") else NoSystemd()
 
 
-def options_of(arguments: argparse.Namespace) -> Options:
-    return Options(
+def sources_of(arguments: argparse.Namespace) -> SettingsSources:
+    return SettingsSources(
         config=arguments.config,
         sets=tuple(arguments.sets),
         proxy=arguments.proxy,
@@ -43,9 +43,9 @@ def options_of(arguments: argparse.Namespace) -> Options:
     )
 
 
-def need_root(machine: Machine, command: str, *, other_tree: bool = True) -> None:
+def need_root(host: Host, command: str, *, other_tree: bool = True) -> None:
     """Changing the running machine takes root; another tree, where a command can have one, the right to write there."""
-    if machine.disk.live and os.geteuid() != 0:
+    if host.files.live and os.geteuid() != 0:
         hint = "use sudo, or --root DIR for another tree" if other_tree else "use sudo"
         raise AgentError(f"{command} has to be run as root", hint=hint)
 

@@ -8,19 +8,19 @@ from typing import Callable
 
 import attrs
 
-from agent.core.facts.cluster_hints import ClusterHints, first_known, from_arguments, from_node_configs
+from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.intent import intent
-from agent.core.intent.reachability import Answers
+from agent.core.intent.reachability import ProbeResults
 from agent.core.net.choice_json import choice_from_json
 from agent.core.net.proxy_selection import Choice, current
-from agent.core.plan.plan import Anchor, Baseline, FileState, Plan, Target, copy_names, make_plan, make_revert
+from agent.core.plan.plan import Baseline, CaCertificates, FileState, Plan, Target, copy_names, make_plan, make_revert
 from agent.core.settings.layers import USER_DATA, Layer, Layered, merge, parse_toml
 from agent.core.settings.schema import Settings
 from agent.core.systemd import to_enable
 from agent.errors import FileError
-from agent.node.apply import Machine
-from agent.node.sources import Options, baked, baked_layers, read_anchor, read_credentials, read_own_file
+from agent.node.apply import Host
+from agent.node.sources import SettingsSources, baked, read_ca, read_credentials, read_own_file, static_layers
 
 #: Where nodeadm looks for files, and what it takes for one (amazon-eks-ami, nodeadm/internal/configprovider/file.go).
 NODEADM_D = "/etc/eks/nodeadm.d"
@@ -39,9 +39,9 @@ class Discovered:
 
     layered: Layered
     facts: Facts
-    hints: ClusterHints
+    cluster_info: ClusterInfo
     intent: intent.Intent | None
-    anchor: Anchor | None = None
+    ca: CaCertificates | None = None
 
     @property
     def settings(self) -> Settings:
@@ -52,9 +52,9 @@ class Discovered:
         """What the owner should know."""
         return (
             self.layered.warnings
-            + self.hints.warnings
+            + self.cluster_info.warnings
             + (self.intent.warnings if self.intent else ())
-            + (self.anchor.warnings if self.anchor else ())
+            + (self.ca.warnings if self.ca else ())
         )
 
 
@@ -65,57 +65,57 @@ def ask_metadata_service(settings: Settings, deadline: float, sleep: Callable[[f
     return MetadataClient(settings.metadata.endpoint, deadline, sleep=sleep).fetch()
 
 
-def instance_layers(machine: Machine, facts: Facts) -> tuple[Layer, ...]:
+def instance_layers(host: Host, facts: Facts) -> tuple[Layer, ...]:
     """The layers that belong to this instance: user data parts, then the flags that an earlier `apply` kept."""
     from agent.core.settings.user_data import read_user_data
 
     texts = read_user_data(facts.user_data).settings
     names = [USER_DATA] if len(texts) == 1 else [f"{USER_DATA}, part {number}" for number in range(1, len(texts) + 1)]
     layers = [parse_toml(name, text.encode("utf-8")) for name, text in zip(names, texts)]
-    kept = machine.state.of_instance(facts.instance_id, "flags")
+    kept = host.state.of_instance(facts.instance_id, "flags")
     return tuple(layers) + ((Layer("flags kept by apply", kept),) if kept else ())
 
 
 def discover(
-    machine: Machine, options: Options, facts: Facts, answers: Answers, choice: Choice | None = None
+    host: Host, sources: SettingsSources, facts: Facts, answers: ProbeResults, choice: Choice | None = None
 ) -> Discovered:
     """Read everything else that the Intent depends on; no network.
 
     `choice` is one of the proxies that was just made; without it the one that this boot remembers counts.
     Raises SettingsError (with all mistakes of all layers) and FileError.
     """
-    layered = layered_settings(machine, options, facts)
+    layered = layered_settings(host, sources, facts)
     settings = layered.settings
-    credentials = read_credentials(machine.disk, settings.proxy.credentials_file)
-    hints = cluster_hints(machine, settings, facts)
-    chosen = current(settings.proxy.url, choice or remembered_choice(machine, options))
-    composed = intent.compose(settings, facts, hints, credentials, answers, chosen)
-    return Discovered(layered, facts, hints, composed, read_anchor(machine.disk, settings))
+    credentials = read_credentials(host.files, settings.proxy.credentials_file)
+    cluster_info = cluster_hints(host, settings, facts)
+    chosen = current(settings.proxy.url, choice or remembered_choice(host, sources))
+    composed = intent.compose(settings, facts, cluster_info, credentials, answers, chosen)
+    return Discovered(layered, facts, cluster_info, composed, read_ca(host.files, settings))
 
 
-def remembered_choice(machine: Machine, options: Options) -> Choice | None:
+def remembered_choice(host: Host, sources: SettingsSources) -> Choice | None:
     """The choice among several proxies that was made since power on, if it is this machine's."""
-    return choice_from_json(machine.state.proxies().get("choice")) if on_the_instance(machine, options) else None
+    return choice_from_json(host.state.proxies().get("choice")) if on_the_instance(host, sources) else None
 
 
-def on_the_instance(machine: Machine, options: Options) -> bool:
+def on_the_instance(host: Host, sources: SettingsSources) -> bool:
     """Whether what is asked would be answered for this instance: not so in another tree, or with facts from a file."""
-    return machine.disk.live and not options.facts
+    return host.files.live and not sources.facts
 
 
-def layered_settings(machine: Machine, options: Options, facts: Facts) -> Layered:
+def layered_settings(host: Host, sources: SettingsSources, facts: Facts) -> Layered:
     """All layers of settings for this instance; raises SettingsError and FileError."""
-    return merge(baked_layers(machine.disk, options) + instance_layers(machine, facts) + (options.layer(),))
+    return merge(static_layers(host.files, sources) + instance_layers(host, facts) + (sources.layer(),))
 
 
-def facts_of(machine: Machine, options: Options, fetch: Fetch) -> Facts:
+def facts_of(host: Host, sources: SettingsSources, fetch: Fetch) -> Facts:
     """This instance's facts: from `--facts`, else by `fetch`.  Raises SettingsError and MetadataError."""
-    if options.facts:
-        return facts_from_json(read_own_file(options.facts).decode("utf-8", "replace"), options.facts)
-    return fetch(baked(machine.disk, options).settings)
+    if sources.facts:
+        return facts_from_json(read_own_file(sources.facts).decode("utf-8", "replace"), sources.facts)
+    return fetch(baked(host.files, sources).settings)
 
 
-def cluster_hints(machine: Machine, settings: Settings, facts: Facts) -> ClusterHints:
+def cluster_hints(host: Host, settings: Settings, facts: Facts) -> ClusterInfo:
     """What bootstrap.sh's arguments, else NodeConfigs tell of the cluster.
 
     NodeConfigs are merged as nodeadm does: those of user data, then the files of /etc/eks/nodeadm.d (multipart or not), a
@@ -125,21 +125,21 @@ def cluster_hints(machine: Machine, settings: Settings, facts: Facts) -> Cluster
 
     texts = list(read_user_data(facts.user_data).node_configs)
     names = ["user data"] if len(texts) == 1 else ["user data, part %s" % (at + 1) for at in range(len(texts))]
-    for name in machine.disk.list(NODEADM_D):
+    for name in host.files.list(NODEADM_D):
         path = f"{NODEADM_D}/{name}"
-        content = machine.disk.read(path) if name.lower().endswith(NODE_CONFIG_FILES) else None
+        content = host.files.read(path) if name.lower().endswith(NODE_CONFIG_FILES) else None
         if content:
             parts = read_user_data(content).node_configs or (content.decode("utf-8", "replace"),)
             texts += parts
             names += [path] * len(parts)
     return first_known(
         from_arguments(settings.bootstrap.arguments),
-        from_node_configs(texts, names) if texts else ClusterHints(),
+        from_node_configs(texts, names) if texts else ClusterInfo(),
     )
 
 
 def plan_node(
-    machine: Machine,
+    host: Host,
     wanted: Sequence[Target],
     settings: Settings | None = None,
     *,
@@ -151,22 +151,22 @@ def plan_node(
 
     With `settings` the units of node.enable are looked at too (a call of systemctl).
     """
-    baseline = machine.state.baseline()
+    baseline = host.state.baseline()
     states: dict[str, FileState] = {}
     resolved: list[Target] = []
     for target in wanted:
         try:
-            path = machine.disk.resolve(target.path)
+            path = host.files.resolve(target.path)
         except FileError as error:
             path, states[target.path] = target.path, FileState(problem=str(error))
         if path not in (other.path for other in resolved):  # yum.conf is mostly a link to dnf.conf
             resolved.append(attrs.evolve(target, path=path))
     for path in [target.path for target in resolved] + list(baseline.files):
         if path not in states:
-            states[path] = machine.disk.state(path)
-    states.update(_copies(machine, baseline, states))
-    pending = machine.state.reload_pending
-    units = machine.units.show(settings.node.enable) if settings else {}
+            states[path] = host.files.state(path)
+    states.update(_copies(host, baseline, states))
+    pending = host.state.reload_pending
+    units = host.units.show(settings.node.enable) if settings else {}
     enable = to_enable(settings, units, interrupted=pending) if settings else ()
     return make_plan(
         tuple(resolved),
@@ -178,21 +178,21 @@ def plan_node(
         enable=enable,
         start=enable,
         reload_pending=pending,
-        trust_pending=machine.state.trust_pending and machine.disk.live,  # elsewhere it waits for the first boot
+        trust_pending=host.state.trust_pending and host.files.live,  # elsewhere it waits for the first boot
     )
 
 
-def plan_revert(machine: Machine) -> Plan:
+def plan_revert(host: Host) -> Plan:
     """Look at the files that we changed and make the Plan that undoes it all."""
-    baseline = machine.state.baseline()
-    states = {path: machine.disk.state(path) for path in baseline.files}
-    states.update(_copies(machine, baseline, states))
-    state = machine.state
-    trust = state.trust_pending and machine.disk.live
+    baseline = host.state.baseline()
+    states = {path: host.files.state(path) for path in baseline.files}
+    states.update(_copies(host, baseline, states))
+    state = host.state
+    trust = state.trust_pending and host.files.live
     return make_revert(states, baseline, reload_pending=state.reload_pending, trust_pending=trust)
 
 
-def _copies(machine: Machine, baseline: Baseline, states: Mapping[str, FileState]) -> dict[str, FileState]:
+def _copies(host: Host, baseline: Baseline, states: Mapping[str, FileState]) -> dict[str, FileState]:
     """What has the names that revert would give to copies of our files.
 
     Of a file that cannot be looked at nothing is taken back, and what stands in its way stands in the way of every name.
@@ -200,7 +200,7 @@ def _copies(machine: Machine, baseline: Baseline, states: Mapping[str, FileState
     found: dict[str, FileState] = {}
     for path in baseline.files:
         for name in copy_names(path) if not states[path].problem else ():
-            state = machine.disk.state(name)
+            state = host.files.state(name)
             if state == FileState():
                 break
             found[name] = state

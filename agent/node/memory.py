@@ -6,22 +6,22 @@ from typing import Callable, TypeVar
 
 from agent.core.plan.drift import Memory
 from agent.edges.lock import held
-from agent.node.apply import Machine
+from agent.node.apply import Host
 
 Answer = TypeVar("Answer")
 
 
-def change(machine: Machine, how: Callable[[Memory], Memory]) -> Memory:
+def change(host: Host, how: Callable[[Memory], Memory]) -> Memory:
     """Make another memory of it; answers that.  Raises AgentError."""
-    with held(machine.disk):
-        memory = how(machine.state.memory())
-        machine.state.save_memory(memory)
+    with held(host.files):
+        memory = how(host.state.memory())
+        host.state.save_memory(memory)
     return memory
 
 
-def ask(machine: Machine, how: Callable[[Memory], tuple[Answer, Memory]]) -> Answer:
+def ask(host: Host, how: Callable[[Memory], tuple[Answer, Memory]]) -> Answer:
     """Ask it something that changes it.  Raises AgentError."""
-    with held(machine.disk):
-        answer, memory = how(machine.state.memory())
-        machine.state.save_memory(memory)
+    with held(host.files):
+        answer, memory = how(host.state.memory())
+        host.state.save_memory(memory)
     return answer

@@ -12,11 +12,11 @@ from agent.core.plan.plan import FileState
 from agent.core.redact import redact
 from agent.core.settings.schema import Settings
 from agent.core.status.metrics import render
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.lock import held
 from agent.errors import AgentError, FileError
 from agent.log import get_logger
-from agent.node.apply import Machine
+from agent.node.apply import Host
 
 NAME = "eks_proxy_agent.prom"
 #: What packages and charts call the folder, the likeliest first: Debian's has the second, /var/lib/node_exporter is
@@ -24,14 +24,14 @@ NAME = "eks_proxy_agent.prom"
 USUAL = ("/var/lib/node_exporter/textfile_collector", "/var/lib/prometheus/node-exporter", "/var/lib/node_exporter")
 
 
-def publish(machine: Machine, settings: Settings, status: Mapping[str, Any]) -> None:
+def publish(host: Host, settings: Settings, status: Mapping[str, Any]) -> None:
     """Write what status.json says as metrics too, and into status.json where, or why not.  Never raises.
 
     To be called after each pass, with what was just saved as the status.  A trouble is logged when it begins and when
     it ends; the node's phase does not depend on it.
     """
-    path = _path(machine.disk, settings.watch.metrics)
-    error = _attempt(machine.disk, path, status)
+    path = _path(host.files, settings.watch.metrics)
+    error = _attempt(host.files, path, status)
     before: Mapping[str, Any] = status.get("metrics") or {}
     now: dict[str, str | None] = {"path": path, "error": error}
     if now == before:
@@ -42,61 +42,61 @@ def publish(machine: Machine, settings: Settings, status: Mapping[str, Any]) -> 
         else:
             get_logger().info("metrics.written", file=path or "-")
     try:
-        with held(machine.disk):  # and what somebody else has saved since stays
-            machine.state.save_status({**(machine.state.status() or status), "metrics": now})
+        with held(host.files):  # and what somebody else has saved since stays
+            host.state.save_status({**(host.state.status() or status), "metrics": now})
     except AgentError as second:
         get_logger().error("status.failed", error=str(second))
 
 
-def withdraw(machine: Machine) -> tuple[str, ...]:
+def withdraw(host: Host) -> tuple[str, ...]:
     """Remove the metrics, because an agent that is gone would go on saying that all is well; answers their paths.
 
     To be called while status.json is still there, which knows of a folder that is not one of the usual.
     """
     try:
-        known = (machine.state.status() or {}).get("metrics") or {}
+        known = (host.state.status() or {}).get("metrics") or {}
     except FileError:
         known = {}
-    return _remove(machine.disk, _candidates(machine.disk, known.get("path")))
+    return _remove(host.files, _candidates(host.files, known.get("path")))
 
 
-def _path(disk: Disk, folder: str | None) -> str | None:
+def _path(files: FileSystem, folder: str | None) -> str | None:
     """The file to write; None when the owner wants none, or when there is no collector."""
     if folder is None:
-        folder = next((usual for usual in USUAL if os.path.isdir(disk.real(usual))), "")
+        folder = next((usual for usual in USUAL if os.path.isdir(files.real(usual))), "")
     return posixpath.join(folder, NAME) if folder else None
 
 
-def _attempt(disk: Disk, path: str | None, status: Mapping[str, Any]) -> str | None:
+def _attempt(files: FileSystem, path: str | None, status: Mapping[str, Any]) -> str | None:
     """What went wrong, if anything.  The same metrics elsewhere, as of another setting, are removed first."""
     known: Mapping[str, Any] = status.get("metrics") or {}
-    _remove(disk, [other for other in _candidates(disk, known.get("path")) if other != path])
+    _remove(files, [other for other in _candidates(files, known.get("path")) if other != path])
     if path is None:
         return None
     folder = posixpath.dirname(path)
-    if not os.path.isdir(disk.real(folder)):
+    if not os.path.isdir(files.real(folder)):
         return f"watch.metrics: {folder} is no folder"
     content = redact(render(status, platform.python_version())).encode("utf-8", "backslashreplace")
     try:
-        if disk.state(path, len(content)) != FileState(content, 0o644):
-            disk.write(path, content, 0o644)
+        if files.state(path, len(content)) != FileState(content, 0o644):
+            files.write(path, content, 0o644)
     except FileError as error:
         return f"watch.metrics: {error}"
     return None
 
 
-def _candidates(disk: Disk, known: str | None) -> list[str]:
+def _candidates(files: FileSystem, known: str | None) -> list[str]:
     """Where metrics of ours may lie."""
     paths = [posixpath.join(folder, NAME) for folder in USUAL] + ([known] if known else [])
-    return [path for path in dict.fromkeys(paths) if os.path.lexists(disk.real(path))]
+    return [path for path in dict.fromkeys(paths) if os.path.lexists(files.real(path))]
 
 
-def _remove(disk: Disk, paths: list[str]) -> tuple[str, ...]:
+def _remove(files: FileSystem, paths: list[str]) -> tuple[str, ...]:
     """Remove; the folder may be another user's, so what they linked the name to stays."""
     removed = []
     for path in paths:
         try:
-            disk.remove(path, follow=False)
+            files.remove(path, follow=False)
             removed.append(path)
         except FileError as error:
             get_logger().warning("metrics.failed", error=str(error), meaning="the fleet sees values that are old")

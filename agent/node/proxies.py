@@ -15,7 +15,7 @@ import attrs
 
 from agent.core.facts.instance import Facts
 from agent.core.intent.probe_targets import first_endpoint
-from agent.core.intent.reachability import Answers
+from agent.core.intent.reachability import ProbeResults
 from agent.core.net import proxy_selection as choices
 from agent.core.net.choice_json import choice_to_json, records
 from agent.core.net.proxy_selection import Choice
@@ -23,10 +23,10 @@ from agent.edges.clock import moment
 from agent.edges.lock import held
 from agent.edges.proxy_probe import probe_all
 from agent.log import get_logger
-from agent.node.apply import Machine
+from agent.node.apply import Host
 from agent.node.inputs import Discovered, discover, layered_settings, on_the_instance, remembered_choice
 from agent.node.preflight import preflight
-from agent.node.sources import Options
+from agent.node.sources import SettingsSources
 
 #: Seconds that the choice at boot may hold up docker, and a look of the daemon.
 CHOICE_BOUND, LOOK_BOUND = 2.0, 3.0
@@ -46,34 +46,34 @@ class Look:
 
 
 def choose(
-    machine: Machine, options: Options, facts: Facts, answers: Answers, *, refresh: bool = False
+    host: Host, sources: SettingsSources, facts: Facts, answers: ProbeResults, *, refresh: bool = False
 ) -> Choice | None:
     """Ask the proxies, if there are several and nothing is remembered of this list, or with `refresh`; else None.
 
     Takes CHOICE_BOUND seconds at most, less when the first serves.  Raises AgentError for settings that cannot be read.
     """
-    urls = layered_settings(machine, options, facts).settings.proxy.url
-    if len(urls) < 2 or not on_the_instance(machine, options):
+    urls = layered_settings(host, sources, facts).settings.proxy.url
+    if len(urls) < 2 or not on_the_instance(host, sources):
         return None
-    known = remembered_choice(machine, options)
+    known = remembered_choice(host, sources)
     if known is not None and known.urls == urls and not refresh:
         return None
-    found = discover(machine, options, facts, answers)
+    found = discover(host, sources, facts, answers)
     credentials = found.intent.credentials if found.intent else None
-    host, port = first_endpoint(found.settings, facts, found.intent)
-    verdicts = probe_all(urls, host, port, credentials, timeout=CHOICE_BOUND, enough=choices.decided)
+    name, port = first_endpoint(found.settings, facts, found.intent)
+    verdicts = probe_all(urls, name, port, credentials, timeout=CHOICE_BOUND, enough=choices.decided)
     choice = choices.first_choice(urls, verdicts, now=time.monotonic(), wall=time.time())
     _tell(choice)
     return choice
 
 
-def remember(machine: Machine, choice: Choice | None) -> None:
+def remember(host: Host, choice: Choice | None) -> None:
     """Keep a fresh choice until the next boot."""
     if choice is not None:
-        _save(machine, choice, machine.state.proxies().get("preflight"))
+        _save(host, choice, host.state.proxies().get("preflight"))
 
 
-def look(machine: Machine, options: Options, found: Discovered) -> Look:
+def look(host: Host, sources: SettingsSources, found: Discovered) -> Look:
     """Look at the proxies once, for the daemon: after READY=1, then whenever `next_in` has passed, or more often.
 
     Too soon after the last look it does nothing: a reload, or a file that is put right, waits for no proxy.
@@ -82,32 +82,32 @@ def look(machine: Machine, options: Options, found: Discovered) -> Look:
     """
     interval = found.settings.watch.interval
     try:
-        return _look(machine, options, found)
+        return _look(host, sources, found)
     except Exception as error:  # noqa: BLE001 -- the daemon's life must not hang on a look
         get_logger().error("proxy.look_failed", error=f"{type(error).__name__}: {error}")
         return Look(False, interval, {})
 
 
-def _look(machine: Machine, options: Options, found: Discovered) -> Look:
+def _look(host: Host, sources: SettingsSources, found: Discovered) -> Look:
     urls, watch = found.settings.proxy.url, found.settings.watch
-    if not urls or found.intent is None or not on_the_instance(machine, options):
+    if not urls or found.intent is None or not on_the_instance(host, sources):
         return Look(False, watch.interval, {})
-    last = remembered_choice(machine, options)
+    last = remembered_choice(host, sources)
     left = choices.wait(last, urls, now=time.monotonic(), interval=watch.interval, after=watch.failover_after)
     if left > 0:
         return Look(False, left, {})
-    host, port = first_endpoint(found.settings, found.facts, found.intent)
-    verdicts = probe_all(urls, host, port, found.intent.credentials, timeout=LOOK_BOUND)
-    ahead = preflight(found, machine.state.proxies().get("preflight"))
-    with held(machine.disk):
-        known = remembered_choice(machine, options)
+    name, port = first_endpoint(found.settings, found.facts, found.intent)
+    verdicts = probe_all(urls, name, port, found.intent.credentials, timeout=LOOK_BOUND)
+    ahead = preflight(found, host.state.proxies().get("preflight"))
+    with held(host.files):
+        known = remembered_choice(host, sources)
         before = known if known is not None and known.urls == urls else Choice(urls, urls[0])
         after = choices.observe(before, verdicts, now=time.monotonic(), wall=time.time(), after=watch.failover_after)
-        _save(machine, after, ahead)
+        _save(host, after, ahead)
         told = {"proxies": records(after, moment), "preflight": ahead}
-        status = machine.state.status()
+        status = host.state.status()
         if status is not None:
-            machine.state.save_status({**status, **told})
+            host.state.save_status({**status, **told})
     _tell_news(before, after)
     pause = choices.pause(after, interval=watch.interval, after=watch.failover_after)
     if after.failed_for is None:
@@ -140,5 +140,5 @@ def _tell_news(before: Choice, after: Choice) -> None:
         log.warning("proxy.failover", proxy=str(after.chosen), instead_of=str(before.chosen))
 
 
-def _save(machine: Machine, choice: Choice, ahead: Mapping[str, Any] | None) -> None:
-    machine.state.save_proxies({"choice": choice_to_json(choice), "preflight": ahead})
+def _save(host: Host, choice: Choice, ahead: Mapping[str, Any] | None) -> None:
+    host.state.save_proxies({"choice": choice_to_json(choice), "preflight": ahead})

@@ -25,16 +25,16 @@ from agent.edges.systemd import environ
 from agent.errors import AgentError, FileError, SettingsError
 from agent.log import get_logger
 from agent.node import proxies
-from agent.node.apply import Machine, apply
+from agent.node.apply import Host, apply
 from agent.node.inputs import Discovered, discover, plan_node
 from agent.node.reachability import find_out, remember
-from agent.node.sources import Options, kept_flags
+from agent.node.sources import SettingsSources, kept_flags
 
 CONFIGURED, UNCONFIGURED, DEGRADED = "configured", "unconfigured", "degraded"
 
 
 @attrs.frozen
-class Pass:
+class ReconcileResult:
     """A pass that was carried out: what was found, and the Plan that it took (empty when all was right).
 
     `ask_again`: what was not reached directly at an earlier boot, or did not resolve at this one, may be by now.
@@ -60,8 +60,8 @@ class Pass:
 
 
 def configure(
-    machine: Machine,
-    options: Options,
+    host: Host,
+    sources: SettingsSources,
     facts: Facts,
     *,
     keep_flags: bool = False,
@@ -69,7 +69,7 @@ def configure(
     refresh: bool = False,
     daemon: bool = False,
     tell: Callable[[Plan, tuple[Change, ...]], None] = lambda plan, repaired: None,
-) -> Pass:
+) -> ReconcileResult:
     """Make the node's files true, and say so in status.json.
 
     `daemon`: nobody asked for it, so what differs although the same is wanted as before is drift, and counted.
@@ -80,64 +80,64 @@ def configure(
     Settings are read inside the lock: of two runs at once the later one must not write what the earlier one read.
     Raises AgentError; single files that cannot be done do not hold up the others, see `Pass.raise_problems`.
     """
-    reach = find_out(machine, options, facts, refresh=refresh)
-    choice = proxies.choose(machine, options, facts, reach.answers, refresh=refresh)
-    with held(machine.disk):
-        found = discover(machine, options, facts, reach.answers, choice)
+    reach = find_out(host, sources, facts, refresh=refresh)
+    choice = proxies.choose(host, sources, facts, reach.answers, refresh=refresh)
+    with held(host.files):
+        found = discover(host, sources, facts, reach.answers, choice)
         refuse_unproxied(found.settings, found.intent)
-        files, watched = wanted(machine, found, units=units)
-        wishes, memory, now = wishes_of(machine, files), machine.state.memory(), time.monotonic()
-        leave = memory.left_alone(wishes) if daemon else frozenset()
-        planned = plan_node(machine, files, watched, leave=leave)
-        plan = apply(planned, machine)
-        repaired = memory.drifted(plan, wishes) if daemon else ()
+        files, watched = wanted(host, found, units=units)
+        desired, memory, now = desired_digests(host, files), host.state.memory(), time.monotonic()
+        leave = memory.left_alone(desired) if daemon else frozenset()
+        planned = plan_node(host, files, watched, leave=leave)
+        plan = apply(planned, host)
+        repaired = memory.drifted(plan, desired) if daemon else ()
         tell(plan, repaired)
         if keep_flags:
-            _keep_flags(machine, facts.instance_id, kept_flags(options))
-        remember(machine, facts.instance_id, reach.fresh)
-        proxies.remember(machine, choice)
-        machine.state.save_of_instance(facts.instance_id, "facts", json.loads(facts_to_json(facts)))
-        wishes = memory.still_wished(wishes, set(planned.changes) - set(plan.changes))
-        machine.state.save_memory((memory.after if daemon else memory.asked)(plan, wishes, now))
-        done = Pass(found, plan, reach.ask_again, repaired)
-        _save_status(machine, status(done))
+            _keep_flags(host, facts.instance_id, kept_flags(sources))
+        remember(host, facts.instance_id, reach.fresh)
+        proxies.remember(host, choice)
+        host.state.save_of_instance(facts.instance_id, "facts", json.loads(facts_to_json(facts)))
+        desired = memory.still_desired(desired, set(planned.changes) - set(plan.changes))
+        host.state.save_memory((memory.after if daemon else memory.asked)(plan, desired, now))
+        done = ReconcileResult(found, plan, reach.ask_again, repaired)
+        _save_status(host, status(done))
         if not plan.problems:
-            machine.state.set_ready(True)
+            host.state.set_ready(True)
     return done
 
 
-def steady_facts(machine: Machine, facts: Facts) -> Facts:
+def steady_facts(host: Host, facts: Facts) -> Facts:
     """Facts without what a metadata service forgot for a moment (`drift.steady`), and a word when it forgets."""
-    with held(machine.disk):
-        known = machine.state.learned(facts.instance_id, "facts")
+    with held(host.files):
+        known = host.state.learned(facts.instance_id, "facts")
         try:
             last = facts_from_json(json.dumps(known)) if known else None
         except AgentError:
             last = None
-        found, memory = drift.steady(facts, last, machine.state.memory(), time.monotonic())
+        found, memory = drift.steady(facts, last, host.state.memory(), time.monotonic())
         news, memory = memory.says("missing", ", ".join(memory.missing))
-        machine.state.save_memory(memory)
+        host.state.save_memory(memory)
     if news:
         meaning = f"stays in place until it was missing {drift.PASSES} times, for {drift.ABSENT:g} s"
         get_logger().warning("metadata.missing", what=tuple(memory.missing), meaning=meaning)
     return found
 
 
-def wishes_of(machine: Machine, files: tuple[Target, ...]) -> dict[str, str]:
+def desired_digests(host: Host, files: tuple[Target, ...]) -> dict[str, str]:
     """What is wanted of each file, by resolved path."""
     found = {}
     for target in files:
         try:
-            found[machine.disk.resolve(target.path)] = drift.wish(target)
+            found[host.files.resolve(target.path)] = drift.desired_digest(target)
         except FileError:
             continue  # the plan has it as a problem
     return found
 
 
-def wanted(machine: Machine, found: Discovered, *, units: bool = True) -> tuple[tuple[Target, ...], Settings | None]:
+def wanted(host: Host, found: Discovered, *, units: bool = True) -> tuple[tuple[Target, ...], Settings | None]:
     """What `plan_node` takes for a node: its files, and the settings if units are to be looked at too."""
-    baked = machine.state.baseline().baked
-    return targets(found.settings, found.intent, found.anchor, baked=baked), (
+    baked = host.state.baseline().baked
+    return targets(found.settings, found.intent, found.ca, baked=baked), (
         found.settings if units and found.intent else None
     )
 
@@ -148,7 +148,7 @@ def refuse_unproxied(settings: Settings, intent: Intent | None) -> None:
         raise SettingsError(['failure.policy is "closed" and proxy.url is not set: docker and kubelet stay stopped'])
 
 
-def release_units(machine: Machine, done: Pass) -> tuple[str, ...]:
+def release_units(host: Host, done: ReconcileResult) -> tuple[str, ...]:
     """Start, without waiting, what failure.policy = "closed" had refused; answers the names.
 
     Also when the policy just became "open": the drop-in is gone then, and the unit would stay stopped for ever.
@@ -157,32 +157,32 @@ def release_units(machine: Machine, done: Pass) -> tuple[str, ...]:
     gates = set(map(systemd_dropin.closed_path, systemd_dropin.GATED_UNITS))
     if not closed and not any(change.path in gates for change in done.plan.changes):
         return ()
-    released = to_release(machine.units.show(systemd_dropin.GATED_UNITS), closed=closed)
+    released = to_release(host.units.show(systemd_dropin.GATED_UNITS), closed=closed)
     if released:
-        machine.units.start(released)
+        host.units.start(released)
     return released
 
 
-def stale_units(machine: Machine, settings: Settings, intent: Intent | None) -> tuple[str, ...]:
+def stale_units(host: Host, settings: Settings, intent: Intent | None) -> tuple[str, ...]:
     """The running units that need a restart: their process has another proxy environment than the Intent, or is older
     than the proxy's CA in the trust store, which programs read when they start.
     """
     if intent is None:
         return ()
-    variables, anchored = intent.variables(secret=True), machine.state.memory().anchored
+    variables, ca_changed_at = intent.variables(secret=True), host.state.memory().ca_changed_at
     found = []
-    for name, unit in machine.units.show(settings.node.units).items():
+    for name, unit in host.units.show(settings.node.units).items():
         if unit.active == "active" and unit.main_pid:
             values = environ(unit.main_pid)
-            if values and (is_stale(values, variables) or unit.since < (anchored or 0)):
+            if values and (is_stale(values, variables) or unit.since < (ca_changed_at or 0)):
                 found.append(name)
     return tuple(found)
 
 
-def status(done: Pass) -> dict[str, Any]:
+def status(done: ReconcileResult) -> dict[str, Any]:
     """What status.json says of a pass; no credentials, the file is world-readable."""
     intent, facts = done.discovered.intent, done.discovered.facts
-    wanted = targets(done.discovered.settings, intent, done.discovered.anchor)
+    wanted = targets(done.discovered.settings, intent, done.discovered.ca)
     return {
         **_head(done.phase, "\n".join(done.plan.problems) or None),
         "instance_id": facts.instance_id,
@@ -196,11 +196,11 @@ def status(done: Pass) -> dict[str, Any]:
     }
 
 
-def running_units(machine: Machine, plan: Plan) -> tuple[str, ...]:
+def running_units(host: Host, plan: Plan) -> tuple[str, ...]:
     """The running units whose drop-in a plan takes away; their processes keep what they were started with."""
     units = (systemd_dropin.unit_of(change.path) for change in plan.changes if change.after is None)
     names = [name for name in units if name]
-    return tuple(name for name, unit in machine.units.show(names).items() if unit.main_pid)
+    return tuple(name for name, unit in host.units.show(names).items() if unit.main_pid)
 
 
 def entries(intent: Intent | None) -> list[dict[str, str]]:
@@ -208,20 +208,20 @@ def entries(intent: Intent | None) -> list[dict[str, str]]:
     return [{"entry": entry.value, "reason": entry.reason} for entry in intent.no_proxy] if intent else []
 
 
-def save_degraded(machine: Machine, error: Exception) -> None:
+def save_degraded(host: Host, error: Exception) -> None:
     """Say in status.json that the last pass failed; what the last good pass said stays."""
-    _save_status(machine, _head(DEGRADED, str(error)))
+    _save_status(host, _head(DEGRADED, str(error)))
 
 
-def _save_status(machine: Machine, fresh: Mapping[str, Any]) -> None:
+def _save_status(host: Host, fresh: Mapping[str, Any]) -> None:
     """Save it over what is known: what the daemon has added stays, and so does since when the phase is what it is."""
     try:
-        known = machine.state.status() or {}
+        known = host.state.status() or {}
     except FileError:
         known = {}  # somebody spoilt it; it is written anew
     since = known.get("since") if known.get("phase") == fresh["phase"] else None
     success = {} if fresh["phase"] == DEGRADED else {"last_success": fresh["updated"]}
-    machine.state.save_status({**known, **fresh, **success, "since": since or fresh["updated"]})
+    host.state.save_status({**known, **fresh, **success, "since": since or fresh["updated"]})
 
 
 def _head(phase: str, error: str | None) -> dict[str, Any]:
@@ -230,14 +230,14 @@ def _head(phase: str, error: str | None) -> dict[str, Any]:
     return {"schema": 1, "version": __version__, "phase": phase, "error": shown, "updated": now}
 
 
-def _keep_flags(machine: Machine, instance_id: str, flags: Mapping[str, Any]) -> None:
+def _keep_flags(host: Host, instance_id: str, flags: Mapping[str, Any]) -> None:
     """Put the flags of this run over those kept before, key by key."""
     if not flags:
         return
-    merged = dict(machine.state.of_instance(instance_id, "flags") or {})
+    merged = dict(host.state.of_instance(instance_id, "flags") or {})
     for section, table in flags.items():
         merged[section] = {**merged.get(section, {}), **table}
-    machine.state.save_of_instance(instance_id, "flags", merged)
+    host.state.save_of_instance(instance_id, "flags", merged)
 
 
 def changed_paths(plan: Plan) -> list[tuple[str, str]]:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from agent.core.net.proxy_url import Credentials, parse_credentials
-from agent.core.plan.plan import Anchor
+from agent.core.plan.plan import CaCertificates
 from agent.core.settings.layers import Layer, Layered, flag_layer, merge, parse_toml, without_metadata
 from agent.core.settings.schema import Settings
 from agent.edges.ca_bundle import read_bundle
-from agent.edges.files import MAX_SIZE, Disk
-from agent.edges.trust_store import anchor_path
+from agent.edges.files import MAX_SIZE, FileSystem
+from agent.edges.trust_store import ca_path
 from agent.errors import FileError, SettingsError
 
 CONFIG = "/etc/eks-proxy-agent/config.toml"
@@ -20,7 +20,7 @@ CONFIG_D = "/etc/eks-proxy-agent/config.d"
 
 
 @attrs.frozen
-class Options:
+class SettingsSources:
     """The flags of the command line that settings depend on."""
 
     config: str = ""
@@ -38,24 +38,24 @@ class Options:
         return attrs.evolve(flags, data={**flags.data, "bootstrap": bootstrap})
 
 
-def baked_layers(disk: Disk, options: Options) -> tuple[Layer, ...]:
+def static_layers(files: FileSystem, sources: SettingsSources) -> tuple[Layer, ...]:
     """The files' layers: config.toml and config.d/*.toml in order of their names, or the one of `--config`.
 
     A file that is no TOML does not hide what is wrong in the others: SettingsError has it all.
     """
     layers: list[Layer] = []
     problems: list[str] = []
-    for name, content in _files(disk, options):
+    for name, content in _files(files, sources):
         try:
             layers.append(parse_toml(name, content))
         except SettingsError as error:
             problems += error.problems
     if problems:
-        raise SettingsError(problems + _problems(layers, options))
+        raise SettingsError(problems + _problems(layers, sources))
     return tuple(layers)
 
 
-def _problems(layers: Sequence[Layer], options: Options) -> list[str]:
+def _problems(layers: Sequence[Layer], sources: SettingsSources) -> list[str]:
     """What is wrong in these layers and in the flags."""
     problems: list[str] = []
     try:
@@ -63,41 +63,41 @@ def _problems(layers: Sequence[Layer], options: Options) -> list[str]:
     except SettingsError as error:
         problems += error.problems
     try:
-        merge([options.layer()])
+        merge([sources.layer()])
     except SettingsError as error:
         problems += error.problems
     return problems
 
 
-def _files(disk: Disk, options: Options) -> Iterator[tuple[str, bytes]]:
-    if options.config:
-        yield options.config, read_own_file(options.config)
+def _files(files: FileSystem, sources: SettingsSources) -> Iterator[tuple[str, bytes]]:
+    if sources.config:
+        yield sources.config, read_own_file(sources.config)
         return
-    names = (name for name in disk.list(CONFIG_D) if name.endswith(".toml") and not name.startswith("."))
+    names = (name for name in files.list(CONFIG_D) if name.endswith(".toml") and not name.startswith("."))
     for name in [CONFIG] + [f"{CONFIG_D}/{name}" for name in names]:
-        content = disk.read(name)
+        content = files.read(name)
         if content is not None:
             yield name, content
 
 
-def baked(disk: Disk, options: Options) -> Layered:
+def baked(files: FileSystem, sources: SettingsSources) -> Layered:
     """The settings as far as they are known before the metadata service answers."""
-    return merge(baked_layers(disk, options) + (options.layer(),))
+    return merge(static_layers(files, sources) + (sources.layer(),))
 
 
-def kept_flags(options: Options) -> dict[str, object]:
+def kept_flags(sources: SettingsSources) -> dict[str, object]:
     """What `apply` keeps of its flags for this instance."""
-    return without_metadata(options.layer().data)
+    return without_metadata(sources.layer().data)
 
 
-def read_credentials(disk: Disk, path: str) -> Credentials | None:
+def read_credentials(files: FileSystem, path: str) -> Credentials | None:
     """The proxy's credentials, or None without a file in the settings; a file that others can read is refused."""
     if not path:
         return None
-    content = disk.read(path)
+    content = files.read(path)
     if content is None:
         raise FileError(f"proxy.credentials_file: {path} does not exist")
-    if not disk.private_owner(path):
+    if not files.private_owner(path):
         raise FileError(
             f"proxy.credentials_file: {path} has to be root's, with mode 0600",
             hint=f"chown root {path}; chmod 600 {path}",
@@ -110,24 +110,26 @@ def read_credentials(disk: Disk, path: str) -> Credentials | None:
         raise FileError(f"proxy.credentials_file: {path} {error}") from None
 
 
-def read_anchor(disk: Disk, settings: Settings) -> Anchor | None:
+def read_ca(files: FileSystem, settings: Settings) -> CaCertificates | None:
     """The proxy's CA as a file of the trust store, or None without node.ca_bundle.  Raises FileError."""
     value = settings.node.ca_bundle
     if not value:
         return None
     inline = "-----BEGIN " in value
     name = "node.ca_bundle" if inline else f"node.ca_bundle: {value}"
-    content = value.encode("utf-8") if inline else disk.read(value)
+    content = value.encode("utf-8") if inline else files.read(value)
     if content is None:
         raise FileError(f"{name} does not exist")
-    path = anchor_path(disk)
+    path = ca_path(files)
     if path is None:
         raise FileError("node.ca_bundle: this node has neither update-ca-trust nor update-ca-certificates")
     try:
         bundle = read_bundle(content.decode("ascii", "replace"))
     except ValueError as error:
         raise FileError(f"{name} {error}") from None
-    return Anchor(path, bundle.pem, bundle.summaries, tuple("node.ca_bundle: " + text for text in bundle.warnings))
+    return CaCertificates(
+        path, bundle.pem, bundle.summaries, tuple("node.ca_bundle: " + text for text in bundle.warnings)
+    )
 
 
 def read_own_file(path: str) -> bytes:

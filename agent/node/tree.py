@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.errors import UsageError
 
 
-def disk_of(arguments: argparse.Namespace) -> Disk:
+def files_of(arguments: argparse.Namespace) -> FileSystem:
     """The files below --root; raises UsageError when that is no folder."""
     if not os.path.isdir(arguments.root):
         raise UsageError(f"--root {arguments.root}: is no folder")
-    return Disk(arguments.root)
+    return FileSystem(arguments.root)

@@ -13,7 +13,7 @@ from agent.edges import command
 from agent.edges.child import SILENCE
 from agent.errors import CommandError
 from agent.log import get_logger
-from agent.node.apply import Machine
+from agent.node.apply import Host
 
 #: Seconds that a unit gets to be restarted; docker and kubelet take up to 90 to stop.
 BOUND = 240.0
@@ -22,7 +22,7 @@ _REFUSED = "refused "
 
 
 def restart_stale(
-    machine: Machine, instance_id: str, intent: Intent, look: Callable[[], Sequence[str]], notify: Callable[[str], None]
+    host: Host, instance_id: str, intent: Intent, look: Callable[[], Sequence[str]], notify: Callable[[str], None]
 ) -> tuple[str, ...]:
     """`systemctl try-restart` of each that `look` names; answers those that were restarted.  Raises AgentError.
 
@@ -30,8 +30,8 @@ def restart_stale(
     runtime, and not at all after one that failed.  What was restarted once for a change is not restarted for it again, nor
     is what systemd restarted together with another, as it does with a kubelet that requires docker.
     """
-    change = _change(machine, intent)
-    known: dict[str, str] = machine.state.learned(instance_id, "restarts") or {}
+    change = _change(host, intent)
+    known: dict[str, str] = host.state.learned(instance_id, "restarts") or {}
     due = restart_order(name for name in look() if known.get(name) != change)
     done: list[str] = []
     failed = False
@@ -41,18 +41,18 @@ def restart_stale(
             continue
         if done and name not in look():
             continue
-        refusal = _refusal(machine, name) if name in RUNTIMES else ""
+        refusal = _refusal(host, name) if name in RUNTIMES else ""
         news = known.get(name) != _REFUSED + change
         known = {**known, name: _REFUSED + change if refusal else change}
-        machine.state.save_of_instance(instance_id, "restarts", known)  # before: a crash must not make it a loop
+        host.state.save_of_instance(instance_id, "restarts", known)  # before: a crash must not make it a loop
         if refusal:
             if news:
                 get_logger().warning("unit.not_restarted", unit=name, reason=refusal)
             continue
         notify("BOUND=%g" % (BOUND + SILENCE))
         try:
-            machine.units.try_restart(name, timeout=BOUND)
-            active = machine.units.show([name])[name].active
+            host.units.try_restart(name, timeout=BOUND)
+            active = host.units.show([name])[name].active
         except CommandError as error:
             active = str(error)
         if active != "active":
@@ -73,18 +73,18 @@ def live_restore() -> bool:
     return done.returncode == 0 and done.stdout.strip() == "true"
 
 
-def _refusal(machine: Machine, name: str) -> str:
+def _refusal(host: Host, name: str) -> str:
     """Why a runtime is not restarted; empty when it may be."""
     docker = "docker.service"
-    if name == docker or docker in machine.units.dependants(name):
-        unit = machine.units.show([docker]).get(docker)
+    if name == docker or docker in host.units.dependants(name):
+        unit = host.units.show([docker]).get(docker)
         if unit and unit.main_pid and not live_restore():
             return "live-restore is off in /etc/docker/daemon.json, so a restart of docker would end its containers"
     return ""
 
 
-def _change(machine: Machine, intent: Intent) -> str:
+def _change(host: Host, intent: Intent) -> str:
     """A name for what the units have to be restarted for: the environment, credentials included, and the CA."""
-    anchored = machine.state.memory().anchored
-    text = json.dumps([intent.variables(secret=True), anchored])
+    ca_changed_at = host.state.memory().ca_changed_at
+    text = json.dumps([intent.variables(secret=True), ca_changed_at])
     return hashlib.sha256(text.encode()).hexdigest()

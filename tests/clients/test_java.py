@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.noproxy.dialects import go
 from agent.core.noproxy.dialects.java import non_proxy_hosts
-from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.dialects.request import parse_request
 from agent.core.noproxy.entries import compose, parse_owner_entry
 from tests.boot.harness.command import run
 from tests.clients import cases
@@ -55,7 +55,7 @@ def test_the_option_exempts_what_the_list_exempts():
     wrong = [
         f"{host} with {entries}: Java goes {way}"
         for (host, entries), way in zip(asked, found)
-        if (way == "direct") != bool(go.bypass(parse_target(host), ",".join(entries)))
+        if (way == "direct") != bool(go.bypass(parse_request(host), ",".join(entries)))
     ]
     assert len(found) == len(asked) > 1000
     assert wrong == []

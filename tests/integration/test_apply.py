@@ -16,12 +16,12 @@ from agent.core.plan.plan import SAVED, Baseline, Change, Plan
 from agent.core.systemd import Unit
 from agent.daemon.boot import Daemon, after_ready, ask, one_pass
 from agent.edges import files as disk_module
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import NoSystemd, OfflineSystemd
 from agent.errors import CommandError
-from agent.node.apply import Machine, apply
-from agent.node.sources import Options
+from agent.node.apply import Host, apply
+from agent.node.sources import SettingsSources
 from tests.integration.scratch import DNF_CONF, ENVIRONMENT, PROXY, Node
 
 DOCKER_D = "etc/systemd/system/docker.service.d"
@@ -542,7 +542,7 @@ def test_any_history_ends_where_it_began(tree, happenings):
 # --- systemd -----------------------------------------------------------------------------------------------------------
 
 
-class Live(Disk):
+class Live(FileSystem):
     """A tree that passes for the running machine's."""
 
     live = True
@@ -552,7 +552,7 @@ class Recorder(NoSystemd):
     """Notes what systemd is told, and what drop-ins it then sees; `fail` names a call that fails once."""
 
     def __init__(self, disk, fail=""):
-        self.disk, self.fail, self.calls = disk, fail, []
+        self.files, self.fail, self.calls = disk, fail, []
 
     def _note(self, *call):
         if call[0] == self.fail:
@@ -562,7 +562,7 @@ class Recorder(NoSystemd):
 
     def reload(self):
         """Note the drop-in that systemd reads now, and whether the reload is noted as due."""
-        self._note("reload", self.disk.read("/" + DROP_IN), State(self.disk).reload_pending)
+        self._note("reload", self.files.read("/" + DROP_IN), State(self.files).reload_pending)
 
     def enable(self, names):
         self._note("enable", *names)
@@ -587,7 +587,7 @@ PLAN = Plan(
 def live(node):
     """A Machine on the tree that passes for the running one."""
     disk = Live(str(node.root))
-    return Machine(disk, State(disk), Recorder(disk))
+    return Host(disk, State(disk), Recorder(disk))
 
 
 def test_systemd_is_reloaded_once_after_the_last_file_and_before_the_start(live):
@@ -605,8 +605,8 @@ def test_nothing_to_do_tells_systemd_nothing(live):
 
 def test_another_tree_is_not_reloaded(node):
     """An image is built on a machine that has nothing to do with it."""
-    disk = Disk(str(node.root))
-    machine = Machine(disk, State(disk), Recorder(disk))
+    disk = FileSystem(str(node.root))
+    machine = Host(disk, State(disk), Recorder(disk))
     apply(PLAN, machine)
     assert machine.units.calls == [("enable", "docker.service"), ("start", "docker.service")]
     assert not machine.state.reload_pending
@@ -617,7 +617,7 @@ def test_what_systemd_refused_is_due_until_it_is_done(live, call):
     """The files are there; the next plan is not empty, because the reload is still noted."""
     live.units.fail = call
     assert apply(PLAN, live).problems
-    assert live.disk.read("/" + DROP_IN) == b"new"
+    assert live.files.read("/" + DROP_IN) == b"new"
     assert live.state.reload_pending
     apply(PLAN, live)
     assert live.units.calls[-2:] == [("reload", b"new", True), ("start", "docker.service")]
@@ -635,14 +635,14 @@ def test_a_unit_that_was_enabled_is_remembered_before_it_is(live):
 def test_a_kill_between_drop_in_and_reload_leaves_the_reload_due(live, monkeypatch):
     """At any call that changes the disk: either the drop-in is not there yet, or the need for a reload is noted."""
     for at in range(1, 100):
-        shutil.rmtree(live.disk.root)
-        Node(Path(live.disk.root).parent)
+        shutil.rmtree(live.files.root)
+        Node(Path(live.files.root).parent)
         with monkeypatch.context() as patch:
             patch.setattr(disk_module, "os", Faulty(kill, at))
             try:
                 apply(PLAN, live)
             except Killed:
-                assert live.disk.read("/" + DROP_IN) is None or live.state.reload_pending or live.units.calls
+                assert live.files.read("/" + DROP_IN) is None or live.state.reload_pending or live.units.calls
             else:
                 break
         live.units.calls.clear()
@@ -665,7 +665,7 @@ def given_up(node, live):
     config.write_text(proxy + '[failure]\npolicy = "closed"\n')
     node.apply("--once")
     config.write_text(proxy.replace(PROXY, ""))
-    return attrs.evolve(live, units=Held(live.disk))
+    return attrs.evolve(live, units=Held(live.files))
 
 
 def test_apply_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, given_up, monkeypatch):
@@ -678,7 +678,7 @@ def test_apply_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, g
 
 def test_the_daemon_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, given_up):
     """The same when the daemon sees the new settings first."""
-    inputs = Options(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
+    inputs = SettingsSources(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
     daemon = Daemon(given_up, inputs, lambda text: None, None)
     assert after_ready(daemon, one_pass(daemon, ask(daemon)))
     assert given_up.units.calls[-1] == ("start", "docker.service")

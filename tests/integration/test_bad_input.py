@@ -15,7 +15,7 @@ from typing import Callable
 import pytest
 
 from agent.demo.instance import Instance
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.state import BASELINE, INSTANCES, STATUS, State
 from agent.errors import FileError
 from tests.integration import moods
@@ -480,7 +480,7 @@ def test_the_hint_tells_what_a_spoilt_memory_means(node: Node, read: Callable[[S
     for path in (STATUS, BASELINE, INSTANCES + "/i-1/bootstrap.json", INSTANCES + "/i-1/flags.json"):
         node.write(path[1:], b"{")
     with pytest.raises(FileError, match="is not what this program wrote") as caught:
-        read(State(Disk(str(node.root))))
+        read(State(FileSystem(str(node.root))))
     assert caught.value.hint.endswith(hint)
 
 

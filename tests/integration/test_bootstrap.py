@@ -26,8 +26,8 @@ from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.settings.schema import Settings
 from agent.edges import command
 from agent.errors import AgentError, FileError, LockedError, MetadataError, SettingsError
-from agent.node.host import machine_of
-from agent.node.sources import Options
+from agent.node.host import host_of
+from agent.node.sources import SettingsSources
 from tests.integration.command_line import FACTS, PROXY, REPOSITORY, Node
 
 OTHER = "i-00000000000000000"
@@ -113,8 +113,8 @@ class Bootable(Node):
 
     def bootstrap(self, *arguments: str, fetch: Callable[[Settings], Facts] | None = None, **flags: Any) -> int:
         """Run it with ARGS, on the facts of this node unless `fetch` says otherwise."""
-        machine = machine_of(argparse.Namespace(root=str(self.root)))
-        return bootstrap(machine, Options(arguments=arguments), fetch or self.fetch, **flags)
+        machine = host_of(argparse.Namespace(root=str(self.root)))
+        return bootstrap(machine, SettingsSources(arguments=arguments), fetch or self.fetch, **flags)
 
     def fetch(self, settings: Settings) -> Facts:
         """What the metadata service would say."""

@@ -13,7 +13,7 @@ import pytest
 
 from agent.checks.runner import GROUPS
 from agent.cli import parser
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.lock import held
 from tests.integration.command_line import PROXY, Node, run
 
@@ -217,7 +217,7 @@ def test_nothing_is_changed_and_no_lock_is_waited_for(applied: Node) -> None:
     """While another run holds the lock, a hurt tree stays byte for byte as it is."""
     sed("etc/environment", "3128", "8080")(applied)
     before, stamps = applied.tree(), applied.stamps()
-    with held(Disk(str(applied.root))):
+    with held(FileSystem(str(applied.root))):
         assert applied.main("check").code == 3
     assert (applied.tree(), applied.stamps()) == (before, stamps)
 

@@ -22,7 +22,7 @@ from agent.core.plan.files.systemd_dropin import environment_path, environment_t
 from agent.core.settings.schema import Settings
 from agent.core.wiring import Wiring
 from agent.edges import command
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from tests.integration.command_line import PROXY
 
 OURS = environment_path("docker.service")
@@ -53,7 +53,7 @@ class Unit:
         url = parse_proxy_url(PROXY)
         intent = Intent(url, url, (Entry("localhost", "loopback"),))
         return SimpleNamespace(
-            machine=SimpleNamespace(disk=Disk(str(self.root))), intent=intent, partial=False, settings=Settings()
+            machine=SimpleNamespace(disk=FileSystem(str(self.root))), intent=intent, partial=False, settings=Settings()
         )
 
     def wiring(self, *drop_ins: str, **changes: Any) -> Wiring:

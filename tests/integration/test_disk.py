@@ -14,7 +14,7 @@ import pytest
 
 from agent.core.plan.plan import FileState
 from agent.edges import files as disk_module
-from agent.edges.files import MAX_SIZE, Disk
+from agent.edges.files import MAX_SIZE, FileSystem
 from agent.errors import FileError
 from tests.integration.scratch import PROXY, REPOSITORY, Node
 
@@ -24,7 +24,7 @@ NOBODY = 65534
 @pytest.fixture
 def disk(tmp_path):
     """A Disk on an empty folder."""
-    return Disk(str(tmp_path))
+    return FileSystem(str(tmp_path))
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def test_a_link_out_of_the_tree_reaches_nothing_outside(tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root/link").symlink_to("../outside")
     (tmp_path / "root/absolute").symlink_to(outside)
-    disk = Disk(str(tmp_path / "root"))
+    disk = FileSystem(str(tmp_path / "root"))
     for name in ("/link", "/absolute"):
         assert disk.read(name) is None
         disk.put(name, b"ours")
@@ -332,7 +332,7 @@ def test_an_unreadable_file_is_a_problem(as_nobody):
     path = as_nobody / "file"
     path.write_bytes(b"secret")
     path.chmod(0)
-    disk = Disk(str(as_nobody))
+    disk = FileSystem(str(as_nobody))
     assert disk.state("/file") == FileState(problem="cannot be read: Permission denied")
     with pytest.raises(FileError, match=r"^/file: cannot be read: Permission denied$"):
         disk.read("/file")
@@ -342,7 +342,7 @@ def test_a_folder_without_the_right_to_write(as_nobody):
     """Nothing changes, nothing is left behind, and the error names the file."""
     (as_nobody / "file").write_bytes(b"old")
     as_nobody.chmod(0o555)
-    disk = Disk(str(as_nobody))
+    disk = FileSystem(str(as_nobody))
     for action, what in [
         (lambda: disk.write("/file", b"new"), "/file: cannot be written: Permission denied"),
         (lambda: disk.remove("/file"), "/file: cannot be removed: Permission denied"),

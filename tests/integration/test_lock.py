@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from agent.edges import lock
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.errors import FileError, LockedError
 from tests.integration.scratch import REPOSITORY, Node
 
@@ -28,7 +28,7 @@ with held(Disk(sys.argv[1])):
 @pytest.fixture
 def disk(tmp_path):
     """A Disk on an empty folder."""
-    return Disk(str(tmp_path))
+    return FileSystem(str(tmp_path))
 
 
 @contextlib.contextmanager

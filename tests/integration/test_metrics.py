@@ -17,11 +17,11 @@ import pytest
 import structlog
 
 from agent.core.settings.schema import Settings, Watch
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import NoSystemd
 from agent.node import metrics_file
-from agent.node.apply import Machine
+from agent.node.apply import Host
 from tests.integration.command_line import PROXY, REPOSITORY, Node
 from tests.integration.moods import free_port
 
@@ -53,16 +53,16 @@ def _fresh_log() -> Iterator[None]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path) -> Host:
     """An empty tree with the usual folder of the collector."""
-    disk = Disk(str(tmp_path))
+    disk = FileSystem(str(tmp_path))
     (tmp_path / USUAL[1:]).mkdir(parents=True)
-    return Machine(disk, State(disk), NoSystemd())
+    return Host(disk, State(disk), NoSystemd())
 
 
-def folder(machine: Machine, path: str = USUAL) -> Path:
+def folder(machine: Host, path: str = USUAL) -> Path:
     """A folder of the tree."""
-    return Path(machine.disk.real(path))
+    return Path(machine.files.real(path))
 
 
 def settings(value: Any) -> Settings:
@@ -70,7 +70,7 @@ def settings(value: Any) -> Settings:
     return Settings(watch=Watch(metrics=value))
 
 
-def publish(machine: Machine, value: Any = None, **changed: Any) -> dict[str, Any]:
+def publish(machine: Host, value: Any = None, **changed: Any) -> dict[str, Any]:
     """Publish as the daemon does after a pass: what status.json says then."""
     known = machine.state.status() or {}
     machine.state.save_status({**known, **FULL, **changed})
@@ -80,7 +80,7 @@ def publish(machine: Machine, value: Any = None, **changed: Any) -> dict[str, An
     return found
 
 
-def test_promtool_finds_nothing_to_complain_of(machine: Machine) -> None:
+def test_promtool_finds_nothing_to_complain_of(machine: Host) -> None:
     """`promtool check metrics` reads the file, likes every name, and says nothing."""
     publish(machine)
     with (folder(machine) / metrics_file.NAME).open("rb") as file:
@@ -90,7 +90,7 @@ def test_promtool_finds_nothing_to_complain_of(machine: Machine) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_node_exporter_serves_them(machine: Machine) -> None:
+def test_node_exporter_serves_them(machine: Host) -> None:
     """A real node_exporter shows every sample of the file, with labels and values as they were, and no error."""
     publish(machine)
     written = samples((folder(machine) / metrics_file.NAME).read_text())
@@ -101,7 +101,7 @@ def test_node_exporter_serves_them(machine: Machine) -> None:
     assert served["node_textfile_scrape_error"] == 0
 
 
-def test_node_exporter_never_reads_half_a_file(machine: Machine) -> None:
+def test_node_exporter_never_reads_half_a_file(machine: Host) -> None:
     """What an interrupted write leaves beside the file has a name that the collector does not read."""
     publish(machine)
     (folder(machine) / (f".{metrics_file.NAME}.eks-proxy-agent")).write_text("eks_proxy_agent_phase{pha")
@@ -109,7 +109,7 @@ def test_node_exporter_never_reads_half_a_file(machine: Machine) -> None:
         assert fetch()["node_textfile_scrape_error"] == 0
 
 
-def test_everyone_may_read_and_no_password_is_in_it(machine: Machine) -> None:
+def test_everyone_may_read_and_no_password_is_in_it(machine: Host) -> None:
     """The file has mode 0644 whatever the umask, and holds no credential."""
     before = os.umask(0o077)
     try:
@@ -125,8 +125,8 @@ def test_everyone_may_read_and_no_password_is_in_it(machine: Machine) -> None:
 @pytest.mark.parametrize("usual", metrics_file.USUAL)
 def test_auto_finds_the_usual_folders(tmp_path: Path, usual: str) -> None:
     """The value "auto" takes the folder that exists, and makes none."""
-    disk = Disk(str(tmp_path))
-    machine = Machine(disk, State(disk), NoSystemd())
+    disk = FileSystem(str(tmp_path))
+    machine = Host(disk, State(disk), NoSystemd())
     assert publish(machine) == {"path": None, "error": None}
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     folder(machine, usual).mkdir(parents=True)
@@ -134,14 +134,14 @@ def test_auto_finds_the_usual_folders(tmp_path: Path, usual: str) -> None:
     assert os.listdir(folder(machine, usual)) == [metrics_file.NAME]
 
 
-def test_none_means_none(machine: Machine) -> None:
+def test_none_means_none(machine: Host) -> None:
     """With "" there is no file, and one that was there before goes."""
     publish(machine)
     assert publish(machine, "") == {"path": None, "error": None}
     assert os.listdir(folder(machine)) == []
 
 
-def test_another_folder(machine: Machine) -> None:
+def test_another_folder(machine: Host) -> None:
     """A folder of the owner's gets the file, and loses it when another is named."""
     for name in ("/srv/one", "/srv/two"):
         folder(machine, name).mkdir(parents=True)
@@ -150,7 +150,7 @@ def test_another_folder(machine: Machine) -> None:
     assert os.listdir(folder(machine, "/srv/two")) == [metrics_file.NAME]
 
 
-def test_what_did_not_change_is_not_written(machine: Machine) -> None:
+def test_what_did_not_change_is_not_written(machine: Host) -> None:
     """The same values leave file and status.json as they are; another value is written."""
     publish(machine)
     path = folder(machine) / metrics_file.NAME
@@ -162,7 +162,7 @@ def test_what_did_not_change_is_not_written(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["missing", "a file", "not writable"])
-def test_trouble_is_told_once(machine: Machine, trouble: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trouble_is_told_once(machine: Host, trouble: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder that is missing or read-only is warned of once, stands in status.json, and one line says when it is over."""
     place = "/srv/metrics"
     folder(machine, "/srv").mkdir()
@@ -178,7 +178,7 @@ def test_trouble_is_told_once(machine: Machine, trouble: str, capsys: pytest.Cap
     assert (said.count("metrics.written"), said.count("metrics.failed")) == (1, 0)
 
 
-def test_status_and_metrics_may_both_fail(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_and_metrics_may_both_fail(machine: Host, capsys: pytest.CaptureFixture[str]) -> None:
     """On a disk that takes nothing publish still returns: the journal has to do."""
     folder(machine, "/run").mkdir()
     folder(machine, "/run/eks-proxy-agent").write_text("in the way")
@@ -188,7 +188,7 @@ def test_status_and_metrics_may_both_fail(machine: Machine, capsys: pytest.Captu
     assert "status.failed" in said
 
 
-def test_a_link_of_somebody_elses_is_replaced_and_not_followed(machine: Machine, tmp_path: Path) -> None:
+def test_a_link_of_somebody_elses_is_replaced_and_not_followed(machine: Host, tmp_path: Path) -> None:
     """The folder may be another user's: where they link our name to is neither written nor removed."""
     other = tmp_path / "passwd"
     other.write_text("root:x:0:0\n")
@@ -208,8 +208,8 @@ def test_metrics_go_with_the_agent(tmp_path: Path, command: str) -> None:
     node = Node(tmp_path)
     node.settings(f'[proxy]\nurl = "{PROXY}"\n')
     assert node.main("apply").code == 0
-    disk = Disk(str(node.root))
-    machine = Machine(disk, State(disk), NoSystemd())
+    disk = FileSystem(str(node.root))
+    machine = Host(disk, State(disk), NoSystemd())
     folder(machine, "/srv/metrics").mkdir(parents=True)
     metrics_file.publish(machine, settings("/srv/metrics"), machine.state.status() or {})
     assert os.listdir(folder(machine, "/srv/metrics")) == [metrics_file.NAME]
@@ -257,7 +257,7 @@ def test_every_alert_has_its_test() -> None:
         assert (set(rule["labels"]), set(rule["annotations"])) == ({"severity"}, {"summary", "description"})
 
 
-def test_the_rules_name_metrics_that_there_are(machine: Machine) -> None:
+def test_the_rules_name_metrics_that_there_are(machine: Host) -> None:
     """Each metric of ours in a rule, and each phase, is one that the agent writes."""
     publish(machine)
     text = (folder(machine) / metrics_file.NAME).read_text()

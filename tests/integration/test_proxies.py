@@ -7,12 +7,12 @@ import pytest
 from scratch import Node
 
 from agent.core.facts.instance import facts_from_json
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import NoSystemd
 from agent.node import inputs, proxies, reachability
-from agent.node.apply import Machine
-from agent.node.sources import Options
+from agent.node.apply import Host
+from agent.node.sources import SettingsSources
 from tests.integration.listening import Listener
 
 STATE = "run/eks-proxy-agent/proxies.json"
@@ -74,8 +74,8 @@ def in_use(node):
 
 def found(node):
     """What the last pass found, for a look."""
-    machine = Machine(Disk(str(node.root)), State(Disk(str(node.root))), NoSystemd())
-    options = Options(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
+    machine = Host(FileSystem(str(node.root)), State(FileSystem(str(node.root))), NoSystemd())
+    options = SettingsSources(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
     facts = facts_from_json((node.folder / "facts.json").read_text())
     return machine, options, inputs.discover(machine, options, facts, {})
 

@@ -17,8 +17,8 @@ from agent.daemon.boot import Daemon, boot
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges.signals import watched
-from agent.node.host import machine_of
-from agent.node.sources import Options
+from agent.node.host import host_of
+from agent.node.sources import SettingsSources
 from tests.integration import certificates, moods
 from tests.integration.command_line import PROXY, Node
 from tests.integration.daemon import PATIENCE, Start, configure, starter, status
@@ -55,7 +55,7 @@ def node(tmp_path: Path) -> Node:
 def test_ready_means_that_the_files_are_there(node: Node, service: MetadataService) -> None:
     """At the moment when READY=1 is said, every file is in place, and it is said once."""
     configure(node, service.endpoint)
-    machine = machine_of(argparse.Namespace(root=str(node.root)))
+    machine = host_of(argparse.Namespace(root=str(node.root)))
     said: list[str] = []
 
     def notify(message: str) -> None:
@@ -68,7 +68,7 @@ def test_ready_means_that_the_files_are_there(node: Node, service: MetadataServi
             assert (node.root / "run/eks-proxy-agent/ready").exists()
 
     with watched() as signals:
-        assert boot(Daemon(machine, Options(), notify, signals)) is not None
+        assert boot(Daemon(machine, SettingsSources(), notify, signals)) is not None
     assert said.count("READY=1") == 1
     assert said[-1] == "READY=1"
 
@@ -205,7 +205,7 @@ def test_a_ca_that_changed_while_the_daemon_was_away_makes_older_processes_stale
     (node.root / "usr/local/share/ca-certificates").mkdir(parents=True)
     made = certificates.make(tmp_path)
 
-    def anchored(name: str) -> float:
+    def ca_changed_at(name: str) -> float:
         node.write("etc/corp.pem", (made / name).read_bytes())
         node.write("etc/eks-proxy-agent/config.d/ca.toml", b'[node]\nca_bundle = "/etc/corp.pem"\n')
         configure(node, service.endpoint)
@@ -214,10 +214,10 @@ def test_a_ca_that_changed_while_the_daemon_was_away_makes_older_processes_stale
         daemon.stop()
         return float(json.loads(node.read("run/eks-proxy-agent/watch.json"))["anchored"])
 
-    first = anchored("Corp Proxy CA.pem")
+    first = ca_changed_at("Corp Proxy CA.pem")
     (node.root / "usr/local/share/ca-certificates/eks-proxy-agent.crt").unlink()
-    assert anchored("Corp Proxy CA.pem") == first
-    assert anchored("Expired CA.pem") > first
+    assert ca_changed_at("Corp Proxy CA.pem") == first
+    assert ca_changed_at("Expired CA.pem") > first
 
 
 def test_what_user_data_says_of_the_units_is_known_before_metadata(

@@ -18,11 +18,11 @@ from agent import journal
 from agent.core.plan.drift import REPAIRS, Memory
 from agent.daemon.boot import Daemon
 from agent.daemon.cycle import turn
-from agent.daemon.supervisor import BOOT, FILES, RELOAD, TIME, Watch
+from agent.daemon.supervisor import BOOT, FILES, RELOAD, TIME, Supervisor
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges.child import NoChild
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.inotify import Files
 from agent.edges.lock import held
 from agent.edges.signals import watched
@@ -30,8 +30,8 @@ from agent.edges.state import State
 from agent.errors import FileError
 from agent.node import proxies
 from agent.node import reconcile as configuring
-from agent.node.host import machine_of
-from agent.node.sources import Options
+from agent.node.host import host_of
+from agent.node.sources import SettingsSources
 from tests.integration import moods
 from tests.integration.command_line import PROXY, Node
 from tests.integration.daemon import PATIENCE, Start, configure, starter, status
@@ -72,13 +72,16 @@ class Turns:
     """Turns of the daemon inside this process, one when asked; what it said last."""
 
     def __init__(self, node: Node) -> None:
-        self._machine = machine_of(argparse.Namespace(root=str(node.root)))
+        self._machine = host_of(argparse.Namespace(root=str(node.root)))
         self.said: list[str] = []
 
     def __call__(self, reason: str = TIME) -> None:
         self.said = []
         with watched() as signals:
-            turn(Daemon(self._machine, Options(), lambda text: self.said.extend(text.split("\n")), signals), reason)
+            turn(
+                Daemon(self._machine, SettingsSources(), lambda text: self.said.extend(text.split("\n")), signals),
+                reason,
+            )
 
     @property
     def next(self) -> float:
@@ -205,7 +208,7 @@ def test_a_machine_that_another_run_holds_is_no_trouble(node: Node, service: Moo
     daemon.hear("READY=1")
     until("the watch to begin", lambda: status(node).get("repairs"))
     time.sleep(0.2)
-    with held(Disk(str(node.root))):
+    with held(FileSystem(str(node.root))):
         (node.root / "etc/environment").write_text("x=1\n")
         until("the pass to give way", lambda: "pass.postponed" in daemon.log.read_text())
     until("the repair", lambda: node.variables().get("http_proxy") == PROXY)
@@ -573,7 +576,7 @@ def test_many_reloads_are_one_and_a_stop_is_heard_behind_them(capfd: pytest.Capt
         return -signal.SIGTERM if last else 0
 
     with watched() as signals, contextlib.closing(Files()) as files:
-        assert Watch(perform, lambda text: None, signals, files).stay() == 0
+        assert Supervisor(perform, lambda text: None, signals, files).stay() == 0
     assert reasons == [BOOT, RELOAD]
     assert "crashed" not in capfd.readouterr().err
 
@@ -594,7 +597,7 @@ def test_a_pass_for_which_there_is_no_process_is_tried_again(capfd: pytest.Captu
         return 0
 
     with watched() as signals, contextlib.closing(Files()) as files:
-        assert Watch(perform, lambda text: None, signals, files).stay() == 0
+        assert Supervisor(perform, lambda text: None, signals, files).stay() == 0
     assert reasons == [BOOT, RELOAD, RELOAD]
     assert 'pass.crashed reason=reload ended="no process can be started"' in capfd.readouterr().err
 
@@ -621,7 +624,7 @@ def test_a_crash_is_found_by_its_fields(
             os.kill(os.getpid(), signal.SIGTERM)
 
     with watched() as signals, contextlib.closing(Files()) as files:
-        assert Watch(perform, notify, signals, files).stay() == (1 if boot else 0)
+        assert Supervisor(perform, notify, signals, files).stay() == (1 if boot else 0)
     text = 'pass.crashed reason=%s ended="by signal 11"' % (BOOT if boot else RELOAD)
     assert ("<3>" + text in capfd.readouterr().err) == (boot or not taken)
     assert bool(sent) is not boot

@@ -25,8 +25,8 @@ from agent.edges import clock
 from agent.edges.inotify import Files
 from agent.edges.signals import watched
 from agent.node import reconcile as configuring
-from agent.node.host import machine_of
-from agent.node.sources import Options
+from agent.node.host import host_of
+from agent.node.sources import SettingsSources
 from tests.integration.command_line import PROXY, Node
 
 DAY, HOUR = 86400.0, 3600.0
@@ -106,13 +106,13 @@ class Week:
     def live(self, *events: tuple[float, Callable[[], int | None]]) -> Life:
         """Boot, and live through a week with these events; the daemon has to end with 0."""
         life = Life(self.clock, [*events, (WEEK, lambda: signal.SIGTERM)])
-        machine = machine_of(argparse.Namespace(root=str(self.node.root)))
+        machine = host_of(argparse.Namespace(root=str(self.node.root)))
 
         def perform(reason: str, hear: Callable[[str], None], idle: Callable[[], float]) -> int:
             self.passes.append(reason)
             say: Callable[[str], None] = lambda text: [hear(line) for line in text.split("\n")] and None  # noqa: E731
             with watched() as signals:
-                daemon = Daemon(machine, Options(), say, signals)
+                daemon = Daemon(machine, SettingsSources(), say, signals)
                 if reason == BOOT:
                     done = boot(daemon)
                     report(daemon, done, settled=done is not None, boot=True)

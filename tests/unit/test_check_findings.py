@@ -12,11 +12,11 @@ from agent.checks import clock, direct, files, no_proxy, processes, proxy, runne
 from agent.checks.context import OFFLINE, Node
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.runner import GROUPS, Group, examine, exit_code
-from agent.core.intent.reachability import Answer
+from agent.core.intent.reachability import ProbeResult
 from agent.core.net.proxy_health import Verdict
 from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.dialects.families import DIALECTS
-from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.dialects.request import Request
 from agent.core.noproxy.entries import Entry, render
 from agent.core.plan.files import yum_conf
 from agent.core.plan.files.environment import assignments
@@ -25,19 +25,19 @@ from agent.core.systemd import differences
 from agent.core.wiring import Wiring
 from agent.edges.systemd import NoSystemd
 from agent.errors import FileError
-from agent.node.sources import Options
+from agent.node.sources import SettingsSources
 
 
-class Disk:
+class FileSystem:
     """As much of a machine as the doctor looks at; no systemd runs on it."""
 
     def __init__(self, live=True):
-        self.disk, self.live, self.units = self, live, NoSystemd()
+        self.files, self.live, self.units = self, live, NoSystemd()
 
 
 def node(live=True, missing=""):
     """A node of which only that is known."""
-    return Node(Disk(live), Options(), missing=missing)
+    return Node(FileSystem(live), SettingsSources(), missing=missing)
 
 
 def found(group, state):
@@ -324,7 +324,7 @@ API, REGISTRY, NEW_API = "api.ecr.x.amazonaws.com", "111122223333.dkr.ecr.x.amaz
 def test_what_is_reached_directly_answers_as_a_whole(reason, answering, state, silent):
     """ECR's registry has an endpoint of its own; and what answered once and no more is a black hole."""
     hosts = dict.fromkeys([API, REGISTRY, NEW_API])
-    finding = direct._found(reason, hosts, {host: Answer(host in answering, ("10.0.0.9",)) for host in hosts})
+    finding = direct._found(reason, hosts, {host: ProbeResult(host in answering, ("10.0.0.9",)) for host in hosts})
     assert finding.state == state
     assert state == OK or [host for host in hosts if host in finding.text] == silent
 
@@ -335,13 +335,13 @@ def test_what_is_reached_directly_answers_as_a_whole(reason, answering, state, s
 @pytest.mark.parametrize(
     ("value", "reason", "target"),
     [
-        ("10.0.0.0/16", "vpc", Target("https", "10.0.0.7", 443, "https://10.0.0.7")),
-        ("10.0.0.1/32", "vpc", Target("https", "10.0.0.1", 443, "https://10.0.0.1")),
-        ("2600:1f16::/56", "vpc", Target("https", "2600:1f16::7", 443, "https://[2600:1f16::7]")),
-        (".svc", "cluster-domain", Target("https", "name.svc", 443, "https://name.svc")),
-        ("[fd00:ec2::254]", "metadata", Target("http", "fd00:ec2::254", 80, "http://[fd00:ec2::254]")),
-        ("169.254.169.254", "metadata", Target("http", "169.254.169.254", 80, "http://169.254.169.254")),
-        ("id.eks.example", "api-endpoint", Target("https", "id.eks.example", 443, "https://id.eks.example")),
+        ("10.0.0.0/16", "vpc", Request("https", "10.0.0.7", 443, "https://10.0.0.7")),
+        ("10.0.0.1/32", "vpc", Request("https", "10.0.0.1", 443, "https://10.0.0.1")),
+        ("2600:1f16::/56", "vpc", Request("https", "2600:1f16::7", 443, "https://[2600:1f16::7]")),
+        (".svc", "cluster-domain", Request("https", "name.svc", 443, "https://name.svc")),
+        ("[fd00:ec2::254]", "metadata", Request("http", "fd00:ec2::254", 80, "http://[fd00:ec2::254]")),
+        ("169.254.169.254", "metadata", Request("http", "169.254.169.254", 80, "http://169.254.169.254")),
+        ("id.eks.example", "api-endpoint", Request("https", "id.eks.example", 443, "https://id.eks.example")),
     ],
 )
 def test_what_an_entry_is_tried_with(value, reason, target):

@@ -8,7 +8,7 @@ from agent.core.cluster import facts as cluster_facts
 from agent.core.cluster.kubectl_errors import applied_range, conflicting_managers, hint, reason
 from agent.core.cluster.rollout import rollout
 from agent.core.cluster.service_cidr import addresses_of, covers, from_service_cidrs, guessed
-from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.core.noproxy.entries import Entry
@@ -174,11 +174,11 @@ def test_facts_without_a_node():
     assert (facts.vpc_cidrs_v4, facts.vpc_cidrs_v6) == (("10.0.0.0/16",), ("fd00::/56",))
     assert (facts.domain, facts.partition) == ("amazonaws.com.cn", "aws-cn")
     none = cluster_facts.facts_of_settings(settings, "")
-    assert cluster_facts.missing_region(settings, ClusterHints(), none) == "the API server's host"
-    assert cluster_facts.missing_region(settings, ClusterHints(endpoint="x"), none) == ""
+    assert cluster_facts.missing_region(settings, ClusterInfo(), none) == "the API server's host"
+    assert cluster_facts.missing_region(settings, ClusterInfo(endpoint="x"), none) == ""
     named = Settings(aws=Aws(("ec2",)), cluster=Cluster(endpoint="x", endpoint_access="private"))
-    assert cluster_facts.missing_region(named, ClusterHints(), none) == "the names of aws.direct"
-    assert cluster_facts.missing_region(named, ClusterHints(), facts) == ""
+    assert cluster_facts.missing_region(named, ClusterInfo(), none) == "the names of aws.direct"
+    assert cluster_facts.missing_region(named, ClusterInfo(), facts) == ""
     assert cluster_facts.uncertain(named) == []
     assert len(cluster_facts.uncertain(settings)) == 3
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from agent.core.noproxy.dialects import go
 from agent.core.noproxy.dialects.families import DIALECTS
-from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.dialects.request import parse_request
 from agent.core.noproxy.entries import canonical_cidr, compose, parse_owner_entry, render
 
 LABELS = st.text("abz09", min_size=1, max_size=4).map(lambda text: "n" + text)
@@ -16,7 +16,7 @@ IPV6 = st.ip_addresses(v=6).map(str)
 ADDRESSES = st.one_of(IPV4, IPV6.filter(lambda text: not text.startswith("::") or len(text) < 7))
 HOSTS = st.one_of(NAMES, NAMES.map(lambda name: name + "."), IPV4, IPV6.map("[{}]".format))
 TARGETS = st.builds(
-    lambda scheme, host, port: parse_target(scheme + host + port),
+    lambda scheme, host, port: parse_request(scheme + host + port),
     st.sampled_from(["http://", "https://", ""]),
     HOSTS,
     st.sampled_from(["", ":80", ":443", ":8080"]),
@@ -25,16 +25,16 @@ SLOPPY = st.one_of(st.text(), st.text("n.*,:/[]0123456789af -+\t\r\n\u0660\xa0xX
 
 
 @given(target=TARGETS, no_proxy=SLOPPY)
-@example(target=parse_target("10.0.3.4"), no_proxy="10.0.0.0/١٦")
+@example(target=parse_request("10.0.3.4"), no_proxy="10.0.0.0/١٦")
 @example(
-    target=parse_target("10.0.3.4"), no_proxy="٣.0.0.0/8,0x/8,08/8,1.2.3.4.5/8,/8,//,10.0.0.0/99999999999999999999"
+    target=parse_request("10.0.3.4"), no_proxy="٣.0.0.0/8,0x/8,08/8,1.2.3.4.5/8,/8,//,10.0.0.0/99999999999999999999"
 )
-@example(target=parse_target("10.0.3.4"), no_proxy="10.0.0.0/" + "9" * 9000)
+@example(target=parse_request("10.0.3.4"), no_proxy="10.0.0.0/" + "9" * 9000)
 @example(
-    target=parse_target("10.0.3.4"), no_proxy="9" * 9000 + "/8," + "0" * 9000 + "8.0/8,10.0.0.0/" + "0" * 9000 + "8"
+    target=parse_request("10.0.3.4"), no_proxy="9" * 9000 + "/8," + "0" * 9000 + "8.0/8,10.0.0.0/" + "0" * 9000 + "8"
 )
-@example(target=parse_target("[::1]"), no_proxy="[,],[],[]:,[:,:],::/,::/x,::%eth0/8,fe80::1%eth0")
-@example(target=parse_target("n.example"), no_proxy=".,..,*.,*..,:,:80,.:80,*:80,\ud800.example,xn--\xfc,é..,\u3002")
+@example(target=parse_request("[::1]"), no_proxy="[,],[],[]:,[:,:],::/,::/x,::%eth0/8,fe80::1%eth0")
+@example(target=parse_request("n.example"), no_proxy=".,..,*.,*..,:,:80,.:80,*:80,\ud800.example,xn--\xfc,é..,\u3002")
 def test_any_value_is_read(target, no_proxy):
     """Nothing is raised, and the answer is a piece of the value, or that no entry is needed."""
     for dialect in DIALECTS:
@@ -63,8 +63,8 @@ def test_a_bare_name_is_portable(name, below):
     """It covers itself and what lies below it, in every case of letters."""
     for dialect in DIALECTS:
         for value in (name, name.upper(), "other.example," + name):
-            assert dialect.bypass(parse_target(name), value) == value.rpartition(",")[2]
-            assert dialect.bypass(parse_target(below + "." + name), value) == value.rpartition(",")[2]
+            assert dialect.bypass(parse_request(name), value) == value.rpartition(",")[2]
+            assert dialect.bypass(parse_request(below + "." + name), value) == value.rpartition(",")[2]
 
 
 @given(name=NAMES, other=NAMES)
@@ -73,14 +73,14 @@ def test_a_name_covers_no_other(name, other):
     assume(other != name and not other.endswith("." + name))
     for dialect in DIALECTS:
         alike = dialect.name == "requests-old" and other.endswith(name)
-        assert (dialect.bypass(parse_target(other), name) is not None) == alike
+        assert (dialect.bypass(parse_request(other), name) is not None) == alike
 
 
 @given(ADDRESSES)
 def test_an_address_is_portable_in_our_spellings(address):
     """An IPv4 address as it is, an IPv6 address without and with brackets, are direct everywhere."""
     entry = parse_owner_entry(address)
-    target = parse_target(entry.spellings[-1])
+    target = parse_request(entry.spellings[-1])
     for dialect in DIALECTS:
         assert dialect.bypass(target, render(compose(owner=[entry]))) is not None
 
@@ -100,7 +100,7 @@ def test_our_own_list_does_what_it_says(vpc, names, suffixes, addresses):
     entries = compose(vpc_cidrs=vpc, service_cidrs=["172.20.0.0/16"], owner=owner)
     for entry in entries:
         base, cidr, _ = entry.value.partition("/")
-        target = parse_target("below" + base if base.startswith(".") else base)
+        target = parse_request("below" + base if base.startswith(".") else base)
         for dialect in DIALECTS:
             reads_cidrs = dialect.name not in ("curl-old", "wget", "urllib")
             assert dialect.bypass(target, render(entries)) is not None or (cidr and not reads_cidrs)

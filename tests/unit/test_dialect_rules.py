@@ -3,7 +3,7 @@
 import pytest
 
 from agent.core.noproxy.dialects import curl, curl_old, go, python_requests, python_urllib, wget
-from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.dialects.request import parse_request
 
 NONE = None
 
@@ -85,7 +85,7 @@ RULES = [
 @pytest.mark.parametrize(("bypass", "target", "no_proxy", "entry"), RULES)
 def test_the_entry_that_counts(bypass, target, no_proxy, entry):
     """The entry as it stands in the list, None where the request goes through the proxy."""
-    assert bypass(parse_target(target), no_proxy) == entry
+    assert bypass(parse_request(target), no_proxy) == entry
 
 
 P = "http://proxy.example:3128"

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.core.noproxy.dialects.families import DIALECTS
-from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.dialects.request import parse_request
 
 COLUMNS = "go curl-old curl curl-8.9 curl-8.18 wget urllib requests-old requests".split()
 
@@ -54,7 +54,7 @@ ROWS = [
 @pytest.mark.parametrize(("no_proxy", "target", "ways"), ROWS)
 def test_each_family_reads_the_entry_in_its_way(no_proxy, target, ways):
     """A row of the table."""
-    seen = "".join("P" if dialect.bypass(parse_target(target), no_proxy) is None else "D" for dialect in DIALECTS)
+    seen = "".join("P" if dialect.bypass(parse_request(target), no_proxy) is None else "D" for dialect in DIALECTS)
     assert dict(zip(COLUMNS, seen)) == dict(zip(COLUMNS, ways))
 
 

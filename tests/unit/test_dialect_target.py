@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.core.noproxy.dialects.request import LIMIT, Target, parse_target
+from agent.core.noproxy.dialects.request import LIMIT, Request, parse_request
 
 GOOD = [
     # text, scheme, host, port, printable, whether the port was written
@@ -84,21 +84,21 @@ BAD = [
 @pytest.mark.parametrize(("text", "scheme", "host", "port", "spelled", "has_port"), GOOD)
 def test_a_target_is_read(text, scheme, host, port, spelled, has_port):
     """Scheme, host and port as a client sees them, and a spelling that can be printed."""
-    assert parse_target(text) == Target(scheme, host, port, spelled, has_port)
+    assert parse_request(text) == Request(scheme, host, port, spelled, has_port)
 
 
 @pytest.mark.parametrize(("text", "reason"), BAD)
 def test_what_is_no_target_is_refused(text, reason):
     """The error says what is wrong with it and what is allowed."""
     with pytest.raises(ValueError, match=reason.replace("(", r"\(")):
-        parse_target(text)
+        parse_request(text)
 
 
 def test_a_printed_target_is_the_same_target():
     """What is printed can be asked again."""
     for text, *_ in GOOD:
-        target = parse_target(text)
-        assert parse_target(target.spelled) == target
+        target = parse_request(text)
+        assert parse_request(target.spelled) == target
 
 
 PASSWORD = st.text("abcXYZ0189:/?#@[]%\\ .", min_size=1).map(lambda text: "Sec" + text + "ret")
@@ -114,7 +114,7 @@ def test_user_info_is_never_repeated(form, password):
     Except where the password itself ends the authority: then its first part is the host, for every client.
     """
     try:
-        shown = parse_target(form % (password, "example.com")).spelled
+        shown = parse_request(form % (password, "example.com")).spelled
     except ValueError as error:
         shown = str(error)
     assert "ret" not in shown
@@ -129,7 +129,7 @@ def test_any_text_is_a_target_or_refused(text):
     """Nothing but ValueError, of one line of ASCII that is not endless."""
     refused = ""
     try:
-        target = parse_target(text)
+        target = parse_request(text)
     except ValueError as error:
         refused = str(error)
     if refused:
@@ -138,4 +138,4 @@ def test_any_text_is_a_target_or_refused(text):
         assert len(refused) < 1000
     else:
         assert target.host == target.host.lower() != ""
-        assert parse_target(target.spelled).host == target.host
+        assert parse_request(target.spelled).host == target.host

@@ -11,7 +11,17 @@ from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.core.plan.desired import ENVIRONMENT, NODE_ENV, YUM_CONF, targets
-from agent.core.plan.drift import ABSENT, HOUR, PASSES, REPAIRS, USER_DATA, Memory, memory_from_json, steady, wish
+from agent.core.plan.drift import (
+    ABSENT,
+    HOUR,
+    PASSES,
+    REPAIRS,
+    USER_DATA,
+    Memory,
+    desired_digest,
+    memory_from_json,
+    steady,
+)
 from agent.core.plan.files import environment
 from agent.core.plan.plan import Baseline, Change, FileState, Plan, Target, digest, make_plan, make_revert
 from agent.core.settings.schema import Settings
@@ -20,7 +30,7 @@ from agent.errors import FileError
 PATH = "/etc/environment"
 PLAN = Plan((Change(PATH, b"x", b"y"),))
 WISHES = {PATH: "as before"}
-MEMORY = Memory(instance="i-0123456789abcdef0", wishes=WISHES)
+MEMORY = Memory(instance="i-0123456789abcdef0", desired=WISHES)
 FACTS = Facts("i-0123456789abcdef0", "", ("10.0.0.0/16", "10.1.0.0/16"), (), "eu-west-1", "amazonaws.com", "aws")
 
 
@@ -36,17 +46,17 @@ def test_what_could_not_be_written_is_still_asked_for() -> None:
     """When the disk takes it at last it is no drift, unless it was one before."""
     other = Change("/etc/dnf/dnf.conf", None, b"z")
     asked = {PATH: "new", other.path: "new"}
-    missed = attrs.evolve(MEMORY, wishes=MEMORY.still_wished(asked, [*PLAN.changes, other]))
-    assert missed.wishes == WISHES
+    missed = attrs.evolve(MEMORY, desired=MEMORY.still_desired(asked, [*PLAN.changes, other]))
+    assert missed.desired == WISHES
     assert missed.drifted(Plan((*PLAN.changes, other)), asked) == ()
-    assert MEMORY.drifted(PLAN, MEMORY.still_wished(WISHES, PLAN.changes)) == PLAN.changes
+    assert MEMORY.drifted(PLAN, MEMORY.still_desired(WISHES, PLAN.changes)) == PLAN.changes
 
 
 def test_a_person_s_plan_is_no_drift_and_makes_peace() -> None:
     """After `apply` nothing counts as mended or fought over, and its wishes are the ones to compare with."""
-    fought = attrs.evolve(MEMORY, repairs={PATH: (1.0,)}, fought={PATH: 1.0}, total=5)
-    after = fought.asked(PLAN, {PATH: "new"}, 2.0)
-    assert (after.repairs, after.fought, after.wishes, after.total) == ({}, {}, {PATH: "new"}, 5)
+    contested = attrs.evolve(MEMORY, repairs={PATH: (1.0,)}, contested={PATH: 1.0}, total=5)
+    after = contested.asked(PLAN, {PATH: "new"}, 2.0)
+    assert (after.repairs, after.contested, after.desired, after.total) == ({}, {}, {PATH: "new"}, 5)
 
 
 def test_a_file_is_fought_over_after_so_many_repairs_within_an_hour() -> None:
@@ -58,7 +68,7 @@ def test_a_file_is_fought_over_after_so_many_repairs_within_an_hour() -> None:
     assert memory.left_alone(WISHES) == {PATH}
     assert memory.total == REPAIRS
     assert memory.left_alone({PATH: "something else"}) == frozenset(), "another wish is a new matter"
-    assert memory.forgiven().left_alone(WISHES) == frozenset()
+    assert memory.reset().left_alone(WISHES) == frozenset()
     quiet = memory.after(Plan(), WISHES, 10 * HOUR)
     assert quiet.left_alone(WISHES) == {PATH}, "time alone makes no peace"
 
@@ -68,19 +78,19 @@ def test_repairs_that_are_far_apart_are_no_fight() -> None:
     memory = MEMORY
     for number in range(5 * REPAIRS):
         memory = memory.after(PLAN, WISHES, number * HOUR / (REPAIRS - 1))
-    assert memory.fought == {}
+    assert memory.contested == {}
     assert len(memory.repairs[PATH]) < REPAIRS
 
 
 def test_a_fight_is_told_at_once_and_then_once_an_hour() -> None:
     """Loud, but no flood."""
-    memory, told = MEMORY, []
+    memory, reported = MEMORY, []
     for _ in range(REPAIRS):
         memory = memory.after(PLAN, WISHES, 99.5)
     for now in range(100, 100 + int(2.5 * HOUR), 600):
         due, memory = memory.to_say(float(now))
-        told += [now] if due else []
-    assert told == [100, 3700, 7300]
+        reported += [now] if due else []
+    assert reported == [100, 3700, 7300]
 
 
 def test_the_same_is_said_once() -> None:
@@ -153,15 +163,15 @@ def test_the_first_answer_since_power_on_is_believed(known: Facts | None) -> Non
 def test_another_proxy_is_another_wish_of_every_file(credentials: Credentials | None) -> None:
     """Of yum.conf too, which is not made where there is none."""
 
-    def wishes(port: int) -> dict[str, str]:
+    def desired(port: int) -> dict[str, str]:
         url = ProxyUrl("http", "proxy.corp", port)
         intent = Intent(url, url, (), credentials)
-        return {target.path: wish(target) for target in targets(Settings(), intent)}
+        return {target.path: desired_digest(target) for target in targets(Settings(), intent)}
 
-    one, other = wishes(1), wishes(2)
+    one, other = desired(1), desired(2)
     for path in (NODE_ENV, ENVIRONMENT, YUM_CONF):
         assert one[path] != other[path]
-    assert one == wishes(1)
+    assert one == desired(1)
 
 
 ANCHOR = "/etc/pki/ca-trust/source/anchors/eks-proxy-agent.pem"
@@ -170,11 +180,11 @@ ANCHOR = "/etc/pki/ca-trust/source/anchors/eks-proxy-agent.pem"
 def test_a_new_ca_makes_older_processes_stale_and_a_repaired_one_does_not() -> None:
     """Programs read the trust store when they start; a certificate that was only missing for a while they have read."""
     plan = Plan((Change(ANCHOR, None, b"pem"),), trust=True)
-    assert Memory().after(plan, {ANCHOR: "one"}, 7.0).anchored == 7.0
-    assert Memory().asked(plan, {ANCHOR: "one"}, 7.0).anchored == 7.0
-    assert Memory().prepared(plan, {ANCHOR: "one"}, 7.0) == Memory(anchored=7.0)
-    assert Memory(wishes={ANCHOR: "one"}).after(plan, {ANCHOR: "two"}, 8.0).anchored == 8.0
-    assert Memory(wishes={ANCHOR: "one"}, anchored=7.0).after(plan, {ANCHOR: "one"}, 9.0).anchored == 7.0
+    assert Memory().after(plan, {ANCHOR: "one"}, 7.0).ca_changed_at == 7.0
+    assert Memory().asked(plan, {ANCHOR: "one"}, 7.0).ca_changed_at == 7.0
+    assert Memory().prepared(plan, {ANCHOR: "one"}, 7.0) == Memory(ca_changed_at=7.0)
+    assert Memory(desired={ANCHOR: "one"}).after(plan, {ANCHOR: "two"}, 8.0).ca_changed_at == 8.0
+    assert Memory(desired={ANCHOR: "one"}, ca_changed_at=7.0).after(plan, {ANCHOR: "one"}, 9.0).ca_changed_at == 7.0
 
 
 def test_a_wish_is_what_is_wanted_of_a_file_whatever_stands_in_it() -> None:
@@ -183,9 +193,13 @@ def test_a_wish_is_what_is_wanted_of_a_file_whatever_stands_in_it() -> None:
     def refused(current: bytes | None) -> bytes:
         raise FileError("odd")
 
-    assert wish(Target(PATH, "whole", lambda current: b"a")) != wish(Target(PATH, "whole", lambda current: b"b"))
-    assert wish(Target(PATH, "whole", lambda current: b"a")) != wish(Target(PATH, "whole", lambda current: b"a", 0o600))
-    assert wish(Target(PATH, "whole", refused)) == ""
+    assert desired_digest(Target(PATH, "whole", lambda current: b"a")) != desired_digest(
+        Target(PATH, "whole", lambda current: b"b")
+    )
+    assert desired_digest(Target(PATH, "whole", lambda current: b"a")) != desired_digest(
+        Target(PATH, "whole", lambda current: b"a", 0o600)
+    )
+    assert desired_digest(Target(PATH, "whole", refused)) == ""
 
 
 # --- what revert brings back after drift ------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import json
 
-from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import facts_from_json
 from agent.core.intent.intent import compose
 from agent.core.intent.probe_targets import endpoints, first_endpoint
@@ -28,7 +28,7 @@ def settings(text):
 def of(text):
     """The endpoints, as HOST:PORT."""
     wanted = settings(text)
-    intent = compose(wanted, FACTS, ClusterHints())
+    intent = compose(wanted, FACTS, ClusterInfo())
     return ["{}:{}".format(*pair) for pair in endpoints(wanted, FACTS, intent)]
 
 
@@ -61,7 +61,7 @@ def test_the_owner_s_list_is_taken_as_it_is():
 def test_there_is_always_one_to_tell_proxies_apart_with():
     """A node that reaches all of AWS directly still has a proxy to look after."""
     every = settings('[aws]\ndirect = ["cloudformation", "ec2", "ecr", "eks", "s3", "sts"]')
-    assert first_endpoint(every, FACTS, compose(every, FACTS, ClusterHints())) == (
+    assert first_endpoint(every, FACTS, compose(every, FACTS, ClusterInfo())) == (
         "eks.cn-north-1.amazonaws.com.cn",
         443,
     )

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import facts_from_json
 from agent.core.intent import intent
-from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.dialects.request import parse_request
 from agent.core.noproxy.explain import of_entries, ways
 from agent.core.noproxy.explain_view import matrix_head, matrix_row
 from agent.core.settings.layers import merge, parse_toml
@@ -30,9 +30,9 @@ def hosts():
 
 def matrix():
     """What `explain --matrix` prints of them."""
-    composed = intent.compose(merge([parse_toml("golden", SETTINGS)]).settings, facts_from_json(FACTS), ClusterHints())
+    composed = intent.compose(merge([parse_toml("golden", SETTINGS)]).settings, facts_from_json(FACTS), ClusterInfo())
     values = of_entries(composed.no_proxy, str(composed.http_proxy), str(composed.https_proxy))
-    targets = [parse_target(host) for host in hosts()]
+    targets = [parse_request(host) for host in hosts()]
     rows = [matrix_row(target, ways(target, values)) for target in targets]
     return "".join(line + "\n" for line in [*matrix_head(values), *rows])
 

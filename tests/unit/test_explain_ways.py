@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.noproxy.dialects.families import DIALECTS
-from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.dialects.request import parse_request
 from agent.core.noproxy.entries import Entry, compose, parse_owner_entry, spellings
 from agent.core.noproxy.explain import (
     BUILT_IN,
@@ -41,14 +41,14 @@ def values(no_proxy, https_proxy=PROXY):
 
 def explained(text, known):
     """Target and ways of a text."""
-    target = parse_target(text)
+    target = parse_request(text)
     return target, ways(target, known)
 
 
 def read(text):
     """The target, or None and what is wrong with it."""
     try:
-        return parse_target(text), ""
+        return parse_request(text), ""
     except ValueError as error:
         return None, str(error)
 

@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.facts.cluster_hints import ClusterHints, first_known, from_arguments, from_node_configs
+from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs
 from agent.errors import AgentError
 
 HOST = "abc.gr7.eu-central-1.eks.amazonaws.com"
@@ -73,7 +73,7 @@ def test_reads_a_node_config():
         cidr="10.100.0.0/16",
         certificateAuthority="LS0t",
     )
-    assert from_node_configs([text]) == ClusterHints("my-cluster", HOST, ("10.100.0.0/16",), "NodeConfig")
+    assert from_node_configs([text]) == ClusterInfo("my-cluster", HOST, ("10.100.0.0/16",), "NodeConfig")
 
 
 def test_a_later_node_config_wins_field_by_field():
@@ -169,5 +169,5 @@ def test_arguments_come_before_node_configs():
     """Field by field the first that is known counts; the source is that of the service CIDRs."""
     arguments = from_arguments(["one", "--apiserver-endpoint", "https://a.corp"])
     config = from_node_configs([node_config(name="two", apiServerEndpoint="https://b.corp", cidr="10.100.0.0/16")])
-    assert first_known(arguments, config) == ClusterHints("one", "a.corp", ("10.100.0.0/16",), "NodeConfig")
-    assert first_known() == ClusterHints()
+    assert first_known(arguments, config) == ClusterInfo("one", "a.corp", ("10.100.0.0/16",), "NodeConfig")
+    assert first_known() == ClusterInfo()

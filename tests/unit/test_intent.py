@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.facts.cluster_hints import ClusterHints, first_known, from_arguments, from_node_configs
+from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import compose
 from agent.core.net.proxy_url import Credentials
@@ -28,7 +28,7 @@ def intent(*flags, facts=FACTS, hints=None, credentials=None):
     """The Intent of a node with these flags, where nothing is left to trying (test_direct.py has that)."""
     explicit = ["proxy.url=http://proxy:3128", 'aws.direct=["ec2", "ecr", "s3"]', "cluster.endpoint_access=private"]
     settings = merge([flag_layer([*explicit, *flags])]).settings
-    return compose(settings, facts, hints or ClusterHints(), credentials)
+    return compose(settings, facts, hints or ClusterInfo(), credentials)
 
 
 def entries(intent, reason):

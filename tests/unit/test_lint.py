@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import facts_from_json
 from agent.core.intent import intent
-from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.dialects.request import parse_request
 from agent.core.noproxy.entries import compose, parse_owner_entry
 from agent.core.noproxy.explain import UNNAMED, Values, of_entries, variables
 from agent.core.noproxy.lint import NOTE, WARNING, advice, judge
@@ -205,7 +205,7 @@ def test_variables_that_differ():
 
 def test_hosts_that_clients_disagree_on():
     """Of the hosts that were asked for, those that clients reach in different ways are named, with the way out."""
-    targets = [parse_target(text) for text in ("10.1.2.3", "x.org", "10.1.2.3")]
+    targets = [parse_request(text) for text in ("10.1.2.3", "x.org", "10.1.2.3")]
     found = [one for one in judge(given_list(NEEDED + ",10.1.0.0/16"), targets=targets) if one.kind == "disagree"]
     assert [one.entry for one in found] == ["10.1.2.3", "10.1.2.3"]
     assert found[0].fix == "to have it direct for all, add 10.1.2.3 to proxy.no_proxy"
@@ -218,7 +218,7 @@ def test_hosts_are_judged_one_at_a_time():
     def hosts():
         for number in range(3):
             read.append(number)
-            yield parse_target(f"10.1.0.{number}")
+            yield parse_request(f"10.1.0.{number}")
 
     found = judge(given_list(NEEDED + ",10.1.0.0/16"), targets=hosts())
     assert next(one for one in found if one.kind == "disagree").entry == "10.1.0.0"
@@ -291,7 +291,7 @@ def test_no_false_alarm_for_what_the_agent_composes(v4, v6, region, services, en
         json.dumps({"instance_id": "i-0123456789abcdef0", "region": region, "vpc_cidrs_v4": v4, "vpc_cidrs_v6": v6})
     )
     known = Settings(proxy=Proxy(url=(parse_proxy(),)), aws=Aws(direct=tuple(dict.fromkeys(services))))
-    hints = ClusterHints(endpoint=endpoint.partition("://")[2].strip("[]"))
+    hints = ClusterInfo(endpoint=endpoint.partition("://")[2].strip("[]"))
     composed = intent.compose(known, facts, hints).no_proxy
     found = list(judge(of_entries(composed), region=region))
     assert {(one.severity, one.kind) for one in found} <= {(NOTE, "cidr")}
@@ -347,7 +347,7 @@ def test_any_entry_has_a_form(entry, other):
     form = form_of(entry)
     assert "%s" in form.text
     for text in form.meant:
-        parse_target(text)
+        parse_request(text)
     assert isinstance(may_cover(other, entry), bool)
     assert isinstance(breadth(entry), str)
 

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
-from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.intent.intent import Intent, endpoint_host
 from agent.core.settings import parsers
@@ -52,13 +52,13 @@ def facts_of_settings(settings: Settings, region: str) -> Facts:
     return Facts("", "", v4, v6, region, known.domain, known.partition)
 
 
-def missing_region(settings: Settings, hints: ClusterHints, facts: Facts) -> str:
+def missing_region(settings: Settings, cluster_info: ClusterInfo, facts: Facts) -> str:
     """What cannot be composed without a region, else empty."""
     if facts.region:
         return ""
     if settings.aws.direct:
         return "the names of aws.direct"
-    unknown = not (settings.cluster.endpoint or hints.endpoint)
+    unknown = not (settings.cluster.endpoint or cluster_info.endpoint)
     return "the API server's host" if unknown and settings.cluster.endpoint_access != "public" else ""
 
 
@@ -79,7 +79,7 @@ def uncertain(settings: Settings) -> list[str]:
     return found
 
 
-def api_host(settings: Settings, hints: ClusterHints, composed: Intent) -> str:
+def api_host(settings: Settings, cluster_info: ClusterInfo, composed: Intent) -> str:
     """The API server's host that NO_PROXY has to cover; empty when it is unknown, or reached through the proxy."""
     private = any(entry.reason == "api-endpoint" for entry in composed.no_proxy)
-    return endpoint_host(settings, hints) if private else ""
+    return endpoint_host(settings, cluster_info) if private else ""

@@ -14,7 +14,7 @@ from agent.errors import AgentError
 
 
 @attrs.frozen
-class ClusterHints:
+class ClusterInfo:
     """`endpoint` is the API server's host; empty when unknown.  `source` says where the hints come from.
 
     `warnings` tells of proxy variables that a NodeConfig sets itself.
@@ -34,7 +34,7 @@ _FLAGS = {
 }
 
 
-def from_arguments(arguments: Sequence[str]) -> ClusterHints:
+def from_arguments(arguments: Sequence[str]) -> ClusterInfo:
     """The hints in arguments of AL2's bootstrap.sh (its flags: amazon-eks-ami, /etc/eks/bootstrap.sh --help)."""
     found: dict[str, list[str]] = {}
     for at, argument in enumerate(arguments):
@@ -47,7 +47,7 @@ def from_arguments(arguments: Sequence[str]) -> ClusterHints:
     return _hints("bootstrap arguments", name, (found.get("endpoint") or [""])[-1], found.get("service_cidr", ()))
 
 
-def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> ClusterHints:
+def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> ClusterInfo:
     """The hints in NodeConfig documents (API node.eks.aws), a later one wins, field by field, as nodeadm merges them.
 
     `names` says for people where each text comes from.
@@ -67,8 +67,10 @@ def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> Cluste
         cluster.update((key, value) for key, value in _table(spec, "cluster").items() if value)
         warnings += _conflicts(_table(_table(spec, "instance"), "environment"))
     cidr = cluster.get("cidr")
-    hints = _hints("NodeConfig", cluster.get("name", ""), cluster.get("apiServerEndpoint", ""), [cidr] if cidr else ())
-    return attrs.evolve(hints, warnings=tuple(dict.fromkeys(warnings)))
+    cluster_info = _hints(
+        "NodeConfig", cluster.get("name", ""), cluster.get("apiServerEndpoint", ""), [cidr] if cidr else ()
+    )
+    return attrs.evolve(cluster_info, warnings=tuple(dict.fromkeys(warnings)))
 
 
 def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -110,18 +112,18 @@ def _yaml_documents(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Any
             raise AgentError(f"{label}: is not YAML: {quoted(str(error))}") from None
 
 
-def first_known(*hints: ClusterHints) -> ClusterHints:
+def first_known(*cluster_info: ClusterInfo) -> ClusterInfo:
     """Field by field the first that is known; `source` is that of the service CIDRs."""
-    return ClusterHints(
-        name=next((hint.name for hint in hints if hint.name), ""),
-        endpoint=next((hint.endpoint for hint in hints if hint.endpoint), ""),
-        service_cidrs=next((hint.service_cidrs for hint in hints if hint.service_cidrs), ()),
-        source=next((hint.source for hint in hints if hint.service_cidrs), ""),
-        warnings=tuple(warning for hint in hints for warning in hint.warnings),
+    return ClusterInfo(
+        name=next((hint.name for hint in cluster_info if hint.name), ""),
+        endpoint=next((hint.endpoint for hint in cluster_info if hint.endpoint), ""),
+        service_cidrs=next((hint.service_cidrs for hint in cluster_info if hint.service_cidrs), ()),
+        source=next((hint.source for hint in cluster_info if hint.service_cidrs), ""),
+        warnings=tuple(warning for hint in cluster_info for warning in hint.warnings),
     )
 
 
-def _hints(source: str, name: Any, endpoint: Any, cidrs: Iterable[Any]) -> ClusterHints:
+def _hints(source: str, name: Any, endpoint: Any, cidrs: Iterable[Any]) -> ClusterInfo:
     def checked(thing: str, parse: Callable[[Any], str], value: Any) -> str:
         try:
             return parse(value)
@@ -129,7 +131,7 @@ def _hints(source: str, name: Any, endpoint: Any, cidrs: Iterable[Any]) -> Clust
             hint = "mend it there: the API server and the service CIDR in NO_PROXY come from it"
             raise AgentError(f"{source}: {thing}: {error}", hint=hint) from None
 
-    return ClusterHints(
+    return ClusterInfo(
         checked("cluster name", parsers.cluster_name, name),
         checked("endpoint", parsers.endpoint_host, endpoint),
         tuple(sorted(checked("service CIDR", parsers.cidr, cidr) for cidr in cidrs)),

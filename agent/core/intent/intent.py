@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 import attrs
 
-from agent.core.facts.cluster_hints import ClusterHints
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent import reachability
-from agent.core.intent.reachability import Answers
+from agent.core.intent.reachability import ProbeResults
 from agent.core.net.aws_endpoints import cluster_endpoint_suffixes, service_names
 from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.core.noproxy import entries as no_proxy
@@ -64,9 +64,9 @@ class Intent:
 def compose(
     settings: Settings,
     facts: Facts,
-    hints: ClusterHints,
+    cluster_info: ClusterInfo,
     credentials: Credentials | None = None,
-    answers: Answers = MappingProxyType({}),
+    answers: ProbeResults = MappingProxyType({}),
     chosen: ProxyUrl | None = None,
 ) -> Intent | None:
     """The Intent, or None when no proxy is set, which is a valid state.
@@ -81,9 +81,9 @@ def compose(
     vpc_cidrs = settings.vpc.cidrs if settings.vpc.cidrs is not None else facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6
     entries = no_proxy.compose(
         vpc_cidrs=vpc_cidrs,
-        service_cidrs=service_cidrs(settings, vpc_cidrs, hints),
+        service_cidrs=service_cidrs(settings, vpc_cidrs, cluster_info),
         cluster_domain=settings.cluster.domain,
-        api_endpoints=_api_endpoints(settings, facts, hints, vpc_cidrs, answers),
+        api_endpoints=_api_endpoints(settings, facts, cluster_info, vpc_cidrs, answers),
         aws=_aws(settings, facts, answers),
         owner=settings.proxy.no_proxy,
     )
@@ -96,27 +96,27 @@ def compose(
     )
 
 
-def service_cidrs(settings: Settings, vpc_cidrs: tuple[str, ...], hints: ClusterHints) -> tuple[str, ...]:
+def service_cidrs(settings: Settings, vpc_cidrs: tuple[str, ...], cluster_info: ClusterInfo) -> tuple[str, ...]:
     """The owner's word, else what the node knows of its cluster, else EKS's own rule."""
     if settings.cluster.service_cidr != "auto":
         return (settings.cluster.service_cidr,)
-    if hints.service_cidrs:
-        return hints.service_cidrs
+    if cluster_info.service_cidrs:
+        return cluster_info.service_cidrs
     ten = ipaddress.IPv4Network("10.0.0.0/8")
     inside = (ipaddress.ip_network(cidr).subnet_of(ten) for cidr in vpc_cidrs if ":" not in cidr)  # type: ignore[arg-type]
     return (_SERVICE_CIDR_IN_TEN if any(inside) else _SERVICE_CIDR,)
 
 
-def endpoint_host(settings: Settings, hints: ClusterHints) -> str:
+def endpoint_host(settings: Settings, cluster_info: ClusterInfo) -> str:
     """The API server's host, empty when unknown."""
-    return settings.cluster.endpoint or hints.endpoint
+    return settings.cluster.endpoint or cluster_info.endpoint
 
 
 def _api_endpoints(
-    settings: Settings, facts: Facts, hints: ClusterHints, vpc_cidrs: tuple[str, ...], answers: Answers
+    settings: Settings, facts: Facts, cluster_info: ClusterInfo, vpc_cidrs: tuple[str, ...], answers: ProbeResults
 ) -> tuple[str, ...]:
     """The host when it is private; while it is unknown, all API endpoints of the region count as private."""
-    access, host = settings.cluster.endpoint_access, endpoint_host(settings, hints)
+    access, host = settings.cluster.endpoint_access, endpoint_host(settings, cluster_info)
     if access == "public" or (access == "auto" and host and not reachability.is_private(host, vpc_cidrs, answers)):
         return ()
     if host:
@@ -125,7 +125,7 @@ def _api_endpoints(
     return cluster_endpoint_suffixes(facts.region, facts.domain, facts.partition, ipv6=ipv6)
 
 
-def _aws(settings: Settings, facts: Facts, answers: Answers) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _aws(settings: Settings, facts: Facts, answers: ProbeResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Reason and names of what AWS serves directly: the owner's list, or what answered."""
     if settings.aws.direct is None:
         found = reachability.services(reachability.candidates(settings, facts, ""), answers)

@@ -6,7 +6,7 @@ from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent
 from agent.core.noproxy import entries
 from agent.core.noproxy.dialects import go
-from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.dialects.request import parse_request
 from agent.core.settings.schema import Settings
 
 #: In the order in which a joining node asks them.  `{a}` is the account: registries answer under its name only.
@@ -35,7 +35,7 @@ def endpoints(settings: Settings, facts: Facts, intent: Intent | None) -> tuple[
         for name in _NAMES
         if facts.account or "{a}" not in name
     )
-    return tuple((name, _PORT) for name in names if go.bypass(parse_target("https://" + name), bypass) is None)
+    return tuple((name, _PORT) for name in names if go.bypass(parse_request("https://" + name), bypass) is None)
 
 
 def first_endpoint(settings: Settings, facts: Facts, intent: Intent | None) -> tuple[str, int]:

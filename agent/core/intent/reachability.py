@@ -27,14 +27,14 @@ class Candidate:
 
 
 @attrs.frozen
-class Answer:
+class ProbeResult:
     """What was seen of a host."""
 
     direct: bool = False
     addresses: tuple[str, ...] = ()
 
 
-Answers = Mapping[str, Answer]
+ProbeResults = Mapping[str, ProbeResult]
 
 
 def candidates(settings: Settings, facts: Facts, endpoint: str) -> tuple[Candidate, ...]:
@@ -48,19 +48,19 @@ def candidates(settings: Settings, facts: Facts, endpoint: str) -> tuple[Candida
     return tuple(found)
 
 
-def services(wanted: Sequence[Candidate], answers: Answers) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def services(wanted: Sequence[Candidate], answers: ProbeResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Service and names of the candidates that answered."""
-    direct = [one for one in wanted if one.service != "api-endpoint" and answers.get(one.host, Answer()).direct]
+    direct = [one for one in wanted if one.service != "api-endpoint" and answers.get(one.host, ProbeResult()).direct]
     names = dict.fromkeys(one.service for one in direct)
     return tuple((name, tuple(one.entry for one in direct if one.service == name)) for name in names)
 
 
-def is_private(endpoint: str, vpc_cidrs: Iterable[str], answers: Answers) -> bool:
+def is_private(endpoint: str, vpc_cidrs: Iterable[str], answers: ProbeResults) -> bool:
     """Whether the API server is reached directly: it answered, or its addresses lie in the VPC and nothing answers yet.
 
     A host of which no address is known counts as private too, as one that nobody has named: DNS may be late.
     """
-    answer = answers.get(endpoint, Answer())
+    answer = answers.get(endpoint, ProbeResult())
     networks = [ipaddress.ip_network(cidr) for cidr in vpc_cidrs]
     inside = (any(ipaddress.ip_address(address) in network for network in networks) for address in answer.addresses)
     return answer.direct or not answer.addresses or any(inside)

@@ -14,7 +14,7 @@ from agent.core.net.addresses import address
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.go import LOOPBACK
-from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.dialects.request import Request
 from agent.core.noproxy.entries import Entry, Network, render
 
 #: The proxy of somebody who gave a list and no proxy.
@@ -100,12 +100,12 @@ def variables_in(text: bytes) -> dict[str, str]:
     return found
 
 
-def ways(target: Target, values: Values) -> tuple[Way, ...]:
+def ways(target: Request, values: Values) -> tuple[Way, ...]:
     """The way of every family, in their order."""
     return tuple(_way(target, values, dialect) for dialect in DIALECTS)
 
 
-def _way(target: Target, values: Values, dialect: Dialect) -> Way:
+def _way(target: Request, values: Values, dialect: Dialect) -> Way:
     proxy = dialect.variables.proxy(values.environment, target.scheme)
     if proxy is None:
         return Way(dialect, None)
@@ -140,7 +140,7 @@ def disagree(found: Sequence[Way]) -> bool:
     return len({way.proxy is None for way in found}) > 1
 
 
-def needs_literal(target: Target, found: Sequence[Way], values: Values) -> bool:
+def needs_literal(target: Request, found: Sequence[Way], values: Values) -> bool:
     """Whether a reader may wonder why a name is not exempt: it takes the proxy, and the list has CIDRs."""
     return any(way.proxy for way in found) and address(target.host) is None and bool(cidrs(values.no_proxy))
 

@@ -8,7 +8,7 @@ from typing import Any
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.java import NonProxyHosts
-from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.dialects.request import Request
 from agent.core.noproxy.entries import spellings
 from agent.core.noproxy.explain import BUILT_IN, UNNAMED, Values, Way, disagree, groups, printable
 
@@ -19,7 +19,7 @@ _HOST = 46
 _BOLD, _GREEN, _YELLOW, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 
 
-def paragraph(target: Target, found: Sequence[Way]) -> Iterator[str]:
+def paragraph(target: Request, found: Sequence[Way]) -> Iterator[str]:
     """The target, then each way with the families that take it, one a line unless all take the same."""
     yield target.spelled
     by_text = groups(found)
@@ -59,7 +59,7 @@ def matrix_head(values: Values, *, colour: bool = False) -> Iterator[str]:
         yield "| " * at + (_BOLD + title + _RESET if colour else title)
 
 
-def matrix_row(target: Target, found: Sequence[Way], *, colour: bool = False, width: int | None = None) -> str:
+def matrix_row(target: Request, found: Sequence[Way], *, colour: bool = False, width: int | None = None) -> str:
     """One cell for each family, the target, and the entries that make it direct; cut to `width` where they stand."""
     cells = " ".join(DIRECT if way.proxy is None else PROXY for way in found)
     mark = "!" if disagree(found) else " "
@@ -75,7 +75,7 @@ def _painted(text: str, cells: int) -> str:
     return "".join(marks.get(char, char) for char in text[: cells + 2]) + text[cells + 2 :]
 
 
-def objects(target: Target, found: Sequence[Way]) -> list[dict[str, Any]]:
+def objects(target: Request, found: Sequence[Way]) -> list[dict[str, Any]]:
     """One object for each family; `proxy` is null where the request goes directly, or where nobody named the proxy."""
     return [
         {

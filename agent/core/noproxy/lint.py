@@ -12,7 +12,7 @@ import attrs
 
 from agent.core.noproxy import lint_aws, lint_forms
 from agent.core.noproxy.dialects.dialect import Dialect
-from agent.core.noproxy.dialects.request import Target, parse_target
+from agent.core.noproxy.dialects.request import Request, parse_request
 from agent.core.noproxy.entries import Entry, spellings
 from agent.core.noproxy.explain import Values, Way, disagree, of_entries, printable, titles, ways
 
@@ -47,7 +47,7 @@ class Finding:
         return about + self.text + ("; " + self.fix if self.fix else "")
 
 
-def judge(values: Values, *, region: str = "", targets: Iterable[Target] = ()) -> Iterator[Finding]:
+def judge(values: Values, *, region: str = "", targets: Iterable[Request] = ()) -> Iterator[Finding]:
     """Everything there is to say of the list, in its order; then, one at a time, of which `targets` clients disagree.
 
     `region` is the node's; without it names of other regions are not looked for.
@@ -83,7 +83,7 @@ def is_composed(reason: str) -> bool:
     return reason in _COMPOSED or reason.startswith(("aws:", "direct:"))
 
 
-def disagreement(target: Target, found: Sequence[Way]) -> Iterator[Finding]:
+def disagreement(target: Request, found: Sequence[Way]) -> Iterator[Finding]:
     """A target that some clients reach directly and others through the proxy."""
     if disagree(found):
         through = tuple(way.dialect for way in found if way.proxy is not None)
@@ -162,7 +162,7 @@ def _missing(values: Values) -> Iterator[Finding]:
 def _proxied(text: str, values: Values) -> tuple[Dialect, ...]:
     """The families that reach it through the proxy."""
     try:
-        target = parse_target(text)
+        target = parse_request(text)
     except ValueError:
         return ()
     return tuple(way.dialect for way in ways(target, values) if way.proxy is not None)

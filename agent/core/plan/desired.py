@@ -7,7 +7,7 @@ from typing import Callable
 
 from agent.core.intent.intent import Intent
 from agent.core.plan.files import environment, legacy_dropin, systemd_dropin, yum_conf
-from agent.core.plan.plan import PRIVATE, Anchor, Baseline, Target
+from agent.core.plan.plan import PRIVATE, Baseline, CaCertificates, Target
 from agent.core.settings.schema import Settings
 
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
@@ -17,7 +17,7 @@ YUM_CONF = "/etc/yum.conf"
 DNF_CONF = "/etc/dnf/dnf.conf"
 
 
-def static_targets(settings: Settings, anchor: Anchor | None = None) -> tuple[Target, ...]:
+def static_targets(settings: Settings, ca: CaCertificates | None = None) -> tuple[Target, ...]:
     """Drop-ins and CA: they depend on the settings alone, so they can be written before the network is up."""
     targets = [
         _whole(systemd_dropin.environment_path(unit), systemd_dropin.environment_text())
@@ -28,27 +28,27 @@ def static_targets(settings: Settings, anchor: Anchor | None = None) -> tuple[Ta
             _whole(systemd_dropin.closed_path(unit), systemd_dropin.closed_text())
             for unit in systemd_dropin.GATED_UNITS
         ]
-    if anchor is not None:
-        targets.append(_whole(anchor.path, anchor.pem))
+    if ca is not None:
+        targets.append(_whole(ca.path, ca.pem))
     return tuple(targets)
 
 
-def image_targets(settings: Settings, anchor: Anchor | None) -> tuple[Target, ...]:
+def image_targets(settings: Settings, ca: CaCertificates | None) -> tuple[Target, ...]:
     """The files that an image is baked with; the shell recipe's drop-ins are taken out of it."""
     return tuple(_left_by_recipe(unit) for unit in legacy_dropin.UNITS if unit in settings.node.units) + static_targets(
-        settings, anchor
+        settings, ca
     )
 
 
 def targets(
-    settings: Settings, intent: Intent | None, anchor: Anchor | None = None, *, baked: bool = False
+    settings: Settings, intent: Intent | None, ca: CaCertificates | None = None, *, baked: bool = False
 ) -> tuple[Target, ...]:
     """All files of a configured node.  node.env comes first: docker's proxy hangs on it.
 
     Without an Intent there are none, but for the drop-ins of an image that was `baked`.
     """
     if intent is None:
-        return static_targets(settings, anchor) if baked else ()
+        return static_targets(settings, ca) if baked else ()
     found = [_whole(NODE_ENV, environment.render(intent.variables(secret=True)), mode=PRIVATE)]
     variables = intent.variables(secret=False)
     if settings.node.environment:
@@ -60,10 +60,10 @@ def targets(
         edit, note = partial(yum_conf.edit, url=url), partial(yum_conf.leftovers, url=url)
         found.append(Target(YUM_CONF, "yum", edit, mode, note))
         found.append(Target(DNF_CONF, "yum", partial(_if_there, edit), mode, note))
-    return tuple(found) + image_targets(settings, anchor)
+    return tuple(found) + image_targets(settings, ca)
 
 
-def clean_targets(settings: Settings, anchor: Anchor | None, baseline: Baseline) -> tuple[Target, ...]:
+def clean_targets(settings: Settings, ca: CaCertificates | None, baseline: Baseline) -> tuple[Target, ...]:
     """The files of an image before its snapshot: no proxy of the builder, whoever set it; the drop-ins if it was baked."""
     made = {path for path, record in baseline.files.items() if record.before is None}
     shared = (
@@ -74,7 +74,7 @@ def clean_targets(settings: Settings, anchor: Anchor | None, baseline: Baseline)
     found = [Target(path, kind, partial(_unless_empty, without, path in made)) for path, kind, without in shared]
     found += [_left_by_recipe(unit) for unit in legacy_dropin.UNITS]
     found.append(Target(NODE_ENV, "whole", lambda current: None))
-    return tuple(found) + (static_targets(settings, anchor) if baseline.baked else ())
+    return tuple(found) + (static_targets(settings, ca) if baseline.baked else ())
 
 
 def _whole(path: str, content: bytes, mode: int | None = None) -> Target:

@@ -34,70 +34,75 @@ class Memory:
     """
 
     instance: str = ""
-    wishes: Mapping[str, str] = attrs.field(factory=dict)
+    desired: Mapping[str, str] = attrs.field(factory=dict)
     repairs: Mapping[str, tuple[float, ...]] = attrs.field(factory=dict)
     total: int = 0
-    fought: Mapping[str, float] = attrs.field(factory=dict)
+    contested: Mapping[str, float] = attrs.field(factory=dict)
     missing: Mapping[str, tuple[int, float]] = attrs.field(factory=dict)
     failures: int = 0
-    told: Mapping[str, str] = attrs.field(factory=dict)
-    anchored: float | None = None
+    reported: Mapping[str, str] = attrs.field(factory=dict)
+    ca_changed_at: float | None = None
 
-    def left_alone(self, wishes: Mapping[str, str]) -> frozenset[str]:
+    def left_alone(self, desired: Mapping[str, str]) -> frozenset[str]:
         """The files that are fought over, as long as nothing else is wanted of them than before."""
-        return frozenset(path for path in self.fought if wishes.get(path) == self.wishes.get(path))
+        return frozenset(path for path in self.contested if desired.get(path) == self.desired.get(path))
 
-    def drifted(self, plan: Plan, wishes: Mapping[str, str]) -> tuple[Change, ...]:
+    def drifted(self, plan: Plan, desired: Mapping[str, str]) -> tuple[Change, ...]:
         """The changes of a plan that nobody asked for: the same was wanted before, so somebody else changed the file."""
         return tuple(
             change
             for change in plan.changes
-            if change.path in wishes and wishes[change.path] == self.wishes.get(change.path)
+            if change.path in desired and desired[change.path] == self.desired.get(change.path)
         )
 
-    def still_wished(self, wishes: Mapping[str, str], failed: Iterable[Change]) -> dict[str, str]:
+    def still_desired(self, desired: Mapping[str, str], failed: Iterable[Change]) -> dict[str, str]:
         """The wishes to be remembered: of a file that could not be written the one before, so that it is still asked for."""
         paths = {change.path for change in failed}
-        before = {path: self.wishes[path] for path in paths if path in self.wishes}
-        return {**{path: wish for path, wish in wishes.items() if path not in paths}, **before}
+        before = {path: self.desired[path] for path in paths if path in self.desired}
+        return {**{path: desired_digest for path, desired_digest in desired.items() if path not in paths}, **before}
 
-    def asked(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
+    def asked(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
         """The memory once a person's plan was carried out: what differed was no drift, and what was fought over is taken up."""
-        anchored = now if _trusts_anew(plan.changes) else self.anchored
-        return attrs.evolve(self.forgiven(), wishes=dict(wishes), anchored=anchored)
+        ca_changed_at = now if _trusts_anew(plan.changes) else self.ca_changed_at
+        return attrs.evolve(self.reset(), desired=dict(desired), ca_changed_at=ca_changed_at)
 
-    def prepared(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
+    def prepared(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
         """The memory once that part of a plan was carried out that goes ahead of a pass: of it only another CA counts."""
-        asked_for = set(plan.changes) - set(self.drifted(plan, wishes))
-        return attrs.evolve(self, anchored=now) if _trusts_anew(asked_for) else self
+        asked_for = set(plan.changes) - set(self.drifted(plan, desired))
+        return attrs.evolve(self, ca_changed_at=now) if _trusts_anew(asked_for) else self
 
-    def after(self, plan: Plan, wishes: Mapping[str, str], now: float) -> Memory:
+    def after(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
         """The memory once a plan of the daemon's own was carried out."""
         repairs = {path: tuple(at for at in moments if now - at < HOUR) for path, moments in self.repairs.items()}
-        drifted = [change.path for change in self.drifted(plan, wishes)]
+        drifted = [change.path for change in self.drifted(plan, desired)]
         for path in drifted:
             repairs[path] = repairs.get(path, ()) + (now,)
-        fought = {path: self.fought[path] for path in self.left_alone(wishes)}
-        fought.update({path: now - HOUR for path in drifted if len(repairs[path]) >= REPAIRS})
+        contested = {path: self.contested[path] for path in self.left_alone(desired)}
+        contested.update({path: now - HOUR for path in drifted if len(repairs[path]) >= REPAIRS})
         return attrs.evolve(
-            self.prepared(plan, wishes, now),
-            wishes=dict(wishes),
-            repairs={path: moments for path, moments in repairs.items() if moments and path not in fought},
-            fought=fought,
+            self.prepared(plan, desired, now),
+            desired=dict(desired),
+            repairs={path: moments for path, moments in repairs.items() if moments and path not in contested},
+            contested=contested,
             total=self.total + len(drifted),
         )
 
     def to_say(self, now: float) -> tuple[tuple[str, ...], Memory]:
         """The fought files of which it has to be said now, at first and once an hour."""
-        due = tuple(path for path, at in self.fought.items() if now - at >= HOUR)
-        return due, attrs.evolve(self, fought={path: now if path in due else at for path, at in self.fought.items()})
+        due = tuple(path for path, at in self.contested.items() if now - at >= HOUR)
+        return due, attrs.evolve(
+            self, contested={path: now if path in due else at for path, at in self.contested.items()}
+        )
 
     def says(self, kind: str, what: str) -> tuple[bool, Memory]:
         """Whether `what` is news of its kind; empty is no news, and forgets."""
-        if self.told.get(kind, "") == what:
+        if self.reported.get(kind, "") == what:
             return False, self
-        told = {**{key: value for key, value in self.told.items() if key != kind}, **({kind: what} if what else {})}
-        return bool(what), attrs.evolve(self, told=told)
+        reported = {
+            **{key: value for key, value in self.reported.items() if key != kind},
+            **({kind: what} if what else {}),
+        }
+        return bool(what), attrs.evolve(self, reported=reported)
 
     def counted(self, *, settled: bool) -> Memory:
         """The memory after a pass: how many failed one after the other; of a trouble that is over the next one is news."""
@@ -105,9 +110,9 @@ class Memory:
             return attrs.evolve(self, failures=self.failures + 1)
         return attrs.evolve(self.says("degraded", "")[1], failures=0)
 
-    def forgiven(self) -> Memory:
+    def reset(self) -> Memory:
         """The memory when somebody asked for a fresh start: what was fought over is taken up again."""
-        return attrs.evolve(self, repairs={}, fought={}, failures=0)
+        return attrs.evolve(self, repairs={}, contested={}, failures=0)
 
 
 def steady(facts: Facts, known: Facts | None, memory: Memory, now: float) -> tuple[Facts, Memory]:
@@ -134,7 +139,7 @@ def steady(facts: Facts, known: Facts | None, memory: Memory, now: float) -> tup
     )
 
 
-def wish(target: Target) -> str:
+def desired_digest(target: Target) -> str:
     """A digest of what is wanted of a file, whatever stands in it now: what becomes of none, and of next to nothing."""
     try:
         made = (target.edit(None) or b"") + b"\0" + (target.edit(b"[main]\n") or b"")
@@ -165,14 +170,14 @@ def memory_from_json(data: Mapping[str, Any] | None) -> Memory:
     try:
         return Memory(
             instance=str(data["instance"]),
-            wishes={str(path): str(wish) for path, wish in data["wishes"].items()},
+            desired={str(path): str(desired_digest) for path, desired_digest in data["desired"].items()},
             repairs={str(path): tuple(map(float, at)) for path, at in data["repairs"].items()},
             total=int(data["total"]),
-            fought={str(path): float(at) for path, at in data["fought"].items()},
+            contested={str(path): float(at) for path, at in data["contested"].items()},
             missing={str(what): (int(passes), float(since)) for what, (passes, since) in data["missing"].items()},
             failures=int(data["failures"]),
-            told={str(kind): str(what) for kind, what in data["told"].items()},
-            anchored=None if data["anchored"] is None else float(data["anchored"]),
+            reported={str(kind): str(what) for kind, what in data["reported"].items()},
+            ca_changed_at=None if data["ca_changed_at"] is None else float(data["ca_changed_at"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return Memory()

@@ -52,7 +52,7 @@ class Baseline:
 
 
 @attrs.frozen
-class Anchor:
+class CaCertificates:
     """The owner's CA certificates as a file of the trust store; `summaries` is a line about each, for people."""
 
     path: str

@@ -16,7 +16,7 @@ import attrs
 from agent.core.noproxy.dialects import go
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import DIALECTS
-from agent.core.noproxy.dialects.request import parse_target
+from agent.core.noproxy.dialects.request import parse_request
 from tests.boot.harness.command import run
 from tests.clients import cases
 from tests.clients.cases import Case
@@ -55,7 +55,7 @@ class Client:
 
 def expected(dialect: Dialect, case: Case) -> str:
     """What the dialect says of the case: "proxy" or "direct"."""
-    target = parse_target(case.url)
+    target = parse_request(case.url)
     if dialect.variables.proxy(case.environment, target.scheme) is None:
         return "direct"
     return "proxy" if dialect.bypass(target, dialect.variables.exceptions(case.environment)) is None else "direct"

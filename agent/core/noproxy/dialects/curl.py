@@ -21,22 +21,22 @@ import attrs
 
 from agent.core.net.addresses import Address, address, canonical
 from agent.core.noproxy.dialects import curl_old
-from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.dialects.request import Request
 
 VARIABLES = curl_old.VARIABLES
 
 
-def bypass(target: Target, no_proxy: str) -> str | None:
+def bypass(target: Request, no_proxy: str) -> str | None:
     """The entry that makes the target direct; None for the proxy.  For 7.86 to 8.8."""
     return _bypass(target, no_proxy, blanks_separate=True, reads_ipv6=False)
 
 
-def bypass_8_9(target: Target, no_proxy: str) -> str | None:
+def bypass_8_9(target: Request, no_proxy: str) -> str | None:
     """The same for 8.9 to 8.17."""
     return _bypass(target, no_proxy, blanks_separate=False, reads_ipv6=False)
 
 
-def bypass_8_18(target: Target, no_proxy: str) -> str | None:
+def bypass_8_18(target: Request, no_proxy: str) -> str | None:
     """The same from 8.18."""
     return _bypass(target, no_proxy, blanks_separate=False, reads_ipv6=True)
 
@@ -60,7 +60,7 @@ class _Entry:
         )
 
 
-def _bypass(target: Target, no_proxy: str, *, blanks_separate: bool, reads_ipv6: bool) -> str | None:
+def _bypass(target: Request, no_proxy: str, *, blanks_separate: bool, reads_ipv6: bool) -> str | None:
     if no_proxy == "*":
         return no_proxy
     literal = address(target.host)

@@ -14,7 +14,7 @@ import functools
 import re
 
 from agent.core.noproxy.dialects.dialect import Variables
-from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.dialects.request import Request
 
 VARIABLES = Variables(
     http=("http_proxy", "all_proxy", "ALL_PROXY"),
@@ -23,7 +23,7 @@ VARIABLES = Variables(
 )
 
 
-def bypass(target: Target, no_proxy: str) -> str | None:
+def bypass(target: Request, no_proxy: str) -> str | None:
     """The entry that makes the target direct; None for the proxy."""
     if no_proxy == "*":
         return no_proxy

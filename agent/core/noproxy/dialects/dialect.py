@@ -7,7 +7,7 @@ from typing import Callable
 
 import attrs
 
-from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.dialects.request import Request
 
 
 @attrs.frozen
@@ -48,4 +48,4 @@ class Dialect:
     title: str
     clients: tuple[str, ...]
     variables: Variables
-    bypass: Callable[[Target, str], str | None]
+    bypass: Callable[[Request, str], str | None]

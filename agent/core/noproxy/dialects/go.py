@@ -25,7 +25,7 @@ import attrs
 
 from agent.core.net.addresses import Address, address, folded
 from agent.core.noproxy.dialects.dialect import Variables
-from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.dialects.request import Request
 
 #: What `bypass` gives for a target that needs no entry.
 LOOPBACK = "loopback"
@@ -59,17 +59,17 @@ class _Matcher:
         return host.endswith(self.suffix) or (self.apex and host == self.suffix[1:])
 
 
-def bypass(target: Target, no_proxy: str) -> str | None:
+def bypass(target: Request, no_proxy: str) -> str | None:
     """The entry that makes the target direct, or LOOPBACK; None for the proxy.  For Go 1.24 and later."""
     return _bypass(target, no_proxy, names_cover_addresses=False)
 
 
-def bypass_1_23(target: Target, no_proxy: str) -> str | None:
+def bypass_1_23(target: Request, no_proxy: str) -> str | None:
     """The same before Go 1.24."""
     return _bypass(target, no_proxy, names_cover_addresses=True)
 
 
-def _bypass(target: Target, no_proxy: str, *, names_cover_addresses: bool) -> str | None:
+def _bypass(target: Request, no_proxy: str, *, names_cover_addresses: bool) -> str | None:
     found = address(target.host)
     literal = None if found is None else folded(found)
     if target.host == "localhost" or (literal is not None and literal.is_loopback):

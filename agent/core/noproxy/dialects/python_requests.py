@@ -21,7 +21,7 @@ import attrs
 from agent.core.net.addresses import ipv4
 from agent.core.noproxy.dialects import python_urllib
 from agent.core.noproxy.dialects.dialect import Variables
-from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.dialects.request import Request
 
 VARIABLES = Variables(
     http=("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
@@ -31,17 +31,17 @@ VARIABLES = Variables(
 )
 
 
-def bypass(target: Target, no_proxy: str) -> str | None:
+def bypass(target: Request, no_proxy: str) -> str | None:
     """The entry that makes the target direct; None for the proxy.  For 2.34 and later."""
     return _bypass(target, no_proxy, _below)
 
 
-def bypass_old(target: Target, no_proxy: str) -> str | None:
+def bypass_old(target: Request, no_proxy: str) -> str | None:
     """The same before 2.34."""
     return _bypass(target, no_proxy, str.endswith)
 
 
-def _bypass(target: Target, no_proxy: str, covers: Callable[[str, str], bool]) -> str | None:
+def _bypass(target: Request, no_proxy: str, covers: Callable[[str, str], bool]) -> str | None:
     literal = ipv4(target.host)
     for entry, network in _entries(no_proxy):
         if literal is not None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 
 from agent.core.noproxy.dialects.dialect import Variables
-from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.dialects.request import Request
 
 VARIABLES = Variables(
     http=("http_proxy", "HTTP_PROXY"),
@@ -25,7 +25,7 @@ VARIABLES = Variables(
 )
 
 
-def bypass(target: Target, no_proxy: str) -> str | None:
+def bypass(target: Request, no_proxy: str) -> str | None:
     """The entry that makes the target direct; None for the proxy."""
     return bypass_netloc(target.netloc, no_proxy)
 

@@ -20,7 +20,7 @@ _DEVIATIONS = "\u00df\u03c2\u200c\u200d"
 
 
 @attrs.frozen
-class Target:
+class Request:
     """A request's target.
 
     `host` is a lower-case name (perhaps with a final dot, which clients do not all ignore), an IPv4 address, or an IPv6
@@ -42,7 +42,7 @@ class Target:
         return f"{host}:{self.port}" if self.has_port else host
 
 
-def parse_target(text: str) -> Target:
+def parse_request(text: str) -> Request:
     """Read a URL, HOST, HOST:PORT or an address; what has no scheme is https, unless it names port 80.
 
     User info, path and query are dropped.  Raises ValueError that says what is allowed; it never repeats user info.
@@ -57,7 +57,7 @@ def parse_target(text: str) -> Target:
     host = _host(host_text, text)
     port = _port(port_text, text)
     chosen = scheme or ("http" if port == PORTS["http"] else "https")
-    target = Target(chosen, host, port or PORTS[chosen], "", has_port=port is not None)
+    target = Request(chosen, host, port or PORTS[chosen], "", has_port=port is not None)
     return attrs.evolve(target, spelled=scheme + "://" + target.netloc if scheme else target.netloc)
 
 

@@ -15,12 +15,12 @@ import functools
 
 from agent.core.noproxy.dialects.curl_old import lowered
 from agent.core.noproxy.dialects.dialect import Variables
-from agent.core.noproxy.dialects.request import Target
+from agent.core.noproxy.dialects.request import Request
 
 VARIABLES = Variables(http=("http_proxy",), https=("https_proxy",), no_proxy=("no_proxy",))
 
 
-def bypass(target: Target, no_proxy: str) -> str | None:
+def bypass(target: Request, no_proxy: str) -> str | None:
     """The entry that makes the target direct; None for the proxy."""
     for entry, text in _entries(no_proxy):
         if target.host.endswith(text):
