@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import json
@@ -13,112 +12,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 from urllib.parse import quote
 
-import attrs
 import pytest
 import structlog
 import tenacity
 
-from agent.commands.bootstrap import SIGNAL_TRIES, bootstrap
-from agent.core.facts.instance import Facts, facts_from_json
+from agent.commands.bootstrap import SIGNAL_TRIES
+from agent.core.facts.instance import Facts
 from agent.core.settings.schema import Settings
 from agent.edges import command
 from agent.errors import AgentError, FileError, LockedError, MetadataError, SettingsError
-from agent.node.host import host_of
-from agent.node.sources import SettingsSources
-from tests.integration.command_line import FACTS, PROXY, REPOSITORY, Node
+from tests.integration.bootable import PASSWORD, STACK, Bootable
+from tests.integration.command_line import FACTS, PROXY, REPOSITORY
 
 OTHER = "i-00000000000000000"
-STACK = '[signal]\nstack = "my-stack"\nresource = "NodeGroup"\n'
-PASSWORD = "p@ss w:rd"
-
-#: Writes down how it was called: arguments, environment, working folder, and the command lines of itself and its parent.
-RECORDER = """#!/bin/sh
-n=$(ls {record} | grep -c '{name}[.][0-9]*[.]argv')
-printf '%s\\n' "$@" > {record}/{name}.$n.argv
-tr '\\0' '\\n' < /proc/$$/environ > {record}/{name}.$n.environ
-cat /proc/$$/cmdline /proc/$PPID/cmdline > {record}/{name}.$n.cmdline
-pwd > {record}/{name}.$n.folder
-readlink /proc/$$/fd/0 > {record}/{name}.$n.stdin
-{then}
-"""
-
-
-@attrs.frozen
-class Call:
-    """One run of a script."""
-
-    argv: list[str]
-    environment: dict[str, str]
-    cmdline: str
-    folder: str
-    stdin: str
-
-
-class Bootable(Node):
-    """A node with a bootstrap.sh and a cfn-signal that write down how they were called."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.record = folder / "record"
-        self.record.mkdir()
-        self.script("etc/eks/bootstrap.sh", "exit 0")
-        self.script("opt/aws/bin/cfn-signal", "exit 0")
-        self.configure()
-
-    def configure(self, more: str = STACK) -> None:
-        """Settings with a proxy, and `more`."""
-        self.settings(f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/proxy.pass"\n{more}')
-        self.write("etc/proxy.pass", (f"alice:{PASSWORD}\n").encode(), 0o600)
-
-    def script(self, path: str, then: str) -> None:
-        """Put a recording script there that ends with `then`."""
-        text = RECORDER.format(record=self.record, name=os.path.basename(path), then=then)
-        self.write(path, text.encode(), 0o755)
-
-    def calls(self, name: str) -> list[Call]:
-        """How often and how a script was called."""
-        found = []
-        for number in range(len(list(self.record.glob(name + ".*.argv")))):
-            argv, environ, cmdline, folder, stdin = (
-                (self.record / (f"{name}.{number}.{what}")).read_text().splitlines()
-                for what in ("argv", "environ", "cmdline", "folder", "stdin")
-            )
-            pairs = [line.partition("=") for line in environ]
-            variables = {key: value for key, _, value in pairs}
-            found.append(Call(argv, variables, "".join(cmdline), "".join(folder), "".join(stdin)))
-        return found
-
-    @property
-    def ran(self) -> list[Call]:
-        """The runs of bootstrap.sh."""
-        return self.calls("bootstrap.sh")
-
-    @property
-    def signals(self) -> list[Call]:
-        """The runs of cfn-signal."""
-        return self.calls("cfn-signal")
-
-    def remembered(self, instance_id: str = str(FACTS["instance_id"])) -> dict[str, Any] | None:
-        """What is kept of the bootstrap of an instance, without its time."""
-        text = self.read(f"var/lib/eks-proxy-agent/instances/{instance_id}/bootstrap.json")
-        return {key: value for key, value in json.loads(text).items() if key != "time"} if text else None
-
-    def remember(self, **record: Any) -> None:
-        """An earlier run left this behind."""
-        path = "var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(FACTS["instance_id"])
-        self.write(path, json.dumps(record).encode(), 0o600)
-
-    def bootstrap(self, *arguments: str, fetch: Callable[[Settings], Facts] | None = None, **flags: Any) -> int:
-        """Run it with ARGS, on the facts of this node unless `fetch` says otherwise."""
-        machine = host_of(argparse.Namespace(root=str(self.root)))
-        return bootstrap(machine, SettingsSources(arguments=arguments), fetch or self.fetch, **flags)
-
-    def fetch(self, settings: Settings) -> Facts:
-        """What the metadata service would say."""
-        return facts_from_json(self.facts.read_text())
 
 
 def gone(settings: Settings) -> Facts:
@@ -263,7 +172,7 @@ def test_one_at_a_time(node: Bootable) -> None:
     lock = node.write("run/eks-proxy-agent/bootstrap.lock", b"%d\n" % os.getppid())
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(LockedError, match=f"pid {os.getppid()}") as caught:
+        with pytest.raises(LockedError, match="pid %d" % os.getppid()) as caught:
             node.bootstrap("c")
     assert caught.value.exit_code == 75
     assert (node.ran, node.signals) == ([], [])
@@ -459,7 +368,7 @@ def test_a_signal_that_cannot_be_sent_changes_nothing(
 ) -> None:
     """After the last try the log says so loudly, the node's result stays, and the next boot tries again."""
     structlog.reset_defaults()
-    node.script("etc/eks/bootstrap.sh", f"exit {code}")
+    node.script("etc/eks/bootstrap.sh", "exit %d" % code)
     node.script("opt/aws/bin/cfn-signal", "echo 'stack is gone' >&2; exit 1")
     assert node.bootstrap("c") == code
     assert len(node.signals) == SIGNAL_TRIES
@@ -479,7 +388,7 @@ def test_what_cfn_signal_says_of_the_proxy_has_no_password(
 ) -> None:
     """Only the end of what it says is logged, and that may begin in the middle of the proxy's URL."""
     structlog.reset_defaults()
-    node.script("opt/aws/bin/cfn-signal", f"printf 'no way through %s%0{behind}d' $https_proxy 0 >&2; exit 1")
+    node.script("opt/aws/bin/cfn-signal", "printf 'no way through %%s%%0%dd' $https_proxy 0 >&2; exit 1" % behind)
     node.bootstrap("c")
     err = capfd.readouterr().err
     assert "@proxy.corp:3128000" in err

@@ -1,0 +1,107 @@
+"""A node with a bootstrap.sh and a cfn-signal that write down how they were called; `bootstrap` run on it in this process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any, Callable
+
+import attrs
+
+from agent.commands.bootstrap import bootstrap
+from agent.core.facts.instance import Facts, facts_from_json
+from agent.core.settings.schema import Settings
+from agent.node.host import host_of
+from agent.node.sources import SettingsSources
+from tests.integration.command_line import FACTS, PROXY, Node
+
+STACK = '[signal]\nstack = "my-stack"\nresource = "NodeGroup"\n'
+PASSWORD = "p@ss w:rd"
+
+#: Writes down how it was called: arguments, environment, working folder, and the command lines of itself and its parent.
+RECORDER = """#!/bin/sh
+n=$(ls {record} | grep -c '{name}[.][0-9]*[.]argv')
+printf '%s\\n' "$@" > {record}/{name}.$n.argv
+tr '\\0' '\\n' < /proc/$$/environ > {record}/{name}.$n.environ
+cat /proc/$$/cmdline /proc/$PPID/cmdline > {record}/{name}.$n.cmdline
+pwd > {record}/{name}.$n.folder
+readlink /proc/$$/fd/0 > {record}/{name}.$n.stdin
+{then}
+"""
+
+
+@attrs.frozen
+class Call:
+    """One run of a script."""
+
+    argv: list[str]
+    environment: dict[str, str]
+    cmdline: str
+    folder: str
+    stdin: str
+
+
+class Bootable(Node):
+    """A node with a bootstrap.sh and a cfn-signal that write down how they were called."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.record = folder / "record"
+        self.record.mkdir()
+        self.script("etc/eks/bootstrap.sh", "exit 0")
+        self.script("opt/aws/bin/cfn-signal", "exit 0")
+        self.configure()
+
+    def configure(self, more: str = STACK) -> None:
+        """Settings with a proxy, and `more`."""
+        self.settings(f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/proxy.pass"\n{more}')
+        self.write("etc/proxy.pass", (f"alice:{PASSWORD}\n").encode(), 0o600)
+
+    def script(self, path: str, then: str) -> None:
+        """Put a recording script there that ends with `then`."""
+        text = RECORDER.format(record=self.record, name=os.path.basename(path), then=then)
+        self.write(path, text.encode(), 0o755)
+
+    def calls(self, name: str) -> list[Call]:
+        """How often and how a script was called."""
+        found = []
+        for number in range(len(list(self.record.glob(name + ".*.argv")))):
+            argv, environ, cmdline, folder, stdin = (
+                (self.record / ("%s.%d.%s" % (name, number, what))).read_text().splitlines()
+                for what in ("argv", "environ", "cmdline", "folder", "stdin")
+            )
+            pairs = [line.partition("=") for line in environ]
+            variables = {key: value for key, _, value in pairs}
+            found.append(Call(argv, variables, "".join(cmdline), "".join(folder), "".join(stdin)))
+        return found
+
+    @property
+    def ran(self) -> list[Call]:
+        """The runs of bootstrap.sh."""
+        return self.calls("bootstrap.sh")
+
+    @property
+    def signals(self) -> list[Call]:
+        """The runs of cfn-signal."""
+        return self.calls("cfn-signal")
+
+    def remembered(self, instance_id: str = str(FACTS["instance_id"])) -> dict[str, Any] | None:
+        """What is kept of the bootstrap of an instance, without its time."""
+        text = self.read(f"var/lib/eks-proxy-agent/instances/{instance_id}/bootstrap.json")
+        return {key: value for key, value in json.loads(text).items() if key != "time"} if text else None
+
+    def remember(self, **record: Any) -> None:
+        """An earlier run left this behind."""
+        path = "var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(FACTS["instance_id"])
+        self.write(path, json.dumps(record).encode(), 0o600)
+
+    def bootstrap(self, *arguments: str, fetch: Callable[[Settings], Facts] | None = None, **flags: Any) -> int:
+        """Run it with ARGS, on the facts of this node unless `fetch` says otherwise."""
+        machine = host_of(argparse.Namespace(root=str(self.root)))
+        return bootstrap(machine, SettingsSources(arguments=arguments), fetch or self.fetch, **flags)
+
+    def fetch(self, settings: Settings) -> Facts:
+        """What the metadata service would say."""
+        return facts_from_json(self.facts.read_text())
