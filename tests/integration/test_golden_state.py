@@ -1,0 +1,170 @@
+"""An upgrade: the commands on trees as an earlier version left them (golden_state/README.md)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.integration.bootable import Bootable
+from tests.integration.command_line import Outcome
+from tests.integration.golden_tree import unpack
+
+GOLDEN = Path(__file__).parent / "golden_state"
+INSTANCE = "i-0123456789abcdef0"
+LIBRARY = "var/lib/eks-proxy-agent"
+BOOTSTRAP = f"{LIBRARY}/instances/{INSTANCE}/bootstrap.json"
+#: What revert may leave of ours, beside the folders: a bootstrap must not run again, and what systemd and the trust store
+#: have not taken in yet is still to be done on the machine whose tree this is.
+STAYS = {BOOTSTRAP, f"{LIBRARY}/trust-pending", "run/eks-proxy-agent/reload-pending"}
+
+Tree = dict[str, tuple[int, bytes]]
+
+
+class Golden(Bootable):
+    """A tree of the earlier version, the same as it was `before` that version's first apply, and a bootstrap.sh that counts."""
+
+    def __init__(self, variant: str, folder: Path) -> None:
+        self.root = folder / "root"
+        unpack(GOLDEN / variant / "after", self.root)
+        unpack(GOLDEN / variant / "before", folder / "before")
+        self.facts = folder / "facts.json"
+        shutil.copy(self.root / LIBRARY / "instances" / INSTANCE / "facts.json", self.facts)
+        self.record = folder / "record"
+        self.record.mkdir()
+        self.before = everything(folder / "before")
+
+    def succeed(self, command: str, *flags: str) -> Outcome:
+        """Run a command that has to end well."""
+        done = self.main(command, *flags)
+        assert done.code == 0, done.both
+        return done
+
+    def theirs(self) -> Tree:
+        """Everything that is not our own state."""
+        return {path: value for path, value in everything(self.root).items() if not is_ours(path)}
+
+    def ours(self) -> set[str]:
+        """The files of our own state."""
+        return {path for path in everything(self.root) if is_ours(path) and (self.root / path).is_file()}
+
+
+def everything(root: Path) -> Tree:
+    """Mode and content of every path."""
+    return {
+        str(path.relative_to(root)): (
+            path.lstat().st_mode,
+            bytes(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else b"",
+        )
+        for path in sorted(root.rglob("*"))
+    }
+
+
+def is_ours(path: str) -> bool:
+    """Whether a path is of our state."""
+    return path.startswith((LIBRARY, "run/eks-proxy-agent"))
+
+
+@pytest.fixture(params=["node", "image"])
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Golden:
+    """Each of the trees."""
+    assert shutil.which("systemctl"), "revert disables units by systemctl --root"
+    return Golden(request.param, tmp_path)
+
+
+# --- read -----------------------------------------------------------------------------------------------------------
+
+
+def test_status_reads_the_old_state(old: Golden) -> None:
+    """`status` shows the node as the earlier version left it, or says what to do about a file that it cannot read."""
+    done = old.main("status", "--json")
+    if done.code:
+        assert "eks-proxy-agent apply" in done.err
+        old.succeed("apply")
+        done = old.succeed("status", "--json")
+    assert json.loads(done.out)["instance_id"] == INSTANCE
+    assert json.loads(done.out)["bootstrap"]["exit_code"] == 7
+
+
+def test_plan_reads_the_old_state(old: Golden) -> None:
+    """`plan` ends well, wants nothing of the files that hold values, and the flags that were kept are in force."""
+    done = old.main("plan", "--json")
+    assert done.code in (0, 3), done.both
+    plan = json.loads(done.out)
+    assert plan["problems"] == []
+    assert "nexus.corp" in [entry["entry"] for entry in plan["no_proxy"]]
+
+
+def test_apply_takes_the_old_state_over(old: Golden) -> None:
+    """`apply` ends well, keeps the flags in force, and changes nothing the second time."""
+    old.succeed("apply")
+    assert "nexus.corp" in old.no_proxy()
+    assert old.variables()["http_proxy"] == "http://proxy.corp:3128"
+    status = json.loads(old.succeed("status", "--json").out)
+    assert (status["phase"], status["error"], status["instance_id"]) == ("configured", None, INSTANCE)
+    theirs = old.theirs()
+    old.succeed("apply")
+    assert old.theirs() == theirs
+    assert json.loads(old.main("plan", "--json").out)["changes"] == []
+
+
+# --- revert ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("commands", [(), ("apply",), ("apply", "apply")], ids=["at once", "after apply", "after two"])
+def test_revert_is_byte_exact(old: Golden, commands: tuple[str, ...]) -> None:
+    """Every file, mode, link, folder and enabled unit is as before the earlier version's first apply."""
+    bootstrap = (old.root / BOOTSTRAP).read_bytes()
+    for command in commands:
+        old.succeed(command)
+    old.succeed("revert")
+    assert old.theirs() == old.before
+    assert old.ours() <= STAYS
+    assert (old.root / BOOTSTRAP).read_bytes() == bootstrap
+
+
+@pytest.mark.parametrize("commands", [(), ("apply",)], ids=["at once", "after apply"])
+def test_revert_keeps_foreign_edits(old: Golden, commands: tuple[str, ...]) -> None:
+    """What others have added to a file of ours stays, ours goes; of an edited drop-in a copy is kept."""
+    environment, dnf = old.root / "etc/environment", old.root / "etc/dnf/dnf.conf"
+    drop_in = "etc/systemd/system/docker.service.d/90-eks-proxy.conf"
+    foreign = b"[foreign]\nname=foreign\n"
+    environment.write_bytes(b"FOREIGN=1\n" + environment.read_bytes())
+    dnf.write_bytes(dnf.read_bytes() + foreign)
+    for command in commands:
+        old.succeed(command)
+    edited = (old.root / drop_in).read_bytes() + b"# foreign\n"
+    (old.root / drop_in).write_bytes(edited)
+    old.succeed("revert")
+    after = old.theirs()
+    assert after.pop(f"{drop_in}.eks-proxy-agent-save")[1] == edited
+    assert lines(after, "etc/environment") == sorted([b"FOREIGN=1", *lines(old.before, "etc/environment")])
+    assert after["etc/dnf/dnf.conf"][1] == old.before.get("etc/dnf/dnf.conf", (0, b""))[1] + foreign
+    assert {path: after[path][0] for path in old.before} == {path: value[0] for path, value in old.before.items()}
+    edits = {"etc/environment", "etc/dnf/dnf.conf", drop_in.rpartition("/")[0]}  # the folder stays with the copy
+    assert {path: after[path][1] for path in set(after) - edits} == {
+        path: value[1] for path, value in old.before.items() if path not in edits
+    }
+    assert old.ours() <= STAYS | {f"{LIBRARY}/baseline.json"}
+
+
+def lines(tree: Tree, path: str) -> list[bytes]:
+    """The lines of a file, sorted: proxy lines that we had replaced come back as the last ones."""
+    return sorted(tree.get(path, (0, b""))[1].splitlines())
+
+
+# --- bootstrap ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("commands", [(), ("apply",), ("revert",)], ids=["at once", "after apply", "after revert"])
+def test_bootstrap_does_not_run_again(old: Golden, commands: tuple[str, ...]) -> None:
+    """bootstrap.sh ran on this instance: its exit code is the answer, and it is not called."""
+    for command in commands:
+        old.succeed(command)
+    old.script("etc/eks/bootstrap.sh", "exit 99")
+    assert old.bootstrap("my-cluster") == 7
+    assert old.ran == []
+    assert old.bootstrap("my-cluster", again=True) == 99  # so it would have been seen
+    assert len(old.ran) == 1
