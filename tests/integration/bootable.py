@@ -69,7 +69,7 @@ class Bootable(Node):
         found = []
         for number in range(len(list(self.record.glob(name + ".*.argv")))):
             argv, environ, cmdline, folder, stdin = (
-                (self.record / ("%s.%d.%s" % (name, number, what))).read_text().splitlines()
+                (self.record / (f"{name}.{number}.{what}")).read_text().splitlines()
                 for what in ("argv", "environ", "cmdline", "folder", "stdin")
             )
             pairs = [line.partition("=") for line in environ]

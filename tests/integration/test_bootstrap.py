@@ -172,7 +172,7 @@ def test_one_at_a_time(node: Bootable) -> None:
     lock = node.write("run/eks-proxy-agent/bootstrap.lock", b"%d\n" % os.getppid())
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(LockedError, match="pid %d" % os.getppid()) as caught:
+        with pytest.raises(LockedError, match=f"pid {os.getppid()}") as caught:
             node.bootstrap("c")
     assert caught.value.exit_code == 75
     assert (node.ran, node.signals) == ([], [])
@@ -368,7 +368,7 @@ def test_a_signal_that_cannot_be_sent_changes_nothing(
 ) -> None:
     """After the last try the log says so loudly, the node's result stays, and the next boot tries again."""
     structlog.reset_defaults()
-    node.script("etc/eks/bootstrap.sh", "exit %d" % code)
+    node.script("etc/eks/bootstrap.sh", f"exit {code}")
     node.script("opt/aws/bin/cfn-signal", "echo 'stack is gone' >&2; exit 1")
     assert node.bootstrap("c") == code
     assert len(node.signals) == SIGNAL_TRIES
@@ -388,7 +388,7 @@ def test_what_cfn_signal_says_of_the_proxy_has_no_password(
 ) -> None:
     """Only the end of what it says is logged, and that may begin in the middle of the proxy's URL."""
     structlog.reset_defaults()
-    node.script("opt/aws/bin/cfn-signal", "printf 'no way through %%s%%0%dd' $https_proxy 0 >&2; exit 1" % behind)
+    node.script("opt/aws/bin/cfn-signal", f"printf 'no way through %s%0{behind}d' $https_proxy 0 >&2; exit 1")
     node.bootstrap("c")
     err = capfd.readouterr().err
     assert "@proxy.corp:3128000" in err
