@@ -108,7 +108,8 @@ def pytest_make_collect_report():
 def pytest_collection_modifyitems(items):
     """Refuse an impossible_here without its reason; say which tests stay together when pytest-xdist has several workers."""
     for item in items:
-        folder, file = item.path.relative_to(item.config.rootpath / "tests").parts[:2]
+        path = item.path.relative_to(item.config.rootpath / "tests")
+        folder, file = path.parts[0], str(path)
         if folder != "boot":  # a boot is long and on its own
             # The packages of tests/packaging and the clients of tests/clients are made once, and that takes long.
             item.add_marker(pytest.mark.xdist_group(folder if folder in ("packaging", "clients") else file))

@@ -8,7 +8,7 @@ import pytest
 from agent.core.status.metrics import PHASES
 from tests import status_schema
 from tests.status_schema import ROOT, SCHEMA
-from tests.unit.test_status_screen import WELL
+from tests.unit.core.status.test_summary import WELL
 
 PAGE = (ROOT / "docs/status.md").read_text()
 FILE = {

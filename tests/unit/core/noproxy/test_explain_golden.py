@@ -1,4 +1,4 @@
-"""A matrix of 60 hosts, as it is printed.  After a wanted change: ACCEPT=1 pytest tests/unit/test_explain_golden.py"""
+"""A matrix of 60 hosts, as it is printed.  After a wanted change: ACCEPT=1 pytest tests/unit/core/noproxy/test_explain_golden.py"""
 
 import os
 from pathlib import Path

@@ -14,7 +14,7 @@ from agent.core.settings.layers import Layer, merge, parse_toml
 from agent.core.settings.schema import DEFAULT_UNITS, SECTIONS, Settings
 from agent.errors import SettingsError
 
-CONFIG = Path(__file__).parents[2] / "packaging" / "config.toml"
+CONFIG = Path(__file__).parents[4] / "packaging" / "config.toml"
 KEYS = [(section, key) for section, cls in SECTIONS.items() for key in attrs.fields_dict(cls)]
 
 
