@@ -13,8 +13,7 @@ from agent.core.plan.diff import unified
 from agent.core.plan.files.systemd_dropin import unit_of
 from agent.core.plan.plan import Change, Plan, Target
 from agent.errors import FileError
-from agent.node.inputs import plan_node
-from agent.node.reconcile import wanted
+from agent.node.planning import plan_node, wanted
 
 GROUP = "files"
 APPLY = "eks-proxy-agent apply"

@@ -14,8 +14,8 @@ from agent.edges.lock import held
 from agent.errors import FileError
 from agent.node.apply import apply
 from agent.node.host import host_of, need_root, sources_of
-from agent.node.inputs import plan_node
 from agent.node.metrics_file import withdraw
+from agent.node.planning import plan_node
 from agent.node.sources import baked, read_ca
 
 BOOTSTRAP = "eks-proxy-agent-bootstrap.service"

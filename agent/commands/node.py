@@ -14,20 +14,19 @@ from agent.edges.lock import held
 from agent.errors import CommandError, FileError
 from agent.node.apply import Host, apply
 from agent.node.host import fetch, host_of, need_root, sources_of
-from agent.node.inputs import Discovered, discover, facts_of, plan_node, plan_revert
+from agent.node.inputs import Discovered, discover, facts_of
 from agent.node.metrics_file import withdraw
+from agent.node.planning import changed_paths, plan_node, plan_revert, wanted
 from agent.node.proxies import choose
 from agent.node.reachability import find_out, left_open
 from agent.node.reconcile import (
     ReconcileResult,
-    changed_paths,
     configure,
     entries,
     refuse_unproxied,
     release_units,
     running_units,
     stale_units,
-    wanted,
 )
 
 PENDING = 3

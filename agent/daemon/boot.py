@@ -17,9 +17,10 @@ from agent.edges.signals import Signals
 from agent.errors import AgentError, SettingsError
 from agent.log import add_field, get_logger
 from agent.node.apply import Host, apply
-from agent.node.inputs import BOOT_DEADLINE, ask_metadata_service, facts_of, plan_node
+from agent.node.inputs import BOOT_DEADLINE, ask_metadata_service, facts_of
+from agent.node.planning import desired_digests, plan_node
 from agent.node.reachability import ask_again, remember
-from agent.node.reconcile import ReconcileResult, configure, desired_digests, release_units, steady_facts
+from agent.node.reconcile import ReconcileResult, configure, release_units, steady_facts
 from agent.node.sources import SettingsSources, baked, read_ca
 
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"

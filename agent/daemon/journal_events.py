@@ -15,7 +15,8 @@ from agent.errors import AgentError
 from agent.log import get_logger
 from agent.node import memory
 from agent.node.apply import Host
-from agent.node.reconcile import ReconcileResult, changed_paths, save_degraded
+from agent.node.planning import changed_paths
+from agent.node.reconcile import ReconcileResult, save_degraded
 
 #: The names of events, each of which somebody may search the journal for.
 EVENTS = {

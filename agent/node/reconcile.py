@@ -15,7 +15,7 @@ from agent.core.intent.intent import Intent
 from agent.core.plan import drift
 from agent.core.plan.desired import targets
 from agent.core.plan.files import systemd_dropin
-from agent.core.plan.plan import Change, Plan, Target
+from agent.core.plan.plan import Change, Plan
 from agent.core.redact import redact
 from agent.core.settings.schema import Settings
 from agent.core.systemd import is_stale, to_release
@@ -26,7 +26,8 @@ from agent.errors import AgentError, FileError, SettingsError
 from agent.log import get_logger
 from agent.node import proxies
 from agent.node.apply import Host, apply
-from agent.node.inputs import Discovered, discover, plan_node
+from agent.node.inputs import Discovered, discover
+from agent.node.planning import desired_digests, plan_node, wanted
 from agent.node.reachability import find_out, remember
 from agent.node.sources import SettingsSources, kept_flags
 
@@ -121,25 +122,6 @@ def steady_facts(host: Host, facts: Facts) -> Facts:
         meaning = f"stays in place until it was missing {drift.PASSES} times, for {drift.ABSENT:g} s"
         get_logger().warning("metadata.missing", what=tuple(memory.missing), meaning=meaning)
     return found
-
-
-def desired_digests(host: Host, files: tuple[Target, ...]) -> dict[str, str]:
-    """What is wanted of each file, by resolved path."""
-    found = {}
-    for target in files:
-        try:
-            found[host.files.resolve(target.path)] = drift.desired_digest(target)
-        except FileError:
-            continue  # the plan has it as a problem
-    return found
-
-
-def wanted(host: Host, found: Discovered, *, units: bool = True) -> tuple[tuple[Target, ...], Settings | None]:
-    """What `plan_node` takes for a node: its files, and the settings if units are to be looked at too."""
-    baked = host.state.baseline().baked
-    return targets(found.settings, found.intent, found.ca, baked=baked), (
-        found.settings if units and found.intent else None
-    )
 
 
 def refuse_unproxied(settings: Settings, intent: Intent | None) -> None:
@@ -238,9 +220,3 @@ def _keep_flags(host: Host, instance_id: str, flags: Mapping[str, Any]) -> None:
     for section, table in flags.items():
         merged[section] = {**merged.get(section, {}), **table}
     host.state.save_of_instance(instance_id, "flags", merged)
-
-
-def changed_paths(plan: Plan) -> list[tuple[str, str]]:
-    """What a plan does to each file, for people: (verb, path)."""
-    verbs = {(True, False): "created", (False, False): "changed", (False, True): "removed"}
-    return [(verbs.get((change.before is None, change.after is None), "kept"), change.path) for change in plan.changes]
