@@ -13,15 +13,17 @@ import attrs
 
 from agent.checks.told import as_told
 from agent.core.facts.instance import Facts, facts_from_json
+from agent.core.intent.inputs import Resolved
 from agent.core.intent.intent import Intent
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 from agent.errors import AgentError, FileError, MetadataError
-from agent.node.apply import Host
-from agent.node.inputs import Discovered, Fetch, discover, facts_of
-from agent.node.reachability import find_out
-from agent.node.reconcile import refuse_unproxied
-from agent.node.sources import SettingsSources, baked
+from agent.node.host import Host
+from agent.node.inputs import COMMAND_DEADLINE, facts_of, load_inputs
+from agent.node.proxies import remembered_choice
+from agent.node.reachability import probe_directly
+from agent.node.reconcile import Network, compose_intent, require_proxy
+from agent.node.sources import SettingsSources, StaticSettings, static_settings
 
 NEEDS_ROOT = "needs root"
 UNCONFIGURED = "unconfigured: no proxy.url in the settings"
@@ -46,8 +48,8 @@ class Node:
     facts: Facts | None = None
     silent: AgentError | None = None
     asked: float = 0.0
-    found: Discovered | None = None
-    now: Discovered | None = None
+    found: Resolved | None = None
+    now: Resolved | None = None
     missing: str = ""
     partial: bool = False
 
@@ -57,17 +59,17 @@ class Node:
 
     @property
     def settings(self) -> Settings:
-        return self.discovered.settings
+        return self.resolved.settings
 
     @property
     def intent(self) -> Intent:
         """The same."""
-        if self.discovered.intent is None:
+        if self.resolved.intent is None:
             raise LookupError(self.missing)
-        return self.discovered.intent
+        return self.resolved.intent
 
     @property
-    def discovered(self) -> Discovered:
+    def resolved(self) -> Resolved:
         """Only for checks that run when nothing is `missing`."""
         if self.found is None:
             raise LookupError(self.missing)
@@ -83,16 +85,17 @@ def reason(error: AgentError) -> str:
     return NEEDS_ROOT if isinstance(error, FileError) and not is_root() else str(error).partition("\n")[0]
 
 
-def look(host: Host, sources: SettingsSources, fetch: Fetch) -> Node:
-    """Look once, whatever is broken; changes nothing and takes no lock.  `fetch` asks the metadata service."""
+def look(host: Host, sources: SettingsSources) -> Node:
+    """Look once, whatever is broken; changes nothing and takes no lock."""
     node = Node(host, sources, _told(host))
     try:
-        node = attrs.evolve(node, layered=baked(host.files, sources))
+        static = static_settings(host.files, sources)
+        node = attrs.evolve(node, layered=static.layered)
     except AgentError as error:
         return _wrong(node, error)
     begin = time.monotonic()
     try:
-        node = attrs.evolve(node, facts=facts_of(host, sources, fetch), asked=time.monotonic() - begin)
+        node = attrs.evolve(node, facts=facts_of(static, longest=COMMAND_DEADLINE), asked=time.monotonic() - begin)
     except AgentError as error:
         if not (isinstance(error, MetadataError) or sources.facts):
             return _wrong(node, error)
@@ -101,18 +104,18 @@ def look(host: Host, sources: SettingsSources, fetch: Fetch) -> Node:
     facts = node.facts or known
     if facts is None:
         return attrs.evolve(node, missing="needs the metadata service (see metadata)")
-    return _discovered(node, facts, _as_of_the_last_pass(facts, known))
+    return _resolved(node, static, facts, _as_of_the_last_pass(facts, known))
 
 
-def _discovered(node: Node, facts: Facts, last: Facts) -> Node:
+def _resolved(node: Node, static: StaticSettings, facts: Facts, last: Facts) -> Node:
     try:
-        now = _discover(node, facts)
-        found = now if last == facts else _discover(node, last)
-        refuse_unproxied(found.settings, found.intent)
+        now = _resolve(node, static, facts)
+        found = now if last == facts else _resolve(node, static, last)
+        require_proxy(found)
     except AgentError as error:
         return _partly(node, facts) if reason(error) == NEEDS_ROOT else _wrong(node, error)
     missing = "" if found.intent else UNCONFIGURED
-    return attrs.evolve(node, layered=found.layered, found=found, now=now, missing=missing)
+    return attrs.evolve(node, layered=found.inputs.layered, found=found, now=now, missing=missing)
 
 
 def _partly(node: Node, facts: Facts) -> Node:
@@ -122,8 +125,10 @@ def _partly(node: Node, facts: Facts) -> Node:
     return attrs.evolve(node, found=found, now=found, partial=True)
 
 
-def _discover(node: Node, facts: Facts) -> Discovered:
-    return discover(node.host, node.sources, facts, find_out(node.host, node.sources, facts).answers)
+def _resolve(node: Node, static: StaticSettings, facts: Facts) -> Resolved:
+    """Resolve these facts, with what the last pass chose of several proxies: a check chooses none."""
+    state, inputs = node.host.state, load_inputs(node.host, static, facts)
+    return compose_intent(inputs, Network(probe_directly(state, inputs), remembered_choice(state, inputs), None))
 
 
 def _wrong(node: Node, error: AgentError) -> Node:

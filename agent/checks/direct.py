@@ -21,7 +21,7 @@ def check(node: Node) -> Iterator[Finding]:
 
     What was found out by trying is there because each of its names answered: it has to go on.
     """
-    facts, cluster_info = node.discovered.facts, node.discovered.cluster_info
+    facts, cluster_info = node.resolved.facts, node.resolved.inputs.cluster_info
     wanted: dict[str, list[str]] = {}
     for entry in node.intent.no_proxy:
         if entry.reason == _API:

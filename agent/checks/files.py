@@ -13,7 +13,7 @@ from agent.core.plan.diff import unified
 from agent.core.plan.files.systemd_dropin import unit_of
 from agent.core.plan.plan import Change, Plan, Target
 from agent.errors import FileError
-from agent.node.planning import plan_node, wanted
+from agent.node.planning import node_files, plan_node
 
 GROUP = "files"
 APPLY = "eks-proxy-agent apply"
@@ -54,7 +54,7 @@ def planned(node: Node) -> Plan:
 
 
 def _targets(node: Node) -> tuple[Target, ...]:
-    return wanted(node.host, node.discovered, units=False)[0]
+    return node_files(node.host, node.resolved)
 
 
 def _alike(changes: Iterable[Change]) -> Iterable[list[Change]]:

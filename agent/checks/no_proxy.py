@@ -104,7 +104,7 @@ def _environment(files: FileSystem) -> Mapping[str, str]:
 
 def _here(files: FileSystem) -> tuple[Dialect, ...]:
     """The families of which a client is installed; Go always, the runtimes are written in it."""
-    names = {name for folder in _FOLDERS for name in files.list(folder)}
+    names = {name for folder in _FOLDERS for name in files.names(folder)}
     curl = _curl_family(files)
     return tuple(
         dialect

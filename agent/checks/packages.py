@@ -31,7 +31,7 @@ def check(node: Node) -> Iterator[Finding]:
         yield Finding(GROUP, "proxy", SKIP, "there is neither yum nor dnf")
     else:
         yield _used(node, *manager)
-        for name in files.list(_REPOSITORIES):
+        for name in files.names(_REPOSITORIES):
             if name.endswith(".repo"):
                 yield from _repository(node, f"{_REPOSITORIES}/{name}")
 

@@ -52,11 +52,11 @@ def check(node: Node) -> Iterator[Finding]:
 
 def _looks(node: Node) -> list[Look]:
     """The proxy that is used decides; the others of proxy.url are spares, of which one endpoint tells enough."""
-    intent, settings, facts = node.intent, node.settings, node.discovered.facts
+    intent, settings, facts = node.intent, node.settings, node.resolved.facts
     first = [first_endpoint(settings, facts, intent)]
     wanted = endpoints(settings, facts, intent)
     looks = [Look(intent.https_proxy, wanted or first, tls=bool(wanted), needed=bool(wanted))]
-    api = endpoint_host(settings, node.discovered.cluster_info)
+    api = endpoint_host(settings, node.resolved.inputs.cluster_info)
     if api and not any(entry.reason == "api-endpoint" for entry in intent.no_proxy):
         # Its certificate is the cluster's own: nothing to be trusted here.
         looks.append(Look(intent.https_proxy, [(api, 443)], tls=False))

@@ -21,26 +21,29 @@ from agent.core.cluster.objects import DEFAULT_NAMESPACE
 from agent.core.cluster.service_cidr import ServiceRange, covers
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
-from agent.core.intent import intent
+from agent.core.intent.inputs import Inputs, resolve
+from agent.core.intent.intent import Intent
 from agent.core.net.proxy_selection import current
 from agent.core.net.proxy_url import quoted
 from agent.core.settings.schema import Settings
+from agent.core.settings.user_data import UserData, read_user_data
 from agent.core.settings.workloads import Workload
 from agent.core.status.document import intent_from_status
 from agent.edges.kubectl import Kubectl
 from agent.errors import AgentError, MetadataError, SettingsError, UsageError
-from agent.node.host import fetch, host_of, sources_of
-from agent.node.inputs import cluster_hints, facts_of, layered_settings, remembered_choice
-from agent.node.reachability import find_out
-from agent.node.sources import baked, read_credentials, read_own_file
+from agent.node.host import host_of
+from agent.node.inputs import cluster_info, facts_of, instance_layers, on_the_instance
+from agent.node.proxies import remembered_choice
+from agent.node.reachability import probe_directly
+from agent.node.sources import StaticSettings, read_credentials, read_own_file, sources_of, static_settings
 
 
 @attrs.frozen
-class Inputs:
+class ClusterInputs:
     """`direct` is what NO_PROXY has to cover, each with what it is; `namespaces` have a ConfigMap each."""
 
     settings: Settings
-    intent: intent.Intent
+    intent: Intent
     namespaces: tuple[str, ...]
     workloads: tuple[Workload, ...]
     direct: tuple[tuple[str, str], ...]
@@ -49,7 +52,7 @@ class Inputs:
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The settings of the files and flags alone."""
-    return baked(host_of(arguments).files, sources_of(arguments)).settings
+    return static_settings(host_of(arguments).files, sources_of(arguments)).settings
 
 
 def kubectl_of(arguments: argparse.Namespace, settings: Settings) -> Kubectl:
@@ -70,7 +73,7 @@ def scope(settings: Settings, namespace: str) -> tuple[tuple[str, ...], tuple[Wo
     return namespaces or (DEFAULT_NAMESPACE,), workloads
 
 
-def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> Inputs:
+def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> ClusterInputs:
     """Everything together; without `kubectl` no cluster is asked.
 
     Raises SettingsError, and AgentError that names the ways out when the VPC, the region or the service CIDR is unknown.
@@ -83,7 +86,7 @@ def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> Inputs:
     if composed is None:
         raise SettingsError(["proxy.url is not set: there is nothing to give to the pods"], hint=_TAKE_BACK)
     direct = _direct(service, api_host(settings, cluster_info, composed))
-    return Inputs(
+    return ClusterInputs(
         settings,
         composed,
         *scope(settings, arguments.namespace),
@@ -93,14 +96,14 @@ def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> Inputs:
 
 
 _TAKE_BACK = "eks-proxy-agent cluster revert takes back what was given before"
-_Composed = tuple[Settings, Optional[intent.Intent], ClusterInfo, tuple[str, ...]]
+_Composed = tuple[Settings, Optional[Intent], ClusterInfo, tuple[str, ...]]
 
 
 def _of_node(arguments: argparse.Namespace, kubectl: Kubectl | None) -> _Composed:
     """The node's own Intent; the settings give the workloads and the credentials."""
-    host, sources = host_of(arguments), sources_of(arguments)
-    settings = baked(host.files, sources).settings
-    credentials = read_credentials(host.files, settings.proxy.credentials_file)
+    files = host_of(arguments).files
+    settings = static_settings(files, sources_of(arguments)).settings
+    credentials = read_credentials(files, settings.proxy.credentials_file)
     text = read_own_file(arguments.from_node).decode("utf-8", "replace")
     api_host = nodes_host(kubectl.server(), settings.vpc.cidrs or ()) if kubectl else ""
     return settings, intent_from_status(text, arguments.from_node, credentials), ClusterInfo(endpoint=api_host), ()
@@ -108,40 +111,39 @@ def _of_node(arguments: argparse.Namespace, kubectl: Kubectl | None) -> _Compose
 
 def _compose(arguments: argparse.Namespace, kubectl: Kubectl | None, service: ServiceRange | None) -> _Composed:
     """The same path as on a node (agent/node/inputs.py), with what only the cluster knows put in."""
-    host, sources = host_of(arguments), sources_of(arguments)
-    settings = baked(host.files, sources).settings
+    host = host_of(arguments)
+    static = static_settings(host.files, sources_of(arguments))
     server = kubectl.server() if kubectl else ""
-    api_host = nodes_host(server, settings.vpc.cidrs or ())
-    on_node = False
-    if settings.vpc.cidrs is not None and not sources.facts:
-        facts = facts_of_settings(settings, region_of(settings.cluster.endpoint or api_host))
-        cluster_info = cluster_hints(host, settings, facts)
-        answers = {}
+    layered, user_data, on_instance = static.layered, UserData(), False
+    vpc_cidrs = layered.settings.vpc.cidrs
+    if vpc_cidrs is not None and not static.sources.facts:
+        region = region_of(layered.settings.cluster.endpoint or nodes_host(server, vpc_cidrs))
+        facts = facts_of_settings(layered.settings, region)
     else:
-        facts = _facts(arguments)
-        settings = layered_settings(host, sources, facts).settings
-        cluster_info = cluster_hints(host, settings, facts)
-        answers = find_out(host, sources, facts).answers
-        on_node = not sources.facts
-        api_host = nodes_host(server, settings.vpc.cidrs or facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
-    cluster_info = attrs.evolve(
-        cluster_info,
-        endpoint=cluster_info.endpoint or api_host,
-        service_cidrs=(service.cidrs if service else ()) or cluster_info.service_cidrs,
-    )
-    _refuse_gaps(settings, cluster_info, facts, service)
+        facts = _facts(static)
+        user_data = read_user_data(facts.user_data)
+        layered = static.with_instance(instance_layers(host.state, facts.instance_id, user_data))
+        on_instance = on_the_instance(host, static.sources)
+    settings = layered.settings
+    info = cluster_info(host.files, settings, user_data)
+    inputs = Inputs(layered, facts, info, on_instance=on_instance)
+    results = probe_directly(host.state, inputs).results if on_instance else {}
+    endpoint = nodes_host(server, settings.vpc.cidrs or facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
+    service_cidrs = (service.cidrs if service else ()) or info.service_cidrs
+    info = attrs.evolve(info, endpoint=info.endpoint or endpoint, service_cidrs=service_cidrs)
+    _refuse_gaps(settings, info, facts, service)
     credentials = read_credentials(host.files, settings.proxy.credentials_file)
-    choice = remembered_choice(host, sources) if on_node else None
-    chosen = current(settings.proxy.url, choice)
-    composed = intent.compose(settings, facts, cluster_info, credentials, answers, chosen)
-    return settings, composed, cluster_info, () if on_node or composed is None else tuple(uncertain(settings))
+    chosen = current(settings.proxy.url, remembered_choice(host.state, inputs))
+    composed = resolve(attrs.evolve(inputs, cluster_info=info, credentials=credentials), results, chosen).intent
+    warnings = () if on_instance or composed is None else tuple(uncertain(settings))
+    return settings, composed, info, warnings
 
 
-def _facts(arguments: argparse.Namespace) -> Facts:
+def _facts(static: StaticSettings) -> Facts:
     try:
-        return facts_of(host_of(arguments), sources_of(arguments), fetch)
+        return facts_of(static)
     except MetadataError as error:
-        if arguments.facts:
+        if static.sources.facts:
             raise
         hint = "set vpc.cidrs (in the settings or with --set), give --facts FILE, or run this on a node; or --from-node FILE"
         raise AgentError(f"the CIDRs of the VPC are not known: {error}", hint=hint) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from agent.cluster.inputs import Inputs
+from agent.cluster.inputs import ClusterInputs
 from agent.core.cluster.diff import Change, changes
 from agent.core.cluster.kubectl_errors import conflicting_managers
 from agent.core.cluster.managed_fields import is_ours_alone
@@ -67,7 +67,7 @@ class Plan:
         return next(one.source for one in self.sources if one.source.namespace == namespace)
 
 
-def make_plan(kubectl: Kubectl, inputs: Inputs, *, take_over: bool) -> Plan:
+def make_plan(kubectl: Kubectl, inputs: ClusterInputs, *, take_over: bool) -> Plan:
     """Read all objects, and have the server try every write without doing it.
 
     Whatever is wrong shows here, before the first write: raises AgentError that names all workloads that are absent.
@@ -104,7 +104,7 @@ def read_workloads(kubectl: Kubectl, workloads: Iterable[Workload]) -> list[tupl
     return found
 
 
-def _source_step(kubectl: Kubectl, inputs: Inputs, namespace: str) -> SourceStep:
+def _source_step(kubectl: Kubectl, inputs: ClusterInputs, namespace: str) -> SourceStep:
     kind = SECRET if inputs.intent.credentials else CONFIG_MAP
     before = kubectl.find(source_path(kind, namespace))
     salt = (read_source(before).salt if before else "") or secrets.token_hex(16)

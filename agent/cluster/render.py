@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.cluster.inputs import Inputs
+from agent.cluster.inputs import ClusterInputs
 from agent.cluster.plan import read_workloads
 from agent.core.cluster.objects import SECRET, Source, read_source, source_of, source_path
 from agent.core.cluster.patch import apply_patch, patch_text
@@ -21,7 +21,7 @@ from agent.errors import AgentError, FileError, UsageError
 from agent.node.sources import read_own_file
 
 
-def render(arguments: argparse.Namespace, inputs: Inputs, kubectl: Kubectl | None) -> int:
+def render(arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubectl | None) -> int:
     """Without --output the ConfigMaps go to stdout; with it everything goes to files, and stdout names them.
 
     The patches depend on the containers that a workload has: it is read from the cluster, or from --manifest FILE.
@@ -48,13 +48,13 @@ def render(arguments: argparse.Namespace, inputs: Inputs, kubectl: Kubectl | Non
     return 0
 
 
-def _source(inputs: Inputs, namespace: str, kubectl: Kubectl | None) -> Source:
+def _source(inputs: ClusterInputs, namespace: str, kubectl: Kubectl | None) -> Source:
     """With the salt that the cluster has: else each rendering would be a change."""
     before = kubectl.find(source_path(SECRET, namespace)) if kubectl and inputs.intent.credentials else None
     return source_of(inputs.intent, namespace, (read_source(before).salt if before else "") or secrets.token_hex(16))
 
 
-def _yaml(source: Source, inputs: Inputs) -> str:
+def _yaml(source: Source, inputs: ClusterInputs) -> str:
     import yaml
 
     manifest = source.manifest(one for one in inputs.workloads if one.namespace == source.namespace)
@@ -72,7 +72,7 @@ def _patch(workload: Workload, found: Mapping[str, Any], source: Source) -> str:
 
 
 def _workloads(
-    arguments: argparse.Namespace, inputs: Inputs, kubectl: Kubectl | None
+    arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubectl | None
 ) -> Sequence[tuple[Workload, Mapping[str, Any]]]:
     given = _given(arguments.manifest)
     absent = [one for one in inputs.workloads if one not in given]

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from agent.cluster.inputs import Inputs
+from agent.cluster.inputs import ClusterInputs
 from agent.cluster.plan_view import tell
 from agent.cluster.pods import pods
 from agent.core.cluster.managed_fields import data_changed
@@ -72,7 +72,7 @@ class Checked:
         return not self.problems and (self.tally is None or not self.tally.problems)
 
 
-def verify(kubectl: Kubectl, inputs: Inputs) -> list[Checked]:
+def verify(kubectl: Kubectl, inputs: ClusterInputs) -> list[Checked]:
     """Everything looked at, one page of pods in memory at a time."""
     checked = []
     expected: dict[str, Expected] = {}
@@ -133,7 +133,7 @@ def _count(kubectl: Kubectl, workload: Workload, found: Mapping[str, Any], expec
     raise AssertionError("unreachable")
 
 
-def print_verdict(arguments: argparse.Namespace, checked: list[Checked], inputs: Inputs) -> int:
+def print_verdict(arguments: argparse.Namespace, checked: list[Checked], inputs: ClusterInputs) -> int:
     """Tell it; exit code 3 when anything is off."""
     good = all(one.good for one in checked)
     if arguments.json:
@@ -166,7 +166,7 @@ def _row(one: Checked, width: int) -> str:
     return " ".join([f"{one.name:<{width}}  {state:<9}", *(f"{number:>6}" for number in numbers)])
 
 
-def _as_json(checked: list[Checked], inputs: Inputs, good: bool) -> dict[str, Any]:
+def _as_json(checked: list[Checked], inputs: ClusterInputs, good: bool) -> dict[str, Any]:
     return {
         "schema": 1,
         "ok": good,

@@ -9,25 +9,29 @@ import argparse
 import os
 from typing import Any
 
+import attrs
+
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
+from agent.core.intent.inputs import Resolved
 from agent.core.intent.intent import Intent, compose
 from agent.core.settings.schema import Settings
+from agent.core.settings.user_data import read_user_data
 from agent.edges import command
 from agent.edges.clock import moment
 from agent.edges.lock import BOOTSTRAP_LOCK, held
 from agent.edges.signals import unwound
 from agent.errors import AgentError
 from agent.log import get_logger
-from agent.node.apply import Host
-from agent.node.host import fetch_patiently, host_of, need_root, sources_of
-from agent.node.inputs import Discovered, Fetch, discover, facts_of, layered_settings
-from agent.node.reachability import recall
-from agent.node.reconcile import configure
-from agent.node.sources import SettingsSources, baked
+from agent.node.host import Host, host_of, need_root
+from agent.node.inputs import BOOT_DEADLINE, facts_of, instance_layers, load_inputs
+from agent.node.reconcile import Trigger, cached_network, compose_intent, reconcile
+from agent.node.sources import SettingsSources, sources_of, static_settings
 
 #: Tries of cfn-signal, and the seconds that each may take.
 SIGNAL_TRIES, SIGNAL_TIMEOUT = 5, 60.0
+#: Seconds that the record of a bootstrap waits for another run: without it bootstrap.sh would run twice.
+_RECORD_WAIT = 120.0
 #: What amazon-eks-ami's Amazon Linux 2023 images have instead of a bootstrap.sh.
 _STUB = b"bootstrap.sh has been removed"
 
@@ -38,27 +42,26 @@ def run(arguments: argparse.Namespace) -> int:
     # bootstrap.sh would go on alone, and beside the next one.  The stack is told nothing: the node may just be about to
     # boot again, and then it runs once more.
     with unwound():
-        return bootstrap(
-            host, sources_of(arguments), fetch_patiently, if_enabled=arguments.if_enabled, again=arguments.again
-        )
+        return bootstrap(host, sources_of(arguments), if_enabled=arguments.if_enabled, again=arguments.again)
 
 
-def bootstrap(
-    host: Host, sources: SettingsSources, fetch: Fetch, *, if_enabled: bool = False, again: bool = False
-) -> int:
+def bootstrap(host: Host, sources: SettingsSources, *, if_enabled: bool = False, again: bool = False) -> int:
     """Answer bootstrap.sh's exit code, that of its earlier run on this instance, or that of the step which failed.
 
     Raises LockedError when another bootstrap is running, and SettingsError when not even the signal's settings are known.
     """
-    settings = baked(host.files, sources).settings
+    static = static_settings(host.files, attrs.evolve(sources, keep=True))
+    settings = static.settings
     known_facts: Facts | None = None  # from then on the settings are this instance's
-    found: Discovered | None = None
+    found: Resolved | None = None
     failure: AgentError | None = None
     try:
-        facts = facts_of(host, sources, fetch)
-        settings = layered_settings(host, sources, facts).settings
+        facts = facts_of(static, default=BOOT_DEADLINE)
+        layers = instance_layers(host.state, facts.instance_id, read_user_data(facts.user_data))
+        settings = static.with_instance(layers).settings  # the signal needs them, even if what they name is broken
         known_facts = facts
-        found = discover(host, sources, facts, recall(host, facts.instance_id))
+        inputs = load_inputs(host, static, facts)
+        found = compose_intent(inputs, cached_network(host.state, inputs))
     except AgentError as error:
         failure = error
     # Before the lock: the unit of a node that bootstraps from user data must not keep the user data's call out.
@@ -74,9 +77,9 @@ def bootstrap(
                 return _already(host, found, known)
             if failure or not found:
                 raise failure or AgentError("nothing is known of this instance")
-            done = configure(host, sources, found.facts, keep_flags=True)
-            found = done.discovered
-            done.raise_problems()
+            result = reconcile(host, static, found.facts, Trigger.COMMAND)
+            found = result.resolved
+            result.raise_problems()
             code = _run_once(host, found)
         except AgentError as error:
             get_logger().error("bootstrap.failed", error=str(error), hint=error.hint or "-")
@@ -85,7 +88,7 @@ def bootstrap(
         return code
 
 
-def _run_once(host: Host, found: Discovered) -> int:
+def _run_once(host: Host, found: Resolved) -> int:
     log, settings = get_logger(), found.settings.bootstrap
     refuse_stub(host, settings.command)
     log.info("bootstrap.started", command=settings.command)
@@ -100,7 +103,7 @@ def _run_once(host: Host, found: Discovered) -> int:
     return code
 
 
-def _already(host: Host, found: Discovered, known: dict[str, Any]) -> int:
+def _already(host: Host, found: Resolved, known: dict[str, Any]) -> int:
     code = int(known["exit_code"])
     get_logger().info(
         "bootstrap.skipped", reason="it ran on this instance already", exit_code=code, way_out="--again runs it again"
@@ -123,7 +126,7 @@ def refuse_stub(host: Host, path: str) -> None:
             raise AgentError(f"bootstrap.command: {path} is the stub of Amazon Linux 2023, which only fails", hint=hint)
 
 
-def _signal(host: Host, settings: Settings, facts: Facts | None, found: Discovered | None, code: int) -> None:
+def _signal(host: Host, settings: Settings, facts: Facts | None, found: Resolved | None, code: int) -> None:
     """Run cfn-signal, if a stack is named.  A failed signal is loud, and changes nothing of the node's result."""
     log, signal = get_logger(), settings.signal
     if not signal.stack:
@@ -180,9 +183,10 @@ def _without_credentials(settings: Settings, facts: Facts | None) -> Intent | No
     return compose(settings, facts, ClusterInfo()) if facts else None
 
 
-def _record(host: Host, found: Discovered, outcome: dict[str, Any]) -> None:
+def _record(host: Host, found: Resolved, outcome: dict[str, Any]) -> None:
     """Remember; a disk that is full must not turn bootstrap.sh's success into a failure."""
     try:
-        host.state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=moment()))
+        with host.locked(wait=_RECORD_WAIT) as state:
+            state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=moment()))
     except AgentError as error:
         get_logger().error("bootstrap.not_remembered", error=str(error), meaning="it may run again at the next boot")

@@ -12,12 +12,10 @@ from typing import Any
 from agent.checks.context import Node, look
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.runner import GROUPS, Group, examine, exit_code
-from agent.core.facts.instance import Facts
 from agent.core.net.proxy_url import quoted
-from agent.core.settings.schema import Settings
 from agent.errors import UsageError
-from agent.node.host import COMMAND_DEADLINE, host_of, sources_of
-from agent.node.inputs import ask_metadata_service
+from agent.node.host import host_of
+from agent.node.sources import sources_of
 
 _STATES = (OK, WARN, FAIL, SKIP)
 #: What stands before a hint or a diff, below the line that it belongs to.
@@ -27,7 +25,7 @@ _INDENT = " " * 6
 def run(arguments: argparse.Namespace) -> int:
     groups = _chosen(arguments.only)
     begin = time.monotonic()
-    node = look(host_of(arguments), sources_of(arguments), _fetch)
+    node = look(host_of(arguments), sources_of(arguments))
     findings = examine(node, groups)
     if arguments.json:
         print(json.dumps(_document(node, findings), indent=2))
@@ -45,11 +43,6 @@ def _chosen(only: Sequence[str]) -> tuple[Group, ...]:
         if name not in names:
             raise UsageError(f"--only {quoted(name)}: there is no such group", hint="the groups: " + ", ".join(names))
     return tuple(group for group in GROUPS if not only or group.name in only)
-
-
-def _fetch(settings: Settings) -> Facts:
-    """Ask the metadata service, but never for as long as metadata.deadline may allow a boot."""
-    return ask_metadata_service(settings, min(settings.metadata.deadline or COMMAND_DEADLINE, COMMAND_DEADLINE))
 
 
 def _shown(finding: Finding) -> str:

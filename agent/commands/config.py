@@ -12,19 +12,19 @@ import attrs
 from agent.core.facts.instance import Facts
 from agent.core.net.proxy_url import ProxyUrl
 from agent.core.noproxy.entries import OwnerEntry
-from agent.core.settings.layers import Layered, merge
+from agent.core.settings.layers import Layered
 from agent.core.settings.schema import SECTIONS
+from agent.core.settings.user_data import read_user_data
 from agent.core.settings.workloads import Workload
 from agent.errors import MetadataError
-from agent.node.apply import Host
-from agent.node.host import fetch, host_of, sources_of
+from agent.node.host import Host, host_of
 from agent.node.inputs import facts_of, instance_layers
-from agent.node.sources import SettingsSources, baked, static_layers
+from agent.node.sources import StaticSettings, sources_of, static_settings
 
 
 def run(arguments: argparse.Namespace) -> int:
-    host, sources = host_of(arguments), sources_of(arguments)
-    layered, facts = _all_layers(host, sources)
+    host = host_of(arguments)
+    layered, facts = _all_layers(host, static_settings(host.files, sources_of(arguments)))
     if arguments.action == "check":
         from agent.commands.config_check import check
 
@@ -34,18 +34,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _all_layers(host: Host, sources: SettingsSources) -> tuple[Layered, Facts | None]:
+def _all_layers(host: Host, static: StaticSettings) -> tuple[Layered, Facts | None]:
     """All layers as `apply` would see them, and the facts; a metadata service that does not answer is only mentioned."""
-    layers = static_layers(host.files, sources)
-    facts: Facts | None = None
-    if sources.facts or (host.files.live and not sources.config):
-        baked(host.files, sources)  # mistakes of the files first: they need no network to be found
-        try:
-            facts = facts_of(host, sources, fetch)
-        except MetadataError as error:
-            print(f"note: user data is not part of this: {error}", file=sys.stderr)
-    instance = instance_layers(host, facts) if facts else ()
-    return merge(layers + instance + (sources.layer(),)), facts
+    if not (static.sources.facts or (host.files.live and not static.sources.config)):
+        return static.layered, None
+    try:
+        facts = facts_of(static)
+    except MetadataError as error:
+        print(f"note: user data is not part of this: {error}", file=sys.stderr)
+        return static.layered, None
+    layers = instance_layers(host.state, facts.instance_id, read_user_data(facts.user_data))
+    return static.with_instance(layers), facts
 
 
 def _show(layered: Layered, *, as_json: bool) -> None:

@@ -15,15 +15,13 @@ from agent.core.noproxy.lint import advice
 from agent.core.plan.plan import CaCertificates
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
+from agent.core.settings.user_data import read_user_data
 from agent.errors import AgentError
-from agent.node.apply import Host
-from agent.node.inputs import cluster_hints
+from agent.node.host import Host
+from agent.node.inputs import cluster_info
 from agent.node.sources import read_ca, read_credentials
 
 T = TypeVar("T")
-
-#: Where the metadata service was not asked, the settings and the files are all there is.
-_NOBODY = Facts("", "", (), (), "", "", "")
 
 
 def check(host: Host, layered: Layered, facts: Facts | None) -> None:
@@ -35,8 +33,9 @@ def check(host: Host, layered: Layered, facts: Facts | None) -> None:
     problems = _Problems()
     credentials = problems.of(lambda: read_credentials(host.files, settings.proxy.credentials_file))
     ca = problems.of(lambda: read_ca(host.files, settings))
-    hints = problems.of(lambda: cluster_hints(host, settings, facts or _NOBODY)) or ClusterInfo()
-    for line in _told(layered, facts, hints, credentials, ca):
+    user_data = facts.user_data if facts else b""  # where the metadata service was not asked, files are all there is
+    info = problems.of(lambda: cluster_info(host.files, settings, read_user_data(user_data))) or ClusterInfo()
+    for line in _told(layered, facts, info, credentials, ca):
         print(line, file=sys.stderr)
     problems.raise_all()
     empty = "" if settings.proxy.url else "; without proxy.url nothing is configured"
@@ -67,13 +66,13 @@ class _Problems:
 def _told(
     layered: Layered,
     facts: Facts | None,
-    hints: ClusterInfo,
+    info: ClusterInfo,
     credentials: Credentials | None,
     ca: CaCertificates | None,
 ) -> tuple[str, ...]:
     settings = layered.settings
-    warnings = layered.warnings + hints.warnings + (ca.warnings if ca else ())
-    composed = intent.compose(settings, facts, hints, credentials) if facts else None
+    warnings = layered.warnings + info.warnings + (ca.warnings if ca else ())
+    composed = intent.compose(settings, facts, info, credentials) if facts else None
     warnings += composed.warnings if composed else ()
     if settings.signal.stack and not settings.bootstrap.enabled:
         warnings += ("signal.stack is set, but bootstrap.enabled is false: the unit signals nothing",)

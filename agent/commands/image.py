@@ -10,13 +10,12 @@ import attrs
 from agent.commands.node import DAEMON, tell
 from agent.core.plan.desired import clean_targets, image_targets
 from agent.core.plan.plan import SYSTEMD, forget_instance
-from agent.edges.lock import held
 from agent.errors import FileError
 from agent.node.apply import apply
-from agent.node.host import host_of, need_root, sources_of
+from agent.node.host import host_of, need_root
 from agent.node.metrics_file import withdraw
 from agent.node.planning import plan_node
-from agent.node.sources import baked, read_ca
+from agent.node.sources import read_ca, sources_of, static_settings
 
 BOOTSTRAP = "eks-proxy-agent-bootstrap.service"
 
@@ -28,20 +27,20 @@ def bake_command(arguments: argparse.Namespace) -> int:
     """
     host, sources = host_of(arguments), sources_of(arguments)
     need_root(host, "bake")
-    layered = baked(host.files, sources)
-    settings = layered.settings
-    with held(host.files):
-        static = image_targets(settings, read_ca(host.files, settings))
-        plan = plan_node(host, static, scope=SYSTEMD)  # what an earlier bake wrote and is wanted no longer goes
+    static = static_settings(host.files, sources)
+    settings = static.settings
+    with host.locked() as state:
+        files = image_targets(settings, read_ca(host.files, settings))
+        plan = plan_node(host, files, scope=SYSTEMD)  # what an earlier bake wrote and is wanted no longer goes
         units = host.units.show((DAEMON, BOOTSTRAP, *settings.node.enable))
         enable = tuple(name for name, unit in units.items() if unit.exists and unit.enabled == "disabled")
         baseline = attrs.evolve(plan.baseline, baked=True, enabled=plan.baseline.enabled + enable)
         plan = attrs.evolve(plan, enable=enable, reload=plan.reload or bool(enable), baseline=baseline)
-        plan = apply(plan, host)
+        plan = apply(plan, host, state)
     tell(host, plan)
-    for warning in layered.warnings:
+    for warning in static.layered.warnings:
         print("warning: " + warning, file=sys.stderr)
-    if sources.layer().data:
+    if static.flags.data:
         print("warning: bake keeps no flags; write settings into the image's config.toml", file=sys.stderr)
     if not settings.proxy.url:
         print("note: the image names no proxy.url; user data has to", file=sys.stderr)
@@ -56,19 +55,19 @@ def clean_command(arguments: argparse.Namespace) -> int:
     """Take out every trace of this instance and of its proxy; what `bake` wrote stays."""
     host, sources = host_of(arguments), sources_of(arguments)
     need_root(host, "clean")
-    settings = baked(host.files, sources).settings
+    settings = static_settings(host.files, sources).settings
     daemon = host.units.show((DAEMON,)).get(DAEMON)
     stopped = bool(daemon and daemon.active in ("active", "activating", "reloading"))
     if stopped:
         host.units.stop((DAEMON,))
         print(f"stopped {DAEMON}, else it would write them again")
-    with held(host.files):
+    with host.locked() as state:
         ca = read_ca(host.files, settings)
         plan = plan_node(host, clean_targets(settings, ca, host.state.baseline()))
         plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline))
-        plan = apply(plan, host)
+        plan = apply(plan, host, state)
         withdrawn = withdraw(host)
-        instances = host.state.forget(bootstrap=True)
+        instances = state.forget(bootstrap=True)
     tell(host, plan)
     for path in withdrawn:
         print(f"removed {path}")

@@ -6,28 +6,29 @@ import argparse
 import json
 import sys
 
-from agent.core.intent.intent import endpoint_host
+from agent.core.intent.inputs import Resolved
 from agent.core.noproxy.lint import advice
 from agent.core.plan.diff import unified
 from agent.core.plan.plan import Plan
-from agent.edges.lock import held
 from agent.errors import CommandError, FileError
-from agent.node.apply import Host, apply
-from agent.node.host import fetch, host_of, need_root, sources_of
-from agent.node.inputs import Discovered, discover, facts_of
+from agent.node.apply import apply
+from agent.node.host import Host, host_of, need_root
+from agent.node.inputs import facts_of, load_inputs
 from agent.node.metrics_file import withdraw
-from agent.node.planning import changed_paths, plan_node, plan_revert, wanted
-from agent.node.proxies import choose
-from agent.node.reachability import find_out, left_open
+from agent.node.planning import changed_paths, node_files, plan_node, plan_revert
+from agent.node.reachability import left_open
 from agent.node.reconcile import (
     ReconcileResult,
-    configure,
+    Trigger,
+    compose_intent,
     entries,
-    refuse_unproxied,
-    release_units,
-    running_units,
-    stale_units,
+    forget_network,
+    probe,
+    reconcile,
+    require_proxy,
 )
+from agent.node.sources import sources_of, static_settings
+from agent.node.units import release_units, running_units, stale_units
 
 PENDING = 3
 DAEMON = "eks-proxy-agent.service"
@@ -37,34 +38,37 @@ def apply_command(arguments: argparse.Namespace) -> int:
     """Configure the node and say what changed."""
     host = host_of(arguments)
     need_root(host, "apply")
-    sources = sources_of(arguments)
-    facts = facts_of(host, sources, fetch)
-    done = configure(host, sources, facts, keep_flags=not arguments.once, refresh=arguments.refresh)
-    tell(host, done.plan)
-    for warning in done.discovered.warnings:
+    static = static_settings(host.files, sources_of(arguments))
+    facts = facts_of(static)
+    if arguments.refresh:
+        with host.locked() as state:
+            forget_network(state, facts.instance_id)
+    result = reconcile(host, static, facts, Trigger.COMMAND)
+    tell(host, result.plan)
+    for warning in result.resolved.warnings:
         print("warning: " + warning, file=sys.stderr)
-    done.raise_problems()
-    if done.discovered.intent is None:
-        meaning = "so nothing is written" if done.plan.empty else "so what was written is taken back"
+    result.raise_problems()
+    if result.intent is None:
+        meaning = "so nothing is written" if result.plan.empty else "so what was written is taken back"
         print("unconfigured: no proxy.url in the settings, " + meaning, file=sys.stderr)
-    released = release_units(host, done)
+    released = release_units(host, result.settings, result.plan)
     for name in released:
         print(f"started {name}")
-    if done.discovered.intent is None:
+    if result.intent is None:
         return 0
-    if done.plan.empty and not released:
+    if result.plan.empty and not released:
         print("nothing to do: the node is as planned")
-    if sources.config and host.files.live and not arguments.once:
+    if static.sources.config and host.files.live and not arguments.once:
         text = "warning: --config is not kept; to have it at the next boot, put it to /etc/eks-proxy-agent/config.toml"
         print(text, file=sys.stderr)
-    _tell_stale(host, done)
+    _tell_stale(host, result)
     return 0
 
 
-def _tell_stale(host: Host, done: ReconcileResult) -> None:
+def _tell_stale(host: Host, result: ReconcileResult) -> None:
     """Name what runs with an old environment; everything is written, so who may not look has not failed."""
     try:
-        stale = stale_units(host, done.discovered.settings, done.discovered.intent)
+        stale = stale_units(host, result.settings, result.intent)
     except CommandError as error:
         print(f"warning: what runs with an old environment cannot be told: {error}", file=sys.stderr)
         return
@@ -76,27 +80,26 @@ def _tell_stale(host: Host, done: ReconcileResult) -> None:
 def plan_command(arguments: argparse.Namespace) -> int:
     """Show what `apply` would do; exit code 3 when that is anything."""
     host = host_of(arguments)
-    sources = sources_of(arguments)
-    facts = facts_of(host, sources, fetch)
-    answers = find_out(host, sources, facts).answers
-    found = discover(host, sources, facts, answers, choose(host, sources, facts, answers))
-    refuse_unproxied(found.settings, found.intent)
-    plan = plan_node(host, *wanted(host, found))
+    static = static_settings(host.files, sources_of(arguments))
+    inputs = load_inputs(host, static, facts_of(static))
+    resolved = compose_intent(inputs, probe(host.state, inputs))
+    require_proxy(resolved)
+    settings = resolved.settings if resolved.intent else None
+    plan = plan_node(host, node_files(host, resolved), settings)
     actions = _unit_actions(host, plan)
     if arguments.json:
-        print(json.dumps(_plan_json(found, plan, actions), indent=2))
+        print(json.dumps(_plan_json(resolved, plan, actions), indent=2))
     else:
         for change in plan.changes:
             sys.stdout.write(unified(change))
         for action in actions:
             print(action)
-    told = ["node.ca_bundle: " + summary for summary in (found.ca.summaries if found.ca else ())]
-    told += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in found.warnings]
-    told += advice(found.intent.no_proxy, found.facts.region) if found.intent else ()
-    endpoint = endpoint_host(found.settings, found.cluster_info)
-    told += ["note: " + note for note in left_open(host, sources, found.settings, endpoint)]
+    told = ["node.ca_bundle: " + summary for summary in (inputs.ca.summaries if inputs.ca else ())]
+    told += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in resolved.warnings]
+    told += advice(resolved.intent.no_proxy, inputs.facts.region) if resolved.intent else ()
+    told += ["note: " + note for note in left_open(inputs)]
     pending = bool(not plan.empty or actions)
-    if found.intent is None:
+    if resolved.intent is None:
         told.append("unconfigured: no proxy.url in the settings")
     elif not pending and not plan.problems:
         told.append("nothing to do: the node is as planned")
@@ -116,10 +119,10 @@ def revert_command(arguments: argparse.Namespace) -> int:
     if daemon and daemon.exists and (daemon.enabled == "enabled" or daemon.active not in ("inactive", "failed")):
         host.units.disable_now([DAEMON])
         print(f"stopped and disabled {DAEMON}; to have it back: systemctl enable --now {DAEMON}")
-    with held(host.files):
-        plan = apply(plan_revert(host), host)
+    with host.locked() as state:
+        plan = apply(plan_revert(host), host, state)
         withdrawn = withdraw(host)
-        host.state.forget()
+        state.forget()
     tell(host, plan)
     for path in withdrawn:
         print(f"removed {path}")
@@ -154,12 +157,12 @@ def _unit_actions(host: Host, plan: Plan) -> list[str]:
     return actions + [f"systemctl enable{now} {name}" for name in plan.enable]
 
 
-def _plan_json(found: Discovered, plan: Plan, actions: list[str]) -> object:
+def _plan_json(resolved: Resolved, plan: Plan, actions: list[str]) -> object:
     return {
         "schema": 1,
-        "instance_id": found.facts.instance_id,
-        "intent": found.intent.digest() if found.intent else None,
-        "no_proxy": entries(found.intent),
+        "instance_id": resolved.facts.instance_id,
+        "intent": resolved.intent.digest() if resolved.intent else None,
+        "no_proxy": entries(resolved.intent),
         "changes": [{"path": path, "action": verb} for verb, path in changed_paths(plan)],
         "diff": "".join(map(unified, plan.changes)),
         "actions": actions,

@@ -13,7 +13,7 @@ from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables, variables_in
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, UsageError
-from agent.node.tree import files_of
+from agent.node.host import files_of
 
 ENVIRONMENT = "/etc/environment"
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
@@ -64,23 +64,20 @@ def _given(known: Values, no_proxy: str) -> Values:
 
 
 def _planned(arguments: argparse.Namespace) -> Source:
-    from agent.core.intent.intent import endpoint_host
-    from agent.node.host import fetch, host_of, sources_of
-    from agent.node.inputs import discover, facts_of
-    from agent.node.proxies import choose
-    from agent.node.reachability import find_out, left_open
+    from agent.node.host import host_of
+    from agent.node.inputs import facts_of, load_inputs
+    from agent.node.reachability import left_open
+    from agent.node.reconcile import compose_intent, probe
+    from agent.node.sources import sources_of, static_settings
 
-    host, sources = host_of(arguments), sources_of(arguments)
-    facts = facts_of(host, sources, fetch)
-    answers = find_out(host, sources, facts).answers
-    found = discover(host, sources, facts, answers, choose(host, sources, facts, answers))
-    if found.intent is None:
+    host = host_of(arguments)
+    static = static_settings(host.files, sources_of(arguments))
+    inputs = load_inputs(host, static, facts_of(static))
+    intent = compose_intent(inputs, probe(host.state, inputs)).intent
+    if intent is None:
         raise AgentError("no proxy.url in the settings: nothing is planned", hint="--proxy URL names one")
-    intent = found.intent
     values = of_entries(intent.no_proxy, str(intent.http_proxy), str(intent.https_proxy))
-    endpoint = endpoint_host(found.settings, found.cluster_info)
-    notes = ("planned: what `apply` would write",) + left_open(host, sources, found.settings, endpoint)
-    return Source(values, facts.region, notes)
+    return Source(values, inputs.facts.region, ("planned: what `apply` would write", *left_open(inputs)))
 
 
 def _in_force(files: FileSystem) -> Source:

@@ -34,11 +34,12 @@ def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
     import attrs
 
     from agent.daemon.boot import Daemon, boot
-    from agent.daemon.cycle import POSTPONED, refused, report, turn
+    from agent.daemon.cycle import POSTPONED, refused, report, run_cycle
     from agent.edges.signals import Stop
     from agent.errors import LockedError, SettingsError
     from agent.log import add_field, get_logger
-    from agent.node.host import host_of, need_root, sources_of
+    from agent.node.host import host_of, need_root
+    from agent.node.sources import sources_of
 
     # journald cannot tell any more of which unit a process was that has ended; the daemon lives, and stands for it.
     add_field("OBJECT_PID", str(os.getppid()))
@@ -56,7 +57,7 @@ def _work(arguments: argparse.Namespace, reason: str, say: child.Say) -> int:
             return 0
         lines: list[str] = []
         try:
-            turn(
+            run_cycle(
                 attrs.evolve(
                     daemon, notify=lambda text: say(text) if text.startswith("BOUND=") else lines.append(text)
                 ),

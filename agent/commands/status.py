@@ -17,8 +17,7 @@ from agent.core.status.summary import Line, screen
 from agent.core.systemd import Unit
 from agent.edges.state import READY
 from agent.errors import AgentError, FileError
-from agent.node.apply import Host
-from agent.node.host import host_of
+from agent.node.host import Host, host_of
 
 _COLOURS = {"good": "32", "warn": "33", "bad": "31"}
 

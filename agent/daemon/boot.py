@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
+from typing import Any
 
 import attrs
 
-from agent.core.facts.instance import Facts
+from agent.core.facts.instance import Facts, facts_from_json
+from agent.core.plan import drift
 from agent.core.plan.desired import static_targets
 from agent.core.settings.schema import Settings
-from agent.daemon import journal_events, prepared
+from agent.daemon import journal_events
 from agent.edges.child import SILENCE
-from agent.edges.lock import held
 from agent.edges.notify import Notify
 from agent.edges.signals import Signals
 from agent.errors import AgentError, SettingsError
 from agent.log import add_field, get_logger
-from agent.node.apply import Host, apply
-from agent.node.inputs import BOOT_DEADLINE, ask_metadata_service, facts_of
+from agent.node.apply import apply
+from agent.node.change_log import log_changes
+from agent.node.host import Host
+from agent.node.inputs import BOOT_DEADLINE, facts_of
 from agent.node.planning import desired_digests, plan_node
-from agent.node.reachability import ask_again, remember
-from agent.node.reconcile import ReconcileResult, configure, release_units, steady_facts
-from agent.node.sources import SettingsSources, baked, read_ca
+from agent.node.reachability import probe_again, remember
+from agent.node.reconcile import ReconcileResult, Trigger, reconcile
+from agent.node.sources import SettingsSources, StaticSettings, read_ca, static_settings
+from agent.node.units import release_units
 
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
 
@@ -34,125 +40,178 @@ class Daemon:
     sources: SettingsSources
     notify: Notify
     signals: Signals
-    patience: float | None = None
+    patience: float = math.inf
 
     def say(self, text: str) -> None:
         """Tell systemd (`systemctl status`) what we are at."""
         journal_events.say(self.notify, text)
 
-    def fetch(self, settings: Settings) -> Facts:
-        """Ask the metadata service until it answers or the deadline has passed; SIGTERM ends the wait."""
-        deadline = settings.metadata.deadline or BOOT_DEADLINE
-        deadline = min(deadline, self.patience or deadline)
-        if deadline > SILENCE / 2:
-            self.notify("BOUND=%g" % (deadline + SILENCE))
-        return ask_metadata_service(settings, deadline, self.signals.sleep)
+    def static_settings(self) -> StaticSettings:
+        """Read the settings of files and flags; raises SettingsError and FileError."""
+        return static_settings(self.host.files, self.sources)
 
 
 def boot(daemon: Daemon) -> ReconcileResult | None:
     """Configure the node, then let the units that wait for us start.
 
     READY=1 is sent in any case, so that a node without its metadata service still boots far enough to be looked at.
-    Answers the pass, or None when the node is degraded: the policy "open" lets docker start on the last good values,
+    Returns the result, or None when the node is degraded: the policy "open" lets docker start on the last good values,
     "closed" holds it back by its drop-in.  Raises SettingsError: wrong settings do not mend themselves.
     """
+    host = daemon.host
     try:
-        settings = baked(daemon.host.files, daemon.sources).settings
+        static = daemon.static_settings()
+        prepared = prepare(daemon, static.settings)
+        daemon.say(f"asking the metadata service at {static.settings.metadata.endpoint}")
+        trigger = Trigger.DAEMON_CYCLE if prepared else Trigger.DAEMON_BOOT
+        result = one_pass(daemon, static, ask(daemon, static), trigger)
+        result.raise_problems()
     except SettingsError as error:
-        journal_events.log_degraded(daemon.host, error, "open")
-        raise
-    done_before = prepare(daemon, settings)
-    daemon.say(f"asking the metadata service at {settings.metadata.endpoint}")
-    try:
-        done = one_pass(daemon, ask(daemon), units=not done_before)
-        done.raise_problems()
-    except SettingsError as error:
-        journal_events.log_degraded(daemon.host, error, settings.failure.policy)
+        journal_events.log_degraded(host, error)
         raise
     except AgentError as error:
-        degraded(daemon, error, settings.failure.policy)
+        degraded(daemon, error)
         daemon.notify("READY=1")
         return None
     daemon.notify("READY=1")
-    settled = after_ready(daemon, done)
+    settled = after_ready(daemon, result)
     bootstrap_again(daemon)
-    done = _ask_again(daemon, done) if done.ask_again else done
-    return done if settled else None
+    result = _probe_again(daemon, static, result) if result.ask_again else result
+    return result if settled else None
 
 
-def _ask_again(daemon: Daemon, done: ReconcileResult) -> ReconcileResult:
+def _probe_again(daemon: Daemon, static: StaticSettings, result: ReconcileResult) -> ReconcileResult:
     """What was not reached directly at an earlier boot may be by now; docker has started, so this costs nobody time."""
-    facts = done.discovered.facts
+    host, inputs = daemon.host, result.resolved.inputs
     try:
-        fresh = ask_again(daemon.host, daemon.sources, facts)
+        fresh = probe_again(host.state, inputs)
         if not fresh:
-            return done
+            return result
         get_logger().info("direct.found", hosts=sorted(fresh))
-        with held(daemon.host.files):
-            remember(daemon.host, facts.instance_id, fresh)
-        return one_pass(daemon, facts)
+        with host.locked() as state:
+            remember(state, inputs.facts.instance_id, fresh)
+        return one_pass(daemon, static, inputs.facts, Trigger.DAEMON_BOOT)
     except AgentError as error:
         get_logger().warning("direct.failed", error=str(error))
-        return done
+        return result
 
 
 def prepare(daemon: Daemon, settings: Settings) -> bool:
     """Write the drop-ins, enable docker and reload systemd while the network is still coming up.
 
     None of that depends on the instance; docker's start is queued and waits for READY=1.  Only when the files of the
-    image name a proxy: what user data adds comes with the pass.  Answers whether that was all done.
+    image name a proxy: what user data adds comes with the reconcile.  Returns True if that was all done.
     """
+    host = daemon.host
     if not settings.proxy.url:
         return False
     daemon.say("writing drop-ins")
     try:
-        settings = prepared.recall(daemon.host, settings)
-        with held(daemon.host.files):
-            static = static_targets(settings, read_ca(daemon.host.files, settings))
-            plan = apply(plan_node(daemon.host, static, settings, complete=False), daemon.host)
-            known = daemon.host.state.memory()
-            memory = known.prepared(plan, desired_digests(daemon.host, static), time.monotonic())
-            if memory != known:
-                daemon.host.state.save_memory(memory)
+        settings = recall_units(host, settings)
+        with host.locked() as state:
+            static = static_targets(settings, read_ca(host.files, settings))
+            plan = apply(plan_node(host, static, settings, complete=False), host, state)
+            state.update_memory(lambda memory: memory.prepared(plan, desired_digests(host, static), time.monotonic()))
     except AgentError as error:
         get_logger().warning("prepare.failed", error=str(error), meaning="the pass after it tries again")
         return False
-    journal_events.log_plan(plan)
+    log_changes(plan)
     return not plan.problems
 
 
-def ask(daemon: Daemon) -> Facts:
-    """This instance's facts, without what the metadata service forgot for a moment."""
-    facts = facts_of(daemon.host, daemon.sources, daemon.fetch)
+def recall_units(host: Host, image: Settings) -> Settings:
+    """Return the image's settings with the units as this machine last wanted them, if it was of this image.
+
+    An image may say failure.policy = "closed" and user data "open": without this, each boot would write the gates first
+    and take them back a second later, with two reloads of systemd.  It is a guess, for a machine known by its id: what is
+    wrong in it the reconcile puts right.
+    """
+    known = host.state.prepared()
+    if not known or known.get("machine") != _machine_id(host) or known.get("image") != _units(image):
+        return image
+    try:
+        return attrs.evolve(
+            image,
+            node=attrs.evolve(image.node, units=tuple(known["units"]), enable=tuple(known["enable"])),
+            failure=attrs.evolve(image.failure, policy=str(known["policy"])),
+        )
+    except (KeyError, TypeError):
+        return image  # of another version, or spoilt: the reconcile writes it anew
+
+
+def remember_units(host: Host, image: Settings, settings: Settings) -> None:
+    """Save what `recall_units` works with, as long as it differs from what the image says.  Raises FileError."""
+    desired = {"machine": _machine_id(host), "image": _units(image), **_units(settings)}
+    prepared = desired if _units(settings) != _units(image) else None
+    if prepared != host.state.prepared():
+        with host.locked() as state:
+            state.save_prepared(prepared)
+
+
+def _units(settings: Settings) -> dict[str, Any]:
+    node = settings.node
+    return {"units": list(node.units), "enable": list(node.enable), "policy": settings.failure.policy}
+
+
+def _machine_id(host: Host) -> str:
+    return (host.files.read("/etc/machine-id") or b"").decode("ascii", "replace").strip()
+
+
+def ask(daemon: Daemon, static: StaticSettings) -> Facts:
+    """Return this instance's facts, without what the metadata service forgot for a moment.
+
+    It is asked until it answers or the deadline has passed; SIGTERM ends the wait.
+    """
+    deadline = static.settings.metadata.deadline or BOOT_DEADLINE
+    if min(deadline, daemon.patience) > SILENCE / 2:
+        daemon.notify(f"BOUND={deadline + SILENCE:g}")
+    facts = facts_of(static, default=BOOT_DEADLINE, longest=daemon.patience, sleep=daemon.signals.sleep)
     add_field("INSTANCE_ID", facts.instance_id)
     return facts if daemon.sources.facts else steady_facts(daemon.host, facts)
 
 
-def one_pass(daemon: Daemon, facts: Facts, *, units: bool = True) -> ReconcileResult:
-    """One pass, logged; an empty plan leaves no line.  What could not be done is in its plan's problems."""
-    done = configure(daemon.host, daemon.sources, facts, units=units, daemon=True, tell=journal_events.log_plan)
-    if not done.plan.problems:
-        prepared.remember(daemon.host, baked(daemon.host.files, daemon.sources).settings, done.discovered.settings)
-        daemon.say(journal_events.summary(done))
-    return done
+def steady_facts(host: Host, facts: Facts) -> Facts:
+    """Return facts without what a metadata service forgot for a moment (`drift.steady`), and log when it forgets."""
+    with host.locked() as state:
+        cached = state.learned(facts.instance_id, "facts")
+        try:
+            last = facts_from_json(json.dumps(cached)) if cached else None
+        except AgentError:
+            last = None
+        steady, memory = drift.steady(facts, last, state.memory(), time.monotonic())
+        news, memory = memory.says("missing", ", ".join(memory.missing))
+        state.update_memory(lambda _: memory)
+    if news:
+        meaning = f"stays in place until it was missing {drift.PASSES} times, for {drift.ABSENT:g} s"
+        get_logger().warning("metadata.missing", what=tuple(memory.missing), meaning=meaning)
+    return steady
 
 
-def after_ready(daemon: Daemon, done: ReconcileResult) -> bool:
+def one_pass(daemon: Daemon, static: StaticSettings, facts: Facts, trigger: Trigger) -> ReconcileResult:
+    """Reconcile once, logged; an empty plan leaves no line.  What could not be done is in its plan's problems."""
+    result = reconcile(daemon.host, static, facts, trigger)
+    if not result.plan.problems:
+        remember_units(daemon.host, static.settings, result.settings)
+        daemon.say(journal_events.summary(result))
+    return result
+
+
+def after_ready(daemon: Daemon, result: ReconcileResult) -> bool:
     """What need not hold up docker: enabling units, and a line that says what this node believes.
 
     Answers whether all units that were held back are on their way; if not, it has to be tried again.
     """
     log = get_logger()
-    intent = done.discovered.intent
-    for warning in done.discovered.warnings:
+    intent = result.intent
+    for warning in result.resolved.warnings:
         log.warning("settings.warning", text=warning)
     log.info(
-        journal_events.EVENTS[done.phase],
-        instance_id=done.discovered.facts.instance_id,
+        journal_events.EVENTS[result.phase],
+        instance_id=result.resolved.facts.instance_id,
         **({"proxy": str(intent.http_proxy), "intent": intent.digest()} if intent else {}),
     )
     try:
-        released = release_units(daemon.host, done)
+        released = release_units(daemon.host, result.settings, result.plan)
     except AgentError as error:
         log.error("units.failed", error=str(error))
         return False
@@ -172,7 +231,7 @@ def bootstrap_again(daemon: Daemon) -> None:
         get_logger().error("units.failed", error=str(error))
 
 
-def degraded(daemon: Daemon, error: AgentError, policy: str) -> None:
+def degraded(daemon: Daemon, error: AgentError) -> None:
     """Say loudly what is wrong and what it means."""
-    meaning = journal_events.log_degraded(daemon.host, error, policy)
+    meaning = journal_events.log_degraded(daemon.host, error)
     daemon.say("degraded, {}: {}".format(meaning, str(error).partition("\n")[0]))

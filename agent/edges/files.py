@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import builtins
 import errno
 import os
 import posixpath
 import stat
+from collections.abc import Iterable
+from typing import Optional
 
 from agent.core.plan.plan import FileState
 from agent.errors import FileError
@@ -17,6 +18,10 @@ MAX_SIZE = 4 * 1024 * 1024
 _NO_RIGHT = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 
 _ACL = "system.posix_acl_access"
+
+
+#: Which files were looked at, and what tells one version of each from the next (None: absent).
+Versions = tuple[tuple[str, Optional[tuple[int, ...]]], ...]
 
 
 class FileSystem:
@@ -81,7 +86,18 @@ class FileSystem:
             raise FileError(f"{path}: {state.problem}")
         return state.content
 
-    def list(self, folder: str) -> builtins.list[str]:
+    def versions(self, paths: Iterable[str]) -> Versions:
+        """Return what changes when one of these files or directories does; the clock of the file system decides."""
+        return tuple((path, self._version(path)) for path in paths)
+
+    def _version(self, path: str) -> tuple[int, ...] | None:
+        try:
+            status = os.stat(self.real(self.resolve(path)))
+        except (OSError, FileError):
+            return None
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    def names(self, folder: str) -> list[str]:
         """The names in a folder, sorted; none when it is absent.  Raises FileError."""
         try:
             return sorted(os.listdir(self.real(self.resolve(folder))))
@@ -136,7 +152,7 @@ class FileSystem:
         """Remove what a write of `path` left that was killed."""
         _unlink(_temporary(self.real(path)), quiet=True)
 
-    def missing_folders(self, path: str) -> builtins.list[str]:
+    def missing_folders(self, path: str) -> list[str]:
         """The folders that have to be made before `path` can be written, the outermost first."""
         missing: list[str] = []
         folder = posixpath.dirname(path)

@@ -16,10 +16,14 @@ LOCK = "/run/eks-proxy-agent/lock"
 BOOTSTRAP_LOCK = "/run/eks-proxy-agent/bootstrap.lock"
 
 
+class Lock:
+    """Proof that the lock is held; `held` alone makes one."""
+
+
 @contextlib.contextmanager
 def held(
     files: FileSystem, path: str = LOCK, *, wait: float = 5.0, sleep: Callable[[float], None] = time.sleep
-) -> Iterator[None]:
+) -> Iterator[Lock]:
     """Hold the lock; a pass of the daemon takes milliseconds, so others wait `wait` seconds before they give up.
 
     Raises LockedError that names the pid of the holder.
@@ -39,7 +43,7 @@ def held(
         with contextlib.suppress(OSError):  # a full disk: the pid is for people, the lock holds without it
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-        yield
+        yield Lock()
     finally:
         os.close(descriptor)
 

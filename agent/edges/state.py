@@ -9,13 +9,14 @@ import base64
 import json
 import posixpath
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 
 import attrs
 
 from agent.core.plan.drift import Memory, memory_from_json
 from agent.core.plan.plan import KINDS, Baseline, Record
 from agent.edges.files import FileSystem
+from agent.edges.lock import BOOTSTRAP_LOCK, LOCK, Lock
 from agent.errors import FileError
 
 LIBRARY = "/var/lib/eks-proxy-agent"
@@ -43,7 +44,7 @@ _LOSSES = {
 
 
 class State:
-    """Reads and writes the files above on `disk`; raises FileError for what cannot be read or is not what we wrote."""
+    """Reads the files above through `files`; raises FileError for what cannot be read or is not what we wrote."""
 
     def __init__(self, files: FileSystem) -> None:
         self._files = files
@@ -62,18 +63,9 @@ class State:
         except (KeyError, TypeError, ValueError, AttributeError):
             raise _garbage(BASELINE) from None
 
-    def save_baseline(self, baseline: Baseline) -> None:
-        """Keep it; private, because what files held before us may hold a password."""
-        if baseline == Baseline():
-            self._files.remove(BASELINE)
-            return
-        files = {path: _plain(record) for path, record in sorted(baseline.files.items())}
-        rest = {"folders": list(baseline.folders), "enabled": list(baseline.enabled), "baked": baseline.baked}
-        self._save(BASELINE, {"files": files, **rest}, 0o600)
-
     def of_instance(self, instance_id: str, name: str) -> dict[str, Any] | None:
         """The table `name` (facts, flags, bootstrap) of an instance, or None."""
-        path = f"{INSTANCES}/{instance_id}/{name}.json"
+        path = instance_file(instance_id, name)
         data = self._load(path)
         if name == "bootstrap" and data and not isinstance(data.get("exit_code"), (int, type(None))):
             raise _garbage(path)
@@ -86,27 +78,6 @@ class State:
         except FileError:
             return None
 
-    def save_of_instance(self, instance_id: str, name: str, data: Mapping[str, Any]) -> None:
-        self._save(f"{INSTANCES}/{instance_id}/{name}.json", data, 0o600)
-
-    def forget(self, *, bootstrap: bool = False) -> tuple[str, ...]:
-        """Forget every instance, and what happened since power on; answers the instance-ids.
-
-        Without `bootstrap` the memory of a bootstrap stays: it must not run again on an instance where it ran.
-        """
-        names = ("flags", "facts", "direct", "restarts") + (("bootstrap",) if bootstrap else ())
-        instances = tuple(self._files.list(INSTANCES))
-        for instance_id in instances:
-            for name in names:
-                self._files.remove(f"{INSTANCES}/{instance_id}/{name}.json")
-            self._files.sweep(f"{INSTANCES}/{instance_id}/bootstrap.json")
-            self._files.remove_folder(f"{INSTANCES}/{instance_id}")
-        for path in (STATUS, READY, PROXIES, WATCH, PREPARED, RUN + "/lock", RUN + "/bootstrap.lock"):
-            self._files.remove(path)
-        for folder in (INSTANCES, LIBRARY, RUN):
-            self._files.remove_folder(folder)
-        return instances
-
     def status(self) -> dict[str, Any] | None:
         """What the last pass left for people and programs.  Raises FileError, for a file of another version too."""
         known = self._load(STATUS)
@@ -118,18 +89,12 @@ class State:
             return known
         raise _garbage(STATUS)
 
-    def save_status(self, status: Mapping[str, Any]) -> None:
-        self._save(STATUS, status, 0o644)
-
     def memory(self) -> Memory:
         """What the daemon remembers from pass to pass; gone with /run at a reboot."""
         try:
             return memory_from_json(self._load(WATCH))
         except FileError:
             return Memory()
-
-    def save_memory(self, memory: Memory) -> None:
-        self._save(WATCH, attrs.asdict(memory), 0o600)
 
     def proxies(self) -> dict[str, Any]:
         """The `choice` among several proxies and the `preflight`; of this boot, as /run is."""
@@ -138,47 +103,24 @@ class State:
         except FileError:
             return {}
 
-    def save_proxies(self, data: Mapping[str, Any]) -> None:
-        self._save(PROXIES, data, 0o644)
-
     def prepared(self) -> dict[str, Any] | None:
-        """What the last pass wanted of the units, or None; see prepared.py."""
+        """What the last pass wanted of the units, or None; see daemon/boot.py."""
         return self._load(PREPARED)
 
-    def save_prepared(self, wanted: Mapping[str, Any] | None) -> None:
-        if wanted is None:
-            self._files.remove(PREPARED)
-        else:
-            self._save(PREPARED, wanted, 0o600)
-
-    def set_ready(self, ready: bool) -> None:
-        """The file that failure.policy = "closed" waits for."""
-        if ready:
-            self._files.put(READY, b"")
-        else:
-            self._files.remove(READY)
+    @property
+    def ready(self) -> bool:
+        """True once the node was configured since power on: failure.policy = "closed" waits for that file."""
+        return self._files.state(READY).content is not None
 
     @property
     def reload_pending(self) -> bool:
         """Whether a drop-in was written and systemd not yet reloaded; gone with /run at a reboot, as the need is."""
         return self._files.state(RELOAD_PENDING).content is not None
 
-    def set_reload_pending(self, pending: bool) -> None:
-        if pending:
-            self._files.put(RELOAD_PENDING, b"")
-        else:
-            self._files.remove(RELOAD_PENDING)
-
     @property
     def trust_pending(self) -> bool:
         """Whether certificates changed and the trust store was not made anew; outlives a reboot, as the need does."""
         return self._files.state(TRUST_PENDING).content is not None
-
-    def set_trust_pending(self, pending: bool) -> None:
-        if pending:
-            self._files.put(TRUST_PENDING, b"")
-        else:
-            self._files.remove(TRUST_PENDING)
 
     def _load(self, path: str) -> dict[str, Any] | None:
         content = self._files.read(path, _MAX_SIZE)
@@ -192,9 +134,101 @@ class State:
             raise _garbage(path)
         return data
 
+
+class LockedState(State):
+    """State that can also be saved; Host.locked() makes one, for as long as the lock is held."""
+
+    def __init__(self, files: FileSystem, lock: Lock) -> None:
+        super().__init__(files)
+        self._lock = lock
+
+    def save_baseline(self, baseline: Baseline) -> None:
+        """Save it; private, because what files held before us may hold a password."""
+        if baseline == Baseline():
+            self._files.remove(BASELINE)
+            return
+        files = {path: _plain(record) for path, record in sorted(baseline.files.items())}
+        rest = {"folders": list(baseline.folders), "enabled": list(baseline.enabled), "baked": baseline.baked}
+        self._save(BASELINE, {"files": files, **rest}, 0o600)
+
+    def save_of_instance(self, instance_id: str, name: str, data: Mapping[str, Any]) -> None:
+        self._save(instance_file(instance_id, name), data, 0o600)
+
+    def keep_flags(self, instance_id: str, flags: Mapping[str, Any]) -> None:
+        """Put the flags of this run over those kept before, key by key."""
+        if not flags:
+            return
+        merged = dict(self.of_instance(instance_id, "flags") or {})
+        for section, table in flags.items():
+            merged[section] = {**merged.get(section, {}), **table}
+        self.save_of_instance(instance_id, "flags", merged)
+
+    def forget(self, *, bootstrap: bool = False) -> tuple[str, ...]:
+        """Forget every instance, and what happened since power on; return the instance-ids.
+
+        Without `bootstrap` the record of a bootstrap stays: it must not run again on an instance where it ran.
+        The lock's file goes last: whoever finds another one there is not kept out any more.
+        """
+        names = ("flags", "facts", "direct", "restarts") + (("bootstrap",) if bootstrap else ())
+        instances = tuple(self._files.names(INSTANCES))
+        for instance_id in instances:
+            for name in names:
+                self._files.remove(instance_file(instance_id, name))
+            self._files.sweep(instance_file(instance_id, "bootstrap"))
+            self._files.remove_folder(f"{INSTANCES}/{instance_id}")
+        for path in (STATUS, READY, PROXIES, WATCH, PREPARED, BOOTSTRAP_LOCK, LOCK):
+            self._files.remove(path)
+        for folder in (INSTANCES, LIBRARY, RUN):
+            self._files.remove_folder(folder)
+        return instances
+
+    def save_status(self, status: Mapping[str, Any]) -> None:
+        self._save(STATUS, status, 0o644)
+
+    def save_memory(self, memory: Memory) -> None:
+        self._save(WATCH, attrs.asdict(memory), 0o600)
+
+    def update_memory(self, change: Callable[[Memory], Memory]) -> Memory:
+        """Save what `change` makes of the memory, if it is another one, and return it."""
+        before = self.memory()
+        after = change(before)
+        if after != before:
+            self.save_memory(after)
+        return after
+
+    def save_proxies(self, data: Mapping[str, Any]) -> None:
+        self._save(PROXIES, data, 0o644)
+
+    def save_prepared(self, desired: Mapping[str, Any] | None) -> None:
+        if desired is None:
+            self._files.remove(PREPARED)
+        else:
+            self._save(PREPARED, desired, 0o600)
+
+    def set_ready(self) -> None:
+        """Make the file that failure.policy = "closed" waits for."""
+        self._files.put(READY, b"")
+
+    def set_reload_pending(self, pending: bool) -> None:
+        self._flag(RELOAD_PENDING, pending)
+
+    def set_trust_pending(self, pending: bool) -> None:
+        self._flag(TRUST_PENDING, pending)
+
+    def _flag(self, path: str, there: bool) -> None:
+        if there:
+            self._files.put(path, b"")
+        else:
+            self._files.remove(path)
+
     def _save(self, path: str, data: Mapping[str, Any], mode: int) -> None:
         self._files.sweep(path)  # of a run that was killed: an equal file is not written again
         self._files.put(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode)
+
+
+def instance_file(instance_id: str, name: str) -> str:
+    """The path of the table `name` of an instance."""
+    return f"{INSTANCES}/{instance_id}/{name}.json"
 
 
 def _plain(record: Record) -> dict[str, Any]:

@@ -15,27 +15,18 @@ import attrs
 from agent.core.plan.plan import SAVED, Change, Plan
 from agent.edges import trust_store
 from agent.edges.files import FileSystem
-from agent.edges.state import BASELINE, State
-from agent.edges.systemd import Systemd
+from agent.edges.state import BASELINE, LockedState
 from agent.errors import CommandError, FileError
+from agent.node.host import Host
 
 
-@attrs.frozen
-class Host:
-    """What a Plan is carried out on."""
-
-    files: FileSystem
-    state: State
-    units: Systemd
-
-
-def apply(plan: Plan, host: Host) -> Plan:
+def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     """Write, remove, make the trust store anew, enable, reload, start.
 
     Answers the plan as it was carried out: a file that could not be written is one of its problems, and no change; so
     is a command that failed.  Raises FileError when nothing was changed yet.
     """
-    files, state = host.files, host.state
+    files = host.files
     before = state.baseline()
     for path in (BASELINE, *before.files):  # of a run that was killed: it had noted what it was about to write
         files.sweep(path)
@@ -57,18 +48,18 @@ def apply(plan: Plan, host: Host) -> Plan:
         state.set_trust_pending(True)
     failed = _carry_out(plan.changes, files)
     kept = _drop_empty_folders(growing.folders, files)
-    commands = _tell_the_system(plan, host)
+    commands = _tell_the_system(plan, host, state)
     state.save_baseline(attrs.evolve(growing if failed else plan.baseline, folders=tuple(kept)))
     done = tuple(change for change in plan.changes if change.path not in failed)
     return attrs.evolve(plan, changes=done, problems=plan.problems + tuple(failed.values()) + tuple(commands))
 
 
-def _tell_the_system(plan: Plan, host: Host) -> list[str]:
+def _tell_the_system(plan: Plan, host: Host, state: LockedState) -> list[str]:
     """What follows from changed files; answers what failed, which does not hold up the rest.
 
     What is pending is noted until all of it is done.  In a tree other than `/` nothing runs, and it stays noted there.
     """
-    files, state, units = host.files, host.state, host.units
+    files, units = host.files, host.units
     trust_failed = _attempt([(plan.trust and files.live, lambda: trust_store.update(files))])
     if plan.trust and files.live and not trust_failed:
         state.set_trust_pending(False)

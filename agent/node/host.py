@@ -1,30 +1,51 @@
-"""What the command line's flags make: the machine to work on, the options, and where facts come from."""
+"""What the agent acts on: files below a root, its own state, systemd; and the one way to change that state."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 
-from agent.core.facts.instance import Facts
-from agent.core.settings.schema import Settings
+import attrs
+
 from agent.edges.files import FileSystem
-from agent.edges.state import State
+from agent.edges.lock import held
+from agent.edges.state import LockedState, State
 from agent.edges.systemd import NoSystemd, OfflineSystemd, Systemd
-from agent.errors import AgentError
-from agent.node.apply import Host
-from agent.node.inputs import BOOT_DEADLINE, ask_metadata_service
-from agent.node.sources import SettingsSources
-from agent.node.tree import files_of
+from agent.errors import AgentError, UsageError
 
-#: Seconds that a command waits for the metadata service when a person waits for the command.
-COMMAND_DEADLINE = 2.0
+
+@attrs.frozen
+class Host:
+    """The machine, or the tree of an image.  `state` can be read at any time, and saved by `locked` alone."""
+
+    files: FileSystem
+    state: State
+    units: Systemd
+
+    @contextlib.contextmanager
+    def locked(self, *, wait: float = 5.0) -> Iterator[LockedState]:
+        """Hold the lock of all commands that change this machine, and yield its state for saving.
+
+        Raises LockedError when another run holds it for longer than `wait` seconds.
+        """
+        with held(self.files, wait=wait) as lock:
+            yield LockedState(self.files, lock)
 
 
 def host_of(arguments: argparse.Namespace) -> Host:
-    """The machine at --root; raises UsageError when that is no folder."""
+    """Return the host at --root; raises UsageError when that is no folder."""
     files = files_of(arguments)
     return Host(files, State(files), _units(files))
+
+
+def files_of(arguments: argparse.Namespace) -> FileSystem:
+    """Return the files below --root, for a command that only reads one or two; raises UsageError."""
+    if not os.path.isdir(arguments.root):
+        raise UsageError(f"--root {arguments.root}: is no folder")
+    return FileSystem(arguments.root)
 
 
 def _units(files: FileSystem) -> Systemd:
@@ -33,28 +54,8 @@ def _units(files: FileSystem) -> Systemd:
     return OfflineSystemd(files.root) if shutil.which("systemctl") else NoSystemd()
 
 
-def sources_of(arguments: argparse.Namespace) -> SettingsSources:
-    return SettingsSources(
-        config=arguments.config,
-        sets=tuple(arguments.sets),
-        proxy=arguments.proxy,
-        facts=arguments.facts,
-        arguments=tuple(getattr(arguments, "arguments", ())),
-    )
-
-
 def need_root(host: Host, command: str, *, other_tree: bool = True) -> None:
-    """Changing the running machine takes root; another tree, where a command can have one, the right to write there."""
+    """Raise AgentError unless the running machine may be changed; another tree takes the right to write there only."""
     if host.files.live and os.geteuid() != 0:
         hint = "use sudo, or --root DIR for another tree" if other_tree else "use sudo"
         raise AgentError(f"{command} has to be run as root", hint=hint)
-
-
-def fetch(settings: Settings) -> Facts:
-    """Ask the metadata service, for a command that a person waits for."""
-    return ask_metadata_service(settings, settings.metadata.deadline or COMMAND_DEADLINE)
-
-
-def fetch_patiently(settings: Settings) -> Facts:
-    """Ask the metadata service as a booting node does."""
-    return ask_metadata_service(settings, settings.metadata.deadline or BOOT_DEADLINE)

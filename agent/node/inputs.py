@@ -1,7 +1,8 @@
-"""From the owner's settings and this instance's facts to the Intent: the reading half of every command."""
+"""Inputs: settings of all layers, what they name, and facts, each read once.  Nothing below reads a settings file."""
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Callable
 
@@ -9,122 +10,117 @@ import attrs
 
 from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs
 from agent.core.facts.instance import Facts, facts_from_json
-from agent.core.intent import intent
-from agent.core.intent.reachability import ProbeResults
-from agent.core.net.choice_json import choice_from_json
-from agent.core.net.proxy_selection import Choice, current
-from agent.core.plan.plan import CaCertificates
-from agent.core.settings.layers import USER_DATA, Layer, Layered, merge, parse_toml
+from agent.core.intent.inputs import Inputs
+from agent.core.settings.layers import USER_DATA, Layer, parse_toml
 from agent.core.settings.schema import Settings
-from agent.node.apply import Host
-from agent.node.sources import SettingsSources, baked, read_ca, read_credentials, read_own_file, static_layers
+from agent.core.settings.user_data import UserData, read_user_data
+from agent.edges.files import FileSystem, Versions
+from agent.edges.state import State, instance_file
+from agent.node.host import Host
+from agent.node.sources import (
+    SettingsSources,
+    StaticSettings,
+    read_ca,
+    read_credentials,
+    read_own_file,
+    static_settings,
+)
 
 #: Where nodeadm looks for files, and what it takes for one (amazon-eks-ami, nodeadm/internal/configprovider/file.go).
 NODEADM_D = "/etc/eks/nodeadm.d"
 NODE_CONFIG_FILES = (".yaml", ".yml", ".json")
 
-#: Seconds that a booting node waits for the metadata service, unless metadata.deadline says otherwise.
-BOOT_DEADLINE = 30.0
+#: Seconds that the metadata service is waited for unless metadata.deadline says otherwise: by a node that boots, and by
+#: a command that a person waits for.
+BOOT_DEADLINE, COMMAND_DEADLINE = 30.0, 2.0
 
-#: Answers the Facts of this instance, from the metadata service that these settings name; raises MetadataError.
-Fetch = Callable[[Settings], Facts]
+
+def facts_of(
+    static: StaticSettings,
+    *,
+    default: float = COMMAND_DEADLINE,
+    longest: float = math.inf,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Facts:
+    """Return this instance's facts: from `--facts`, else from the metadata service.
+
+    It is waited for metadata.deadline seconds (`default` if that is not set), `longest` at the most.  `sleep` may raise to
+    give up.  Raises MetadataError.
+    """
+    path = static.sources.facts
+    if path:
+        return facts_from_json(read_own_file(path).decode("utf-8", "replace"), path)
+    from agent.edges.imds import MetadataClient
+
+    metadata = static.settings.metadata
+    return MetadataClient(metadata.endpoint, min(metadata.deadline or default, longest), sleep=sleep).fetch()
 
 
 @attrs.frozen
-class Discovered:
-    """All that a Plan is made of; `intent` is None on a node without a proxy, `anchor` without a CA of the proxy's."""
+class NodeInputs(Inputs):
+    """Inputs of a node, and which versions of which files they were read from."""
 
-    layered: Layered
-    facts: Facts
-    cluster_info: ClusterInfo
-    intent: intent.Intent | None
-    ca: CaCertificates | None = None
+    sources: SettingsSources = attrs.field(factory=SettingsSources)
+    versions: Versions = ()
 
-    @property
-    def settings(self) -> Settings:
-        return self.layered.settings
+    def refreshed(self, host: Host) -> NodeInputs:
+        """Return the same, read again if one of the files has changed meanwhile.
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the owner should know."""
-        return (
-            self.layered.warnings
-            + self.cluster_info.warnings
-            + (self.intent.warnings if self.intent else ())
-            + (self.ca.warnings if self.ca else ())
-        )
+        For whoever holds the lock: of two runs at once the later one must not write what the earlier one read.
+        """
+        if host.files.versions(path for path, _ in self.versions) == self.versions:
+            return self
+        return load_inputs(host, static_settings(host.files, self.sources), self.facts)
 
 
-def ask_metadata_service(settings: Settings, deadline: float, sleep: Callable[[float], None] = time.sleep) -> Facts:
-    """Facts from the metadata service within `deadline` seconds; `sleep` may raise to give up."""
-    from agent.edges.imds import MetadataClient
+def load_inputs(host: Host, static: StaticSettings, facts: Facts) -> NodeInputs:
+    """Read everything that the Intent depends on besides the network.
 
-    return MetadataClient(settings.metadata.endpoint, deadline, sleep=sleep).fetch()
-
-
-def instance_layers(host: Host, facts: Facts) -> tuple[Layer, ...]:
-    """The layers that belong to this instance: user data parts, then the flags that an earlier `apply` kept."""
-    from agent.core.settings.user_data import read_user_data
-
-    texts = read_user_data(facts.user_data).settings
-    names = [USER_DATA] if len(texts) == 1 else [f"{USER_DATA}, part {number}" for number in range(1, len(texts) + 1)]
-    layers = [parse_toml(name, text.encode("utf-8")) for name, text in zip(names, texts)]
-    kept = host.state.of_instance(facts.instance_id, "flags")
-    return tuple(layers) + ((Layer("flags kept by apply", kept),) if kept else ())
-
-
-def discover(
-    host: Host, sources: SettingsSources, facts: Facts, answers: ProbeResults, choice: Choice | None = None
-) -> Discovered:
-    """Read everything else that the Intent depends on; no network.
-
-    `choice` is one of the proxies that was just made; without it the one that this boot remembers counts.
     Raises SettingsError (with all mistakes of all layers) and FileError.
     """
-    layered = layered_settings(host, sources, facts)
+    files, user_data = host.files, read_user_data(facts.user_data)
+    versions = static.versions + files.versions([instance_file(facts.instance_id, "flags")])
+    layered = static.with_instance(instance_layers(host.state, facts.instance_id, user_data))
     settings = layered.settings
-    credentials = read_credentials(host.files, settings.proxy.credentials_file)
-    cluster_info = cluster_hints(host, settings, facts)
-    chosen = current(settings.proxy.url, choice or remembered_choice(host, sources))
-    composed = intent.compose(settings, facts, cluster_info, credentials, answers, chosen)
-    return Discovered(layered, facts, cluster_info, composed, read_ca(host.files, settings))
-
-
-def remembered_choice(host: Host, sources: SettingsSources) -> Choice | None:
-    """The choice among several proxies that was made since power on, if it is this machine's."""
-    return choice_from_json(host.state.proxies().get("choice")) if on_the_instance(host, sources) else None
+    named = [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
+    versions += files.versions([NODEADM_D, *_node_config_paths(files), *named])
+    return NodeInputs(
+        layered,
+        facts,
+        cluster_info(files, settings, user_data),
+        read_credentials(files, settings.proxy.credentials_file),
+        read_ca(files, settings),
+        on_the_instance(host, static.sources),
+        static.sources,
+        versions,
+    )
 
 
 def on_the_instance(host: Host, sources: SettingsSources) -> bool:
-    """Whether what is asked would be answered for this instance: not so in another tree, or with facts from a file."""
+    """Return True if what is asked here is answered for this instance: not in another tree, nor with facts from a file."""
     return host.files.live and not sources.facts
 
 
-def layered_settings(host: Host, sources: SettingsSources, facts: Facts) -> Layered:
-    """All layers of settings for this instance; raises SettingsError and FileError."""
-    return merge(static_layers(host.files, sources) + instance_layers(host, facts) + (sources.layer(),))
+def instance_layers(state: State, instance_id: str, user_data: UserData) -> tuple[Layer, ...]:
+    """Return the layers of this instance: user data parts, then the flags that an earlier `apply` kept."""
+    texts = user_data.settings
+    count = len(texts)
+    names = [USER_DATA] if count == 1 else [f"{USER_DATA}, part {number}" for number in range(1, count + 1)]
+    layers = [parse_toml(name, text.encode("utf-8")) for name, text in zip(names, texts)]
+    kept = state.of_instance(instance_id, "flags")
+    return (*layers, Layer("flags kept by apply", kept)) if kept else tuple(layers)
 
 
-def facts_of(host: Host, sources: SettingsSources, fetch: Fetch) -> Facts:
-    """This instance's facts: from `--facts`, else by `fetch`.  Raises SettingsError and MetadataError."""
-    if sources.facts:
-        return facts_from_json(read_own_file(sources.facts).decode("utf-8", "replace"), sources.facts)
-    return fetch(baked(host.files, sources).settings)
-
-
-def cluster_hints(host: Host, settings: Settings, facts: Facts) -> ClusterInfo:
-    """What bootstrap.sh's arguments, else NodeConfigs tell of the cluster.
+def cluster_info(files: FileSystem, settings: Settings, user_data: UserData) -> ClusterInfo:
+    """Return what bootstrap.sh's arguments, else NodeConfigs tell of the cluster.
 
     NodeConfigs are merged as nodeadm does: those of user data, then the files of /etc/eks/nodeadm.d (multipart or not), a
     later one wins.
     """
-    from agent.core.settings.user_data import read_user_data
-
-    texts = list(read_user_data(facts.user_data).node_configs)
-    names = ["user data"] if len(texts) == 1 else ["user data, part %s" % (at + 1) for at in range(len(texts))]
-    for name in host.files.list(NODEADM_D):
-        path = f"{NODEADM_D}/{name}"
-        content = host.files.read(path) if name.lower().endswith(NODE_CONFIG_FILES) else None
+    texts = list(user_data.node_configs)
+    names = ["user data"] if len(texts) == 1 else [f"user data, part {index + 1}" for index in range(len(texts))]
+    for path in _node_config_paths(files):
+        content = files.read(path)
         if content:
             parts = read_user_data(content).node_configs or (content.decode("utf-8", "replace"),)
             texts += parts
@@ -133,3 +129,7 @@ def cluster_hints(host: Host, settings: Settings, facts: Facts) -> ClusterInfo:
         from_arguments(settings.bootstrap.arguments),
         from_node_configs(texts, names) if texts else ClusterInfo(),
     )
+
+
+def _node_config_paths(files: FileSystem) -> list[str]:
+    return [f"{NODEADM_D}/{name}" for name in files.names(NODEADM_D) if name.lower().endswith(NODE_CONFIG_FILES)]

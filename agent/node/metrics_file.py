@@ -13,10 +13,10 @@ from agent.core.redact import redact
 from agent.core.settings.schema import Settings
 from agent.core.status.metrics import render
 from agent.edges.files import FileSystem
-from agent.edges.lock import held
+from agent.edges.state import LockedState
 from agent.errors import AgentError, FileError
 from agent.log import get_logger
-from agent.node.apply import Host
+from agent.node.host import Host
 
 NAME = "eks_proxy_agent.prom"
 #: What packages and charts call the folder, the likeliest first: Debian's has the second, /var/lib/node_exporter is
@@ -24,7 +24,7 @@ NAME = "eks_proxy_agent.prom"
 USUAL = ("/var/lib/node_exporter/textfile_collector", "/var/lib/prometheus/node-exporter", "/var/lib/node_exporter")
 
 
-def publish(host: Host, settings: Settings, status: Mapping[str, Any]) -> None:
+def publish(host: Host, state: LockedState, settings: Settings, status: Mapping[str, Any]) -> None:
     """Write what status.json says as metrics too, and into status.json where, or why not.  Never raises.
 
     To be called after each pass, with what was just saved as the status.  A trouble is logged when it begins and when
@@ -42,8 +42,7 @@ def publish(host: Host, settings: Settings, status: Mapping[str, Any]) -> None:
         else:
             get_logger().info("metrics.written", file=path or "-")
     try:
-        with held(host.files):  # and what somebody else has saved since stays
-            host.state.save_status({**(host.state.status() or status), "metrics": now})
+        state.save_status({**(state.status() or status), "metrics": now})
     except AgentError as second:
         get_logger().error("status.failed", error=str(second))
 

@@ -6,22 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
+from agent.core.intent.inputs import Resolved
 from agent.core.plan import drift
 from agent.core.plan.desired import targets
 from agent.core.plan.plan import Baseline, FileState, Plan, Target, copy_names, make_plan, make_revert
 from agent.core.settings.schema import Settings
 from agent.core.systemd import to_enable
 from agent.errors import FileError
-from agent.node.apply import Host
-from agent.node.inputs import Discovered
+from agent.node.host import Host
 
 
-def wanted(host: Host, found: Discovered, *, units: bool = True) -> tuple[tuple[Target, ...], Settings | None]:
-    """What `plan_node` takes for a node: its files, and the settings if units are to be looked at too."""
+def node_files(host: Host, resolved: Resolved) -> tuple[Target, ...]:
+    """Return the files that a node has with this Intent."""
     baked = host.state.baseline().baked
-    return targets(found.settings, found.intent, found.ca, baked=baked), (
-        found.settings if units and found.intent else None
-    )
+    return targets(resolved.settings, resolved.intent, resolved.inputs.ca, baked=baked)
 
 
 def desired_digests(host: Host, files: tuple[Target, ...]) -> dict[str, str]:

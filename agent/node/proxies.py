@@ -1,7 +1,8 @@
-"""Which of the owner's proxies this node uses, and how they are: asked at boot, looked at while the daemon runs.
+"""Which of the operator's proxies this node uses, and how they are: asked at boot, checked while the daemon runs.
 
 A single proxy is never asked before docker starts.  Of several, the first that serves is chosen at boot and remembered in
-/run, so for this boot and for this list; `core/choice.py` says when that changes.
+/run, so for this boot and for this list; `core/net/proxy_selection.py` says when that changes.  The preflight is what the
+first requests of docker and kubelet will meet: TLS through the proxy to one or two endpoints.
 """
 
 from __future__ import annotations
@@ -13,109 +14,114 @@ from typing import Any
 
 import attrs
 
-from agent.core.facts.instance import Facts
-from agent.core.intent.probe_targets import first_endpoint
+from agent.core.intent.inputs import Inputs, Resolved, resolve
+from agent.core.intent.probe_targets import endpoints, first_endpoint
 from agent.core.intent.reachability import ProbeResults
-from agent.core.net import proxy_selection as choices
-from agent.core.net.choice_json import choice_to_json, records
+from agent.core.net import proxy_selection
+from agent.core.net.choice_json import choice_from_json, choice_to_json, records
 from agent.core.net.proxy_selection import Choice
 from agent.edges.clock import moment
-from agent.edges.lock import held
-from agent.edges.proxy_probe import probe_all
+from agent.edges.proxy_probe import probe_all, probe_each
+from agent.edges.state import LockedState, State
 from agent.log import get_logger
-from agent.node.apply import Host
-from agent.node.inputs import Discovered, discover, layered_settings, on_the_instance, remembered_choice
-from agent.node.preflight import preflight
-from agent.node.sources import SettingsSources
+from agent.node.host import Host
 
-#: Seconds that the choice at boot may hold up docker, and a look of the daemon.
-CHOICE_BOUND, LOOK_BOUND = 2.0, 3.0
+#: Seconds that the choice at boot may hold up docker, and a health check of the daemon.
+CHOICE_BOUND, CHECK_BOUND = 2.0, 3.0
+#: Seconds for the whole preflight, and how many endpoints are asked for.
+PREFLIGHT_BOUND, PREFLIGHT_ENDPOINTS = 3.0, 2
 
 
 @attrs.frozen
-class Look:
-    """What a look came to.
+class ProxyCheck:
+    """Result of one health check of the proxies.
 
-    `changed`: another proxy is chosen, so a pass is due, which finds the new choice by itself.  `next_in`: seconds until
-    the next look.  `told`: `proxies` and `preflight` of status.json, already written there.
+    `changed`: another proxy is chosen, so a cycle is due, which takes up the new choice by itself.  `next_in`: seconds
+    until the next check.  `report`: `proxies` and `preflight` of status.json, already written there.
     """
 
     changed: bool
     next_in: float
-    told: Mapping[str, Any]
+    report: Mapping[str, Any]
 
 
-def choose(
-    host: Host, sources: SettingsSources, facts: Facts, answers: ProbeResults, *, refresh: bool = False
-) -> Choice | None:
-    """Ask the proxies, if there are several and nothing is remembered of this list, or with `refresh`; else None.
+def remembered_choice(state: State, inputs: Inputs) -> Choice | None:
+    """Return the choice among several proxies that was made since power on, if it is this host's."""
+    return choice_from_json(state.proxies().get("choice")) if inputs.on_instance else None
 
-    Takes CHOICE_BOUND seconds at most, less when the first serves.  Raises AgentError for settings that cannot be read.
+
+def choose(state: State, inputs: Inputs, results: ProbeResults) -> Choice | None:
+    """Ask the proxies, if there are several and nothing is remembered of this list; else return None.
+
+    Takes CHOICE_BOUND seconds at most, less when the first serves.
     """
-    urls = layered_settings(host, sources, facts).settings.proxy.url
-    if len(urls) < 2 or not on_the_instance(host, sources):
+    urls = inputs.settings.proxy.url
+    if len(urls) < 2 or not inputs.on_instance:
         return None
-    known = remembered_choice(host, sources)
-    if known is not None and known.urls == urls and not refresh:
+    cached = remembered_choice(state, inputs)
+    if cached is not None and cached.urls == urls:
         return None
-    found = discover(host, sources, facts, answers)
-    credentials = found.intent.credentials if found.intent else None
-    name, port = first_endpoint(found.settings, facts, found.intent)
-    verdicts = probe_all(urls, name, port, credentials, timeout=CHOICE_BOUND, enough=choices.decided)
-    choice = choices.first_choice(urls, verdicts, now=time.monotonic(), wall=time.time())
-    _tell(choice)
+    intent = resolve(inputs, results, None).intent
+    host, port = first_endpoint(inputs.settings, inputs.facts, intent)
+    verdicts = probe_all(urls, host, port, inputs.credentials, timeout=CHOICE_BOUND, enough=proxy_selection.decided)
+    choice = proxy_selection.first_choice(urls, verdicts, now=time.monotonic(), wall=time.time())
+    _report_choice(choice)
     return choice
 
 
-def remember(host: Host, choice: Choice | None) -> None:
-    """Keep a fresh choice until the next boot."""
+def remember(state: LockedState, choice: Choice | None) -> None:
+    """Save a fresh choice until the next boot."""
     if choice is not None:
-        _save(host, choice, host.state.proxies().get("preflight"))
+        _save(state, choice, state.proxies().get("preflight"))
 
 
-def look(host: Host, sources: SettingsSources, found: Discovered) -> Look:
-    """Look at the proxies once, for the daemon: after READY=1, then whenever `next_in` has passed, or more often.
+def check(host: Host, resolved: Resolved) -> ProxyCheck:
+    """Check the proxies once, for the daemon: after READY=1, then whenever `next_in` has passed, or more often.
 
-    Too soon after the last look it does nothing: a reload, or a file that is put right, waits for no proxy.
-    The first look of a boot is the preflight as well.  What is found goes to /run and into status.json, and into the log
-    when it is news.  Takes a few seconds at most, and raises nothing: a look that fails is logged, and tried again.
+    Too soon after the last check it does nothing: a reload, or a file that is put right, waits for no proxy.
+    The first check of a boot is the preflight as well.  The result goes to /run and into status.json, and into the log
+    when it is news.  Takes a few seconds at most, and raises nothing: a check that fails is logged, and tried again.
     """
-    interval = found.settings.watch.interval
     try:
-        return _look(host, sources, found)
-    except Exception as error:  # noqa: BLE001 -- the daemon's life must not hang on a look
+        return _check(host, resolved)
+    except Exception as error:  # noqa: BLE001 -- the daemon's life must not hang on a health check
         get_logger().error("proxy.look_failed", error=f"{type(error).__name__}: {error}")
-        return Look(False, interval, {})
+        return ProxyCheck(False, resolved.settings.watch.interval, {})
 
 
-def _look(host: Host, sources: SettingsSources, found: Discovered) -> Look:
-    urls, watch = found.settings.proxy.url, found.settings.watch
-    if not urls or found.intent is None or not on_the_instance(host, sources):
-        return Look(False, watch.interval, {})
-    last = remembered_choice(host, sources)
-    left = choices.wait(last, urls, now=time.monotonic(), interval=watch.interval, after=watch.failover_after)
-    if left > 0:
-        return Look(False, left, {})
-    name, port = first_endpoint(found.settings, found.facts, found.intent)
-    verdicts = probe_all(urls, name, port, found.intent.credentials, timeout=LOOK_BOUND)
-    ahead = preflight(found, host.state.proxies().get("preflight"))
-    with held(host.files):
-        known = remembered_choice(host, sources)
-        before = known if known is not None and known.urls == urls else Choice(urls, urls[0])
-        after = choices.observe(before, verdicts, now=time.monotonic(), wall=time.time(), after=watch.failover_after)
-        _save(host, after, ahead)
-        told = {"proxies": records(after, moment), "preflight": ahead}
-        status = host.state.status()
+def _check(host: Host, resolved: Resolved) -> ProxyCheck:
+    inputs, intent = resolved.inputs, resolved.intent
+    urls, watch = inputs.settings.proxy.url, inputs.settings.watch
+    if not urls or intent is None or not inputs.on_instance:
+        return ProxyCheck(False, watch.interval, {})
+    last = remembered_choice(host.state, inputs)
+    remaining = proxy_selection.wait(
+        last, urls, now=time.monotonic(), interval=watch.interval, after=watch.failover_after
+    )
+    if remaining > 0:
+        return ProxyCheck(False, remaining, {})
+    name, port = first_endpoint(inputs.settings, inputs.facts, intent)
+    verdicts = probe_all(urls, name, port, intent.credentials, timeout=CHECK_BOUND)
+    ahead = preflight(resolved, host.state.proxies().get("preflight"))
+    with host.locked() as state:
+        cached = remembered_choice(state, inputs)
+        before = cached if cached is not None and cached.urls == urls else Choice(urls, urls[0])
+        after = proxy_selection.observe(
+            before, verdicts, now=time.monotonic(), wall=time.time(), after=watch.failover_after
+        )
+        _save(state, after, ahead)
+        report = {"proxies": records(after, moment), "preflight": ahead}
+        status = state.status()
         if status is not None:
-            host.state.save_status({**status, **told})
-    _tell_news(before, after)
-    pause = choices.pause(after, interval=watch.interval, after=watch.failover_after)
+            state.save_status({**status, **report})
+    _report_news(before, after)
+    pause = proxy_selection.pause(after, interval=watch.interval, after=watch.failover_after)
     if after.failed_for is None:
         pause *= random.uniform(0.9, 1.0)  # the nodes of a group start together, and need not ask together for ever
-    return Look(after.chosen != before.chosen, pause, told)
+    return ProxyCheck(after.chosen != before.chosen, pause, report)
 
 
-def _tell(choice: Choice) -> None:
+def _report_choice(choice: Choice) -> None:
     """Log a fresh choice: quietly when the owner's first is taken, loudly when none serves."""
     log = get_logger()
     not_serving = [one for one in choice.seen if not one.up]
@@ -127,7 +133,7 @@ def _tell(choice: Choice) -> None:
         log.info("proxy.chosen", proxy=str(choice.chosen))
 
 
-def _tell_news(before: Choice, after: Choice) -> None:
+def _report_news(before: Choice, after: Choice) -> None:
     """Log what changed since the last look; no line when nothing did."""
     log = get_logger()
     up = {one.url: one.up for one in before.seen}
@@ -140,5 +146,31 @@ def _tell_news(before: Choice, after: Choice) -> None:
         log.warning("proxy.failover", proxy=str(after.chosen), instead_of=str(before.chosen))
 
 
-def _save(host: Host, choice: Choice, ahead: Mapping[str, Any] | None) -> None:
-    host.state.save_proxies({"choice": choice_to_json(choice), "preflight": ahead})
+def _save(state: LockedState, choice: Choice, ahead: Mapping[str, Any] | None) -> None:
+    state.save_proxies({"choice": choice_to_json(choice), "preflight": ahead})
+
+
+def preflight(resolved: Resolved, before: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The value of status.json's `preflight`; `before` is the last one of this boot.  None when it is off.
+
+    Once a boot and proxy when it is well; while it is not, at every look, and told when it becomes another.
+    """
+    targets = endpoints(resolved.settings, resolved.facts, resolved.intent)[:PREFLIGHT_ENDPOINTS]
+    if resolved.settings.failure.preflight == "off" or resolved.intent is None or not targets:
+        return None
+    if not isinstance(before, dict) or not {"ok", "kind", "proxy"} <= set(before):
+        before = None  # of another version, or spoilt
+    proxy, credentials = resolved.intent.https_proxy, resolved.intent.credentials
+    if before and before["ok"] and before["proxy"] == str(proxy):
+        return before
+    verdicts = probe_each(proxy, targets, credentials, timeout=PREFLIGHT_BOUND)
+    worst = min(verdicts, key=lambda verdict: (verdict.ok, verdict.rank))
+    if before and (before["ok"], before["kind"], before["proxy"]) == (worst.ok, worst.kind, str(proxy)):
+        return before
+    log = get_logger()
+    if worst.ok:
+        log.info("preflight.ok", text=worst.text)
+    else:
+        log.warning("preflight.failed", kind=worst.kind, text=worst.text, hint=worst.hint)
+    shown = {"ok": worst.ok, "kind": worst.kind, "text": worst.text, "hint": worst.hint}
+    return {**shown, "proxy": str(proxy), "at": moment()}

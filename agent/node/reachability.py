@@ -9,84 +9,86 @@ from ipaddress import ip_address
 
 import attrs
 
-from agent.core.facts.instance import Facts
+from agent.core.intent.inputs import Inputs
 from agent.core.intent.intent import endpoint_host
 from agent.core.intent.reachability import Candidate, ProbeResult, candidates
-from agent.core.settings.schema import Settings
 from agent.edges import tcp
-from agent.node.apply import Host
-from agent.node.inputs import cluster_hints, layered_settings, on_the_instance
-from agent.node.sources import SettingsSources
+from agent.edges.state import LockedState, State
 
-#: Seconds for all questions together.
+#: Seconds for all probes together.
 BOUND = 1.0
 
 
 @attrs.frozen
 class Reachability:
-    """All answers known now, and those that are new: to be remembered by a command that changes the machine."""
+    """All results known now, and those that are new: to be remembered by a command that changes the host."""
 
-    answers: dict[str, ProbeResult]
+    results: dict[str, ProbeResult]
     fresh: dict[str, ProbeResult] = attrs.field(factory=dict)
 
     @property
     def ask_again(self) -> bool:
-        """Whether a no deserves another question after READY=1: it is of an earlier boot, or the name did not resolve."""
-        return not self.fresh or any(not answer.addresses for answer in self.fresh.values())
+        """Return True if a negative probe should be repeated after READY=1: it is of an earlier boot, or DNS failed."""
+        return not self.fresh or any(not result.addresses for result in self.fresh.values())
 
 
-def find_out(host: Host, sources: SettingsSources, facts: Facts, *, refresh: bool = False) -> Reachability:
-    """Ask what was never asked on this instance; with `refresh` ask everything.  Takes BOUND seconds at most."""
-    known = {} if refresh else recall(host, facts.instance_id)
-    fresh = _ask({one.host for one in _wanted(host, sources, facts)} - set(known))
+def probe_directly(state: State, inputs: Inputs) -> Reachability:
+    """Probe what was never asked on this instance.  Takes BOUND seconds at most."""
+    known = recall(state, inputs.facts.instance_id)
+    fresh = _probe({candidate.host for candidate in _wanted(inputs)} - set(known))
     return Reachability({**known, **fresh}, fresh)
 
 
-def ask_again(host: Host, sources: SettingsSources, facts: Facts) -> dict[str, ProbeResult]:
-    """Ask where the answer was no; what says yes by now."""
-    known = recall(host, facts.instance_id)
-    no = {one.host for one in _wanted(host, sources, facts) if not known.get(one.host, ProbeResult()).direct}
-    return {name: answer for name, answer in _ask(no).items() if answer.direct}
+def probe_again(state: State, inputs: Inputs) -> dict[str, ProbeResult]:
+    """Probe again where the answer was no, and return what says yes by now."""
+    known = recall(state, inputs.facts.instance_id)
+    no = {one.host for one in _wanted(inputs) if not known.get(one.host, ProbeResult()).direct}
+    return {host: result for host, result in _probe(no).items() if result.direct}
 
 
-def recall(host: Host, instance_id: str) -> dict[str, ProbeResult]:
-    """The answers remembered for an instance; what is not of our making is asked again."""
-    known = host.state.learned(instance_id, "direct") or {}
+def recall(state: State, instance_id: str) -> dict[str, ProbeResult]:
+    """Return the results remembered for an instance; what is not of our making is asked again."""
+    known = state.learned(instance_id, "direct") or {}
     try:
         return {
-            name: ProbeResult(bool(answer["direct"]), tuple(str(ip_address(text)) for text in answer["addresses"]))
-            for name, answer in known.items()
+            host: ProbeResult(bool(result["direct"]), tuple(str(ip_address(text)) for text in result["addresses"]))
+            for host, result in known.items()
         }
     except (KeyError, TypeError, ValueError):
         return {}
 
 
-def remember(host: Host, instance_id: str, fresh: dict[str, ProbeResult]) -> None:
-    """Keep new answers."""
+def remember(state: LockedState, instance_id: str, fresh: dict[str, ProbeResult]) -> None:
+    """Save new results."""
     if fresh:
-        answers = {**recall(host, instance_id), **fresh}
-        plain = {name: attrs.asdict(answer) for name, answer in answers.items()}
-        host.state.save_of_instance(instance_id, "direct", plain)
+        results = {**recall(state, instance_id), **fresh}
+        plain = {host: attrs.asdict(result) for host, result in results.items()}
+        state.save_of_instance(instance_id, "direct", plain)
 
 
-def _wanted(host: Host, sources: SettingsSources, facts: Facts) -> tuple[Candidate, ...]:
-    settings = layered_settings(host, sources, facts).settings
-    if not settings.proxy.url or not on_the_instance(host, sources):
+def left_open(inputs: Inputs) -> tuple[str, ...]:
+    """Return what was not probed because this is not the instance, for people."""
+    settings = inputs.settings
+    if inputs.on_instance or not settings.proxy.url:
         return ()
-    return candidates(settings, facts, endpoint_host(settings, cluster_hints(host, settings, facts)))
-
-
-def left_open(host: Host, sources: SettingsSources, settings: Settings, endpoint: str) -> tuple[str, ...]:
-    """What was not asked because this is not the instance, for people; `endpoint` is the API server's host, if known."""
-    if on_the_instance(host, sources) or not settings.proxy.url:
-        return ()
+    endpoint = endpoint_host(settings, inputs.cluster_info)
     keys = ["aws.direct"] if settings.aws.direct is None else []
     keys += ["cluster.endpoint_access"] if settings.cluster.endpoint_access == "auto" and endpoint else []
     if not keys:
         return ()
-    names = " and ".join(keys)
-    return (f'{names}: "auto" is asked on the instance only, so its list may differ; set what is known',)
+    return (
+        '{}: "auto" is asked on the instance only, so its list may differ; set what is known'.format(
+            " and ".join(keys)
+        ),
+    )
 
 
-def _ask(hosts: set[str]) -> dict[str, ProbeResult]:
+def _wanted(inputs: Inputs) -> tuple[Candidate, ...]:
+    settings = inputs.settings
+    if not settings.proxy.url or not inputs.on_instance:
+        return ()
+    return candidates(settings, inputs.facts, endpoint_host(settings, inputs.cluster_info))
+
+
+def _probe(hosts: set[str]) -> dict[str, ProbeResult]:
     return tcp.ask(sorted(hosts), bound=BOUND) if hosts else {}

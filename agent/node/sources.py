@@ -1,7 +1,8 @@
-"""What the owner gives: flags, the image's settings files, the credentials file, the CA bundle."""
+"""Where settings come from: flags, settings files, the credentials file, the CA bundle."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -11,7 +12,7 @@ from agent.core.plan.plan import CaCertificates
 from agent.core.settings.layers import Layer, Layered, flag_layer, merge, parse_toml, without_metadata
 from agent.core.settings.schema import Settings
 from agent.edges.ca_bundle import read_bundle
-from agent.edges.files import MAX_SIZE, FileSystem
+from agent.edges.files import MAX_SIZE, FileSystem, Versions
 from agent.edges.trust_store import ca_path
 from agent.errors import FileError, SettingsError
 
@@ -21,16 +22,20 @@ CONFIG_D = "/etc/eks-proxy-agent/config.d"
 
 @attrs.frozen
 class SettingsSources:
-    """The flags of the command line that settings depend on."""
+    """The flags of a command line that settings and facts depend on.
+
+    `keep`: the flags are kept for this instance, so that later cycles without them come to the same Intent.
+    """
 
     config: str = ""
     sets: tuple[str, ...] = ()
     proxy: str = ""
     facts: str = ""
     arguments: tuple[str, ...] = ()
+    keep: bool = False
 
     def layer(self) -> Layer:
-        """The flags as a layer of settings; ARGS of `bootstrap -- ARGS` are bootstrap.arguments."""
+        """Return the flags as a layer of settings; ARGS of `bootstrap -- ARGS` are bootstrap.arguments."""
         flags = flag_layer(self.sets, self.proxy)
         if not self.arguments:
             return flags
@@ -38,25 +43,67 @@ class SettingsSources:
         return attrs.evolve(flags, data={**flags.data, "bootstrap": bootstrap})
 
 
-def static_layers(files: FileSystem, sources: SettingsSources) -> tuple[Layer, ...]:
-    """The files' layers: config.toml and config.d/*.toml in order of their names, or the one of `--config`.
+@attrs.frozen
+class StaticSettings:
+    """The settings as far as they are known before the metadata service answers: files and flags.
 
-    A file that is no TOML does not hide what is wrong in the others: SettingsError has it all.
+    `versions` says which files they were read from (FileSystem.versions), so that a change can be noticed.
     """
+
+    sources: SettingsSources
+    layers: tuple[Layer, ...]
+    flags: Layer
+    layered: Layered
+    versions: Versions = ()
+
+    @property
+    def settings(self) -> Settings:
+        return self.layered.settings
+
+    def with_instance(self, layers: Sequence[Layer]) -> Layered:
+        """Put an instance's layers between the files and the flags; raises SettingsError with all mistakes."""
+        return merge((*self.layers, *layers, self.flags))
+
+
+def sources_of(arguments: argparse.Namespace) -> SettingsSources:
+    """Return what a parsed command line says about settings and facts."""
+    return SettingsSources(
+        config=arguments.config,
+        sets=tuple(arguments.sets),
+        proxy=arguments.proxy,
+        facts=arguments.facts,
+        arguments=tuple(getattr(arguments, "arguments", ())),
+        keep=not getattr(arguments, "once", True),
+    )
+
+
+def static_settings(files: FileSystem, sources: SettingsSources) -> StaticSettings:
+    """Read config.toml and config.d/*.toml in order of their names, or the one file of `--config`, and the flags.
+
+    A file that is not TOML does not hide what is wrong in the others: SettingsError has it all.  Raises FileError.
+    """
+    versions = files.versions(settings_paths(files))
     layers: list[Layer] = []
     problems: list[str] = []
-    for name, content in _files(files, sources):
+    for name, content in _documents(files, sources):
         try:
             layers.append(parse_toml(name, content))
         except SettingsError as error:
             problems += error.problems
     if problems:
         raise SettingsError(problems + _problems(layers, sources))
-    return tuple(layers)
+    flags = sources.layer()
+    return StaticSettings(sources, tuple(layers), flags, merge([*layers, flags]), versions)
+
+
+def settings_paths(files: FileSystem) -> list[str]:
+    """Return the paths that decide what `static_settings` reads: the files, and the directory that lists them."""
+    names = (name for name in files.names(CONFIG_D) if name.endswith(".toml") and not name.startswith("."))
+    return [CONFIG, CONFIG_D, *(f"{CONFIG_D}/{name}" for name in names)]
 
 
 def _problems(layers: Sequence[Layer], sources: SettingsSources) -> list[str]:
-    """What is wrong in these layers and in the flags."""
+    """Return what is wrong in these layers and in the flags."""
     problems: list[str] = []
     try:
         merge(layers)
@@ -69,24 +116,18 @@ def _problems(layers: Sequence[Layer], sources: SettingsSources) -> list[str]:
     return problems
 
 
-def _files(files: FileSystem, sources: SettingsSources) -> Iterator[tuple[str, bytes]]:
+def _documents(files: FileSystem, sources: SettingsSources) -> Iterator[tuple[str, bytes]]:
     if sources.config:
         yield sources.config, read_own_file(sources.config)
         return
-    names = (name for name in files.list(CONFIG_D) if name.endswith(".toml") and not name.startswith("."))
-    for name in [CONFIG] + [f"{CONFIG_D}/{name}" for name in names]:
-        content = files.read(name)
+    for name in settings_paths(files):
+        content = files.read(name) if name != CONFIG_D else None
         if content is not None:
             yield name, content
 
 
-def baked(files: FileSystem, sources: SettingsSources) -> Layered:
-    """The settings as far as they are known before the metadata service answers."""
-    return merge(static_layers(files, sources) + (sources.layer(),))
-
-
 def kept_flags(sources: SettingsSources) -> dict[str, object]:
-    """What `apply` keeps of its flags for this instance."""
+    """Return what `apply` keeps of its flags for this instance."""
     return without_metadata(sources.layer().data)
 
 

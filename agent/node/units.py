@@ -1,4 +1,4 @@
-"""watch.restart = "changed": restart what runs with an old environment, once a change, one after the other."""
+"""What systemd's units need after a reconcile: to be started, or to be restarted because they run with an old environment."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from typing import Callable
 
 from agent.core.intent.intent import Intent
-from agent.core.systemd import RUNTIMES, restart_order
+from agent.core.plan.files import systemd_dropin as dropin
+from agent.core.plan.plan import Plan
+from agent.core.settings.schema import Settings
+from agent.core.systemd import RUNTIMES, is_stale, restart_order, to_release
 from agent.edges import command
 from agent.edges.child import SILENCE
+from agent.edges.systemd import environ
 from agent.errors import CommandError
 from agent.log import get_logger
-from agent.node.apply import Host
+from agent.node.host import Host
 
 #: Seconds that a unit gets to be restarted; docker and kubelet take up to 90 to stop.
 BOUND = 240.0
@@ -44,7 +48,8 @@ def restart_stale(
         refusal = _refusal(host, name) if name in RUNTIMES else ""
         news = known.get(name) != _REFUSED + change
         known = {**known, name: _REFUSED + change if refusal else change}
-        host.state.save_of_instance(instance_id, "restarts", known)  # before: a crash must not make it a loop
+        with host.locked() as state:  # before: a crash must not make it a loop
+            state.save_of_instance(instance_id, "restarts", known)
         if refusal:
             if news:
                 get_logger().warning("unit.not_restarted", unit=name, reason=refusal)
@@ -88,3 +93,46 @@ def _change(host: Host, intent: Intent) -> str:
     ca_changed_at = host.state.memory().ca_changed_at
     text = json.dumps([intent.variables(secret=True), ca_changed_at])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def gates_closed(host: Host) -> bool:
+    """Return True if the drop-ins of failure.policy = "closed" are in place, whatever the settings say by now."""
+    return any(host.files.state(dropin.closed_path(unit)).content is not None for unit in dropin.GATED_UNITS)
+
+
+def release_units(host: Host, settings: Settings, plan: Plan) -> tuple[str, ...]:
+    """Start, without waiting, what failure.policy = "closed" had refused; answers the names.
+
+    Also when the policy just became "open": the drop-in is gone then, and the unit would stay stopped for ever.
+    """
+    closed = settings.failure.policy == "closed"
+    gates = set(map(dropin.closed_path, dropin.GATED_UNITS))
+    if not closed and not any(change.path in gates for change in plan.changes):
+        return ()
+    released = to_release(host.units.show(dropin.GATED_UNITS), closed=closed)
+    if released:
+        host.units.start(released)
+    return released
+
+
+def stale_units(host: Host, settings: Settings, intent: Intent | None) -> tuple[str, ...]:
+    """The running units that need a restart: their process has another proxy environment than the Intent, or is older
+    than the proxy's CA in the trust store, which programs read when they start.
+    """
+    if intent is None:
+        return ()
+    variables, ca_changed_at = intent.variables(secret=True), host.state.memory().ca_changed_at
+    found = []
+    for name, unit in host.units.show(settings.node.units).items():
+        if unit.active == "active" and unit.main_pid:
+            values = environ(unit.main_pid)
+            if values and (is_stale(values, variables) or unit.since < (ca_changed_at or 0)):
+                found.append(name)
+    return tuple(found)
+
+
+def running_units(host: Host, plan: Plan) -> tuple[str, ...]:
+    """The running units whose drop-in a plan takes away; their processes keep what they were started with."""
+    units = (dropin.unit_of(change.path) for change in plan.changes if change.after is None)
+    names = [name for name in units if name]
+    return tuple(name for name, unit in host.units.show(names).items() if unit.main_pid)

@@ -6,19 +6,19 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import attrs
 
 from agent.commands.bootstrap import bootstrap
-from agent.core.facts.instance import Facts, facts_from_json
-from agent.core.settings.schema import Settings
 from agent.node.host import host_of
 from agent.node.sources import SettingsSources
 from tests.integration.command_line import FACTS, PROXY, Node
 
 STACK = '[signal]\nstack = "my-stack"\nresource = "NodeGroup"\n'
 PASSWORD = "p@ss w:rd"
+#: Flags for a node without a metadata service.
+GONE = ("metadata.endpoint=http://127.0.0.1:1", "metadata.deadline=0.1")
 
 #: Writes down how it was called: arguments, environment, working folder, and the command lines of itself and its parent.
 RECORDER = """#!/bin/sh
@@ -97,11 +97,10 @@ class Bootable(Node):
         path = "var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(FACTS["instance_id"])
         self.write(path, json.dumps(record).encode(), 0o600)
 
-    def bootstrap(self, *arguments: str, fetch: Callable[[Settings], Facts] | None = None, **flags: Any) -> int:
-        """Run it with ARGS, on the facts of this node unless `fetch` says otherwise."""
+    def bootstrap(self, *arguments: str, metadata: bool = True, **flags: Any) -> int:
+        """Run it with ARGS, on the facts of this node, or where no metadata service answers."""
+        sources = SettingsSources(
+            arguments=arguments, facts=str(self.facts) if metadata else "", sets=() if metadata else GONE
+        )
         machine = host_of(argparse.Namespace(root=str(self.root)))
-        return bootstrap(machine, SettingsSources(arguments=arguments), fetch or self.fetch, **flags)
-
-    def fetch(self, settings: Settings) -> Facts:
-        """What the metadata service would say."""
-        return facts_from_json(self.facts.read_text())
+        return bootstrap(machine, sources, **flags)

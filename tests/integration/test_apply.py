@@ -20,7 +20,9 @@ from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import NoSystemd, OfflineSystemd
 from agent.errors import CommandError
-from agent.node.apply import Host, apply
+from agent.node.apply import apply
+from agent.node.host import Host
+from agent.node.reconcile import Trigger
 from agent.node.sources import SettingsSources
 from tests.integration.scratch import DNF_CONF, ENVIRONMENT, PROXY, Node
 
@@ -574,6 +576,12 @@ class Recorder(NoSystemd):
         self._note("start", *names)
 
 
+def carry_out(plan, host):
+    """Apply a plan under the lock."""
+    with host.locked() as state:
+        return apply(plan, host, state)
+
+
 PLAN = Plan(
     changes=(Change("/" + DROP_IN, None, b"new"),),
     baseline=Baseline(enabled=("docker.service",)),
@@ -592,14 +600,14 @@ def live(node):
 
 def test_systemd_is_reloaded_once_after_the_last_file_and_before_the_start(live):
     """A unit that is started before the reload would not see its drop-in."""
-    apply(PLAN, live)
+    carry_out(PLAN, live)
     assert live.units.calls == [("enable", "docker.service"), ("reload", b"new", True), ("start", "docker.service")]
     assert not live.state.reload_pending
 
 
 def test_nothing_to_do_tells_systemd_nothing(live):
     """An empty plan on a known baseline: no call at all."""
-    apply(Plan(), live)
+    carry_out(Plan(), live)
     assert live.units.calls == []
 
 
@@ -607,7 +615,7 @@ def test_another_tree_is_not_reloaded(node):
     """An image is built on a machine that has nothing to do with it."""
     disk = FileSystem(str(node.root))
     machine = Host(disk, State(disk), Recorder(disk))
-    apply(PLAN, machine)
+    carry_out(PLAN, machine)
     assert machine.units.calls == [("enable", "docker.service"), ("start", "docker.service")]
     assert not machine.state.reload_pending
 
@@ -616,10 +624,10 @@ def test_another_tree_is_not_reloaded(node):
 def test_what_systemd_refused_is_due_until_it_is_done(live, call):
     """The files are there; the next plan is not empty, because the reload is still noted."""
     live.units.fail = call
-    assert apply(PLAN, live).problems
+    assert carry_out(PLAN, live).problems
     assert live.files.read("/" + DROP_IN) == b"new"
     assert live.state.reload_pending
-    apply(PLAN, live)
+    carry_out(PLAN, live)
     assert live.units.calls[-2:] == [("reload", b"new", True), ("start", "docker.service")]
     assert not live.state.reload_pending
 
@@ -628,7 +636,7 @@ def test_a_unit_that_was_enabled_is_remembered_before_it_is(live):
     """Killed in between, revert disables it all the same."""
     live.units.enable = lambda names: (_ for _ in ()).throw(Killed)
     with pytest.raises(Killed):
-        apply(PLAN, live)
+        carry_out(PLAN, live)
     assert live.state.baseline().enabled == ("docker.service",)
 
 
@@ -640,7 +648,7 @@ def test_a_kill_between_drop_in_and_reload_leaves_the_reload_due(live, monkeypat
         with monkeypatch.context() as patch:
             patch.setattr(disk_module, "os", Faulty(kill, at))
             try:
-                apply(PLAN, live)
+                carry_out(PLAN, live)
             except Killed:
                 assert live.files.read("/" + DROP_IN) is None or live.state.reload_pending or live.units.calls
             else:
@@ -670,7 +678,7 @@ def given_up(node, live):
 
 def test_apply_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, given_up, monkeypatch):
     """Nobody else would start docker: its start was refused, and is not tried again."""
-    monkeypatch.setattr(node_commands, "machine_of", lambda arguments: given_up)
+    monkeypatch.setattr(node_commands, "host_of", lambda arguments: given_up)
     assert "started docker.service" in node.apply()
     assert given_up.units.calls[-1] == ("start", "docker.service")
     assert "started" not in node.apply()
@@ -680,7 +688,9 @@ def test_the_daemon_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(no
     """The same when the daemon sees the new settings first."""
     inputs = SettingsSources(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
     daemon = Daemon(given_up, inputs, lambda text: None, None)
-    assert after_ready(daemon, one_pass(daemon, ask(daemon)))
+    static = daemon.static_settings()
+    facts = ask(daemon, static)
+    assert after_ready(daemon, one_pass(daemon, static, facts, Trigger.DAEMON_BOOT))
     assert given_up.units.calls[-1] == ("start", "docker.service")
 
 

@@ -20,19 +20,12 @@ import structlog
 import tenacity
 
 from agent.commands.bootstrap import SIGNAL_TRIES
-from agent.core.facts.instance import Facts
-from agent.core.settings.schema import Settings
 from agent.edges import command
-from agent.errors import AgentError, FileError, LockedError, MetadataError, SettingsError
+from agent.errors import AgentError, FileError, LockedError, SettingsError
 from tests.integration.bootable import PASSWORD, STACK, Bootable
 from tests.integration.command_line import FACTS, PROXY, REPOSITORY
 
 OTHER = "i-00000000000000000"
-
-
-def gone(settings: Settings) -> Facts:
-    """A metadata service that does not answer."""
-    raise MetadataError("no answer")
 
 
 @pytest.fixture
@@ -216,8 +209,8 @@ for number in (signal.SIGHUP, signal.SIGTERM):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from agent import cli
 from agent.commands import bootstrap
-from agent.node.host import machine_of
-bootstrap.machine_of = lambda arguments: machine_of(argparse.Namespace(root=sys.argv[1]))
+from agent.node.host import host_of
+bootstrap.host_of = lambda arguments: host_of(argparse.Namespace(root=sys.argv[1]))
 sys.exit(cli.main(["bootstrap", "--facts", sys.argv[2], "--", "c"]))
 """
 
@@ -317,9 +310,9 @@ def test_a_spoilt_memory_is_signalled_as_a_failure(node: Bootable, code: object)
 
 def test_without_metadata_the_signal_is_sent_all_the_same(node: Bootable) -> None:
     """When the settings of the image name the stack, a node without metadata says so, with the region if it is known."""
-    assert node.bootstrap("c", fetch=gone) == 1
+    assert node.bootstrap("c", metadata=False) == 1
     node.configure(STACK + 'region = "eu-west-1"\n')
-    assert node.bootstrap("c", fetch=gone) == 1
+    assert node.bootstrap("c", metadata=False) == 1
     assert node.ran == []
     assert [call.argv for call in node.signals] == [
         ["--exit-code", "1", "--stack", "my-stack", "--resource", "NodeGroup"],
@@ -424,11 +417,11 @@ def test_the_unit_runs_what_the_settings_say(node: Bootable) -> None:
 
 def test_the_unit_signals_a_failure_when_it_is_enabled(node: Bootable) -> None:
     """Without metadata, an enabled unit signals; one that is not enabled only fails: it may not be its stack."""
-    with pytest.raises(AgentError, match="no answer"):
-        node.bootstrap(if_enabled=True, fetch=gone)
+    with pytest.raises(AgentError, match=r"127\.0\.0\.1:1"):
+        node.bootstrap(if_enabled=True, metadata=False)
     assert node.signals == []
     node.configure("[bootstrap]\nenabled = true\n" + STACK)
-    assert node.bootstrap(if_enabled=True, fetch=gone) == 1
+    assert node.bootstrap(if_enabled=True, metadata=False) == 1
     assert len(node.signals) == 1
 
 

@@ -2,7 +2,8 @@
 
 import certificates
 import pytest
-from command_line import PROXY, Node
+
+from tests.integration.command_line import PROXY, Node
 
 FOLDERS = {
     "etc/pki/ca-trust/source/anchors": "eks-proxy-agent.pem",  # Amazon Linux

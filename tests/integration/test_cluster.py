@@ -6,7 +6,6 @@ import shlex
 
 import pytest
 import yaml
-from command_line import FACTS, PROXY, REPOSITORY, Node, Outcome, run
 
 from agent import log
 from agent.core.net.choice_json import choice_to_json
@@ -15,6 +14,7 @@ from agent.core.net.proxy_url import ProxyUrl
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges.kubectl import KubectlError
+from tests.integration.command_line import FACTS, PROXY, REPOSITORY, Node, Outcome, run
 
 SETTINGS = f'[proxy]\nurl = "{PROXY}"\nno_proxy = [".corp"]\n[aws]\ndirect = ["ec2", "s3"]\n[cluster]\nendpoint_access = "private"\n'
 

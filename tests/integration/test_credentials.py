@@ -3,8 +3,9 @@
 import stat
 
 import pytest
-from command_line import PROXY, Node
-from test_bootstrap import Bootable
+
+from tests.integration.bootable import Bootable
+from tests.integration.command_line import PROXY, Node
 
 PASSWORD = "hunter2@:/%#$!&'\"` \\é"
 ENCODED = "hunter2%40%3A%2F%25%23%24%21%26%27%22%60%20%5C%C3%A9"

@@ -309,7 +309,7 @@ def test_a_file_in_place_of_a_folder_is_a_problem(disk, tmp_path):
     with pytest.raises(FileError, match=r"^/etc/environment: cannot be written: "):
         disk.put("/etc/environment", b"1")
     with pytest.raises(FileError, match=r"^/etc: cannot be listed: "):
-        disk.list("/etc")
+        disk.names("/etc")
     assert (tmp_path / "etc").read_bytes() == b"a file"
 
 

@@ -17,9 +17,9 @@ from tests.integration.scratch import REPOSITORY, Node
 
 HOLD = """\
 import sys
-from agent.edges.files import Disk
+from agent.edges.files import FileSystem
 from agent.edges.lock import held
-with held(Disk(sys.argv[1])):
+with held(FileSystem(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -21,7 +21,7 @@ from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import NoSystemd
 from agent.node import metrics_file
-from agent.node.apply import Host
+from agent.node.host import Host
 from tests.integration.command_line import PROXY, REPOSITORY, Node
 from tests.integration.moods import free_port
 
@@ -73,8 +73,9 @@ def settings(value: Any) -> Settings:
 def publish(machine: Host, value: Any = None, **changed: Any) -> dict[str, Any]:
     """Publish as the daemon does after a pass: what status.json says then."""
     known = machine.state.status() or {}
-    machine.state.save_status({**known, **FULL, **changed})
-    metrics_file.publish(machine, settings(value), machine.state.status() or {})
+    with machine.locked() as state:
+        state.save_status({**known, **FULL, **changed})
+        metrics_file.publish(machine, state, settings(value), state.status() or {})
     found = (machine.state.status() or {})["metrics"]
     assert isinstance(found, dict)
     return found
@@ -180,9 +181,9 @@ def test_trouble_is_told_once(machine: Host, trouble: str, capsys: pytest.Captur
 
 def test_status_and_metrics_may_both_fail(machine: Host, capsys: pytest.CaptureFixture[str]) -> None:
     """On a disk that takes nothing publish still returns: the journal has to do."""
-    folder(machine, "/run").mkdir()
-    folder(machine, "/run/eks-proxy-agent").write_text("in the way")
-    metrics_file.publish(machine, settings("/nowhere"), FULL)
+    folder(machine, "/run/eks-proxy-agent/status.json").mkdir(parents=True)
+    with machine.locked() as state:
+        metrics_file.publish(machine, state, settings("/nowhere"), FULL)
     said = capsys.readouterr().err
     assert "metrics.failed" in said
     assert "status.failed" in said
@@ -211,7 +212,8 @@ def test_metrics_go_with_the_agent(tmp_path: Path, command: str) -> None:
     disk = FileSystem(str(node.root))
     machine = Host(disk, State(disk), NoSystemd())
     folder(machine, "/srv/metrics").mkdir(parents=True)
-    metrics_file.publish(machine, settings("/srv/metrics"), machine.state.status() or {})
+    with machine.locked() as state:
+        metrics_file.publish(machine, state, settings("/srv/metrics"), state.status() or {})
     assert os.listdir(folder(machine, "/srv/metrics")) == [metrics_file.NAME]
     done = node.main(command)
     assert done.code == 0

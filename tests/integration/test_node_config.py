@@ -1,7 +1,8 @@
 """NodeConfigs of user data and of /etc/eks/nodeadm.d, as far as NO_PROXY: merged, refused with their place, told of."""
 
 import pytest
-from command_line import PROXY, Node
+
+from tests.integration.command_line import PROXY, Node
 
 USER_DATA = """apiVersion: node.eks.aws/v1alpha1
 kind: NodeConfig

@@ -10,15 +10,15 @@ from typing import Any
 
 import attrs
 import pytest
-from test_proxy_probe import OK, Server, says
 
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy.entries import Entry
 from agent.core.settings.schema import Check, Failure, Settings
-from agent.node.preflight import preflight
+from agent.node.proxies import preflight
 from tests.boot.harness.tls import Authority
+from tests.integration.test_proxy_probe import OK, Server, says
 
 FACTS = Facts("i-0123456789abcdef0", "", ("10.0.0.0/16",), (), "eu-west-1", "amazonaws.com", "aws", "111122223333")
 FORBIDDEN = says(b"HTTP/1.1 403 Forbidden\r\n\r\n", stays=False)

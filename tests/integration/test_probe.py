@@ -7,7 +7,8 @@ import sys
 import textwrap
 
 import pytest
-from scratch import REPOSITORY, Node
+
+from tests.integration.scratch import REPOSITORY, Node
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
 
@@ -112,15 +113,15 @@ def test_hosts_that_are_all_decided_are_not_waited_for(tmp_path):
 
 APPLY = """
     import contextlib
-    from agent import reach
+    from agent.node import inputs, reachability
     from agent.cli import main
 
-    asked, ask = [], reach.probe.ask
+    asked, ask = [], reachability.tcp.ask
     def noted(hosts, **options):
         asked.append(sorted(hosts))
         return ask(hosts, **options)
-    reach.probe.ask = noted
-    reach.on_the_instance = lambda machine, options: True
+    reachability.tcp.ask = noted
+    inputs.on_the_instance = lambda host, sources: True
 
     def apply(*flags):
         with contextlib.redirect_stdout(sys.stderr):

@@ -4,16 +4,16 @@ import contextlib
 import json
 
 import pytest
-from scratch import Node
 
-from agent.core.facts.instance import facts_from_json
 from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import NoSystemd
-from agent.node import inputs, proxies, reachability
-from agent.node.apply import Host
-from agent.node.sources import SettingsSources
+from agent.node import inputs, proxies
+from agent.node.host import Host
+from agent.node.reconcile import cached_network, compose_intent
+from agent.node.sources import SettingsSources, static_settings
 from tests.integration.listening import Listener
+from tests.integration.scratch import Node
 
 STATE = "run/eks-proxy-agent/proxies.json"
 STATUS = "run/eks-proxy-agent/status.json"
@@ -56,8 +56,7 @@ def elsewhere(tmp_path):
 @pytest.fixture
 def node(elsewhere, monkeypatch):
     """A tree that counts as this machine, so that its proxies are asked."""
-    for module in (inputs, proxies, reachability):
-        monkeypatch.setattr(module, "on_the_instance", lambda machine, options: True)
+    monkeypatch.setattr(inputs, "on_the_instance", lambda host, sources: True)
     return elsewhere
 
 
@@ -74,10 +73,12 @@ def in_use(node):
 
 def found(node):
     """What the last pass found, for a look."""
-    machine = Host(FileSystem(str(node.root)), State(FileSystem(str(node.root))), NoSystemd())
-    options = SettingsSources(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
-    facts = facts_from_json((node.folder / "facts.json").read_text())
-    return machine, options, inputs.discover(machine, options, facts, {})
+    files = FileSystem(str(node.root))
+    host = Host(files, State(files), NoSystemd())
+    config, facts = node.folder / "config.toml", node.folder / "facts.json"
+    static = static_settings(files, SettingsSources(config=str(config), facts=str(facts)))
+    inputs_now = inputs.load_inputs(host, static, inputs.facts_of(static))
+    return host, compose_intent(inputs_now, cached_network(host.state, inputs_now))
 
 
 def test_the_first_that_answers_is_taken_and_remembered(node, pair):
@@ -147,8 +148,7 @@ def test_nobody_is_asked_for_another_tree(elsewhere, pair):
     settings(elsewhere, pair[0].url, pair[1].url)
     elsewhere.apply("--refresh")
     assert in_use(elsewhere) == pair[0].url
-    machine, options, last = found(elsewhere)
-    assert proxies.look(machine, options, last).told == {}
+    assert proxies.check(*found(elsewhere)).report == {}
     assert pair[0].asked == pair[1].asked == 0
 
 
@@ -175,15 +175,15 @@ def test_a_look_tells_status_json_how_the_proxies_are(node, pair):
     settings(node, pair[0].url, pair[1].url)
     node.apply()
     pair[1].close()
-    machine, options, last = found(node)
-    look = proxies.look(machine, options, last)
+    last = found(node)
+    look = proxies.check(*last)
     assert not look.changed
     assert 270 <= look.next_in <= 300
     status = json.loads(node.read(STATUS))
     shown = [(one["url"], one["up"], one["chosen"]) for one in status["proxies"]]
     assert shown == [(pair[0].url, True, True), (pair[1].url, False, False)]
     asked = pair[0].asked
-    soon = proxies.look(machine, options, last)
+    soon = proxies.check(*last)
     assert (soon.changed, pair[0].asked) == (False, asked)
     assert soon.next_in <= 300
 
@@ -194,6 +194,5 @@ def test_a_look_that_cannot_be_kept_harms_nobody(node, pair, capsys):
     node.apply()
     (node.root / STATE).unlink()
     (node.root / STATE).mkdir()
-    machine, options, last = found(node)
-    assert proxies.look(machine, options, last) == proxies.Look(False, 600.0, {})
+    assert proxies.check(*found(node)) == proxies.ProxyCheck(False, 600.0, {})
     assert "proxy.look_failed" in capsys.readouterr().err

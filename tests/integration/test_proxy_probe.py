@@ -10,7 +10,6 @@ import sys
 import threading
 
 import pytest
-from test_probe import in_namespace
 
 from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.edges.proxy_probe import probe, probe_all, probe_each
@@ -21,6 +20,7 @@ from tests.boot.harness.services import Squid, squid_with_password
 from tests.boot.harness.session import Session
 from tests.boot.harness.tls import NAME, Authority, Inspected
 from tests.integration.listening import Listener
+from tests.integration.test_probe import in_namespace
 
 HOST = "sts.eu-central-1.amazonaws.com"
 WHO = Credentials("node", "p:ss wörd")

@@ -17,7 +17,7 @@ import pytest
 from agent import journal
 from agent.core.plan.drift import REPAIRS, Memory
 from agent.daemon.boot import Daemon
-from agent.daemon.cycle import turn
+from agent.daemon.cycle import run_cycle
 from agent.daemon.supervisor import BOOT, FILES, RELOAD, TIME, Supervisor
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
@@ -26,7 +26,7 @@ from agent.edges.files import FileSystem
 from agent.edges.inotify import Files
 from agent.edges.lock import held
 from agent.edges.signals import watched
-from agent.edges.state import State
+from agent.edges.state import LockedState
 from agent.errors import FileError
 from agent.node import proxies
 from agent.node import reconcile as configuring
@@ -78,7 +78,7 @@ class Turns:
     def __call__(self, reason: str = TIME) -> None:
         self.said = []
         with watched() as signals:
-            turn(
+            run_cycle(
                 Daemon(self._machine, SettingsSources(), lambda text: self.said.extend(text.split("\n")), signals),
                 reason,
             )
@@ -302,11 +302,11 @@ def test_a_repair_is_told_although_it_cannot_be_kept_in_mind(
     once()
     (node.root / "etc/environment").write_text("x=1\n")
 
-    def full(state: State, memory: Memory) -> None:
+    def full(state: LockedState, memory: Memory) -> None:
         if memory != state.memory():
             raise FileError("/run/eks-proxy-agent/watch.json: cannot be written: No space left on device")
 
-    monkeypatch.setattr(State, "save_memory", full)
+    monkeypatch.setattr(LockedState, "save_memory", full)
     with pytest.raises(FileError):
         once(FILES)
     assert node.variables()["http_proxy"] == PROXY
@@ -498,13 +498,13 @@ def test_a_change_over_that_fails_degrades_the_node(
     once = Turns(node)
     once()
 
-    def look(*_: object) -> proxies.Look:
+    def check(*_: object) -> proxies.ProxyCheck:
         (node.root / "etc/environment").unlink()
         (node.root / "etc/environment").mkdir()
-        return proxies.Look(True, 600, {})
+        return proxies.ProxyCheck(True, 600, {})
 
     with monkeypatch.context() as patched:
-        patched.setattr(proxies, "look", look)
+        patched.setattr(proxies, "check", check)
         once()
     assert (status(node)["phase"], once.next < 10) == ("degraded", True)
     assert any(line.startswith("STATUS=degraded") and "/etc/environment" in line for line in once.said)

@@ -14,11 +14,12 @@ from typing import Callable
 
 import pytest
 
+from agent.daemon import boot as booting
 from agent.daemon import cycle as turning
 from agent.daemon import journal_events
 from agent.daemon.boot import Daemon, boot
-from agent.daemon.cycle import report, turn
-from agent.daemon.supervisor import BOOT, Watch
+from agent.daemon.cycle import report, run_cycle
+from agent.daemon.supervisor import BOOT, Supervisor
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges import clock
@@ -99,7 +100,7 @@ class Week:
         self.passes: list[str] = []
         self.said: list[str] = []
         self.samples: list[tuple[int, int, int]] = []
-        for module in (clock, configuring, journal_events, turning):
+        for module in (clock, configuring, journal_events, booting, turning):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setenv("WATCHDOG_USEC", "180000000")
 
@@ -117,14 +118,14 @@ class Week:
                     done = boot(daemon)
                     report(daemon, done, settled=done is not None, boot=True)
                 else:
-                    turn(daemon, reason)
+                    run_cycle(daemon, reason)
             if len(self.passes) % 50 == 0:
                 self.samples.append(held())
             return 0
 
         files = Files()
         try:
-            watch = Watch(perform, self.said.append, life, files, self.clock.monotonic)  # type: ignore[arg-type]
+            watch = Supervisor(perform, self.said.append, life, files, self.clock.monotonic)  # type: ignore[arg-type]
             assert watch.stay() == 0
         finally:
             files.close()

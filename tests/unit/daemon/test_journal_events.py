@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.plan.plan import Change
 from agent.core.systemd import restart_order
-from agent.daemon.journal_events import _short
+from agent.node.change_log import _short
 
 
 @pytest.mark.parametrize(
