@@ -2,13 +2,13 @@
 # Writes packaging/locks: for each target Python the libraries of packaging/requirements*.txt with the hashes of all
 # their files, resolved by that Python itself.
 #
-#   lock.sh [X.Y ...]   3.8: Amazon Linux 2; 3.9: Amazon Linux 2023, EL 9; 3.11: Debian 12, where the RPM is tested
+#   lock.sh [X.Y ...]   3.9: Amazon Linux 2023, EL 9; 3.11: Debian 12, where the RPM is tested; 3.12: EL 10
 #
 # pythonX.Y.txt is what ships, pythonX.Y-build.txt what systemd-python is compiled with.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-[ "$#" -gt 0 ] || set -- 3.8 3.9 3.11
+[ "$#" -gt 0 ] || set -- 3.9 3.11 3.12
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
-VERSIONS = ["3.8", "3.9", "3.11"]
+VERSIONS = ["3.9", "3.11", "3.12"]
 SHIPPED = ["requirements.txt", "requirements-systemd.txt"]
 
 
