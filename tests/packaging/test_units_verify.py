@@ -9,9 +9,13 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 UNITS = ("eks-proxy-agent.service", "eks-proxy-agent-bootstrap.service")
-NODES = {"AL2, docker": ["al2"], "AL2, containerd": ["al2", "al2-containerd"], "AL2023": ["al2023"]}
-# From 24.3 on the stage that was cloud-init.service is cloud-init-network.service.
-NODES["AL2023, cloud-init 24"] = ["al2023", "cloud-init-24"]
+NODES = {
+    "AL2023": ["al2023"],
+    # From 24.3 on the stage that was cloud-init.service is cloud-init-network.service.
+    "AL2023, cloud-init 24": ["al2023", "cloud-init-24"],
+    "EL, docker": ["el"],
+    "EL, containerd": ["el", "el-containerd"],
+}
 
 # systemd's own, which every distribution has alike.
 TARGETS = "basic sysinit multi-user sockets timers paths slices network network-pre network-online".split()
@@ -128,10 +132,10 @@ def test_bootstrap_is_not_ordered_against_what_it_starts():
 
 
 def test_what_the_agent_keeps_in_run_outlives_its_restart():
-    """systemd removes a RuntimeDirectory= at each stop, with 219 in any case; so the agent makes the folder, and may do so."""
+    """/run/eks-proxy-agent is the only folder of /run that the agent writes; systemd makes it, and keeps it at a stop."""
     lines = (ROOT / "systemd" / "eks-proxy-agent.service").read_text().splitlines()
-    assert [line for line in lines if line.startswith("RuntimeDirectory")] == []
-    assert "ReadWritePaths=/run" in lines
+    assert [line.partition("=")[2] for line in lines if line.startswith("RuntimeDirectory")] == ["eks-proxy-agent", "0755", "yes"]
+    assert [line for line in lines if line.startswith("ReadWritePaths=") and "/run" in line] == []
 
 
 def test_every_ordering_line_has_its_reason():
