@@ -25,8 +25,8 @@ case "$python" in
         }
         ;;
 esac
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' || {
-    echo "error: PYTHON=$python is not Python 3.8 or newer" >&2
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || {
+    echo "error: PYTHON=$python is not Python 3.9 or newer" >&2
     exit 1
 }
 work=$(mktemp -d)

@@ -12,7 +12,7 @@
 #   setup.sh rpm PYTHON     the same, and rpmbuild
 #   setup.sh installer PYTHON   prints a pip that can install for PYTHON
 #
-# As root it installs missing system packages (apt-get, dnf or yum); as another user it names them.
+# As root it installs missing system packages (apt-get or dnf); as another user it names them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,7 +26,7 @@ die() {
 
 package_manager() {
     local name
-    for name in apt-get dnf yum; do
+    for name in apt-get dnf; do
         if command -v "$name" >/dev/null && { [ "$name" != apt-get ] || [ -e /etc/debian_version ]; }; then
             echo "$name"
             return
@@ -58,7 +58,7 @@ system_packages() {
     local manager name missing=()
     [ "$#" -gt 0 ] || return 0
     manager=$(package_manager)
-    [ -n "$manager" ] || die "no apt-get, dnf or yum here; install by hand what Debian calls: $*"
+    [ -n "$manager" ] || die "neither apt-get nor dnf here; install by hand what Debian calls: $*"
     for name in "$@"; do
         [ "$manager" = apt-get ] || name=$(translate "$name")
         [ -z "$name" ] || installed "$name" || missing+=("$name")
@@ -107,19 +107,19 @@ quietly() {
 is_python() { # is_python EXECUTABLE [X.Y]
     "$1" -c 'import sys
 version = "%d.%d" % sys.version_info[:2]
-sys.exit(not (version == sys.argv[1] if len(sys.argv) > 1 else sys.version_info >= (3, 8)))' ${2:+"$2"} 2>/dev/null
+sys.exit(not (version == sys.argv[1] if len(sys.argv) > 1 else sys.version_info >= (3, 9)))' ${2:+"$2"} 2>/dev/null
 }
 
 # The Python for .venv: $PYTHON, python3, or the newest that is called python3.X.
 find_python() {
     local name
-    for name in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3.10 python3.9 python3.8; do
+    for name in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3.10 python3.9; do
         if is_python "$name"; then
             echo "$name"
             return
         fi
     done
-    die "Python 3.8 or newer is needed, and ${PYTHON:-python3} is not (AL2: amazon-linux-extras install python3.8)"
+    die "Python 3.9 or newer is needed, and ${PYTHON:-python3} is not"
 }
 
 # A Python of one version: on the PATH, or where pyenv keeps those that are not active.
@@ -158,7 +158,7 @@ build_needs() {
     ! of_the_system "$1" || echo python3-dev
 }
 
-# What rpm.spec builds with, where rpm can look for it (AL2, which has no dnf, has these elsewhere).
+# What rpm.spec builds with, where rpm can look for it.
 rpm_needs() {
     [ "$(package_manager)" != dnf ] || echo systemd-rpm-macros python3-pip
 }
