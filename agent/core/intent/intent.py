@@ -24,9 +24,6 @@ from agent.core.settings.schema import Settings
 _SERVICE_CIDR = "10.100.0.0/16"
 _SERVICE_CIDR_IN_TEN = "172.20.0.0/16"
 
-#: Linux-PAM before 1.3.1 (Amazon Linux 2) ignores longer lines of /etc/environment.
-_OLD_PAM_LINE_LIMIT = 1024
-
 
 @attrs.frozen
 class Intent:
@@ -137,11 +134,9 @@ def _aws(settings: Settings, facts: Facts, answers: ProbeResults) -> tuple[tuple
 def _warnings(settings: Settings, entries: tuple[Entry, ...], credentials: Credentials | None) -> tuple[str, ...]:
     found = []
     length = len("no_proxy=" + no_proxy.render(entries))
-    for limit, who in ((no_proxy.PAM_LINE_LIMIT, "pam_env"), (_OLD_PAM_LINE_LIMIT, "pam_env of Amazon Linux 2")):
-        if length > limit:
-            text = "NO_PROXY makes a line of %d bytes in /etc/environment; %s ignores lines over %d"
-            found.append(text % (length, who, limit))
-            break
+    limit = no_proxy.PAM_LINE_LIMIT
+    if length > limit:
+        found.append(f"NO_PROXY makes a line of {length} bytes in /etc/environment; pam_env ignores lines over {limit}")
     if credentials and settings.node.yum and settings.proxy.credentials_in_yum:
         found.append("yum.conf holds the credentials and has mode 0600: dnf ignores it without a word for other users")
     elif credentials and settings.node.yum:

@@ -232,14 +232,12 @@ def with_line_of(length):
 @pytest.mark.parametrize(
     ("length", "warning"),
     [
-        (1024, None),
-        (1025, "pam_env of Amazon Linux 2 ignores lines over 1024"),
-        (8190, "pam_env of Amazon Linux 2 ignores lines over 1024"),
+        (8190, None),
         (8191, "pam_env ignores lines over 8190"),
     ],
 )
 def test_warns_of_a_line_that_pam_ignores(length, warning):
-    """A line over the limit of pam_env, old or new, is warned of with its length."""
+    """A line over the limit of pam_env is warned of with its length."""
     warnings = with_line_of(length).warnings
     if warning is None:
         assert warnings == ()
