@@ -85,7 +85,7 @@ def test_dnf_keeps_its_proxy_when_yum_conf_is_no_link_any_more(node: Node, becom
 
 
 def test_a_node_without_dnf_gets_no_dnf_conf(tmp_path: Path) -> None:
-    """On AL2 there is yum.conf alone, with credentials in it or without."""
+    """On a node without dnf there is yum.conf alone, with credentials in it or without."""
     node = Node(tmp_path)
     (node.root / "etc/yum.conf").unlink()
     (node.root / "etc/dnf/dnf.conf").unlink()

@@ -16,7 +16,7 @@ URL = "http://proxy.corp:3128"
 FILES = {
     "absent": None,
     "empty": b"",
-    "Amazon Linux 2": (
+    "yum 3": (
         b"[main]\ncachedir=/var/cache/yum/$basearch/$releasever\nkeepcache=0\ndebuglevel=2\n"
         b"#  This is the default, if you make this bigger yum won't see if the metadata\n\n# PUT YOUR REPOS HERE\n"
     ),

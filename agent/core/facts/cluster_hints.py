@@ -35,7 +35,7 @@ _FLAGS = {
 
 
 def from_arguments(arguments: Sequence[str]) -> ClusterInfo:
-    """The hints in arguments of AL2's bootstrap.sh (its flags: amazon-eks-ami, /etc/eks/bootstrap.sh --help)."""
+    """The hints in arguments of bootstrap.sh (its flags: amazon-eks-ami, /etc/eks/bootstrap.sh --help)."""
     found: dict[str, list[str]] = {}
     for at, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")

@@ -17,7 +17,7 @@ from agent.core.noproxy.entries import OwnerEntry
 from agent.core.settings import parsers
 from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
 
-#: The services that take part in a node's life and talk to the world (design: AL2 and AL2023 alike).
+#: The services that take part in a node's life and talk to the world (Amazon Linux 2023, and images with bootstrap.sh).
 DEFAULT_UNITS = (
     "docker.service",
     "containerd.service",

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Stands in for AL2's bootstrap.sh, which exists on AWS only: it notes how it was called, restarts docker, and starts
+# Stands in for the bootstrap.sh of EKS, which needs AWS: it notes how it was called, restarts docker, and starts
 # kubelet and waits for that.
 set -o errexit
 {

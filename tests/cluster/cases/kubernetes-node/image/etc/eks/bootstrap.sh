@@ -1,6 +1,6 @@
 #!/bin/bash
-# Stands in for AL2's bootstrap.sh and does what that does at the end: writes the cluster's CA and the kubeconfig, gives kubelet
-# its flags, restarts docker, and starts kubelet.  AL2's asks the EC2 API too, and lets aws-iam-authenticator make the token.
+# Stands in for the bootstrap.sh of EKS and does what that does at the end: writes the cluster's CA and the kubeconfig, gives kubelet
+# its flags, restarts docker, and starts kubelet.  That one asks the EC2 API too, and lets aws-iam-authenticator make the token.
 set -o errexit -o nounset
 while [ $# -gt 0 ]; do
     case "$1" in
