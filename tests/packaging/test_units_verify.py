@@ -134,7 +134,8 @@ def test_bootstrap_is_not_ordered_against_what_it_starts():
 def test_what_the_agent_keeps_in_run_outlives_its_restart():
     """/run/eks-proxy-agent is the only folder of /run that the agent writes; systemd makes it, and keeps it at a stop."""
     lines = (ROOT / "systemd" / "eks-proxy-agent.service").read_text().splitlines()
-    assert [line.partition("=")[2] for line in lines if line.startswith("RuntimeDirectory")] == ["eks-proxy-agent", "0755", "yes"]
+    runtime = [line for line in lines if line.startswith("RuntimeDirectory")]
+    assert runtime == ["RuntimeDirectory=eks-proxy-agent", "RuntimeDirectoryMode=0755", "RuntimeDirectoryPreserve=yes"]
     assert [line for line in lines if line.startswith("ReadWritePaths=") and "/run" in line] == []
 
 
