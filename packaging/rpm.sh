@@ -41,13 +41,17 @@ mkdir -p "$work/SOURCES" "$work/libraries" "$dist"
 # --- the libraries, each with one of the hashes of its lock ---------------------------------------------------------
 
 read -ra pip <<<"$PIP"
-pip+=(--disable-pip-version-check download -q --no-input --no-deps --require-hashes)
-pip+=(--only-binary :all: --no-binary systemd-python)
+pinned=(--disable-pip-version-check -q --no-input --no-deps --require-hashes --only-binary :all:)
 
-fetch() { # fetch FOLDER [OPTIONS]: into FOLDER; first what is needed to look into systemd-python's source
+# fetch FOLDER [OPTIONS]: into FOLDER.  pip looks into systemd-python's source, with what the lock names for that and
+# nothing that this Python happens to have, or to lack.
+fetch() {
     local folder=$1
     shift
-    "${pip[@]}" "$@" -d "$folder" -r "$lock-build.txt" && "${pip[@]}" "$@" -d "$folder" -r "$lock.txt"
+    "${pip[@]}" download "${pinned[@]}" "$@" -d "$folder" -r "$lock-build.txt" &&
+        "${pip[@]}" install "${pinned[@]}" "$@" --upgrade --target "$work/build" -r "$lock-build.txt" &&
+        PYTHONPATH=$work/build "${pip[@]}" download "${pinned[@]}" --no-binary systemd-python \
+            --no-build-isolation --use-pep517 "$@" -d "$folder" -r "$lock.txt"
 }
 
 offline() { PIP_CONFIG_FILE=/dev/null fetch "$work/libraries" --isolated --no-index --find-links "$1"; }
