@@ -94,7 +94,7 @@ def wheels(folder):
     built()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     version = os.path.basename(os.path.realpath(GUEST_PYTHON)).replace("python", "")
-    return shutil.copytree(cache / "eks-proxy-agent/wheels" / f"{version}-{platform.host()}", folder)
+    return shutil.copytree(cache / "eks-proxy-agent/wheels" / f"{version}-{platform.machine()}", folder)
 
 
 def query(package, *arguments):
@@ -230,7 +230,7 @@ def system_package():
         assert os.path.lexists(base / file), f"the root has no {file}"
         provided += names
     for library in ("libc.so.6", "libpthread.so.0", "libsystemd.so.0"):
-        path = base / f"lib/{platform.host()}-linux-gnu" / library
+        path = base / f"lib/{platform.machine()}-linux-gnu" / library
         command = ["/usr/lib/rpm/elfdeps", "--provides", str(path)]
         provided += subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     spec = scratch() / "system.spec"
