@@ -82,7 +82,7 @@ def _idle(life: Life, minutes: float) -> None:
     print("{:6.3f} % of a core, of which the process that waits takes {:.3f} %".format(*tuple(
         100 * ticks / 100 / took for ticks in (spent["own"] + spent["children"], spent["own"])
     )))  # fmt: skip
-    print("%6.2f wake-ups a minute" % (spent["wakes"] / took * 60))
+    print(f"{spent['wakes'] / took * 60:6.2f} wake-ups a minute")
     print("{:>6} was a pass among that".format("there" if life.status()["updated"] != looked else "no"))
 
 
@@ -101,11 +101,11 @@ def _counters(life: Life) -> dict[str, int]:
 
 def _repairs(life: Life, times: int) -> None:
     """Seconds from the end of somebody's write until the file is right again, by a loop inside the node."""
-    script = """import time
-with open("%s", "a") as file: file.write("http_proxy=wrong\\n")
+    script = f"""import time
+with open("{ENVIRONMENT}", "a") as file: file.write("http_proxy=wrong\\n")
 begin = time.monotonic()
-while b"=wrong" in open("%s", "rb").read(): time.sleep(0.005)
-print(time.monotonic() - begin)""" % ((ENVIRONMENT,) * 2)
+while b"=wrong" in open("{ENVIRONMENT}", "rb").read(): time.sleep(0.005)
+print(time.monotonic() - begin)"""
     took = []
     for number in range(times):
         took.append(float(life.running.run("python3", "-c", script, timeout=120)))

@@ -34,7 +34,7 @@ def judge(date: str, now: float, proxy: str) -> Finding:
         return Finding(GROUP, NAME, SKIP, f"{proxy} does not say what time it is")
     skew = now - there
     if abs(skew) <= WARN_ABOVE:
-        return Finding(GROUP, NAME, OK, "within %.0f s of the proxy's" % (abs(skew) + 1))
+        return Finding(GROUP, NAME, OK, f"within {abs(skew) + 1:.0f} s of the proxy's")
     way = "ahead of" if skew > 0 else "behind"
     text = f"this node is {abs(skew):.0f} s {way} {proxy}"
     hint = "chronyc tracking; the Amazon Time Sync Service is at 169.254.169.123"

@@ -66,9 +66,9 @@ def _there(files: FileSystem, path: str) -> bool:
 def _used(node: Node, program: str, path: str) -> Finding:
     files, intent = node.host.files, node.intent
     if split(files):
-        text = "is a file of its own and no link any more: dnf reads %s alone, and nobody what is changed here"
+        text = f"is a file of its own and no link any more: dnf reads {DNF_CONF} alone, and nobody what is changed here"
         link = f"ln -sfn {posixpath.relpath(DNF_CONF, posixpath.dirname(YUM_CONF))} {YUM_CONF}"
-        return Finding(GROUP, YUM_CONF, FAIL, text % DNF_CONF, link)
+        return Finding(GROUP, YUM_CONF, FAIL, text, link)
     resolved = files.resolve(path)
     state = files.state(resolved)
     if state.problem:

@@ -42,8 +42,8 @@ def _process(node: Node, wiring: Wiring) -> Finding:
     wanted = dict(node.intent.variables(secret=True))
     found = differences(environment, wanted.items())
     if not found and wiring.since < (node.host.state.memory().ca_changed_at or 0):
-        text = "process %d is older than the proxy's CA in the trust store, which a program reads when it starts"
-        return Finding(GROUP, name, FAIL, text % wiring.main_pid, units.restart(wiring.name))
+        text = f"process {wiring.main_pid} is older than the proxy's CA in the trust store, which a program reads when it starts"
+        return Finding(GROUP, name, FAIL, text, units.restart(wiring.name))
     if not found:
         return Finding(GROUP, name, OK, f"process {wiring.main_pid} has the proxy and its exceptions")
     if units.problem(node, wiring) is not None:

@@ -96,7 +96,6 @@ def revert(
 
 def _elsewhere(kubectl: Kubectl, looked_into: Sequence[str]) -> list[str]:
     """What an apply with other settings gave to other namespaces, for people; who may not list them all is told so."""
-    text = "left %s: eks-proxy-agent cluster revert --namespace %s takes it back"
     notes = []
     for kind in (CONFIG_MAP, SECRET):
         try:
@@ -107,7 +106,8 @@ def _elsewhere(kubectl: Kubectl, looked_into: Sequence[str]) -> list[str]:
         for one in found.get("items") or []:
             namespace = one["metadata"]["namespace"]
             if namespace not in looked_into and is_ours(one):
-                notes.append(text % (read_source({**one, "kind": kind}), namespace))
+                source = read_source({**one, "kind": kind})
+                notes.append(f"left {source}: eks-proxy-agent cluster revert --namespace {namespace} takes it back")
     return notes
 
 
@@ -117,8 +117,8 @@ def _needed(kubectl: Kubectl, found: Mapping[str, Any], workloads: Sequence[Work
     users = (in_need(kubectl, one, kind) for one in workloads if one.namespace == namespace)
     user = next(filter(None, users), "")
     if user:
-        text = "kept %s: %s could not start without it; run this again when nothing refers to it"
-        _say(done, text % (read_source(found), user))
+        kept = read_source(found)
+        _say(done, f"kept {kept}: {user} could not start without it; run this again when nothing refers to it")
     return bool(user)
 
 

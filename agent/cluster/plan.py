@@ -124,7 +124,7 @@ def _source_step(kubectl: Kubectl, inputs: ClusterInputs, namespace: str) -> Sou
 def write_source(kubectl: Kubectl, source: Source, manifest: Mapping[str, Any], *, dry_run: bool) -> Any:
     """Server-side apply; somebody else's fields are reported, and stay theirs."""
     try:
-        doing = ("trying to apply %s" if dry_run else "applying %s") % source
+        doing = f"{'trying to apply' if dry_run else 'applying'} {source}"
         return again(lambda: kubectl.apply(manifest, doing, dry_run=dry_run))
     except KubectlError as error:
         if error.reason != "ApplyConflict":
@@ -147,9 +147,11 @@ def _tried(kubectl: Kubectl, workload: Workload, patch: Patch) -> Any:
 
 
 def _notes(patch: Patch) -> tuple[str, ...]:
-    text = "%s: env %s beats envFrom, and stays; --take-over removes it"
-    secret = "%s: env %s beats envFrom, and holds a password; remove it yourself: kubectl set env"
-    return tuple((secret if one.secret else text) % (one.where, one.variable) for one in patch.beaten)
+    text = "and stays; --take-over removes it"
+    secret = "and holds a password; remove it yourself: kubectl set env"
+    return tuple(
+        f"{one.where}: env {one.variable} beats envFrom, {secret if one.secret else text}" for one in patch.beaten
+    )
 
 
 def _refuse_passwords(workload: Workload, left: Sequence[Beaten]) -> None:

@@ -147,7 +147,7 @@ def print_verdict(arguments: argparse.Namespace, checked: list[Checked], inputs:
         for problem in one.problems:
             print(f"{one.name}: {redact(problem)}")
         for problem, names in sorted((one.tally.problems if one.tally else {}).items()):
-            more = " and %s more (--json names all)" % (len(names) - _NAMES) if len(names) > _NAMES else ""
+            more = f" and {len(names) - _NAMES} more (--json names all)" if len(names) > _NAMES else ""
             many = f"{len(names)} pods" if len(names) > 1 else "1 pod"
             print("{}: {}: {}: {}{}".format(one.name, many, redact(problem), ", ".join(names[:_NAMES]), more))
     tell(inputs.warnings)

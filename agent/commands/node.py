@@ -73,8 +73,8 @@ def _tell_stale(host: Host, result: ReconcileResult) -> None:
         print(f"warning: what runs with an old environment cannot be told: {error}", file=sys.stderr)
         return
     for name in stale:
-        text = "%s runs with an old environment; when it suits you: systemctl restart %s"
-        print(text % (name, name), file=sys.stderr)
+        remedy = f"when it suits you: systemctl restart {name}"
+        print(f"{name} runs with an old environment; {remedy}", file=sys.stderr)
 
 
 def plan_command(arguments: argparse.Namespace) -> int:

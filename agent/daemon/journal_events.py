@@ -69,8 +69,8 @@ def summary(done: ReconcileResult, *, stale: Sequence[str] = (), contested: Sequ
     now = time.strftime("%H:%M", time.gmtime())
     if intent is None:
         return f"unconfigured: no proxy.url in the settings, nothing is written; looked at {now} UTC"
-    text = "configured: %s, %d NO_PROXY entries, intent %s; looked at %s UTC"
-    parts = [text % (intent.http_proxy, len(intent.no_proxy), intent.digest(), now)]
+    entries = f"{len(intent.no_proxy)} NO_PROXY entries"
+    parts = [f"configured: {intent.http_proxy}, {entries}, intent {intent.digest()}; looked at {now} UTC"]
     parts += ["to be restarted: " + ", ".join(stale)] if stale else []
     parts += ["fought over and left alone: " + ", ".join(contested)] if contested else []
     return "; ".join(parts)

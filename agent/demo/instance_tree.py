@@ -87,7 +87,7 @@ def _interface(number: int, interface: Interface) -> dict[str, str]:
     first = interface.vpc_cidrs_v4[:1]
     values = {
         "device-number": str(number),
-        "interface-id": "eni-%017x" % (0x0A1B2C3D4E5F60718 + number),
+        "interface-id": f"eni-{0x0A1B2C3D4E5F60718 + number:017x}",
         "local-ipv4s": _address(first),
         "mac": interface.mac,
         "subnet-id": "subnet-0123456789abcdef0",

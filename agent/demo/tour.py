@@ -32,7 +32,7 @@ units = ["docker", "kubelet"]   # by default more; two are enough to read here
 direct = ["ec2", "ecr", "s3"]   # by default found out by trying, which needs AWS
 
 [metadata]
-endpoint = "%s"
+endpoint = "{}"
 """
 _NEXT = """
 What to do next
@@ -96,7 +96,7 @@ def _root(keep: str | None) -> Iterator[Path]:
 
 
 def _furnish(root: Path, endpoint: str) -> None:
-    files = {**_FILES, "etc/eks-proxy-agent/config.toml": _SETTINGS % endpoint}
+    files = {**_FILES, "etc/eks-proxy-agent/config.toml": _SETTINGS.format(endpoint)}
     for folder in _FOLDERS:
         (root / folder).mkdir(parents=True)
     for name, text in files.items():

@@ -42,7 +42,7 @@ def held(
     try:
         with contextlib.suppress(OSError):  # a full disk: the pid is for people, the lock holds without it
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield Lock()
     finally:
         os.close(descriptor)

@@ -37,7 +37,7 @@ def _short(change: Change) -> str:
     )
     diff = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
     lines = [line for line in diff if not line.startswith("@@ ")]
-    text = "\n".join(lines) or "mode becomes %04o" % (change.mode or 0)
+    text = "\n".join(lines) or f"mode becomes {change.mode or 0:04o}"
     return _VALUES.sub(r"\1***", redact(text))[:_LONGEST]
 
 

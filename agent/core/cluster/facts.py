@@ -72,8 +72,8 @@ def uncertain(settings: Settings) -> list[str]:
     if settings.cluster.endpoint_access == "auto":
         found.append('cluster.endpoint_access is "auto", which only a node can ask: the API server counts as private')
     if len(settings.proxy.url) > 1:
-        text = "proxy.url has %d proxies, of which a node takes one that serves: the pods take the first"
-        found.append(text % len(settings.proxy.url))
+        several = f"proxy.url has {len(settings.proxy.url)} proxies, of which a node takes one that serves"
+        found.append(several + ": the pods take the first")
     if found:
         found.append("to have the pods share a node's own values, copy its status.json here and give --from-node FILE")
     return found

@@ -18,7 +18,7 @@ from agent.core.settings.workloads import Workload
 #: How a pod stands: it ends or has ended (nobody cares), its values are old, something is wrong with it.
 OK, ENDING, STALE, WRONG = "ok", "ending", "stale", "wrong"
 _ENDED = ("Succeeded", "Failed")
-_LATER = "envFrom %s comes after ours, and may beat it"
+_LATER = "envFrom {} comes after ours, and may beat it"
 
 
 @attrs.frozen
@@ -113,7 +113,7 @@ def template_problems(found: Mapping[str, Any], expected: Expected) -> list[str]
             problems.append(f"{shown_group(group)} {name} {what} {kind} {NAME}{_written_by(owner)}")
     for group, name, entry in overruled(spec, kind):
         owner = others(found, container_path(group, name, "f:envFrom"))
-        problems.append(f"{shown_group(group)} {name}: {_LATER % entry}{_written_by(owner)}")
+        problems.append(f"{shown_group(group)} {name}: {_LATER.format(entry)}{_written_by(owner)}")
     for one in beaten(spec, kind):
         path = container_path(one.group, one.container, "f:env", named(one.variable))
         problems.append(f"{one.where}: env {one.variable} beats envFrom{_written_by(others(found, path))}")
@@ -147,9 +147,8 @@ def selector_text(selector: Mapping[str, Any]) -> str:
     terms = ["{}={}".format(*pair) for pair in sorted((selector.get("matchLabels") or {}).items())]
     for one in selector.get("matchExpressions") or []:
         key, values = one["key"], ",".join(one.get("values") or [])
-        forms = {"In": "%s in (%s)", "NotIn": "%s notin (%s)"}
-        form = forms.get(one["operator"])
-        terms.append(form % (key, values) if form else ("!" if one["operator"] == "DoesNotExist" else "") + str(key))
+        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "DoesNotExist": f"!{key}"}
+        terms.append(forms.get(one["operator"], str(key)))
     return ",".join(terms)
 
 
@@ -177,7 +176,7 @@ def judge_pod(pod: Mapping[str, Any], expected: Expected) -> Pod:
         for group, _, container in containers(spec)
         if not refers(container, kind)
     ]
-    problems += [f"{shown_group(group)} {name}: {_LATER % entry}" for group, name, entry in overruled(spec, kind)]
+    problems += [f"{shown_group(group)} {name}: {_LATER.format(entry)}" for group, name, entry in overruled(spec, kind)]
     problems += [f"{one.where}: env {one.variable} beats envFrom" for one in beaten(spec, kind)]
     if problems:
         return attrs.evolve(verdict, state=WRONG, problems=tuple(problems))

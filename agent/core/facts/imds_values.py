@@ -54,8 +54,7 @@ def cidrs(version: int, label: str, answer: bytes | None) -> tuple[str, ...]:
         except ValueError:
             raise MetadataError(f"{label}: {quoted(text)} is not a CIDR such as {example}") from None
         if network.version != version or network.prefixlen < shortest:
-            message = "%s: %s is not an IPv%d CIDR of a VPC such as %s"
-            raise MetadataError(message % (label, quoted(text), version, example))
+            raise MetadataError(f"{label}: {quoted(text)} is not an IPv{version} CIDR of a VPC such as {example}")
         networks.add((int(network.network_address), network.prefixlen, str(network)))
     return tuple(text for _, _, text in sorted(networks))
 

@@ -119,9 +119,9 @@ def timed_out(proxy: ProxyUrl, stage: str, target: str, seconds: float) -> Verdi
 def broken(proxy: ProxyUrl, stage: str, target: str, reason: str, head: bytes = b"") -> Verdict:
     """What came was no HTTP answer, or no TLS, or the connection ended; `head` are the first bytes that came."""
     if stage == "tls" and any(word in reason for word in _NOT_TLS):
-        text = "%s: says that it opens a tunnel to %s, but what answers there does not speak TLS: %s"
+        text = f"{proxy}: says that it opens a tunnel to {target}, but what answers there does not speak TLS: {said(reason)}"
         hint = "is that an HTTP proxy's port?  A portal that wants a log-in answers like this too"
-        return Verdict(False, "protocol", text % (proxy, target, said(reason)), hint)
+        return Verdict(False, "protocol", text, hint)
     if stage == "tls":
         text = f"{proxy}: opens a tunnel to {target}, but TLS through it fails: {said(reason)}"
         return Verdict(False, "upstream", text, "is a firewall behind the proxy closing it?  See the proxy's log")
@@ -134,9 +134,9 @@ def broken(proxy: ProxyUrl, stage: str, target: str, reason: str, head: bytes = 
     if not head:
         text = f"{proxy}: closed the connection without an answer to CONNECT"
         return Verdict(False, "protocol", text, "is it an HTTPS proxy (https://), or a load balancer without targets?")
-    text = "%s: no HTTP answer to CONNECT (%s); it began with %s"
     first = said(head.splitlines()[0].decode("latin-1"), 40)
-    return Verdict(False, "protocol", text % (proxy, said(reason), first), "is that an HTTP proxy's port?")
+    text = f"{proxy}: no HTTP answer to CONNECT ({said(reason)}); it began with {first}"
+    return Verdict(False, "protocol", text, "is that an HTTP proxy's port?")
 
 
 def untrusted(proxy: ProxyUrl, server: str, reason: str, issuer: str) -> Verdict:
@@ -169,8 +169,9 @@ def with_certificate(verdict: Verdict, host: str, issuer: str) -> Verdict:
         return verdict
     name = said(issuer)
     if _AWS_DOMAINS.search(host) and not any(own in issuer for own in _AWS_AUTHORITIES):
-        text = "%s; its certificate is trusted here, and issued by %s, none of AWS's own CAs: the proxy inspects TLS"
-        return attrs.evolve(verdict, kind="tls-inspected", text=text % (verdict.text, name), issuer=name)
+        issued = f"its certificate is trusted here, and issued by {name}, none of AWS's own CAs"
+        text = f"{verdict.text}; {issued}: the proxy inspects TLS"
+        return attrs.evolve(verdict, kind="tls-inspected", text=text, issuer=name)
     return attrs.evolve(verdict, text=f"{verdict.text}; certificate by {name}", issuer=name)
 
 

@@ -24,14 +24,14 @@ def paragraph(target: Request, found: Sequence[Way]) -> Iterator[str]:
     yield target.spelled
     by_text = groups(found)
     if len(by_text) == 1 or (not disagree(found) and why(found)):
-        yield "  %s, for every client" % (by_text[0][0] if len(by_text) == 1 else "direct: " + why(found))
+        yield f"  {by_text[0][0] if len(by_text) == 1 else 'direct: ' + why(found)}, for every client"
         return
     for text, families in by_text:
         yield "  " + text
         for family in families:
             yield "    {:<15}  {}".format(family.title, ", ".join(_programs(family))).rstrip()
     if disagree(found):
-        names = " and ".join(map('"%s"'.__mod__, spellings(target.host)))
+        names = " and ".join(f'"{name}"' for name in spellings(target.host))
         yield f"  clients disagree; to have it direct for all, add {names} to proxy.no_proxy"
 
 

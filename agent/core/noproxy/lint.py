@@ -115,7 +115,7 @@ def _understood(form: lint_forms.Form, entry: str, values: Values) -> Iterator[F
         missed = _proxied(text, values) if _proxied(text, alone) else ()  # the whole list takes longer to ask
         if missed:
             severity = WARNING if form.fix else NOTE
-            said = (form.text % titles(missed)).replace("nothing to every client", "nothing to any client")
+            said = form.text.format(titles(missed)).replace("nothing to every client", "nothing to any client")
             yield Finding(severity, form.kind, entry, reason, _names(missed), said, form.fix)
             return
 

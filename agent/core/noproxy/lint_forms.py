@@ -37,12 +37,12 @@ _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 class Form:
     """`meant` are targets that the entry should exempt (none: it cannot be told), `text` what happens where it does not.
 
-    `text` takes the clients for its %s.  `fix` is empty where nothing better exists.
+    `text` takes the clients for its {} (str.format).  `fix` is empty where nothing better exists.
     """
 
     kind: str
     meant: tuple[str, ...] = ()
-    text: str = "what it means goes through the proxy in %s"
+    text: str = "what it means goes through the proxy in {}"
     fix: str = ""
 
 
@@ -50,12 +50,12 @@ def form_of(entry: str) -> Form:
     """The form of an entry as it stands between two commas."""
     text = entry.strip()
     if text != entry:
-        return _respelt("blank", text, "with the blank beside it, it means nothing to %s")
+        return _respelt("blank", text, "with the blank beside it, it means nothing to {}")
     if len(text.split()) > 1:
         return _several(text.split())
     if "://" in text:
         host = re.split(r"[/?#]", text.partition("://")[2])[0].rpartition("@")[2]
-        return _respelt("url", host, "a URL means nothing to %s")
+        return _respelt("url", host, "a URL means nothing to {}")
     if "*" in text:
         return _wildcard(text)
     if "/" in text:
@@ -65,7 +65,7 @@ def form_of(entry: str) -> Form:
     port = re.fullmatch(r"(\[[^\[\]]+\]|[^:\[\]]+):([0-9]{1,5})", text)
     if port and _is_host(port.group(1).strip("[]").lstrip(".")):
         plain = " and ".join(spellings(port.group(1).strip("[]").lower()))
-        said = "with a port it means nothing to %s"
+        said = "with a port it means nothing to {}"
         return Form("port", ("http://" + text.lstrip("."),), said, f"write {plain}, for all ports")
     return _name(text)
 
@@ -82,12 +82,12 @@ def _several(words: list[str]) -> Form:
     if not all(form.meant for form in forms):
         return _unreadable(" ".join(words))
     meant = tuple(text for form in forms for text in form.meant)
-    return Form("blank", meant, "with a blank instead of a comma it means nothing to %s", "write " + ",".join(words))
+    return Form("blank", meant, "with a blank instead of a comma it means nothing to {}", "write " + ",".join(words))
 
 
 def _wildcard(text: str) -> Form:
     rest = text.lstrip("*").lstrip(".")
-    said = "the * means nothing to %s"
+    said = "the * means nothing to {}"
     if text.startswith("*") and _is_host(rest):
         return Form("wildcard", ("https://www." + rest,), said, "write " + rest)
     octets = text.rstrip("*").rstrip(".").split(".")
@@ -102,12 +102,12 @@ def _cidr(text: str) -> Form:
     if found is None:
         return _unreadable(text)
     host = str(found.network_address + min(7, found.num_addresses - 1))
-    said = "the addresses in it take the proxy in %s; nothing better exists for a network"
+    said = "the addresses in it take the proxy in {}; nothing better exists for a network"
     return Form("cidr", (f"https://[{host}]" if ":" in host else "https://" + host,), said)
 
 
 def _ipv6(text: str) -> Form:
-    return Form("ipv6", (f"https://[{text}]",), "it means nothing to %s", f"write both {text} and [{text}]")
+    return Form("ipv6", (f"https://[{text}]",), "it means nothing to {}", f"write both {text} and [{text}]")
 
 
 def _name(text: str) -> Form:
@@ -118,12 +118,12 @@ def _name(text: str) -> Form:
     itself = "https://" + bare
     below = () if address(bare) is not None else ("https://www." + bare,)
     if name.endswith("."):
-        return Form("final-dot", (itself, *below), "with its final dot it means nothing to %s", "write " + bare)
+        return Form("final-dot", (itself, *below), "with its final dot it means nothing to {}", "write " + bare)
     if not text.startswith("."):
         return Form("name", (itself, *below))
     if "." not in bare:
         return Form("suffix", below)  # no host has the name of a top-level domain
-    said = bare + " itself takes the proxy in %s"
+    said = bare + " itself takes the proxy in {}"
     return Form("suffix", (*below, itself), said, f"write {bare}, which covers what is below it too")
 
 

@@ -65,8 +65,8 @@ def _for_the_daemon(status: Status, now: float) -> list[str]:
         return [f"the daemon is not running, nothing keeps the files as they are: systemctl {enable} {DAEMON}"]
     due = epoch(status.get("next_pass"))
     if due is not None and now - due > PATIENCE:
-        text = "the daemon has missed its pass by %s: journalctl -u %s; systemctl restart %s (docker keeps running)"
-        return [text % (span(now - due), DAEMON, DAEMON)]
+        remedy = f"journalctl -u {DAEMON}; systemctl restart {DAEMON} (docker keeps running)"
+        return [f"the daemon has missed its pass by {span(now - due)}: {remedy}"]
     return []
 
 

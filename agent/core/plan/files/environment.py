@@ -99,7 +99,8 @@ def _split(text: bytes) -> tuple[list[bytes], list[bytes]]:
             f"line {number} has a byte that is not UTF-8, for which systemd ignores the whole file"
         ) from None
     if b"\0" in text:
-        raise FileError("line %s has a NUL byte" % (text[: text.index(b"\0")].count(b"\n") + 1))
+        number = text[: text.index(b"\0")].count(b"\n") + 1
+        raise FileError(f"line {number} has a NUL byte")
     kept: list[bytes] = []
     ours: list[bytes] = []
     part, continued = kept, False

@@ -345,7 +345,7 @@ def test_any_list_can_be_judged(no_proxy):
 def test_any_entry_has_a_form(entry, other):
     """Each form has a place for the clients in its text, and its targets can be asked for."""
     form = form_of(entry)
-    assert "%s" in form.text
+    assert "{}" in form.text
     for text in form.meant:
         parse_request(text)
     assert isinstance(may_cover(other, entry), bool)
