@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -80,9 +81,16 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
+def is_denied(problem: str) -> bool:
+    """Return True if a file's problem is a missing permission, which root would have."""
+    return not is_root() and problem.endswith((os.strerror(errno.EACCES), os.strerror(errno.EPERM)))
+
+
 def reason(error: AgentError) -> str:
     """Why something could not be looked at."""
-    return NEEDS_ROOT if isinstance(error, FileError) and not is_root() else str(error).partition("\n")[0]
+    if isinstance(error, FileError) and is_denied(str(error)):
+        return NEEDS_ROOT
+    return str(error).partition("\n")[0]
 
 
 def look(host: Host, sources: SettingsSources) -> Node:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.checks import packages
-from agent.checks.context import NEEDS_ROOT, Node, is_root, reason
+from agent.checks.context import NEEDS_ROOT, Node, is_denied, reason
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.plan.desired import YUM_CONF
 from agent.core.plan.diff import unified
@@ -35,10 +35,10 @@ def check(node: Node) -> Iterator[Finding]:
     changes = [change for change in plan.changes if not (apart and change.path == YUM_CONF)]
     for problem in plan.problems:
         path, _, text = problem.partition(": ")
-        if is_root():
-            yield Finding(GROUP, path, FAIL, text, "mend it by hand, then: " + APPLY)
-        else:
+        if is_denied(text):
             yield Finding(GROUP, path, SKIP, NEEDS_ROOT)
+        else:
+            yield Finding(GROUP, path, FAIL, text, "mend it by hand, then: " + APPLY)
     for alike in _alike(changes):
         names = [change.path for change in alike]
         yield Finding(GROUP, ", ".join(names), FAIL, _text(alike[0]), _way_out(names, node.told), DRIFT)

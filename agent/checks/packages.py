@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections.abc import Iterator
 
-from agent.checks.context import NEEDS_ROOT, Node, is_root
+from agent.checks.context import NEEDS_ROOT, Node, is_denied
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.plan.desired import DNF_CONF, YUM_CONF
 from agent.core.plan.files import yum_conf
@@ -95,6 +95,6 @@ def _repository(node: Node, path: str) -> Iterator[Finding]:
 
 
 def _unreadable(path: str, problem: str) -> Finding:
-    if not is_root():
+    if is_denied(problem):
         return Finding(GROUP, path, SKIP, NEEDS_ROOT)
     return Finding(GROUP, path, FAIL, problem, "mend it by hand, then: eks-proxy-agent apply")
