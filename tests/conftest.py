@@ -1,4 +1,4 @@
-"""Rules for all tests: unit tests touch nothing, and under CI=true nothing is skipped."""
+"""Rules for all tests: unit tests touch nothing, and under CI=true nothing is skipped, but runs as root where it has to."""
 
 import os
 import sys
@@ -106,16 +106,18 @@ def pytest_make_collect_report():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Refuse an impossible_here without its reason; say which tests stay together when pytest-xdist has several workers."""
+    """Refuse a marker without its reason; say which tests need root, and which stay together on one worker of pytest-xdist."""
     for item in items:
-        path = item.path.relative_to(item.config.rootpath / "tests")
-        folder, file = path.parts[0], str(path)
-        if folder != "boot":  # a boot is long and on its own
-            # The packages of tests/packaging and the clients of tests/clients are made once, and that takes long.
-            item.add_marker(pytest.mark.xdist_group(folder if folder in ("packaging", "clients") else file))
-        for mark in item.iter_markers("impossible_here"):
+        folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+        if folder == "integration":
+            item.add_marker(pytest.mark.integration)
+        if folder in ("packaging", "clients"):  # the packages and the clients are made once, and that takes long
+            item.add_marker(pytest.mark.xdist_group(folder))
+        for mark in (*item.iter_markers("impossible_here"), *item.iter_markers("needs_root")):
             if not (mark.args and isinstance(mark.args[0], str)):
-                raise pytest.UsageError(f"{item.nodeid}: impossible_here needs its reason")
+                raise pytest.UsageError(f"{item.nodeid}: {mark.name} needs its reason")
+            if mark.name == "needs_root" and os.geteuid() != 0:
+                item.add_marker(pytest.mark.skip(reason=f"needs root: {mark.args[0]}"))
 
 
 # --- what `make test` left out --------------------------------------------------------------------------------------

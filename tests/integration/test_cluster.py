@@ -1,7 +1,6 @@
 """`cluster render` without a cluster: pods and nodes get the same values by the same path, wherever facts come from."""
 
 import json
-import os
 import shlex
 
 import pytest
@@ -114,7 +113,7 @@ exec "$@"
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a mount namespace needs root")
+@pytest.mark.needs_root("a mount namespace")
 def test_on_a_node_the_proxy_in_use_is_taken(node, tmp_path):
     """Of several proxies the pods get the one that the node has, which need not be the first."""
     urls = (ProxyUrl("http", "first", 3128), ProxyUrl("http", "second", 3128))

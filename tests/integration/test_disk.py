@@ -96,10 +96,9 @@ def umask(mask):
         os.umask(before)
 
 
+@pytest.mark.needs_root("only root gives files away")
 def test_write_keeps_the_owner(disk, tmp_path):
     """A file of somebody else's stays theirs."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: only root gives files away")
     (tmp_path / "file").write_bytes(b"old")
     os.chown(tmp_path / "file", 1234, 4321)
     disk.write("/file", b"new")
@@ -107,10 +106,9 @@ def test_write_keeps_the_owner(disk, tmp_path):
     assert (status.st_uid, status.st_gid) == (1234, 4321)
 
 
+@pytest.mark.needs_root("only root gives files away")
 def test_a_private_file_is_given_to_nobody(disk, tmp_path):
     """Who put a file into the place of one with a password, as in /tmp, cannot read the password."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: only root gives files away")
     (tmp_path / "file").write_bytes(b"bait")
     os.chown(tmp_path / "file", 1234, 4321)
     disk.write("/file", b"secret", 0o600)
@@ -520,11 +518,11 @@ def test_originals_of_any_allowed_size_can_be_taken_back(node):
 
 # --- file systems that are read-only or full, in a mount namespace of their own ---------------------------------------
 
+needs_mounts = pytest.mark.needs_root("mounts")
+
 
 def in_namespace(node, script):
     """Run a shell script with mounts of its own: $ROOT is the tree, `agent` the command, $OUT a folder to copy to."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: mounts")
     (node.folder / "out").mkdir()
     command = " ".join(node.argv("apply"))
     environment = {"ROOT": str(node.root), "OUT": str(node.folder / "out"), "PATH": os.environ["PATH"]}
@@ -537,6 +535,7 @@ def in_namespace(node, script):
     return done
 
 
+@needs_mounts
 def test_a_read_only_mount_costs_only_the_files_below_it(node):
     """yum.conf's real folder is read-only: it is named, the rest is done."""
     done = in_namespace(
@@ -553,6 +552,7 @@ def test_a_read_only_mount_costs_only_the_files_below_it(node):
     assert node.tree() == Node(node.folder / "fresh").tree()
 
 
+@needs_mounts
 def test_a_file_that_is_a_mount_of_its_own_is_named(node):
     """Containers mount single files; those cannot be replaced by a rename."""
     done = in_namespace(node, 'mount --bind "$ROOT/etc/environment" "$ROOT/etc/environment"; agent')
@@ -562,6 +562,7 @@ def test_a_file_that_is_a_mount_of_its_own_is_named(node):
     assert node.temporaries() == []
 
 
+@needs_mounts
 def test_a_read_only_tree_changes_nothing(node):
     """Not even the lock can be had."""
     before = node.tree(ours=True)
@@ -574,6 +575,7 @@ def test_a_read_only_tree_changes_nothing(node):
 FILL = 'dd if=/dev/zero of="$FULL/fill" bs=4k 2>/dev/null || true; '
 
 
+@needs_mounts
 def test_a_full_disk_costs_only_the_files_on_it(node):
     """The old file stays whole, and nothing half-written is left."""
     done = in_namespace(
@@ -588,6 +590,7 @@ def test_a_full_disk_costs_only_the_files_on_it(node):
     assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/environment")
 
 
+@needs_mounts
 @pytest.mark.parametrize("folder", ["var/lib", "run"])
 def test_without_room_for_the_memory_of_the_originals_nothing_changes(node, folder):
     """/var full: no baseline, so no change.  /run full: it is where the lock is."""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.scratch import REPOSITORY, Node
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
+pytestmark = pytest.mark.needs_root("a network namespace")
 
 REGION = "eu-central-1.amazonaws.com"
 API_SERVER = "abc.gr7.eu-central-1.eks.amazonaws.com"

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import socket
 import ssl
@@ -289,10 +288,14 @@ def test_proxies_that_need_not_be_waited_for_are_not(serve):
 
 # --- in a network of its own ----------------------------------------------------------------------------------------
 
-needs_namespace = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("squid", path="/usr/sbin") is None,
-    reason="a network namespace needs root; squid: see tests/boot/packages.txt",
-)
+
+def needs_namespace(test):
+    """Mark a test that shares the network and its Squids with the others."""
+    test = pytest.mark.xdist_group("proxy-probe")(pytest.mark.needs_root("a network namespace")(test))
+    absent = shutil.which("squid", path="/usr/sbin") is None
+    return pytest.mark.skipif(absent, reason="not installed: squid (tests/boot/packages.txt)")(test)
+
+
 OTHER = "192.0.2.11"
 INSPECTING = "192.0.2.12"
 TLS_PORT = "192.0.2.13"

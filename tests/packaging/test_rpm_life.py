@@ -1,12 +1,13 @@
 """The package on a root with an rpm database: installed, upgraded, downgraded, erased; scriptlets run inside."""
 
 import json
-import os
 import re
 
 import pytest
 
 from tests.packaging import rpms
+
+pytestmark = pytest.mark.needs_root("rpm installs into a root")
 
 NAME = "eks-proxy-agent"
 SETTINGS = "etc/eks-proxy-agent/config.toml"
@@ -18,8 +19,6 @@ CLOSED = '[proxy]\nurl = "http://proxy.example.test:3128"\n[failure]\npolicy = "
 @pytest.fixture
 def root():
     """A root without the package."""
-    if os.geteuid() != 0:
-        pytest.skip("not root: rpm cannot install into a root")
     with rpms.root() as made:
         made.write("facts.json", rpms.FACTS)
         yield made
