@@ -107,6 +107,7 @@ def pytest_make_collect_report():
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Refuse a marker without its reason; say which tests need root, and which stay together on one worker of pytest-xdist."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
         folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
         if folder == "integration":
