@@ -42,14 +42,10 @@ class Ward:
         return self.running.run("sh", "-euc", script)
 
     def check(self, *flags: str) -> dict[str, Any]:
-        """What `check --json` says."""
-        found: dict[str, Any] = json.loads(self.running.run("eks-proxy-agent", "check", "--json", *flags, check=False))
-        return found
-
-    def exit_code(self, *flags: str) -> int:
-        """What `check` ends with."""
-        words = shlex.join(["eks-proxy-agent", "check", *flags])
-        return int(self.running.run("sh", "-c", f"{words} >/dev/null 2>&1; echo $?"))
+        """Run `check --json`; return what it prints, and its exit code as `code`."""
+        words = shlex.join(["eks-proxy-agent", "check", "--json", *flags])
+        said, _, code = self.running.run("sh", "-c", f"{words}; echo $?").rstrip("\n").rpartition("\n")
+        return {**json.loads(said), "code": int(code)}
 
     def instance(self, **values: Any) -> None:
         """Change what the metadata service says; it reads its file again."""
@@ -90,7 +86,7 @@ def test_a_healthy_node_is_all_ok(ward: Ward) -> None:
     assert processes == ["docker.service", "containerd.service", "kubelet.service"]
     services = "eks, api.ecr, 111122223333.dkr.ecr, s3, sts, ec2, cloudformation (.eu-west-1.amazonaws.com)"
     assert services in proxy_line(found)
-    assert ward.exit_code() == 0
+    assert found["code"] == 0
 
 
 def proxy_line(found: dict[str, Any]) -> str:
@@ -228,7 +224,6 @@ def test_an_injury_is_named_and_nothing_else(ward: Ward, name: str) -> None:
     ward.do(injury.hurt)
     try:
         found = ward.check()
-        code = ward.exit_code()
     finally:
         ward.do(injury.heal)
     assert states(found, "fail") == [injury.fails]
@@ -236,7 +231,7 @@ def test_an_injury_is_named_and_nothing_else(ward: Ward, name: str) -> None:
     (failed,) = [one for one in found["findings"] if one["state"] == "fail"]
     assert injury.says in failed["text"]
     assert failed["hint"]
-    assert code == injury.exit_code
+    assert found["code"] == injury.exit_code
     assert states(ward.check(), "warn", "fail", "skip") == []
 
 
@@ -284,10 +279,10 @@ def test_wrong_settings_are_told_before_they_are_applied(ward: Ward) -> None:
         f"{FREEZE}; cp -p {config} /run/kept; echo 'bad = 1' >> {config}"
     )  # else its failed pass is told to the next test
     try:
-        found, code = ward.check(), ward.exit_code()
+        found = ward.check()
     finally:
         ward.do(f"cp -p /run/kept {config}; {THAW}")
-    assert (states(found, "fail"), code) == (["settings layers"], 78)
+    assert (states(found, "fail"), found["code"]) == (["settings layers"], 78)
     assert "node.bad is unknown" in json.dumps(found)
 
 
