@@ -35,7 +35,7 @@ cd "$PWD" # through the overlay
 chmod 0755 "$scratch"
 install -d -o nobody "$scratch/home"
 export HOME=$scratch/home TMPDIR=$scratch/home USER=nobody LOGNAME=nobody
-export HYPOTHESIS_STORAGE_DIRECTORY=$scratch/home/hypothesis
+export HYPOTHESIS_STORAGE_DIRECTORY=$HOME/.hypothesis
 closed=$("${as_nobody[@]}" find agent docs packaging systemd tests ./*.* .venv/bin ! -readable -print -quit 2>&1)
 if [ -n "$closed" ] || ! "${as_nobody[@]}" .venv/bin/python -c 'import agent, pytest'; then
     echo "error: the user nobody cannot read $PWD: ${closed:-.venv}" >&2
