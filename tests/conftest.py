@@ -121,6 +121,14 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=f"needs root: {mark.args[0]}"))
 
 
+def pytest_collection_finish(session):
+    """Refuse a pytest and pytest-xdist that do not keep groups together: each worker would make the packages, and boot the nodes."""
+    if getattr(session.config.option, "loadgroup", False):
+        for item in session.items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid.rpartition("]")[2]:
+                raise pytest.UsageError(f"{item.nodeid}: pytest-xdist has not put it into its group")
+
+
 # --- what `make test` left out --------------------------------------------------------------------------------------
 
 
