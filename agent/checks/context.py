@@ -7,8 +7,6 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import attrs
 
@@ -18,6 +16,7 @@ from agent.core.intent.inputs import Resolved
 from agent.core.intent.intent import Intent
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
+from agent.core.status.document import StatusDocument
 from agent.errors import AgentError, FileError, MetadataError
 from agent.node.host import Host
 from agent.node.inputs import COMMAND_DEADLINE, facts_of, load_inputs
@@ -43,7 +42,7 @@ class Node:
 
     host: Host
     sources: SettingsSources
-    told: Mapping[str, Any] = attrs.field(factory=dict)
+    told: StatusDocument | None = None
     layered: Layered | None = None
     wrong: AgentError | None = None
     facts: Facts | None = None
@@ -127,7 +126,7 @@ def _resolved(node: Node, static: StaticSettings, facts: Facts, last: Facts) -> 
 
 
 def _partly(node: Node, facts: Facts) -> Node:
-    found = as_told(node.host, node.layered, facts, node.told) if node.layered else None
+    found = as_told(node.host, node.layered, facts, node.told) if node.layered and node.told else None
     if found is None:
         return attrs.evolve(node, missing=NEEDS_ROOT)
     return attrs.evolve(node, found=found, now=found, partial=True)
@@ -146,16 +145,16 @@ def _wrong(node: Node, error: AgentError) -> Node:
     return attrs.evolve(node, wrong=error, missing="needs valid settings (see settings)")
 
 
-def _told(host: Host) -> Mapping[str, Any]:
+def _told(host: Host) -> StatusDocument | None:
     try:
-        return host.state.status() or {}
+        return host.state.status()
     except AgentError:
-        return {}
+        return None
 
 
 def _known_facts(node: Node) -> Facts | None:
     """The facts that the last pass of this boot had; None when there was none, or only root can tell."""
-    instance = str(node.told.get("instance_id"))
+    instance = (node.told.instance_id if node.told else None) or ""
     try:
         kept = node.host.state.of_instance(instance, "facts") if re.fullmatch("i-[0-9a-f]+", instance) else None
         return facts_from_json(json.dumps(kept)) if kept else None

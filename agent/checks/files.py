@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from agent.checks import packages
 from agent.checks.context import NEEDS_ROOT, Node, is_denied, reason
@@ -12,6 +11,7 @@ from agent.core.plan.desired import YUM_CONF
 from agent.core.plan.diff import unified
 from agent.core.plan.files.systemd_dropin import unit_of
 from agent.core.plan.plan import Change, Plan, Target
+from agent.core.status.document import StatusDocument
 from agent.errors import FileError
 from agent.node.planning import node_files, plan_node
 
@@ -66,10 +66,8 @@ def _alike(changes: Iterable[Change]) -> Iterable[list[Change]]:
     return found.values()
 
 
-def _way_out(names: Sequence[str], told: Mapping[str, Any]) -> str:
-    repairs = told.get("repairs")
-    fought = repairs.get("fought") if isinstance(repairs, dict) else None
-    if isinstance(fought, list) and any(name in fought for name in names):
+def _way_out(names: Sequence[str], told: StatusDocument | None) -> str:
+    if told and told.repairs and any(name in told.repairs.fought for name in names):
         return "somebody else writes it again and again, and the agent has given up: find out who, then: " + APPLY
     return APPLY
 

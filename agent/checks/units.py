@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.plan.desired import NODE_ENV
 from agent.core.plan.files.environment import NAMES, assignments
 from agent.core.plan.files.systemd_dropin import environment_path
+from agent.core.status.document import DEGRADED, StatusDocument
 from agent.core.systemd import to_enable
 from agent.core.wiring import Wiring
 from agent.edges.files import FileSystem
 from agent.edges.wiring import wirings
-from agent.node.reconcile import DEGRADED
 
 GROUP = "units"
 AGENT = "eks-proxy-agent.service"
@@ -54,7 +53,7 @@ def _winner(node: Node, wiring: Wiring) -> tuple[str, str] | None:
     return None
 
 
-def _agent(wiring: Wiring, told: Mapping[str, Any]) -> Finding:
+def _agent(wiring: Wiring, told: StatusDocument | None) -> Finding:
     if not wiring.exists or wiring.enabled != "enabled":
         what, hint = _not_enabled(wiring)
         return Finding(GROUP, AGENT, FAIL, what + ": at the next boot nobody configures this node", hint)
@@ -64,8 +63,8 @@ def _agent(wiring: Wiring, told: Mapping[str, Any]) -> Finding:
         return Finding(GROUP, AGENT, WARN, f"is {wiring.active}: nobody repairs drift", "systemctl start " + AGENT)
     if wiring.needs_reload:
         return Finding(GROUP, AGENT, WARN, "its unit file changed since systemd loaded it", RELOAD)
-    if told.get("phase") == DEGRADED:
-        text = "its last pass failed: {}".format(str(told.get("error")).partition("\n")[0])
+    if told and told.phase == DEGRADED:
+        text = "its last pass failed: {}".format(str(told.error).partition("\n")[0])
         return Finding(GROUP, AGENT, WARN, text, "eks-proxy-agent status; it tries again by itself")
     return Finding(GROUP, AGENT, OK, f"enabled and {wiring.active}")
 

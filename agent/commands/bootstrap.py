@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from typing import Any
 
 import attrs
@@ -17,8 +18,8 @@ from agent.core.intent.inputs import Resolved
 from agent.core.intent.intent import Intent, compose
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data
+from agent.core.status.timestamps import format_timestamp
 from agent.edges import command
-from agent.edges.clock import moment
 from agent.edges.lock import BOOTSTRAP_LOCK, held
 from agent.edges.signals import unwound
 from agent.errors import AgentError
@@ -187,6 +188,7 @@ def _record(host: Host, found: Resolved, outcome: dict[str, Any]) -> None:
     """Remember; a disk that is full must not turn bootstrap.sh's success into a failure."""
     try:
         with host.locked(wait=_RECORD_WAIT) as state:
-            state.save_of_instance(found.facts.instance_id, "bootstrap", dict(outcome, time=moment()))
+            record = dict(outcome, time=format_timestamp(time.time()))
+            state.save_of_instance(found.facts.instance_id, "bootstrap", record)
     except AgentError as error:
         get_logger().error("bootstrap.not_remembered", error=str(error), meaning="it may run again at the next boot")

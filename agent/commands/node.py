@@ -10,6 +10,7 @@ from agent.core.intent.inputs import Resolved
 from agent.core.noproxy.lint import advice
 from agent.core.plan.diff import unified
 from agent.core.plan.plan import Plan
+from agent.core.status.document import entries_to_json
 from agent.errors import CommandError, FileError
 from agent.node.apply import apply
 from agent.node.host import Host, host_of, need_root
@@ -21,7 +22,6 @@ from agent.node.reconcile import (
     ReconcileResult,
     Trigger,
     compose_intent,
-    entries,
     forget_network,
     probe,
     reconcile,
@@ -162,7 +162,7 @@ def _plan_json(resolved: Resolved, plan: Plan, actions: list[str]) -> object:
         "schema": 1,
         "instance_id": resolved.facts.instance_id,
         "intent": resolved.intent.digest() if resolved.intent else None,
-        "no_proxy": entries(resolved.intent),
+        "no_proxy": entries_to_json(resolved.intent.no_proxy if resolved.intent else ()),
         "changes": [{"path": path, "action": verb} for verb, path in changed_paths(plan)],
         "diff": "".join(map(unified, plan.changes)),
         "actions": actions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -14,6 +14,9 @@ from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, pri
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, UsageError
 from agent.node.host import files_of
+
+if TYPE_CHECKING:
+    from agent.core.status.document import StatusDocument
 
 ENVIRONMENT = "/etc/environment"
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
@@ -83,28 +86,21 @@ def _planned(arguments: argparse.Namespace) -> Source:
 def _in_force(files: FileSystem) -> Source:
     """/etc/environment, which everybody may read; else what the units read; else what status.json says."""
     status = _status(files)
-    reasons = _reasons(status)
+    intent = status.intent() if status else None
+    reasons = {entry.value: entry.reason for entry in intent.no_proxy} if intent else {}
     shown = {name: _variables(files, name) for name in (ENVIRONMENT, NODE_ENV)}
     name = next((name for name, found in shown.items() if found), "")
-    region = str(status.get("region") or "")
+    region = (status.region if status else None) or ""
     notes: list[str] = []
     if name:
         notes.append(f"in force: {name}" + ("" if reasons else "; status.json has no reasons for its entries"))
         if name == ENVIRONMENT and not _bare(shown[NODE_ENV]).items() <= _bare(shown[ENVIRONMENT]).items():
             notes.append(f"the units read {NODE_ENV}, which is not the same: see `eks-proxy-agent check`")
         return Source(Values(shown[name], reasons, FOREIGN), region, tuple(notes))
-    proxy = status.get("proxy")
-    if isinstance(proxy, dict):
-        environment = variables(str(proxy.get("http")), str(proxy.get("https")), ",".join(reasons))
+    if intent:
+        environment = variables(str(intent.http_proxy), str(intent.https_proxy), ",".join(reasons))
         return Source(Values(environment, reasons, FOREIGN), region, ("in force, by status.json",))
     return Source(Values({}), region, (_NOTHING,))
-
-
-def _reasons(status: Mapping[str, Any]) -> dict[str, str]:
-    """Entry → reason; status.json may be of another version, or of another mind."""
-    listed = status.get("no_proxy")
-    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-    return {str(entry.get("entry")): str(entry.get("reason")) for entry in entries}
 
 
 def _variables(files: FileSystem, name: str) -> dict[str, str]:
@@ -127,10 +123,10 @@ def _bare(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: value.replace("***@", "") for key, value in environment.items()}
 
 
-def _status(files: FileSystem) -> Mapping[str, Any]:
+def _status(files: FileSystem) -> StatusDocument | None:
     from agent.edges.state import State
 
     try:
-        return State(files).status() or {}
+        return State(files).status()
     except FileError:
-        return {}
+        return None

@@ -8,11 +8,13 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from agent.commands.node import DAEMON
 from agent.core.plan.files import systemd_dropin
 from agent.core.plan.plan import digest
+from agent.core.status.document import NOT_RUN, StatusDocument
+from agent.core.status.node_view import DaemonStatus, NodeView
+from agent.core.status.records import BootstrapStatus
 from agent.core.status.summary import Line, screen
 from agent.core.systemd import Unit
 from agent.edges.state import READY
@@ -23,30 +25,29 @@ _COLOURS = {"good": "32", "warn": "33", "bad": "31"}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    known = gather(host_of(arguments))
+    view = look(host_of(arguments))
     if arguments.json:
-        print(json.dumps(known, indent=2))
+        print(json.dumps(view.to_json(), indent=2))
         return 0
     colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    for line in screen(known, time.time(), full=arguments.full):
+    for line in screen(view, time.time(), full=arguments.full):
         print(_shown(line, colours))
     return 0
 
 
-def gather(host: Host) -> dict[str, Any]:
+def look(host: Host) -> NodeView:
     """What status.json says, and what can be seen beside it: files, units, the daemon, the bootstrap."""
-    known = host.state.status() or {"schema": 1, "phase": "not run", "error": None}
-    files = known.get("files", [])
-    names = [name for name in map(systemd_dropin.unit_of, files) if name]
+    document = host.state.status() or StatusDocument(NOT_RUN)
+    names = [name for name in map(systemd_dropin.unit_of, document.files) if name]
     units = _units(host, [DAEMON, *names])
-    return {
-        **known,
-        "files": [{"path": path, "state": _file_state(host, path)} for path in files],
-        "units": [{"unit": name, "state": _state(units[name])} for name in names if name in units],
-        "daemon": _daemon(units.get(DAEMON)),
-        "bootstrap": _bootstrap(host, known.get("instance_id")),
-        "held_units": _held_units(host),
-    }
+    return NodeView(
+        document,
+        files={path: _file_state(host, path) for path in document.files},
+        units={name: _state(units[name]) for name in names if name in units},
+        daemon=_daemon(units.get(DAEMON)),
+        bootstrap=_bootstrap(host, document.instance_id),
+        held_units=_held_units(host),
+    )
 
 
 def _shown(line: Line, colours: bool) -> str:
@@ -84,27 +85,28 @@ def _state(unit: Unit) -> str:
     return unit.active if unit.exists else "absent"
 
 
-def _daemon(unit: Unit | None) -> dict[str, Any] | None:
+def _daemon(unit: Unit | None) -> DaemonStatus | None:
     """systemd's view of the daemon; None where no systemd runs or it does not know the unit."""
     if unit is None or not unit.exists or not unit.active:
         return None
-    return {"state": unit.active, "enabled": unit.enabled, "pid": unit.main_pid or None}
+    return DaemonStatus(unit.active, unit.enabled, unit.main_pid or None)
 
 
-def _bootstrap(host: Host, instance_id: str | None) -> dict[str, Any] | None:
+def _bootstrap(host: Host, instance_id: str | None) -> BootstrapStatus | None:
     """How bootstrap.sh ended on this instance; None when it did not run, or when only root may know."""
     try:
-        return host.state.of_instance(instance_id, "bootstrap") if instance_id else None
+        record = host.state.of_instance(instance_id, "bootstrap") if instance_id else None
     except FileError:
         return None
+    return BootstrapStatus.from_json(record) if record else None
 
 
-def _held_units(host: Host) -> list[str]:
+def _held_units(host: Host) -> tuple[str, ...]:
     """The units that failure.policy = "closed" keeps from starting now."""
     if not host.files.live or host.files.state(READY).content is not None:
-        return []
-    return [
+        return ()
+    return tuple(
         unit
         for unit in systemd_dropin.GATED_UNITS
         if host.files.state(systemd_dropin.closed_path(unit)).content is not None
-    ]
+    )

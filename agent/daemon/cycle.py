@@ -10,7 +10,6 @@ import random
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import attrs
 
@@ -21,11 +20,10 @@ from agent.core.settings.schema import Settings, Watch
 from agent.daemon import journal_events
 from agent.daemon.boot import Daemon, after_ready, ask, bootstrap_again, degraded, one_pass
 from agent.daemon.supervisor import RELOAD
-from agent.edges.clock import moment
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, LockedError, MetadataError
 from agent.log import get_logger
-from agent.node import metrics_file, proxies
+from agent.node import metrics_file, proxies, status_file
 from agent.node.inputs import NODEADM_D
 from agent.node.reconcile import ReconcileResult, Trigger
 from agent.node.sources import CONFIG, CONFIG_D, StaticSettings
@@ -185,15 +183,9 @@ def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Sequence[str] | No
     """What status.json says beside the pass, and the metrics made of it; what is stale stays when nobody looked."""
     host = daemon.host
     with host.locked() as state:
-        status: dict[str, Any] = {
-            "stale_units": [],  # at power on there is nothing yet that could be
-            **(state.status() or {}),
-            **({} if stale is None else {"stale_units": list(stale)}),
-            "repairs": {"total": known.total, "fought": sorted(known.contested)},
-            "next_pass": moment(time.time() + pause),
-        }
-        state.save_status(status)
-        metrics_file.publish(host, state, Settings(watch=watch), status)
+        status = status_file.save_schedule(state, known, stale, time.time() + pause)
+        if status:
+            metrics_file.publish(state, host.files, watch, status)
 
 
 def refused(daemon: Daemon) -> None:
@@ -202,15 +194,15 @@ def refused(daemon: Daemon) -> None:
     with contextlib.suppress(AgentError), daemon.host.locked() as state:
         status = state.status()
         if status:
-            metrics_file.publish(daemon.host, state, Settings(watch=_last_watch(daemon)), status)
+            metrics_file.publish(state, daemon.host.files, _last_watch(daemon), status)
 
 
 def _last_watch(daemon: Daemon) -> Watch:
     """While the settings cannot be read the metrics stay where they are, and before that go where the image's files say."""
-    known = (daemon.host.state.status() or {}).get("metrics")
-    if not known:
+    status = daemon.host.state.status()
+    if status is None or status.metrics is None:
         return _static(daemon).watch
-    return Watch(metrics=posixpath.dirname(known["path"]) if known["path"] else "")
+    return Watch(metrics=posixpath.dirname(status.metrics.path or ""))
 
 
 def _static(daemon: Daemon) -> Settings:

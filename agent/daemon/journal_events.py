@@ -11,7 +11,8 @@ from agent.edges.notify import Notify
 from agent.errors import AgentError
 from agent.log import get_logger
 from agent.node.host import Host
-from agent.node.reconcile import ReconcileResult, save_degraded
+from agent.node.reconcile import ReconcileResult
+from agent.node.status_file import save_degraded
 from agent.node.units import gates_closed
 
 #: Event by the phase that a boot ends with.

@@ -15,6 +15,8 @@ import attrs
 
 from agent.core.plan.drift import Memory, memory_from_json
 from agent.core.plan.plan import KINDS, Baseline, Record
+from agent.core.status.document import StatusDocument
+from agent.core.status.proxy_memory import ProxyMemory
 from agent.edges.files import FileSystem
 from agent.edges.lock import BOOTSTRAP_LOCK, LOCK, Lock
 from agent.errors import FileError
@@ -32,9 +34,6 @@ TRUST_PENDING = LIBRARY + "/trust-pending"
 RELOAD_PENDING = RUN + "/reload-pending"
 #: The baseline holds the originals of all files, each as large as disk.MAX_SIZE at the most, in base64.
 _MAX_SIZE = 128 * 1024 * 1024
-#: What whoever reads status.json takes for granted of it; docs/status.schema.json is the whole.
-_STATUS_LISTS = ("files", "no_proxy", "proxies", "stale_units", "warnings")
-_STATUS_TABLES = ("metrics", "preflight", "proxy", "repairs")
 #: What is lost with a spoilt file, by its name.
 _LOSSES = {
     "baseline.json": "revert knows nothing before it",
@@ -78,16 +77,13 @@ class State:
         except FileError:
             return None
 
-    def status(self) -> dict[str, Any] | None:
+    def status(self) -> StatusDocument | None:
         """What the last pass left for people and programs.  Raises FileError, for a file of another version too."""
-        known = self._load(STATUS)
-        if known is None or (
-            known.get("schema") == 1
-            and all(isinstance(known.get(key, []), list) for key in _STATUS_LISTS)
-            and all(isinstance(known.get(key) or {}, dict) for key in _STATUS_TABLES)
-        ):
-            return known
-        raise _garbage(STATUS)
+        data = self._load(STATUS)
+        try:
+            return None if data is None else StatusDocument.from_json(data)
+        except ValueError:
+            raise _garbage(STATUS) from None
 
     def memory(self) -> Memory:
         """What the daemon remembers from pass to pass; gone with /run at a reboot."""
@@ -96,12 +92,12 @@ class State:
         except FileError:
             return Memory()
 
-    def proxies(self) -> dict[str, Any]:
-        """The `choice` among several proxies and the `preflight`; of this boot, as /run is."""
+    def proxies(self) -> ProxyMemory:
+        """The choice among several proxies and the preflight; of this boot, as /run is."""
         try:
-            return self._load(PROXIES) or {}
+            return ProxyMemory.from_json(self._load(PROXIES) or {})
         except FileError:
-            return {}
+            return ProxyMemory()
 
     def prepared(self) -> dict[str, Any] | None:
         """What the last pass wanted of the units, or None; see daemon/boot.py."""
@@ -182,8 +178,8 @@ class LockedState(State):
             self._files.remove_folder(folder)
         return instances
 
-    def save_status(self, status: Mapping[str, Any]) -> None:
-        self._save(STATUS, status, 0o644)
+    def save_status(self, document: StatusDocument) -> None:
+        self._save(STATUS, document.to_json(), 0o644)
 
     def save_memory(self, memory: Memory) -> None:
         self._save(WATCH, attrs.asdict(memory), 0o600)
@@ -196,8 +192,8 @@ class LockedState(State):
             self.save_memory(after)
         return after
 
-    def save_proxies(self, data: Mapping[str, Any]) -> None:
-        self._save(PROXIES, data, 0o644)
+    def save_proxies(self, memory: ProxyMemory) -> None:
+        self._save(PROXIES, memory.to_json(), 0o644)
 
     def save_prepared(self, desired: Mapping[str, Any] | None) -> None:
         if desired is None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import posixpath
-from collections.abc import Mapping
-from typing import Any
 
 from agent.core.plan.plan import FileState
 from agent.core.redact import redact
-from agent.core.settings.schema import Settings
+from agent.core.settings.schema import Watch
+from agent.core.status.document import StatusDocument
 from agent.core.status.metrics import render
+from agent.core.status.records import MetricsStatus
 from agent.edges.files import FileSystem
 from agent.edges.state import LockedState
 from agent.errors import AgentError, FileError
 from agent.log import get_logger
+from agent.node import status_file
 from agent.node.host import Host
 
 NAME = "eks_proxy_agent.prom"
@@ -24,25 +25,24 @@ NAME = "eks_proxy_agent.prom"
 USUAL = ("/var/lib/node_exporter/textfile_collector", "/var/lib/prometheus/node-exporter", "/var/lib/node_exporter")
 
 
-def publish(host: Host, state: LockedState, settings: Settings, status: Mapping[str, Any]) -> None:
+def publish(state: LockedState, files: FileSystem, watch: Watch, status: StatusDocument) -> None:
     """Write what status.json says as metrics too, and into status.json where, or why not.  Never raises.
 
     To be called after each pass, with what was just saved as the status.  A trouble is logged when it begins and when
     it ends; the node's phase does not depend on it.
     """
-    path = _path(host.files, settings.watch.metrics)
-    error = _attempt(host.files, path, status)
-    before: Mapping[str, Any] = status.get("metrics") or {}
-    now: dict[str, str | None] = {"path": path, "error": error}
-    if now == before:
+    path = _path(files, watch.metrics)
+    error = _attempt(files, path, status)
+    now = MetricsStatus(path, error)
+    if now == status.metrics:
         return
-    if error != before.get("error"):
+    if error != (status.metrics.error if status.metrics else None):
         if error:
             get_logger().warning("metrics.failed", error=error, meaning="the fleet does not see this node")
         else:
             get_logger().info("metrics.written", file=path or "-")
     try:
-        state.save_status({**(state.status() or status), "metrics": now})
+        status_file.save_metrics(state, status, now)
     except AgentError as second:
         get_logger().error("status.failed", error=str(second))
 
@@ -53,10 +53,10 @@ def withdraw(host: Host) -> tuple[str, ...]:
     To be called while status.json is still there, which knows of a folder that is not one of the usual.
     """
     try:
-        known = (host.state.status() or {}).get("metrics") or {}
+        status = host.state.status()
     except FileError:
-        known = {}
-    return _remove(host.files, _candidates(host.files, known.get("path")))
+        status = None
+    return _remove(host.files, _candidates(host.files, status))
 
 
 def _path(files: FileSystem, folder: str | None) -> str | None:
@@ -66,10 +66,9 @@ def _path(files: FileSystem, folder: str | None) -> str | None:
     return posixpath.join(folder, NAME) if folder else None
 
 
-def _attempt(files: FileSystem, path: str | None, status: Mapping[str, Any]) -> str | None:
+def _attempt(files: FileSystem, path: str | None, status: StatusDocument) -> str | None:
     """What went wrong, if anything.  The same metrics elsewhere, as of another setting, are removed first."""
-    known: Mapping[str, Any] = status.get("metrics") or {}
-    _remove(files, [other for other in _candidates(files, known.get("path")) if other != path])
+    _remove(files, [other for other in _candidates(files, status) if other != path])
     if path is None:
         return None
     folder = posixpath.dirname(path)
@@ -84,9 +83,11 @@ def _attempt(files: FileSystem, path: str | None, status: Mapping[str, Any]) -> 
     return None
 
 
-def _candidates(files: FileSystem, known: str | None) -> list[str]:
+def _candidates(files: FileSystem, status: StatusDocument | None) -> list[str]:
     """Where metrics of ours may lie."""
-    paths = [posixpath.join(folder, NAME) for folder in USUAL] + ([known] if known else [])
+    paths = [posixpath.join(folder, NAME) for folder in USUAL]
+    if status and status.metrics and status.metrics.path:
+        paths.append(status.metrics.path)
     return [path for path in dict.fromkeys(paths) if os.path.lexists(files.real(path))]
 
 

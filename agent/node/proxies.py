@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import attrs
 
@@ -18,12 +16,13 @@ from agent.core.intent.inputs import Inputs, Resolved, resolve
 from agent.core.intent.probe_targets import endpoints, first_endpoint
 from agent.core.intent.reachability import ProbeResults
 from agent.core.net import proxy_selection
-from agent.core.net.choice_json import choice_from_json, choice_to_json, records
 from agent.core.net.proxy_selection import Choice
-from agent.edges.clock import moment
+from agent.core.status.proxy_memory import ProxyMemory
+from agent.core.status.records import PreflightStatus
 from agent.edges.proxy_probe import probe_all, probe_each
 from agent.edges.state import LockedState, State
 from agent.log import get_logger
+from agent.node import status_file
 from agent.node.host import Host
 
 #: Seconds that the choice at boot may hold up docker, and a health check of the daemon.
@@ -37,17 +36,16 @@ class ProxyCheck:
     """Result of one health check of the proxies.
 
     `changed`: another proxy is chosen, so a cycle is due, which takes up the new choice by itself.  `next_in`: seconds
-    until the next check.  `report`: `proxies` and `preflight` of status.json, already written there.
+    until the next check.
     """
 
     changed: bool
     next_in: float
-    report: Mapping[str, Any]
 
 
 def remembered_choice(state: State, inputs: Inputs) -> Choice | None:
     """Return the choice among several proxies that was made since power on, if it is this host's."""
-    return choice_from_json(state.proxies().get("choice")) if inputs.on_instance else None
+    return state.proxies().choice if inputs.on_instance else None
 
 
 def choose(state: State, inputs: Inputs, results: ProbeResults) -> Choice | None:
@@ -72,7 +70,7 @@ def choose(state: State, inputs: Inputs, results: ProbeResults) -> Choice | None
 def remember(state: LockedState, choice: Choice | None) -> None:
     """Save a fresh choice until the next boot."""
     if choice is not None:
-        _save(state, choice, state.proxies().get("preflight"))
+        state.save_proxies(ProxyMemory(choice, state.proxies().preflight))
 
 
 def check(host: Host, resolved: Resolved) -> ProxyCheck:
@@ -86,39 +84,36 @@ def check(host: Host, resolved: Resolved) -> ProxyCheck:
         return _check(host, resolved)
     except Exception as error:  # noqa: BLE001 -- the daemon's life must not hang on a health check
         get_logger().error("proxy.look_failed", error=f"{type(error).__name__}: {error}")
-        return ProxyCheck(False, resolved.settings.watch.interval, {})
+        return ProxyCheck(False, resolved.settings.watch.interval)
 
 
 def _check(host: Host, resolved: Resolved) -> ProxyCheck:
     inputs, intent = resolved.inputs, resolved.intent
     urls, watch = inputs.settings.proxy.url, inputs.settings.watch
     if not urls or intent is None or not inputs.on_instance:
-        return ProxyCheck(False, watch.interval, {})
+        return ProxyCheck(False, watch.interval)
     last = remembered_choice(host.state, inputs)
     remaining = proxy_selection.wait(
         last, urls, now=time.monotonic(), interval=watch.interval, after=watch.failover_after
     )
     if remaining > 0:
-        return ProxyCheck(False, remaining, {})
+        return ProxyCheck(False, remaining)
     name, port = first_endpoint(inputs.settings, inputs.facts, intent)
     verdicts = probe_all(urls, name, port, intent.credentials, timeout=CHECK_BOUND)
-    ahead = preflight(resolved, host.state.proxies().get("preflight"))
+    ahead = preflight(resolved, host.state.proxies().preflight)
     with host.locked() as state:
         cached = remembered_choice(state, inputs)
         before = cached if cached is not None and cached.urls == urls else Choice(urls, urls[0])
         after = proxy_selection.observe(
             before, verdicts, now=time.monotonic(), wall=time.time(), after=watch.failover_after
         )
-        _save(state, after, ahead)
-        report = {"proxies": records(after, moment), "preflight": ahead}
-        status = state.status()
-        if status is not None:
-            state.save_status({**status, **report})
+        state.save_proxies(ProxyMemory(after, ahead))
+        status_file.save_proxies(state, after, ahead)
     _report_news(before, after)
     pause = proxy_selection.pause(after, interval=watch.interval, after=watch.failover_after)
     if after.failed_for is None:
         pause *= random.uniform(0.9, 1.0)  # the nodes of a group start together, and need not ask together for ever
-    return ProxyCheck(after.chosen != before.chosen, pause, report)
+    return ProxyCheck(after.chosen != before.chosen, pause)
 
 
 def _report_choice(choice: Choice) -> None:
@@ -146,11 +141,7 @@ def _report_news(before: Choice, after: Choice) -> None:
         log.warning("proxy.failover", proxy=str(after.chosen), instead_of=str(before.chosen))
 
 
-def _save(state: LockedState, choice: Choice, ahead: Mapping[str, Any] | None) -> None:
-    state.save_proxies({"choice": choice_to_json(choice), "preflight": ahead})
-
-
-def preflight(resolved: Resolved, before: dict[str, Any] | None) -> dict[str, Any] | None:
+def preflight(resolved: Resolved, before: PreflightStatus | None) -> PreflightStatus | None:
     """The value of status.json's `preflight`; `before` is the last one of this boot.  None when it is off.
 
     Once a boot and proxy when it is well; while it is not, at every look, and told when it becomes another.
@@ -158,19 +149,16 @@ def preflight(resolved: Resolved, before: dict[str, Any] | None) -> dict[str, An
     targets = endpoints(resolved.settings, resolved.facts, resolved.intent)[:PREFLIGHT_ENDPOINTS]
     if resolved.settings.failure.preflight == "off" or resolved.intent is None or not targets:
         return None
-    if not isinstance(before, dict) or not {"ok", "kind", "proxy"} <= set(before):
-        before = None  # of another version, or spoilt
     proxy, credentials = resolved.intent.https_proxy, resolved.intent.credentials
-    if before and before["ok"] and before["proxy"] == str(proxy):
+    if before and before.ok and before.proxy == str(proxy):
         return before
     verdicts = probe_each(proxy, targets, credentials, timeout=PREFLIGHT_BOUND)
     worst = min(verdicts, key=lambda verdict: (verdict.ok, verdict.rank))
-    if before and (before["ok"], before["kind"], before["proxy"]) == (worst.ok, worst.kind, str(proxy)):
+    if before and (before.ok, before.kind, before.proxy) == (worst.ok, worst.kind, str(proxy)):
         return before
     log = get_logger()
     if worst.ok:
         log.info("preflight.ok", text=worst.text)
     else:
         log.warning("preflight.failed", kind=worst.kind, text=worst.text, hint=worst.hint)
-    shown = {"ok": worst.ok, "kind": worst.kind, "text": worst.text, "hint": worst.hint}
-    return {**shown, "proxy": str(proxy), "at": moment()}
+    return PreflightStatus(worst.ok, worst.kind, worst.text, worst.hint, str(proxy), int(time.time()))

@@ -5,24 +5,18 @@ from __future__ import annotations
 import enum
 import json
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import attrs
 
-from agent import __version__
 from agent.core.facts.instance import Facts, facts_to_json
 from agent.core.intent.inputs import Inputs, Resolved, resolve
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_selection import Choice, current
-from agent.core.plan.desired import targets
 from agent.core.plan.plan import Change, Plan
-from agent.core.redact import redact
 from agent.core.settings.schema import Settings
-from agent.edges.clock import moment
 from agent.edges.state import LockedState, State
 from agent.errors import FileError, SettingsError
-from agent.node import proxies, reachability
+from agent.node import proxies, reachability, status_file
 from agent.node.apply import apply
 from agent.node.change_log import log_changes
 from agent.node.host import Host
@@ -30,8 +24,7 @@ from agent.node.inputs import load_inputs
 from agent.node.planning import desired_digests, node_files, plan_node
 from agent.node.reachability import Reachability
 from agent.node.sources import StaticSettings, kept_flags
-
-CONFIGURED, UNCONFIGURED, DEGRADED = "configured", "unconfigured", "degraded"
+from agent.node.status_file import phase_of
 
 
 class Trigger(enum.Enum):
@@ -79,9 +72,7 @@ class ReconcileResult:
     @property
     def phase(self) -> str:
         """Return what status.json calls the node now."""
-        if self.plan.problems:
-            return DEGRADED
-        return CONFIGURED if self.intent else UNCONFIGURED
+        return phase_of(self.resolved, self.plan.problems)
 
     def raise_problems(self) -> None:
         """Raise FileError if single files could not be done."""
@@ -113,7 +104,7 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         desired = memory.still_desired(desired, set(planned.changes) - set(plan.changes))
         remembered = memory.asked if trigger is Trigger.COMMAND else memory.after
         state.save_memory(remembered(plan, desired, time.monotonic()))
-        _save_status(state, status(result))
+        status_file.save_pass(state, resolved, plan.problems)
         if not plan.problems:
             state.set_ready()
     return result
@@ -146,7 +137,7 @@ def require_proxy(resolved: Resolved) -> None:
 def forget_network(state: LockedState, instance_id: str) -> None:
     """Forget what was seen of the network, so that the next reconcile asks again and chooses the proxy anew."""
     state.save_of_instance(instance_id, "direct", {})
-    state.save_proxies({**state.proxies(), "choice": None})
+    state.save_proxies(attrs.evolve(state.proxies(), choice=None))
 
 
 def _enabling(resolved: Resolved, trigger: Trigger) -> Settings | None:
@@ -162,47 +153,3 @@ def _remember(state: LockedState, static: StaticSettings, inputs: Inputs, networ
     reachability.remember(state, instance_id, network.reachability.fresh)
     proxies.remember(state, network.fresh_choice)
     state.save_of_instance(instance_id, "facts", json.loads(facts_to_json(inputs.facts)))
-
-
-def status(result: ReconcileResult) -> dict[str, Any]:
-    """What status.json says of a pass; no credentials, the file is world-readable."""
-    intent, facts = result.intent, result.resolved.facts
-    files = targets(result.settings, intent, result.resolved.inputs.ca)
-    return {
-        **_head(result.phase, "\n".join(result.plan.problems) or None),
-        "instance_id": facts.instance_id,
-        "region": facts.region,
-        "intent": intent.digest() if intent else None,
-        "proxy": {"http": str(intent.http_proxy), "https": str(intent.https_proxy)} if intent else None,
-        "no_proxy": entries(intent),
-        "files": [target.path for target in files if target.edit(None) is not None],
-        "warnings": list(result.resolved.warnings),
-        **({} if intent else {"proxies": [], "preflight": None}),  # what was seen of a proxy that is no longer ours
-    }
-
-
-def entries(intent: Intent | None) -> list[dict[str, str]]:
-    """NO_PROXY as JSON has it, here and in `plan`."""
-    return [{"entry": entry.value, "reason": entry.reason} for entry in intent.no_proxy] if intent else []
-
-
-def save_degraded(state: LockedState, error: Exception) -> None:
-    """Say in status.json that the last pass failed; what the last good pass said stays."""
-    _save_status(state, _head(DEGRADED, str(error)))
-
-
-def _save_status(state: LockedState, fresh: Mapping[str, Any]) -> None:
-    """Save it over what is known: what the daemon has added stays, and so does since when the phase is what it is."""
-    try:
-        known = state.status() or {}
-    except FileError:
-        known = {}  # somebody spoilt it; it is written anew
-    since = known.get("since") if known.get("phase") == fresh["phase"] else None
-    success = {} if fresh["phase"] == DEGRADED else {"last_success": fresh["updated"]}
-    state.save_status({**known, **fresh, **success, "since": since or fresh["updated"]})
-
-
-def _head(phase: str, error: str | None) -> dict[str, Any]:
-    now = moment()
-    shown = redact(error) if error else None
-    return {"schema": 1, "version": __version__, "phase": phase, "error": shown, "updated": now}

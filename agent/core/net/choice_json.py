@@ -1,4 +1,4 @@
-"""A Choice as JSON: in /run, where it is kept until the next boot, and in status.json, where people and metrics read it."""
+"""A Choice as JSON, as /run keeps it until the next boot."""
 
 from __future__ import annotations
 
@@ -38,21 +38,6 @@ def choice_from_json(data: Mapping[str, Any] | None) -> Choice | None:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     return choice if choice.chosen in urls else None
-
-
-def records(choice: Choice, moment: Any) -> list[dict[str, Any]]:
-    """`proxies` of status.json; `moment` makes text of seconds since 1970."""
-    return [
-        {
-            "url": str(one.url),
-            "up": one.up,
-            "latency_seconds": round(one.seconds, 4) if one.up else None,
-            "chosen": one.url == choice.chosen,
-            "since": moment(one.since),
-            "text": one.text,
-        }
-        for one in choice.seen
-    ]
 
 
 def _seen(one: Mapping[str, Any]) -> Seen:

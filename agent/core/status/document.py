@@ -1,14 +1,147 @@
-"""The Intent of a node, read back from its status.json: what the pods are to share with it.  Pure."""
+"""status.json as one type: read and checked once, and written from it (docs/status.schema.json is the contract)."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable, TypeVar
+
+import attrs
 
 from agent.core.intent.intent import Intent
-from agent.core.net.proxy_url import Credentials, ProxyUrl, parse_proxy_url
+from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy.entries import Entry
+from agent.core.status.records import (
+    MetricsStatus,
+    PreflightStatus,
+    ProxyPair,
+    ProxyStatus,
+    RepairsStatus,
+    optional,
+    required,
+    texts,
+    timestamp,
+    without_none,
+)
+from agent.core.status.timestamps import parse_timestamp
 from agent.errors import AgentError
+
+T = TypeVar("T")
+
+SCHEMA = 1
+CONFIGURED, UNCONFIGURED, DEGRADED = "configured", "unconfigured", "degraded"
+PHASES = (CONFIGURED, UNCONFIGURED, DEGRADED)
+#: What `status` calls a node without a status.json.
+NOT_RUN = "not run"
+
+
+@attrs.frozen
+class StatusDocument:
+    """What status.json says of a node, without credentials; timestamps are seconds since 1970.
+
+    None stands for what was not found out yet.  The fields from `instance_id` to `warnings` are of the last pass that
+    came to an Intent, or to none, and are written together.  `extra` holds the keys of a newer version.
+    """
+
+    phase: str
+    error: str | None = None
+    version: str | None = None
+    since: int | None = None
+    updated: int | None = None
+    last_success: int | None = None
+    next_pass: int | None = None
+    instance_id: str | None = None
+    region: str | None = None
+    digest: str | None = None
+    proxy: ProxyPair | None = None
+    no_proxy: tuple[Entry, ...] = ()
+    files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    stale_units: tuple[str, ...] | None = None
+    repairs: RepairsStatus | None = None
+    proxies: tuple[ProxyStatus, ...] | None = None
+    preflight: PreflightStatus | None = None
+    metrics: MetricsStatus | None = None
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @classmethod
+    def from_json(cls, data: Any) -> StatusDocument:
+        """Read status.json or the output of `status --json`.  Raises ValueError for anything else."""
+        if not isinstance(data, dict):
+            raise ValueError("it is no JSON object")
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"its schema is not {SCHEMA}")
+        try:
+            return cls(
+                phase=required(data, "phase", str),
+                error=optional(data, "error", str),
+                version=optional(data, "version", str),
+                since=parse_timestamp(data.get("since")),
+                updated=parse_timestamp(data.get("updated")),
+                last_success=parse_timestamp(data.get("last_success")),
+                next_pass=parse_timestamp(data.get("next_pass")),
+                instance_id=optional(data, "instance_id", str),
+                region=optional(data, "region", str),
+                digest=optional(data, "intent", str),
+                proxy=_record(data, "proxy", ProxyPair.from_json),
+                no_proxy=tuple(map(_entry, optional(data, "no_proxy", list) or ())),
+                files=tuple(map(_path, optional(data, "files", list) or ())),
+                warnings=texts(data, "warnings"),
+                stale_units=texts(data, "stale_units") if "stale_units" in data else None,
+                repairs=_record(data, "repairs", RepairsStatus.from_json),
+                proxies=_proxies(data),
+                preflight=_record(data, "preflight", PreflightStatus.from_json),
+                metrics=_record(data, "metrics", MetricsStatus.from_json),
+                extra={key: value for key, value in data.items() if key not in _KEYS},
+            )
+        except KeyError as error:
+            raise ValueError(f"{error} is missing") from None
+        except (TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads; a key whose value was not found out yet is left out."""
+        last_pass: dict[str, Any] = {
+            "instance_id": self.instance_id,
+            "region": self.region,
+            "intent": self.digest,
+            "proxy": self.proxy.to_json() if self.proxy else None,
+            "no_proxy": entries_to_json(self.no_proxy),
+            "files": list(self.files),
+            "warnings": list(self.warnings),
+        }
+        proxies: dict[str, Any] = {
+            "proxies": [proxy.to_json() for proxy in self.proxies or ()],
+            "preflight": self.preflight.to_json() if self.preflight else None,
+        }
+        others = {
+            "version": self.version,
+            "since": timestamp(self.since),
+            "updated": timestamp(self.updated),
+            "last_success": timestamp(self.last_success),
+            "next_pass": timestamp(self.next_pass),
+            "stale_units": None if self.stale_units is None else list(self.stale_units),
+            "repairs": self.repairs.to_json() if self.repairs else None,
+            "metrics": self.metrics.to_json() if self.metrics else None,
+        }
+        return {
+            "schema": SCHEMA,
+            "phase": self.phase,
+            "error": self.error,
+            **(last_pass if self.instance_id else {}),
+            **(proxies if self.proxies is not None else {}),
+            **without_none(others),
+            **self.extra,
+        }
+
+    def intent(self, credentials: Credentials | None = None) -> Intent | None:
+        """Return the Intent, with these credentials because the document has none; None on a node without a proxy."""
+        if self.proxy is None:
+            return None
+        return Intent(self.proxy.http, self.proxy.https, self.no_proxy, credentials)
+
+
+_KEYS = {"schema", "intent"} | {field.name for field in attrs.fields(StatusDocument)} - {"digest", "extra"}
 
 
 def intent_from_status(text: str, name: str, credentials: Credentials | None) -> Intent:
@@ -18,32 +151,40 @@ def intent_from_status(text: str, name: str, credentials: Credentials | None) ->
     somebody edited is not taken for a node's.
     """
     try:
-        status = json.loads(text)
-        if not isinstance(status, dict):
-            raise ValueError("it is no JSON object")
-        if not status.get("proxy"):
-            raise ValueError('it is of a node without a proxy (phase "{}")'.format(status.get("phase")))
-        intent = Intent(
-            _proxy(status["proxy"]["http"]),
-            _proxy(status["proxy"]["https"]),
-            tuple(_entry(entry) for entry in status["no_proxy"]),
-            credentials,
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        document = StatusDocument.from_json(json.loads(text))
+        intent = document.intent(credentials)
+        if intent is None:
+            raise ValueError(f'it is of a node without a proxy (phase "{document.phase}")')
+    except (ValueError, RecursionError) as error:
         hint = "take it from a configured node: /run/eks-proxy-agent/status.json, or eks-proxy-agent status --json"
-        raise AgentError(f"{name}: is no status of a node: {why}", hint=hint) from None
-    if status.get("intent") != intent.digest():
+        raise AgentError(f"{name}: is no status of a node: {error}", hint=hint) from None
+    if document.digest != intent.digest():
         raise AgentError(f"{name}: its values are not those that the node computed (intent)")
     return intent
 
 
-def _proxy(value: Any) -> ProxyUrl:
-    return parse_proxy_url(str(value))
+def entries_to_json(entries: Iterable[Entry]) -> list[dict[str, str]]:
+    """NO_PROXY as JSON has it, here and in `plan`."""
+    return [{"entry": entry.value, "reason": entry.reason} for entry in entries]
 
 
-def _entry(value: Any) -> Entry:
-    entry, reason = str(value["entry"]), str(value["reason"])
-    if not entry or any(not 0x21 <= ord(char) <= 0x7E or char == "," for char in entry):
+def _entry(data: Mapping[str, Any]) -> Entry:
+    value, reason = required(data, "entry", str), required(data, "reason", str)
+    if not value or any(not 0x21 <= ord(char) <= 0x7E or char == "," for char in value):
         raise ValueError("no_proxy has an entry that is none")
-    return Entry(entry, reason)
+    return Entry(value, reason)
+
+
+def _path(data: str | Mapping[str, Any]) -> str:
+    """A path, which `status --json` has beside the state of the file."""
+    return data if isinstance(data, str) else required(data, "path", str)
+
+
+def _proxies(data: Mapping[str, Any]) -> tuple[ProxyStatus, ...] | None:
+    proxies = optional(data, "proxies", list)
+    return None if proxies is None else tuple(map(ProxyStatus.from_json, proxies))
+
+
+def _record(data: Mapping[str, Any], key: str, from_json: Callable[[dict[str, Any]], T]) -> T | None:
+    value = optional(data, key, dict)
+    return from_json(value) if value else None

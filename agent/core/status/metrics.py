@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from agent.core.plan.files.systemd_dropin import unit_of
-from agent.core.status.timestamps import epoch
+from agent.core.status.document import PHASES, StatusDocument
 
 PREFIX = "eks_proxy_agent_"
-PHASES = ("configured", "unconfigured", "degraded")
 
 Labels = tuple[tuple[str, str], ...]
 Samples = Sequence[tuple[Labels, float]]
 
 
-def render(status: Mapping[str, Any], python: str = "") -> str:
+def render(status: StatusDocument, python: str = "") -> str:
     """The metrics of a node.  What `status` does not say gets no sample: an absent value is not zero.
 
     `python` is the version of the interpreter.  Label values are as `status` has them, which is without credentials.
     """
-    build = {"python": python, "version": str(status.get("version", ""))}
+    build = {"python": python, "version": status.version or ""}
     lines = _family("build_info", "gauge", "The agent and its Python; the value is always 1.", [(_labels(build), 1)])
     lines += _phase(status)
     lines += _intent(status)
@@ -28,70 +26,61 @@ def render(status: Mapping[str, Any], python: str = "") -> str:
     lines += _units(status)
     lines += _proxies(status)
     lines += _preflight(status)
-    for name, key, text in _TIMES:
-        moment = epoch(status.get(key))
-        lines += _family(name, "gauge", text, [] if moment is None else [((), moment)])
+    lines += _time("last_pass", "When the agent last looked at the node.", status.updated)
+    lines += _time("last_success", "When the node was last found, or made, as planned.", status.last_success)
+    lines += _time("next_pass", "When the agent will look again at the latest.", status.next_pass)
     return "".join(line + "\n" for line in lines)
 
 
-_TIMES = (
-    ("last_pass_timestamp_seconds", "updated", "When the agent last looked at the node."),
-    ("last_success_timestamp_seconds", "last_success", "When the node was last found, or made, as planned."),
-    ("next_pass_timestamp_seconds", "next_pass", "When the agent will look again at the latest."),
-)
-
-
-def _phase(status: Mapping[str, Any]) -> list[str]:
-    now = status.get("phase")
+def _phase(status: StatusDocument) -> list[str]:
     return _family(
         "phase",
         "gauge",
         "1 for the phase that the node is in, 0 for the others.",
-        [(_labels({"phase": phase}), phase == now) for phase in PHASES],
+        [(_labels({"phase": phase}), phase == status.phase) for phase in PHASES],
     )
 
 
-def _intent(status: Mapping[str, Any]) -> list[str]:
-    digest = status.get("intent")
+def _intent(status: StatusDocument) -> list[str]:
     text = "What the node is configured with; the same hash on two nodes means the same proxies and NO_PROXY."
-    return _family("intent_info", "gauge", text, [(_labels({"hash": str(digest)}), 1)] if digest else [])
+    return _family("intent_info", "gauge", text, [(_labels({"hash": status.digest}), 1)] if status.digest else [])
 
 
-def _repairs(status: Mapping[str, Any]) -> list[str]:
-    repairs = status.get("repairs") or {}
-    total = repairs.get("total")
-    fought = set(repairs.get("fought") or ())
-    paths = sorted(fought.union(status.get("files") or ()))
+def _repairs(status: StatusDocument) -> list[str]:
+    repairs = status.repairs
+    if repairs is None:
+        return []
     return _family(
         "drift_repairs_total",
         "counter",
         "Files that others had changed and that the agent put right.",
-        [] if total is None else [((), total)],
+        [((), repairs.total)],
     ) + _family(
         "file_fought_over",
         "gauge",
         "1 for a file that others change again and again; the agent leaves it alone.",
-        [(_labels({"path": path}), path in fought) for path in paths] if repairs else [],
+        [(_labels({"path": path}), path in repairs.fought) for path in sorted({*repairs.fought, *status.files})],
     )
 
 
-def _units(status: Mapping[str, Any]) -> list[str]:
-    stale = status.get("stale_units")
-    known = [name for name in map(unit_of, status.get("files") or ()) if name]
-    units = sorted(set(known).union(stale or ()))
+def _units(status: StatusDocument) -> list[str]:
+    stale = status.stale_units
+    if stale is None:
+        return []
+    known = [name for name in map(unit_of, status.files) if name]
     return _family(
         "unit_stale",
         "gauge",
         "1 for a unit that runs with an older proxy environment and needs a restart.",
-        [] if stale is None else [(_labels({"unit": unit}), unit in stale) for unit in units],
+        [(_labels({"unit": unit}), unit in stale) for unit in sorted({*known, *stale})],
     )
 
 
-def _proxies(status: Mapping[str, Any]) -> list[str]:
-    proxies = [(_labels({"proxy": str(one.get("url"))}), one) for one in status.get("proxies") or ()]
-    up = [(labels, bool(one["up"])) for labels, one in proxies if one.get("up") is not None]
-    latency = [(labels, one["latency_seconds"]) for labels, one in proxies if one.get("latency_seconds") is not None]
-    chosen = [(labels, bool(one.get("chosen"))) for labels, one in proxies]
+def _proxies(status: StatusDocument) -> list[str]:
+    proxies = [(_labels({"proxy": proxy.url}), proxy) for proxy in status.proxies or ()]
+    up = [(labels, proxy.up) for labels, proxy in proxies if proxy.up is not None]
+    latency = [(labels, proxy.latency_seconds) for labels, proxy in proxies if proxy.latency_seconds is not None]
+    chosen = [(labels, proxy.chosen) for labels, proxy in proxies]
     return (
         _family("proxy_up", "gauge", "1 for a proxy that answered when it was last asked.", up)
         + _family(
@@ -101,14 +90,17 @@ def _proxies(status: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _preflight(status: Mapping[str, Any]) -> list[str]:
-    preflight = status.get("preflight") or {}
+def _preflight(status: StatusDocument) -> list[str]:
     return _family(
         "preflight_ok",
         "gauge",
         "1 if the proxy gave a connection after the boot.",
-        [((), bool(preflight["ok"]))] if preflight.get("ok") is not None else [],
+        [((), status.preflight.ok)] if status.preflight else [],
     )
+
+
+def _time(name: str, text: str, seconds: int | None) -> list[str]:
+    return _family(f"{name}_timestamp_seconds", "gauge", text, [] if seconds is None else [((), seconds)])
 
 
 def _family(name: str, kind: str, text: str, samples: Samples) -> list[str]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import attrs
 
-from agent.core.status.tasks import Status, alive, to_do
-from agent.core.status.timestamps import ago, ahead, epoch, span
+from agent.core.status.document import CONFIGURED, DEGRADED, NOT_RUN, UNCONFIGURED, StatusDocument
+from agent.core.status.node_view import NodeView
+from agent.core.status.records import ProxyStatus
+from agent.core.status.timestamps import ago, ahead, span
+
+DAEMON = "eks-proxy-agent"
+CONFIG = "/etc/eks-proxy-agent/config.toml"
+#: Seconds that a pass may be late before the daemon counts as one that hangs.
+PATIENCE = 120.0
 
 
 @attrs.frozen
@@ -20,164 +26,216 @@ class Line:
     tone: str = ""
 
 
-def screen(status: Status, now: float, *, full: bool = False) -> tuple[Line, ...]:
+def screen(view: NodeView, now: float, *, full: bool = False) -> tuple[Line, ...]:
     """The whole screen, at `now` (seconds since the epoch).  `full`: each NO_PROXY entry, file and unit too."""
-    tasks = to_do(status, now)
-    lines = _phase(status, now, bool(tasks))
+    status, tasks = view.document, to_do(view, now)
+    lines = _phase(view, now, bool(tasks))
     lines += _column("to do", tasks, "warn")
     lines += _column("proxy", _proxies(status, now))
     lines += _preflight(status, now)
-    lines += _daemon(status, now)
-    lines += _column("intent", _intent(status, full))
+    lines += _daemon(view, now)
+    lines += _intent(status, full)
     lines += _no_proxy(status) if full else []
-    lines += _files(status, full)
-    lines += _units(status, full)
-    lines += _bootstrap(status, now)
+    lines += _files(view, full)
+    lines += _units(view, full)
+    lines += _bootstrap(view, now)
     lines += _metrics(status)
-    if status.get("instance_id"):
-        lines.append(Line("instance", "{} in {}".format(status["instance_id"], status.get("region"))))
-    lines += [Line("warning", warning) for warning in status.get("warnings") or ()]
+    if status.instance_id:
+        lines.append(Line("instance", f"{status.instance_id} in {status.region}"))
+    lines += [Line("warning", warning) for warning in status.warnings]
     return tuple(lines)
 
 
-def _phase(status: Status, now: float, tasks: bool) -> list[Line]:
-    phase, since = str(status.get("phase")), epoch(status.get("since"))
-    tone = {"configured": "good", "degraded": "bad"}.get(phase, "warn")
-    lines = [Line("phase", phase + _for(since, now), "warn" if tasks and tone == "good" else tone)]
-    lines.append(Line("", _meaning(status, phase, tasks)))
-    return lines + _column("error", str(status.get("error") or "").splitlines(), "bad")
+def to_do(view: NodeView, now: float) -> list[str]:
+    """What a person has to do, or should; each with its command."""
+    status = view.document
+    tasks = _for_the_phase(view) + _for_the_daemon(view, now)
+    tasks += [
+        f"{name} still runs with old settings; when it suits you: systemctl restart {name}"
+        for name in status.stale_units or ()
+    ]
+    tasks += [
+        f"{path} is changed again and again by something else, and left alone; find it, then: {_again(view)}"
+        for path in (status.repairs.fought if status.repairs else ())
+    ]
+    checked = [proxy.up for proxy in status.proxies or () if proxy.up is not None]
+    if checked and not any(checked):
+        tasks.append("no proxy answers; what stands in the way: eks-proxy-agent check")
+    elif status.preflight and not status.preflight.ok:
+        hint = status.preflight.hint.rstrip(".")
+        reason = "the proxy gave no connection after the boot" + ("; " + hint if hint else "")
+        tasks.append(reason + "; how it is now: eks-proxy-agent check")
+    if view.bootstrap and view.bootstrap.exit_code:
+        once_more = "once more: eks-proxy-agent bootstrap --again"
+        tasks.append("bootstrap.sh failed: journalctl -u eks-proxy-agent-bootstrap; " + once_more)
+    return tasks
 
 
-def _meaning(status: Status, phase: str, tasks: bool) -> str:
-    if phase == "configured":
+def _for_the_phase(view: NodeView) -> list[str]:
+    phase = view.document.phase
+    if phase == DEGRADED:
+        if view.has_live_daemon:
+            return [f"mend what the error names; it is tried again by itself, and at once by: {_again(view)}"]
+        return [f"mend what the error names, then: {_again(view)}"]
+    if phase == UNCONFIGURED:
+        return [f"if the node is to use a proxy: set proxy.url in {CONFIG}, then: {_again(view)}"]
+    if phase == NOT_RUN and not view.daemon:
+        return ["eks-proxy-agent apply"]
+    return []
+
+
+def _for_the_daemon(view: NodeView, now: float) -> list[str]:
+    if not view.daemon:
+        return []
+    if not view.daemon.is_alive and view.document.phase == DEGRADED:
+        return []  # the command is the same
+    if not view.daemon.is_alive:
+        enable = "enable --now" if view.daemon.enabled not in ("enabled", "") else "start"
+        return [f"the daemon is not running, nothing keeps the files as they are: systemctl {enable} {DAEMON}"]
+    due = view.document.next_pass
+    if due is not None and now - due > PATIENCE:
+        journal, restart = f"journalctl -u {DAEMON}", f"systemctl restart {DAEMON}"
+        return [f"the daemon has missed its pass by {span(now - due)}: {journal}; {restart} (docker keeps running)"]
+    return []
+
+
+def _again(view: NodeView) -> str:
+    """The command that makes the agent look at the node now."""
+    if not view.daemon:
+        return "eks-proxy-agent apply"
+    return f"systemctl {'reload' if view.daemon.is_alive else 'start'} {DAEMON}"
+
+
+def _phase(view: NodeView, now: float, tasks: bool) -> list[Line]:
+    status = view.document
+    tone = {CONFIGURED: "good", DEGRADED: "bad"}.get(status.phase, "warn")
+    lines = [Line("phase", status.phase + _for(status.since, now), "warn" if tasks and tone == "good" else tone)]
+    lines.append(Line("", _meaning(view, tasks)))
+    return lines + _column("error", (status.error or "").splitlines(), "bad")
+
+
+def _meaning(view: NodeView, tasks: bool) -> str:
+    phase = view.document.phase
+    if phase == CONFIGURED:
         return "what starts on this node uses the proxy" + ("" if tasks else "; there is nothing to do")
-    if phase == "unconfigured":
+    if phase == UNCONFIGURED:
         return "no proxy.url in the settings, so nothing is written"
-    if phase == "degraded":
-        known = "what was good before stays in force" if status.get("intent") else "nothing was configured before"
-        held = status.get("held_units")
-        stopped = '; failure.policy is "closed": {} cannot start until then'.format(", ".join(held)) if held else ""
+    if phase == DEGRADED:
+        known = "what was good before stays in force" if view.document.digest else "nothing was configured before"
+        held = ", ".join(view.held_units)
+        stopped = f'; failure.policy is "closed": {held} cannot start until then' if held else ""
         return "the last pass failed; " + known + stopped
     return "the agent has not looked at this node since it was powered on, or what it did was reverted"
 
 
-def _proxies(status: Status, now: float) -> list[str]:
-    proxy = status.get("proxy")
-    if not proxy:
+def _proxies(status: StatusDocument, now: float) -> list[str]:
+    if not status.proxy:
         return []
-    known = status.get("proxies") or [{"url": proxy["http"], "chosen": True}]
-    texts = ["{}  {}".format(one.get("url"), ", ".join(_words_of(one, now))) for one in known]
-    if proxy["https"] != proxy["http"]:
-        texts.append("{}  for https:// URLs".format(proxy["https"]))
-    return texts
+    http, https = str(status.proxy.http), str(status.proxy.https)
+    lines = [f"{proxy.url}  {', '.join(_words_of(proxy, now))}" for proxy in status.proxies or ()]
+    lines = lines or [f"{http}  in use, health not known"]
+    return lines + ([f"{https}  for https:// URLs"] if https != http else [])
 
 
-def _words_of(one: Mapping[str, Any], now: float) -> Iterable[str]:
-    since, latency = epoch(one.get("since")), one.get("latency_seconds")
-    if one.get("chosen"):
+def _words_of(proxy: ProxyStatus, now: float) -> Iterable[str]:
+    if proxy.chosen:
         yield "in use"
-    if one.get("up") is None:
+    if proxy.up is None:
         yield "health not known"
         return
-    yield ("up" if one["up"] else "DOWN") + _for(since, now)
-    if one["up"] and latency is not None:
-        yield f"{round(latency * 1000)} ms"
-    if not one["up"] and one.get("text"):
-        yield _without(one["text"], "{}: ".format(one.get("url")))
+    yield ("up" if proxy.up else "DOWN") + _for(proxy.since, now)
+    if proxy.up and proxy.latency_seconds is not None:
+        yield f"{round(proxy.latency_seconds * 1000)} ms"
+    if not proxy.up and proxy.text:
+        yield _without(proxy.text, f"{proxy.url}: ")
 
 
 def _without(text: str, start: str) -> str:
     return text[len(start) :] if text.startswith(start) else text
 
 
-def _for(since: float | None, now: float) -> str:
+def _for(since: int | None, now: float) -> str:
     return "" if since is None or now - since < 5 else f" for {span(now - since)}"
 
 
-def _preflight(status: Status, now: float) -> list[Line]:
-    found = status.get("preflight")
-    if not found or found.get("ok") is None:
+def _preflight(status: StatusDocument, now: float) -> list[Line]:
+    preflight = status.preflight
+    if not preflight:
         return []
-    at = ago(epoch(found.get("at")), now)
-    if found["ok"]:
+    at = ago(preflight.at, now)
+    if preflight.ok:
         return [Line("preflight", ", ".join(filter(None, ["ok", at])))]
-    return [Line("preflight", ", ".join(filter(None, ["FAILED", at, found.get("text")])), "bad")]
+    return [Line("preflight", ", ".join(filter(None, ["FAILED", at, preflight.text])), "bad")]
 
 
-def _daemon(status: Status, now: float) -> list[Line]:
-    daemon = status.get("daemon")
-    last, due = ago(epoch(status.get("updated")), now), ahead(epoch(status.get("next_pass")), now)
+def _daemon(view: NodeView, now: float) -> list[Line]:
+    last, due = ago(view.document.updated, now), ahead(view.document.next_pass, now)
     words = ["last pass " + last] if last else []
-    if not daemon:
+    if not view.daemon:
         return [Line("last pass", last)] if last else []
-    if not alive(status):
-        words = ["NOT RUNNING ({})".format(daemon.get("state")), *words]
-        return [Line("daemon", ", ".join(words), "bad")]
-    words = ["{} (pid {})".format(_STATES.get(daemon["state"], daemon["state"]), daemon.get("pid") or 0), *words]
+    if not view.daemon.is_alive:
+        return [Line("daemon", ", ".join([f"NOT RUNNING ({view.daemon.state})", *words]), "bad")]
+    words = [f"{_STATES.get(view.daemon.state, view.daemon.state)} (pid {view.daemon.pid or 0})", *words]
     return [Line("daemon", ", ".join(words + (["next " + due] if due else [])))]
 
 
 _STATES = {"active": "running", "activating": "starting"}
 
 
-def _intent(status: Status, full: bool) -> list[str]:
-    if not status.get("intent"):
+def _intent(status: StatusDocument, full: bool) -> list[Line]:
+    if not status.digest:
         return []
-    count = len(status.get("no_proxy") or ())
-    return ["{}, {} NO_PROXY entries{}".format(status["intent"], count, "" if full else " (why each: status --full)")]
+    why = "" if full else " (why each: status --full)"
+    return [Line("intent", f"{status.digest}, {len(status.no_proxy)} NO_PROXY entries{why}")]
 
 
-def _no_proxy(status: Status) -> list[Line]:
+def _no_proxy(status: StatusDocument) -> list[Line]:
     """The entries by reason, one line a reason."""
     reasons: dict[str, list[str]] = {}
-    for entry in status.get("no_proxy") or ():
-        reasons.setdefault(entry["reason"], []).append(entry["entry"])
-    return _column("no_proxy", ["{:<15} {}".format(reason, " ".join(values)) for reason, values in reasons.items()])
+    for entry in status.no_proxy:
+        reasons.setdefault(entry.reason, []).append(entry.value)
+    return _column("no_proxy", [f"{reason:<15} {' '.join(values)}" for reason, values in reasons.items()])
 
 
-def _files(status: Status, full: bool) -> list[Line]:
-    files = status.get("files") or ()
-    if not files:
+def _files(view: NodeView, full: bool) -> list[Line]:
+    if not view.files:
         return []
-    unknown = [one for one in files if one["state"].startswith("unknown")]
-    wrong = [one for one in files if one["state"] != "ok" and one not in unknown]
-    repairs = (status.get("repairs") or {}).get("total")
-    words = [f"{len(files)}"]
+    unknown = [path for path, state in view.files.items() if state.startswith("unknown")]
+    wrong = [path for path, state in view.files.items() if state != "ok" and path not in unknown]
+    repairs = view.document.repairs.total if view.document.repairs else 0
+    words = [f"{len(view.files)}"]
     words += [f"{len(wrong)} not as written"] if wrong else []
     words += [f"{len(unknown)} that only root can judge"] if unknown else []
     words += [] if wrong or unknown else ["all as written"]
     words += [f"{repairs} repaired so far"] if repairs else []
-    lines = [Line("files", ", ".join(words))]
-    return lines + [
-        Line("file", "{:<60} {}".format(one["path"], one["state"]), "" if one["state"] == "ok" else "warn")
-        for one in (files if full else wrong)
+    return [Line("files", ", ".join(words))] + [
+        Line("file", f"{path:<60} {view.files[path]}", "" if view.files[path] == "ok" else "warn")
+        for path in (view.files if full else wrong)
     ]
 
 
-def _units(status: Status, full: bool) -> list[Line]:
-    units = status.get("units") or ()
+def _units(view: NodeView, full: bool) -> list[Line]:
     if full:
-        return [Line("unit", "{:<60} {}".format(one["unit"], one["state"])) for one in units]
-    there = ["{} {}".format(one["unit"], one["state"]) for one in units if one["state"] != "absent"]
+        return [Line("unit", f"{unit:<60} {state}") for unit, state in view.units.items()]
+    there = [f"{unit} {state}" for unit, state in view.units.items() if state != "absent"]
     return [Line("units", "  ".join(there))] if there else []
 
 
-def _bootstrap(status: Status, now: float) -> list[Line]:
-    found = status.get("bootstrap")
-    if not found:
+def _bootstrap(view: NodeView, now: float) -> list[Line]:
+    bootstrap = view.bootstrap
+    if not bootstrap:
         return []
-    at, code = ago(epoch(found.get("time")), now), found.get("exit_code")
+    at, code = ago(bootstrap.time, now), bootstrap.exit_code
     if code is None:
         return [Line("bootstrap", f"started {at}, and has not ended")]
-    told = "CloudFormation was told" if found.get("signalled") else "no signal was sent"
+    told = "CloudFormation was told" if bootstrap.signalled else "no signal was sent"
     return [Line("bootstrap", f"ended with {code}, {at}; {told}", "bad" if code else "")]
 
 
-def _metrics(status: Status) -> list[Line]:
-    found = status.get("metrics") or {}
-    if found.get("error"):
-        return [Line("metrics", found["error"], "warn")]
-    return [Line("metrics", found["path"])] if found.get("path") else []
+def _metrics(status: StatusDocument) -> list[Line]:
+    if status.metrics and status.metrics.error:
+        return [Line("metrics", status.metrics.error, "warn")]
+    return [Line("metrics", status.metrics.path)] if status.metrics and status.metrics.path else []
 
 
 def _column(label: str, texts: Sequence[str], tone: str = "") -> list[Line]:

@@ -1,27 +1,29 @@
-"""Moments as status.json writes them, as seconds since the epoch, and as people say them."""
+"""Timestamps as status.json has them, as seconds since the epoch, and as people say them.
+
+They are for people only: what waits or counts takes time.monotonic().
+"""
 
 from __future__ import annotations
 
-import re
+from datetime import datetime, timezone
 from typing import Any
-
-_UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:\+00:00|Z)", re.ASCII)
 
 #: What a clock may be off between two programs that ask it one after the other.
 _NOW = 5.0
 
 
-def epoch(text: Any) -> float | None:
-    """Seconds since 1970 of a moment in UTC such as 2026-11-22T20:31:05+00:00; None for anything else."""
-    match = _UTC.fullmatch(text) if isinstance(text, str) else None
-    if not match:
+def format_timestamp(seconds: float) -> str:
+    """Seconds since 1970 as status.json has them: 2026-11-22T20:31:05+00:00 (RFC 3339)."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+
+
+def parse_timestamp(text: Any) -> int | None:
+    """Return the whole seconds since 1970 of a timestamp in UTC; None for anything else."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
         return None
-    year, month, day, hour, minute, second = map(int, match.groups())
-    # The proleptic Gregorian calendar, with years that begin in March, so that the leap day comes last.
-    months = year * 12 + month - 3
-    year, month = divmod(months, 12)
-    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 1 - 719468
-    return float(days * 86400 + hour * 3600 + minute * 60 + second)
+    return int(moment.timestamp()) if moment.tzinfo == timezone.utc else None
 
 
 def span(seconds: float) -> str:

@@ -1,0 +1,56 @@
+"""A node as `status` shows it: status.json, and beside it what can be seen at this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from agent.core.status.document import StatusDocument
+from agent.core.status.records import BootstrapStatus
+
+#: ActiveState of a daemon that is alive.
+_ALIVE = ("active", "activating", "reloading")
+
+
+@attrs.frozen
+class DaemonStatus:
+    """systemd's view of the daemon: ActiveState, UnitFileState and main process."""
+
+    state: str
+    enabled: str
+    pid: int | None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs, or is about to."""
+        return self.state in _ALIVE
+
+
+@attrs.frozen
+class NodeView:
+    """`files` is path → state and `units` unit → state; `daemon` is None where no systemd runs."""
+
+    document: StatusDocument
+    files: Mapping[str, str] = attrs.field(factory=dict)
+    units: Mapping[str, str] = attrs.field(factory=dict)
+    daemon: DaemonStatus | None = None
+    bootstrap: BootstrapStatus | None = None
+    held_units: tuple[str, ...] = ()
+
+    @property
+    def has_live_daemon(self) -> bool:
+        """Whether a daemon looks after the node."""
+        return self.daemon is not None and self.daemon.is_alive
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `status --json` prints."""
+        return {
+            **self.document.to_json(),
+            "files": [{"path": path, "state": state} for path, state in self.files.items()],
+            "units": [{"unit": unit, "state": state} for unit, state in self.units.items()],
+            "daemon": attrs.asdict(self.daemon) if self.daemon else None,
+            "bootstrap": self.bootstrap.to_json() if self.bootstrap else None,
+            "held_units": list(self.held_units),
+        }

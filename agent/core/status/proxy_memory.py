@@ -1,0 +1,53 @@
+"""What the node remembers of its proxies until the next boot, and what status.json says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from agent.core.net.choice_json import choice_from_json, choice_to_json
+from agent.core.net.proxy_selection import Choice
+from agent.core.status.records import PreflightStatus, ProxyStatus
+
+
+@attrs.frozen
+class ProxyMemory:
+    """The choice among several proxies, and the last preflight; both of this boot."""
+
+    choice: Choice | None = None
+    preflight: PreflightStatus | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ProxyMemory:
+        """Read what `to_json` wrote; a part that it did not write is forgotten, and so found out again."""
+        return cls(choice_from_json(data.get("choice")), _preflight(data.get("preflight")))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "choice": choice_to_json(self.choice) if self.choice else None,
+            "preflight": self.preflight.to_json() if self.preflight else None,
+        }
+
+
+def proxy_statuses(choice: Choice) -> tuple[ProxyStatus, ...]:
+    """Return each proxy of a choice as status.json has it, in the owner's order."""
+    return tuple(
+        ProxyStatus(
+            url=str(seen.url),
+            up=seen.up,
+            latency_seconds=round(seen.seconds, 4) if seen.up else None,
+            chosen=seen.url == choice.chosen,
+            since=int(seen.since),
+            text=seen.text,
+        )
+        for seen in choice.seen
+    )
+
+
+def _preflight(data: Any) -> PreflightStatus | None:
+    try:
+        return PreflightStatus.from_json(data)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,162 @@
+"""The parts of status.json that have fields of their own.
+
+Each `from_json` raises KeyError, TypeError or ValueError for what the agent does not write, and ignores unknown keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import attrs
+
+from agent.core.net.proxy_url import ProxyUrl, parse_proxy_url
+from agent.core.status.timestamps import format_timestamp, parse_timestamp
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class ProxyPair:
+    """The proxy in use, for http:// and for https:// URLs."""
+
+    http: ProxyUrl
+    https: ProxyUrl
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ProxyPair:
+        return cls(parse_proxy_url(data["http"]), parse_proxy_url(data["https"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"http": str(self.http), "https": str(self.https)}
+
+
+@attrs.frozen
+class ProxyStatus:
+    """One proxy of proxy.url as it was at its last check; `up` is None when it was not checked.  Times in seconds."""
+
+    url: str
+    up: bool | None
+    latency_seconds: float | None
+    chosen: bool
+    since: int | None
+    text: str
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ProxyStatus:
+        latency = data.get("latency_seconds")
+        return cls(
+            url=required(data, "url", str),
+            up=optional(data, "up", bool),
+            latency_seconds=None if latency is None else float(latency),
+            chosen=bool(data.get("chosen")),
+            since=parse_timestamp(data.get("since")),
+            text=optional(data, "text", str) or "",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**attrs.asdict(self), "since": timestamp(self.since)}
+
+
+@attrs.frozen
+class PreflightStatus:
+    """The result of the preflight: whether the proxy gave a connection, why not, and when that was found."""
+
+    ok: bool
+    kind: str
+    text: str
+    hint: str
+    proxy: str | None
+    at: int | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PreflightStatus:
+        return cls(
+            ok=required(data, "ok", bool),
+            kind=required(data, "kind", str),
+            text=required(data, "text", str),
+            hint=optional(data, "hint", str) or "",
+            proxy=optional(data, "proxy", str),
+            at=parse_timestamp(data.get("at")),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return without_none({**attrs.asdict(self), "at": timestamp(self.at)})
+
+
+@attrs.frozen
+class RepairsStatus:
+    """The number of files repaired since power on, and the files that others change again and again."""
+
+    total: int
+    fought: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RepairsStatus:
+        return cls(required(data, "total", int), texts(data, "fought"))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"total": self.total, "fought": list(self.fought)}
+
+
+@attrs.frozen
+class MetricsStatus:
+    """The file that holds the metrics, None when there is none, and why it could not be written."""
+
+    path: str | None
+    error: str | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> MetricsStatus:
+        return cls(optional(data, "path", str), optional(data, "error", str))
+
+    def to_json(self) -> dict[str, Any]:
+        return attrs.asdict(self)
+
+
+@attrs.frozen
+class BootstrapStatus:
+    """The outcome of bootstrap.sh on this instance; without an exit code it has not ended."""
+
+    exit_code: int | None
+    signalled: bool
+    time: int | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BootstrapStatus:
+        exit_code, signalled = optional(data, "exit_code", int), bool(data.get("signalled"))
+        return cls(exit_code, signalled, parse_timestamp(data.get("time")))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**attrs.asdict(self), "time": timestamp(self.time)}
+
+
+def required(data: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    """Return the value of a key; raises KeyError without the key and TypeError for a value of another type."""
+    value = data[key]
+    if not isinstance(value, kind):
+        raise TypeError(f"{key} is not what it has to be")
+    return value
+
+
+def optional(data: Mapping[str, Any], key: str, kind: type[T]) -> T | None:
+    """Return the same, or None when the key is absent or null."""
+    return None if data.get(key) is None else required(data, key, kind)
+
+
+def texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Return a list of strings, empty when the key is absent."""
+    values = required(data, key, list) if key in data else []
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{key} is not what it has to be")
+    return tuple(values)
+
+
+def timestamp(seconds: int | None) -> str | None:
+    """Return a timestamp that may be unknown as JSON."""
+    return None if seconds is None else format_timestamp(seconds)
+
+
+def without_none(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the keys without a value."""
+    return {key: value for key, value in data.items() if value is not None}
