@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import structlog
 
-from agent.core.settings.schema import Settings, Watch
+from agent.core.settings.schema import Watch
+from agent.core.status.document import StatusDocument
 from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import NoSystemd
@@ -35,6 +37,8 @@ FULL: Mapping[str, Any] = {
     "updated": "2026-11-22T20:31:05+00:00",
     "last_success": "2026-11-22T20:31:05+00:00",
     "next_pass": "2026-11-22T20:41:05+00:00",
+    "instance_id": "i-0a1b2c3d4e5f60718",
+    "region": "eu-central-1",
     "intent": "349dd264e6c3",
     "files": ["/etc/environment", "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"],
     "stale_units": ["docker.service"],
@@ -65,20 +69,23 @@ def folder(machine: Host, path: str = USUAL) -> Path:
     return Path(machine.files.real(path))
 
 
-def settings(value: Any) -> Settings:
-    """Settings with watch.metrics."""
-    return Settings(watch=Watch(metrics=value))
-
-
 def publish(machine: Host, value: Any = None, **changed: Any) -> dict[str, Any]:
     """Publish as the daemon does after a pass: what status.json says then."""
-    known = machine.state.status() or {}
+    known = machine.state.status()
+    document = StatusDocument.from_json({**FULL, **changed})
     with machine.locked() as state:
-        state.save_status({**known, **FULL, **changed})
-        metrics_file.publish(machine, state, settings(value), state.status() or {})
-    found = (machine.state.status() or {})["metrics"]
-    assert isinstance(found, dict)
-    return found
+        state.save_status(attrs.evolve(document, metrics=known.metrics if known else None))
+        metrics_file.publish(state, machine.files, Watch(metrics=value), told(machine))
+    found = told(machine).metrics
+    assert found
+    return found.to_json()
+
+
+def told(machine: Host) -> StatusDocument:
+    """What status.json says."""
+    status = machine.state.status()
+    assert status
+    return status
 
 
 def test_promtool_finds_nothing_to_complain_of(machine: Host) -> None:
@@ -183,7 +190,7 @@ def test_status_and_metrics_may_both_fail(machine: Host, capsys: pytest.CaptureF
     """On a disk that takes nothing publish still returns: the journal has to do."""
     folder(machine, "/run/eks-proxy-agent/status.json").mkdir(parents=True)
     with machine.locked() as state:
-        metrics_file.publish(machine, state, settings("/nowhere"), FULL)
+        metrics_file.publish(state, machine.files, Watch(metrics="/nowhere"), StatusDocument.from_json(FULL))
     said = capsys.readouterr().err
     assert "metrics.failed" in said
     assert "status.failed" in said
@@ -213,7 +220,7 @@ def test_metrics_go_with_the_agent(tmp_path: Path, command: str) -> None:
     machine = Host(disk, State(disk), NoSystemd())
     folder(machine, "/srv/metrics").mkdir(parents=True)
     with machine.locked() as state:
-        metrics_file.publish(machine, state, settings("/srv/metrics"), state.status() or {})
+        metrics_file.publish(state, machine.files, Watch(metrics="/srv/metrics"), told(machine))
     assert os.listdir(folder(machine, "/srv/metrics")) == [metrics_file.NAME]
     done = node.main(command)
     assert done.code == 0

@@ -16,6 +16,7 @@ from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy.entries import Entry
 from agent.core.settings.schema import Check, Failure, Settings
+from agent.core.status.records import PreflightStatus
 from agent.node.proxies import preflight
 from tests.boot.harness.tls import Authority
 from tests.integration.test_proxy_probe import OK, Server, says
@@ -79,7 +80,7 @@ def test_two_endpoints_are_enough(proxy: Proxy) -> None:
     """The first that a joining node asks for, in the time that docker takes to start."""
     shown = preflight(proxy.found(), None)
     assert shown is not None
-    assert (shown["ok"], shown["kind"], shown["proxy"]) == (False, "denied", str(proxy.url))
+    assert (shown.ok, shown.kind, shown.proxy) == (False, "denied", str(proxy.url))
     assert proxy.asked == ["api.ecr.eu-west-1.amazonaws.com", "eks.eu-west-1.amazonaws.com"]
 
 
@@ -88,10 +89,10 @@ def test_a_proxy_that_is_well_is_asked_once_a_boot(carries: Proxy, capsys: pytes
     found = carries.found(**one_endpoint())
     first = preflight(found, None)
     assert first is not None
-    assert (first["ok"], first["kind"], first["hint"]) == (True, "ok", "")
+    assert (first.ok, first.kind, first.hint) == (True, "ok", "")
     assert preflight(found, first) is first
     assert carries.asked == [HOST]
-    assert preflight(found, {**first, "proxy": "http://192.0.2.1:3128"}) is not first
+    assert preflight(found, attrs.evolve(first, proxy="http://192.0.2.1:3128")) is not first
     assert carries.asked == [HOST, HOST]
     assert capsys.readouterr().err.count("preflight.ok") == 2
 
@@ -106,19 +107,11 @@ def test_a_proxy_that_is_not_well_is_asked_again_and_told_when_that_changes(
         carries.become(behave)
         shown = preflight(found, shown)
         assert shown is not None
-        kinds.append(shown["kind"])
+        kinds.append(shown.kind)
     assert kinds == ["denied", "denied", "upstream", "ok"]
     assert len(carries.asked) == 4
     log = capsys.readouterr().err
     assert (log.count("preflight.failed"), log.count("preflight.ok")) == (2, 1)
-
-
-@pytest.mark.parametrize("before", [7, [], {}, {"ok": True}, {"ok": True, "kind": "ok"}])
-def test_what_an_earlier_version_kept_is_no_answer(proxy: Proxy, before: Any) -> None:
-    """Or what somebody spoilt: the proxy is asked."""
-    shown = preflight(proxy.found(**one_endpoint()), before)
-    assert shown is not None
-    assert shown["kind"] == "denied"
 
 
 def test_there_is_none_when_it_is_off_or_nothing_goes_through_the_proxy(proxy: Proxy) -> None:
@@ -127,7 +120,7 @@ def test_there_is_none_when_it_is_off_or_nothing_goes_through_the_proxy(proxy: P
     unconfigured.intent = None
     direct = proxy.found(Entry("eu-west-1.amazonaws.com", "owner"))
     for found in (proxy.found(failure=Failure(preflight="off")), unconfigured, direct):
-        assert preflight(found, {"ok": False, "kind": "denied", "proxy": str(proxy.url)}) is None
+        assert preflight(found, PreflightStatus(False, "denied", "", "", str(proxy.url), None)) is None
     assert proxy.requests == []
 
 

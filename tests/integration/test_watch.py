@@ -501,7 +501,7 @@ def test_a_change_over_that_fails_degrades_the_node(
     def check(*_: object) -> proxies.ProxyCheck:
         (node.root / "etc/environment").unlink()
         (node.root / "etc/environment").mkdir()
-        return proxies.ProxyCheck(True, 600, {})
+        return proxies.ProxyCheck(True, 600)
 
     with monkeypatch.context() as patched:
         patched.setattr(proxies, "check", check)

@@ -22,10 +22,10 @@ from agent.daemon.cycle import report, run_cycle
 from agent.daemon.supervisor import BOOT, Supervisor
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
-from agent.edges import clock
 from agent.edges.inotify import Files
 from agent.edges.signals import watched
 from agent.node import reconcile as configuring
+from agent.node import status_file
 from agent.node.host import host_of
 from agent.node.sources import SettingsSources
 from tests.integration.command_line import PROXY, Node
@@ -102,7 +102,7 @@ class Week:
         self.passes: list[str] = []
         self.said: list[str] = []
         self.samples: list[tuple[int, int, int]] = []
-        for module in (clock, configuring, journal_events, booting, turning):
+        for module in (status_file, configuring, journal_events, booting, turning):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setenv("WATCHDOG_USEC", "180000000")
 

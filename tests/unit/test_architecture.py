@@ -12,12 +12,17 @@ AGENT = ROOT / "agent"
 FILES = sorted(AGENT.rglob("*.py"))
 CORE = [path for path in FILES if AGENT / "core" in path.parents]
 
-# Modules that compute and nothing else: no files, no clock, no environment, no network.
+# Modules that compute and nothing else: no files, no clock, no environment, no network.  datetime is the calendar, and
+# CLOCK is how it would read the clock.
 PURE = set(
-    "__future__ abc base64 binascii collections dataclasses difflib email enum functools gzip hashlib html io ipaddress "
+    "__future__ abc base64 binascii collections dataclasses datetime difflib email enum functools gzip hashlib html io ipaddress "
     "itertools json math operator re string textwrap tomllib types typing unicodedata urllib zlib".split()
 ) | {"attr", "attrs", "cattrs", "tomli", "yaml"}
-PURE_ONLY = {"urllib": {"urllib.parse"}}  # urllib.request is the network
+PURE_ONLY = {
+    "urllib": {"urllib.parse"},  # urllib.request is the network
+    "datetime": {"datetime.datetime", "datetime.timezone"},
+}
+CLOCK = {"now", "today", "utcnow"}
 SYS_ONLY = {"version_info", "maxsize"}  # what the interpreter is; not argv, environ or stdin
 
 
@@ -66,6 +71,8 @@ def touches(path):
             and node.func.id in {"open", "input", "print"}
         ):
             yield f"{node.func.id}() in line {node.lineno}"
+        if isinstance(node, ast.Attribute) and node.attr in CLOCK:
+            yield f"{node.attr} in line {node.lineno}"
         reads_sys = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sys"
         if reads_sys and node.attr not in SYS_ONLY:
             yield f"sys.{node.attr} in line {node.lineno}"
@@ -100,7 +107,8 @@ def test_core_touches_nothing(path):
         "from urllib import request",
         "import urllib.request",
         "from sys import argv",
-        "import datetime",
+        "import time",
+        "from datetime import date",
     ],
 )
 def test_an_impure_import_is_seen(line, tmp_path, monkeypatch):
@@ -110,6 +118,16 @@ def test_an_impure_import_is_seen(line, tmp_path, monkeypatch):
     path.parent.mkdir(parents=True)
     path.write_text(line + "\n")
     assert impure(path)
+
+
+@pytest.mark.parametrize(
+    "line", ["datetime.now()", "datetime.now(timezone.utc)", "datetime.utcnow()", "datetime.today()"]
+)
+def test_a_look_at_the_clock_is_seen(line, tmp_path):
+    """Core computes with the calendar, and is handed the time."""
+    path = tmp_path / "bad.py"
+    path.write_text("from datetime import datetime, timezone\n" + line + "\n")
+    assert list(touches(path))
 
 
 def test_edges_know_neither_commands_nor_the_story():

@@ -44,11 +44,10 @@ class ProxyStatus:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProxyStatus:
-        latency = data.get("latency_seconds")
         return cls(
             url=required(data, "url", str),
             up=optional(data, "up", bool),
-            latency_seconds=None if latency is None else float(latency),
+            latency_seconds=_number(data, "latency_seconds"),
             chosen=bool(data.get("chosen")),
             since=parse_timestamp(data.get("since")),
             text=optional(data, "text", str) or "",
@@ -129,6 +128,13 @@ class BootstrapStatus:
 
     def to_json(self) -> dict[str, Any]:
         return {**attrs.asdict(self), "time": timestamp(self.time)}
+
+
+def _number(data: Mapping[str, Any], key: str) -> float | None:
+    value = data.get(key)
+    if value is not None and (not isinstance(value, (int, float)) or not 0 <= value < 1e9):  # NaN and Infinity neither
+        raise TypeError(f"{key} is not what it has to be")
+    return value
 
 
 def required(data: Mapping[str, Any], key: str, kind: type[T]) -> T:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.checks import clock, direct, files, no_proxy, processes, proxy, runner, settings, told, units
+from agent.checks import clock, direct, files, no_proxy, processes, proxy, runner, settings, units
 from agent.checks.context import OFFLINE, Node
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.runner import GROUPS, Group, examine, exit_code
@@ -21,6 +21,8 @@ from agent.core.noproxy.entries import Entry, render
 from agent.core.plan.files import yum_conf
 from agent.core.plan.files.environment import assignments
 from agent.core.settings.layers import Layer, merge
+from agent.core.status.document import StatusDocument
+from agent.core.status.records import RepairsStatus
 from agent.core.systemd import differences
 from agent.core.wiring import Wiring
 from agent.edges.systemd import NoSystemd
@@ -185,24 +187,28 @@ def test_no_date():
 )
 def test_the_agent_itself(changes, state):
     """It has to be enabled; stopped, it repairs nothing."""
-    assert units._agent(attrs.evolve(Wiring(units.AGENT), **changes), {}).state == state
+    assert units._agent(attrs.evolve(Wiring(units.AGENT), **changes), None).state == state
 
 
 def test_a_degraded_agent_is_a_warning():
     """With its own words; what is wrong fails in its own group."""
-    finding = units._agent(Wiring(units.AGENT), {"phase": "degraded", "error": "no metadata\nmore"})
+    finding = units._agent(Wiring(units.AGENT), StatusDocument("degraded", "no metadata\nmore"))
     assert (finding.state, finding.text) == (WARN, "its last pass failed: no metadata")
 
 
-@pytest.mark.parametrize("told", [{}, {"repairs": 1}, {"repairs": {"fought": {}}}, {"repairs": {"fought": ["/y"]}}])
+@pytest.mark.parametrize(
+    "told",
+    [None, StatusDocument("configured"), StatusDocument("configured", repairs=RepairsStatus(9, ("/y",)))],
+    ids=["no status", "no repairs", "another file"],
+)
 def test_the_way_out_of_drift_is_apply(told):
-    """Whatever status.json holds."""
+    """Unless status.json names one of the files."""
     assert files._way_out(["/x"], told) == files.APPLY
 
 
 def test_a_file_that_is_fought_over_takes_more():
     """The agent has given it up, and so would apply be undone."""
-    assert "find out who" in files._way_out(["/x"], {"repairs": {"fought": ["/x"]}})
+    assert "find out who" in files._way_out(["/x"], StatusDocument("configured", repairs=RepairsStatus(9, ("/x",))))
 
 
 @pytest.mark.parametrize(
@@ -424,34 +430,3 @@ def test_readers_take_anything(content):
     """No bytes make them fail."""
     assignments(content)
     yum_conf.effective(content)
-
-
-# --- not root -------------------------------------------------------------------------------------------------------
-
-TOLD = {
-    "instance_id": "i-0123456789abcdef0",
-    "proxy": {"http": "http://a:1", "https": "http://b:2"},
-    "no_proxy": [{"entry": "localhost", "reason": "loopback"}],
-}
-
-
-def test_the_intent_that_status_tells():
-    """Proxies and entries, no credentials."""
-    intent = told._intent(TOLD)
-    assert (str(intent.http_proxy), str(intent.https_proxy)) == ("http://a:1", "http://b:2")
-    assert intent.no_proxy == (Entry("localhost", "loopback"),)
-    assert intent.credentials is None
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
-)
-
-
-@given(JSON, st.sampled_from(["proxy", "no_proxy", "http", "entry"]))
-def test_garbage_in_status_is_no_intent(value, key):
-    """Anything at all may stand there; never an error."""
-    garbage = {**TOLD, key: value}
-    garbage = {**TOLD, "proxy": {**TOLD["proxy"], "http": value}} if key == "http" else garbage
-    garbage = {**TOLD, "no_proxy": [{"entry": value}]} if key == "entry" else garbage
-    told._intent(garbage)

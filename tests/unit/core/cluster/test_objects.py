@@ -186,6 +186,7 @@ def test_facts_without_a_node():
 PROXY = ProxyUrl("http", "p", 3128)
 INTENT = Intent(PROXY, PROXY, (Entry("10.0.0.0/16", "vpc"), Entry(".svc", "cluster-domain")))
 STATUS = {
+    "schema": 1,
     "phase": "configured",
     "proxy": {"http": "http://p:3128", "https": "http://p:3128"},
     "no_proxy": [{"entry": one.value, "reason": one.reason} for one in INTENT.no_proxy],

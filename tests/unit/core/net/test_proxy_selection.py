@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.net.choice_json import choice_from_json, choice_to_json, records
+from agent.core.net.choice_json import choice_from_json, choice_to_json
 from agent.core.net.proxy_health import SERVES, Verdict
 from agent.core.net.proxy_selection import (
     FIRST_PAUSE,
@@ -272,18 +272,3 @@ def test_a_choice_survives_its_file(looks):
 def test_what_we_did_not_write_is_no_choice(data):
     """Then the proxies are asked anew."""
     assert choice_from_json(data) is None
-
-
-def test_the_records_of_status_json():
-    """One a proxy, in the owner's order; a proxy that is down has no latency."""
-    choice = seen(Choice((A, B), B), DOWN, UP, now=0.0)
-    first, second = records(choice, str)
-    assert first == {
-        "url": "http://a.corp:3128",
-        "up": False,
-        "latency_seconds": None,
-        "chosen": False,
-        "since": "1000000000.0",
-        "text": "?",
-    }
-    assert (second["up"], second["latency_seconds"], second["chosen"]) == (True, 0.01, True)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.status.metrics import PHASES, render
+from agent.core.status.document import PHASES, StatusDocument
+from agent.core.status.metrics import render as rendered
 
 DROP_IN = "/etc/systemd/system/%s.service.d/90-eks-proxy.conf"
 FULL = {
@@ -53,6 +54,11 @@ next_pass_timestamp_seconds 1795380065
 """
 
 
+def render(data, python=""):
+    """The metrics of a status.json that says this."""
+    return rendered(StatusDocument.from_json({"schema": 1, "phase": "configured", **data}), python)
+
+
 def samples(text):
     """The lines that are no comments, without the prefix that all have."""
     return [re.sub("^eks_proxy_agent_", "", line) for line in text.splitlines() if not line.startswith("#")]
@@ -94,7 +100,7 @@ def test_one_phase_is_one(phase):
 
 def test_a_preflight_that_failed_is_zero():
     """A failed preflight is a zero, and not absent."""
-    assert "eks_proxy_agent_preflight_ok 0\n" in render({"preflight": {"ok": False}})
+    assert "eks_proxy_agent_preflight_ok 0\n" in render({"preflight": {**FULL["preflight"], "ok": False}})
 
 
 def test_units_without_a_drop_in_count_too():

@@ -4,10 +4,13 @@ import re
 
 import pytest
 
+from agent.core.status.document import StatusDocument
+from agent.core.status.node_view import DaemonStatus, NodeView
+from agent.core.status.records import BootstrapStatus
 from agent.core.status.summary import screen
-from agent.core.status.timestamps import epoch
+from agent.core.status.timestamps import parse_timestamp
 
-NOW = epoch("2026-11-22T20:35:05+00:00")
+NOW = parse_timestamp("2026-11-22T20:35:05+00:00")
 DROP_IN = "/etc/systemd/system/%s.service.d/90-eks-proxy.conf"
 
 WELL = {
@@ -34,7 +37,14 @@ WELL = {
     "stale_units": [],
     "repairs": {"total": 2, "fought": []},
     "proxies": [
-        {"url": "http://one.corp:3128", "up": True, "latency_seconds": 0.012, "chosen": True, "since": None},
+        {
+            "url": "http://one.corp:3128",
+            "up": True,
+            "latency_seconds": 0.012,
+            "chosen": True,
+            "since": None,
+            "text": "",
+        },
         {
             "url": "http://two.corp:3128",
             "up": False,
@@ -44,7 +54,7 @@ WELL = {
             "text": "http://two.corp:3128: Connection refused",
         },
     ],
-    "preflight": {"ok": True, "kind": "ok", "text": "", "at": "2026-11-22T17:31:07+00:00"},
+    "preflight": {"ok": True, "kind": "ok", "text": "", "hint": "", "at": "2026-11-22T17:31:07+00:00"},
     "metrics": {"path": "/var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom", "error": None},
     "daemon": {"state": "active", "enabled": "enabled", "pid": 412},
     "bootstrap": {"exit_code": 0, "signalled": True, "time": "2026-11-22T17:33:00+00:00"},
@@ -132,9 +142,22 @@ NOTHING_KNOWN = {"schema": 1, "phase": "not run", "error": None, "files": [], "u
 NOT_ASKED = {"preflight": None, "bootstrap": None}
 
 
+def view(status):
+    """The NodeView whose JSON this is."""
+    daemon, bootstrap = status.get("daemon"), status.get("bootstrap")
+    return NodeView(
+        StatusDocument.from_json({"schema": 1, **status}),
+        files={one["path"]: one["state"] for one in status.get("files", [])},
+        units={one["unit"]: one["state"] for one in status.get("units", [])},
+        daemon=DaemonStatus(daemon["state"], daemon["enabled"], daemon.get("pid")) if daemon else None,
+        bootstrap=BootstrapStatus.from_json(bootstrap) if bootstrap else None,
+        held_units=tuple(status.get("held_units", [])),
+    )
+
+
 def shown(status, full=False, now=NOW):
     """The screen as text."""
-    lines = (f"{line.label:<10} {line.text}".rstrip() for line in screen(status, now, full=full))
+    lines = (f"{line.label:<10} {line.text}".rstrip() for line in screen(view(status), now, full=full))
     return "".join(line + "\n" for line in lines)
 
 
@@ -270,6 +293,6 @@ def test_it_is_one_screen():
 
 def test_green_is_for_a_node_that_is_well():
     """The phase is good only when nothing is left to do."""
-    tones = {line.tone for line in screen(WELL, NOW) if line.label == "phase"}
-    stale = {line.tone for line in screen({**WELL, "stale_units": ["a.service"]}, NOW) if line.label == "phase"}
+    tones = {line.tone for line in screen(view(WELL), NOW) if line.label == "phase"}
+    stale = {line.tone for line in screen(view({**WELL, "stale_units": ["a.service"]}), NOW) if line.label == "phase"}
     assert (tones, stale) == ({"good"}, {"warn"})
