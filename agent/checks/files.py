@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from agent.checks import packages
 from agent.checks.context import NEEDS_ROOT, Node, is_denied, reason
 from agent.checks.finding import FAIL, OK, SKIP, Finding
-from agent.core.plan.desired import YUM_CONF
 from agent.core.plan.diff import unified
-from agent.core.plan.files.systemd_dropin import unit_of
-from agent.core.plan.plan import Change, Plan, Target
+from agent.core.plan.files.managed_file import ManagedFile
+from agent.core.plan.files.systemd_dropin import EnvironmentDropin
+from agent.core.plan.files.yum_conf import YUM_CONF
+from agent.core.plan.plan import Change, Plan
 from agent.core.status.document import StatusDocument
 from agent.errors import FileError
 from agent.node.planning import node_files, plan_node
@@ -50,10 +51,10 @@ def check(node: Node) -> Iterator[Finding]:
 
 def planned(node: Node) -> Plan:
     """What would be done to the files, units aside.  Raises FileError when our own memory cannot be read."""
-    return plan_node(node.host, _targets(node))
+    return plan_node(node.host, _wanted(node))
 
 
-def _targets(node: Node) -> tuple[Target, ...]:
+def _wanted(node: Node) -> tuple[ManagedFile, ...]:
     return node_files(node.host, node.resolved)
 
 
@@ -61,7 +62,7 @@ def _alike(changes: Iterable[Change]) -> Iterable[list[Change]]:
     """The changes, drop-ins to which the same happens together: they have the same text, and one diff is enough."""
     found: dict[tuple[object, ...], list[Change]] = {}
     for change in changes:
-        drop_in = unit_of(change.path) is not None
+        drop_in = EnvironmentDropin.unit_of(change.path) is not None
         found.setdefault((change.before, change.after, "" if drop_in else change.path), []).append(change)
     return found.values()
 
@@ -79,8 +80,7 @@ def _text(change: Change) -> str:
 
 def _all(node: Node) -> str:
     """What there is, the drop-ins as a number."""
-    paths = [target.path for target in _targets(node) if target.edit(None) is not None]
-    drop_ins = sum(unit_of(path) is not None for path in paths)
-    return "as planned: " + ", ".join(
-        [path for path in paths if unit_of(path) is None] + [f"{drop_ins} drop-ins" if drop_ins else "no drop-in"]
-    )
+    files = [file for file in _wanted(node) if file.merge(None) is not None]
+    drop_ins = sum(isinstance(file, EnvironmentDropin) for file in files)
+    paths = [file.path for file in files if not isinstance(file, EnvironmentDropin)]
+    return "as planned: " + ", ".join([*paths, f"{drop_ins} drop-ins" if drop_ins else "no drop-in"])

@@ -13,8 +13,7 @@ from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.request import Request, parse_request
 from agent.core.noproxy.entries import Entry, render
 from agent.core.noproxy.explain import titles
-from agent.core.plan.desired import ENVIRONMENT, NODE_ENV
-from agent.core.plan.files.environment import assignments
+from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, assignments
 from agent.edges import command
 from agent.edges.files import FileSystem
 from agent.errors import CommandError

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from agent.checks.context import NEEDS_ROOT, Node, is_denied
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.core.plan.desired import DNF_CONF, YUM_CONF
-from agent.core.plan.files import yum_conf
+from agent.core.plan.files.yum_conf import DNF_CONF, YUM_CONF, effective
 from agent.core.redact import redact_proxy
 from agent.edges.files import FileSystem
 from agent.errors import FileError
@@ -74,7 +73,7 @@ def _used(node: Node, program: str, path: str) -> Finding:
     if state.problem:
         return _unreadable(path, state.problem)
     secret = intent.credentials if node.settings.proxy.credentials_in_yum else None
-    wanted, used = intent.http_proxy.with_credentials(secret), yum_conf.effective(state.content or b"").get("main", "")
+    wanted, used = intent.http_proxy.with_credentials(secret), effective(state.content or b"").get("main", "")
     if used == wanted:
         return Finding(GROUP, path, OK, f"{program} uses {redact_proxy(used)}")
     if resolved == files.resolve(YUM_CONF):
@@ -87,7 +86,7 @@ def _repository(node: Node, path: str) -> Iterator[Finding]:
     state = node.host.files.state(node.host.files.resolve(path))
     if state.problem:
         yield _unreadable(path, state.problem)
-    for section, value in yum_conf.effective(state.content or b"").items():
+    for section, value in effective(state.content or b"").items():
         if section != "main" and value != str(node.intent.http_proxy):
             own = f"has a proxy of its own, {redact_proxy(value)}, which wins there"
             text = "[{}] {}".format(section, "goes without the proxy of [main]" if value in _NONE else own)

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.core.plan.desired import NODE_ENV
-from agent.core.plan.files.environment import NAMES, assignments
-from agent.core.plan.files.systemd_dropin import environment_path
+from agent.core.plan.files.environment import NAMES, NODE_ENV, assignments
+from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.status.document import DEGRADED, StatusDocument
 from agent.core.systemd import to_enable
 from agent.core.wiring import Wiring
@@ -94,7 +93,7 @@ def _unit(node: Node, wiring: Wiring, agent: Wiring) -> Finding:
 
 
 def _not_loaded(files: FileSystem, wiring: Wiring) -> Finding | None:
-    ours = environment_path(wiring.name)
+    ours = EnvironmentDropin.path_of(wiring.name)
     if ours in wiring.drop_ins:
         return None
     if files.state(ours).content is None:
@@ -127,7 +126,7 @@ def _outdone(node: Node, wiring: Wiring) -> Finding | None:
 
 def _taken_back(files: FileSystem, wiring: Wiring) -> Finding:
     """systemd knows our drop-in, and not the file that it names."""
-    ours = environment_path(wiring.name)
+    ours = EnvironmentDropin.path_of(wiring.name)
     source = _source(files, _later_drop_ins(wiring), rb"EnvironmentFile[ \t]*=")
     if source:
         text = f"{ours} is loaded, but {source} takes its EnvironmentFile= back"
@@ -172,7 +171,7 @@ def _assignments(files: FileSystem, path: str) -> dict[str, str]:
 
 def _later_drop_ins(wiring: Wiring) -> list[str]:
     """The drop-ins that systemd reads after ours: it goes by their names, whatever folder they are in."""
-    ours = environment_path(wiring.name)
+    ours = EnvironmentDropin.path_of(wiring.name)
     return [path for path in wiring.drop_ins if path.rpartition("/")[2] > ours.rpartition("/")[2]]
 
 

@@ -8,11 +8,11 @@ from typing import Callable, TypeVar
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent import intent
+from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy import entries
 from agent.core.noproxy.entries import Entry
 from agent.core.noproxy.lint import advice
-from agent.core.plan.plan import CaCertificates
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data

@@ -8,8 +8,9 @@ import sys
 import attrs
 
 from agent.commands.node import DAEMON, tell
-from agent.core.plan.desired import clean_targets, image_targets
-from agent.core.plan.plan import SYSTEMD, forget_instance
+from agent.core.plan.desired import clean_files, image_files
+from agent.core.plan.files.managed_file import Effect
+from agent.core.plan.plan import forget_instance
 from agent.errors import FileError
 from agent.node.apply import apply
 from agent.node.host import host_of, need_root
@@ -30,8 +31,9 @@ def bake_command(arguments: argparse.Namespace) -> int:
     static = static_settings(host.files, sources)
     settings = static.settings
     with host.locked() as state:
-        files = image_targets(settings, read_ca(host.files, settings))
-        plan = plan_node(host, files, scope=SYSTEMD)  # what an earlier bake wrote and is wanted no longer goes
+        files = image_files(settings, read_ca(host.files, settings))
+        # What an earlier bake wrote and is wanted no longer goes.
+        plan = plan_node(host, files, scope=Effect.DAEMON_RELOAD)
         units = host.units.show((DAEMON, BOOTSTRAP, *settings.node.enable))
         enable = tuple(name for name, unit in units.items() if unit.exists and unit.enabled == "disabled")
         baseline = attrs.evolve(plan.baseline, baked=True, enabled=plan.baseline.enabled + enable)
@@ -63,7 +65,7 @@ def clean_command(arguments: argparse.Namespace) -> int:
         print(f"stopped {DAEMON}, else it would write them again")
     with host.locked() as state:
         ca = read_ca(host.files, settings)
-        plan = plan_node(host, clean_targets(settings, ca, host.state.baseline()))
+        plan = plan_node(host, clean_files(settings, ca, baked=host.state.baseline().baked))
         plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline))
         plan = apply(plan, host, state)
         withdrawn = withdraw(host)

@@ -11,15 +11,13 @@ import attrs
 
 from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables, variables_in
+from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, UsageError
 from agent.node.host import files_of
 
 if TYPE_CHECKING:
     from agent.core.status.document import StatusDocument
-
-ENVIRONMENT = "/etc/environment"
-NODE_ENV = "/etc/eks-proxy-agent/node.env"
 
 _NOTHING = "no proxy is set here; name one with --proxy and --no-proxy, or take the settings with --planned"
 

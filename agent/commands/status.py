@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 from agent.commands.node import DAEMON
-from agent.core.plan.files import systemd_dropin
+from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
 from agent.core.plan.plan import digest
 from agent.core.status.document import NOT_RUN, StatusDocument
 from agent.core.status.node_view import DaemonStatus, NodeView
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 def look(host: Host) -> NodeView:
     """What status.json says, and what can be seen beside it: files, units, the daemon, the bootstrap."""
     document = host.state.status() or StatusDocument(NOT_RUN)
-    names = [name for name in map(systemd_dropin.unit_of, document.files) if name]
+    names = [name for name in map(EnvironmentDropin.unit_of, document.files) if name]
     units = _units(host, [DAEMON, *names])
     return NodeView(
         document,
@@ -105,8 +105,4 @@ def _held_units(host: Host) -> tuple[str, ...]:
     """The units that failure.policy = "closed" keeps from starting now."""
     if not host.files.live or host.files.state(READY).content is not None:
         return ()
-    return tuple(
-        unit
-        for unit in systemd_dropin.GATED_UNITS
-        if host.files.state(systemd_dropin.closed_path(unit)).content is not None
-    )
+    return tuple(unit for unit in GATED_UNITS if host.files.state(ClosedGate.path_of(unit)).content is not None)

@@ -11,7 +11,7 @@ import attrs
 
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.plan import drift
-from agent.core.plan.desired import static_targets
+from agent.core.plan.desired import static_files
 from agent.core.settings.schema import Settings
 from agent.daemon import journal_events
 from agent.edges.child import SILENCE
@@ -109,7 +109,7 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
     try:
         settings = recall_units(host, settings)
         with host.locked() as state:
-            static = static_targets(settings, read_ca(host.files, settings))
+            static = static_files(settings, read_ca(host.files, settings))
             plan = apply(plan_node(host, static, settings, complete=False), host, state)
             state.update_memory(lambda memory: memory.prepared(plan, desired_digests(host, static), time.monotonic()))
     except AgentError as error:

@@ -14,7 +14,7 @@ from functools import partial
 import attrs
 
 from agent.core.facts.instance import Facts, facts_from_json
-from agent.core.plan.desired import targets
+from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import Memory
 from agent.core.settings.schema import Settings, Watch
 from agent.daemon import journal_events
@@ -124,7 +124,7 @@ def paths(daemon: Daemon, result: ReconcileResult | None) -> list[str]:
     settings = result.settings if result else _static(daemon)
     found = [CONFIG, CONFIG_D + "/", NODEADM_D + "/", *known.desired]
     if result:
-        found += [target.path for target in targets(settings, result.intent, result.resolved.inputs.ca)]
+        found += [file.path for file in desired_files(settings, result.intent, result.resolved.inputs.ca)]
     found += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
     found += [_resolved(files, path) for path in found if not path.endswith("/")]  # of a link the file is edited
     own = [os.path.abspath(daemon.sources.config)] if daemon.sources.config else []

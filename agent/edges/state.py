@@ -14,7 +14,8 @@ from typing import Any, Callable
 import attrs
 
 from agent.core.plan.drift import Memory, memory_from_json
-from agent.core.plan.plan import KINDS, Baseline, Record
+from agent.core.plan.files.kinds import kind_of
+from agent.core.plan.plan import Baseline, Record
 from agent.core.status.document import StatusDocument
 from agent.core.status.proxy_memory import ProxyMemory
 from agent.edges.files import FileSystem
@@ -54,7 +55,7 @@ class State:
             return Baseline()
         try:
             return Baseline(
-                files={path: _record(record) for path, record in data["files"].items()},
+                files={path: _record(path, record) for path, record in data["files"].items()},
                 folders=tuple(map(str, data["folders"])),
                 enabled=tuple(map(str, data["enabled"])),
                 baked=bool(data["baked"]),
@@ -232,12 +233,10 @@ def _plain(record: Record) -> dict[str, Any]:
     return dict(attrs.asdict(record), before=before, written=list(record.written))
 
 
-def _record(data: Mapping[str, Any]) -> Record:
+def _record(path: str, data: Mapping[str, Any]) -> Record:
     before = data["before"]
-    if data["kind"] not in KINDS:
-        raise ValueError("a kind that this version does not know how to take back")
     return Record(
-        kind=str(data["kind"]),
+        kind=kind_of(str(data["kind"]), path),
         before=None if before is None else base64.b64decode(before, validate=True),
         mode=int(data["mode"]),
         written=tuple(map(str, data["written"])),

@@ -8,26 +8,27 @@ import attrs
 
 from agent.core.intent.inputs import Resolved
 from agent.core.plan import drift
-from agent.core.plan.desired import targets
-from agent.core.plan.plan import Baseline, FileState, Plan, Target, copy_names, make_plan, make_revert
+from agent.core.plan.desired import desired_files
+from agent.core.plan.files.managed_file import Effect, ManagedFile
+from agent.core.plan.plan import Baseline, FileState, Plan, copy_names, make_plan, make_revert
 from agent.core.settings.schema import Settings
 from agent.core.systemd import to_enable
 from agent.errors import FileError
 from agent.node.host import Host
 
 
-def node_files(host: Host, resolved: Resolved) -> tuple[Target, ...]:
+def node_files(host: Host, resolved: Resolved) -> tuple[ManagedFile, ...]:
     """Return the files that a node has with this Intent."""
     baked = host.state.baseline().baked
-    return targets(resolved.settings, resolved.intent, resolved.inputs.ca, baked=baked)
+    return desired_files(resolved.settings, resolved.intent, resolved.inputs.ca, baked=baked)
 
 
-def desired_digests(host: Host, files: tuple[Target, ...]) -> dict[str, str]:
+def desired_digests(host: Host, files: tuple[ManagedFile, ...]) -> dict[str, str]:
     """What is wanted of each file, by resolved path."""
     found = {}
-    for target in files:
+    for file in files:
         try:
-            found[host.files.resolve(target.path)] = drift.desired_digest(target)
+            found[host.files.resolve(file.path)] = drift.desired_digest(file)
         except FileError:
             continue  # the plan has it as a problem
     return found
@@ -35,11 +36,11 @@ def desired_digests(host: Host, files: tuple[Target, ...]) -> dict[str, str]:
 
 def plan_node(
     host: Host,
-    wanted: Sequence[Target],
+    wanted: Sequence[ManagedFile],
     settings: Settings | None = None,
     *,
     complete: bool = True,
-    scope: str = "",
+    scope: Effect | None = None,
     leave: Collection[str] = (),
 ) -> Plan:
     """Look at the files and make the Plan for them, but for those to `leave`; links are followed first, so that they survive.
@@ -48,15 +49,15 @@ def plan_node(
     """
     baseline = host.state.baseline()
     states: dict[str, FileState] = {}
-    resolved: list[Target] = []
-    for target in wanted:
+    resolved: list[ManagedFile] = []
+    for file in wanted:
         try:
-            path = host.files.resolve(target.path)
+            path = host.files.resolve(file.path)
         except FileError as error:
-            path, states[target.path] = target.path, FileState(problem=str(error))
+            path, states[file.path] = file.path, FileState(problem=str(error))
         if path not in (other.path for other in resolved):  # yum.conf is mostly a link to dnf.conf
-            resolved.append(attrs.evolve(target, path=path))
-    for path in [target.path for target in resolved] + list(baseline.files):
+            resolved.append(attrs.evolve(file, path=path))
+    for path in [file.path for file in resolved] + list(baseline.files):
         if path not in states:
             states[path] = host.files.state(path)
     states.update(_copies(host, baseline, states))

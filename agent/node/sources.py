@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.proxy_url import Credentials, parse_credentials
-from agent.core.plan.plan import CaCertificates
 from agent.core.settings.layers import Layer, Layered, flag_layer, merge, parse_toml, without_metadata
 from agent.core.settings.schema import Settings
 from agent.edges.ca_bundle import read_bundle

@@ -10,7 +10,7 @@ import attrs
 from agent import __version__
 from agent.core.intent.inputs import Resolved
 from agent.core.net.proxy_selection import Choice
-from agent.core.plan.desired import targets
+from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import Memory
 from agent.core.redact import redact
 from agent.core.status.document import CONFIGURED, DEGRADED, UNCONFIGURED, StatusDocument
@@ -23,7 +23,7 @@ from agent.errors import FileError
 def save_pass(state: LockedState, resolved: Resolved, problems: Sequence[str]) -> None:
     """Say what a pass found, and in `problems` which files it could not do; what the daemon has added stays."""
     intent, facts = resolved.intent, resolved.facts
-    wanted = targets(resolved.settings, intent, resolved.inputs.ca)
+    files = desired_files(resolved.settings, intent, resolved.inputs.ca)
     document = attrs.evolve(
         _known(state),
         instance_id=facts.instance_id,
@@ -31,7 +31,7 @@ def save_pass(state: LockedState, resolved: Resolved, problems: Sequence[str]) -
         digest=intent.digest() if intent else None,
         proxy=ProxyPair(intent.http_proxy, intent.https_proxy) if intent else None,
         no_proxy=intent.no_proxy if intent else (),
-        files=tuple(target.path for target in wanted if target.edit(None) is not None),
+        files=tuple(file.path for file in files if file.merge(None) is not None),
         warnings=resolved.warnings,
     )
     if intent is None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Callable
 
 from agent.core.intent.intent import Intent
-from agent.core.plan.files import systemd_dropin as dropin
+from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
 from agent.core.plan.plan import Plan
 from agent.core.settings.schema import Settings
 from agent.core.systemd import RUNTIMES, is_stale, restart_order, to_release
@@ -97,7 +97,7 @@ def _change(host: Host, intent: Intent) -> str:
 
 def gates_closed(host: Host) -> bool:
     """Return True if the drop-ins of failure.policy = "closed" are in place, whatever the settings say by now."""
-    return any(host.files.state(dropin.closed_path(unit)).content is not None for unit in dropin.GATED_UNITS)
+    return any(host.files.state(ClosedGate.path_of(unit)).content is not None for unit in GATED_UNITS)
 
 
 def release_units(host: Host, settings: Settings, plan: Plan) -> tuple[str, ...]:
@@ -106,10 +106,10 @@ def release_units(host: Host, settings: Settings, plan: Plan) -> tuple[str, ...]
     Also when the policy just became "open": the drop-in is gone then, and the unit would stay stopped for ever.
     """
     closed = settings.failure.policy == "closed"
-    gates = set(map(dropin.closed_path, dropin.GATED_UNITS))
+    gates = set(map(ClosedGate.path_of, GATED_UNITS))
     if not closed and not any(change.path in gates for change in plan.changes):
         return ()
-    released = to_release(host.units.show(dropin.GATED_UNITS), closed=closed)
+    released = to_release(host.units.show(GATED_UNITS), closed=closed)
     if released:
         host.units.start(released)
     return released
@@ -133,6 +133,6 @@ def stale_units(host: Host, settings: Settings, intent: Intent | None) -> tuple[
 
 def running_units(host: Host, plan: Plan) -> tuple[str, ...]:
     """The running units whose drop-in a plan takes away; their processes keep what they were started with."""
-    units = (dropin.unit_of(change.path) for change in plan.changes if change.after is None)
+    units = (EnvironmentDropin.unit_of(change.path) for change in plan.changes if change.after is None)
     names = [name for name in units if name]
     return tuple(name for name, unit in host.units.show(names).items() if unit.main_pid)

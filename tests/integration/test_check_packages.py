@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.plan.files import yum_conf
+from agent.core.plan.files.yum_conf import effective
 from tests.integration.command_line import PROXY, Node
 
 LINES = st.lists(
@@ -29,7 +29,7 @@ def test_the_proxy_that_counts_is_the_one_that_a_parser_finds(lines: list[str]) 
     reader = configparser.RawConfigParser(strict=False)
     reader.read_string(text)
     there = {name: reader.get(name, "proxy") for name in reader.sections() if reader.has_option(name, "proxy")}
-    assert {name: " ".join(value.split()) for name, value in there.items()} == yum_conf.effective(text.encode())
+    assert {name: " ".join(value.split()) for name, value in there.items()} == effective(text.encode())
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_dnf_keeps_its_proxy_when_yum_conf_is_no_link_any_more(node: Node, becom
     assert "fail  packages   /etc/yum.conf: is a file of its own" in done.out
     assert (done.code, done.out.count("fail")) == (1, 1)
     assert node.main("apply").code == 0
-    assert [yum_conf.effective(node.read(path).encode()) for path in ("etc/yum.conf", "etc/dnf/dnf.conf")] == [
+    assert [effective(node.read(path).encode()) for path in ("etc/yum.conf", "etc/dnf/dnf.conf")] == [
         {"main": PROXY}
     ] * 2
     assert node.main("apply").out == "nothing to do: the node is as planned\n"

@@ -17,15 +17,15 @@ from agent.checks.runner import GROUPS, examine
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.entries import Entry
-from agent.core.plan.desired import ENVIRONMENT, NODE_ENV
-from agent.core.plan.files.systemd_dropin import environment_path, environment_text
+from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
+from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.settings.schema import Settings
 from agent.core.wiring import Wiring
 from agent.edges import command
 from agent.edges.files import FileSystem
 from tests.integration.command_line import PROXY
 
-OURS = environment_path("docker.service")
+OURS = EnvironmentDropin.path_of("docker.service")
 FILES = (ENVIRONMENT, NODE_ENV)
 #: Drop-ins as they are found on nodes: nodeadm's, one of the owner's, one for all services.
 INNOCENT = {
@@ -73,7 +73,7 @@ class Unit:
 def unit(tmp_path: Path) -> Unit:
     """One with drop-ins that do no harm, and ours."""
     made = Unit(tmp_path)
-    made.add(OURS, environment_text().decode())
+    made.add(OURS, EnvironmentDropin.text)
     for path, text in INNOCENT.items():
         made.add(path, text)
     return made

@@ -115,7 +115,7 @@ def read(request, tmp_path):
 
     def read_edited(current, variables):
         path = tmp_path / "environment"
-        path.write_bytes(environment.edit(current, variables))
+        path.write_bytes(environment.EnvironmentFile(variables).merge(current))
         found = READERS[request.param](path, tmp_path)
         return tuple((name, found.get(name)) for name, _ in variables), found
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from agent.core.plan.files import yum_conf
+from agent.core.plan.files.yum_conf import YumConf
 
 URL = "http://proxy.corp:3128"
 
@@ -105,7 +105,7 @@ def read(request, tmp_path):
 
 def test_every_reader_finds_our_proxy(read):
     """Whatever the file was before, the proxy of [main] is ours."""
-    found = read([yum_conf.edit(text, URL) for text in FILES.values()])
+    found = read([YumConf(URL).merge(text) for text in FILES.values()])
     assert dict(zip(FILES, found)) == dict.fromkeys(FILES, URL)
 
 
@@ -113,7 +113,7 @@ def test_every_reader_finds_our_proxy(read):
 def test_line_ends_of_windows_do_no_harm(read):
     """CRLF files are edited line by line too; augeas takes no such file."""
     texts = {name: text.replace(b"\n", b"\r\n") for name, text in FILES.items() if text}
-    found = read([yum_conf.edit(text, URL) for text in texts.values()])
+    found = read([YumConf(URL).merge(text) for text in texts.values()])
     assert dict(zip(texts, found)) == dict.fromkeys(texts, URL)
 
 
@@ -122,11 +122,11 @@ def test_line_ends_of_windows_do_no_harm(read):
 @given(st.lists(GENERATED, min_size=20, max_size=20))
 def test_every_reader_finds_our_proxy_in_any_file(read, texts):
     """A file put together from ordinary parts reads back as ours."""
-    assert read([yum_conf.edit(text, URL) for text in texts]) == [URL] * len(texts)
+    assert read([YumConf(URL).merge(text) for text in texts]) == [URL] * len(texts)
 
 
 def test_every_reader_finds_the_old_proxy_after_restore(read):
     """What was there before us is there again."""
     texts = [b"[main]\ngpgcheck=1\nproxy=http://old:1\n", b"[main]\nproxy=http://old:1"]
-    restored = [yum_conf.restore(yum_conf.edit(text, URL) + b"best=True\n", text) for text in texts]
+    restored = [YumConf.restore(YumConf(URL).merge(text) + b"best=True\n", text) for text in texts]
     assert read(restored) == ["http://old:1"] * 2

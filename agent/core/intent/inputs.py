@@ -8,8 +8,8 @@ from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent, compose
 from agent.core.intent.reachability import ProbeResults
+from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.proxy_url import Credentials, ProxyUrl
-from agent.core.plan.plan import CaCertificates
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 

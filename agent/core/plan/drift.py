@@ -12,7 +12,8 @@ from typing import Any
 import attrs
 
 from agent.core.facts.instance import Facts
-from agent.core.plan.plan import Change, Plan, Target, digest, needs_trust
+from agent.core.plan.files.managed_file import Effect, ManagedFile
+from agent.core.plan.plan import Change, Plan, digest
 from agent.errors import FileError
 
 #: A file that was mended as often as this within an hour is fought over, and left alone.
@@ -139,18 +140,18 @@ def steady(facts: Facts, known: Facts | None, memory: Memory, now: float) -> tup
     )
 
 
-def desired_digest(target: Target) -> str:
+def desired_digest(file: ManagedFile) -> str:
     """A digest of what is wanted of a file, whatever stands in it now: what becomes of none, and of next to nothing."""
     try:
-        made = (target.edit(None) or b"") + b"\0" + (target.edit(b"[main]\n") or b"")
+        made = (file.merge(None) or b"") + b"\0" + (file.merge(b"[main]\n") or b"")
     except FileError:
         return ""
-    return f"{digest(made)} {target.mode}"
+    return f"{digest(made)} {file.mode}"
 
 
 def _trusts_anew(changes: Iterable[Change]) -> bool:
     """Whether the proxy's CA changes; one that was missing for a moment is what running programs have trusted all along."""
-    return any(needs_trust(change.path) for change in changes)
+    return any(change.effect is Effect.TRUST_STORE for change in changes)
 
 
 def _again(before: tuple[int, float] | None, now: float) -> tuple[int, float]:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Collection, Iterator, Mapping
-from typing import Callable
 
 import attrs
 
-from agent.core.plan.files import environment, yum_conf
+from agent.core.plan.files.kinds import KINDS
+from agent.core.plan.files.managed_file import PRIVATE, Effect, ManagedFile
 from agent.errors import FileError
 
-SYSTEMD = "/etc/systemd/system/"
-#: The mode of files that hold credentials.
-PRIVATE = 0o600
 #: What revert adds to the name of a file of ours that somebody edited.
 SAVED = ".eks-proxy-agent-save"
 
@@ -37,6 +34,11 @@ class Record:
     mode: int = 0o644
     written: tuple[str, ...] = ()
 
+    @property
+    def file(self) -> type[ManagedFile]:
+        """The class that knows how to take it back."""
+        return KINDS[self.kind]
+
 
 @attrs.frozen
 class Baseline:
@@ -52,30 +54,6 @@ class Baseline:
 
 
 @attrs.frozen
-class CaCertificates:
-    """The owner's CA certificates as a file of the trust store; `summaries` is a line about each, for people."""
-
-    path: str
-    pem: bytes = attrs.field(repr=False)
-    summaries: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-@attrs.frozen
-class Target:
-    """How one file has to be.  `edit` gives the content wanted, None for no file, from the content there is.
-
-    `note` says, from the content there was before us, what else a person should know.
-    """
-
-    path: str
-    kind: str
-    edit: Callable[[bytes | None], bytes | None]
-    mode: int | None = None
-    note: Callable[[bytes], str] = attrs.field(default=lambda before: "")
-
-
-@attrs.frozen
 class Change:
     """One file to write (or, `after` None, to remove).  `mode` None keeps the file's own."""
 
@@ -83,15 +61,7 @@ class Change:
     before: bytes | None = attrs.field(repr=False)
     after: bytes | None = attrs.field(repr=False)
     mode: int | None = None
-
-
-def _needs_reload(path: str) -> bool:
-    return path.startswith(SYSTEMD)
-
-
-def needs_trust(path: str) -> bool:
-    """Whether the distribution's trust store has to be made anew when this file changes."""
-    return path.rpartition("/")[2] in ("eks-proxy-agent.pem", "eks-proxy-agent.crt")
+    effect: Effect = Effect.NONE
 
 
 @attrs.frozen
@@ -118,18 +88,21 @@ class Plan:
 
 def forget_instance(baseline: Baseline) -> Baseline:
     """What a cleaned image remembers: drop-ins and CA; to what its other files held before, nobody wants to go back."""
-    baked = {path: record for path, record in baseline.files.items() if record.before is None}
-    kept = {path: baked[path] for path in baked if _needs_reload(path) or needs_trust(path)}
+    kept = {
+        path: record
+        for path, record in baseline.files.items()
+        if record.before is None and record.file.effect is not Effect.NONE
+    }
     return attrs.evolve(baseline, files=kept)
 
 
 def make_plan(
-    wanted: tuple[Target, ...],
+    wanted: tuple[ManagedFile, ...],
     states: Mapping[str, FileState],
     baseline: Baseline,
     *,
     complete: bool = True,
-    scope: str = "",
+    scope: Effect | None = None,
     leave: Collection[str] = (),
     enable: tuple[str, ...] = (),
     start: tuple[str, ...] = (),
@@ -139,46 +112,49 @@ def make_plan(
     """Compare what is wanted with what is there; `states` has every path of `wanted` and of `baseline`.
 
     `complete`: files that we wrote once and that are wanted no longer (a unit left node.units) are taken back,
-    those whose path begins with `scope`.  `leave`: files that stay as they are, and remembered as they were.
+    those with the effect `scope` alone, if one is given.  `leave`: files that stay as they are, and remembered as they were.
     A file that cannot be planned is a problem of its own and does not hold up the others.
     """
     changes: list[Change] = []
     problems: list[str] = []
     notes: list[str] = []
     records = dict(baseline.files)
-    for target in wanted:
-        if target.path in leave:
+    for file in wanted:
+        if file.path in leave:
             continue
-        state = states[target.path]
+        state, record = states[file.path], records.get(file.path)
         try:
-            after = _content(target, state)
+            after = _content(file, state, record)
         except FileError as error:
-            problems.append(f"{target.path}: {error}")
+            problems.append(f"{file.path}: {error}")
             continue
-        mode = target.mode or _open_again(state, records.get(target.path))
+        mode = file.mode or _open_again(state, record)
         if after == state.content and (after is None or mode in (None, state.mode)):
             continue
-        if target.path not in records and state.content is not None:
-            notes += filter(None, [target.note(state.content)])
-        records[target.path] = _record(target, state, after, records.get(target.path))
-        changes.append(Change(target.path, state.content, after, mode))
+        if record is None and state.content is not None:
+            notes += filter(None, [file.note(state.content)])
+        records[file.path] = _record(file, state, after, record)
+        changes.append(Change(file.path, state.content, after, mode, file.effect))
     if complete:
-        names = {target.path for target in wanted}
+        names = {file.path for file in wanted}
         unwanted = {
-            path: record for path, record in baseline.files.items() if path not in names and path.startswith(scope)
+            path: record
+            for path, record in baseline.files.items()
+            if path not in names and scope in (None, record.file.effect)
         }
         for path, record in sorted(unwanted.items()):
             _take_back(path, record, states, changes, problems, notes)
             if not any(problem.startswith(path + ": ") for problem in problems):
                 del records[path]
+    effects = {change.effect for change in changes}
     return Plan(
         tuple(changes),
         attrs.evolve(baseline, files=records, enabled=tuple(dict.fromkeys(baseline.enabled + enable))),
         enable,
         start,
         (),
-        bool(reload_pending or enable or any(_needs_reload(change.path) for change in changes)),
-        trust_pending or any(needs_trust(change.path) for change in changes),
+        bool(reload_pending or enable or Effect.DAEMON_RELOAD in effects),
+        trust_pending or Effect.TRUST_STORE in effects,
         tuple(problems),
         tuple(notes),
     )
@@ -197,41 +173,34 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _content(target: Target, state: FileState) -> bytes | None:
+def _content(file: ManagedFile, state: FileState, known: Record | None) -> bytes | None:
+    """What becomes of a file: none when nothing is left in one that we made."""
     if state.problem:
         raise FileError(state.problem)
-    return target.edit(state.content)
+    after = file.merge(state.content)
+    return None if file.own_lines and not after and known and known.before is None else after
 
 
-_RESTORE: dict[str, Callable[[bytes, bytes | None], bytes]] = {
-    "environment": environment.restore,
-    "yum": yum_conf.restore,
-}
-#: What a Target or a Record may be.
-KINDS = ("whole", *_RESTORE)
-
-
-def _record(target: Target, state: FileState, after: bytes | None, known: Record | None) -> Record:
+def _record(file: ManagedFile, state: FileState, after: bytes | None, known: Record | None) -> Record:
     """The Record to keep before `after` is written: a kill may come in between, so what is there now stays known too."""
     written = (digest(after),) if after is not None else ()
     if known is None:
-        return Record(target.kind, state.content, state.mode, written)
+        return Record(file.kind, state.content, state.mode, written)
     if state.content is None or _is_ours(state.content, known):
         now = (digest(state.content),) if state.content is not None else ()
         return attrs.evolve(known, written=written + now)
-    before = _restored(state.content, known) if target.kind in _RESTORE else known.before
-    return attrs.evolve(known, before=before, written=written)
+    return attrs.evolve(known, before=_restored(state.content, known), written=written)
 
 
 def _restored(content: bytes, record: Record) -> bytes | None:
-    """What others made of a file, without our lines; None when that is nothing and there was no file."""
-    text = _RESTORE[record.kind](content, record.before)
-    return None if record.before is None and not text.strip() else text
+    """What others made of a file, without what is ours; None when that is nothing and there was no file."""
+    text = record.file.restore(content, record.before)
+    return None if record.before is None and not (text or b"").strip() else text
 
 
 def _open_again(state: FileState, record: Record | None) -> int | None:
     """The old mode of a file that we made private for the credentials in it, and which holds none any more."""
-    return record.mode if record and record.kind == "yum" and state.mode == PRIVATE != record.mode else None
+    return record.mode if record and record.file.may_be_private and state.mode == PRIVATE != record.mode else None
 
 
 def _is_ours(content: bytes, record: Record) -> bool:
@@ -265,7 +234,7 @@ def _take_back(
         return
     after = record.before
     if state.content is not None and not _is_ours(state.content, record):
-        if record.kind in _RESTORE:
+        if record.file.own_lines:
             try:
                 after = _restored(state.content, record)
             except FileError as error:
@@ -280,6 +249,6 @@ def _take_back(
             if kept not in states:
                 changes.append(Change(kept, None, state.content, state.mode))
             notes.append(f"{path} was edited since; the edited file is kept as {kept}")
-    mode = record.mode if state.content is None or record.kind == "whole" else _open_again(state, record)
+    mode = _open_again(state, record) if state.content is not None and record.file.own_lines else record.mode
     if after != state.content or (after is not None and mode not in (None, state.mode)):
-        changes.append(Change(path, state.content, after, mode if after is not None else None))
+        changes.append(Change(path, state.content, after, mode if after is not None else None, record.file.effect))

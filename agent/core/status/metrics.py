@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.core.plan.files.systemd_dropin import unit_of
+from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.status.document import PHASES, StatusDocument
 
 PREFIX = "eks_proxy_agent_"
@@ -67,7 +67,7 @@ def _units(status: StatusDocument) -> list[str]:
     stale = status.stale_units
     if stale is None:
         return []
-    known = [name for name in map(unit_of, status.files) if name]
+    known = [name for name in map(EnvironmentDropin.unit_of, status.files) if name]
     return _family(
         "unit_stale",
         "gauge",

@@ -18,8 +18,8 @@ from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.request import Request
 from agent.core.noproxy.entries import Entry, render
-from agent.core.plan.files import yum_conf
 from agent.core.plan.files.environment import assignments
+from agent.core.plan.files.yum_conf import effective
 from agent.core.settings.layers import Layer, merge
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import RepairsStatus
@@ -422,11 +422,11 @@ def test_an_environment_file_as_systemd_reads_it(content, variables):
 )
 def test_the_proxy_that_counts(content, proxies):
     """The last one of a section."""
-    assert yum_conf.effective(content) == proxies
+    assert effective(content) == proxies
 
 
 @given(st.binary())
 def test_readers_take_anything(content):
     """No bytes make them fail."""
     assignments(content)
-    yum_conf.effective(content)
+    effective(content)

@@ -9,8 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import attrs
+
 from agent.core.plan.files.lines import counted, split_lines
+from agent.core.plan.files.managed_file import ManagedFile
 from agent.errors import FileError
+
+ENVIRONMENT = "/etc/environment"
+NODE_ENV = "/etc/eks-proxy-agent/node.env"
 
 #: Every reader takes these literally.  `~` is left out although it is harmless in most places.
 _PORTABLE = re.compile(r"[A-Za-z0-9!%*+,\-./:=?@\[\]^_{}]*")
@@ -35,18 +41,46 @@ def render(variables: Variables) -> bytes:
     return "".join("{}={}\n".format(*pair) for pair in variables).encode("ascii")
 
 
-def edit(current: bytes | None, variables: Variables) -> bytes:
-    """The file with the six variables as its last lines and all other lines as they were.
+@attrs.frozen
+class EnvironmentFile(ManagedFile):
+    """The file with the six variables as its last lines, or with none of them, and all other lines as they were."""
 
-    Last, because pam_env stops at an overlong line.  Raises FileError when systemd would reject the file anyway.
-    """
-    lines, _ = _split(current or b"")
-    kept = b"".join(lines)
-    if kept and not kept.endswith(b"\n"):
-        kept += b"\n"
-    if lines and lines[-1].rstrip(b"\r\n").endswith(b"\\"):
-        kept += _SWALLOWED
-    return kept + render(variables)
+    kind = "environment"
+    own_lines = True
+
+    variables: Variables | None
+    path: str = ENVIRONMENT
+
+    def merge(self, current: bytes | None) -> bytes | None:
+        """Put ours last, because pam_env stops at an overlong line; None stays None where none are wanted.
+
+        Raises FileError when systemd would reject the file anyway.
+        """
+        if self.variables is None:
+            return None if current is None else b"".join(_split(current)[0])
+        lines, _ = _split(current or b"")
+        kept = b"".join(lines)
+        if kept and not kept.endswith(b"\n"):
+            kept += b"\n"
+        if lines and lines[-1].rstrip(b"\r\n").endswith(b"\\"):
+            kept += _SWALLOWED
+        return kept + render(self.variables)
+
+    @staticmethod
+    def restore(current: bytes, before: bytes | None) -> bytes | None:
+        """Give `current` without our variables, and with those that `before` had."""
+        lines, _ = _split(current)
+        _, theirs = _split(before or b"")
+        text = b"".join(lines)
+        if theirs and text and not text.endswith(b"\n"):
+            text += b"\n"
+        return text + b"".join(theirs)
+
+    def note(self, before: bytes) -> str:
+        """Say when the file had proxy variables of its own, as the shell recipe leaves them, each line perhaps twice."""
+        _, theirs = _split(before)
+        text = "{n} line{s} of an earlier proxy set-up in /etc/environment {are} replaced"
+        return counted(len(theirs), text) if theirs and self.variables is not None else ""
 
 
 def assignments(content: bytes) -> dict[str, str]:
@@ -65,28 +99,6 @@ def assignments(content: bytes) -> dict[str, str]:
             quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
             found[name] = value[1:-1] if quoted else value
     return found
-
-
-def leftovers(before: bytes) -> str:
-    """What to say when the file had proxy variables of its own, as the shell recipe leaves them, each line perhaps twice."""
-    _, theirs = _split(before)
-    text = "{n} line{s} of an earlier proxy set-up in /etc/environment {are} replaced"
-    return counted(len(theirs), text) if theirs else ""
-
-
-def without(current: bytes | None) -> bytes | None:
-    """The file without any proxy variable, whoever wrote it; None stays None."""
-    return None if current is None else b"".join(_split(current)[0])
-
-
-def restore(current: bytes, before: bytes | None) -> bytes:
-    """`current` without our variables, and with those that `before` had: other people's edits stay."""
-    lines, _ = _split(current)
-    _, theirs = _split(before or b"")
-    text = b"".join(lines)
-    if theirs and text and not text.endswith(b"\n"):
-        text += b"\n"
-    return text + b"".join(theirs)
 
 
 def _split(text: bytes) -> tuple[list[bytes], list[bytes]]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import attrs
+
+from agent.core.plan.files.environment import ENVIRONMENT
+from agent.core.plan.files.systemd_dropin import Dropin
+
 #: The units that the recipe gives a drop-in.
 UNITS = ("docker.service", "kubelet.service")
-_LINES = [b"[Service]", b"EnvironmentFile=/etc/environment"]
+_LINES = [b"[Service]", b"EnvironmentFile=" + ENVIRONMENT.encode("ascii")]
 
 
-def path(unit: str) -> str:
-    return f"/etc/systemd/system/{unit}.d/proxy.conf"
+@attrs.frozen
+class LegacyDropin(Dropin):
+    """The recipe's drop-in of a unit, which has to be gone."""
 
+    name = "proxy.conf"
 
-def without(current: bytes | None) -> bytes | None:
-    """None for the recipe's own text, blanks aside; anything else is somebody's and stays."""
-    if current is not None and [line.strip() for line in current.splitlines() if line.strip()] == _LINES:
-        return None
-    return current
+    def merge(self, current: bytes | None) -> bytes | None:
+        """Give None for the recipe's own text, blanks aside; anything else is somebody's and stays."""
+        if current is not None and [line.strip() for line in current.splitlines() if line.strip()] == _LINES:
+            return None
+        return current
 
-
-def leftovers(before: bytes, unit: str) -> str:
-    """What to say of a drop-in that `without` removes."""
-    return f"proxy.conf of the shell recipe is removed from {unit}.d: 90-eks-proxy.conf does its work"
+    def note(self, before: bytes) -> str:
+        return f"proxy.conf of the shell recipe is removed from {self.unit}.d: 90-eks-proxy.conf does its work"

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
+import attrs
+
+from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
+from agent.core.plan.files.managed_file import Effect, ManagedFile
+
+FOLDER = "/etc/systemd/system/"
 #: The units that failure.policy = "closed" holds back; gating others would lock people out of the node.
 GATED_UNITS = ("docker.service", "containerd.service", "kubelet.service")
 
@@ -11,43 +18,60 @@ _HEAD = """\
 # Written by eks-proxy-agent, which overwrites edits.  To undo: eks-proxy-agent revert.
 """
 
-_ENVIRONMENT = (
-    _HEAD
-    + """\
-[Service]
-# The minus: a missing file must not keep the unit from starting.  The later file wins.
-EnvironmentFile=-/etc/environment
-EnvironmentFile=-/etc/eks-proxy-agent/node.env
-"""
-)
 
-_CLOSED = (
-    _HEAD
-    + """\
-[Unit]
+@attrs.frozen
+class Dropin(ManagedFile):
+    """A file `name` of a unit's drop-ins."""
+
+    kind = "drop-in"
+    effect = Effect.DAEMON_RELOAD
+    name: ClassVar[str]
+
+    unit: str
+    path: str = attrs.field()
+
+    @path.default
+    def _path(self) -> str:
+        return self.path_of(self.unit)
+
+    @classmethod
+    def path_of(cls, unit: str) -> str:
+        """Give where the drop-in of a unit stands."""
+        return f"{FOLDER}{unit}.d/{cls.name}"
+
+
+@attrs.frozen
+class EnvironmentDropin(Dropin):
+    """Gives a unit the proxy's variables."""
+
+    name = "90-eks-proxy.conf"
+    text = f"""\
+{_HEAD}[Service]
+# The minus: a missing file must not keep the unit from starting.  The later file wins.
+EnvironmentFile=-{ENVIRONMENT}
+EnvironmentFile=-{NODE_ENV}
+"""
+
+    def merge(self, current: bytes | None) -> bytes | None:
+        return self.text.encode("ascii")
+
+    @classmethod
+    def unit_of(cls, path: str) -> str | None:
+        """Give the unit of which `path` is this drop-in; None for other paths."""
+        match = re.fullmatch(re.escape(cls.path_of("UNIT")).replace("UNIT", "([^/]+)"), path)
+        return match.group(1) if match else None
+
+
+@attrs.frozen
+class ClosedGate(Dropin):
+    """Holds a unit back until the node is configured, for failure.policy = "closed"."""
+
+    name = "91-eks-proxy-closed.conf"
+    text = f"""\
+{_HEAD}[Unit]
 # failure.policy = "closed": no start before the node is configured.  It blocks the start only; what runs stays.
 AssertPathExists=/run/eks-proxy-agent/ready
 """
-)
 
-
-def environment_path(unit: str) -> str:
-    return f"/etc/systemd/system/{unit}.d/90-eks-proxy.conf"
-
-
-def unit_of(path: str) -> str | None:
-    """The unit of which `path` is the drop-in with the environment; None for other paths."""
-    match = re.fullmatch(re.escape(environment_path("UNIT")).replace("UNIT", "([^/]+)"), path)
-    return match.group(1) if match else None
-
-
-def closed_path(unit: str) -> str:
-    return f"/etc/systemd/system/{unit}.d/91-eks-proxy-closed.conf"
-
-
-def environment_text() -> bytes:
-    return _ENVIRONMENT.encode("ascii")
-
-
-def closed_text() -> bytes:
-    return _CLOSED.encode("ascii")
+    def merge(self, current: bytes | None) -> bytes | None:
+        return self.text.encode("ascii")

@@ -11,6 +11,11 @@ import attrs
 
 from agent.core.net.proxy_url import quoted
 from agent.core.plan.files.lines import counted, split_lines
+from agent.core.plan.files.managed_file import ManagedFile
+
+YUM_CONF = "/etc/yum.conf"
+#: What dnf reads.  yum.conf is a link to it; where that was replaced by a file, dnf must not lose its proxy.
+DNF_CONF = "/etc/dnf/dnf.conf"
 
 _HEADER = re.compile(rb"\[([^]]*)\]")
 _PROXY = re.compile(rb"proxy[ \t]*[=:]", re.IGNORECASE)
@@ -29,67 +34,86 @@ class _Proxy:
         return self.section == b"main"
 
 
-def edit(current: bytes | None, url: str) -> bytes:
-    """The file with exactly one `proxy=` in [main], where the first one stood, else right below the header.
+@attrs.frozen
+class YumConf(ManagedFile):
+    """The file with exactly one `proxy=` in [main], or, `url` None, with none."""
 
-    In other sections only a line that repeats ours goes.  What has a proxy of its own stays as it is, and so do other
-    keys (proxy_username and its kind too); an absent [main] comes last.
-    """
-    ours = b"proxy=" + url.encode("ascii") + b"\n"
-    lines = split_lines(current or b"")
-    lines[-1:] = map(_ended, lines[-1:])
-    repeated = [proxy.numbers[0] for proxy in _repeated(_proxies(lines), url)]
-    kept, at = _without_proxy([line for number, line in enumerate(lines) if number not in repeated])
-    if at is None:
-        at = _below_header(kept)
-    if at is None:
-        return b"".join(kept) + (b"\n" if kept else b"") + b"[main]\n" + ours
-    return b"".join(kept[:at]) + ours + b"".join(kept[at:])
+    kind = "yum"
+    own_lines = True
+    may_be_private = True
+
+    url: str | None = attrs.field(repr=False)
+    path: str = YUM_CONF
+
+    def merge(self, current: bytes | None) -> bytes | None:
+        """Put ours where the first one stood, else right below the header.
+
+        In other sections only a line that repeats ours goes.  What has a proxy of its own stays as it is, and so do other
+        keys (proxy_username and its kind too); an absent [main] comes last.
+        """
+        if self.url is None:
+            return None if current is None else self.restore(current, None)
+        ours = b"proxy=" + self.url.encode("ascii") + b"\n"
+        lines = split_lines(current or b"")
+        lines[-1:] = map(_ended, lines[-1:])
+        repeated = [proxy.numbers[0] for proxy in _repeated(_proxies(lines), self.url)]
+        kept, at = _without_proxy([line for number, line in enumerate(lines) if number not in repeated])
+        if at is None:
+            at = _below_header(kept)
+        if at is None:
+            return b"".join(kept) + (b"\n" if kept else b"") + b"[main]\n" + ours
+        return b"".join(kept[:at]) + ours + b"".join(kept[at:])
+
+    @staticmethod
+    def restore(current: bytes, before: bytes | None) -> bytes | None:
+        """Give `current` with the proxy lines that `before` had instead of ours."""
+        lines, old = split_lines(current), split_lines(before or b"")
+        kept, at = _without_proxy(lines)
+        if at is None:
+            return b"".join(kept)
+        theirs = [old[number] for proxy in _proxies(old) if proxy.main for number in proxy.numbers]
+        if kept[at:]:
+            theirs[-1:] = map(_ended, theirs[-1:])
+        restored = kept[:at] + theirs + kept[at:]
+        ours = next(proxy.value for proxy in _proxies(lines) if proxy.main)
+        for proxy in _repeated(_proxies(old), ours):
+            _put_back(restored, proxy.section, old[proxy.numbers[0]])
+        return b"".join(restored if _header(old, b"main") is not None else _without_empty_main(restored))
+
+    def note(self, before: bytes) -> str:
+        """Say which proxies were there: replaced ones, removed ones, and those of other sections that stay."""
+        if self.url is None:
+            return ""
+        proxies = _proxies(split_lines(before))
+        replaced = sum(proxy.main for proxy in proxies)
+        repeated = _repeated(proxies, self.url)
+        said = []
+        if replaced:
+            said.append(counted(replaced, "{n} earlier proxy line{s} in [main] of yum.conf {are} replaced"))
+        if repeated:
+            where = ", ".join(dict.fromkeys(map(_shown, repeated)))
+            said.append(counted(len(repeated), "{n} line{s} with the same proxy in {where} {are} removed", where=where))
+        said += [
+            f"{_shown(proxy)} has a proxy of its own, {quoted(proxy.value)}, which stays"
+            for proxy in proxies
+            if not (proxy.main or proxy in repeated)
+        ]
+        return "; ".join(said)
 
 
-def leftovers(before: bytes, url: str) -> str:
-    """What to say of proxies that were there: replaced ones, removed ones, and those of other sections that stay."""
-    proxies = _proxies(split_lines(before))
-    replaced = sum(proxy.main for proxy in proxies)
-    repeated = _repeated(proxies, url)
-    said = []
-    if replaced:
-        said.append(counted(replaced, "{n} earlier proxy line{s} in [main] of yum.conf {are} replaced"))
-    if repeated:
-        where = ", ".join(dict.fromkeys(map(_shown, repeated)))
-        said.append(counted(len(repeated), "{n} line{s} with the same proxy in {where} {are} removed", where=where))
-    said += [
-        f"{_shown(proxy)} has a proxy of its own, {quoted(proxy.value)}, which stays"
-        for proxy in proxies
-        if not (proxy.main or proxy in repeated)
-    ]
-    return "; ".join(said)
+@attrs.frozen
+class DnfConf(YumConf):
+    """The same of a file that is not made where there is none."""
+
+    path: str = DNF_CONF
+
+    def merge(self, current: bytes | None) -> bytes | None:
+        return None if current is None else super().merge(current)
 
 
 def effective(current: bytes) -> dict[str, str]:
     """The proxy that counts, by section: the last of several, which both yum and dnf take."""
     return {_shown(proxy)[1:-1]: proxy.value for proxy in _proxies(split_lines(current))}
-
-
-def without(current: bytes | None) -> bytes | None:
-    """The file without any proxy in [main], whoever wrote it; None stays None."""
-    return None if current is None else restore(current, None)
-
-
-def restore(current: bytes, before: bytes | None) -> bytes:
-    """`current` with the proxy lines that `before` had instead of ours: other people's edits stay."""
-    lines, old = split_lines(current), split_lines(before or b"")
-    kept, at = _without_proxy(lines)
-    if at is None:
-        return b"".join(kept)
-    theirs = [old[number] for proxy in _proxies(old) if proxy.main for number in proxy.numbers]
-    if kept[at:]:
-        theirs[-1:] = map(_ended, theirs[-1:])
-    restored = kept[:at] + theirs + kept[at:]
-    ours = next(proxy.value for proxy in _proxies(lines) if proxy.main)
-    for proxy in _repeated(_proxies(old), ours):
-        _put_back(restored, proxy.section, old[proxy.numbers[0]])
-    return b"".join(restored if _header(old, b"main") is not None else _without_empty_main(restored))
 
 
 def _ended(line: bytes) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials, ProxyUrl
-from agent.core.plan.desired import ENVIRONMENT, NODE_ENV, YUM_CONF, targets
+from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import (
     ABSENT,
     HOUR,
@@ -22,8 +22,10 @@ from agent.core.plan.drift import (
     memory_from_json,
     steady,
 )
-from agent.core.plan.files import environment
-from agent.core.plan.plan import Baseline, Change, FileState, Plan, Target, digest, make_plan, make_revert
+from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, EnvironmentFile, render
+from agent.core.plan.files.managed_file import Effect, WholeFile
+from agent.core.plan.files.yum_conf import YUM_CONF
+from agent.core.plan.plan import Baseline, Change, FileState, Plan, digest, make_plan, make_revert
 from agent.core.settings.schema import Settings
 from agent.errors import FileError
 
@@ -166,7 +168,7 @@ def test_another_proxy_is_another_wish_of_every_file(credentials: Credentials | 
     def desired(port: int) -> dict[str, str]:
         url = ProxyUrl("http", "proxy.corp", port)
         intent = Intent(url, url, (), credentials)
-        return {target.path: desired_digest(target) for target in targets(Settings(), intent)}
+        return {file.path: desired_digest(file) for file in desired_files(Settings(), intent)}
 
     one, other = desired(1), desired(2)
     for path in (NODE_ENV, ENVIRONMENT, YUM_CONF):
@@ -179,7 +181,7 @@ ANCHOR = "/etc/pki/ca-trust/source/anchors/eks-proxy-agent.pem"
 
 def test_a_new_ca_makes_older_processes_stale_and_a_repaired_one_does_not() -> None:
     """Programs read the trust store when they start; a certificate that was only missing for a while they have read."""
-    plan = Plan((Change(ANCHOR, None, b"pem"),), trust=True)
+    plan = Plan((Change(ANCHOR, None, b"pem", effect=Effect.TRUST_STORE),), trust=True)
     assert Memory().after(plan, {ANCHOR: "one"}, 7.0).ca_changed_at == 7.0
     assert Memory().asked(plan, {ANCHOR: "one"}, 7.0).ca_changed_at == 7.0
     assert Memory().prepared(plan, {ANCHOR: "one"}, 7.0) == Memory(ca_changed_at=7.0)
@@ -190,22 +192,19 @@ def test_a_new_ca_makes_older_processes_stale_and_a_repaired_one_does_not() -> N
 def test_a_wish_is_what_is_wanted_of_a_file_whatever_stands_in_it() -> None:
     """It depends on content and mode, and is there for a file that cannot be wanted, too."""
 
-    def refused(current: bytes | None) -> bytes:
-        raise FileError("odd")
+    class Refused(WholeFile):
+        def merge(self, current: bytes | None) -> bytes | None:
+            raise FileError("odd")
 
-    assert desired_digest(Target(PATH, "whole", lambda current: b"a")) != desired_digest(
-        Target(PATH, "whole", lambda current: b"b")
-    )
-    assert desired_digest(Target(PATH, "whole", lambda current: b"a")) != desired_digest(
-        Target(PATH, "whole", lambda current: b"a", 0o600)
-    )
-    assert desired_digest(Target(PATH, "whole", refused)) == ""
+    assert desired_digest(WholeFile(PATH, b"a")) != desired_digest(WholeFile(PATH, b"b"))
+    assert desired_digest(WholeFile(PATH, b"a")) != desired_digest(WholeFile(PATH, b"a", mode=0o600))
+    assert desired_digest(Refused(PATH, None)) == ""
 
 
 # --- what revert brings back after drift ------------------------------------------------------------------------------
 
 VARIABLES = (("http_proxy", "http://p:1"),)
-TARGET = Target(PATH, "environment", lambda current: environment.edit(current, VARIABLES))
+TARGET = EnvironmentFile(VARIABLES)
 
 
 def after_drift(content: bytes) -> Plan:
@@ -239,4 +238,4 @@ def test_a_file_that_is_left_alone_stays_and_stays_remembered() -> None:
     plan = make_plan((TARGET,), {PATH: FileState(b"theirs\n")}, first.baseline, leave={PATH})
     assert plan.empty
     assert plan.baseline == first.baseline
-    assert digest(b"LANG=C\n" + environment.render(VARIABLES)) in plan.baseline.files[PATH].written
+    assert digest(b"LANG=C\n" + render(VARIABLES)) in plan.baseline.files[PATH].written

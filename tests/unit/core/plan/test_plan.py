@@ -6,9 +6,13 @@ import pytest
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.core.noproxy.entries import Entry
-from agent.core.plan.desired import ENVIRONMENT, NODE_ENV, YUM_CONF, static_targets, targets
-from agent.core.plan.files import systemd_dropin
-from agent.core.plan.plan import SAVED, Baseline, Change, FileState, Record, Target, digest, make_plan, make_revert
+from agent.core.plan.desired import desired_files, static_files
+from agent.core.plan.files.ca_anchor import CaAnchor
+from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, EnvironmentFile
+from agent.core.plan.files.managed_file import Effect, WholeFile
+from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
+from agent.core.plan.files.yum_conf import YUM_CONF
+from agent.core.plan.plan import SAVED, Baseline, Change, FileState, Record, digest, make_plan, make_revert
 from agent.core.settings.schema import Failure, Node, Settings
 from agent.errors import FileError
 
@@ -26,18 +30,20 @@ INTENT = Intent(
 
 def whole(content, path=PATH, mode=None):
     """A file that is wholly ours."""
-    return Target(path, "whole", lambda current: content, mode)
+    return WholeFile(path, content, mode=mode)
 
 
-def shared(path=ENVIRONMENT, url="http://proxy.corp:3128"):
+def shared(path=ENVIRONMENT):
     """A file of which some lines are ours."""
-    (target,) = (found for found in targets(SETTINGS, INTENT) if found.path == path)
-    return target
+    (file,) = (found for found in desired_files(SETTINGS, INTENT) if found.path == path)
+    return file
 
 
-def refused(current):
-    """An edit that does not take the file."""
-    raise FileError("line 1 is odd")
+class Refused(WholeFile):
+    """A file that cannot be merged."""
+
+    def merge(self, current):
+        raise FileError("line 1 is odd")
 
 
 def carried_out(plan, states):
@@ -54,55 +60,53 @@ def carried_out(plan, states):
 
 def test_without_an_intent_nothing_is_wanted():
     """No proxy in the settings is a valid state; an image that was baked keeps its drop-ins."""
-    assert targets(SETTINGS, None) == ()
-    assert [target.path for target in targets(SETTINGS, None, baked=True)] == [
-        target.path for target in static_targets(SETTINGS, None)
+    assert desired_files(SETTINGS, None) == ()
+    assert [file.path for file in desired_files(SETTINGS, None, baked=True)] == [
+        file.path for file in static_files(SETTINGS, None)
     ]
 
 
 def test_node_env_comes_first_and_the_drop_ins_last():
     """What docker's proxy hangs on is written before what makes docker look at it."""
-    paths = [target.path for target in targets(SETTINGS, INTENT)]
+    paths = [file.path for file in desired_files(SETTINGS, INTENT)]
     assert paths[:3] == [NODE_ENV, ENVIRONMENT, YUM_CONF]
-    assert paths[-2:] == [systemd_dropin.environment_path(unit) for unit in ("docker.service", "kubelet.service")]
+    assert paths[-2:] == [EnvironmentDropin.path_of(unit) for unit in ("docker.service", "kubelet.service")]
 
 
 def test_credentials_are_in_node_env_only():
     """And that is private."""
-    wanted = {target.path: target for target in targets(SETTINGS, INTENT)}
-    assert b"secret" in wanted[NODE_ENV].edit(None)
+    wanted = {file.path: file for file in desired_files(SETTINGS, INTENT)}
+    assert b"secret" in wanted[NODE_ENV].merge(None)
     assert wanted[NODE_ENV].mode == 0o600
-    for path, target in wanted.items():
+    for path, file in wanted.items():
         if path != NODE_ENV:
-            assert b"secret" not in (target.edit(None) or b"")
-            assert target.mode is None
+            assert b"secret" not in (file.merge(None) or b"")
+            assert file.mode is None
 
 
 def test_files_can_be_left_out():
     """node.environment and node.yum are the owner's to switch off; node.env is not."""
     settings = Settings(node=Node(units=(), environment=False, yum=False))
-    assert [target.path for target in targets(settings, INTENT) if target.edit(None) is not None] == [NODE_ENV]
+    assert [file.path for file in desired_files(settings, INTENT) if file.merge(None) is not None] == [NODE_ENV]
 
 
 def test_yum_gets_the_http_proxy():
     """Which it uses for https repositories too."""
-    assert shared(YUM_CONF).edit(None) == b"[main]\nproxy=http://proxy.corp:3128\n"
+    assert shared(YUM_CONF).merge(None) == b"[main]\nproxy=http://proxy.corp:3128\n"
 
 
 def test_policy_closed_gates_the_runtimes():
     """By drop-ins of their own, also for units that are not in node.units."""
-    paths = [target.path for target in static_targets(attrs.evolve(SETTINGS, failure=Failure(policy="closed")), None)]
-    assert [path for path in paths if "91-" in path] == [
-        systemd_dropin.closed_path(unit) for unit in systemd_dropin.GATED_UNITS
-    ]
-    assert [path for path in paths if "90-" in path] == [target.path for target in static_targets(SETTINGS, None)]
+    paths = [file.path for file in static_files(attrs.evolve(SETTINGS, failure=Failure(policy="closed")), None)]
+    assert [path for path in paths if "91-" in path] == [ClosedGate.path_of(unit) for unit in GATED_UNITS]
+    assert [path for path in paths if "90-" in path] == [file.path for file in static_files(SETTINGS, None)]
 
 
 # --- comparing --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("target", "state", "changed"),
+    ("file", "state", "changed"),
     [
         (whole(b"new"), FileState(b"new"), False),
         (whole(b"new"), FileState(b"new", 0o600), False),
@@ -115,18 +119,41 @@ def test_policy_closed_gates_the_runtimes():
         (whole(None), FileState(b"old"), True),
     ],
 )
-def test_what_is_so_already_is_no_change(target, state, changed):
+def test_what_is_so_already_is_no_change(file, state, changed):
     """Equal content and mode: nothing to do, and nothing to remember for revert."""
-    plan = make_plan((target,), {PATH: state}, Baseline())
+    plan = make_plan((file,), {PATH: state}, Baseline())
     assert plan.empty is not changed
     assert plan.baseline == (Baseline({PATH: plan.baseline.files[PATH]}) if changed else Baseline())
 
 
-@pytest.mark.parametrize(("path", "reload"), [(DROP_IN, True), (PATH, False)])
-def test_systemd_is_reloaded_for_drop_ins_only(path, reload):
-    """It costs 90 ms and runs all generators."""
-    assert make_plan((whole(b"new", path),), {path: ABSENT}, Baseline()).reload is reload
-    assert make_plan((whole(b"new", path),), {path: FileState(b"new")}, Baseline()).reload is False
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        (EnvironmentDropin("docker.service"), (True, False)),
+        (ClosedGate("docker.service", "/elsewhere"), (True, False)),
+        (CaAnchor("/elsewhere", b"new"), (False, True)),
+        (whole(b"new"), (False, False)),
+        (whole(b"new", DROP_IN), (False, False)),
+    ],
+)
+def test_the_machine_is_told_of_drop_ins_and_certificates_only(file, told):
+    """A reload of systemd costs 90 ms and runs all generators: the class of a file says it, wherever it lies."""
+    plan = make_plan((file,), {file.path: ABSENT}, Baseline())
+    assert (plan.reload, plan.trust) == told
+    states = {file.path: FileState(file.merge(None))}
+    assert make_plan((file,), states, Baseline()).empty
+    undone = make_revert(states, plan.baseline)
+    assert (undone.reload, undone.trust) == told
+
+
+def test_nothing_left_of_a_file_that_we_made_is_no_file():
+    """A file that was there before us stays, though it is empty."""
+    made, found = Record("environment", None), Record("environment", b"")
+    for record, after in ((made, None), (found, b"")):
+        plan = make_plan(
+            (EnvironmentFile(None),), {ENVIRONMENT: FileState(b"http_proxy=x\n")}, Baseline({ENVIRONMENT: record})
+        )
+        assert [change.after for change in plan.changes] == [after]
 
 
 def test_a_reload_that_is_due_is_made_up_for():
@@ -137,21 +164,21 @@ def test_a_reload_that_is_due_is_made_up_for():
 
 
 @pytest.mark.parametrize(
-    ("target", "state", "problem"),
+    ("file", "state", "problem"),
     [
         (whole(b"new"), FileState(problem="is a folder"), "/etc/file: is a folder"),
-        (Target(PATH, "whole", refused), FileState(b"old"), "/etc/file: line 1 is odd"),
+        (Refused(PATH, None), FileState(b"old"), "/etc/file: line 1 is odd"),
     ],
 )
-def test_a_file_that_cannot_be_planned_holds_up_no_other(target, state, problem):
+def test_a_file_that_cannot_be_planned_holds_up_no_other(file, state, problem):
     """It is named, left alone, and not recorded."""
-    plan = make_plan((target, whole(b"new", "/etc/z")), {PATH: state, "/etc/z": ABSENT}, Baseline())
+    plan = make_plan((file, whole(b"new", "/etc/z")), {PATH: state, "/etc/z": ABSENT}, Baseline())
     assert plan.problems == (problem,)
     assert [change.path for change in plan.changes] == ["/etc/z"]
     assert set(plan.baseline.files) == {"/etc/z"}
 
 
-def test_changes_come_in_the_order_of_the_targets():
+def test_changes_come_in_the_order_of_the_files():
     """Which is the order of their weight."""
     names = ["/etc/c", "/etc/a", "/etc/b"]
     plan = make_plan(tuple(whole(b"1", name) for name in names), dict.fromkeys(names, ABSENT), Baseline())
@@ -180,13 +207,13 @@ def test_later_changes_keep_the_original():
 @pytest.mark.parametrize("kills", [1, 2, 3])
 def test_a_record_holds_for_any_number_of_kills_before_the_write(kills):
     """Recorded again and again for other contents and never written, what is on the disk is still known for ours."""
-    target = shared()
+    file = shared()
     states, baseline = {ENVIRONMENT: FileState(b"A=1\nhttp_proxy=old\nB=2")}, Baseline()
     original = states
-    plan = make_plan((target,), states, baseline)
+    plan = make_plan((file,), states, baseline)
     states, baseline = carried_out(plan, states), plan.baseline
     for number in range(kills):
-        other = Target(ENVIRONMENT, "environment", lambda current, number=number: b"A=1\nhttp_proxy=%d\n" % number)
+        other = EnvironmentFile((("http_proxy", str(number)),))
         baseline = make_plan((other,), states, baseline).baseline
     assert carried_out(make_revert(states, baseline), states) == original
 
@@ -223,10 +250,11 @@ def test_a_file_that_we_made_goes_though_somebody_emptied_it(path, emptied):
 
 def test_what_is_wanted_no_longer_is_taken_back():
     """A unit left node.units: its drop-in goes, and with it the record."""
-    plan = make_plan((whole(b"1", DROP_IN), whole(b"1")), {DROP_IN: ABSENT, PATH: ABSENT}, Baseline())
+    drop_in = EnvironmentDropin("docker.service")
+    plan = make_plan((drop_in, whole(b"1")), {DROP_IN: ABSENT, PATH: ABSENT}, Baseline())
     states = carried_out(plan, {})
     plan = make_plan((whole(b"1"),), states, plan.baseline)
-    assert plan.changes == (Change(DROP_IN, b"1", None),)
+    assert plan.changes == (Change(DROP_IN, drop_in.merge(None), None, effect=Effect.DAEMON_RELOAD),)
     assert plan.reload
     assert set(plan.baseline.files) == {PATH}
 

@@ -5,6 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.core.plan.files import environment
+from agent.core.plan.files.environment import EnvironmentFile
 from agent.errors import FileError
 
 OURS = (
@@ -16,6 +17,7 @@ OURS = (
     ("NO_PROXY", "localhost,127.0.0.1,.internal"),
 )
 LINES = environment.render(OURS)
+merged = EnvironmentFile(OURS).merge
 
 # Lines as people write them, and as they do not; each ends as it likes.
 FOREIGN = st.sampled_from(
@@ -62,34 +64,34 @@ def files(draw, lines=FOREIGN | PROXY):
 )
 def test_our_lines_come_last_and_other_lines_stay(current, kept):
     """All other lines stay byte for byte, whatever their endings, and ours stand once, at the end."""
-    assert environment.edit(current, OURS) == kept + LINES
+    assert merged(current) == kept + LINES
 
 
 @given(files())
 @example(b"A=1\\\nhttp_proxy=x\nB=2\n")
 def test_editing_twice_is_editing_once(current):
     """A second edit changes nothing."""
-    once = environment.edit(current, OURS)
-    assert environment.edit(once, OURS) == once
+    once = merged(current)
+    assert merged(once) == once
 
 
 @given(files(lines=FOREIGN))
 def test_foreign_text_is_a_prefix(current):
     """A file without proxy lines is kept whole, in front of ours."""
-    assert environment.edit(current, OURS).startswith(current)
+    assert merged(current).startswith(current)
 
 
 @given(files(), st.sampled_from([b"http://new.corp:1", b""]))
 def test_new_values_replace_the_old_ones(current, value):
     """Other values give what the same edit of the original file would have given."""
     new = tuple((name, value.decode()) for name, _ in OURS)
-    assert environment.edit(environment.edit(current, OURS), new) == environment.edit(current, new)
+    assert EnvironmentFile(new).merge(merged(current)) == EnvironmentFile(new).merge(current)
 
 
 @given(files(lines=FOREIGN))
 def test_restore_takes_back_only_our_lines(before):
     """restore after edit gives the original, but for line ends that had to be added."""
-    restored = environment.restore(environment.edit(before, OURS), before)
+    restored = EnvironmentFile.restore(merged(before), before)
     assert restored.startswith(before)
     assert restored[len(before) :] in (b"", b"\n", b"\n:\n", b"\n\n:\n")
 
@@ -97,8 +99,8 @@ def test_restore_takes_back_only_our_lines(before):
 @given(files(), st.lists(FOREIGN.filter(lambda line: not line.endswith(b"\\")), max_size=3))
 def test_restore_keeps_what_others_added(before, added):
     """Lines that somebody appended since stay, in their order, and the original's proxy lines come back."""
-    edited = environment.edit(before, OURS) + b"".join(line + b"\n" for line in added)
-    restored = environment.restore(edited, before).split(b"\n")
+    edited = merged(before) + b"".join(line + b"\n" for line in added)
+    restored = EnvironmentFile.restore(edited, before).split(b"\n")
     rest = iter(restored)
     assert all(line in rest for line in added), "in order"
     for name in environment.NAMES:
@@ -117,7 +119,7 @@ def test_restore_keeps_what_others_added(before, added):
 )
 def test_restore(current, before, restored):
     """The original's proxy lines come back at the end of a file that others edited."""
-    assert environment.restore(current, before) == restored
+    assert EnvironmentFile.restore(current, before) == restored
 
 
 @pytest.mark.parametrize("char", list(" \t\n\r\0\"'$\\`#~&|;<>()") + ["ü", "\x7f", "\u2028"])
@@ -139,10 +141,10 @@ def test_a_value_that_readers_understand_differently_is_refused(char):
         (b"A=\xed\xa0\x80\n", "line 1", "UTF-8"),
     ],
 )
-@pytest.mark.parametrize("action", [environment.edit, environment.restore])
+@pytest.mark.parametrize("action", [merged, lambda current: EnvironmentFile.restore(current, None)])
 def test_a_file_that_systemd_would_reject_is_refused(action, current, line, what):
     """One bad byte makes systemd ignore the whole file: better an error that names the line."""
     with pytest.raises(FileError) as error:
-        action(current, OURS if action is environment.edit else None)
+        action(current)
     assert line in str(error.value)
     assert what in str(error.value)

@@ -2,8 +2,11 @@
 
 import pytest
 
-from agent.core.plan.files import systemd_dropin
+from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
 from agent.core.settings.schema import DEFAULT_UNITS
+
+ENVIRONMENT_TEXT = EnvironmentDropin("docker.service").merge(None)
+CLOSED_TEXT = ClosedGate("docker.service").merge(None)
 
 
 def directives(text):
@@ -13,7 +16,7 @@ def directives(text):
 
 def test_units_read_etc_environment_and_then_node_env():
     """The later file wins, and the minus keeps a missing one from stopping the unit."""
-    assert directives(systemd_dropin.environment_text()) == [
+    assert directives(ENVIRONMENT_TEXT) == [
         "[Service]",
         "EnvironmentFile=-/etc/environment",
         "EnvironmentFile=-/etc/eks-proxy-agent/node.env",
@@ -22,10 +25,10 @@ def test_units_read_etc_environment_and_then_node_env():
 
 def test_policy_closed_asserts_and_requires_nothing():
     """An Assert blocks the start only; Requires= would take docker down with the agent."""
-    assert directives(systemd_dropin.closed_text()) == ["[Unit]", "AssertPathExists=/run/eks-proxy-agent/ready"]
+    assert directives(CLOSED_TEXT) == ["[Unit]", "AssertPathExists=/run/eks-proxy-agent/ready"]
 
 
-@pytest.mark.parametrize("text", [systemd_dropin.environment_text(), systemd_dropin.closed_text()])
+@pytest.mark.parametrize("text", [ENVIRONMENT_TEXT, CLOSED_TEXT])
 def test_a_drop_in_says_whose_it_is_and_how_to_undo_it(text):
     """Somebody who finds the file can tell where it comes from, and every line is whole."""
     first = text.decode("ascii").splitlines()[0]
@@ -39,10 +42,10 @@ def test_a_drop_in_says_whose_it_is_and_how_to_undo_it(text):
 @pytest.mark.parametrize("unit", [*DEFAULT_UNITS, "a@b.service"])
 def test_drop_ins_stand_in_the_folder_of_their_unit(unit):
     """Named so that they sort last, and by no name that nodeadm uses (it owns environment.conf)."""
-    assert systemd_dropin.environment_path(unit) == f"/etc/systemd/system/{unit}.d/90-eks-proxy.conf"
-    assert systemd_dropin.closed_path(unit) == f"/etc/systemd/system/{unit}.d/91-eks-proxy-closed.conf"
+    assert EnvironmentDropin(unit).path == f"/etc/systemd/system/{unit}.d/90-eks-proxy.conf"
+    assert ClosedGate(unit).path == f"/etc/systemd/system/{unit}.d/91-eks-proxy-closed.conf"
 
 
 def test_only_runtimes_are_gated():
     """Gating the units that people use to look at a sick node would lock them out."""
-    assert set(systemd_dropin.GATED_UNITS) == {"docker.service", "containerd.service", "kubelet.service"}
+    assert set(GATED_UNITS) == {"docker.service", "containerd.service", "kubelet.service"}

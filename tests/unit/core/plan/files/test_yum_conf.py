@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from agent.core.plan.files import yum_conf
+from agent.core.plan.files.yum_conf import YumConf
 
 URL = "http://proxy.corp:3128"
 OURS = b"proxy=http://proxy.corp:3128\n"
@@ -100,29 +100,29 @@ def files(draw, parts=OPTION | PROXY | HEADER):
 )
 def test_one_proxy_line_in_main(current, edited):
     """The line stands once, in [main], and every other line stays byte for byte."""
-    assert yum_conf.edit(current, URL) == edited
+    assert YumConf(URL).merge(current) == edited
 
 
 @given(files())
 @example(b"[main]\nproxy=a\n\n  b\nexclude=x")
 def test_an_independent_parser_reads_our_value(current):
     """Whatever stood there before, configparser reads exactly our URL from [main]."""
-    assert read_back(yum_conf.edit(current, URL)) == URL
+    assert read_back(YumConf(URL).merge(current)) == URL
 
 
 @given(files())
 def test_editing_twice_is_editing_once(current):
     """A second edit changes nothing, and another URL gives what it would have given on the original."""
-    once = yum_conf.edit(current, "http://other.corp:1")
-    assert yum_conf.edit(once, "http://other.corp:1") == once
-    assert yum_conf.edit(once, URL) == yum_conf.edit(current, URL)
+    once = YumConf("http://other.corp:1").merge(current)
+    assert YumConf("http://other.corp:1").merge(once) == once
+    assert YumConf(URL).merge(once) == YumConf(URL).merge(current)
 
 
 @given(files(parts=OPTION | HEADER))
 def test_only_one_line_is_added(current):
     """Without a proxy before, the edited file minus our line is the old file (and a [main], if there was none)."""
     assume(b"[main]" in current)
-    edited = yum_conf.edit(current, URL)
+    edited = YumConf(URL).merge(current)
     assert edited.count(OURS) == 1
     rest = edited.replace(OURS, b"")
     assert rest == current or rest == current + b"\n"
@@ -132,7 +132,7 @@ def test_only_one_line_is_added(current):
 def test_restore_keeps_what_others_added(before, added):
     """Options that somebody appended since stay, and what configparser reads is as it was before us."""
     tail = b"[late]\n" + b"".join(option + b"\n" for option in added)
-    restored = yum_conf.restore(yum_conf.edit(before, URL) + tail, before)
+    restored = YumConf.restore(YumConf(URL).merge(before) + tail, before)
     assert restored.endswith(tail)
     parsers = [configparser.ConfigParser(interpolation=None, strict=False) for _ in range(2)]
     for parser, text in zip(parsers, (before, restored)):
@@ -145,7 +145,7 @@ def test_restore_keeps_what_others_added(before, added):
 @given(files(parts=OPTION | HEADER))
 def test_restore_takes_back_only_our_line(before):
     """restore after edit gives the original, but for a newline that had to be added at its end."""
-    restored = yum_conf.restore(yum_conf.edit(before, URL), before)
+    restored = YumConf.restore(YumConf(URL).merge(before), before)
     assert restored in (before, before + b"\n")
 
 
@@ -181,7 +181,7 @@ def test_restore_takes_back_only_our_line(before):
 )
 def test_restore(current, before, restored):
     """[main]'s proxy lines of the original come back where ours stood; edits of others stay."""
-    assert yum_conf.restore(current, before) == restored
+    assert YumConf.restore(current, before) == restored
 
 
 @pytest.mark.parametrize(
@@ -201,4 +201,4 @@ def test_restore(current, before, restored):
 )
 def test_what_was_there_is_told(before, said):
     """The note names what is replaced, what is removed and what stays, in good English and without a password."""
-    assert yum_conf.leftovers(before, URL) == said
+    assert YumConf(URL).note(before) == said

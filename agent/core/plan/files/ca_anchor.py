@@ -1,0 +1,15 @@
+"""The owner's CA certificates, in the folder that the distribution's trust store is made of."""
+
+from __future__ import annotations
+
+import attrs
+
+from agent.core.plan.files.managed_file import Effect, WholeFile
+
+
+@attrs.frozen
+class CaAnchor(WholeFile):
+    """One file with all of them."""
+
+    kind = "ca"
+    effect = Effect.TRUST_STORE
