@@ -8,10 +8,8 @@ from agent.checks import units
 from agent.checks.context import NEEDS_ROOT, Node, is_root
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.redact import redact_proxy
-from agent.core.systemd import differences
-from agent.core.wiring import Wiring
+from agent.core.systemd import UnitState, differences
 from agent.edges.systemd import environ
-from agent.edges.wiring import wirings
 from agent.errors import CommandError
 
 GROUP = "processes"
@@ -19,38 +17,38 @@ GROUP = "processes"
 
 def check(node: Node) -> Iterator[Finding]:
     try:
-        shown = wirings(node.settings.node.units).values()
+        shown = node.host.units.show(node.settings.node.units, timeout=units.BOUND).values()
     except CommandError:
         yield Finding(GROUP, "services", SKIP, "systemd does not tell which there are (see units)")
         return
-    running = [wiring for wiring in shown if wiring.active == "active" and wiring.main_pid]
-    for wiring in running:
-        yield _process(node, wiring)
+    running = [unit for unit in shown if unit.active == "active" and unit.main_pid]
+    for unit in running:
+        yield _process(node, unit)
     if not running:
         yield Finding(GROUP, "services", SKIP, "none of node.units is running")
 
 
-def _process(node: Node, wiring: Wiring) -> Finding:
+def _process(node: Node, unit: UnitState) -> Finding:
     """What no restart would mend is the unit's fault, and told there."""
-    name = f"{wiring.name}"
+    name = unit.name
     try:
-        environment = environ(wiring.main_pid)
+        environment = environ(unit.main_pid)
     except CommandError as error:
         return Finding(GROUP, name, SKIP, str(error) if is_root() else NEEDS_ROOT)
     if not environment:
-        return Finding(GROUP, name, SKIP, f"process {wiring.main_pid} has ended")
+        return Finding(GROUP, name, SKIP, f"process {unit.main_pid} has ended")
     wanted = dict(node.intent.variables(secret=True))
     found = differences(environment, wanted.items())
-    if not found and wiring.since < (node.host.state.memory().ca_changed_at or 0):
-        text = f"process {wiring.main_pid} is older than the proxy's CA in the trust store, which a program reads when it starts"
-        return Finding(GROUP, name, FAIL, text, units.restart(wiring.name))
+    if not found and unit.since < (node.host.state.memory().ca_changed_at or 0):
+        text = f"process {unit.main_pid} is older than the proxy's CA in the trust store, which a program reads when it starts"
+        return Finding(GROUP, name, FAIL, text, units.restart(unit.name))
     if not found:
-        return Finding(GROUP, name, OK, f"process {wiring.main_pid} has the proxy and its exceptions")
-    if units.problem(node, wiring) is not None:
+        return Finding(GROUP, name, OK, f"process {unit.main_pid} has the proxy and its exceptions")
+    if units.problem(node, unit) is not None:
         text = "process %d lacks the proxy or its exceptions, and no restart alone would mend that (see units)"
-        return Finding(GROUP, name, SKIP, text % wiring.main_pid)
-    text = f"process {wiring.main_pid} was started before the change: {_told(found, wanted)}"
-    return Finding(GROUP, name, FAIL, text, units.restart(wiring.name))
+        return Finding(GROUP, name, SKIP, text % unit.main_pid)
+    text = f"process {unit.main_pid} was started before the change: {_told(found, wanted)}"
+    return Finding(GROUP, name, FAIL, text, units.restart(unit.name))
 
 
 def _told(found: dict[str, str], wanted: dict[str, str]) -> str:

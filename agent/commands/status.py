@@ -16,7 +16,7 @@ from agent.core.status.document import NOT_RUN, StatusDocument
 from agent.core.status.node_view import DaemonStatus, NodeView
 from agent.core.status.records import BootstrapStatus
 from agent.core.status.summary import Line, screen
-from agent.core.systemd import Unit
+from agent.core.systemd import UnitState
 from agent.edges.state import READY
 from agent.errors import AgentError, FileError
 from agent.node.host import Host, host_of
@@ -74,18 +74,18 @@ def _file_state(host: Host, path: str) -> str:
     return "ok" if digest(state.content) in record.written[:1] else "changed since"
 
 
-def _units(host: Host, names: list[str]) -> Mapping[str, Unit]:
+def _units(host: Host, names: list[str]) -> Mapping[str, UnitState]:
     try:
         return host.units.show(names)
     except AgentError:
         return {}
 
 
-def _state(unit: Unit) -> str:
+def _state(unit: UnitState) -> str:
     return unit.active if unit.exists else "absent"
 
 
-def _daemon(unit: Unit | None) -> DaemonStatus | None:
+def _daemon(unit: UnitState | None) -> DaemonStatus | None:
     """systemd's view of the daemon; None where no systemd runs or it does not know the unit."""
     if unit is None or not unit.exists or not unit.active:
         return None

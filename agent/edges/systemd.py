@@ -2,116 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from agent.core.systemd import Unit
+from agent.core.systemd import PROPERTIES, UnitState, parse_unit
 from agent.edges import command
 from agent.errors import CommandError
 
-_PROPERTIES = (
-    "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic,InactiveExitTimestampMonotonic,"
-    "ExecMainStartTimestampMonotonic,Job"
-)
-
 
 class Systemd:
-    """The running systemd of this machine; every call raises CommandError."""
+    """The units of this machine; where systemd is not `running` there is nothing to ask and nothing to do.
 
-    running = True
+    Every call raises CommandError.
+    """
 
-    def show(self, names: Sequence[str]) -> dict[str, Unit]:
-        """State by name; one call for all, because each costs 10 ms at boot."""
+    def __init__(self, *, running: bool = True) -> None:
+        self.running = running
+
+    def show(self, names: Sequence[str], *, timeout: float = 30.0) -> dict[str, UnitState]:
+        """Give the state by name, of units that do not exist too; one call for all, because each costs 10 ms at boot."""
         if not names:
             return {}
-        output = command.run(["systemctl", "show", "--property=" + _PROPERTIES, "--"] + list(names)).stdout
-        blocks = [_properties(block.splitlines()) for block in output.strip().split("\n\n")]
-        return {name: _unit(name, block) for name, block in zip(names, blocks)}
+        try:
+            output = self._systemctl("show", "--property=" + PROPERTIES, "--", *names, timeout=timeout)
+        except CommandError as error:
+            raise CommandError(str(error), hint="does systemd answer?  systemctl is-system-running") from None
+        blocks = output.strip().split("\n\n") if output else []
+        return {name: parse_unit(name, block) for name, block in zip(names, blocks)}
 
     def reload(self) -> None:
-        command.run(["systemctl", "daemon-reload"], timeout=120)
+        self._systemctl("daemon-reload", timeout=120)
 
     def enable(self, names: Sequence[str]) -> None:
         """Enable; `reload` has to follow, else systemctl would run all generators here and once more there."""
-        command.run(["systemctl", "--no-reload", "enable", "--"] + list(names), timeout=120)
+        self._systemctl("--no-reload", "enable", "--", *names, timeout=120)
 
     def disable(self, names: Sequence[str]) -> None:
         """Disable without stopping; `reload` has to follow here too."""
-        command.run(["systemctl", "--no-reload", "disable", "--"] + list(names), timeout=120)
+        self._systemctl("--no-reload", "disable", "--", *names, timeout=120)
 
     def disable_now(self, names: Sequence[str]) -> None:
-        command.run(["systemctl", "disable", "--now", "--"] + list(names), timeout=120)
+        self._systemctl("disable", "--now", "--", *names, timeout=120)
 
     def stop(self, names: Sequence[str]) -> None:
-        command.run(["systemctl", "stop", "--"] + list(names), timeout=120)
+        self._systemctl("stop", "--", *names, timeout=120)
 
     def try_restart(self, name: str, *, timeout: float) -> None:
         """Restart a unit if it runs, and wait until it does again."""
-        command.run(["systemctl", "try-restart", "--", name], timeout=timeout)
+        self._systemctl("try-restart", "--", name, timeout=timeout)
 
     def dependants(self, name: str) -> tuple[str, ...]:
         """The units that systemd stops and restarts together with this one (systemd.unit(5), Requires= and its kind)."""
         properties = "--property=RequiredBy,RequisiteOf,BoundBy,ConsistsOf"
-        output = command.run(["systemctl", "show", "--value", properties, "--", name]).stdout
-        return tuple(output.split())
+        return tuple(self._systemctl("show", "--value", properties, "--", name).split())
 
     def start(self, names: Sequence[str]) -> None:
         """Queue the start and return: waiting for a unit that is ordered after us would be a deadlock."""
-        command.run(["systemctl", "start", "--no-block", "--"] + list(names))
+        self._systemctl("start", "--no-block", "--", *names)
+
+    def _systemctl(self, *arguments: str, timeout: float = 30.0) -> str:
+        """Give what systemctl prints; empty where it has nobody to talk to."""
+        return command.run(["systemctl", *arguments], timeout=timeout).stdout if self.running else ""
 
 
-class NoSystemd(Systemd):
-    """For a machine without systemd: there is nothing to ask and nothing to do."""
-
-    running = False
-
-    def show(self, names: Sequence[str]) -> dict[str, Unit]:
-        return {}
-
-    def reload(self) -> None:
-        """Nothing runs there."""
-
-    def enable(self, names: Sequence[str]) -> None:
-        """There is nothing to enable."""
-
-    def disable(self, names: Sequence[str]) -> None:
-        """There is nothing to disable."""
-
-    def disable_now(self, names: Sequence[str]) -> None:
-        """There is nothing to disable."""
-
-    def stop(self, names: Sequence[str]) -> None:
-        """Nothing runs there."""
-
-    def start(self, names: Sequence[str]) -> None:
-        """Nothing runs there."""
-
-    def try_restart(self, name: str, *, timeout: float) -> None:
-        """Nothing runs there."""
-
-    def dependants(self, name: str) -> tuple[str, ...]:
-        return ()
-
-
-class OfflineSystemd(NoSystemd):
+class OfflineSystemd(Systemd):
     """The units of a tree in which nothing runs: they can be enabled and disabled."""
 
     def __init__(self, root: str) -> None:
-        self._systemctl = ["systemctl", "--root=" + root]
+        super().__init__(running=False)
+        self._offline = ["systemctl", "--root=" + root]
 
-    def show(self, names: Sequence[str]) -> dict[str, Unit]:
-        states = {name: command.run([*self._systemctl, "is-enabled", "--", name], check=False) for name in names}
+    def show(self, names: Sequence[str], *, timeout: float = 30.0) -> dict[str, UnitState]:
+        states = {
+            name: command.run([*self._offline, "is-enabled", "--", name], timeout=timeout, check=False).stdout.strip()
+            for name in names
+        }
         return {
-            name: Unit(
-                name, exists=state.stdout.strip() not in ("", "not-found"), enabled=state.stdout.strip(), active=""
-            )
+            name: UnitState(name, exists=state not in ("", "not-found"), enabled=state, active="")
             for name, state in states.items()
         }
 
     def enable(self, names: Sequence[str]) -> None:
-        command.run([*self._systemctl, "enable", "--", *names])
+        command.run([*self._offline, "enable", "--", *names])
 
     def disable(self, names: Sequence[str]) -> None:
-        command.run([*self._systemctl, "disable", "--", *names])
+        command.run([*self._offline, "disable", "--", *names])
 
     disable_now = disable
 
@@ -125,23 +99,3 @@ def environ(pid: int) -> bytes:
         return b""
     except OSError as error:
         raise CommandError(f"/proc/{pid}/environ: {error.strerror}") from None
-
-
-def _properties(lines: Iterable[str]) -> Mapping[str, str]:
-    pairs = [line.partition("=") for line in lines]
-    return {key: value for key, _, value in pairs}
-
-
-def _unit(name: str, block: Mapping[str, str]) -> Unit:
-    asked = block.get("AssertTimestampMonotonic", "0") not in ("", "0")
-    return Unit(
-        name=name,
-        exists=block.get("LoadState") == "loaded",
-        enabled=block.get("UnitFileState", ""),
-        active=block.get("ActiveState", ""),
-        main_pid=int(block.get("MainPID") or 0),
-        blocked=asked and block.get("AssertResult") == "no",
-        queued=block.get("Job", "0") not in ("", "0"),
-        started=block.get("InactiveExitTimestampMonotonic", "0") not in ("", "0"),
-        since=int(block.get("ExecMainStartTimestampMonotonic") or 0) / 1e6,
-    )

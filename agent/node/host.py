@@ -13,7 +13,7 @@ import attrs
 from agent.edges.files import FileSystem
 from agent.edges.lock import held
 from agent.edges.state import LockedState, State
-from agent.edges.systemd import NoSystemd, OfflineSystemd, Systemd
+from agent.edges.systemd import OfflineSystemd, Systemd
 from agent.errors import AgentError, UsageError
 
 
@@ -49,9 +49,9 @@ def files_of(arguments: argparse.Namespace) -> FileSystem:
 
 
 def _units(files: FileSystem) -> Systemd:
-    if files.live:
-        return Systemd() if os.path.isdir("/run/systemd/system") else NoSystemd()  # sd_booted(3)
-    return OfflineSystemd(files.root) if shutil.which("systemctl") else NoSystemd()
+    if not files.live and shutil.which("systemctl"):
+        return OfflineSystemd(files.root)
+    return Systemd(running=files.live and os.path.isdir("/run/systemd/system"))  # sd_booted(3)
 
 
 def need_root(host: Host, command: str, *, other_tree: bool = True) -> None:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from agent.commands import node as node_commands
 from agent.core.plan.plan import SAVED, Baseline, Change, Plan
-from agent.core.systemd import Unit
+from agent.core.systemd import UnitState
 from agent.daemon.boot import Daemon, after_ready, ask, one_pass
 from agent.edges import files as disk_module
 from agent.edges.files import FileSystem
 from agent.edges.state import State
-from agent.edges.systemd import NoSystemd, OfflineSystemd
+from agent.edges.systemd import OfflineSystemd, Systemd
 from agent.errors import CommandError
 from agent.node.apply import apply
 from agent.node.host import Host
@@ -550,10 +550,11 @@ class Live(FileSystem):
     live = True
 
 
-class Recorder(NoSystemd):
+class Recorder(Systemd):
     """Notes what systemd is told, and what drop-ins it then sees; `fail` names a call that fails once."""
 
     def __init__(self, disk, fail=""):
+        super().__init__(running=False)
         self.files, self.fail, self.calls = disk, fail, []
 
     def _note(self, *call):
@@ -662,7 +663,7 @@ class Held(Recorder):
 
     def show(self, names):
         """The same of every unit."""
-        return {name: Unit(name, active="inactive", blocked=name == "docker.service") for name in names}
+        return {name: UnitState(name, active="inactive", blocked=name == "docker.service") for name in names}
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from agent.core.noproxy.entries import Entry
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.settings.schema import Settings
-from agent.core.wiring import Wiring
+from agent.core.systemd import UnitState
 from agent.edges import command
 from agent.edges.files import FileSystem
+from agent.edges.systemd import Systemd
 from tests.integration.command_line import PROXY
 
 OURS = EnvironmentDropin.path_of("docker.service")
@@ -53,20 +54,23 @@ class Unit:
         url = parse_proxy_url(PROXY)
         intent = Intent(url, url, (Entry("localhost", "loopback"),))
         return SimpleNamespace(
-            machine=SimpleNamespace(disk=FileSystem(str(self.root))), intent=intent, partial=False, settings=Settings()
+            host=SimpleNamespace(files=FileSystem(str(self.root)), units=Systemd()),
+            intent=intent,
+            partial=False,
+            settings=Settings(),
         )
 
-    def wiring(self, *drop_ins: str, **changes: Any) -> Wiring:
+    def state(self, *drop_ins: str, **changes: Any) -> UnitState:
         """What systemd says of it, with these drop-ins besides ours, in the order in which it reads them."""
         paths = sorted([OURS, *drop_ins], key=lambda path: path.rpartition("/")[2])
         return attrs.evolve(
-            Wiring("docker.service", drop_ins=tuple(paths), environment_files=FILES),
+            UnitState("docker.service", drop_ins=tuple(paths), environment_files=FILES),
             **changes,
         )
 
-    def problem(self, wiring: Wiring) -> Any:
+    def problem(self, state: UnitState) -> Any:
         """What is wrong with it."""
-        return units.problem(self.node(), wiring)
+        return units.problem(self.node(), state)
 
 
 @pytest.fixture
@@ -88,14 +92,14 @@ FOLDERS = [
 
 def test_drop_ins_of_others_do_no_harm(unit: Unit) -> None:
     """As long as ours is loaded and nothing that is read later sets one of the variables."""
-    assert unit.problem(unit.wiring(*INNOCENT)) is None
+    assert unit.problem(unit.state(*INNOCENT)) is None
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_drop_in_that_takes_ours_back_is_named_alone(unit: Unit, folder: str) -> None:
     """Of all that are read after ours, wherever they lie, it is the one with the empty EnvironmentFile=."""
     path = unit.add(folder + "/92-other.conf", "[Service]\nEnvironmentFile =\nEnvironmentFile=-/etc/docker.env.d/all\n")
-    found = unit.problem(unit.wiring(path, *INNOCENT, environment_files=("/etc/docker.env.d/all",)))
+    found = unit.problem(unit.state(path, *INNOCENT, environment_files=("/etc/docker.env.d/all",)))
     assert (found.state, found.text) == (FAIL, f"{OURS} is loaded, but {path} takes its EnvironmentFile= back")
     assert f"out of {path}, then" in found.hint
 
@@ -105,7 +109,7 @@ def test_the_drop_in_that_takes_ours_back_is_named_alone(unit: Unit, folder: str
 def test_what_unsets_a_variable_is_named_wherever_it_stands(unit: Unit, folder: str, unset: str) -> None:
     """UnsetEnvironment= comes last of all (systemd.exec(5)), so a drop-in that is read before ours has it too."""
     path = unit.add(folder + "/10-other.conf", f"[Service]\nUnsetEnvironment={unset}\n")
-    found = unit.problem(unit.wiring(path, *INNOCENT, unset=tuple(unset.split())))
+    found = unit.problem(unit.state(path, *INNOCENT, unset=tuple(unset.split())))
     assert found.state == FAIL
     assert "HTTPS_PROXY" in found.text
     assert f"out of {path}, then" in found.hint
@@ -113,7 +117,7 @@ def test_what_unsets_a_variable_is_named_wherever_it_stands(unit: Unit, folder: 
 
 def test_only_the_value_that_is_named_is_unset(unit: Unit) -> None:
     """NAME=VALUE takes away a variable with that very value."""
-    assert unit.problem(unit.wiring(*INNOCENT, unset=("HTTPS_PROXY=http://old:1",))) is None
+    assert unit.problem(unit.state(*INNOCENT, unset=("HTTPS_PROXY=http://old:1",))) is None
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -121,14 +125,14 @@ def test_the_drop_in_whose_file_wins_is_named(unit: Unit, folder: str) -> None:
     """And not another one in which the path is mentioned, or is the beginning of another."""
     unit.add("/etc/docker.env", "NO_PROXY=localhost\nHTTP_PROXY=http://other:1\n")
     path = unit.add(folder + "/91-other.conf", "[Service]\nEnvironmentFile=-/etc/docker.env\n")
-    found = unit.problem(unit.wiring(path, *INNOCENT, environment_files=(*FILES, "/etc/docker.env")))
+    found = unit.problem(unit.state(path, *INNOCENT, environment_files=(*FILES, "/etc/docker.env")))
     assert found.state == FAIL
     assert f"EnvironmentFile=/etc/docker.env of {path} is read after ours and sets HTTP_PROXY otherwise" in found.text
 
 
 def test_another_text_of_our_drop_in_is_loaded(unit: Unit) -> None:
     """Nobody takes ours back: systemd read the file when something else stood there."""
-    found = unit.problem(unit.wiring(*INNOCENT, environment_files=(), needs_reload=True))
+    found = unit.problem(unit.state(*INNOCENT, environment_files=(), needs_reload=True))
     assert (found.state, found.hint[:23]) == (FAIL, units.RELOAD)
     assert "another text of " + OURS in found.text
 
@@ -136,17 +140,17 @@ def test_another_text_of_our_drop_in_is_loaded(unit: Unit) -> None:
 def test_our_drop_in_was_edited(unit: Unit) -> None:
     """And loaded so: the file that differs is told once, with the files."""
     unit.add(OURS, "[Service]\nEnvironmentFile=-/etc/environment\n")
-    found = unit.problem(unit.wiring(*INNOCENT, environment_files=(ENVIRONMENT,)))
+    found = unit.problem(unit.state(*INNOCENT, environment_files=(ENVIRONMENT,)))
     assert (found.state, found.text) == (SKIP, "our drop-in is not as planned (see files)")
 
 
-def broken(unit: Unit) -> list[Wiring]:
+def broken(unit: Unit) -> list[UnitState]:
     """Ways in which what starts now does not get our environment."""
     taken_back = unit.add(FOLDERS[0] + "/99-other.conf", "[Service]\nEnvironmentFile=\n")
     return [
-        unit.wiring(taken_back, environment_files=()),
-        unit.wiring(unset=("no_proxy",)),
-        attrs.evolve(unit.wiring(), drop_ins=()),
+        unit.state(taken_back, environment_files=()),
+        unit.state(unset=("no_proxy",)),
+        attrs.evolve(unit.state(), drop_ins=()),
     ]
 
 
@@ -157,10 +161,8 @@ def test_a_process_is_not_to_be_restarted_when_that_would_mend_nothing(unit: Uni
         environ = Path(f"/proc/{process.pid}/environ")
         while not environ.read_bytes():  # Popen returns in the middle of execve(2): for a moment there is none
             time.sleep(0.01)
-        healthy, *ill = [
-            attrs.evolve(wiring, main_pid=process.pid) for wiring in (unit.wiring(*INNOCENT), *broken(unit))
-        ]
-        found = [processes._process(unit.node(), wiring) for wiring in ill]
+        healthy, *ill = [attrs.evolve(state, main_pid=process.pid) for state in (unit.state(*INNOCENT), *broken(unit))]
+        found = [processes._process(unit.node(), state) for state in ill]
         assert [(one.state, one.hint) for one in found] == [(SKIP, "")] * 3
         assert all("see units" in one.text for one in found)
         stale = processes._process(unit.node(), healthy)
@@ -194,7 +196,7 @@ def test_a_systemd_that_does_not_answer_is_one_fault(unit: Unit, monkeypatch: py
 )
 def test_why_the_agent_will_not_run_at_the_next_boot(changes: Any, says: str, way_out: str) -> None:
     """Each reason has its own way out."""
-    found = units._agent(attrs.evolve(Wiring(units.AGENT), **changes), {})
+    found = units._agent(attrs.evolve(UnitState(units.AGENT), **changes), {})
     assert found.state == FAIL
     assert found.text.startswith(says)
     assert found.hint.startswith(way_out)

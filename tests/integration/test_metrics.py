@@ -21,7 +21,7 @@ from agent.core.settings.schema import Watch
 from agent.core.status.document import StatusDocument
 from agent.edges.files import FileSystem
 from agent.edges.state import State
-from agent.edges.systemd import NoSystemd
+from agent.edges.systemd import Systemd
 from agent.node import metrics_file
 from agent.node.host import Host
 from tests.integration.command_line import PROXY, REPOSITORY, Node
@@ -61,7 +61,7 @@ def machine(tmp_path: Path) -> Host:
     """An empty tree with the usual folder of the collector."""
     disk = FileSystem(str(tmp_path))
     (tmp_path / USUAL[1:]).mkdir(parents=True)
-    return Host(disk, State(disk), NoSystemd())
+    return Host(disk, State(disk), Systemd(running=False))
 
 
 def folder(machine: Host, path: str = USUAL) -> Path:
@@ -134,7 +134,7 @@ def test_everyone_may_read_and_no_password_is_in_it(machine: Host) -> None:
 def test_auto_finds_the_usual_folders(tmp_path: Path, usual: str) -> None:
     """The value "auto" takes the folder that exists, and makes none."""
     disk = FileSystem(str(tmp_path))
-    machine = Host(disk, State(disk), NoSystemd())
+    machine = Host(disk, State(disk), Systemd(running=False))
     assert publish(machine) == {"path": None, "error": None}
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     folder(machine, usual).mkdir(parents=True)
@@ -217,7 +217,7 @@ def test_metrics_go_with_the_agent(tmp_path: Path, command: str) -> None:
     node.settings(f'[proxy]\nurl = "{PROXY}"\n')
     assert node.main("apply").code == 0
     disk = FileSystem(str(node.root))
-    machine = Host(disk, State(disk), NoSystemd())
+    machine = Host(disk, State(disk), Systemd(running=False))
     folder(machine, "/srv/metrics").mkdir(parents=True)
     with machine.locked() as state:
         metrics_file.publish(state, machine.files, Watch(metrics="/srv/metrics"), told(machine))

@@ -7,7 +7,7 @@ import pytest
 
 from agent.edges.files import FileSystem
 from agent.edges.state import State
-from agent.edges.systemd import NoSystemd
+from agent.edges.systemd import Systemd
 from agent.node import inputs, proxies
 from agent.node.host import Host
 from agent.node.reconcile import cached_network, compose_intent
@@ -74,7 +74,7 @@ def in_use(node):
 def found(node):
     """What the last pass found, for a look."""
     files = FileSystem(str(node.root))
-    host = Host(files, State(files), NoSystemd())
+    host = Host(files, State(files), Systemd(running=False))
     config, facts = node.folder / "config.toml", node.folder / "facts.json"
     static = static_settings(files, SettingsSources(config=str(config), facts=str(facts)))
     inputs_now = inputs.load_inputs(host, static, inputs.facts_of(static))

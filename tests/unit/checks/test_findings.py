@@ -23,9 +23,8 @@ from agent.core.plan.files.yum_conf import effective
 from agent.core.settings.layers import Layer, merge
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import RepairsStatus
-from agent.core.systemd import differences
-from agent.core.wiring import Wiring
-from agent.edges.systemd import NoSystemd
+from agent.core.systemd import UnitState, differences
+from agent.edges.systemd import Systemd
 from agent.errors import FileError
 from agent.node.sources import SettingsSources
 
@@ -34,7 +33,7 @@ class FileSystem:
     """As much of a machine as the doctor looks at; no systemd runs on it."""
 
     def __init__(self, live=True):
-        self.files, self.live, self.units = self, live, NoSystemd()
+        self.files, self.live, self.units = self, live, Systemd(running=False)
 
 
 def node(live=True, missing=""):
@@ -187,12 +186,12 @@ def test_no_date():
 )
 def test_the_agent_itself(changes, state):
     """It has to be enabled; stopped, it repairs nothing."""
-    assert units._agent(attrs.evolve(Wiring(units.AGENT), **changes), None).state == state
+    assert units._agent(attrs.evolve(UnitState(units.AGENT), **changes), None).state == state
 
 
 def test_a_degraded_agent_is_a_warning():
     """With its own words; what is wrong fails in its own group."""
-    finding = units._agent(Wiring(units.AGENT), StatusDocument("degraded", "no metadata\nmore"))
+    finding = units._agent(UnitState(units.AGENT), StatusDocument("degraded", "no metadata\nmore"))
     assert (finding.state, finding.text) == (WARN, "its last pass failed: no metadata")
 
 
@@ -223,7 +222,7 @@ def test_a_file_that_is_fought_over_takes_more():
 )
 def test_what_is_read_after_ours(files, after):
     """systemd reads the files in this order, the later wins; our own may be named twice."""
-    assert units._after_ours(Wiring("x.service", environment_files=tuple(files))) == after
+    assert units._after_ours(UnitState("x.service", environment_files=tuple(files))) == after
 
 
 # --- processes ------------------------------------------------------------------------------------------------------

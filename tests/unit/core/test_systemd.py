@@ -1,4 +1,4 @@
-"""Units as values: which to enable, which to release, which run with an old environment."""
+"""Units as values: what systemctl says of them, which to enable, which to release, which run with an old environment."""
 
 import attrs
 import pytest
@@ -6,11 +6,78 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.settings.schema import Node, Settings
-from agent.core.systemd import Unit, is_stale, to_enable, to_release
+from agent.core.systemd import UnitState, is_stale, parse_unit, to_enable, to_release
 
-DOCKER = Unit("docker.service")
+DOCKER = UnitState("docker.service")
 SETTINGS = Settings(node=Node(enable=("docker.service", "absent.service")))
 VARIABLES = (("http_proxy", "http://proxy.corp:3128"), ("no_proxy", "a,b"))
+
+
+#: What `systemctl show` says of a unit.
+SHOWN = """\
+MainPID=1129
+ExecMainStartTimestampMonotonic=2500000
+InactiveExitTimestampMonotonic=2400000
+Environment=A=1
+EnvironmentFiles=/etc/default/docker (ignore_errors=yes)
+EnvironmentFiles=/etc/eks-proxy-agent/node.env (ignore_errors=no)
+UnsetEnvironment=HTTP_PROXY X=1
+Id=docker.service
+Before=shutdown.target kubelet.service
+LoadState=loaded
+ActiveState=active
+UnitFileState=enabled
+NeedDaemonReload=yes
+DropInPaths=/etc/systemd/system/docker.service.d/90-eks-proxy.conf /run/systemd/x.conf"""
+#: The same of one that the gate of policy "closed" held back.
+REFUSED = """\
+Id=docker.service
+LoadState=loaded
+ActiveState=inactive
+UnitFileState=disabled
+MainPID=0
+Job=17
+AssertResult=no
+AssertTimestampMonotonic=2300000
+InactiveExitTimestampMonotonic=0
+NeedDaemonReload=no"""
+
+
+# --- what systemctl says ----------------------------------------------------------------------------------------------
+
+
+def test_everything_is_read():
+    """A property that comes several times keeps its order, which decides who wins."""
+    assert parse_unit("docker.service", SHOWN) == UnitState(
+        "docker.service",
+        main_pid=1129,
+        since=2.5,
+        needs_reload=True,
+        drop_ins=("/etc/systemd/system/docker.service.d/90-eks-proxy.conf", "/run/systemd/x.conf"),
+        environment_files=("/etc/default/docker", "/etc/eks-proxy-agent/node.env"),
+        unset=("HTTP_PROXY", "X=1"),
+        before=("shutdown.target", "kubelet.service"),
+    )
+
+
+def test_a_refused_start_is_read():
+    """An Assert that failed is one only if it was looked at."""
+    refused = UnitState(
+        "docker.service", enabled="disabled", active="inactive", blocked=True, started=False, queued=True
+    )
+    assert parse_unit("docker.service", REFUSED) == refused
+    never = REFUSED.replace("AssertTimestampMonotonic=2300000", "AssertTimestampMonotonic=0")
+    assert not parse_unit("docker.service", never).blocked
+    assert not parse_unit("docker.service", REFUSED.replace("Job=17\n", "")).queued
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "LoadState=not-found\nMainPID=x", "=\n=="])
+def test_what_is_not_said_is_not_there(text):
+    """A unit that does not exist, or garbage, is no unit."""
+    assert not parse_unit("x.service", text).exists
+
+
+# --- what is to be done -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -38,11 +105,13 @@ def test_a_run_that_was_cut_off_starts_what_it_enabled():
     units = {DOCKER.name: attrs.evolve(DOCKER, active="inactive")}
     assert to_enable(SETTINGS, units, interrupted=True) == ("docker.service",)
     assert to_enable(SETTINGS, {DOCKER.name: DOCKER}, interrupted=True) == ()
+    absent = {DOCKER.name: attrs.evolve(DOCKER, exists=False, enabled="", active="inactive")}
+    assert to_enable(SETTINGS, absent, interrupted=True) == ()
 
 
 def test_units_that_nobody_named_are_left_alone():
     """Whatever state they are in."""
-    assert to_enable(SETTINGS, {"other.service": Unit("other.service", enabled="disabled")}) == ()
+    assert to_enable(SETTINGS, {"other.service": UnitState("other.service", enabled="disabled")}) == ()
 
 
 @pytest.mark.parametrize(
@@ -56,6 +125,8 @@ def test_units_that_nobody_named_are_left_alone():
         # Its start was dropped because what it requires was refused.
         ({"started": False, "active": "inactive"}, True),
         ({"started": False, "active": "inactive", "enabled": "disabled"}, False),
+        ({"started": False, "active": "inactive", "queued": True}, False),
+        ({"started": False, "active": "inactive", "enabled": "", "exists": False}, False),
         # Stopped by an administrator.
         ({"active": "inactive"}, False),
         ({"active": "failed"}, False),
@@ -67,6 +138,16 @@ def test_what_policy_closed_held_back_is_released(changes, wanted):
     assert to_release({unit.name: unit}) == (("docker.service",) if wanted else ())
 
 
+def test_what_never_started_counts_only_while_the_policy_is_closed():
+    """With the policy "open" again a refused unit is released, and one that simply was not started is left alone."""
+    refused = UnitState("docker.service", active="inactive", blocked=True)
+    unused = UnitState("kubelet.service", active="inactive", started=False)
+    assert to_release({"docker.service": refused, "kubelet.service": unused}, closed=False) == ("docker.service",)
+
+
+# --- the environment of a process -------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("environ", "stale"),
     [
@@ -74,6 +155,8 @@ def test_what_policy_closed_held_back_is_released(changes, wanted):
         (b"PATH=/bin\0no_proxy=a,b\0http_proxy=http://proxy.corp:3128", False),
         (b"http_proxy=http://proxy.corp:3128\0no_proxy=a\0", True),
         (b"http_proxy=http://proxy.corp:3128\0", True),
+        (b"A=1\0http_proxy=http://old:1\0no_proxy=a,b\0", True),
+        (b"A=1\0", True),
         (b"HTTP_PROXY=http://proxy.corp:3128\0NO_PROXY=a,b\0", True),
         (b"http_proxy\0no_proxy=a,b\0", True),
         (b"", True),
