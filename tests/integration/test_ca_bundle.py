@@ -1,8 +1,8 @@
 """node.ca_bundle from the settings to the trust store's folder, on a tree: what is planned, written, refused and taken back."""
 
-import certificates
 import pytest
 
+from tests.integration import certificates
 from tests.integration.command_line import PROXY, Node
 
 FOLDERS = {

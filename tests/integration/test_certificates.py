@@ -1,9 +1,9 @@
 """The reader of CA bundles, on certificates that openssl made."""
 
-import certificates
 import pytest
 
 from agent.edges.ca_bundle import read_bundle
+from tests.integration import certificates
 
 
 @pytest.fixture(scope="module")
