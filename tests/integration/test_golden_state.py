@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.plan.files.managed_file import Effect
+from agent.edges.files import FileSystem
+from agent.edges.state import State
+from agent.edges.systemd import Systemd
+from agent.node.apply import Host
+from agent.node.planning import plan_revert
 from tests.integration.bootable import Bootable
 from tests.integration.command_line import Outcome
 from tests.integration.golden_tree import unpack
@@ -153,6 +159,18 @@ def test_revert_keeps_foreign_edits(old: Golden, commands: tuple[str, ...]) -> N
 def lines(tree: Tree, path: str) -> list[bytes]:
     """The lines of a file, sorted: proxy lines that we had replaced come back as the last ones."""
     return sorted(tree.get(path, (0, b""))[1].splitlines())
+
+
+def test_a_revert_tells_systemd_and_the_trust_store(old: Golden) -> None:
+    """The earlier version called drop-ins and CA whole files like any other."""
+    files = FileSystem(str(old.root))
+    plan = plan_revert(Host(files, State(files), Systemd(running=False)))
+    told = {change.path: change.effect for change in plan.changes}
+    assert plan.reload
+    assert plan.trust
+    for path, effect in told.items():
+        expected = {"/etc/systemd": Effect.DAEMON_RELOAD, "/etc/pki": Effect.TRUST_STORE}
+        assert effect is next((one for start, one in expected.items() if path.startswith(start)), Effect.NONE)
 
 
 # --- bootstrap ------------------------------------------------------------------------------------------------------
