@@ -1,4 +1,4 @@
-"""The command line: one line for each command, and the one place where errors become exit codes.
+"""The command line: one line for each command.
 
 Imports are lazy, so that `--help` costs nothing and a command pays only for what it uses.
 """
@@ -10,12 +10,12 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Callable, NoReturn
+from typing import Any, NoReturn
 
 from agent import __version__
 from agent.cluster.flags import add_cluster
 from agent.commands.arguments import json_flag, settings_flags
-from agent.errors import AgentError
+from agent.exits import guarded
 
 _EPILOG = """\
 exit codes: 0 done, 1 failed, 2 usage, 3 changes pending or drift found, 75 locked by another run, 78 settings wrong;
@@ -135,25 +135,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(lambda: dispatch(arguments))
 
 
-def guarded(work: Callable[[], int]) -> int:
-    """Do something, and answer its exit code, or that of the error that it ended with, which is told."""
-    try:
-        code = work()
-        sys.stdout.flush()
-        return code
-    except AgentError as error:
-        return _fail(str(error), error.hint, error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's own flush is quiet
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except OSError as error:
-        return _fail(str(error), "", 1)
-    except MemoryError:
-        return _fail("out of memory", "", 1)
-
-
 def _open_closed_streams() -> None:
     """With stdout closed (`>&-`) Python has None there, and the next file opened would become descriptor 1.
 
@@ -184,7 +165,7 @@ def dispatch(arguments: argparse.Namespace) -> int:
     if name == "demo":
         from agent.demo import tour
 
-        return tour.run(arguments)
+        return tour.run(arguments, lambda words: dispatch(parser().parse_args(words)))
     if name == "status":
         from agent.commands import status
 
@@ -250,13 +231,3 @@ def _plain(commands: argparse._SubParsersAction[_Parser], name: str, text: str) 
 
 def _root_flag(command: argparse.ArgumentParser) -> None:
     command.add_argument("--root", default="/", metavar="DIR", help="work on the tree in DIR instead of /")
-
-
-def _fail(message: str, hint: str, code: int) -> int:
-    from agent.core.redact import redact
-
-    for line in message.splitlines() or [""]:
-        print("eks-proxy-agent: " + redact(line), file=sys.stderr)
-    if hint:
-        print("hint: " + redact(hint), file=sys.stderr)
-    return code

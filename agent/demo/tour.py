@@ -7,7 +7,9 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Callable
 
 import attrs
 
@@ -41,45 +43,48 @@ What to do next
   every setting, explained:   the default config.toml (in the source: packaging/config.toml)"""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """The tour, or only its metadata service."""
+#: Runs a command line, and returns its exit code; raises what it fails with.
+Command = Callable[[list[str]], int]
+
+
+def run(arguments: argparse.Namespace, command: Command) -> int:
+    """Give the tour, its steps run by `command`, or only serve its metadata service."""
     if arguments.serve:
         return serve(arguments.serve, arguments.instance)
     if arguments.instance:
         raise UsageError("--instance goes with --serve")
     with _root(arguments.keep) as root, MetadataService(Instance(vpc_cidrs_v4=("10.42.0.0/16",))) as service:
-        _tour(root, service)
+        _tour(root, service, command)
     print(_NEXT)
     return 0
 
 
-def _tour(root: Path, service: MetadataService) -> None:
+def _tour(root: Path, service: MetadataService, command: Command) -> None:
+    step = partial(_step, command, root)
     _furnish(root, service.endpoint)
     before = _tree(root)
     print(f"A node's files are in {root}; a metadata service (IMDSv2) is at {service.endpoint}.")
-    _step("What would be done?", root, "plan", expect=3)
-    _step("Do it.", root, "apply")
-    _step("Again: nothing is left to do, and no file is touched.", root, "apply")
+    step("What would be done?", "plan", expect=3)
+    step("Do it.", "apply")
+    step("Again: nothing is left to do, and no file is touched.", "apply")
     cidrs = (*service.instance.vpc_cidrs_v4, "100.64.0.0/16")
     service.instance = attrs.evolve(service.instance, vpc_cidrs_v4=cidrs)
-    _step("The VPC gets a second CIDR, 100.64.0.0/16. Only the lines that hold it change.", root, "plan", expect=3)
-    _step("Do it.", root, "apply")
-    _step("How does the node stand, and why is each entry in NO_PROXY?", root, "status", "--full")
-    _step("Undo everything.", root, "revert")
+    step("The VPC gets a second CIDR, 100.64.0.0/16. Only the lines that hold it change.", "plan", expect=3)
+    step("Do it.", "apply")
+    step("How does the node stand, and why is each entry in NO_PROXY?", "status", "--full")
+    step("Undo everything.", "revert")
     if _tree(root) != before:
         raise AgentError("the demo's files are not what they were before")
     print("\nEvery file is byte for byte what it was.")
 
 
-def _step(text: str, root: Path, command: str, *flags: str, expect: int = 0) -> None:
+def _step(command: Command, root: Path, text: str, name: str, *flags: str, expect: int = 0) -> None:
     """Run a command as a person would, through the command line; what goes wrong ends the demo and is told once."""
-    from agent.cli import dispatch, parser
-
-    words = [command, "--root", str(root), *flags]
+    words = [name, "--root", str(root), *flags]
     print("\n== {}\n$ eks-proxy-agent {}".format(text, " ".join(words)), flush=True)
-    code = dispatch(parser().parse_args(words))
+    code = command(words)
     if code != expect:
-        raise AgentError(f"{command} ended with {code} instead of {expect}")
+        raise AgentError(f"{name} ended with {code} instead of {expect}")
 
 
 @contextlib.contextmanager
