@@ -14,8 +14,8 @@ from agent.core.plan import drift
 from agent.core.plan.desired import static_files
 from agent.core.settings.schema import Settings
 from agent.daemon import journal_events
+from agent.daemon.protocol import Busy, Ready, Send
 from agent.edges.child import SILENCE
-from agent.edges.notify import Notify
 from agent.edges.signals import Signals
 from agent.errors import AgentError, SettingsError
 from agent.log import add_field, get_logger
@@ -38,13 +38,17 @@ class Daemon:
 
     host: Host
     sources: SettingsSources
-    notify: Notify
+    send: Send
     signals: Signals
     patience: float = math.inf
 
     def say(self, text: str) -> None:
         """Tell systemd (`systemctl status`) what we are at."""
-        journal_events.say(self.notify, text)
+        journal_events.set_status(self.send, text)
+
+    def busy(self, seconds: float) -> None:
+        """Ask for so many seconds in which nothing will be said."""
+        self.send(Busy(seconds))
 
     def static_settings(self) -> StaticSettings:
         """Read the settings of files and flags; raises SettingsError and FileError."""
@@ -71,9 +75,9 @@ def boot(daemon: Daemon) -> ReconcileResult | None:
         raise
     except AgentError as error:
         degraded(daemon, error)
-        daemon.notify("READY=1")
+        daemon.send(Ready())
         return None
-    daemon.notify("READY=1")
+    daemon.send(Ready())
     settled = after_ready(daemon, result)
     bootstrap_again(daemon)
     result = _probe_again(daemon, static, result) if result.ask_again else result
@@ -164,7 +168,7 @@ def ask(daemon: Daemon, static: StaticSettings) -> Facts:
     """
     deadline = static.settings.metadata.deadline or BOOT_DEADLINE
     if min(deadline, daemon.patience) > SILENCE / 2:
-        daemon.notify(f"BOUND={deadline + SILENCE:g}")
+        daemon.busy(deadline)
     facts = facts_of(static, default=BOOT_DEADLINE, longest=daemon.patience, sleep=daemon.signals.sleep)
     add_field("INSTANCE_ID", facts.instance_id)
     return facts if daemon.sources.facts else steady_facts(daemon.host, facts)

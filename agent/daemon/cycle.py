@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import posixpath
-import random
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +18,9 @@ from agent.core.plan.drift import Memory
 from agent.core.settings.schema import Settings, Watch
 from agent.daemon import journal_events
 from agent.daemon.boot import Daemon, after_ready, ask, bootstrap_again, degraded, one_pass
-from agent.daemon.supervisor import RELOAD
+from agent.daemon.protocol import NextRun, WatchPaths
+from agent.daemon.retry import AFTER_BOOT, PATIENCE, pause, spread
+from agent.daemon.supervisor import Reason
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, LockedError, MetadataError
 from agent.log import get_logger
@@ -29,15 +30,8 @@ from agent.node.reconcile import ReconcileResult, Trigger
 from agent.node.sources import CONFIG, CONFIG_D, StaticSettings
 from agent.node.units import restart_stale, stale_units
 
-#: Seconds between the tries of a degraded node: the first pause, the longest, and the longest once it was configured.
-RETRY_FIRST, RETRY_LONGEST, RETRY_CONFIGURED = 2.0, 60.0, 300.0
-#: Seconds until a turn comes again that another run did not let through.
-POSTPONED = 10.0
-#: Seconds that a turn asks for metadata, and from the boot to the first turn, which looks at what has started since.
-PATIENCE, FIRST = 2.0, 60.0
 
-
-def run_cycle(daemon: Daemon, reason: str) -> None:
+def run_cycle(daemon: Daemon, reason: Reason) -> None:
     """Check once everything that may have changed, put it right, and say when to come back.
 
     Raises LockedError when another run does not let go of the host.
@@ -45,9 +39,9 @@ def run_cycle(daemon: Daemon, reason: str) -> None:
     daemon = attrs.evolve(daemon, patience=PATIENCE)
     host = daemon.host
     with host.locked() as state:
-        before = state.update_memory(Memory.reset) if reason == RELOAD else state.memory()
+        before = state.update_memory(Memory.reset) if reason is Reason.RELOAD else state.memory()
     retried = before.failures > 0
-    as_at_boot = retried or reason == RELOAD
+    as_at_boot = retried or reason is Reason.RELOAD
     result: ReconcileResult | None = None
     trouble: AgentError | None = None
     try:
@@ -72,7 +66,7 @@ def run_cycle(daemon: Daemon, reason: str) -> None:
 def report(daemon: Daemon, result: ReconcileResult | None, *, settled: bool, boot: bool = False) -> None:
     """After a reconcile: how the proxies are, what is stale, what the fleet sees, which files matter, when to come back."""
     host = daemon.host
-    pauses = [FIRST] if boot else []
+    pauses = [AFTER_BOOT] if boot else []
     stale: tuple[str, ...] | None = None
     if result:
         checked = proxies.check(host, result.resolved)
@@ -88,11 +82,10 @@ def report(daemon: Daemon, result: ReconcileResult | None, *, settled: bool, boo
     if result and settled and (stale or memory.contested):
         daemon.say(journal_events.summary(result, stale=stale or (), contested=sorted(memory.contested)))
     watch = result.settings.watch if result else _last_watch(daemon)
-    pauses.append(
-        watch.interval * random.uniform(0.9, 1.1) if settled else pause(memory.failures, bool(memory.desired))
-    )
+    pauses.append(spread(watch.interval) if settled else pause(memory.failures, bool(memory.desired)))
     _save(daemon, watch, memory, stale, min(pauses))
-    daemon.notify("\n".join(["WATCH=" + path for path in paths(daemon, result)] + [f"NEXT={min(pauses):g}"]))
+    daemon.send(WatchPaths(tuple(paths(daemon, result))))
+    daemon.send(NextRun(min(pauses)))
 
 
 def _change_over(daemon: Daemon, before: ReconcileResult) -> tuple[ReconcileResult, bool]:
@@ -112,12 +105,6 @@ def _asked_for(result: ReconcileResult) -> bool:
     return set(result.plan.changes) != set(result.repaired)
 
 
-def pause(failures: int, configured: bool) -> float:
-    """Seconds until a degraded node tries again, with jitter, because the nodes of a group degrade together."""
-    longest = RETRY_CONFIGURED if configured else RETRY_LONGEST
-    return min(RETRY_FIRST * random.uniform(1.6, 1.9) ** min(failures, 20), longest)
-
-
 def paths(daemon: Daemon, result: ReconcileResult | None) -> list[str]:
     """The files, where they are for us, of which a change is worth a turn; one that is fought over is not."""
     files, known = daemon.host.files, daemon.host.state.memory()
@@ -129,8 +116,7 @@ def paths(daemon: Daemon, result: ReconcileResult | None) -> list[str]:
     found += [_resolved(files, path) for path in found if not path.endswith("/")]  # of a link the file is edited
     own = [os.path.abspath(daemon.sources.config)] if daemon.sources.config else []
     mine = [path for path in dict.fromkeys(found) if not {path, _resolved(files, path)} & set(known.contested)]
-    # One a line on the way to the process that waits: a strange name, which only a link can have, is left out.
-    return [path for path in own + list(map(files.real, mine)) if path.isprintable()]
+    return own + list(map(files.real, mine))
 
 
 def _resolved(files: FileSystem, path: str) -> str:
@@ -164,7 +150,7 @@ def _stale(daemon: Daemon, result: ReconcileResult) -> tuple[str, ...] | None:
         look = partial(stale_units, host, settings, intent)
         stale = look()
         if stale and intent and settings.watch.restart == "changed":
-            restart_stale(host, result.resolved.facts.instance_id, intent, look, daemon.notify)
+            restart_stale(host, result.resolved.facts.instance_id, intent, look, daemon.busy)
             stale = look()
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))

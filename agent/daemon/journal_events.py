@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from agent.core.plan import drift
 from agent.core.redact import redact
-from agent.edges.notify import Notify
+from agent.daemon.protocol import Send, Status
 from agent.errors import AgentError
 from agent.log import get_logger
 from agent.node.host import Host
@@ -59,9 +59,9 @@ def log_degraded(host: Host, error: AgentError) -> str:
     return meaning
 
 
-def say(notify: Notify, text: str) -> None:
+def set_status(send: Send, text: str) -> None:
     """Tell systemd (`systemctl status`) what we are at."""
-    notify("STATUS=" + redact(text))
+    send(Status(redact(text)))
 
 
 def summary(done: ReconcileResult, *, stale: Sequence[str] = (), contested: Sequence[str] = ()) -> str:

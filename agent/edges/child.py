@@ -10,17 +10,20 @@ import os
 import signal
 import sys
 import time
-from typing import Callable
+from typing import Callable, Optional
 
 from agent.edges.signals import STOPS, Signals
 from agent.errors import AgentError
 
-#: Seconds that a child may be silent before it counts as hung, unless it asks for more (`BOUND=`).
+#: Seconds that a child may be silent before it counts as hung, unless what it said last allows more.
 SILENCE = 600.0
 #: Seconds that it gets to end after SIGTERM, which systemd's TimeoutStopSec= has to exceed; and after SIGKILL.
 GRACE, DEAD = 20.0, 10.0
 
+#: Takes one line, or several at once, which then arrive together.
 Say = Callable[[str], None]
+#: Takes a line, and returns the seconds that the child may be silent after it; None for the usual ones.
+Hear = Callable[[str], Optional[float]]
 #: What a child does; the answer is its exit code.
 Work = Callable[[Say], int]
 
@@ -33,7 +36,7 @@ class Hung(AgentError):
     """A child that not even SIGKILL ends, as in an uninterruptible read: whoever waits for it hangs too."""
 
 
-def run(work: Work, signals: Signals, hear: Say, idle: Callable[[], float]) -> int:
+def run(work: Work, signals: Signals, hear: Hear, idle: Callable[[], float]) -> int:
     """Fork, do `work` there, and `hear` each line that it says.  Answers its exit code, -N when signal N ended it.
 
     While it waits, `idle` is called, which answers the seconds until it wants to be called again.  SIGTERM is passed on
@@ -46,7 +49,7 @@ def run(work: Work, signals: Signals, hear: Say, idle: Callable[[], float]) -> i
         os.close(descriptor)
 
 
-def _attend(pid: int, descriptor: int, signals: Signals, hear: Say, idle: Callable[[], float]) -> int:
+def _attend(pid: int, descriptor: int, signals: Signals, hear: Hear, idle: Callable[[], float]) -> int:
     rest, ends, stopping, killed = b"", time.monotonic() + SILENCE, False, False
     while True:
         left = ends - time.monotonic()
@@ -68,10 +71,9 @@ def _attend(pid: int, descriptor: int, signals: Signals, hear: Say, idle: Callab
         lines = (rest + (data or b"")).split(b"\n")
         rest = lines.pop()
         for line in lines:
-            text = line.decode("utf-8", "replace")
+            allowed = hear(line.decode("utf-8", "replace"))
             if not stopping:
-                ends = time.monotonic() + (float(text[6:]) if text.startswith("BOUND=") else SILENCE)
-            hear(text)
+                ends = time.monotonic() + (SILENCE if allowed is None else allowed)
 
 
 def _fork(work: Work) -> tuple[int, int]:
@@ -115,8 +117,7 @@ def _live(work: Work, descriptor: int, mask: set[signal.Signals] | set[int]) -> 
 
 def _say(descriptor: int, text: str) -> None:
     with contextlib.suppress(OSError):  # the parent is gone: the pass is carried out all the same
-        data = text.encode("utf-8", "backslashreplace")  # the name of a file may be any bytes
-        os.write(descriptor, b"".join(line + b"\n" for line in data.split(b"\n")))
+        os.write(descriptor, text.encode() + b"\n")
 
 
 def _read(descriptor: int) -> bytes | None:

@@ -23,4 +23,9 @@ def notifier() -> Notify:
         raise AgentError(
             "systemd waits for READY=1 and the Python package systemd (systemd-python) is not installed"
         ) from None
-    return lambda message: daemon.notify(message) and None
+    return lambda message: daemon.notify(_plain(message)) and None
+
+
+def _plain(message: str) -> str:
+    """Return what the socket takes: the name of a file may be any bytes, and a text from a file may hold NUL."""
+    return message.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")

@@ -13,7 +13,6 @@ from agent.core.plan.plan import Plan
 from agent.core.settings.schema import Settings
 from agent.core.systemd import RUNTIMES, is_stale, restart_order, to_release
 from agent.edges import command
-from agent.edges.child import SILENCE
 from agent.edges.systemd import environ
 from agent.errors import CommandError
 from agent.log import get_logger
@@ -26,10 +25,11 @@ _REFUSED = "refused "
 
 
 def restart_stale(
-    host: Host, instance_id: str, intent: Intent, look: Callable[[], Sequence[str]], notify: Callable[[str], None]
+    host: Host, instance_id: str, intent: Intent, look: Callable[[], Sequence[str]], busy: Callable[[float], None]
 ) -> tuple[str, ...]:
     """`systemctl try-restart` of each that `look` names; answers those that were restarted.  Raises AgentError.
 
+    `busy` is told before each how many seconds it may take.
     Each waits until the one before it is active again, and kubelet comes last: it is never restarted together with a
     runtime, and not at all after one that failed.  What was restarted once for a change is not restarted for it again, nor
     is what systemd restarted together with another, as it does with a kubelet that requires docker.
@@ -54,7 +54,7 @@ def restart_stale(
             if news:
                 get_logger().warning("unit.not_restarted", unit=name, reason=refusal)
             continue
-        notify("BOUND=%g" % (BOUND + SILENCE))
+        busy(BOUND)
         try:
             host.units.try_restart(name, timeout=BOUND)
             active = host.units.show([name])[name].active

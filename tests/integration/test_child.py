@@ -47,13 +47,6 @@ def test_what_it_says_is_heard_line_by_line(signals: Signals) -> None:
     assert heard == ["first", "second", "x" * 200000, "last"]
 
 
-def test_a_name_of_any_bytes_can_be_said(signals: Signals) -> None:
-    """Python has the bytes of a file's name that are no UTF-8 as halves of characters, which cannot be written."""
-    heard: list[str] = []
-    assert run(lambda say: say(os.fsdecode(b"STATUS=degraded: /etc/\xff: is a folder")) or 0, signals, heard) == 0
-    assert heard == [r"STATUS=degraded: /etc/\udcff: is a folder"]
-
-
 def test_it_leaves_no_descriptor_and_no_zombie(signals: Signals) -> None:
     """After many of them this process has what it had."""
     before = sorted(os.listdir("/proc/self/fd"))
@@ -132,16 +125,19 @@ def test_a_child_that_is_silent_for_too_long_is_killed(signals: Signals, monkeyp
     assert run(lambda say: os.kill(os.getpid(), signal.SIGSTOP) or 0, signals, []) == -signal.SIGKILL
 
 
-def test_a_child_may_ask_for_more_time(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    """BOUND= is for what is known to take long."""
+def test_a_child_may_be_silent_as_long_as_the_hearer_allows(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known to take long gets more time, until the next line."""
     monkeypatch.setattr(child, "SILENCE", 0.2)
 
     def work(say: child.Say) -> int:
-        say("BOUND=60")
+        say("60")
         time.sleep(0.5)
+        say("")
+        os.kill(os.getpid(), signal.SIGSTOP)
         return 5
 
-    assert run(work, signals, []) == 5
+    hear: child.Hear = lambda line: float(line) if line else None  # noqa: E731
+    assert child.run(work, signals, hear, lambda: FOREVER) == -signal.SIGKILL
 
 
 def test_the_watchdog_is_pinged_while_it_works(signals: Signals) -> None:
@@ -158,16 +154,17 @@ def test_the_watchdog_is_pinged_while_it_works(signals: Signals) -> None:
 
 @pytest.mark.parametrize("module", ["agent.commands.run"])
 def test_the_waiting_process_is_light(module: str) -> None:
-    """It loads none of what a pass needs: no libraries but systemd's, no subprocess, no JSON."""
+    """It loads none of what a pass needs: no libraries but systemd's, no subprocess."""
     code = f"import agent.cli, {module}, sys; agent.cli.parser().parse_args(['run']); print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
     ours = {name for name in done.stdout.split() if name.startswith("agent")}
-    heavy = "requests urllib3 structlog tenacity attr attrs yaml subprocess json random socket email http tempfile logging shutil lzma"
+    heavy = "requests urllib3 structlog tenacity attr attrs yaml subprocess dataclasses inspect random socket email http tempfile logging shutil lzma"
     assert set(heavy.split()) & set(done.stdout.split()) == set()
     assert ours <= {
         "agent", "agent.cli", "agent.cluster", "agent.cluster.flags", "agent.commands", "agent.commands.run", "agent.edges",
         "agent.edges.child", "agent.edges.inotify", "agent.journal", "agent.edges.notify", "agent.edges.signals",
-        "agent.errors", "agent.commands.arguments", "agent.daemon.supervisor",
+        "agent.errors", "agent.exits", "agent.commands.arguments", "agent.daemon", "agent.daemon.supervisor",
+        "agent.daemon.protocol", "agent.daemon.retry",
     }  # fmt: skip
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
+import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.daemon import cycle as turning
 from agent.daemon import supervisor as watching
 from agent.daemon.boot import Daemon, boot
+from agent.daemon.protocol import Message, Ready
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
+from agent.edges.notify import notifier
 from agent.edges.signals import watched
 from agent.node.host import host_of
 from agent.node.sources import SettingsSources
@@ -56,11 +60,11 @@ def test_ready_means_that_the_files_are_there(node: Node, service: MetadataServi
     """At the moment when READY=1 is said, every file is in place, and it is said once."""
     configure(node, service.endpoint)
     machine = host_of(argparse.Namespace(root=str(node.root)))
-    said: list[str] = []
+    said: list[Message] = []
 
-    def notify(message: str) -> None:
+    def send(message: Message) -> None:
         said.append(message)
-        if message == "READY=1":
+        if message == Ready():
             assert node.variables()["http_proxy"] == PROXY
             assert node.variables("etc/eks-proxy-agent/node.env")["http_proxy"] == PROXY
             assert (node.root / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
@@ -68,9 +72,9 @@ def test_ready_means_that_the_files_are_there(node: Node, service: MetadataServi
             assert (node.root / "run/eks-proxy-agent/ready").exists()
 
     with watched() as signals:
-        assert boot(Daemon(machine, SettingsSources(), notify, signals)) is not None
-    assert said.count("READY=1") == 1
-    assert said[-1] == "READY=1"
+        assert boot(Daemon(machine, SettingsSources(), send, signals)) is not None
+    assert said.count(Ready()) == 1
+    assert said[-1] == Ready()
 
 
 def test_a_boot_and_an_end(node: Node, service: MetadataService, start: Start) -> None:
@@ -342,15 +346,6 @@ def test_a_degraded_node_tries_until_it_is_mended(node: Node, service: MoodyServ
     assert daemon.log.read_text().count("error: node.degraded") == 1, "the same trouble is told once"
 
 
-def test_pauses_grow_up_to_a_limit() -> None:
-    """The pause between tries grows with jitter, to a minute on a node that was never configured, else to five."""
-    for configured, longest in ((False, turning.RETRY_LONGEST), (True, turning.RETRY_CONFIGURED)):
-        seen = [turning.pause(failures, configured) for failures in range(1, 30)]
-        assert 3 <= seen[0] <= 4
-        assert seen[-1] == longest
-        assert max(seen) == longest
-
-
 @pytest.mark.parametrize(
     ("value", "seconds"), [("200000", 0.1), ("180000000", 90.0), ("", None), ("0", None), ("x", None)]
 )
@@ -360,6 +355,16 @@ def test_the_watchdog_is_pinged_in_half_its_time(
     """Twice as often as systemd demands (sd_watchdog_enabled(3)), and not at all without a watchdog."""
     monkeypatch.setenv("WATCHDOG_USEC", value)
     assert watching.watchdog_interval() == seconds
+
+
+def test_systemd_is_told_of_names_of_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has the bytes of a file's name that are not UTF-8 as halves of characters, which cannot be sent."""
+    with tempfile.TemporaryDirectory(prefix="run-") as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+        end.bind(folder + "/notify")
+        end.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", folder + "/notify")
+        notifier()(os.fsdecode(b"STATUS=degraded: /etc/\xff\0: is a directory"))
+        assert end.recv(4096) == rb"STATUS=degraded: /etc/\udcff\0: is a directory"
 
 
 def test_the_last_good_values_stay_while_metadata_is_gone(node: Node, service: MetadataService, start: Start) -> None:

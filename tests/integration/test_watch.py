@@ -18,10 +18,11 @@ from agent import journal
 from agent.core.plan.drift import REPAIRS, Memory
 from agent.daemon.boot import Daemon
 from agent.daemon.cycle import run_cycle
-from agent.daemon.supervisor import BOOT, FILES, RELOAD, TIME, Supervisor
+from agent.daemon.protocol import Busy, Message, NextRun, Ready, Status, WatchPaths, decode, encode
+from agent.daemon.supervisor import Reason, Supervisor
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
-from agent.edges.child import NoChild
+from agent.edges.child import SILENCE, Hear, NoChild
 from agent.edges.files import FileSystem
 from agent.edges.inotify import Files
 from agent.edges.lock import held
@@ -73,26 +74,28 @@ class Turns:
 
     def __init__(self, node: Node) -> None:
         self._machine = host_of(argparse.Namespace(root=str(node.root)))
-        self.said: list[str] = []
+        self.said: list[Message] = []
 
-    def __call__(self, reason: str = TIME) -> None:
+    def __call__(self, reason: Reason = Reason.TIME) -> None:
         self.said = []
         with watched() as signals:
-            run_cycle(
-                Daemon(self._machine, SettingsSources(), lambda text: self.said.extend(text.split("\n")), signals),
-                reason,
-            )
+            run_cycle(Daemon(self._machine, SettingsSources(), self.said.append, signals), reason)
 
     @property
     def next(self) -> float:
         """Seconds until the next one."""
-        (found,) = [float(line[5:]) for line in self.said if line.startswith("NEXT=")]
-        return found
+        (seconds,) = [message.seconds for message in self.said if isinstance(message, NextRun)]
+        return seconds
 
     @property
     def watched(self) -> list[str]:
         """The files of which a change is worth a turn."""
-        return [line[6:] for line in self.said if line.startswith("WATCH=")]
+        return [path for message in self.said if isinstance(message, WatchPaths) for path in message.paths]
+
+    @property
+    def status(self) -> str:
+        """What `systemctl status` shows."""
+        return "\n".join(message.text for message in self.said if isinstance(message, Status))
 
 
 # --- what is seen -----------------------------------------------------------------------------------------------------
@@ -196,7 +199,7 @@ def test_credentials_that_are_gone_for_a_moment_are_waited_for(node: Node, servi
     once = Turns(node)
     once()
     (node.root / "etc/eks-proxy-agent/credentials").unlink()
-    once(FILES)
+    once(Reason.FILES)
     assert status(node)["phase"] == "degraded"
     assert str(node.root / "etc/eks-proxy-agent/credentials") in once.watched
 
@@ -253,17 +256,17 @@ def test_a_file_that_is_fought_over_is_left_alone_until_somebody_asks(
             "fought": ["/etc/environment"] * (number >= REPAIRS),
         }
         node.write("etc/environment", b"http_proxy=wrong\n")
-        once(FILES)
+        once(Reason.FILES)
     assert node.read("etc/environment") == "http_proxy=wrong\n"
     assert path not in once.watched
-    assert "fought over and left alone: /etc/environment" in "".join(once.said)
+    assert "fought over and left alone: /etc/environment" in once.status
     node.write("etc/dnf/dnf.conf", b"[main]\n")
     once()
     assert PROXY in node.read("etc/dnf/dnf.conf")
     log = capfd.readouterr().err
     assert log.count("drift.repaired file=/etc/environment") == REPAIRS
     assert log.count("drift.fought file=/etc/environment") == 1
-    once(RELOAD)
+    once(Reason.RELOAD)
     assert node.variables()["http_proxy"] == PROXY
     assert status(node)["repairs"] == {"total": REPAIRS + 2, "fought": []}
     assert path in once.watched
@@ -286,7 +289,7 @@ def test_apply_ends_a_fight_and_is_no_drift(
     assert "drift" not in capfd.readouterr().err
     for _ in range(REPAIRS):
         node.write("etc/environment", b"http_proxy=wrong\n")
-        once(FILES)
+        once(Reason.FILES)
     assert status(node)["repairs"] == {"total": REPAIRS, "fought": ["/etc/environment"]}
     assert node.main("apply", facts=False).code == 0
     once()
@@ -308,7 +311,7 @@ def test_a_repair_is_told_although_it_cannot_be_kept_in_mind(
 
     monkeypatch.setattr(LockedState, "save_memory", full)
     with pytest.raises(FileError):
-        once(FILES)
+        once(Reason.FILES)
     assert node.variables()["http_proxy"] == PROXY
     assert "drift.repaired file=/etc/environment" in capfd.readouterr().err
 
@@ -333,11 +336,11 @@ def test_other_people_s_lines_are_no_drift(
     capfd.readouterr()
     ours = node.read("etc/environment")
     node.write("etc/environment", ("PAGER=less\n" + ours).encode())
-    once(FILES)
+    once(Reason.FILES)
     assert node.read("etc/environment") == "PAGER=less\n" + ours
     assert capfd.readouterr().err == ""
     node.write("etc/environment", b"PAGER=less\nhttp_proxy=wrong\n")
-    once(FILES)
+    once(Reason.FILES)
     assert node.main("revert").code == 0
     assert node.read("etc/environment") == "PAGER=less\n"
 
@@ -424,7 +427,7 @@ def test_broken_settings_leave_the_metrics_where_they_are(node: Node, service: M
     once = Turns(node)
     once()
     configure(node, service.endpoint, "oops = 1")
-    once(FILES)
+    once(Reason.FILES)
     assert 'phase{phase="degraded"} 1' in (folder / "eks_proxy_agent.prom").read_text()
     assert list((node.root / "var/lib/node_exporter").iterdir()) == []
 
@@ -441,7 +444,7 @@ def test_proxies_that_left_the_settings_are_not_told_of(node: Node, service: Met
     once()
     assert status(node)["proxies"] == [down]
     configure(node, service.endpoint, proxy="")
-    once(FILES)
+    once(Reason.FILES)
     assert "no proxy answers" not in node.main("status").out
     shown = (node.root / "var/lib/node_exporter/eks_proxy_agent.prom").read_text()
     assert "proxy_up" not in shown
@@ -457,10 +460,10 @@ def test_a_turn_that_could_not_look_forgets_no_stale_unit(node: Node, service: M
         "run/eks-proxy-agent/status.json", json.dumps({**status(node), "stale_units": ["docker.service"]}).encode()
     )
     configure(node, service.endpoint, "oops = 1")
-    once(FILES)
+    once(Reason.FILES)
     assert (status(node)["phase"], status(node)["stale_units"]) == ("degraded", ["docker.service"])
     configure(node, service.endpoint)
-    once(FILES)
+    once(Reason.FILES)
     assert (status(node)["phase"], status(node)["stale_units"]) == ("configured", [])
 
 
@@ -478,16 +481,23 @@ def test_what_is_stale_is_known_from_the_boot_on(node: Node, service: MetadataSe
         assert daemon.stop() == 0
 
 
-def test_a_link_to_a_name_that_is_no_text_is_not_watched(node: Node, service: MetadataService) -> None:
-    """Paths go to the waiting process line by line: a line feed or a byte that is no UTF-8 is no line of its own."""
+def test_a_link_to_a_name_that_is_not_text_is_watched(node: Node, service: MetadataService) -> None:
+    """A line feed or a byte that is not UTF-8 reaches the waiting process as it is, and so does the file's change."""
     configure(node, service.endpoint)
     once = Turns(node)
     for target in (b"a\nNEXT=1", b"\xff"):
         (node.root / "etc/environment").unlink(missing_ok=True)
         os.symlink(target, os.fsencode(node.root / "etc/environment"))
         once()
-        assert once.next > 1
-        assert all(path.isprintable() for path in once.watched)
+        path = node.root / "etc" / os.fsdecode(target)
+        message = decode(encode(WatchPaths(tuple(once.watched))))
+        assert isinstance(message, WatchPaths)
+        assert str(path) in message.paths
+        with contextlib.closing(Files()) as files:
+            files.watch(message.paths)
+            assert not files.changed()
+            path.write_text("edited=1\n")
+            assert files.changed()
 
 
 def test_a_change_over_that_fails_degrades_the_node(
@@ -507,7 +517,7 @@ def test_a_change_over_that_fails_degrades_the_node(
         patched.setattr(proxies, "check", check)
         once()
     assert (status(node)["phase"], once.next < 10) == ("degraded", True)
-    assert any(line.startswith("STATUS=degraded") and "/etc/environment" in line for line in once.said)
+    assert any(line.startswith("degraded") and "/etc/environment" in line for line in once.status.splitlines())
     (node.root / "etc/environment").rmdir()
     once()
     assert status(node)["phase"] == "configured"
@@ -565,11 +575,11 @@ def test_a_loop_of_links_is_a_problem_of_one_file(node: Node, service: MoodyServ
 
 def test_many_reloads_are_one_and_a_stop_is_heard_behind_them(capfd: pytest.CaptureFixture[str]) -> None:
     """Those that come while a pass works are one pass after it; a pass that SIGTERM ends has not crashed."""
-    reasons: list[str] = []
+    reasons: list[Reason] = []
 
-    def perform(reason: str, hear: Callable[[str], None], idle: Callable[[], float]) -> int:
+    def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
         reasons.append(reason)
-        hear("READY=1")
+        hear(encode(Ready()))
         last = [signal.SIGTERM] if len(reasons) == 2 else []
         for number in [signal.SIGHUP] * 5 + last:
             os.kill(os.getpid(), number)
@@ -577,18 +587,18 @@ def test_many_reloads_are_one_and_a_stop_is_heard_behind_them(capfd: pytest.Capt
 
     with watched() as signals, contextlib.closing(Files()) as files:
         assert Supervisor(perform, lambda text: None, signals, files).stay() == 0
-    assert reasons == [BOOT, RELOAD]
+    assert reasons == [Reason.BOOT, Reason.RELOAD]
     assert "crashed" not in capfd.readouterr().err
 
 
 def test_a_pass_for_which_there_is_no_process_is_tried_again(capfd: pytest.CaptureFixture[str]) -> None:
     """On a node that has no process to give for a while the daemon stays, says so, and asks again later."""
-    reasons: list[str] = []
+    reasons: list[Reason] = []
 
-    def perform(reason: str, hear: Callable[[str], None], idle: Callable[[], float]) -> int:
+    def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
         reasons.append(reason)
-        if reason == BOOT:
-            hear("READY=1")
+        if reason == Reason.BOOT:
+            hear(encode(Ready()))
             os.kill(os.getpid(), signal.SIGHUP)
             return 0
         os.kill(os.getpid(), signal.SIGHUP if len(reasons) == 2 else signal.SIGTERM)
@@ -598,8 +608,26 @@ def test_a_pass_for_which_there_is_no_process_is_tried_again(capfd: pytest.Captu
 
     with watched() as signals, contextlib.closing(Files()) as files:
         assert Supervisor(perform, lambda text: None, signals, files).stay() == 0
-    assert reasons == [BOOT, RELOAD, RELOAD]
+    assert reasons == [Reason.BOOT, Reason.RELOAD, Reason.RELOAD]
     assert 'pass.crashed reason=reload ended="no process can be started"' in capfd.readouterr().err
+
+
+def test_a_line_that_is_not_a_message_is_ignored(capfd: pytest.CaptureFixture[str]) -> None:
+    """The daemon goes on, says that there was one, and not what was in it; what it tells systemd is one line."""
+    told: list[str] = []
+
+    def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
+        assert [hear(line) for line in ("", "READY=1", '{"type": "NextRun", "seconds": "secret"}')] == [None] * 3
+        hear(encode(Status("all is well\nREADY=1")))
+        assert hear(encode(Busy(5))) == 5 + SILENCE
+        hear(encode(Ready()))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    with watched() as signals, contextlib.closing(Files()) as files:
+        assert Supervisor(perform, told.append, signals, files).stay() == 0
+    assert told == ["STATUS=all is well", "READY=1", "STOPPING=1"]
+    assert capfd.readouterr().err == 'warning: message.ignored error="not a message"\n' * 3
 
 
 @pytest.mark.parametrize("taken", [True, False])
@@ -612,9 +640,9 @@ def test_a_crash_is_found_by_its_fields(
     monkeypatch.setattr(journal, "reached", lambda: True)
     monkeypatch.setattr(journal, "send", lambda *fields: sent.extend(fields) or taken)
 
-    def perform(reason: str, hear: Callable[[str], None], idle: Callable[[], float]) -> int:
-        if reason == BOOT and not boot:
-            hear("READY=1")
+    def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
+        if reason == Reason.BOOT and not boot:
+            hear(encode(Ready()))
             os.kill(os.getpid(), signal.SIGHUP)
             return 0
         return -signal.SIGSEGV
@@ -625,7 +653,7 @@ def test_a_crash_is_found_by_its_fields(
 
     with watched() as signals, contextlib.closing(Files()) as files:
         assert Supervisor(perform, notify, signals, files).stay() == (1 if boot else 0)
-    text = 'pass.crashed reason=%s ended="by signal 11"' % (BOOT if boot else RELOAD)
+    text = f'pass.crashed reason={"boot" if boot else "reload"} ended="by signal 11"'
     assert ("<3>" + text in capfd.readouterr().err) == (boot or not taken)
     assert bool(sent) is not boot
     wanted = {"MESSAGE=" + text, "PRIORITY=3", "EKS_PROXY_EVENT=pass.crashed", "REASON=reload"}

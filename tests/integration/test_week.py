@@ -19,9 +19,11 @@ from agent.daemon import cycle as turning
 from agent.daemon import journal_events
 from agent.daemon.boot import Daemon, boot
 from agent.daemon.cycle import report, run_cycle
-from agent.daemon.supervisor import BOOT, Supervisor
+from agent.daemon.protocol import Message, encode
+from agent.daemon.supervisor import Reason, Supervisor
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
+from agent.edges.child import Hear
 from agent.edges.inotify import Files
 from agent.edges.signals import watched
 from agent.node import reconcile as configuring
@@ -99,7 +101,7 @@ class Week:
     def __init__(self, node: Node, service: MetadataService, monkeypatch: pytest.MonkeyPatch) -> None:
         self.node, self.service = node, service
         self.clock = Clock()
-        self.passes: list[str] = []
+        self.passes: list[Reason] = []
         self.said: list[str] = []
         self.samples: list[tuple[int, int, int]] = []
         for module in (status_file, configuring, journal_events, booting, turning):
@@ -111,12 +113,14 @@ class Week:
         life = Life(self.clock, [*events, (days * DAY, lambda: signal.SIGTERM)])
         machine = host_of(argparse.Namespace(root=str(self.node.root)))
 
-        def perform(reason: str, hear: Callable[[str], None], idle: Callable[[], float]) -> int:
+        def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
+            def send(message: Message) -> None:
+                hear(encode(message))
+
             self.passes.append(reason)
-            say: Callable[[str], None] = lambda text: [hear(line) for line in text.split("\n")] and None  # noqa: E731
             with watched() as signals:
-                daemon = Daemon(machine, SettingsSources(), say, signals)
-                if reason == BOOT:
+                daemon = Daemon(machine, SettingsSources(), send, signals)
+                if reason is Reason.BOOT:
                     done = boot(daemon)
                     report(daemon, done, settled=done is not None, boot=True)
                 else:
@@ -127,8 +131,8 @@ class Week:
 
         files = Files()
         try:
-            watch = Supervisor(perform, self.said.append, life, files, self.clock.monotonic)  # type: ignore[arg-type]
-            assert watch.stay() == 0
+            supervisor = Supervisor(perform, self.said.append, life, files, self.clock.monotonic)  # type: ignore[arg-type]
+            assert supervisor.stay() == 0
         finally:
             files.close()
         return life
@@ -160,7 +164,7 @@ def test_a_quiet_week_costs_nothing(week: Week, capfd: pytest.CaptureFixture[str
 
     life = week.live((HOUR, remember))
     assert 950 < len(week.passes) < 1100
-    assert week.passes.count("files") <= 1, "our own writes are no news"
+    assert week.passes.count(Reason.FILES) <= 1, "our own writes are no news"
     assert week.node.stamps() == stamps
     assert capfd.readouterr().err == ""
     nothing_grows(week)
@@ -205,7 +209,7 @@ def test_three_eventful_days(week: Week, capfd: pytest.CaptureFixture[str]) -> N
     assert log.count("node.degraded") == 3
     assert seen == [True] * 3, "a CIDR that is missing in one pass stays"
     assert log.count("metadata.missing") >= 6
-    assert week.passes.count("reload") == 3
+    assert week.passes.count(Reason.RELOAD) == 3
     assert week.node.variables()["http_proxy"] == PROXY
     assert set(usual.vpc_cidrs_v4) <= set(week.node.no_proxy())
     assert "10.77.0.0/16" not in week.node.no_proxy(), "and one that stays away goes"

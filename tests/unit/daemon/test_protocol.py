@@ -1,0 +1,83 @@
+"""What a worker says, line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.daemon.protocol import LONGEST, Busy, Message, NextRun, Ready, Status, WatchPaths, decode, encode
+
+SECONDS = st.floats(0, LONGEST)
+PATHS = st.lists(st.binary().map(os.fsdecode)).map(tuple)
+MESSAGES = st.one_of(
+    st.builds(Status, st.text() | st.binary().map(os.fsdecode)),
+    st.builds(Ready),
+    st.builds(NextRun, SECONDS),
+    st.builds(WatchPaths, PATHS),
+    st.builds(Busy, SECONDS),
+)
+
+
+@given(MESSAGES)
+def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
+    """Its type too, and as one line of ASCII, whatever bytes the names of files have."""
+    line = encode(message)
+    assert (line.isascii(), "\n" in line) == (True, False)
+    assert decode(line) == message
+    assert type(decode(line)) is type(message)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "READY=1",
+        "null",
+        "1",
+        '"Ready"',
+        '["type"]',
+        "{}",
+        "[" * 100_000,
+        '{"type": "Ready"',
+        '{"type": "Ready", "seconds": 1}',
+        '{"type": "Ready", "reason": "done"}',
+        '{"type": "Unknown"}',
+        '{"type": ["Ready"]}',
+        '{"type": "Status"}',
+        '{"type": "Status", "text": null}',
+        '{"type": "NextRun", "seconds": "1"}',
+        '{"type": "NextRun", "seconds": true}',
+        '{"type": "NextRun", "seconds": -1}',
+        '{"type": "NextRun", "seconds": NaN}',
+        '{"type": "NextRun", "seconds": Infinity}',
+        '{"type": "NextRun", "seconds": 1e400}',
+        '{"type": "Busy", "seconds": 1%s}' % ("0" * 5000),
+        '{"type": "Busy", "seconds": null}',
+        '{"type": "WatchPaths", "paths": "/etc/environment"}',
+        '{"type": "WatchPaths", "paths": [1]}',
+        '{"type": "WatchPaths", "paths": ["/etc/\\ud800"]}',
+    ],
+    ids=lambda line: line[:60],
+)
+def test_what_is_not_a_message_is_a_value_error(line: str) -> None:
+    """Whatever is wrong with it, the supervisor has one exception to catch."""
+    with pytest.raises(ValueError, match=r"^not a message$"):
+        decode(line)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["type", "text", "seconds", "paths"]), inner),
+)
+
+
+@given(st.text() | JSON.map(json.dumps))
+def test_garbage_raises_nothing_else(line: str) -> None:
+    """A line is a message or a ValueError."""
+    with contextlib.suppress(ValueError):
+        decode(line)
