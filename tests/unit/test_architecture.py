@@ -1,6 +1,7 @@
 """The house keeps its rooms apart: what may import what, and how large a file may be."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,13 @@ def test_one_file_runs_commands():
         if inside(module, ["subprocess", "os.system", "os.popen", "os.execv", "os.fork", "pty", "multiprocessing"])
     ]
     assert others == []
+
+
+def test_no_module_imports_itself_through_others():
+    """Imports inside functions count: a cycle that is put off is a cycle."""
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
+    graph = {name: {module for module in imports(path) if module in modules} for name, path in modules.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
 
 
 def test_no_room_for_everything():
