@@ -216,7 +216,7 @@ def test_a_ca_that_changed_while_the_daemon_was_away_makes_older_processes_stale
         daemon = start()
         daemon.hear("READY=1")
         daemon.stop()
-        return float(json.loads(node.read("run/eks-proxy-agent/watch.json"))["anchored"])
+        return float(json.loads(node.read("run/eks-proxy-agent/watch.json"))["ca_changed_at"])
 
     first = ca_changed_at("Corp Proxy CA.pem")
     (node.root / "usr/local/share/ca-certificates/eks-proxy-agent.crt").unlink()
