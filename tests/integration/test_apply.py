@@ -17,6 +17,7 @@ from agent.core.systemd import UnitState
 from agent.daemon.boot import Daemon, after_ready, ask, one_pass
 from agent.edges import files as disk_module
 from agent.edges.files import FileSystem
+from agent.edges.signals import watched
 from agent.edges.state import State
 from agent.edges.systemd import OfflineSystemd, Systemd
 from agent.errors import CommandError
@@ -689,10 +690,11 @@ def test_apply_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, g
 def test_the_daemon_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, given_up):
     """The same when the daemon sees the new settings first."""
     inputs = SettingsSources(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
-    daemon = Daemon(given_up, inputs, lambda text: None, None)
-    static = daemon.static_settings()
-    facts = ask(daemon, static)
-    assert after_ready(daemon, one_pass(daemon, static, facts, Trigger.DAEMON_BOOT))
+    with watched() as signals:
+        daemon = Daemon(given_up, inputs, lambda message: None, signals)
+        static = daemon.static_settings()
+        facts = ask(daemon, static)
+        assert after_ready(daemon, one_pass(daemon, static, facts, Trigger.DAEMON_BOOT))
     assert given_up.units.calls[-1] == ("start", "docker.service")
 
 

@@ -1,0 +1,111 @@
+"""State is written by whoever holds the lock: a write beside it removes the temporary file of another run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.demo.instance import Instance
+from agent.demo.metadata_service import MetadataService
+from tests.integration.command_line import Node, run
+from tests.integration.daemon import Start, configure, starter, status
+from tests.integration.moods import free_port
+
+
+class Guarded(Node):
+    """A node on which the agent is watched while it works (lock_guard.py)."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.log = folder / "guard.log"
+        self.write("etc/machine-id", b"0123456789abcdef0123456789abcdef\n")
+
+    def argv(self, command: str, *flags: str, facts: bool = True) -> list[str]:
+        """The same command line, with the guard around it."""
+        return [
+            sys.executable,
+            "-m",
+            "tests.integration.lock_guard",
+            str(self.log),
+            *super().argv(command, *flags, facts=facts)[3:],
+        ]
+
+    def assert_locked(self) -> None:
+        """State was written, and all of it under the lock."""
+        writes = self.log.read_text().splitlines()
+        unlocked = [line for line in dict.fromkeys(writes) if line.startswith("unlocked ")]
+        assert writes
+        assert not unlocked, "\n".join(unlocked)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Guarded:
+    """A node; `configure` gives it settings."""
+    return Guarded(tmp_path)
+
+
+@pytest.fixture
+def service() -> Iterator[MetadataService]:
+    """The metadata service of these nodes."""
+    with MetadataService() as service:
+        yield service
+
+
+@pytest.fixture
+def start(node: Guarded) -> Iterator[Start]:
+    """Starts daemons on the node; they are gone after the test."""
+    with starter(node) as start:
+        yield start
+
+
+def live(start: Start) -> str:
+    """A boot, a reload and an end; answers the log.  When the reload is begun, all that belongs to the boot is done."""
+    daemon = start()
+    daemon.hear("READY=1")
+    daemon.tell(signal.SIGHUP)
+    daemon.hear("RELOADING=1")
+    daemon.hear("READY=1")
+    assert daemon.stop() == 0
+    return daemon.log.read_text()
+
+
+def test_commands_write_state_under_the_lock(node: Guarded) -> None:
+    """`apply`, `clean` and `revert` on a tree write and remove state under the lock only."""
+    configure(node, "http://127.0.0.1:1")
+    for command in ("apply", "clean", "apply", "revert"):
+        done = run(node.argv(command))
+        assert done.code == 0, done.both
+    node.assert_locked()
+
+
+def test_a_degraded_daemon_writes_state_under_the_lock(node: Guarded, start: Start) -> None:
+    """What is wrong is told in status.json by a daemon that holds the lock."""
+    configure(node, "http://{}:{}".format(*free_port("127.0.0.1")), deadline=0.2)
+    live(start)
+    assert status(node)["phase"] == "degraded"
+    node.assert_locked()
+
+
+def test_what_the_next_boot_prepares_is_kept_under_the_lock(
+    node: Guarded, service: MetadataService, start: Start
+) -> None:
+    """User data opens an image that is closed: the pass remembers that while it holds the lock."""
+    service.instance = Instance(
+        user_data=b'Content-Type: application/x-eks-proxy-agent\n\n[failure]\npolicy = "open"\n'
+    )
+    configure(node, service.endpoint, '[failure]\npolicy = "closed"')
+    live(start)
+    assert status(node)["phase"] == "configured"
+    node.assert_locked()
+
+
+def test_a_restart_is_remembered_under_the_lock(node: Guarded, service: MetadataService, start: Start) -> None:
+    """Before a stale unit is restarted, the record of it is written by a daemon that holds the lock."""
+    configure(node, service.endpoint, '[watch]\nrestart = "changed"')
+    node.settings('[node]\nunits = ["kubelet"]\n', "config.d/units.toml")
+    assert "unit.restarted unit=kubelet.service" in live(start)
+    node.assert_locked()
