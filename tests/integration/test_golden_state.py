@@ -12,7 +12,7 @@ from agent.core.plan.files.managed_file import Effect
 from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import Systemd
-from agent.node.apply import Host
+from agent.node.host import Host
 from agent.node.planning import plan_revert
 from tests.integration.bootable import Bootable
 from tests.integration.command_line import Outcome
