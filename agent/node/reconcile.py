@@ -136,8 +136,11 @@ def require_proxy(resolved: Resolved) -> None:
 
 def forget_network(state: LockedState, instance_id: str) -> None:
     """Forget what was seen of the network, so that the next reconcile asks again and chooses the proxy anew."""
-    state.save_of_instance(instance_id, "direct", {})
-    state.save_proxies(attrs.evolve(state.proxies(), choice=None))
+    if state.learned(instance_id, "direct"):
+        state.save_of_instance(instance_id, "direct", {})
+    remembered = state.proxies()
+    if remembered.choice:
+        state.save_proxies(attrs.evolve(remembered, choice=None))
 
 
 def _enabling(resolved: Resolved, trigger: Trigger) -> Settings | None:
