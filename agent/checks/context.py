@@ -10,16 +10,17 @@ import time
 
 import attrs
 
-from agent.checks.told import as_told
+from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts, facts_from_json
-from agent.core.intent.inputs import Resolved
+from agent.core.intent.inputs import Inputs, Resolved
 from agent.core.intent.intent import Intent
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
+from agent.core.settings.user_data import read_user_data
 from agent.core.status.document import StatusDocument
 from agent.errors import AgentError, FileError, MetadataError
 from agent.node.host import Host
-from agent.node.inputs import COMMAND_DEADLINE, facts_of, load_inputs
+from agent.node.inputs import COMMAND_DEADLINE, cluster_info, facts_of, load_inputs
 from agent.node.proxies import remembered_choice
 from agent.node.reachability import probe_directly
 from agent.node.reconcile import Network, compose_intent, require_proxy
@@ -126,7 +127,7 @@ def _resolved(node: Node, static: StaticSettings, facts: Facts, last: Facts) -> 
 
 
 def _partly(node: Node, facts: Facts) -> Node:
-    found = as_told(node.host, node.layered, facts, node.told) if node.layered and node.told else None
+    found = _as_told(node.host, node.layered, facts, node.told) if node.layered and node.told else None
     if found is None:
         return attrs.evolve(node, missing=NEEDS_ROOT)
     return attrs.evolve(node, found=found, now=found, partial=True)
@@ -173,3 +174,15 @@ def _as_of_the_last_pass(facts: Facts, known: Facts | None) -> Facts:
 
 def _cidrs(facts: Facts) -> tuple[str, ...]:
     return facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6
+
+
+def _as_told(host: Host, layered: Layered, facts: Facts, told: StatusDocument) -> Resolved | None:
+    """The Intent of the last pass without its credentials, with the settings of the files; None without such a pass."""
+    intent = told.intent()
+    if intent is None or told.instance_id != facts.instance_id:
+        return None
+    try:
+        info = cluster_info(host.files, layered.settings, read_user_data(facts.user_data))
+    except AgentError:
+        info = ClusterInfo()
+    return Resolved(Inputs(layered, facts, info), intent)

@@ -9,8 +9,8 @@ import time
 
 from agent import __version__
 from agent.core.net.proxy_url import ProxyUrl
-from agent.edges.connect import first_to_accept
 from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, trusting
+from agent.edges.tcp import first_to_accept
 
 #: Bytes that the header of the answer may have, and all that may come (certificates too).
 _HEADER_LIMIT, _LIMIT = 65536, 262144

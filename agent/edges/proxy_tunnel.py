@@ -24,8 +24,8 @@ from agent.core.net import proxy_health as verdict
 from agent.core.net import x509
 from agent.core.net.proxy_health import Response, Verdict
 from agent.core.net.proxy_url import Credentials, ProxyUrl
-from agent.edges.connect import Address, first_to_accept
 from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, trusting
+from agent.edges.tcp import Address, first_to_accept
 
 #: Bytes that an answer to CONNECT may have, and all that may come in a connection (certificates too).
 _HEADER_LIMIT, _LIMIT = 65536, 262144

@@ -1,16 +1,21 @@
-"""Does a host answer without the proxy?  A TCP connection tried with a bound, for many hosts at once."""
+"""TCP connections within a bound: to the first of several addresses that accepts, and to many hosts at once."""
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
+import select
 import socket
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from agent.core.intent.reachability import ProbeResult
-from agent.edges.connect import Address, first_to_accept
 
+#: An entry of getaddrinfo: family, kind, protocol, canonical name, address.
+Address = tuple[Any, ...]
 #: Pause between tries of a name that does not resolve yet (seconds): at boot DNS may come up while we ask.
 _AGAIN = 0.05
 
@@ -57,3 +62,47 @@ def _any_connects(found: Sequence[Address], ends: float) -> bool:
     except OSError:
         return False
     return True
+
+
+def first_to_accept(found: Sequence[Address], ends: float) -> socket.socket:
+    """A connected, blocking socket; `ends` is in seconds of the monotonic clock.
+
+    All are tried at once, so that a silent one does not use up the time of the others.  Raises OSError: a refusal
+    rather than what kept another address from being tried, or socket.timeout when none did and the time is up.
+    """
+    waiting: dict[socket.socket, Address] = {}
+    errors: list[OSError] = []
+    for entry in found:
+        _start(entry, waiting, errors)
+    try:
+        while waiting and time.monotonic() < ends:
+            _, decided, _ = select.select([], list(waiting), [], max(0.0, ends - time.monotonic()))
+            for sock in decided:
+                number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                del waiting[sock]
+                if number == 0:
+                    sock.setblocking(True)
+                    return sock
+                sock.close()
+                errors.append(OSError(number, os.strerror(number)))
+        if waiting or not errors:
+            raise socket.timeout("no connection in time")
+        raise next((error for error in errors if error.errno == errno.ECONNREFUSED), errors[0])
+    finally:
+        for sock in waiting:
+            sock.close()
+
+
+def _start(entry: Address, waiting: dict[socket.socket, Address], errors: list[OSError]) -> None:
+    sock: socket.socket | None = None
+    try:
+        sock = socket.socket(entry[0], entry[1], entry[2])
+        sock.setblocking(False)
+        number = sock.connect_ex(entry[4])
+        if number not in (0, errno.EINPROGRESS):
+            raise OSError(number, os.strerror(number))
+        waiting[sock] = entry
+    except OSError as error:  # no IPv6 here, no route there
+        errors.append(error)
+        if sock is not None:
+            sock.close()

@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from agent import log
-from agent.core.net.choice_json import choice_to_json
-from agent.core.net.proxy_selection import Choice
+from agent.core.net.proxy_selection import Choice, choice_to_json
 from agent.core.net.proxy_url import ProxyUrl
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService

@@ -6,12 +6,13 @@ counts no more than the longest pause: a clock that jumps, or a daemon that was 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
 from agent.core.net.proxy_health import DEAD, SERVES, Verdict
-from agent.core.net.proxy_url import ProxyUrl
+from agent.core.net.proxy_url import ProxyUrl, parse_proxy_url
 
 #: Seconds until the next look while the chosen proxy fails: the first pause, doubled up to the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
@@ -131,3 +132,42 @@ def _seen(choice: Choice, url: ProxyUrl, verdict: Verdict, wall: float) -> Seen:
     same = before is not None and before.up == (verdict.rank == SERVES)
     since = before.since if before is not None and same else wall
     return Seen(url, verdict.rank, verdict.text, verdict.seconds, since)
+
+
+def choice_to_json(choice: Choice) -> dict[str, Any]:
+    """What `choice_from_json` reads."""
+    return {
+        **attrs.asdict(choice),
+        "urls": [str(url) for url in choice.urls],
+        "chosen": str(choice.chosen),
+        "seen": [{**attrs.asdict(one), "url": str(one.url)} for one in choice.seen],
+    }
+
+
+def choice_from_json(data: Mapping[str, Any] | None) -> Choice | None:
+    """The Choice, or None when there is none or it is not what we wrote: then the proxies are asked anew."""
+    if not data:
+        return None
+    try:
+        urls = tuple(map(parse_proxy_url, data["urls"]))
+        choice = Choice(
+            urls,
+            parse_proxy_url(data["chosen"]),
+            tuple(map(_seen_from_json, data["seen"])),
+            _seconds(data["looked"]),
+            _seconds(data["failed_for"]),
+            int(data["looks_failed"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    return choice if choice.chosen in urls else None
+
+
+def _seen_from_json(one: Mapping[str, Any]) -> Seen:
+    return Seen(
+        parse_proxy_url(one["url"]), int(one["rank"]), str(one["text"]), float(one["seconds"]), float(one["since"])
+    )
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -7,8 +7,7 @@ from typing import Any
 
 import attrs
 
-from agent.core.net.choice_json import choice_from_json, choice_to_json
-from agent.core.net.proxy_selection import Choice
+from agent.core.net.proxy_selection import Choice, choice_from_json, choice_to_json
 from agent.core.status.records import PreflightStatus, ProxyStatus
 
 

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.net.choice_json import choice_from_json, choice_to_json
 from agent.core.net.proxy_health import SERVES, Verdict
 from agent.core.net.proxy_selection import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     Choice,
+    choice_from_json,
+    choice_to_json,
     choose,
     current,
     decided,
