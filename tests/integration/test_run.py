@@ -163,6 +163,18 @@ def test_wrong_user_data_ends_it_with_78_and_is_told(node: Node, service: Metada
     assert "user data, line 2: node.yum 1 is an integer" in str(status(node)["error"])
 
 
+def test_what_a_degraded_node_means_is_what_can_be_seen(node: Node, start: Start) -> None:
+    """A typo hides the policy of a node that was baked closed; its gates are there, so docker cannot start."""
+    node.settings('[proxy]\nurl = "http://proxy:3128"\n[failure]\npolicy = "closed"\n')
+    assert node.main("bake").code == 0
+    node.settings("[proxy]\nurl = 1\n")
+    daemon = start()
+    assert daemon.end() == 78
+    (line,) = [line for line in daemon.log.read_text().splitlines() if "node.degraded" in line]
+    assert "policy=closed" in line
+    assert 'meaning="docker and kubelet stay stopped' in line
+
+
 @pytest.mark.parametrize("trouble", ["no metadata", "wrong settings", "wrong user data"])
 def test_a_node_that_was_never_configured_tells_the_fleet(
     node: Node, service: MoodyService, start: Start, trouble: str
