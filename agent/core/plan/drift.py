@@ -26,12 +26,13 @@ USER_DATA = "user data"
 
 @attrs.frozen
 class Memory:
-    """`wishes`: what was last wanted of each file (digests, see `wish`), by resolved path.
+    """`desired`: what was last wanted of each file (digests, see `desired_digest`), by resolved path.
 
-    `repairs`: when each file was mended, within the last hour; `total` counts them all.  `fought`: the files that are left
-    alone, and when that was last said.  `missing`: what metadata does not name any more: in how many passes, since when.
-    `failures`: passes without success, one after the other.  `told`: what was last said of a kind, so that it is said once.
-    `anchored`: when the proxy's CA last changed.  `instance` is empty until the first pass since power on.
+    `repairs`: when each file was put right, within the last hour; `total` counts them all.  `contested`: the files that
+    are left alone, and when that was last reported.  `missing`: what metadata does not name any more: in how many passes,
+    since when.  `failures`: passes without success, one after the other.  `reported`: what was last reported of a kind, so
+    that it is reported once.  `ca_changed_at`: when the proxy's CA last changed.  `instance` is empty until the first pass
+    since power on.
     """
 
     instance: str = ""
@@ -164,14 +165,19 @@ def _with(found: tuple[str, ...], known: tuple[str, ...], kept: Iterable[str]) -
     return tuple(sorted((*found, *stay), key=ipaddress.ip_network)) if stay else found
 
 
+#: What version 0.1 called the fields: an upgrade at run time forgets nothing.
+_NAMES_IN_0_1 = {"wishes": "desired", "fought": "contested", "told": "reported", "anchored": "ca_changed_at"}
+
+
 def memory_from_json(data: Mapping[str, Any] | None) -> Memory:
-    """The Memory that `attrs.asdict` made; a new one when it is not that: nothing of it is worth failing for."""
+    """Return the Memory that `attrs.asdict` made; a new one if it is not that: nothing of it is worth failing for."""
     if data is None:
         return Memory()
+    data = {_NAMES_IN_0_1.get(name, name): value for name, value in data.items()}
     try:
         return Memory(
             instance=str(data["instance"]),
-            desired={str(path): str(desired_digest) for path, desired_digest in data["desired"].items()},
+            desired={str(path): str(digest) for path, digest in data["desired"].items()},
             repairs={str(path): tuple(map(float, at)) for path, at in data["repairs"].items()},
             total=int(data["total"]),
             contested={str(path): float(at) for path, at in data["contested"].items()},

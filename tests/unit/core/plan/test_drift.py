@@ -113,6 +113,14 @@ def test_the_memory_survives_a_restart_of_the_daemon() -> None:
         assert memory_from_json(data) == Memory()
 
 
+def test_an_upgrade_at_run_time_forgets_nothing() -> None:
+    """Version 0.1 called some of the fields otherwise."""
+    old = {"instance": "i", "wishes": {"a": "b"}, "repairs": {}, "total": 3, "fought": {"c": 4.0}, "missing": {}}
+    old.update(failures=1, told={"x": "y"}, anchored=6.0)
+    memory = Memory("i", {"a": "b"}, {}, 3, {"c": 4.0}, {}, 1, {"x": "y"}, 6.0)
+    assert memory_from_json(old) == memory
+
+
 def lived(*answers: tuple[float, Facts]) -> tuple[Facts, Memory]:
     """What is believed after these answers of the metadata service, the first of which made the memory."""
     memory, known = MEMORY, FACTS
