@@ -45,8 +45,8 @@ def _process(node: Node, unit: UnitState) -> Finding:
     if not found:
         return Finding(GROUP, name, OK, f"process {unit.main_pid} has the proxy and its exceptions")
     if units.problem(node, unit) is not None:
-        text = "process %d lacks the proxy or its exceptions, and no restart alone would mend that (see units)"
-        return Finding(GROUP, name, SKIP, text % unit.main_pid)
+        text = f"process {unit.main_pid} lacks the proxy or its exceptions, and no restart alone would mend that (see units)"
+        return Finding(GROUP, name, SKIP, text)
     text = f"process {unit.main_pid} was started before the change: {_told(found, wanted)}"
     return Finding(GROUP, name, FAIL, text, units.restart(unit.name))
 
