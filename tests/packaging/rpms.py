@@ -32,15 +32,18 @@ FACTS = '{"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_c
 
 def make(dist, source=REPOSITORY, check=True, **environment):
     """Run `make rpm` in a source tree; the package goes to the folder dist."""
-    return subprocess.run(
+    done = subprocess.run(
         ["make", "rpm", f"DIST={dist}"],
         cwd=source,
         env=dict(os.environ, **{"PYTHON": GUEST_PYTHON, **environment}),
-        check=check,
+        check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    if check and done.returncode:
+        raise AssertionError(f"make rpm: exit code {done.returncode}\n{done.stdout}")
+    return done
 
 
 @functools.cache
