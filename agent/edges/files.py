@@ -17,6 +17,7 @@ MAX_SIZE = 4 * 1024 * 1024
 #: The file system knows no extended attributes, or we may not write this one: no reason not to write the file.
 _NO_RIGHT = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 
+NO_FOLDER = "a part of the path is no folder"
 _ACL = "system.posix_acl_access"
 
 
@@ -72,7 +73,7 @@ class FileSystem:
         except FileNotFoundError:
             return FileState()
         except NotADirectoryError:
-            return FileState(problem="a part of the path is no folder")
+            return FileState(problem=NO_FOLDER)
         except OSError as error:
             return FileState(problem=f"cannot be read: {error.strerror}")
         except FileError as error:
@@ -103,6 +104,8 @@ class FileSystem:
             return sorted(os.listdir(self.real(self.resolve(folder))))
         except FileNotFoundError:
             return []
+        except NotADirectoryError:
+            raise FileError(f"{folder}: {NO_FOLDER}") from None
         except OSError as error:
             raise FileError(f"{folder}: cannot be listed: {error.strerror}") from None
 
