@@ -6,7 +6,7 @@ import email.utils
 import time
 from collections.abc import Iterator
 
-from agent.checks.context import Node
+from agent.checks.context import CheckedNode
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.edges.proxy_date import ask_date
 
@@ -17,7 +17,7 @@ WARN_ABOVE, FAIL_ABOVE = 60.0, 300.0
 BOUND = 3.0
 
 
-def check(node: Node) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterator[Finding]:
     """Ask the proxy for nothing: it says what it thinks of that, and what time it is."""
     proxy = node.intent.http_proxy
     date = ask_date(proxy, timeout=BOUND)

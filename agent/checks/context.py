@@ -32,7 +32,7 @@ OFFLINE = "looks at a running machine, not at a tree (--root)"
 
 
 @attrs.frozen
-class Node:
+class CheckedNode:
     """`found` is made of the facts of the last pass, `now` of those of this moment; mostly they are the same.
 
     Where a CIDR was added to the VPC since, files and processes are as the last pass made them: that is one finding, of
@@ -93,9 +93,9 @@ def reason(error: AgentError) -> str:
     return str(error).partition("\n")[0]
 
 
-def look(host: Host, sources: SettingsSources) -> Node:
+def look(host: Host, sources: SettingsSources) -> CheckedNode:
     """Look once, whatever is broken; changes nothing and takes no lock."""
-    node = Node(host, sources, _told(host))
+    node = CheckedNode(host, sources, _told(host))
     try:
         static = static_settings(host.files, sources)
         node = attrs.evolve(node, layered=static.layered)
@@ -115,7 +115,7 @@ def look(host: Host, sources: SettingsSources) -> Node:
     return _resolved(node, static, facts, _as_of_the_last_pass(facts, known))
 
 
-def _resolved(node: Node, static: StaticSettings, facts: Facts, last: Facts) -> Node:
+def _resolved(node: CheckedNode, static: StaticSettings, facts: Facts, last: Facts) -> CheckedNode:
     try:
         now = _resolve(node, static, facts)
         found = now if last == facts else _resolve(node, static, last)
@@ -126,20 +126,20 @@ def _resolved(node: Node, static: StaticSettings, facts: Facts, last: Facts) -> 
     return attrs.evolve(node, layered=found.inputs.layered, found=found, now=now, missing=missing)
 
 
-def _partly(node: Node, facts: Facts) -> Node:
+def _partly(node: CheckedNode, facts: Facts) -> CheckedNode:
     found = _as_told(node.host, node.layered, facts, node.told) if node.layered and node.told else None
     if found is None:
         return attrs.evolve(node, missing=NEEDS_ROOT)
     return attrs.evolve(node, found=found, now=found, partial=True)
 
 
-def _resolve(node: Node, static: StaticSettings, facts: Facts) -> Resolved:
+def _resolve(node: CheckedNode, static: StaticSettings, facts: Facts) -> Resolved:
     """Resolve these facts, with what the last pass chose of several proxies: a check chooses none."""
     state, inputs = node.host.state, load_inputs(node.host, static, facts)
     return compose_intent(inputs, Network(probe_directly(state, inputs), remembered_choice(state, inputs), None))
 
 
-def _wrong(node: Node, error: AgentError) -> Node:
+def _wrong(node: CheckedNode, error: AgentError) -> CheckedNode:
     """What the owner gave is wrong, or only root may read it: then nothing that depends on it can be looked at."""
     if reason(error) == NEEDS_ROOT:
         return attrs.evolve(node, missing=NEEDS_ROOT)
@@ -153,7 +153,7 @@ def _told(host: Host) -> StatusDocument | None:
         return None
 
 
-def _known_facts(node: Node) -> Facts | None:
+def _known_facts(node: CheckedNode) -> Facts | None:
     """The facts that the last pass of this boot had; None when there was none, or only root can tell."""
     instance = (node.told.instance_id if node.told else None) or ""
     try:

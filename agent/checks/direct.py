@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from agent.checks.context import Node
+from agent.checks.context import CheckedNode
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.intent.intent import endpoint_host
 from agent.core.intent.reachability import ProbeResult, host_to_try
@@ -16,7 +16,7 @@ BOUND = 2.0
 _API = "api-endpoint"
 
 
-def check(node: Node) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterator[Finding]:
     """What the owner named has its endpoints when of each one name answers; that of the others may not exist.
 
     What was found out by trying is there because each of its names answered: it has to go on.

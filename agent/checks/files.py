@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from agent.checks import packages
-from agent.checks.context import NEEDS_ROOT, Node, is_denied, reason
+from agent.checks.context import NEEDS_ROOT, CheckedNode, is_denied, reason
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.plan.diff import unified
 from agent.core.plan.files.managed_file import ManagedFile
@@ -22,7 +22,7 @@ APPLY = "eks-proxy-agent apply"
 DRIFT = 3
 
 
-def check(node: Node) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterator[Finding]:
     """A file that differs is shown with the diff that `apply` would make; what stands in its way, with its problem."""
     try:
         plan = planned(node)
@@ -49,12 +49,12 @@ def check(node: Node) -> Iterator[Finding]:
         yield Finding(GROUP, "files", OK, _all(node))
 
 
-def planned(node: Node) -> Plan:
+def planned(node: CheckedNode) -> Plan:
     """What would be done to the files, units aside.  Raises FileError when our own memory cannot be read."""
     return plan_node(node.host, _wanted(node))
 
 
-def _wanted(node: Node) -> tuple[ManagedFile, ...]:
+def _wanted(node: CheckedNode) -> tuple[ManagedFile, ...]:
     return node_files(node.host, node.resolved)
 
 
@@ -78,7 +78,7 @@ def _text(change: Change) -> str:
     return what + "; apply would do:\n" + unified(change).rstrip("\n")
 
 
-def _all(node: Node) -> str:
+def _all(node: CheckedNode) -> str:
     """What there is, the drop-ins as a number."""
     files = [file for file in _wanted(node) if file.merge(None) is not None]
     drop_ins = sum(isinstance(file, EnvironmentDropin) for file in files)

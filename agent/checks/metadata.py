@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.checks.context import OFFLINE, Node
+from agent.checks.context import OFFLINE, CheckedNode
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 
 GROUP = "metadata"
 NAME = "service"
 
 
-def check(node: Node) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterator[Finding]:
     """Version 2 alone is ever asked, and a request that passed a proxy (X-Forwarded-For) would have been refused."""
     if node.silent is not None:
         way = "see metadata.endpoint, and whether the service is enabled for this instance"

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from agent.checks.context import NEEDS_ROOT, Node, is_root
+from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import DIALECTS
@@ -26,7 +26,7 @@ _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
 _CURL = (("curl-old", (7, 86)), ("curl", (8, 9)), ("curl-8.9", (8, 18)), ("curl-8.18", (99, 0)))
 
 
-def check(node: Node) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterator[Finding]:
     """Compared with the list that this moment's facts would give: where even that cannot help a client, it is told."""
     if node.now is None or node.now.intent is None:
         return

@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections.abc import Iterator
 
-from agent.checks.context import NEEDS_ROOT, Node, is_denied
+from agent.checks.context import NEEDS_ROOT, CheckedNode, is_denied
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.plan.files.yum_conf import DNF_CONF, YUM_CONF, effective
 from agent.core.redact import redact_proxy
@@ -20,7 +20,7 @@ _REPOSITORIES = "/etc/yum.repos.d"
 _NONE = ("", "_none_")
 
 
-def check(node: Node) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterator[Finding]:
     """Read as they read: the last `proxy` of [main] wins, and that of a repository wins over it."""
     files = node.host.files
     manager = _manager(files)
@@ -62,7 +62,7 @@ def _there(files: FileSystem, path: str) -> bool:
     return os.path.exists(files.real(files.resolve(path)))
 
 
-def _used(node: Node, program: str, path: str) -> Finding:
+def _used(node: CheckedNode, program: str, path: str) -> Finding:
     files, intent = node.host.files, node.intent
     if split(files):
         text = f"is a file of its own and no link any more: dnf reads {DNF_CONF} alone, and nobody what is changed here"
@@ -82,7 +82,7 @@ def _used(node: Node, program: str, path: str) -> Finding:
     return Finding(GROUP, path, FAIL, text, f"link {YUM_CONF} to it, then: eks-proxy-agent apply")
 
 
-def _repository(node: Node, path: str) -> Iterator[Finding]:
+def _repository(node: CheckedNode, path: str) -> Iterator[Finding]:
     state = node.host.files.state(node.host.files.resolve(path))
     if state.problem:
         yield _unreadable(path, state.problem)

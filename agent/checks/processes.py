@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.checks import units
-from agent.checks.context import NEEDS_ROOT, Node, is_root
+from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.redact import redact_proxy
 from agent.core.systemd import UnitState, differences
@@ -15,7 +15,7 @@ from agent.errors import CommandError
 GROUP = "processes"
 
 
-def check(node: Node) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterator[Finding]:
     try:
         shown = node.host.units.show(node.settings.node.units, timeout=units.BOUND).values()
     except CommandError:
@@ -28,7 +28,7 @@ def check(node: Node) -> Iterator[Finding]:
         yield Finding(GROUP, "services", SKIP, "none of node.units is running")
 
 
-def _process(node: Node, unit: UnitState) -> Finding:
+def _process(node: CheckedNode, unit: UnitState) -> Finding:
     """What no restart would mend is the unit's fault, and told there."""
     name = unit.name
     try:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 
-from agent.checks.context import NEEDS_ROOT, Node
+from agent.checks.context import NEEDS_ROOT, CheckedNode
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.intent.intent import endpoint_host
 from agent.core.intent.probe_targets import endpoints, first_endpoint
@@ -37,7 +37,7 @@ class Look:
     needed: bool = True
 
 
-def check(node: Node) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterator[Finding]:
     """One line for each proxy and each kind of answer with its way out: what ails all endpoints alike is one thing."""
     looks = _looks(node)
     credentials = node.intent.credentials
@@ -50,7 +50,7 @@ def check(node: Node) -> Iterator[Finding]:
             yield from _findings(look, verdicts, secret=not node.partial)
 
 
-def _looks(node: Node) -> list[Look]:
+def _looks(node: CheckedNode) -> list[Look]:
     """The proxy that is used decides; the others of proxy.url are spares, of which one endpoint tells enough."""
     intent, settings, facts = node.intent, node.settings, node.resolved.facts
     first = [first_endpoint(settings, facts, intent)]

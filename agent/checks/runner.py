@@ -10,7 +10,7 @@ from typing import Callable
 import attrs
 
 from agent.checks import clock, direct, files, metadata, no_proxy, packages, processes, proxy, settings, units
-from agent.checks.context import OFFLINE, Node, reason
+from agent.checks.context import OFFLINE, CheckedNode, reason
 from agent.checks.finding import FAIL, SKIP, Finding
 from agent.core.redact import redact
 from agent.errors import AgentError
@@ -30,7 +30,7 @@ class Group:
     """
 
     name: str
-    check: Callable[[Node], Iterable[Finding]]
+    check: Callable[[CheckedNode], Iterable[Finding]]
     live: bool = True
     intent: bool = True
     systemd: bool = False
@@ -50,7 +50,7 @@ GROUPS = (
 )
 
 
-def examine(node: Node, groups: Sequence[Group]) -> tuple[Finding, ...]:
+def examine(node: CheckedNode, groups: Sequence[Group]) -> tuple[Finding, ...]:
     """What all of them find, in their order, without credentials."""
     found: dict[str, list[Finding]] = {}
     threads = [threading.Thread(target=_examine, args=(node, group, found), daemon=True) for group in groups]
@@ -73,7 +73,7 @@ def exit_code(findings: Iterable[Finding]) -> int:
     return failed.pop() if len(failed) == 1 else int(bool(failed))
 
 
-def _examine(node: Node, group: Group, found: dict[str, list[Finding]]) -> None:
+def _examine(node: CheckedNode, group: Group, found: dict[str, list[Finding]]) -> None:
     """A check that cannot be made is a finding too, and never the end of the others."""
     if group.live and not node.live:
         found[group.name] = [Finding(group.name, ALL, SKIP, OFFLINE)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.checks.context import UNCONFIGURED, Node
+from agent.checks.context import UNCONFIGURED, CheckedNode
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.errors import SettingsError
 
@@ -12,7 +12,7 @@ GROUP = "settings"
 NAME = "layers"
 
 
-def check(node: Node) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterator[Finding]:
     if node.wrong is not None:
         problems = node.wrong.problems if isinstance(node.wrong, SettingsError) else (str(node.wrong),)
         for problem in problems:

@@ -6,7 +6,7 @@ import glob
 import re
 from collections.abc import Iterator, Sequence
 
-from agent.checks.context import NEEDS_ROOT, Node, is_root
+from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.plan.files.environment import NAMES, NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
@@ -21,7 +21,7 @@ RELOAD = "systemctl daemon-reload"
 BOUND = 4.0
 
 
-def check(node: Node) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterator[Finding]:
     covered, enable = node.settings.node.units, node.settings.node.enable
     shown = node.host.units.show(list(dict.fromkeys((AGENT, *covered, *enable))), timeout=BOUND)
     agent = shown[AGENT]
@@ -33,12 +33,12 @@ def check(node: Node) -> Iterator[Finding]:
         yield Finding(GROUP, name, FAIL, "is disabled, and node.enable names it", "systemctl enable --now " + name)
 
 
-def problem(node: Node, unit: UnitState) -> Finding | None:
+def problem(node: CheckedNode, unit: UnitState) -> Finding | None:
     """Why what starts now does not get our environment; None when it does.  A restart alone mends none of it."""
     return _not_loaded(node.host.files, unit) or _outdone(node, unit)
 
 
-def _winner(node: Node, unit: UnitState) -> tuple[str, str] | None:
+def _winner(node: CheckedNode, unit: UnitState) -> tuple[str, str] | None:
     """The file that is read after ours and sets a variable otherwise, and that variable; None when ours wins.
 
     Environment= lines are harmless: files beat them.  Raises PermissionError when only root can tell.
@@ -79,7 +79,7 @@ def _not_enabled(unit: UnitState) -> tuple[str, str]:
     return "is not installed", "install the package eks-proxy-agent again"
 
 
-def _unit(node: Node, unit: UnitState, agent: UnitState) -> Finding:
+def _unit(node: CheckedNode, unit: UnitState, agent: UnitState) -> Finding:
     found = problem(node, unit)
     if found is not None:
         return found
@@ -103,7 +103,7 @@ def _not_loaded(files: FileSystem, unit: UnitState) -> Finding | None:
     return Finding(GROUP, unit.name, FAIL, text, _reload(unit))
 
 
-def _outdone(node: Node, unit: UnitState) -> Finding | None:
+def _outdone(node: CheckedNode, unit: UnitState) -> Finding | None:
     files = node.host.files
     if NODE_ENV not in unit.environment_files:
         return _taken_back(files, unit)

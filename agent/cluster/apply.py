@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Callable
 
-from agent.cluster.plan import Plan, write_source
+from agent.cluster.plan import ClusterPlan, write_source
 from agent.cluster.pods import in_need
 from agent.core.cluster.kubectl_errors import PASSING
 from agent.core.cluster.managed_fields import is_ours, is_ours_alone, others
@@ -36,7 +36,7 @@ _BACK = "to go back: eks-proxy-agent cluster revert"
 _FORTH = "to have it back: eks-proxy-agent cluster apply"
 
 
-def apply_plan(kubectl: Kubectl, plan: Plan, *, take_over: bool, timeout: float) -> None:
+def apply_plan(kubectl: Kubectl, plan: ClusterPlan, *, take_over: bool, timeout: float) -> None:
     """Take the steps; raises AgentError that says what was done until then and how to go back."""
     done: list[str] = []
     with _told(done, _BACK):

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from agent.cluster.inputs import ClusterInputs
-from agent.core.cluster.diff import Change, changes
+from agent.core.cluster.diff import FieldChange, changes
 from agent.core.cluster.kubectl_errors import conflicting_managers
 from agent.core.cluster.managed_fields import is_ours_alone
 from agent.core.cluster.objects import (
@@ -33,7 +33,7 @@ class Step:
 
     name: str
     verb: str
-    changes: tuple[Change, ...]
+    changes: tuple[FieldChange, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -47,7 +47,7 @@ class SourceStep:
 
 
 @attrs.frozen
-class Plan:
+class ClusterPlan:
     """All steps in the order in which they are taken; `surplus` are objects of the other kind that are ours and go."""
 
     sources: tuple[SourceStep, ...]
@@ -67,7 +67,7 @@ class Plan:
         return next(one.source for one in self.sources if one.source.namespace == namespace)
 
 
-def make_plan(kubectl: Kubectl, inputs: ClusterInputs, *, take_over: bool) -> Plan:
+def make_plan(kubectl: Kubectl, inputs: ClusterInputs, *, take_over: bool) -> ClusterPlan:
     """Read all objects, and have the server try every write without doing it.
 
     Whatever is wrong shows here, before the first write: raises AgentError that names all workloads that are absent.
@@ -91,7 +91,7 @@ def make_plan(kubectl: Kubectl, inputs: ClusterInputs, *, take_over: bool) -> Pl
         after = _tried(kubectl, workload, patch) if patch.ops else before
         step = Step(str(workload), "patch", changes(before, after), _notes(patch))
         workloads.append((workload, step))
-    return Plan(tuple(sources), tuple(workloads), tuple(surplus))
+    return ClusterPlan(tuple(sources), tuple(workloads), tuple(surplus))
 
 
 def read_workloads(kubectl: Kubectl, workloads: Iterable[Workload]) -> list[tuple[Workload, Any]]:

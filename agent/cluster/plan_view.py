@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from agent.cluster.plan import Plan, Step
+from agent.cluster.plan import ClusterPlan, Step
 from agent.core.cluster.objects import UNDO
 from agent.core.redact import redact
 
 PENDING = 3
 
 
-def print_plan(arguments: argparse.Namespace, plan: Plan, warnings: Sequence[str]) -> int:
+def print_plan(arguments: argparse.Namespace, plan: ClusterPlan, warnings: Sequence[str]) -> int:
     """Tell it; exit code 3 when anything would change."""
     if arguments.json:
         print(json.dumps(_as_json(plan, warnings), indent=2))
@@ -54,7 +54,7 @@ def tell(warnings: Sequence[str]) -> None:
         print("warning: " + redact(warning), file=sys.stderr)
 
 
-def _as_json(plan: Plan, warnings: Sequence[str]) -> dict[str, Any]:
+def _as_json(plan: ClusterPlan, warnings: Sequence[str]) -> dict[str, Any]:
     def shown(text: str | None) -> str | None:
         return None if text is None else redact(text)
 

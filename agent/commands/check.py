@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from agent.checks.context import Node, look
+from agent.checks.context import CheckedNode, look
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.runner import GROUPS, Group, examine, exit_code
 from agent.core.net.proxy_url import quoted
@@ -58,7 +58,7 @@ def _harmless(line: str) -> str:
     return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in line)
 
 
-def _document(node: Node, findings: Sequence[Finding]) -> dict[str, Any]:
+def _document(node: CheckedNode, findings: Sequence[Finding]) -> dict[str, Any]:
     """What --json prints: schema 1, see docs/check.md."""
     states = [finding.state for finding in findings]
     intent = node.found.intent if node.found else None

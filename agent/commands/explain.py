@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 
-from agent.commands.proxy_variables import Source, values_of
+from agent.commands.proxy_variables import VariablesSource, values_of
 from agent.core.noproxy import explain_view as view
 from agent.core.noproxy.dialects.java import NonProxyHosts, non_proxy_hosts
 from agent.core.noproxy.dialects.request import Request, parse_request
@@ -94,7 +94,7 @@ def _lines() -> Iterator[tuple[str, str]]:
             yield f"line {number}: ", text
 
 
-def _print_objects(source: Source, targets: _Targets) -> None:
+def _print_objects(source: VariablesSource, targets: _Targets) -> None:
     shown = False
     for text, target, error in targets:
         if target is None:
@@ -107,7 +107,7 @@ def _print_objects(source: Source, targets: _Targets) -> None:
         print(json.dumps(view.java_object(_java(source))))
 
 
-def _print_matrix(source: Source, targets: _Targets) -> None:
+def _print_matrix(source: VariablesSource, targets: _Targets) -> None:
     colour = _colour()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     head = False
@@ -119,7 +119,7 @@ def _print_matrix(source: Source, targets: _Targets) -> None:
             print(view.matrix_row(target, ways(target, source.values), colour=colour, width=width))
 
 
-def _print_paragraphs(source: Source, targets: _Targets) -> None:
+def _print_paragraphs(source: VariablesSource, targets: _Targets) -> None:
     told = shown = False
     for _, target, _ in targets:
         if target is None:
@@ -141,11 +141,11 @@ def _print_paragraphs(source: Source, targets: _Targets) -> None:
             print("Java reads no such variable, and -Dhttp.nonProxyHosts cannot say: " + left_out)
 
 
-def _java(source: Source) -> NonProxyHosts:
+def _java(source: VariablesSource) -> NonProxyHosts:
     return non_proxy_hosts(entry for entry in source.values.no_proxy.split(",") if entry.strip())
 
 
-def _lint(source: Source, targets: _Targets, *, as_json: bool) -> int:
+def _lint(source: VariablesSource, targets: _Targets, *, as_json: bool) -> int:
     asked = (target for _, target, _ in targets if target is not None)
     warnings = 0
     for one in judge(source.values, region=source.region, targets=asked):

@@ -23,7 +23,7 @@ _NOTHING = "no proxy is set here; name one with --proxy and --no-proxy, or take 
 
 
 @attrs.frozen
-class Source:
+class VariablesSource:
     """Values, the node's region if it is known, and what to say of where they come from."""
 
     values: Values
@@ -31,7 +31,7 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def values_of(arguments: argparse.Namespace) -> Source:
+def values_of(arguments: argparse.Namespace) -> VariablesSource:
     """What the flags ask for.
 
     `--no-proxy` and `--proxy` go over what is in force; `--planned`, and what else reads settings, takes what `apply`
@@ -47,7 +47,7 @@ def values_of(arguments: argparse.Namespace) -> Source:
         if not known.no_proxy and arguments.no_proxy is None:
             source = attrs.evolve(source, notes=("no list is in force here; give one with --no-proxy",))
     if arguments.no_proxy is not None:
-        source = Source(_given(source.values, arguments.no_proxy), source.region)
+        source = VariablesSource(_given(source.values, arguments.no_proxy), source.region)
     return source
 
 
@@ -64,7 +64,7 @@ def _given(known: Values, no_proxy: str) -> Values:
     return Values(variables(http, https, no_proxy))
 
 
-def _planned(arguments: argparse.Namespace) -> Source:
+def _planned(arguments: argparse.Namespace) -> VariablesSource:
     from agent.node.host import host_of
     from agent.node.inputs import facts_of, load_inputs
     from agent.node.reachability import left_open
@@ -78,10 +78,10 @@ def _planned(arguments: argparse.Namespace) -> Source:
     if intent is None:
         raise AgentError("no proxy.url in the settings: nothing is planned", hint="--proxy URL names one")
     values = of_entries(intent.no_proxy, str(intent.http_proxy), str(intent.https_proxy))
-    return Source(values, inputs.facts.region, ("planned: what `apply` would write", *left_open(inputs)))
+    return VariablesSource(values, inputs.facts.region, ("planned: what `apply` would write", *left_open(inputs)))
 
 
-def _in_force(files: FileSystem) -> Source:
+def _in_force(files: FileSystem) -> VariablesSource:
     """/etc/environment, which everybody may read; else what the units read; else what status.json says."""
     status = _status(files)
     intent = status.intent() if status else None
@@ -94,11 +94,11 @@ def _in_force(files: FileSystem) -> Source:
         notes.append(f"in force: {name}" + ("" if reasons else "; status.json has no reasons for its entries"))
         if name == ENVIRONMENT and not _bare(shown[NODE_ENV]).items() <= _bare(shown[ENVIRONMENT]).items():
             notes.append(f"the units read {NODE_ENV}, which is not the same: see `eks-proxy-agent check`")
-        return Source(Values(shown[name], reasons, FOREIGN), region, tuple(notes))
+        return VariablesSource(Values(shown[name], reasons, FOREIGN), region, tuple(notes))
     if intent:
         environment = variables(str(intent.http_proxy), str(intent.https_proxy), ",".join(reasons))
-        return Source(Values(environment, reasons, FOREIGN), region, ("in force, by status.json",))
-    return Source(Values({}), region, (_NOTHING,))
+        return VariablesSource(Values(environment, reasons, FOREIGN), region, ("in force, by status.json",))
+    return VariablesSource(Values({}), region, (_NOTHING,))
 
 
 def _variables(files: FileSystem, name: str) -> dict[str, str]:

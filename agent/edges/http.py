@@ -33,7 +33,7 @@ class ExchangeError(Exception):
 
 
 @attrs.frozen
-class Answer:
+class HttpResponse:
     """At most `limit` + 1 bytes of body, which tells that there was more; `size` is what the other side announced."""
 
     status: int
@@ -43,7 +43,7 @@ class Answer:
 
 def exchange(
     session: DirectSession, method: str, url: str, headers: Mapping[str, str], timeouts: tuple[float, float], limit: int
-) -> Answer:
+) -> HttpResponse:
     """Ask once.  `timeouts` are seconds to connect and for each read.  Raises ExchangeError; ValueError for a wrong URL."""
     try:
         with session.request(
@@ -59,7 +59,7 @@ def exchange(
     if announced and len(body) < min(int(announced.group()), limit):  # urllib3 1.26 does not look
         raise ExchangeError(f"the answer ended after {len(body)} of {announced.group()} bytes")
     size = announced.group() if announced else f"more than {limit}"
-    return Answer(response.status_code, body, size)
+    return HttpResponse(response.status_code, body, size)
 
 
 def _timed_out(error: BaseException) -> bool:

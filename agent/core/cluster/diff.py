@@ -20,7 +20,7 @@ _ABSENT = object()
 
 
 @attrs.frozen
-class Change:
+class FieldChange:
     """`where` is the part of the object, `field` what of it; a text of None stands for "absent"."""
 
     where: str
@@ -29,7 +29,7 @@ class Change:
     after: str | None
 
 
-def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> tuple[Change, ...]:
+def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> tuple[FieldChange, ...]:
     """All that differs, in the order of the fields' names; `before` or `after` is None for no object."""
     kind = (before or after or {}).get("kind")
     left, right = (_own(found) if found is not None else {} for found in (before, after))
@@ -77,7 +77,7 @@ def _by_name(old: Any, new: Any) -> tuple[Any, Any]:
     return (tables[0], tables[1]) if kinds == {dict} else (old, new)
 
 
-def _change(path: tuple[str, ...], old: Any, new: Any, *, secret: bool) -> Change:
+def _change(path: tuple[str, ...], old: Any, new: Any, *, secret: bool) -> FieldChange:
     where, rest = _part(path)
     hidden = secret and (
         path[:1] == ("data",) or path[-1:] == (SALT,)
@@ -86,9 +86,9 @@ def _change(path: tuple[str, ...], old: Any, new: Any, *, secret: bool) -> Chang
         left, right = old.split(","), new.split(",")
         out, into = ([one for one in a if one not in b] for a, b in ((left, right), (right, left)))
         if out or into:  # else another order: the whole of it
-            return Change(where, " ".join([*rest, "entries"]), ",".join(out) or None, ",".join(into) or None)
+            return FieldChange(where, " ".join([*rest, "entries"]), ",".join(out) or None, ",".join(into) or None)
     before, after = (None if one is _ABSENT else _shown(one, hidden=hidden) for one in (old, new))
-    return Change(where, " ".join(rest), before, after)
+    return FieldChange(where, " ".join(rest), before, after)
 
 
 def _part(path: Sequence[str]) -> tuple[str, list[str]]:

@@ -26,7 +26,7 @@ _NEEDED = ("http://169.254.169.254", "http://localhost", "http://127.0.0.1")
 
 
 @attrs.frozen
-class Finding:
+class LintFinding:
     """One thing to know about an entry: `text` is the consequence, for which clients (none: for all), `fix` the way out.
 
     A WARNING is about requests that go another way than the list seems to say.  A NOTE does no harm, or has no way out.
@@ -47,7 +47,7 @@ class Finding:
         return about + self.text + ("; " + self.fix if self.fix else "")
 
 
-def judge(values: Values, *, region: str = "", targets: Iterable[Request] = ()) -> Iterator[Finding]:
+def judge(values: Values, *, region: str = "", targets: Iterable[Request] = ()) -> Iterator[LintFinding]:
     """Everything there is to say of the list, in its order; then, one at a time, of which `targets` clients disagree.
 
     `region` is the node's; without it names of other regions are not looked for.
@@ -60,7 +60,7 @@ def judge(values: Values, *, region: str = "", targets: Iterable[Request] = ()) 
     for entry in entries:
         if wide.get(entry):
             fix = "write the hosts or networks that are meant"
-            yield Finding(WARNING, "wide", entry, values.reason(entry), (), wide[entry], fix)
+            yield LintFinding(WARNING, "wide", entry, values.reason(entry), (), wide[entry], fix)
     for at, entry in enumerate(rest):
         yield from _judge_entry(entry, at, rest, sane, region)
     yield from _missing(sane)
@@ -83,16 +83,16 @@ def is_composed(reason: str) -> bool:
     return reason in _COMPOSED or reason.startswith(("aws:", "direct:"))
 
 
-def disagreement(target: Request, found: Sequence[Way]) -> Iterator[Finding]:
+def disagreement(target: Request, found: Sequence[Way]) -> Iterator[LintFinding]:
     """A target that some clients reach directly and others through the proxy."""
     if disagree(found):
         through = tuple(way.dialect for way in found if way.proxy is not None)
         text = "clients disagree: it takes the proxy in " + titles(through)
         fix = "to have it direct for all, add {} to proxy.no_proxy".format(" and ".join(spellings(target.host)))
-        yield Finding(WARNING, "disagree", target.spelled, "asked", _names(through), text, fix)
+        yield LintFinding(WARNING, "disagree", target.spelled, "asked", _names(through), text, fix)
 
 
-def _judge_entry(entry: str, at: int, entries: Sequence[str], values: Values, region: str) -> Iterator[Finding]:
+def _judge_entry(entry: str, at: int, entries: Sequence[str], values: Values, region: str) -> Iterator[LintFinding]:
     reason = values.reason(entry)
     form = lint_forms.form_of(entry)
     if is_composed(reason) and form.kind == "suffix":
@@ -102,25 +102,29 @@ def _judge_entry(entry: str, at: int, entries: Sequence[str], values: Values, re
         yield from _shadowed(form, entry, at, entries, values)
         name = entry.strip().lower()
         for kind, text, fix in lint_aws.judge_name(name, region, lambda host: not _proxied(host, values)):
-            yield Finding(WARNING, kind, entry, reason, (), text, fix)
+            yield LintFinding(WARNING, kind, entry, reason, (), text, fix)
 
 
-def _understood(form: lint_forms.Form, entry: str, values: Values) -> Iterator[Finding]:
+def _understood(form: lint_forms.Form, entry: str, values: Values) -> Iterator[LintFinding]:
     """Whether all clients treat as direct what the entry means; the whole list counts, another entry may help out."""
     reason = values.reason(entry)
     if not form.meant:
-        yield Finding(WARNING, form.kind, entry, reason, (), "it is no host name, .suffix, address or CIDR", form.fix)
+        yield LintFinding(
+            WARNING, form.kind, entry, reason, (), "it is no host name, .suffix, address or CIDR", form.fix
+        )
     alone = values.with_list(entry)
     for text in form.meant:
         missed = _proxied(text, values) if _proxied(text, alone) else ()  # the whole list takes longer to ask
         if missed:
             severity = WARNING if form.fix else NOTE
             said = form.text.format(titles(missed)).replace("nothing to every client", "nothing to any client")
-            yield Finding(severity, form.kind, entry, reason, _names(missed), said, form.fix)
+            yield LintFinding(severity, form.kind, entry, reason, _names(missed), said, form.fix)
             return
 
 
-def _shadowed(form: lint_forms.Form, entry: str, at: int, entries: Sequence[str], values: Values) -> Iterator[Finding]:
+def _shadowed(
+    form: lint_forms.Form, entry: str, at: int, entries: Sequence[str], values: Values
+) -> Iterator[LintFinding]:
     """Whether another entry does by itself whatever this one does, in every client; of two alike the first may stay."""
     for other_at, other in enumerate(entries):
         if other_at == at or not _does_all(other, form, entry, values):
@@ -129,7 +133,7 @@ def _shadowed(form: lint_forms.Form, entry: str, at: int, entries: Sequence[str]
             continue
         text = f"{printable(other)} ({values.reason(other)}) does the same in every client"
         text = "it stands there twice" if other == entry else text
-        yield Finding(NOTE, "shadowed", entry, values.reason(entry), (), text, "leave it out")
+        yield LintFinding(NOTE, "shadowed", entry, values.reason(entry), (), text, "leave it out")
         return
 
 
@@ -141,22 +145,22 @@ def _does_all(wide: str, form: lint_forms.Form, narrow: str, values: Values) -> 
     return all(set(_proxied(text, that)) <= set(_proxied(text, this)) for text in form.meant)
 
 
-def _variables(values: Values) -> Iterator[Finding]:
+def _variables(values: Values) -> Iterator[LintFinding]:
     """Clients read upper and lower case in different order."""
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         lower, upper = (values.environment.get(key) for key in (name, name.upper()))
         if lower != upper:
             text = f"{name} and {name.upper()} are not the same, and no two clients prefer the same one"
-            yield Finding(WARNING, "variables", "", "", (), text, "give both the same value")
+            yield LintFinding(WARNING, "variables", "", "", (), text, "give both the same value")
 
 
-def _missing(values: Values) -> Iterator[Finding]:
+def _missing(values: Values) -> Iterator[LintFinding]:
     for text in _NEEDED:
         missed = _proxied(text, values)
         if missed:
             host = text[len("http://") :]
             said = "it is not in the list by itself, and takes the proxy in " + titles(missed)
-            yield Finding(WARNING, "missing", host, "missing", _names(missed), said, "add " + host)
+            yield LintFinding(WARNING, "missing", host, "missing", _names(missed), said, "add " + host)
 
 
 def _proxied(text: str, values: Values) -> tuple[Dialect, ...]:

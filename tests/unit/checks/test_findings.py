@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.checks import clock, direct, files, no_proxy, processes, proxy, runner, settings, units
-from agent.checks.context import OFFLINE, Node
+from agent.checks.context import OFFLINE, CheckedNode
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.runner import GROUPS, Group, examine, exit_code
 from agent.core.intent.reachability import ProbeResult
@@ -38,7 +38,7 @@ class FileSystem:
 
 def node(live=True, missing=""):
     """A node of which only that is known."""
-    return Node(FileSystem(live), SettingsSources(), missing=missing)
+    return CheckedNode(FileSystem(live), SettingsSources(), missing=missing)
 
 
 def found(group, state):

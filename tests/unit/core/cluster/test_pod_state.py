@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.core.cluster.diff import Change, changes
+from agent.core.cluster.diff import FieldChange, changes
 from agent.core.cluster.managed_fields import data_changed, is_ours_alone, others
 from agent.core.cluster.objects import CHECKSUM, CONFIG_MAP, NAME, SECRET, UNDO, VARIABLES, Source, read_source
 from agent.core.cluster.pod_state import (
@@ -249,22 +249,22 @@ def test_a_diff_is_told_by_container():
     after["metadata"].update({"resourceVersion": "9", "generation": 3, "managedFields": [entry("x", ["f:spec"])]})
     after["status"] = {"x": 1}
     assert changes(before, after) == (
-        Change("container c", "env A", "1", None),
-        Change("container c", "env B", None, "2"),
-        Change("container c", "image", "1", "2"),
-        Change("container c", "envFrom", None, "configMapRef proxy-environment-variables"),
+        FieldChange("container c", "env A", "1", None),
+        FieldChange("container c", "env B", None, "2"),
+        FieldChange("container c", "image", "1", "2"),
+        FieldChange("container c", "envFrom", None, "configMapRef proxy-environment-variables"),
     )
     assert changes(after, after) == ()
     old, new = ({"kind": CONFIG_MAP, "data": {"NO_PROXY": value}} for value in ("a,b,c", "a,d,c"))
-    assert changes(old, new) == (Change("", "data NO_PROXY entries", "b", "d"),)
+    assert changes(old, new) == (FieldChange("", "data NO_PROXY entries", "b", "d"),)
 
 
 def test_a_diff_of_a_secret_masks_its_data():
     """That something changes is told, what is not."""
     old, new = ({"kind": SECRET, "data": {"NO_PROXY": value}} for value in ("YQ==", "Yg=="))
-    assert changes(old, new) == (Change("", "data NO_PROXY", "***", "***"),)
-    assert changes(None, new) == (Change("", "data NO_PROXY", None, "***"),)
-    assert changes(new, None) == (Change("", "data NO_PROXY", "***", None),)
+    assert changes(old, new) == (FieldChange("", "data NO_PROXY", "***", "***"),)
+    assert changes(None, new) == (FieldChange("", "data NO_PROXY", None, "***"),)
+    assert changes(new, None) == (FieldChange("", "data NO_PROXY", "***", None),)
 
 
 def test_a_diff_of_a_secret_masks_its_salt():
