@@ -22,8 +22,6 @@ GROUP = "no-proxy"
 #: By reason: what breaks a node when it goes through the proxy.
 REASONS = ("metadata", "credentials", "vpc", "service-cidr", "cluster-domain", "internal", "api-endpoint")
 _FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
-#: Families of curl, and the first version of the next.
-_CURL = (("curl-old", (7, 86)), ("curl", (8, 9)), ("curl-8.9", (8, 18)), ("curl-8.18", (99, 0)))
 
 
 def check(node: CheckedNode) -> Iterator[Finding]:
@@ -104,28 +102,31 @@ def _environment(files: FileSystem) -> Mapping[str, str]:
 def _here(files: FileSystem) -> tuple[Dialect, ...]:
     """The families of which a client is installed; Go always, the runtimes are written in it."""
     names = {name for folder in _FOLDERS for name in files.names(folder)}
-    curl = _curl_family(files)
+    curl = _libcurl(files)
     return tuple(
         dialect
         for dialect in DIALECTS
         if dialect.name == "go"
         or (
             names.intersection(dialect.clients)
-            and (curl == "" or not dialect.name.startswith("curl") or curl == dialect.name)
+            and (dialect.libcurl is None or curl is None or dialect is _curl_family(curl))
         )
     )
 
 
-def _curl_family(files: FileSystem) -> str:
-    """The family of this node's libcurl, empty when it cannot be told."""
+def _libcurl(files: FileSystem) -> tuple[int, int] | None:
+    """Return the version of this node's libcurl, or None when it cannot be told."""
     if not files.live:
-        return ""
+        return None
     try:
         said = command.run(["curl", "--version"], timeout=2.0).stdout
     except CommandError:
-        return ""
+        return None
     match = re.search(r"libcurl/(\d+)\.(\d+)", said)
-    if match is None:
-        return ""
-    version = (int(match.group(1)), int(match.group(2)))
-    return next(name for name, before in _CURL if version < before)
+    return (int(match.group(1)), int(match.group(2))) if match else None
+
+
+def _curl_family(version: tuple[int, int]) -> Dialect:
+    """Return the newest family that this version of libcurl has reached."""
+    reached = [(dialect.libcurl, dialect) for dialect in DIALECTS if dialect.libcurl and dialect.libcurl <= version]
+    return max(reached, key=lambda pair: pair[0])[1]

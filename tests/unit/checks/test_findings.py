@@ -354,6 +354,24 @@ def test_what_an_entry_is_tried_with(value, reason, target):
     assert no_proxy.target(Entry(value, reason)) == target
 
 
+@pytest.mark.parametrize(
+    ("version", "family"),
+    [
+        ((7, 61), "curl-old"),
+        ((7, 85), "curl-old"),
+        ((7, 86), "curl"),
+        ((8, 8), "curl"),
+        ((8, 9), "curl-8.9"),
+        ((8, 17), "curl-8.9"),
+        ((8, 18), "curl-8.18"),
+        ((9, 0), "curl-8.18"),
+    ],
+)
+def test_each_libcurl_has_its_family(version, family):
+    """A family holds from its first version up to the next family's."""
+    assert no_proxy._curl_family(version).name == family
+
+
 V4, V6, EVERYBODY = Entry("10.0.0.0/16", "vpc"), Entry("2600:1f16::/56", "vpc"), tuple(DIALECTS)
 
 

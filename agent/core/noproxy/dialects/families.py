@@ -7,10 +7,10 @@ from agent.core.noproxy.dialects.dialect import Dialect
 
 DIALECTS: tuple[Dialect, ...] = (
     Dialect("go", "Go", ("docker", "containerd", "kubelet", "kubectl", "ssm-agent", "skopeo"), go.VARIABLES, go.bypass),
-    Dialect("curl-old", "curl <7.86", ("curl", "yum", "dnf", "git"), curl_old.VARIABLES, curl_old.bypass),
-    Dialect("curl", "curl 7.86-8.8", ("curl", "dnf", "git"), curl.VARIABLES, curl.bypass),
-    Dialect("curl-8.9", "curl 8.9-8.17", ("curl", "dnf", "git"), curl.VARIABLES, curl.bypass_8_9),
-    Dialect("curl-8.18", "curl >=8.18", ("curl", "dnf", "git"), curl.VARIABLES, curl.bypass_8_18),
+    Dialect("curl-old", "curl <7.86", ("curl", "yum", "dnf", "git"), curl_old.VARIABLES, curl_old.bypass, (0, 0)),
+    Dialect("curl", "curl 7.86-8.8", ("curl", "dnf", "git"), curl.VARIABLES, curl.bypass, (7, 86)),
+    Dialect("curl-8.9", "curl 8.9-8.17", ("curl", "dnf", "git"), curl.VARIABLES, curl.bypass_8_9, (8, 9)),
+    Dialect("curl-8.18", "curl >=8.18", ("curl", "dnf", "git"), curl.VARIABLES, curl.bypass_8_18, (8, 18)),
     Dialect("wget", "wget", ("wget",), wget.VARIABLES, wget.bypass),
     Dialect("urllib", "urllib", ("urllib", "botocore", "aws"), python_urllib.VARIABLES, python_urllib.bypass),
     Dialect(
