@@ -51,12 +51,12 @@ def _show(layered: Layered, *, as_json: bool) -> None:
     rows = [
         (
             section,
-            key,
-            _shown(key, getattr(getattr(layered.settings, section), key)),
-            layered.origin.get((section, key), "default"),
+            field.name,
+            _shown(getattr(getattr(layered.settings, section), field.name), field),
+            layered.origin.get((section, field.name), "default"),
         )
         for section, cls in SECTIONS.items()
-        for key in attrs.fields_dict(cls)
+        for field in attrs.fields(cls)
     ]
     if as_json:
         print(
@@ -89,8 +89,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _shown(key: str, value: Any) -> Any:
+def _shown(value: Any, field: attrs.Attribute[Any]) -> Any:
     """A key's value as one could write it into the file."""
-    if value is None:
-        return {"https_url": "", "failover_after": "never"}.get(key, "auto")
-    return _plain(value)
+    return field.metadata["unset"] if value is None else _plain(value)

@@ -2,7 +2,7 @@
 """What the owner asked: the sections and keys of the TOML settings, and what each may be.
 
 One line a key.  `parse` turns a TOML value into ours or raises ValueError; `allowed` is what error texts and
-documentation say.  Reading files and merging layers is layers.py.
+documentation say; `unset` is how a file writes None.  Reading files and merging layers is layers.py.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from agent.core.settings import parsers
 from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
 
 #: The services that take part in a node's life and talk to the world (Amazon Linux 2023, and images with bootstrap.sh).
+#: One line a unit, with the reason.  A test compares it with Before= of the agent's unit and with config.toml.
 DEFAULT_UNITS = (
-    "docker.service",
-    "containerd.service",
-    "kubelet.service",
-    "sandbox-image.service",
-    "nodeadm-config.service",
-    "nodeadm-run.service",
-    "cloud-config.service",
-    "cloud-final.service",
-    "amazon-ssm-agent.service",
+    "docker.service",  # pulls images
+    "containerd.service",  # pulls images
+    "kubelet.service",  # runs credential helpers that speak to ECR
+    "sandbox-image.service",  # logs in to ECR and pulls the pause image
+    "nodeadm-config.service",  # asks the EC2 API
+    "nodeadm-run.service",  # pulls images and starts kubelet
+    "cloud-config.service",  # may install packages
+    "cloud-final.service",  # runs the shell scripts of user data
+    "amazon-ssm-agent.service",  # registers the node with SSM
 )
 
 
-def _key(default: Any, parse: Callable[[Any], Any], allowed: str) -> Any:
-    return attrs.field(default=default, metadata={"parse": parse, "allowed": allowed})
+def _key(default: Any, parse: Callable[[Any], Any], allowed: str, *, unset: str = "auto") -> Any:
+    return attrs.field(default=default, metadata={"parse": parse, "allowed": allowed, "unset": unset})
 
 
 @attrs.frozen
@@ -41,7 +42,7 @@ class Proxy:
         (), parsers.proxy_urls, "http://HOST:PORT or https://HOST:PORT, or a list of such in order of preference"
     )
     https_url: ProxyUrl | None = _key(
-        None, parsers.optional_proxy_url, "as proxy.url, if https:// URLs have another proxy"
+        None, parsers.optional_proxy_url, "as proxy.url, if https:// URLs have another proxy", unset=""
     )
     credentials_file: str = _key("", parsers.credentials_path, "an absolute path, to a file of root's with mode 0600")
     credentials_in_yum: bool = _key(False, parsers.boolean, "true or false")
@@ -125,7 +126,7 @@ class Watch:
     interval: float = _key(600.0, parsers.interval, "seconds, from 10 up to 86400")
     restart: str = _key("never", parsers.one_of("never", "changed"), '"never" or "changed"')
     failover_after: float | None = _key(
-        600.0, parsers.never_or(parsers.interval), 'seconds, from 10 up to 86400, or "never"'
+        600.0, parsers.never_or(parsers.interval), 'seconds, from 10 up to 86400, or "never"', unset="never"
     )
     metrics: str | None = _key(
         None,

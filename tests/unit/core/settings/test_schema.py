@@ -14,7 +14,8 @@ from agent.core.settings.layers import Layer, merge, parse_toml
 from agent.core.settings.schema import DEFAULT_UNITS, SECTIONS, Settings
 from agent.errors import SettingsError
 
-CONFIG = Path(__file__).parents[4] / "packaging" / "config.toml"
+ROOT = Path(__file__).parents[4]
+CONFIG = ROOT / "packaging" / "config.toml"
 KEYS = [(section, key) for section, cls in SECTIONS.items() for key in attrs.fields_dict(cls)]
 
 
@@ -288,3 +289,13 @@ def test_the_packaged_file_is_valid_with_everything_uncommented():
     """A person may take away every comment sign before a setting."""
     text = re.sub(r"(?m)^#(?=\w+ = |\s{4,}\")", "", CONFIG.read_text())
     assert len(merge([parse_toml("config.toml", text.encode())]).origin) == len(KEYS)
+
+
+def test_the_unit_file_orders_every_default_unit():
+    """What gets the proxy by default starts after the agent; cloud-init is ordered only, see the unit file."""
+    text = (ROOT / "systemd" / "eks-proxy-agent.service").read_text()
+    assert set(re.findall(r"(?m)^Before=(.*)$", text)) == {
+        *DEFAULT_UNITS,
+        "cloud-init.service",
+        "cloud-init-network.service",
+    }
