@@ -1,12 +1,16 @@
 """The house keeps its rooms apart: what may import what, and how large a file may be."""
 
 import ast
+import collections
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from agent.core.plan.files.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 AGENT = ROOT / "agent"
@@ -131,17 +135,63 @@ def test_a_look_at_the_clock_is_seen(line, tmp_path):
     assert list(touches(path))
 
 
+# --- rooms ----------------------------------------------------------------------------------------------------------
+
+
+def modules():
+    """The modules of agent/ and their files."""
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
+
+
+def rooms():
+    """The table of docs/architecture.md: a directory (or one file) of agent/, and what it may import of agent/."""
+    rows = re.findall(r"(?m)^\| `agent/([\w/*.]+)` \|.*\| ([^|]*) \|$", (ROOT / "docs/architecture.md").read_text())
+    return {room: set() if allowed == "nothing" else set(allowed.split(", ")) for room, allowed in rows}
+
+
+def room_of(module):
+    """The row of the table that a module belongs to: its own, or that of the nearest directory."""
+    table, parts = rooms(), module.split(".")[1:]
+    if "/".join(parts) + ".py" in table:
+        return "/".join(parts) + ".py"
+    folders = ["/".join(parts[:end]) for end in range(len(parts) - 1, 0, -1)]
+    return next((folder for folder in folders if folder in table), "/".join([*parts[:-1], "*.py"]))
+
+
+def test_every_room_has_its_row():
+    """docs/architecture.md has a row for each directory of agent/ and of agent/core, and for the loose modules."""
+    folders = [*AGENT.iterdir(), *(AGENT / "core").iterdir()]
+    packages = {str(path.relative_to(AGENT)) for path in folders if (path / "__init__.py").exists()} - {"core"}
+    assert packages <= set(rooms())
+    assert {room_of(module) for module in modules()} == set(rooms())
+
+
+def test_a_room_imports_what_its_row_allows():
+    """docs/architecture.md says what a room may import of agent/; `core` stands for all of core."""
+    known, seen = modules(), collections.defaultdict(set)
+    for name, path in known.items():
+        for module in set(imports(path)) & set(known):
+            seen[room_of(name)].add(room_of(module))
+    for room, allowed in rooms().items():
+        found = seen[room] - {room}
+        if "core" in allowed:
+            found = {"core" if other.startswith("core/") else other for other in found}
+        assert found <= allowed, room
+
+
 def test_edges_know_neither_commands_nor_the_story():
-    """An edge is handed what it needs: it imports core, errors and log, and other edges."""
-    allowed = ["agent.core", "agent.errors", "agent.log", "agent.edges", "agent.__version__"]
-    wrong = [
-        f"{name_of(path)}: {module}"
-        for path in FILES
-        if AGENT / "edges" in path.parents
-        for module in imports(path)
-        if module.startswith("agent.") and not inside(module, allowed)
-    ]
-    assert wrong == []
+    """An edge is handed what it needs: it imports core and errors."""
+    assert rooms()["edges"] <= {"core", "errors.py", "*.py"}
+
+
+def test_a_reconcile_does_not_know_who_asked():
+    """node imports neither the daemon nor commands, checks or the cluster."""
+    assert rooms()["node"] & {"daemon", "commands", "checks", "cluster", "demo", "cli.py"} == set()
+
+
+def test_few_modules_are_loose():
+    """At most 8 modules stand in no room."""
+    assert len(list(AGENT.glob("*.py"))) <= 8
 
 
 def test_one_file_runs_commands():
@@ -158,9 +208,108 @@ def test_one_file_runs_commands():
 
 def test_no_module_imports_itself_through_others():
     """Imports inside functions count: a cycle that is put off is a cycle."""
-    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
-    graph = {name: {module for module in imports(path) if module in modules} for name, path in modules.items()}
+    known = modules()
+    graph = {name: set(imports(path)) & set(known) for name, path in known.items()}
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_what_a_page_names_is_there(page):
+    """Each path that a page for contributors names exists; a bare name is one of agent/ or tests/."""
+    named = re.findall(r"`((?:agent|packaging|tests|docs|systemd)/[\w/.-]+|[\w/]+\.py)`", (ROOT / page).read_text())
+    bare = {path.name for folder in ("agent", "tests") for path in (ROOT / folder).rglob("*.py")}
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists() and name not in bare] == []
+
+
+# --- one place for each thing ---------------------------------------------------------------------------------------
+
+
+def nodes(path, kind):
+    """The nodes of a kind in a file's syntax tree."""
+    return (node for node in ast.walk(ast.parse(path.read_text(), str(path))) if isinstance(node, kind))
+
+
+def callers(*names):
+    """The files of agent/ that call a function, class or method of one of these names."""
+    return {
+        name_of(path)
+        for path in FILES
+        for call in nodes(path, ast.Call)
+        if getattr(call.func, "id", getattr(call.func, "attr", "")) in names
+    }
+
+
+def test_a_class_has_a_name_of_its_own():
+    """No two classes of agent/ have the same name."""
+    found = collections.Counter(node.name for path in FILES for node in nodes(path, ast.ClassDef))
+    assert [name for name, count in found.items() if count > 1] == []
+
+
+def test_the_lock_gives_the_only_state_that_saves():
+    """Only Host.locked() makes a LockedState, and one module says what status.json holds."""
+    assert callers("LockedState") == {"agent/node/host.py"}
+    assert callers("save_status") == {"agent/node/status_file.py"}
+
+
+def test_one_function_lists_the_files_of_a_node():
+    """A file to write is a class in core/plan/files and a line in core/plan/desired.py, which alone makes values of it."""
+    folder = AGENT / "core" / "plan" / "files"
+    bases = {
+        node.name: {getattr(base, "id", "") for base in node.bases}
+        for path in FILES
+        for node in nodes(path, ast.ClassDef)
+    }
+    files = {"ManagedFile"}
+    while more := {name for name, above in bases.items() if above & files} - files:
+        files |= more
+    defined = {node.name for path in folder.glob("*.py") for node in nodes(path, ast.ClassDef)}
+    assert len(files) > 5
+    assert files <= defined
+    assert callers(*files) == {"agent/core/plan/desired.py"}
+
+
+def test_every_kind_of_file_can_be_taken_back():
+    """A class that gives itself a `kind` stands in KINDS, where revert finds it."""
+    kinds = {
+        line.value.value
+        for path in FILES
+        for node in nodes(path, ast.ClassDef)
+        for line in node.body
+        if isinstance(line, ast.Assign) and getattr(line.targets[0], "id", "") == "kind"
+    }
+    assert kinds == set(KINDS)
+
+
+def test_every_delay_of_the_daemon_stands_in_one_file():
+    """No other module of daemon/ has a number with a fraction, but for zero, microseconds and the largest message."""
+    numbers = {
+        (path.name, node.value)
+        for path in (AGENT / "daemon").glob("*.py")
+        for node in nodes(path, ast.Constant)
+        if isinstance(node.value, float) and path.name != "retry.py"
+    }
+    assert {(name, value) for name, value in numbers if value} == {
+        ("protocol.py", 1e9),
+        ("supervisor.py", 1e6),
+        ("supervisor.py", 2e6),
+    }
+
+
+def test_one_table_lists_the_dialects():
+    """A family of clients is a module in dialects/ and a line in families.py; nothing else knows it by its name."""
+    families = AGENT / "core" / "noproxy" / "dialects" / "families.py"
+    named = {node.args[0].value for node in nodes(families, ast.Call)} - {"go", "curl", "wget", "urllib", "requests"}
+    assert {"curl-old", "curl-8.18", "requests-old"} <= named
+    elsewhere = [
+        f"{name_of(path)}: {node.value}"
+        for path in FILES
+        if path != families
+        for node in nodes(path, ast.Constant)
+        if node.value in named
+    ]
+    assert callers("Dialect") == {name_of(families)}
+    assert elsewhere == []
 
 
 def test_no_room_for_everything():
