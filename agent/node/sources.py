@@ -82,7 +82,7 @@ def static_settings(files: FileSystem, sources: SettingsSources) -> StaticSettin
 
     A file that is not TOML does not hide what is wrong in the others: SettingsError has it all.  Raises FileError.
     """
-    versions = files.versions(settings_paths(files))
+    versions = files.versions([] if sources.config else settings_paths(files))
     layers: list[Layer] = []
     problems: list[str] = []
     for name, content in _documents(files, sources):
