@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-
-import attrs
+from typing import NamedTuple
 
 from agent.core.intent.inputs import Inputs, Resolved, resolve
 from agent.core.intent.probe_targets import endpoints, first_endpoint
@@ -31,8 +30,7 @@ CHOICE_BOUND, CHECK_BOUND = 2.0, 3.0
 PREFLIGHT_BOUND, PREFLIGHT_ENDPOINTS = 3.0, 2
 
 
-@attrs.frozen
-class ProxyCheck:
+class ProxyCheck(NamedTuple):
     """Result of one health check of the proxies.
 
     `changed`: another proxy is chosen, so a cycle is due, which takes up the new choice by itself.  `next_in`: seconds

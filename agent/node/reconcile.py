@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import time
+from typing import NamedTuple
 
 import attrs
 
@@ -39,8 +40,7 @@ class Trigger(enum.Enum):
     DAEMON_CYCLE = "cycle"
 
 
-@attrs.frozen
-class Network:
+class Network(NamedTuple):
     """What was seen of the network, and how much of it is new; `choice` is the proxy in use, of several."""
 
     reachability: Reachability
@@ -140,7 +140,7 @@ def forget_network(state: LockedState, instance_id: str) -> None:
         state.save_of_instance(instance_id, "direct", {})
     remembered = state.proxies()
     if remembered.choice:
-        state.save_proxies(attrs.evolve(remembered, choice=None))
+        state.save_proxies(remembered._replace(choice=None))
 
 
 def _enabling(resolved: Resolved, trigger: Trigger) -> Settings | None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from agent.core.net.proxy_selection import Choice, choice_from_json, choice_to_json
 from agent.core.status.records import PreflightStatus, ProxyStatus
 
 
-@attrs.frozen
-class ProxyMemory:
+class ProxyMemory(NamedTuple):
     """The choice among several proxies, and the last preflight; both of this boot."""
 
     choice: Choice | None = None

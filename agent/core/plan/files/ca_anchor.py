@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import attrs
-
 from agent.core.plan.files.managed_file import Effect, WholeFile
 
 
-@attrs.frozen
 class CaAnchor(WholeFile):
     """One file with all of them."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
-
 from agent.core.plan.files.environment import ENVIRONMENT
 from agent.core.plan.files.systemd_dropin import Dropin
 
@@ -12,7 +10,6 @@ UNITS = ("docker.service", "kubelet.service")
 _LINES = [b"[Service]", b"EnvironmentFile=" + ENVIRONMENT.encode("ascii")]
 
 
-@attrs.frozen
 class LegacyDropin(Dropin):
     """The recipe's drop-in of a unit, which has to be gone."""
 

@@ -40,7 +40,6 @@ class Dropin(ManagedFile):
         return f"{FOLDER}{unit}.d/{cls.name}"
 
 
-@attrs.frozen
 class EnvironmentDropin(Dropin):
     """Gives a unit the proxy's variables."""
 
@@ -62,7 +61,6 @@ EnvironmentFile=-{NODE_ENV}
         return match.group(1) if match else None
 
 
-@attrs.frozen
 class ClosedGate(Dropin):
     """Holds a unit back until the node is configured, for failure.policy = "closed"."""
 
