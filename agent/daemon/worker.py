@@ -9,7 +9,6 @@ import os
 import attrs
 
 from agent.daemon.boot import Daemon, boot
-from agent.daemon.cycle import refused, report, run_cycle
 from agent.daemon.protocol import Busy, Message, NextRun, encode
 from agent.daemon.retry import POSTPONED
 from agent.daemon.supervisor import Reason
@@ -37,16 +36,23 @@ def work(arguments: argparse.Namespace, reason: Reason, say: Say) -> int:
 
 
 def _boot(daemon: Daemon) -> None:
+    """Boot; what comes after READY=1 is imported after it, while docker starts."""
     try:
         done = boot(daemon)
     except SettingsError:
+        from agent.daemon.cycle import refused
+
         refused(daemon)
         raise
+    from agent.daemon.cycle import report
+
     report(daemon, done, settled=done is not None, boot=True)
 
 
 def _cycle(daemon: Daemon, reason: Reason, say: Say) -> None:
     """Do one pass, and say at its end what it sent: each time that the supervisor hears something it has to wake up."""
+    from agent.daemon.cycle import run_cycle
+
     messages: list[Message] = []
 
     def send(message: Message) -> None:
