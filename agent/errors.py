@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that says so (the codes are documented in the README)."""
+"""What can go wrong, and the exit code that says so (the codes are documented in docs/settings.md)."""
 
 from __future__ import annotations
 

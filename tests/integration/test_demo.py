@@ -11,7 +11,7 @@ import pytest
 from tests.integration.command_line import REPOSITORY, Outcome, environment, run
 
 DEMO = [sys.executable, "-m", "agent", "demo"]
-TOUR = (REPOSITORY / "README.md").read_text().partition("\n## Five minutes\n")[2].partition("\n## ")[0]
+PAGES = {"plan": "README.md", "apply": "docs/node.md", "revert": "docs/node.md"}
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,11 @@ def test_it_ends_where_it_began(demo: Outcome) -> None:
     assert "Every file is byte for byte what it was." in demo.out
 
 
-@pytest.mark.parametrize("command", ["plan", "apply", "revert"])
-def test_the_readme_shows_what_it_prints(demo: Outcome, command: str) -> None:
-    """Each line of the five minutes is a line of the demo, or begins one where it ends with `...`."""
-    (shown,) = re.findall(rf"```\n\$ eks-proxy-agent {command}\n(.*?)```", TOUR, re.DOTALL)
+@pytest.mark.parametrize("command", PAGES)
+def test_the_pages_show_what_it_prints(demo: Outcome, command: str) -> None:
+    """Each line that README.md or docs/node.md shows is a line of the demo, or begins one where it ends with `...`."""
+    page = (REPOSITORY / PAGES[command]).read_text()
+    (shown,) = re.findall(rf"```\n\$ eks-proxy-agent {command}\n(.*?)```", page, re.DOTALL)
     lines = [line for line in shown.splitlines() if not line.startswith("$")]
     printed = demo.out.splitlines()
     assert lines

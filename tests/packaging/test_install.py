@@ -15,7 +15,7 @@ PYTHON = os.path.join(sys.base_prefix, "bin", "python{}.{}".format(*sys.version_
 
 
 def install(folder):
-    """Install below a folder, as the command that the README names."""
+    """Install below a folder, as the command that docs/install.md names."""
     command = ["make", "install", f"DESTDIR={folder}", f"PYTHON={PYTHON}"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return folder
