@@ -15,6 +15,7 @@ from agent.core.plan.files.kinds import KINDS
 ROOT = Path(__file__).parents[2]
 AGENT = ROOT / "agent"
 FILES = sorted(AGENT.rglob("*.py"))
+DECISIONS = [str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs/decisions").glob("*.md"))]
 CORE = [path for path in FILES if AGENT / "core" in path.parents]
 
 # Modules that compute and nothing else: no files, no clock, no environment, no network.  datetime is the calendar, and
@@ -213,13 +214,30 @@ def test_no_module_imports_itself_through_others():
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
 
 
-@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md", *DECISIONS])
 def test_what_a_page_names_is_there(page):
     """Each path that a page for contributors names exists; a bare name is one of agent/ or tests/."""
-    named = re.findall(r"`((?:agent|packaging|tests|docs|systemd)/[\w/.-]+|[\w/]+\.py)`", (ROOT / page).read_text())
     bare = {path.name for folder in ("agent", "tests") for path in (ROOT / folder).rglob("*.py")}
-    assert len(named) > 10
-    assert [name for name in named if not (ROOT / name).exists() and name not in bare] == []
+    assert [name for name in names_in(page) if not (ROOT / name).exists() and name not in bare] == []
+
+
+def test_the_pages_name_what_they_explain():
+    """The pages for contributors name paths, as the test above reads them."""
+    assert len(names_in("docs/architecture.md")) > 10
+    assert len(names_in("CONTRIBUTING.md")) > 10
+    assert any(names_in(page) for page in DECISIONS)
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", *DECISIONS])
+def test_the_links_of_a_page_lead_somewhere(page):
+    """What the package installs links to nothing else (tests/unit/test_project.py); these pages may."""
+    links = re.findall(r"\]\((?![a-z]+:|#)([^)#]+)", (ROOT / page).read_text())
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def names_in(page):
+    """The paths that a page names."""
+    return re.findall(r"`((?:agent|packaging|tests|docs|systemd)/[\w/.-]+|[\w/]+\.py)`", (ROOT / page).read_text())
 
 
 # --- one place for each thing ---------------------------------------------------------------------------------------
