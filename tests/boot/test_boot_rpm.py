@@ -6,9 +6,14 @@ import json
 import shutil
 from typing import Callable
 
+import pytest
+
 from tests.boot.harness.bed import Trial
 from tests.boot.harness.node import Running
 from tests.packaging import rpms
+
+#: With the tests of tests/packaging on one worker of pytest-xdist: it builds the packages once.
+pytestmark = pytest.mark.xdist_group("packaging")
 
 NAME = "eks-proxy-agent"
 JOINS = "var/log/joins.log"  # of the stand-in for bootstrap.sh
