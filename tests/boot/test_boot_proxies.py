@@ -107,6 +107,7 @@ def test_the_first_that_answers_at_boot_is_chosen_and_docker_pulls_through_it(no
     assert f"{url(FIRST)}: Connection refused" in str(chosen["MESSAGE"])
 
 
+@pytest.mark.long
 def test_one_switch_after_the_set_time_none_before_and_none_back(node: Trial, proxies: Proxies) -> None:
     """The chosen proxy is stopped while the daemon runs; the other takes over, and keeps it when the first is back.
 

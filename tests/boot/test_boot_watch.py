@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
+import pytest
+
 from tests.boot.harness.bed import Trial
 from tests.boot.harness.command import run
 from tests.boot.harness.daemon import AGENT, ENVIRONMENT, Life
@@ -190,6 +192,7 @@ def test_a_pass_that_dies_or_hangs_does_not_take_the_daemon_along(trial: Callabl
     life.node.finish(life.running)
 
 
+@pytest.mark.long
 def test_a_clock_that_jumps_changes_nothing(trial: Callable[[str], Trial]) -> None:
     """The time of day goes a year ahead and two back for the agent: it looks as often as before, pings, and finds no drift."""
     node = trial("watch")
