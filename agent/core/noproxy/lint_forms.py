@@ -88,7 +88,7 @@ def _several(words: list[str]) -> Form:
 def _wildcard(text: str) -> Form:
     rest = text.lstrip("*").lstrip(".")
     said = "the * means nothing to {}"
-    if text.startswith("*") and _is_host(rest):
+    if text.startswith("*") and _is_host(rest) and address(rest) is None:  # an address has no subdomains
         return Form("wildcard", ("https://www." + rest,), said, "write " + rest)
     octets = text.rstrip("*").rstrip(".").split(".")
     if text.endswith("*") and len(octets) < 4 and _is_host(".".join(octets + ["1"] * (4 - len(octets)))):

@@ -4,7 +4,7 @@ import json
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.core.facts.cluster_hints import ClusterInfo
@@ -342,6 +342,8 @@ def test_any_list_can_be_judged(no_proxy):
 
 
 @given(st.one_of(ODD, st.text(max_size=20)), ODD)
+@example("*::", "")
+@example("*10.0.0.1", "")
 def test_any_entry_has_a_form(entry, other):
     """Each form has a place for the clients in its text, and its targets can be asked for."""
     form = form_of(entry)
