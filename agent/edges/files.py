@@ -17,7 +17,6 @@ MAX_SIZE = 4 * 1024 * 1024
 #: The file system knows no extended attributes, or we may not write this one: no reason not to write the file.
 _NO_RIGHT = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 
-NO_FOLDER = "a part of the path is no folder"
 _ACL = "system.posix_acl_access"
 
 
@@ -73,7 +72,7 @@ class FileSystem:
         except FileNotFoundError:
             return FileState()
         except NotADirectoryError:
-            return FileState(problem=NO_FOLDER)
+            return FileState(problem="a part of the path is no folder")
         except OSError as error:
             return FileState(problem=f"cannot be read: {error.strerror}")
         except FileError as error:
@@ -104,8 +103,6 @@ class FileSystem:
             return sorted(os.listdir(self.real(self.resolve(folder))))
         except FileNotFoundError:
             return []
-        except NotADirectoryError:
-            raise FileError(f"{folder}: {NO_FOLDER}") from None
         except OSError as error:
             raise FileError(f"{folder}: cannot be listed: {error.strerror}") from None
 

@@ -92,7 +92,7 @@ def test_a_proxy_that_is_well_is_asked_once_a_boot(carries: Proxy, capsys: pytes
     assert (first.ok, first.kind, first.hint) == (True, "ok", "")
     assert preflight(found, first) is first
     assert carries.asked == [HOST]
-    assert preflight(found, attrs.evolve(first, proxy="http://192.0.2.1:3128")) is not first
+    assert preflight(found, first._replace(proxy="http://192.0.2.1:3128")) is not first
     assert carries.asked == [HOST, HOST]
     assert capsys.readouterr().err.count("preflight.ok") == 2
 
