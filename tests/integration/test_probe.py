@@ -74,8 +74,8 @@ def in_namespace(folder, hosts, program):
 
 
 ASK = """
-    from agent.edges import probe
-    found = probe.ask(%r, bound=%r)
+    from agent.edges import tcp
+    found = tcp.ask(%r, bound=%r)
     print(json.dumps({host: [answer.direct, answer.addresses] for host, answer in found.items()}))
     sys.stdout.flush()
     os._exit(0)  # whoever still waits for the silent name server
