@@ -423,6 +423,7 @@ def test_a_nodes_own_status_gives_the_values(admin: Administrator) -> None:
     entries = (Entry("172.20.0.0/16", "service-cidr"), Entry("s3.eu-west-1.amazonaws.com", "direct:s3"))
     intent = Intent(proxy, proxy, entries)
     status = {
+        "schema": 1,
         "phase": "configured",
         "intent": intent.digest(),
         "proxy": {"http": str(proxy), "https": str(proxy)},
