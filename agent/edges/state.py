@@ -33,7 +33,7 @@ WATCH = RUN + "/watch.json"
 PREPARED = LIBRARY + "/prepared.json"
 TRUST_PENDING = LIBRARY + "/trust-pending"
 RELOAD_PENDING = RUN + "/reload-pending"
-#: The baseline holds the originals of all files, each as large as disk.MAX_SIZE at the most, in base64.
+#: The baseline holds the originals of all files, each as large as files.MAX_SIZE at the most, in base64.
 _MAX_SIZE = 128 * 1024 * 1024
 #: What is lost with a spoilt file, by its name.
 _LOSSES = {
