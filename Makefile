@@ -54,7 +54,7 @@ bench: ## Compare a boot with the agent and one with the shell recipe (root, Deb
 install: ## Install below DESTDIR for the Python of PYTHON: make install DESTDIR=/tmp/x PYTHON=/usr/bin/python3
 	@DESTDIR='$(DESTDIR)' packaging/install.sh
 
-rpm: ## Build dist/*.rpm: make rpm PYTHON=3.9, and WHEELS=DIR when the libraries come from a folder
+rpm: ## Build dist/*.rpm: make rpm PYTHON=3.9, and WHEELS=DIR when the libraries come from a directory
 	@packaging/rpm.sh
 
 man: ## Write the manual pages and the bash completion to build/man

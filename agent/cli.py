@@ -119,8 +119,8 @@ def parser() -> argparse.ArgumentParser:
         "--lint", action="store_true", help="judge the entries instead; exit code 3 when there is something to warn of"
     )
     add_cluster(commands)
-    demo = _plain(commands, "demo", "see it work in a scratch folder, with a metadata service of its own")
-    demo.add_argument("--keep", metavar="DIR", help="use this new folder as the node's root, and leave it")
+    demo = _plain(commands, "demo", "see it work in a scratch directory, with a metadata service of its own")
+    demo.add_argument("--keep", metavar="DIR", help="use this new directory as the node's root, and leave it")
     demo.add_argument("--serve", metavar="ADDRESS:PORT", help="only serve the metadata service, to test an image with")
     demo.add_argument(
         "--instance", metavar="FILE", help="with --serve: the instance to play, as JSON, read again when it changes"

@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _two_boots(bed: Bed, name: str, late: float) -> list[Row]:
-    case = Case(name="bench-" + name, folder=HERE / name, agent=name == "agent", serve_after=-1, phase="")
+    case = Case(name="bench-" + name, directory=HERE / name, agent=name == "agent", serve_after=-1, phase="")
     trial = bed.trial(case)
     try:
         shutil.copy("/usr/bin/time", trial.root / "usr/bin/time")

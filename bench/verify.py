@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.boot.harness.command import BedError
 from tests.cluster.harness.control_plane import ControlPlane
-from tests.cluster.harness.folder import own_folder
+from tests.cluster.harness.directory import own_directory
 from tests.cluster.harness.nodes import running_status
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args(arguments)
     programs = subprocess.run([CLUSTER_TESTS / "kubernetes.sh"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    cluster = ControlPlane(own_folder(), Path(programs.strip()))
+    cluster = ControlPlane(own_directory(), Path(programs.strip()))
     rows: dict[str, list[Cost]] = {"verify": [], "kubectl": []}
     try:
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:

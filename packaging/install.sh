@@ -8,7 +8,7 @@
 #   etc/eks-proxy-agent                      the default settings
 #
 # The same sources give the same bytes.  The libraries are fetched and compiled once, and kept in a cache; or they are
-# taken from the folder VENDOR, which vendor.sh made.  INTERPRETER is PYTHON's path on the node, where it is another.
+# taken from the directory VENDOR, which vendor.sh made.  INTERPRETER is PYTHON's path on the node, where it is another.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,7 +34,7 @@ trap 'rm -rf "$work"' EXIT
 
 # --- the libraries --------------------------------------------------------------------------------------------------
 
-# The cached folder's name is what it depends on: the pins, the script, and which Python on which machine.
+# The cached directory's name is what it depends on: the pins, the script, and which Python on which machine.
 cached_vendor() {
     local key cache=${XDG_CACHE_HOME:-$HOME/.cache}/eks-proxy-agent/vendor fresh
     key=$(
@@ -64,7 +64,7 @@ print(sys.version, sysconfig.get_platform(), platform.libc_ver())'
 
 # --- the tree -------------------------------------------------------------------------------------------------------
 
-# Replaces a folder below $root by a copy of another.
+# Replaces a directory below $root by a copy of another.
 lay() { # lay SOURCE TARGET TAR-OPTIONS
     local source=$1 target=$root$2
     shift 2

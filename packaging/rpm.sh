@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds dist/*.rpm for the interpreter PYTHON (a path, a name, or X.Y); the node has it as /usr/bin/pythonX.Y.
 #
-#   WHEELS=DIR    take the libraries from this folder and nothing from the network
+#   WHEELS=DIR    take the libraries from this directory and nothing from the network
 #   DIST=DIR      put the package there instead
 #
 # The libraries are those of packaging/locks, or nothing is built.  The same sources give the same file.
@@ -43,21 +43,21 @@ mkdir -p "$work/SOURCES" "$work/libraries" "$dist"
 read -ra pip <<<"$PIP"
 pinned=(--disable-pip-version-check -q --no-input --no-deps --require-hashes --only-binary :all:)
 
-# fetch FOLDER [OPTIONS]: into FOLDER.  pip looks into systemd-python's source, with what the lock names for that and
+# fetch DIRECTORY [OPTIONS]: into DIRECTORY.  pip looks into systemd-python's source, with what the lock names for that and
 # nothing that this Python happens to have, or to lack.
 fetch() {
-    local folder=$1
+    local directory=$1
     shift
-    "${pip[@]}" download "${pinned[@]}" "$@" -d "$folder" -r "$lock-build.txt" &&
+    "${pip[@]}" download "${pinned[@]}" "$@" -d "$directory" -r "$lock-build.txt" &&
         "${pip[@]}" install "${pinned[@]}" "$@" --upgrade --target "$work/build" -r "$lock-build.txt" &&
         PYTHONPATH=$work/build "${pip[@]}" download "${pinned[@]}" --no-binary systemd-python \
-            --no-build-isolation --use-pep517 "$@" -d "$folder" -r "$lock.txt"
+            --no-build-isolation --use-pep517 "$@" -d "$directory" -r "$lock.txt"
 }
 
 offline() { PIP_CONFIG_FILE=/dev/null fetch "$work/libraries" --isolated --no-index --find-links "$1"; }
 
 if [ -n "${WHEELS:-}" ]; then
-    [ -d "$WHEELS" ] || die "WHEELS=$WHEELS is no folder"
+    [ -d "$WHEELS" ] || die "WHEELS=$WHEELS is not a directory"
     offline "$WHEELS" || die "WHEELS=$WHEELS does not hold what $lock.txt and $lock-build.txt name, with these hashes" \
         "(pip says above which file is missing or differs)"
 else

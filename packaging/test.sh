@@ -42,9 +42,9 @@ for version in "${pythons[@]}"; do
     "$python" -m pytest -q -p no:cacheprovider -n "$(nproc)" tests/unit
 done
 
-folders=(tests/integration tests/packaging)
+directories=(tests/integration tests/packaging)
 if [ "$(id -u)" -eq 0 ] && [ -e /etc/debian_version ]; then
-    folders+=(tests/clients tests/boot)
+    directories+=(tests/clients tests/boot)
 else
     left_out+='tests/clients, tests/boot: need root on Debian (network namespaces, debootstrap, systemd-nspawn)'$'\n'
 fi
@@ -60,8 +60,8 @@ if [ "$(id -u)" -eq 0 ]; then
     packaging/as-nobody.sh "${pytest[@]}" -p no:cacheprovider -m 'not needs_root' tests/integration
     pytest+=(-m 'needs_root or not integration')
 fi
-say "Python $ours: ${folders[*]}"
+say "Python $ours: ${directories[*]}"
 # tests/conftest.py says both above the closing line.
 export TESTS_LEFT_OUT=$left_out
 export TESTS_ELSEWHERE='tests/cluster: make cluster-test (the first time compiles Kubernetes, about 8 minutes on 2 cores)'
-exec "${pytest[@]}" "${folders[@]}"
+exec "${pytest[@]}" "${directories[@]}"

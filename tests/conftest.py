@@ -109,11 +109,11 @@ def pytest_collection_modifyitems(items):
     """Refuse a marker without its reason; say which tests need root, and which stay together on one worker of pytest-xdist."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
-        folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
-        if folder == "integration":
+        directory = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+        if directory == "integration":
             item.add_marker(pytest.mark.integration)
-        if folder in ("packaging", "clients"):  # the packages and the clients are made once, and that takes long
-            item.add_marker(pytest.mark.xdist_group(folder))
+        if directory in ("packaging", "clients"):  # the packages and the clients are made once, and that takes long
+            item.add_marker(pytest.mark.xdist_group(directory))
         for mark in (*item.iter_markers("impossible_here"), *item.iter_markers("needs_root")):
             if not (mark.args and isinstance(mark.args[0], str)):
                 raise pytest.UsageError(f"{item.nodeid}: {mark.name} needs its reason")

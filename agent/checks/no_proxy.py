@@ -21,7 +21,7 @@ from agent.errors import CommandError
 GROUP = "no-proxy"
 #: By reason: what breaks a node when it goes through the proxy.
 REASONS = ("metadata", "credentials", "vpc", "service-cidr", "cluster-domain", "internal", "api-endpoint")
-_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
+_DIRECTORIES = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
 
 
 def check(node: CheckedNode) -> Iterator[Finding]:
@@ -101,7 +101,7 @@ def _environment(files: FileSystem) -> Mapping[str, str]:
 
 def _here(files: FileSystem) -> tuple[Dialect, ...]:
     """The families of which a client is installed; Go always, the runtimes are written in it."""
-    names = {name for folder in _FOLDERS for name in files.names(folder)}
+    names = {name for directory in _DIRECTORIES for name in files.names(directory)}
     curl = _libcurl(files)
     return tuple(
         dialect

@@ -171,7 +171,7 @@ def _assignments(files: FileSystem, path: str) -> dict[str, str]:
 
 
 def _later_drop_ins(unit: UnitState) -> list[str]:
-    """The drop-ins that systemd reads after ours: it goes by their names, whatever folder they are in."""
+    """The drop-ins that systemd reads after ours: it goes by their names, whatever directory they are in."""
     ours = EnvironmentDropin.path_of(unit.name)
     return [path for path in unit.drop_ins if path.rpartition("/")[2] > ours.rpartition("/")[2]]
 

@@ -114,12 +114,12 @@ def _patch_command(workload: Workload, path: str) -> str:
     return f"kubectl -n {workload.namespace} patch {workload.kind.lower()} {workload.name} --type json --patch-file {shlex.quote(path)}"
 
 
-def _write(folder: str, texts: Mapping[str, str]) -> None:
+def _write(directory: str, texts: Mapping[str, str]) -> None:
     """All of them, each readable for its owner only: one may hold a password."""
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(directory, exist_ok=True)
     except OSError as error:
-        raise FileError(f"--output {folder}: the folder cannot be made: {error.strerror}") from None
+        raise FileError(f"--output {directory}: the directory cannot be made: {error.strerror}") from None
     files = FileSystem("/")
     for name, text in texts.items():
-        files.write(os.path.join(os.path.realpath(folder), name), text.encode("utf-8"), 0o600)
+        files.write(os.path.join(os.path.realpath(directory), name), text.encode("utf-8"), 0o600)

@@ -56,9 +56,9 @@ def tree(instance: Instance) -> dict[str, str]:
     return {**found, "dynamic/instance-identity/document": _json(document)}
 
 
-def listing(paths: list[str], folder: str) -> list[str]:
-    """The names in `folder` (empty, or with `/` at its end), sorted; sub-folders end in `/`, as on EC2."""
-    below = [path[len(folder) :] for path in paths if path.startswith(folder)]
+def listing(paths: list[str], directory: str) -> list[str]:
+    """The names in `directory` (empty, or with `/` at its end), sorted; sub-directories end in `/`, as on EC2."""
+    below = [path[len(directory) :] for path in paths if path.startswith(directory)]
     return sorted({name.partition("/")[0] + ("/" if "/" in name else "") for name in below})
 
 

@@ -1,4 +1,4 @@
-"""`demo`: the main job, told step by step, in a scratch folder with a metadata service of its own; no AWS, no root."""
+"""`demo`: the main job, told step by step, in a scratch directory with a metadata service of its own; no AWS, no root."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FILES = {
     "etc/environment": "LANG=en_US.utf-8\nLC_ALL=en_US.utf-8\n",
     "etc/dnf/dnf.conf": "[main]\ngpgcheck=True\ninstallonly_limit=3\n# keep what depends on nothing\nclean_requirements_on_remove=False\n",
 }
-_FOLDERS = ("etc/systemd/system", "etc/eks-proxy-agent", "run", "var/lib")
+_DIRECTORIES = ("etc/systemd/system", "etc/eks-proxy-agent", "run", "var/lib")
 _SETTINGS = """\
 [proxy]
 url = "http://proxy.example.com:3128"
@@ -96,14 +96,14 @@ def _root(keep: str | None) -> Iterator[Path]:
     try:
         os.mkdir(keep)
     except OSError as error:
-        raise AgentError(f"--keep {keep}: {error.strerror}", hint="name a folder that does not exist yet") from None
+        raise AgentError(f"--keep {keep}: {error.strerror}", hint="name a directory that does not exist yet") from None
     yield Path(keep)
 
 
 def _furnish(root: Path, endpoint: str) -> None:
     files = {**_FILES, "etc/eks-proxy-agent/config.toml": _SETTINGS.format(endpoint)}
-    for folder in _FOLDERS:
-        (root / folder).mkdir(parents=True)
+    for directory in _DIRECTORIES:
+        (root / directory).mkdir(parents=True)
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")

@@ -72,7 +72,7 @@ class FileSystem:
         except FileNotFoundError:
             return FileState()
         except NotADirectoryError:
-            return FileState(problem="a part of the path is no folder")
+            return FileState(problem="a part of the path is not a directory")
         except OSError as error:
             return FileState(problem=f"cannot be read: {error.strerror}")
         except FileError as error:
@@ -97,14 +97,14 @@ class FileSystem:
             return None
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
-    def names(self, folder: str) -> list[str]:
-        """The names in a folder, sorted; none when it is absent.  Raises FileError."""
+    def names(self, directory: str) -> list[str]:
+        """The names in a directory, sorted; none when it is absent.  Raises FileError."""
         try:
-            return sorted(os.listdir(self.real(self.resolve(folder))))
+            return sorted(os.listdir(self.real(self.resolve(directory))))
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise FileError(f"{folder}: cannot be listed: {error.strerror}") from None
+            raise FileError(f"{directory}: cannot be listed: {error.strerror}") from None
 
     def private_owner(self, path: str) -> bool:
         """Whether the file is root's (or ours) and nobody else can read or write it."""
@@ -130,7 +130,7 @@ class FileSystem:
             finally:
                 os.close(descriptor)
             os.rename(temporary, real)
-            _sync_folder(os.path.dirname(real))
+            _sync_directory(os.path.dirname(real))
         except OSError as error:
             _unlink(temporary, quiet=True)
             raise FileError(f"{path}: cannot be written: {error.strerror}") from None
@@ -142,7 +142,7 @@ class FileSystem:
         real = self.real(path)
         try:
             os.unlink(real)
-            _sync_folder(os.path.dirname(real))
+            _sync_directory(os.path.dirname(real))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -152,28 +152,28 @@ class FileSystem:
         """Remove what a write of `path` left that was killed."""
         _unlink(_temporary(self.real(path)), quiet=True)
 
-    def missing_folders(self, path: str) -> list[str]:
-        """The folders that have to be made before `path` can be written, the outermost first."""
+    def missing_directories(self, path: str) -> list[str]:
+        """The directories that have to be made before `path` can be written, the outermost first."""
         missing: list[str] = []
-        folder = posixpath.dirname(path)
-        while not os.path.isdir(self.real(folder)) and folder != "/":
-            missing.insert(0, folder)
-            folder = posixpath.dirname(folder)
+        directory = posixpath.dirname(path)
+        while not os.path.isdir(self.real(directory)) and directory != "/":
+            missing.insert(0, directory)
+            directory = posixpath.dirname(directory)
         return missing
 
-    def make_folder(self, path: str) -> None:
-        """Make one folder, if it is not there, durably; everybody may look into it, whatever the umask."""
+    def make_directory(self, path: str) -> None:
+        """Make one directory, if it is not there, durably; everybody may look into it, whatever the umask."""
         try:
             os.mkdir(self.real(path), 0o755)  # at no moment may others write there
-            os.chmod(self.real(path), 0o755)  # noqa: S103 -- as mkdir makes folders everywhere
-            _sync_folder(os.path.dirname(self.real(path)))
+            os.chmod(self.real(path), 0o755)  # noqa: S103 -- as mkdir makes directories everywhere
+            _sync_directory(os.path.dirname(self.real(path)))
         except FileExistsError:
             return
         except OSError as error:
             raise FileError(f"{path}: cannot be made: {error.strerror}") from None
 
-    def remove_folder(self, path: str) -> bool:
-        """Remove a folder if it is empty; whether it is gone."""
+    def remove_directory(self, path: str) -> bool:
+        """Remove a directory if it is empty; whether it is gone."""
         try:
             os.rmdir(self.real(self.resolve(path)))
         except FileNotFoundError:
@@ -183,12 +183,12 @@ class FileSystem:
         return True
 
     def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        """`write`, with the folders made, and nothing done when the file is so already: for state of our own."""
+        """`write`, with the directories made, and nothing done when the file is so already: for state of our own."""
         path = self.resolve(path)
         if self.state(path, len(content)) == FileState(content, mode):
             return
-        for folder in self.missing_folders(path):
-            self.make_folder(folder)
+        for directory in self.missing_directories(path):
+            self.make_directory(directory)
         self.write(path, content, mode)
 
     def _read(self, path: str, limit: int) -> tuple[bytes, os.stat_result]:
@@ -197,7 +197,7 @@ class FileSystem:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise FileError("is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file")
+                raise FileError("is a directory" if stat.S_ISDIR(status.st_mode) else "is no regular file")
             with open(descriptor, "rb", closefd=False) as file:
                 content = file.read(limit + 1)
         finally:
@@ -208,8 +208,8 @@ class FileSystem:
 
 
 def _temporary(real: str) -> str:
-    folder, name = os.path.split(real)
-    return os.path.join(folder, f".{name}.eks-proxy-agent")
+    directory, name = os.path.split(real)
+    return os.path.join(directory, f".{name}.eks-proxy-agent")
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
@@ -249,8 +249,8 @@ def _attributes(path: str) -> list[str]:
         return []
 
 
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync_directory(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -17,9 +17,9 @@ _NONBLOCK, _CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 
 
 class Files:
-    """Watches files by the folders they lie in: an editor replaces a file, and a watch of the old one would be blind.
+    """Watches files by the directories they lie in: an editor replaces a file, and a watch of the old one would be blind.
 
-    A path that ends in `/` is a folder of which every file counts.  What does not exist yet is waited for in the folder
+    A path that ends in `/` is a directory of which every file counts.  What does not exist yet is waited for in the directory
     above.  Where the kernel refuses (all watches of the machine are taken, or all its instances, as busy nodes know it) the
     interval has to do, and the next `watch` tries again.
     """
@@ -35,12 +35,12 @@ class Files:
         return (self._descriptor,) if self._descriptor >= 0 else ()
 
     def watch(self, paths: Iterable[str]) -> None:
-        """Watch these and no others; to be said again after each pass, since folders come and go."""
+        """Watch these and no others; to be said again after each pass, since directories come and go."""
         if self._descriptor < 0:
             self._descriptor = self._open()
         names: dict[int, set[bytes]] = {}
-        for folder, name in map(_place, paths):
-            number = self._add(folder)
+        for directory, name in map(_place, paths):
+            number = self._add(directory)
             if number >= 0:
                 names.setdefault(number, set()).add(name)
         for number in set(self._names) - set(names):
@@ -69,19 +69,19 @@ class Files:
         descriptor: int = self._libc.inotify_init1(_NONBLOCK | _CLOEXEC)
         return descriptor
 
-    def _add(self, folder: str) -> int:
+    def _add(self, directory: str) -> int:
         if self._descriptor < 0:
             return -1
-        number: int = self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _MASK)
+        number: int = self._libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _MASK)
         return number
 
 
 def _place(path: str) -> tuple[str, bytes]:
-    """The nearest folder that is there, and the name in it that matters: none for all of them."""
-    folder, name = os.path.split(path)
-    while not os.path.isdir(folder) and folder not in ("/", ""):
-        folder, name = os.path.split(folder)
-    return folder or "/", os.fsencode(name)
+    """The nearest directory that is there, and the name in it that matters: none for all of them."""
+    directory, name = os.path.split(path)
+    while not os.path.isdir(directory) and directory not in ("/", ""):
+        directory, name = os.path.split(directory)
+    return directory or "/", os.fsencode(name)
 
 
 def _events(data: bytes) -> list[tuple[int, int, bytes]]:

@@ -50,8 +50,8 @@ def held(
 
 def _open(files: FileSystem, path: str) -> int:
     resolved = files.resolve(path)
-    for folder in files.missing_folders(resolved):
-        files.make_folder(folder)
+    for directory in files.missing_directories(resolved):
+        files.make_directory(directory)
     try:
         return os.open(files.real(resolved), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -56,7 +56,7 @@ class State:
         try:
             return Baseline(
                 files={path: _record(path, record) for path, record in data["files"].items()},
-                folders=tuple(map(str, data["folders"])),
+                directories=tuple(map(str, data["folders"])),
                 enabled=tuple(map(str, data["enabled"])),
                 baked=bool(data["baked"]),
             )
@@ -145,7 +145,7 @@ class LockedState(State):
             self._files.remove(BASELINE)
             return
         files = {path: _plain(record) for path, record in sorted(baseline.files.items())}
-        rest = {"folders": list(baseline.folders), "enabled": list(baseline.enabled), "baked": baseline.baked}
+        rest = {"folders": list(baseline.directories), "enabled": list(baseline.enabled), "baked": baseline.baked}
         self._save(BASELINE, {"files": files, **rest}, 0o600)
 
     def save_of_instance(self, instance_id: str, name: str, data: Mapping[str, Any]) -> None:
@@ -172,11 +172,11 @@ class LockedState(State):
             for name in names:
                 self._files.remove(instance_file(instance_id, name))
             self._files.sweep(instance_file(instance_id, "bootstrap"))
-            self._files.remove_folder(f"{INSTANCES}/{instance_id}")
+            self._files.remove_directory(f"{INSTANCES}/{instance_id}")
         for path in (STATUS, READY, PROXIES, WATCH, PREPARED, BOOTSTRAP_LOCK, LOCK):
             self._files.remove(path)
-        for folder in (INSTANCES, LIBRARY, RUN):
-            self._files.remove_folder(folder)
+        for directory in (INSTANCES, LIBRARY, RUN):
+            self._files.remove_directory(directory)
         return instances
 
     def save_status(self, document: StatusDocument) -> None:

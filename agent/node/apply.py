@@ -31,14 +31,16 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     for path in (BASELINE, *before.files):  # of a run that was killed: it had noted what it was about to write
         files.sweep(path)
         files.sweep(path + SAVED)
-    folders_left = before.folders and not before.files  # others used them at the last revert, and may not any more
-    if plan.empty and plan.baseline == before and not folders_left:
+    directories_left = (
+        before.directories and not before.files
+    )  # others used them at the last revert, and may not any more
+    if plan.empty and plan.baseline == before and not directories_left:
         return plan
-    folders = _missing_folders(plan, files)
+    directories = _missing_directories(plan, files)
     growing = attrs.evolve(
         plan.baseline,
         files={**before.files, **plan.baseline.files},
-        folders=tuple(dict.fromkeys(before.folders + tuple(folders))),
+        directories=tuple(dict.fromkeys(before.directories + tuple(directories))),
         enabled=tuple(dict.fromkeys(before.enabled + plan.baseline.enabled)),
     )
     state.save_baseline(growing)
@@ -47,9 +49,9 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     if plan.trust:
         state.set_trust_pending(True)
     failed = _carry_out(plan.changes, files)
-    kept = _drop_empty_folders(growing.folders, files)
+    kept = _drop_empty_directories(growing.directories, files)
     commands = _tell_the_system(plan, host, state)
-    state.save_baseline(attrs.evolve(growing if failed else plan.baseline, folders=tuple(kept)))
+    state.save_baseline(attrs.evolve(growing if failed else plan.baseline, directories=tuple(kept)))
     done = tuple(change for change in plan.changes if change.path not in failed)
     return attrs.evolve(plan, changes=done, problems=plan.problems + tuple(failed.values()) + tuple(commands))
 
@@ -98,23 +100,25 @@ def _carry_out(changes: tuple[Change, ...], files: FileSystem) -> dict[str, str]
             if change.after is None:
                 files.remove(change.path)
                 continue
-            for folder in files.missing_folders(change.path):
-                files.make_folder(folder)
+            for directory in files.missing_directories(change.path):
+                files.make_directory(directory)
             files.write(change.path, change.after, change.mode)
         except FileError as error:
             failed[change.path] = str(error)
     return failed
 
 
-def _missing_folders(plan: Plan, files: FileSystem) -> list[str]:
+def _missing_directories(plan: Plan, files: FileSystem) -> list[str]:
     found: list[str] = []
     for change in plan.changes:
         if change.after is not None:
-            found += files.missing_folders(change.path)
+            found += files.missing_directories(change.path)
     return list(dict.fromkeys(found))
 
 
-def _drop_empty_folders(folders: tuple[str, ...], files: FileSystem) -> list[str]:
-    """Remove the folders of ours that hold nothing any more, the innermost first; the others are kept in mind."""
-    kept = [folder for folder in sorted(folders, key=len, reverse=True) if not files.remove_folder(folder)]
-    return sorted(kept, key=lambda folder: (len(folder), folder))
+def _drop_empty_directories(directories: tuple[str, ...], files: FileSystem) -> list[str]:
+    """Remove the directories of ours that hold nothing any more, the innermost first; the others are kept in mind."""
+    kept = [
+        directory for directory in sorted(directories, key=len, reverse=True) if not files.remove_directory(directory)
+    ]
+    return sorted(kept, key=lambda directory: (len(directory), directory))

@@ -36,7 +36,7 @@ class Host:
 
 
 def host_of(arguments: argparse.Namespace) -> Host:
-    """Return the host at --root; raises UsageError when that is no folder."""
+    """Return the host at --root; raises UsageError when that is not a directory."""
     files = files_of(arguments)
     return Host(files, State(files), _units(files))
 
@@ -44,7 +44,7 @@ def host_of(arguments: argparse.Namespace) -> Host:
 def files_of(arguments: argparse.Namespace) -> FileSystem:
     """Return the files below --root, for a command that only reads one or two; raises UsageError."""
     if not os.path.isdir(arguments.root):
-        raise UsageError(f"--root {arguments.root}: is no folder")
+        raise UsageError(f"--root {arguments.root}: is not a directory")
     return FileSystem(arguments.root)
 
 

@@ -20,7 +20,7 @@ from agent.node import status_file
 from agent.node.host import Host
 
 NAME = "eks_proxy_agent.prom"
-#: What packages and charts call the folder, the likeliest first: Debian's has the second, /var/lib/node_exporter is
+#: What packages and charts call the directory, the likeliest first: Debian's has the second, /var/lib/node_exporter is
 #: the one where its parent is given.
 USUAL = ("/var/lib/node_exporter/textfile_collector", "/var/lib/prometheus/node-exporter", "/var/lib/node_exporter")
 
@@ -50,7 +50,7 @@ def publish(state: LockedState, files: FileSystem, watch: Watch, status: StatusD
 def withdraw(host: Host) -> tuple[str, ...]:
     """Remove the metrics, because an agent that is gone would go on saying that all is well; answers their paths.
 
-    To be called while status.json is still there, which knows of a folder that is not one of the usual.
+    To be called while status.json is still there, which knows of a directory that is not one of the usual.
     """
     try:
         status = host.state.status()
@@ -59,11 +59,11 @@ def withdraw(host: Host) -> tuple[str, ...]:
     return _remove(host.files, _candidates(host.files, status))
 
 
-def _path(files: FileSystem, folder: str | None) -> str | None:
+def _path(files: FileSystem, directory: str | None) -> str | None:
     """The file to write; None when the owner wants none, or when there is no collector."""
-    if folder is None:
-        folder = next((usual for usual in USUAL if os.path.isdir(files.real(usual))), "")
-    return posixpath.join(folder, NAME) if folder else None
+    if directory is None:
+        directory = next((usual for usual in USUAL if os.path.isdir(files.real(usual))), "")
+    return posixpath.join(directory, NAME) if directory else None
 
 
 def _attempt(files: FileSystem, path: str | None, status: StatusDocument) -> str | None:
@@ -71,9 +71,9 @@ def _attempt(files: FileSystem, path: str | None, status: StatusDocument) -> str
     _remove(files, [other for other in _candidates(files, status) if other != path])
     if path is None:
         return None
-    folder = posixpath.dirname(path)
-    if not os.path.isdir(files.real(folder)):
-        return f"watch.metrics: {folder} is no folder"
+    directory = posixpath.dirname(path)
+    if not os.path.isdir(files.real(directory)):
+        return f"watch.metrics: {directory} is not a directory"
     content = redact(render(status, platform.python_version())).encode("utf-8", "backslashreplace")
     try:
         if files.state(path, len(content)) != FileState(content, 0o644):
@@ -85,14 +85,14 @@ def _attempt(files: FileSystem, path: str | None, status: StatusDocument) -> str
 
 def _candidates(files: FileSystem, status: StatusDocument | None) -> list[str]:
     """Where metrics of ours may lie."""
-    paths = [posixpath.join(folder, NAME) for folder in USUAL]
+    paths = [posixpath.join(directory, NAME) for directory in USUAL]
     if status and status.metrics and status.metrics.path:
         paths.append(status.metrics.path)
     return [path for path in dict.fromkeys(paths) if os.path.lexists(files.real(path))]
 
 
 def _remove(files: FileSystem, paths: list[str]) -> tuple[str, ...]:
-    """Remove; the folder may be another user's, so what they linked the name to stays."""
+    """Remove; the directory may be another user's, so what they linked the name to stays."""
     removed = []
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""Writes the manual pages and the bash completion into a folder, from what they describe: pages.py FOLDER
+"""Writes the manual pages and the bash completion into a directory, from what they describe: pages.py DIRECTORY
 
 The commands and flags come from the parser of agent/cli.py, the settings from the comments of packaging/config.toml,
 the rest from the templates beside this file.  Needs no library, so that every build has it.
@@ -163,7 +163,7 @@ def completion_cases() -> list[str]:
     return [*lines, "        '') words='{} --version --help' ;;".format(" ".join(groups))]
 
 
-def write(folder: Path) -> None:
+def write(directory: Path) -> None:
     """Fill the templates."""
     intro, settings = paragraphs((HERE.parent / "config.toml").read_text("utf-8"))
     filled = {
@@ -174,12 +174,12 @@ def write(folder: Path) -> None:
         "@SETTINGS@": settings,
         "@CASES@": completion_cases(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     for name in ("eks-proxy-agent.8", "eks-proxy-agent.toml.5", "completion"):
         text = (HERE / (name + ".in")).read_text("utf-8")
         for mark, lines in filled.items():
             text = text.replace(mark, "\n".join(lines))
-        (folder / name).write_text(text, "utf-8")
+        (directory / name).write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

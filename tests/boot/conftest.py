@@ -53,7 +53,7 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 
 @pytest.fixture
 def trial(bed: Bed) -> Iterator[Callable[..., Trial]]:
-    """Puts a case, by the name of its folder, on a new node, or on a snapshot of a node; it is removed after the test."""
+    """Puts a case, by the name of its directory, on a new node, or on a snapshot of a node; it is removed after the test."""
     made: list[Trial] = []
 
     def put(name: str, image: Trial | None = None) -> Trial:

@@ -33,8 +33,8 @@ def node(trial: Callable[[str], Trial]) -> Trial:
 def squid(node: Trial) -> Iterator[Squid]:
     """That proxy, and a repository of packages behind it."""
     user, _, password = credentials(node).partition(":")
-    squid = squid_with_password(node.bed.namespace, node.node.folder / "squid", ADDRESS, user, password)
-    repository = Repository(node.bed.namespace, node.node.folder / "repository")
+    squid = squid_with_password(node.bed.namespace, node.node.directory / "squid", ADDRESS, user, password)
+    repository = Repository(node.bed.namespace, node.node.directory / "repository")
     yield squid
     repository.stop()
     squid.stop()
@@ -47,8 +47,8 @@ def credentials(node: Trial) -> str:
 
 def readable_by_others(top: Path) -> Iterator[Path]:
     """Every file that the node wrote and that anybody but its owner can read."""
-    for folder, _, names in os.walk(top):
-        for path in (Path(folder, name) for name in names):
+    for directory, _, names in os.walk(top):
+        for path in (Path(directory, name) for name in names):
             if stat.S_ISREG(path.lstat().st_mode) and path.lstat().st_mode & 0o077:
                 yield path
 
@@ -71,7 +71,7 @@ def show(running: Running) -> str:
 
 def change(running: Running, line: str, password: str) -> None:
     """Change the credentials file, reload the agent, and wait until node.env and dnf.conf hold that encoded password."""
-    (running.folder / "credentials").write_text(f"{line}\n")
+    (running.directory / "credentials").write_text(f"{line}\n")
     running.run("mv", "/probe/credentials", "/etc/eks-proxy-agent/credentials")
     running.run("chmod", "600", "/etc/eks-proxy-agent/credentials")
     running.run("systemctl", "reload", "eks-proxy-agent")
@@ -100,7 +100,7 @@ def test_all_clients_pass_with_an_awkward_password_and_nothing_shows_it(node: Tr
     for client in ("docker/", "containerd/", "libdnf", "curl/"):
         assert any(" 200 " in line and client in line for line in requests), (client, requests)
     assert any(PACKAGE in line for line in requests)
-    open_files = {str(path): holding(path, secrets) for path in readable_by_others(node.node.folder / "upper")}
+    open_files = {str(path): holding(path, secrets) for path in readable_by_others(node.node.directory / "upper")}
     assert len(open_files) > 20
     assert {path: found for path, found in open_files.items() if found} == {}
 

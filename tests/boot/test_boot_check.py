@@ -49,7 +49,7 @@ class Ward:
 
     def instance(self, **values: Any) -> None:
         """Change what the metadata service says; it reads its file again."""
-        path = max(self.trial.node.folder.glob("metadata-*/instance.json"), key=lambda path: path.stat().st_mtime_ns)
+        path = max(self.trial.node.directory.glob("metadata-*/instance.json"), key=lambda path: path.stat().st_mtime_ns)
         path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
@@ -262,7 +262,7 @@ def test_a_node_on_which_everything_hangs_is_told_in_the_end(ward: Ward) -> None
     """Neither a silent metadata service nor a mute proxy nor a frozen daemon holds up the answer for ever."""
     ward.do(f"{FREEZE}; {behind('MUTE')}")
     ward.trial.stop_serving()
-    silent = Listener(ward.trial.bed.namespace, ward.trial.node.folder / "silent", METADATA, 80, silent=True)
+    silent = Listener(ward.trial.bed.namespace, ward.trial.node.directory / "silent", METADATA, 80, silent=True)
     try:
         found = ward.check()
     finally:

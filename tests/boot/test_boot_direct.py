@@ -22,14 +22,14 @@ def test_what_answers_is_direct_and_the_second_boot_asks_nothing_before_docker(t
     What accepted is never asked again; what refused at first and accepts now becomes direct after READY.
     """
     node = trial("direct-auto")
-    ec2 = Listener(node.bed.namespace, node.node.folder / "ec2", "192.0.2.41", 443)
+    ec2 = Listener(node.bed.namespace, node.node.directory / "ec2", "192.0.2.41", 443)
     node.bed.namespace.add("192.0.2.42")
-    logs = Listener(node.bed.namespace, node.node.folder / "logs", "192.0.2.43", 443, silent=True)
+    logs = Listener(node.bed.namespace, node.node.directory / "logs", "192.0.2.43", 443, silent=True)
     try:
         first = node.boot()
         (asked,) = ec2.accepted()
         assert asked < first.active_at("eks-proxy-agent")
-        s3 = Listener(node.bed.namespace, node.node.folder / "s3", "192.0.2.42", 443)
+        s3 = Listener(node.bed.namespace, node.node.directory / "s3", "192.0.2.42", 443)
         ec2.stop()
         running = node.start(hold=True)
         running.wait_settled()

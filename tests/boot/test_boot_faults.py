@@ -43,7 +43,7 @@ def test_power_cut_in_the_middle_of_apply_leaves_whole_files_and_the_next_boot_c
     for (call, count), _ in zip(cycle(CUTS), range(BOOTS)):
         trace.install(node.root, trace.stop_at(call, count))
         running = node.start(hold=True)
-        wait_for("the agent to stop", partial(how_it_went, running.folder))
+        wait_for("the agent to stop", partial(how_it_went, running.directory))
         running.kill()
         now = contents(node.root, node.case)
         torn = [name for name in now if now[name] not in (old[name], new[name])]
@@ -60,22 +60,22 @@ def test_power_cut_in_the_middle_of_apply_leaves_whole_files_and_the_next_boot_c
     assert node.boot().reloads() == 0
 
 
-def test_every_replaced_file_is_written_synced_renamed_and_its_folder_synced(trial: Callable[[str], Trial]) -> None:
-    """By strace, each file comes to its place by write, fsync, rename and fsync of the folder, in that order."""
+def test_every_replaced_file_is_written_synced_renamed_and_its_directory_synced(trial: Callable[[str], Trial]) -> None:
+    """By strace, each file comes to its place by write, fsync, rename and fsync of the directory, in that order."""
     node = trial("power-cut")
     trace.install(node.root)
     boot = node.boot()
     steps: dict[str, str] = defaultdict(str)  # by temporary file
-    renamed: dict[str, tuple[str, str]] = {}  # temporary file: the folder it was renamed into, and what it became
-    for call in trace.calls(boot.folder / "trace"):
+    renamed: dict[str, tuple[str, str]] = {}  # temporary file: the directory it was renamed into, and what it became
+    for call in trace.calls(boot.directory / "trace"):
         steps[call.path] += f"{call.name} "
         if call.name == "rename":
             renamed[call.path] = (str(Path(call.target).parent), call.target)
-        for source, (folder, _) in renamed.items():
-            if (call.name, call.path) == ("fsync", folder):
-                steps[source] += "folder "
+        for source, (directory, _) in renamed.items():
+            if (call.name, call.path) == ("fsync", directory):
+                steps[source] += "directory "
     durable = {target: steps[source] for source, (_, target) in renamed.items() if not target.startswith("/run/")}
-    order = re.compile("((write )+fsync rename (folder )+)+")
+    order = re.compile("((write )+fsync rename (directory )+)+")
     assert {target: taken for target, taken in durable.items() if not order.fullmatch(taken)} == {}
     assert {f"/{name}" for name in contents(node.root, node.case)} <= set(durable)
 

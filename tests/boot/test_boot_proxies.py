@@ -25,10 +25,10 @@ AFTER = 10.0  # watch.failover_after of the case
 class Proxies:
     """Squids at the two addresses of the case, started and stopped by the test."""
 
-    def __init__(self, bed: Bed, folder: Path) -> None:
+    def __init__(self, bed: Bed, directory: Path) -> None:
         """Take both addresses: where no Squid runs, connections are refused."""
         self.bed = bed
-        self.folder = folder
+        self.directory = directory
         self.running: dict[str, Squid] = {}
         self.started = 0
         for address in (FIRST, SECOND):
@@ -37,8 +37,8 @@ class Proxies:
     def start(self, address: str) -> Squid:
         """A new Squid there, with a log of its own."""
         self.started += 1
-        folder = self.folder / f"squid-{self.started}"
-        self.running[address] = Squid(self.bed.namespace, folder, address=address)
+        directory = self.directory / f"squid-{self.started}"
+        self.running[address] = Squid(self.bed.namespace, directory, address=address)
         return self.running[address]
 
     def stop(self, address: str) -> None:
@@ -55,7 +55,7 @@ def node(trial: Callable[[str], Trial]) -> Trial:
 @pytest.fixture
 def proxies(node: Trial) -> Iterator[Proxies]:
     """None runs yet."""
-    made = Proxies(node.bed, node.node.folder)
+    made = Proxies(node.bed, node.node.directory)
     yield made
     for address in list(made.running):
         made.stop(address)
@@ -138,7 +138,7 @@ def test_one_switch_after_the_set_time_none_before_and_none_back(node: Trial, pr
 def test_with_all_proxies_dead_the_first_is_taken_loudly(node: Trial, proxies: Proxies) -> None:
     """Both drop every packet: READY comes all the same, long before a connection would time out, and the log says it."""
     silent = [
-        Listener(node.bed.namespace, node.node.folder / address, address, 3128, silent=True)
+        Listener(node.bed.namespace, node.node.directory / address, address, 3128, silent=True)
         for address in (FIRST, SECOND)
     ]
     try:

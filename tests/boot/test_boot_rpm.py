@@ -64,7 +64,8 @@ def test_one_image_made_by_rpm_boots_as_two_instances(trial: Callable[..., Trial
         boot = node.boot()
         node.stop_serving()
         assert (
-            boot.status()["instance_id"] == json.loads((node.case.folder / "metadata.json").read_text())["instance_id"]
+            boot.status()["instance_id"]
+            == json.loads((node.case.directory / "metadata.json").read_text())["instance_id"]
         )
         assert boot.reloads() == 0, boot.messages("eks-proxy-agent")
         assert boot.active_at(NAME) < boot.active_at("docker")

@@ -161,9 +161,9 @@ def test_a_daemon_that_dies_or_hangs_comes_back(trial: Callable[[str], Trial]) -
     Nor is its memory, where the proxy's password may be, written to a core dump.
     """
     node = trial("watch")
-    folder = node.root / "etc/systemd/system/eks-proxy-agent.service.d"
-    folder.mkdir()
-    (folder / "short.conf").write_text("[Service]\nWatchdogSec=4\nRestartSec=100ms\nTimeoutStopSec=5\n")
+    directory = node.root / "etc/systemd/system/eks-proxy-agent.service.d"
+    directory.mkdir()
+    (directory / "short.conf").write_text("[Service]\nWatchdogSec=4\nRestartSec=100ms\nTimeoutStopSec=5\n")
     life = Life(node)
     pids = life.pids()
     assert life.running.run("systemctl", "show", "--property=LimitCORE", AGENT).strip() == "LimitCORE=0"
@@ -197,9 +197,9 @@ def test_a_clock_that_jumps_changes_nothing(trial: Callable[[str], Trial]) -> No
     """The time of day goes a year ahead and two back for the agent: it looks as often as before, pings, and finds no drift."""
     node = trial("watch")
     run(["gcc", "-shared", "-fPIC", "-o", node.root / "usr/lib/clock.so", CLOCK])
-    folder = node.root / "etc/systemd/system/eks-proxy-agent.service.d"
-    folder.mkdir()
-    (folder / "clock.conf").write_text("[Service]\nWatchdogSec=4\nEnvironment=LD_PRELOAD=/usr/lib/clock.so\n")
+    directory = node.root / "etc/systemd/system/eks-proxy-agent.service.d"
+    directory.mkdir()
+    (directory / "clock.conf").write_text("[Service]\nWatchdogSec=4\nEnvironment=LD_PRELOAD=/usr/lib/clock.so\n")
     life = Life(node)
     pids, agent, year = life.pids(), life.pid(), int(life.status()["updated"][:4])
     for days in (365, -365):

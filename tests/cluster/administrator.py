@@ -36,11 +36,11 @@ ADD_ONS = ("aws-node", "kube-proxy")
 class Administrator:
     """Somebody with a kubeconfig and the nodes' settings file."""
 
-    def __init__(self, control_plane: ControlPlane, folder: Path, user: str = "admin") -> None:
-        """Write the settings into a folder of the test."""
+    def __init__(self, control_plane: ControlPlane, directory: Path, user: str = "admin") -> None:
+        """Write the settings into a directory of the test."""
         self.control_plane = control_plane
-        self.folder = folder
-        self.config = folder / "config.toml"
+        self.directory = directory
+        self.config = directory / "config.toml"
         self.config.write_text(SETTINGS)
         self.kubeconfig: Path | None = control_plane.kubeconfig_for(user)
 
@@ -74,7 +74,7 @@ class Administrator:
 
     def password(self, text: str) -> str:
         """The flag that gives the proxy a password."""
-        path = self.folder / "credentials"
+        path = self.directory / "credentials"
         path.write_text(text)
         path.chmod(0o600)
         return f"--set=proxy.credentials_file={path}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.harness.control_plane import ControlPlane
-from tests.cluster.harness.folder import own_folder
+from tests.cluster.harness.directory import own_directory
 from tests.cluster.harness.nodes import Nodes
 
 HERE = Path(__file__).resolve().parent
@@ -44,7 +44,7 @@ def missing() -> list[str]:
 
 @pytest.fixture(scope="session")
 def kubernetes(request: pytest.FixtureRequest) -> Path:
-    """The folder with Kubernetes' programs; compiling them for the first time takes minutes and says so."""
+    """The directory with Kubernetes' programs; compiling them for the first time takes minutes and says so."""
     reasons = missing()
     if reasons:
         said = f"no control plane can run here: {'; '.join(reasons)}"
@@ -63,7 +63,7 @@ def kubernetes(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def control_plane(kubernetes: Path) -> Iterator[ControlPlane]:
     """A running cluster without nodes; all tests of a session share it."""
-    made = ControlPlane(own_folder(), kubernetes)
+    made = ControlPlane(own_directory(), kubernetes)
     try:
         yield made
     finally:

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Prints a folder with kube-apiserver, kube-controller-manager, kube-scheduler, kubelet and kubectl 1.20.2, the last
+# Prints a directory with kube-apiserver, kube-controller-manager, kube-scheduler, kubelet and kubectl 1.20.2, the last
 # Kubernetes of the Docker era in Debian.  Debian packages only its kubectl, but its source package has all of it:
 # compiled once (about 8 minutes on 2 cores, 2 GB of disk while it lasts), kept in the cache.  Progress on stderr.
 #
-#   kubernetes.sh          prints the folder, and fills it first when it is empty
+#   kubernetes.sh          prints the directory, and fills it first when it is empty
 #   kubernetes.sh status   prints it only when it is full, and exits 1 otherwise
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -15,31 +15,31 @@ die() {
 }
 
 programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl)
-# The recipe is part of the key: another recipe, another folder.
+# The recipe is part of the key: another recipe, another directory.
 key=$(sha256sum "$(basename "$0")" | cut -c1-12)
-folder=${XDG_CACHE_HOME:-$HOME/.cache}/eks-proxy-agent/kubernetes-1.20.2-$key
+directory=${XDG_CACHE_HOME:-$HOME/.cache}/eks-proxy-agent/kubernetes-1.20.2-$key
 
 full() {
     local program
     for program in "${programs[@]}"; do
-        [ -x "$folder/$program" ] || return 1
+        [ -x "$directory/$program" ] || return 1
     done
 }
 
 if full || [ "${1:-}" = status ]; then
     full || exit 1
-    echo "$folder"
+    echo "$directory"
     exit
 fi
 
-mkdir -p "${folder%/*}"
-exec 9>"${folder%/*}/kubernetes.lock"
+mkdir -p "${directory%/*}"
+exec 9>"${directory%/*}/kubernetes.lock"
 flock --nonblock 9 || {
     say "kubernetes: waiting for the one who is compiling it"
     flock 9
 }
 if full; then
-    echo "$folder"
+    echo "$directory"
     exit
 fi
 
@@ -47,13 +47,13 @@ clear() {
     chmod -R u+w "$@" # Go makes its caches read-only
     rm -rf "$@"
 }
-for left in "${folder%/*}"/kubernetes-build.*; do
+for left in "${directory%/*}"/kubernetes-build.*; do
     [ ! -d "$left" ] || clear "$left" # its compiler was killed: we have its lock
 done
-work=$(mktemp -d "${folder%/*}/kubernetes-build.XXXXXX")
+work=$(mktemp -d "${directory%/*}/kubernetes-build.XXXXXX")
 trap 'clear "$work"' EXIT
 
-# The machine's own sources with deb-src, of either form, in a folder of our own: nothing of the machine's apt is changed.
+# The machine's own sources with deb-src, of either form, in a directory of our own: nothing of the machine's apt is changed.
 mkdir -p "$work/lists/partial" "$work/sources" "$work/tmp"
 for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
     if [ -e "$list" ]; then sed -n 's/^deb[[:blank:]]/deb-src /p' "$list" >>"$work/sources/one.list"; fi
@@ -84,10 +84,10 @@ for program in "${programs[@]}"; do
     }
 done
 out=$(dirname "$(find "$PWD/_output" -type f -name kubelet -print -quit)")
-mkdir -p "$folder"
+mkdir -p "$directory"
 for program in "${programs[@]}"; do
-    install -m 0755 "$out/$program" "$folder/$program.new"
-    mv "$folder/$program.new" "$folder/$program"
+    install -m 0755 "$out/$program" "$directory/$program.new"
+    mv "$directory/$program.new" "$directory/$program"
 done
-say "kubernetes: compiled in $((SECONDS / 60)) min $((SECONDS % 60)) s: $folder"
-echo "$folder"
+say "kubernetes: compiled in $((SECONDS / 60)) min $((SECONDS % 60)) s: $directory"
+echo "$directory"

@@ -27,7 +27,7 @@ def status(code: int, reason: str, message: str, **details: Any) -> tuple[int, d
 class MoodyApi:
     """Forwards as the administrator, and answers by itself when its mood says so; `seen` is what was asked."""
 
-    def __init__(self, control_plane: ControlPlane, folder: Path) -> None:
+    def __init__(self, control_plane: ControlPlane, directory: Path) -> None:
         """Listen on loopback."""
         self.mood: Mood = lambda method, path: None
         self.seen: list[str] = []
@@ -54,7 +54,7 @@ class MoodyApi:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
-        self.kubeconfig = folder / "moody.kubeconfig"
+        self.kubeconfig = directory / "moody.kubeconfig"
         text = control_plane.kubeconfig_for("admin").read_text()
         self.kubeconfig.write_text(text.replace(control_plane.server, f"http://127.0.0.1:{self._server.server_port}"))
 
@@ -64,7 +64,7 @@ class MoodyApi:
         if own is not None:
             return own[0], json.dumps(own[1]).encode(), "application/json"
         bed = self._control_plane
-        context = ssl.create_default_context(cafile=str(bed.folder / "ca.crt"))
+        context = ssl.create_default_context(cafile=str(bed.directory / "ca.crt"))
         connection = http.client.HTTPSConnection(bed.address, bed.port, context=context, timeout=30)
         kept = {key: value for key, value in headers.items() if key in ("Accept", "Content-Type")}
         connection.request(method, path, body, {**kept, "Authorization": f"Bearer {bed.tokens['admin']}"})
@@ -81,9 +81,9 @@ class MoodyApi:
 
 
 @contextmanager
-def moody_api(control_plane: ControlPlane, folder: Path) -> Iterator[MoodyApi]:
+def moody_api(control_plane: ControlPlane, directory: Path) -> Iterator[MoodyApi]:
     """A door for one test."""
-    door = MoodyApi(control_plane, folder)
+    door = MoodyApi(control_plane, directory)
     try:
         yield door
     finally:

@@ -429,7 +429,7 @@ def test_a_nodes_own_status_gives_the_values(admin: Administrator) -> None:
         "proxy": {"http": str(proxy), "https": str(proxy)},
         "no_proxy": [{"entry": one.value, "reason": one.reason} for one in entries],
     }
-    path = admin.folder / "status.json"
+    path = admin.directory / "status.json"
     path.write_text(json.dumps(status))
     admin.apply("--from-node", str(path))
     assert admin.control_plane.get(*CONFIG_MAP)["data"]["NO_PROXY"] == render(entries)

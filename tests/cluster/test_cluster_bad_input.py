@@ -25,7 +25,7 @@ def admin(add_ons: ControlPlane, tmp_path: Path) -> Administrator:
 @pytest.fixture
 def door(admin: Administrator) -> Iterator[MoodyApi]:
     """The same cluster behind a moody door."""
-    with moody_api(admin.control_plane, admin.folder) as made:
+    with moody_api(admin.control_plane, admin.directory) as made:
         admin.kubeconfig = made.kubeconfig
         yield made
 
@@ -41,8 +41,8 @@ MISTAKES = [
     (["--set=cluster.kubectl=no-such-kubectl"], "hint: install kubectl, or set cluster.kubectl"),
     (["--context=nope"], "hint: kubectl config get-contexts lists those that there are"),
     (["--kubeconfig=/nonexistent"], "hint: name a readable one with --kubeconfig or KUBECONFIG"),
-    (["--kubeconfig=FOLDER/garbage"], 'error loading config file "FOLDER/garbage"'),
-    (["--kubeconfig=FOLDER"], "is a directory"),
+    (["--kubeconfig=DIRECTORY/garbage"], 'error loading config file "DIRECTORY/garbage"'),
+    (["--kubeconfig=DIRECTORY"], "is a directory"),
     (["--kubeconfig=AWAY"], "The connection to the server 127.0.0.1:1 was refused"),
     (["--kubeconfig=STRANGER"], "hint: the cluster does not know who you are"),
     (["--kubeconfig=NOBODY"], 'User "nobody" cannot get resource "services"'),
@@ -50,7 +50,7 @@ MISTAKES = [
     (['--set=cluster.workloads=["kube-system/daemonset/no", "a/deployment/b"]'], "no, a/deployment/b"),
     (["--set=vpc.cidrs=auto", "--set=metadata.deadline=1"], "hint: set vpc.cidrs (in the settings or with --set)"),
     (["--facts=/nonexistent"], "/nonexistent: cannot be read"),
-    (["--from-node=FOLDER/garbage"], "FOLDER/garbage: is no status of a node"),
+    (["--from-node=DIRECTORY/garbage"], "DIRECTORY/garbage: is no status of a node"),
     (["--set=cluster.endpoint="], "hint: set cluster.endpoint to https://... as the nodes call it"),
     (["--set=cluster.workloads=[5]"], "cluster.workloads"),
 ]
@@ -59,11 +59,11 @@ MISTAKES = [
 def test_bad_input_is_told_before_anything_is_written(admin: Administrator) -> None:
     """Each of these ends apply with what is wrong and the way out, and the cluster as it was."""
     original = admin.specs()
-    (admin.folder / "garbage").write_text("foo: [")
+    (admin.directory / "garbage").write_text("foo: [")
     bed = admin.control_plane
-    names = {"FOLDER": str(admin.folder), "NOBODY": str(bed.kubeconfig_for("nobody"))}
+    names = {"DIRECTORY": str(admin.directory), "NOBODY": str(bed.kubeconfig_for("nobody"))}
     for name, flag in (("AWAY", {"server": "https://127.0.0.1:1"}), ("STRANGER", {"token": "wrong"})):
-        path = admin.folder / name
+        path = admin.directory / name
         path.write_text(bed.kubeconfig_for("admin", **flag).read_text())
         names[name] = str(path)
     wrong = []
@@ -107,7 +107,7 @@ def test_a_server_that_does_not_answer_is_given_up(admin: Administrator) -> None
 def test_without_a_kubeconfig_the_way_out_is_told(admin: Administrator) -> None:
     """No --kubeconfig, no KUBECONFIG and an empty home: the hint names all three."""
     admin.kubeconfig = None
-    done = admin.run("service-cidr", env={"HOME": str(admin.folder)})
+    done = admin.run("service-cidr", env={"HOME": str(admin.directory)})
     assert done.code == 1
     assert "no kubeconfig was found" in done.err
 
@@ -120,7 +120,7 @@ def test_kubeconfig_and_home_come_from_the_caller(admin: Administrator) -> None:
         f'token: "{admin.control_plane.tokens["admin"]}"',
         'exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: sh, args: ["-c", "echo $TEST_ANSWER"]}',
     )
-    path = admin.folder / "exec.kubeconfig"
+    path = admin.directory / "exec.kubeconfig"
     path.write_text(config)
     token = {"token": admin.control_plane.tokens["admin"]}
     answer = {"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1beta1", "status": token}
@@ -130,12 +130,12 @@ def test_kubeconfig_and_home_come_from_the_caller(admin: Administrator) -> None:
 
 def test_a_job_in_a_pod_has_no_kubeconfig(admin: Administrator) -> None:
     """Where kubectl gets to the server without one, by the pod's service account, everything goes on as with one."""
-    bed, script = admin.control_plane, admin.folder / "kubectl"
+    bed, script = admin.control_plane, admin.directory / "kubectl"
     reach = f"--kubeconfig={bed.kubeconfig}"
     script.write_text(f'#!/bin/sh\n[ "$1" = config ] || set -- "$@" {reach}\nexec {bed.programs}/kubectl "$@"\n')
     script.chmod(0o755)
     admin.kubeconfig = None
-    env = {"HOME": str(admin.folder)}
+    env = {"HOME": str(admin.directory)}
     done = admin.run("apply", f"--set=cluster.kubectl={script}", env=env)
     assert done.code == 0, done.both
     assert admin.run("verify", f"--set=cluster.kubectl={script}", env=env).code == 0

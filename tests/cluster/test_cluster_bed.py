@@ -15,9 +15,9 @@ OWNER = """
 import sys
 from pathlib import Path
 from tests.cluster.harness.control_plane import ControlPlane
-from tests.cluster.harness.folder import own_folder
-cluster = ControlPlane(own_folder(), Path(sys.argv[1]))
-print(cluster.folder, *(process.pid for process in cluster.processes.values()), flush=True)
+from tests.cluster.harness.directory import own_directory
+cluster = ControlPlane(own_directory(), Path(sys.argv[1]))
+print(cluster.directory, *(process.pid for process in cluster.processes.values()), flush=True)
 sys.stdin.read()
 """
 
@@ -48,19 +48,19 @@ def test_rights_count(namespace: str, control_plane: ControlPlane) -> None:
 
 
 def test_nothing_is_left_when_the_owner_is_killed(kubernetes: Path) -> None:
-    """SIGKILL to the process that started a control plane ends all of it, and the next session removes its folder."""
-    from tests.cluster.harness.folder import own_folder
+    """SIGKILL to the process that started a control plane ends all of it, and the next session removes its directory."""
+    from tests.cluster.harness.directory import own_directory
 
     argv = [sys.executable, "-c", OWNER, str(kubernetes)]
     with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
-        folder, *pids = owner.stdout.readline().split()
+        directory, *pids = owner.stdout.readline().split()
         owner.kill()
     assert len(pids) == 4
-    assert Path(folder).is_dir()
+    assert Path(directory).is_dir()
     wait_for("the end of its programs", lambda: not any(_runs(pid) for pid in pids), limit=10)
-    own_folder().rmdir()
-    assert not Path(folder).exists()
+    own_directory().rmdir()
+    assert not Path(directory).exists()
 
 
 def _runs(pid: str) -> bool:

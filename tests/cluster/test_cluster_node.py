@@ -56,10 +56,10 @@ def bed() -> Iterator[Bed]:
 @pytest.fixture
 def in_the_vpc(bed: Bed, kubernetes: Path) -> Iterator[ControlPlane]:
     """A control plane in that network, where the node finds it by the name of its endpoint."""
-    folder = bed.session.work / "control-plane"
-    folder.mkdir()
+    directory = bed.session.work / "control-plane"
+    directory.mkdir()
     enter = bed.namespace.inside([])
-    made = ControlPlane(folder, kubernetes, address=ENDPOINT_ADDRESS, port=443, names=[ENDPOINT], inside=enter)
+    made = ControlPlane(directory, kubernetes, address=ENDPOINT_ADDRESS, port=443, names=[ENDPOINT], inside=enter)
     try:
         yield made
     finally:
@@ -74,7 +74,7 @@ def node(bed: Bed, in_the_vpc: ControlPlane, kubernetes: Path) -> Iterator[Trial
         for program in ("kubelet", "kubectl"):
             shutil.copy(kubernetes / program, trial.root / "usr/bin")
         settings = trial.root / "etc/eks-proxy-agent/config.toml"
-        authority = (in_the_vpc.folder / "ca.crt").read_bytes()
+        authority = (in_the_vpc.directory / "ca.crt").read_bytes()
         settings.write_text(settings.read_text().replace("@CA@", base64.b64encode(authority).decode()))
         (trial.root / "etc/kubelet.token").write_text(in_the_vpc.tokens[SYSTEM_NODE])
         admin = in_the_vpc.kubeconfig_for("admin", server=f"https://{ENDPOINT}", embedded=True)

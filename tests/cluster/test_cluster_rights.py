@@ -58,13 +58,13 @@ def operator(add_ons: ControlPlane, tmp_path: Path) -> Iterator[Administrator]:
 
 def write_down(operator: Administrator) -> None:
     """Have the operator's kubectl write down what it asks; its errors come with stack traces then."""
-    folder, programs = operator.folder, operator.control_plane.programs
-    script = folder / "kubectl"
+    directory, programs = operator.directory, operator.control_plane.programs
+    script = directory / "kubectl"
     script.write_text(f"""#!/bin/bash
-{programs}/kubectl -v=6 "$@" 2>{folder}/stderr
+{programs}/kubectl -v=6 "$@" 2>{directory}/stderr
 code=$?
-cat {folder}/stderr >>{folder}/log
-grep -v '^[IW][0-9]' {folder}/stderr >&2
+cat {directory}/stderr >>{directory}/log
+grep -v '^[IW][0-9]' {directory}/stderr >&2
 exit $code
 """)
     script.chmod(0o755)
@@ -90,7 +90,7 @@ def test_the_example_is_enough_and_no_right_too_many(operator: Administrator) ->
     for kind in ("ConfigMaps", "Secrets"):  # to look there takes more
         assert f"note: looking for {kind} of other namespaces: kubectl says: " in reverted.err
     # A server-side apply that creates needs the right to create as well: the next test.
-    asked = used((operator.folder / "log").read_text())
+    asked = used((operator.directory / "log").read_text())
     created = {(verb, *rest) for verb, *rest in given(EXAMPLE.read_text()) if verb == "create"}
     assert asked | created == given(EXAMPLE.read_text())
 

@@ -170,7 +170,7 @@ def test_pods_are_read_page_by_page(admin: Administrator, monkeypatch: pytest.Mo
     assert _in_process(admin, monkeypatch, capsys).code == 0
     # etcd forgets the revision that the continue token stands for, while the second page is asked for.
     bed = admin.control_plane
-    mark, script = admin.folder / "mark", admin.folder / "kubectl"
+    mark, script = admin.directory / "mark", admin.directory / "kubectl"
     script.write_text(f"""#!/bin/bash
 set -e -o pipefail
 case "$*" in

@@ -20,13 +20,13 @@ PASSWORD = "p@ss w:rd"
 #: Flags for a node without a metadata service.
 GONE = ("metadata.endpoint=http://127.0.0.1:1", "metadata.deadline=0.1")
 
-#: Writes down how it was called: arguments, environment, working folder, and the command lines of itself and its parent.
+#: Writes down how it was called: arguments, environment, working directory, and the command lines of itself and its parent.
 RECORDER = """#!/bin/sh
 n=$(ls {record} | grep -c '{name}[.][0-9]*[.]argv')
 printf '%s\\n' "$@" > {record}/{name}.$n.argv
 tr '\\0' '\\n' < /proc/$$/environ > {record}/{name}.$n.environ
 cat /proc/$$/cmdline /proc/$PPID/cmdline > {record}/{name}.$n.cmdline
-pwd > {record}/{name}.$n.folder
+pwd > {record}/{name}.$n.directory
 readlink /proc/$$/fd/0 > {record}/{name}.$n.stdin
 {then}
 """
@@ -39,16 +39,16 @@ class Call:
     argv: list[str]
     environment: dict[str, str]
     cmdline: str
-    folder: str
+    directory: str
     stdin: str
 
 
 class Bootable(Node):
     """A node with a bootstrap.sh and a cfn-signal that write down how they were called."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.record = folder / "record"
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.record = directory / "record"
         self.record.mkdir()
         self.script("etc/eks/bootstrap.sh", "exit 0")
         self.script("opt/aws/bin/cfn-signal", "exit 0")
@@ -68,13 +68,13 @@ class Bootable(Node):
         """How often and how a script was called."""
         found = []
         for number in range(len(list(self.record.glob(name + ".*.argv")))):
-            argv, environ, cmdline, folder, stdin = (
+            argv, environ, cmdline, directory, stdin = (
                 (self.record / (f"{name}.{number}.{what}")).read_text().splitlines()
-                for what in ("argv", "environ", "cmdline", "folder", "stdin")
+                for what in ("argv", "environ", "cmdline", "directory", "stdin")
             )
             pairs = [line.partition("=") for line in environ]
             variables = {key: value for key, _, value in pairs}
-            found.append(Call(argv, variables, "".join(cmdline), "".join(folder), "".join(stdin)))
+            found.append(Call(argv, variables, "".join(cmdline), "".join(directory), "".join(stdin)))
         return found
 
     @property

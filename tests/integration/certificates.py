@@ -22,16 +22,16 @@ b/2r2R3zenF+0KYRAiApCJPCNz400Q+y5DwvgSQcSA5B8+1/2ZoR9DdPmMAH1A==
 """
 
 
-def make(folder):
+def make(directory):
     """A file NAME.pem and NAME.key for each kind, one that expired, and `der`, which is no PEM."""
-    (folder / "Expired CA.pem").write_text(EXPIRED)
+    (directory / "Expired CA.pem").write_text(EXPIRED)
     for name, options in KINDS.items():
         key = [] if "-newkey" in options else ["-newkey", "rsa:2048"]
         _openssl("req", "-x509", "-nodes", "-subj", "/CN=" + name, *key, *options,
-                 "-keyout", folder / (name + ".key"), "-out", folder / (name + ".pem"))  # fmt: skip
-    _openssl("x509", "-in", folder / "Corp Proxy CA.pem", "-outform", "DER", "-out", folder / "der")
-    _openssl("x509", "-in", folder / "Corp Proxy CA.pem", "-text", "-out", folder / "with text.pem")
-    return folder
+                 "-keyout", directory / (name + ".key"), "-out", directory / (name + ".pem"))  # fmt: skip
+    _openssl("x509", "-in", directory / "Corp Proxy CA.pem", "-outform", "DER", "-out", directory / "der")
+    _openssl("x509", "-in", directory / "Corp Proxy CA.pem", "-text", "-out", directory / "with text.pem")
+    return directory
 
 
 def _openssl(*arguments):

@@ -1,4 +1,4 @@
-"""The command line, as real processes or inside this one, on a node's tree below a temporary folder."""
+"""The command line, as real processes or inside this one, on a node's tree below a temporary directory."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Outcome:
 class Node:
     """A tree at `root` with the files above, a link from yum.conf, and facts in a file of their own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "root"
-        self.facts = folder / "facts.json"
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "root"
+        self.facts = directory / "facts.json"
         self.be()
         for name, content in FILES.items():
             self.write(name, content)

@@ -22,16 +22,16 @@ PATIENCE = 20.0
 class Running:
     """The daemon on a node, and all that it has told systemd so far."""
 
-    def __init__(self, node: Node, folder: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(self, node: Node, directory: Path, env: dict[str, str] | None = None) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(folder / "notify"))
+        self._socket.bind(str(directory / "notify"))
         self.said: list[str] = []
-        self.log = folder / "log"
+        self.log = directory / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 node.argv("run", facts=False),
                 cwd=REPOSITORY,
-                env=environment({"NOTIFY_SOCKET": str(folder / "notify"), **(env or {})}),
+                env=environment({"NOTIFY_SOCKET": str(directory / "notify"), **(env or {})}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -88,10 +88,10 @@ Start = Callable[..., Running]
 def starter(node: Node) -> Iterator[Start]:
     """Starts daemons on the node; they are gone afterwards."""
     running: list[Running] = []
-    with tempfile.TemporaryDirectory(prefix="run-") as folder:  # a socket's path may have 107 bytes only
+    with tempfile.TemporaryDirectory(prefix="run-") as directory:  # a socket's path may have 107 bytes only
 
         def start(env: dict[str, str] | None = None) -> Running:
-            home = Path(folder, str(len(running)))
+            home = Path(directory, str(len(running)))
             home.mkdir()
             running.append(Running(node, home, env))
             return running[-1]

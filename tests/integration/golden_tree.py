@@ -1,6 +1,6 @@
-"""Trees of files in git, which keeps neither modes nor empty folders: a manifest beside each tree has these and the links.
+"""Trees of files in git, which keeps neither modes nor empty directories: a manifest beside each tree has these and the links.
 
-`python tests/integration/golden_tree.py ROOT FOLDER` stores a tree; `unpack` makes one of it again.
+`python tests/integration/golden_tree.py ROOT DIRECTORY` stores a tree; `unpack` makes one of it again.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ import sys
 from pathlib import Path
 
 
-def store(root: Path, folder: Path) -> None:
-    """Keep the files below `root` in `folder`/files, and all else in `folder`/manifest.json."""
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "files").mkdir(parents=True)
-    manifest: dict[str, dict[str, str]] = {"folders": {}, "files": {}, "links": {}}
+def store(root: Path, directory: Path) -> None:
+    """Keep the files below `root` in `directory`/files, and all else in `directory`/manifest.json."""
+    shutil.rmtree(directory, ignore_errors=True)
+    (directory / "files").mkdir(parents=True)
+    manifest: dict[str, dict[str, str]] = {"directories": {}, "files": {}, "links": {}}
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
         mode = f"{stat.S_IMODE(path.lstat().st_mode):04o}"
         if path.is_symlink():
             manifest["links"][name] = os.readlink(path)
         elif path.is_dir():
-            manifest["folders"][name] = mode
+            manifest["directories"][name] = mode
         else:
             manifest["files"][name] = mode
-            (folder / "files" / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "files" / name).write_bytes(path.read_bytes())
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+            (directory / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / "files" / name).write_bytes(path.read_bytes())
+    (directory / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 
-def unpack(folder: Path, root: Path) -> None:
+def unpack(directory: Path, root: Path) -> None:
     """Make the tree that `store` kept; `root` does not exist yet."""
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((directory / "manifest.json").read_text())
     root.mkdir()
-    for name, mode in sorted(manifest["folders"].items()):
+    for name, mode in sorted(manifest["directories"].items()):
         (root / name).mkdir()
         (root / name).chmod(int(mode, 8))
     for name, mode in manifest["files"].items():
-        (root / name).write_bytes((folder / "files" / name).read_bytes())
+        (root / name).write_bytes((directory / "files" / name).read_bytes())
         (root / name).chmod(int(mode, 8))
     for name, target in manifest["links"].items():
         (root / name).symlink_to(target)

@@ -1,4 +1,4 @@
-"""A node in a scratch folder for the tests of files: a realistic tree, the command line on it, and looks at the tree."""
+"""A node in a scratch directory for the tests of files: a realistic tree, the command line on it, and looks at the tree."""
 
 import contextlib
 import io
@@ -29,9 +29,9 @@ OURS = ("var/lib/eks-proxy-agent", "run/eks-proxy-agent")
 class Node:
     """A root tree beside its settings and facts."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.root = folder / "root"
+    def __init__(self, directory):
+        self.directory = directory
+        self.root = directory / "root"
         for name in (
             "etc/dnf",
             "etc/systemd/system/docker.service.d",
@@ -48,8 +48,8 @@ class Node:
 
     def configure(self, proxy, **facts):
         """Set proxy.url, and facts other than FACTS."""
-        (self.folder / "config.toml").write_text(CONFIG % proxy)
-        (self.folder / "facts.json").write_text(json.dumps({**FACTS, **facts}))
+        (self.directory / "config.toml").write_text(CONFIG % proxy)
+        (self.directory / "facts.json").write_text(json.dumps({**FACTS, **facts}))
 
     def write(self, path, content):
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ class Node:
         inputs = (
             ()
             if command in ("revert", "status")
-            else ("--config", self.folder / "config.toml", "--facts", self.folder / "facts.json")
+            else ("--config", self.directory / "config.toml", "--facts", self.directory / "facts.json")
         )
         return [str(word) for word in (command, "--root", self.root, *inputs, *flags)]
 
@@ -109,9 +109,9 @@ class Node:
         return [path for path, _, _ in self._walk() if path.endswith(".eks-proxy-agent")]
 
     def _walk(self):
-        for folder, folders, files in os.walk(self.root):
-            for name in folders + files:
-                path = Path(folder, name)
+        for directory, directories, files in os.walk(self.root):
+            for name in directories + files:
+                path = Path(directory, name)
                 status = path.lstat()
                 if stat.S_ISLNK(status.st_mode):
                     content = "-> " + os.readlink(path)

@@ -34,24 +34,24 @@ OTHER = "http://other.corp:8080"
 
 
 @pytest.fixture
-def folder():
-    """A folder in memory where there is one: fsync is what takes the time, and test_strace looks at it."""
+def directory():
+    """A directory in memory where there is one: fsync is what takes the time, and test_strace looks at it."""
     shm = "/dev/shm"
     with tempfile.TemporaryDirectory(prefix="agent-", dir=shm if os.access(shm, os.W_OK) else None) as name:
         yield Path(name)
 
 
 @pytest.fixture
-def node(folder):
+def node(directory):
     """A realistic tree."""
-    return Node(folder)
+    return Node(directory)
 
 
 # --- the second time ---------------------------------------------------------------------------------------------------
 
 
 def test_the_second_apply_changes_nothing_at_all(node):
-    """Neither a file nor a folder gets another inode or another mtime."""
+    """Neither a file nor a directory gets another inode or another mtime."""
     node.apply()
     stamps = node.stamps()
     assert "nothing to do" in node.apply()
@@ -136,7 +136,7 @@ def test_revert_restores_a_file_of_our_name(node):
     assert node.tree(ours=True) == before
 
 
-def test_revert_leaves_no_folder_of_ours(node):
+def test_revert_leaves_no_directory_of_ours(node):
     """And no memory of its own, so that it can be done again."""
     before = node.tree(ours=True)
     for _ in range(2):
@@ -160,13 +160,13 @@ def test_revert_leaves_nothing_of_killed_runs(node):
         "etc/environment",
         DROP_IN,
     ):
-        folder, _, name = name.rpartition("/")
-        node.write(f"{folder}/.{name}.eks-proxy-agent", b"half")
+        directory, _, name = name.rpartition("/")
+        node.write(f"{directory}/.{name}.eks-proxy-agent", b"half")
     node.revert()
     assert node.tree(ours=True) == before
 
 
-def test_a_folder_of_ours_that_others_use_stays(node):
+def test_a_directory_of_ours_that_others_use_stays(node):
     """Until it is empty; then a later revert takes it."""
     node.apply()
     node.write(KUBELET_D + "/10-theirs.conf", b"[Service]\n")
@@ -190,7 +190,7 @@ def test_revert_keeps_what_others_wrote_since(node):
 
 
 def test_revert_keeps_a_drop_in_that_others_edited(node):
-    """Beside its old place, under a name that systemd does not read; the folder stays with it."""
+    """Beside its old place, under a name that systemd does not read; the directory stays with it."""
     node.apply()
     edited = node.read(DROP_IN) + b"Environment=MINE=1\n"
     node.write(DROP_IN, edited)
@@ -223,8 +223,8 @@ def test_an_edited_drop_in_that_cannot_be_kept_stays_where_it_is(node):
     before = node.tree(ours=True)
     node.apply()
     node.write(DROP_IN, b"[Service]\nEnvironment=MINE=1\n")
-    folder, _, name = (DROP_IN + SAVED).rpartition("/")
-    in_the_way = node.root / folder / f".{name}.eks-proxy-agent"
+    directory, _, name = (DROP_IN + SAVED).rpartition("/")
+    in_the_way = node.root / directory / f".{name}.eks-proxy-agent"
     in_the_way.mkdir()
     code, _, err = node.run("revert")
     assert code == 1
@@ -238,14 +238,14 @@ def test_an_edited_drop_in_that_cannot_be_kept_stays_where_it_is(node):
     assert node.tree(ours=True) == before
 
 
-def test_a_file_where_our_folder_was_is_a_problem_and_no_endless_search(node):
+def test_a_file_where_our_directory_was_is_a_problem_and_no_endless_search(node):
     """No name beside the drop-in can be looked at then; all other files are done."""
     node.apply()
     shutil.rmtree(node.root / KUBELET_D)
     node.write(KUBELET_D, b"")
     for command in ("plan", "apply", "revert"):
         code, _, err = node.run(command)
-        assert (code, f"{KUBELET_D}/90-eks-proxy.conf: a part of the path is no folder" in err) == (1, True)
+        assert (code, f"{KUBELET_D}/90-eks-proxy.conf: a part of the path is not a directory" in err) == (1, True)
     assert node.read("etc/environment") == ENVIRONMENT
 
 
@@ -281,7 +281,7 @@ def test_what_others_deleted_is_put_back_by_apply(node):
     ],
 )
 def test_units_that_left_the_settings_are_taken_back(node, flag, gone, kept):
-    """Their drop-ins, and the folders that were made for them."""
+    """Their drop-ins, and the directories that were made for them."""
     node.apply()
     node.apply("--once", "--set", flag)
     assert not any((node.root / name).exists() for name in gone)
@@ -384,12 +384,16 @@ class Tree:
 
     def save(self, name):
         """Keep the tree, settings included, under a name."""
-        shutil.copytree(self.node.folder, self.node.folder.with_name(self.node.folder.name + name), symlinks=True)
+        shutil.copytree(
+            self.node.directory, self.node.directory.with_name(self.node.directory.name + name), symlinks=True
+        )
 
     def load(self, name):
         """Go back to a kept tree."""
-        shutil.rmtree(self.node.folder)
-        shutil.copytree(self.node.folder.with_name(self.node.folder.name + name), self.node.folder, symlinks=True)
+        shutil.rmtree(self.node.directory)
+        shutil.copytree(
+            self.node.directory.with_name(self.node.directory.name + name), self.node.directory, symlinks=True
+        )
 
     def run(self, step, strike=kill, at=None):
         """One step; how many calls it took, and whether it came to its end."""
@@ -426,7 +430,7 @@ def tree(node, monkeypatch):
     """The tree with its kept states, which go away in the end; systemctl is not asked a thousand times."""
     monkeypatch.setattr(OfflineSystemd, "show", lambda self, names: {})
     yield Tree(node, monkeypatch)
-    for path in node.folder.parent.glob(node.folder.name + "?*"):
+    for path in node.directory.parent.glob(node.directory.name + "?*"):
         shutil.rmtree(path)
 
 
@@ -471,7 +475,7 @@ def test_cut_off_at_any_call_the_next_run_converges(node, tree, cut):
         tree.load("cut")
         node.revert()
         assert node.tree(ours=True) == reverted, f"revert after call {at}"
-        shutil.rmtree(node.folder.with_name(node.folder.name + "cut"))
+        shutil.rmtree(node.directory.with_name(node.directory.name + "cut"))
 
 
 @pytest.mark.parametrize("cut", ["the first apply", "an apply with other settings", "a revert"])
@@ -510,9 +514,9 @@ def test_any_history_ends_where_it_began(tree, happenings):
     with what others added, in the order in which they added it, and leaves nothing of ours.
     """
     node = tree.node
-    shutil.rmtree(node.folder)
-    node.folder.mkdir()
-    Node(node.folder)
+    shutil.rmtree(node.directory)
+    node.directory.mkdir()
+    Node(node.directory)
     original = node.tree(ours=True)
     added = {"etc/environment": [], "etc/dnf/dnf.conf": []}
     for number, (happening, at) in enumerate(happenings):
@@ -670,7 +674,7 @@ class Held(Recorder):
 @pytest.fixture
 def given_up(node, live):
     """A machine that was closed, and whose owner has just given up both that and the proxy."""
-    config = node.folder / "config.toml"
+    config = node.directory / "config.toml"
     proxy = config.read_text()
     config.write_text(proxy + '[failure]\npolicy = "closed"\n')
     node.apply("--once")
@@ -689,7 +693,7 @@ def test_apply_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, g
 
 def test_the_daemon_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, given_up):
     """The same when the daemon sees the new settings first."""
-    inputs = SettingsSources(config=str(node.folder / "config.toml"), facts=str(node.folder / "facts.json"))
+    inputs = SettingsSources(config=str(node.directory / "config.toml"), facts=str(node.directory / "facts.json"))
     with watched() as signals:
         daemon = Daemon(given_up, inputs, lambda message: None, signals)
         static = daemon.static_settings()

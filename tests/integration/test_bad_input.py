@@ -132,13 +132,13 @@ def test_flags(node: Node, flags: list[str], texts: list[str]) -> None:
     ("spoil", "texts"),
     [
         (lambda path: path.write_bytes(b"[proxy]\n# caf\xe9\n"), ["config.toml, line 2: has a byte that is not UTF-8"]),
-        (lambda path: (path.unlink(), path.mkdir()), ["/etc/eks-proxy-agent/config.toml: is a folder"]),
+        (lambda path: (path.unlink(), path.mkdir()), ["/etc/eks-proxy-agent/config.toml: is a directory"]),
         (lambda path: (path.unlink(), os.mkfifo(path)), ["/etc/eks-proxy-agent/config.toml: is no regular file"]),
         (lambda path: (path.unlink(), path.symlink_to("config.toml")), ["too many levels of symbolic links"]),
         (lambda path: path.write_bytes(b"#" * (5 << 20)), ["config.toml: is larger than 4194304 bytes"]),
         (lambda path: (path.parent / "config.d").write_text("x"), ["/etc/eks-proxy-agent/config.d: cannot be listed"]),
     ],
-    ids=["not UTF-8", "a folder", "a pipe", "a loop of links", "huge", "config.d is a file"],
+    ids=["not UTF-8", "a directory", "a pipe", "a loop of links", "huge", "config.d is a file"],
 )
 def test_settings_files(node: Node, spoil: Callable[[Path], object], texts: list[str]) -> None:
     """A settings file that is none is named, and neither hangs the reader nor fills the memory."""
@@ -329,7 +329,7 @@ ENVIRONMENT, DNF_CONF = "etc/environment", "etc/dnf/dnf.conf"
 SPOILT: dict[str, Callable[[Path], object]] = {
     "not UTF-8": lambda path: path.write_bytes(b"[main]\nNAME=caf\xe9\n"),
     "NUL": lambda path: path.write_bytes(b"[main]\nA=b\0c\n"),
-    "folder": lambda path: (path.unlink(), path.mkdir()),
+    "directory": lambda path: (path.unlink(), path.mkdir()),
     "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "loop": lambda path: (path.unlink(), path.symlink_to(path.name)),
     "huge": lambda path: path.write_bytes(b"# filler\n" * (1 << 19)),
@@ -341,11 +341,11 @@ SPOILT: dict[str, Callable[[Path], object]] = {
     [
         (ENVIRONMENT, "not UTF-8", "/etc/environment: line 2 has a byte that is not UTF-8"),
         (ENVIRONMENT, "NUL", "/etc/environment: line 2 has a NUL byte"),
-        (ENVIRONMENT, "folder", "/etc/environment: "),
+        (ENVIRONMENT, "directory", "/etc/environment: "),
         (ENVIRONMENT, "pipe", "/etc/environment: is no regular file"),
         (ENVIRONMENT, "loop", "/etc/environment: too many levels of symbolic links"),
         (ENVIRONMENT, "huge", "/etc/environment: is larger than 4194304 bytes"),
-        (DNF_CONF, "folder", "/etc/dnf/dnf.conf: "),
+        (DNF_CONF, "directory", "/etc/dnf/dnf.conf: "),
         (DNF_CONF, "pipe", "/etc/dnf/dnf.conf: is no regular file"),
         (DNF_CONF, "loop", "/etc/yum.conf: too many levels of symbolic links"),
         (DNF_CONF, "huge", "/etc/dnf/dnf.conf: is larger than 4194304 bytes"),
@@ -432,7 +432,7 @@ def test_an_unreadable_file(node: Node, name: str) -> None:
     assert PROXY in node.read("etc/eks-proxy-agent/node.env")
 
 
-def test_a_folder_without_the_right_to_write(node: Node) -> None:
+def test_a_directory_without_the_right_to_write(node: Node) -> None:
     """A file that cannot be replaced is named, stays as it was, and leaves no other file beside it."""
     before = (node.root / DNF_CONF).read_bytes()
     (node.root / "etc/dnf").chmod(0o555)

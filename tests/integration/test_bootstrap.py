@@ -92,7 +92,7 @@ def test_credentials_are_in_no_command_line(node: Bootable) -> None:
 def test_it_runs_apart_from_the_caller(node: Bootable) -> None:
     """bootstrap.sh works in / and has no input to wait for."""
     node.bootstrap("my-cluster")
-    assert (node.ran[0].folder, node.ran[0].stdin) == ("/", "/dev/null")
+    assert (node.ran[0].directory, node.ran[0].stdin) == ("/", "/dev/null")
 
 
 def test_its_output_is_seen(node: Bootable, capfd: pytest.CaptureFixture[str]) -> None:

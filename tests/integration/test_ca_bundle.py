@@ -1,11 +1,11 @@
-"""node.ca_bundle from the settings to the trust store's folder, on a tree: what is planned, written, refused and taken back."""
+"""node.ca_bundle from the settings to the trust store's directory, on a tree: what is planned, written, refused and taken back."""
 
 import pytest
 
 from tests.integration import certificates
 from tests.integration.command_line import PROXY, Node
 
-FOLDERS = {
+DIRECTORIES = {
     "etc/pki/ca-trust/source/anchors": "eks-proxy-agent.pem",  # Amazon Linux
     "usr/local/share/ca-certificates": "eks-proxy-agent.crt",  # Debian
 }
@@ -13,16 +13,16 @@ FOLDERS = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with certificates of every kind."""
+    """A directory with certificates of every kind."""
     return certificates.make(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(params=FOLDERS)
+@pytest.fixture(params=DIRECTORIES)
 def node(request, tmp_path):
     """A node of each distribution; `anchor` is where its file goes."""
     node = Node(tmp_path)
     (node.root / request.param).mkdir(parents=True)
-    node.anchor = f"{request.param}/{FOLDERS[request.param]}"
+    node.anchor = f"{request.param}/{DIRECTORIES[request.param]}"
     return node
 
 

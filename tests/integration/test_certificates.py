@@ -9,8 +9,8 @@ from tests.integration import certificates
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Name of a file → its text."""
-    folder = certificates.make(tmp_path_factory.mktemp("certificates"))
-    return {path.name: path.read_bytes().decode("ascii", "replace") for path in folder.iterdir()}
+    directory = certificates.make(tmp_path_factory.mktemp("certificates"))
+    return {path.name: path.read_bytes().decode("ascii", "replace") for path in directory.iterdir()}
 
 
 def test_a_bundle_of_cas_is_taken_as_it_is(made):

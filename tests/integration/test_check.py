@@ -255,13 +255,13 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("path", FILES)
-@pytest.mark.parametrize("kind", [*GARBAGE, "folder", "pipe", "loop"])
+@pytest.mark.parametrize("kind", [*GARBAGE, "directory", "pipe", "loop"])
 def test_garbage_in_a_file_is_at_most_a_finding(applied: Node, path: str, kind: str) -> None:
     """No traceback, no hang, no excuse: all groups answer, and none has to say that it is our mistake."""
     target = applied.root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    if kind == "folder":
+    if kind == "directory":
         target.mkdir()
     elif kind == "pipe":
         os.mkfifo(target)
@@ -309,9 +309,9 @@ sys.exit(cli.main(sys.argv[1:]))
 def test_who_is_not_root_is_told_what_takes_root(applied: Node) -> None:
     """Nothing fails for want of rights; the reason stands in each line that could not be looked at."""
     if os.geteuid() == 0:
-        for folder in (applied.root, *applied.root.parents):
-            if str(folder).startswith("/tmp/"):
-                folder.chmod(0o755)
+        for directory in (applied.root, *applied.root.parents):
+            if str(directory).startswith("/tmp/"):
+                directory.chmod(0o755)
         applied.facts.chmod(0o644)
     for name in ("var/lib/eks-proxy-agent", NODE_ENV):  # which on a node only root can read
         (applied.root / name).chmod(0)

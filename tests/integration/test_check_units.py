@@ -83,7 +83,7 @@ def unit(tmp_path: Path) -> Unit:
     return made
 
 
-FOLDERS = [
+DIRECTORIES = [
     "/etc/systemd/system/docker.service.d",
     "/run/systemd/system/docker.service.d",
     "/usr/lib/systemd/system/service.d",
@@ -95,20 +95,22 @@ def test_drop_ins_of_others_do_no_harm(unit: Unit) -> None:
     assert unit.problem(unit.state(*INNOCENT)) is None
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_the_drop_in_that_takes_ours_back_is_named_alone(unit: Unit, folder: str) -> None:
+@pytest.mark.parametrize("directory", DIRECTORIES)
+def test_the_drop_in_that_takes_ours_back_is_named_alone(unit: Unit, directory: str) -> None:
     """Of all that are read after ours, wherever they lie, it is the one with the empty EnvironmentFile=."""
-    path = unit.add(folder + "/92-other.conf", "[Service]\nEnvironmentFile =\nEnvironmentFile=-/etc/docker.env.d/all\n")
+    path = unit.add(
+        directory + "/92-other.conf", "[Service]\nEnvironmentFile =\nEnvironmentFile=-/etc/docker.env.d/all\n"
+    )
     found = unit.problem(unit.state(path, *INNOCENT, environment_files=("/etc/docker.env.d/all",)))
     assert (found.state, found.text) == (FAIL, f"{OURS} is loaded, but {path} takes its EnvironmentFile= back")
     assert f"out of {path}, then" in found.hint
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("directory", DIRECTORIES)
 @pytest.mark.parametrize("unset", ["no_proxy HTTPS_PROXY", "A HTTPS_PROXY=" + PROXY])
-def test_what_unsets_a_variable_is_named_wherever_it_stands(unit: Unit, folder: str, unset: str) -> None:
+def test_what_unsets_a_variable_is_named_wherever_it_stands(unit: Unit, directory: str, unset: str) -> None:
     """UnsetEnvironment= comes last of all (systemd.exec(5)), so a drop-in that is read before ours has it too."""
-    path = unit.add(folder + "/10-other.conf", f"[Service]\nUnsetEnvironment={unset}\n")
+    path = unit.add(directory + "/10-other.conf", f"[Service]\nUnsetEnvironment={unset}\n")
     found = unit.problem(unit.state(path, *INNOCENT, unset=tuple(unset.split())))
     assert found.state == FAIL
     assert "HTTPS_PROXY" in found.text
@@ -120,11 +122,11 @@ def test_only_the_value_that_is_named_is_unset(unit: Unit) -> None:
     assert unit.problem(unit.state(*INNOCENT, unset=("HTTPS_PROXY=http://old:1",))) is None
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_the_drop_in_whose_file_wins_is_named(unit: Unit, folder: str) -> None:
+@pytest.mark.parametrize("directory", DIRECTORIES)
+def test_the_drop_in_whose_file_wins_is_named(unit: Unit, directory: str) -> None:
     """And not another one in which the path is mentioned, or is the beginning of another."""
     unit.add("/etc/docker.env", "NO_PROXY=localhost\nHTTP_PROXY=http://other:1\n")
-    path = unit.add(folder + "/91-other.conf", "[Service]\nEnvironmentFile=-/etc/docker.env\n")
+    path = unit.add(directory + "/91-other.conf", "[Service]\nEnvironmentFile=-/etc/docker.env\n")
     found = unit.problem(unit.state(path, *INNOCENT, environment_files=(*FILES, "/etc/docker.env")))
     assert found.state == FAIL
     assert f"EnvironmentFile=/etc/docker.env of {path} is read after ours and sets HTTP_PROXY otherwise" in found.text
@@ -146,7 +148,7 @@ def test_our_drop_in_was_edited(unit: Unit) -> None:
 
 def broken(unit: Unit) -> list[UnitState]:
     """Ways in which what starts now does not get our environment."""
-    taken_back = unit.add(FOLDERS[0] + "/99-other.conf", "[Service]\nEnvironmentFile=\n")
+    taken_back = unit.add(DIRECTORIES[0] + "/99-other.conf", "[Service]\nEnvironmentFile=\n")
     return [
         unit.state(taken_back, environment_files=()),
         unit.state(unset=("no_proxy",)),

@@ -104,7 +104,7 @@ def test_a_changed_vpc_changes_the_list_only(node: Node) -> None:
 
 
 def test_a_relative_root_and_a_root_with_blanks(tmp_path: Path) -> None:
-    """--root takes any way to name a folder."""
+    """--root takes any way to name a directory."""
     (tmp_path / "a b").mkdir()
     node = Node(tmp_path / "a b")
     argv = node.argv("apply", "--proxy", PROXY)
@@ -125,8 +125,8 @@ def test_a_relative_root_and_a_root_with_blanks(tmp_path: Path) -> None:
         (["apply", "extra"], "unrecognized arguments: extra"),
         (["config"], "ACTION"),
         (["plan", "--root"], "expected one argument"),
-        (["plan", "--root", "/nonexistent"], "--root /nonexistent: is no folder"),
-        (["plan", "--root", ""], "--root : is no folder"),
+        (["plan", "--root", "/nonexistent"], "--root /nonexistent: is not a directory"),
+        (["plan", "--root", ""], "--root : is not a directory"),
     ],
 )
 def test_wrong_usage_is_2(arguments: list[str], message: str) -> None:

@@ -198,12 +198,12 @@ def test_what_kubectl_says_of_the_proxy_has_no_password():
         assert "2@proxy" not in log.redact(str(KubectlError("reading", said + "x" * behind)))
 
 
-def test_a_file_in_the_place_of_the_folder_is_told(node, tmp_path):
+def test_a_file_in_the_place_of_the_directory_is_told(node, tmp_path):
     """The error names the flag, the path and the reason; the file stays as it is, and no command is printed."""
     (tmp_path / "file").write_text("mine")
     done = render(node, "--facts", str(node.facts), "--output", str(tmp_path / "file"), *MANIFESTS)
     assert (done.code, done.out) == (1, "")
-    assert f"--output {tmp_path}/file: the folder cannot be made: File exists" in done.err
+    assert f"--output {tmp_path}/file: the directory cannot be made: File exists" in done.err
     assert (tmp_path / "file").read_text() == "mine"
 
 

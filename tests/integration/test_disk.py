@@ -23,7 +23,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def disk(tmp_path):
-    """A Disk on an empty folder."""
+    """A Disk on an empty directory."""
     return FileSystem(str(tmp_path))
 
 
@@ -35,19 +35,19 @@ def node(tmp_path):
 
 @pytest.fixture
 def as_nobody():
-    """A folder of our own, and this test without root's rights."""
-    folder = Path(tempfile.mkdtemp(prefix="agent-"))
+    """A directory of our own, and this test without root's rights."""
+    directory = Path(tempfile.mkdtemp(prefix="agent-"))
     root = os.geteuid() == 0
     if root:
-        os.chown(folder, NOBODY, NOBODY)
+        os.chown(directory, NOBODY, NOBODY)
         os.setegid(NOBODY)
         os.seteuid(NOBODY)
-    yield folder
+    yield directory
     if root:
         os.seteuid(0)
         os.setegid(0)
-    subprocess.run(["chmod", "-R", "u+rwX", folder], check=True)
-    shutil.rmtree(folder)
+    subprocess.run(["chmod", "-R", "u+rwX", directory], check=True)
+    shutil.rmtree(directory)
 
 
 # --- write keeps what is not content ----------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ def as_nobody():
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o444, 0o640, 0o755])
 def test_write_keeps_the_mode(disk, tmp_path, mode):
-    """Also of a file that nobody may write: its folder is what has to be writable."""
+    """Also of a file that nobody may write: its directory is what has to be writable."""
     (tmp_path / "file").write_bytes(b"old")
     (tmp_path / "file").chmod(mode)
     disk.write("/file", b"new")
@@ -70,19 +70,19 @@ def test_a_new_file_has_the_mode_that_was_asked_for(disk, mode, wanted):
     assert disk.state("/file") == FileState(b"new", wanted)
 
 
-def test_a_new_folder_has_its_mode_whatever_the_umask(disk, tmp_path):
-    """A hardened root shell (umask 077) must not make drop-in folders that nobody can look into."""
+def test_a_new_directory_has_its_mode_whatever_the_umask(disk, tmp_path):
+    """A hardened root shell (umask 077) must not make drop-in directories that nobody can look into."""
     with umask(0o077):
-        disk.make_folder("/folder")
-    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o755
+        disk.make_directory("/directory")
+    assert stat.S_IMODE((tmp_path / "directory").stat().st_mode) == 0o755
 
 
-def test_a_new_folder_is_never_open_to_others(disk, tmp_path, monkeypatch):
+def test_a_new_directory_is_never_open_to_others(disk, tmp_path, monkeypatch):
     """Without a umask (0) nobody gets the moment before its mode is set to put a file or a link there."""
     modes = []
     monkeypatch.setattr(disk_module.os, "chmod", lambda path, mode: modes.append(os.stat(path).st_mode & 0o777))
     with umask(0):
-        disk.make_folder("/folder")
+        disk.make_directory("/directory")
     assert modes == [0o755]
 
 
@@ -160,10 +160,10 @@ def test_an_attribute_that_cannot_be_copied_costs_nothing_else(disk, tmp_path, m
     assert path.read_bytes() == b"new"
 
 
-# --- put, remove, folders ---------------------------------------------------------------------------------------------
+# --- put, remove, directories ---------------------------------------------------------------------------------------------
 
 
-def test_put_makes_folders_and_does_nothing_twice(disk, tmp_path):
+def test_put_makes_directories_and_does_nothing_twice(disk, tmp_path):
     """The same content and mode again is no write, and other content or another mode is one."""
     disk.put("/a/b/file", b"1", 0o600)
     first = (tmp_path / "a/b/file").stat().st_ino
@@ -176,18 +176,18 @@ def test_put_makes_folders_and_does_nothing_twice(disk, tmp_path):
 
 
 def test_removing_what_is_not_there_is_no_error(disk):
-    """A file, its folder, and a folder."""
+    """A file, its directory, and a directory."""
     disk.remove("/file")
-    disk.remove("/folder/file")
-    assert disk.remove_folder("/folder")
+    disk.remove("/directory/file")
+    assert disk.remove_directory("/directory")
 
 
-def test_a_folder_that_holds_something_stays(disk, tmp_path):
-    """remove_folder says so."""
-    disk.put("/folder/file", b"1")
-    assert not disk.remove_folder("/folder")
-    disk.remove("/folder/file")
-    assert disk.remove_folder("/folder")
+def test_a_directory_that_holds_something_stays(disk, tmp_path):
+    """remove_directory says so."""
+    disk.put("/directory/file", b"1")
+    assert not disk.remove_directory("/directory")
+    disk.remove("/directory/file")
+    assert disk.remove_directory("/directory")
     assert os.listdir(tmp_path) == []
 
 
@@ -213,8 +213,8 @@ def test_what_a_killed_write_left_goes_away(disk, tmp_path, clean):
         ({"etc/link": "/etc/file"}, "/etc/link", "/etc/file"),
         ({"etc/link": "sub/../file"}, "/etc/link", "/etc/file"),
         ({"etc/one": "two", "etc/two": "/three", "three": "etc/file"}, "/etc/one", "/etc/file"),
-        ({"folder": "etc"}, "/folder/file", "/etc/file"),
-        ({"folder": "/etc/"}, "/folder/new", "/etc/new"),
+        ({"directory": "etc"}, "/directory/file", "/etc/file"),
+        ({"directory": "/etc/"}, "/directory/new", "/etc/new"),
         ({"etc/link": "nowhere/file"}, "/etc/link", "/etc/nowhere/file"),
         # However many `..` there are, they end at the root.
         ({"etc/link": "../../../../etc/passwd"}, "/etc/link", "/etc/passwd"),
@@ -276,34 +276,34 @@ def test_memory_and_lock_stay_inside_the_root_too(tmp_path):
 
 
 def test_what_is_no_regular_file_is_a_problem_and_not_a_hang(disk, tmp_path):
-    """A folder, a FIFO that nobody writes to, a socket, a device; no descriptor stays open."""
-    (tmp_path / "folder").mkdir()
+    """A directory, a FIFO that nobody writes to, a socket, a device; no descriptor stays open."""
+    (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "fifo")
     listener = socket.socket(socket.AF_UNIX)
     with contextlib.closing(listener), chdir(tmp_path):
         listener.bind("socket")
     before = os.listdir("/proc/self/fd")
-    assert disk.state("/folder") == FileState(problem="is a folder")
+    assert disk.state("/directory") == FileState(problem="is a directory")
     assert disk.state("/fifo") == FileState(problem="is no regular file")
     assert disk.state("/socket").problem == "cannot be read: No such device or address"
     assert os.listdir("/proc/self/fd") == before
 
 
 @contextlib.contextmanager
-def chdir(folder):
-    """Be in `folder`: a socket's path has a short limit."""
+def chdir(directory):
+    """Be in `directory`: a socket's path has a short limit."""
     before = os.getcwd()
-    os.chdir(folder)
+    os.chdir(directory)
     try:
         yield
     finally:
         os.chdir(before)
 
 
-def test_a_file_in_place_of_a_folder_is_a_problem(disk, tmp_path):
+def test_a_file_in_place_of_a_directory_is_a_problem(disk, tmp_path):
     """The path cannot be there, and the file that is stays."""
     (tmp_path / "etc").write_bytes(b"a file")
-    assert disk.state("/etc/environment") == FileState(problem="a part of the path is no folder")
+    assert disk.state("/etc/environment") == FileState(problem="a part of the path is not a directory")
     with pytest.raises(FileError, match=r"^/etc/environment: cannot be written: "):
         disk.put("/etc/environment", b"1")
     with pytest.raises(FileError, match=r"^/etc: cannot be listed: "):
@@ -336,7 +336,7 @@ def test_an_unreadable_file_is_a_problem(as_nobody):
         disk.read("/file")
 
 
-def test_a_folder_without_the_right_to_write(as_nobody):
+def test_a_directory_without_the_right_to_write(as_nobody):
     """Nothing changes, nothing is left behind, and the error names the file."""
     (as_nobody / "file").write_bytes(b"old")
     as_nobody.chmod(0o555)
@@ -344,7 +344,7 @@ def test_a_folder_without_the_right_to_write(as_nobody):
     for action, what in [
         (lambda: disk.write("/file", b"new"), "/file: cannot be written: Permission denied"),
         (lambda: disk.remove("/file"), "/file: cannot be removed: Permission denied"),
-        (lambda: disk.make_folder("/folder"), "/folder: cannot be made: Permission denied"),
+        (lambda: disk.make_directory("/directory"), "/directory: cannot be made: Permission denied"),
     ]:
         with pytest.raises(FileError) as error:
             action()
@@ -356,8 +356,8 @@ def test_a_folder_without_the_right_to_write(as_nobody):
 # --- and so on the command line: named, nothing changed, all other files done -----------------------------------------
 
 
-def folder_instead(path):
-    """Put a folder there."""
+def directory_instead(path):
+    """Put a directory there."""
     path.mkdir()
 
 
@@ -383,7 +383,7 @@ def nul_bytes(path):
 
 
 BAD = {
-    folder_instead: "is a folder",
+    directory_instead: "is a directory",
     os.mkfifo: "is no regular file",
     loop: "too many levels of symbolic links",
     too_large: "is larger than",
@@ -412,7 +412,7 @@ def test_a_bad_environment_file_is_named_and_costs_nothing_else(node, make):
     assert (code, BAD[make] in err) == (1, True)
 
 
-@pytest.mark.parametrize("make", [folder_instead, os.mkfifo, loop, too_large], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [directory_instead, os.mkfifo, loop, too_large], ids=lambda make: make.__name__)
 def test_a_bad_yum_conf_is_named_and_costs_nothing_else(node, make):
     """The file that the link leads to is the one that is named."""
     path = node.root / "etc/dnf/dnf.conf"
@@ -449,7 +449,7 @@ def test_a_dangling_link_gets_its_file(node):
 
 
 @pytest.mark.parametrize("name", ["etc/systemd/system/docker.service.d", "etc/eks-proxy-agent"])
-def test_a_file_where_a_folder_has_to_be(node, name):
+def test_a_file_where_a_directory_has_to_be(node, name):
     """It stays, is named, and the other files are done."""
     if (node.root / name).is_dir():
         shutil.rmtree(node.root / name)
@@ -457,7 +457,7 @@ def test_a_file_where_a_folder_has_to_be(node, name):
     code, _, err = node.run("apply")
     assert code == 1
     assert f"/{name}/" in err
-    assert "a part of the path is no folder" in err
+    assert "a part of the path is not a directory" in err
     assert node.read(name) == b"a file"
     assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/environment")
     assert node.read("etc/systemd/system/kubelet.service.d/90-eks-proxy.conf")
@@ -467,7 +467,7 @@ def test_a_file_where_a_folder_has_to_be(node, name):
     "name", ["var/lib/eks-proxy-agent", "run/eks-proxy-agent", "var/lib/eks-proxy-agent/baseline.json"]
 )
 def test_without_a_place_for_its_own_memory_nothing_changes(node, name):
-    """A file in place of a folder, or a folder in place of a file: first the baseline, then the change."""
+    """A file in place of a directory, or a directory in place of a file: first the baseline, then the change."""
     if name.endswith(".json"):
         (node.root / name).mkdir(parents=True)
     else:
@@ -522,10 +522,10 @@ needs_mounts = pytest.mark.needs_root("mounts")
 
 
 def in_namespace(node, script):
-    """Run a shell script with mounts of its own: $ROOT is the tree, `agent` the command, $OUT a folder to copy to."""
-    (node.folder / "out").mkdir()
+    """Run a shell script with mounts of its own: $ROOT is the tree, `agent` the command, $OUT a directory to copy to."""
+    (node.directory / "out").mkdir()
     command = " ".join(node.argv("apply"))
-    environment = {"ROOT": str(node.root), "OUT": str(node.folder / "out"), "PATH": os.environ["PATH"]}
+    environment = {"ROOT": str(node.root), "OUT": str(node.directory / "out"), "PATH": os.environ["PATH"]}
     prelude = f"agent() {{ {command}; }}\ncd {REPOSITORY}\nmount --make-rprivate /\n"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-euc", prelude + script],
@@ -537,7 +537,7 @@ def in_namespace(node, script):
 
 @needs_mounts
 def test_a_read_only_mount_costs_only_the_files_below_it(node):
-    """yum.conf's real folder is read-only: it is named, the rest is done."""
+    """yum.conf's real directory is read-only: it is named, the rest is done."""
     done = in_namespace(
         node, 'mount --bind "$ROOT/etc/dnf" "$ROOT/etc/dnf"; mount -o remount,bind,ro "$ROOT/etc/dnf"; agent'
     )
@@ -549,7 +549,7 @@ def test_a_read_only_mount_costs_only_the_files_below_it(node):
     assert node.read("etc/systemd/system/kubelet.service.d/90-eks-proxy.conf")
     node.apply()  # mended: the rest follows
     node.revert()
-    assert node.tree() == Node(node.folder / "fresh").tree()
+    assert node.tree() == Node(node.directory / "fresh").tree()
 
 
 @needs_mounts
@@ -585,20 +585,20 @@ def test_a_full_disk_costs_only_the_files_on_it(node):
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "/etc/dnf/dnf.conf: cannot be written: No space left on device" in done.stderr
-    assert sorted(os.listdir(node.folder / "out/dnf")) == ["dnf.conf", "fill"]
-    assert (node.folder / "out/dnf/dnf.conf").read_bytes() == node.read("etc/dnf/dnf.conf")
+    assert sorted(os.listdir(node.directory / "out/dnf")) == ["dnf.conf", "fill"]
+    assert (node.directory / "out/dnf/dnf.conf").read_bytes() == node.read("etc/dnf/dnf.conf")
     assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/environment")
 
 
 @needs_mounts
-@pytest.mark.parametrize("folder", ["var/lib", "run"])
-def test_without_room_for_the_memory_of_the_originals_nothing_changes(node, folder):
+@pytest.mark.parametrize("directory", ["var/lib", "run"])
+def test_without_room_for_the_memory_of_the_originals_nothing_changes(node, directory):
     """/var full: no baseline, so no change.  /run full: it is where the lock is."""
     before = node.tree()
     done = in_namespace(
-        node, f'FULL="$ROOT/{folder}"; mount -t tmpfs -o size=4k,nr_inodes=3 tmpfs "$FULL"; {FILL} agent'
+        node, f'FULL="$ROOT/{directory}"; mount -t tmpfs -o size=4k,nr_inodes=3 tmpfs "$FULL"; {FILL} agent'
     )
     assert done.returncode == 1, done.stderr
     assert "No space left on device" in done.stderr
-    assert f"/{folder}/eks-proxy-agent" in done.stderr
+    assert f"/{directory}/eks-proxy-agent" in done.stderr
     assert node.tree() == before

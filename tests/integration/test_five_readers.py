@@ -42,7 +42,7 @@ def strings(array):
     return found
 
 
-def systemd(path, folder):
+def systemd(path, directory):
     """EnvironmentFile=: the function that PID 1 itself calls, from systemd's own library."""
     (library,) = glob.glob("/usr/lib/*/systemd/libsystemd-shared-*.so") + glob.glob(
         "/usr/lib*/systemd/libsystemd-shared-*.so"
@@ -54,18 +54,18 @@ def systemd(path, folder):
     return strings(found)
 
 
-def pam_env(path, folder):
+def pam_env(path, directory):
     """A PAM session with pam_env.so alone, as sshd and login open one."""
-    (folder / "pam_env.conf").write_text("")
-    (folder / "agent-test").write_text(
-        f"session required pam_env.so readenv=1 envfile={path} conffile={folder}/pam_env.conf user_readenv=0\n"
+    (directory / "pam_env.conf").write_text("")
+    (directory / "agent-test").write_text(
+        f"session required pam_env.so readenv=1 envfile={path} conffile={directory}/pam_env.conf user_readenv=0\n"
     )
     pam = ctypes.CDLL("libpam.so.0")
     pam.pam_start_confdir.argtypes = [c_char_p, c_char_p, c_void_p, c_char_p, POINTER(c_void_p)]
     pam.pam_open_session.argtypes = pam.pam_end.argtypes = [c_void_p, c_int]
     pam.pam_getenvlist.argtypes, pam.pam_getenvlist.restype = [c_void_p], Strings
     handle, conversation = c_void_p(), (c_void_p * 2)()
-    assert pam.pam_start_confdir(b"agent-test", b"root", conversation, str(folder).encode(), byref(handle)) == 0
+    assert pam.pam_start_confdir(b"agent-test", b"root", conversation, str(directory).encode(), byref(handle)) == 0
     try:
         assert pam.pam_open_session(handle, 0) == 0
         return strings(pam.pam_getenvlist(handle))
@@ -76,7 +76,7 @@ def pam_env(path, folder):
 def shell(name):
     """A shell that sources the file and exports what it set."""
 
-    def read(path, folder):
+    def read(path, directory):
         run = [name, "-c", 'set -a; . "$0"; exec /usr/bin/env -0', str(path)]
         output = subprocess.run(run, env={}, stdout=subprocess.PIPE, check=True).stdout
         return strings([item for item in output.split(b"\0") if item])
@@ -84,11 +84,11 @@ def shell(name):
     return read
 
 
-def systemd_user(path, folder):
+def systemd_user(path, directory):
     """`systemd --user` reads environment.d, where Debian and others link /etc/environment; `$` is special there."""
-    (folder / "environment.d").mkdir(exist_ok=True)
-    (folder / "environment.d" / "99-environment.conf").write_bytes(path.read_bytes())
-    run = {"XDG_CONFIG_HOME": str(folder), "HOME": str(folder)}
+    (directory / "environment.d").mkdir(exist_ok=True)
+    (directory / "environment.d" / "99-environment.conf").write_bytes(path.read_bytes())
+    run = {"XDG_CONFIG_HOME": str(directory), "HOME": str(directory)}
     output = subprocess.run([GENERATOR], env=run, stdout=subprocess.PIPE, check=True).stdout.decode()
     return strings([shlex.split(line)[0].encode() for line in output.splitlines() if line])
 

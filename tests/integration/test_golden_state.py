@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent / "golden_state"
 INSTANCE = "i-0123456789abcdef0"
 LIBRARY = "var/lib/eks-proxy-agent"
 BOOTSTRAP = f"{LIBRARY}/instances/{INSTANCE}/bootstrap.json"
-#: What revert may leave of ours, beside the folders: a bootstrap must not run again, and what systemd and the trust store
+#: What revert may leave of ours, beside the directories: a bootstrap must not run again, and what systemd and the trust store
 #: have not taken in yet is still to be done on the machine whose tree this is.
 STAYS = {BOOTSTRAP, f"{LIBRARY}/trust-pending", "run/eks-proxy-agent/reload-pending"}
 
@@ -32,15 +32,15 @@ Tree = dict[str, tuple[int, bytes]]
 class Golden(Bootable):
     """A tree of the earlier version, the same as it was `before` that version's first apply, and a bootstrap.sh that counts."""
 
-    def __init__(self, variant: str, folder: Path) -> None:
-        self.root = folder / "root"
+    def __init__(self, variant: str, directory: Path) -> None:
+        self.root = directory / "root"
         unpack(GOLDEN / variant / "after", self.root)
-        unpack(GOLDEN / variant / "before", folder / "before")
-        self.facts = folder / "facts.json"
+        unpack(GOLDEN / variant / "before", directory / "before")
+        self.facts = directory / "facts.json"
         shutil.copy(self.root / LIBRARY / "instances" / INSTANCE / "facts.json", self.facts)
-        self.record = folder / "record"
+        self.record = directory / "record"
         self.record.mkdir()
-        self.before = everything(folder / "before")
+        self.before = everything(directory / "before")
 
     def succeed(self, command: str, *flags: str) -> Outcome:
         """Run a command that has to end well."""
@@ -121,7 +121,7 @@ def test_apply_takes_the_old_state_over(old: Golden) -> None:
 
 @pytest.mark.parametrize("commands", [(), ("apply",), ("apply", "apply")], ids=["at once", "after apply", "after two"])
 def test_revert_is_byte_exact(old: Golden, commands: tuple[str, ...]) -> None:
-    """Every file, mode, link, folder and enabled unit is as before the earlier version's first apply."""
+    """Every file, mode, link, directory and enabled unit is as before the earlier version's first apply."""
     bootstrap = (old.root / BOOTSTRAP).read_bytes()
     for command in commands:
         old.succeed(command)
@@ -149,7 +149,7 @@ def test_revert_keeps_foreign_edits(old: Golden, commands: tuple[str, ...]) -> N
     assert lines(after, "etc/environment") == sorted([b"FOREIGN=1", *lines(old.before, "etc/environment")])
     assert after["etc/dnf/dnf.conf"][1] == old.before.get("etc/dnf/dnf.conf", (0, b""))[1] + foreign
     assert {path: after[path][0] for path in old.before} == {path: value[0] for path, value in old.before.items()}
-    edits = {"etc/environment", "etc/dnf/dnf.conf", drop_in.rpartition("/")[0]}  # the folder stays with the copy
+    edits = {"etc/environment", "etc/dnf/dnf.conf", drop_in.rpartition("/")[0]}  # the directory stays with the copy
     assert {path: after[path][1] for path in set(after) - edits} == {
         path: value[1] for path, value in old.before.items() if path not in edits
     }

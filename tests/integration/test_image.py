@@ -33,8 +33,8 @@ def image(tmp_path: Path) -> Path:
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    for folder in ("run", "var/lib", "etc/systemd/system"):
-        (root / folder).mkdir(parents=True)
+    for directory in ("run", "var/lib", "etc/systemd/system"):
+        (root / directory).mkdir(parents=True)
     (root / "etc/yum.conf").symlink_to("dnf/dnf.conf")
     assert shutil.which("systemctl"), "bake enables units by systemctl --root"
     return root
@@ -64,8 +64,8 @@ def tree(root: Path) -> dict[str, tuple[int, bytes]]:
 
 def wants(root: Path) -> list[str]:
     """What multi-user.target starts."""
-    folder = root / WANTS
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    directory = root / WANTS
+    return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
 
 
 def test_bake_writes_drop_ins_and_enables_units_and_nothing_of_the_instance(image: Path, agent: Run) -> None:
@@ -189,16 +189,16 @@ def test_apply_removes_the_drop_ins_of_the_shell_recipe_and_revert_brings_them_b
     image: Path, agent: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The recipe's docker drop-in goes, with a word about it; a drop-in of somebody else's of that name stays."""
-    folders = [image / (f"etc/systemd/system/{name}.service.d") for name in ("docker", "kubelet")]
+    directories = [image / (f"etc/systemd/system/{name}.service.d") for name in ("docker", "kubelet")]
     texts = ["[Service]\nEnvironmentFile=/etc/environment\n", "[Service]\nEnvironment=MINE=1\n"]
-    for folder, text in zip(folders, texts):
-        folder.mkdir()
-        (folder / "proxy.conf").write_text(text)
+    for directory, text in zip(directories, texts):
+        directory.mkdir()
+        (directory / "proxy.conf").write_text(text)
     assert agent("apply") == 0
     assert "recipe" in capsys.readouterr().err
-    assert [(folder / "proxy.conf").exists() for folder in folders] == [False, True]
+    assert [(directory / "proxy.conf").exists() for directory in directories] == [False, True]
     assert agent("revert") == 0
-    assert [(folder / "proxy.conf").read_text() for folder in folders] == texts
+    assert [(directory / "proxy.conf").read_text() for directory in directories] == texts
 
 
 def test_a_revert_that_cannot_begin_leaves_the_daemon_enabled(
@@ -217,12 +217,12 @@ def test_a_revert_that_cannot_begin_leaves_the_daemon_enabled(
 def test_bake_again_takes_back_what_the_settings_no_longer_want(image: Path, agent: Run) -> None:
     """The gates of "closed" and the drop-in of a unit go with the setting, and the recipe's drop-in does not come back."""
     config = image / "etc/eks-proxy-agent/config.toml"
-    folder = image / "etc/systemd/system/docker.service.d"
-    folder.mkdir()
-    (folder / "proxy.conf").write_text("[Service]\nEnvironmentFile=/etc/environment\n")
+    directory = image / "etc/systemd/system/docker.service.d"
+    directory.mkdir()
+    (directory / "proxy.conf").write_text("[Service]\nEnvironmentFile=/etc/environment\n")
     config.write_text(CONFIG + '[failure]\npolicy = "closed"\n')
     assert agent("bake") == 0
     config.write_text('[proxy]\nurl = "http://proxy.example.com:3128"\n[node]\nunits = ["docker"]\n')
     assert agent("bake") == 0
-    assert [path.name for path in sorted(folder.iterdir())] == ["90-eks-proxy.conf"]
+    assert [path.name for path in sorted(directory.iterdir())] == ["90-eks-proxy.conf"]
     assert not (image / "etc/systemd/system/kubelet.service.d").exists()

@@ -23,7 +23,7 @@ def files() -> Iterator[Files]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file in a folder of its own."""
+    """A file in a directory of its own."""
     path = tmp_path / "etc/file"
     path.parent.mkdir()
     path.write_text("old")
@@ -44,8 +44,8 @@ CHANGES = {
     "moved away": lambda path: path.rename(path.parent / "other"),
     "made unreadable": lambda path: path.chmod(0),
     "linked": lambda path: (path.unlink(), path.symlink_to("other")),
-    "its folder removed": lambda path: (path.unlink(), path.parent.rmdir()),
-    "its folder moved": lambda path: path.parent.rename(path.parent.parent / "gone"),
+    "its directory removed": lambda path: (path.unlink(), path.parent.rmdir()),
+    "its directory moved": lambda path: path.parent.rename(path.parent.parent / "gone"),
 }
 
 
@@ -70,7 +70,7 @@ def test_reading_and_other_files_are_no_news(files: Files, path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_yet(files: Files, tmp_path: Path) -> None:
-    """It is waited for in the folder above; the next watch is nearer."""
+    """It is waited for in the directory above; the next watch is nearer."""
     path = tmp_path / "a/b/file"
     files.watch([str(path)])
     path.parent.mkdir(parents=True)
@@ -81,19 +81,19 @@ def test_a_file_that_is_not_there_yet(files: Files, tmp_path: Path) -> None:
     assert files.changed()
 
 
-def test_every_file_of_a_folder(files: Files, tmp_path: Path) -> None:
-    """A path that ends in a slash is a folder of which every name counts, once it is there."""
-    folder = tmp_path / "config.d"
-    files.watch([str(folder) + "/"])
-    folder.mkdir()
+def test_every_file_of_a_directory(files: Files, tmp_path: Path) -> None:
+    """A path that ends in a slash is a directory of which every name counts, once it is there."""
+    directory = tmp_path / "config.d"
+    files.watch([str(directory) + "/"])
+    directory.mkdir()
     assert files.changed()
-    files.watch([str(folder) + "/"])
-    (folder / "any.toml").write_text("x")
+    files.watch([str(directory) + "/"])
+    (directory / "any.toml").write_text("x")
     assert files.changed()
 
 
 def test_what_is_watched_no_longer_is_no_news(files: Files, path: Path, tmp_path: Path) -> None:
-    """Another list replaces the one before, in the same folder too."""
+    """Another list replaces the one before, in the same directory too."""
     files.watch([str(path), str(tmp_path / "x")])
     files.watch([str(path.parent / "other")])
     path.write_text("new")

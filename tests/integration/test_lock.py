@@ -27,7 +27,7 @@ with held(FileSystem(sys.argv[1])):
 
 @pytest.fixture
 def disk(tmp_path):
-    """A Disk on an empty folder."""
+    """A Disk on an empty directory."""
     return FileSystem(str(tmp_path))
 
 
@@ -125,8 +125,8 @@ def test_a_lock_file_that_was_removed_lets_nobody_in_twice(disk, monkeypatch):
         pass
 
 
-def test_a_lock_whose_folder_was_removed_can_be_had(disk):
-    """A run that waited finds no file and no folder any more, and makes them."""
+def test_a_lock_whose_directory_was_removed_can_be_had(disk):
+    """A run that waited finds no file and no directory any more, and makes them."""
     first = lock.held(disk)
     first.__enter__()
 
@@ -148,7 +148,7 @@ def test_children_do_not_inherit_the_lock(disk):
         child.stdin.close()
 
 
-def test_a_full_run_folder_costs_only_the_name_of_the_holder(disk, monkeypatch):
+def test_a_full_run_directory_costs_only_the_name_of_the_holder(disk, monkeypatch):
     """The pid in the file is a courtesy."""
 
     def full(*arguments):
@@ -163,4 +163,4 @@ def test_what_is_no_file_cannot_be_locked(disk):
     """The error names it."""
     os.makedirs(disk.real(lock.LOCK))
     with pytest.raises(FileError, match=r"^/run/eks-proxy-agent/lock: cannot be opened: Is a"), lock.held(disk):
-        pytest.fail("locked a folder")
+        pytest.fail("locked a directory")

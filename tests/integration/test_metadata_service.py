@@ -144,7 +144,7 @@ def test_other_methods_are_refused(talk: Talk, method: str) -> None:
     ],
 )
 def test_tree(talk: Talk, path: str, expected: str) -> None:
-    """Folders end in `/`, lists have no newline at their end, dated paths answer as /latest/ does."""
+    """Directories end in `/`, lists have no newline at their end, dated paths answer as /latest/ does."""
     assert talk.ask("GET", path, talk.token()) == (200, expected)
 
 

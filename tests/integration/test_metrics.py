@@ -58,14 +58,14 @@ def _fresh_log() -> Iterator[None]:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Host:
-    """An empty tree with the usual folder of the collector."""
+    """An empty tree with the usual directory of the collector."""
     disk = FileSystem(str(tmp_path))
     (tmp_path / USUAL[1:]).mkdir(parents=True)
     return Host(disk, State(disk), Systemd(running=False))
 
 
-def folder(machine: Host, path: str = USUAL) -> Path:
-    """A folder of the tree."""
+def directory(machine: Host, path: str = USUAL) -> Path:
+    """A directory of the tree."""
     return Path(machine.files.real(path))
 
 
@@ -91,7 +91,7 @@ def told(machine: Host) -> StatusDocument:
 def test_promtool_finds_nothing_to_complain_of(machine: Host) -> None:
     """`promtool check metrics` reads the file, likes every name, and says nothing."""
     publish(machine)
-    with (folder(machine) / metrics_file.NAME).open("rb") as file:
+    with (directory(machine) / metrics_file.NAME).open("rb") as file:
         done = subprocess.run(
             ["promtool", "check", "metrics"], stdin=file, capture_output=True, check=False, timeout=60
         )
@@ -101,8 +101,8 @@ def test_promtool_finds_nothing_to_complain_of(machine: Host) -> None:
 def test_node_exporter_serves_them(machine: Host) -> None:
     """A real node_exporter shows every sample of the file, with labels and values as they were, and no error."""
     publish(machine)
-    written = samples((folder(machine) / metrics_file.NAME).read_text())
-    with node_exporter(folder(machine)) as fetch:
+    written = samples((directory(machine) / metrics_file.NAME).read_text())
+    with node_exporter(directory(machine)) as fetch:
         served = fetch()
     assert {name: served.get(name) for name in written} == written
     assert len(written) > 15
@@ -112,8 +112,8 @@ def test_node_exporter_serves_them(machine: Host) -> None:
 def test_node_exporter_never_reads_half_a_file(machine: Host) -> None:
     """What an interrupted write leaves beside the file has a name that the collector does not read."""
     publish(machine)
-    (folder(machine) / (f".{metrics_file.NAME}.eks-proxy-agent")).write_text("eks_proxy_agent_phase{pha")
-    with node_exporter(folder(machine)) as fetch:
+    (directory(machine) / (f".{metrics_file.NAME}.eks-proxy-agent")).write_text("eks_proxy_agent_phase{pha")
+    with node_exporter(directory(machine)) as fetch:
         assert fetch()["node_textfile_scrape_error"] == 0
 
 
@@ -124,44 +124,44 @@ def test_everyone_may_read_and_no_password_is_in_it(machine: Host) -> None:
         publish(machine)
     finally:
         os.umask(before)
-    path = folder(machine) / metrics_file.NAME
+    path = directory(machine) / metrics_file.NAME
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert "pa55word" not in path.read_text()
     assert "proxy.corp:3128" in path.read_text()
 
 
 @pytest.mark.parametrize("usual", metrics_file.USUAL)
-def test_auto_finds_the_usual_folders(tmp_path: Path, usual: str) -> None:
-    """The value "auto" takes the folder that exists, and makes none."""
+def test_auto_finds_the_usual_directories(tmp_path: Path, usual: str) -> None:
+    """The value "auto" takes the directory that exists, and makes none."""
     disk = FileSystem(str(tmp_path))
     machine = Host(disk, State(disk), Systemd(running=False))
     assert publish(machine) == {"path": None, "error": None}
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    folder(machine, usual).mkdir(parents=True)
+    directory(machine, usual).mkdir(parents=True)
     assert publish(machine) == {"path": f"{usual}/{metrics_file.NAME}", "error": None}
-    assert os.listdir(folder(machine, usual)) == [metrics_file.NAME]
+    assert os.listdir(directory(machine, usual)) == [metrics_file.NAME]
 
 
 def test_none_means_none(machine: Host) -> None:
     """With "" there is no file, and one that was there before goes."""
     publish(machine)
     assert publish(machine, "") == {"path": None, "error": None}
-    assert os.listdir(folder(machine)) == []
+    assert os.listdir(directory(machine)) == []
 
 
-def test_another_folder(machine: Host) -> None:
-    """A folder of the owner's gets the file, and loses it when another is named."""
+def test_another_directory(machine: Host) -> None:
+    """A directory of the owner's gets the file, and loses it when another is named."""
     for name in ("/srv/one", "/srv/two"):
-        folder(machine, name).mkdir(parents=True)
+        directory(machine, name).mkdir(parents=True)
         assert publish(machine, name) == {"path": f"{name}/{metrics_file.NAME}", "error": None}
-    assert os.listdir(folder(machine)) == os.listdir(folder(machine, "/srv/one")) == []
-    assert os.listdir(folder(machine, "/srv/two")) == [metrics_file.NAME]
+    assert os.listdir(directory(machine)) == os.listdir(directory(machine, "/srv/one")) == []
+    assert os.listdir(directory(machine, "/srv/two")) == [metrics_file.NAME]
 
 
 def test_what_did_not_change_is_not_written(machine: Host) -> None:
     """The same values leave file and status.json as they are; another value is written."""
     publish(machine)
-    path = folder(machine) / metrics_file.NAME
+    path = directory(machine) / metrics_file.NAME
     before = path.stat()
     publish(machine)
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -171,15 +171,15 @@ def test_what_did_not_change_is_not_written(machine: Host) -> None:
 
 @pytest.mark.parametrize("trouble", ["missing", "a file", "not writable"])
 def test_trouble_is_told_once(machine: Host, trouble: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder that is missing or read-only is warned of once, stands in status.json, and one line says when it is over."""
+    """A directory that is missing or read-only is warned of once, stands in status.json, and one line says when it is over."""
     place = "/srv/metrics"
-    folder(machine, "/srv").mkdir()
-    with spoilt(folder(machine, place), trouble):
+    directory(machine, "/srv").mkdir()
+    with spoilt(directory(machine, place), trouble):
         for _ in range(3):
             found = publish(machine, place)
             assert (found["path"], place in found["error"]) == (f"{place}/{metrics_file.NAME}", True)
     assert capsys.readouterr().err.count("metrics.failed") == 1
-    folder(machine, place).mkdir(exist_ok=True)
+    directory(machine, place).mkdir(exist_ok=True)
     for _ in range(3):
         assert publish(machine, place)["error"] is None
     said = capsys.readouterr().err
@@ -188,7 +188,7 @@ def test_trouble_is_told_once(machine: Host, trouble: str, capsys: pytest.Captur
 
 def test_status_and_metrics_may_both_fail(machine: Host, capsys: pytest.CaptureFixture[str]) -> None:
     """On a disk that takes nothing publish still returns: the journal has to do."""
-    folder(machine, "/run/eks-proxy-agent/status.json").mkdir(parents=True)
+    directory(machine, "/run/eks-proxy-agent/status.json").mkdir(parents=True)
     with machine.locked() as state:
         metrics_file.publish(state, machine.files, Watch(metrics="/nowhere"), StatusDocument.from_json(FULL))
     said = capsys.readouterr().err
@@ -197,10 +197,10 @@ def test_status_and_metrics_may_both_fail(machine: Host, capsys: pytest.CaptureF
 
 
 def test_a_link_of_somebody_elses_is_replaced_and_not_followed(machine: Host, tmp_path: Path) -> None:
-    """The folder may be another user's: where they link our name to is neither written nor removed."""
+    """The directory may be another user's: where they link our name to is neither written nor removed."""
     other = tmp_path / "passwd"
     other.write_text("root:x:0:0\n")
-    path = folder(machine) / metrics_file.NAME
+    path = directory(machine) / metrics_file.NAME
     path.symlink_to(other)
     publish(machine)
     assert (path.is_symlink(), other.read_text()) == (False, "root:x:0:0\n")
@@ -212,20 +212,20 @@ def test_a_link_of_somebody_elses_is_replaced_and_not_followed(machine: Host, tm
 
 @pytest.mark.parametrize("command", ["revert", "clean"])
 def test_metrics_go_with_the_agent(tmp_path: Path, command: str) -> None:
-    """revert and clean remove the file, whichever folder it is in, and say so: what it says would be a lie from then on."""
+    """revert and clean remove the file, whichever directory it is in, and say so: what it says would be a lie from then on."""
     node = Node(tmp_path)
     node.settings(f'[proxy]\nurl = "{PROXY}"\n')
     assert node.main("apply").code == 0
     disk = FileSystem(str(node.root))
     machine = Host(disk, State(disk), Systemd(running=False))
-    folder(machine, "/srv/metrics").mkdir(parents=True)
+    directory(machine, "/srv/metrics").mkdir(parents=True)
     with machine.locked() as state:
         metrics_file.publish(state, machine.files, Watch(metrics="/srv/metrics"), told(machine))
-    assert os.listdir(folder(machine, "/srv/metrics")) == [metrics_file.NAME]
+    assert os.listdir(directory(machine, "/srv/metrics")) == [metrics_file.NAME]
     done = node.main(command)
     assert done.code == 0
     assert f"removed /srv/metrics/{metrics_file.NAME}\n" in done.out
-    assert os.listdir(folder(machine, "/srv/metrics")) == []
+    assert os.listdir(directory(machine, "/srv/metrics")) == []
     assert "nothing to do" in node.main(command).out
 
 
@@ -269,7 +269,7 @@ def test_every_alert_has_its_test() -> None:
 def test_the_rules_name_metrics_that_there_are(machine: Host) -> None:
     """Each metric of ours in a rule, and each phase, is one that the agent writes."""
     publish(machine)
-    text = (folder(machine) / metrics_file.NAME).read_text()
+    text = (directory(machine) / metrics_file.NAME).read_text()
     names = {word for rule in alerts() for word in words(rule["expr"]) if word.startswith("eks_proxy_agent_")}
     assert names
     assert {name for name in names if f"# TYPE {name} " not in text} == set()
@@ -326,7 +326,7 @@ def node_exporter(textfiles: Path) -> Iterator[Any]:
 
 @contextmanager
 def spoilt(place: Path, trouble: str) -> Iterator[None]:
-    """No folder, or one that cannot be written; in /proc nobody can, not even root."""
+    """No directory, or one that cannot be written; in /proc nobody can, not even root."""
     if trouble == "missing":
         yield
     elif trouble == "a file":

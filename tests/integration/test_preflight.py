@@ -60,7 +60,7 @@ def carries(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pr
     authority.issue(HOST)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(authority.folder / f"{HOST}.pem", authority.folder / f"{HOST}.key")
+    tls.load_cert_chain(authority.directory / f"{HOST}.pem", authority.directory / f"{HOST}.key")
 
     def tunnel(server: Server, connection: Any) -> None:
         connection.sendall(OK)

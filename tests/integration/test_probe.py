@@ -61,11 +61,11 @@ exec "$@"
 """
 
 
-def in_namespace(folder, hosts, program):
+def in_namespace(directory, hosts, program):
     """What a Python program prints as JSON when it runs beside SCENE; `hosts` are name and addresses."""
-    (folder / "hosts").write_text("".join(f"{address} {name}\n" for name, address in hosts))
-    (folder / "resolv.conf").write_text("nameserver 192.0.2.53\noptions timeout:30 attempts:5\n")
-    inside = ["unshare", "--net", "--mount", "sh", "-euc", IN_NAMESPACE, "sh", folder]
+    (directory / "hosts").write_text("".join(f"{address} {name}\n" for name, address in hosts))
+    (directory / "resolv.conf").write_text("nameserver 192.0.2.53\noptions timeout:30 attempts:5\n")
+    inside = ["unshare", "--net", "--mount", "sh", "-euc", IN_NAMESPACE, "sh", directory]
     done = subprocess.run(
         [*inside, sys.executable, "-c", SCENE + textwrap.dedent(program)],
         cwd=REPOSITORY, env={"PATH": os.environ["PATH"]}, stdout=subprocess.PIPE, timeout=60, check=True,

@@ -63,7 +63,7 @@ def node(elsewhere, monkeypatch):
 def settings(node, *urls, more=""):
     """Put proxies into the settings."""
     text = f"[proxy]\nurl = {json.dumps(urls)}\n[node]\nunits = []\n[aws]\ndirect = []\n"
-    (node.folder / "config.toml").write_text(text + '[failure]\npreflight = "off"\n' + more)
+    (node.directory / "config.toml").write_text(text + '[failure]\npreflight = "off"\n' + more)
 
 
 def in_use(node):
@@ -75,7 +75,7 @@ def found(node):
     """What the last pass found, for a look."""
     files = FileSystem(str(node.root))
     host = Host(files, State(files), Systemd(running=False))
-    config, facts = node.folder / "config.toml", node.folder / "facts.json"
+    config, facts = node.directory / "config.toml", node.directory / "facts.json"
     static = static_settings(files, SettingsSources(config=str(config), facts=str(facts)))
     inputs_now = inputs.load_inputs(host, static, inputs.facts_of(static))
     return host, compose_intent(inputs_now, cached_network(host.state, inputs_now))

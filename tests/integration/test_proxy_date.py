@@ -61,7 +61,7 @@ def test_a_proxy_that_speaks_tls_is_asked_too(serve: Serve, tmp_path: Path) -> N
     authority = Authority(tmp_path / "ca", "Nobody's CA")
     authority.issue("proxy.example.test")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(authority.folder / "proxy.example.test.pem", authority.folder / "proxy.example.test.key")
+    tls.load_cert_chain(authority.directory / "proxy.example.test.pem", authority.directory / "proxy.example.test.key")
     assert ask_date(serve(HEADER, tls=tls), timeout=5.0) == DATE
 
 

@@ -230,7 +230,7 @@ def test_credentials_go_to_no_proxy_that_is_not_trusted(tmp_path, monkeypatch):
         authority = Authority(tmp_path / name, name + " CA")
         authority.issue("proxy", "IP:127.0.0.1")
         contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-        contexts[-1].load_cert_chain(authority.folder / "proxy.pem", authority.folder / "proxy.key")
+        contexts[-1].load_cert_chain(authority.directory / "proxy.pem", authority.directory / "proxy.key")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "world/ca.pem"))
     heard = []
 
@@ -317,10 +317,10 @@ os._exit(0)
 class Network:
     """A namespace with its Squids."""
 
-    def __init__(self, folder):
+    def __init__(self, directory):
         self.session = Session()
         self.namespace = Namespace(self.session.name)
-        self.folder = folder
+        self.directory = directory
 
     def ask(self, url, host, port=443, who=None, timeout=5.0, trust=""):
         """The verdict from inside, as a dict; `trust` is a file of CAs instead of the system's."""
@@ -413,8 +413,8 @@ print(ask_date(parse_proxy_url(sys.argv[1]), timeout=5.0))
 @needs_namespace
 def test_a_password_is_missing_wrong_or_right(network, inspected):
     """407 twice, with different ways out, and then a tunnel."""
-    folder = network.session.work / "password"
-    squid = squid_with_password(network.namespace, folder, OTHER, "node", "s3cret")
+    directory = network.session.work / "password"
+    squid = squid_with_password(network.namespace, directory, OTHER, "node", "s3cret")
     try:
         url = f"http://{OTHER}:3128"
         missing = network.ask(url, NAME)
@@ -432,7 +432,7 @@ def test_a_proxy_that_speaks_tls_itself(network, inspected):
     """TLS to the proxy and TLS through it; the scheme that is the wrong one for the port is said both ways."""
     world = inspected.world
     world.issue("proxy.example.test", "IP:" + TLS_PORT)
-    certificate = f"tls-cert={world.folder}/proxy.example.test.pem tls-key={world.folder}/proxy.example.test.key"
+    certificate = f"tls-cert={world.directory}/proxy.example.test.pem tls-key={world.directory}/proxy.example.test.key"
     more = f"https_port {TLS_PORT}:3129 {certificate}"
     squid = Squid(network.namespace, network.session.work / "tls", address=TLS_PORT, more=more)
     try:

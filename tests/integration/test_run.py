@@ -180,9 +180,9 @@ def test_a_node_that_was_never_configured_tells_the_fleet(
     node: Node, service: MoodyService, start: Start, trouble: str
 ) -> None:
     """The metrics of the boot before are replaced by the word that it is degraded, whether the daemon stays or ends."""
-    folder = node.root / ("srv/metrics" if trouble != "wrong settings" else "var/lib/node_exporter")
-    folder.mkdir(parents=True)
-    (folder / "eks_proxy_agent.prom").write_text('eks_proxy_agent_phase{phase="configured"} 1\n')
+    directory = node.root / ("srv/metrics" if trouble != "wrong settings" else "var/lib/node_exporter")
+    directory.mkdir(parents=True)
+    (directory / "eks_proxy_agent.prom").write_text('eks_proxy_agent_phase{phase="configured"} 1\n')
     if trouble == "wrong user data":
         service.instance = Instance(user_data=b"Content-Type: application/x-eks-proxy-agent\n\n[node]\nyum = 1\n")
     endpoint = service.endpoint if trouble != "no metadata" else "http://{}:{}".format(*free_port("127.0.0.1"))
@@ -197,7 +197,7 @@ def test_a_node_that_was_never_configured_tells_the_fleet(
             time.sleep(0.02)
     else:
         assert daemon.end() == 78
-    shown = (folder / "eks_proxy_agent.prom").read_text()
+    shown = (directory / "eks_proxy_agent.prom").read_text()
     assert 'eks_proxy_agent_phase{phase="degraded"} 1' in shown
     assert "last_success" not in shown
 
@@ -371,10 +371,13 @@ def test_the_watchdog_is_pinged_in_half_its_time(
 
 def test_systemd_is_told_of_names_of_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python has the bytes of a file's name that are not UTF-8 as halves of characters, which cannot be sent."""
-    with tempfile.TemporaryDirectory(prefix="run-") as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-        end.bind(folder + "/notify")
+    with (
+        tempfile.TemporaryDirectory(prefix="run-") as directory,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end,
+    ):
+        end.bind(directory + "/notify")
         end.setblocking(False)
-        monkeypatch.setenv("NOTIFY_SOCKET", folder + "/notify")
+        monkeypatch.setenv("NOTIFY_SOCKET", directory + "/notify")
         notifier()(os.fsdecode(b"STATUS=degraded: /etc/\xff\0: is a directory"))
         assert end.recv(4096) == rb"STATUS=degraded: /etc/\udcff\0: is a directory"
 

@@ -19,9 +19,9 @@ from tests.integration.moods import free_port
 class Guarded(Node):
     """A node on which the agent is watched while it works (lock_guard.py)."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.log = folder / "guard.log"
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.log = directory / "guard.log"
         self.write("etc/machine-id", b"0123456789abcdef0123456789abcdef\n")
 
     def argv(self, command: str, *flags: str, facts: bool = True) -> list[str]:

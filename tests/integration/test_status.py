@@ -110,7 +110,7 @@ def test_an_unconfigured_node(tmp_path: Path) -> None:
 
 
 def test_files_that_others_touched(node: Node) -> None:
-    """A file that was edited, removed or replaced by a folder since is called so, by path."""
+    """A file that was edited, removed or replaced by a directory since is called so, by path."""
     node.write("etc/environment", b"LANG=C\n")
     (node.root / NODE_ENV[1:]).unlink()
     (node.root / DROP_IN[1:]).unlink()
@@ -180,9 +180,9 @@ def test_colours_are_for_terminals(node: Node, variables: dict[str, str], colour
 
 def test_the_bootstrap_of_this_instance(node: Node) -> None:
     """How bootstrap.sh ended here is told, with its failure among the things to do."""
-    folder = "var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(FACTS["instance_id"])
+    directory = "var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(FACTS["instance_id"])
     outcome = {"exit_code": 7, "signalled": True, "time": "2026-11-22T17:33:00+00:00"}
-    node.write(folder, json.dumps(outcome).encode(), 0o600)
+    node.write(directory, json.dumps(outcome).encode(), 0o600)
     assert status(node)["bootstrap"] == outcome
     lines = node.main("status").out.splitlines()
     assert [

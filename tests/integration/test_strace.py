@@ -67,7 +67,7 @@ def run(node, command, *options, log):
 
 def traced(node, command="apply"):
     """The calls of a command that went well, with paths as on the node; the ones on other files are left out."""
-    log = node.folder / "trace"
+    log = node.directory / "trace"
     done = run(node, command, "-e", "trace=" + CALLS, log=log)
     assert done.returncode == 0, done.stderr
     calls = []
@@ -86,13 +86,13 @@ def traced(node, command="apply"):
 
 
 def test_every_file_is_durable_before_the_next_one_is_begun(node):
-    """Written, synced, renamed, its folder synced, in this order and without another file in between."""
+    """Written, synced, renamed, its directory synced, in this order and without another file in between."""
     calls = [call for call in traced(node) if call.name in ("write", "fsync", "rename") or call.opens_for_writing]
     calls = [call for call in calls if not call.paths[0].endswith("/lock")]
     renamed = [call.paths for call in calls if call.name == "rename"]
     for temporary, path in renamed:
-        folder = os.path.dirname(path)
-        assert temporary == f"{folder}/.{os.path.basename(path)}.eks-proxy-agent"
+        directory = os.path.dirname(path)
+        assert temporary == f"{directory}/.{os.path.basename(path)}.eks-proxy-agent"
         start = next(number for number, call in enumerate(calls) if temporary in call.paths)
         story = [(call.name, call.paths) for call in calls[start:]]
         end = story.index(("rename", (temporary, path))) + 2
@@ -100,7 +100,7 @@ def test_every_file_is_durable_before_the_next_one_is_begun(node):
         assert [name for name, _ in story[:end]] == wanted, path
         assert [paths for _, paths in story[:end]] == [(temporary,)] * (len(wanted) - 2) + [
             (temporary, path),
-            (folder,),
+            (directory,),
         ]
     assert {path for _, path in renamed if path.startswith("/etc")} == {
         "/etc/eks-proxy-agent/node.env",
@@ -112,7 +112,7 @@ def test_every_file_is_durable_before_the_next_one_is_begun(node):
 
 
 def test_the_baseline_is_durable_before_the_first_change(node):
-    """And every new folder is synced in its parent before something is put into it."""
+    """And every new directory is synced in its parent before something is put into it."""
     calls = traced(node)
     changes = [
         number
@@ -128,9 +128,9 @@ def test_the_baseline_is_durable_before_the_first_change(node):
     assert baseline + 1 < changes[0]
     for number, call in enumerate(calls):
         if call.name == "mkdir":
-            (folder,) = call.paths
+            (directory,) = call.paths
             synced = [later.paths[0] for later in calls[number:] if later.name == "fsync"]
-            assert synced[0] == os.path.dirname(folder)
+            assert synced[0] == os.path.dirname(directory)
 
 
 def test_nothing_but_temporary_files_is_ever_opened_for_writing(node):
@@ -164,7 +164,7 @@ def test_revert_takes_the_baseline_away_last(node):
 
 def points(node, command, names):
     """(system call, which one of them) for each that a command makes in the tree, counted as strace counts them."""
-    log = node.folder / "points"
+    log = node.directory / "points"
     done = run(node, command, "-e", "trace=" + ",".join(names), log=log)
     assert done.returncode == 0, done.stderr
     counts = dict.fromkeys(names, 0)
@@ -189,7 +189,7 @@ def test_sigkill_at_any_call_harms_no_file(node, tmp_path, command, names):
     applied = node.tree()
     if command == "apply":
         node.revert()
-    shutil.copytree(node.folder, tmp_path / "start", symlinks=True)
+    shutil.copytree(node.directory, tmp_path / "start", symlinks=True)
     old = node.tree()
     todo = points(node, command, names)
     new = node.tree()
@@ -198,11 +198,11 @@ def test_sigkill_at_any_call_harms_no_file(node, tmp_path, command, names):
 
     def killed(point):
         name, number = point
-        folder = tmp_path / f"{name}-{number}"
-        shutil.copytree(tmp_path / "start", folder, symlinks=True)
-        cut = copy_of(node, folder)
-        done = run(cut, command, "-e", f"inject={name}:signal=KILL:when={number}", log=folder / "log")
-        assert done.returncode == -9 or "+++ killed by SIGKILL +++" in (folder / "log").read_text(), point
+        directory = tmp_path / f"{name}-{number}"
+        shutil.copytree(tmp_path / "start", directory, symlinks=True)
+        cut = copy_of(node, directory)
+        done = run(cut, command, "-e", f"inject={name}:signal=KILL:when={number}", log=directory / "log")
+        assert done.returncode == -9 or "+++ killed by SIGKILL +++" in (directory / "log").read_text(), point
         return cut
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -217,10 +217,10 @@ def test_sigkill_at_any_call_harms_no_file(node, tmp_path, command, names):
             assert cut.tree(ours=True) == pristine, point
 
 
-def copy_of(node, folder):
-    """The Node of a copied folder."""
+def copy_of(node, directory):
+    """The Node of a copied directory."""
     copy = Node.__new__(Node)
-    copy.folder, copy.root = folder, folder / Path(node.root).name
+    copy.directory, copy.root = directory, directory / Path(node.root).name
     return copy
 
 

@@ -419,16 +419,16 @@ def test_while_metadata_is_away_the_node_is_guarded_with_what_is_known(
 
 
 def test_broken_settings_leave_the_metrics_where_they_are(node: Node, service: MetadataService) -> None:
-    """In the owner's folder, with the word that the node is degraded."""
-    folder = node.root / "srv/metrics"
-    folder.mkdir(parents=True)
+    """In the owner's directory, with the word that the node is degraded."""
+    directory = node.root / "srv/metrics"
+    directory.mkdir(parents=True)
     (node.root / "var/lib/node_exporter").mkdir()
     configure(node, service.endpoint, '[watch]\nmetrics = "/srv/metrics"')
     once = Turns(node)
     once()
     configure(node, service.endpoint, "oops = 1")
     once(Reason.FILES)
-    assert 'phase{phase="degraded"} 1' in (folder / "eks_proxy_agent.prom").read_text()
+    assert 'phase{phase="degraded"} 1' in (directory / "eks_proxy_agent.prom").read_text()
     assert list((node.root / "var/lib/node_exporter").iterdir()) == []
 
 

@@ -146,8 +146,11 @@ class Week:
 def week(monkeypatch: pytest.MonkeyPatch) -> Iterator[Week]:
     """A node that looks every ten minutes, as by default, which makes a thousand passes; in memory, where fsync costs nothing."""
     shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder, MetadataService() as service:
-        node = Node(Path(folder))
+    with (
+        tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as directory,
+        MetadataService() as service,
+    ):
+        node = Node(Path(directory))
         node.settings(
             f'[metadata]\nendpoint = "{service.endpoint}"\ndeadline = 1\n[node]\nunits = ["docker"]\nenable = []\n[proxy]\nurl = "{PROXY}"\n'
         )

@@ -43,20 +43,20 @@ GENERATED = st.tuples(st.sampled_from([b"", b"# a comment\n\n"]), SECTIONS, st.b
 )
 
 
-def with_configparser(folder, names):
+def with_configparser(directory, names):
     """Python's own parser."""
     found = {}
     for name in names:
         parser = configparser.ConfigParser(interpolation=None, strict=False)
-        parser.read(folder / name)
+        parser.read(directory / name)
         found[name] = parser.get("main", "proxy")
     return found
 
 
-def with_augeas(folder, names):
+def with_augeas(directory, names):
     """Augeas, whose lens for yum.conf is a grammar of its own, and which rejects what it cannot put back."""
     script = "".join(f"get /files/{name}/main/proxy\n" for name in names)
-    command = ["augtool", "-A", "-r", str(folder), "--transform", "Yum.lns incl /*.conf"]
+    command = ["augtool", "-A", "-r", str(directory), "--transform", "Yum.lns incl /*.conf"]
     output = subprocess.run(command, input=script, stdout=subprocess.PIPE, check=True, text=True).stdout
     values = [line.partition(" = ")[2] for line in output.splitlines()]
     return dict(zip(names, values))
@@ -73,10 +73,10 @@ print(json.dumps(found))
 """
 
 
-def with_dnf(folder, names):
+def with_dnf(directory, names):
     """What dnf takes for its proxy: libdnf's parser, the one that counts."""
     command = ["/usr/bin/python3", "-I", "-c", DNF, *names]
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
 

@@ -22,7 +22,7 @@ GUEST_PYTHON = roots.GUEST_PYTHON
 INPUTS = "agent docs packaging systemd rpm.spec LICENSE README.md CHANGELOG.md".split()
 TOOLS = ["Makefile", "pyproject.toml"]
 DATABASE = "var/lib/rpm"
-#: Folders that the package `filesystem` owns on Amazon Linux and EL, and that our root, being Debian, lacks.
+#: Directories that the package `filesystem` owns on Amazon Linux and EL, and that our root, being Debian, lacks.
 FILESYSTEM = (
     "usr/share/man/man5 usr/share/man/man8 usr/share/licenses usr/share/doc "
     "usr/share/bash-completion/completions usr/lib/systemd/system-preset var/lib/rpm"
@@ -31,7 +31,7 @@ FACTS = '{"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_c
 
 
 def make(dist, source=REPOSITORY, check=True, **environment):
-    """Run `make rpm` in a source tree; the package goes to the folder dist."""
+    """Run `make rpm` in a source tree; the package goes to the directory dist."""
     done = subprocess.run(
         ["make", "rpm", f"DIST={dist}"],
         cwd=source,
@@ -48,10 +48,10 @@ def make(dist, source=REPOSITORY, check=True, **environment):
 
 @functools.cache
 def scratch():
-    """A folder that lives as long as this process."""
-    folder = Path(tempfile.mkdtemp(prefix="eks-proxy-agent-rpms-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    """A directory that lives as long as this process."""
+    directory = Path(tempfile.mkdtemp(prefix="eks-proxy-agent-rpms-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
 
 
 @functools.cache
@@ -73,16 +73,16 @@ def next_version():
     return next((scratch() / "next" / "dist").glob("*.rpm"))
 
 
-def copy_source(folder):
+def copy_source(directory):
     """What a package is built from, as somebody would have it who got a tarball."""
-    folder.mkdir(parents=True)
+    directory.mkdir(parents=True)
     for name in INPUTS + TOOLS:
         if (REPOSITORY / name).is_dir():
-            shutil.copytree(REPOSITORY / name, folder / name, copy_function=shutil.copy)
+            shutil.copytree(REPOSITORY / name, directory / name, copy_function=shutil.copy)
         else:
-            shutil.copy(REPOSITORY / name, folder)
-    (folder / ".venv").symlink_to(REPOSITORY / ".venv")  # for its pip, where the target Python has none
-    return folder
+            shutil.copy(REPOSITORY / name, directory)
+    (directory / ".venv").symlink_to(REPOSITORY / ".venv")  # for its pip, where the target Python has none
+    return directory
 
 
 @functools.cache
@@ -92,12 +92,12 @@ def epoch():
     return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def wheels(folder):
-    """A folder with a copy of the libraries that packaging/rpm.sh fetched for Debian's Python."""
+def wheels(directory):
+    """A directory with a copy of the libraries that packaging/rpm.sh fetched for Debian's Python."""
     built()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     version = os.path.basename(os.path.realpath(GUEST_PYTHON)).replace("python", "")
-    return shutil.copytree(cache / "eks-proxy-agent/wheels" / f"{version}-{platform.machine()}", folder)
+    return shutil.copytree(cache / "eks-proxy-agent/wheels" / f"{version}-{platform.machine()}", directory)
 
 
 def query(package, *arguments):
@@ -106,12 +106,12 @@ def query(package, *arguments):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-def unpack(package, folder):
-    """Lay the package's files below a folder, without rpm and its scriptlets."""
-    folder.mkdir(parents=True)
+def unpack(package, directory):
+    """Lay the package's files below a directory, without rpm and its scriptlets."""
+    directory.mkdir(parents=True)
     archive = subprocess.run(["rpm2cpio", str(package)], check=True, capture_output=True).stdout
-    subprocess.run(["cpio", "-idm", "--quiet"], cwd=folder, input=archive, check=True)
-    return folder
+    subprocess.run(["cpio", "-idm", "--quiet"], cwd=directory, input=archive, check=True)
+    return directory
 
 
 # --- roots ----------------------------------------------------------------------------------------------------------
@@ -151,9 +151,9 @@ class Root:
     def contents(self):
         """Every path but those of rpm's own database: kind and mode, and where it points, or (below etc) what it holds."""
         found = {}
-        for folder, folders, files in os.walk(self.path):
-            for name in [*folders, *files]:
-                path = os.path.join(folder, name)
+        for directory, directories, files in os.walk(self.path):
+            for name in [*directories, *files]:
+                path = os.path.join(directory, name)
                 status = os.lstat(path)
                 what = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
                 name = os.path.relpath(path, self.path)
@@ -172,18 +172,18 @@ def root():
     """A new root: an overlay on that of the boot tests, gone afterwards."""
     base = roots.base()
     _clear_dead()
-    folder = Path(f"/var/tmp/eks-proxy-agent-rpm-{os.getpid()}")
-    folder.mkdir()
+    directory = Path(f"/var/tmp/eks-proxy-agent-rpm-{os.getpid()}")
+    directory.mkdir()
     try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=1g", "tmpfs", folder], check=True)
-        upper, work, merged = (folder / part for part in ("upper", "work", "root"))
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=1g", "tmpfs", directory], check=True)
+        upper, work, merged = (directory / part for part in ("upper", "work", "root"))
         for part in (upper, work, merged):
             part.mkdir()
         options = f"lowerdir={base},upperdir={upper},workdir={work}"
         subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", merged], check=True)
         yield enrol(merged)
     finally:
-        _remove(folder)
+        _remove(directory)
 
 
 def enrol(path):
@@ -206,16 +206,16 @@ def lay_rpm(path):
 
 def _clear_dead():
     """Remove the roots of test sessions that were killed."""
-    for folder in Path("/var/tmp").glob("eks-proxy-agent-rpm-*"):
-        if not os.path.exists(f"/proc/{folder.name.rpartition('-')[2]}"):
-            _remove(folder)
+    for directory in Path("/var/tmp").glob("eks-proxy-agent-rpm-*"):
+        if not os.path.exists(f"/proc/{directory.name.rpartition('-')[2]}"):
+            _remove(directory)
 
 
-def _remove(folder):
-    for mount in (folder / "root", folder):
+def _remove(directory):
+    for mount in (directory / "root", directory):
         subprocess.run(["umount", "--lazy", str(mount)], check=False, capture_output=True)
     with suppress(OSError):
-        folder.rmdir()
+        directory.rmdir()
 
 
 @functools.cache

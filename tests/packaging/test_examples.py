@@ -49,11 +49,11 @@ def agent(*arguments, **options):
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, **options)
 
 
-def settings_of(user_data, folder):
+def settings_of(user_data, directory):
     """The settings, by SECTION.KEY, that a node with this user data comes to; fails when anything is wrong with them."""
     facts = {"instance_id": "i-0123456789abcdef0", "region": "eu-west-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
-    (folder / "facts.json").write_text(json.dumps({**facts, "user_data": user_data}))
-    flags = ["--root", str(folder), "--facts", str(folder / "facts.json")]
+    (directory / "facts.json").write_text(json.dumps({**facts, "user_data": user_data}))
+    flags = ["--root", str(directory), "--facts", str(directory / "facts.json")]
     checked = agent("config", "check", *flags)
     assert (checked.returncode, checked.stderr) == (0, "")
     shown = json.loads(agent("config", "show", "--json", *flags).stdout)

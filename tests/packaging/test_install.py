@@ -14,21 +14,21 @@ ROOT = Path(__file__).parents[2]
 PYTHON = os.path.join(sys.base_prefix, "bin", "python{}.{}".format(*sys.version_info[:2]))
 
 
-def install(folder):
-    """Install below a folder, as the command that docs/install.md names."""
-    command = ["make", "install", f"DESTDIR={folder}", f"PYTHON={PYTHON}"]
+def install(directory):
+    """Install below a directory, as the command that docs/install.md names."""
+    command = ["make", "install", f"DESTDIR={directory}", f"PYTHON={PYTHON}"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return folder
+    return directory
 
 
-def contents(folder):
-    """Every path below a folder with its mode and the hash of its bytes."""
+def contents(directory):
+    """Every path below a directory with its mode and the hash of its bytes."""
     return {
-        str(path.relative_to(folder)): (
+        str(path.relative_to(directory)): (
             path.stat().st_mode,
             hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None,
         )
-        for path in sorted(folder.rglob("*"))
+        for path in sorted(directory.rglob("*"))
     }
 
 
@@ -59,7 +59,7 @@ def test_the_command_runs_where_it_was_installed(tree, tmp_path):
 
 
 def test_the_layout_is_the_documented_one(tree):
-    """The files that the units, the presets and the documentation name are there, and nothing outside these folders."""
+    """The files that the units, the presets and the documentation name are there, and nothing outside these directories."""
     named = [
         "usr/bin/eks-proxy-agent",
         "usr/lib/eks-proxy-agent/agent/cli.py",
@@ -72,9 +72,9 @@ def test_the_layout_is_the_documented_one(tree):
         "etc/eks-proxy-agent/config.d",
     ]
     assert [name for name in named if not (tree / name).exists()] == []
-    folders = ("etc/eks-proxy-agent", "usr/bin/eks-proxy-agent", "usr/lib/eks-proxy-agent", "usr/lib/systemd/")
-    folders += ("usr/share/man/man8/", "usr/share/man/man5/", "usr/share/bash-completion/completions/")
-    strays = [name for name in contents(tree) if (tree / name).is_file() and not name.startswith(folders)]
+    directories = ("etc/eks-proxy-agent", "usr/bin/eks-proxy-agent", "usr/lib/eks-proxy-agent", "usr/lib/systemd/")
+    directories += ("usr/share/man/man8/", "usr/share/man/man5/", "usr/share/bash-completion/completions/")
+    strays = [name for name in contents(tree) if (tree / name).is_file() and not name.startswith(directories)]
     assert strays == []
 
 
@@ -87,7 +87,7 @@ def test_every_module_is_compiled(tree):
 
 
 def test_no_file_knows_where_it_was_built(tree):
-    """No file holds the path of the source, of the tree or of a temporary folder, compiled ones included."""
+    """No file holds the path of the source, of the tree or of a temporary directory, compiled ones included."""
     places = re.compile(b"|".join(re.escape(str(p).encode()) for p in (ROOT, tree, Path("/tmp/pip-"))))
     assert [
         name for name in contents(tree) if (tree / name).is_file() and places.search((tree / name).read_bytes())

@@ -20,10 +20,10 @@ PAGES = ["eks-proxy-agent.8", "eks-proxy-agent.toml.5"]
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """The folder with what packaging/man/pages.py writes."""
-    folder = tmp_path_factory.mktemp("pages")
-    subprocess.run([sys.executable, "-I", str(ROOT / "packaging/man/pages.py"), str(folder)], check=True)
-    return folder
+    """The directory with what packaging/man/pages.py writes."""
+    directory = tmp_path_factory.mktemp("pages")
+    subprocess.run([sys.executable, "-I", str(ROOT / "packaging/man/pages.py"), str(directory)], check=True)
+    return directory
 
 
 def shown(path):
@@ -118,7 +118,7 @@ def test_completion_offers_every_command_and_flag(pages):
 
 
 def test_completion_offers_files_where_files_are_meant(pages, tmp_path):
-    """After --facts come files, after --root folders only, after --proxy nothing."""
+    """After --facts come files, after --root directories only, after --proxy nothing."""
     (tmp_path / "facts.json").write_text("")
     (tmp_path / "tree").mkdir()
     assert complete(pages, "apply", "--facts", f"{tmp_path}/f") == [f"{tmp_path}/facts.json"]

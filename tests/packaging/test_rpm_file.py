@@ -30,12 +30,12 @@ def tree(package, tmp_path_factory):
 
 
 def files(tree):
-    """Every file below a folder, by its name there."""
+    """Every file below a directory, by its name there."""
     return {str(path.relative_to(tree)): path for path in sorted(tree.rglob("*")) if path.is_file()}
 
 
 def test_the_same_source_gives_the_same_file(package, tmp_path):
-    """A source without git, elsewhere, with other time stamps, wheels from a folder and no network gives the same bytes."""
+    """A source without git, elsewhere, with other time stamps, wheels from a directory and no network gives the same bytes."""
     source, wheels = rpms.copy_source(tmp_path / "elsewhere"), rpms.wheels(tmp_path / "wheels")
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
     rpms.make(tmp_path, source, SOURCE_DATE_EPOCH=rpms.epoch(), WHEELS=str(wheels), **nowhere)
@@ -56,7 +56,7 @@ def test_no_scriptlet_holds_an_unexpanded_macro(package):
 
 
 def test_nothing_is_where_other_programs_look(package):
-    """No file is in site-packages, and none outside the folders that the manual page names."""
+    """No file is in site-packages, and none outside the directories that the manual page names."""
     ours = re.compile(
         r"/etc/eks-proxy-agent(/config\.d|/config\.toml|/node\.env)?|/usr/bin/eks-proxy-agent|/usr/lib/eks-proxy-agent(/.*)?"
         r"|/usr/lib/systemd/system/eks-proxy-agent(-bootstrap)?\.service"
@@ -73,8 +73,10 @@ def test_every_module_is_compiled_and_nothing_else_is(tree):
     """Each .py has its one .pyc for this Python, so that none is written later, which no package would own."""
     sources = {name for name in files(tree / LIBRARY) if name.endswith(".py")}
     caches = {name for name in files(tree / LIBRARY) if "__pycache__" in name}
-    folders = {name: os.path.split(name) for name in sources}
-    wanted = {os.path.join(folder, "__pycache__", f"{name[:-3]}.{TAG}.pyc") for folder, name in folders.values()}
+    directories = {name: os.path.split(name) for name in sources}
+    wanted = {
+        os.path.join(directory, "__pycache__", f"{name[:-3]}.{TAG}.pyc") for directory, name in directories.values()
+    }
     assert caches == wanted
 
 
@@ -108,7 +110,7 @@ def test_the_launcher_isolates_the_interpreter_of_the_node(tree, package):
 
 
 def test_bundled_libraries_are_those_that_are_there(tree, package):
-    """Each library in the private folder is a bundled() provide with its version, and there is no other."""
+    """Each library in the private directory is a bundled() provide with its version, and there is no other."""
     there = set()
     for metadata in (tree / LIBRARY / "vendor").glob("*.dist-info/METADATA"):
         fields = dict(line.split(": ", 1) for line in metadata.read_text("utf-8").splitlines()[:4] if ": " in line)
@@ -121,7 +123,7 @@ def test_bundled_libraries_are_those_that_are_there(tree, package):
 
 
 def test_every_bundled_library_ships_its_licence(tree):
-    """Beside our own licence there is a folder with at least one file for each library."""
+    """Beside our own licence there is a directory with at least one file for each library."""
     licences = tree / "usr/share/licenses/eks-proxy-agent"
     libraries = {path.name[: -len(".dist-info")] for path in (tree / LIBRARY / "vendor").glob("*.dist-info")}
     assert {path.parent.name for path in licences.glob("*/*")} == libraries

@@ -70,7 +70,7 @@ def test_installing_enables_the_units_and_starts_and_writes_nothing(root):
 
 
 def test_running_the_installed_command_writes_no_byte_code(root):
-    """The private folder is the same after the commands have been used."""
+    """The private directory is the same after the commands have been used."""
     install(root)
     before = root.contents()
     root.run(NAME, "status")
@@ -171,7 +171,7 @@ def test_a_package_that_cannot_be_reverted_stays(root):
 
 
 def test_hostile_packages_are_not_imported(root):
-    """Packages named like ours and our libraries do nothing, be they in the folder, PYTHONPATH or site-packages."""
+    """Packages named like ours and our libraries do nothing, be they in the directory, PYTHONPATH or site-packages."""
     install(root)
     places = ("hostile", "usr/lib/python3/dist-packages", "root/.local/lib/python3.11/site-packages")
     places += ("usr/local/lib/python3.11/dist-packages",)
@@ -187,9 +187,11 @@ def test_hostile_packages_are_not_imported(root):
     }
     assert "hostile" not in root.run(NAME, "demo", cwd="/hostile", **hostile)
     code = "import sys; sys.path[:0] = [p for p in {}]; from systemd import daemon; print(daemon.__file__)"
-    folder = "/usr/lib/eks-proxy-agent"
-    said = root.run(rpms.GUEST_PYTHON, "-I", "-c", code.format([folder, f"{folder}/vendor"]), cwd="/hostile", **hostile)
-    assert said == f"{folder}/vendor/systemd/daemon.py\n"
+    directory = "/usr/lib/eks-proxy-agent"
+    said = root.run(
+        rpms.GUEST_PYTHON, "-I", "-c", code.format([directory, f"{directory}/vendor"]), cwd="/hostile", **hostile
+    )
+    assert said == f"{directory}/vendor/systemd/daemon.py\n"
 
 
 def test_what_the_package_requires_is_checked(root):

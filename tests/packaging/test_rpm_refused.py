@@ -9,7 +9,7 @@ VERSION = "3.11"
 
 @pytest.fixture
 def wheels(tmp_path):
-    """The locked libraries in a folder of the test's own."""
+    """The locked libraries in a directory of the test's own."""
     return rpms.wheels(tmp_path / "wheels")
 
 
@@ -22,7 +22,7 @@ def refused(tmp_path, **environment):
 
 
 def test_a_missing_wheel_is_named(tmp_path, wheels):
-    """Without PyYAML's wheel the error names pyyaml with its version, the folder and the lock."""
+    """Without PyYAML's wheel the error names pyyaml with its version, the directory and the lock."""
     next(wheels.glob("pyyaml-*")).unlink()
     said = refused(tmp_path, WHEELS=str(wheels))
     assert "No matching distribution found for pyyaml==6.0.3" in said
@@ -39,9 +39,9 @@ def test_a_wheel_with_another_hash_is_named(tmp_path, wheels):
     assert "Expected sha256" in said
 
 
-def test_an_absent_folder_is_named(tmp_path):
+def test_an_absent_directory_is_named(tmp_path):
     """A WHEELS that does not exist is said to be none."""
-    assert f"WHEELS={tmp_path}/none is no folder" in refused(tmp_path, WHEELS=f"{tmp_path}/none")
+    assert f"WHEELS={tmp_path}/none is not a directory" in refused(tmp_path, WHEELS=f"{tmp_path}/none")
 
 
 @pytest.mark.parametrize("python", ["python3.99", "3.99", "/nowhere/python3"])

@@ -24,55 +24,55 @@ PROGRAMS = ("true", "kill", "eks-proxy-agent")
 SYSTEM = Path("usr/lib/systemd/system")
 
 
-def make_node(folder, trees):
+def make_node(directory, trees):
     """Lay a tree of units, systemd's targets and our units, all enabled; return its root."""
     for tree in trees:
-        shutil.copytree(HERE / "unit-trees" / tree, folder, dirs_exist_ok=True)
+        shutil.copytree(HERE / "unit-trees" / tree, directory, dirs_exist_ok=True)
     for target in TARGETS:
-        shutil.copy(Path("/") / SYSTEM / f"{target}.target", folder / SYSTEM)
+        shutil.copy(Path("/") / SYSTEM / f"{target}.target", directory / SYSTEM)
     for unit in UNITS:
-        shutil.copy(ROOT / "systemd" / unit, folder / SYSTEM)
-    (folder / "usr/bin").mkdir()
-    (folder / "bin").symlink_to("usr/bin")
+        shutil.copy(ROOT / "systemd" / unit, directory / SYSTEM)
+    (directory / "usr/bin").mkdir()
+    (directory / "bin").symlink_to("usr/bin")
     for program in PROGRAMS:
-        (folder / "usr/bin" / program).write_text("#!/bin/sh\n")
-        (folder / "usr/bin" / program).chmod(0o755)
-    presets = folder / "usr/lib/systemd/system-preset"
+        (directory / "usr/bin" / program).write_text("#!/bin/sh\n")
+        (directory / "usr/bin" / program).chmod(0o755)
+    presets = directory / "usr/lib/systemd/system-preset"
     presets.mkdir()
     shutil.copy(ROOT / "packaging/90-eks-proxy-agent.preset", presets)
-    others = sorted(path.name for path in (folder / SYSTEM).iterdir() if "[Install]" in path.read_text())
-    systemctl(folder, "enable", *(name for name in others if name not in UNITS and not name.endswith(".target")))
-    systemctl(folder, "enable", "cloud-init.target")
-    systemctl(folder, "preset", *UNITS)
-    return folder
+    others = sorted(path.name for path in (directory / SYSTEM).iterdir() if "[Install]" in path.read_text())
+    systemctl(directory, "enable", *(name for name in others if name not in UNITS and not name.endswith(".target")))
+    systemctl(directory, "enable", "cloud-init.target")
+    systemctl(directory, "preset", *UNITS)
+    return directory
 
 
-def systemctl(folder, *arguments):
+def systemctl(directory, *arguments):
     """Run systemctl on a tree; it needs no running systemd for that."""
-    subprocess.run(["systemctl", f"--root={folder}", *arguments], check=True, capture_output=True, text=True)
+    subprocess.run(["systemctl", f"--root={directory}", *arguments], check=True, capture_output=True, text=True)
 
 
-def verify(folder, *arguments):
+def verify(directory, *arguments):
     """Run systemd-analyze verify on a tree."""
-    command = ["systemd-analyze", f"--root={folder}", "--man=no", *arguments]
+    command = ["systemd-analyze", f"--root={directory}", "--man=no", *arguments]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
-def cycles(folder):
+def cycles(directory):
     """The lines that name an ordering cycle when the whole node boots; the exit code is 0 all the same."""
-    done = verify(folder, "verify", "multi-user.target")
+    done = verify(directory, "verify", "multi-user.target")
     return [line for line in done.stderr.splitlines() if "ordering cycle" in line]
 
 
-def complaints(folder):
+def complaints(directory):
     """What systemd finds wrong in our units alone; with this option it fails, but looks at no dependency."""
-    done = verify(folder, "--recursive-errors=no", "verify", *UNITS)
+    done = verify(directory, "--recursive-errors=no", "verify", *UNITS)
     return done.stderr + ("" if done.returncode == 0 else f"exit code {done.returncode}")
 
 
-def add_line(folder, unit, line):
+def add_line(directory, unit, line):
     """Add a line to the [Unit] section of one of our units."""
-    path = folder / SYSTEM / unit
+    path = directory / SYSTEM / unit
     path.write_text(path.read_text().replace("[Unit]\n", f"[Unit]\n{line}\n", 1))
 
 
@@ -132,7 +132,7 @@ def test_bootstrap_is_not_ordered_against_what_it_starts():
 
 
 def test_what_the_agent_keeps_in_run_outlives_its_restart():
-    """/run/eks-proxy-agent is the only folder of /run that the agent writes; systemd makes it, and keeps it at a stop."""
+    """/run/eks-proxy-agent is the only directory of /run that the agent writes; systemd makes it, and keeps it at a stop."""
     lines = (ROOT / "systemd" / "eks-proxy-agent.service").read_text().splitlines()
     runtime = [line for line in lines if line.startswith("RuntimeDirectory")]
     assert runtime == ["RuntimeDirectory=eks-proxy-agent", "RuntimeDirectoryMode=0755", "RuntimeDirectoryPreserve=yes"]

@@ -41,8 +41,8 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
             if node.level:
-                folder = path.relative_to(ROOT).parts[: -node.level]
-                module = ".".join([*folder, *filter(None, [module])])
+                directory = path.relative_to(ROOT).parts[: -node.level]
+                module = ".".join([*directory, *filter(None, [module])])
             yield module
             for name in node.names:
                 yield f"{module}.{name.name}"
@@ -155,14 +155,14 @@ def room_of(module):
     table, parts = rooms(), module.split(".")[1:]
     if "/".join(parts) + ".py" in table:
         return "/".join(parts) + ".py"
-    folders = ["/".join(parts[:end]) for end in range(len(parts) - 1, 0, -1)]
-    return next((folder for folder in folders if folder in table), "/".join([*parts[:-1], "*.py"]))
+    directories = ["/".join(parts[:end]) for end in range(len(parts) - 1, 0, -1)]
+    return next((directory for directory in directories if directory in table), "/".join([*parts[:-1], "*.py"]))
 
 
 def test_every_room_has_its_row():
     """docs/architecture.md has a row for each directory of agent/ and of agent/core, and for the loose modules."""
-    folders = [*AGENT.iterdir(), *(AGENT / "core").iterdir()]
-    packages = {str(path.relative_to(AGENT)) for path in folders if (path / "__init__.py").exists()} - {"core"}
+    directories = [*AGENT.iterdir(), *(AGENT / "core").iterdir()]
+    packages = {str(path.relative_to(AGENT)) for path in directories if (path / "__init__.py").exists()} - {"core"}
     assert packages <= set(rooms())
     assert {room_of(module) for module in modules()} == set(rooms())
 
@@ -217,7 +217,7 @@ def test_no_module_imports_itself_through_others():
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md", *DECISIONS])
 def test_what_a_page_names_is_there(page):
     """Each path that a page for contributors names exists; a bare name is one of agent/ or tests/."""
-    bare = {path.name for folder in ("agent", "tests") for path in (ROOT / folder).rglob("*.py")}
+    bare = {path.name for directory in ("agent", "tests") for path in (ROOT / directory).rglob("*.py")}
     assert [name for name in names_in(page) if not (ROOT / name).exists() and name not in bare] == []
 
 
@@ -272,7 +272,7 @@ def test_the_lock_gives_the_only_state_that_saves():
 
 def test_one_function_lists_the_files_of_a_node():
     """A file to write is a class in core/plan/files and a line in core/plan/desired.py, which alone makes values of it."""
-    folder = AGENT / "core" / "plan" / "files"
+    directory = AGENT / "core" / "plan" / "files"
     bases = {
         node.name: {getattr(base, "id", "") for base in node.bases}
         for path in FILES
@@ -281,7 +281,7 @@ def test_one_function_lists_the_files_of_a_node():
     files = {"ManagedFile"}
     while more := {name for name, above in bases.items() if above & files} - files:
         files |= more
-    defined = {node.name for path in folder.glob("*.py") for node in nodes(path, ast.ClassDef)}
+    defined = {node.name for path in directory.glob("*.py") for node in nodes(path, ast.ClassDef)}
     assert len(files) > 5
     assert files <= defined
     assert callers(*files) == {"agent/core/plan/desired.py"}
@@ -342,7 +342,7 @@ def test_a_file_is_short(path):
     assert len(path.read_text().splitlines()) <= 300
 
 
-def test_data_folders_are_no_packages():
+def test_data_directories_are_no_packages():
     """systemd/ and packaging/ hold no __init__.py: systemd/ would hide the library of that name."""
     assert [name for name in ("systemd", "packaging") if (ROOT / name / "__init__.py").exists()] == []
 

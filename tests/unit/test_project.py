@@ -12,7 +12,7 @@ import agent
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.allows("subprocess")
 
-# Folders and hosts of the machines that this was written on; in pieces, so that this file holds none of them.
+# Directories and hosts of the machines that this was written on; in pieces, so that this file holds none of them.
 FOREIGN = re.compile(
     "|".join(
         [
@@ -31,14 +31,14 @@ FOREIGN = re.compile(
 
 
 def committed():
-    """The files that git knows; in a source archive, all that lie in the folders that are ours."""
+    """The files that git knows; in a source archive, all that lie in the directories that are ours."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z"]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     if done.returncode == 0:
         names = [ROOT / name for name in done.stdout.decode().split("\0") if name]
     else:
-        folders = ("agent", "bench", "packaging", "systemd", "tests")
-        names = [*ROOT.glob("*"), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
+        directories = ("agent", "bench", "packaging", "systemd", "tests")
+        names = [*ROOT.glob("*"), *(path for directory in directories for path in (ROOT / directory).rglob("*"))]
     return [path for path in names if path.is_file() and path.suffix != ".pyc"]
 
 
@@ -82,7 +82,7 @@ def test_make_help_names_every_target():
 
 
 def test_no_file_names_a_machine():
-    """No committed file names a folder or a registry of the machines that this was written on."""
+    """No committed file names a directory or a registry of the machines that this was written on."""
     found = [
         f"{path.relative_to(ROOT)}: {match.group()}"
         for path in committed()

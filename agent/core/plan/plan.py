@@ -42,13 +42,13 @@ class Record:
 
 @attrs.frozen
 class Baseline:
-    """Machine-wide memory for revert: a Record by resolved path, the folders that we made, the units that we enabled.
+    """Machine-wide memory for revert: a Record by resolved path, the directories that we made, the units that we enabled.
 
     `baked`: the drop-ins belong to the image, and stay on an instance that has no proxy.
     """
 
     files: Mapping[str, Record] = attrs.field(factory=dict)
-    folders: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
     enabled: tuple[str, ...] = ()
     baked: bool = False
 
@@ -165,7 +165,7 @@ def make_revert(
 ) -> Plan:
     """Undo everything: no file is wanted, no unit enabled; what runs is not stopped."""
     plan = make_plan((), states, baseline, reload_pending=reload_pending, trust_pending=trust_pending)
-    nothing = Baseline(plan.baseline.files, baseline.folders)
+    nothing = Baseline(plan.baseline.files, baseline.directories)
     return attrs.evolve(plan, baseline=nothing, disable=baseline.enabled, reload=plan.reload or bool(baseline.enabled))
 
 

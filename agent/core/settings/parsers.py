@@ -182,7 +182,7 @@ def cidrs_or_auto(value: Any) -> tuple[str, ...] | None:
 def service_unit(value: Any) -> str:
     """A unit as systemctl takes it, `docker` or `docker.service`; the answer always ends in `.service`.
 
-    Names become folders below /etc/systemd/system: only the characters of systemd.unit(5), no slash, no leading dot.
+    Names become directories below /etc/systemd/system: only the characters of systemd.unit(5), no slash, no leading dot.
     """
     text = str(_typed(value, str))
     name = (

@@ -131,7 +131,7 @@ class Watch:
     metrics: str | None = _key(
         None,
         parsers.auto_or(parsers.optional_path),
-        '"auto", the folder of node_exporter\'s textfile collector, or "" for none',
+        '"auto", the directory of node_exporter\'s textfile collector, or "" for none',
     )
 
 

@@ -55,7 +55,7 @@ class Bed:
 class Trial:
     """A case on a node of its own."""
 
-    def __init__(self, bed: Bed, case: Case, name: str, folder: Path, image: Trial | None = None) -> None:
+    def __init__(self, bed: Bed, case: Case, name: str, directory: Path, image: Trial | None = None) -> None:
         """Make the node's root; see Bed.trial."""
         self.bed = bed
         self.case = case
@@ -65,7 +65,7 @@ class Trial:
         self._boots = 0
         self._served = 0
         layers = [root.agent(), bed.base] if case.agent else [bed.base]
-        self.node = Node(name, folder, layers, bed.namespace, image and image.node, pods=case.pods)
+        self.node = Node(name, directory, layers, bed.namespace, image and image.node, pods=case.pods)
         self.root = self.node.root
         try:
             if image is None:
@@ -81,16 +81,16 @@ class Trial:
         assert metadata is not None, f"{self.case.name} has no metadata.json"
         self.served_at = time.monotonic_ns() // 1000
         self._served += 1
-        folder = self.node.folder / f"metadata-{self._served}"
+        directory = self.node.directory / f"metadata-{self._served}"
         user_data = self.case.numbered("user-data", self._boots)
         content = user_data.read_bytes() if user_data else b""
         if self.case.gzip_user_data:
             content = gzip.compress(content)
-        self._metadata = Metadata(self.bed.namespace, folder, metadata, content)
+        self._metadata = Metadata(self.bed.namespace, directory, metadata, content)
 
     def change_instance(self, **values: Any) -> None:
         """Let the running metadata service say something else of the instance; it reads its file again by itself."""
-        path = self.node.folder / f"metadata-{self._served}/instance.json"
+        path = self.node.directory / f"metadata-{self._served}/instance.json"
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps({**json.loads(path.read_text()), **values}))
         fresh.rename(path)
@@ -140,9 +140,9 @@ class Trial:
         shutil.rmtree(self.root / "var/lib/cloud", ignore_errors=True)
 
     def close(self) -> None:
-        """Switch everything off and remove the node; with BOOT_KEEP=FOLDER the evidence of its boots stays there."""
+        """Switch everything off and remove the node; with BOOT_KEEP=DIRECTORY the evidence of its boots stays there."""
         self.stop_serving()
-        for probe in self.node.folder.glob("probe-*") if "BOOT_KEEP" in os.environ else []:
+        for probe in self.node.directory.glob("probe-*") if "BOOT_KEEP" in os.environ else []:
             kept = Path(os.environ["BOOT_KEEP"]) / f"{self.case.name}-{probe.name}"
             shutil.copytree(probe, kept, dirs_exist_ok=True)
         self.node.close()
@@ -150,12 +150,12 @@ class Trial:
     def _prepare(self) -> None:
         case = self.case
         tree.install(BOOT_TESTS / "image", self.root)
-        if (case.folder / "config.toml").exists():
-            folder = self.root / "etc/eks-proxy-agent"
-            folder.mkdir(exist_ok=True)
-            tree.place(case.folder / "config.toml", folder / "config.toml")
-        if (case.folder / "image").is_dir():
-            tree.install(case.folder / "image", self.root)
+        if (case.directory / "config.toml").exists():
+            directory = self.root / "etc/eks-proxy-agent"
+            directory.mkdir(exist_ok=True)
+            tree.place(case.directory / "config.toml", directory / "config.toml")
+        if (case.directory / "image").is_dir():
+            tree.install(case.directory / "image", self.root)
         for path, mode in case.modes.items():
             (self.root / path).chmod(int(mode, 8))
         if not case.cloud_init:

@@ -16,14 +16,14 @@ from .command import BedError
 class Boot:
     """What was seen at the end of a boot, just before the node powered off."""
 
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, directory: Path, number: int) -> None:
         """Take what the node saw as /probe; number counts the boots of that node from 1."""
-        self.folder = folder
+        self.directory = directory
         self.number = number
 
     def text(self, name: str) -> str:
         """One piece of evidence as text."""
-        return (self.folder / name).read_text(errors="replace")
+        return (self.directory / name).read_text(errors="replace")
 
     @cached_property
     def units(self) -> dict[str, dict[str, str]]:
@@ -74,7 +74,7 @@ class Boot:
 
     def status(self) -> dict[str, Any]:
         """The agent's /run/eks-proxy-agent/status.json at the end of the boot, which is as documented; empty without one."""
-        if not (self.folder / "run/status.json").exists():
+        if not (self.directory / "run/status.json").exists():
             return {}
         found: dict[str, Any] = json.loads(self.text("run/status.json"))
         assert problems(found, file=True) == []

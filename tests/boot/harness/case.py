@@ -1,4 +1,4 @@
-"""A case folder: what to boot, and what must be there afterwards.
+"""A case directory: what to boot, and what must be there afterwards.
 
 NAME/case.toml       see Case; every key has a default
 NAME/config.toml     becomes /etc/eks-proxy-agent/config.toml
@@ -28,10 +28,10 @@ CASES = Path(__file__).resolve().parents[1] / "cases"
 
 @dataclass(frozen=True)
 class Case:
-    """One case; the fields after folder are the keys of case.toml."""
+    """One case; the fields after directory are the keys of case.toml."""
 
     name: str
-    folder: Path
+    directory: Path
     about: str = ""  # one sentence for people
     agent: bool = True  # the agent is installed; otherwise the node is Debian and what image/ brings
     pods: bool = False  # containers can run on it
@@ -52,16 +52,16 @@ class Case:
     secrets: tuple[str, ...] = ()  # texts that must be nowhere a person or a log collector looks
 
     def numbered(self, name: str, boot: int) -> Path | None:
-        """The file or folder of that name for a boot counted from 1: the highest NAME-N with N <= boot, else NAME."""
+        """The file or directory of that name for a boot counted from 1: the highest NAME-N with N <= boot, else NAME."""
         base = Path(name)
         names = [f"{base.stem}-{number}{base.suffix}" for number in range(boot, 1, -1)] + [name]
-        return next((self.folder / n for n in names if (self.folder / n).exists()), None)
+        return next((self.directory / n for n in names if (self.directory / n).exists()), None)
 
     def expected(self, boot: int) -> Iterator[tuple[str, bytes]]:
         """Every expected file for that boot: path relative to the root, and content (of a link: where it points)."""
-        folder = self.numbered("expected", boot)
-        for path in sorted(folder.rglob("*")) if folder else []:
-            name = str(path.relative_to(folder or path))
+        directory = self.numbered("expected", boot)
+        for path in sorted(directory.rglob("*")) if directory else []:
+            name = str(path.relative_to(directory or path))
             if path.is_symlink():
                 yield name, os.fsencode(os.readlink(path))
             elif path.is_file():
@@ -70,11 +70,11 @@ class Case:
 
 def load(name: str, cases: Path = CASES) -> Case:
     """Read NAME/case.toml below cases; raises ValueError for a key that no case knows."""
-    folder = cases / name
-    with (folder / "case.toml").open("rb") as handle:
+    directory = cases / name
+    with (directory / "case.toml").open("rb") as handle:
         values: dict[str, Any] = tomllib.load(handle)
     unknown = set(values) - {f.name for f in fields(Case)}
     if unknown:
-        raise ValueError(f"{folder / 'case.toml'}: unknown keys {sorted(unknown)}")
+        raise ValueError(f"{directory / 'case.toml'}: unknown keys {sorted(unknown)}")
     lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-    return Case(name=name, folder=folder, **{**values, **lists})
+    return Case(name=name, directory=directory, **{**values, **lists})

@@ -47,7 +47,7 @@ def remove_all(name: str) -> None:
 
 
 def _removed(group: Path) -> bool:
-    for folder, _, _ in os.walk(group, topdown=False):
+    for directory, _, _ in os.walk(group, topdown=False):
         with suppress(OSError):
-            os.rmdir(folder)
+            os.rmdir(directory)
     return not group.exists()

@@ -18,7 +18,7 @@ def pull(running: Running, image: str) -> str:
     """Let containerd pull an image; empty when it did, else the code and text of its error."""
     # PullImageRequest { image (field 1): ImageSpec { image (field 1): string } }
     message = _field(1, _field(1, image.encode()))
-    (running.folder / "cri").write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
+    (running.directory / "cri").write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
     said = running.run(
         "curl", "--silent", "--show-error", "--max-time", "30", "--http2-prior-knowledge", "--unix-socket", SOCKET,
         "--header", "content-type: application/grpc", "--header", "te: trailers", "--data-binary", "@/probe/cri",

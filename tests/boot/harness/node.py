@@ -31,9 +31,9 @@ FOR_PODS = ("--capability=all", "--system-call-filter=@keyring bpf", "--bind=/de
 class Running:
     """A boot that is under way."""
 
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path, number: int, limit: float) -> None:
-        """Take the folder that the node sees as /probe; limit is the number of seconds until the boot is ended by force."""
-        self.folder = folder
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path, number: int, limit: float) -> None:
+        """Take the directory that the node sees as /probe; limit is the number of seconds until the boot is ended by force."""
+        self.directory = directory
         self._process = process
         self._number = number
         self._end = time.monotonic() + limit
@@ -67,13 +67,13 @@ class Running:
 
     def finish(self) -> Boot:
         """Let the probe collect and power off, and return the evidence."""
-        (self.folder / "release").touch()
+        (self.directory / "release").touch()
         self._wait_for_file("done")
         try:
             self._process.wait(max(self._left(), 10))
         except subprocess.TimeoutExpired:
             raise BedError(f"the node did not power off\n{self.console()}") from None
-        return Boot(self.folder, self._number)
+        return Boot(self.directory, self._number)
 
     def stop(self) -> None:
         """End the boot, whatever state it is in."""
@@ -87,11 +87,11 @@ class Running:
 
     def console(self) -> str:
         """The last lines of the node's console."""
-        return (self.folder / "console.log").read_text(errors="replace")[-4000:]
+        return (self.directory / "console.log").read_text(errors="replace")[-4000:]
 
     def _wait_for_file(self, name: str) -> None:
         def there() -> bool:
-            if (self.folder / name).exists():
+            if (self.directory / name).exists():
                 return True
             if self._process.poll() is not None:
                 raise BedError(f"the node ended (exit {self._process.returncode}) before '{name}'\n{self.console()}")
@@ -113,37 +113,37 @@ class Node:
     def __init__(
         self,
         name: str,
-        folder: Path,
+        directory: Path,
         layers: Sequence[Path],
         namespace: Namespace,
         image: Node | None = None,
         *,
         pods: bool = False,
     ) -> None:
-        """Mount it; layers are read-only, the topmost first, and folder must be where overlayfs can write.
+        """Mount it; layers are read-only, the topmost first, and directory must be where overlayfs can write.
 
         With an image, a node that is switched off and has the same layers, its disk is a copy of that node's.
         With pods, containers can run on it.
         """
         self.name = name
         self.namespace = namespace
-        self.folder = folder
-        self.root = folder / "root"
+        self.directory = directory
+        self.root = directory / "root"
         self._options: Sequence[Argument] = FOR_PODS if pods else ()
         self._boots = 0
         self._running: Running | None = None
         for part in ("upper", "work", "root"):
-            (folder / part).mkdir(parents=True)
+            (directory / part).mkdir(parents=True)
         if image is not None:
-            run(["cp", "-a", f"{image.folder}/upper/.", folder / "upper"])
+            run(["cp", "-a", f"{image.directory}/upper/.", directory / "upper"])
         lower = ":".join(str(layer) for layer in layers)
-        options = f"lowerdir={lower},upperdir={folder}/upper,workdir={folder}/work"
+        options = f"lowerdir={lower},upperdir={directory}/upper,workdir={directory}/work"
         run(["mount", "-t", "overlay", "-o", options, name, self.root])
 
     def start(self, *, pull: str = "", hold: bool = False, limit: float = 90) -> Running:
         """Begin a boot. pull names an image that the probe pulls; with hold the probe waits for Running.finish()."""
         self._boots += 1
-        probe = self.folder / f"probe-{self._boots}"
+        probe = self.directory / f"probe-{self._boots}"
         probe.mkdir()
         if pull:
             (probe / "pull").write_text(pull)
@@ -178,7 +178,7 @@ class Node:
             self._running.stop()
         run(["umount", self.root], check=False)
         cgroup.remove_all(self.name)
-        run(["rm", "-rf", "--one-file-system", self.folder], check=False)
+        run(["rm", "-rf", "--one-file-system", self.directory], check=False)
 
 
 def _container_init(nspawn: int) -> int | None:

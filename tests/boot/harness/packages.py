@@ -27,18 +27,18 @@ A greeting from behind the proxy.
 
 
 class Repository:
-    """A folder made by rpmbuild and createrepo_c, served on port 80."""
+    """A directory made by rpmbuild and createrepo_c, served on port 80."""
 
-    def __init__(self, namespace: Namespace, folder: Path) -> None:
+    def __init__(self, namespace: Namespace, directory: Path) -> None:
         """Make it and start to serve."""
-        served = folder / "served"
+        served = directory / "served"
         served.mkdir(parents=True)
-        spec = folder / "hello.spec"
+        spec = directory / "hello.spec"
         spec.write_text(SPEC)
-        run(["rpmbuild", "-bb", f"--define=_topdir {folder}/build", f"--define=_rpmdir {served}", spec])
+        run(["rpmbuild", "-bb", f"--define=_topdir {directory}/build", f"--define=_rpmdir {served}", spec])
         run(["createrepo_c", "--quiet", served])
         argv: list[Argument] = [sys.executable, "-m", "http.server", "--bind", PACKAGES, "--directory", served, "80"]
-        self.service = Service(namespace, argv, 80, folder / "output")
+        self.service = Service(namespace, argv, 80, directory / "output")
 
     def stop(self) -> None:
         """End it."""

@@ -27,30 +27,30 @@ STILL = "reply_header_access Date deny all\nreply_header_replace Date Sat, 01 Ja
 class Proxies:
     """AWS's endpoints (one server that speaks TLS), a private API server, and the proxies."""
 
-    def __init__(self, namespace: Namespace, folder: Path) -> None:
+    def __init__(self, namespace: Namespace, directory: Path) -> None:
         """Start them all; DOWN is an address at which nothing listens."""
-        self.world = Authority(folder / "world", "Amazon Root CA of this test")
+        self.world = Authority(directory / "world", "Amazon Root CA of this test")
         self.world.issue(NAMES[0], *NAMES[1:])
-        pair = f"{{certificate: {self.world.folder}/{NAMES[0]}.pem, key: {self.world.folder}/{NAMES[0]}.key}}"
+        pair = f"{{certificate: {self.world.directory}/{NAMES[0]}.pem, key: {self.world.directory}/{NAMES[0]}.key}}"
         self._services: list[Registry | Squid | Listener] = [
-            Registry(namespace, folder / "aws", AWS, 443, f"  tls: {pair}"),
-            Listener(namespace, folder / "api", API_SERVER, 443),
-            Squid(namespace, folder / "healthy", address=HEALTHY, hosts=HOSTS),
-            Squid(namespace, folder / "forbids", address=FORBIDS, hosts=HOSTS, more="http_access deny CONNECT"),
-            squid_with_password(namespace, folder / "asks", ASKS, "node", "secret"),
-            self._inspecting(namespace, folder),
-            Listener(namespace, folder / "mute", MUTE, 3128, mute=True),
-            Squid(namespace, folder / "late", address=LATE, hosts=HOSTS, more=STILL),
+            Registry(namespace, directory / "aws", AWS, 443, f"  tls: {pair}"),
+            Listener(namespace, directory / "api", API_SERVER, 443),
+            Squid(namespace, directory / "healthy", address=HEALTHY, hosts=HOSTS),
+            Squid(namespace, directory / "forbids", address=FORBIDS, hosts=HOSTS, more="http_access deny CONNECT"),
+            squid_with_password(namespace, directory / "asks", ASKS, "node", "secret"),
+            self._inspecting(namespace, directory),
+            Listener(namespace, directory / "mute", MUTE, 3128, mute=True),
+            Squid(namespace, directory / "late", address=LATE, hosts=HOSTS, more=STILL),
         ]
         namespace.add(DOWN)
 
-    def _inspecting(self, namespace: Namespace, folder: Path) -> Squid:
-        authority = Authority(folder / "corp", "Corp Proxy CA")
-        made = folder / "inspects"
+    def _inspecting(self, namespace: Namespace, directory: Path) -> Squid:
+        authority = Authority(directory / "corp", "Corp Proxy CA")
+        made = directory / "inspects"
         made.mkdir()
         run(["/usr/lib/squid/security_file_certgen", "-c", "-s", made / "made", "-M", "4MB"])
         run(["chown", "-R", "proxy:proxy", made])
-        more = INSPECTING.format(folder=made, trusted=self.world.certificate)
+        more = INSPECTING.format(directory=made, trusted=self.world.certificate)
         options = PORT_OPTIONS.format(ca=authority)
         return Squid(namespace, made, address=INSPECTS, port_options=options, more=more, hosts=HOSTS)
 

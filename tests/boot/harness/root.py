@@ -1,4 +1,4 @@
-"""Root file systems, built once into a cache folder that the hash of their recipe names: Debian, and the agent on top."""
+"""Root file systems, built once into a cache directory that the hash of their recipe names: Debian, and the agent on top."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _source_hash() -> str:
 
 
 def _cached(name: str, build: Callable[[Path], object]) -> Path:
-    """The folder of that name, built aside and renamed, so that a killed build leaves nothing that looks complete."""
+    """The directory of that name, built aside and renamed, so that a killed build leaves nothing that looks complete."""
     target = cache() / name
     with _locked():
         if not target.is_dir():

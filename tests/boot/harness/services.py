@@ -31,27 +31,27 @@ http_port {address}:{port} {port_options}
 {more}
 http_access allow all
 cache deny all
-hosts_file {folder}/hosts
+hosts_file {directory}/hosts
 dns_nameservers 127.0.0.1
 dns_timeout 1 second
 dns_retransmit_interval 100 milliseconds
-pid_filename {folder}/squid.pid
-cache_log {folder}/cache.log
+pid_filename {directory}/squid.pid
+cache_log {directory}/cache.log
 logformat boot %rm %ru %>Hs "%{{User-Agent}}>h"
-access_log stdio:{folder}/access.log logformat=boot
+access_log stdio:{directory}/access.log logformat=boot
 pinger_enable off
 shutdown_lifetime 0 seconds
 cache_effective_user proxy
 """
 WITH_PASSWORD = """\
-auth_param basic program /usr/lib/squid/basic_ncsa_auth {folder}/passwords
+auth_param basic program /usr/lib/squid/basic_ncsa_auth {directory}/passwords
 auth_param basic children 2 startup=1
 acl known proxy_auth REQUIRED
 http_access deny !known"""
 REGISTRY_CONF = """\
 version: 0.1
 log: {{level: warn}}
-storage: {{filesystem: {{rootdirectory: {folder}/storage}}}}
+storage: {{filesystem: {{rootdirectory: {directory}/storage}}}}
 http:
   addr: "{address}:{port}"
 {more}
@@ -108,30 +108,32 @@ class Squid:
     def __init__(
         self,
         namespace: Namespace,
-        folder: Path,
+        directory: Path,
         *,
         address: str = PROXY,
         port_options: str = "",
         more: str = "",
         hosts: str = HOSTS,
     ) -> None:
-        """Start it with its files in a new folder that its user owns; `more` are lines of squid.conf before all access rules.
+        """Start it with its files in a new directory that its user owns; `more` are lines of squid.conf before all access rules.
 
         `hosts` are the names that it can resolve, as lines of hosts(5).
         """
-        folder.mkdir(exist_ok=True)
+        directory.mkdir(exist_ok=True)
         namespace.add(address)
-        (folder / "hosts").write_text(hosts)
-        conf = folder / "squid.conf"
+        (directory / "hosts").write_text(hosts)
+        conf = directory / "squid.conf"
         conf.write_text(
-            SQUID_CONF.format(folder=folder, address=address, port=PROXY_PORT, port_options=port_options, more=more)
+            SQUID_CONF.format(
+                directory=directory, address=address, port=PROXY_PORT, port_options=port_options, more=more
+            )
         )
-        for path in (folder, *folder.iterdir()):
+        for path in (directory, *directory.iterdir()):
             shutil.chown(path, "proxy", "proxy")
-        self._access_log = folder / "access.log"
+        self._access_log = directory / "access.log"
         # The service name keeps the shared memory of two Squids apart; letters and digits only.
         name = f"{namespace.name}{'' if address == PROXY else address}".replace("-", "").replace(".", "")
-        self.service = Service(namespace, ["squid", "-N", "-n", name, "-f", conf], PROXY_PORT, folder / "output")
+        self.service = Service(namespace, ["squid", "-N", "-n", name, "-f", conf], PROXY_PORT, directory / "output")
 
     def stop(self) -> None:
         """End it."""
@@ -142,27 +144,27 @@ class Squid:
         return self._access_log.read_text().splitlines() if self._access_log.exists() else []
 
 
-def squid_with_password(namespace: Namespace, folder: Path, address: str, user: str, password: str) -> Squid:
+def squid_with_password(namespace: Namespace, directory: Path, address: str, user: str, password: str) -> Squid:
     """A Squid that lets nobody through without that password (basic_ncsa_auth(8))."""
-    folder.mkdir()
+    directory.mkdir()
     digest = run(["openssl", "passwd", "-6", "-stdin"], stdin=f"{password}\n").stdout
-    (folder / "passwords").write_text(f"{user}:{digest}")
-    return Squid(namespace, folder, address=address, more=WITH_PASSWORD.format(folder=folder))
+    (directory / "passwords").write_text(f"{user}:{digest}")
+    return Squid(namespace, directory, address=address, more=WITH_PASSWORD.format(directory=directory))
 
 
 class Registry:
     """A Docker registry that holds one image, made from nothing."""
 
     def __init__(
-        self, namespace: Namespace, folder: Path, address: str = REGISTRY, port: int = REGISTRY_PORT, more: str = ""
+        self, namespace: Namespace, directory: Path, address: str = REGISTRY, port: int = REGISTRY_PORT, more: str = ""
     ) -> None:
         """Start it and push the image; `more` are lines of its configuration."""
-        folder.mkdir()
+        directory.mkdir()
         namespace.add(address)
-        conf = folder / "config.yml"
-        conf.write_text(REGISTRY_CONF.format(folder=folder, address=address, port=port, more=more))
-        self.service = Service(namespace, ["docker-registry", "serve", conf], port, folder / "output")
-        image = _image_from_nothing(folder)
+        conf = directory / "config.yml"
+        conf.write_text(REGISTRY_CONF.format(directory=directory, address=address, port=port, more=more))
+        self.service = Service(namespace, ["docker-registry", "serve", conf], port, directory / "output")
+        image = _image_from_nothing(directory)
         target = f"docker://{address}:{port}/hello:v1"
         copy: list[Argument] = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false"]
         run(namespace.inside([*copy, f"oci:{image}:v1", target]))
@@ -172,8 +174,8 @@ class Registry:
         self.service.stop()
 
 
-def _image_from_nothing(folder: Path) -> Path:
-    layout, bundle = folder / "oci", folder / "bundle"
+def _image_from_nothing(directory: Path) -> Path:
+    layout, bundle = directory / "oci", directory / "bundle"
     run(["umoci", "init", "--layout", layout])
     run(["umoci", "new", "--image", f"{layout}:v1"])
     run(["umoci", "unpack", "--image", f"{layout}:v1", bundle])
@@ -206,13 +208,13 @@ class Listener:
 class Metadata:
     """The metadata service of one instance: the strict one of `eks-proxy-agent demo --serve`, where nodes ask for it."""
 
-    def __init__(self, namespace: Namespace, folder: Path, instance: Path, user_data: bytes) -> None:
-        """Serve the instance that a JSON file describes, with that user data; folder is for its files."""
-        folder.mkdir()
+    def __init__(self, namespace: Namespace, directory: Path, instance: Path, user_data: bytes) -> None:
+        """Serve the instance that a JSON file describes, with that user data; directory is for its files."""
+        directory.mkdir()
         values = json.loads(instance.read_text())
         if user_data:
             values["user_data_base64"] = base64.b64encode(user_data).decode()
-        served = folder / "instance.json"
+        served = directory / "instance.json"
         served.write_text(json.dumps(values))
         argv: list[Argument] = [
             sys.executable,
@@ -224,7 +226,7 @@ class Metadata:
             "--instance",
             served,
         ]
-        self.service = Service(namespace, argv, 80, folder / "output", cwd=REPOSITORY)
+        self.service = Service(namespace, argv, 80, directory / "output", cwd=REPOSITORY)
 
     def stop(self) -> None:
         """End it: from then on the address refuses connections."""

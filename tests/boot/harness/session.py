@@ -26,10 +26,10 @@ def start_time(pid: int) -> str:
 
 
 class Session:
-    """The name, the work folder (a tmpfs, so that no boot wears the disk) and the end of one test session."""
+    """The name, the work directory (a tmpfs, so that no boot wears the disk) and the end of one test session."""
 
     def __init__(self) -> None:
-        """Clear away what dead sessions left, then take a name and a folder."""
+        """Clear away what dead sessions left, then take a name and a directory."""
         clear_dead_sessions()
         self.name = f"{PREFIX}{os.getpid()}-{start_time(os.getpid())}"
         self.work = WORK_PARENT / self.name
@@ -54,7 +54,7 @@ def clear_dead_sessions() -> None:
 
 
 def clear(session: str) -> None:
-    """End the processes, unmount the mounts and delete the folders of a session, in that order."""
+    """End the processes, unmount the mounts and delete the directories of a session, in that order."""
     namespaces = [path.name for path in NAMESPACES.glob(f"{session}*")]
     for namespace in namespaces:
         wait_for(f"the end of the processes in {namespace}", partial(_kill_inside, namespace), limit=20)
@@ -68,9 +68,9 @@ def clear(session: str) -> None:
 
 
 def _session_names() -> Iterator[str]:
-    folders = [WORK_PARENT, NAMESPACES, *cgroup.hierarchies()]
-    for folder in folders:
-        for path in folder.glob(f"{PREFIX}*"):
+    directories = [WORK_PARENT, NAMESPACES, *cgroup.hierarchies()]
+    for directory in directories:
+        for path in directory.glob(f"{PREFIX}*"):
             yield "-".join(path.name.split("-")[:3])
 
 
@@ -83,7 +83,7 @@ def _kill_inside(namespace: str) -> bool:
     return not pids
 
 
-def _mounts_below(folder: Path) -> list[str]:
-    """Mount points at or below a folder, the innermost first (proc(5), mountinfo)."""
+def _mounts_below(directory: Path) -> list[str]:
+    """Mount points at or below a directory, the innermost first (proc(5), mountinfo)."""
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return sorted({p for p in points if p == str(folder) or p.startswith(f"{folder}/")}, reverse=True)
+    return sorted({p for p in points if p == str(directory) or p.startswith(f"{directory}/")}, reverse=True)

@@ -14,7 +14,7 @@ IMAGE = f"{NAME}/hello:v1"
 # Squid's "Intercept HTTPS CONNECT messages with SSL-Bump": a certificate for each name, signed by the proxy's own CA.
 PORT_OPTIONS = "ssl-bump tls-cert={ca.certificate} tls-key={ca.key} generate-host-certificates=on"
 INSPECTING = """\
-sslcrtd_program /usr/lib/squid/security_file_certgen -s {folder}/made -M 4MB
+sslcrtd_program /usr/lib/squid/security_file_certgen -s {directory}/made -M 4MB
 sslcrtd_children 1 startup=1
 acl first_step at_step SslBump1
 ssl_bump peek first_step
@@ -25,41 +25,44 @@ tls_outgoing_options cafile={trusted}"""
 class Authority:
     """A CA: two files, and certificates that it signs."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        """Make it in a new folder."""
-        folder.mkdir(parents=True)
-        self.folder = folder
-        self.key, self.certificate = folder / "ca.key", folder / "ca.pem"
+    def __init__(self, directory: Path, name: str) -> None:
+        """Make it in a new directory."""
+        directory.mkdir(parents=True)
+        self.directory = directory
+        self.key, self.certificate = directory / "ca.key", directory / "ca.pem"
         new: list[Argument] = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
         extension = "keyUsage=critical,keyCertSign,cRLSign"
         run([*new, "-subj", f"/CN={name}", "-addext", extension, "-keyout", self.key, "-out", self.certificate])
 
     def issue(self, name: str, *more: str) -> None:
         """A server's certificate, NAME.pem and NAME.key beside the CA's, valid for more names (or IP:ADDRESS) too."""
-        key, request, extensions = (self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "ext"))
+        key, request, extensions = (self.directory / f"{name}.{suffix}" for suffix in ("key", "csr", "ext"))
         names = [one if one.startswith("IP:") else f"DNS:{one}" for one in (name, *more)]
         extensions.write_text(f"subjectAltName={','.join(names)}\n")
         new: list[Argument] = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
         run([*new, "-keyout", key, "-out", request])
         sign: list[Argument] = ["openssl", "x509", "-req", "-days", "2", "-CA", self.certificate, "-CAkey", self.key]
-        run([*sign, "-CAcreateserial", "-extfile", extensions, "-in", request, "-out", self.folder / f"{name}.pem"])
+        run([*sign, "-CAcreateserial", "-extfile", extensions, "-in", request, "-out", self.directory / f"{name}.pem"])
 
 
 class Inspected:
     """A registry that speaks https, behind a Squid that inspects TLS with the certificates of a CA of its own."""
 
-    def __init__(self, namespace: Namespace, folder: Path, address: str, other_name: str = NAME) -> None:
+    def __init__(self, namespace: Namespace, directory: Path, address: str, other_name: str = NAME) -> None:
         """Start both; `address` is the proxy's, and the registry goes by `other_name` too."""
-        world, self.authority = Authority(folder / "world", "World CA"), Authority(folder / "corp", "Corp Proxy CA")
+        world, self.authority = (
+            Authority(directory / "world", "World CA"),
+            Authority(directory / "corp", "Corp Proxy CA"),
+        )
         self.world = world
         world.issue(NAME, other_name)
-        certificate = f"  tls: {{certificate: {world.folder}/{NAME}.pem, key: {world.folder}/{NAME}.key}}"
-        self._registry = Registry(namespace, folder / "registry", SECURE, 443, certificate)
-        made = folder / "squid"
+        certificate = f"  tls: {{certificate: {world.directory}/{NAME}.pem, key: {world.directory}/{NAME}.key}}"
+        self._registry = Registry(namespace, directory / "registry", SECURE, 443, certificate)
+        made = directory / "squid"
         made.mkdir()
         run(["/usr/lib/squid/security_file_certgen", "-c", "-s", made / "made", "-M", "4MB"])
         run(["chown", "-R", "proxy:proxy", made])
-        more = INSPECTING.format(folder=made, trusted=world.certificate)
+        more = INSPECTING.format(directory=made, trusted=world.certificate)
         options = PORT_OPTIONS.format(ca=self.authority)
         hosts = f"{HOSTS}{SECURE} {other_name}\n"
         self.squid = Squid(namespace, made, address=address, port_options=options, more=more, hosts=hosts)

@@ -1,4 +1,4 @@
-"""Laying a folder of the repository over a node's root."""
+"""Laying a directory of the repository over a node's root."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 def install(source: Path, root: Path) -> None:
     """Copy source's content over root: links stay links, owner root, modes 0755 and 0644 whatever the checkout has."""
-    for folder, folders, files in os.walk(source):
-        target = root / Path(folder).relative_to(source)
+    for directory, directories, files in os.walk(source):
+        target = root / Path(directory).relative_to(source)
         target.mkdir(mode=0o755, exist_ok=True)
-        for name in [*files, *(name for name in folders if (Path(folder) / name).is_symlink())]:
-            place(Path(folder) / name, target / name)
+        for name in [*files, *(name for name in directories if (Path(directory) / name).is_symlink())]:
+            place(Path(directory) / name, target / name)
 
 
 def place(source: Path, target: Path) -> None:

@@ -50,7 +50,7 @@ def _files(case: Case, boot: Boot, root: Path) -> Iterator[str]:
         if now == content:
             continue
         if os.environ.get("BOOT_ACCEPT") and now is not None:
-            expected = case.numbered("expected", boot.number) or case.folder
+            expected = case.numbered("expected", boot.number) or case.directory
             (expected / name).write_bytes(now)
         yield f"/{name}: {'missing' if now is None else 'differs; it is now'}\n{(now or b'').decode(errors='replace')}"
     for name in case.absent:
@@ -117,7 +117,7 @@ def _pulled(boot: Boot, requests: Sequence[str]) -> list[str]:
 
 def _secrets(case: Case, boot: Boot, root: Path) -> Iterator[str]:
     places = {"the journal": boot.text("journal.jsonl"), "the process list": boot.text("ps.txt")}
-    for path in sorted((boot.folder / "run").rglob("*")) if (boot.folder / "run").exists() else []:
+    for path in sorted((boot.directory / "run").rglob("*")) if (boot.directory / "run").exists() else []:
         if path.is_file():
             places[f"/run/eks-proxy-agent/{path.name}"] = path.read_text(errors="replace")
     places["the journal, decoded"] = "\n".join(boot.messages())

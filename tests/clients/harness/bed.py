@@ -33,9 +33,9 @@ def main(cases: str, result: str, *command: str) -> int:
     """Run the worker; its exit code is ours."""
     for line in NETWORK:
         subprocess.run(line.split(), check=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         for number, (path, text) in enumerate(FILES.items()):
-            ours = Path(folder, str(number))
+            ours = Path(directory, str(number))
             ours.write_text(text)
             subprocess.run(["mount", "--bind", str(ours), os.path.realpath(path)], check=True)
         switchboard = Switchboard()

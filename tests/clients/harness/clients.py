@@ -24,7 +24,7 @@ from tests.clients.harness import libraries
 from tests.clients.harness.libraries import PYTHON
 from tests.clients.harness.ways import PROXY
 
-FOLDER = Path(__file__).parents[1]
+DIRECTORY = Path(__file__).parents[1]
 BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
 
 #: Go before 1.24: no column of its own in a table, for one odd kind of entry.
@@ -45,11 +45,11 @@ class Client:
         """The port at which it knocked first, for each case; None where it did not knock at all."""
         path = self.library()
         environment = {"PYTHONDONTWRITEBYTECODE": "1", **({"PYTHONPATH": str(path)} if path else {})}
-        with tempfile.TemporaryDirectory() as folder:
-            asked, result = Path(folder, "cases"), Path(folder, "result")
+        with tempfile.TemporaryDirectory() as directory:
+            asked, result = Path(directory, "cases"), Path(directory, "result")
             asked.write_text(json.dumps([attrs.asdict(case) for case in self.cases()]))
             bed = ["unshare", "-n", "-m", "--", PYTHON]
-            run([*bed, FOLDER / "harness/bed.py", asked, result, *self.command()], timeout=600, env=environment)
+            run([*bed, DIRECTORY / "harness/bed.py", asked, result, *self.command()], timeout=600, env=environment)
             return json.loads(result.read_text())
 
 
@@ -67,15 +67,15 @@ def seen(port: int | None) -> str:
 
 
 def _program(*words: str) -> Callable[[], list[str]]:
-    return lambda: [PYTHON, str(FOLDER / "workers/program.py"), *words]
+    return lambda: [PYTHON, str(DIRECTORY / "workers/program.py"), *words]
 
 
 def _worker(name: str, python: str = PYTHON) -> Callable[[], list[str]]:
-    return lambda: [python, str(FOLDER / "workers" / name)]
+    return lambda: [python, str(DIRECTORY / "workers" / name)]
 
 
 def _go(toolchain: str) -> Callable[[], list[str]]:
-    return lambda: [PYTHON, str(FOLDER / "workers/program.py"), str(libraries.go_client(toolchain)), "{}"]
+    return lambda: [PYTHON, str(DIRECTORY / "workers/program.py"), str(libraries.go_client(toolchain)), "{}"]
 
 
 def _everything() -> list[Case]:

@@ -1,4 +1,4 @@
-"""Clients of other generations than the distribution's, from PyPI, each in a folder of its own in the cache."""
+"""Clients of other generations than the distribution's, from PyPI, each in a directory of its own in the cache."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ GO_PROGRAM = Path(__file__).parents[1] / "workers/go/main.go"
 
 
 def library(*requirements: str) -> Path:
-    """The folder that has these packages for PYTHON (no compiler is needed: their wheels bring what they link to)."""
-    folder = _cache() / "-".join(requirements).replace("==", "-")
-    return folder if folder.is_dir() else _made(folder, lambda aside: _install(aside, requirements))
+    """The directory that has these packages for PYTHON (no compiler is needed: their wheels bring what they link to)."""
+    directory = _cache() / "-".join(requirements).replace("==", "-")
+    return directory if directory.is_dir() else _made(directory, lambda aside: _install(aside, requirements))
 
 
 def go_client(requirement: str) -> Path:
     """workers/go/main.go, compiled with the Go of a wheel; the first time takes half a minute."""
     key = hashlib.sha256(GO_PROGRAM.read_bytes() + requirement.encode()).hexdigest()[:12]
-    folder = _cache() / f"go-client-{key}"
-    return (folder if folder.is_dir() else _made(folder, lambda aside: _compile(aside, requirement))) / "client"
+    directory = _cache() / f"go-client-{key}"
+    return (
+        directory if directory.is_dir() else _made(directory, lambda aside: _compile(aside, requirement))
+    ) / "client"
 
 
-def _install(folder: Path, requirements: Sequence[str]) -> None:
+def _install(directory: Path, requirements: Sequence[str]) -> None:
     version = run([PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).stdout.strip()
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-input", "--no-compile"]
-    wheels = ["--only-binary=:all:", "--implementation=cp", f"--python-version={version}", f"--target={folder}"]
+    wheels = ["--only-binary=:all:", "--implementation=cp", f"--python-version={version}", f"--target={directory}"]
     # With the caller's environment: it may say where pip finds its packages.
     run([*pip, *wheels, *requirements], timeout=600, env=dict(os.environ))
 
 
-def _compile(folder: Path, requirement: str) -> None:
-    toolchain = folder / "toolchain"
+def _compile(directory: Path, requirement: str) -> None:
+    toolchain = directory / "toolchain"
     _install(toolchain, [requirement])
     for tool in toolchain.rglob("*"):
         if tool.is_file() and tool.parent.name in ("bin", "linux_amd64", "linux_arm64"):
@@ -48,28 +50,28 @@ def _compile(folder: Path, requirement: str) -> None:
     (go,) = toolchain.glob("go/bin/go")
     settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GO111MODULE": "off"}
     run(
-        [go, "build", "-o", folder / "client", GO_PROGRAM],
+        [go, "build", "-o", directory / "client", GO_PROGRAM],
         timeout=600,
-        env={**settings, "GOCACHE": str(folder / "cache")},
+        env={**settings, "GOCACHE": str(directory / "cache")},
     )
     for waste in ("toolchain", "cache"):
-        shutil.rmtree(folder / waste)
+        shutil.rmtree(directory / waste)
 
 
 def _cache() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home) / "eks-proxy-agent" / "clients"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    directory = Path(home) / "eks-proxy-agent" / "clients"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
-def _made(folder: Path, build) -> Path:
+def _made(directory: Path, build) -> Path:
     """Built aside and renamed, by one at a time, so that a killed build leaves nothing that looks complete."""
-    with (folder.parent / "lock").open("w") as handle:
+    with (directory.parent / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            aside = folder.with_name(folder.name + ".building")
+        if not directory.is_dir():
+            aside = directory.with_name(directory.name + ".building")
             shutil.rmtree(aside, ignore_errors=True)
             build(aside)
-            aside.rename(folder)
-    return folder
+            aside.rename(directory)
+    return directory

@@ -8,11 +8,11 @@ import dnf
 import dnf.repo
 from each import urls
 
-with tempfile.TemporaryDirectory() as folder:
+with tempfile.TemporaryDirectory() as directory:
     for number, url in enumerate(urls()):
         base = dnf.Base()
         base.conf.substitutions["releasever"] = "1"  # else dnf would look for a distribution of its own
-        base.conf.cachedir = os.path.join(folder, str(number))
+        base.conf.cachedir = os.path.join(directory, str(number))
         base.conf.proxy = os.environ.pop("http_proxy", "")
         base.conf.retries = 1
         base.conf.timeout = 10

@@ -51,7 +51,7 @@ class ControlPlane:
 
     def __init__(
         self,
-        folder: Path,
+        directory: Path,
         programs: Path,
         *,
         address: str = "",
@@ -61,10 +61,10 @@ class ControlPlane:
     ) -> None:
         """Start it and wait until it serves.
 
-        Everything is in `folder`, and listens on `address` only, by default a loopback address of this process.
+        Everything is in `directory`, and listens on `address` only, by default a loopback address of this process.
         `names` are DNS names of its certificate, `inside` is a command to enter its network with.
         """
-        self.folder = folder
+        self.directory = directory
         self.programs = programs
         self.address = address or _own_loopback_address()
         self.port = port
@@ -72,10 +72,10 @@ class ControlPlane:
         self.inside = list(inside)
         self.processes: dict[str, Process] = {}
         self.tokens = {user: f"token-{number}-of-{user.rpartition(':')[2]}" for number, user in enumerate(USERS)}
-        certificates.create(folder, self.address, names)
+        certificates.create(directory, self.address, names)
         rows = [f'{self.tokens[user]},{user},{user},"{",".join(groups)}"' for user, groups in USERS.items()]
-        (folder / "tokens.csv").write_text("\n".join(rows) + "\n")
-        (folder / "home").mkdir()
+        (directory / "tokens.csv").write_text("\n".join(rows) + "\n")
+        (directory / "home").mkdir()
         try:
             self._start()
         except BaseException:
@@ -89,8 +89,8 @@ class ControlPlane:
 
     def kubeconfig_for(self, user: str, *, server: str = "", token: str = "", embedded: bool = False) -> Path:
         """A kubeconfig of one of USERS; with another server or token; with the CA embedded, so that it can be moved."""
-        path = self.folder / f"{user.replace(':', '-')}{'-other' if server or token else ''}.kubeconfig"
-        authority = self.folder / "ca.crt"
+        path = self.directory / f"{user.replace(':', '-')}{'-other' if server or token else ''}.kubeconfig"
+        authority = self.directory / "ca.crt"
         content = base64.b64encode(authority.read_bytes()).decode()
         text = KUBECONFIG.format(
             server=server or self.server,
@@ -108,7 +108,7 @@ class ControlPlane:
         return {
             **CLEAN_ENVIRONMENT,
             "PATH": f"{self.programs}:{CLEAN_ENVIRONMENT['PATH']}",
-            "HOME": str(self.folder / "home"),
+            "HOME": str(self.directory / "home"),
         }
 
     def kubectl(self, *arguments: Argument, input: str | None = None, user: str = "admin") -> str:  # noqa: A002
@@ -136,7 +136,7 @@ class ControlPlane:
 
     def api(self, user: str = "admin") -> Api:
         """A connection without kubectl; only where the address is reachable without entering a network."""
-        return Api(self.address, self.port, self.folder / "ca.crt", self.tokens[user])
+        return Api(self.address, self.port, self.directory / "ca.crt", self.tokens[user])
 
     def create_namespace(self, name: str) -> None:
         """Make a namespace and wait until pods are admitted there (the token of its service account is there)."""
@@ -149,29 +149,29 @@ class ControlPlane:
         self.kubectl("rollout", "status", f"--namespace={namespace}", f"--timeout={limit}s", workload)
 
     def close(self) -> None:
-        """End all programs, the last started first, and remove the folder; with CLUSTER_KEEP=FOLDER the logs stay there."""
+        """End all programs, the last started first, and remove the directory; with CLUSTER_KEEP=DIRECTORY the logs stay there."""
         while self.processes:
             self.processes.popitem()[1].stop()
         if "CLUSTER_KEEP" in os.environ:
             kept = Path(os.environ["CLUSTER_KEEP"])
             kept.mkdir(parents=True, exist_ok=True)
-            for log in self.folder.glob("*.log"):
+            for log in self.directory.glob("*.log"):
                 shutil.copy(log, kept)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     # --- start ------------------------------------------------------------------------------------------------------
 
     def start(self, name: str, *flags: str, program: Argument = "") -> None:
         """Start one of the programs."""
         argv: list[Argument] = [program or self.programs / name, *flags]
-        self.processes[name] = Process(argv, self.folder / f"{name}.log", self.inside)
+        self.processes[name] = Process(argv, self.directory / f"{name}.log", self.inside)
 
     def _start(self) -> None:
-        folder, client = self.folder, f"http://{self.address}:2379"
+        directory, client = self.directory, f"http://{self.address}:2379"
         peer = f"http://{self.address}:2380"
         self.start(
             "etcd",
-            *("--data-dir=%s" % (folder / "etcd"), f"--listen-client-urls={client}"),
+            *("--data-dir=%s" % (directory / "etcd"), f"--listen-client-urls={client}"),
             *(f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}"),
             *(f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"),
             program="etcd",

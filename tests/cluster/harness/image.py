@@ -16,9 +16,9 @@ IMAGE = f"{REGISTRY_NAME}/{NAME}"
 
 def push(bed: Bed) -> None:
     """Compile wait.c, and put it into the bed's registry as an image."""
-    folder = bed.session.work / "image"
-    layout, bundle = folder / "oci", folder / "bundle"
-    folder.mkdir()
+    directory = bed.session.work / "image"
+    layout, bundle = directory / "oci", directory / "bundle"
+    directory.mkdir()
     run(["umoci", "init", "--layout", layout])
     run(["umoci", "new", "--image", f"{layout}:v1"])
     run(["umoci", "unpack", "--image", f"{layout}:v1", bundle])

@@ -1,4 +1,4 @@
-"""The owner's CA certificates, in the folder that the distribution's trust store is made of."""
+"""The owner's CA certificates, in the directory that the distribution's trust store is made of."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.core.plan.files.ca_anchor import CaAnchor
 from agent.core.plan.files.environment import EnvironmentFile
 from agent.core.plan.files.managed_file import ManagedFile, WholeFile
-from agent.core.plan.files.systemd_dropin import FOLDER, Dropin
+from agent.core.plan.files.systemd_dropin import DIRECTORY, Dropin
 from agent.core.plan.files.yum_conf import YumConf
 
 _CLASSES: tuple[type[ManagedFile], ...] = (WholeFile, EnvironmentFile, YumConf, Dropin, CaAnchor)
@@ -18,7 +18,7 @@ def kind_of(name: str, path: str) -> str:
 
     Version 0.1.0 knew drop-ins and CA by their paths, and called them whole files.
     """
-    if name == WholeFile.kind and path.startswith(FOLDER):
+    if name == WholeFile.kind and path.startswith(DIRECTORY):
         return Dropin.kind
     if name == WholeFile.kind and path.endswith(("/eks-proxy-agent.pem", "/eks-proxy-agent.crt")):
         return CaAnchor.kind

@@ -10,7 +10,7 @@ import attrs
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.managed_file import Effect, ManagedFile
 
-FOLDER = "/etc/systemd/system/"
+DIRECTORY = "/etc/systemd/system/"
 #: The units that failure.policy = "closed" holds back; gating others would lock people out of the node.
 GATED_UNITS = ("docker.service", "containerd.service", "kubelet.service")
 
@@ -37,7 +37,7 @@ class Dropin(ManagedFile):
     @classmethod
     def path_of(cls, unit: str) -> str:
         """Give where the drop-in of a unit stands."""
-        return f"{FOLDER}{unit}.d/{cls.name}"
+        return f"{DIRECTORY}{unit}.d/{cls.name}"
 
 
 class EnvironmentDropin(Dropin):

@@ -63,7 +63,7 @@ def test_good_answers() -> None:
 
 
 def test_questions_hold_the_mac_of_the_interface() -> None:
-    """The CIDRs are asked for the one interface, below the folder of its MAC."""
+    """The CIDRs are asked for the one interface, below the directory of its MAC."""
     assert questions(MAC)["vpc_cidrs_v6"] == f"meta-data/network/interfaces/macs/{MAC}/vpc-ipv6-cidr-blocks"
 
 

@@ -139,7 +139,7 @@ def test_credentials_are_percent_encoded(user, password):
 
 
 def test_a_tilde_is_encoded():
-    """`~` is encoded too: after a colon a shell would replace it by a home folder."""
+    """`~` is encoded too: after a colon a shell would replace it by a home directory."""
     assert URL.with_credentials(Credentials("~root", "a~b")) == "http://%7Eroot:a%7Eb@proxy.corp:3128"
 
 

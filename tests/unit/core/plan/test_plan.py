@@ -166,7 +166,7 @@ def test_a_reload_that_is_due_is_made_up_for():
 @pytest.mark.parametrize(
     ("file", "state", "problem"),
     [
-        (whole(b"new"), FileState(problem="is a folder"), "/etc/file: is a folder"),
+        (whole(b"new"), FileState(problem="is a directory"), "/etc/file: is a directory"),
         (Refused(PATH, None), FileState(b"old"), "/etc/file: line 1 is odd"),
     ],
 )
@@ -321,7 +321,7 @@ def test_taking_back(record, state, changes):
     [
         ({}, PATH + SAVED),
         ({PATH + SAVED: FileState(b"other")}, PATH + SAVED + ".2"),
-        ({PATH + SAVED: FileState(problem="is a folder")}, PATH + SAVED + ".2"),
+        ({PATH + SAVED: FileState(problem="is a directory")}, PATH + SAVED + ".2"),
         ({PATH + SAVED: FileState(b"other"), PATH + SAVED + ".2": FileState(b"more")}, PATH + SAVED + ".3"),
     ],
 )
@@ -342,7 +342,7 @@ def test_a_copy_that_is_there_already_is_not_made_twice():
     assert PATH + SAVED + ".2" in plan.notes[0]
 
 
-@pytest.mark.parametrize("state", [FileState(problem="is a folder"), FileState(b"\xff")])
+@pytest.mark.parametrize("state", [FileState(problem="is a directory"), FileState(b"\xff")])
 def test_what_cannot_be_taken_back_is_remembered(state):
     """A later revert can do it still."""
     baseline = Baseline({PATH: Record("environment", b"A=1\n", 0o644, (digest(b"1"),))})

@@ -88,7 +88,7 @@ intent     349dd264e6c3, 3 NO_PROXY entries (why each: status --full)
 files      2, 1 not as written, 7 repaired so far
 file       /etc/yum.conf                                                changed since
 units      docker.service active
-metrics    watch.metrics: /srv/metrics is no folder
+metrics    watch.metrics: /srv/metrics is not a directory
 instance   i-0a1b2c3d4e5f60718 in eu-central-1
 warning    proxy.no_proxy: "nexus.corp:8443" has a port
 """
@@ -97,7 +97,7 @@ DEGRADED = """\
 phase      degraded for 12 min
            the last pass failed; what was good before stays in force
 error      /etc/environment: line 1 has a byte that is not UTF-8
-           /etc/yum.conf: is a folder
+           /etc/yum.conf: is a directory
 to do      mend what the error names; it is tried again by itself, and at once by: systemctl reload eks-proxy-agent
 """
 
@@ -176,7 +176,10 @@ def test_stale_units_and_fought_files():
         "files": [WELL["files"][0], {"path": "/etc/yum.conf", "state": "changed since"}],
         "stale_units": ["docker.service"],
         "repairs": {"total": 7, "fought": ["/etc/yum.conf"]},
-        "metrics": {"path": "/srv/metrics/eks_proxy_agent.prom", "error": "watch.metrics: /srv/metrics is no folder"},
+        "metrics": {
+            "path": "/srv/metrics/eks_proxy_agent.prom",
+            "error": "watch.metrics: /srv/metrics is not a directory",
+        },
         "warnings": ['proxy.no_proxy: "nexus.corp:8443" has a port'],
     }
     assert shown(status) == STALE
@@ -184,7 +187,7 @@ def test_stale_units_and_fought_files():
 
 def test_degraded():
     """All errors, what they mean for the node, and the way out come first."""
-    errors = "/etc/environment: line 1 has a byte that is not UTF-8\n/etc/yum.conf: is a folder"
+    errors = "/etc/environment: line 1 has a byte that is not UTF-8\n/etc/yum.conf: is a directory"
     status = {**WELL, "phase": "degraded", "since": "2026-11-22T20:23:05+00:00", "error": errors}
     assert shown(status).startswith(DEGRADED)
 

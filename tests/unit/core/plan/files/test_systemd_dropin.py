@@ -40,7 +40,7 @@ def test_a_drop_in_says_whose_it_is_and_how_to_undo_it(text):
 
 
 @pytest.mark.parametrize("unit", [*DEFAULT_UNITS, "a@b.service"])
-def test_drop_ins_stand_in_the_folder_of_their_unit(unit):
+def test_drop_ins_stand_in_the_directory_of_their_unit(unit):
     """Named so that they sort last, and by no name that nodeadm uses (it owns environment.conf)."""
     assert EnvironmentDropin(unit).path == f"/etc/systemd/system/{unit}.d/90-eks-proxy.conf"
     assert ClosedGate(unit).path == f"/etc/systemd/system/{unit}.d/91-eks-proxy-closed.conf"

@@ -1,4 +1,4 @@
-"""Temporary folders that carry their owner's process, so that a later session removes what a killed one left."""
+"""Temporary directories that carry their owner's process, so that a later session removes what a killed one left."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ PREFIX = "eksproxy-cluster-"
 ENOUGH = 2 << 30  # bytes for etcd and logs; a container may have 64 MB of /dev/shm
 
 
-def own_folder() -> Path:
-    """A new folder of this process, after those of dead processes are gone; in memory where the machine has such a place."""
+def own_directory() -> Path:
+    """A new directory of this process, after those of dead processes are gone; in memory where the machine has such a place."""
     shared = Path("/dev/shm")
     in_memory = os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > ENOUGH
     parent = shared if in_memory else Path(tempfile.gettempdir())
