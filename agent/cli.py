@@ -41,7 +41,8 @@ class _RawFormatter(_Formatter, argparse.RawDescriptionHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     """argparse repeats what it does not understand, and that may be a URL with a password.
 
-    Flags are written out: a script with an abbreviation would break on the day when another flag begins so.
+    Flags are written out: a script with an abbreviation would break on the day when another flag
+    begins so.
     """
 
     def __init__(self, **options: Any) -> None:

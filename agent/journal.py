@@ -20,8 +20,8 @@ def reached() -> bool:
 def send(*fields: str) -> bool:
     """Hand an entry of NAME=value fields to journald, sd_journal_sendv(3); whether it took it.
 
-    Whose entry it is, journald looks up when it reads it, and of a process that has ended by then it finds nothing: such a
-    one needs OBJECT_PID= of one that lives on.
+    Whose entry it is, journald looks up when it reads it, and of a process that has ended by then
+    it finds nothing: such a one needs OBJECT_PID= of one that lives on.
     """
     try:
         from systemd._journal import sendv  # systemd.journal has it too, with 2.5 MB of what it does not need

@@ -1,6 +1,7 @@
 """Logging: event names with dots plus key-values, never a credential; to the journal with fields, else to stderr.
 
-`journalctl EKS_PROXY_EVENT=drift.repaired` finds an event, `FILE=`, `UNIT=`, `REASON=` and `INSTANCE_ID=` what it is about.
+`journalctl EKS_PROXY_EVENT=drift.repaired` finds an event, `FILE=`, `UNIT=`, `REASON=` and
+`INSTANCE_ID=` what it is about.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from agent.core.redact import redact
 _LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}
 
 
-#: Key of an event → field of the journal (systemd.journal-fields(7)); any other becomes EKS_PROXY_KEY.
+#: Key of an event → field of the journal (systemd.journal-fields(7)); any other becomes
+#: EKS_PROXY_KEY.
 _FIELDS = {"file": "FILE", "unit": "UNIT", "units": "UNIT", "reason": "REASON", "instance_id": "INSTANCE_ID"}
 #: Fields that every entry gets from now on.
 _always: dict[str, str] = {}
@@ -68,8 +70,8 @@ def _render(
 def _send(level: str, text: str, fields: list[str]) -> bool:
     """Hand an entry to journald; whether it took it.
 
-    Only for a command for which another stands after its end (`journal.send`).  A line on stderr is always known to be
-    the unit's.
+    Only for a command for which another stands after its end (`journal.send`).  A line on stderr is
+    always known to be the unit's.
     """
     if "OBJECT_PID" not in _always:
         return False

@@ -1,8 +1,9 @@
-"""`make bench`: the same node booted with the agent and with the shell recipe, in turn, and the ratios of each pair.
+"""`make bench`: the same node booted with the agent and with the shell recipe, in turn, and the
+ratios of each pair.
 
-Each pair is two boots with the agent and two with the recipe on fresh copies of one root, in the bed of the boot tests.
-The metadata service begins to listen some seconds after power on, as a network does that takes its time, or is there
-from the beginning (`--late 0`).
+Each pair is two boots with the agent and two with the recipe on fresh copies of one root, in the
+bed of the boot tests. The metadata service begins to listen some seconds after power on, as a
+network does that takes its time, or is there from the beginning (`--late 0`).
 """
 
 from __future__ import annotations
@@ -111,8 +112,9 @@ def _boot(trial: Trial, name: str, late: float) -> Row:
     }
 
 
-#: proc(5): utime, stime, cutime and cstime are the fields 14 to 17, in ticks of 10 ms; VmHWM is the peak in kB.
-#: The agent's work is done by a child, whose time counts when it has ended; `apply`, which does the same, tells its peak.
+#: proc(5): utime, stime, cutime and cstime are the fields 14 to 17, in ticks of 10 ms; VmHWM is the
+#: peak in kB. The agent's work is done by a child, whose time counts when it has ended; `apply`,
+#: which does the same, tells its peak.
 COST = {
     "agent": "pid=$(systemctl show --value --property=MainPID eks-proxy-agent); "
     'timeout 30 sh -c "while grep -q . /proc/$pid/task/$pid/children; do sleep 0.05; done"; cat /proc/$pid/stat; '

@@ -1,8 +1,9 @@
-"""`make bench ARGS=idle`: what the daemon costs on a booted node when nothing happens, and how soon it puts a file right.
+"""`make bench ARGS=idle`: what the daemon costs on a booted node when nothing happens, and how soon
+it puts a file right.
 
-The node is the boot tests' own, with default settings: a pass every ten minutes.  Memory is of the process that stays:
-PSS as proc(5) has it, which is less where others run the same Python, and what it would be if nobody did, so the pages of
-libc are all that it shares.
+The node is the boot tests' own, with default settings: a pass every ten minutes.  Memory is of the
+process that stays: PSS as proc(5) has it, which is less where others run the same Python, and what
+it would be if nobody did, so the pages of libc are all that it shares.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from tests.boot.harness import case as cases
 from tests.boot.harness.bed import Bed
 from tests.boot.harness.daemon import ENVIRONMENT, Life
 
-#: Ways to build such a daemon, as what they have in memory while they wait; the first is what the agent does.
+#: Ways to build such a daemon, as what they have in memory while they wait; the first is what the
+#: agent does.
 WAYS = {
     "waits, a child for each pass": "import agent.cli, agent.commands.run; agent.cli.parser(); from systemd import daemon",
     "re-executed into a slim watcher": "import select, ctypes, time; from systemd import daemon",
@@ -87,7 +89,9 @@ def _idle(life: Life, minutes: float) -> None:
 
 
 def _counters(life: Life) -> dict[str, int]:
-    """proc(5): CPU in ticks of 10 ms, voluntary context switches, which are the times that it went to sleep."""
+    """proc(5): CPU in ticks of 10 ms, voluntary context switches, which are the times that it went
+    to sleep.
+    """
     pid = life.pid()
     text = life.running.run("cat", *(f"/proc/{pid}/{name}" for name in ("stat", "status")))
     ticks = text.splitlines()[0].rpartition(")")[2].split()[11:15]
@@ -100,7 +104,9 @@ def _counters(life: Life) -> dict[str, int]:
 
 
 def _repairs(life: Life, times: int) -> None:
-    """Seconds from the end of somebody's write until the file is right again, by a loop inside the node."""
+    """Seconds from the end of somebody's write until the file is right again, by a loop inside the
+    node.
+    """
     script = f"""import time
 with open("{ENVIRONMENT}", "a") as file: file.write("http_proxy=wrong\\n")
 begin = time.monotonic()

@@ -1,4 +1,6 @@
-"""The metadata service, ready to go: it binds its port when told to, and says at which moment that was."""
+"""The metadata service, ready to go: it binds its port when told to, and says at which moment that
+was.
+"""
 
 import argparse
 import sys
@@ -9,7 +11,9 @@ from agent.demo.metadata_service import MetadataService
 
 
 def main() -> None:
-    """Wait for a line on stdin, listen, print the monotonic clock in microseconds, serve until stdin ends."""
+    """Wait for a line on stdin, listen, print the monotonic clock in microseconds, serve until
+    stdin ends.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
     parser.add_argument("instance", type=Path)

@@ -1,6 +1,8 @@
-"""`make bench ARGS=verify`: `cluster verify` on 10,000 pods of a real API server, beside `kubectl get pods -o json` alone.
+"""`make bench ARGS=verify`: `cluster verify` on 10,000 pods of a real API server, beside `kubectl
+get pods -o json` alone.
 
-The pods are those of aws-node after `cluster apply`, with the status that kubelet gives a pod that runs; nobody runs them.
+The pods are those of aws-node after `cluster apply`, with the status that kubelet gives a pod that
+runs; nobody runs them.
 """
 
 from __future__ import annotations
@@ -94,7 +96,8 @@ def _commands(cluster: ControlPlane, settings: str) -> dict[str, list[str]]:
     }
 
 
-# --- the pods -------------------------------------------------------------------------------------------------------
+# --- the pods
+# -------------------------------------------------------------------------------------------------------
 
 
 def _populate(cluster: ControlPlane, apply: list[str], count: int) -> None:
@@ -144,7 +147,8 @@ def _write(cluster: ControlPlane, daemon_set: dict[str, Any], numbers: range, er
         errors.append(error)
 
 
-# --- the measuring --------------------------------------------------------------------------------------------------
+# --- the measuring
+# --------------------------------------------------------------------------------------------------
 
 
 def _cost(command: list[str], environment: dict[str, str]) -> Cost:

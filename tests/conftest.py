@@ -1,4 +1,6 @@
-"""Rules for all tests: unit tests touch nothing, and under CI=true nothing is skipped, but runs as root where it has to."""
+"""Rules for all tests: unit tests touch nothing, and under CI=true nothing is skipped, but runs as
+root where it has to.
+"""
 
 import os
 import sys
@@ -15,9 +17,11 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if CI else "here")
 
 
-# --- unit tests touch nothing ---------------------------------------------------------------------------------------
+# --- unit tests touch nothing
+# ---------------------------------------------------------------------------------------
 
-# Audit events (docs.python.org, "Audit events table") and the kind that `@pytest.mark.allows(...)` names.
+# Audit events (docs.python.org, "Audit events table") and the kind that `@pytest.mark.allows(...)`
+# names.
 _REFUSED = {
     "subprocess.Popen": "subprocess",
     "os.system": "subprocess",
@@ -36,11 +40,15 @@ _REFUSED = {
 
 
 class Unplanned(BaseException):
-    """A unit test did what only integration tests may; not an Exception, so that no code under test swallows it."""
+    """A unit test did what only integration tests may; not an Exception, so that no code under test
+    swallows it.
+    """
 
 
 class _Guard:
-    """What the running unit test may do, and what it did all the same; off (None) outside unit tests."""
+    """What the running unit test may do, and what it did all the same; off (None) outside unit
+    tests.
+    """
 
     def __init__(self):
         self.allowed = None
@@ -64,7 +72,9 @@ sys.addaudithook(_guard.audit)
 
 @pytest.fixture(autouse=True)
 def _touch_nothing(request, monkeypatch):
-    """Fail a unit test at any subprocess, DNS look-up, socket connect or sleep that it is not marked for."""
+    """Fail a unit test at any subprocess, DNS look-up, socket connect or sleep that it is not
+    marked for.
+    """
     if "unit" not in request.node.path.relative_to(request.config.rootpath / "tests").parts[:1]:
         yield
         return
@@ -79,7 +89,8 @@ def _touch_nothing(request, monkeypatch):
         pytest.fail("unplanned in a unit test: " + "; ".join(_guard.seen), pytrace=False)
 
 
-# --- under CI=true nothing is skipped -------------------------------------------------------------------------------
+# --- under CI=true nothing is skipped
+# -------------------------------------------------------------------------------
 
 
 def _fail_instead(report, why):
@@ -106,7 +117,9 @@ def pytest_make_collect_report():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Refuse a marker without its reason; say which tests need root, and which stay together on one worker of pytest-xdist."""
+    """Refuse a marker without its reason; say which tests need root, and which stay together on one
+    worker of pytest-xdist.
+    """
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
         directory = item.path.relative_to(item.config.rootpath / "tests").parts[0]
@@ -122,14 +135,17 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    """Refuse a pytest and pytest-xdist that do not keep groups together: each worker would make the packages, and boot the nodes."""
+    """Refuse a pytest and pytest-xdist that do not keep groups together: each worker would make the
+    packages, and boot the nodes.
+    """
     if getattr(session.config.option, "loadgroup", False):
         for item in session.items:
             if item.get_closest_marker("xdist_group") and "@" not in item.nodeid.rpartition("]")[2]:
                 raise pytest.UsageError(f"{item.nodeid}: pytest-xdist has not put it into its group")
 
 
-# --- what `make test` left out --------------------------------------------------------------------------------------
+# --- what `make test` left out
+# --------------------------------------------------------------------------------------
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,4 +1,6 @@
-"""docs/status.schema.json as a judge of what the agent says; stricter than readers have to be: every key is documented."""
+"""docs/status.schema.json as a judge of what the agent says; stricter than readers have to be:
+every key is documented.
+"""
 
 import json
 from collections.abc import Mapping

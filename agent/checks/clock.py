@@ -12,7 +12,8 @@ from agent.edges.proxy_date import ask_date
 
 GROUP = "clock"
 NAME = "skew"
-#: AWS refuses a request whose signature is five minutes old ("Troubleshooting AWS Signature Version 4").
+#: AWS refuses a request whose signature is five minutes old ("Troubleshooting AWS Signature Version
+#: 4").
 WARN_ABOVE, FAIL_ABOVE = 60.0, 300.0
 BOUND = 3.0
 

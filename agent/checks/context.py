@@ -35,10 +35,11 @@ OFFLINE = "looks at a running machine, not at a tree (--root)"
 class CheckedNode:
     """`found` is made of the facts of the last pass, `now` of those of this moment; mostly they are the same.
 
-    Where a CIDR was added to the VPC since, files and processes are as the last pass made them: that is one finding, of
-    NO_PROXY, and not one for each file.  `missing` says why there is no `found` or no Intent in it.
-    `told` is what status.json says, if it can be read; `silent` why the metadata service did not answer.
-    `partial`: only root can read all, so that `found` is made of `told`, without credentials.
+    Where a CIDR was added to the VPC since, files and processes are as the last pass made them:
+    that is one finding, of NO_PROXY, and not one for each file.  `missing` says why there is no
+    `found` or no Intent in it. `told` is what status.json says, if it can be read; `silent` why the
+    metadata service did not answer. `partial`: only root can read all, so that `found` is made of
+    `told`, without credentials.
     """
 
     host: Host

@@ -11,8 +11,8 @@ OK, WARN, FAIL, SKIP = "ok", "warn", "fail", "skip"
 class Finding:
     """`text` is the evidence, `hint` the way out.  `skip` is what could not be looked at, and why.
 
-    Further lines of `text` (a diff) belong to the first.  `name` is the thing that was looked at: a unit, a file, a host.
-    `exit_code` is what `check` ends with when all that fails has the same.
+    Further lines of `text` (a diff) belong to the first.  `name` is the thing that was looked at: a
+    unit, a file, a host. `exit_code` is what `check` ends with when all that fails has the same.
     """
 
     group: str

@@ -49,7 +49,8 @@ def split(files: FileSystem) -> bool:
 def _manager(files: FileSystem) -> tuple[str, str] | None:
     """The program and the file that it reads (dnf.conf(5), yum.conf(5)); yum is yum 3 where there is no dnf, else a link to it.
 
-    dnf 5 reads its directories of drop-ins first, so that dnf.conf wins over them too (libdnf5, Base::load_config).
+    dnf 5 reads its directories of drop-ins first, so that dnf.conf wins over them too (libdnf5,
+    Base::load_config).
     """
     if any(_there(files, path) for path in _DNF):
         return "dnf", DNF_CONF

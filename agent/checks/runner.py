@@ -18,7 +18,8 @@ from agent.errors import AgentError
 #: The name of a finding about a whole group.
 ALL = "all"
 NO_SYSTEMD = "no systemd runs here"
-#: Seconds for all groups together, once the node was looked up; each has a shorter bound of its own.
+#: Seconds for all groups together, once the node was looked up; each has a shorter bound of its
+#: own.
 BOUND = 6.0
 
 
@@ -26,7 +27,8 @@ BOUND = 6.0
 class Group:
     """What is looked at, and what that takes.
 
-    `live`: needs the running machine.  `intent`: needs valid settings with a proxy.  `systemd`: asks systemd.
+    `live`: needs the running machine.  `intent`: needs valid settings with a proxy.  `systemd`:
+    asks systemd.
     """
 
     name: str

@@ -41,7 +41,8 @@ def problem(node: CheckedNode, unit: UnitState) -> Finding | None:
 def _winner(node: CheckedNode, unit: UnitState) -> tuple[str, str] | None:
     """The file that is read after ours and sets a variable otherwise, and that variable; None when ours wins.
 
-    Environment= lines are harmless: files beat them.  Raises PermissionError when only root can tell.
+    Environment= lines are harmless: files beat them.  Raises PermissionError when only root can
+    tell.
     """
     wanted = dict(node.intent.variables(secret=True))
     for path in _after_ours(unit):

@@ -63,8 +63,9 @@ def revert(
 ) -> None:
     """Take everything back: first the pods, which need the ConfigMap as long as they refer to it, then the ConfigMap.
 
-    Who may not see Secrets has given none.  `also` is a namespace that the settings of an earlier apply may have meant;
-    with it, what is in others still is told, and left: other settings may be about it.
+    Who may not see Secrets has given none.  `also` is a namespace that the settings of an earlier
+    apply may have meant; with it, what is in others still is told, and left: other settings may be
+    about it.
     """
     objects = []
     looked_into = tuple(dict.fromkeys((*namespaces, *filter(None, [also]))))

@@ -76,7 +76,8 @@ def scope(settings: Settings, namespace: str) -> tuple[tuple[str, ...], tuple[Wo
 def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> ClusterInputs:
     """Everything together; without `kubectl` no cluster is asked.
 
-    Raises SettingsError, and AgentError that names the ways out when the VPC, the region or the service CIDR is unknown.
+    Raises SettingsError, and AgentError that names the ways out when the VPC, the region or the
+    service CIDR is unknown.
     """
     service = ask_service_range(kubectl) if kubectl else None
     if arguments.from_node:

@@ -70,7 +70,8 @@ class ClusterPlan:
 def make_plan(kubectl: Kubectl, inputs: ClusterInputs, *, take_over: bool) -> ClusterPlan:
     """Read all objects, and have the server try every write without doing it.
 
-    Whatever is wrong shows here, before the first write: raises AgentError that names all workloads that are absent.
+    Whatever is wrong shows here, before the first write: raises AgentError that names all workloads
+    that are absent.
     """
     found = read_workloads(kubectl, inputs.workloads)
     sources = []

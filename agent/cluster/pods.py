@@ -33,8 +33,8 @@ def pods(kubectl: Kubectl, workload: Workload, found: Mapping[str, Any]) -> Iter
 def in_need(kubectl: Kubectl, workload: Workload, kind: str) -> str:
     """What of a workload could not start without our ConfigMap or Secret, for people; empty for nothing.
 
-    That is its template, when our note of what we did to it is gone, or a pod of the old one: such pods stay with
-    OnDelete, a partition, or while it is paused.
+    That is its template, when our note of what we did to it is gone, or a pod of the old one: such
+    pods stay with OnDelete, a partition, or while it is paused.
     """
     found = kubectl.find(workload.path, f"reading {workload}")
     if found is None:

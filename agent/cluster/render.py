@@ -24,7 +24,8 @@ from agent.node.sources import read_own_file
 def render(arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubectl | None) -> int:
     """Without --output the ConfigMaps go to stdout; with it everything goes to files, and stdout names them.
 
-    The patches depend on the containers that a workload has: it is read from the cluster, or from --manifest FILE.
+    The patches depend on the containers that a workload has: it is read from the cluster, or from
+    --manifest FILE.
     """
     sources = {name: _source(inputs, name, kubectl) for name in inputs.namespaces}
     documents = {name: _yaml(source, inputs) for name, source in sources.items()}

@@ -1,6 +1,7 @@
 """`bootstrap`: configure the node, run bootstrap.sh once for this instance, and tell CloudFormation how it went.
 
-Whatever fails on the way, the signal is sent with a code that is not 0: a stack must not wait for its time-out.
+Whatever fails on the way, the signal is sent with a code that is not 0: a stack must not wait for
+its time-out.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from agent.node.sources import SettingsSources, sources_of, static_settings
 
 #: Tries of cfn-signal, and the seconds that each may take.
 SIGNAL_TRIES, SIGNAL_TIMEOUT = 5, 60.0
-#: Seconds that the record of a bootstrap waits for another run: without it bootstrap.sh would run twice.
+#: Seconds that the record of a bootstrap waits for another run: without it bootstrap.sh would run
+#: twice.
 _RECORD_WAIT = 120.0
 #: What amazon-eks-ami's Amazon Linux 2023 images have instead of a bootstrap.sh.
 _STUB = b"bootstrap.sh has been removed"
@@ -40,8 +42,8 @@ _STUB = b"bootstrap.sh has been removed"
 def run(arguments: argparse.Namespace) -> int:
     host = host_of(arguments)
     need_root(host, "bootstrap", other_tree=False)
-    # bootstrap.sh would go on alone, and beside the next one.  The stack is told nothing: the node may just be about to
-    # boot again, and then it runs once more.
+    # bootstrap.sh would go on alone, and beside the next one.  The stack is told nothing: the node
+    # may just be about to boot again, and then it runs once more.
     with unwound():
         return bootstrap(host, sources_of(arguments), if_enabled=arguments.if_enabled, again=arguments.again)
 
@@ -49,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
 def bootstrap(host: Host, sources: SettingsSources, *, if_enabled: bool = False, again: bool = False) -> int:
     """Answer bootstrap.sh's exit code, that of its earlier run on this instance, or that of the step which failed.
 
-    Raises LockedError when another bootstrap is running, and SettingsError when not even the signal's settings are known.
+    Raises LockedError when another bootstrap is running, and SettingsError when not even the
+    signal's settings are known.
     """
     static = static_settings(host.files, attrs.evolve(sources, keep=True))
     settings = static.settings
@@ -65,7 +68,8 @@ def bootstrap(host: Host, sources: SettingsSources, *, if_enabled: bool = False,
         found = compose_intent(inputs, cached_network(host.state, inputs))
     except AgentError as error:
         failure = error
-    # Before the lock: the unit of a node that bootstraps from user data must not keep the user data's call out.
+    # Before the lock: the unit of a node that bootstraps from user data must not keep the user
+    # data's call out.
     if if_enabled and not settings.bootstrap.enabled:
         if failure and not known_facts:
             raise failure

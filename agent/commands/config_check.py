@@ -27,7 +27,8 @@ T = TypeVar("T")
 def check(host: Host, layered: Layered, facts: Facts | None) -> None:
     """Say how the settings are; `facts` are None where they are not known.
 
-    Raises AgentError with everything that is unusable of what the settings name: credentials, CA, NodeConfigs.
+    Raises AgentError with everything that is unusable of what the settings name: credentials, CA,
+    NodeConfigs.
     """
     settings = layered.settings
     problems = _Problems()

@@ -19,7 +19,8 @@ from agent.core.noproxy.lint import WARNING, judge
 from agent.core.redact import redact
 from agent.errors import UsageError
 
-#: What a bad target, and what a warning of --lint ends with; a bad target counts more, for it was not judged.
+#: What a bad target, and what a warning of --lint ends with; a bad target counts more, for it was
+#: not judged.
 BAD_TARGET, FOUND = 1, 3
 #: Longer than any URL; the rest of such a line is thrown away, not kept.
 _LINE = 16384

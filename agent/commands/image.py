@@ -24,7 +24,8 @@ BOOTSTRAP = "eks-proxy-agent-bootstrap.service"
 def bake_command(arguments: argparse.Namespace) -> int:
     """Write what does not depend on the instance, so that no instance has to reload systemd on its first boot.
 
-    That is the drop-ins, and our units and those of node.enable enabled; nothing is started, the builder stays as it is.
+    That is the drop-ins, and our units and those of node.enable enabled; nothing is started, the
+    builder stays as it is.
     """
     host, sources = host_of(arguments), sources_of(arguments)
     need_root(host, "bake")

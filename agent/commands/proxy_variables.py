@@ -34,8 +34,9 @@ class VariablesSource:
 def values_of(arguments: argparse.Namespace) -> VariablesSource:
     """What the flags ask for.
 
-    `--no-proxy` and `--proxy` go over what is in force; `--planned`, and what else reads settings, takes what `apply`
-    would write.  Nothing but `--planned` without `--facts` asks the metadata service.
+    `--no-proxy` and `--proxy` go over what is in force; `--planned`, and what else reads settings,
+    takes what `apply` would write.  Nothing but `--planned` without `--facts` asks the metadata
+    service.
     """
     planned = arguments.planned or arguments.facts or arguments.sets or arguments.config
     source = _planned(arguments) if planned else _in_force(files_of(arguments))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-#: Where a secret begins: the user info of a URL, with and without its scheme, and passwords in the files that we show as
-#: diffs: yum's proxy_password and its kind, AWS_SECRET_ACCESS_KEY and its kind in /etc/environment.  Rather too much than
-#: too little.  Lengths are bounded, so that a long line of letters takes no minutes.  But the path before a message is no
-#: key, be it the credentials file's own name: `/etc/proxy-password: is a directory`.
+#: Where a secret begins: the user info of a URL, with and without its scheme, and passwords in the
+#: files that we show as diffs: yum's proxy_password and its kind, AWS_SECRET_ACCESS_KEY and its
+#: kind in /etc/environment.  Rather too much than too little.  Lengths are bounded, so that a long
+#: line of letters takes no minutes.  But the path before a message is no key, be it the credentials
+#: file's own name: `/etc/proxy-password: is a directory`.
 _SECRETS = re.compile(
     r"(?P<path>(?<!\S)/[^\s:=]{0,4096}(?=: ))"
     r"|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"

@@ -20,9 +20,10 @@ PROPERTIES = (
 class UnitState:
     """A unit as systemd sees it, which may differ from what is on disk; `main_pid` 0: none runs.
 
-    `blocked`: its last start was refused by an Assert...= line.  `started`: it was, at least once since power on.
-    `queued`: it is about to, as all are that wait for READY=1.  `since`: when its process began, in seconds of CLOCK_MONOTONIC.
-    `environment_files` are in the order in which they are read: the later wins.
+    `blocked`: its last start was refused by an Assert...= line.  `started`: it was, at least once
+    since power on. `queued`: it is about to, as all are that wait for READY=1.  `since`: when its
+    process began, in seconds of CLOCK_MONOTONIC. `environment_files` are in the order in which they
+    are read: the later wins.
     """
 
     name: str
@@ -85,8 +86,8 @@ IDLE = ("inactive", "failed")
 def to_enable(settings: Settings, units: Mapping[str, UnitState], *, interrupted: bool = False) -> tuple[str, ...]:
     """The units of node.enable that exist and are not enabled yet; they are started too.
 
-    One that is enabled and stopped stays stopped: an administrator did that.  Unless an earlier run was `interrupted`,
-    perhaps after it had enabled the unit and before it had started it.
+    One that is enabled and stopped stays stopped: an administrator did that.  Unless an earlier run
+    was `interrupted`, perhaps after it had enabled the unit and before it had started it.
     """
     found = (units[name] for name in settings.node.enable if name in units)
     waiting = ("inactive",) if interrupted else ()
@@ -96,8 +97,9 @@ def to_enable(settings: Settings, units: Mapping[str, UnitState], *, interrupted
 def to_release(units: Mapping[str, UnitState], *, closed: bool = True) -> tuple[str, ...]:
     """The units whose start failure.policy = "closed" refused, to be started now.
 
-    One that requires a refused one, as kubelet requires docker, is not refused itself: its start is dropped for want of
-    the other.  It is known by being enabled and never started, which only counts while the policy is `closed`.
+    One that requires a refused one, as kubelet requires docker, is not refused itself: its start is
+    dropped for want of the other.  It is known by being enabled and never started, which only
+    counts while the policy is `closed`.
     """
     stopped = (unit for unit in units.values() if unit.exists and not unit.queued and unit.active in IDLE)
     return tuple(

@@ -58,9 +58,10 @@ class Daemon:
 def boot(daemon: Daemon) -> ReconcileResult | None:
     """Configure the node, then let the units that wait for us start.
 
-    READY=1 is sent in any case, so that a node without its metadata service still boots far enough to be looked at.
-    Returns the result, or None when the node is degraded: the policy "open" lets docker start on the last good values,
-    "closed" holds it back by its drop-in.  Raises SettingsError: wrong settings do not mend themselves.
+    READY=1 is sent in any case, so that a node without its metadata service still boots far enough
+    to be looked at. Returns the result, or None when the node is degraded: the policy "open" lets
+    docker start on the last good values, "closed" holds it back by its drop-in.  Raises
+    SettingsError: wrong settings do not mend themselves.
     """
     host = daemon.host
     try:
@@ -103,8 +104,9 @@ def _probe_again(daemon: Daemon, static: StaticSettings, result: ReconcileResult
 def prepare(daemon: Daemon, settings: Settings) -> bool:
     """Write the drop-ins, enable docker and reload systemd while the network is still coming up.
 
-    None of that depends on the instance; docker's start is queued and waits for READY=1.  Only when the files of the
-    image name a proxy: what user data adds comes with the reconcile.  Returns True if that was all done.
+    None of that depends on the instance; docker's start is queued and waits for READY=1.  Only when
+    the files of the image name a proxy: what user data adds comes with the reconcile.  Returns True
+    if that was all done.
     """
     host = daemon.host
     if not settings.proxy.url:
@@ -126,9 +128,9 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
 def recall_units(host: Host, image: Settings) -> Settings:
     """Return the image's settings with the units as this machine last wanted them, if it was of this image.
 
-    An image may say failure.policy = "closed" and user data "open": without this, each boot would write the gates first
-    and take them back a second later, with two reloads of systemd.  It is a guess, for a machine known by its id: what is
-    wrong in it the reconcile puts right.
+    An image may say failure.policy = "closed" and user data "open": without this, each boot would
+    write the gates first and take them back a second later, with two reloads of systemd.  It is a
+    guess, for a machine known by its id: what is wrong in it the reconcile puts right.
     """
     known = host.state.prepared()
     if not known or known.get("machine") != _machine_id(host) or known.get("image") != _units(image):
@@ -203,7 +205,8 @@ def one_pass(daemon: Daemon, static: StaticSettings, facts: Facts, trigger: Trig
 def after_ready(daemon: Daemon, result: ReconcileResult) -> bool:
     """What need not hold up docker: enabling units, and a line that says what this node believes.
 
-    Answers whether all units that were held back are on their way; if not, it has to be tried again.
+    Answers whether all units that were held back are on their way; if not, it has to be tried
+    again.
     """
     log = get_logger()
     intent = result.intent

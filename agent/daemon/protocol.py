@@ -9,7 +9,8 @@ import json
 import os
 from typing import Any, Callable, NamedTuple, Union
 
-#: The most seconds that a message may name, about 30 years: with more of them a clock's sum could overflow.
+#: The most seconds that a message may name, about 30 years: with more of them a clock's sum could
+#: overflow.
 LONGEST = 1e9
 
 

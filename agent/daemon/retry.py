@@ -1,7 +1,8 @@
 """Every delay of the daemon, in seconds, and how the delays grow.
 
-Three are elsewhere, with what they belong to: watch.interval is a setting, the health checks of the proxies have their own
-pace (core/net/proxy_selection.py), and edges/child.py says how long a worker may be silent.
+Three are elsewhere, with what they belong to: watch.interval is a setting, the health checks of the
+proxies have their own pace (core/net/proxy_selection.py), and edges/child.py says how long a worker
+may be silent.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ from typing import Callable
 
 #: From a file's change to the pass: whoever changes several files has finished by then.
 SETTLE = 0.5
-#: Between passes for the sake of files, the shortest and the longest: somebody may write them all the time.
+#: Between passes for the sake of files, the shortest and the longest: somebody may write them all
+#: the time.
 GAP_FIRST, GAP_LONGEST = 1.0, 60.0
-#: From a pass that crashed to the next, the first time and at the longest: a bug is not mended by haste.
+#: From a pass that crashed to the next, the first time and at the longest: a bug is not mended by
+#: haste.
 CRASH_FIRST, CRASH_LONGEST = 5.0, 300.0
 #: Until the next pass when the worker named no time.
 ORDINARY = 600.0
-#: Between the tries of a degraded node, the first and the longest: it has nothing, so it is in a hurry;
-#: and the longest once it was configured: it has its last good values.
+#: Between the tries of a degraded node, the first and the longest: it has nothing, so it is in a
+#: hurry; and the longest once it was configured: it has its last good values.
 RETRY_FIRST, RETRY_LONGEST, RETRY_CONFIGURED = 2.0, 60.0, 300.0
-#: Until a pass is tried again that another run, such as `apply`, did not let through: that one ends soon.
+#: Until a pass is tried again that another run, such as `apply`, did not let through: that one ends
+#: soon.
 POSTPONED = 10.0
-#: How long a pass after boot asks for metadata: the last answer is still known, so it need not wait.
+#: How long a pass after boot asks for metadata: the last answer is still known, so it need not
+#: wait.
 PATIENCE = 2.0
 #: From the boot to the pass after it, which looks at the processes that have started since.
 AFTER_BOOT = 60.0

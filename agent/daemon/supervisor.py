@@ -1,7 +1,8 @@
 """The daemon's life: a light process that waits, and for the boot and for each pass a child that ends when it is done.
 
-It imports nothing that it does not need to wait (a test looks): the 25 MB of a pass live for half a second in ten minutes.
-What a child says is a message of protocol.py; nobody but the supervisor speaks to systemd.
+It imports nothing that it does not need to wait (a test looks): the 25 MB of a pass live for half a
+second in ten minutes. What a child says is a message of protocol.py; nobody but the supervisor
+speaks to systemd.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Reason(Enum):
     TIME = "time"
 
 
-#: Does one pass, hands on each line that it says, and returns its exit code.  `idle` and NoChild as in edges.child.
+#: Does one pass, hands on each line that it says, and returns its exit code.  `idle` and NoChild as
+#: in edges.child.
 Perform = Callable[[Reason, Hear, Callable[[], float]], int]
 
 

@@ -22,7 +22,8 @@ from agent.node.sources import sources_of
 
 def work(arguments: argparse.Namespace, reason: Reason, say: Say) -> int:
     """Boot, or do one pass after it, and return the exit code; SIGTERM ends it early with 0.  Raises AgentError."""
-    # journald cannot tell any more of which unit a process was that has ended; the daemon lives, and stands for it.
+    # journald cannot tell any more of which unit a process was that has ended; the daemon lives,
+    # and stands for it.
     add_field("OBJECT_PID", str(os.getppid()))
     host = host_of(arguments)
     need_root(host, "run")

@@ -27,7 +27,8 @@ class Answer:
 #: Method, path and headers (in any case) → answer.
 Respond = Callable[[str, str, Message], Answer]
 
-#: EC2 refuses with a page like this one; a script that does not look at the status writes it into its files.
+#: EC2 refuses with a page like this one; a script that does not look at the status writes it into
+#: its files.
 _PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 <!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"
 \t"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">

@@ -1,6 +1,7 @@
 """A metadata service (IMDSv2) as strict as EC2's: for the demo, for tests, and for people who test their images.
 
-Source: "Use the Instance Metadata Service" in the EC2 user guide (tokens, status codes, X-Forwarded-For).
+Source: "Use the Instance Metadata Service" in the EC2 user guide (tokens, status codes,
+X-Forwarded-For).
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ _END = (signal.SIGTERM, signal.SIGINT)
 class MetadataService:
     """Serves `instance` at `endpoint` while the context is open; assign `instance` to change it under its clients.
 
-    With a `file`, the instance comes from that JSON, and anew whenever the file changes.  `enabled = False` answers
-    403 to everything, as an instance does whose service was switched off.  Port 0 takes any free one.
-    Raises AgentError when it cannot listen or the file is wrong.
+    With a `file`, the instance comes from that JSON, and anew whenever the file changes.  `enabled
+    = False` answers 403 to everything, as an instance does whose service was switched off.  Port 0
+    takes any free one. Raises AgentError when it cannot listen or the file is wrong.
     """
 
     handler = Handler

@@ -1,6 +1,7 @@
 """A child of our own that does one pass and ends: what it took of memory goes with it.
 
-It is a fork, not a program: nothing is started, and the parent's process id, which systemd knows, stays what it is.
+It is a fork, not a program: nothing is started, and the parent's process id, which systemd knows,
+stays what it is.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from typing import Callable, Optional
 from agent.edges.signals import STOPS, Signals
 from agent.errors import AgentError
 
-#: Seconds that a child may be silent before it counts as hung, unless what it said last allows more.
+#: Seconds that a child may be silent before it counts as hung, unless what it said last allows
+#: more.
 SILENCE = 600.0
-#: Seconds that it gets to end after SIGTERM, which systemd's TimeoutStopSec= has to exceed; and after SIGKILL.
+#: Seconds that it gets to end after SIGTERM, which systemd's TimeoutStopSec= has to exceed; and
+#: after SIGKILL.
 GRACE, DEAD = 20.0, 10.0
 
 #: Takes one line, or several at once, which then arrive together.
 Say = Callable[[str], None]
-#: Takes a line, and returns the seconds that the child may be silent after it; None for the usual ones.
+#: Takes a line, and returns the seconds that the child may be silent after it; None for the usual
+#: ones.
 Hear = Callable[[str], Optional[float]]
 #: What a child does; the answer is its exit code.
 Work = Callable[[Say], int]
@@ -39,8 +43,9 @@ class Hung(AgentError):
 def run(work: Work, signals: Signals, hear: Hear, idle: Callable[[], float]) -> int:
     """Fork, do `work` there, and `hear` each line that it says.  Answers its exit code, -N when signal N ended it.
 
-    While it waits, `idle` is called, which answers the seconds until it wants to be called again.  SIGTERM is passed on
-    to the child, and then, like SIGHUP, left to whoever asks `signals` next.  Raises NoChild and Hung.
+    While it waits, `idle` is called, which answers the seconds until it wants to be called again.
+    SIGTERM is passed on to the child, and then, like SIGHUP, left to whoever asks `signals` next.
+    Raises NoChild and Hung.
     """
     pid, descriptor = _fork(work)
     try:
@@ -81,7 +86,8 @@ def _fork(work: Work) -> tuple[int, int]:
     os.set_blocking(read_end, False)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Until the child has handlers of its own, a signal would run the parent's, and write into the parent's pipe.
+    # Until the child has handlers of its own, a signal would run the parent's, and write into the
+    # parent's pipe.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, *STOPS))
     try:
         pid = os.fork()

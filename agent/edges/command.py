@@ -70,8 +70,8 @@ def run(
 def stream(argv: Sequence[str], *, timeout: float, environment: Mapping[str, str]) -> int:
     """Run a program whose output goes where ours goes; its exit code as a shell gives it (128 + N for signal N).
 
-    After `timeout` seconds its whole process group gets SIGTERM, GRACE seconds later SIGKILL, and the answer is 124.
-    Raises CommandError when it cannot be started.
+    After `timeout` seconds its whole process group gets SIGTERM, GRACE seconds later SIGKILL, and
+    the answer is 124. Raises CommandError when it cannot be started.
     """
     try:
         process = subprocess.Popen(

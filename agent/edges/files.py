@@ -14,7 +14,8 @@ from agent.errors import FileError
 
 #: Configuration files are small; anything larger is a mistake, and not read into memory.
 MAX_SIZE = 4 * 1024 * 1024
-#: The file system knows no extended attributes, or we may not write this one: no reason not to write the file.
+#: The file system knows no extended attributes, or we may not write this one: no reason not to
+#: write the file.
 _NO_RIGHT = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 
 _ACL = "system.posix_acl_access"
@@ -114,9 +115,9 @@ class FileSystem:
     def write(self, path: str, content: bytes, mode: int | None = None) -> None:
         """Make `path` (resolved) hold `content`, wholly or not at all, and on the disk when this returns.
 
-        Mode, owner and extended attributes (SELinux's label, ACLs) stay those of the old file; `mode` overrides, and a
-        private one makes the file ours: somebody else may have put one there that they could read.
-        Raises FileError; the old file is then untouched.
+        Mode, owner and extended attributes (SELinux's label, ACLs) stay those of the old file;
+        `mode` overrides, and a private one makes the file ours: somebody else may have put one
+        there that they could read. Raises FileError; the old file is then untouched.
         """
         real = self.real(path)
         temporary = _temporary(real)

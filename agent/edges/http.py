@@ -1,7 +1,8 @@
 """One HTTP exchange that ends in time, whatever the other side does, and obeys nothing from the environment.
 
-The time-outs of requests are per read: an answer that drips a byte a second never ends.  Here each read of the socket,
-headers included, may only take what is left of the whole, without threads or signals.  For urllib3 1.26 and 2.
+The time-outs of requests are per read: an answer that drips a byte a second never ends.  Here each
+read of the socket, headers included, may only take what is left of the whole, without threads or
+signals.  For urllib3 1.26 and 2.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The instance metadata service, version 2 only: a token, then one GET for each fact, patiently, until a deadline.
 
-Source: "Use the Instance Metadata Service to access instance metadata" in the EC2 user guide.  Imports requests and
-tenacity (0.15 s): import this module where it is used, not at the top.
+Source: "Use the Instance Metadata Service to access instance metadata" in the EC2 user guide.
+Imports requests and tenacity (0.15 s): import this module where it is used, not at the top.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ _TOKEN_MARGIN = 300  # seconds before its end in which a token is not used any m
 
 #: One try may take this long (seconds); a healthy service answers within milliseconds.
 _TRY = 2.0
-#: At boot the network comes late: for the first seconds try often and give up on a silent address quickly,
-#: so that the node waits at most _CONNECT_EAGER plus one pause after the service is reachable.
+#: At boot the network comes late: for the first seconds try often and give up on a silent address
+#: quickly, so that the node waits at most _CONNECT_EAGER plus one pause after the service is
+#: reachable.
 _EAGER = 10.0
 _CONNECT_EAGER, _CONNECT = 0.05, 1.0
 _OFTEN, _SELDOM = tenacity.wait_random(0.01, 0.04), tenacity.wait_random(0.3, 1)

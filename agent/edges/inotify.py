@@ -19,9 +19,10 @@ _NONBLOCK, _CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 class Files:
     """Watches files by the directories they lie in: an editor replaces a file, and a watch of the old one would be blind.
 
-    A path that ends in `/` is a directory of which every file counts.  What does not exist yet is waited for in the directory
-    above.  Where the kernel refuses (all watches of the machine are taken, or all its instances, as busy nodes know it) the
-    interval has to do, and the next `watch` tries again.
+    A path that ends in `/` is a directory of which every file counts.  What does not exist yet is
+    waited for in the directory above.  Where the kernel refuses (all watches of the machine are
+    taken, or all its instances, as busy nodes know it) the interval has to do, and the next `watch`
+    tries again.
     """
 
     def __init__(self) -> None:

@@ -14,7 +14,8 @@ from agent.core.redact import redact
 from agent.edges import command
 from agent.errors import CommandError
 
-#: Seconds for a whole kubectl, whatever its --request-timeout: it may ask for credentials, and retries 429 by itself.
+#: Seconds for a whole kubectl, whatever its --request-timeout: it may ask for credentials, and
+#: retries 429 by itself.
 WHOLE = 120.0
 #: How often a request is tried again that met a busy server, or an object that was just written.
 ATTEMPTS = 5
@@ -35,9 +36,9 @@ class KubectlError(CommandError):
 class Kubectl:
     """One cluster, as one user.
 
-    Unlike all other programs kubectl gets the caller's whole environment: KUBECONFIG and HOME say which cluster, PATH
-    and AWS_* are for the program that a kubeconfig names for credentials (`aws eks get-token`), and the proxy variables
-    may be the administrator's only way to the API server.
+    Unlike all other programs kubectl gets the caller's whole environment: KUBECONFIG and HOME say
+    which cluster, PATH and AWS_* are for the program that a kubeconfig names for credentials (`aws
+    eks get-token`), and the proxy variables may be the administrator's only way to the API server.
     """
 
     def __init__(self, program: str, flags: Sequence[str] = ()) -> None:

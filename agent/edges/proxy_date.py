@@ -19,8 +19,8 @@ _HEADER_LIMIT, _LIMIT = 65536, 262144
 def ask_date(proxy: ProxyUrl, *, timeout: float) -> str:
     """The header as it came, empty when there is none; raises nothing for what the other side does.
 
-    Takes `timeout` seconds at the most, in a thread, because the resolver of the C library cannot be given a time limit:
-    one that hangs is left behind.
+    Takes `timeout` seconds at the most, in a thread, because the resolver of the C library cannot
+    be given a time limit: one that hangs is left behind.
     """
     dates: list[str] = []
     asking = threading.Thread(target=_ask, args=(proxy, time.monotonic() + timeout, dates), daemon=True)

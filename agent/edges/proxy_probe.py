@@ -27,8 +27,8 @@ def probe(
 ) -> Verdict:
     """Ask `proxy` for a tunnel to `host`:`port`, and with `tls` shake hands with the host through it.
 
-    Takes `timeout` seconds at the most, whatever the other side does, and raises nothing for what it does; ValueError
-    for a host that cannot stand in a request.
+    Takes `timeout` seconds at the most, whatever the other side does, and raises nothing for what
+    it does; ValueError for a host that cannot stand in a request.
     """
     return probe_each(proxy, [(host, port)], credentials, timeout=timeout, tls=tls)[0]
 
@@ -72,7 +72,8 @@ def probe_all(
 def _run_all(probes: Sequence[OneProbe], timeout: float, enough: Callable[[], bool]) -> bool:
     """Whether it was enough before the time was up.
 
-    A thread each, because the resolver of the C library cannot be given a time limit: one that hangs is left behind.
+    A thread each, because the resolver of the C library cannot be given a time limit: one that
+    hangs is left behind.
     """
     ends = time.monotonic() + timeout + _GRACE
     ended = threading.Condition()

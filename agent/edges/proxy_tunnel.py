@@ -1,7 +1,8 @@
 """One look at a proxy, step by step: name, connection, CONNECT, and if wanted TLS through the tunnel.
 
-http.client parses the answer and does not make the connection: its set_tunnel() throws away the headers of a refusal
-(before Python 3.12), and there Squid says what is wrong.  requests and urllib3 sit on top of it.
+http.client parses the answer and does not make the connection: its set_tunnel() throws away the
+headers of a refusal (before Python 3.12), and there Squid says what is wrong.  requests and urllib3
+sit on top of it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, trusting
 from agent.edges.tcp import Address, first_to_accept
 
-#: Bytes that an answer to CONNECT may have, and all that may come in a connection (certificates too).
+#: Bytes that an answer to CONNECT may have, and all that may come in a connection (certificates
+#: too).
 _HEADER_LIMIT, _LIMIT = 65536, 262144
 #: Pause between tries of a name while DNS itself does not answer (seconds).
 _AGAIN = 0.1

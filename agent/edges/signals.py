@@ -77,8 +77,8 @@ def watched() -> Iterator[Signals]:
 def unwound() -> Iterator[None]:
     """Inside the block SIGTERM and SIGHUP end this process as ever, but only after what it started was ended.
 
-    So systemd, and a shell, see what they expect: not a failure, but the signal that they sent.  Under nohup SIGHUP does
-    nothing.
+    So systemd, and a shell, see what they expect: not a failure, but the signal that they sent.
+    Under nohup SIGHUP does nothing.
     """
     numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
     arrived: list[int] = []

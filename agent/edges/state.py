@@ -1,6 +1,7 @@
 """Our own memory: the baseline for revert (machine-wide), what belongs to one instance-id, and what `status` reads.
 
-State is keyed by instance-id and never by "the file exists": a baked image carries files to another instance.
+State is keyed by instance-id and never by "the file exists": a baked image carries files to another
+instance.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ WATCH = RUN + "/watch.json"
 PREPARED = LIBRARY + "/prepared.json"
 TRUST_PENDING = LIBRARY + "/trust-pending"
 RELOAD_PENDING = RUN + "/reload-pending"
-#: The baseline holds the originals of all files, each as large as files.MAX_SIZE at the most, in base64.
+#: The baseline holds the originals of all files, each as large as files.MAX_SIZE at the most, in
+#: base64.
 _MAX_SIZE = 128 * 1024 * 1024
 #: What is lost with a spoilt file, by its name.
 _LOSSES = {
@@ -163,8 +165,9 @@ class LockedState(State):
     def forget(self, *, bootstrap: bool = False) -> tuple[str, ...]:
         """Forget every instance, and what happened since power on; return the instance-ids.
 
-        Without `bootstrap` the record of a bootstrap stays: it must not run again on an instance where it ran.
-        The lock's file goes last: whoever finds another one there is not kept out any more.
+        Without `bootstrap` the record of a bootstrap stays: it must not run again on an instance
+        where it ran. The lock's file goes last: whoever finds another one there is not kept out any
+        more.
         """
         names = ("flags", "facts", "direct", "restarts") + (("bootstrap",) if bootstrap else ())
         instances = tuple(self._files.names(INSTANCES))

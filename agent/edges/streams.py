@@ -1,7 +1,8 @@
 """A byte stream that ends in time and in size, and TLS over it, for talking to somebody who may be hostile.
 
-Time-outs of sockets are per read: what drips a byte a second never ends.  Here each call may only take what is left of
-the whole.  TLS goes over any stream, so that there can be TLS to the proxy and TLS through it.
+Time-outs of sockets are per read: what drips a byte a second never ends.  Here each call may only
+take what is left of the whole.  TLS goes over any stream, so that there can be TLS to the proxy and
+TLS through it.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ def trusting() -> ssl.SSLContext:
 class Reader(io.RawIOBase):
     """A stream as a file of at most `limit` bytes, for a parser; `head` is all that came.
 
-    Not only the bytes that are shown: a secret that is cut off is not recognised, and so not masked.
+    Not only the bytes that are shown: a secret that is cut off is not recognised, and so not
+    masked.
     """
 
     def __init__(self, stream: Stream, limit: int) -> None:

@@ -16,14 +16,16 @@ from agent.core.intent.reachability import ProbeResult
 
 #: An entry of getaddrinfo: family, kind, protocol, canonical name, address.
 Address = tuple[Any, ...]
-#: Pause between tries of a name that does not resolve yet (seconds): at boot DNS may come up while we ask.
+#: Pause between tries of a name that does not resolve yet (seconds): at boot DNS may come up while
+#: we ask.
 _AGAIN = 0.05
 
 
 def ask(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> dict[str, ProbeResult]:
     """Try all hosts at once; the whole takes `bound` seconds at most, less when all are decided earlier.
 
-    A thread each, because the resolver of the C library cannot be given a time limit: one that hangs is left behind.
+    A thread each, because the resolver of the C library cannot be given a time limit: one that
+    hangs is left behind.
     """
     ends = time.monotonic() + bound
     answers = {host: ProbeResult() for host in hosts}
@@ -67,8 +69,9 @@ def _any_connects(found: Sequence[Address], ends: float) -> bool:
 def first_to_accept(found: Sequence[Address], ends: float) -> socket.socket:
     """A connected, blocking socket; `ends` is in seconds of the monotonic clock.
 
-    All are tried at once, so that a silent one does not use up the time of the others.  Raises OSError: a refusal
-    rather than what kept another address from being tried, or socket.timeout when none did and the time is up.
+    All are tried at once, so that a silent one does not use up the time of the others.  Raises
+    OSError: a refusal rather than what kept another address from being tried, or socket.timeout
+    when none did and the time is up.
     """
     waiting: dict[socket.socket, Address] = {}
     errors: list[OSError] = []

@@ -7,7 +7,8 @@ import os
 from agent.edges import command
 from agent.edges.files import FileSystem
 
-#: Directory, name of our file there, the tool.  Amazon Linux and EL (update-ca-trust(8)), Debian (update-ca-certificates(8)).
+#: Directory, name of our file there, the tool.  Amazon Linux and EL (update-ca-trust(8)), Debian
+#: (update-ca-certificates(8)).
 _STORES: tuple[tuple[str, str, str], ...] = (
     ("/etc/pki/ca-trust/source/anchors", "eks-proxy-agent.pem", "update-ca-trust"),
     ("/usr/local/share/ca-certificates", "eks-proxy-agent.crt", "update-ca-certificates"),

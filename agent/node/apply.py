@@ -1,8 +1,8 @@
 """Carries out a Plan: the only place that changes the machine's files and reloads systemd.
 
-Each step leaves a state from which the next run converges: the baseline is on disk before the first file changes,
-each file is wholly old or wholly new, and the need for a reload is noted before the first drop-in is written.
-A file that cannot be written does not hold up the others.
+Each step leaves a state from which the next run converges: the baseline is on disk before the first
+file changes, each file is wholly old or wholly new, and the need for a reload is noted before the
+first drop-in is written. A file that cannot be written does not hold up the others.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from agent.node.host import Host
 def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     """Write, remove, make the trust store anew, enable, reload, start.
 
-    Answers the plan as it was carried out: a file that could not be written is one of its problems, and no change; so
-    is a command that failed.  Raises FileError when nothing was changed yet.
+    Answers the plan as it was carried out: a file that could not be written is one of its problems,
+    and no change; so is a command that failed.  Raises FileError when nothing was changed yet.
     """
     files = host.files
     before = state.baseline()
@@ -59,7 +59,8 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
 def _tell_the_system(plan: Plan, host: Host, state: LockedState) -> list[str]:
     """What follows from changed files; answers what failed, which does not hold up the rest.
 
-    What is pending is noted until all of it is done.  In a tree other than `/` nothing runs, and it stays noted there.
+    What is pending is noted until all of it is done.  In a tree other than `/` nothing runs, and it
+    stays noted there.
     """
     files, units = host.files, host.units
     trust_failed = _attempt([(plan.trust and files.live, lambda: trust_store.update(files))])

@@ -43,5 +43,6 @@ def _short(change: Change) -> str:
 
 #: A diff in the journal is for people; longer ones are of files that are no longer ours in any way.
 _LONGEST = 2000
-#: What else looks like a secret; rather too much than too little.  Bounded, so that a long line takes no minutes.
+#: What else looks like a secret; rather too much than too little.  Bounded, so that a long line
+#: takes no minutes.
 _VALUES = re.compile(r"(?i)((?:secret|token|_key|apikey)[\w.-]{0,256}[\"']?[ \t]*[=:][ \t]*)[^\n]+")

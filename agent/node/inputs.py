@@ -26,12 +26,13 @@ from agent.node.sources import (
     static_settings,
 )
 
-#: Where nodeadm looks for files, and what it takes for one (amazon-eks-ami, nodeadm/internal/configprovider/file.go).
+#: Where nodeadm looks for files, and what it takes for one (amazon-eks-ami,
+#: nodeadm/internal/configprovider/file.go).
 NODEADM_D = "/etc/eks/nodeadm.d"
 NODE_CONFIG_FILES = (".yaml", ".yml", ".json")
 
-#: Seconds that the metadata service is waited for unless metadata.deadline says otherwise: by a node that boots, and by
-#: a command that a person waits for.
+#: Seconds that the metadata service is waited for unless metadata.deadline says otherwise: by a
+#: node that boots, and by a command that a person waits for.
 BOOT_DEADLINE, COMMAND_DEADLINE = 30.0, 2.0
 
 
@@ -44,8 +45,8 @@ def facts_of(
 ) -> Facts:
     """Return this instance's facts: from `--facts`, else from the metadata service.
 
-    It is waited for metadata.deadline seconds (`default` if that is not set), `longest` at the most.  `sleep` may raise to
-    give up.  Raises MetadataError.
+    It is waited for metadata.deadline seconds (`default` if that is not set), `longest` at the
+    most.  `sleep` may raise to give up.  Raises MetadataError.
     """
     path = static.sources.facts
     if path:
@@ -66,7 +67,8 @@ class NodeInputs(Inputs):
     def refreshed(self, host: Host) -> NodeInputs:
         """Return the same, read again if one of the files has changed meanwhile.
 
-        For whoever holds the lock: of two runs at once the later one must not write what the earlier one read.
+        For whoever holds the lock: of two runs at once the later one must not write what the
+        earlier one read.
         """
         if host.files.versions(path for path, _ in self.versions) == self.versions:
             return self
@@ -114,8 +116,8 @@ def instance_layers(state: State, instance_id: str, user_data: UserData) -> tupl
 def cluster_info(files: FileSystem, settings: Settings, user_data: UserData) -> ClusterInfo:
     """Return what bootstrap.sh's arguments, else NodeConfigs tell of the cluster.
 
-    NodeConfigs are merged as nodeadm does: those of user data, then the files of /etc/eks/nodeadm.d (multipart or not), a
-    later one wins.
+    NodeConfigs are merged as nodeadm does: those of user data, then the files of /etc/eks/nodeadm.d
+    (multipart or not), a later one wins.
     """
     texts = list(user_data.node_configs)
     names = ["user data"] if len(texts) == 1 else [f"user data, part {index + 1}" for index in range(len(texts))]

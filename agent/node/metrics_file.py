@@ -20,16 +20,16 @@ from agent.node import status_file
 from agent.node.host import Host
 
 NAME = "eks_proxy_agent.prom"
-#: What packages and charts call the directory, the likeliest first: Debian's has the second, /var/lib/node_exporter is
-#: the one where its parent is given.
+#: What packages and charts call the directory, the likeliest first: Debian's has the second,
+#: /var/lib/node_exporter is the one where its parent is given.
 USUAL = ("/var/lib/node_exporter/textfile_collector", "/var/lib/prometheus/node-exporter", "/var/lib/node_exporter")
 
 
 def publish(state: LockedState, files: FileSystem, watch: Watch, status: StatusDocument) -> None:
     """Write what status.json says as metrics too, and into status.json where, or why not.  Never raises.
 
-    To be called after each pass, with what was just saved as the status.  A trouble is logged when it begins and when
-    it ends; the node's phase does not depend on it.
+    To be called after each pass, with what was just saved as the status.  A trouble is logged when
+    it begins and when it ends; the node's phase does not depend on it.
     """
     path = _path(files, watch.metrics)
     error = _attempt(files, path, status)
@@ -50,7 +50,8 @@ def publish(state: LockedState, files: FileSystem, watch: Watch, status: StatusD
 def withdraw(host: Host) -> tuple[str, ...]:
     """Remove the metrics, because an agent that is gone would go on saying that all is well; answers their paths.
 
-    To be called while status.json is still there, which knows of a directory that is not one of the usual.
+    To be called while status.json is still there, which knows of a directory that is not one of the
+    usual.
     """
     try:
         status = host.state.status()

@@ -91,7 +91,8 @@ def plan_revert(host: Host) -> Plan:
 def _copies(host: Host, baseline: Baseline, states: Mapping[str, FileState]) -> dict[str, FileState]:
     """What has the names that revert would give to copies of our files.
 
-    Of a file that cannot be looked at nothing is taken back, and what stands in its way stands in the way of every name.
+    Of a file that cannot be looked at nothing is taken back, and what stands in its way stands in
+    the way of every name.
     """
     found: dict[str, FileState] = {}
     for path in baseline.files:

@@ -1,8 +1,9 @@
 """Which of the operator's proxies this node uses, and how they are: asked at boot, checked while the daemon runs.
 
-A single proxy is never asked before docker starts.  Of several, the first that serves is chosen at boot and remembered in
-/run, so for this boot and for this list; `core/net/proxy_selection.py` says when that changes.  The preflight is what the
-first requests of docker and kubelet will meet: TLS through the proxy to one or two endpoints.
+A single proxy is never asked before docker starts.  Of several, the first that serves is chosen at
+boot and remembered in /run, so for this boot and for this list; `core/net/proxy_selection.py` says
+when that changes.  The preflight is what the first requests of docker and kubelet will meet: TLS
+through the proxy to one or two endpoints.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ PREFLIGHT_BOUND, PREFLIGHT_ENDPOINTS = 3.0, 2
 class ProxyCheck(NamedTuple):
     """Result of one health check of the proxies.
 
-    `changed`: another proxy is chosen, so a cycle is due, which takes up the new choice by itself.  `next_in`: seconds
-    until the next check.
+    `changed`: another proxy is chosen, so a cycle is due, which takes up the new choice by itself.
+    `next_in`: seconds until the next check.
     """
 
     changed: bool
@@ -74,9 +75,10 @@ def remember(state: LockedState, choice: Choice | None) -> None:
 def check(host: Host, resolved: Resolved) -> ProxyCheck:
     """Check the proxies once, for the daemon: after READY=1, then whenever `next_in` has passed, or more often.
 
-    Too soon after the last check it does nothing: a reload, or a file that is put right, waits for no proxy.
-    The first check of a boot is the preflight as well.  The result goes to /run and into status.json, and into the log
-    when it is news.  Takes a few seconds at most, and raises nothing: a check that fails is logged, and tried again.
+    Too soon after the last check it does nothing: a reload, or a file that is put right, waits for
+    no proxy. The first check of a boot is the preflight as well.  The result goes to /run and into
+    status.json, and into the log when it is news.  Takes a few seconds at most, and raises nothing:
+    a check that fails is logged, and tried again.
     """
     try:
         return _check(host, resolved)
@@ -142,7 +144,8 @@ def _report_news(before: Choice, after: Choice) -> None:
 def preflight(resolved: Resolved, before: PreflightStatus | None) -> PreflightStatus | None:
     """The value of status.json's `preflight`; `before` is the last one of this boot.  None when it is off.
 
-    Once a boot and proxy when it is well; while it is not, at every look, and told when it becomes another.
+    Once a boot and proxy when it is well; while it is not, at every look, and told when it becomes
+    another.
     """
     targets = endpoints(resolved.settings, resolved.facts, resolved.intent)[:PREFLIGHT_ENDPOINTS]
     if resolved.settings.failure.preflight == "off" or resolved.intent is None or not targets:

@@ -1,6 +1,7 @@
 """What this instance reaches without the proxy: asked once, remembered with the instance, so that NO_PROXY stays stable.
 
-A yes is kept for the instance's life.  A no is asked again at the next boot, after READY=1, so that it costs no time.
+A yes is kept for the instance's life.  A no is asked again at the next boot, after READY=1, so that
+it costs no time.
 """
 
 from __future__ import annotations

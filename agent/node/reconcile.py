@@ -31,8 +31,9 @@ from agent.node.status_file import phase_of
 class Trigger(enum.Enum):
     """Why a reconcile is due, as far as that decides what it does.
 
-    COMMAND: a person asked, so nothing that differs is drift.  DAEMON_BOOT: the units of node.enable are looked after
-    too.  DAEMON_CYCLE: the files alone; a unit that somebody disabled since the boot stays so.
+    COMMAND: a person asked, so nothing that differs is drift.  DAEMON_BOOT: the units of
+    node.enable are looked after too.  DAEMON_CYCLE: the files alone; a unit that somebody disabled
+    since the boot stays so.
     """
 
     COMMAND = "command"
@@ -52,8 +53,9 @@ class Network(NamedTuple):
 class ReconcileResult:
     """A reconcile that was carried out: what it came from, and the Plan that it took (empty when all was right).
 
-    `ask_again`: what was not reached directly at an earlier boot, or did not resolve at this one, may be by now.
-    `repaired`: those of the plan's changes that put right what somebody else had changed.
+    `ask_again`: what was not reached directly at an earlier boot, or did not resolve at this one,
+    may be by now. `repaired`: those of the plan's changes that put right what somebody else had
+    changed.
     """
 
     resolved: Resolved
@@ -83,7 +85,8 @@ class ReconcileResult:
 def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger) -> ReconcileResult:
     """Make the node's files what settings and facts ask for, and record it in status.json.
 
-    Raises AgentError; single files that cannot be done do not hold up the others, see ReconcileResult.raise_problems.
+    Raises AgentError; single files that cannot be done do not hold up the others, see
+    ReconcileResult.raise_problems.
     """
     inputs = load_inputs(host, static, facts)
     network = probe(host.state, inputs)

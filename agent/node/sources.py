@@ -24,7 +24,8 @@ CONFIG_D = "/etc/eks-proxy-agent/config.d"
 class SettingsSources:
     """The flags of a command line that settings and facts depend on.
 
-    `keep`: the flags are kept for this instance, so that later cycles without them come to the same Intent.
+    `keep`: the flags are kept for this instance, so that later cycles without them come to the same
+    Intent.
     """
 
     config: str = ""
@@ -47,7 +48,8 @@ class SettingsSources:
 class StaticSettings:
     """The settings as far as they are known before the metadata service answers: files and flags.
 
-    `versions` says which files they were read from (FileSystem.versions), so that a change can be noticed.
+    `versions` says which files they were read from (FileSystem.versions), so that a change can be
+    noticed.
     """
 
     sources: SettingsSources
@@ -80,7 +82,8 @@ def sources_of(arguments: argparse.Namespace) -> SettingsSources:
 def static_settings(files: FileSystem, sources: SettingsSources) -> StaticSettings:
     """Read config.toml and config.d/*.toml in order of their names, or the one file of `--config`, and the flags.
 
-    A file that is not TOML does not hide what is wrong in the others: SettingsError has it all.  Raises FileError.
+    A file that is not TOML does not hide what is wrong in the others: SettingsError has it all.
+    Raises FileError.
     """
     versions = files.versions([] if sources.config else settings_paths(files))
     layers: list[Layer] = []

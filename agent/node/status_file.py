@@ -49,7 +49,8 @@ def save_schedule(
 ) -> StatusDocument | None:
     """Say what the daemon knows beside its pass: repairs, stale units, and when it looks again (seconds since 1970).
 
-    What is stale stays when nobody looked (None).  Return what was saved, or None without a status.json to add it to.
+    What is stale stays when nobody looked (None).  Return what was saved, or None without a
+    status.json to add it to.
     """
     known = state.status()
     if known is None:

@@ -20,7 +20,8 @@ from agent.node.host import Host
 
 #: Seconds that a unit gets to be restarted; docker and kubelet take up to 90 to stop.
 BOUND = 240.0
-#: What is remembered of a refusal: it is said once, and looked at again, because live-restore may be switched on.
+#: What is remembered of a refusal: it is said once, and looked at again, because live-restore may
+#: be switched on.
 _REFUSED = "refused "
 
 
@@ -29,10 +30,11 @@ def restart_stale(
 ) -> tuple[str, ...]:
     """`systemctl try-restart` of each that `look` names; answers those that were restarted.  Raises AgentError.
 
-    `busy` is told before each how many seconds it may take.
-    Each waits until the one before it is active again, and kubelet comes last: it is never restarted together with a
-    runtime, and not at all after one that failed.  What was restarted once for a change is not restarted for it again, nor
-    is what systemd restarted together with another, as it does with a kubelet that requires docker.
+    `busy` is told before each how many seconds it may take. Each waits until the one before it is
+    active again, and kubelet comes last: it is never restarted together with a runtime, and not at
+    all after one that failed.  What was restarted once for a change is not restarted for it again,
+    nor is what systemd restarted together with another, as it does with a kubelet that requires
+    docker.
     """
     change = _change(host, intent)
     known: dict[str, str] = host.state.learned(instance_id, "restarts") or {}
@@ -103,7 +105,8 @@ def gates_closed(host: Host) -> bool:
 def release_units(host: Host, settings: Settings, plan: Plan) -> tuple[str, ...]:
     """Start, without waiting, what failure.policy = "closed" had refused; answers the names.
 
-    Also when the policy just became "open": the drop-in is gone then, and the unit would stay stopped for ever.
+    Also when the policy just became "open": the drop-in is gone then, and the unit would stay
+    stopped for ever.
     """
     closed = settings.failure.policy == "closed"
     gates = set(map(ClosedGate.path_of, GATED_UNITS))

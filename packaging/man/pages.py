@@ -1,7 +1,9 @@
-"""Writes the manual pages and the bash completion into a directory, from what they describe: pages.py DIRECTORY
+"""Writes the manual pages and the bash completion into a directory, from what they describe:
+pages.py DIRECTORY
 
-The commands and flags come from the parser of agent/cli.py, the settings from the comments of packaging/config.toml,
-the rest from the templates beside this file.  Needs no library, so that every build has it.
+The commands and flags come from the parser of agent/cli.py, the settings from the comments of
+packaging/config.toml, the rest from the templates beside this file.  Needs no library, so that
+every build has it.
 """
 
 import argparse
@@ -24,7 +26,9 @@ SHARED = 5
 
 
 def fill(text: str) -> str:
-    """Text that is roff(7) already, in lines of a decent length; a line of text may not look like a request."""
+    """Text that is roff(7) already, in lines of a decent length; a line of text may not look like a
+    request.
+    """
     lines = textwrap.wrap(text, 78, break_long_words=False, break_on_hyphens=False)
     return "\n".join("\\&" + line if line[0] in ".'" else line for line in lines)
 
@@ -45,7 +49,8 @@ def sentence(text: str) -> str:
     return roff(text[0].upper() + text[1:]) + ("" if text.endswith(".") else ".")
 
 
-# --- commands -------------------------------------------------------------------------------------------------------
+# --- commands
+# -------------------------------------------------------------------------------------------------------
 
 
 def commands(top: argparse.ArgumentParser, prefix: str = "") -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
@@ -110,11 +115,14 @@ def flag_entries() -> list[str]:
     return lines
 
 
-# --- settings -------------------------------------------------------------------------------------------------------
+# --- settings
+# -------------------------------------------------------------------------------------------------------
 
 
 def paragraphs(text: str) -> tuple[list[str], list[str]]:
-    """The comments before the first section, and the section SETTINGS, of a settings file with every key commented out."""
+    """The comments before the first section, and the section SETTINGS, of a settings file with
+    every key commented out.
+    """
     intro: list[str] = []
     lines: list[str] = []
     comment: list[str] = []
@@ -145,7 +153,8 @@ def intro_lines(intro: list[str]) -> Iterator[str]:
             yield roff(line) if line else ".PP"
 
 
-# --- output ---------------------------------------------------------------------------------------------------------
+# --- output
+# ---------------------------------------------------------------------------------------------------------
 
 
 def completion_cases() -> list[str]:

@@ -1,4 +1,6 @@
-"""Fixtures of the boot tests: one bed a session, and a loud word when this machine cannot have one."""
+"""Fixtures of the boot tests: one bed a session, and a loud word when this machine cannot have
+one.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def missing() -> list[str]:
 
 @pytest.fixture(scope="session")
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
-    """The services, in a network of their own; building a root for the first time takes two minutes and says so."""
+    """The services, in a network of their own; building a root for the first time takes two minutes
+    and says so.
+    """
     reasons = missing()
     if reasons:
         said = f"no node can boot here: {'; '.join(reasons)}"
@@ -53,7 +57,9 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 
 @pytest.fixture
 def trial(bed: Bed) -> Iterator[Callable[..., Trial]]:
-    """Puts a case, by the name of its directory, on a new node, or on a snapshot of a node; it is removed after the test."""
+    """Puts a case, by the name of its directory, on a new node, or on a snapshot of a node; it is
+    removed after the test.
+    """
     made: list[Trial] = []
 
     def put(name: str, image: Trial | None = None) -> Trial:

@@ -1,4 +1,6 @@
-"""A Squid that asks for a password full of awkward characters: everybody gets through, and nobody else sees it."""
+"""A Squid that asks for a password full of awkward characters: everybody gets through, and nobody
+else sees it.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def holding(path: Path, secrets: list[str]) -> list[str]:
 
 
 def show(running: Running) -> str:
-    """What the agent prints for people and machines, and what systemd and docker tell about the environment."""
+    """What the agent prints for people and machines, and what systemd and docker tell about the
+    environment.
+    """
     said = "".join(running.run("eks-proxy-agent", *words.split(), check=False) for words in SHOWN)
     return (
         said
@@ -70,7 +74,9 @@ def show(running: Running) -> str:
 
 
 def change(running: Running, line: str, password: str) -> None:
-    """Change the credentials file, reload the agent, and wait until node.env and dnf.conf hold that encoded password."""
+    """Change the credentials file, reload the agent, and wait until node.env and dnf.conf hold that
+    encoded password.
+    """
     (running.directory / "credentials").write_text(f"{line}\n")
     running.run("mv", "/probe/credentials", "/etc/eks-proxy-agent/credentials")
     running.run("chmod", "600", "/etc/eks-proxy-agent/credentials")
@@ -80,7 +86,9 @@ def change(running: Running, line: str, password: str) -> None:
 
 
 def test_all_clients_pass_with_an_awkward_password_and_nothing_shows_it(node: Trial, squid: Squid) -> None:
-    """docker, containerd, dnf and curl get through, no output, log, process list or open file has it, a reload changes it."""
+    """docker, containerd, dnf and curl get through, no output, log, process list or open file has
+    it, a reload changes it.
+    """
     known = credentials(node)
     secrets = [*node.case.secrets, base64.b64encode(known.encode()).decode().rstrip("=")]
     running = node.start(hold=True)
@@ -115,7 +123,8 @@ def test_without_the_password_the_same_proxy_lets_nobody_through(node: Trial, sq
     said = running.run("sh", "-c", f"docker pull {IMAGE} 2>&1", check=False)
     running.finish()
     assert "407" in said
-    # A connection that ended before anything was asked, as the agent's look tries a second address, is no request.
+    # A connection that ended before anything was asked, as the agent's look tries a second address,
+    # is no request.
     asked = [line for line in squid.requests() if "error:transaction-end-before-headers" not in line]
     assert asked
     assert not [line for line in asked if " 407 " not in line]

@@ -1,4 +1,6 @@
-"""The bed itself, with the well-known shell recipe in the place of the agent: what it lets through is really real."""
+"""The bed itself, with the well-known shell recipe in the place of the agent: what it lets through
+is really real.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,17 @@ def test_node_with_the_shell_recipe_pulls_through_squid(trial: Callable[[str], T
 
 
 def test_node_without_any_proxy_setting_cannot_pull(trial: Callable[[str], Trial]) -> None:
-    """A node without proxy settings reaches no registry, so that a pull proves the settings and nothing else."""
+    """A node without proxy settings reaches no registry, so that a pull proves the settings and
+    nothing else.
+    """
     node = trial("bare-debian")
     assert node.boot().text("pull.out").endswith("exit 1\n")
 
 
 def test_copy_on_write_leaves_the_cached_root_alone(trial: Callable[[str], Trial]) -> None:
-    """What a node writes stays in its own layer: the cached root has no machine id after any boot."""
+    """What a node writes stays in its own layer: the cached root has no machine id after any
+    boot.
+    """
     node = trial("bare-debian")
     (node.root / "etc/machine-id").write_text("0" * 32)
     assert Path(node.bed.base, "etc/machine-id").read_text() == ""

@@ -17,7 +17,9 @@ def signals(node: Trial) -> list[dict[str, Any]]:
 
 
 def test_bootstrap_that_waits_for_kubelet_ends_and_runs_once(trial: Callable[[str], Trial]) -> None:
-    """bootstrap.sh may block on docker and kubelet without a deadlock, gets only the proxy, and a reboot does not run it."""
+    """bootstrap.sh may block on docker and kubelet without a deadlock, gets only the proxy, and a
+    reboot does not run it.
+    """
     node = trial("bootstrap-ok")
     first = node.boot()
     assert first.unit("eks-proxy-agent-bootstrap")["ExecMainStatus"] == "0"
@@ -38,7 +40,9 @@ def test_bootstrap_that_waits_for_kubelet_ends_and_runs_once(trial: Callable[[st
 
 
 def test_signal_carries_the_exit_code_of_bootstrap(trial: Callable[[str], Trial]) -> None:
-    """When bootstrap.sh exits 7, so does the bootstrap unit, and cfn-signal is told 7; a reboot repeats neither."""
+    """When bootstrap.sh exits 7, so does the bootstrap unit, and cfn-signal is told 7; a reboot
+    repeats neither.
+    """
     node = trial("bootstrap-fails")
     first = node.boot()
     assert first.unit("eks-proxy-agent-bootstrap")["ExecMainStatus"] == "7"

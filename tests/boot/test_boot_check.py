@@ -1,4 +1,6 @@
-"""`check` on a node that boots: healthy all is ok; injured in one way, it names that and nothing else, until it is healed."""
+"""`check` on a node that boots: healthy all is ok; injured in one way, it names that and nothing
+else, until it is healed.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ def ward(bed: Bed) -> Iterator[Ward]:
 
 
 def test_a_healthy_node_is_all_ok(ward: Ward) -> None:
-    """Every group looks at something, and every line is ok, while the daemon runs; the exit code is 0."""
+    """Every group looks at something, and every line is ok, while the daemon runs; the exit code is
+    0.
+    """
     found = ward.check()
     assert (found["schema"], found["state"]) == (1, "ok")
     assert states(found, "warn", "fail", "skip") == []
@@ -219,7 +223,9 @@ INJURIES = {
 
 @pytest.mark.parametrize("name", INJURIES)
 def test_an_injury_is_named_and_nothing_else(ward: Ward, name: str) -> None:
-    """One finding fails, which names the thing, shows the evidence and knows a way out; healed, all is ok again."""
+    """One finding fails, which names the thing, shows the evidence and knows a way out; healed, all
+    is ok again.
+    """
     injury = INJURIES[name]
     ward.do(injury.hurt)
     try:
@@ -236,7 +242,9 @@ def test_an_injury_is_named_and_nothing_else(ward: Ward, name: str) -> None:
 
 
 def test_a_cidr_that_the_vpc_got_since_is_named(ward: Ward) -> None:
-    """Files and processes are as the last pass made them; it is NO_PROXY that lacks a network, for Go."""
+    """Files and processes are as the last pass made them; it is NO_PROXY that lacks a network, for
+    Go.
+    """
     ward.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16", "10.9.0.0/16"])
     try:
         found = ward.check()
@@ -259,7 +267,9 @@ def test_without_metadata_the_rest_is_looked_at_all_the_same(ward: Ward) -> None
 
 
 def test_a_node_on_which_everything_hangs_is_told_in_the_end(ward: Ward) -> None:
-    """Neither a silent metadata service nor a mute proxy nor a frozen daemon holds up the answer for ever."""
+    """Neither a silent metadata service nor a mute proxy nor a frozen daemon holds up the answer
+    for ever.
+    """
     ward.do(f"{FREEZE}; {behind('MUTE')}")
     ward.trial.stop_serving()
     silent = Listener(ward.trial.bed.namespace, ward.trial.node.directory / "silent", METADATA, 80, silent=True)
@@ -287,7 +297,9 @@ def test_wrong_settings_are_told_before_they_are_applied(ward: Ward) -> None:
 
 
 def test_who_is_not_root_fails_nothing(ward: Ward) -> None:
-    """What the last pass told everybody is enough for the most; the rest says that it needs root."""
+    """What the last pass told everybody is enough for the most; the rest says that it needs
+    root.
+    """
     out = ward.do("setpriv --reuid=65534 --regid=65534 --clear-groups eks-proxy-agent check --json 2>/dev/null")
     found = json.loads(out)
     assert states(found, "warn", "fail") == []
@@ -320,7 +332,9 @@ def test_a_proxy_of_its_own_for_http_is_looked_at_too(ward: Ward) -> None:
     ("name", "state"), [("HEALTHY", "ok"), ("DOWN", "fail"), ("ASKS", "fail"), ("FORBIDS", "skip")]
 )
 def test_a_proxy_that_carries_nothing_of_aws_has_to_be_alive(ward: Ward, name: str, state: str) -> None:
-    """All endpoints are direct, as they are behind a NAT gateway; it may refuse them, but what else needs it must not find it dead."""
+    """All endpoints are direct, as they are behind a NAT gateway; it may refuse them, but what else
+    needs it must not find it dead.
+    """
     services = 'aws.direct=["cloudformation", "ec2", "ecr", "eks", "s3", "sts"]'
     ward.do(behind(name))
     try:

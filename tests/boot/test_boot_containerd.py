@@ -13,7 +13,9 @@ from tests.boot.harness.services import IMAGE, REGISTRY_NAME
 
 @pytest.mark.parametrize("case", ["containerd-alone", "containerd-docker"])
 def test_containerd_pulls_by_cri_what_only_the_proxy_can_reach(trial: Callable[[str], Trial], case: str) -> None:
-    """A pull as kubelet asks for it goes through Squid by containerd's own environment, with docker beside it or not."""
+    """A pull as kubelet asks for it goes through Squid by containerd's own environment, with docker
+    beside it or not.
+    """
     node = trial(case)
     running = node.start(hold=True)
     running.wait_settled()
@@ -28,7 +30,9 @@ def test_containerd_pulls_by_cri_what_only_the_proxy_can_reach(trial: Callable[[
 
 
 def test_without_the_agent_a_cri_pull_fails(trial: Callable[[str], Trial]) -> None:
-    """The same pull on a node that has no proxy reaches nobody: it is the proxy that makes the difference."""
+    """The same pull on a node that has no proxy reaches nobody: it is the proxy that makes the
+    difference.
+    """
     node = trial("containerd-unproxied")
     running = node.start(hold=True)
     running.wait_settled()

@@ -17,9 +17,11 @@ def entries(status: str) -> dict[str, str]:
 
 
 def test_what_answers_is_direct_and_the_second_boot_asks_nothing_before_docker(trial: Callable[[str], Trial]) -> None:
-    """The first boot asks once, before READY; the second asks what was not reached, and not before READY.
+    """The first boot asks once, before READY; the second asks what was not reached, and not before
+    READY.
 
-    What accepted is never asked again; what refused at first and accepts now becomes direct after READY.
+    What accepted is never asked again; what refused at first and accepts now becomes direct after
+    READY.
     """
     node = trial("direct-auto")
     ec2 = Listener(node.bed.namespace, node.node.directory / "ec2", "192.0.2.41", 443)

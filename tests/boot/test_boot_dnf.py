@@ -10,7 +10,9 @@ from tests.boot.harness.packages import INSTALL, NAME, PACKAGE, Repository
 
 
 def test_dnf_installs_a_package_that_only_the_proxy_can_reach(trial: Callable[[str], Trial]) -> None:
-    """Real dnf takes the proxy from dnf.conf, which the agent reached through the link yum.conf, as root and as anybody."""
+    """Real dnf takes the proxy from dnf.conf, which the agent reached through the link yum.conf, as
+    root and as anybody.
+    """
     node = trial("dnf-through-squid")
     repository = Repository(node.bed.namespace, node.node.directory / "repository")
     try:

@@ -1,4 +1,6 @@
-"""The ways in: user data byte for byte as packaging/examples has it, with real cloud-init; and an image of the shell recipe."""
+"""The ways in: user data byte for byte as packaging/examples has it, with real cloud-init; and an
+image of the shell recipe.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,18 @@ def test_user_data_of_a_few_lines_configures_the_node(trial: Callable[[str], Tri
 
 
 def test_settings_beside_a_nodeconfig_know_its_cluster(trial: Callable[[str], Trial]) -> None:
-    """What the NodeConfig says of the API server and the service CIDR is in NO_PROXY, and need not be said twice."""
+    """What the NodeConfig says of the API server and the service CIDR is in NO_PROXY, and need not
+    be said twice.
+    """
     bypass = docker(trial("example-settings-nodeconfig").boot())["NO_PROXY"].split(",")
     assert {API_SERVER, "172.20.0.0/16"} <= set(bypass)
 
 
 @pytest.mark.parametrize("name", ["bootstrap", "cloudformation"])
 def test_bootstrap_runs_once_behind_the_proxy_and_is_signalled(trial: Callable[[str], Trial], name: str) -> None:
-    """bootstrap.sh gets its arguments and the proxy, the stack gets its exit code, and a reboot repeats neither."""
+    """bootstrap.sh gets its arguments and the proxy, the stack gets its exit code, and a reboot
+    repeats neither.
+    """
     node = trial(f"example-{name}")
     log = node.root / "var/log"
     boot = node.boot()
@@ -64,7 +70,9 @@ def test_bootstrap_runs_once_behind_the_proxy_and_is_signalled(trial: Callable[[
 
 
 def test_traces_of_the_shell_recipe_are_cleared_away(trial: Callable[[str], Trial]) -> None:
-    """Where the recipe ran twice, the agent's first boot leaves one proxy line a file and one drop-in, and says so."""
+    """Where the recipe ran twice, the agent's first boot leaves one proxy line a file and one
+    drop-in, and says so.
+    """
     node = trial("recipe-traces")
     tree.install(BOOT_TESTS / "recipe/tree", node.root)
     systemctl = ["systemctl", f"--root={node.root}"]

@@ -15,14 +15,17 @@ from tests.boot.harness.case import Case
 from tests.boot.harness.waiting import wait_for
 
 OURS = ("etc", "var/lib/eks-proxy-agent")
-# Where the power is cut, in turn, boot after boot on the same disk: when a file has been written and not renamed yet, and
-# when it has just been renamed (strace(1): after the Nth call of that name).
+# Where the power is cut, in turn, boot after boot on the same disk: when a file has been written
+# and not renamed yet, and when it has just been renamed (strace(1): after the Nth call of that
+# name).
 CUTS = [("fsync", 2), ("rename", 3)]
 BOOTS = 60  # many more than it takes
 
 
 def how_it_went(evidence: Path) -> str:
-    """What became of a boot whose agent is to be stopped: "stopped", "settled" when nothing stopped it, or nothing yet."""
+    """What became of a boot whose agent is to be stopped: "stopped", "settled" when nothing stopped
+    it, or nothing yet.
+    """
     return "stopped" if trace.stopped(evidence / "trace") else "settled" if (evidence / "settled").exists() else ""
 
 
@@ -35,7 +38,9 @@ def contents(root: Path, case: Case) -> dict[str, bytes]:
 def test_power_cut_in_the_middle_of_apply_leaves_whole_files_and_the_next_boot_converges(
     trial: Callable[[str], Trial],
 ) -> None:
-    """However often the node dies in mid-apply, every file is wholly old or wholly new, and an undisturbed boot ends it."""
+    """However often the node dies in mid-apply, every file is wholly old or wholly new, and an
+    undisturbed boot ends it.
+    """
     node = trial("power-cut")
     old = contents(node.root, node.case)
     new = {name: content for name, content in node.case.expected(1) if name in old}
@@ -61,7 +66,9 @@ def test_power_cut_in_the_middle_of_apply_leaves_whole_files_and_the_next_boot_c
 
 
 def test_every_replaced_file_is_written_synced_renamed_and_its_directory_synced(trial: Callable[[str], Trial]) -> None:
-    """By strace, each file comes to its place by write, fsync, rename and fsync of the directory, in that order."""
+    """By strace, each file comes to its place by write, fsync, rename and fsync of the directory,
+    in that order.
+    """
     node = trial("power-cut")
     trace.install(node.root)
     boot = node.boot()
@@ -83,7 +90,9 @@ def test_every_replaced_file_is_written_synced_renamed_and_its_directory_synced(
 def test_killing_and_restarting_the_agent_leaves_docker_alone_and_no_password_shows(
     trial: Callable[[str], Trial],
 ) -> None:
-    """Under policy closed too, SIGKILL and restart of the agent keep docker's process; nothing readable has the password."""
+    """Under policy closed too, SIGKILL and restart of the agent keep docker's process; nothing
+    readable has the password.
+    """
     node = trial("credentials")
     running = node.start(hold=True)
     running.wait_settled()

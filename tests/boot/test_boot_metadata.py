@@ -9,7 +9,9 @@ from tests.boot.harness.bed import Trial
 
 
 def test_docker_waits_for_a_metadata_service_that_is_ten_seconds_late(trial: Callable[[str], Trial]) -> None:
-    """Docker and containerd are held back until the metadata service has come, and then start with the proxy."""
+    """Docker and containerd are held back until the metadata service has come, and then start with
+    the proxy.
+    """
     node = trial("metadata-late")
     boot = node.boot()
     assert boot.active_at("eks-proxy-agent") > node.served_at
@@ -17,7 +19,9 @@ def test_docker_waits_for_a_metadata_service_that_is_ten_seconds_late(trial: Cal
 
 
 def test_policy_open_starts_docker_on_the_last_good_values(trial: Callable[[str], Trial]) -> None:
-    """With the metadata service gone, policy open boots docker with the values of the boot before and says so loudly."""
+    """With the metadata service gone, policy open boots docker with the values of the boot before
+    and says so loudly.
+    """
     node = trial("metadata-gone-open")
     node.boot()
     boot = node.boot(serve_after=-1, phase="degraded", failed=("eks-proxy-agent-bootstrap",))
@@ -29,7 +33,9 @@ def test_policy_open_starts_docker_on_the_last_good_values(trial: Callable[[str]
 def test_policy_closed_holds_docker_back_and_starts_it_when_the_metadata_service_comes(
     trial: Callable[[str], Trial],
 ) -> None:
-    """Policy closed boots a node without docker and kubelet; once configured, they and the failed bootstrap start anew."""
+    """Policy closed boots a node without docker and kubelet; once configured, they and the failed
+    bootstrap start anew.
+    """
     node = trial("metadata-gone-closed")
     running = node.start(hold=True)
     running.wait_settled()

@@ -25,7 +25,9 @@ def verify(node: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("kind", list(NODES))
 @pytest.mark.usefixtures("bed")
 def test_newer_systemd_finds_an_order_and_knows_every_key(tmp_path: Path, kind: str) -> None:
-    """systemd 257 boots the whole node without a cycle and has nothing to say of our units; a cycle it would find."""
+    """systemd 257 boots the whole node without a cycle and has nothing to say of our units; a cycle
+    it would find.
+    """
     node = make_node(tmp_path / "node", NODES[kind])
     for target in TARGETS:
         shutil.copy(root.newer_systemd() / SYSTEM / f"{target}.target", node / SYSTEM)

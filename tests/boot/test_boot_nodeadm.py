@@ -1,4 +1,6 @@
-"""Nodes of Amazon Linux 2023: nodeadm starts before cloud-init, and its NodeConfig says which cluster it is."""
+"""Nodes of Amazon Linux 2023: nodeadm starts before cloud-init, and its NodeConfig says which
+cluster it is.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ def requests_of(node: Trial) -> dict[str, str]:
 
 
 def test_nodeadm_calls_through_squid_on_the_first_boot(trial: Callable[[str], Trial]) -> None:
-    """nodeadm's own call, before cloud-init, takes the proxy of a MIME part; NodeConfigs are merged, and their proxy told of."""
+    """nodeadm's own call, before cloud-init, takes the proxy of a MIME part; NodeConfigs are
+    merged, and their proxy told of.
+    """
     node = trial("nodeadm-parts")
     boot = node.boot()
     asked = requests_of(node)
@@ -25,7 +29,9 @@ def test_nodeadm_calls_through_squid_on_the_first_boot(trial: Callable[[str], Tr
 
 
 def test_node_config_that_breaks_leaves_the_last_good_values(trial: Callable[[str], Trial]) -> None:
-    """Broken YAML is told with its line; docker, containerd and nodeadm go on with what the boot before had."""
+    """Broken YAML is told with its line; docker, containerd and nodeadm go on with what the boot
+    before had.
+    """
     node = trial("nodeadm-broken")
     node.boot()
     boot = node.boot(phase="degraded")

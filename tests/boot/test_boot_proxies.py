@@ -1,4 +1,6 @@
-"""Several proxies: one is chosen at boot, and another only after an outage of the set time; and the look after a boot."""
+"""Several proxies: one is chosen at boot, and another only after an outage of the set time; and the
+look after a boot.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,8 @@ def test_the_first_that_answers_at_boot_is_chosen_and_docker_pulls_through_it(no
 
 @pytest.mark.long
 def test_one_switch_after_the_set_time_none_before_and_none_back(node: Trial, proxies: Proxies) -> None:
-    """The chosen proxy is stopped while the daemon runs; the other takes over, and keeps it when the first is back.
+    """The chosen proxy is stopped while the daemon runs; the other takes over, and keeps it when
+    the first is back.
 
     Back it goes at the next boot.
     """
@@ -136,7 +139,9 @@ def test_one_switch_after_the_set_time_none_before_and_none_back(node: Trial, pr
 
 
 def test_with_all_proxies_dead_the_first_is_taken_loudly(node: Trial, proxies: Proxies) -> None:
-    """Both drop every packet: READY comes all the same, long before a connection would time out, and the log says it."""
+    """Both drop every packet: READY comes all the same, long before a connection would time out,
+    and the log says it.
+    """
     silent = [
         Listener(node.bed.namespace, node.node.directory / address, address, 3128, silent=True)
         for address in (FIRST, SECOND)
@@ -154,7 +159,9 @@ def test_with_all_proxies_dead_the_first_is_taken_loudly(node: Trial, proxies: P
 
 
 def test_the_preflight_says_after_the_boot_what_clients_will_meet(bed: Bed, trial: Callable[[str], Trial]) -> None:
-    """Behind a proxy that inspects TLS: with its CA all is well; without it the journal and the status name the issuer."""
+    """Behind a proxy that inspects TLS: with its CA all is well; without it the journal and the
+    status name the issuer.
+    """
     inspected = Inspected(bed.namespace, bed.session.work / "preflight", "192.0.2.12")
     try:
         node = trial("tls-inspected")

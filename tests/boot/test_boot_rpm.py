@@ -1,4 +1,6 @@
-"""The package in an image: installed, baked, cleaned, copied to two instances; upgraded and erased while a node runs."""
+"""The package in an image: installed, baked, cleaned, copied to two instances; upgraded and erased
+while a node runs.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ RUNTIMES = ("docker", "containerd", "kubelet")
 
 
 def build_image(trial: Callable[..., Trial]) -> Trial:
-    """A node that got the agent by rpm, was baked, lived once as an instance, and was cleaned; switched off."""
+    """A node that got the agent by rpm, was baked, lived once as an instance, and was cleaned;
+    switched off.
+    """
     builder = trial("rpm-builder")
     system = rpms.enrol(builder.root)
     system.rpm("-i", rpms.built())
@@ -57,7 +61,9 @@ def rpm(running: Running, *arguments: str) -> str:
 
 
 def test_one_image_made_by_rpm_boots_as_two_instances(trial: Callable[..., Trial]) -> None:
-    """Each copy of the image has its own values at its first boot, without a reload, under policy closed, and rpm -V is clean."""
+    """Each copy of the image has its own values at its first boot, without a reload, under policy
+    closed, and rpm -V is clean.
+    """
     image = build_image(trial)
     for name in ("rpm-blue", "rpm-green"):
         node = trial(name, image)
@@ -75,7 +81,9 @@ def test_one_image_made_by_rpm_boots_as_two_instances(trial: Callable[..., Trial
 
 
 def test_upgrade_and_erase_leave_a_running_node_alone(trial: Callable[..., Trial]) -> None:
-    """An upgrade restarts the agent only and bootstraps nothing; after an erase docker can be restarted, without the proxy."""
+    """An upgrade restarts the agent only and bootstraps nothing; after an erase docker can be
+    restarted, without the proxy.
+    """
     node = trial("rpm-builder")
     rpms.enrol(node.root).rpm("-i", rpms.built())
     rpms.lay_rpm(node.root)

@@ -1,4 +1,6 @@
-"""`status` and the metrics of a node that lives: the daemon in its sandbox, stopped, and without a directory to write to."""
+"""`status` and the metrics of a node that lives: the daemon in its sandbox, stopped, and without a
+directory to write to.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ AGENT = "eks-proxy-agent"
 
 
 def test_status_and_metrics_follow_the_daemons_life(trial: Callable[[str], Trial]) -> None:
-    """A node that is well says so; a stopped daemon is called dead, and the command that status names mends it.
+    """A node that is well says so; a stopped daemon is called dead, and the command that status
+    names mends it.
 
-    The sandbox lets the metrics into the usual directory, not into another one; that is said once, and the node stays well.
+    The sandbox lets the metrics into the usual directory, not into another one; that is said once,
+    and the node stays well.
     """
     node = trial("status")
     running = node.start(hold=True)

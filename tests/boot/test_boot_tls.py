@@ -39,7 +39,9 @@ def docker_pull(running: Running) -> str:
 
 
 def test_with_the_proxy_s_ca_docker_and_containerd_pull_over_https(node: Trial, inspected: Inspected) -> None:
-    """The CA is in the trust store before docker starts, and revert takes it out of the store again."""
+    """The CA is in the trust store before docker starts, and revert takes it out of the store
+    again.
+    """
     certificate = inspected.authority.certificate.read_text().strip()
     running = node.start(hold=True)
     running.wait_settled()

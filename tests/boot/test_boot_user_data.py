@@ -13,7 +13,9 @@ def variables(text: str) -> dict[str, str]:
 
 
 def test_settings_in_a_mime_part_reach_docker_nodeadm_and_the_shell_part(trial: Callable[[str], Trial]) -> None:
-    """Settings from a MIME part are in force before nodeadm, docker and the shell part, which gets through Squid."""
+    """Settings from a MIME part are in force before nodeadm, docker and the shell part, which gets
+    through Squid.
+    """
     node = trial("user-data-mixed")
     node.boot()
     log = node.root / "var/log"
@@ -25,13 +27,17 @@ def test_settings_in_a_mime_part_reach_docker_nodeadm_and_the_shell_part(trial: 
 
 
 def test_user_data_that_is_nothing_but_settings_is_enough(trial: Callable[[str], Trial]) -> None:
-    """Compressed user data with the agent's part alone configures the node, and cloud-init does not mind."""
+    """Compressed user data with the agent's part alone configures the node, and cloud-init does not
+    mind.
+    """
     boot = trial("user-data-alone").boot()
     assert not [text for text in boot.messages("cloud-init") if "Failed" in text or "Traceback" in text]
 
 
 def test_one_line_of_user_data_survives_the_reboot(trial: Callable[[str], Trial]) -> None:
-    """`apply --proxy` from user data leaves the running docker alone, and from the next boot docker has the proxy."""
+    """`apply --proxy` from user data leaves the running docker alone, and from the next boot docker
+    has the proxy.
+    """
     node = trial("one-line-user-data")
     first = node.boot()
     assert "HTTP_PROXY" not in (first.environment("docker") or {})

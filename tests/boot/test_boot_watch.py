@@ -1,4 +1,6 @@
-"""The daemon's life on a booted node: files that drift, an instance that changes, a daemon that is killed."""
+"""The daemon's life on a booted node: files that drift, an instance that changes, a daemon that is
+killed.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ DROP_INS = "/etc/systemd/system/docker.service.d"
 
 
 def test_a_file_that_somebody_edits_comes_back_once(trial: Callable[[str], Trial]) -> None:
-    """Within seconds, with one entry in the journal that says which file of which instance, and what was wrong with it."""
+    """Within seconds, with one entry in the journal that says which file of which instance, and
+    what was wrong with it.
+    """
     life = Life(trial("watch"))
     before, pids, agent = life.read(), life.pids(), life.pid()
     life.running.run(
@@ -65,7 +69,9 @@ systemd-run --quiet --unit=fight sh /run/fight""")  # fmt: skip
 
 
 def test_a_new_cidr_of_the_vpc_arrives_and_what_is_stale_is_told(trial: Callable[[str], Trial]) -> None:
-    """The files have it at the next look, the daemons run on with the old list, and the journal and the status name them."""
+    """The files have it at the next look, the daemons run on with the old list, and the journal and
+    the status name them.
+    """
     life = Life(trial("watch"))
     pids = life.pids()
     life.be(vpc_cidrs_v4=["10.0.0.0/16", "10.99.0.0/16", "100.64.0.0/16"])
@@ -84,7 +90,9 @@ def test_a_new_cidr_of_the_vpc_arrives_and_what_is_stale_is_told(trial: Callable
 
 
 def test_docker_is_restarted_once_and_its_container_survives(trial: Callable[[str], Trial]) -> None:
-    """With watch.restart = "changed" and live-restore docker comes back with the new list, once, and kubelet after it."""
+    """With watch.restart = "changed" and live-restore docker comes back with the new list, once,
+    and kubelet after it.
+    """
     life = Life(trial("watch-restart"))
     life.running.run("sh", "-c", """
         for group in /sys/fs/cgroup/*; do mount -o remount,rw,bind $group || :; done
@@ -156,7 +164,8 @@ def test_kubelet_is_left_alone_when_its_runtime_does_not_come_back(trial: Callab
 
 
 def test_a_daemon_that_dies_or_hangs_comes_back(trial: Callable[[str], Trial]) -> None:
-    """SIGKILL, SIGSEGV and, by the watchdog, SIGSTOP: systemd starts it again, no file and no other process is touched.
+    """SIGKILL, SIGSEGV and, by the watchdog, SIGSTOP: systemd starts it again, no file and no other
+    process is touched.
 
     Nor is its memory, where the proxy's password may be, written to a core dump.
     """
@@ -179,7 +188,9 @@ def test_a_daemon_that_dies_or_hangs_comes_back(trial: Callable[[str], Trial]) -
 
 
 def test_a_pass_that_dies_or_hangs_does_not_take_the_daemon_along(trial: Callable[[str], Trial]) -> None:
-    """A pass is a process of its own: killed, it is told of and done again; the daemon's process stays."""
+    """A pass is a process of its own: killed, it is told of and done again; the daemon's process
+    stays.
+    """
     life = Life(trial("watch"))
     agent = life.pid()
     life.running.run("sh", "-c", f"""
@@ -194,7 +205,9 @@ def test_a_pass_that_dies_or_hangs_does_not_take_the_daemon_along(trial: Callabl
 
 @pytest.mark.long
 def test_a_clock_that_jumps_changes_nothing(trial: Callable[[str], Trial]) -> None:
-    """The time of day goes a year ahead and two back for the agent: it looks as often as before, pings, and finds no drift."""
+    """The time of day goes a year ahead and two back for the agent: it looks as often as before,
+    pings, and finds no drift.
+    """
     node = trial("watch")
     run(["gcc", "-shared", "-fPIC", "-o", node.root / "usr/lib/clock.so", CLOCK])
     directory = node.root / "etc/systemd/system/eks-proxy-agent.service.d"
@@ -216,7 +229,9 @@ def test_a_clock_that_jumps_changes_nothing(trial: Callable[[str], Trial]) -> No
 
 
 def test_while_metadata_is_away_the_last_good_values_are_kept_and_guarded(trial: Callable[[str], Trial]) -> None:
-    """The node is degraded and says so once; what drifts is mended all the same; when metadata is back, all is well."""
+    """The node is degraded and says so once; what drifts is mended all the same; when metadata is
+    back, all is well.
+    """
     life = Life(trial("watch"))
     before = life.read()
     life.node.stop_serving()

@@ -1,4 +1,6 @@
-"""The cases of the differential tests: what people write into NO_PROXY, neatly and not, against every shape of host."""
+"""The cases of the differential tests: what people write into NO_PROXY, neatly and not, against
+every shape of host.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,8 @@ SEPARATORS = (",", ",", ",", ", ", " ,", " , ", " ", "  ", ",,", ", ,", "\t", ",
 #: What stands round a whole list.
 EDGES = ("", "", "", " ", ",", " ,", "\t", "\r", "\n", "\r\n", "\u00a0")
 
-#: Which variables a family reads, and what it makes of an empty one; `direct` stands for any other family's name.
+#: Which variables a family reads, and what it makes of an empty one; `direct` stands for any other
+#: family's name.
 NAMINGS: tuple[dict[str, str], ...] = (
     {},
     {"http_proxy": PROXY},
@@ -112,7 +115,9 @@ NAMINGS: tuple[dict[str, str], ...] = (
 
 
 def exceptions() -> list[Case]:
-    """Hosts against values of NO_PROXY, both spellings of the variable the same; the same cases in every run."""
+    """Hosts against values of NO_PROXY, both spellings of the variable the same; the same cases in
+    every run.
+    """
     chance = random.Random(6)
     found = [_case(chance, host, value) for host, value in (*_singles(), *_edges(), *_lists(chance))]
     return list({str(case): case for case in found}.values())
@@ -149,7 +154,9 @@ def _lists(chance: random.Random) -> Iterator[tuple[str, str]]:
 
 
 def _case(chance: random.Random, host: str, value: str) -> Case:
-    """Mostly plain http; some with a port, some https, which is where Go and urllib look at the port."""
+    """Mostly plain http; some with a port, some https, which is where Go and urllib look at the
+    port.
+    """
     scheme = chance.choice(("http", "http", "http", "https"))
     port = chance.choice(("", "", ":80", ":8080")) if scheme == "http" else chance.choice(("", "", ":443", ":8080"))
     return Case(f"{scheme}://{host}{port}/", {**_SET_ALWAYS, "no_proxy": value, "NO_PROXY": value})

@@ -1,4 +1,6 @@
-"""Fixtures of the differential tests: every client is asked once, two at a time, and a loud word when they cannot be."""
+"""Fixtures of the differential tests: every client is asked once, two at a time, and a loud word
+when they cannot be.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ def test_every_dialect_meets_a_client():
 
 
 def test_the_cases_are_many_and_always_the_same():
-    """Some hundreds of pairs, drawn alike in every run, and each dialect treats some of them unlike any other."""
+    """Some hundreds of pairs, drawn alike in every run, and each dialect treats some of them unlike
+    any other.
+    """
     found = cases.exceptions()
     assert len(found) > 500
     assert [str(case) for case in found] == [str(case) for case in cases.exceptions()]

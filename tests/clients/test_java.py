@@ -1,4 +1,6 @@
-"""What our list becomes for Java, against a JVM: it is asked for its proxies, and connects to nothing."""
+"""What our list becomes for Java, against a JVM: it is asked for its proxies, and connects to
+nothing.
+"""
 
 import contextlib
 import itertools
@@ -31,7 +33,9 @@ def ways(asked):
 
 
 def lists():
-    """The owner's entries of the other clients' cases, each for itself, and a whole list as a node has it."""
+    """The owner's entries of the other clients' cases, each for itself, and a whole list as a node
+    has it.
+    """
     for entry in " ".join(entries for entries, _ in cases.ENTRIES).split():
         if entry.startswith("::ffff:"):
             continue  # Go alone takes it for the IPv4 address
@@ -48,7 +52,9 @@ def lists():
 
 
 def test_the_option_exempts_what_the_list_exempts():
-    """Of the entries that Java can say, each exempts the same hosts as in Go, the client that compares addresses as such."""
+    """Of the entries that Java can say, each exempts the same hosts as in Go, the client that
+    compares addresses as such.
+    """
     said = [[entry for entry in entries if not non_proxy_hosts([entry]).left_out] for entries in lists()]
     asked = [(host, entries) for entries, host in itertools.product(filter(None, said), HOSTS)]
     found = ways([(f"http://{host}/", non_proxy_hosts(entries).value) for host, entries in asked])
@@ -63,7 +69,9 @@ def test_the_option_exempts_what_the_list_exempts():
 
 
 def test_what_java_makes_of_a_value():
-    """Its own exemptions stand beside any value but the empty one; text is compared without a port, and no CIDR is known."""
+    """Its own exemptions stand beside any value but the empty one; text is compared without a port,
+    and no CIDR is known.
+    """
     told = {
         "direct": [
             *((host, "x.org") for host in LOOPBACK),

@@ -1,4 +1,6 @@
-"""An administrator at a machine that is no node: settings, kubeconfig, and `eks-proxy-agent cluster` as a process."""
+"""An administrator at a machine that is no node: settings, kubeconfig, and `eks-proxy-agent
+cluster` as a process.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ class Administrator:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A shell gives its background jobs an ignored SIGINT, and CI may be one; an administrator's terminal does not.
+            # A shell gives its background jobs an ignored SIGINT, and CI may be one; an
+            # administrator's terminal does not.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one system call, no lock
         )
 

@@ -1,4 +1,6 @@
-"""Fixtures of the cluster tests: one control plane a session, and a loud word when this machine cannot have one."""
+"""Fixtures of the cluster tests: one control plane a session, and a loud word when this machine
+cannot have one.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def missing() -> list[str]:
 
 @pytest.fixture(scope="session")
 def kubernetes(request: pytest.FixtureRequest) -> Path:
-    """The directory with Kubernetes' programs; compiling them for the first time takes minutes and says so."""
+    """The directory with Kubernetes' programs; compiling them for the first time takes minutes and
+    says so.
+    """
     reasons = missing()
     if reasons:
         said = f"no control plane can run here: {'; '.join(reasons)}"
@@ -92,7 +96,9 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 
 @pytest.fixture
 def add_ons(control_plane: ControlPlane, nodes: Nodes) -> Iterator[ControlPlane]:
-    """aws-node and kube-proxy, freshly made and rolled out in kube-system, and nothing there that `cluster` writes."""
+    """aws-node and kube-proxy, freshly made and rolled out in kube-system, and nothing there that
+    `cluster` writes.
+    """
     _remove_add_ons(control_plane)
     for name in ADD_ONS:
         control_plane.kubectl("apply", "-f", str(MANIFESTS / f"{name}.yaml"))

@@ -1,4 +1,6 @@
-"""A door before the real API server, for what it cannot be brought to say: 409, 429, and paths of later versions."""
+"""A door before the real API server, for what it cannot be brought to say: 409, 429, and paths of
+later versions.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def status(code: int, reason: str, message: str, **details: Any) -> tuple[int, d
 
 
 class MoodyApi:
-    """Forwards as the administrator, and answers by itself when its mood says so; `seen` is what was asked."""
+    """Forwards as the administrator, and answers by itself when its mood says so; `seen` is what
+    was asked.
+    """
 
     def __init__(self, control_plane: ControlPlane, directory: Path) -> None:
         """Listen on loopback."""

@@ -23,7 +23,9 @@ def admin(add_ons: ControlPlane, tmp_path: Path) -> Administrator:
 
 
 def test_every_step_of_the_recipe_works_and_is_taken_back(admin: Administrator) -> None:
-    """Plan, apply, plan, verify and revert: every container gets the variables, and the original spec comes back."""
+    """Plan, apply, plan, verify and revert: every container gets the variables, and the original
+    spec comes back.
+    """
     original = admin.specs()
     planned = admin.run("plan")
     assert planned.code == 3
@@ -66,7 +68,9 @@ def test_a_second_apply_writes_nothing(admin: Administrator) -> None:
 
 
 def test_a_changed_cidr_rolls_out(admin: Administrator) -> None:
-    """Other values replace the pods, and verify calls the pods that are left of the old ones stale until then."""
+    """Other values replace the pods, and verify calls the pods that are left of the old ones stale
+    until then.
+    """
     admin.apply()
     pods = _pods(admin)
     flag = '--set=vpc.cidrs=["10.42.0.0/16", "10.43.0.0/16"]'
@@ -99,7 +103,9 @@ def test_the_owners_entries_survive(admin: Administrator) -> None:
 
 
 def test_another_field_managers_config_map_is_reported_and_not_forced(admin: Administrator) -> None:
-    """A ConfigMap with somebody else's values is left to them by name, and no workload is touched."""
+    """A ConfigMap with somebody else's values is left to them by name, and no workload is
+    touched.
+    """
     admin.control_plane.kubectl(
         "create",
         "configmap",
@@ -135,7 +141,9 @@ def test_a_config_map_that_others_write_too_loses_our_fields_only(admin: Adminis
 
 
 def test_env_that_beats_the_config_map_is_found_and_taken_over_when_asked(admin: Administrator) -> None:
-    """What `kubectl set env` left is told by container and field manager, removed with --take-over, and given back."""
+    """What `kubectl set env` left is told by container and field manager, removed with --take-over,
+    and given back.
+    """
     admin.set_env("-c", "aws-node", "HTTP_PROXY=http://old:1", "no_proxy=x", "A=b")
     original = admin.specs()
     admin.apply()
@@ -156,7 +164,9 @@ def test_env_that_beats_the_config_map_is_found_and_taken_over_when_asked(admin:
 
 
 def test_env_with_a_password_is_left_to_its_owner(admin: Administrator) -> None:
-    """--take-over refuses what it could not give back without writing the password down, before it changes anything."""
+    """--take-over refuses what it could not give back without writing the password down, before it
+    changes anything.
+    """
     admin.set_env("-c", "kube-proxy", "HTTPS_PROXY=http://me:hunter2@old:1", name="kube-proxy")
     original = admin.specs()
     for action in ("plan", "apply"):
@@ -171,7 +181,9 @@ def test_env_with_a_password_is_left_to_its_owner(admin: Administrator) -> None:
 
 
 def test_the_known_recipes_own_references_are_kept(admin: Administrator) -> None:
-    """References of the copied recipe count as given: apply adds none beside them, and revert leaves them."""
+    """References of the copied recipe count as given: apply adds none beside them, and revert
+    leaves them.
+    """
     patch = {"spec": {"template": {"spec": {"containers": [{"name": "aws-node", "envFrom": [REFERENCE]}]}}}}
     admin.patch("strategic", patch)
     admin.control_plane.kubectl(
@@ -189,7 +201,9 @@ def test_the_known_recipes_own_references_are_kept(admin: Administrator) -> None
 
 
 def test_the_second_workload_waits_for_the_first(admin: Administrator, nodes: Nodes) -> None:
-    """While the first workload does not become ready the second is not touched, and the way back is told."""
+    """While the first workload does not become ready the second is not touched, and the way back is
+    told.
+    """
     original = admin.add_on("kube-proxy")["spec"]
     with nodes.stuck("aws-node"):
         done = admin.run("apply", "--timeout=4")
@@ -206,7 +220,9 @@ def test_the_second_workload_waits_for_the_first(admin: Administrator, nodes: No
 
 
 def test_a_revert_that_hangs_does_not_name_itself_as_the_way_back(admin: Administrator, nodes: Nodes) -> None:
-    """While a workload that was reverted does not become ready, apply is the way back; a second revert goes on from there."""
+    """While a workload that was reverted does not become ready, apply is the way back; a second
+    revert goes on from there.
+    """
     original = admin.specs()
     admin.apply()
     with nodes.stuck("aws-node"):
@@ -224,7 +240,9 @@ def test_a_revert_that_hangs_does_not_name_itself_as_the_way_back(admin: Adminis
 
 
 def test_a_password_is_in_a_secret_and_nowhere_else(admin: Administrator) -> None:
-    """With credentials a Secret replaces the ConfigMap; no output, annotation or patch tells them; a new one rolls out."""
+    """With credentials a Secret replaces the ConfigMap; no output, annotation or patch tells them;
+    a new one rolls out.
+    """
     admin.apply()
     first = admin.password("user:s3cr3t-one")
     planned = admin.run("plan", first)
@@ -287,7 +305,9 @@ def test_any_deployment_and_stateful_set_of_a_namespace(admin: Administrator, na
 
 
 def test_revert_finds_what_the_settings_forgot(admin: Administrator) -> None:
-    """With other workloads in the settings by now, those that the ConfigMap names are taken back too."""
+    """With other workloads in the settings by now, those that the ConfigMap names are taken back
+    too.
+    """
     original = admin.specs()
     admin.apply()
     done = admin.run("revert", '--set=cluster.workloads=["default/deployment/new"]')
@@ -298,7 +318,9 @@ def test_revert_finds_what_the_settings_forgot(admin: Administrator) -> None:
 
 
 def test_revert_tells_what_other_settings_gave_to_other_namespaces(admin: Administrator, namespace: str) -> None:
-    """A namespace that these settings do not name may be that of others: what is there is named and left, with the way."""
+    """A namespace that these settings do not name may be that of others: what is there is named and
+    left, with the way.
+    """
     admin.apply(f"--namespace={namespace}")
     ours = f"note: left {namespace}/configmap/proxy-environment-variables: eks-proxy-agent cluster revert --namespace"
     admin.control_plane.kubectl("create", "configmap", "-n", "default", "proxy-environment-variables")  # none of ours
@@ -315,7 +337,9 @@ def test_revert_tells_what_other_settings_gave_to_other_namespaces(admin: Admini
 
 
 def test_what_pods_still_need_is_kept(admin: Administrator) -> None:
-    """Pods that nobody replaced (OnDelete) could not start again without the ConfigMap: revert and apply leave it to them."""
+    """Pods that nobody replaced (OnDelete) could not start again without the ConfigMap: revert and
+    apply leave it to them.
+    """
     strategy = [{"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "OnDelete"}}]
     admin.apply()
     admin.control_plane.kubectl(
@@ -333,7 +357,9 @@ def test_what_pods_still_need_is_kept(admin: Administrator) -> None:
 
 
 def test_what_a_template_still_needs_is_kept(admin: Administrator) -> None:
-    """When our note on a workload is gone, its references count as the owner's, and keep the ConfigMap."""
+    """When our note on a workload is gone, its references count as the owner's, and keep the
+    ConfigMap.
+    """
     admin.apply()
     admin.control_plane.kubectl("annotate", "-n", "kube-system", "daemonset/aws-node", "eks-proxy-agent/undo-")
     done = admin.run("revert")
@@ -343,7 +369,9 @@ def test_what_a_template_still_needs_is_kept(admin: Administrator) -> None:
 
 
 def test_a_config_map_of_kubectl_apply_is_left_and_told(admin: Administrator) -> None:
-    """What was rendered and applied with kubectl is another field manager's: revert names it and how to remove it."""
+    """What was rendered and applied with kubectl is another field manager's: revert names it and
+    how to remove it.
+    """
     admin.control_plane.kubectl("apply", "-f", "-", input=admin.run("render").out)
     done = admin.run("revert")
     assert done.code == 0
@@ -353,7 +381,9 @@ def test_a_config_map_of_kubectl_apply_is_left_and_told(admin: Administrator) ->
 
 
 def test_what_render_writes_is_what_kubectl_takes(admin: Administrator, tmp_path: Path) -> None:
-    """The ConfigMap by `kubectl apply -f -` and the patches by `kubectl patch` leave nothing for plan to do."""
+    """The ConfigMap by `kubectl apply -f -` and the patches by `kubectl patch` leave nothing for
+    plan to do.
+    """
     rendered = admin.run("render")
     assert rendered.code == 0
     admin.control_plane.kubectl("apply", "-f", "-", input=rendered.out)
@@ -371,7 +401,9 @@ def test_what_render_writes_is_what_kubectl_takes(admin: Administrator, tmp_path
 
 
 def test_render_without_a_cluster_reads_manifests(admin: Administrator, tmp_path: Path) -> None:
-    """Offline the patches come from manifests, and are refused by the server when the object is another one by then."""
+    """Offline the patches come from manifests, and are refused by the server when the object is
+    another one by then.
+    """
     manifest = tmp_path / "objects.yaml"
     manifest.write_text(admin.control_plane.kubectl("get", "daemonsets", "-n", "kube-system", "-o", "yaml"))
     nowhere = ["--offline", "--kubeconfig=/nonexistent"]
@@ -414,7 +446,9 @@ def test_kubectl_shows_the_variables_in_the_pods(admin: Administrator) -> None:
 
 
 def test_a_nodes_own_status_gives_the_values(admin: Administrator) -> None:
-    """With --from-node the ConfigMap has the node's very list, whatever the settings here would make of it."""
+    """With --from-node the ConfigMap has the node's very list, whatever the settings here would
+    make of it.
+    """
     from agent.core.intent.intent import Intent
     from agent.core.net.proxy_url import ProxyUrl
     from agent.core.noproxy.entries import Entry, render

@@ -1,4 +1,6 @@
-"""What goes wrong between an administrator and a cluster: a clear error, nothing half applied, or what was is named."""
+"""What goes wrong between an administrator and a cluster: a clear error, nothing half applied, or
+what was is named.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def test_bad_input_is_told_before_anything_is_written(admin: Administrator) -> N
 
 @pytest.mark.parametrize("answer", ["null", "[]", "{}", "5", "<html>", "[" * 100_000, '{"kind": "Service"}'])
 def test_an_answer_that_is_none_is_told(control_plane: ControlPlane, tmp_path: Path, answer: str) -> None:
-    """A kubectl in whose place something else answers is an error with its words, shortened, for each action."""
+    """A kubectl in whose place something else answers is an error with its words, shortened, for
+    each action.
+    """
     (tmp_path / "answer").write_text(answer)
     script = tmp_path / "kubectl"
     script.write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
@@ -113,7 +117,9 @@ def test_without_a_kubeconfig_the_way_out_is_told(admin: Administrator) -> None:
 
 
 def test_kubeconfig_and_home_come_from_the_caller(admin: Administrator) -> None:
-    """KUBECONFIG of the administrator's environment reaches kubectl, and an exec plugin gets the whole environment."""
+    """KUBECONFIG of the administrator's environment reaches kubectl, and an exec plugin gets the
+    whole environment.
+    """
     admin.kubeconfig, real = None, admin.control_plane.kubeconfig
     assert admin.run("service-cidr", env={"KUBECONFIG": str(real)}).out == "172.20.0.0/16\n"
     config = real.read_text().replace(
@@ -129,7 +135,9 @@ def test_kubeconfig_and_home_come_from_the_caller(admin: Administrator) -> None:
 
 
 def test_a_job_in_a_pod_has_no_kubeconfig(admin: Administrator) -> None:
-    """Where kubectl gets to the server without one, by the pod's service account, everything goes on as with one."""
+    """Where kubectl gets to the server without one, by the pod's service account, everything goes
+    on as with one.
+    """
     bed, script = admin.control_plane, admin.directory / "kubectl"
     reach = f"--kubeconfig={bed.kubeconfig}"
     script.write_text(f'#!/bin/sh\n[ "$1" = config ] || set -- "$@" {reach}\nexec {bed.programs}/kubectl "$@"\n')
@@ -169,7 +177,9 @@ def test_a_busy_server_is_asked_again(admin: Administrator, door: MoodyApi) -> N
 def test_a_write_that_never_succeeds_names_what_was_applied(
     admin: Administrator, door: MoodyApi, answer: tuple[int, dict[str, Any]]
 ) -> None:
-    """A patch of the second workload that is refused again and again: bounded, and told with what was done before."""
+    """A patch of the second workload that is refused again and again: bounded, and told with what
+    was done before.
+    """
 
     def mood(method: str, path: str) -> tuple[int, dict[str, Any]] | None:
         return answer if method == "PATCH" and "/kube-proxy" in path and "dryRun" not in path else None
@@ -191,7 +201,9 @@ def test_a_write_that_never_succeeds_names_what_was_applied(
 
 
 def test_what_others_write_in_between_survives(admin: Administrator, door: MoodyApi) -> None:
-    """An envFrom that appears between our read and our write makes the patch fail its test; the next reading keeps it."""
+    """An envFrom that appears between our read and our write makes the patch fail its test; the
+    next reading keeps it.
+    """
     own = {"configMapRef": {"name": "owners", "optional": True}}
     late = [{"op": "add", "path": "/spec/template/spec/containers/0/envFrom", "value": [own]}]
     done = []
@@ -240,7 +252,9 @@ def test_an_undo_note_that_somebody_spoilt_is_told(admin: Administrator) -> None
 
 
 def test_an_interrupted_apply_tells_what_it_did(admin: Administrator, nodes: Nodes) -> None:
-    """Ctrl-C while a rollout is waited for: what was applied is named, and the next apply goes on from there."""
+    """Ctrl-C while a rollout is waited for: what was applied is named, and the next apply goes on
+    from there.
+    """
     with nodes.stuck("aws-node"):
         process = admin.start("apply")
         assert process.stderr is not None

@@ -23,7 +23,9 @@ sys.stdin.read()
 
 
 def test_add_ons_have_a_ready_pod_on_each_node(add_ons: ControlPlane) -> None:
-    """The scheduler and the DaemonSet controller do their work, and the nodes that are played do theirs."""
+    """The scheduler and the DaemonSet controller do their work, and the nodes that are played do
+    theirs.
+    """
     pods = add_ons.get("pods", "--namespace=kube-system")["items"]
     seen = [(pod["metadata"]["name"].rpartition("-")[0], pod["spec"]["nodeName"]) for pod in pods]
     assert len(set(seen)) == 4
@@ -48,7 +50,9 @@ def test_rights_count(namespace: str, control_plane: ControlPlane) -> None:
 
 
 def test_nothing_is_left_when_the_owner_is_killed(kubernetes: Path) -> None:
-    """SIGKILL to the process that started a control plane ends all of it, and the next session removes its directory."""
+    """SIGKILL to the process that started a control plane ends all of it, and the next session
+    removes its directory.
+    """
     from tests.cluster.harness.directory import own_directory
 
     argv = [sys.executable, "-c", OWNER, str(kubernetes)]

@@ -1,4 +1,6 @@
-"""The kubectl that an administrator has: that of the cluster's version, and another one that this machine may have."""
+"""The kubectl that an administrator has: that of the cluster's version, and another one that this
+machine may have.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ PROGRAMS = {"of-the-cluster": "kubectl", "of-the-machine": shutil.which("kubectl
 
 @pytest.mark.parametrize("name", [name for name, program in PROGRAMS.items() if program])
 def test_every_action_works_with_it(add_ons: ControlPlane, name: str, tmp_path: Path) -> None:
-    """plan finds changes, apply makes them, a second plan finds none, verify is content, and revert takes all back."""
+    """plan finds changes, apply makes them, a second plan finds none, verify is content, and revert
+    takes all back.
+    """
     admin = Administrator(add_ons, tmp_path)
     before = admin.specs()
     program = f"--set=cluster.kubectl={PROGRAMS[name]}"

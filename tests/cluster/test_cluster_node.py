@@ -1,4 +1,6 @@
-"""The whole story in one boot: a node behind the proxy joins a cluster, and its pods have the proxy too."""
+"""The whole story in one boot: a node behind the proxy joins a cluster, and its pods have the proxy
+too.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def in_the_vpc(bed: Bed, kubernetes: Path) -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def node(bed: Bed, in_the_vpc: ControlPlane, kubernetes: Path) -> Iterator[Trial]:
-    """The node, with kubelet and kubectl, the CA in its settings, and a token for kubelet; still switched off."""
+    """The node, with kubelet and kubectl, the CA in its settings, and a token for kubelet; still
+    switched off.
+    """
     trial = bed.trial(cases.load("kubernetes-node", HERE / "cases"))
     try:
         for program in ("kubelet", "kubectl"):
@@ -85,7 +89,9 @@ def node(bed: Bed, in_the_vpc: ControlPlane, kubernetes: Path) -> Iterator[Trial
 
 
 def containers(running: Running, in_the_cluster: ControlPlane) -> dict[str, dict[str, str]]:
-    """The environment of every container of the cluster's pods: of its process, or of one that ended what docker gave it."""
+    """The environment of every container of the cluster's pods: of its process, or of one that
+    ended what docker gave it.
+    """
     pods = {pod["metadata"]["uid"] for pod in in_the_cluster.get("pods", "--all-namespaces")["items"]}
     script = "docker ps --all --quiet --filter label=io.kubernetes.docker.type=container | xargs docker inspect"
     found: list[dict[str, Any]] = json.loads(running.run("sh", "-c", script))
@@ -117,7 +123,9 @@ def ready(cluster: ControlPlane) -> bool:
 
 
 def test_node_and_pods_have_the_same_proxy(in_the_vpc: ControlPlane, node: Trial) -> None:
-    """bootstrap.sh joins the node, docker pulls through the proxy, and after `cluster apply` each container has node.env."""
+    """bootstrap.sh joins the node, docker pulls through the proxy, and after `cluster apply` each
+    container has node.env.
+    """
     kernel = [path.read_text() for path in KERNEL]
     running = node.start(hold=True, limit=600)
     running.wait_settled()

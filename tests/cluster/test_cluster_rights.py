@@ -57,7 +57,9 @@ def operator(add_ons: ControlPlane, tmp_path: Path) -> Iterator[Administrator]:
 
 
 def write_down(operator: Administrator) -> None:
-    """Have the operator's kubectl write down what it asks; its errors come with stack traces then."""
+    """Have the operator's kubectl write down what it asks; its errors come with stack traces
+    then.
+    """
     directory, programs = operator.directory, operator.control_plane.programs
     script = directory / "kubectl"
     script.write_text(f"""#!/bin/bash
@@ -72,7 +74,9 @@ exit $code
 
 
 def test_the_example_is_enough_and_no_right_too_many(operator: Administrator) -> None:
-    """Everything works with these rights, with a ConfigMap and with a Secret, and each of them was needed."""
+    """Everything works with these rights, with a ConfigMap and with a Secret, and each of them was
+    needed.
+    """
     write_down(operator)
     secret = operator.password("user:password")
     codes: dict[str, int] = {}

@@ -30,7 +30,9 @@ def admin(add_ons: ControlPlane, tmp_path: Path) -> Administrator:
 
 
 def test_pods_of_older_values_are_named_stale(admin: Administrator) -> None:
-    """Pods that their owner replaces by hand (OnDelete) are named, with their nodes, until they are replaced."""
+    """Pods that their owner replaces by hand (OnDelete) are named, with their nodes, until they are
+    replaced.
+    """
     patch = [{"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "OnDelete"}}]
     what = ("daemonset/kube-proxy", "-n", "kube-system", "--type=json", "-p", json.dumps(patch))
     admin.control_plane.kubectl("patch", *what)
@@ -48,7 +50,9 @@ def test_pods_of_older_values_are_named_stale(admin: Administrator) -> None:
 
 
 def test_a_config_map_that_somebody_edited_is_told_by_entry(admin: Administrator) -> None:
-    """Values that are not the nodes' are named, and the pods that run since before the edit are stale."""
+    """Values that are not the nodes' are named, and the pods that run since before the edit are
+    stale.
+    """
     data = {"NO_PROXY": "localhost", "HTTP_PROXY": "http://user:hunter2@x:1", "https_proxy": None}
     admin.control_plane.kubectl("patch", *CONFIG_MAP, "-p", json.dumps({"data": data}))
     done = admin.run("verify")
@@ -63,7 +67,9 @@ def test_a_config_map_that_somebody_edited_is_told_by_entry(admin: Administrator
 
 
 def test_a_pod_from_before_a_change_and_back_is_stale(admin: Administrator) -> None:
-    """A container that runs since before the last change of the ConfigMap may have other values than it has now."""
+    """A container that runs since before the last change of the ConfigMap may have other values
+    than it has now.
+    """
     good = admin.control_plane.get(*CONFIG_MAP)["data"]["HTTP_PROXY"]
     for value in ("http://other:1", good):
         admin.control_plane.kubectl("patch", *CONFIG_MAP, "-p", json.dumps({"data": {"HTTP_PROXY": value}}))
@@ -97,7 +103,9 @@ def test_one_more_workload_makes_no_pod_of_the_others_stale(add_ons: ControlPlan
 
 
 def test_a_managed_add_on_that_wrote_its_template_anew_is_explained(admin: Administrator) -> None:
-    """The field manager of an update that dropped envFrom and set its own env is named, and what to do about it."""
+    """The field manager of an update that dropped envFrom and set its own env is named, and what to
+    do about it.
+    """
     manifest = list(yaml.safe_load_all((MANIFESTS / "kube-proxy.yaml").read_text()))
     daemon_set = next(one for one in manifest if one["kind"] == "DaemonSet")
     daemon_set["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "NO_PROXY", "value": "x"}]
@@ -129,7 +137,9 @@ def test_a_workload_and_a_config_map_that_are_gone(admin: Administrator) -> None
 def test_a_workload_that_gets_no_pod_at_all_is_not_ok(
     control_plane: ControlPlane, nodes: Nodes, namespace: str, tmp_path: Path
 ) -> None:
-    """Where a controller cannot create the pods that are wanted there is none to look at, and that is told."""
+    """Where a controller cannot create the pods that are wanted there is none to look at, and that
+    is told.
+    """
     admin = Administrator(control_plane, tmp_path)
     labels = {"app": "web"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
@@ -165,10 +175,13 @@ def _in_process(admin: Administrator, monkeypatch: pytest.MonkeyPatch, capsys: A
 
 
 def test_pods_are_read_page_by_page(admin: Administrator, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    """With one pod a page the verdict is the same, and a list that grew too old (410) is begun anew."""
+    """With one pod a page the verdict is the same, and a list that grew too old (410) is begun
+    anew.
+    """
     monkeypatch.setattr(pods, "PAGE", 1)
     assert _in_process(admin, monkeypatch, capsys).code == 0
-    # etcd forgets the revision that the continue token stands for, while the second page is asked for.
+    # etcd forgets the revision that the continue token stands for, while the second page is asked
+    # for.
     bed = admin.control_plane
     mark, script = admin.directory / "mark", admin.directory / "kubectl"
     script.write_text(f"""#!/bin/bash
@@ -192,7 +205,8 @@ exec {bed.programs}/kubectl "$@"
     assert done.code == 0, done.both
 
 
-# --- service-cidr ----------------------------------------------------------------------------------------------------
+# --- service-cidr
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_the_service_cidr_of_a_real_cluster(control_plane: ControlPlane, tmp_path: Path) -> None:
@@ -302,7 +316,9 @@ FORBIDDEN = status(
 def test_the_service_cidr_by_recorded_answers(
     control_plane: ControlPlane, tmp_path: Path, answers: dict[str, Any], code: int, cidrs: Any, how: str
 ) -> None:
-    """Each way to the service CIDR, with answers as servers give them that this cluster is none of."""
+    """Each way to the service CIDR, with answers as servers give them that this cluster is none
+    of.
+    """
     with moody_api(control_plane, tmp_path) as door:
 
         def mood(method: str, path: str) -> tuple[int, dict[str, Any]] | None:
@@ -318,7 +334,9 @@ def test_the_service_cidr_by_recorded_answers(
 
 
 def test_a_cluster_whose_range_is_unknown_is_asked_of_the_owner(control_plane: ControlPlane, tmp_path: Path) -> None:
-    """Nothing is composed with a service CIDR that is a guess; the setting is the way out, and a wrong one is told."""
+    """Nothing is composed with a service CIDR that is a guess; the setting is the way out, and a
+    wrong one is told.
+    """
     with moody_api(control_plane, tmp_path) as door:
         door.mood = lambda method, path: _kubernetes("10.96.0.1") if "services/kubernetes" in path else None
         admin = Administrator(control_plane, tmp_path)

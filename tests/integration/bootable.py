@@ -1,4 +1,6 @@
-"""A node with a bootstrap.sh and a cfn-signal that write down how they were called; `bootstrap` run on it in this process."""
+"""A node with a bootstrap.sh and a cfn-signal that write down how they were called; `bootstrap` run
+on it in this process.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ PASSWORD = "p@ss w:rd"
 #: Flags for a node without a metadata service.
 GONE = ("metadata.endpoint=http://127.0.0.1:1", "metadata.deadline=0.1")
 
-#: Writes down how it was called: arguments, environment, working directory, and the command lines of itself and its parent.
+#: Writes down how it was called: arguments, environment, working directory, and the command lines
+#: of itself and its parent.
 RECORDER = """#!/bin/sh
 n=$(ls {record} | grep -c '{name}[.][0-9]*[.]argv')
 printf '%s\\n' "$@" > {record}/{name}.$n.argv

@@ -8,7 +8,8 @@ KINDS = {
     "Second CA": ["-days", "30", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"],
     "leaf.corp": ["-days", "30", "-addext", "basicConstraints=critical,CA:FALSE"],
 }
-#: Valid in 2020 (openssl ca -selfsign -startdate ... -enddate ...): openssl req makes no certificate of the past.
+#: Valid in 2020 (openssl ca -selfsign -startdate ... -enddate ...): openssl req makes no
+#: certificate of the past.
 EXPIRED = """\
 -----BEGIN CERTIFICATE-----
 MIIBSjCB8aADAgECAgEBMAoGCCqGSM49BAMCMBUxEzARBgNVBAMMCkV4cGlyZWQg

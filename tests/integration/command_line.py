@@ -1,4 +1,6 @@
-"""The command line, as real processes or inside this one, on a node's tree below a temporary directory."""
+"""The command line, as real processes or inside this one, on a node's tree below a temporary
+directory.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class Outcome:
 
 
 class Node:
-    """A tree at `root` with the files above, a link from yum.conf, and facts in a file of their own."""
+    """A tree at `root` with the files above, a link from yum.conf, and facts in a file of their
+    own.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.root = directory / "root"
@@ -103,13 +107,17 @@ class Node:
         return run(self.argv(command, *flags, facts=facts), **options)
 
     def main(self, command: str, *flags: str, facts: bool = True) -> Outcome:
-        """The same without a process of its own, ten times as fast: what would be a traceback is the test's error."""
+        """The same without a process of its own, ten times as fast: what would be a traceback is
+        the test's error.
+        """
         with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
             code = cli.main(self.argv(command, *flags, facts=facts)[3:])
         return Outcome(code, out.getvalue(), err.getvalue())
 
     def tree(self, *left_out: str) -> dict[str, tuple[int, bytes]]:
-        """Mode and content of every path but those below /run, where our lock is, and those named."""
+        """Mode and content of every path but those below /run, where our lock is, and those
+        named.
+        """
         found = {}
         for path in sorted(self.root.rglob("*")):
             name = str(path.relative_to(self.root))
@@ -118,13 +126,17 @@ class Node:
         return found
 
     def stamps(self) -> dict[str, tuple[int, int]]:
-        """Inode and time of change of every path but those below /run: what was touched shows here."""
+        """Inode and time of change of every path but those below /run: what was touched shows
+        here.
+        """
         paths = {str(path.relative_to(self.root)): path.lstat() for path in sorted(self.root.rglob("*"))}
         return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in paths.items() if not name.startswith("run/")}
 
 
 def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, **options: Any) -> Outcome:
-    """Run a process in the repository, nothing of our environment but what Python needs, stdin closed."""
+    """Run a process in the repository, nothing of our environment but what Python needs, stdin
+    closed.
+    """
     done = subprocess.run(
         argv,
         cwd=REPOSITORY,

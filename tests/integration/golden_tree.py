@@ -1,6 +1,8 @@
-"""Trees of files in git, which keeps neither modes nor empty directories: a manifest beside each tree has these and the links.
+"""Trees of files in git, which keeps neither modes nor empty directories: a manifest beside each
+tree has these and the links.
 
-`python tests/integration/golden_tree.py ROOT DIRECTORY` stores a tree; `unpack` makes one of it again.
+`python tests/integration/golden_tree.py ROOT DIRECTORY` stores a tree; `unpack` makes one of it
+again.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from pathlib import Path
 
 
 def store(root: Path, directory: Path) -> None:
-    """Keep the files below `root` in `directory`/files, and all else in `directory`/manifest.json."""
+    """Keep the files below `root` in `directory`/files, and all else in
+    `directory`/manifest.json.
+    """
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "files").mkdir(parents=True)
     manifest: dict[str, dict[str, str]] = {"directories": {}, "files": {}, "links": {}}

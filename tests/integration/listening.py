@@ -28,8 +28,8 @@ class Listener:
     def close(self) -> None:
         """Refuse connections from now on.
 
-        Shut down before it is closed: a thread that is left waiting for a descriptor goes on to the next listener that gets
-        its number, and answers in that one's place.
+        Shut down before it is closed: a thread that is left waiting for a descriptor goes on to the
+        next listener that gets its number, and answers in that one's place.
         """
         if self._sock.fileno() >= 0:
             self._sock.shutdown(socket.SHUT_RDWR)

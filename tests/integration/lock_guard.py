@@ -1,4 +1,6 @@
-"""Run the agent and write down each write of our state, and whether the lock was held: python -m ... LOG ARGUMENT..."""
+"""Run the agent and write down each write of our state, and whether the lock was held: python -m
+... LOG ARGUMENT...
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,15 @@ from agent.edges.systemd import OfflineSystemd
 
 STATE = ("/var/lib/eks-proxy-agent/", "/run/eks-proxy-agent/")
 LOCK = "/run/eks-proxy-agent/lock"
-#: Audit events that change a file, and how many of their first arguments are paths ("open" is judged by its flags).
+#: Audit events that change a file, and how many of their first arguments are paths ("open" is
+#: judged by its flags).
 CHANGES = {"open": 1, "os.rename": 2, "os.remove": 1, "os.truncate": 1, "os.link": 2, "os.symlink": 2}
 
 
 class Guard:
-    """An audit hook for the tree at `root`; each line of `log` is `locked` or `unlocked`, the event, path and callers."""
+    """An audit hook for the tree at `root`; each line of `log` is `locked` or `unlocked`, the
+    event, path and callers.
+    """
 
     def __init__(self, root: str, log: Path) -> None:
         self._root = os.path.realpath(root)
@@ -37,7 +42,9 @@ class Guard:
                     log.write(f"{held} {event} {name} by {_callers()}\n")
 
     def _is_locked(self) -> bool:
-        """Whether the lock is held, which is by this process: it is the only one that works on the tree."""
+        """Whether the lock is held, which is by this process: it is the only one that works on the
+        tree.
+        """
         try:
             with open(self._root + LOCK, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

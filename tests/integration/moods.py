@@ -1,4 +1,6 @@
-"""The embedded metadata service with moods: it does what real ones, proxies and captive portals do on bad days."""
+"""The embedded metadata service with moods: it does what real ones, proxies and captive portals do
+on bad days.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +134,9 @@ def hang(handler: MoodyHandler) -> None:
 
 
 def drip(start: bytes, on_byte: Callable[[], None]) -> Callable[[MoodyHandler], None]:
-    """Send `start`, then one byte after the other for ever; `on_byte` is called after each one and moves the clock."""
+    """Send `start`, then one byte after the other for ever; `on_byte` is called after each one and
+    moves the clock.
+    """
 
     def misbehave(handler: MoodyHandler) -> None:
         handler.close_connection = True
@@ -145,7 +149,9 @@ def drip(start: bytes, on_byte: Callable[[], None]) -> Callable[[MoodyHandler], 
 
 
 def flood(*, announced: bool, sent: list[int]) -> Callable[[MoodyHandler], None]:
-    """Send 1 GiB, with a Content-Length or in chunks; what really went out is appended to `sent`."""
+    """Send 1 GiB, with a Content-Length or in chunks; what really went out is appended to
+    `sent`.
+    """
     total, block = 1 << 30, b"x" * (1 << 16)
 
     def misbehave(handler: MoodyHandler) -> None:

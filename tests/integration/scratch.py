@@ -1,4 +1,6 @@
-"""A node in a scratch directory for the tests of files: a realistic tree, the command line on it, and looks at the tree."""
+"""A node in a scratch directory for the tests of files: a realistic tree, the command line on it,
+and looks at the tree.
+"""
 
 import contextlib
 import io
@@ -18,7 +20,8 @@ FACTS = {
     "vpc_cidrs_v4": ["10.0.0.0/16"],
     "vpc_cidrs_v6": ["2600:1f16:67f:f200::/56"],
 }
-#: Two units, not nine: each is one more file of the same kind.  Named AWS services, so that nothing is probed.
+#: Two units, not nine: each is one more file of the same kind.  Named AWS services, so that nothing
+#: is probed.
 CONFIG = '[proxy]\nurl = "%s"\n[node]\nunits = ["docker", "kubelet"]\n[aws]\ndirect = ["ec2", "s3"]\n'
 ENVIRONMENT = b"# locale\nLANG=C.UTF-8\r\nhttp_proxy=http://old:1\nLAST=1"
 DNF_CONF = b"[main]\ngpgcheck=1\nproxy=http://old:1\nproxy=http://old:1\n\n[local]\nname=local\n"
@@ -91,7 +94,9 @@ class Node:
         return out
 
     def tree(self, ours=False):
-        """Every path below the root as (mode, content or link); what the agent keeps for itself only if `ours`."""
+        """Every path below the root as (mode, content or link); what the agent keeps for itself
+        only if `ours`.
+        """
         return {
             path: (stat.S_IMODE(status.st_mode), content)
             for path, status, content in self._walk()
@@ -99,7 +104,9 @@ class Node:
         }
 
     def stamps(self):
-        """Every path below the root as (inode, mtime in ns), but for /run: what is written there is no change."""
+        """Every path below the root as (inode, mtime in ns), but for /run: what is written there is
+        no change.
+        """
         return {
             path: (status.st_ino, status.st_mtime_ns) for path, status, _ in self._walk() if not path.startswith("run")
         }

@@ -1,4 +1,6 @@
-"""apply and revert on a real tree: interrupted after every step, planned again, edited by others, taken back."""
+"""apply and revert on a real tree: interrupted after every step, planned again, edited by others,
+taken back.
+"""
 
 import errno
 import os
@@ -35,7 +37,9 @@ OTHER = "http://other.corp:8080"
 
 @pytest.fixture
 def directory():
-    """A directory in memory where there is one: fsync is what takes the time, and test_strace looks at it."""
+    """A directory in memory where there is one: fsync is what takes the time, and test_strace looks
+    at it.
+    """
     shm = "/dev/shm"
     with tempfile.TemporaryDirectory(prefix="agent-", dir=shm if os.access(shm, os.W_OK) else None) as name:
         yield Path(name)
@@ -47,7 +51,8 @@ def node(directory):
     return Node(directory)
 
 
-# --- the second time ---------------------------------------------------------------------------------------------------
+# --- the second time
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_the_second_apply_changes_nothing_at_all(node):
@@ -79,7 +84,9 @@ def test_another_cidr_changes_only_what_has_to(node):
 
 
 def test_who_may_not_look_at_processes_has_applied_all_the_same(node, monkeypatch):
-    """Without the right to read /proc/PID/environ, as in a container, that is a warning; the files are written."""
+    """Without the right to read /proc/PID/environ, as in a container, that is a warning; the files
+    are written.
+    """
 
     def refused(*_):
         raise CommandError("/proc/7/environ: Permission denied")
@@ -90,7 +97,8 @@ def test_who_may_not_look_at_processes_has_applied_all_the_same(node, monkeypatc
     assert "warning: what runs with an old environment cannot be told: /proc/7/environ: Permission denied" in told
 
 
-# --- revert ------------------------------------------------------------------------------------------------------------
+# --- revert
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [ENVIRONMENT, b"", b"A=1\\", b"http_proxy=x", b"A=1\r\n\r\n", b"\n\n", None])
@@ -190,7 +198,9 @@ def test_revert_keeps_what_others_wrote_since(node):
 
 
 def test_revert_keeps_a_drop_in_that_others_edited(node):
-    """Beside its old place, under a name that systemd does not read; the directory stays with it."""
+    """Beside its old place, under a name that systemd does not read; the directory stays with
+    it.
+    """
     node.apply()
     edited = node.read(DROP_IN) + b"Environment=MINE=1\n"
     node.write(DROP_IN, edited)
@@ -329,7 +339,8 @@ def test_without_a_proxy_everything_is_taken_back(node):
     assert node.tree() == before
 
 
-# --- interrupted -------------------------------------------------------------------------------------------------------
+# --- interrupted
+# -------------------------------------------------------------------------------------------------------
 
 
 class Killed(BaseException):
@@ -337,9 +348,11 @@ class Killed(BaseException):
 
 
 class Faulty:
-    """The `os` of the disk edge, whose calls that change something are counted; at the `at`-th `strike` comes first.
+    """The `os` of the disk edge, whose calls that change something are counted; at the `at`-th
+    `strike` comes first.
 
-    Those are the calls after which the tree looks different: fsync and fchmod are left to test_strace.
+    Those are the calls after which the tree looks different: fsync and fchmod are left to
+    test_strace.
     """
 
     NAMES = ("open", "write", "rename", "unlink", "mkdir", "rmdir")
@@ -377,7 +390,9 @@ def no_space(name, real, arguments):
 
 
 class Tree:
-    """One scratch tree in several states: saved, put back, brought on by steps that may be cut off."""
+    """One scratch tree in several states: saved, put back, brought on by steps that may be cut
+    off.
+    """
 
     def __init__(self, node, monkeypatch):
         self.node, self.monkeypatch = node, monkeypatch
@@ -427,7 +442,9 @@ def steps(node):
 
 @pytest.fixture
 def tree(node, monkeypatch):
-    """The tree with its kept states, which go away in the end; systemctl is not asked a thousand times."""
+    """The tree with its kept states, which go away in the end; systemctl is not asked a thousand
+    times.
+    """
     monkeypatch.setattr(OfflineSystemd, "show", lambda self, names: {})
     yield Tree(node, monkeypatch)
     for path in node.directory.parent.glob(node.directory.name + "?*"):
@@ -438,8 +455,9 @@ def tree(node, monkeypatch):
     "cut", ["the first apply", "an apply with other settings", "a revert", "a revert of what others edited"]
 )
 def test_cut_off_at_any_call_the_next_run_converges(node, tree, cut):
-    """Killed before each single call that changes the disk: every file is wholly old or wholly new, the next apply
-    makes the same tree as if nothing had happened, and so does the next revert; no temporary file survives either.
+    """Killed before each single call that changes the disk: every file is wholly old or wholly new,
+    the next apply makes the same tree as if nothing had happened, and so does the next revert; no
+    temporary file survives either.
     """
     before, step = steps(node)[cut]
     pristine = node.tree(ours=True)
@@ -480,7 +498,9 @@ def test_cut_off_at_any_call_the_next_run_converges(node, tree, cut):
 
 @pytest.mark.parametrize("cut", ["the first apply", "an apply with other settings", "a revert"])
 def test_a_full_disk_at_any_call_is_an_error_and_no_harm(node, tree, cut):
-    """ENOSPC once, anywhere: exit code 1 or none at all, nothing half done, and the next run makes up for it."""
+    """ENOSPC once, anywhere: exit code 1 or none at all, nothing half done, and the next run makes
+    up for it.
+    """
     before, step = steps(node)[cut]
     pristine = node.tree(ours=True)
     for action in before:
@@ -510,8 +530,9 @@ HAPPENINGS = st.lists(
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(happenings=HAPPENINGS)
 def test_any_history_ends_where_it_began(tree, happenings):
-    """Applies, reverts and edits of others in any order, any of them cut off: the last revert restores the original
-    with what others added, in the order in which they added it, and leaves nothing of ours.
+    """Applies, reverts and edits of others in any order, any of them cut off: the last revert
+    restores the original with what others added, in the order in which they added it, and leaves
+    nothing of ours.
     """
     node = tree.node
     shutil.rmtree(node.directory)
@@ -546,7 +567,8 @@ def test_any_history_ends_where_it_began(tree, happenings):
     assert left == original
 
 
-# --- systemd -----------------------------------------------------------------------------------------------------------
+# --- systemd
+# -----------------------------------------------------------------------------------------------------------
 
 
 class Live(FileSystem):
@@ -556,7 +578,9 @@ class Live(FileSystem):
 
 
 class Recorder(Systemd):
-    """Notes what systemd is told, and what drop-ins it then sees; `fail` names a call that fails once."""
+    """Notes what systemd is told, and what drop-ins it then sees; `fail` names a call that fails
+    once.
+    """
 
     def __init__(self, disk, fail=""):
         super().__init__(running=False)
@@ -647,7 +671,9 @@ def test_a_unit_that_was_enabled_is_remembered_before_it_is(live):
 
 
 def test_a_kill_between_drop_in_and_reload_leaves_the_reload_due(live, monkeypatch):
-    """At any call that changes the disk: either the drop-in is not there yet, or the need for a reload is noted."""
+    """At any call that changes the disk: either the drop-in is not there yet, or the need for a
+    reload is noted.
+    """
     for at in range(1, 100):
         shutil.rmtree(live.files.root)
         Node(Path(live.files.root).parent)
@@ -703,7 +729,9 @@ def test_the_daemon_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(no
 
 
 def test_flags_are_kept_though_a_file_cannot_be_written(node):
-    """`apply --proxy URL` with one stubborn file: what was done is told, and the daemon's next pass does not undo it."""
+    """`apply --proxy URL` with one stubborn file: what was done is told, and the daemon's next pass
+    does not undo it.
+    """
     node.configure("")
     (node.root / "etc/dnf/.dnf.conf.eks-proxy-agent").mkdir()  # where the temporary file would be
     code, out, err = node.run("apply", "--proxy", OTHER)

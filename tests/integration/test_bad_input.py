@@ -1,4 +1,6 @@
-"""Bad input from end to end: a clear error, nothing lost, no traceback, no half-written file, no hang."""
+"""Bad input from end to end: a clear error, nothing lost, no traceback, no half-written file, no
+hang.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def node(tmp_path: Path) -> Node:
 
 
 def refused(node: Node, done: Outcome, code: int, *texts: str) -> None:
-    """The command ended with `code`, said all `texts` on stderr in lines of ASCII, and gave no traceback."""
+    """The command ended with `code`, said all `texts` on stderr in lines of ASCII, and gave no
+    traceback.
+    """
     assert (done.code, done.out) == (code, ""), done.both
     assert [text for text in texts if text not in done.err] == [], done.err
     assert "Traceback" not in done.err
@@ -45,7 +49,8 @@ def refused(node: Node, done: Outcome, code: int, *texts: str) -> None:
     assert len(done.err) < 3000
 
 
-# --- settings -------------------------------------------------------------------------------------------------------
+# --- settings
+# -------------------------------------------------------------------------------------------------------
 
 SETTINGS: list[tuple[str, str, list[str]]] = [
     # what, config.toml, what the error has to say
@@ -150,7 +155,8 @@ def test_settings_files(node: Node, spoil: Callable[[Path], object], texts: list
     assert node.stamps() == before
 
 
-# --- facts, user data, metadata -------------------------------------------------------------------------------------
+# --- facts, user data, metadata
+# -------------------------------------------------------------------------------------
 
 
 def mime(kind: str, body: bytes, encoding: str = "8bit") -> bytes:
@@ -294,7 +300,9 @@ def ask(node: Node, service: MoodyService, deadline: float = 3) -> Outcome:
 def test_metadata(
     node: Node, service: MoodyService, path: str, misbehave: Callable[[moods.MoodyHandler], None], texts: list[str]
 ) -> None:
-    """A metadata service that answers rubbish, too much or too slowly is an error in time that says what came."""
+    """A metadata service that answers rubbish, too much or too slowly is an error in time that says
+    what came.
+    """
     service.moods.append(Mood(misbehave, path, times=1000))
     before = node.tree()
     refused(node, ask(node, service), 1, *texts)
@@ -302,7 +310,9 @@ def test_metadata(
 
 
 def test_no_metadata_service(node: Node) -> None:
-    """Nobody there is an error that names the address and the time, and the files stay as they were."""
+    """Nobody there is an error that names the address and the time, and the files stay as they
+    were.
+    """
     node.run("apply")
     before = node.tree()
     host, port = moods.free_port("127.0.0.1")
@@ -320,7 +330,8 @@ def test_values_of_the_metadata_service_cannot_add_lines(node: Node, service: Mo
     assert len(node.read("etc/environment").splitlines()) == 3 + 6
 
 
-# --- files of the node ----------------------------------------------------------------------------------------------
+# --- files of the node
+# ----------------------------------------------------------------------------------------------
 
 ENVIRONMENT, DNF_CONF = "etc/environment", "etc/dnf/dnf.conf"
 
@@ -352,7 +363,9 @@ SPOILT: dict[str, Callable[[Path], object]] = {
     ],
 )
 def test_one_spoilt_file(node: Node, name: str, how: str, text: str) -> None:
-    """A file that cannot be used is named and left alone; all others are written, and mended it is written too."""
+    """A file that cannot be used is named and left alone; all others are written, and mended it is
+    written too.
+    """
     original = (node.root / name).read_bytes()
     SPOILT[how](node.root / name)
     before = (node.root / name).lstat()
@@ -382,7 +395,9 @@ def test_yum_conf_in_another_encoding(node: Node) -> None:
 
 
 def test_dangling_links(node: Node) -> None:
-    """A link to nowhere is followed: its target is made, the link survives, and revert takes the target away."""
+    """A link to nowhere is followed: its target is made, the link survives, and revert takes the
+    target away.
+    """
     for name in (ENVIRONMENT, DNF_CONF):
         (node.root / name).unlink()
         (node.root / name).symlink_to("elsewhere-" + os.path.basename(name))
@@ -433,7 +448,9 @@ def test_an_unreadable_file(node: Node, name: str) -> None:
 
 
 def test_a_directory_without_the_right_to_write(node: Node) -> None:
-    """A file that cannot be replaced is named, stays as it was, and leaves no other file beside it."""
+    """A file that cannot be replaced is named, stays as it was, and leaves no other file beside
+    it.
+    """
     before = (node.root / DNF_CONF).read_bytes()
     (node.root / "etc/dnf").chmod(0o555)
     done = run(weakly(node.argv("apply")))
@@ -447,7 +464,9 @@ def test_a_directory_without_the_right_to_write(node: Node) -> None:
 
 @pytest.mark.parametrize("size", [0, 100, 1000])
 def test_a_full_disk(node: Node, size: int) -> None:
-    """When writing fails part of the way, every file is wholly old or new, none is left over, and the next apply mends it."""
+    """When writing fails part of the way, every file is wholly old or new, none is left over, and
+    the next apply mends it.
+    """
     before = node.tree()
 
     def fill() -> None:
@@ -476,7 +495,9 @@ def test_a_full_disk(node: Node, size: int) -> None:
     ],
 )
 def test_the_hint_tells_what_a_spoilt_memory_means(node: Node, read: Callable[[State], object], hint: str) -> None:
-    """To move one away costs what it held, which is not the same for each; nobody bootstraps a node twice by a hint."""
+    """To move one away costs what it held, which is not the same for each; nobody bootstraps a node
+    twice by a hint.
+    """
     for path in (STATUS, BASELINE, INSTANCES + "/i-1/bootstrap.json", INSTANCES + "/i-1/flags.json"):
         node.write(path[1:], b"{")
     with pytest.raises(FileError, match="is not what this program wrote") as caught:
@@ -489,7 +510,9 @@ def test_the_hint_tells_what_a_spoilt_memory_means(node: Node, read: Callable[[S
     ["var/lib/eks-proxy-agent/baseline.json", "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/flags.json"],
 )
 def test_rubbish_in_our_own_memory(node: Node, name: str) -> None:
-    """What we remembered and cannot read any more is named before anything is written, with a hint."""
+    """What we remembered and cannot read any more is named before anything is written, with a
+    hint.
+    """
     for content in (b"", b"{", b"[]", b"\xff", b'{"files": {"/etc/environment": 1}, "folders": []}'):
         node.write(name, content, 0o600)
         before = node.tree()
@@ -503,7 +526,9 @@ def test_rubbish_in_our_own_memory(node: Node, name: str) -> None:
     "answer", [7, {}, {"direct": False, "addresses": 7}, {"direct": False, "addresses": ["10.0.0"]}]
 )
 def test_rubbish_in_what_can_be_learned_again(node: Node, answer: object) -> None:
-    """What was seen of a host and cannot be read any more is as if nobody had asked: no reason to fail."""
+    """What was seen of a host and cannot be read any more is as if nobody had asked: no reason to
+    fail.
+    """
     node.settings(f'[proxy]\nurl = "{PROXY}"\n[cluster]\nendpoint = "https://api.corp"\n')
     name = "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/direct.json"
     node.write(name, json.dumps({"api.corp": answer}).encode(), 0o600)

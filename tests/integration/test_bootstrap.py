@@ -1,4 +1,6 @@
-"""`bootstrap` with real scripts in the places of bootstrap.sh and cfn-signal, on a temporary root."""
+"""`bootstrap` with real scripts in the places of bootstrap.sh and cfn-signal, on a temporary
+root.
+"""
 
 from __future__ import annotations
 
@@ -30,19 +32,24 @@ OTHER = "i-00000000000000000"
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bootable]:
-    """A node that can bootstrap; retries do not wait, and the log goes where the test's stderr goes now."""
+    """A node that can bootstrap; retries do not wait, and the log goes where the test's stderr goes
+    now.
+    """
     monkeypatch.setattr(tenacity, "wait_random_exponential", lambda **_: tenacity.wait_none())
     structlog.reset_defaults()
     yield Bootable(tmp_path)
     structlog.reset_defaults()
 
 
-# --- what is run, and how -------------------------------------------------------------------------------------------
+# --- what is run, and how
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("then", "code"), [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137)])
 def test_the_exit_code_is_carried_on(node: Bootable, then: str, code: int) -> None:
-    """bootstrap.sh's exit code is the answer, what is remembered, and what CloudFormation is told."""
+    """bootstrap.sh's exit code is the answer, what is remembered, and what CloudFormation is
+    told.
+    """
     node.script("etc/eks/bootstrap.sh", then)
     assert node.bootstrap("my-cluster") == code
     assert len(node.ran) == 1
@@ -61,7 +68,9 @@ def test_the_node_is_configured_first(node: Bootable) -> None:
 
 
 def test_arguments_arrive_as_they_are(node: Bootable) -> None:
-    """Blanks, quotes and empty arguments reach bootstrap.sh untouched, from the settings or from the command line."""
+    """Blanks, quotes and empty arguments reach bootstrap.sh untouched, from the settings or from
+    the command line.
+    """
     arguments = ["my-cluster", "--kubelet-extra-args", "--a=b --c='d e' $HOME", "", "ü*"]
     node.configure(f"[bootstrap]\narguments = {json.dumps(arguments)}\n")
     node.bootstrap()
@@ -70,7 +79,9 @@ def test_arguments_arrive_as_they_are(node: Bootable) -> None:
 
 
 def test_the_environment_is_the_proxys_and_nothing_else(node: Bootable, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both scripts get the six variables, with credentials, and nothing of the caller's environment."""
+    """Both scripts get the six variables, with credentials, and nothing of the caller's
+    environment.
+    """
     for name in ("AWS_SECRET_ACCESS_KEY", "LD_PRELOAD_X", "http_proxy", "ALL_PROXY", "REQUEST_METHOD", "NOTIFY_SOCKET"):
         monkeypatch.setenv(name, "from the caller")
     node.bootstrap("my-cluster")
@@ -96,7 +107,9 @@ def test_it_runs_apart_from_the_caller(node: Bootable) -> None:
 
 
 def test_its_output_is_seen(node: Bootable, capfd: pytest.CaptureFixture[str]) -> None:
-    """What bootstrap.sh prints goes where ours goes, and the log tells beginning and end without a credential."""
+    """What bootstrap.sh prints goes where ours goes, and the log tells beginning and end without a
+    credential.
+    """
     structlog.reset_defaults()
     node.script("etc/eks/bootstrap.sh", "echo joining; echo careful >&2; exit 3")
     node.bootstrap("my-cluster")
@@ -124,11 +137,14 @@ def test_a_later_pass_knows_the_arguments(node: Bootable) -> None:
     assert {"api.corp", "10.88.0.0/16"} <= set(node.no_proxy())
 
 
-# --- once per instance ----------------------------------------------------------------------------------------------
+# --- once per instance
+# ----------------------------------------------------------------------------------------------
 
 
 def test_once_for_each_instance(node: Bootable) -> None:
-    """A second run answers the first one's code and runs nothing; `again` and another instance run it."""
+    """A second run answers the first one's code and runs nothing; `again` and another instance run
+    it.
+    """
     node.script("etc/eks/bootstrap.sh", "exit 7")
     assert [node.bootstrap("c"), node.bootstrap("c")] == [7, 7]
     assert (len(node.ran), len(node.signals)) == (1, 1)
@@ -142,7 +158,9 @@ def test_once_for_each_instance(node: Bootable) -> None:
 
 
 def test_it_is_remembered_before_it_starts(node: Bootable) -> None:
-    """While bootstrap.sh runs its record says so; a run that was cut off by a reboot is done again."""
+    """While bootstrap.sh runs its record says so; a run that was cut off by a reboot is done
+    again.
+    """
     path = "{}/var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(node.root, FACTS["instance_id"])
     node.script("etc/eks/bootstrap.sh", f"cp {path} {node.record}/seen")
     node.remember(exit_code=None, signalled=False)
@@ -152,7 +170,9 @@ def test_it_is_remembered_before_it_starts(node: Bootable) -> None:
 
 
 def test_only_the_signal_is_left_to_do(node: Bootable) -> None:
-    """When bootstrap.sh ran and nobody was told, the next run tells its code and does not run it again."""
+    """When bootstrap.sh ran and nobody was told, the next run tells its code and does not run it
+    again.
+    """
     node.remember(exit_code=7, signalled=False)
     assert node.bootstrap("c") == 7
     assert (len(node.ran), [call.argv[1] for call in node.signals]) == (0, ["7"])
@@ -161,7 +181,9 @@ def test_only_the_signal_is_left_to_do(node: Bootable) -> None:
 
 
 def test_one_at_a_time(node: Bootable) -> None:
-    """While another process bootstraps, nothing is run or signalled, and the error names its pid."""
+    """While another process bootstraps, nothing is run or signalled, and the error names its
+    pid.
+    """
     lock = node.write("run/eks-proxy-agent/bootstrap.lock", b"%d\n" % os.getppid())
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -171,7 +193,8 @@ def test_one_at_a_time(node: Bootable) -> None:
     assert (node.ran, node.signals) == ([], [])
 
 
-# --- what goes wrong ------------------------------------------------------------------------------------------------
+# --- what goes wrong
+# ------------------------------------------------------------------------------------------------
 
 
 DEAF = "sh -c 'trap \"\" TERM; echo deaf > {record}/deaf; while :; do sleep 1000; done'"
@@ -179,7 +202,9 @@ DEAF = "sh -c 'trap \"\" TERM; echo deaf > {record}/deaf; while :; do sleep 1000
 
 @pytest.mark.parametrize("child", ["sleep 1000", DEAF], ids=["usual", "deaf"])
 def test_out_of_time(node: Bootable, child: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After bootstrap.timeout the whole process group is ended, those deaf to SIGTERM too, and the code is 124."""
+    """After bootstrap.timeout the whole process group is ended, those deaf to SIGTERM too, and the
+    code is 124.
+    """
     monkeypatch.setattr(command, "GRACE", 1.0)
     fifo = node.record / "alive"
     os.mkfifo(fifo)
@@ -263,7 +288,9 @@ AL2023 = "echo '\\n!!!!!!!!!!\\nERROR: bootstrap.sh has been removed from AL2023
 def test_a_failure_before_it_is_signalled_too(
     node: Bootable, capfd: pytest.CaptureFixture[str], spoil: Callable[[Bootable], object], text: str
 ) -> None:
-    """Whatever keeps bootstrap.sh from running, CloudFormation hears 1 at once, and once it is mended it runs."""
+    """Whatever keeps bootstrap.sh from running, CloudFormation hears 1 at once, and once it is
+    mended it runs.
+    """
     structlog.reset_defaults()
     spoil(node)
     assert node.bootstrap("c") == 1
@@ -289,7 +316,9 @@ def test_the_stub_comes_with_a_hint(node: Bootable, capfd: pytest.CaptureFixture
 
 
 def test_a_failure_after_a_cut_off_run_is_not_the_last_word(node: Bootable) -> None:
-    """A failure before bootstrap.sh is signalled, and not remembered as the result of the run that was cut off."""
+    """A failure before bootstrap.sh is signalled, and not remembered as the result of the run that
+    was cut off.
+    """
     node.remember(exit_code=None, signalled=False)
     node.write("etc/environment", b"\xff\n")
     assert node.bootstrap("c") == 1
@@ -300,7 +329,9 @@ def test_a_failure_after_a_cut_off_run_is_not_the_last_word(node: Bootable) -> N
 
 @pytest.mark.parametrize("code", ["0", [0], {}])
 def test_a_spoilt_memory_is_signalled_as_a_failure(node: Bootable, code: object) -> None:
-    """What is no exit code is nobody's word that bootstrap.sh ran, or that it did not: the stack is told at once."""
+    """What is no exit code is nobody's word that bootstrap.sh ran, or that it did not: the stack is
+    told at once.
+    """
     node.remember(exit_code=code)
     with pytest.raises(FileError, match=r"bootstrap\.json: is not what this program wrote"):
         node.bootstrap("c")
@@ -309,7 +340,9 @@ def test_a_spoilt_memory_is_signalled_as_a_failure(node: Bootable, code: object)
 
 
 def test_without_metadata_the_signal_is_sent_all_the_same(node: Bootable) -> None:
-    """When the settings of the image name the stack, a node without metadata says so, with the region if it is known."""
+    """When the settings of the image name the stack, a node without metadata says so, with the
+    region if it is known.
+    """
     assert node.bootstrap("c", metadata=False) == 1
     node.configure(STACK + 'region = "eu-west-1"\n')
     assert node.bootstrap("c", metadata=False) == 1
@@ -336,7 +369,8 @@ def test_wrong_settings_of_the_image_are_an_error(node: Bootable) -> None:
     assert (node.ran, node.signals) == ([], [])
 
 
-# --- the signal -----------------------------------------------------------------------------------------------------
+# --- the signal
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_without_a_stack_nothing_is_signalled(node: Bootable) -> None:
@@ -359,7 +393,9 @@ def test_a_failed_signal_is_tried_again(node: Bootable) -> None:
 def test_a_signal_that_cannot_be_sent_changes_nothing(
     node: Bootable, capfd: pytest.CaptureFixture[str], code: int
 ) -> None:
-    """After the last try the log says so loudly, the node's result stays, and the next boot tries again."""
+    """After the last try the log says so loudly, the node's result stays, and the next boot tries
+    again.
+    """
     structlog.reset_defaults()
     node.script("etc/eks/bootstrap.sh", f"exit {code}")
     node.script("opt/aws/bin/cfn-signal", "echo 'stack is gone' >&2; exit 1")
@@ -379,7 +415,9 @@ def test_a_signal_that_cannot_be_sent_changes_nothing(
 def test_what_cfn_signal_says_of_the_proxy_has_no_password(
     node: Bootable, capfd: pytest.CaptureFixture[str], behind: int
 ) -> None:
-    """Only the end of what it says is logged, and that may begin in the middle of the proxy's URL."""
+    """Only the end of what it says is logged, and that may begin in the middle of the proxy's
+    URL.
+    """
     structlog.reset_defaults()
     node.script("opt/aws/bin/cfn-signal", f"printf 'no way through %s%0{behind}d' $https_proxy 0 >&2; exit 1")
     node.bootstrap("c")
@@ -396,11 +434,14 @@ def test_no_cfn_signal_on_this_machine(node: Bootable, capfd: pytest.CaptureFixt
     assert "error: signal.failed" in capfd.readouterr().err
 
 
-# --- what the unit does ---------------------------------------------------------------------------------------------
+# --- what the unit does
+# ---------------------------------------------------------------------------------------------
 
 
 def test_the_unit_does_nothing_unless_enabled(node: Bootable) -> None:
-    """With --if-enabled and bootstrap.enabled = false nothing is run, signalled, remembered or configured."""
+    """With --if-enabled and bootstrap.enabled = false nothing is run, signalled, remembered or
+    configured.
+    """
     before = node.tree()
     assert node.bootstrap(if_enabled=True) == 0
     assert (node.ran, node.signals, node.remembered()) == ([], [], None)
@@ -416,7 +457,9 @@ def test_the_unit_runs_what_the_settings_say(node: Bootable) -> None:
 
 
 def test_the_unit_signals_a_failure_when_it_is_enabled(node: Bootable) -> None:
-    """Without metadata, an enabled unit signals; one that is not enabled only fails: it may not be its stack."""
+    """Without metadata, an enabled unit signals; one that is not enabled only fails: it may not be
+    its stack.
+    """
     with pytest.raises(AgentError, match=r"127\.0\.0\.1:1"):
         node.bootstrap(if_enabled=True, metadata=False)
     assert node.signals == []
@@ -426,7 +469,9 @@ def test_the_unit_signals_a_failure_when_it_is_enabled(node: Bootable) -> None:
 
 
 def test_the_unit_that_is_off_keeps_nobody_out(node: Bootable) -> None:
-    """While user data bootstraps, the unit finds itself disabled without asking for the lock, and the other way round."""
+    """While user data bootstraps, the unit finds itself disabled without asking for the lock, and
+    the other way round.
+    """
     path = node.write("run/eks-proxy-agent/bootstrap.lock", b"")
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,6 @@
-"""node.ca_bundle from the settings to the trust store's directory, on a tree: what is planned, written, refused and taken back."""
+"""node.ca_bundle from the settings to the trust store's directory, on a tree: what is planned,
+written, refused and taken back.
+"""
 
 import pytest
 
@@ -33,7 +35,9 @@ def settings(node, value):
 
 
 def test_a_file_of_cas_is_planned_written_and_reverted(node, made):
-    """`plan` tells each certificate, `apply` writes them and no more, a second one nothing, and `revert` takes them back."""
+    """`plan` tells each certificate, `apply` writes them and no more, a second one nothing, and
+    `revert` takes them back.
+    """
     bundle = b"".join((made / name).read_bytes() for name in ("Corp Proxy CA.pem", "Expired CA.pem"))
     node.write("etc/corp.pem", b"# ours\n" + bundle)
     settings(node, "/etc/corp.pem")
@@ -53,7 +57,9 @@ def test_a_file_of_cas_is_planned_written_and_reverted(node, made):
 
 
 def test_a_ca_may_stand_in_the_settings_itself(node, made):
-    """PEM text in the settings, a remark in front of it or not, is as good as a file; another text replaces it."""
+    """PEM text in the settings, a remark in front of it or not, is as good as a file; another text
+    replaces it.
+    """
     for name, remark in (("Corp Proxy CA.pem", ""), ("Second CA.pem", "# the new one\n")):
         settings(node, remark + (made / name).read_text())
         assert node.main("apply").code == 0
@@ -72,7 +78,9 @@ def test_a_ca_may_stand_in_the_settings_itself(node, made):
     ],
 )
 def test_a_key_or_a_server_s_certificate_is_never_written(node, made, names, message, inline):
-    """Nothing at all is written, the message names the setting, and no part of the key is repeated anywhere."""
+    """Nothing at all is written, the message names the setting, and no part of the key is repeated
+    anywhere.
+    """
     text = "".join((made / name).read_text() for name in names)
     node.write("etc/corp.pem", text.encode(), 0o600)
     settings(node, text if inline else "/etc/corp.pem")
@@ -96,7 +104,9 @@ def test_a_missing_file_and_a_node_without_a_trust_store_are_told(node, made):
 
 
 def test_a_tree_that_has_the_ca_is_as_planned(node, made):
-    """The trust store of another tree is made anew at its first boot; until then there is nothing to do, and that is said."""
+    """The trust store of another tree is made anew at its first boot; until then there is nothing
+    to do, and that is said.
+    """
     node.write("etc/corp.pem", (made / "Corp Proxy CA.pem").read_bytes())
     settings(node, "/etc/corp.pem")
     assert node.main("apply").code == 0

@@ -58,7 +58,9 @@ def cut(text):
     ],
 )
 def test_what_is_no_bundle_of_cas_is_refused(made, files, change, message):
-    """Keys, servers' certificates, halves and garbage; what change does, it does to the last file."""
+    """Keys, servers' certificates, halves and garbage; what change does, it does to the last
+    file.
+    """
     texts = [made[name] for name in files]
     if change:
         texts[-1] = change(texts[-1])

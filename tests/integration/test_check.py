@@ -1,4 +1,6 @@
-"""`check` on trees: what needs a running machine is skipped, the rest is looked at and nothing is changed."""
+"""`check` on trees: what needs a running machine is skipped, the rest is looked at and nothing is
+changed.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ def named(found: dict[str, Any], state: str) -> list[str]:
     return [f"{one['group']} {one['name']}" for one in found["findings"] if one["state"] == state]
 
 
-# --- a tree ---------------------------------------------------------------------------------------------------------
+# --- a tree
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_unconfigured_tree_says_so_and_fails_nothing(tmp_path: Path) -> None:
@@ -62,7 +65,9 @@ def test_an_unconfigured_tree_says_so_and_fails_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_not_applied_yet_is_drift(node: Node) -> None:
-    """Each file with the diff that apply would make, like drop-ins together; exit code 3; NO_PROXY is not missed twice."""
+    """Each file with the diff that apply would make, like drop-ins together; exit code 3; NO_PROXY
+    is not missed twice.
+    """
     done = node.main("check")
     assert done.code == 3
     found = check(node)
@@ -91,7 +96,8 @@ def test_the_lines_and_the_json_say_the_same(applied: Node) -> None:
     assert [set(one) for one in found] == [{"group", "name", "state", "text", "hint"}] * len(found)
 
 
-# --- flags ----------------------------------------------------------------------------------------------------------
+# --- flags
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_only_some_groups(applied: Node) -> None:
@@ -113,7 +119,8 @@ def test_the_help_names_the_groups() -> None:
     assert ", ".join(group.name for group in GROUPS) in " ".join(commands["check"].format_help().split())  # type: ignore[index, union-attr, call-overload]
 
 
-# --- drift ----------------------------------------------------------------------------------------------------------
+# --- drift
+# ----------------------------------------------------------------------------------------------------------
 
 
 def sed(path: str, old: str, new: str) -> Any:
@@ -150,7 +157,9 @@ HURTS = [
 
 @pytest.mark.parametrize(("hurt", "fails", "code"), HURTS)
 def test_a_hurt_tree(applied: Node, hurt: Any, fails: Any, code: int) -> None:
-    """What differs is named, and nothing else; 3 is the exit code only where `apply` is the way out."""
+    """What differs is named, and nothing else; 3 is the exit code only where `apply` is the way
+    out.
+    """
     hurt(applied)
     found = check(applied)
     assert found["code"] == code
@@ -210,7 +219,8 @@ def test_yum_3_reads_its_own_file(applied: Node) -> None:
     assert texts == ["yum uses " + PROXY]
 
 
-# --- it looks, and nothing more -------------------------------------------------------------------------------------
+# --- it looks, and nothing more
+# -------------------------------------------------------------------------------------
 
 
 def test_nothing_is_changed_and_no_lock_is_waited_for(applied: Node) -> None:
@@ -231,7 +241,8 @@ def test_no_credentials_are_shown(node: Node) -> None:
     assert "s3cret" not in shown
 
 
-# --- bad input ------------------------------------------------------------------------------------------------------
+# --- bad input
+# ------------------------------------------------------------------------------------------------------
 
 FILES = [
     "etc/eks-proxy-agent/config.toml",
@@ -257,7 +268,9 @@ GARBAGE = {
 @pytest.mark.parametrize("path", FILES)
 @pytest.mark.parametrize("kind", [*GARBAGE, "directory", "pipe", "loop"])
 def test_garbage_in_a_file_is_at_most_a_finding(applied: Node, path: str, kind: str) -> None:
-    """No traceback, no hang, no excuse: all groups answer, and none has to say that it is our mistake."""
+    """No traceback, no hang, no excuse: all groups answer, and none has to say that it is our
+    mistake.
+    """
     target = applied.root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
@@ -293,7 +306,8 @@ def test_facts_that_are_none_fail_in_their_own_group(applied: Node) -> None:
     assert (named(found, "fail"), found["code"]) == (["metadata service"], 1)
 
 
-# --- not root -------------------------------------------------------------------------------------------------------
+# --- not root
+# -------------------------------------------------------------------------------------------------------
 
 #: Everything is imported first: the interpreter may stand where only root can look.
 WITHOUT_ROOT = """
@@ -307,7 +321,9 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 def test_who_is_not_root_is_told_what_takes_root(applied: Node) -> None:
-    """Nothing fails for want of rights; the reason stands in each line that could not be looked at."""
+    """Nothing fails for want of rights; the reason stands in each line that could not be looked
+    at.
+    """
     if os.geteuid() == 0:
         for directory in (applied.root, *applied.root.parents):
             if str(directory).startswith("/tmp/"):

@@ -1,4 +1,6 @@
-"""What yum and dnf will really use: our reading against another reader's, and a yum.conf that is no link any more."""
+"""What yum and dnf will really use: our reading against another reader's, and a yum.conf that is no
+link any more.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def test_the_proxy_that_dnf_uses_is_told_without_its_password(node: Node, scheme
 
 @pytest.mark.parametrize("become", [a_copy, another])
 def test_dnf_keeps_its_proxy_when_yum_conf_is_no_link_any_more(node: Node, become: Callable[[Node], None]) -> None:
-    """Both files have it then, `check` names the file that nobody reads, and revert leaves a proxy in neither."""
+    """Both files have it then, `check` names the file that nobody reads, and revert leaves a proxy
+    in neither.
+    """
     become(node)
     done = node.main("check", "--only", "files", "--only", "packages")
     assert "fail  packages   /etc/yum.conf: is a file of its own" in done.out

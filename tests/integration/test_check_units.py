@@ -61,7 +61,9 @@ class Unit:
         )
 
     def state(self, *drop_ins: str, **changes: Any) -> UnitState:
-        """What systemd says of it, with these drop-ins besides ours, in the order in which it reads them."""
+        """What systemd says of it, with these drop-ins besides ours, in the order in which it reads
+        them.
+        """
         paths = sorted([OURS, *drop_ins], key=lambda path: path.rpartition("/")[2])
         return attrs.evolve(
             UnitState("docker.service", drop_ins=tuple(paths), environment_files=FILES),
@@ -97,7 +99,9 @@ def test_drop_ins_of_others_do_no_harm(unit: Unit) -> None:
 
 @pytest.mark.parametrize("directory", DIRECTORIES)
 def test_the_drop_in_that_takes_ours_back_is_named_alone(unit: Unit, directory: str) -> None:
-    """Of all that are read after ours, wherever they lie, it is the one with the empty EnvironmentFile=."""
+    """Of all that are read after ours, wherever they lie, it is the one with the empty
+    EnvironmentFile=.
+    """
     path = unit.add(
         directory + "/92-other.conf", "[Service]\nEnvironmentFile =\nEnvironmentFile=-/etc/docker.env.d/all\n"
     )
@@ -109,7 +113,9 @@ def test_the_drop_in_that_takes_ours_back_is_named_alone(unit: Unit, directory: 
 @pytest.mark.parametrize("directory", DIRECTORIES)
 @pytest.mark.parametrize("unset", ["no_proxy HTTPS_PROXY", "A HTTPS_PROXY=" + PROXY])
 def test_what_unsets_a_variable_is_named_wherever_it_stands(unit: Unit, directory: str, unset: str) -> None:
-    """UnsetEnvironment= comes last of all (systemd.exec(5)), so a drop-in that is read before ours has it too."""
+    """UnsetEnvironment= comes last of all (systemd.exec(5)), so a drop-in that is read before ours
+    has it too.
+    """
     path = unit.add(directory + "/10-other.conf", f"[Service]\nUnsetEnvironment={unset}\n")
     found = unit.problem(unit.state(path, *INNOCENT, unset=tuple(unset.split())))
     assert found.state == FAIL
@@ -157,7 +163,9 @@ def broken(unit: Unit) -> list[UnitState]:
 
 
 def test_a_process_is_not_to_be_restarted_when_that_would_mend_nothing(unit: Unit) -> None:
-    """It has no proxy because its unit gives it none: that is one fault, told of the unit, and a restart no way out."""
+    """It has no proxy because its unit gives it none: that is one fault, told of the unit, and a
+    restart no way out.
+    """
     process = subprocess.Popen(["/bin/sleep", "60"], env={"HOME": "/"})
     try:
         environ = Path(f"/proc/{process.pid}/environ")

@@ -1,4 +1,6 @@
-"""A pass as a child of the daemon: what it says is heard, and however it ends, the daemon goes on."""
+"""A pass as a child of the daemon: what it says is heard, and however it ends, the daemon goes
+on.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ def test_a_bug_in_it_does_not_go_on_as_a_second_daemon(signals: Signals, capfd: 
 
 
 def test_sigterm_ends_it_and_is_not_lost(signals: Signals) -> None:
-    """The child is told to end, and who waits next hears of it too; a reload that came before as well."""
+    """The child is told to end, and who waits next hears of it too; a reload that came before as
+    well.
+    """
     timer = threading.Timer(0.2, lambda: [os.kill(os.getpid(), one) for one in (signal.SIGHUP, signal.SIGTERM)])
     timer.start()
     assert run(lambda say: time.sleep(FOREVER) or 0, signals, []) == -signal.SIGTERM

@@ -1,4 +1,6 @@
-"""The command line as people use it: real processes on a tree, their output and their exit codes."""
+"""The command line as people use it: real processes on a tree, their output and their exit
+codes.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def node(tmp_path: Path) -> Node:
     return node
 
 
-# --- plan, apply, revert --------------------------------------------------------------------------------------------
+# --- plan, apply, revert
+# --------------------------------------------------------------------------------------------
 
 
 def test_plan_shows_and_changes_nothing(node: Node) -> None:
@@ -43,7 +46,9 @@ def test_plan_shows_and_changes_nothing(node: Node) -> None:
 
 
 def test_plan_as_json_says_the_same(node: Node) -> None:
-    """`plan --json` is JSON with schema, entries with reasons, and exactly the changes that apply then makes."""
+    """`plan --json` is JSON with schema, entries with reasons, and exactly the changes that apply
+    then makes.
+    """
     done = node.run("plan", "--json")
     assert (done.code, done.err) == (3, "")
     plan = json.loads(done.out)
@@ -57,7 +62,9 @@ def test_plan_as_json_says_the_same(node: Node) -> None:
 
 
 def test_apply_tells_what_it_did_and_then_has_nothing_to_do(node: Node) -> None:
-    """`apply` names each file; a second one touches no file, and a plan after it is empty with exit code 0."""
+    """`apply` names each file; a second one touches no file, and a plan after it is empty with exit
+    code 0.
+    """
     done = node.run("apply")
     assert (done.code, done.err) == (0, "")
     assert "created /etc/eks-proxy-agent/node.env\n" in done.out
@@ -73,7 +80,9 @@ def test_apply_tells_what_it_did_and_then_has_nothing_to_do(node: Node) -> None:
 
 
 def test_revert_puts_everything_back(node: Node) -> None:
-    """`revert` makes the tree what it was before the first apply, byte for byte, and has then nothing to do."""
+    """`revert` makes the tree what it was before the first apply, byte for byte, and has then
+    nothing to do.
+    """
     before = node.tree()
     node.run("apply")
     node.run("apply", "--set", "node.units=[]")
@@ -85,7 +94,9 @@ def test_revert_puts_everything_back(node: Node) -> None:
 
 
 def test_without_a_proxy_nothing_is_written(node: Node) -> None:
-    """No settings is a valid state: apply exits with 0, says that it is unconfigured, and leaves files alone."""
+    """No settings is a valid state: apply exits with 0, says that it is unconfigured, and leaves
+    files alone.
+    """
     node.settings("")
     before = node.tree()
     done = node.run("apply")
@@ -95,7 +106,9 @@ def test_without_a_proxy_nothing_is_written(node: Node) -> None:
 
 
 def test_a_changed_vpc_changes_the_list_only(node: Node) -> None:
-    """A new VPC CIDR is one more entry; plan shows it, apply brings it, and no drop-in is touched."""
+    """A new VPC CIDR is one more entry; plan shows it, apply brings it, and no drop-in is
+    touched.
+    """
     node.run("apply")
     node.be(vpc_cidrs_v4=["10.42.0.0/16", "100.64.0.0/16"])
     assert node.run("plan").code == 3
@@ -113,7 +126,8 @@ def test_a_relative_root_and_a_root_with_blanks(tmp_path: Path) -> None:
     assert node.variables()["http_proxy"] == PROXY
 
 
-# --- exit codes -----------------------------------------------------------------------------------------------------
+# --- exit codes
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -137,7 +151,9 @@ def test_wrong_usage_is_2(arguments: list[str], message: str) -> None:
 
 
 def test_bootstrap_of_another_tree_is_2(node: Node) -> None:
-    """bootstrap.sh works on the running machine only: there is no --root, and --help does not offer one."""
+    """bootstrap.sh works on the running machine only: there is no --root, and --help does not offer
+    one.
+    """
     before = node.tree()
     done = node.run("bootstrap", "--", "my-cluster")
     assert done.code == 2
@@ -147,7 +163,9 @@ def test_bootstrap_of_another_tree_is_2(node: Node) -> None:
 
 
 def test_wrong_settings_are_78(node: Node) -> None:
-    """Every command that reads settings exits with 78 when they are wrong, and apply writes nothing."""
+    """Every command that reads settings exits with 78 when they are wrong, and apply writes
+    nothing.
+    """
     node.settings("[proxy]\nurl = 3128\n")
     before = node.tree()
     for command in ("apply", "plan", "config check", "config show"):
@@ -165,7 +183,9 @@ def test_a_failure_is_1(node: Node) -> None:
 
 
 def test_locked_by_another_run_is_75(node: Node) -> None:
-    """While another process holds the lock, apply gives up after a while, with 75 and that process's pid."""
+    """While another process holds the lock, apply gives up after a while, with 75 and that
+    process's pid.
+    """
     before = node.tree()
     lock = node.write("run/eks-proxy-agent/lock", b"%d\n" % os.getpid())
     with lock.open() as file:
@@ -190,7 +210,9 @@ sys.exit(cli.main(sys.argv[1:]))
 
 @pytest.mark.parametrize("command", ["run", "apply", "revert", "bootstrap", "bake", "clean"])
 def test_the_running_machine_takes_root(command: str) -> None:
-    """On / every command that changes something is refused to others than root, before it asks or reads anything."""
+    """On / every command that changes something is refused to others than root, before it asks or
+    reads anything.
+    """
     nowhere = [] if command == "revert" else ["--set", "metadata.endpoint=http://127.0.0.1:9"]
     done = run([sys.executable, "-c", AS_NOBODY, command, *nowhere])
     assert (done.code, done.out) == (1, "")
@@ -201,13 +223,16 @@ def test_the_running_machine_takes_root(command: str) -> None:
 
 @pytest.mark.parametrize("words", [["plan", "--prox", PROXY], ["cluster", "plan", "--conf", "x"], ["status", "--ful"]])
 def test_flags_are_written_out(words: list[str]) -> None:
-    """A script with an abbreviation would break on the day when another flag begins so; exit code 2."""
+    """A script with an abbreviation would break on the day when another flag begins so; exit code
+    2.
+    """
     done = run([sys.executable, "-m", "agent", *words])
     assert (done.code, done.out) == (2, "")
     assert "unrecognized arguments: " + words[-2 if len(words) > 2 else -1] in done.err
 
 
-# --- output ---------------------------------------------------------------------------------------------------------
+# --- output
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_help_names_the_exit_codes() -> None:
@@ -307,9 +332,11 @@ def test_a_mistyped_flag_does_not_show_a_password(node: Node) -> None:
     assert "hunter2" not in done.both
 
 
-# --- secrets --------------------------------------------------------------------------------------------------------
+# --- secrets
+# --------------------------------------------------------------------------------------------------------
 
-#: A password with everything that formats, shells and URLs trip over, and how it looks when it is encoded.
+#: A password with everything that formats, shells and URLs trip over, and how it looks when it is
+#: encoded.
 PASSWORD = "hunter2:p@ss/w%rd ~#;$'\"\\ü"
 TRACES = ("hunter2", "p%40ss", "aHVudGVyMg", "p@ss")
 
@@ -339,7 +366,9 @@ def test_credentials_reach_node_env_only(secretive: Node) -> None:
 
 
 def test_no_command_prints_credentials(secretive: Node) -> None:
-    """No output of any command holds a password, before it is applied, after it, and when it has changed."""
+    """No output of any command holds a password, before it is applied, after it, and when it has
+    changed.
+    """
     commands = "plan,plan --json,config show,config check,apply,apply,status,status --json".split(",")
     for password in (PASSWORD, PASSWORD + "2"):
         secretive.write("etc/proxy.pass", (f"alice:{password}\n").encode(), 0o600)
@@ -351,7 +380,9 @@ def test_no_command_prints_credentials(secretive: Node) -> None:
 
 
 def test_credentials_of_others_in_our_files_are_masked_in_diffs(node: Node) -> None:
-    """A diff of lines that the recipe or a person wrote shows neither their user info nor their proxy_password."""
+    """A diff of lines that the recipe or a person wrote shows neither their user info nor their
+    proxy_password.
+    """
     node.write("etc/environment", b"http_proxy=http://alice:hunter2@old:1\n")
     node.write("etc/dnf/dnf.conf", b"[main]\nproxy_password = hunter2\nproxy=http://alice:hunter2@old:1\n")
     for flags in ([], ["--json"]):
@@ -374,7 +405,9 @@ def test_credentials_of_others_in_our_files_are_masked_in_diffs(node: Node) -> N
     ],
 )
 def test_a_doubtful_credentials_file_is_refused(node: Node, content: bytes, mode: int, message: str) -> None:
-    """A credentials file that others can read, or that holds anything but one USER:PASSWORD, stops everything."""
+    """A credentials file that others can read, or that holds anything but one USER:PASSWORD, stops
+    everything.
+    """
     node.settings(f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/proxy.pass"\n')
     if content is not None:
         node.write("etc/proxy.pass", content, mode)
@@ -388,7 +421,9 @@ def test_a_doubtful_credentials_file_is_refused(node: Node, content: bytes, mode
 
 
 def test_a_plan_without_a_proxy_claims_no_order(node: Node) -> None:
-    """An unconfigured node is not "as planned": `plan` says that there is no proxy.url, and nothing else."""
+    """An unconfigured node is not "as planned": `plan` says that there is no proxy.url, and nothing
+    else.
+    """
     node.settings("")
     done = node.main("plan")
     assert (done.code, done.out, done.err) == (0, "", "unconfigured: no proxy.url in the settings\n")

@@ -1,4 +1,6 @@
-"""`cluster render` without a cluster: pods and nodes get the same values by the same path, wherever facts come from."""
+"""`cluster render` without a cluster: pods and nodes get the same values by the same path, wherever
+facts come from.
+"""
 
 import json
 import shlex
@@ -26,7 +28,9 @@ def node(tmp_path):
 
 
 def render(node, *flags, inside=()):
-    """`cluster render --offline` with the node's settings file; the metadata service of this machine is not asked."""
+    """`cluster render --offline` with the node's settings file; the metadata service of this
+    machine is not asked.
+    """
     config = node.root / "etc/eks-proxy-agent/config.toml"
     base = [*node.argv("x", facts=False)[:3], "cluster", "render", "--offline", "--config", str(config)]
     return run([*inside, *base, *flags, "--set=metadata.deadline=1"])
@@ -44,7 +48,9 @@ def data(done: Outcome):
 
 
 def test_pods_get_what_the_node_has(node):
-    """The ConfigMap of the same settings and facts holds the six variables of node.env, byte for byte."""
+    """The ConfigMap of the same settings and facts holds the six variables of node.env, byte for
+    byte.
+    """
     assert node.run("apply").code == 0
     assert data(render(node, "--facts", str(node.facts))) == node.variables("etc/eks-proxy-agent/node.env")
 
@@ -199,7 +205,9 @@ def test_what_kubectl_says_of_the_proxy_has_no_password():
 
 
 def test_a_file_in_the_place_of_the_directory_is_told(node, tmp_path):
-    """The error names the flag, the path and the reason; the file stays as it is, and no command is printed."""
+    """The error names the flag, the path and the reason; the file stays as it is, and no command is
+    printed.
+    """
     (tmp_path / "file").write_text("mine")
     done = render(node, "--facts", str(node.facts), "--output", str(tmp_path / "file"), *MANIFESTS)
     assert (done.code, done.out) == (1, "")
@@ -208,7 +216,9 @@ def test_a_file_in_the_place_of_the_directory_is_told(node, tmp_path):
 
 
 def test_patches_of_manifests(node, tmp_path):
-    """Every workload of the settings has its patch, and the commands that carry all out are printed."""
+    """Every workload of the settings has its patch, and the commands that carry all out are
+    printed.
+    """
     done = render(node, "--facts", str(node.facts), "--output", str(tmp_path / "the output"), *MANIFESTS)
     assert done.code == 0, done.both
     named = {shlex.split(line)[-1] for line in done.out.splitlines()}

@@ -1,4 +1,6 @@
-"""Settings from end to end: layers in their order, flags that are kept, `config show` and `config check`."""
+"""Settings from end to end: layers in their order, flags that are kept, `config show` and `config
+check`.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +50,14 @@ def shown(node: Node, *flags: str) -> dict[str, Any]:
     return {"{}.{}".format(row["section"], row["key"]): (row["value"], row["layer"]) for row in json.loads(done.out)}
 
 
-# --- layers ---------------------------------------------------------------------------------------------------------
+# --- layers
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_all_layers_in_their_order(node: Node) -> None:
-    """defaults < config.toml < config.d in order of names < user data parts < kept flags < flags; show names each."""
+    """defaults < config.toml < config.d in order of names < user data parts < kept flags < flags;
+    show names each.
+    """
 
     def table(layer: str, keys: str) -> str:
         return "[signal]\n" + "".join(f'{key} = "/{layer}"\n' for key in keys.split())
@@ -85,7 +90,9 @@ def test_a_list_replaces_a_list(node: Node) -> None:
 
 
 def test_settings_only_in_user_data(tmp_path: Path) -> None:
-    """A MIME part is enough to configure a node, from the metadata service, alone or beside a shell script."""
+    """A MIME part is enough to configure a node, from the metadata service, alone or beside a shell
+    script.
+    """
     node = Node(tmp_path)
     with MetadataService() as service:
         node.settings(f'[metadata]\nendpoint = "{service.endpoint}"\n')
@@ -110,7 +117,9 @@ def test_user_data_cannot_move_the_metadata_service(node: Node) -> None:
 
 
 def test_config_replaces_the_baked_files(node: Node, tmp_path: Path) -> None:
-    """With --config only that file is read, wherever it lies, and neither config.toml nor config.d."""
+    """With --config only that file is read, wherever it lies, and neither config.toml nor
+    config.d.
+    """
     node.settings("[proxy]\nurl = 1\n")
     node.settings("not toml", "config.d/50.toml")
     other = tmp_path / "other.toml"
@@ -129,11 +138,14 @@ def test_proxy_variables_do_not_reach_the_metadata_service(node: Node) -> None:
     assert node.variables()["http_proxy"] == PROXY
 
 
-# --- flags that are kept --------------------------------------------------------------------------------------------
+# --- flags that are kept
+# --------------------------------------------------------------------------------------------
 
 
 def test_flags_are_kept_for_this_instance(tmp_path: Path) -> None:
-    """A pass without flags comes to the same result as the apply that had them; later flags go over kept ones."""
+    """A pass without flags comes to the same result as the apply that had them; later flags go over
+    kept ones.
+    """
     node = Node(tmp_path)
     node.main("apply", "--proxy", PROXY, "--set", 'proxy.no_proxy=["one.corp"]')
     again = node.main("apply")
@@ -154,7 +166,9 @@ def test_once_keeps_nothing(node: Node) -> None:
 
 
 def test_flags_of_another_instance_do_not_count(tmp_path: Path) -> None:
-    """An image that was made of a configured node carries its flags to other instances, where they are not used."""
+    """An image that was made of a configured node carries its flags to other instances, where they
+    are not used.
+    """
     node = Node(tmp_path)
     node.main("apply", "--proxy", "http://of-the-builder:1")
     node.be(instance_id=OTHER)
@@ -192,7 +206,9 @@ def test_wrong_flags_are_not_kept(node: Node) -> None:
 
 
 def test_kept_flags_that_became_wrong_are_named(node: Node) -> None:
-    """What an earlier version kept and this one refuses is an error that says where it comes from."""
+    """What an earlier version kept and this one refuses is an error that says where it comes
+    from.
+    """
     node.write(
         "var/lib/eks-proxy-agent/instances/{}/flags.json".format(FACTS["instance_id"]), b'{"node": {"yum": "x"}}', 0o600
     )
@@ -201,7 +217,8 @@ def test_kept_flags_that_became_wrong_are_named(node: Node) -> None:
     assert 'flags kept by apply: node.yum "x" is a string, not a boolean (allowed: true or false)' in done.err
 
 
-# --- config show ----------------------------------------------------------------------------------------------------
+# --- config show
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_show_lists_every_setting(node: Node) -> None:
@@ -248,7 +265,8 @@ def _by_key(rows: dict[str, Any]) -> dict[Any, Any]:
     return {tuple(name.split(".")): row for name, row in rows.items()}
 
 
-# --- config check ---------------------------------------------------------------------------------------------------
+# --- config check
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_check_names_all_problems_of_all_files(node: Node) -> None:
@@ -322,7 +340,9 @@ def test_check_looks_at_user_data(node: Node) -> None:
 
 
 def test_check_names_all_that_is_unusable(node: Node) -> None:
-    """Credentials, CA and NodeConfig are all looked at, and all that is wrong with them is told at once."""
+    """Credentials, CA and NodeConfig are all looked at, and all that is wrong with them is told at
+    once.
+    """
     node.settings(
         f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/absent"\n[node]\nca_bundle = "/etc/absent.pem"\n'
     )
@@ -336,7 +356,9 @@ def test_check_names_all_that_is_unusable(node: Node) -> None:
 
 
 def test_check_and_plan_judge_the_entries_of_the_owner(node: Node) -> None:
-    """What a client reads differently is told with the way out; a CIDR, which has no better form, is not."""
+    """What a client reads differently is told with the way out; a CIDR, which has no better form,
+    is not.
+    """
     node.settings(f'[proxy]\nurl = "{PROXY}"\nno_proxy = [".corp.example.com", "10.1.0.0/16"]\n')
     told = [line for line in node.main("config check").err.splitlines() if line.startswith("warning: ")]
     assert told == [
@@ -358,7 +380,9 @@ def test_check_judges_without_facts(node: Node, tmp_path: Path) -> None:
 
 
 def test_plan_says_what_was_not_asked(node: Node) -> None:
-    """With --facts nothing is tried, and plan says which settings were left open by that; set ones are not mentioned."""
+    """With --facts nothing is tried, and plan says which settings were left open by that; set ones
+    are not mentioned.
+    """
     note = 'note: aws.direct: "auto" is asked on the instance only, so its list may differ; set what is known\n'
     assert node.main("plan").err == note
     both = note.replace("aws.direct", "aws.direct and cluster.endpoint_access")

@@ -1,4 +1,6 @@
-"""The proxy's credentials beyond node.env: in yum.conf if asked, changed, taken out again, and refused when doubtful."""
+"""The proxy's credentials beyond node.env: in yum.conf if asked, changed, taken out again, and
+refused when doubtful.
+"""
 
 import stat
 
@@ -45,7 +47,9 @@ def readable_by_others(node):
 
 
 def test_yum_gets_the_credentials_only_when_asked_and_is_private_then(node):
-    """dnf.conf holds them in mode 0600 while the setting says so; without it they go, and the old mode comes back."""
+    """dnf.conf holds them in mode 0600 while the setting says so; without it they go, and the old
+    mode comes back.
+    """
     assert node.main("apply").code == 0
     assert f"proxy=http://alice:{ENCODED}@proxy.corp:3128\n" in node.read(YUM)
     assert mode(node, YUM) == 0o600
@@ -57,7 +61,9 @@ def test_yum_gets_the_credentials_only_when_asked_and_is_private_then(node):
 
 
 def test_plan_says_what_becomes_of_yum_and_shows_no_password(node):
-    """Either way a person is told: that others cannot use dnf any more, or that dnf has no credentials."""
+    """Either way a person is told: that others cannot use dnf any more, or that dnf has no
+    credentials.
+    """
     done = node.main("plan")
     assert "yum.conf holds the credentials and has mode 0600: dnf ignores it without a word for other users" in done.err
     assert "+proxy=http://***@proxy.corp:3128" in done.out
@@ -72,7 +78,9 @@ def test_plan_says_what_becomes_of_yum_and_shows_no_password(node):
 
 
 def test_revert_takes_them_out_and_gives_the_mode_back(node):
-    """After revert dnf.conf is what it was, content and mode, and nothing of the password is left but its own file."""
+    """After revert dnf.conf is what it was, content and mode, and nothing of the password is left
+    but its own file.
+    """
     before = node.tree()
     assert node.main("apply").code == 0
     assert node.main("revert").code == 0
@@ -92,7 +100,9 @@ def test_a_changed_password_is_taken_up_by_the_next_pass(node):
 
 
 def test_a_doubtful_file_later_on_leaves_the_last_good_values(node):
-    """A credentials file that somebody opened for all is refused at the next pass, and docker keeps what it had."""
+    """A credentials file that somebody opened for all is refused at the next pass, and docker keeps
+    what it had.
+    """
     assert node.main("apply").code == 0
     before = node.read(NODE_ENV), node.read(YUM)
     (node.root / "etc/proxy.pass").chmod(0o644)
@@ -127,7 +137,9 @@ resource = "NodeGroup"
 
 
 def test_a_stack_that_user_data_names_hears_of_a_doubtful_credentials_file(tmp_path):
-    """The stack, its region and the proxy are known all the same: CloudFormation is told at once, and waits for nothing."""
+    """The stack, its region and the proxy are known all the same: CloudFormation is told at once,
+    and waits for nothing.
+    """
     node = Bootable(tmp_path)
     node.configure("")
     node.be(user_data=USER_DATA)

@@ -28,7 +28,9 @@ def test_it_ends_where_it_began(demo: Outcome) -> None:
 
 @pytest.mark.parametrize("command", PAGES)
 def test_the_pages_show_what_it_prints(demo: Outcome, command: str) -> None:
-    """Each line that README.md or docs/node.md shows is a line of the demo, or begins one where it ends with `...`."""
+    """Each line that README.md or docs/node.md shows is a line of the demo, or begins one where it
+    ends with `...`.
+    """
     page = (REPOSITORY / PAGES[command]).read_text()
     (shown,) = re.findall(rf"```\n\$ eks-proxy-agent {command}\n(.*?)```", page, re.DOTALL)
     lines = [line for line in shown.splitlines() if not line.startswith("$")]

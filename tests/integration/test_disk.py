@@ -50,7 +50,8 @@ def as_nobody():
     shutil.rmtree(directory)
 
 
-# --- write keeps what is not content ----------------------------------------------------------------------------------
+# --- write keeps what is not content
+# ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o444, 0o640, 0o755])
@@ -71,14 +72,18 @@ def test_a_new_file_has_the_mode_that_was_asked_for(disk, mode, wanted):
 
 
 def test_a_new_directory_has_its_mode_whatever_the_umask(disk, tmp_path):
-    """A hardened root shell (umask 077) must not make drop-in directories that nobody can look into."""
+    """A hardened root shell (umask 077) must not make drop-in directories that nobody can look
+    into.
+    """
     with umask(0o077):
         disk.make_directory("/directory")
     assert stat.S_IMODE((tmp_path / "directory").stat().st_mode) == 0o755
 
 
 def test_a_new_directory_is_never_open_to_others(disk, tmp_path, monkeypatch):
-    """Without a umask (0) nobody gets the moment before its mode is set to put a file or a link there."""
+    """Without a umask (0) nobody gets the moment before its mode is set to put a file or a link
+    there.
+    """
     modes = []
     monkeypatch.setattr(disk_module.os, "chmod", lambda path, mode: modes.append(os.stat(path).st_mode & 0o777))
     with umask(0):
@@ -108,7 +113,9 @@ def test_write_keeps_the_owner(disk, tmp_path):
 
 @pytest.mark.needs_root("only root gives files away")
 def test_a_private_file_is_given_to_nobody(disk, tmp_path):
-    """Who put a file into the place of one with a password, as in /tmp, cannot read the password."""
+    """Who put a file into the place of one with a password, as in /tmp, cannot read the
+    password.
+    """
     (tmp_path / "file").write_bytes(b"bait")
     os.chown(tmp_path / "file", 1234, 4321)
     disk.write("/file", b"secret", 0o600)
@@ -131,7 +138,9 @@ def test_write_keeps_extended_attributes(disk, tmp_path):
 
 @pytest.mark.parametrize(("mode", "copied"), [(None, {"user.y", "system.posix_acl_access"}), (0o600, {"user.y"})])
 def test_a_private_file_has_no_acl_of_another(disk, tmp_path, monkeypatch, mode, copied):
-    """One that lets somebody read what was there before would let them read what comes, until the mode is set."""
+    """One that lets somebody read what was there before would let them read what comes, until the
+    mode is set.
+    """
     (tmp_path / "file").write_bytes(b"old")
     found = set()
     monkeypatch.setattr(disk_module.os, "listxattr", lambda path: ["system.posix_acl_access", "user.y"])
@@ -160,7 +169,8 @@ def test_an_attribute_that_cannot_be_copied_costs_nothing_else(disk, tmp_path, m
     assert path.read_bytes() == b"new"
 
 
-# --- put, remove, directories ---------------------------------------------------------------------------------------------
+# --- put, remove, directories
+# ---------------------------------------------------------------------------------------------
 
 
 def test_put_makes_directories_and_does_nothing_twice(disk, tmp_path):
@@ -202,7 +212,8 @@ def test_what_a_killed_write_left_goes_away(disk, tmp_path, clean):
     assert [name for name in os.listdir(tmp_path / "f") if name != "x"] == []
 
 
-# --- links stay inside the root ---------------------------------------------------------------------------------------
+# --- links stay inside the root
+# ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -258,7 +269,9 @@ def test_a_link_out_of_the_tree_reaches_nothing_outside(tmp_path):
 
 
 def test_memory_and_lock_stay_inside_the_root_too(tmp_path):
-    """An image whose /var and /run are absolute links: what the agent keeps there stays in the image."""
+    """An image whose /var and /run are absolute links: what the agent keeps there stays in the
+    image.
+    """
     node = Node(tmp_path)
     for name in ("run", "var"):
         shutil.rmtree(node.root / name)
@@ -272,7 +285,8 @@ def test_memory_and_lock_stay_inside_the_root_too(tmp_path):
     assert node.tree(ours=True) == {**before, "data/var/lib": (0o755, None)}
 
 
-# --- what cannot be read ----------------------------------------------------------------------------------------------
+# --- what cannot be read
+# ----------------------------------------------------------------------------------------------
 
 
 def test_what_is_no_regular_file_is_a_problem_and_not_a_hang(disk, tmp_path):
@@ -353,7 +367,8 @@ def test_a_directory_without_the_right_to_write(as_nobody):
     assert (as_nobody / "file").read_bytes() == b"old"
 
 
-# --- and so on the command line: named, nothing changed, all other files done -----------------------------------------
+# --- and so on the command line: named, nothing changed, all other files done
+# -----------------------------------------
 
 
 def directory_instead(path):
@@ -394,7 +409,9 @@ BAD = {
 
 @pytest.mark.parametrize("make", BAD, ids=lambda make: make.__name__)
 def test_a_bad_environment_file_is_named_and_costs_nothing_else(node, make):
-    """Exit code 1 and one line that says what and why; node.env, yum.conf and the drop-ins are done all the same."""
+    """Exit code 1 and one line that says what and why; node.env, yum.conf and the drop-ins are done
+    all the same.
+    """
     path = node.root / "etc/environment"
     path.unlink()
     make(path)
@@ -467,7 +484,9 @@ def test_a_file_where_a_directory_has_to_be(node, name):
     "name", ["var/lib/eks-proxy-agent", "run/eks-proxy-agent", "var/lib/eks-proxy-agent/baseline.json"]
 )
 def test_without_a_place_for_its_own_memory_nothing_changes(node, name):
-    """A file in place of a directory, or a directory in place of a file: first the baseline, then the change."""
+    """A file in place of a directory, or a directory in place of a file: first the baseline, then
+    the change.
+    """
     if name.endswith(".json"):
         (node.root / name).mkdir(parents=True)
     else:
@@ -516,13 +535,16 @@ def test_originals_of_any_allowed_size_can_be_taken_back(node):
     assert node.tree() == before
 
 
-# --- file systems that are read-only or full, in a mount namespace of their own ---------------------------------------
+# --- file systems that are read-only or full, in a mount namespace of their own
+# ---------------------------------------
 
 needs_mounts = pytest.mark.needs_root("mounts")
 
 
 def in_namespace(node, script):
-    """Run a shell script with mounts of its own: $ROOT is the tree, `agent` the command, $OUT a directory to copy to."""
+    """Run a shell script with mounts of its own: $ROOT is the tree, `agent` the command, $OUT a
+    directory to copy to.
+    """
     (node.directory / "out").mkdir()
     command = " ".join(node.argv("apply"))
     environment = {"ROOT": str(node.root), "OUT": str(node.directory / "out"), "PATH": os.environ["PATH"]}

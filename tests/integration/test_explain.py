@@ -1,4 +1,6 @@
-"""`explain` as people use it: where its values come from, what it prints, streams, strange targets, exit codes."""
+"""`explain` as people use it: where its values come from, what it prints, streams, strange targets,
+exit codes.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ def objects(outcome: Outcome) -> list[dict[str, Any]]:
     return [one for one in map(json.loads, outcome.out.splitlines()) if one.get("client") != "java"]
 
 
-# --- values ---------------------------------------------------------------------------------------------------------
+# --- values
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_given_values_need_nothing_else() -> None:
@@ -71,7 +74,9 @@ def test_given_values_need_nothing_else() -> None:
 
 
 def test_what_is_in_force_is_explained_with_its_reasons(node: Node) -> None:
-    """On a node the files say what is in force and status.json why; no metadata service is asked, and root is not needed."""
+    """On a node the files say what is in force and status.json why; no metadata service is asked,
+    and root is not needed.
+    """
     done = node.run("explain", "10.42.0.7", "git.example.com", "x.org", facts=False)
     assert (done.code, done.err) == (0, "note: in force: /etc/environment\n")
     assert "10.42.0.7\n  direct: 10.42.0.0/16 (vpc)\n    Go " in done.out
@@ -80,7 +85,9 @@ def test_what_is_in_force_is_explained_with_its_reasons(node: Node) -> None:
 
 
 def test_an_edit_by_hand_is_seen(node: Node) -> None:
-    """What somebody wrote into /etc/environment counts, is told from what the agent wrote, and differs from the units."""
+    """What somebody wrote into /etc/environment counts, is told from what the agent wrote, and
+    differs from the units.
+    """
     path = node.root / "etc/environment"
     path.write_text(path.read_text().replace("git.example.com", "svn.example.com"))
     done = node.run("explain", "svn.example.com", "git.example.com", facts=False)
@@ -90,7 +97,9 @@ def test_an_edit_by_hand_is_seen(node: Node) -> None:
 
 
 def test_a_proxy_for_all_schemes_is_seen(node: Node) -> None:
-    """all_proxy, which the agent does not write, is a proxy for the clients that read it; units that read the file have it too."""
+    """all_proxy, which the agent does not write, is a proxy for the clients that read it; units
+    that read the file have it too.
+    """
     path = node.root / "etc/environment"
     path.write_text("all_proxy=http://all:1\n" + path.read_text())
     done = node.run("explain", "x.org", facts=False)
@@ -103,7 +112,9 @@ def test_a_proxy_for_all_schemes_is_seen(node: Node) -> None:
 
 
 def test_credentials_are_masked_and_make_no_difference(node: Node) -> None:
-    """node.env with a password is the same environment as /etc/environment without, and shows *** where it is all there is."""
+    """node.env with a password is the same environment as /etc/environment without, and shows ***
+    where it is all there is.
+    """
     node.write("etc/secret", b"user:s3cret\n", 0o600)
     assert node.main("apply", "--set", "proxy.credentials_file=/etc/secret").code == 0
     assert "user:s3cret@" in node.read("etc/eks-proxy-agent/node.env")
@@ -127,7 +138,9 @@ def test_credentials_are_masked_and_make_no_difference(node: Node) -> None:
 )
 @pytest.mark.parametrize("flags", [[], ["--matrix"]])
 def test_a_proxy_that_somebody_wrote_is_printable(tmp_path: Path, value: str, shown: str, flags: list[str]) -> None:
-    """A URL by hand may lack its scheme, or hold anything: it shows no password, and does nothing to a terminal."""
+    """A URL by hand may lack its scheme, or hold anything: it shows no password, and does nothing
+    to a terminal.
+    """
     node = Node(tmp_path)
     node.write("etc/environment", (f"http_proxy={value}\nhttps_proxy={value}\n").encode())
     done = node.run("explain", "x.org", *flags, facts=False)
@@ -137,7 +150,9 @@ def test_a_proxy_that_somebody_wrote_is_printable(tmp_path: Path, value: str, sh
 
 
 def test_without_files_status_says_what_is_in_force(node: Node) -> None:
-    """A user who may not read node.env, on a node that leaves /etc/environment alone, has the world-readable status."""
+    """A user who may not read node.env, on a node that leaves /etc/environment alone, has the
+    world-readable status.
+    """
     (node.root / "etc/environment").unlink()
     (node.root / "etc/eks-proxy-agent/node.env").unlink()
     done = node.run("explain", "git.example.com", facts=False)
@@ -162,7 +177,9 @@ def test_on_a_machine_without_a_proxy_everything_is_direct(tmp_path: Path) -> No
 
 
 def test_planned_values(node: Node) -> None:
-    """Settings that are not applied yet are explained with --planned, --facts or --set, as apply would write them."""
+    """Settings that are not applied yet are explained with --planned, --facts or --set, as apply
+    would write them.
+    """
     node.settings('[proxy]\nurl = "http://new:1"\nhttps_url = "http://new:2"\n[aws]\ndirect = ["s3"]\n')
     done = node.run("explain", "http://x.org", "https://x.org", "https://b.s3.eu-central-1.amazonaws.com")
     assert (done.code, done.err) == (0, "note: planned: what `apply` would write\n")
@@ -193,7 +210,8 @@ def test_a_given_part_goes_over_what_is_in_force(node: Node) -> None:
     assert "  direct: git.example.com (owner), for every client\n" in done.out
 
 
-# --- what is printed ------------------------------------------------------------------------------------------------
+# --- what is printed
+# ------------------------------------------------------------------------------------------------
 
 
 def test_java_is_given_its_option() -> None:
@@ -209,7 +227,9 @@ def test_java_is_given_its_option() -> None:
 
 
 def test_java_is_given_no_empty_option() -> None:
-    """An empty value would send Java's own loopback through the proxy: a list that Java cannot say has no option."""
+    """An empty value would send Java's own loopback through the proxy: a list that Java cannot say
+    has no option.
+    """
     nothing = "Java reads no such variable, and -Dhttp.nonProxyHosts cannot say: fd00:1::/64"
     assert explain("--no-proxy", "fd00:1::/64", "x.org").out.splitlines()[-1] == nothing
     for no_proxy in ("", " , "):
@@ -235,7 +255,9 @@ def test_java_is_the_last_object_of_json() -> None:
 
 
 def test_the_note_on_names_and_cidrs_comes_once() -> None:
-    """That a CIDR exempts literal addresses only is told at the first name that takes the proxy, not at each."""
+    """That a CIDR exempts literal addresses only is told at the first name that takes the proxy,
+    not at each.
+    """
     assert given("a.org", "b.org").out.count("note: a CIDR exempts literal addresses only") == 1
     assert "note: a CIDR" not in given("10.0.0.1", "git.corp.example.com").out
 
@@ -253,7 +275,9 @@ def test_a_matrix_of_the_targets() -> None:
 
 
 def test_json_is_one_object_a_line() -> None:
-    """Each line is an object for a target and a client, also for a target that cannot be explained."""
+    """Each line is an object for a target and a client, also for a target that cannot be
+    explained.
+    """
     done = given("--json", "10.0.0.1", "ftp://user:secret@x", "x.org")
     assert done.code == 1
     found = objects(done)
@@ -286,7 +310,9 @@ def on_a_terminal(words: Sequence[str], env: dict[str, str]) -> str:
 
 
 def test_colours_are_for_terminals_only() -> None:
-    """A terminal has colours and rows that fit it; NO_COLOR, a dumb terminal and a pipe have none."""
+    """A terminal has colours and rows that fit it; NO_COLOR, a dumb terminal and a pipe have
+    none.
+    """
     words = ["--matrix", "10.0.0.1"]
     fit = {"TERM": "xterm", "COLUMNS": "60"}
     shown = on_a_terminal(words, fit)
@@ -301,7 +327,8 @@ def test_colours_are_for_terminals_only() -> None:
     assert "10.0.0.0/16 (given)" in piped.out
 
 
-# --- targets --------------------------------------------------------------------------------------------------------
+# --- targets
+# --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -318,7 +345,9 @@ def test_colours_are_for_terminals_only() -> None:
     ],
 )
 def test_urls_of_many_shapes(target: str, spelled: str) -> None:
-    """A URL, a name in any script, an address and HOST:PORT are targets; what may be secret in one is not repeated."""
+    """A URL, a name in any script, an address and HOST:PORT are targets; what may be secret in one
+    is not repeated.
+    """
     done = given("--json", "--", target)
     assert (done.code, {one["target"] for one in objects(done)}) == (0, {spelled})
     assert "secret" not in done.both
@@ -344,7 +373,9 @@ def test_urls_of_many_shapes(target: str, spelled: str) -> None:
     ],
 )
 def test_a_bad_target_is_named_and_the_others_are_explained(target: str, message: str) -> None:
-    """What is no target is told in one printable line; the rest is explained, and the exit code is 1."""
+    """What is no target is told in one printable line; the rest is explained, and the exit code is
+    1.
+    """
     done = given("--", "before.org", target, "after.org")
     assert done.code == 1
     assert [line for line in done.out.splitlines() if line.endswith(".org")] == ["before.org", "after.org"]
@@ -371,11 +402,14 @@ def test_flags_that_make_no_sense(words: list[str]) -> None:
     assert (done.code, done.out) == (2, "")
 
 
-# --- stdin ----------------------------------------------------------------------------------------------------------
+# --- stdin
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_lines_of_stdin_are_targets() -> None:
-    """Piped lines are read, with - among other targets too; empty lines and comments are none; a bad one has its number."""
+    """Piped lines are read, with - among other targets too; empty lines and comments are none; a
+    bad one has its number.
+    """
     text = b"# hosts\n\na.org\n  b.org  \nftp://x\n\xff\xfe\nc.org"
     for words, first in (([], []), (["first.org", "-"], ["first.org"])):
         done = given("--matrix", *words, stdin=text)
@@ -392,7 +426,9 @@ def small() -> None:
 
 @pytest.mark.parametrize("flags", [[], ["--matrix"], ["--json"], ["--lint", "-"]])
 def test_ten_thousand_hosts_in_bounded_memory(flags: list[str]) -> None:
-    """10,000 URLs on stdin, 80 MB, are answered by a process that may not have the memory to keep them."""
+    """10,000 URLs on stdin, 80 MB, are answered by a process that may not have the memory to keep
+    them.
+    """
     long = "/" + 8000 * "p"
     hosts = [f"host-{number}.example.com" for number in range(9_900)] + [f"10.0.0.{number}" for number in range(100)]
     text = "".join(f"https://{host}{long}\n" for host in hosts).encode()
@@ -405,7 +441,9 @@ def test_ten_thousand_hosts_in_bounded_memory(flags: list[str]) -> None:
 
 
 def test_a_line_without_an_end_is_cut() -> None:
-    """Megabytes without a newline are one bad target, and not kept in memory; the next line is read."""
+    """Megabytes without a newline are one bad target, and not kept in memory; the next line is
+    read.
+    """
     done = given("--matrix", stdin=b"x" * (64 * 1024 * 1024) + b"\nnext.org\n", preexec_fn=small)
     assert done.code == 1
     assert "line 1: a target of 16384 characters" in done.err
@@ -413,7 +451,9 @@ def test_a_line_without_an_end_is_cut() -> None:
 
 
 def test_an_answer_comes_before_the_next_question() -> None:
-    """A program that writes one line and waits has its answer: nothing is held back until the end of stdin."""
+    """A program that writes one line and waits has its answer: nothing is held back until the end
+    of stdin.
+    """
     argv = [sys.executable, "-m", "agent", "explain", "--json", "--no-proxy", LIST, "--proxy", PROXY]
     with subprocess.Popen(
         argv, cwd=REPOSITORY, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -428,7 +468,8 @@ def test_an_answer_comes_before_the_next_question() -> None:
         assert process.wait(TIMEOUT) == 0
 
 
-# --- lint -----------------------------------------------------------------------------------------------------------
+# --- lint
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_lint_of_a_good_node_is_quiet(node: Node) -> None:
@@ -454,7 +495,9 @@ def test_lint_of_a_list_names_what_to_mend() -> None:
 
 
 def test_lint_knows_the_region_of_the_node(node: Node) -> None:
-    """status.json says where the node is, so a name of another region is found without the metadata service."""
+    """status.json says where the node is, so a name of another region is found without the metadata
+    service.
+    """
     node.main("apply", "--set", 'proxy.no_proxy=["s3.us-east-1.amazonaws.com"]')
     done = node.run("explain", "--lint", facts=False)
     assert done.code == 3
@@ -481,11 +524,14 @@ def test_lint_of_hosts() -> None:
     assert explain("--lint", "--no-proxy", LIST, "ftp://x").code == 1
 
 
-# --- cost -----------------------------------------------------------------------------------------------------------
+# --- cost
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_given_list_loads_no_more_than_it_needs() -> None:
-    """Neither the metadata client nor TLS, YAML or the logger is imported to explain a list that was given."""
+    """Neither the metadata client nor TLS, YAML or the logger is imported to explain a list that
+    was given.
+    """
     code = "import sys; from agent import cli; cli.main(sys.argv[1:]); print(*sorted(sys.modules), file=sys.stderr)"
     done = run([sys.executable, "-c", code, "explain", "--no-proxy", LIST, "--proxy", PROXY, "x.org"])
     assert done.code == 0

@@ -1,4 +1,6 @@
-"""/etc/environment is read by systemd, pam_env, sh, bash and `systemd --user`: each for real, none needs PID 1."""
+"""/etc/environment is read by systemd, pam_env, sh, bash and `systemd --user`: each for real, none
+needs PID 1.
+"""
 
 import ctypes
 import glob
@@ -85,7 +87,9 @@ def shell(name):
 
 
 def systemd_user(path, directory):
-    """`systemd --user` reads environment.d, where Debian and others link /etc/environment; `$` is special there."""
+    """`systemd --user` reads environment.d, where Debian and others link /etc/environment; `$` is
+    special there.
+    """
     (directory / "environment.d").mkdir(exist_ok=True)
     (directory / "environment.d" / "99-environment.conf").write_bytes(path.read_bytes())
     run = {"XDG_CONFIG_HOME": str(directory), "HOME": str(directory)}
@@ -105,7 +109,9 @@ NEEDED = {"systemd": "libsystemd-shared", "pam_env": "libpam with pam_start_conf
 
 @pytest.fixture(autouse=True, params=READERS)
 def read(request, tmp_path):
-    """One of the five readers; where it is not installed, the test says so (and fails under CI=true)."""
+    """One of the five readers; where it is not installed, the test says so (and fails under
+    CI=true).
+    """
     probe = tmp_path / "probe"
     probe.write_bytes(b"PROBE=1\n")
     try:
@@ -129,7 +135,9 @@ def six(*values):
 
 @pytest.mark.parametrize("proxy", REALISTIC)
 def test_every_reader_gets_our_values(read, proxy):
-    """Quoting, percent signs, brackets and long lists arrive as we meant them, and the foreign lines still do."""
+    """Quoting, percent signs, brackets and long lists arrive as we meant them, and the foreign
+    lines still do.
+    """
     url, bypass = REALISTIC[proxy]
     variables = tuple((name, bypass if "no" in name.lower()[:2] else url) for name in environment.NAMES)
     seen, everything = read(FOREIGN, variables)
@@ -144,7 +152,9 @@ PORTABLE = "ABCXYZabcxyz0189!%*+,-./:=?@[]^_{}"
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(PORTABLE, min_size=1, max_size=60), min_size=6, max_size=6))
 def test_every_reader_gets_any_portable_value(read, values):
-    """The alphabet that `render` lets through means the same to all five, at the start and the end of a value too."""
+    """The alphabet that `render` lets through means the same to all five, at the start and the end
+    of a value too.
+    """
     variables = six(*values)
     assert read(FOREIGN, variables)[0] == variables
 
@@ -163,13 +173,17 @@ def test_a_line_as_long_as_pam_takes_arrives(read):
 
 
 def test_an_overlong_list_costs_nothing_but_itself(read):
-    """pam_env stops at a line that is too long for it: the proxies stand above it and still arrive."""
+    """pam_env stops at a line that is too long for it: the proxies stand above it and still
+    arrive.
+    """
     variables = six("http://proxy.corp:3128")[:4] + (("no_proxy", "x" * (PAM_LINE_LIMIT + 10)),)
     assert read(None, variables)[0][:4] == variables[:4]
 
 
 @pytest.mark.parametrize("last", [b"A=1\\", b"# a comment that ends in \\", b"A=1", b"A='1'\r\n", b"A=1\\\\\n"])
 def test_the_line_before_ours_swallows_nothing(read, last):
-    """A backslash at the end of somebody's last line takes what we put between, not our first line."""
+    """A backslash at the end of somebody's last line takes what we put between, not our first
+    line.
+    """
     variables = six("http://proxy.corp:3128")
     assert read(last, variables)[0] == variables

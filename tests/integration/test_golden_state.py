@@ -22,15 +22,18 @@ GOLDEN = Path(__file__).parent / "golden_state"
 INSTANCE = "i-0123456789abcdef0"
 LIBRARY = "var/lib/eks-proxy-agent"
 BOOTSTRAP = f"{LIBRARY}/instances/{INSTANCE}/bootstrap.json"
-#: What revert may leave of ours, beside the directories: a bootstrap must not run again, and what systemd and the trust store
-#: have not taken in yet is still to be done on the machine whose tree this is.
+#: What revert may leave of ours, beside the directories: a bootstrap must not run again, and what
+#: systemd and the trust store have not taken in yet is still to be done on the machine whose tree
+#: this is.
 STAYS = {BOOTSTRAP, f"{LIBRARY}/trust-pending", "run/eks-proxy-agent/reload-pending"}
 
 Tree = dict[str, tuple[int, bytes]]
 
 
 class Golden(Bootable):
-    """A tree of the earlier version, the same as it was `before` that version's first apply, and a bootstrap.sh that counts."""
+    """A tree of the earlier version, the same as it was `before` that version's first apply, and a
+    bootstrap.sh that counts.
+    """
 
     def __init__(self, variant: str, directory: Path) -> None:
         self.root = directory / "root"
@@ -80,11 +83,14 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Golden:
     return Golden(request.param, tmp_path)
 
 
-# --- read -----------------------------------------------------------------------------------------------------------
+# --- read
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_status_reads_the_old_state(old: Golden) -> None:
-    """`status` shows the node as the earlier version left it, or says what to do about a file that it cannot read."""
+    """`status` shows the node as the earlier version left it, or says what to do about a file that
+    it cannot read.
+    """
     done = old.main("status", "--json")
     if done.code:
         assert "eks-proxy-agent apply" in done.err
@@ -95,7 +101,9 @@ def test_status_reads_the_old_state(old: Golden) -> None:
 
 
 def test_plan_reads_the_old_state(old: Golden) -> None:
-    """`plan` ends well, wants nothing of the files that hold values, and the flags that were kept are in force."""
+    """`plan` ends well, wants nothing of the files that hold values, and the flags that were kept
+    are in force.
+    """
     done = old.main("plan", "--json")
     assert done.code in (0, 3), done.both
     plan = json.loads(done.out)
@@ -116,12 +124,15 @@ def test_apply_takes_the_old_state_over(old: Golden) -> None:
     assert json.loads(old.main("plan", "--json").out)["changes"] == []
 
 
-# --- revert ---------------------------------------------------------------------------------------------------------
+# --- revert
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("commands", [(), ("apply",), ("apply", "apply")], ids=["at once", "after apply", "after two"])
 def test_revert_is_byte_exact(old: Golden, commands: tuple[str, ...]) -> None:
-    """Every file, mode, link, directory and enabled unit is as before the earlier version's first apply."""
+    """Every file, mode, link, directory and enabled unit is as before the earlier version's first
+    apply.
+    """
     bootstrap = (old.root / BOOTSTRAP).read_bytes()
     for command in commands:
         old.succeed(command)
@@ -133,7 +144,9 @@ def test_revert_is_byte_exact(old: Golden, commands: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("commands", [(), ("apply",)], ids=["at once", "after apply"])
 def test_revert_keeps_foreign_edits(old: Golden, commands: tuple[str, ...]) -> None:
-    """What others have added to a file of ours stays, ours goes; of an edited drop-in a copy is kept."""
+    """What others have added to a file of ours stays, ours goes; of an edited drop-in a copy is
+    kept.
+    """
     environment, dnf = old.root / "etc/environment", old.root / "etc/dnf/dnf.conf"
     drop_in = "etc/systemd/system/docker.service.d/90-eks-proxy.conf"
     foreign = b"[foreign]\nname=foreign\n"
@@ -173,7 +186,8 @@ def test_a_revert_tells_systemd_and_the_trust_store(old: Golden) -> None:
         assert effect is next((one for start, one in expected.items() if path.startswith(start)), Effect.NONE)
 
 
-# --- bootstrap ------------------------------------------------------------------------------------------------------
+# --- bootstrap
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("commands", [(), ("apply",), ("revert",)], ids=["at once", "after apply", "after revert"])

@@ -69,7 +69,9 @@ def wants(root: Path) -> list[str]:
 
 
 def test_bake_writes_drop_ins_and_enables_units_and_nothing_of_the_instance(image: Path, agent: Run) -> None:
-    """bake leaves drop-ins and enabled units, and neither node.env nor a proxy in /etc/environment or yum.conf."""
+    """bake leaves drop-ins and enabled units, and neither node.env nor a proxy in /etc/environment
+    or yum.conf.
+    """
     assert agent("bake") == 0
     assert wants(image) == ["docker.service", *sorted(OURS)]
     assert (image / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
@@ -88,7 +90,9 @@ def test_bake_twice_changes_nothing(image: Path, agent: Run, capsys: pytest.Capt
 
 
 def test_first_pass_on_a_baked_image_touches_no_unit_file(image: Path, agent: Run) -> None:
-    """After bake, an instance's first apply writes nothing below /etc/systemd: there is nothing to reload."""
+    """After bake, an instance's first apply writes nothing below /etc/systemd: there is nothing to
+    reload.
+    """
     agent("bake")
     before = tree(image / "etc/systemd")
     assert agent("apply") == 0
@@ -96,7 +100,9 @@ def test_first_pass_on_a_baked_image_touches_no_unit_file(image: Path, agent: Ru
 
 
 def test_clean_leaves_what_bake_left(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """bake, apply, clean is the same tree as bake alone; it names what it removed; a second clean finds nothing."""
+    """bake, apply, clean is the same tree as bake alone; it names what it removed; a second clean
+    finds nothing.
+    """
     agent("bake")
     before = tree(image)
     agent("apply", "--set", "cluster.name=blue")
@@ -143,7 +149,9 @@ def test_baked_drop_ins_stay_on_an_instance_without_a_proxy(image: Path, agent: 
 
 
 def test_values_of_the_builder_do_not_reach_the_next_instance(image: Path, agent: Run) -> None:
-    """What apply kept for one instance-id is not there for another, even when nobody cleaned the image."""
+    """What apply kept for one instance-id is not there for another, even when nobody cleaned the
+    image.
+    """
     agent("apply", "--set", 'proxy.no_proxy=["builder.example.com"]')
     assert "builder.example.com" in (image / "etc/environment").read_text()
     assert agent("apply", instance_id="i-0fedcba9876543210") == 0
@@ -164,7 +172,9 @@ def test_revert_undoes_a_bake_with_everything(image: Path, agent: Run) -> None:
 
 
 def test_policy_closed_is_baked_and_goes_with_revert(image: Path, agent: Run) -> None:
-    """The gates of failure.policy = "closed" are in the baked image, outlive clean, and are gone after revert."""
+    """The gates of failure.policy = "closed" are in the baked image, outlive clean, and are gone
+    after revert.
+    """
     config = image / "etc/eks-proxy-agent/config.toml"
     config.write_text(CONFIG + '[failure]\npolicy = "closed"\n')
     gates = [
@@ -188,7 +198,9 @@ def test_bake_with_wrong_settings_fails_the_image_build(image: Path, agent: Run)
 def test_apply_removes_the_drop_ins_of_the_shell_recipe_and_revert_brings_them_back(
     image: Path, agent: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The recipe's docker drop-in goes, with a word about it; a drop-in of somebody else's of that name stays."""
+    """The recipe's docker drop-in goes, with a word about it; a drop-in of somebody else's of that
+    name stays.
+    """
     directories = [image / (f"etc/systemd/system/{name}.service.d") for name in ("docker", "kubelet")]
     texts = ["[Service]\nEnvironmentFile=/etc/environment\n", "[Service]\nEnvironment=MINE=1\n"]
     for directory, text in zip(directories, texts):
@@ -204,7 +216,9 @@ def test_apply_removes_the_drop_ins_of_the_shell_recipe_and_revert_brings_them_b
 def test_a_revert_that_cannot_begin_leaves_the_daemon_enabled(
     image: Path, agent: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """When nobody knows what was there before, nothing is put back, and the daemon goes on to look after the node."""
+    """When nobody knows what was there before, nothing is put back, and the daemon goes on to look
+    after the node.
+    """
     assert agent("bake") == 0
     (image / "var/lib/eks-proxy-agent/baseline.json").write_text("garbage")
     before = tree(image)
@@ -215,7 +229,9 @@ def test_a_revert_that_cannot_begin_leaves_the_daemon_enabled(
 
 
 def test_bake_again_takes_back_what_the_settings_no_longer_want(image: Path, agent: Run) -> None:
-    """The gates of "closed" and the drop-in of a unit go with the setting, and the recipe's drop-in does not come back."""
+    """The gates of "closed" and the drop-in of a unit go with the setting, and the recipe's drop-in
+    does not come back.
+    """
     config = image / "etc/eks-proxy-agent/config.toml"
     directory = image / "etc/systemd/system/docker.service.d"
     directory.mkdir()

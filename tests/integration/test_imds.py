@@ -184,7 +184,9 @@ def test_broken_answer_is_asked_for_again(
     ],
 )
 def test_nonsense_ends_in_a_clear_error_or_in_facts(client: MetadataClient, service: MoodyService, data: bytes) -> None:
-    """Whatever bytes come, fetch gives checked facts or a MetadataError that names the question, never anything else."""
+    """Whatever bytes come, fetch gives checked facts or a MetadataError that names the question,
+    never anything else.
+    """
     service.moods = [Mood(moods.raw(data), "/instance-id", times=10**6)]
     try:
         said = "meta-data/instance-id answered: " + client.fetch().instance_id
@@ -198,7 +200,9 @@ def test_nonsense_ends_in_a_clear_error_or_in_facts(client: MetadataClient, serv
 @pytest.mark.parametrize("path", ["/mac", "/instance-id", CIDRS_V4, CIDRS_V6, "/region", "/domain", "/partition"])
 @pytest.mark.parametrize("body", [HTML, b"\x00\x01\xff\xfe", b"10.0.0.0/16\nyes\x1b[31m", b"x" * 17000])
 def test_wrong_content_is_an_error(client: MetadataClient, service: MoodyService, path: str, body: bytes) -> None:
-    """HTML, binary or endless words with a status of 200 are refused, with a short printable form of what came."""
+    """HTML, binary or endless words with a status of 200 are refused, with a short printable form
+    of what came.
+    """
     service.moods = [Mood(moods.answer(body), path)]
     error = refused(client)
     assert path in str(error)
@@ -345,7 +349,9 @@ def test_nobody_listens() -> None:
 
 
 def test_pauses_grow_only_after_ten_seconds() -> None:
-    """At first the pauses are so short that a late network costs well below 0.1 s; later they spare the machine."""
+    """At first the pauses are so short that a late network costs well below 0.1 s; later they spare
+    the machine.
+    """
     clock = Clock()
     endpoint = "http://[{}]:{}".format(*moods.free_port("::1"))
     refused(MetadataClient(endpoint, 60, clock=clock, sleep=clock.sleep))
@@ -364,7 +370,9 @@ def _timeline(pauses: list[float]) -> Iterator[tuple[float, float]]:
 
 
 def test_network_that_comes_late(clock: Clock) -> None:
-    """The first try after the service listens succeeds; nothing of what failed before is left over."""
+    """The first try after the service listens succeeds; nothing of what failed before is left
+    over.
+    """
     host, port = moods.free_port("127.0.0.1")
     with ExitStack() as stack:
 
@@ -379,7 +387,9 @@ def test_network_that_comes_late(clock: Clock) -> None:
 
 
 def test_address_that_swallows_packets() -> None:
-    """Where nothing comes back, not even a refusal, a try ends within a fraction of a second and the error says so."""
+    """Where nothing comes back, not even a refusal, a try ends within a fraction of a second and
+    the error says so.
+    """
     with socket.socket() as full, ExitStack() as stack:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -414,7 +424,9 @@ def test_sleep_that_raises_ends_the_fetch(clock: Clock) -> None:
 def test_token_is_never_logged(
     client: MetadataClient, service: MoodyService, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With every library at its most talkative, the token shows neither in a log nor in an error."""
+    """With every library at its most talkative, the token shows neither in a log nor in an
+    error.
+    """
     caplog.set_level(logging.DEBUG)
     service.moods = [Mood(moods.status(401), "/mac"), Mood(moods.reset, "/region"), Mood(moods.status(410), "/domain")]
     error = refused(client)

@@ -1,4 +1,6 @@
-"""Which change of a file the kernel tells us of: every one that an editor or a careless hand makes."""
+"""Which change of a file the kernel tells us of: every one that an editor or a careless hand
+makes.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,9 @@ def test_what_is_watched_no_longer_is_no_news(files: Files, path: Path, tmp_path
 
 
 def test_a_kernel_that_refuses_is_asked_again(path: Path) -> None:
-    """Without an inotify instance (EMFILE) nothing is seen and nothing fails; the next watch tries again."""
+    """Without an inotify instance (EMFILE) nothing is seen and nothing fails; the next watch tries
+    again.
+    """
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(0)
     os.close(free)
@@ -120,7 +124,9 @@ def test_a_kernel_that_refuses_is_asked_again(path: Path) -> None:
 
 
 def test_many_watches_leave_nothing(files: Files, path: Path) -> None:
-    """Said again and again, as after each pass, the list holds no more than once; closed, nothing is left."""
+    """Said again and again, as after each pass, the list holds no more than once; closed, nothing
+    is left.
+    """
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(200):
         files.watch([str(path), str(path.parent) + "/"])

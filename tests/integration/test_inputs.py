@@ -1,4 +1,6 @@
-"""Inputs: each settings document is read once a reconcile, and once more under the lock only if one has changed."""
+"""Inputs: each settings document is read once a reconcile, and once more under the lock only if one
+has changed.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def test_a_boot_parses_each_document_once(node: Node, parsed: Counter[str]) -> N
 def test_what_changed_before_the_lock_is_read_again(
     node: Node, parsed: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that changes while the network is probed: its new content is written, and each document read twice."""
+    """A file that changes while the network is probed: its new content is written, and each
+    document read twice.
+    """
     path, probe = node.root / MORE[1:], reconcile.probe
 
     def change(state: State, found: Inputs) -> Network:

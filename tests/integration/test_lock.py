@@ -104,13 +104,17 @@ def test_two_locks_do_not_meet(disk):
 
 
 def test_a_lock_file_that_was_removed_lets_nobody_in_twice(disk, monkeypatch):
-    """revert removes the file while it holds it; who opened the old one must not run beside who made a new one."""
+    """revert removes the file while it holds it; who opened the old one must not run beside who
+    made a new one.
+    """
     first, third = lock.held(disk), lock.held(disk)
     first.__enter__()
     flock = lock.fcntl.flock
 
     def late(descriptor, operation):
-        """Between the second run's open and its flock, the first one ends and a third one begins."""
+        """Between the second run's open and its flock, the first one ends and a third one
+        begins.
+        """
         monkeypatch.setattr(lock.fcntl, "flock", flock)
         shutil.rmtree(os.path.dirname(disk.real(lock.LOCK)))
         first.__exit__(None, None, None)

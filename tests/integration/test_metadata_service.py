@@ -120,7 +120,9 @@ def test_put_elsewhere_is_403(talk: Talk, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "HEAD", "PATCH", "OPTIONS", "BREW"])
 def test_other_methods_are_refused(talk: Talk, method: str) -> None:
-    """Only PUT and GET mean something; the body of the others does not confuse what follows on the connection."""
+    """Only PUT and GET mean something; the body of the others does not confuse what follows on the
+    connection.
+    """
     assert talk.ask(method, "/latest/meta-data/mac", talk.token(), b"GET / HTTP/1.1\r\n\r\n")[0] == 405
     assert talk.ask("GET", "/latest/meta-data/mac", talk.token())[0] == 200
 
@@ -144,7 +146,9 @@ def test_other_methods_are_refused(talk: Talk, method: str) -> None:
     ],
 )
 def test_tree(talk: Talk, path: str, expected: str) -> None:
-    """Directories end in `/`, lists have no newline at their end, dated paths answer as /latest/ does."""
+    """Directories end in `/`, lists have no newline at their end, dated paths answer as /latest/
+    does.
+    """
     assert talk.ask("GET", path, talk.token()) == (200, expected)
 
 
@@ -203,7 +207,9 @@ def test_garbage_does_not_disturb_it(service: MetadataService, talk: Talk, capfd
 
 
 def test_instance_file_is_read_again_when_it_changes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The VPC changes under a running client when the file does; a spoilt file is reported and changes nothing."""
+    """The VPC changes under a running client when the file does; a spoilt file is reported and
+    changes nothing.
+    """
     file = tmp_path / "instance.json"
     file.write_text('{"vpc_cidrs_v4": ["10.1.0.0/16"]}')
     with MetadataService(file=file) as service:

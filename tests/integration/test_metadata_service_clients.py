@@ -1,4 +1,6 @@
-"""Independent clients keep the embedded metadata service honest: they read from it what the agent reads."""
+"""Independent clients keep the embedded metadata service honest: they read from it what the agent
+reads.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +108,9 @@ def test_botocore_reads_the_same(service: MetadataService, facts: Facts, botocor
 
 @with_botocore
 def test_botocore_finds_the_region(service: MetadataService, facts: Facts, botocore: Any) -> None:
-    """botocore derives the region from the availability zone, which it asks for with a slash at the end."""
+    """botocore derives the region from the availability zone, which it asks for with a slash at the
+    end.
+    """
     fetcher = botocore.utils.InstanceMetadataRegionFetcher(base_url=service.endpoint)
     assert fetcher.retrieve_region() == facts.region
 
@@ -120,7 +124,9 @@ def test_botocore_finds_the_role(service: MetadataService, botocore: Any) -> Non
 
 @with_botocore
 def test_partitions_are_those_of_botocore(botocore: Any) -> None:
-    """The partition and domain that we derive from a region are botocore's, for each region it knows."""
+    """The partition and domain that we derive from a region are botocore's, for each region it
+    knows.
+    """
     text = (Path(botocore.__file__).parent / "data/endpoints.json").read_text(encoding="utf-8")
     known = [
         (region, (partition["partition"], partition["dnsSuffix"]))

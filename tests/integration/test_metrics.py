@@ -1,4 +1,6 @@
-"""The metrics as node_exporter serves them, and as promtool judges them; and the file's whole life."""
+"""The metrics as node_exporter serves them, and as promtool judges them; and the file's whole
+life.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +101,9 @@ def test_promtool_finds_nothing_to_complain_of(machine: Host) -> None:
 
 
 def test_node_exporter_serves_them(machine: Host) -> None:
-    """A real node_exporter shows every sample of the file, with labels and values as they were, and no error."""
+    """A real node_exporter shows every sample of the file, with labels and values as they were, and
+    no error.
+    """
     publish(machine)
     written = samples((directory(machine) / metrics_file.NAME).read_text())
     with node_exporter(directory(machine)) as fetch:
@@ -110,7 +114,9 @@ def test_node_exporter_serves_them(machine: Host) -> None:
 
 
 def test_node_exporter_never_reads_half_a_file(machine: Host) -> None:
-    """What an interrupted write leaves beside the file has a name that the collector does not read."""
+    """What an interrupted write leaves beside the file has a name that the collector does not
+    read.
+    """
     publish(machine)
     (directory(machine) / (f".{metrics_file.NAME}.eks-proxy-agent")).write_text("eks_proxy_agent_phase{pha")
     with node_exporter(directory(machine)) as fetch:
@@ -171,7 +177,9 @@ def test_what_did_not_change_is_not_written(machine: Host) -> None:
 
 @pytest.mark.parametrize("trouble", ["missing", "a file", "not writable"])
 def test_trouble_is_told_once(machine: Host, trouble: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A directory that is missing or read-only is warned of once, stands in status.json, and one line says when it is over."""
+    """A directory that is missing or read-only is warned of once, stands in status.json, and one
+    line says when it is over.
+    """
     place = "/srv/metrics"
     directory(machine, "/srv").mkdir()
     with spoilt(directory(machine, place), trouble):
@@ -197,7 +205,9 @@ def test_status_and_metrics_may_both_fail(machine: Host, capsys: pytest.CaptureF
 
 
 def test_a_link_of_somebody_elses_is_replaced_and_not_followed(machine: Host, tmp_path: Path) -> None:
-    """The directory may be another user's: where they link our name to is neither written nor removed."""
+    """The directory may be another user's: where they link our name to is neither written nor
+    removed.
+    """
     other = tmp_path / "passwd"
     other.write_text("root:x:0:0\n")
     path = directory(machine) / metrics_file.NAME
@@ -212,7 +222,9 @@ def test_a_link_of_somebody_elses_is_replaced_and_not_followed(machine: Host, tm
 
 @pytest.mark.parametrize("command", ["revert", "clean"])
 def test_metrics_go_with_the_agent(tmp_path: Path, command: str) -> None:
-    """revert and clean remove the file, whichever directory it is in, and say so: what it says would be a lie from then on."""
+    """revert and clean remove the file, whichever directory it is in, and say so: what it says
+    would be a lie from then on.
+    """
     node = Node(tmp_path)
     node.settings(f'[proxy]\nurl = "{PROXY}"\n')
     assert node.main("apply").code == 0
@@ -229,7 +241,8 @@ def test_metrics_go_with_the_agent(tmp_path: Path, command: str) -> None:
     assert "nothing to do" in node.main(command).out
 
 
-# --- alerts ---------------------------------------------------------------------------------------------------------
+# --- alerts
+# ---------------------------------------------------------------------------------------------------------
 
 ALERTS = REPOSITORY / "packaging/alerts"
 
@@ -248,13 +261,17 @@ def test_promtool_takes_the_rules() -> None:
 
 
 def test_the_rules_do_what_their_tests_say() -> None:
-    """`promtool test rules` passes: each alert fires when it should, and keeps still when it should."""
+    """`promtool test rules` passes: each alert fires when it should, and keeps still when it
+    should.
+    """
     done = promtool("test", "rules", "eks-proxy-agent.test.yml")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_alert_has_its_test() -> None:
-    """Each alert is seen firing, and seen still, by a test of its own; each has severity, summary and description."""
+    """Each alert is seen firing, and seen still, by a test of its own; each has severity, summary
+    and description.
+    """
     import yaml
 
     tests = yaml.safe_load((ALERTS / "eks-proxy-agent.test.yml").read_text())["tests"]
@@ -288,7 +305,8 @@ def words(expression: str) -> list[str]:
     return "".join(char if char.isalnum() or char == "_" else " " for char in expression).split()
 
 
-# --- what they need -------------------------------------------------------------------------------------------------
+# --- what they need
+# -------------------------------------------------------------------------------------------------
 
 
 def samples(text: str) -> dict[str, float]:
@@ -299,7 +317,9 @@ def samples(text: str) -> dict[str, float]:
 
 @contextmanager
 def node_exporter(textfiles: Path) -> Iterator[Any]:
-    """A node_exporter on loopback with nothing but the textfile collector; gives a function that scrapes it."""
+    """A node_exporter on loopback with nothing but the textfile collector; gives a function that
+    scrapes it.
+    """
     address = "{}:{}".format(*free_port("127.0.0.1"))
     program = shutil.which("prometheus-node-exporter") or "node_exporter"
     flags = ["--collector.disable-defaults", "--collector.textfile", f"--collector.textfile.directory={textfiles}"]

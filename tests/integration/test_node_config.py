@@ -1,4 +1,6 @@
-"""NodeConfigs of user data and of /etc/eks/nodeadm.d, as far as NO_PROXY: merged, refused with their place, told of."""
+"""NodeConfigs of user data and of /etc/eks/nodeadm.d, as far as NO_PROXY: merged, refused with
+their place, told of.
+"""
 
 import pytest
 
@@ -36,7 +38,9 @@ def drop_in(node, name, text):
 
 
 def test_later_files_win_over_user_data_and_what_nodeadm_leaves_alone_we_do_too(node):
-    """The last .yaml, .yml or .json gives the service CIDR; the endpoint stays that of user data."""
+    """The last .yaml, .yml or .json gives the service CIDR; the endpoint stays that of user
+    data.
+    """
     drop_in(node, "10-a.yaml", DROP_IN % ("v1alpha1", "10.101.0.0/16"))
     drop_in(node, "20-b.YML", MULTIPART + DROP_IN % ("v1alpha1", "10.102.0.0/16") + "---\n--b--\n")
     drop_in(node, "30-empty.json", "")
@@ -49,7 +53,9 @@ def test_later_files_win_over_user_data_and_what_nodeadm_leaves_alone_we_do_too(
 
 
 def test_another_version_of_the_same_api_is_read_and_another_api_refused(node):
-    """A newer version says the cluster in the same place; what is of another API is not for nodeadm."""
+    """A newer version says the cluster in the same place; what is of another API is not for
+    nodeadm.
+    """
     drop_in(node, "10.yaml", DROP_IN % ("v1beta1", "10.103.0.0/16"))
     assert node.main("apply").code == 0
     assert "10.103.0.0/16" in node.no_proxy()
@@ -88,7 +94,9 @@ def test_a_broken_one_is_named_and_leaves_the_last_good_values(node, user_data, 
 
 
 def test_its_own_proxy_is_told_of(node):
-    """Proxy variables in spec.instance.environment are a conflict that the owner hears of, once for each."""
+    """Proxy variables in spec.instance.environment are a conflict that the owner hears of, once for
+    each.
+    """
     environment = "  instance:\n    environment:\n      default: {https_proxy: 'http://x:1', TZ: UTC}\n      kubelet: {NO_PROXY: a}\n"
     node.be(user_data=USER_DATA + environment)
     done = node.main("apply")

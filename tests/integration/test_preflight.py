@@ -1,4 +1,6 @@
-"""The preflight of the daemon: how often a proxy is asked, for what, and what is kept and told of it."""
+"""The preflight of the daemon: how often a proxy is asked, for what, and what is kept and told of
+it.
+"""
 
 from __future__ import annotations
 

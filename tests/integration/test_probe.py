@@ -1,4 +1,6 @@
-"""What is reached directly, asked in a network namespace where names answer, refuse, stay silent or are unknown."""
+"""What is reached directly, asked in a network namespace where names answer, refuse, stay silent or
+are unknown.
+"""
 
 import json
 import os
@@ -62,7 +64,9 @@ exec "$@"
 
 
 def in_namespace(directory, hosts, program):
-    """What a Python program prints as JSON when it runs beside SCENE; `hosts` are name and addresses."""
+    """What a Python program prints as JSON when it runs beside SCENE; `hosts` are name and
+    addresses.
+    """
     (directory / "hosts").write_text("".join(f"{address} {name}\n" for name, address in hosts))
     (directory / "resolv.conf").write_text("nameserver 192.0.2.53\noptions timeout:30 attempts:5\n")
     inside = ["unshare", "--net", "--mount", "sh", "-euc", IN_NAMESPACE, "sh", directory]
@@ -83,7 +87,9 @@ ASK = """
 
 
 def test_only_hosts_that_accept_are_direct_and_nothing_holds_it_up(tmp_path):
-    """A refusal, a dropped SYN, a sinkhole, an unknown name and a name server that says nothing are all no, in one second."""
+    """A refusal, a dropped SYN, a sinkhole, an unknown name and a name server that says nothing are
+    all no, in one second.
+    """
     hosts = [
         ("answers.test", "192.0.2.1"),
         ("ipv6.test", "fd00:e::1"),
@@ -104,7 +110,9 @@ def test_only_hosts_that_accept_are_direct_and_nothing_holds_it_up(tmp_path):
 
 
 def test_hosts_that_are_all_decided_are_not_waited_for(tmp_path):
-    """The bound is a limit and no pause: ten minutes of it pass at once when every host has accepted or refused."""
+    """The bound is a limit and no pause: ten minutes of it pass at once when every host has
+    accepted or refused.
+    """
     found = in_namespace(
         tmp_path, [("a.test", "192.0.2.1"), ("b.test", "192.0.2.2")], ASK % (["a.test", "b.test"], 600)
     )
@@ -140,7 +148,9 @@ APPLY = """
 
 
 def test_auto_takes_exactly_what_answers_and_asks_once(tmp_path):
-    """Services that accept enter NO_PROXY and stay when they are silent later, until --refresh; no other service enters."""
+    """Services that accept enter NO_PROXY and stay when they are silent later, until --refresh; no
+    other service enters.
+    """
     node = Node(tmp_path / "node")
     sets = ["aws.direct=auto", "cluster.endpoint_access=auto", f"cluster.endpoint=https://{API_SERVER}"]
     arguments = node.arguments("apply", *(word for one in sets for word in ("--set", one)))

@@ -1,4 +1,6 @@
-"""Several proxies in the settings: when they are asked, when they are not, and what is remembered."""
+"""Several proxies in the settings: when they are asked, when they are not, and what is
+remembered.
+"""
 
 import contextlib
 import json
@@ -82,7 +84,9 @@ def found(node):
 
 
 def test_the_first_that_answers_is_taken_and_remembered(node, pair):
-    """A second run asks nobody, not even when the first proxy is there by then; the plan takes the same."""
+    """A second run asks nobody, not even when the first proxy is there by then; the plan takes the
+    same.
+    """
     first, second = pair
     first.close()
     settings(node, first.url, second.url)
@@ -144,7 +148,9 @@ def test_a_single_proxy_is_not_asked_before_docker_may_start(node, pair):
 
 
 def test_nobody_is_asked_for_another_tree(elsewhere, pair):
-    """An image builder's answers would be wrong: the first is used there, whatever somebody remembered in the tree."""
+    """An image builder's answers would be wrong: the first is used there, whatever somebody
+    remembered in the tree.
+    """
     settings(elsewhere, pair[0].url, pair[1].url)
     elsewhere.apply("--refresh")
     assert in_use(elsewhere) == pair[0].url
@@ -171,7 +177,9 @@ def test_a_spoilt_memory_is_no_memory(node, pair, spoilt):
 
 
 def test_a_look_tells_status_json_how_the_proxies_are(node, pair):
-    """All of them, also those that the choice did not wait for; and too soon after it there is none."""
+    """All of them, also those that the choice did not wait for; and too soon after it there is
+    none.
+    """
     settings(node, pair[0].url, pair[1].url)
     node.apply()
     pair[1].close()

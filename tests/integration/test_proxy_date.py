@@ -1,4 +1,6 @@
-"""What time it is at a proxy: servers on loopback, with TLS and without, that answer in all ways."""
+"""What time it is at a proxy: servers on loopback, with TLS and without, that answer in all
+ways.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ Serve = Callable[..., ProxyUrl]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Makes servers that say something to whoever connects, once or for ever, until the test ends."""
+    """Makes servers that say something to whoever connects, once or for ever, until the test
+    ends.
+    """
     ended, listeners = threading.Event(), []
 
     def answer(connection: socket.socket, data: bytes, again: bytes, tls: ssl.SSLContext | None) -> None:

@@ -1,4 +1,6 @@
-"""A look at a proxy: servers that are no proxies or bad ones, on loopback, and the real Squid in a network of its own."""
+"""A look at a proxy: servers that are no proxies or bad ones, on loopback, and the real Squid in a
+network of its own.
+"""
 
 import contextlib
 import json
@@ -92,7 +94,9 @@ def ask(server, timeout=3.0, tls=True):
 
 
 def test_the_request_is_what_a_proxy_expects(serve):
-    """CONNECT with the target, Host and the credentials as UTF-8; a tunnel is all that is wanted without TLS."""
+    """CONNECT with the target, Host and the credentials as UTF-8; a tunnel is all that is wanted
+    without TLS.
+    """
     server = serve(says(OK))
     found = ask(server, tls=False)
     assert (found.ok, found.kind) == (True, "ok")
@@ -190,7 +194,9 @@ def test_credentials_that_are_sent_back_are_not_repeated(serve, data):
 
 
 def test_credentials_that_are_sent_back_in_words_are_not_repeated(serve):
-    """A proxy's error may name the user and the password; status.json, where it ends up, is for everyone to read."""
+    """A proxy's error may name the user and the password; status.json, where it ends up, is for
+    everyone to read.
+    """
     said = (f"{WHO.user}:{WHO.password}").encode()
     found = ask(serve(says(b"HTTP/1.1 403 unknown: %s\r\nServer: %s\r\n\r\n" % (said, said), stays=False)))
     assert '403 "unknown: ***" (Server: "***")' in found.text
@@ -224,7 +230,9 @@ def test_a_tunnel_to_nowhere_is_told_from_one_that_works(serve, behave, kind, sa
 
 
 def test_credentials_go_to_no_proxy_that_is_not_trusted(tmp_path, monkeypatch):
-    """The second connection, which asks who signed the target's certificate, may meet another one than the first did."""
+    """The second connection, which asks who signed the target's certificate, may meet another one
+    than the first did.
+    """
     contexts = []
     for name in ("world", "other"):
         authority = Authority(tmp_path / name, name + " CA")
@@ -286,7 +294,8 @@ def test_proxies_that_need_not_be_waited_for_are_not(serve):
     assert found[1] is None
 
 
-# --- in a network of its own ----------------------------------------------------------------------------------------
+# --- in a network of its own
+# ----------------------------------------------------------------------------------------
 
 
 def needs_namespace(test):
@@ -364,7 +373,9 @@ def test_squid_opens_a_tunnel_and_the_certificate_is_verified(network, squid, in
 
 @needs_namespace
 def test_a_certificate_that_is_not_trusted_is_shown_with_its_issuer(network, squid, inspected):
-    """A proxy that inspects TLS, seen from a node without its CA; and a host with a CA that nobody knows."""
+    """A proxy that inspects TLS, seen from a node without its CA; and a host with a CA that nobody
+    knows.
+    """
     url = f"http://{INSPECTING}:3128"
     found = network.ask(url, NAME, trust=inspected.world.certificate)
     assert (found["ok"], found["kind"], found["issuer"]) == (False, "tls-untrusted", "Corp Proxy CA")
@@ -377,14 +388,18 @@ def test_a_certificate_that_is_not_trusted_is_shown_with_its_issuer(network, squ
 
 @needs_namespace
 def test_interception_of_aws_is_named_where_it_is_trusted(network, inspected):
-    """With the proxy's CA in the trust store all is well, and the person is told who reads along."""
+    """With the proxy's CA in the trust store all is well, and the person is told who reads
+    along.
+    """
     found = network.ask(f"http://{INSPECTING}:3128", HOST, trust=inspected.authority.certificate)
     assert (found["ok"], found["kind"], found["issuer"]) == (True, "tls-inspected", "Corp Proxy CA")
 
 
 @needs_namespace
 def test_squid_says_why_it_does_not(network, squid):
-    """A policy, a name that it cannot resolve and a port where nobody listens have different verdicts."""
+    """A policy, a name that it cannot resolve and a port where nobody listens have different
+    verdicts.
+    """
     url = f"http://{PROXY}:3128"
     denied = network.ask(url, "forbidden.example.test")
     assert denied["kind"] == "denied"
@@ -429,7 +444,9 @@ def test_a_password_is_missing_wrong_or_right(network, inspected):
 
 @needs_namespace
 def test_a_proxy_that_speaks_tls_itself(network, inspected):
-    """TLS to the proxy and TLS through it; the scheme that is the wrong one for the port is said both ways."""
+    """TLS to the proxy and TLS through it; the scheme that is the wrong one for the port is said
+    both ways.
+    """
     world = inspected.world
     world.issue("proxy.example.test", "IP:" + TLS_PORT)
     certificate = f"tls-cert={world.directory}/proxy.example.test.pem tls-key={world.directory}/proxy.example.test.key"
@@ -460,7 +477,9 @@ def test_addresses_and_names_that_lead_nowhere(network, squid):
 
 @needs_namespace
 def test_a_name_server_that_says_nothing_does_not_hold_it_up(tmp_path):
-    """The C library would wait for minutes; the bound holds all the same, and it is a matter of DNS."""
+    """The C library would wait for minutes; the bound holds all the same, and it is a matter of
+    DNS.
+    """
     program = """
         from agent.core.net.proxy_url import ProxyUrl
         from agent.edges.proxy_probe import probe

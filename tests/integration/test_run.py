@@ -1,4 +1,6 @@
-"""`run`, the daemon, as a real process that tells its notification socket what a systemd would hear."""
+"""`run`, the daemon, as a real process that tells its notification socket what a systemd would
+hear.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
 
 
-# --- boot -----------------------------------------------------------------------------------------------------------
+# --- boot
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_ready_means_that_the_files_are_there(node: Node, service: MetadataService) -> None:
@@ -78,7 +81,9 @@ def test_ready_means_that_the_files_are_there(node: Node, service: MetadataServi
 
 
 def test_a_boot_and_an_end(node: Node, service: MetadataService, start: Start) -> None:
-    """It says what it is at, READY=1, stays, and ends with 0 on SIGTERM, its files left in place."""
+    """It says what it is at, READY=1, stays, and ends with 0 on SIGTERM, its files left in
+    place.
+    """
     configure(node, service.endpoint)
     daemon = start()
     daemon.hear("READY=1")
@@ -121,7 +126,9 @@ def test_the_second_boot_writes_nothing(node: Node, service: MetadataService, st
 
 
 def test_drop_ins_do_not_wait_for_metadata(node: Node, service: MoodyService, start: Start) -> None:
-    """While the metadata service is silent, the drop-ins are written already, and READY=1 is not said."""
+    """While the metadata service is silent, the drop-ins are written already, and READY=1 is not
+    said.
+    """
     service.moods.append(Mood(moods.hang, times=1000))
     configure(node, service.endpoint)
     daemon = start()
@@ -132,7 +139,9 @@ def test_drop_ins_do_not_wait_for_metadata(node: Node, service: MoodyService, st
 
 
 def test_sigterm_ends_the_wait_for_metadata(node: Node, service: MoodyService, start: Start) -> None:
-    """Waiting for metadata it ends at once with 0: nobody has to wait for a node that is shut down."""
+    """Waiting for metadata it ends at once with 0: nobody has to wait for a node that is shut
+    down.
+    """
     service.moods.append(Mood(moods.status(503), times=10**6))
     configure(node, service.endpoint, deadline=3600)
     daemon = start()
@@ -143,7 +152,9 @@ def test_sigterm_ends_the_wait_for_metadata(node: Node, service: MoodyService, s
 
 
 def test_wrong_settings_end_it_with_78(node: Node, start: Start) -> None:
-    """Settings do not mend themselves: it ends with 78, all problems named, and never says READY=1."""
+    """Settings do not mend themselves: it ends with 78, all problems named, and never says
+    READY=1.
+    """
     node.settings("[proxy]\nurl = 1\n[node]\nyum = 2\n")
     daemon = start()
     assert daemon.end() == 78
@@ -164,7 +175,9 @@ def test_wrong_user_data_ends_it_with_78_and_is_told(node: Node, service: Metada
 
 
 def test_what_a_degraded_node_means_is_what_can_be_seen(node: Node, start: Start) -> None:
-    """A typo hides the policy of a node that was baked closed; its gates are there, so docker cannot start."""
+    """A typo hides the policy of a node that was baked closed; its gates are there, so docker
+    cannot start.
+    """
     node.settings('[proxy]\nurl = "http://proxy:3128"\n[failure]\npolicy = "closed"\n')
     assert node.main("bake").code == 0
     node.settings("[proxy]\nurl = 1\n")
@@ -179,7 +192,9 @@ def test_what_a_degraded_node_means_is_what_can_be_seen(node: Node, start: Start
 def test_a_node_that_was_never_configured_tells_the_fleet(
     node: Node, service: MoodyService, start: Start, trouble: str
 ) -> None:
-    """The metrics of the boot before are replaced by the word that it is degraded, whether the daemon stays or ends."""
+    """The metrics of the boot before are replaced by the word that it is degraded, whether the
+    daemon stays or ends.
+    """
     directory = node.root / ("srv/metrics" if trouble != "wrong settings" else "var/lib/node_exporter")
     directory.mkdir(parents=True)
     (directory / "eks_proxy_agent.prom").write_text('eks_proxy_agent_phase{phase="configured"} 1\n')
@@ -217,7 +232,9 @@ def test_without_a_proxy_it_is_ready_and_unconfigured(node: Node, service: Metad
 def test_a_ca_that_changed_while_the_daemon_was_away_makes_older_processes_stale(
     node: Node, service: MetadataService, start: Start, tmp_path: Path
 ) -> None:
-    """Its moment is remembered at a restart as well; that of one that was only missing meanwhile is not."""
+    """Its moment is remembered at a restart as well; that of one that was only missing meanwhile is
+    not.
+    """
     (node.root / "usr/local/share/ca-certificates").mkdir(parents=True)
     made = certificates.make(tmp_path)
 
@@ -239,7 +256,9 @@ def test_a_ca_that_changed_while_the_daemon_was_away_makes_older_processes_stale
 def test_what_user_data_says_of_the_units_is_known_before_metadata(
     node: Node, service: MetadataService, start: Start
 ) -> None:
-    """An image that is closed, opened by user data: from the second boot on nothing is written and taken back again."""
+    """An image that is closed, opened by user data: from the second boot on nothing is written and
+    taken back again.
+    """
     node.write("etc/machine-id", b"0123456789abcdef0123456789abcdef\n")
     text = b'Content-Type: application/x-eks-proxy-agent\n\n[failure]\npolicy = "open"\n[node]\nunits = ["kubelet"]\n'
     service.instance = Instance(user_data=text)
@@ -267,11 +286,14 @@ def test_what_user_data_says_of_the_units_is_known_before_metadata(
     assert "file.created file=/" + gate in other.log.read_text()
 
 
-# --- life -----------------------------------------------------------------------------------------------------------
+# --- life
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_sighup_reads_everything_again(node: Node, service: MetadataService, start: Start) -> None:
-    """After SIGHUP changed settings and changed metadata are in the files when READY=1 is said again."""
+    """After SIGHUP changed settings and changed metadata are in the files when READY=1 is said
+    again.
+    """
     configure(node, service.endpoint)
     daemon = start()
     daemon.hear("READY=1")
@@ -302,7 +324,9 @@ def test_sighup_without_a_proxy_takes_everything_back(node: Node, service: Metad
 def test_sighup_with_wrong_settings_keeps_the_last_good_ones(
     node: Node, service: MetadataService, start: Start
 ) -> None:
-    """A mistake in a reload degrades the node, loudly, and changes no file; it stays, and mends with the settings."""
+    """A mistake in a reload degrades the node, loudly, and changes no file; it stays, and mends
+    with the settings.
+    """
     configure(node, service.endpoint)
     daemon = start()
     daemon.hear("READY=1")
@@ -322,7 +346,9 @@ def test_sighup_with_wrong_settings_keeps_the_last_good_ones(
 
 @pytest.mark.parametrize("policy", ["open", "closed"])
 def test_a_node_without_metadata_recovers_by_itself(node: Node, start: Start, policy: str) -> None:
-    """READY=1 after the deadline, degraded, closed without the file that docker waits for; then all is well by itself."""
+    """READY=1 after the deadline, degraded, closed without the file that docker waits for; then all
+    is well by itself.
+    """
     host, port = moods.free_port("127.0.0.1")
     configure(node, f"http://{host}:{port}", f'[failure]\npolicy = "{policy}"', deadline=0.3)
     daemon = start()
@@ -345,7 +371,9 @@ def test_a_node_without_metadata_recovers_by_itself(node: Node, start: Start, po
 
 
 def test_a_degraded_node_tries_until_it_is_mended(node: Node, service: MoodyService, start: Start) -> None:
-    """One failed try is not the last one: it goes on, with longer pauses, until a pass is good; READY=1 is said once."""
+    """One failed try is not the last one: it goes on, with longer pauses, until a pass is good;
+    READY=1 is said once.
+    """
     service.moods.append(Mood(moods.answer(b"rubbish"), "/mac", times=2))
     configure(node, service.endpoint)
     daemon = start()
@@ -364,13 +392,17 @@ def test_a_degraded_node_tries_until_it_is_mended(node: Node, service: MoodyServ
 def test_the_watchdog_is_pinged_in_half_its_time(
     monkeypatch: pytest.MonkeyPatch, value: str, seconds: float | None
 ) -> None:
-    """Twice as often as systemd demands (sd_watchdog_enabled(3)), and not at all without a watchdog."""
+    """Twice as often as systemd demands (sd_watchdog_enabled(3)), and not at all without a
+    watchdog.
+    """
     monkeypatch.setenv("WATCHDOG_USEC", value)
     assert watching.watchdog_interval() == seconds
 
 
 def test_systemd_is_told_of_names_of_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python has the bytes of a file's name that are not UTF-8 as halves of characters, which cannot be sent."""
+    """Python has the bytes of a file's name that are not UTF-8 as halves of characters, which
+    cannot be sent.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="run-") as directory,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end,
@@ -433,7 +465,9 @@ def test_a_killed_daemon_leaves_a_whole_node(node: Node, service: MetadataServic
 
 
 def test_neither_log_nor_status_hold_credentials(node: Node, service: MetadataService, start: Start) -> None:
-    """What is told to systemd, to the journal and to everyone in status.json has no password in it."""
+    """What is told to systemd, to the journal and to everyone in status.json has no password in
+    it.
+    """
     node.write("etc/proxy.pass", b"alice:hunter2@x\n", 0o600)
     configure(node, service.endpoint, 'credentials_file = "/etc/proxy.pass"\nno_proxy = ["http://alice:hunter2@p"]')
     wrong = start()

@@ -97,7 +97,9 @@ def test_children_die_of_sigterm_as_ever(signals):
 
 
 def test_an_ignored_hup_arrives_all_the_same():
-    """nohup, and some service managers of images, start us with SIGHUP ignored; a reload must work even so."""
+    """nohup, and some service managers of images, start us with SIGHUP ignored; a reload must work
+    even so.
+    """
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with watched() as signals:

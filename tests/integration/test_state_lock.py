@@ -1,4 +1,6 @@
-"""State is written by whoever holds the lock: a write beside it removes the temporary file of another run."""
+"""State is written by whoever holds the lock: a write beside it removes the temporary file of
+another run.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def start(node: Guarded) -> Iterator[Start]:
 
 
 def live(start: Start) -> str:
-    """A boot, a reload and an end; answers the log.  When the reload is begun, all that belongs to the boot is done."""
+    """A boot, a reload and an end; answers the log.  When the reload is begun, all that belongs to
+    the boot is done.
+    """
     daemon = start()
     daemon.hear("READY=1")
     daemon.tell(signal.SIGHUP)
@@ -104,7 +108,9 @@ def test_what_the_next_boot_prepares_is_kept_under_the_lock(
 
 
 def test_a_restart_is_remembered_under_the_lock(node: Guarded, service: MetadataService, start: Start) -> None:
-    """Before a stale unit is restarted, the record of it is written by a daemon that holds the lock."""
+    """Before a stale unit is restarted, the record of it is written by a daemon that holds the
+    lock.
+    """
     configure(node, service.endpoint, '[watch]\nrestart = "changed"')
     node.settings('[node]\nunits = ["kubelet"]\n', "config.d/units.toml")
     assert "unit.restarted unit=kubelet.service" in live(start)

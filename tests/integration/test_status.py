@@ -47,7 +47,9 @@ def files(node: Node) -> dict[str, str]:
 
 
 def test_a_configured_node(node: Node) -> None:
-    """Phase, instance, proxies, entries with reasons, files, warnings and error are all there for programs."""
+    """Phase, instance, proxies, entries with reasons, files, warnings and error are all there for
+    programs.
+    """
     found = status(node)
     assert found["schema"] == 1
     assert (found["phase"], found["error"]) == ("configured", None)
@@ -70,7 +72,9 @@ def test_entries_are_called_the_same_everywhere(node: Node) -> None:
 
 
 def test_the_screen(node: Node) -> None:
-    """With --full a person sees phase, instance, proxy, each reason with its entries, warnings and files, one line each."""
+    """With --full a person sees phase, instance, proxy, each reason with its entries, warnings and
+    files, one line each.
+    """
     done = node.main("status", "--full")
     assert (done.code, done.err) == (0, "")
     lines = [line.split() for line in done.out.splitlines()]
@@ -122,7 +126,9 @@ def test_files_that_others_touched(node: Node) -> None:
 
 
 def test_a_failed_pass_shows_until_it_is_mended(node: Node) -> None:
-    """A file that cannot be done makes the node degraded, with the reason; the next good pass clears it."""
+    """A file that cannot be done makes the node degraded, with the reason; the next good pass
+    clears it.
+    """
     node.write("etc/environment", b"LANG=C\xff\n")
     assert node.main("apply").code == 1
     found = status(node)
@@ -192,7 +198,9 @@ def test_the_bootstrap_of_this_instance(node: Node) -> None:
 
 
 def test_status_asks_nobody(node: Node) -> None:
-    """status takes no part in the network: it works, and says the same, while the metadata service is gone."""
+    """status takes no part in the network: it works, and says the same, while the metadata service
+    is gone.
+    """
     with MetadataService() as service:
         node.settings(f'[proxy]\nurl = "{PROXY}"\n[metadata]\nendpoint = "{service.endpoint}"\n')
         assert node.main("apply", facts=False).code == 0

@@ -1,4 +1,6 @@
-"""What the kernel sees: durable order of the calls, nothing written when nothing is new, and a real SIGKILL anywhere."""
+"""What the kernel sees: durable order of the calls, nothing written when nothing is new, and a real
+SIGKILL anywhere.
+"""
 
 import concurrent.futures
 import os
@@ -18,7 +20,9 @@ CALLS = "openat,creat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,u
 
 @attrs.frozen
 class Call:
-    """A system call that succeeded: its name, the paths (of a descriptor the one behind it), its text."""
+    """A system call that succeeded: its name, the paths (of a descriptor the one behind it), its
+    text.
+    """
 
     name: str
     paths: tuple
@@ -31,7 +35,9 @@ class Call:
 
 @pytest.fixture(autouse=True)
 def strace(monkeypatch):
-    """Strace that may trace (a container can forbid it); and no systemctl, which has calls of its own."""
+    """Strace that may trace (a container can forbid it); and no systemctl, which has calls of its
+    own.
+    """
     if shutil.which("strace") is None:
         pytest.skip("no strace here (tests/packages.txt)")
     probe = subprocess.run(["strace", "-qq", "-o", os.devnull, "true"], stderr=subprocess.PIPE, text=True, check=False)
@@ -48,7 +54,9 @@ def node(tmp_path):
 
 
 def run(node, command, *options, log):
-    """Run a command under strace with these options; no bytecode is written and nothing found in PATH."""
+    """Run a command under strace with these options; no bytecode is written and nothing found in
+    PATH.
+    """
     environment = {"PYTHONDONTWRITEBYTECODE": "1", "PATH": "/nonexistent"}
     line = [
         shutil.which("strace"),
@@ -66,7 +74,9 @@ def run(node, command, *options, log):
 
 
 def traced(node, command="apply"):
-    """The calls of a command that went well, with paths as on the node; the ones on other files are left out."""
+    """The calls of a command that went well, with paths as on the node; the ones on other files are
+    left out.
+    """
     log = node.directory / "trace"
     done = run(node, command, "-e", "trace=" + CALLS, log=log)
     assert done.returncode == 0, done.stderr
@@ -86,7 +96,9 @@ def traced(node, command="apply"):
 
 
 def test_every_file_is_durable_before_the_next_one_is_begun(node):
-    """Written, synced, renamed, its directory synced, in this order and without another file in between."""
+    """Written, synced, renamed, its directory synced, in this order and without another file in
+    between.
+    """
     calls = [call for call in traced(node) if call.name in ("write", "fsync", "rename") or call.opens_for_writing]
     calls = [call for call in calls if not call.paths[0].endswith("/lock")]
     renamed = [call.paths for call in calls if call.name == "rename"]
@@ -159,11 +171,14 @@ def test_revert_takes_the_baseline_away_last(node):
     assert names.index("/var/lib/eks-proxy-agent/baseline.json") > last
 
 
-# --- killed -----------------------------------------------------------------------------------------------------------
+# --- killed
+# -----------------------------------------------------------------------------------------------------------
 
 
 def points(node, command, names):
-    """(system call, which one of them) for each that a command makes in the tree, counted as strace counts them."""
+    """(system call, which one of them) for each that a command makes in the tree, counted as strace
+    counts them.
+    """
     log = node.directory / "points"
     done = run(node, command, "-e", "trace=" + ",".join(names), log=log)
     assert done.returncode == 0, done.stderr
@@ -183,7 +198,9 @@ def points(node, command, names):
     ("command", "names"), [("apply", ["write", "fsync", "rename"]), ("revert", ["rename", "unlink", "rmdir"])]
 )
 def test_sigkill_at_any_call_harms_no_file(node, tmp_path, command, names):
-    """Every file is wholly old or wholly new, the next apply makes the same tree, and revert the original one."""
+    """Every file is wholly old or wholly new, the next apply makes the same tree, and revert the
+    original one.
+    """
     pristine = node.tree(ours=True)
     node.apply()
     applied = node.tree()
@@ -243,7 +260,9 @@ def copy_of(node, directory):
     ],
 )
 def test_a_failing_call_is_told_and_made_up_for(node, tmp_path, fault, text, changed):
-    """Exit code 1, the file and the reason on one line, no traceback; the other files are done, and these the next time."""
+    """Exit code 1, the file and the reason on one line, no traceback; the other files are done, and
+    these the next time.
+    """
     pristine = node.tree()
     done = run(node, "apply", "-e", "inject=" + fault, log=tmp_path / "log")
     assert done.returncode == 1, done.stderr

@@ -98,7 +98,8 @@ class Turns:
         return "\n".join(message.text for message in self.said if isinstance(message, Status))
 
 
-# --- what is seen -----------------------------------------------------------------------------------------------------
+# --- what is seen
+# -----------------------------------------------------------------------------------------------------
 
 
 def replaced(path: Path) -> None:
@@ -112,7 +113,9 @@ def replaced(path: Path) -> None:
 def test_a_file_that_drifts_is_put_right_at_once(
     node: Node, service: MoodyService, start: Start, name: str, spoil: Callable[[Path], object]
 ) -> None:
-    """However it was changed, it comes back by itself, once, and the log says what was wrong, without secrets."""
+    """However it was changed, it comes back by itself, once, and the log says what was wrong,
+    without secrets.
+    """
     configure(node, service.endpoint)
     daemon = start()
     daemon.hear("READY=1")
@@ -130,7 +133,9 @@ def test_a_file_that_drifts_is_put_right_at_once(
 
 
 def test_settings_are_taken_up_when_they_are_edited(node: Node, service: MoodyService, start: Start) -> None:
-    """Without a reload; wrong ones degrade the node and leave its files, right ones make it well again."""
+    """Without a reload; wrong ones degrade the node and leave its files, right ones make it well
+    again.
+    """
     configure(node, service.endpoint, proxy="")
     daemon = start()
     daemon.hear("READY=1")
@@ -173,7 +178,9 @@ def test_credentials_and_their_file_are_followed(node: Node, service: MoodyServi
 def test_what_settings_are_linked_to_is_followed_at_once(
     node: Node, service: MoodyService, start: Start, name: str
 ) -> None:
-    """Configuration management and secret stores keep their files elsewhere: an edit there is an edit."""
+    """Configuration management and secret stores keep their files elsewhere: an edit there is an
+    edit.
+    """
     node.write("etc/eks-proxy-agent/credentials", b"user:first\n")
     (node.root / "etc/eks-proxy-agent/credentials").chmod(0o600)
     configure(node, service.endpoint, 'credentials_file = "/etc/eks-proxy-agent/credentials"')
@@ -192,7 +199,9 @@ def test_what_settings_are_linked_to_is_followed_at_once(
 
 
 def test_credentials_that_are_gone_for_a_moment_are_waited_for(node: Node, service: MoodyService) -> None:
-    """Who rotates them may remove the file first: its return is watched for while the node is degraded."""
+    """Who rotates them may remove the file first: its return is watched for while the node is
+    degraded.
+    """
     node.write("etc/eks-proxy-agent/credentials", b"user:first\n")
     (node.root / "etc/eks-proxy-agent/credentials").chmod(0o600)
     configure(node, service.endpoint, 'credentials_file = "/etc/eks-proxy-agent/credentials"')
@@ -205,7 +214,9 @@ def test_credentials_that_are_gone_for_a_moment_are_waited_for(node: Node, servi
 
 
 def test_a_machine_that_another_run_holds_is_no_trouble(node: Node, service: MoodyService, start: Start) -> None:
-    """A pass that meets a long apply comes again after it: the node is not degraded, and no pass has crashed."""
+    """A pass that meets a long apply comes again after it: the node is not degraded, and no pass
+    has crashed.
+    """
     configure(node, service.endpoint)
     daemon = start()
     daemon.hear("READY=1")
@@ -238,13 +249,16 @@ def test_a_pass_that_crashes_is_told_and_done_again(node: Node, service: MoodySe
     assert daemon.stop() == 0
 
 
-# --- what is left alone -----------------------------------------------------------------------------------------------
+# --- what is left alone
+# -----------------------------------------------------------------------------------------------
 
 
 def test_a_file_that_is_fought_over_is_left_alone_until_somebody_asks(
     node: Node, service: MoodyService, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """After so many repairs its changes wake nobody; other files are still put right, and a reload takes it up again."""
+    """After so many repairs its changes wake nobody; other files are still put right, and a reload
+    takes it up again.
+    """
     configure(node, service.endpoint)
     once = Turns(node)
     once()
@@ -275,7 +289,9 @@ def test_a_file_that_is_fought_over_is_left_alone_until_somebody_asks(
 def test_apply_ends_a_fight_and_is_no_drift(
     node: Node, service: MoodyService, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What a person applies is wanted; with --once it is the daemon that changes its mind, which is no drift either."""
+    """What a person applies is wanted; with --once it is the daemon that changes its mind, which is
+    no drift either.
+    """
     configure(node, service.endpoint)
     once = Turns(node)
     once()
@@ -299,7 +315,9 @@ def test_apply_ends_a_fight_and_is_no_drift(
 def test_a_repair_is_told_although_it_cannot_be_kept_in_mind(
     node: Node, service: MoodyService, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With a full /run the file is put right all the same, and nothing is changed without a word."""
+    """With a full /run the file is put right all the same, and nothing is changed without a
+    word.
+    """
     configure(node, service.endpoint)
     once = Turns(node)
     once()
@@ -329,7 +347,9 @@ def test_plan_is_no_drift_and_changes_no_memory(node: Node, service: MoodyServic
 def test_other_people_s_lines_are_no_drift(
     node: Node, service: MoodyService, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What an administrator writes beside our lines stays, causes no change, and is there after `revert`."""
+    """What an administrator writes beside our lines stays, causes no change, and is there after
+    `revert`.
+    """
     configure(node, service.endpoint)
     once = Turns(node)
     once()
@@ -345,13 +365,16 @@ def test_other_people_s_lines_are_no_drift(
     assert node.read("etc/environment") == "PAGER=less\n"
 
 
-# --- metadata ---------------------------------------------------------------------------------------------------------
+# --- metadata
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_lie_of_the_metadata_service_takes_nothing_away(
     node: Node, service: MoodyService, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A CIDR that is missing once stays; one that stays away goes; one that is new counts at once."""
+    """A CIDR that is missing once stays; one that stays away goes; one that is new counts at
+    once.
+    """
     now = [1000.0]
     monkeypatch.setattr(configuring.time, "monotonic", lambda: now[0])
     configure(node, service.endpoint)
@@ -376,7 +399,9 @@ def test_a_lie_of_the_metadata_service_takes_nothing_away(
 
 
 def test_garbage_from_the_metadata_service_changes_nothing(node: Node, service: MoodyService) -> None:
-    """One pass that is told rubbish is a degraded one, with the last good values, guarded; the next one is good."""
+    """One pass that is told rubbish is a degraded one, with the last good values, guarded; the next
+    one is good.
+    """
     configure(node, service.endpoint)
     once = Turns(node)
     once()
@@ -452,7 +477,9 @@ def test_proxies_that_left_the_settings_are_not_told_of(node: Node, service: Met
 
 
 def test_a_turn_that_could_not_look_forgets_no_stale_unit(node: Node, service: MetadataService) -> None:
-    """While the settings are broken nobody asks which processes are stale, and those that are go on being named."""
+    """While the settings are broken nobody asks which processes are stale, and those that are go on
+    being named.
+    """
     configure(node, service.endpoint)
     once = Turns(node)
     once()
@@ -468,7 +495,9 @@ def test_a_turn_that_could_not_look_forgets_no_stale_unit(node: Node, service: M
 
 
 def test_what_is_stale_is_known_from_the_boot_on(node: Node, service: MetadataService, start: Start) -> None:
-    """Before the first look at what runs nothing is stale, and a daemon that starts again forgets no stale unit."""
+    """Before the first look at what runs nothing is stale, and a daemon that starts again forgets
+    no stale unit.
+    """
     configure(node, service.endpoint)
     path = node.root / "run/eks-proxy-agent/status.json"
     for before, after in (({}, []), ({"stale_units": ["docker.service"]}, ["docker.service"])):
@@ -482,7 +511,9 @@ def test_what_is_stale_is_known_from_the_boot_on(node: Node, service: MetadataSe
 
 
 def test_a_link_to_a_name_that_is_not_text_is_watched(node: Node, service: MetadataService) -> None:
-    """A line feed or a byte that is not UTF-8 reaches the waiting process as it is, and so does the file's change."""
+    """A line feed or a byte that is not UTF-8 reaches the waiting process as it is, and so does the
+    file's change.
+    """
     configure(node, service.endpoint)
     once = Turns(node)
     for target in (b"a\nNEXT=1", b"\xff"):
@@ -503,7 +534,9 @@ def test_a_link_to_a_name_that_is_not_text_is_watched(node: Node, service: Metad
 def test_a_change_over_that_fails_degrades_the_node(
     node: Node, service: MetadataService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another proxy is chosen just when a file cannot be written: that is said at once, and tried again soon."""
+    """Another proxy is chosen just when a file cannot be written: that is said at once, and tried
+    again soon.
+    """
     configure(node, service.endpoint)
     once = Turns(node)
     once()
@@ -539,7 +572,9 @@ def test_a_spoilt_memory_is_a_new_one(node: Node, service: MetadataService) -> N
 )
 @pytest.mark.parametrize("name", ["run/eks-proxy-agent/status.json", "facts", "direct", "restarts"])
 def test_what_can_be_learned_again_degrades_nobody(node: Node, service: MoodyService, name: str, text: str) -> None:
-    """A file of our own that is spoilt, or of another version, is made anew if it holds nobody's wishes."""
+    """A file of our own that is spoilt, or of another version, is made anew if it holds nobody's
+    wishes.
+    """
     (node.root / "var/lib/node_exporter").mkdir(parents=True)
     configure(node, service.endpoint, '[watch]\nrestart = "changed"')
     once = Turns(node)
@@ -556,7 +591,9 @@ def test_what_can_be_learned_again_degrades_nobody(node: Node, service: MoodySer
 
 @pytest.mark.parametrize("name", ["etc/environment", "etc/yum.conf"])
 def test_a_loop_of_links_is_a_problem_of_one_file(node: Node, service: MoodyService, name: str) -> None:
-    """The turn says so and comes to its end, with the loop among what is watched; once it is gone all is well."""
+    """The turn says so and comes to its end, with the loop among what is watched; once it is gone
+    all is well.
+    """
     configure(node, service.endpoint)
     once = Turns(node)
     once()
@@ -574,7 +611,9 @@ def test_a_loop_of_links_is_a_problem_of_one_file(node: Node, service: MoodyServ
 
 
 def test_many_reloads_are_one_and_a_stop_is_heard_behind_them(capfd: pytest.CaptureFixture[str]) -> None:
-    """Those that come while a pass works are one pass after it; a pass that SIGTERM ends has not crashed."""
+    """Those that come while a pass works are one pass after it; a pass that SIGTERM ends has not
+    crashed.
+    """
     reasons: list[Reason] = []
 
     def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
@@ -592,7 +631,9 @@ def test_many_reloads_are_one_and_a_stop_is_heard_behind_them(capfd: pytest.Capt
 
 
 def test_a_pass_for_which_there_is_no_process_is_tried_again(capfd: pytest.CaptureFixture[str]) -> None:
-    """On a node that has no process to give for a while the daemon stays, says so, and asks again later."""
+    """On a node that has no process to give for a while the daemon stays, says so, and asks again
+    later.
+    """
     reasons: list[Reason] = []
 
     def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
@@ -613,7 +654,9 @@ def test_a_pass_for_which_there_is_no_process_is_tried_again(capfd: pytest.Captu
 
 
 def test_a_line_that_is_not_a_message_is_ignored(capfd: pytest.CaptureFixture[str]) -> None:
-    """The daemon goes on, says that there was one, and not what was in it; what it tells systemd is one line."""
+    """The daemon goes on, says that there was one, and not what was in it; what it tells systemd is
+    one line.
+    """
     told: list[str] = []
 
     def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
@@ -635,7 +678,9 @@ def test_a_line_that_is_not_a_message_is_ignored(capfd: pytest.CaptureFixture[st
 def test_a_crash_is_found_by_its_fields(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], boot: bool, taken: bool
 ) -> None:
-    """`journalctl EKS_PROXY_EVENT=pass.crashed` has it; a line does when journald refuses, or the daemon ends with it."""
+    """`journalctl EKS_PROXY_EVENT=pass.crashed` has it; a line does when journald refuses, or the
+    daemon ends with it.
+    """
     sent: list[str] = []
     monkeypatch.setattr(journal, "reached", lambda: True)
     monkeypatch.setattr(journal, "send", lambda *fields: sent.extend(fields) or taken)

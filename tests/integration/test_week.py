@@ -1,4 +1,6 @@
-"""Days of the daemon's life in seconds: the real loop, real passes and a real metadata service, with a clock of its own."""
+"""Days of the daemon's life in seconds: the real loop, real passes and a real metadata service,
+with a clock of its own.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class Clock:
 
 
 class Life:
-    """In the place of `Signals`: sleeping makes the clock go on, up to the next thing that happens."""
+    """In the place of `Signals`: sleeping makes the clock go on, up to the next thing that
+    happens.
+    """
 
     def __init__(self, clock: Clock, events: list[tuple[float, Callable[[], int | None]]]) -> None:
         self._clock = clock
@@ -144,7 +148,9 @@ class Week:
 
 @pytest.fixture
 def week(monkeypatch: pytest.MonkeyPatch) -> Iterator[Week]:
-    """A node that looks every ten minutes, as by default, which makes a thousand passes; in memory, where fsync costs nothing."""
+    """A node that looks every ten minutes, as by default, which makes a thousand passes; in memory,
+    where fsync costs nothing.
+    """
     shared = Path("/dev/shm")
     with (
         tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as directory,
@@ -158,7 +164,9 @@ def week(monkeypatch: pytest.MonkeyPatch) -> Iterator[Week]:
 
 
 def test_a_quiet_week_costs_nothing(week: Week, capfd: pytest.CaptureFixture[str]) -> None:
-    """A thousand passes over a node that is as planned: no file is touched, no line logged, nothing grows."""
+    """A thousand passes over a node that is as planned: no file is touched, no line logged, nothing
+    grows.
+    """
     stamps: dict[str, tuple[int, int]] = {}
 
     def remember() -> None:
@@ -177,7 +185,9 @@ def test_a_quiet_week_costs_nothing(week: Week, capfd: pytest.CaptureFixture[str
 
 
 def test_three_eventful_days(week: Week, capfd: pytest.CaptureFixture[str]) -> None:
-    """Edits, reloads, lies and absences of metadata, broken settings and jumps of the clock: all mended, nothing grows."""
+    """Edits, reloads, lies and absences of metadata, broken settings and jumps of the clock: all
+    mended, nothing grows.
+    """
     settings = week.node.read("etc/eks-proxy-agent/config.toml")
     usual = week.service.instance
     grown = Instance(vpc_cidrs_v4=(*usual.vpc_cidrs_v4, "10.77.0.0/16"))
@@ -220,7 +230,9 @@ def test_three_eventful_days(week: Week, capfd: pytest.CaptureFixture[str]) -> N
 
 
 def nothing_grows(week: Week) -> None:
-    """The second half of the days holds what the first half did, with a margin for caches and fragments."""
+    """The second half of the days holds what the first half did, with a margin for caches and
+    fragments.
+    """
     half = len(week.samples) // 2
     assert half >= 5
     early, late = week.samples[half - 1], week.samples[-1]

@@ -1,4 +1,6 @@
-"""yum.conf as our edit wrote it, read by parsers that are not ours: configparser, augeas and dnf itself."""
+"""yum.conf as our edit wrote it, read by parsers that are not ours: configparser, augeas and dnf
+itself.
+"""
 
 import configparser
 import json
@@ -54,7 +56,9 @@ def with_configparser(directory, names):
 
 
 def with_augeas(directory, names):
-    """Augeas, whose lens for yum.conf is a grammar of its own, and which rejects what it cannot put back."""
+    """Augeas, whose lens for yum.conf is a grammar of its own, and which rejects what it cannot put
+    back.
+    """
     script = "".join(f"get /files/{name}/main/proxy\n" for name in names)
     command = ["augtool", "-A", "-r", str(directory), "--transform", "Yum.lns incl /*.conf"]
     output = subprocess.run(command, input=script, stdout=subprocess.PIPE, check=True, text=True).stdout
@@ -117,7 +121,8 @@ def test_line_ends_of_windows_do_no_harm(read):
     assert dict(zip(texts, found)) == dict.fromkeys(texts, URL)
 
 
-# Twenty files a run, because starting a reader is what costs; no shrinking, which would take minutes.
+# Twenty files a run, because starting a reader is what costs; no shrinking, which would take
+# minutes.
 @settings(max_examples=5, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(GENERATED, min_size=20, max_size=20))
 def test_every_reader_finds_our_proxy_in_any_file(read, texts):

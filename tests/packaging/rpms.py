@@ -1,4 +1,6 @@
-"""RPMs built from this source, and throw-away roots in which they are installed, upgraded and erased."""
+"""RPMs built from this source, and throw-away roots in which they are installed, upgraded and
+erased.
+"""
 
 import atexit
 import functools
@@ -22,7 +24,8 @@ GUEST_PYTHON = roots.GUEST_PYTHON
 INPUTS = "agent docs packaging systemd rpm.spec LICENSE README.md CHANGELOG.md".split()
 TOOLS = ["Makefile", "pyproject.toml"]
 DATABASE = "var/lib/rpm"
-#: Directories that the package `filesystem` owns on Amazon Linux and EL, and that our root, being Debian, lacks.
+#: Directories that the package `filesystem` owns on Amazon Linux and EL, and that our root, being
+#: Debian, lacks.
 FILESYSTEM = (
     "usr/share/man/man5 usr/share/man/man8 usr/share/licenses usr/share/doc "
     "usr/share/bash-completion/completions usr/lib/systemd/system-preset var/lib/rpm"
@@ -93,7 +96,9 @@ def epoch():
 
 
 def wheels(directory):
-    """A directory with a copy of the libraries that packaging/rpm.sh fetched for Debian's Python."""
+    """A directory with a copy of the libraries that packaging/rpm.sh fetched for Debian's
+    Python.
+    """
     built()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     version = os.path.basename(os.path.realpath(GUEST_PYTHON)).replace("python", "")
@@ -114,7 +119,8 @@ def unpack(package, directory):
     return directory
 
 
-# --- roots ----------------------------------------------------------------------------------------------------------
+# --- roots
+# ----------------------------------------------------------------------------------------------------------
 
 
 class Root:
@@ -149,7 +155,9 @@ class Root:
         path.write_text(text)
 
     def contents(self):
-        """Every path but those of rpm's own database: kind and mode, and where it points, or (below etc) what it holds."""
+        """Every path but those of rpm's own database: kind and mode, and where it points, or (below
+        etc) what it holds.
+        """
         found = {}
         for directory, directories, files in os.walk(self.path):
             for name in [*directories, *files]:
@@ -220,7 +228,9 @@ def _remove(directory):
 
 @functools.cache
 def system_package():
-    """A package without files that provides what Debian brought into the root and Amazon Linux has as packages."""
+    """A package without files that provides what Debian brought into the root and Amazon Linux has
+    as packages.
+    """
     base = roots.base()
     version = os.path.basename(os.readlink(base / GUEST_PYTHON.lstrip("/"))).replace("python", "")
     provided = [f"python(abi) = {version}", "rtld(GNU_HASH)"]

@@ -1,4 +1,6 @@
-"""packaging/examples: each file parsed by the tool that it is for, each command line by the agent's own parser."""
+"""packaging/examples: each file parsed by the tool that it is for, each command line by the agent's
+own parser.
+"""
 
 import json
 import re
@@ -37,7 +39,9 @@ BAKING = [
 
 
 def command_lines(text):
-    """The agent's arguments wherever text calls it: on a line of its own (continued ones joined) or between backticks."""
+    """The agent's arguments wherever text calls it: on a line of its own (continued ones joined) or
+    between backticks.
+    """
     joined = re.sub(r"\\\n\s*", "", text)
     called = r"^[ \t]*(?:- |\$ )?(?:sudo |exec )?eks-proxy-agent (.*)$|`(?:sudo )?eks-proxy-agent ([^`]+)`"
     return [shlex.split(line or inline, comments=True) for line, inline in re.findall(called, joined, re.MULTILINE)]
@@ -50,7 +54,9 @@ def agent(*arguments, **options):
 
 
 def settings_of(user_data, directory):
-    """The settings, by SECTION.KEY, that a node with this user data comes to; fails when anything is wrong with them."""
+    """The settings, by SECTION.KEY, that a node with this user data comes to; fails when anything
+    is wrong with them.
+    """
     facts = {"instance_id": "i-0123456789abcdef0", "region": "eu-west-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
     (directory / "facts.json").write_text(json.dumps({**facts, "user_data": user_data}))
     flags = ["--root", str(directory), "--facts", str(directory / "facts.json")]
@@ -60,7 +66,8 @@ def settings_of(user_data, directory):
     return {f"{one['section']}.{one['key']}": one["value"] for one in shown}
 
 
-# --- every file -----------------------------------------------------------------------------------------------------
+# --- every file
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -81,7 +88,8 @@ def test_the_index_names_every_example():
     assert sorted(named) == sorted(name for name in files if name != "README.md")
 
 
-# --- images ---------------------------------------------------------------------------------------------------------
+# --- images
+# ---------------------------------------------------------------------------------------------------------
 
 
 def packer():
@@ -105,7 +113,9 @@ def provisioners():
 
 
 def test_packer_uploads_what_the_owner_names():
-    """The package is a file of the owner's, the settings are those beside the template; nothing comes from a repository."""
+    """The package is a file of the owner's, the settings are those beside the template; nothing
+    comes from a repository.
+    """
     uploads = {unquoted(b["destination"]): unquoted(b["source"]) for kind, b in provisioners() if kind == "file"}
     assert uploads == {
         "/tmp/eks-proxy-agent.rpm": "${var.rpm}",
@@ -114,7 +124,9 @@ def test_packer_uploads_what_the_owner_names():
 
 
 def test_packer_installs_bakes_and_cleans_in_this_order():
-    """The one shell provisioner comes last, installs before it bakes, and cleans after everything."""
+    """The one shell provisioner comes last, installs before it bakes, and cleans after
+    everything.
+    """
     kinds = [kind for kind, _ in provisioners()]
     assert kinds == ["file", "file", "shell"]
     steps = [unquoted(step).replace("sudo ", "") for step in provisioners()[-1][1]["inline"]]
@@ -127,7 +139,9 @@ def image_builder():
 
 
 def test_image_builder_component_is_as_awstoe_wants_it():
-    """Keys, phases, actions and inputs are those of AWSTOE's document schema; each parameter used is declared."""
+    """Keys, phases, actions and inputs are those of AWSTOE's document schema; each parameter used
+    is declared.
+    """
     document = image_builder()
     assert set(document) == {"name", "description", "schemaVersion", "parameters", "phases"}
     assert document["schemaVersion"] == 1.0
@@ -158,7 +172,9 @@ def test_image_builder_scripts_pass_shellcheck(phase):
 
 
 def test_image_builder_s_test_phase_tells_a_node_with_a_proxy_from_one_without(tmp_path):
-    """Its grep finds the phase that a configured node writes, and nothing on a node whose user data lacks the proxy."""
+    """Its grep finds the phase that a configured node writes, and nothing on a node whose user data
+    lacks the proxy.
+    """
     (look,) = [step for step in image_builder()["phases"][1]["steps"][0]["inputs"]["commands"] if "grep" in step]
     facts = {"instance_id": "i-0123456789abcdef0", "region": "eu-west-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
     (tmp_path / "facts.json").write_text(json.dumps(facts))
@@ -173,7 +189,9 @@ def test_image_builder_s_test_phase_tells_a_node_with_a_proxy_from_one_without(t
 
 
 def test_the_images_settings_can_be_baked_and_cleaned(tmp_path):
-    """With config.toml in a tree, bake and clean succeed there, leave docker its drop-in, and no proxy of the builder."""
+    """With config.toml in a tree, bake and clean succeed there, leave docker its drop-in, and no
+    proxy of the builder.
+    """
     settings = tmp_path / "etc/eks-proxy-agent/config.toml"
     settings.parent.mkdir(parents=True)
     settings.write_text((EXAMPLES / "config.toml").read_text())
@@ -186,7 +204,8 @@ def test_the_images_settings_can_be_baked_and_cleaned(tmp_path):
     assert (tmp_path / "etc/environment").read_text() == "LANG=C.UTF-8\n"
 
 
-# --- CloudFormation -------------------------------------------------------------------------------------------------
+# --- CloudFormation
+# -------------------------------------------------------------------------------------------------
 
 
 def cfn_lint(path):
@@ -239,7 +258,9 @@ def test_image_builder_component_fits_into_a_template(tmp_path):
 
 
 def test_the_group_waits_for_the_signal_that_the_agent_sends(tmp_path):
-    """The agent signals the resource that waits, before the stack gives up, on creation as on update."""
+    """The agent signals the resource that waits, before the stack gives up, on creation as on
+    update.
+    """
     resources = template()["Resources"]
     settings = settings_of(rendered_user_data(), tmp_path)
     group = resources[settings["signal.resource"]]
@@ -250,15 +271,20 @@ def test_the_group_waits_for_the_signal_that_the_agent_sends(tmp_path):
 
 
 def test_the_groups_user_data_is_booted():
-    """The boot case example-cloudformation has the very user data that the template gives for PARAMETERS."""
+    """The boot case example-cloudformation has the very user data that the template gives for
+    PARAMETERS.
+    """
     assert (CASES / "example-cloudformation/user-data").read_text() == rendered_user_data()
 
 
-# --- the cluster ----------------------------------------------------------------------------------------------------
+# --- the cluster
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_the_rights_name_what_the_agent_writes_and_patches():
-    """The roles name the ConfigMap and the default workloads of the code, bind no one but our groups, and have no wildcard."""
+    """The roles name the ConfigMap and the default workloads of the code, bind no one but our
+    groups, and have no wildcard.
+    """
     from agent.core.cluster.objects import NAME
     from agent.core.settings.workloads import DEFAULT_WORKLOADS
 
@@ -278,12 +304,15 @@ def test_the_rights_name_what_the_agent_writes_and_patches():
             assert (one["roleRef"]["kind"], one["roleRef"]["name"], one["metadata"].get("namespace")) in roles
 
 
-# --- user data ------------------------------------------------------------------------------------------------------
+# --- user data
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", USER_DATA, ids=lambda path: path.name)
 def test_every_form_of_user_data_is_booted(path):
-    """A boot case of that name has the example itself as its user data, not a copy that may grow old."""
+    """A boot case of that name has the example itself as its user data, not a copy that may grow
+    old.
+    """
     assert (CASES / f"example-{path.name}" / "user-data").resolve() == path
 
 

@@ -39,7 +39,9 @@ def tree(tmp_path_factory):
 
 
 def test_the_command_runs_where_it_was_installed(tree, tmp_path):
-    """The launcher finds its package and libraries beside itself, whatever the caller's Python settings are."""
+    """The launcher finds its package and libraries beside itself, whatever the caller's Python
+    settings are.
+    """
     (tmp_path / "agent.py").write_text("raise SystemExit('the wrong agent')\n")
     command = [
         str(tree / "usr/bin/eks-proxy-agent"),
@@ -59,7 +61,9 @@ def test_the_command_runs_where_it_was_installed(tree, tmp_path):
 
 
 def test_the_layout_is_the_documented_one(tree):
-    """The files that the units, the presets and the documentation name are there, and nothing outside these directories."""
+    """The files that the units, the presets and the documentation name are there, and nothing
+    outside these directories.
+    """
     named = [
         "usr/bin/eks-proxy-agent",
         "usr/lib/eks-proxy-agent/agent/cli.py",
@@ -79,7 +83,9 @@ def test_the_layout_is_the_documented_one(tree):
 
 
 def test_every_module_is_compiled(tree):
-    """No .py lacks its .pyc: compiling costs 300 ms at each start, and leaves files behind that no package owns."""
+    """No .py lacks its .pyc: compiling costs 300 ms at each start, and leaves files behind that no
+    package owns.
+    """
     library = tree / "usr/lib/eks-proxy-agent"
     tag = sys.implementation.cache_tag
     sources = [path for path in library.rglob("*.py") if path.stem.isidentifier()]
@@ -87,7 +93,9 @@ def test_every_module_is_compiled(tree):
 
 
 def test_no_file_knows_where_it_was_built(tree):
-    """No file holds the path of the source, of the tree or of a temporary directory, compiled ones included."""
+    """No file holds the path of the source, of the tree or of a temporary directory, compiled ones
+    included.
+    """
     places = re.compile(b"|".join(re.escape(str(p).encode()) for p in (ROOT, tree, Path("/tmp/pip-"))))
     assert [
         name for name in contents(tree) if (tree / name).is_file() and places.search((tree / name).read_bytes())
@@ -95,7 +103,9 @@ def test_no_file_knows_where_it_was_built(tree):
 
 
 def test_installing_again_gives_the_same_bytes(tree, tmp_path):
-    """Two trees are equal in names, modes and bytes, and so is one over which it was installed twice."""
+    """Two trees are equal in names, modes and bytes, and so is one over which it was installed
+    twice.
+    """
     other = install(tmp_path / "other")
     assert contents(other) == contents(tree)
     assert contents(install(other)) == contents(tree)

@@ -29,7 +29,9 @@ def locked(name):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_lock_holds_the_pins(version):
-    """What the lock of a Python names is what the requirements name for that Python; `make lock` brings them together."""
+    """What the lock of a Python names is what the requirements name for that Python; `make lock`
+    brings them together.
+    """
     assert set(locked(f"python{version}.txt")) == required(version, SHIPPED)
     assert set(locked(f"python{version}-build.txt")) == required(version, ["requirements-build.txt"])
 

@@ -83,7 +83,9 @@ def test_every_exit_code_is_in_the_page(pages):
 
 
 def test_every_setting_is_in_the_page_under_its_section(pages):
-    """eks-proxy-agent.toml(5) names each key of each section, because packaging/config.toml does."""
+    """eks-proxy-agent.toml(5) names each key of each section, because packaging/config.toml
+    does.
+    """
     text = shown(pages / PAGES[1]).partition("SETTINGS")[2]
     for section, cls in SECTIONS.items():
         part = text.partition(f"[{section}]")[2].partition("\n   [")[0]
@@ -108,7 +110,9 @@ def complete(pages, *words):
 
 
 def test_completion_offers_every_command_and_flag(pages):
-    """bash offers the first words, then the flags of each command, and for `config` its second word."""
+    """bash offers the first words, then the flags of each command, and for `config` its second
+    word.
+    """
     names = dict(commands(parser()))
     assert set(complete(pages, "")) == {name.split()[0] for name in names} | {"--version", "--help"}
     for name, command in names.items():

@@ -1,4 +1,6 @@
-"""docs/migration.md: no line of the shell recipe is forgotten, and what it shows is what happens."""
+"""docs/migration.md: no line of the shell recipe is forgotten, and what it shows is what
+happens.
+"""
 
 import json
 import re
@@ -11,9 +13,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/migration.md").read_text()
 RECIPE = ROOT / "tests/boot/recipe/tree/usr/local/sbin/eks-proxy-recipe"
-# Our stand-in adds these, so that it can run at all (tests/boot/recipe/README.md); the last is the end of a text.
+# Our stand-in adds these, so that it can run at all (tests/boot/recipe/README.md); the last is the
+# end of a text.
 ADDED = re.compile(r"#|\. /etc/eks-proxy-recipe.conf|IMDS=|until TOKEN=|sleep|done|EOF")
-# What the stand-in leaves out: the head of the boothook, the script that bootstraps, and the cluster's part.
+# What the stand-in leaves out: the head of the boothook, the script that bootstraps, and the
+# cluster's part.
 OTHERS = """\
 Content-Type: text/cloud-boothook; charset="us-ascii"
 PROXY="proxy.example.com:3128"
@@ -39,7 +43,9 @@ PROXY = "http://proxy.example.com:3128"
 
 
 def rows():
-    """The tables of the line-by-line chapters: the fragments of the recipe's line, and what is there now."""
+    """The tables of the line-by-line chapters: the fragments of the recipe's line, and what is
+    there now.
+    """
     chapters = "".join(re.findall(r"^## Line by line.*?(?=^## )", PAGE, re.MULTILINE | re.DOTALL))
     for recipe, now in re.findall(r"^\| (.*?) \| (.*?) \|$", chapters, re.MULTILINE):
         yield re.findall(r"`([^`]+)`", recipe), now
@@ -47,7 +53,9 @@ def rows():
 
 @pytest.mark.parametrize("line", [line for line in LINES if line and not ADDED.match(line)])
 def test_every_line_of_the_recipe_has_its_row(line):
-    """Each line has a fragment of it in some row that says what is there now, or that there is nothing yet."""
+    """Each line has a fragment of it in some row that says what is there now, or that there is
+    nothing yet.
+    """
     assert [now for fragments, now in rows() if now and any(fragment in line for fragment in fragments)]
 
 
@@ -108,7 +116,9 @@ def agent(root, *arguments):
 
 
 def test_apply_says_what_the_page_shows(tmp_path):
-    """The page's example is the command's own output on a tree with the traces, and revert lays them again."""
+    """The page's example is the command's own output on a tree with the traces, and revert lays
+    them again.
+    """
     root = tmp_path / "root"
     files = lay_traces(root)
     shown = re.search(r"^\$ eks-proxy-agent apply\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL).group(1)

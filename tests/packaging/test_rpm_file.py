@@ -35,7 +35,9 @@ def files(tree):
 
 
 def test_the_same_source_gives_the_same_file(package, tmp_path):
-    """A source without git, elsewhere, with other time stamps, wheels from a directory and no network gives the same bytes."""
+    """A source without git, elsewhere, with other time stamps, wheels from a directory and no
+    network gives the same bytes.
+    """
     source, wheels = rpms.copy_source(tmp_path / "elsewhere"), rpms.wheels(tmp_path / "wheels")
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
     rpms.make(tmp_path, source, SOURCE_DATE_EPOCH=rpms.epoch(), WHEELS=str(wheels), **nowhere)
@@ -70,7 +72,9 @@ def test_nothing_is_where_other_programs_look(package):
 
 
 def test_every_module_is_compiled_and_nothing_else_is(tree):
-    """Each .py has its one .pyc for this Python, so that none is written later, which no package would own."""
+    """Each .py has its one .pyc for this Python, so that none is written later, which no package
+    would own.
+    """
     sources = {name for name in files(tree / LIBRARY) if name.endswith(".py")}
     caches = {name for name in files(tree / LIBRARY) if "__pycache__" in name}
     directories = {name: os.path.split(name) for name in sources}
@@ -81,7 +85,9 @@ def test_every_module_is_compiled_and_nothing_else_is(tree):
 
 
 def test_byte_code_is_valid_whatever_the_time_stamps_become(tree):
-    """Each .pyc is of the kind that Python does not compare with the time of its source (PEP 552: flags 1)."""
+    """Each .pyc is of the kind that Python does not compare with the time of its source (PEP 552:
+    flags 1).
+    """
     flags = {path.read_bytes()[4:8] for name, path in files(tree / LIBRARY).items() if name.endswith(".pyc")}
     assert flags == {b"\1\0\0\0"}
 
@@ -102,7 +108,9 @@ def test_no_file_knows_where_it_was_built(tree):
 
 
 def test_the_launcher_isolates_the_interpreter_of_the_node(tree, package):
-    """The first line names /usr/bin/pythonX.Y, whichever Python built it, with -I; and the package requires it."""
+    """The first line names /usr/bin/pythonX.Y, whichever Python built it, with -I; and the package
+    requires it.
+    """
     first = (tree / "usr/bin/eks-proxy-agent").read_text().splitlines()[0]
     version = TAG.replace("cpython-3", "3.")
     assert first == f"#!/usr/bin/python{version} -I"
@@ -110,7 +118,9 @@ def test_the_launcher_isolates_the_interpreter_of_the_node(tree, package):
 
 
 def test_bundled_libraries_are_those_that_are_there(tree, package):
-    """Each library in the private directory is a bundled() provide with its version, and there is no other."""
+    """Each library in the private directory is a bundled() provide with its version, and there is
+    no other.
+    """
     there = set()
     for metadata in (tree / LIBRARY / "vendor").glob("*.dist-info/METADATA"):
         fields = dict(line.split(": ", 1) for line in metadata.read_text("utf-8").splitlines()[:4] if ": " in line)
@@ -131,7 +141,9 @@ def test_every_bundled_library_ships_its_licence(tree):
 
 
 def test_rpmlint_finds_nothing(package):
-    """rpmlint is content with package and spec, but for what packaging/rpmlint.toml excuses with a reason."""
+    """rpmlint is content with package and spec, but for what packaging/rpmlint.toml excuses with a
+    reason.
+    """
     config = rpms.REPOSITORY / "packaging/rpmlint.toml"
     command = ["rpmlint", "--config", str(config), str(package), str(rpms.REPOSITORY / "rpm.spec")]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -148,7 +160,9 @@ def test_every_excuse_for_rpmlint_has_its_reason():
 
 
 def test_every_distribution_builds_with_the_same_packages():
-    """The spec has no conditional: what it builds with has the same names on Amazon Linux 2023, EL 9 and EL 10."""
+    """The spec has no conditional: what it builds with has the same names on Amazon Linux 2023, EL
+    9 and EL 10.
+    """
     command = ["rpmspec", "--load", "packaging/rpm.macros", "-q", "--buildrequires", "rpm.spec"]
     needs = {}
     for system, defines in {
@@ -178,7 +192,9 @@ def python(version):
 @pytest.mark.impossible_here("no package of Debian 12 brings these Pythons")
 @pytest.mark.parametrize("version", PYTHONS)
 def test_the_package_for_a_distribution_works_with_its_python(version, tmp_path):
-    """Built for the Python of a supported distribution, every library can be imported, and the demo runs."""
+    """Built for the Python of a supported distribution, every library can be imported, and the demo
+    runs.
+    """
     interpreter = python(version)
     if not interpreter:
         pytest.skip(f"this machine has no Python {version} ({PYTHONS[version]})")

@@ -1,4 +1,6 @@
-"""The package on a root with an rpm database: installed, upgraded, downgraded, erased; scriptlets run inside."""
+"""The package on a root with an rpm database: installed, upgraded, downgraded, erased; scriptlets
+run inside.
+"""
 
 import json
 import re
@@ -60,7 +62,9 @@ def test_an_erased_package_leaves_nothing(root):
 
 
 def test_installing_enables_the_units_and_starts_and_writes_nothing(root):
-    """An image build that installs the package has two enabled units more, and no settings of the builder."""
+    """An image build that installs the package has two enabled units more, and no settings of the
+    builder.
+    """
     before = root.contents()
     install(root)
     owned = {path.lstrip("/") for path in root.rpm("-ql", NAME).splitlines()}
@@ -79,7 +83,9 @@ def test_running_the_installed_command_writes_no_byte_code(root):
 
 
 def test_edited_settings_survive_upgrade_and_downgrade(root):
-    """The owner's config.toml stays, the new default comes as .rpmnew, the node's files are not touched."""
+    """The owner's config.toml stays, the new default comes as .rpmnew, the node's files are not
+    touched.
+    """
     install(root)
     url = 'url = "http://proxy.example.test:3128"'
     edited = (root.path / SETTINGS).read_text().replace("[proxy]\n", f"[proxy]\n{url}\n")
@@ -114,7 +120,9 @@ def test_upgrade_leaves_files_of_the_new_version_only(root):
 
 
 def test_an_erased_node_of_policy_closed_can_start_docker(root):
-    """The drop-ins that hold docker back go with the package; what the owner wrote into config.d stays."""
+    """The drop-ins that hold docker back go with the package; what the owner wrote into config.d
+    stays.
+    """
     before = root.contents()
     install(root)
     configure(root)
@@ -138,7 +146,9 @@ def test_policy_closed_survives_bake_and_upgrade(root):
 
 
 def test_that_bootstrap_ran_is_remembered_after_erase(root):
-    """The one thing of ours that stays: a package that is installed again must not bootstrap the instance again."""
+    """The one thing of ours that stays: a package that is installed again must not bootstrap the
+    instance again.
+    """
     before = root.contents()
     install(root)
     configure(root)
@@ -151,7 +161,9 @@ def test_that_bootstrap_ran_is_remembered_after_erase(root):
 
 
 def test_a_package_that_cannot_be_reverted_stays(root):
-    """When the files cannot be put back, erasing fails, says why, leaves the units enabled, and can be tried again."""
+    """When the files cannot be put back, erasing fails, says why, leaves the units enabled, and can
+    be tried again.
+    """
     before = root.contents()
     install(root)
     configure(root)
@@ -171,7 +183,9 @@ def test_a_package_that_cannot_be_reverted_stays(root):
 
 
 def test_hostile_packages_are_not_imported(root):
-    """Packages named like ours and our libraries do nothing, be they in the directory, PYTHONPATH or site-packages."""
+    """Packages named like ours and our libraries do nothing, be they in the directory, PYTHONPATH
+    or site-packages.
+    """
     install(root)
     places = ("hostile", "usr/lib/python3/dist-packages", "root/.local/lib/python3.11/site-packages")
     places += ("usr/local/lib/python3.11/dist-packages",)

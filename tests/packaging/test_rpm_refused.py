@@ -22,7 +22,9 @@ def refused(tmp_path, **environment):
 
 
 def test_a_missing_wheel_is_named(tmp_path, wheels):
-    """Without PyYAML's wheel the error names pyyaml with its version, the directory and the lock."""
+    """Without PyYAML's wheel the error names pyyaml with its version, the directory and the
+    lock.
+    """
     next(wheels.glob("pyyaml-*")).unlink()
     said = refused(tmp_path, WHEELS=str(wheels))
     assert "No matching distribution found for pyyaml==6.0.3" in said

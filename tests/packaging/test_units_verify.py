@@ -59,13 +59,17 @@ def verify(directory, *arguments):
 
 
 def cycles(directory):
-    """The lines that name an ordering cycle when the whole node boots; the exit code is 0 all the same."""
+    """The lines that name an ordering cycle when the whole node boots; the exit code is 0 all the
+    same.
+    """
     done = verify(directory, "verify", "multi-user.target")
     return [line for line in done.stderr.splitlines() if "ordering cycle" in line]
 
 
 def complaints(directory):
-    """What systemd finds wrong in our units alone; with this option it fails, but looks at no dependency."""
+    """What systemd finds wrong in our units alone; with this option it fails, but looks at no
+    dependency.
+    """
     done = verify(directory, "--recursive-errors=no", "verify", *UNITS)
     return done.stderr + ("" if done.returncode == 0 else f"exit code {done.returncode}")
 
@@ -93,7 +97,9 @@ def test_no_unknown_key(node):
 
 
 def test_preset_enables_both_units(node):
-    """The preset alone, as on the first boot of an image, makes multi-user.target want both units."""
+    """The preset alone, as on the first boot of an image, makes multi-user.target want both
+    units.
+    """
     wanted = {path.name for path in (node / "etc/systemd/system/multi-user.target.wants").iterdir()}
     assert wanted >= set(UNITS)
 
@@ -132,7 +138,9 @@ def test_bootstrap_is_not_ordered_against_what_it_starts():
 
 
 def test_what_the_agent_keeps_in_run_outlives_its_restart():
-    """/run/eks-proxy-agent is the only directory of /run that the agent writes; systemd makes it, and keeps it at a stop."""
+    """/run/eks-proxy-agent is the only directory of /run that the agent writes; systemd makes it,
+    and keeps it at a stop.
+    """
     lines = (ROOT / "systemd" / "eks-proxy-agent.service").read_text().splitlines()
     runtime = [line for line in lines if line.startswith("RuntimeDirectory")]
     assert runtime == ["RuntimeDirectory=eks-proxy-agent", "RuntimeDirectoryMode=0755", "RuntimeDirectoryPreserve=yes"]

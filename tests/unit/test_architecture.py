@@ -18,8 +18,8 @@ FILES = sorted(AGENT.rglob("*.py"))
 DECISIONS = [str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs/decisions").glob("*.md"))]
 CORE = [path for path in FILES if AGENT / "core" in path.parents]
 
-# Modules that compute and nothing else: no files, no clock, no environment, no network.  datetime is the calendar, and
-# CLOCK is how it would read the clock.
+# Modules that compute and nothing else: no files, no clock, no environment, no network.  datetime
+# is the calendar, and CLOCK is how it would read the clock.
 PURE = set(
     "__future__ abc base64 binascii collections dataclasses datetime difflib email enum functools gzip hashlib html io ipaddress "
     "itertools json math operator re string textwrap tomllib types typing unicodedata urllib zlib".split()
@@ -33,7 +33,9 @@ SYS_ONLY = {"version_info", "maxsize"}  # what the interpreter is; not argv, env
 
 
 def imports(path):
-    """The modules that a file imports anywhere, also inside functions; `from a import b` gives a.b too."""
+    """The modules that a file imports anywhere, also inside functions; `from a import b` gives a.b
+    too.
+    """
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             for name in node.names:
@@ -91,7 +93,9 @@ def name_of(path):
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
 def test_core_imports_no_io_and_no_edges(path):
-    """A file of core imports pure modules, attrs, cattrs, YAML and TOML, core and errors, and nothing else."""
+    """A file of core imports pure modules, attrs, cattrs, YAML and TOML, core and errors, and
+    nothing else.
+    """
     assert impure(path) == []
 
 
@@ -136,7 +140,8 @@ def test_a_look_at_the_clock_is_seen(line, tmp_path):
     assert list(touches(path))
 
 
-# --- rooms ----------------------------------------------------------------------------------------------------------
+# --- rooms
+# ----------------------------------------------------------------------------------------------------------
 
 
 def modules():
@@ -145,7 +150,9 @@ def modules():
 
 
 def rooms():
-    """The table of docs/architecture.md: a directory (or one file) of agent/, and what it may import of agent/."""
+    """The table of docs/architecture.md: a directory (or one file) of agent/, and what it may
+    import of agent/.
+    """
     rows = re.findall(r"(?m)^\| `agent/([\w/*.]+)` \|.*\| ([^|]*) \|$", (ROOT / "docs/architecture.md").read_text())
     return {room: set() if allowed == "nothing" else set(allowed.split(", ")) for room, allowed in rows}
 
@@ -160,7 +167,9 @@ def room_of(module):
 
 
 def test_every_room_has_its_row():
-    """docs/architecture.md has a row for each directory of agent/ and of agent/core, and for the loose modules."""
+    """docs/architecture.md has a row for each directory of agent/ and of agent/core, and for the
+    loose modules.
+    """
     directories = [*AGENT.iterdir(), *(AGENT / "core").iterdir()]
     packages = {str(path.relative_to(AGENT)) for path in directories if (path / "__init__.py").exists()} - {"core"}
     assert packages <= set(rooms())
@@ -216,7 +225,9 @@ def test_no_module_imports_itself_through_others():
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md", *DECISIONS])
 def test_what_a_page_names_is_there(page):
-    """Each path that a page for contributors names exists; a bare name is one of agent/ or tests/."""
+    """Each path that a page for contributors names exists; a bare name is one of agent/ or
+    tests/.
+    """
     bare = {path.name for directory in ("agent", "tests") for path in (ROOT / directory).rglob("*.py")}
     assert [name for name in names_in(page) if not (ROOT / name).exists() and name not in bare] == []
 
@@ -230,7 +241,9 @@ def test_the_pages_name_what_they_explain():
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", *DECISIONS])
 def test_the_links_of_a_page_lead_somewhere(page):
-    """What the package installs links to nothing else (tests/unit/test_project.py); these pages may."""
+    """What the package installs links to nothing else (tests/unit/test_project.py); these pages
+    may.
+    """
     links = re.findall(r"\]\((?![a-z]+:|#)([^)#]+)", (ROOT / page).read_text())
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
@@ -240,7 +253,8 @@ def names_in(page):
     return re.findall(r"`((?:agent|packaging|tests|docs|systemd)/[\w/.-]+|[\w/]+\.py)`", (ROOT / page).read_text())
 
 
-# --- one place for each thing ---------------------------------------------------------------------------------------
+# --- one place for each thing
+# ---------------------------------------------------------------------------------------
 
 
 def nodes(path, kind):
@@ -271,7 +285,9 @@ def test_the_lock_gives_the_only_state_that_saves():
 
 
 def test_one_function_lists_the_files_of_a_node():
-    """A file to write is a class in core/plan/files and a line in core/plan/desired.py, which alone makes values of it."""
+    """A file to write is a class in core/plan/files and a line in core/plan/desired.py, which alone
+    makes values of it.
+    """
     directory = AGENT / "core" / "plan" / "files"
     bases = {
         node.name: {getattr(base, "id", "") for base in node.bases}
@@ -300,7 +316,9 @@ def test_every_kind_of_file_can_be_taken_back():
 
 
 def test_every_delay_of_the_daemon_stands_in_one_file():
-    """No other module of daemon/ has a number with a fraction, but for zero, microseconds and the largest message."""
+    """No other module of daemon/ has a number with a fraction, but for zero, microseconds and the
+    largest message.
+    """
     numbers = {
         (path.name, node.value)
         for path in (AGENT / "daemon").glob("*.py")
@@ -315,7 +333,9 @@ def test_every_delay_of_the_daemon_stands_in_one_file():
 
 
 def test_one_table_lists_the_dialects():
-    """A family of clients is a module in dialects/ and a line in families.py; nothing else knows it by its name."""
+    """A family of clients is a module in dialects/ and a line in families.py; nothing else knows it
+    by its name.
+    """
     families = AGENT / "core" / "noproxy" / "dialects" / "families.py"
     named = {node.args[0].value for node in nodes(families, ast.Call)} - {"go", "curl", "wget", "urllib", "requests"}
     assert {"curl-old", "curl-8.18", "requests-old"} <= named

@@ -1,4 +1,6 @@
-"""Log lines: one line an event, in a shape that grep and the journal understand, and never a credential."""
+"""Log lines: one line an event, in a shape that grep and the journal understand, and never a
+credential.
+"""
 
 import ast
 import os
@@ -90,7 +92,9 @@ def texts_of_ours():
 
 
 def test_no_message_of_ours_reads_like_a_secret():
-    """Whatever is put after or into it, a message keeps its own words: `a password: needs root` would end at the colon."""
+    """Whatever is put after or into it, a message keeps its own words: `a password: needs root`
+    would end at the colon.
+    """
     urls = [text for _, text in texts_of_ours() if "%s@%s" in text]
     assert len(urls) == 1, "the one that makes a URL with credentials is what the mask is for"
     masked = [
@@ -101,7 +105,9 @@ def test_no_message_of_ours_reads_like_a_secret():
 
 @pytest.mark.parametrize("text", ["x", "SECRET", "A_", "a://", "proxy=", "proxy= ", "a:// ", 'a://"', "proxy=a://"])
 def test_redact_takes_a_line_of_a_megabyte(text):
-    """In one go over it: a pattern that tries again at each letter would take an hour, and no time limit of ours ends it."""
+    """In one go over it: a pattern that tries again at each letter would take an hour, and no time
+    limit of ours ends it.
+    """
     line = text * (1_000_000 // len(text))
     assert log.redact(line) == line
 
@@ -139,7 +145,9 @@ WORDS = [
 
 @given(st.lists(st.sampled_from(WORDS), max_size=30).map("".join).filter(lambda text: "pass://" not in text))
 def test_redact_masks_what_the_rule_says(text):
-    """Up to the last @ of the word, else of the phrase; a password that is called so, to the end of its line."""
+    """Up to the last @ of the word, else of the phrase; a password that is called so, to the end of
+    its line.
+    """
     assert log.redact(text) == RULE.sub(lambda match: match.group(match.lastgroup) + MASK[match.lastgroup], text)
 
 
@@ -191,7 +199,9 @@ def test_a_line_is_level_event_and_values(line):
     ],
 )
 def test_values_that_need_it_are_quoted(line, value, shown):
-    """One event is one line, whatever an error text or a file brings along, and a terminal is not written to."""
+    """One event is one line, whatever an error text or a file brings along, and a terminal is not
+    written to.
+    """
     assert line("warning", "event", value=value) == "warning: event value=" + shown
 
 
@@ -221,7 +231,9 @@ def test_the_journal_gets_the_level_its_own_way(line, monkeypatch, level, prefix
 
 
 def test_the_journal_gets_fields(monkeypatch):
-    """Each entry has the name of its event, what it is about under the field's own names, and no credentials."""
+    """Each entry has the name of its event, what it is about under the field's own names, and no
+    credentials.
+    """
     sent = []
     monkeypatch.setattr(journal, "reached", lambda: True)
     monkeypatch.setattr(log, "_send", lambda *entry: sent.append(entry) or True)

@@ -12,7 +12,8 @@ import agent
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.allows("subprocess")
 
-# Directories and hosts of the machines that this was written on; in pieces, so that this file holds none of them.
+# Directories and hosts of the machines that this was written on; in pieces, so that this file holds
+# none of them.
 FOREIGN = re.compile(
     "|".join(
         [
@@ -31,7 +32,9 @@ FOREIGN = re.compile(
 
 
 def committed():
-    """The files that git knows; in a source archive, all that lie in the directories that are ours."""
+    """The files that git knows; in a source archive, all that lie in the directories that are
+    ours.
+    """
     command = ["git", "-C", str(ROOT), "ls-files", "-z"]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     if done.returncode == 0:
@@ -82,7 +85,9 @@ def test_make_help_names_every_target():
 
 
 def test_no_file_names_a_machine():
-    """No committed file names a directory or a registry of the machines that this was written on."""
+    """No committed file names a directory or a registry of the machines that this was written
+    on.
+    """
     found = [
         f"{path.relative_to(ROOT)}: {match.group()}"
         for path in committed()
@@ -92,7 +97,9 @@ def test_no_file_names_a_machine():
 
 
 def test_every_link_leads_somewhere_that_is_installed():
-    """What README, CHANGELOG and docs/ link to is one of them: the package installs these side by side, and no other page."""
+    """What README, CHANGELOG and docs/ link to is one of them: the package installs these side by
+    side, and no other page.
+    """
     pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*")]
     links = {
         (page.name, target): (page.parent / target).resolve()

@@ -12,7 +12,8 @@ from agent.core.intent.intent import Intent, endpoint_host
 from agent.core.settings import parsers
 from agent.core.settings.schema import Settings
 
-#: ID.gr7.REGION.eks.DOMAIN, and dual-stack ID.eks-cluster.REGION.api.aws (EKS user guide, "Cluster API server endpoint").
+#: ID.gr7.REGION.eks.DOMAIN, and dual-stack ID.eks-cluster.REGION.api.aws (EKS user guide, "Cluster
+#: API server endpoint").
 _EKS_HOST = re.compile(r"[^.]+\.(?:[^.]+\.)?(?:(?P<old>[a-z0-9-]+)\.eks|eks-cluster\.(?P<new>[a-z0-9-]+)\.api)\..+")
 
 

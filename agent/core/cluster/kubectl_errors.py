@@ -1,6 +1,7 @@
 """What kubectl's error texts mean, and the way out of each.  Pure.
 
-The texts are those of kubectl 1.20 and later (k8s.io/kubectl/pkg/cmd/util, client-go's tools/clientcmd).
+The texts are those of kubectl 1.20 and later (k8s.io/kubectl/pkg/cmd/util, client-go's
+tools/clientcmd).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Who wrote what of an object: metadata.managedFields, read for people.  Pure.
 
-Source: "Server-Side Apply", section "Field management", in the Kubernetes documentation; FieldsV1 in its API reference.
+Source: "Server-Side Apply", section "Field management", in the Kubernetes documentation; FieldsV1
+in its API reference.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ class Source:
     def checksum(self) -> str:
         """A short name of the data.
 
-        It stands on pods, which many may read: with the salt, which stands on the Secret only, nobody can try passwords
-        against it.
+        It stands on pods, which many may read: with the salt, which stands on the Secret only,
+        nobody can try passwords against it.
         """
         text = "".join("{}={}\n".format(*pair) for pair in sorted(self.data.items())).encode("utf-8")
         return hashlib.blake2b(text, key=self.salt.encode("utf-8")[:64], digest_size=8).hexdigest()

@@ -1,8 +1,9 @@
 """The JSON patches (RFC 6902) that give a workload's containers the variables, and take them back.  Pure.
 
-envFrom is an atomic list: a strategic merge or a forced server-side apply would drop the owner's entries.  So each list
-is replaced as a whole, guarded by a `test` of what was read; the API server (evanphx/json-patch) takes a `test` against
-null for "is absent".  The API's normal form is used throughout: it stores an empty list or map as none at all.
+envFrom is an atomic list: a strategic merge or a forced server-side apply would drop the owner's
+entries.  So each list is replaced as a whole, guarded by a `test` of what was read; the API server
+(evanphx/json-patch) takes a `test` against null for "is absent".  The API's normal form is used
+throughout: it stores an empty list or map as none at all.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def beaten(pod_spec: Mapping[str, Any], kind: str) -> tuple[Beaten, ...]:
 def apply_patch(found: Mapping[str, Any], source: Source, *, take_over: bool) -> Patch:
     """What makes every container refer to `source`; with `take_over` also what takes away the env that beats it.
 
-    An entry with a password is left where it is: to be able to give it back we would have to write it down.
+    An entry with a password is left where it is: to be able to give it back we would have to write
+    it down.
     """
     undo = Undo.read(found).only({_id(group, container) for group, _, container in containers(template_spec(found))})
     ops: list[Op] = []

@@ -15,7 +15,8 @@ from agent.core.cluster.rollout import wanted_pods
 from agent.core.cluster.undo_annotation import Undo
 from agent.core.settings.workloads import Workload
 
-#: How a pod stands: it ends or has ended (nobody cares), its values are old, something is wrong with it.
+#: How a pod stands: it ends or has ended (nobody cares), its values are old, something is wrong
+#: with it.
 OK, ENDING, STALE, WRONG = "ok", "ending", "stale", "wrong"
 _ENDED = ("Succeeded", "Failed")
 _LATER = "envFrom {} comes after ours, and may beat it"
@@ -25,8 +26,8 @@ _LATER = "envFrom {} comes after ours, and may beat it"
 class Expected:
     """What pods of a namespace are compared with: the cluster's own ConfigMap or Secret.
 
-    `changed` is when its data last changed, `edited` when by somebody else than us, and `created` when it came to be;
-    RFC 3339 as the API writes it, empty when that is not known.
+    `changed` is when its data last changed, `edited` when by somebody else than us, and `created`
+    when it came to be; RFC 3339 as the API writes it, empty when that is not known.
     """
 
     source: Source
@@ -49,8 +50,9 @@ class Pod:
 def source_problems(source: Source, wanted: Mapping[str, str] | None, direct: Sequence[tuple[str, str]]) -> list[str]:
     """What is wrong with the ConfigMap's data.
 
-    `wanted` are the variables of the Intent, or None when they are not known; `direct` pairs of what NO_PROXY has to
-    cover (a CIDR or a host) and what it is.  No value is told: it may hold a password.
+    `wanted` are the variables of the Intent, or None when they are not known; `direct` pairs of
+    what NO_PROXY has to cover (a CIDR or a host) and what it is.  No value is told: it may hold a
+    password.
     """
     found = [f"{name} is missing" for name in VARIABLES if name not in source.data]
     found += [
@@ -187,7 +189,8 @@ def judge_pod(pod: Mapping[str, Any], expected: Expected) -> Pod:
 def _stale(pod: Mapping[str, Any], expected: Expected) -> str:
     """A container's environment is made when it starts: by then the values have to be there.
 
-    When we change them, the checksum changes too.  Somebody's edit of the ConfigMap, there and back, changes no checksum.
+    When we change them, the checksum changes too.  Somebody's edit of the ConfigMap, there and
+    back, changes no checksum.
     """
     annotation = _annotations(pod).get(CHECKSUM)
     if annotation is not None and annotation != expected.source.checksum:

@@ -63,7 +63,8 @@ def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout
         text = f"its partition is {partition}: pods below that number stay as they are until you lower it"
         updated, needed = int(status.get("updatedReplicas", 0)), max(0, wanted - partition)
         return Rollout(updated >= needed, f"{updated} of {needed} updated; {text}", by_hand=True)
-    # In a finished rollout the controller makes both revisions one, and counts no pod as updated any more.
+    # In a finished rollout the controller makes both revisions one, and counts no pod as updated
+    # any more.
     if status.get("updateRevision") == status.get("currentRevision"):
         ready = int(status.get("readyReplicas", 0))
         return Rollout(ready >= wanted, f"{wanted} of {wanted} pods updated, {ready} available")

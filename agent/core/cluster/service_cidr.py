@@ -13,10 +13,12 @@ from agent.core.settings import parsers
 #: Documentation addresses (RFC 5737, RFC 3849), which no cluster has for its services.
 OUTSIDE = {4: "203.0.113.1", 6: "2001:db8::1"}
 
-#: What EKS takes when the owner chose nothing.  Source: KubernetesNetworkConfigRequest in the EKS API reference.
-#: The Service default/kubernetes has the first address of the range ("Extend Service IP Ranges", Kubernetes documentation).
+#: What EKS takes when the owner chose nothing.  Source: KubernetesNetworkConfigRequest in the EKS
+#: API reference. The Service default/kubernetes has the first address of the range ("Extend Service
+#: IP Ranges", Kubernetes documentation).
 _EKS = ("10.100.0.0/16", "172.20.0.0/16")
-#: An IPv6 cluster of EKS has a unique local /108.  Source: "IPv6 addresses for clusters, Pods, and services", EKS user guide.
+#: An IPv6 cluster of EKS has a unique local /108.  Source: "IPv6 addresses for clusters, Pods, and
+#: services", EKS user guide.
 _EKS_V6_PREFIX = 108
 _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 

@@ -23,8 +23,9 @@ _TOKENS = {
     "domain": (f"(?=.{{1,253}}$)(?:{_LABEL}[.])+[a-z]{{2,63}}", "a DNS domain such as amazonaws.com"),
     "partition": ("aws(-[a-z]{1,20}){0,3}", "a partition such as aws or aws-cn"),
 }
-#: IP version → the shortest prefix a VPC can have, generously, and an example.  0.0.0.0/0 in NO_PROXY would
-#: send everything past the proxy.  Source: "VPC CIDR blocks" in the VPC user guide (/16 and /44 there).
+#: IP version → the shortest prefix a VPC can have, generously, and an example.  0.0.0.0/0 in
+#: NO_PROXY would send everything past the proxy.  Source: "VPC CIDR blocks" in the VPC user guide
+#: (/16 and /44 there).
 _VPC = {4: (8, "10.0.0.0/16"), 6: (16, "2600:1f16:67f:f200::/56")}
 
 

@@ -19,8 +19,8 @@ from agent.errors import MetadataError
 MAC_PATH = "meta-data/mac"
 USER_DATA_PATH = "user-data"
 
-#: Region prefix → partition and its DNS domain, the first match wins, where the service answers 404.
-#: Source: endpoints.json of botocore; a test compares them.
+#: Region prefix → partition and its DNS domain, the first match wins, where the service answers
+#: 404. Source: endpoints.json of botocore; a test compares them.
 _PARTITIONS = (
     ("cn-", "aws-cn", "amazonaws.com.cn"),
     ("us-gov-", "aws-us-gov", "amazonaws.com"),
@@ -88,7 +88,8 @@ def facts_to_json(facts: Facts) -> str:
 def facts_from_json(text: str, source: str = "facts") -> Facts:
     """Facts from JSON as `facts_to_json` writes it; user data may also stand as plain text under `user_data`.
 
-    Only instance_id, region and vpc_cidrs_v4 must be there.  `source` names the text in errors.  Raises MetadataError.
+    Only instance_id, region and vpc_cidrs_v4 must be there.  `source` names the text in errors.
+    Raises MetadataError.
     """
     try:
         document = json.loads(text)

@@ -18,8 +18,8 @@ from agent.core.settings.schema import Settings
 class Inputs:
     """Settings with their provenance, what they name, and facts.
 
-    `on_instance`: the facts are those of the machine that this runs on; only then are probes and what they found
-    earlier about this node (not with --root, nor with --facts).
+    `on_instance`: the facts are those of the machine that this runs on; only then are probes and
+    what they found earlier about this node (not with --root, nor with --facts).
     """
 
     layered: Layered

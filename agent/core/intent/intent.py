@@ -20,7 +20,8 @@ from agent.core.noproxy.entries import Entry
 from agent.core.settings.schema import Settings
 
 #: What EKS chooses when the owner chose nothing; the second when the VPC itself lies in 10.0.0.0/8.
-#: Source: KubernetesNetworkConfigRequest in the EKS API reference, and bootstrap.sh of amazon-eks-ami.
+#: Source: KubernetesNetworkConfigRequest in the EKS API reference, and bootstrap.sh of
+#: amazon-eks-ami.
 _SERVICE_CIDR = "10.100.0.0/16"
 _SERVICE_CIDR_IN_TEN = "172.20.0.0/16"
 
@@ -38,7 +39,8 @@ class Intent:
     def variables(self, *, secret: bool) -> tuple[tuple[str, str], ...]:
         """The six variables in the order of the files, the long ones last; with the credentials only if `secret`.
 
-        Both cases, equal: Go prefers upper case, the others lower; curl ignores HTTP_PROXY, wget reads lower case only.
+        Both cases, equal: Go prefers upper case, the others lower; curl ignores HTTP_PROXY, wget
+        reads lower case only.
         """
         credentials = self.credentials if secret else None
         http, https = self.http_proxy.with_credentials(credentials), self.https_proxy.with_credentials(credentials)
@@ -70,7 +72,8 @@ def compose(
 
     `chosen` is the one of proxy.url that is in use; the first without it.
 
-    `answers` is what was seen of the hosts that `direct.candidates` names, where the settings leave it to that.
+    `answers` is what was seen of the hosts that `direct.candidates` names, where the settings leave
+    it to that.
     """
     if not settings.proxy.url:
         return None

@@ -9,7 +9,8 @@ from agent.core.noproxy.dialects import go
 from agent.core.noproxy.dialects.request import parse_request
 from agent.core.settings.schema import Settings
 
-#: In the order in which a joining node asks them.  `{a}` is the account: registries answer under its name only.
+#: In the order in which a joining node asks them.  `{a}` is the account: registries answer under
+#: its name only.
 _NAMES = (
     "eks.{r}.{d}",
     "api.ecr.{r}.{d}",
@@ -25,7 +26,8 @@ _PORT = 443
 def endpoints(settings: Settings, facts: Facts, intent: Intent | None) -> tuple[tuple[str, int], ...]:
     """Host and port of each of check.endpoints; "auto" leaves out what the Intent exempts from the proxy.
 
-    By the rules of Go, which docker, containerd and kubelet follow.  The owner's own list is taken as it is.
+    By the rules of Go, which docker, containerd and kubelet follow.  The owner's own list is taken
+    as it is.
     """
     if settings.check.endpoints is not None:
         return tuple(map(_split, settings.check.endpoints))

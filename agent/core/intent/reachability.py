@@ -1,7 +1,7 @@
 """What might be reached without the proxy, and what follows from the answers.
 
-A direct TCP connection on port 443 that is accepted shows an interface endpoint, S3's gateway endpoint and a private API
-endpoint alike, needs no AWS call, and lets no black hole into NO_PROXY.
+A direct TCP connection on port 443 that is accepted shows an interface endpoint, S3's gateway
+endpoint and a private API endpoint alike, needs no AWS call, and lets no black hole into NO_PROXY.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def services(wanted: Sequence[Candidate], answers: ProbeResults) -> tuple[tuple[
 def is_private(endpoint: str, vpc_cidrs: Iterable[str], answers: ProbeResults) -> bool:
     """Whether the API server is reached directly: it answered, or its addresses lie in the VPC and nothing answers yet.
 
-    A host of which no address is known counts as private too, as one that nobody has named: DNS may be late.
+    A host of which no address is known counts as private too, as one that nobody has named: DNS may
+    be late.
     """
     answer = answers.get(endpoint, ProbeResult())
     networks = [ipaddress.ip_network(cidr) for cidr in vpc_cidrs]

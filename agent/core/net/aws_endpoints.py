@@ -1,13 +1,15 @@
 """AWS services' DNS names, right for the region and the partition.
 
-Bare names, because a bare name in NO_PROXY covers itself and all below it in every client: `s3.REGION.DOMAIN` covers
-each bucket, `dkr.ecr.REGION.DOMAIN` each account's registry.  Source: the service endpoints pages of the AWS General
-Reference and "Making requests to Amazon S3 over IPv6" (dualstack names).
+Bare names, because a bare name in NO_PROXY covers itself and all below it in every client:
+`s3.REGION.DOMAIN` covers each bucket, `dkr.ecr.REGION.DOMAIN` each account's registry.  Source: the
+service endpoints pages of the AWS General Reference and "Making requests to Amazon S3 over IPv6"
+(dualstack names).
 """
 
 from __future__ import annotations
 
-#: Service → templates; `{r}` is the region, `{d}` the partition's DNS domain (amazonaws.com, amazonaws.com.cn).
+#: Service → templates; `{r}` is the region, `{d}` the partition's DNS domain (amazonaws.com,
+#: amazonaws.com.cn).
 _PATTERNS: dict[str, tuple[str, ...]] = {
     "autoscaling": ("autoscaling.{r}.{d}",),
     "cloudformation": ("cloudformation.{r}.{d}",),
@@ -21,7 +23,8 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     "sts": ("sts.{r}.{d}",),
 }
 
-#: Dual-stack names live under domains of their own, `{a}` for APIs and `{o}` for what is not an AWS API.
+#: Dual-stack names live under domains of their own, `{a}` for APIs and `{o}` for what is not an AWS
+#: API.
 _DUAL_STACK: dict[str, tuple[str, ...]] = {
     "ec2": ("ec2.{r}.{a}",),
     "ecr": ("ecr.{r}.{a}", "dkr-ecr.{r}.{o}"),
@@ -50,8 +53,8 @@ def service_names(service: str, region: str, domain: str, partition: str) -> tup
 def cluster_endpoint_suffixes(region: str, domain: str, partition: str, *, ipv6: bool) -> tuple[str, ...]:
     """What the API endpoints of all EKS clusters of the region end in, e.g. `.us-east-1.eks.amazonaws.com`.
 
-    With `ipv6` those of IPv6 clusters as well, whose names are dual-stack ones since October 2024.  Source: "Cluster API
-    server endpoint" in the EKS user guide.
+    With `ipv6` those of IPv6 clusters as well, whose names are dual-stack ones since October 2024.
+    Source: "Cluster API server endpoint" in the EKS user guide.
     """
     suffixes = [f".{region}.eks.{domain}"]
     if ipv6 and partition in _DUAL_STACK_DOMAINS:

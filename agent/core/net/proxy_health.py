@@ -12,11 +12,13 @@ import attrs
 
 from agent.core.net.proxy_url import ProxyUrl, quoted
 
-#: How good a proxy is: it carries requests; it is alive and reports that it reaches nobody; it is dead.
+#: How good a proxy is: it carries requests; it is alive and reports that it reaches nobody; it is
+#: dead.
 SERVES, ALIVE, DEAD = 2, 1, 0
 
-#: Who signs the certificates of AWS's endpoints outside China, of which nothing is known here.  Source: the repository of
-#: Amazon Trust Services, and "S3 and CloudFront certificate migration" of the AWS Knowledge Center (DigiCert before that).
+#: Who signs the certificates of AWS's endpoints outside China, of which nothing is known here.
+#: Source: the repository of Amazon Trust Services, and "S3 and CloudFront certificate migration" of
+#: the AWS Knowledge Center (DigiCert before that).
 _AWS_AUTHORITIES = ("Amazon", "Starfield Technologies", "DigiCert")
 _AWS_DOMAINS = re.compile(r"(?:^|\.)(?:amazonaws\.com|api\.aws|on\.aws)$")
 
@@ -53,10 +55,10 @@ _NOT_TLS = (
 class Verdict:
     """What was found of a proxy, for one target.
 
-    `kind` is one of ok, dns, refused, timeout, unreachable, denied (403), credentials (407), tls-untrusted,
-    tls-inspected (which is ok), protocol, upstream (5xx).  `hint` is the way out, empty when there is nothing to do;
-    `seconds` until the answer to CONNECT, or until it was given up; `issuer` who signed the target's certificate as it
-    arrived here.
+    `kind` is one of ok, dns, refused, timeout, unreachable, denied (403), credentials (407),
+    tls-untrusted, tls-inspected (which is ok), protocol, upstream (5xx).  `hint` is the way out,
+    empty when there is nothing to do; `seconds` until the answer to CONNECT, or until it was given
+    up; `issuer` who signed the target's certificate as it arrived here.
     """
 
     ok: bool

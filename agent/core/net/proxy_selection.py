@@ -1,7 +1,8 @@
 """Which of several proxies: chosen once at boot, changed only after an outage of the chosen one, never changed back.
 
-Pure: what was seen and how much time has passed are handed in.  Time is counted in seconds between looks, and a gap
-counts no more than the longest pause: a clock that jumps, or a daemon that was stopped, makes no outage longer.
+Pure: what was seen and how much time has passed are handed in.  Time is counted in seconds between
+looks, and a gap counts no more than the longest pause: a clock that jumps, or a daemon that was
+stopped, makes no outage longer.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import attrs
 from agent.core.net.proxy_health import DEAD, SERVES, Verdict
 from agent.core.net.proxy_url import ProxyUrl, parse_proxy_url
 
-#: Seconds until the next look while the chosen proxy fails: the first pause, doubled up to the longest.
+#: Seconds until the next look while the chosen proxy fails: the first pause, doubled up to the
+#: longest.
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
-#: Between looks at proxies that are well it takes half of watch.failover_after, but never less than this.
+#: Between looks at proxies that are well it takes half of watch.failover_after, but never less than
+#: this.
 SHORTEST_WELL = 10.0
 
 
@@ -43,8 +46,8 @@ class Seen:
 class Choice:
     """The proxies in the owner's order, the one in use, and for how long it has failed without a break.
 
-    `urls` is the key: other settings make another choice.  `looked` is when (monotonic seconds) the last look was, None
-    before the first; `failed_for` is None while the chosen one serves.
+    `urls` is the key: other settings make another choice.  `looked` is when (monotonic seconds) the
+    last look was, None before the first; `failed_for` is None while the chosen one serves.
     """
 
     urls: tuple[ProxyUrl, ...]
@@ -89,8 +92,8 @@ def observe(
 ) -> Choice:
     """The choice after a look, at `now` in monotonic seconds and `wall` in seconds since 1970; None was not waited for.
 
-    The chosen one changes when it has failed for `after` seconds (None: never) and another is better, in the owner's
-    order; what is better by itself is no reason.
+    The chosen one changes when it has failed for `after` seconds (None: never) and another is
+    better, in the owner's order; what is better by itself is no reason.
     """
     seen = tuple(_seen(choice, url, verdict, wall) for url, verdict in zip(choice.urls, verdicts) if verdict)
     ranks = {url: DEAD if verdict is None else verdict.rank for url, verdict in zip(choice.urls, verdicts)}

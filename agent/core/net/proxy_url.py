@@ -11,7 +11,8 @@ import attrs
 
 from agent.core.net import addresses
 
-#: One label of a host name (RFC 1123 section 2.1, plus the underscore that internal DNS zones do use).
+#: One label of a host name (RFC 1123 section 2.1, plus the underscore that internal DNS zones do
+#: use).
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _URL = re.compile(
@@ -58,8 +59,9 @@ def is_host_name(text: str) -> bool:
 def parse_proxy_url(text: str) -> ProxyUrl:
     """Read a proxy URL of the settings.
 
-    Strict, because every client reads a sloppy one differently: without a port curl takes 1080 and the others 80;
-    without a scheme Go refuses what curl takes.  Raises ValueError whose text never repeats user info.
+    Strict, because every client reads a sloppy one differently: without a port curl takes 1080 and
+    the others 80; without a scheme Go refuses what curl takes.  Raises ValueError whose text never
+    repeats user info.
     """
     if any(not 0x21 <= ord(char) <= 0x7E for char in text):
         odd = next(char for char in text if not 0x21 <= ord(char) <= 0x7E)

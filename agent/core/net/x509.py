@@ -1,7 +1,7 @@
 """Who issued a certificate, read from its DER.  Pure.
 
-The ssl module tells that only of certificates that it trusts, and the ones that matter here are the others.
-Source: RFC 5280, sections 4.1 and 4.1.2.4; X.690 for the encoding.
+The ssl module tells that only of certificates that it trusts, and the ones that matter here are the
+others. Source: RFC 5280, sections 4.1 and 4.1.2.4; X.690 for the encoding.
 """
 
 from __future__ import annotations

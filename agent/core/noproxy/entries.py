@@ -1,8 +1,9 @@
 """NO_PROXY: each thing in its most portable form, each entry with the reason why it is there.
 
-Clients read NO_PROXY in different dialects.  Portable are a bare name (covers its subdomains), an exact IPv4 address,
-an IPv6 address in both spellings (curl and Go compare without brackets, urllib and botocore with), commas without
-blanks.  A CIDR is understood by Go and newer curl only, but nothing better exists for a network.
+Clients read NO_PROXY in different dialects.  Portable are a bare name (covers its subdomains), an
+exact IPv4 address, an IPv6 address in both spellings (curl and Go compare without brackets, urllib
+and botocore with), commas without blanks.  A CIDR is understood by Go and newer curl only, but
+nothing better exists for a network.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from agent.core.net.proxy_url import is_host_name, quoted
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
-#: pam_env ignores a longer line of /etc/environment, and every line after it (Linux-PAM 1.3.1 and later).
+#: pam_env ignores a longer line of /etc/environment, and every line after it (Linux-PAM 1.3.1 and
+#: later).
 PAM_LINE_LIMIT = 8190
 
 
@@ -39,7 +41,8 @@ class OwnerEntry:
     warning: str = ""
 
 
-#: Always reached directly.  169.254.170.2 is the ECS credentials endpoint, 169.254.170.23 and fd00:ec2::23 that of EKS Pod Identity.
+#: Always reached directly.  169.254.170.2 is the ECS credentials endpoint, 169.254.170.23 and
+#: fd00:ec2::23 that of EKS Pod Identity.
 _ALWAYS: tuple[tuple[str, str], ...] = (
     ("localhost", "loopback"),
     ("127.0.0.1", "loopback"),
@@ -66,8 +69,9 @@ def compose(
 ) -> tuple[Entry, ...]:
     """The whole list, sorted by kind and within a kind, each value once (the first kind that names it gives the reason).
 
-    `vpc_cidrs` and `service_cidrs` are canonical CIDRs, `api_endpoints` hosts or suffixes with a leading dot,
-    `aws` pairs of a reason (`aws:s3`) and names.  The order of the inputs does not matter.
+    `vpc_cidrs` and `service_cidrs` are canonical CIDRs, `api_endpoints` hosts or suffixes with a
+    leading dot, `aws` pairs of a reason (`aws:s3`) and names.  The order of the inputs does not
+    matter.
     """
     found: list[Entry] = [Entry(spelling, reason) for value, reason in _ALWAYS for spelling in spellings(value)]
     if cluster_domain:

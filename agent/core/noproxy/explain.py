@@ -19,7 +19,8 @@ from agent.core.noproxy.entries import Entry, Network, render
 
 #: The proxy of somebody who gave a list and no proxy.
 UNNAMED = "the proxy"
-#: Reasons of what is no entry of the agent's: in a list that was given, in a file that somebody edited, in the client itself.
+#: Reasons of what is no entry of the agent's: in a list that was given, in a file that somebody
+#: edited, in the client itself.
 GIVEN = "given"
 FOREIGN = "not the agent's"
 BUILT_IN = "built into the client"

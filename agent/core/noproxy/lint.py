@@ -1,7 +1,7 @@
 """Judges a NO_PROXY list: what some client reads differently, what shadows what, what exempts too much or too little.
 
-The dialects themselves are asked, with targets that an entry evidently means, so that no second opinion on the clients'
-rules can drift from the first.
+The dialects themselves are asked, with targets that an entry evidently means, so that no second
+opinion on the clients' rules can drift from the first.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from agent.core.noproxy.explain import Values, Way, disagree, of_entries, printa
 
 WARNING, NOTE = "warning", "note"
 
-#: Reasons of entries that the agent composes itself: they have no better form, and nobody can change them.
+#: Reasons of entries that the agent composes itself: they have no better form, and nobody can
+#: change them.
 _COMPOSED = set("loopback metadata credentials internal cluster-domain vpc service-cidr api-endpoint".split())
 
-#: What every node has to reach directly; without these it has no credentials, or talks to itself through the proxy.
+#: What every node has to reach directly; without these it has no credentials, or talks to itself
+#: through the proxy.
 _NEEDED = ("http://169.254.169.254", "http://localhost", "http://127.0.0.1")
 
 
@@ -29,7 +31,8 @@ _NEEDED = ("http://169.254.169.254", "http://localhost", "http://127.0.0.1")
 class LintFinding:
     """One thing to know about an entry: `text` is the consequence, for which clients (none: for all), `fix` the way out.
 
-    A WARNING is about requests that go another way than the list seems to say.  A NOTE does no harm, or has no way out.
+    A WARNING is about requests that go another way than the list seems to say.  A NOTE does no
+    harm, or has no way out.
     """
 
     severity: str

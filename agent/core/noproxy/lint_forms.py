@@ -12,10 +12,11 @@ from agent.core.net.proxy_url import is_host_name
 from agent.core.noproxy.entries import spellings
 from agent.core.noproxy.explain import network
 
-#: Top-level domains under which the world lives; a single label that is none of them is a zone of somebody's own.
+#: Top-level domains under which the world lives; a single label that is none of them is a zone of
+#: somebody's own.
 _WORLD = set("com net org edu gov mil int info biz dev app cloud name pro xyz online site store tech arpa aws".split())
-#: Country codes (IANA's root zone).  "Any two letters" would be a shorter rule with other verdicts: `db` and `hq` are
-#: short names of somebody's own, and a warning of them would be wrong.
+#: Country codes (IANA's root zone).  "Any two letters" would be a shorter rule with other verdicts:
+#: `db` and `hq` are short names of somebody's own, and a warning of them would be wrong.
 _COUNTRIES = set(
     "ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bm bn bo br bs bt bw by bz ca cc cd cf "
     "cg ch ci ck cl cm cn co cr cu cv cw cx cy cz de dj dk dm do dz ec ee eg er es et eu fi fj fk fm fo fr ga gd ge gf gg "

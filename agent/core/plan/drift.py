@@ -18,7 +18,8 @@ from agent.errors import FileError
 
 #: A file that was mended as often as this within an hour is fought over, and left alone.
 REPAIRS, HOUR = 5, 3600.0
-#: What the metadata service does not name any more counts as gone when it was missing in as many passes, for as long.
+#: What the metadata service does not name any more counts as gone when it was missing in as many
+#: passes, for as long.
 PASSES, ABSENT = 3, 300.0
 #: How `Memory.missing` calls it.
 USER_DATA = "user data"
@@ -28,11 +29,12 @@ USER_DATA = "user data"
 class Memory:
     """`desired`: what was last wanted of each file (digests, see `desired_digest`), by resolved path.
 
-    `repairs`: when each file was put right, within the last hour; `total` counts them all.  `contested`: the files that
-    are left alone, and when that was last reported.  `missing`: what metadata does not name any more: in how many passes,
-    since when.  `failures`: passes without success, one after the other.  `reported`: what was last reported of a kind, so
-    that it is reported once.  `ca_changed_at`: when the proxy's CA last changed.  `instance` is empty until the first pass
-    since power on.
+    `repairs`: when each file was put right, within the last hour; `total` counts them all.
+    `contested`: the files that are left alone, and when that was last reported.  `missing`: what
+    metadata does not name any more: in how many passes, since when.  `failures`: passes without
+    success, one after the other.  `reported`: what was last reported of a kind, so that it is
+    reported once.  `ca_changed_at`: when the proxy's CA last changed.  `instance` is empty until
+    the first pass since power on.
     """
 
     instance: str = ""
@@ -120,8 +122,8 @@ class Memory:
 def steady(facts: Facts, known: Facts | None, memory: Memory, now: float) -> tuple[Facts, Memory]:
     """Facts in which nothing vanishes at once: a metadata service that lies for one pass takes nothing away.
 
-    A new CIDR counts immediately.  A CIDR, or the user data, that is missing stays as in the `known` facts of this
-    instance until it was missing in PASSES passes and for ABSENT seconds.
+    A new CIDR counts immediately.  A CIDR, or the user data, that is missing stays as in the
+    `known` facts of this instance until it was missing in PASSES passes and for ABSENT seconds.
     """
     if known is None or known.instance_id != facts.instance_id or memory.instance != facts.instance_id:
         return facts, attrs.evolve(memory, missing={}, instance=facts.instance_id)

@@ -111,9 +111,10 @@ def make_plan(
 ) -> Plan:
     """Compare what is wanted with what is there; `states` has every path of `wanted` and of `baseline`.
 
-    `complete`: files that we wrote once and that are wanted no longer (a unit left node.units) are taken back,
-    those with the effect `scope` alone, if one is given.  `leave`: files that stay as they are, and remembered as they were.
-    A file that cannot be planned is a problem of its own and does not hold up the others.
+    `complete`: files that we wrote once and that are wanted no longer (a unit left node.units) are
+    taken back, those with the effect `scope` alone, if one is given.  `leave`: files that stay as
+    they are, and remembered as they were. A file that cannot be planned is a problem of its own and
+    does not hold up the others.
     """
     changes: list[Change] = []
     problems: list[str] = []

@@ -1,7 +1,7 @@
 """Layers of settings, later wins: defaults < config.toml < config.d < user data < kept flags < flags.
 
-Every layer is checked in full, so that a mistake is found even where another layer hides it, and all mistakes are
-reported together: file, line where it can be found, key, value, what is allowed.
+Every layer is checked in full, so that a mistake is found even where another layer hides it, and
+all mistakes are reported together: file, line where it can be found, key, value, what is allowed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Readers of single values in the settings: a TOML value in, our value out, or ValueError that says what is wrong.
 
-Strict about types: a string is no number and a single string no list, because a setting that is guessed at
-is a setting that surprises.
+Strict about types: a string is no number and a single string no list, because a setting that is
+guessed at is a setting that surprises.
 """
 
 from __future__ import annotations
@@ -182,7 +182,8 @@ def cidrs_or_auto(value: Any) -> tuple[str, ...] | None:
 def service_unit(value: Any) -> str:
     """A unit as systemctl takes it, `docker` or `docker.service`; the answer always ends in `.service`.
 
-    Names become directories below /etc/systemd/system: only the characters of systemd.unit(5), no slash, no leading dot.
+    Names become directories below /etc/systemd/system: only the characters of systemd.unit(5), no
+    slash, no leading dot.
     """
     text = str(_typed(value, str))
     name = (

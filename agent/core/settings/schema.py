@@ -1,8 +1,10 @@
-# ruff: noqa: RUF009 -- _key() is attrs.field() with less to write, not a default that is called once
+# ruff: noqa: RUF009 -- _key() is attrs.field() with less to write, not a default that is called
+# once
 """What the owner asked: the sections and keys of the TOML settings, and what each may be.
 
-One line a key.  `parse` turns a TOML value into ours or raises ValueError; `allowed` is what error texts and
-documentation say; `unset` is how a file writes None.  Reading files and merging layers is layers.py.
+One line a key.  `parse` turns a TOML value into ours or raises ValueError; `allowed` is what error
+texts and documentation say; `unset` is how a file writes None.  Reading files and merging layers is
+layers.py.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from agent.core.noproxy.entries import OwnerEntry
 from agent.core.settings import parsers
 from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
 
-#: The services that take part in a node's life and talk to the world (Amazon Linux 2023, and images with bootstrap.sh).
-#: One line a unit, with the reason.  A test compares it with Before= of the agent's unit and with config.toml.
+#: The services that take part in a node's life and talk to the world (Amazon Linux 2023, and images
+#: with bootstrap.sh). One line a unit, with the reason.  A test compares it with Before= of the
+#: agent's unit and with config.toml.
 DEFAULT_UNITS = (
     "docker.service",  # pulls images
     "containerd.service",  # pulls images

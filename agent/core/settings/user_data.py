@@ -1,7 +1,8 @@
 """User data: raw bytes in, the parts that are ours out.  Pure; everything else in it belongs to cloud-init.
 
-Forms: cloud-init's "User data formats" page (gzip, MIME multipart) and nodeadm's documentation (NodeConfig, alone
-or as a part).  A plain `[proxy]` without a MIME header is not recognised: cloud-init would not know what it is either.
+Forms: cloud-init's "User data formats" page (gzip, MIME multipart) and nodeadm's documentation
+(NodeConfig, alone or as a part).  A plain `[proxy]` without a MIME header is not recognised:
+cloud-init would not know what it is either.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _HEADER = 4096
 #: gzip files may be concatenated; nobody does it this often.
 _MEMBERS = 16
 
-#: First words that make user data cloud-init's, whatever follows (a shell script may well hold a NodeConfig).
+#: First words that make user data cloud-init's, whatever follows (a shell script may well hold a
+#: NodeConfig).
 _FOREIGN = re.compile(rb"#!|#cloud-|#include|#part-handler|#upstart-job|## template:")
 _CONTENT_TYPE = re.compile(rb"(?im)^content-type:")
 _NODE_CONFIG = re.compile(rb"""(?m)(?:^|[{,])[{ \t\r\f\v]{0,64}["']?apiVersion["']?\s*:\s*["']?node\.eks\.aws/""")

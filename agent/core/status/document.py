@@ -39,8 +39,9 @@ NOT_RUN = "not run"
 class StatusDocument:
     """What status.json says of a node, without credentials; timestamps are seconds since 1970.
 
-    None stands for what was not found out yet.  The fields from `instance_id` to `warnings` are of the last pass that
-    came to an Intent, or to none, and are written together.  `extra` holds the keys of a newer version.
+    None stands for what was not found out yet.  The fields from `instance_id` to `warnings` are of
+    the last pass that came to an Intent, or to none, and are written together.  `extra` holds the
+    keys of a newer version.
     """
 
     phase: str
@@ -147,8 +148,8 @@ _KEYS = {"schema", "intent"} | {field.name for field in attrs.fields(StatusDocum
 def intent_from_status(text: str, name: str, credentials: Credentials | None) -> Intent:
     """The Intent in /run/eks-proxy-agent/status.json or `status --json`; raises AgentError when it holds none.
 
-    The node's file has no credentials: they come from these settings.  The digest is compared, so that a list that
-    somebody edited is not taken for a node's.
+    The node's file has no credentials: they come from these settings.  The digest is compared, so
+    that a list that somebody edited is not taken for a node's.
     """
     try:
         document = StatusDocument.from_json(json.loads(text))

@@ -16,7 +16,8 @@ Samples = Sequence[tuple[Labels, float]]
 def render(status: StatusDocument, python: str = "") -> str:
     """The metrics of a node.  What `status` does not say gets no sample: an absent value is not zero.
 
-    `python` is the version of the interpreter.  Label values are as `status` has them, which is without credentials.
+    `python` is the version of the interpreter.  Label values are as `status` has them, which is
+    without credentials.
     """
     build = {"python": python, "version": status.version or ""}
     lines = _family("build_info", "gauge", "The agent and its Python; the value is always 1.", [(_labels(build), 1)])

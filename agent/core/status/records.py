@@ -1,7 +1,8 @@
 """The parts of status.json that have fields of their own.
 
-Each `from_json` raises KeyError, TypeError or ValueError for what the agent does not write, and ignores unknown keys.
-NamedTuple, because a boot creates these classes while docker waits: attrs takes several times as long for one.
+Each `from_json` raises KeyError, TypeError or ValueError for what the agent does not write, and
+ignores unknown keys. NamedTuple, because a boot creates these classes while docker waits: attrs
+takes several times as long for one.
 """
 
 from __future__ import annotations

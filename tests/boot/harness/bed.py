@@ -1,4 +1,6 @@
-"""The bed: one network with its services, and the trials (a case on a node) that run in it one after the other."""
+"""The bed: one network with its services, and the trials (a case on a node) that run in it one
+after the other.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Bed:
     """Everything outside the nodes; made once a test session."""
 
     def __init__(self) -> None:
-        """Clear away what a killed session left, then start the services. Takes minutes when no root is cached."""
+        """Clear away what a killed session left, then start the services. Takes minutes when no
+        root is cached.
+        """
         self.base = root.base()
         self.session = Session()
         try:
@@ -42,7 +46,9 @@ class Bed:
         self._nodes = 0
 
     def trial(self, case: Case, image: Trial | None = None) -> Trial:
-        """A new node with the image that the case describes, or with a snapshot of another node's disk; still switched off."""
+        """A new node with the image that the case describes, or with a snapshot of another node's
+        disk; still switched off.
+        """
         self._nodes += 1
         name = f"{self.session.name}-{self._nodes}"
         return Trial(self, case, name, self.session.work / name, image)
@@ -89,7 +95,9 @@ class Trial:
         self._metadata = Metadata(self.bed.namespace, directory, metadata, content)
 
     def change_instance(self, **values: Any) -> None:
-        """Let the running metadata service say something else of the instance; it reads its file again by itself."""
+        """Let the running metadata service say something else of the instance; it reads its file
+        again by itself.
+        """
         path = self.node.directory / f"metadata-{self._served}/instance.json"
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps({**json.loads(path.read_text()), **values}))
@@ -104,7 +112,8 @@ class Trial:
     def start(self, *, hold: bool = False, limit: float = 90) -> Running:
         """Begin the next boot; with hold it goes on when Running.finish() is called.
 
-        The metadata service is there from the beginning, or comes as late as the case says (then this call takes as long).
+        The metadata service is there from the beginning, or comes as late as the case says (then
+        this call takes as long).
         """
         self.stop_serving()
         self._boots += 1
@@ -125,22 +134,30 @@ class Trial:
         return boot
 
     def boot(self, limit: float = 90, **differently: Any) -> Boot:
-        """A whole boot, checked against the case; keys of case.toml may be given for this boot and those after it."""
+        """A whole boot, checked against the case; keys of case.toml may be given for this boot and
+        those after it.
+        """
         self.case = replace(self.case, **differently)
         return self.finish(self.start(limit=limit))
 
     def requests(self) -> list[str]:
-        """What Squid was asked since the last boot began, but for the agent's own looks: Squid may log one of an earlier boot."""
+        """What Squid was asked since the last boot began, but for the agent's own looks: Squid may
+        log one of an earlier boot.
+        """
         lines = self.bed.squid.requests()[self._requests :]
         return [line for line in lines if '"eks-proxy-agent/' not in line]
 
     def bake(self) -> None:
-        """Make an image of the node, as EKS image builds do: no machine id, nothing of cloud-init's instance."""
+        """Make an image of the node, as EKS image builds do: no machine id, nothing of cloud-init's
+        instance.
+        """
         (self.root / "etc/machine-id").write_text("")
         shutil.rmtree(self.root / "var/lib/cloud", ignore_errors=True)
 
     def close(self) -> None:
-        """Switch everything off and remove the node; with BOOT_KEEP=DIRECTORY the evidence of its boots stays there."""
+        """Switch everything off and remove the node; with BOOT_KEEP=DIRECTORY the evidence of its
+        boots stays there.
+        """
         self.stop_serving()
         for probe in self.node.directory.glob("probe-*") if "BOOT_KEEP" in os.environ else []:
             kept = Path(os.environ["BOOT_KEEP"]) / f"{self.case.name}-{probe.name}"

@@ -32,11 +32,15 @@ class Boot:
         return loaded
 
     def unit(self, name: str) -> Mapping[str, str]:
-        """The properties of a service, named without its suffix; a unit that was never loaded is inactive."""
+        """The properties of a service, named without its suffix; a unit that was never loaded is
+        inactive.
+        """
         return self.units.get(f"{name}.service", {"ActiveState": "inactive", "LoadState": "not-found"})
 
     def active_at(self, name: str) -> int:
-        """When a service became active, in microseconds of the monotonic clock, which host and node share."""
+        """When a service became active, in microseconds of the monotonic clock, which host and node
+        share.
+        """
         moment = int(self.unit(name).get("ActiveEnterTimestampMonotonic", "0"))
         if moment == 0:
             raise BedError(f"{name} was never active in boot {self.number}")
@@ -59,7 +63,9 @@ class Boot:
         return [json.loads(line) for line in self.text("journal.jsonl").splitlines()]
 
     def messages(self, unit: str = "") -> list[str]:
-        """The text of the journal's entries, of one service or of all; also what systemd says about that service."""
+        """The text of the journal's entries, of one service or of all; also what systemd says about
+        that service.
+        """
         name = f"{unit}.service"
         return [
             _text(entry.get("MESSAGE"))
@@ -73,7 +79,9 @@ class Boot:
         return sum(message.startswith("Reloading") and "unit" not in message for message in own)
 
     def status(self) -> dict[str, Any]:
-        """The agent's /run/eks-proxy-agent/status.json at the end of the boot, which is as documented; empty without one."""
+        """The agent's /run/eks-proxy-agent/status.json at the end of the boot, which is as
+        documented; empty without one.
+        """
         if not (self.directory / "run/status.json").exists():
             return {}
         found: dict[str, Any] = json.loads(self.text("run/status.json"))
@@ -87,7 +95,9 @@ def _values(field: object) -> list[object]:
 
 
 def _text(message: object) -> str:
-    """Text of a message: journalctl --output=json gives a message that is not plain text as a list of its bytes."""
+    """Text of a message: journalctl --output=json gives a message that is not plain text as a list
+    of its bytes.
+    """
     if isinstance(message, list):
         return bytes(message).decode("utf-8", "replace")
     return str(message or "")

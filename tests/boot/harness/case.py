@@ -1,12 +1,11 @@
 """A case directory: what to boot, and what must be there afterwards.
 
-NAME/case.toml       see Case; every key has a default
-NAME/config.toml     becomes /etc/eks-proxy-agent/config.toml
-NAME/metadata.json   the instance that the metadata service describes, as for `eks-proxy-agent demo --serve --instance`
-NAME/user-data       the user data, byte for byte
-NAME/image/          is laid over the node's root before the first boot
-NAME/expected/       files as they must be after every boot, byte for byte
-metadata-2.json, user-data-2 and expected-2/ replace those of the same name from the second boot on.
+NAME/case.toml       see Case; every key has a default NAME/config.toml     becomes
+/etc/eks-proxy-agent/config.toml NAME/metadata.json   the instance that the metadata service
+describes, as for `eks-proxy-agent demo --serve --instance` NAME/user-data       the user data, byte
+for byte NAME/image/          is laid over the node's root before the first boot NAME/expected/
+files as they must be after every boot, byte for byte metadata-2.json, user-data-2 and expected-2/
+replace those of the same name from the second boot on.
 """
 
 from __future__ import annotations
@@ -52,13 +51,17 @@ class Case:
     secrets: tuple[str, ...] = ()  # texts that must be nowhere a person or a log collector looks
 
     def numbered(self, name: str, boot: int) -> Path | None:
-        """The file or directory of that name for a boot counted from 1: the highest NAME-N with N <= boot, else NAME."""
+        """The file or directory of that name for a boot counted from 1: the highest NAME-N with N
+        <= boot, else NAME.
+        """
         base = Path(name)
         names = [f"{base.stem}-{number}{base.suffix}" for number in range(boot, 1, -1)] + [name]
         return next((self.directory / n for n in names if (self.directory / n).exists()), None)
 
     def expected(self, boot: int) -> Iterator[tuple[str, bytes]]:
-        """Every expected file for that boot: path relative to the root, and content (of a link: where it points)."""
+        """Every expected file for that boot: path relative to the root, and content (of a link:
+        where it points).
+        """
         directory = self.numbered("expected", boot)
         for path in sorted(directory.rglob("*")) if directory else []:
             name = str(path.relative_to(directory or path))

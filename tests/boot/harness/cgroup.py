@@ -1,4 +1,6 @@
-"""Control groups of a boot: two systemds in one group would each take the other's processes for their own."""
+"""Control groups of a boot: two systemds in one group would each take the other's processes for
+their own.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def hierarchies() -> list[Path]:
 
 
 def create(name: str) -> list[Path]:
-    """Make a group in every hierarchy and return their cgroup.procs files, to be joined before nspawn starts."""
+    """Make a group in every hierarchy and return their cgroup.procs files, to be joined before
+    nspawn starts.
+    """
     groups = [hierarchy / name for hierarchy in hierarchies()]
     for group in groups:
         group.mkdir(exist_ok=True)
@@ -39,7 +43,9 @@ def create(name: str) -> list[Path]:
 
 
 def remove_all(name: str) -> None:
-    """Remove every group whose name starts with this one; their processes have ended or are just ending."""
+    """Remove every group whose name starts with this one; their processes have ended or are just
+    ending.
+    """
     for hierarchy in hierarchies():
         for group in hierarchy.glob(f"{name}*"):
             with suppress(BedError):

@@ -34,7 +34,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return its output as text.
 
-    env is added to a clean environment. Raises BedError when it fails (unless check is false) or outlives timeout seconds.
+    env is added to a clean environment. Raises BedError when it fails (unless check is false) or
+    outlives timeout seconds.
     """
     command: list[str] = [os.fspath(part) for part in argv]
     try:

@@ -1,7 +1,9 @@
-"""A call of the Container Runtime Interface, as kubelet makes it: containerd itself pulls, with its own environment.
+"""A call of the Container Runtime Interface, as kubelet makes it: containerd itself pulls, with its
+own environment.
 
-gRPC over HTTP/2 is simple enough for the curl of the node: a message is its length and its protobuf, and the trailer
-says how it went (grpc.io, "gRPC over HTTP2"; k8s.io/cri-api, runtime/v1/api.proto).
+gRPC over HTTP/2 is simple enough for the curl of the node: a message is its length and its
+protobuf, and the trailer says how it went (grpc.io, "gRPC over HTTP2"; k8s.io/cri-api,
+runtime/v1/api.proto).
 """
 
 from __future__ import annotations

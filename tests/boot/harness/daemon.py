@@ -1,4 +1,6 @@
-"""The agent's life after boot, seen from the node: its journal by fields, its status, what runs and since when."""
+"""The agent's life after boot, seen from the node: its journal by fields, its status, what runs and
+since when.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ class Life:
     """A node that is up, with its agent."""
 
     def __init__(self, node: Trial, limit: float = 180) -> None:
-        """Boot it and wait until nothing is left to be started, and the agent's boot has come to its end after that."""
+        """Boot it and wait until nothing is left to be started, and the agent's boot has come to
+        its end after that.
+        """
         self.node = node
         self.running: Running = node.start(hold=True, limit=limit)
         self.running.wait_settled()
@@ -56,7 +60,9 @@ class Life:
         return {unit: self.pid(unit) for unit in ("docker", "containerd", "kubelet")}
 
     def wait_for_another(self, pid: str, unit: str = AGENT) -> None:
-        """Until a unit is up again with another main process; both in one question, or they are of two moments."""
+        """Until a unit is up again with another main process; both in one question, or they are of
+        two moments.
+        """
         self.running.wait_until(f"{unit} to come back", "sh", "-c", f"""
             now=$(systemctl show --property=ActiveState --property=MainPID {unit})
             case "$now" in *MainPID={pid}|*MainPID={pid}[!0-9]*) exit 1;; *ActiveState=active*) ;; *) exit 1;; esac""", limit=60)  # fmt: skip

@@ -1,8 +1,10 @@
-"""A port that accepts and notes when, or never says a word: `python listener.py ADDRESS PORT [silent|mute]`.
+"""A port that accepts and notes when, or never says a word: `python listener.py ADDRESS PORT
+[silent|mute]`.
 
 silent: its queue is full, so that it drops every SYN.  mute: whoever connects is never answered.
 
-Standard output gets the moment of each connection in microseconds of the monotonic clock, which host and node share.
+Standard output gets the moment of each connection in microseconds of the monotonic clock, which
+host and node share.
 """
 
 from __future__ import annotations

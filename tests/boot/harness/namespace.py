@@ -1,4 +1,6 @@
-"""A network of its own: nothing in it leaves the machine, and the metadata address in it is ours."""
+"""A network of its own: nothing in it leaves the machine, and the metadata address in it is
+ours.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ SECURE = "192.0.2.22"
 
 
 class Namespace:
-    """A network namespace whose only interface is a loopback that carries the addresses of the services."""
+    """A network namespace whose only interface is a loopback that carries the addresses of the
+    services.
+    """
 
     def __init__(self, name: str) -> None:
         """Create it under /run/netns."""
@@ -32,5 +36,7 @@ class Namespace:
         run(["ip", "-n", self.name, "address", "replace", f"{address}/32", "dev", "lo"])
 
     def inside(self, argv: Sequence[Argument]) -> list[Argument]:
-        """The same command, to be run inside; `ip` replaces itself by it, so the process id is the command's own."""
+        """The same command, to be run inside; `ip` replaces itself by it, so the process id is the
+        command's own.
+        """
         return ["ip", "netns", "exec", self.name, *argv]

@@ -16,15 +16,17 @@ from .command import CLEAN_ENVIRONMENT, Argument, BedError, run
 from .namespace import Namespace
 from .waiting import wait_for
 
-# nspawn in a mount namespace of its own: it wants a tmpfs there (there is no systemd on the host that made one), and
-# whatever it mounts goes away with it. The shell joins the boot's control groups before it becomes nspawn.
+# nspawn in a mount namespace of its own: it wants a tmpfs there (there is no systemd on the host
+# that made one), and whatever it mounts goes away with it. The shell joins the boot's control
+# groups before it becomes nspawn.
 WRAPPER = """
 mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn || exit 1
 while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done
 shift
 exec "$@"
 """
-# What containers need of nspawn: capabilities, keyrings and BPF for runc, and a kernel log for kubelet to read.
+# What containers need of nspawn: capabilities, keyrings and BPF for runc, and a kernel log for
+# kubelet to read.
 FOR_PODS = ("--capability=all", "--system-call-filter=@keyring bpf", "--bind=/dev/null:/dev/kmsg")
 
 
@@ -32,7 +34,9 @@ class Running:
     """A boot that is under way."""
 
     def __init__(self, process: subprocess.Popen[bytes], directory: Path, number: int, limit: float) -> None:
-        """Take the directory that the node sees as /probe; limit is the number of seconds until the boot is ended by force."""
+        """Take the directory that the node sees as /probe; limit is the number of seconds until the
+        boot is ended by force.
+        """
         self.directory = directory
         self._process = process
         self._number = number
@@ -52,11 +56,15 @@ class Running:
         return self.run("systemctl", "show", "--value", f"--property={prop}", unit).strip()
 
     def wait_settled(self) -> None:
-        """Until systemd has no job left and the probe waits for release (the boot must have been started with hold)."""
+        """Until systemd has no job left and the probe waits for release (the boot must have been
+        started with hold).
+        """
         self._wait_for_file("settled")
 
     def wait_until(self, what: str, *argv: Argument, limit: float = 30) -> None:
-        """Until a command inside the node succeeds; raises BedError naming `what` after limit seconds."""
+        """Until a command inside the node succeeds; raises BedError naming `what` after limit
+        seconds.
+        """
         enter: list[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
         wait_for(what, lambda: run([*enter, *argv], check=False).returncode == 0, limit=limit, interval=0.1)
 
@@ -108,7 +116,9 @@ class Running:
 
 
 class Node:
-    """A root file system (layers below, a throw-away copy-on-write layer above) and the boots it went through."""
+    """A root file system (layers below, a throw-away copy-on-write layer above) and the boots it
+    went through.
+    """
 
     def __init__(
         self,
@@ -120,10 +130,11 @@ class Node:
         *,
         pods: bool = False,
     ) -> None:
-        """Mount it; layers are read-only, the topmost first, and directory must be where overlayfs can write.
+        """Mount it; layers are read-only, the topmost first, and directory must be where overlayfs
+        can write.
 
-        With an image, a node that is switched off and has the same layers, its disk is a copy of that node's.
-        With pods, containers can run on it.
+        With an image, a node that is switched off and has the same layers, its disk is a copy of
+        that node's. With pods, containers can run on it.
         """
         self.name = name
         self.namespace = namespace
@@ -141,7 +152,9 @@ class Node:
         run(["mount", "-t", "overlay", "-o", options, name, self.root])
 
     def start(self, *, pull: str = "", hold: bool = False, limit: float = 90) -> Running:
-        """Begin a boot. pull names an image that the probe pulls; with hold the probe waits for Running.finish()."""
+        """Begin a boot. pull names an image that the probe pulls; with hold the probe waits for
+        Running.finish().
+        """
         self._boots += 1
         probe = self.directory / f"probe-{self._boots}"
         probe.mkdir()

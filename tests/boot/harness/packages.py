@@ -1,4 +1,6 @@
-"""A repository of RPM packages that holds one package, made from nothing, behind a name that only Squid knows."""
+"""A repository of RPM packages that holds one package, made from nothing, behind a name that only
+Squid knows.
+"""
 
 from __future__ import annotations
 

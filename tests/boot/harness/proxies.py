@@ -20,7 +20,8 @@ API_NAME = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com"
 HOSTS = "".join(f"{AWS} {name}\n" for name in NAMES) + f"{API_SERVER} {API_NAME}\n"
 
 HEALTHY, DOWN, FORBIDS, ASKS, INSPECTS, MUTE, LATE = (f"192.0.2.{number}" for number in range(30, 37))
-# Of a proxy whose clock stands still (squid.conf: what it says instead of a header that it may not send).
+# Of a proxy whose clock stands still (squid.conf: what it says instead of a header that it may not
+# send).
 STILL = "reply_header_access Date deny all\nreply_header_replace Date Sat, 01 Jan 2000 00:00:00 GMT"
 
 

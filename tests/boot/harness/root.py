@@ -1,4 +1,6 @@
-"""Root file systems, built once into a cache directory that the hash of their recipe names: Debian, and the agent on top."""
+"""Root file systems, built once into a cache directory that the hash of their recipe names: Debian,
+and the agent on top.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ UNUSED_AFTER = 24 * 3600  # seconds until a layer of an older source tree is del
 
 MINIMAL = ("debootstrap", "--variant=minbase")
 SUITE = "bookworm"
-# python3-cffi-backend: debootstrap does not resolve the virtual packages that python3-cryptography asks for.
+# python3-cffi-backend: debootstrap does not resolve the virtual packages that python3-cryptography
+# asks for.
 INCLUDE = (
     "systemd systemd-sysv dbus iproute2 curl ca-certificates docker.io containerd "
     "python3 python3-cffi-backend cloud-init strace procps dnf"
@@ -44,17 +47,23 @@ def cache() -> Path:
 
 
 def base() -> Path:
-    """A Debian root with systemd, dockerd, containerd, dnf and cloud-init; about 90 s and 650 MB when it is not cached yet."""
+    """A Debian root with systemd, dockerd, containerd, dnf and cloud-init; about 90 s and 650 MB
+    when it is not cached yet.
+    """
     return _cached("base-" + hashlib.sha256(RECIPE.encode()).hexdigest()[:16], _build_base)
 
 
 def newer_systemd() -> Path:
-    """A root with the systemd of Debian 13, 257, and little else; about 60 s and 300 MB when it is not cached yet."""
+    """A root with the systemd of Debian 13, 257, and little else; about 60 s and 300 MB when it is
+    not cached yet.
+    """
     return _cached("systemd-257", lambda root: run([*MINIMAL, "--include=systemd", "trixie", root], timeout=1200))
 
 
 def agent() -> Path:
-    """What `make install` puts onto a node, as a layer above base(); built again when its sources changed."""
+    """What `make install` puts onto a node, as a layer above base(); built again when its sources
+    changed.
+    """
     return _cached("agent-" + _source_hash(), _build_agent)
 
 
@@ -66,7 +75,8 @@ def _build_base(root: Path) -> None:
         raise RuntimeError(f"debootstrap left packages unconfigured:\n{unconfigured}")
     run(["systemctl", f"--root={root}", "mask", *MASKED])
     (root / "etc/machine-id").write_text("")  # as EKS image builds leave it
-    # init.d: no Amazon Linux node has init scripts beside its units, and `systemctl enable` would reload once more for them.
+    # init.d: no Amazon Linux node has init scripts beside its units, and `systemctl enable` would
+    # reload once more for them.
     for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "etc/init.d"):
         shutil.rmtree(root / waste, ignore_errors=True)
 
@@ -91,7 +101,9 @@ def _source_hash() -> str:
 
 
 def _cached(name: str, build: Callable[[Path], object]) -> Path:
-    """The directory of that name, built aside and renamed, so that a killed build leaves nothing that looks complete."""
+    """The directory of that name, built aside and renamed, so that a killed build leaves nothing
+    that looks complete.
+    """
     target = cache() / name
     with _locked():
         if not target.is_dir():

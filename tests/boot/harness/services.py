@@ -1,4 +1,6 @@
-"""The services a node talks to, all real programs: Squid, a Docker registry, and the metadata service."""
+"""The services a node talks to, all real programs: Squid, a Docker registry, and the metadata
+service.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Service:
     """A program that listens inside a namespace; started once, ended by its process id."""
 
     def __init__(self, namespace: Namespace, argv: Sequence[Argument], port: int, log: Path, cwd: Path | None = None):
-        """Start it and wait until it listens. Raises BedError with its output when it ends instead."""
+        """Start it and wait until it listens. Raises BedError with its output when it ends
+        instead.
+        """
         self.log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
@@ -78,8 +82,9 @@ class Service:
     def _listens(self, port: int) -> bool:
         if self.process.poll() is not None:
             raise BedError(f"service ended with {self.process.returncode}:\n{self.log.read_text()[-2000:]}")
-        # /proc/net/tcp (proc(5)): local address as HEXADDRESS:HEXPORT, state (0A is LISTEN), ..., inode of the socket.
-        # The inode tells whether it is this process that listens, and not one that was there before.
+        # /proc/net/tcp (proc(5)): local address as HEXADDRESS:HEXPORT, state (0A is LISTEN), ...,
+        # inode of the socket. The inode tells whether it is this process that listens, and not one
+        # that was there before.
         own = f"/proc/{self.process.pid}"
         with suppress(OSError):
             sockets = {os.readlink(link) for link in Path(own, "fd").iterdir()}
@@ -115,7 +120,8 @@ class Squid:
         more: str = "",
         hosts: str = HOSTS,
     ) -> None:
-        """Start it with its files in a new directory that its user owns; `more` are lines of squid.conf before all access rules.
+        """Start it with its files in a new directory that its user owns; `more` are lines of
+        squid.conf before all access rules.
 
         `hosts` are the names that it can resolve, as lines of hosts(5).
         """
@@ -185,7 +191,9 @@ def _image_from_nothing(directory: Path) -> Path:
 
 
 class Listener:
-    """A port at an address of its own that accepts and says when, drops every SYN (silent), or is connected to and mute."""
+    """A port at an address of its own that accepts and says when, drops every SYN (silent), or is
+    connected to and mute.
+    """
 
     def __init__(
         self, namespace: Namespace, log: Path, address: str, port: int, *, silent: bool = False, mute: bool = False
@@ -197,7 +205,9 @@ class Listener:
         self.service = Service(namespace, argv, port, log)
 
     def accepted(self) -> list[int]:
-        """When it was connected to, in microseconds of the monotonic clock, which host and node share."""
+        """When it was connected to, in microseconds of the monotonic clock, which host and node
+        share.
+        """
         return [int(line) for line in self.service.log.read_text().split()]
 
     def stop(self) -> None:
@@ -206,10 +216,14 @@ class Listener:
 
 
 class Metadata:
-    """The metadata service of one instance: the strict one of `eks-proxy-agent demo --serve`, where nodes ask for it."""
+    """The metadata service of one instance: the strict one of `eks-proxy-agent demo --serve`, where
+    nodes ask for it.
+    """
 
     def __init__(self, namespace: Namespace, directory: Path, instance: Path, user_data: bytes) -> None:
-        """Serve the instance that a JSON file describes, with that user data; directory is for its files."""
+        """Serve the instance that a JSON file describes, with that user data; directory is for its
+        files.
+        """
         directory.mkdir()
         values = json.loads(instance.read_text())
         if user_data:

@@ -1,4 +1,6 @@
-"""What one test session owns on the machine, named so that a later session can clear away what a killed one left."""
+"""What one test session owns on the machine, named so that a later session can clear away what a
+killed one left.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,16 @@ NAMESPACES = Path("/run/netns")
 
 
 def start_time(pid: int) -> str:
-    """When a process started, in clock ticks since boot (proc(5), field 22): with the pid it names a process for good."""
+    """When a process started, in clock ticks since boot (proc(5), field 22): with the pid it names
+    a process for good.
+    """
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
 class Session:
-    """The name, the work directory (a tmpfs, so that no boot wears the disk) and the end of one test session."""
+    """The name, the work directory (a tmpfs, so that no boot wears the disk) and the end of one
+    test session.
+    """
 
     def __init__(self) -> None:
         """Clear away what dead sessions left, then take a name and a directory."""
@@ -54,7 +60,9 @@ def clear_dead_sessions() -> None:
 
 
 def clear(session: str) -> None:
-    """End the processes, unmount the mounts and delete the directories of a session, in that order."""
+    """End the processes, unmount the mounts and delete the directories of a session, in that
+    order.
+    """
     namespaces = [path.name for path in NAMESPACES.glob(f"{session}*")]
     for namespace in namespaces:
         wait_for(f"the end of the processes in {namespace}", partial(_kill_inside, namespace), limit=20)

@@ -1,4 +1,6 @@
-"""TLS: certificate authorities made for one test, a registry that speaks https, and a Squid that looks inside."""
+"""TLS: certificate authorities made for one test, a registry that speaks https, and a Squid that
+looks inside.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from .services import HOSTS, Registry, Squid
 NAME = "secure.example.test"
 IMAGE = f"{NAME}/hello:v1"
 
-# Squid's "Intercept HTTPS CONNECT messages with SSL-Bump": a certificate for each name, signed by the proxy's own CA.
+# Squid's "Intercept HTTPS CONNECT messages with SSL-Bump": a certificate for each name, signed by
+# the proxy's own CA.
 PORT_OPTIONS = "ssl-bump tls-cert={ca.certificate} tls-key={ca.key} generate-host-certificates=on"
 INSPECTING = """\
 sslcrtd_program /usr/lib/squid/security_file_certgen -s {directory}/made -M 4MB
@@ -35,7 +38,9 @@ class Authority:
         run([*new, "-subj", f"/CN={name}", "-addext", extension, "-keyout", self.key, "-out", self.certificate])
 
     def issue(self, name: str, *more: str) -> None:
-        """A server's certificate, NAME.pem and NAME.key beside the CA's, valid for more names (or IP:ADDRESS) too."""
+        """A server's certificate, NAME.pem and NAME.key beside the CA's, valid for more names (or
+        IP:ADDRESS) too.
+        """
         key, request, extensions = (self.directory / f"{name}.{suffix}" for suffix in ("key", "csr", "ext"))
         names = [one if one.startswith("IP:") else f"DNS:{one}" for one in (name, *more)]
         extensions.write_text(f"subjectAltName={','.join(names)}\n")
@@ -46,7 +51,9 @@ class Authority:
 
 
 class Inspected:
-    """A registry that speaks https, behind a Squid that inspects TLS with the certificates of a CA of its own."""
+    """A registry that speaks https, behind a Squid that inspects TLS with the certificates of a CA
+    of its own.
+    """
 
     def __init__(self, namespace: Namespace, directory: Path, address: str, other_name: str = NAME) -> None:
         """Start both; `address` is the proxy's, and the registry goes by `other_name` too."""

@@ -1,4 +1,6 @@
-"""strace of the agent inside a node: stopping it at an exact system call, and reading the order of its calls."""
+"""strace of the agent inside a node: stopping it at an exact system call, and reading the order of
+its calls.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def remove(root: Path) -> None:
 
 
 def stop_at(call: str, number: int) -> str:
-    """Options that stop the agent for good right after its Nth call (strace(1), inject): the moment to cut the power."""
+    """Options that stop the agent for good right after its Nth call (strace(1), inject): the moment
+    to cut the power.
+    """
     return f"-e inject={call}:signal=STOP:when={number}"
 
 
@@ -47,7 +51,9 @@ def stopped(trace: Path) -> bool:
 
 @dataclass(frozen=True)
 class Call:
-    """One system call that succeeded: its name, the path it was about, and for a rename where it went."""
+    """One system call that succeeded: its name, the path it was about, and for a rename where it
+    went.
+    """
 
     name: str
     path: str
@@ -67,7 +73,9 @@ def calls(trace: Path) -> Iterator[Call]:
 
 
 def _joined(lines: list[str]) -> Iterator[str]:
-    """Put together the calls that strace printed in two halves because another thread was in between."""
+    """Put together the calls that strace printed in two halves because another thread was in
+    between.
+    """
     open_halves = {}
     for line in lines:
         pid, _, call = line.partition(" ")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 
 def install(source: Path, root: Path) -> None:
-    """Copy source's content over root: links stay links, owner root, modes 0755 and 0644 whatever the checkout has."""
+    """Copy source's content over root: links stay links, owner root, modes 0755 and 0644 whatever
+    the checkout has.
+    """
     for directory, directories, files in os.walk(source):
         target = root / Path(directory).relative_to(source)
         target.mkdir(mode=0o755, exist_ok=True)

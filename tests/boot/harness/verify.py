@@ -11,7 +11,8 @@ from .boot import Boot
 from .case import Case
 from .services import IMAGE, REGISTRY_NAME
 
-# A service that is just reading its settings again, as a degraded agent does, is as good as active (systemd says so too).
+# A service that is just reading its settings again, as a degraded agent does, is as good as active
+# (systemd says so too).
 RUNNING = ("active", "reloading")
 # What no boot may say.
 NEVER_SAID = ("ordering cycle", "Traceback (most recent call last)", "Unknown key name", "Unknown section")
@@ -24,8 +25,9 @@ OPEN_PLACES = ("etc/environment", "etc/dnf/dnf.conf", "var/log/cloud-init.log", 
 def verify(case: Case, boot: Boot, root: Path, requests: Sequence[str]) -> None:
     """Raise AssertionError with everything that is not as the case says.
 
-    With BOOT_ACCEPT=1 expected files that differ are written anew as well, to be read before they are committed.
-    root is the node's root after the boot; requests are the lines of Squid's access log that the boot added.
+    With BOOT_ACCEPT=1 expected files that differ are written anew as well, to be read before they
+    are committed. root is the node's root after the boot; requests are the lines of Squid's access
+    log that the boot added.
     """
     problems = [
         *_files(case, boot, root),

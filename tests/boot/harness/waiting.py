@@ -11,7 +11,9 @@ T = TypeVar("T")
 
 
 def wait_for(what: str, probe: Callable[[], T | None], limit: float = 30, interval: float = 0.02) -> T:
-    """Ask probe until it returns something true, and return that; raise BedError naming `what` after limit seconds."""
+    """Ask probe until it returns something true, and return that; raise BedError naming `what`
+    after limit seconds.
+    """
     end = time.monotonic() + limit
     while True:
         found = probe()

@@ -1,9 +1,10 @@
-"""Inside the namespace: makes every address local, starts the listeners, runs one worker over the cases.
+"""Inside the namespace: makes every address local, starts the listeners, runs one worker over the
+cases.
 
     unshare -n -m -- python3 bed.py CASES.json RESULT.json COMMAND ...
 
-RESULT.json gets the port of the first connection of each case, null where none came.  Safe by construction: the network
-namespace has no device but its own loopback.
+RESULT.json gets the port of the first connection of each case, null where none came.  Safe by
+construction: the network namespace has no device but its own loopback.
 """
 
 from __future__ import annotations

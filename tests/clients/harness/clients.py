@@ -83,7 +83,9 @@ def _everything() -> list[Case]:
 
 
 def _part(first: int, step: int, *, naming: bool = False) -> Callable[[], list[Case]]:
-    """For clients that take long for each case, and share one libcurl: together they meet most of them."""
+    """For clients that take long for each case, and share one libcurl: together they meet most of
+    them.
+    """
     return lambda: cases.exceptions()[first::step] + (cases.namings() if naming else [])
 
 
@@ -93,7 +95,9 @@ def _botocore() -> list[Case]:
 
 
 def _registries() -> list[Case]:
-    """skopeo asks a registry by https, and takes for a registry only a name with a dot or a port, or an IPv4 address."""
+    """skopeo asks a registry by https, and takes for a registry only a name with a dot or a port,
+    or an IPv4 address.
+    """
     named = [(urlsplit(case.url).netloc, case) for case in cases.exceptions()]
     fit = [(netloc, case) for netloc, case in named if re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?", netloc)]
     return [attrs.evolve(case, url=f"https://{netloc}/") for netloc, case in fit][::5]

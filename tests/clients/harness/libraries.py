@@ -1,4 +1,6 @@
-"""Clients of other generations than the distribution's, from PyPI, each in a directory of its own in the cache."""
+"""Clients of other generations than the distribution's, from PyPI, each in a directory of its own
+in the cache.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ GO_PROGRAM = Path(__file__).parents[1] / "workers/go/main.go"
 
 
 def library(*requirements: str) -> Path:
-    """The directory that has these packages for PYTHON (no compiler is needed: their wheels bring what they link to)."""
+    """The directory that has these packages for PYTHON (no compiler is needed: their wheels bring
+    what they link to).
+    """
     directory = _cache() / "-".join(requirements).replace("==", "-")
     return directory if directory.is_dir() else _made(directory, lambda aside: _install(aside, requirements))
 
@@ -66,7 +70,9 @@ def _cache() -> Path:
 
 
 def _made(directory: Path, build) -> Path:
-    """Built aside and renamed, by one at a time, so that a killed build leaves nothing that looks complete."""
+    """Built aside and renamed, by one at a time, so that a killed build leaves nothing that looks
+    complete.
+    """
     with (directory.parent / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         if not directory.is_dir():

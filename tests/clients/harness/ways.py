@@ -1,4 +1,5 @@
-"""The listeners behind every address: they note at which port a client knocks first, the proxy's or another.
+"""The listeners behind every address: they note at which port a client knocks first, the proxy's or
+another.
 
 Runs inside the namespace (see bed.py) and needs nothing but the standard library.
 """
@@ -22,7 +23,9 @@ _NO_TUNNEL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\
 
 
 class Switchboard:
-    """Listens at all ports, in one thread; `first` maps a case's number to the port of its first connection."""
+    """Listens at all ports, in one thread; `first` maps a case's number to the port of its first
+    connection.
+    """
 
     def __init__(self) -> None:
         self.first: dict[int, int] = {}
@@ -81,7 +84,9 @@ class Switchboard:
         return True
 
     def _answer(self, port: int, connection: socket.socket) -> None:
-        """One answer to the first bytes; a request's head comes in one piece here, and TLS gets none."""
+        """One answer to the first bytes; a request's head comes in one piece here, and TLS gets
+        none.
+        """
         self._selector.unregister(connection)
         with connection:
             try:

@@ -12,7 +12,9 @@ CONTROL = ("127.0.0.1", 7)
 
 
 def urls() -> Iterator[str]:
-    """The URL of each case; meanwhile the environment has the case's proxy variables and no others."""
+    """The URL of each case; meanwhile the environment has the case's proxy variables and no
+    others.
+    """
     with open(sys.argv[-1]) as handle:
         cases = json.load(handle)
     for number, case in enumerate(cases):

@@ -1,4 +1,6 @@
-"""Runs a program for each case: program.py PROGRAM ARGUMENT ... CASES, with {} for the URL and {netloc} for its host and port."""
+"""Runs a program for each case: program.py PROGRAM ARGUMENT ... CASES, with {} for the URL and
+{netloc} for its host and port.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,6 @@
-"""The cluster's certificate authority, the API server's certificate and the key of service accounts."""
+"""The cluster's certificate authority, the API server's certificate and the key of service
+accounts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler: a real control plane, with RBAC, for one session."""
+"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler: a real control plane, with
+RBAC, for one session.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +63,9 @@ class ControlPlane:
     ) -> None:
         """Start it and wait until it serves.
 
-        Everything is in `directory`, and listens on `address` only, by default a loopback address of this process.
-        `names` are DNS names of its certificate, `inside` is a command to enter its network with.
+        Everything is in `directory`, and listens on `address` only, by default a loopback address
+        of this process. `names` are DNS names of its certificate, `inside` is a command to enter
+        its network with.
         """
         self.directory = directory
         self.programs = programs
@@ -88,7 +91,9 @@ class ControlPlane:
         return self.kubeconfig_for("admin")
 
     def kubeconfig_for(self, user: str, *, server: str = "", token: str = "", embedded: bool = False) -> Path:
-        """A kubeconfig of one of USERS; with another server or token; with the CA embedded, so that it can be moved."""
+        """A kubeconfig of one of USERS; with another server or token; with the CA embedded, so that
+        it can be moved.
+        """
         path = self.directory / f"{user.replace(':', '-')}{'-other' if server or token else ''}.kubeconfig"
         authority = self.directory / "ca.crt"
         content = base64.b64encode(authority.read_bytes()).decode()
@@ -104,7 +109,9 @@ class ControlPlane:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command needs that calls kubectl: nothing of the caller's, kubectl of the cluster's version first."""
+        """What a command needs that calls kubectl: nothing of the caller's, kubectl of the
+        cluster's version first.
+        """
         return {
             **CLEAN_ENVIRONMENT,
             "PATH": f"{self.programs}:{CLEAN_ENVIRONMENT['PATH']}",
@@ -135,21 +142,29 @@ class ControlPlane:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def api(self, user: str = "admin") -> Api:
-        """A connection without kubectl; only where the address is reachable without entering a network."""
+        """A connection without kubectl; only where the address is reachable without entering a
+        network.
+        """
         return Api(self.address, self.port, self.directory / "ca.crt", self.tokens[user])
 
     def create_namespace(self, name: str) -> None:
-        """Make a namespace and wait until pods are admitted there (the token of its service account is there)."""
+        """Make a namespace and wait until pods are admitted there (the token of its service account
+        is there).
+        """
         self.kubectl("create", "namespace", name)
         account = ["get", f"--namespace={name}", "serviceaccount", "default", "--output=jsonpath={.secrets[0].name}"]
         wait_for(f"the service account of {name}", lambda: self.try_kubectl(*account).stdout, limit=30)
 
     def rolled_out(self, namespace: str, workload: str, limit: int = 120) -> None:
-        """Wait until a workload's pods are all of its current template, and ready; `workload` is KIND/NAME."""
+        """Wait until a workload's pods are all of its current template, and ready; `workload` is
+        KIND/NAME.
+        """
         self.kubectl("rollout", "status", f"--namespace={namespace}", f"--timeout={limit}s", workload)
 
     def close(self) -> None:
-        """End all programs, the last started first, and remove the directory; with CLUSTER_KEEP=DIRECTORY the logs stay there."""
+        """End all programs, the last started first, and remove the directory; with
+        CLUSTER_KEEP=DIRECTORY the logs stay there.
+        """
         while self.processes:
             self.processes.popitem()[1].stop()
         if "CLUSTER_KEEP" in os.environ:
@@ -159,7 +174,8 @@ class ControlPlane:
                 shutil.copy(log, kept)
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    # --- start ------------------------------------------------------------------------------------------------------
+    # --- start
+    # ------------------------------------------------------------------------------------------------------
 
     def start(self, name: str, *flags: str, program: Argument = "") -> None:
         """Start one of the programs."""
@@ -188,7 +204,8 @@ class ControlPlane:
             *("--service-account-issuer=https://kubernetes.default", "--enable-admission-plugins=NodeRestriction"),
         )
         self._wait_until_served("kube-apiserver", "get", "--raw=/readyz")
-        # A node that nobody keeps stays as it is; the kubelets of these nodes are played, and need not hurry.
+        # A node that nobody keeps stays as it is; the kubelets of these nodes are played, and need
+        # not hurry.
         quick = ("--leader-elect=false", "--port=0", "--secure-port=0", "--kube-api-qps=300", "--kube-api-burst=600")
         self.start(
             "kube-controller-manager",
@@ -202,7 +219,8 @@ class ControlPlane:
             "--node-monitor-grace-period=24h",
         )
         self.start("kube-scheduler", *quick, "--kubeconfig={}".format(self.kubeconfig_for("system:kube-scheduler")))
-        # The controllers are at work when the namespace has its service account; without one no pod is admitted.
+        # The controllers are at work when the namespace has its service account; without one no pod
+        # is admitted.
         self._wait_until_served(
             "kube-controller-manager", "get", "--namespace=kube-system", "serviceaccount", "default"
         )
@@ -217,6 +235,8 @@ class ControlPlane:
 
 
 def _own_loopback_address() -> str:
-    """An address of 127.0.0.0/8 made of our process id: the usual ports are free there, and nobody else takes them."""
+    """An address of 127.0.0.0/8 made of our process id: the usual ports are free there, and nobody
+    else takes them.
+    """
     pid = os.getpid()
     return f"127.{128 + (pid >> 16) % 64}.{pid >> 8 & 255}.{pid & 255 or 1}"

@@ -1,4 +1,6 @@
-"""Temporary directories that carry their owner's process, so that a later session removes what a killed one left."""
+"""Temporary directories that carry their owner's process, so that a later session removes what a
+killed one left.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ ENOUGH = 2 << 30  # bytes for etcd and logs; a container may have 64 MB of /dev/
 
 
 def own_directory() -> Path:
-    """A new directory of this process, after those of dead processes are gone; in memory where the machine has such a place."""
+    """A new directory of this process, after those of dead processes are gone; in memory where the
+    machine has such a place.
+    """
     shared = Path("/dev/shm")
     in_memory = os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > ENOUGH
     parent = shared if in_memory else Path(tempfile.gettempdir())

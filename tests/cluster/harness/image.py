@@ -1,4 +1,6 @@
-"""An image for pods, made from nothing but one static program, in the registry that only the proxy can resolve."""
+"""An image for pods, made from nothing but one static program, in the registry that only the proxy
+can resolve.
+"""
 
 from __future__ import annotations
 

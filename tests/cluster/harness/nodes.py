@@ -1,4 +1,6 @@
-"""Nodes without machines: a thread that does to the API what kubelet does there, so that rollouts come to their end."""
+"""Nodes without machines: a thread that does to the API what kubelet does there, so that rollouts
+come to their end.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ INTERVAL = 0.05  # seconds between two looks at the pods
 
 
 class Nodes:
-    """Node objects, and their kubelets' part: pods become Running and Ready, and those marked for deletion go.
+    """Node objects, and their kubelets' part: pods become Running and Ready, and those marked for
+    deletion go.
 
-    Started with the first node and ended by close(). What the thread itself trips over is raised by close().
+    Started with the first node and ended by close(). What the thread itself trips over is raised by
+    close().
     """
 
     def __init__(self, control_plane: ControlPlane) -> None:
@@ -43,7 +47,9 @@ class Nodes:
 
     @contextmanager
     def stuck(self, prefix: str, message: str = "back-off 10s restarting failed container") -> Iterator[None]:
-        """While it lasts, pods whose names begin so, and that are not ready yet, do not become ready: they crash."""
+        """While it lasts, pods whose names begin so, and that are not ready yet, do not become
+        ready: they crash.
+        """
         self._stuck[prefix] = message
         try:
             yield
@@ -59,7 +65,8 @@ class Nodes:
         if self._error is not None:
             raise self._error
 
-    # --- the thread -------------------------------------------------------------------------------------------------
+    # --- the thread
+    # -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         api = self._control_plane.api()
@@ -123,7 +130,9 @@ def _node_status() -> dict[str, Any]:
 
 
 def running_status(pod: dict[str, Any], crash: str = "") -> dict[str, Any]:
-    """What kubelet reports of a pod that runs; with `crash`, of one whose containers end as soon as they start."""
+    """What kubelet reports of a pod that runs; with `crash`, of one whose containers end as soon as
+    they start.
+    """
     spec, now, ready = pod["spec"], _now(), "False" if crash else "True"
     if crash:
         state = {"waiting": {"reason": "CrashLoopBackOff", "message": crash}}

@@ -1,4 +1,6 @@
-"""Programs of the control plane: started in the background, ended by their ids, and never left behind."""
+"""Programs of the control plane: started in the background, ended by their ids, and never left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,14 @@ from tests.boot.harness.command import CLEAN_ENVIRONMENT, Argument, BedError
 
 
 class Process:
-    """A program in the background; the kernel ends it when the process that started it dies, however that came about."""
+    """A program in the background; the kernel ends it when the process that started it dies,
+    however that came about.
+    """
 
     def __init__(self, argv: Sequence[Argument], log: Path, inside: Sequence[Argument] = ()) -> None:
-        """Start it, with what it says in `log`; `inside` is a command to enter a network with, which must exec."""
+        """Start it, with what it says in `log`; `inside` is a command to enter a network with,
+        which must exec.
+        """
         self.log = log
         self.name = Path(argv[0]).name
         # PR_SET_PDEATHSIG of prctl(2): also after SIGKILL or Ctrl-C no etcd is left.

@@ -106,8 +106,8 @@ echo $! >"$scratch/pid"
 "$python" -m agent demo --serve 127.0.0.1:1338 --instance "$scratch/instance.json" &
 trap 'kill $(jobs -p); rm -rf "$scratch"' EXIT
 [ "$variant" != image ] || "$python" -m agent bake --root "$root"
-for folder in etc run var/lib; do mount -n --bind "$root/$folder" /$folder; done
-mount -n --bind "$scratch/bin" /usr/local/sbin # the first folder of the agent's PATH
+for directory in etc run var/lib; do mount -n --bind "$root/$directory" /$directory; done
+mount -n --bind "$scratch/bin" /usr/local/sbin # the first directory of the agent's PATH
 
 daemon() { # a boot, and one pass more
     "$python" - <<'END'

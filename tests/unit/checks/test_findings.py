@@ -46,7 +46,8 @@ def found(group, state):
     return Finding(group, "x", state, "text")
 
 
-# --- exit code ------------------------------------------------------------------------------------------------------
+# --- exit code
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -62,12 +63,15 @@ def found(group, state):
     ],
 )
 def test_exit_code(failed, code):
-    """78 for wrong settings alone, 3 for drift alone, 1 for anything else; a warning and a skip fail nothing."""
+    """78 for wrong settings alone, 3 for drift alone, 1 for anything else; a warning and a skip
+    fail nothing.
+    """
     others = [found("x", state) for state in (OK, WARN, SKIP)]
     assert exit_code([*others, *(attrs.evolve(found("x", FAIL), exit_code=one) for one in failed)]) == code
 
 
-# --- settings -------------------------------------------------------------------------------------------------------
+# --- settings
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -78,16 +82,21 @@ def test_exit_code(failed, code):
     ],
 )
 def test_where_the_settings_come_from(layers, says):
-    """Without metadata service there may be a proxy in the user data, so that no layer at all is valid."""
+    """Without metadata service there may be a proxy in the user data, so that no layer at all is
+    valid.
+    """
     (finding,) = settings.check(attrs.evolve(node(missing="no metadata"), layered=merge(layers)))
     assert (finding.state, finding.text) == (OK, says)
 
 
-# --- all groups -----------------------------------------------------------------------------------------------------
+# --- all groups
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_a_check_that_breaks_is_a_finding():
-    """Neither an error of ours nor a mistake of ours ends the others, and credentials are masked in both."""
+    """Neither an error of ours nor a mistake of ours ends the others, and credentials are masked in
+    both.
+    """
 
     def refuse(node):
         yield found("a", OK)
@@ -126,13 +135,16 @@ def test_what_cannot_be_looked_at_is_skipped(live, missing, text):
 
 @pytest.mark.parametrize("name", [units.GROUP, processes.GROUP])
 def test_without_systemd_it_is_not_asked(name):
-    """A container, or another init system: nothing is wrong with it, there is nothing to look at."""
+    """A container, or another init system: nothing is wrong with it, there is nothing to look
+    at.
+    """
     (group,) = [group for group in GROUPS if group.name == name]
     (finding,) = examine(node(), [group])
     assert (finding.state, finding.text) == (SKIP, "no systemd runs here")
 
 
-# --- clock ----------------------------------------------------------------------------------------------------------
+# --- clock
+# ----------------------------------------------------------------------------------------------------------
 
 NOW = 1_800_000_000.0
 
@@ -167,7 +179,8 @@ def test_no_date():
     assert clock.judge("", NOW, "http://p:1").state == SKIP
 
 
-# --- units ----------------------------------------------------------------------------------------------------------
+# --- units
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -225,7 +238,8 @@ def test_what_is_read_after_ours(files, after):
     assert units._after_ours(UnitState("x.service", environment_files=tuple(files))) == after
 
 
-# --- processes ------------------------------------------------------------------------------------------------------
+# --- processes
+# ------------------------------------------------------------------------------------------------------
 
 WANTED = {"http_proxy": "http://u:new@p:1", "HTTP_PROXY": "http://u:new@p:1", "no_proxy": "a,b", "NO_PROXY": "a,b"}
 
@@ -251,7 +265,8 @@ def test_what_a_process_has_otherwise(has, told):
     assert processes._told(differences(raw, WANTED.items()), WANTED) == told
 
 
-# --- proxy ----------------------------------------------------------------------------------------------------------
+# --- proxy
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -295,7 +310,9 @@ def test_what_is_reached_directly_may_be_refused_by_a_proxy_that_lives(kind, nee
 
 
 def test_what_ails_endpoints_differently_stands_in_lines_of_its_own():
-    """ "The same" is said of what has the same way out, and what a proxy says cannot take the place of our words."""
+    """ "The same" is said of what has the same way out, and what a proxy says cannot take the place
+    of our words.
+    """
     url = parse_proxy_url("http://p:1")
     endpoints = [("a.x", 443), ("b.x", 443), ("c.x", 443)]
     verdicts = [
@@ -310,7 +327,8 @@ def test_what_ails_endpoints_differently_stands_in_lines_of_its_own():
     ]
 
 
-# --- direct ---------------------------------------------------------------------------------------------------------
+# --- direct
+# ---------------------------------------------------------------------------------------------------------
 
 API, REGISTRY, NEW_API = "api.ecr.x.amazonaws.com", "111122223333.dkr.ecr.x.amazonaws.com", "ecr.x.api.aws"
 
@@ -327,14 +345,17 @@ API, REGISTRY, NEW_API = "api.ecr.x.amazonaws.com", "111122223333.dkr.ecr.x.amaz
     ],
 )
 def test_what_is_reached_directly_answers_as_a_whole(reason, answering, state, silent):
-    """ECR's registry has an endpoint of its own; and what answered once and no more is a black hole."""
+    """ECR's registry has an endpoint of its own; and what answered once and no more is a black
+    hole.
+    """
     hosts = dict.fromkeys([API, REGISTRY, NEW_API])
     finding = direct._found(reason, hosts, {host: ProbeResult(host in answering, ("10.0.0.9",)) for host in hosts})
     assert finding.state == state
     assert state == OK or [host for host in hosts if host in finding.text] == silent
 
 
-# --- NO_PROXY -------------------------------------------------------------------------------------------------------
+# --- NO_PROXY
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -407,7 +428,8 @@ def test_what_a_client_cannot_exempt_is_told_network_by_network(entries, here, t
     assert (finding.state, finding.text) == (OK, text)
 
 
-# --- files that others write ----------------------------------------------------------------------------------------
+# --- files that others write
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

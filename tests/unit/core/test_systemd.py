@@ -1,4 +1,6 @@
-"""Units as values: what systemctl says of them, which to enable, which to release, which run with an old environment."""
+"""Units as values: what systemctl says of them, which to enable, which to release, which run with
+an old environment.
+"""
 
 import attrs
 import pytest
@@ -43,7 +45,8 @@ InactiveExitTimestampMonotonic=0
 NeedDaemonReload=no"""
 
 
-# --- what systemctl says ----------------------------------------------------------------------------------------------
+# --- what systemctl says
+# ----------------------------------------------------------------------------------------------
 
 
 def test_everything_is_read():
@@ -77,7 +80,8 @@ def test_what_is_not_said_is_not_there(text):
     assert not parse_unit("x.service", text).exists
 
 
-# --- what is to be done -----------------------------------------------------------------------------------------------
+# --- what is to be done
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -139,13 +143,16 @@ def test_what_policy_closed_held_back_is_released(changes, wanted):
 
 
 def test_what_never_started_counts_only_while_the_policy_is_closed():
-    """With the policy "open" again a refused unit is released, and one that simply was not started is left alone."""
+    """With the policy "open" again a refused unit is released, and one that simply was not started
+    is left alone.
+    """
     refused = UnitState("docker.service", active="inactive", blocked=True)
     unused = UnitState("kubelet.service", active="inactive", started=False)
     assert to_release({"docker.service": refused, "kubelet.service": unused}, closed=False) == ("docker.service",)
 
 
-# --- the environment of a process -------------------------------------------------------------------------------------
+# --- the environment of a process
+# -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -164,7 +171,9 @@ def test_what_never_started_counts_only_while_the_policy_is_closed():
     ],
 )
 def test_a_process_with_another_environment_is_stale(environ, stale):
-    """All variables have to be there with our values; other ones do not matter, whatever bytes they have."""
+    """All variables have to be there with our values; other ones do not matter, whatever bytes they
+    have.
+    """
     assert is_stale(environ, VARIABLES) is stale
 
 

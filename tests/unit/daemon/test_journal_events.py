@@ -39,7 +39,9 @@ def test_a_long_repair_is_cut_off() -> None:
 
 @pytest.mark.parametrize("text", [b"a.", b"secret", b"http://"])
 def test_a_line_of_a_megabyte_is_read_once(text: bytes) -> None:
-    """The pass that tells of it has ten minutes to live, and the file may have been four times as long."""
+    """The pass that tells of it has ten minutes to live, and the file may have been four times as
+    long.
+    """
     assert len(_short(Change("/etc/x", text * (1_000_000 // len(text)), b"a"))) == 2000
 
 

@@ -32,7 +32,9 @@ def high(least: float, most: float) -> float:
     ],
 )
 def test_pauses_grow_up_to_a_limit(failures: int, configured: bool, shortest: float, longest: float) -> None:
-    """The pause between tries grows with jitter, to a minute on a node that was never configured, else to five."""
+    """The pause between tries grows with jitter, to a minute on a node that was never configured,
+    else to five.
+    """
     assert pause(failures, configured, low) == pytest.approx(shortest)
     assert pause(failures, configured, high) == pytest.approx(longest)
     assert shortest - 0.01 <= pause(failures, configured) <= longest + 0.01

@@ -39,10 +39,11 @@ class Variables:
 class Dialect:
     """A family of clients that treats NO_PROXY alike.
 
-    `bypass(target, no_proxy)` takes the raw value of the variable (families split it differently, too) and gives the
-    entry that makes the request go directly, as it stands there without blanks; None when it goes through the proxy.
-    No family resolves a name to compare the address: a CIDR exempts literal addresses only.
-    `libcurl` is the first version of libcurl that reads it so, up to the next family's; None for all other clients.
+    `bypass(target, no_proxy)` takes the raw value of the variable (families split it differently,
+    too) and gives the entry that makes the request go directly, as it stands there without blanks;
+    None when it goes through the proxy. No family resolves a name to compare the address: a CIDR
+    exempts literal addresses only. `libcurl` is the first version of libcurl that reads it so, up
+    to the next family's; None for all other clients.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Go's net/http: docker, containerd, kubelet, kubectl, ssm-agent, skopeo.
 
-Source: golang.org/x/net/http/httpproxy/proxy.go (vendored into net/http), net.ParseCIDR, net.SplitHostPort; tried against
-Go 1.19 and 1.27.
+Source: golang.org/x/net/http/httpproxy/proxy.go (vendored into net/http), net.ParseCIDR,
+net.SplitHostPort; tried against Go 1.19 and 1.27.
 
 - Split at commas, blanks trimmed, lower-cased.  A `*` anywhere in the list exempts everything.
 - `example.com` covers itself and its subdomains, `.example.com` and `*.example.com` the subdomains only.

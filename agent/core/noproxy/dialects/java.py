@@ -1,7 +1,7 @@
 """Java ignores the environment; what our list becomes for it.
 
-Source: the JDK's networking properties (`http.nonProxyHosts`, which counts for https as well) and DefaultProxySelector;
-tried against 17.0.15 and 25.
+Source: the JDK's networking properties (`http.nonProxyHosts`, which counts for https as well) and
+DefaultProxySelector; tried against 17.0.15 and 25.
 
 - Patterns are separated by `|`, a `*` may stand first or last; text is compared with the URL's host without case, IPv6 in
   its brackets and as the URL spells it.  No CIDR, no port, no name is resolved.
@@ -19,7 +19,8 @@ import attrs
 from agent.core.net.addresses import address, ipv4
 from agent.core.net.proxy_url import is_host_name
 
-#: A network that is no whole number of octets becomes one pattern for each octet that it holds; not more than this.
+#: A network that is no whole number of octets becomes one pattern for each octet that it holds; not
+#: more than this.
 MOST_PATTERNS = 16
 
 

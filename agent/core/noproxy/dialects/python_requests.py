@@ -1,6 +1,7 @@
 """Python's requests (pip, cloud-init), before 2.34 and since.
 
-Source: should_bypass_proxies() in requests/utils.py, which also asks urllib; tried against 2.32.5 and 2.34.2.
+Source: should_bypass_proxies() in requests/utils.py, which also asks urllib; tried against 2.32.5
+and 2.34.2.
 
 - Every blank of the value is removed, then split at commas.
 - IPv4: the same text, or an IPv4 CIDR from /1 to /32 with a literal address of the URL.  No name is resolved.

@@ -9,13 +9,15 @@ import attrs
 from agent.core.net.addresses import ipv4, ipv6
 from agent.core.net.proxy_url import is_host_name, quoted
 
-#: The only schemes for which the proxy's variables count, and the ports that a URL without one means.
+#: The only schemes for which the proxy's variables count, and the ports that a URL without one
+#: means.
 PORTS = {"http": 80, "https": 443}
 
 #: Longer than any URL that a client sends; a line without an end is no target.
 LIMIT = 8192
 
-#: IDNA 2003 rewrites these characters, IDNA 2008 encodes them: two clients would look for two different hosts.
+#: IDNA 2003 rewrites these characters, IDNA 2008 encodes them: two clients would look for two
+#: different hosts.
 _DEVIATIONS = "\u00df\u03c2\u200c\u200d"
 
 
@@ -23,10 +25,11 @@ _DEVIATIONS = "\u00df\u03c2\u200c\u200d"
 class Request:
     """A request's target.
 
-    `host` is a lower-case name (perhaps with a final dot, which clients do not all ignore), an IPv4 address, or an IPv6
-    address without brackets and as it was spelt, because most clients compare it as text.  `port` is the one that is
-    connected to, and `has_port` whether it was written: some clients compare what was written.  `spelled` is what was
-    asked, without user info, path and query: it can be printed.
+    `host` is a lower-case name (perhaps with a final dot, which clients do not all ignore), an IPv4
+    address, or an IPv6 address without brackets and as it was spelt, because most clients compare
+    it as text.  `port` is the one that is connected to, and `has_port` whether it was written: some
+    clients compare what was written.  `spelled` is what was asked, without user info, path and
+    query: it can be printed.
     """
 
     scheme: str
@@ -45,7 +48,8 @@ class Request:
 def parse_request(text: str) -> Request:
     """Read a URL, HOST, HOST:PORT or an address; what has no scheme is https, unless it names port 80.
 
-    User info, path and query are dropped.  Raises ValueError that says what is allowed; it never repeats user info.
+    User info, path and query are dropped.  Raises ValueError that says what is allowed; it never
+    repeats user info.
     """
     text = text.strip()
     if len(text) > LIMIT:

@@ -1,7 +1,8 @@
 """/etc/environment and node.env: lines NAME=VALUE that five readers understand alike.
 
-/etc/environment is read by systemd (EnvironmentFile=), pam_env, sh, bash and `systemd --user`; their quoting has
-nothing in common, so values are written without quotes and anything that would need them is refused.
+/etc/environment is read by systemd (EnvironmentFile=), pam_env, sh, bash and `systemd --user`;
+their quoting has nothing in common, so values are written without quotes and anything that would
+need them is refused.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ _OURS = re.compile(
     rb"[ \t]*(?:export[ \t]+)?(?:http_proxy|HTTP_PROXY|https_proxy|HTTPS_PROXY|no_proxy|NO_PROXY)[ \t]*="
 )
 
-#: What a backslash at the end of the last line may take instead of ours.  systemd (before 254 after a comment too)
-#: and the shells take the blank line; pam_env goes on to the next one with text, which the others ignore.
+#: What a backslash at the end of the last line may take instead of ours.  systemd (before 254 after
+#: a comment too) and the shells take the blank line; pam_env goes on to the next one with text,
+#: which the others ignore.
 _SWALLOWED = b"\n:\n"
 
 Variables = Sequence[tuple[str, str]]
@@ -86,7 +88,8 @@ class EnvironmentFile(ManagedFile):
 def assignments(content: bytes) -> dict[str, str]:
     """The variables that systemd takes from an EnvironmentFile= (systemd.exec(5)), the later line wins.
 
-    None from a file that is not UTF-8.  Escapes inside of quotes stay as they are written: no proxy variable has any.
+    None from a file that is not UTF-8.  Escapes inside of quotes stay as they are written: no proxy
+    variable has any.
     """
     try:
         text = content.decode("utf-8").replace("\\\n", "")

@@ -9,7 +9,8 @@ from agent.core.plan.files.systemd_dropin import DIRECTORY, Dropin
 from agent.core.plan.files.yum_conf import YumConf
 
 _CLASSES: tuple[type[ManagedFile], ...] = (WholeFile, EnvironmentFile, YumConf, Dropin, CaAnchor)
-#: A file of another class needs a place here only if it is taken back otherwise, or has another effect.
+#: A file of another class needs a place here only if it is taken back otherwise, or has another
+#: effect.
 KINDS = {file.kind: file for file in _CLASSES}
 
 

@@ -24,8 +24,9 @@ class Effect(enum.Enum):
 class ManagedFile(abc.ABC):
     """How one file has to be; each sort of file is a class of its own.
 
-    `kind` is what the baseline calls it: by that name KINDS has the class that can take it back.  `own_lines`: ours are
-    some lines of it, other people's edits stay.  `may_be_private`: we make it so while there are credentials in it.
+    `kind` is what the baseline calls it: by that name KINDS has the class that can take it back.
+    `own_lines`: ours are some lines of it, other people's edits stay.  `may_be_private`: we make it
+    so while there are credentials in it.
     """
 
     kind: ClassVar[str]

@@ -11,7 +11,8 @@ from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.managed_file import Effect, ManagedFile
 
 DIRECTORY = "/etc/systemd/system/"
-#: The units that failure.policy = "closed" holds back; gating others would lock people out of the node.
+#: The units that failure.policy = "closed" holds back; gating others would lock people out of the
+#: node.
 GATED_UNITS = ("docker.service", "containerd.service", "kubelet.service")
 
 _HEAD = """\

@@ -1,6 +1,7 @@
 """yum.conf and dnf.conf: the one line `proxy=URL` in [main].
 
-The value is bare: yum 3 keeps quotes and substitutes `$`; both read the key at column 0 (dnf.conf(5), yum.conf(5)).
+The value is bare: yum 3 keeps quotes and substitutes `$`; both read the key at column 0
+(dnf.conf(5), yum.conf(5)).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from agent.core.plan.files.lines import counted, split_lines
 from agent.core.plan.files.managed_file import ManagedFile
 
 YUM_CONF = "/etc/yum.conf"
-#: What dnf reads.  yum.conf is a link to it; where that was replaced by a file, dnf must not lose its proxy.
+#: What dnf reads.  yum.conf is a link to it; where that was replaced by a file, dnf must not lose
+#: its proxy.
 DNF_CONF = "/etc/dnf/dnf.conf"
 
 _HEADER = re.compile(rb"\[([^]]*)\]")
@@ -48,8 +50,8 @@ class YumConf(ManagedFile):
     def merge(self, current: bytes | None) -> bytes | None:
         """Put ours where the first one stood, else right below the header.
 
-        In other sections only a line that repeats ours goes.  What has a proxy of its own stays as it is, and so do other
-        keys (proxy_username and its kind too); an absent [main] comes last.
+        In other sections only a line that repeats ours goes.  What has a proxy of its own stays as
+        it is, and so do other keys (proxy_username and its kind too); an absent [main] comes last.
         """
         if self.url is None:
             return None if current is None else self.restore(current, None)
@@ -168,7 +170,8 @@ def _proxies(lines: list[bytes]) -> list[_Proxy]:
 def _repeated(proxies: list[_Proxy], url: str) -> list[_Proxy]:
     """What other sections say that [main] says: the shell recipe appends to whatever section comes last.
 
-    Not where a section says something else too: there the last one wins, and ours is not for nothing.
+    Not where a section says something else too: there the last one wins, and ours is not for
+    nothing.
     """
     others = [proxy for proxy in proxies if not proxy.main]
     own = [proxy.section for proxy in others if len(proxy.numbers) > 1 or proxy.value not in (url, url + "/")]

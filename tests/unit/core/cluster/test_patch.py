@@ -31,7 +31,9 @@ def workload(*containers, init=(), annotations=None, template=None):
 
 
 def carried_out(found, patch):
-    """The object after the patch.  A test against null means "absent" to the API server; python-json-patch knows no such."""
+    """The object after the patch.  A test against null means "absent" to the API server;
+    python-json-patch knows no such.
+    """
     rest = []
     after = copy.deepcopy(found)
     for op in json.loads(patch_text(patch)):
@@ -75,7 +77,9 @@ def test_every_container_gets_the_reference():
 
 @pytest.mark.parametrize("first", [OURS, THEIRS])
 def test_the_reference_comes_last(first):
-    """The last one wins: a reference that came after ours goes before it, and the owner's own stays where it is."""
+    """The last one wins: a reference that came after ours goes before it, and the owner's own stays
+    where it is.
+    """
     later = {"configMapRef": {"name": "later"}}
     found = workload({"name": "a", "envFrom": [first, later]})
     after = applied(found)
@@ -106,7 +110,9 @@ def test_a_second_apply_is_empty():
 
 
 def test_the_owners_own_reference_is_no_ours():
-    """A reference that was there before stays through apply and revert; one with a prefix gives other variables."""
+    """A reference that was there before stays through apply and revert; one with a prefix gives
+    other variables.
+    """
     prefixed = {"prefix": "X_", **OURS}
     optional = {"configMapRef": {"name": NAME, "optional": True}}
     found = workload({"name": "a", "envFrom": [optional]}, {"name": "b", "envFrom": [prefixed]})
@@ -146,7 +152,9 @@ def test_what_beats_env_from(entry, beats):
 
 
 def test_take_over_twice_and_revert():
-    """Entries removed by two runs come back in their places; one that the owner wrote again keeps the owner's value."""
+    """Entries removed by two runs come back in their places; one that the owner wrote again keeps
+    the owner's value.
+    """
     a, proxy, b, bypass = ({"name": name, "value": "1"} for name in ("A", "HTTP_PROXY", "B", "NO_PROXY"))
     late = {"name": "https_proxy", "value": "2"}
     found = workload({"name": "c", "env": [a, proxy, b, bypass]}, {"name": "d", "env": [proxy]})
@@ -173,7 +181,9 @@ def test_a_password_is_not_written_down():
 
 
 def test_a_container_that_is_gone_is_forgotten():
-    """After an update of the add-on that renamed a container, the note tells of those that there are."""
+    """After an update of the add-on that renamed a container, the note tells of those that there
+    are.
+    """
     after = applied(workload({"name": "a"}, {"name": "b"}))
     after["spec"]["template"]["spec"]["containers"][1] = {"name": "c"}
     again = applied(after)
@@ -270,7 +280,9 @@ _maps = st.dictionaries(st.sampled_from(["a", "b/c", "d~e"]), st.sampled_from(["
 
 
 def test_what_revert_need_not_know_any_more_leaves_no_empty_map():
-    """When the owner's own reference is enough after another kind was ours, the annotation goes, and with it the map."""
+    """When the owner's own reference is enough after another kind was ours, the annotation goes,
+    and with it the map.
+    """
     found = workload({"name": "a", "envFrom": [OURS]})
     assert applied(applied(found, PRIVATE, False), SOURCE, False)["metadata"] == found["metadata"]
 
@@ -292,7 +304,9 @@ def test_what_revert_need_not_know_any_more_leaves_no_empty_map():
     st.lists(st.tuples(st.sampled_from([SOURCE, OTHER, PRIVATE]), st.booleans()), min_size=1, max_size=4),
 )
 def test_revert_gives_back_what_any_series_of_applies_found(found, runs):
-    """Whatever the object and however often apply ran, with other values, a password or --take-over: revert is exact."""
+    """Whatever the object and however often apply ran, with other values, a password or
+    --take-over: revert is exact.
+    """
     after = found
     for source, take_over in runs:
         after = applied(after, source, take_over)

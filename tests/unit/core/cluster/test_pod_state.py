@@ -75,7 +75,9 @@ def pod(*, env_from=(OURS,), env=(), checksum=SOURCE.checksum, started="2026-11-
     ],
 )
 def test_how_a_pod_stands(found, state, problem):
-    """A reference in every container, no env that beats it, and containers that started with the present values."""
+    """A reference in every container, no env that beats it, and containers that started with the
+    present values.
+    """
     seen = judge_pod(found, EXPECTED)
     assert (seen.state, seen.node) == (state, "n")
     assert problem in " ".join(seen.problems)
@@ -167,7 +169,9 @@ def daemon_set(container, managed=(), annotations=None, template=None):
 
 
 def test_a_template_that_somebody_wrote_anew_is_told_with_the_writer():
-    """The field managers of the very field, newest first, ours left out; and whether we had given it before."""
+    """The field managers of the very field, newest first, ours left out; and whether we had given
+    it before.
+    """
     here = ["f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":"c"}']
     managed = [
         entry("old", here, "2026-01-01T00:00:00Z"),
@@ -198,7 +202,9 @@ def test_a_template_that_somebody_wrote_anew_is_told_with_the_writer():
     ],
 )
 def test_a_workload_without_any_of_its_pods_is_told(found, wanted):
-    """Where pods are wanted and none is there, nothing was looked at; one pod, or none wanted, is fine."""
+    """Where pods are wanted and none is there, nothing was looked at; one pod, or none wanted, is
+    fine.
+    """
     workload = Workload("n", "DaemonSet", "x")
     way = f"has no pod, but is to have {wanted}: kubectl -n n describe daemonset x tells why"
     assert absence(found, workload, 0) == ([way] if wanted else [])
@@ -243,7 +249,9 @@ def test_a_selector_in_a_url(selector, text):
 
 
 def test_a_diff_is_told_by_container():
-    """Named things by their names, lists by their items, NO_PROXY by entries, and the server's own fields not at all."""
+    """Named things by their names, lists by their items, NO_PROXY by entries, and the server's own
+    fields not at all.
+    """
     before = daemon_set({"name": "c", "image": "1", "env": [{"name": "A", "value": "1"}]})
     after = daemon_set({"name": "c", "image": "2", "env": [{"name": "B", "value": "2"}], "envFrom": [OURS]})
     after["metadata"].update({"resourceVersion": "9", "generation": 3, "managedFields": [entry("x", ["f:spec"])]})
@@ -268,7 +276,9 @@ def test_a_diff_of_a_secret_masks_its_data():
 
 
 def test_a_diff_of_a_secret_masks_its_salt():
-    """With the salt, and the checksum that stands below in the same plan, somebody could try passwords."""
+    """With the salt, and the checksum that stands below in the same plan, somebody could try
+    passwords.
+    """
     source = Source(SECRET, "n", {"HTTP_PROXY": "http://u:p@h:1"}, "the-salt")
     for before, after in ((None, source.manifest([])), (source.manifest([]), None)):
         assert "annotation eks-proxy-agent/salt" in [one.field for one in changes(before, after)]

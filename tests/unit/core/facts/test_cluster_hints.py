@@ -39,7 +39,9 @@ def node_config(**cluster):
     ],
 )
 def test_reads_arguments(arguments, name, endpoint, cidrs):
-    """Endpoint and service CIDRs are taken from bootstrap.sh's flags; an empty value is none, as it is for bootstrap.sh."""
+    """Endpoint and service CIDRs are taken from bootstrap.sh's flags; an empty value is none, as it
+    is for bootstrap.sh.
+    """
     hints = from_arguments(arguments)
     assert (hints.name, hints.endpoint, hints.service_cidrs) == (name, endpoint, cidrs)
     assert hints.source == "bootstrap arguments"
@@ -102,7 +104,9 @@ def test_a_node_config_may_say_nothing(text):
 
 @pytest.mark.parametrize("name", ["2024-01-01", "2024-99-99"])
 def test_what_looks_like_a_date_is_text(name):
-    """nodeadm's reader knows no dates: such a name, or flag of kubelet's, is a string, and so is a lone `=`."""
+    """nodeadm's reader knows no dates: such a name, or flag of kubelet's, is a string, and so is a
+    lone `=`.
+    """
     cluster = f"spec: {{cluster: {{name: {name}}}, kubelet: {{flags: [2024-99-99, 2024-01-01T00:00:00Z, =]}}}}"
     assert from_node_configs(["kind: NodeConfig\n" + cluster]).name == name
 
@@ -130,7 +134,9 @@ def test_what_looks_like_a_date_is_text(name):
     ],
 )
 def test_refuses_a_node_config(text, problem):
-    """What is no NodeConfig, or says something impossible, is refused with the place or the value."""
+    """What is no NodeConfig, or says something impossible, is refused with the place or the
+    value.
+    """
     with pytest.raises(AgentError) as caught:
         from_node_configs([text])
     assert str(caught.value).startswith("NodeConfig: ")

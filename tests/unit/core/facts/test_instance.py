@@ -97,7 +97,9 @@ def test_ipv6_cidrs_are_canonical() -> None:
 
 @pytest.mark.parametrize("nothing", [None, b"", b"\n"])
 def test_one_kind_of_cidr_may_be_absent(nothing: bytes | None) -> None:
-    """404 and an empty answer are normal for IPv6, and for IPv4 on an IPv6-only interface, but not for both."""
+    """404 and an empty answer are normal for IPv6, and for IPv4 on an IPv6-only interface, but not
+    for both.
+    """
     assert parse_facts(answers(vpc_cidrs_v6=nothing)).vpc_cidrs_v6 == ()
     assert parse_facts(answers(vpc_cidrs_v4=nothing, vpc_cidrs_v6=b"2600:1f16::/56")).vpc_cidrs_v4 == ()
     assert "vpc-ipv4-cidr-blocks: is empty" in refused({"vpc_cidrs_v4": nothing, "vpc_cidrs_v6": nothing})

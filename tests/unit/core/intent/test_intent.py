@@ -1,4 +1,6 @@
-"""The Intent: proxies, service CIDR, API server, variables and digest, composed from Settings, Facts and hints."""
+"""The Intent: proxies, service CIDR, API server, variables and digest, composed from Settings,
+Facts and hints.
+"""
 
 import attrs
 import pytest
@@ -25,7 +27,9 @@ ARGUMENTS = ["c", "--apiserver-endpoint", "https://arguments.corp", "--service-i
 
 
 def intent(*flags, facts=FACTS, hints=None, credentials=None):
-    """The Intent of a node with these flags, where nothing is left to trying (test_direct.py has that)."""
+    """The Intent of a node with these flags, where nothing is left to trying (test_direct.py has
+    that).
+    """
     explicit = ["proxy.url=http://proxy:3128", 'aws.direct=["ec2", "ecr", "s3"]', "cluster.endpoint_access=private"]
     settings = merge([flag_layer([*explicit, *flags])]).settings
     return compose(settings, facts, hints or ClusterInfo(), credentials)
@@ -72,7 +76,9 @@ def test_every_source_has_its_reason():
 
 
 def test_the_owners_vpc_replaces_the_instances():
-    """vpc.cidrs is taken instead of what the metadata service says, for the service CIDR's rule too."""
+    """vpc.cidrs is taken instead of what the metadata service says, for the service CIDR's rule
+    too.
+    """
     found = intent('vpc.cidrs=["192.168.0.0/16", "fd00::/56"]')
     assert entries(found, "vpc") == ["192.168.0.0/16", "fd00::/56"]
     assert entries(found, "service-cidr") == ["10.100.0.0/16"]
@@ -94,13 +100,17 @@ def test_the_owners_vpc_replaces_the_instances():
     ],
 )
 def test_the_service_cidr_by_the_rule_of_eks(vpc, service_cidr):
-    """EKS takes 172.20.0.0/16 when any CIDR of the VPC lies in 10.0.0.0/8, else 10.100.0.0/16; IPv6 does not count."""
+    """EKS takes 172.20.0.0/16 when any CIDR of the VPC lies in 10.0.0.0/8, else 10.100.0.0/16; IPv6
+    does not count.
+    """
     facts = attrs.evolve(FACTS, vpc_cidrs_v4=tuple(vpc), vpc_cidrs_v6=("2600:1f16::/56",))
     assert entries(intent(facts=facts), "service-cidr") == [service_cidr]
 
 
 def test_the_service_cidr_from_who_knows_best():
-    """The owner's word counts most, then bootstrap.sh's arguments, then a NodeConfig, then the rule."""
+    """The owner's word counts most, then bootstrap.sh's arguments, then a NodeConfig, then the
+    rule.
+    """
     arguments, config = from_arguments(ARGUMENTS), from_node_configs([NODE_CONFIG])
     owner = intent("cluster.service_cidr=10.77.0.0/16", hints=first_known(arguments, config))
     assert entries(owner, "service-cidr") == ["10.77.0.0/16"]
@@ -116,7 +126,9 @@ def test_both_service_cidrs_of_a_dual_stack_cluster():
 
 
 def test_the_api_server_from_who_knows_best():
-    """A private API server is reached directly: the owner's host, the arguments', the NodeConfig's, else the suffix."""
+    """A private API server is reached directly: the owner's host, the arguments', the NodeConfig's,
+    else the suffix.
+    """
     arguments, config = from_arguments(ARGUMENTS), from_node_configs([NODE_CONFIG])
     owner = intent("cluster.endpoint=https://owner.corp", hints=first_known(arguments, config))
     assert entries(owner, "api-endpoint") == ["owner.corp"]
@@ -126,7 +138,9 @@ def test_the_api_server_from_who_knows_best():
 
 
 def test_an_unknown_api_server_of_an_ipv6_cluster():
-    """In a VPC with IPv6 the cluster may be one, and its API server has a dual-stack name: that suffix is there as well."""
+    """In a VPC with IPv6 the cluster may be one, and its API server has a dual-stack name: that
+    suffix is there as well.
+    """
     suffixes = [".eks-cluster.eu-central-1.api.aws", ".eu-central-1.eks.amazonaws.com"]
     facts = attrs.evolve(FACTS, vpc_cidrs_v6=("2600:1f16::/56",))
     assert entries(intent(facts=facts), "api-endpoint") == suffixes
@@ -157,11 +171,14 @@ def test_names_follow_region_and_partition():
     assert [name for name in names if "cn-north-1" not in name or not name.endswith(".com.cn")] == []
 
 
-# --- variables, digest, secrets -------------------------------------------------------------------------------------
+# --- variables, digest, secrets
+# -------------------------------------------------------------------------------------
 
 
 def test_the_variables_and_their_order():
-    """Both cases, equal, the long ones last, so that a reader which stops at a long line has the others."""
+    """Both cases, equal, the long ones last, so that a reader which stops at a long line has the
+    others.
+    """
     variables = intent("proxy.https_url=http://secure:2").variables(secret=False)
     assert [name for name, _ in variables] == "http_proxy HTTP_PROXY https_proxy HTTPS_PROXY no_proxy NO_PROXY".split()
     values = dict(variables)
@@ -173,7 +190,9 @@ def test_the_variables_and_their_order():
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=8, max_size=20))
 def test_credentials_are_in_the_secret_variables_only(user, password):
-    """Without `secret` there is no trace of them; with it they are percent-encoded, in the four proxy variables."""
+    """Without `secret` there is no trace of them; with it they are percent-encoded, in the four
+    proxy variables.
+    """
     found = intent("proxy.https_url=http://secure:2", credentials=Credentials(user, password))
     assert found.variables(secret=False) == intent("proxy.https_url=http://secure:2").variables(secret=False)
     secret = dict(found.variables(secret=True))
@@ -189,12 +208,16 @@ def test_repr_shows_no_credentials():
 
 
 def test_the_digest_is_stable():
-    """The same values have the same digest on every node and in every process: people compare nodes by it."""
+    """The same values have the same digest on every node and in every process: people compare nodes
+    by it.
+    """
     assert intent("aws.direct=[]").digest() == "560f8aa1ff87"
 
 
 def test_the_digest_changes_with_what_is_believed():
-    """Another proxy or another entry is another Intent; another instance with the same values is the same one."""
+    """Another proxy or another entry is another Intent; another instance with the same values is
+    the same one.
+    """
     digests = {
         intent().digest(),
         intent("proxy.url=http://other:3128").digest(),
@@ -213,7 +236,8 @@ def test_the_digest_knows_no_credentials():
     assert intent(credentials=Credentials("alice", "hunter2")).digest() == intent().digest()
 
 
-# --- warnings -------------------------------------------------------------------------------------------------------
+# --- warnings
+# -------------------------------------------------------------------------------------------------------
 
 
 def with_line_of(length):

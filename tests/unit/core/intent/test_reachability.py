@@ -65,7 +65,9 @@ def test_only_what_answered_gets_in() -> None:
 def test_the_api_server_is_private_when_it_answers_or_lies_in_the_vpc(
     answer: ProbeResult | None, private: bool
 ) -> None:
-    """An address in the VPC is enough, the API server may not be up yet; so is none at all, DNS may be late."""
+    """An address in the VPC is enough, the API server may not be up yet; so is none at all, DNS may
+    be late.
+    """
     answers = {HOST: answer} if answer else {}
     assert is_private(HOST, FACTS.vpc_cidrs_v4, answers) is private
     intent = compose(settings(), FACTS, ClusterInfo(), None, answers)

@@ -22,7 +22,8 @@ PLACES = [
 #: Ours → botocore's, where the names differ.
 CLIENTS = {"elasticloadbalancing": ("elb", "elbv2")}
 
-#: What botocore knows nothing of: registries (docker's business), the SSM agent's own channels, S3's old names.
+#: What botocore knows nothing of: registries (docker's business), the SSM agent's own channels,
+#: S3's old names.
 BEYOND_BOTOCORE = ("dkr.ecr.", "dkr-ecr.", "ssmmessages.", "ec2messages.", "s3-", "s3.amazonaws.com")
 
 
@@ -37,7 +38,9 @@ def covered(host, names):
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
 def test_names_are_portable_entries(service, place):
-    """Each name is a valid entry of NO_PROXY of this region, bare, so that it covers what lies below it too."""
+    """Each name is a valid entry of NO_PROXY of this region, bare, so that it covers what lies
+    below it too.
+    """
     names = service_names(service, *place)
     assert list(names) == sorted(set(names))
     for name in names:
@@ -78,12 +81,16 @@ def test_the_standard_partition_by_heart():
     ],
 )
 def test_covers_what_lies_below(service, host):
-    """Buckets, accounts' registries, Amazon Linux's repositories and the SSM agent's channels are covered."""
+    """Buckets, accounts' registries, Amazon Linux's repositories and the SSM agent's channels are
+    covered.
+    """
     assert covered(host, service_names(service, "eu-central-1", "amazonaws.com", "aws"))
 
 
 def test_china_has_nothing_of_the_standard_partition():
-    """No name of another partition: S3's global name is not served there, and dual-stack names differ."""
+    """No name of another partition: S3's global name is not served there, and dual-stack names
+    differ.
+    """
     names = [
         name for service in SERVICES for name in service_names(service, "cn-north-1", "amazonaws.com.cn", "aws-cn")
     ]
@@ -108,11 +115,14 @@ def test_china_has_nothing_of_the_standard_partition():
     ],
 )
 def test_the_suffixes_of_cluster_endpoints(place, ipv6, suffixes):
-    """While the API server is unknown, suffixes with a leading dot cover every cluster of the region, IPv6 ones by their dual-stack names."""
+    """While the API server is unknown, suffixes with a leading dot cover every cluster of the
+    region, IPv6 ones by their dual-stack names.
+    """
     assert list(cluster_endpoint_suffixes(*place, ipv6=ipv6)) == suffixes
 
 
-# --- botocore's word ------------------------------------------------------------------------------------------------
+# --- botocore's word
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +154,9 @@ def botocore_host():
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
 def test_botocore_resolves_the_same(service, place, botocore_host):
-    """What AWS's own client would ask is covered, and we list no API host that it would never ask."""
+    """What AWS's own client would ask is covered, and we list no API host that it would never
+    ask.
+    """
     names = service_names(service, *place)
     clients = CLIENTS.get(service, (service,))
     standard = {botocore_host(client, place[0]) for client in clients}

@@ -38,7 +38,9 @@ def answered(status, reason="", with_credentials=False, **headers):
     ],
 )
 def test_a_status_has_its_kind_and_its_rank(status, kind, rank):
-    """A tunnel and a refusal show a proxy that serves, a 5xx one that lives, what a web server says none at all."""
+    """A tunnel and a refusal show a proxy that serves, a 5xx one that lives, what a web server says
+    none at all.
+    """
     found = answered(status)
     assert (found.kind, found.rank, found.ok) == (kind, rank, kind == "ok")
     assert bool(found.hint) != found.ok
@@ -46,7 +48,9 @@ def test_a_status_has_its_kind_and_its_rank(status, kind, rank):
 
 
 def test_what_squid_says_of_its_error_is_shown():
-    """X-Squid-Error is the difference between a name that Squid cannot resolve and a host that it cannot reach."""
+    """X-Squid-Error is the difference between a name that Squid cannot resolve and a host that it
+    cannot reach.
+    """
     found = answered(503, "Service Unavailable", x_squid_error="ERR_DNS_FAIL 0", server="squid/5.7")
     assert found.text == (
         "http://proxy.corp:3128: does not reach sts.eu-central-1.amazonaws.com:443: 503 Service Unavailable "
@@ -66,7 +70,9 @@ def test_what_squid_says_of_its_error_is_shown():
     ],
 )
 def test_a_407_says_which_credentials_are_wanted(header, with_credentials, says):
-    """Without a credentials file it is named, with one its content is doubted, and other log-ins than Basic are named."""
+    """Without a credentials file it is named, with one its content is doubted, and other log-ins
+    than Basic are named.
+    """
     found = answered(407, with_credentials=with_credentials, proxy_authenticate=header)
     assert says in found.text
 
@@ -101,7 +107,9 @@ def test_what_is_no_http_is_named_by_its_first_bytes(head, says):
 
 @pytest.mark.parametrize("stage", sorted(proxy_health.STAGES))
 def test_silence_says_what_was_waited_for(stage):
-    """Each stage of a probe has its own text and hint; a name that nobody resolves is a matter of DNS."""
+    """Each stage of a probe has its own text and hint; a name that nobody resolves is a matter of
+    DNS.
+    """
     found = proxy_health.timed_out(PROXY, stage, TARGET, 2.0)
     assert (found.ok, found.rank) == (False, DEAD)
     assert found.kind == ("dns" if stage == "resolve" else "timeout")
@@ -131,7 +139,9 @@ def test_interception_is_told_by_the_issuer_of_an_aws_certificate(host, issuer, 
 
 @given(st.text(), st.text(), st.text(), st.integers(100, 599), st.binary())
 def test_what_the_other_side_says_is_safe_to_print(reason, value, issuer, status, head):
-    """No control character, no line break and no long text of the other side gets into a verdict."""
+    """No control character, no line break and no long text of the other side gets into a
+    verdict.
+    """
     headers = dict.fromkeys(["server", "x-squid-error", "proxy-authenticate", "content-type"], value)
     found = [
         proxy_health.answered(PROXY, TARGET, Response(status, reason, headers), with_credentials=True),

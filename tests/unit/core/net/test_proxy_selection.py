@@ -54,7 +54,9 @@ def seen(choice, *verdicts, now, after=AFTER):
     ],
 )
 def test_the_first_that_serves_is_chosen(verdicts, chosen):
-    """Else the first that lives, else the first; a proxy that refuses (403, 407) lives and serves."""
+    """Else the first that lives, else the first; a proxy that refuses (403, 407) lives and
+    serves.
+    """
     assert choose([A, B, C], verdicts) == chosen
     assert first_choice([A, B, C], verdicts, now=5.0, wall=1e9).chosen == chosen
 
@@ -75,7 +77,9 @@ def test_a_boot_waits_for_those_that_are_preferred_only(verdicts, enough):
 
 
 def test_other_settings_make_another_choice():
-    """The choice counts for the list that it was made of, in that order; without one the first is used."""
+    """The choice counts for the list that it was made of, in that order; without one the first is
+    used.
+    """
     choice = first_choice([A, B], [DOWN, UP], now=0.0, wall=0.0)
     assert current((A, B), choice) == B
     assert current((B, A), choice) == B
@@ -86,7 +90,9 @@ def test_other_settings_make_another_choice():
 
 
 def test_one_switch_after_the_set_time_none_before_none_back():
-    """The story of an outage: ten minutes of patience, one change, and the first proxy's return changes nothing."""
+    """The story of an outage: ten minutes of patience, one change, and the first proxy's return
+    changes nothing.
+    """
     choice = first_choice([A, B], [UP, UP], now=0.0, wall=0.0)
     now = 0.0
     while choice.chosen == A:
@@ -112,7 +118,9 @@ def test_an_outage_that_ends_counts_for_nothing():
 
 
 def test_nothing_changes_while_no_other_is_better():
-    """All dead: the chosen one stays; the first that comes back is taken at once, because the time has long passed."""
+    """All dead: the chosen one stays; the first that comes back is taken at once, because the time
+    has long passed.
+    """
     choice = first_choice([A, B, C], [DOWN, DOWN, DOWN], now=0.0, wall=0.0)
     for now in range(60, 6000, 60):
         choice = seen(choice, DOWN, DOWN, DOWN, now=float(now))
@@ -155,7 +163,9 @@ def test_since_is_when_it_came_up_or_went_down():
 
 
 def test_looks_are_rare_while_all_is_well_and_back_off_in_an_outage():
-    """Ten minutes for one proxy, half of failover_after for several; 5, 10, 20, 40 and then 60 seconds in an outage."""
+    """Ten minutes for one proxy, half of failover_after for several; 5, 10, 20, 40 and then 60
+    seconds in an outage.
+    """
     assert pause(seen(Choice((A,), A), UP, now=0.0), interval=600.0, after=AFTER) == 600
     assert pause(seen(Choice((A, B), A), UP, UP, now=0.0), interval=600.0, after=AFTER) == 300
     assert pause(seen(Choice((A, B), A), UP, UP, now=0.0), interval=600.0, after=None) == 600
@@ -171,7 +181,9 @@ def test_looks_are_rare_while_all_is_well_and_back_off_in_an_outage():
 
 
 def test_a_look_is_due_when_the_pause_is_nearly_over():
-    """Before that a caller is told how long to wait; without a look, with other settings or a clock that went back it is."""
+    """Before that a caller is told how long to wait; without a look, with other settings or a clock
+    that went back it is.
+    """
     choice = seen(first_choice([A, B], [UP, None], now=900.0, wall=0.0), UP, UP, now=1000.0)
     rest = {"interval": 600.0, "after": AFTER}
     assert wait(choice, (A, B), now=1100.0, **rest) == 200
@@ -183,7 +195,8 @@ def test_a_look_is_due_when_the_pause_is_nearly_over():
 
 
 verdicts_ = st.sampled_from([UP, BROKEN, DOWN, REFUSES])
-#: What happens between two looks, and what the clock then says: it may stand still, jump ahead, or go back.
+#: What happens between two looks, and what the clock then says: it may stand still, jump ahead, or
+#: go back.
 looks_ = st.lists(
     st.tuples(st.tuples(verdicts_, verdicts_, verdicts_), st.floats(0, 90), st.floats(-1e6, 1e6) | st.just(0.0)),
     max_size=60,
@@ -192,7 +205,8 @@ looks_ = st.lists(
 
 @given(looks_, st.sampled_from([10.0, 60.0, 600.0]))
 def test_a_change_takes_an_outage_of_the_set_time(looks, after):
-    """Whatever the clock does: the chosen one had failed in every look of a span that took `after` seconds at least.
+    """Whatever the clock does: the chosen one had failed in every look of a span that took `after`
+    seconds at least.
 
     The new one is better than it, and none that the owner prefers is as good.
     """
@@ -227,7 +241,9 @@ def test_while_the_chosen_one_serves_nothing_changes(looks):
 
 @given(looks_)
 def test_a_choice_survives_its_file(looks):
-    """What is read from /run is what was written, so a daemon that is started again goes on where it was."""
+    """What is read from /run is what was written, so a daemon that is started again goes on where
+    it was.
+    """
     choice, clock = Choice((A, B, C), A), 0.0
     for verdicts, passed, jump in looks:
         clock += passed + jump

@@ -1,4 +1,6 @@
-"""The proxy's URL and its credentials: what is accepted, what is refused and how, and how a password gets in."""
+"""The proxy's URL and its credentials: what is accepted, what is refused and how, and how a
+password gets in.
+"""
 
 import contextlib
 import string
@@ -29,7 +31,9 @@ URL = ProxyUrl("http", "proxy.corp", 3128)
     ],
 )
 def test_accepts(text, url):
-    """A scheme, a host and a port are all that a proxy needs; case and a final slash do not matter."""
+    """A scheme, a host and a port are all that a proxy needs; case and a final slash do not
+    matter.
+    """
     assert parse_proxy_url(text) == url
 
 
@@ -85,7 +89,9 @@ def test_accepts(text, url):
     ],
 )
 def test_refuses(text, way_out):
-    """What clients would read differently is refused, with a text that names the value and the way out."""
+    """What clients would read differently is refused, with a text that names the value and the way
+    out.
+    """
     with pytest.raises(ValueError, match=r"\w") as caught:
         parse_proxy_url(text)
     assert way_out in str(caught.value)
@@ -110,7 +116,9 @@ def test_never_repeats_user_info(scheme, user, password, rest):
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_proxy_or_a_value_error(text):
-    """No text breaks the reader, and what it accepts it writes in a form that it accepts again, as the same."""
+    """No text breaks the reader, and what it accepts it writes in a form that it accepts again, as
+    the same.
+    """
     with contextlib.suppress(ValueError):
         url = parse_proxy_url(text)
         assert parse_proxy_url(str(url)) == url
@@ -129,7 +137,9 @@ def test_writes_what_urllib_reads(scheme, host, port):
 
 @given(st.text(min_size=1, max_size=20), st.text(max_size=20))
 def test_credentials_are_percent_encoded(user, password):
-    """User and password consist of characters that no client, shell or file takes for its own, and decode to themselves."""
+    """User and password consist of characters that no client, shell or file takes for its own, and
+    decode to themselves.
+    """
     text = URL.with_credentials(Credentials(user, password))
     info, _, host = text[len("http://") :].rpartition("@")
     assert host == "proxy.corp:3128"

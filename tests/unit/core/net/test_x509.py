@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from agent.core.net import x509
 
-#: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj '/O=Corp AG/CN=Corp Proxy CA'
+#: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj '/O=Corp
+#: AG/CN=Corp Proxy CA'
 PEM = """
 MIIBqDCCAU+gAwIBAgIUOWAG3Jw7/rj5nOlqjY1Ar7Uqaz4wCgYIKoZIzj0EAwIw
 KjEQMA4GA1UECgwHQ29ycCBBRzEWMBQGA1UEAwwNQ29ycCBQcm94eSBDQTAeFw0y

@@ -45,7 +45,9 @@ INPUTS = st.fixed_dictionaries(
 
 
 def test_what_is_always_there():
-    """The things that no node may ever reach through a proxy are there without any input, each with its reason."""
+    """The things that no node may ever reach through a proxy are there without any input, each with
+    its reason.
+    """
     assert compose() == (
         Entry("localhost", "loopback"),
         Entry("127.0.0.1", "loopback"),
@@ -91,7 +93,9 @@ def test_a_whole_list():
 
 
 def test_whole_entries_are_compared():
-    """An owner's entry that merely contains another one does not take its place, nor does a like one double it."""
+    """An owner's entry that merely contains another one does not take its place, nor does a like
+    one double it.
+    """
     values = [
         entry.value for entry in compose(owner=[parse_owner_entry(text) for text in ("notlocalhost", "LOCALHOST")])
     ]
@@ -101,7 +105,9 @@ def test_whole_entries_are_compared():
 
 @given(INPUTS)
 def test_each_value_once_sorted_by_kind_with_a_reason(inputs):
-    """No value comes twice, kinds stand together in their order, and every entry says why it is there."""
+    """No value comes twice, kinds stand together in their order, and every entry says why it is
+    there.
+    """
     entries = compose(**inputs)
     values = [entry.value for entry in entries]
     assert len(values) == len(set(values))
@@ -113,7 +119,9 @@ def test_each_value_once_sorted_by_kind_with_a_reason(inputs):
 
 @given(INPUTS, st.randoms(use_true_random=False))
 def test_the_order_of_the_inputs_does_not_matter(inputs, rng):
-    """Any permutation and any repetition of the inputs gives the same list, so that no node sees a needless change."""
+    """Any permutation and any repetition of the inputs gives the same list, so that no node sees a
+    needless change.
+    """
     assert compose(**inputs) == compose(**{key: shuffled(rng, value) for key, value in inputs.items()})
 
 
@@ -127,7 +135,9 @@ def shuffled(rng, value):
 
 @given(INPUTS)
 def test_every_entry_is_one_that_an_owner_could_write(inputs):
-    """What comes out can go in again, and changes nothing: neither `*` nor blank, port or sloppy CIDR is among it."""
+    """What comes out can go in again, and changes nothing: neither `*` nor blank, port or sloppy
+    CIDR is among it.
+    """
     entries = compose(**inputs)
     again = [parse_owner_entry(entry.value) for entry in entries]
     assert not any(entry.warning for entry in again)
@@ -178,7 +188,9 @@ def test_networks_are_canonical_and_sorted_by_number(inputs):
     ],
 )
 def test_owner_may_write(text, written):
-    """Names, suffixes, addresses and CIDRs, in their most portable form; IPv6 addresses in both spellings."""
+    """Names, suffixes, addresses and CIDRs, in their most portable form; IPv6 addresses in both
+    spellings.
+    """
     assert parse_owner_entry(text) == OwnerEntry(written)
 
 
@@ -193,7 +205,9 @@ def test_owner_may_write(text, written):
     ],
 )
 def test_owner_is_warned(text, written, warning):
-    """What works in some clients only, or is not written as it was meant, is accepted with a warning that names it."""
+    """What works in some clients only, or is not written as it was meant, is accepted with a
+    warning that names it.
+    """
     entry = parse_owner_entry(text)
     assert entry.spellings == (written,)
     assert text in entry.warning
@@ -292,7 +306,9 @@ def test_what_is_no_cidr(text):
 
 @pytest.mark.parametrize("text", ["0.0.0.0/0", "10.0.0.0/0", "::/0"])
 def test_no_cidr_covers_everything(text):
-    """A CIDR of every address, wherever it was written, would take the proxy away from the whole node."""
+    """A CIDR of every address, wherever it was written, would take the proxy away from the whole
+    node.
+    """
     with pytest.raises(ValueError, match="would bypass the proxy for every address"):
         canonical_cidr(text)
 

@@ -58,7 +58,8 @@ def ways_of(text, known):
     return {way.dialect.name: way.text for way in explained(text, known)[1]}
 
 
-# --- ways -----------------------------------------------------------------------------------------------------------
+# --- ways
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_reason_of_the_entry_is_told():
@@ -101,7 +102,9 @@ def test_a_variable_in_capitals_only_reaches_some_clients():
 
 
 def test_loopback_is_built_into_go():
-    """Go needs no entry for loopback; with an entry of that name in the list, the entry is what counts."""
+    """Go needs no entry for loopback; with an entry of that name in the list, the entry is what
+    counts.
+    """
     found = explained("127.0.0.1", values("x.org"))[1]
     assert [(way.dialect.name, way.reason) for way in found if way.proxy is None] == [("go", BUILT_IN)]
     assert disagree(found)
@@ -118,12 +121,15 @@ def test_loopback_is_built_into_go():
     ],
 )
 def test_says_when_a_cidr_does_not_help_a_name(text, no_proxy, wonder):
-    """A name that takes the proxy beside CIDRs is what people wonder about; an address or an exempt name is not."""
+    """A name that takes the proxy beside CIDRs is what people wonder about; an address or an exempt
+    name is not.
+    """
     known = values(no_proxy)
     assert needs_literal(*explained(text, known), known) is wonder
 
 
-# --- files ----------------------------------------------------------------------------------------------------------
+# --- files
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -142,15 +148,20 @@ def test_says_when_a_cidr_does_not_help_a_name(text, no_proxy, wonder):
     ],
 )
 def test_reads_the_variables_of_a_file(text, found):
-    """Lines NAME=VALUE: the last of two wins, one pair of quotes goes, a carriage return stays, for clients see it."""
+    """Lines NAME=VALUE: the last of two wins, one pair of quotes goes, a carriage return stays, for
+    clients see it.
+    """
     assert variables_in(text) == found
 
 
-# --- what is printed ------------------------------------------------------------------------------------------------
+# --- what is printed
+# ------------------------------------------------------------------------------------------------
 
 
 def test_a_paragraph_of_one_way_is_two_lines():
-    """Where all clients agree there is nothing to list, also when they read different spellings of an entry."""
+    """Where all clients agree there is nothing to list, also when they read different spellings of
+    an entry.
+    """
     entries = compose(vpc_cidrs=["10.0.0.0/16"])
     known = of_entries(entries, PROXY, PROXY)
     lines = list(paragraph(*explained("http://[fd00:ec2::254]/latest", known)))
@@ -163,7 +174,9 @@ def test_a_paragraph_of_one_way_is_two_lines():
 
 
 def test_a_paragraph_of_two_ways_lists_the_clients_and_the_way_out():
-    """Where clients disagree each is named with its programs, and what to add so that they agree."""
+    """Where clients disagree each is named with its programs, and what to add so that they
+    agree.
+    """
     lines = list(paragraph(*explained("https://[fd00::7]", values("fd00::7"))))
     assert lines[0] == "https://[fd00::7]"
     assert lines[1] == "  direct: fd00::7 (given)"
@@ -173,7 +186,9 @@ def test_a_paragraph_of_two_ways_lists_the_clients_and_the_way_out():
 
 @given(TARGETS, LISTS)
 def test_the_way_out_is_one(text, no_proxy):
-    """What is to be added for clients to agree does make them agree, whatever else is in the list."""
+    """What is to be added for clients to agree does make them agree, whatever else is in the
+    list.
+    """
     target, _ = read(text)
     if target is None:
         return
@@ -252,7 +267,9 @@ def test_an_unnamed_proxy_is_null():
 
 
 def test_a_problem_holds_no_credentials():
-    """A target that cannot be read is repeated without what may be a password, in one printable line."""
+    """A target that cannot be read is repeated without what may be a password, in one printable
+    line.
+    """
     assert problem("ftp://user:secret@host\n", "bad") == {"target": "***@host\\n", "error": "bad"}
 
 
@@ -272,7 +289,9 @@ def test_titles_are_as_short_as_they_can_be(names, text):
 
 @given(TARGETS, LISTS, LISTS)
 def test_nothing_raises(text, lower, upper):
-    """Any text is a target or a ValueError, any list gives a way, and what is printed is printable, one line each."""
+    """Any text is a target or a ValueError, any list gives a way, and what is printed is printable,
+    one line each.
+    """
     known = Values({"http_proxy": PROXY, "HTTPS_PROXY": PROXY, "no_proxy": lower, "NO_PROXY": upper})
     target, complaint = read(text)
     assert complaint.isprintable()

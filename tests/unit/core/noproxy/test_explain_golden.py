@@ -1,4 +1,6 @@
-"""A matrix of 60 hosts, as it is printed.  After a wanted change: ACCEPT=1 pytest tests/unit/core/noproxy/test_explain_golden.py"""
+"""A matrix of 60 hosts, as it is printed.  After a wanted change: ACCEPT=1 pytest
+tests/unit/core/noproxy/test_explain_golden.py
+"""
 
 import os
 from pathlib import Path
@@ -38,7 +40,9 @@ def matrix():
 
 
 def test_the_matrix_is_the_golden_one():
-    """60 hosts by all clients come out as they did; ACCEPT=1 writes the file anew, to be read before it is committed."""
+    """60 hosts by all clients come out as they did; ACCEPT=1 writes the file anew, to be read
+    before it is committed.
+    """
     golden = GOLDEN / "matrix.txt"
     if os.environ.get("ACCEPT") == "1":
         golden.write_text(matrix())

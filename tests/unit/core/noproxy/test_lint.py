@@ -1,4 +1,6 @@
-"""What is said of a NO_PROXY list: who misreads an entry, the consequence, the way out; and nothing of a good list."""
+"""What is said of a NO_PROXY list: who misreads an entry, the consequence, the way out; and nothing
+of a good list.
+"""
 
 import json
 
@@ -37,7 +39,8 @@ def owned(*entries):
     return compose(vpc_cidrs=["10.42.0.0/16"], owner=[parse_owner_entry(entry) for entry in entries])
 
 
-# --- single entries -------------------------------------------------------------------------------------------------
+# --- single entries
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,9 @@ def owned(*entries):
     ],
 )
 def test_an_entry_that_clients_misread(entry, kind, severity, clients, said, fix):
-    """One finding, with the clients that misread the entry, what that leads to, and how to write it instead."""
+    """One finding, with the clients that misread the entry, what that leads to, and how to write it
+    instead.
+    """
     (found,) = findings(entry)
     assert (found.kind, found.severity, found.entry) == (kind, severity, entry)
     assert clients <= set(found.clients)
@@ -114,7 +119,9 @@ def test_two_things_wrong_have_one_way_out(entry, fix):
     ],
 )
 def test_nothing_is_said_of_a_good_entry(entries):
-    """Names (capitals are folded by all), addresses, both spellings of IPv6 and suffixes of one label are read alike by all."""
+    """Names (capitals are folded by all), addresses, both spellings of IPv6 and suffixes of one
+    label are read alike by all.
+    """
     assert findings(*entries) == []
 
 
@@ -129,7 +136,8 @@ def test_another_entry_may_help_out():
     assert [found.kind for found in findings(".corp.example.com", "corp.example.com")] == ["shadowed"]
 
 
-# --- the whole world ------------------------------------------------------------------------------------------------
+# --- the whole world
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -154,7 +162,8 @@ def test_a_wide_entry_hides_nothing():
     assert kinds == ["wide", "wildcard", "port"]
 
 
-# --- the list -------------------------------------------------------------------------------------------------------
+# --- the list
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -175,7 +184,8 @@ def test_a_wide_entry_hides_nothing():
     ],
 )
 def test_entries_that_shadow_each_other(entries, shadowed):
-    """An entry that another one makes superfluous in every client is noted; an address in a CIDR is not: wget needs it.
+    """An entry that another one makes superfluous in every client is noted; an address in a CIDR is
+    not: wget needs it.
 
     Of two that do the same only the later is, or who obeys has neither.
     """
@@ -185,7 +195,9 @@ def test_entries_that_shadow_each_other(entries, shadowed):
 
 
 def test_a_list_without_the_metadata_service():
-    """A list that lacks what every node needs, or has it in a form that some clients do not read, is warned of."""
+    """A list that lacks what every node needs, or has it in a form that some clients do not read,
+    is warned of.
+    """
     found = list(judge(given_list("localhost,169.254.0.0/16")))
     assert [(one.kind, one.entry) for one in found if one.severity == WARNING] == [
         ("missing", "169.254.169.254"),
@@ -204,7 +216,9 @@ def test_variables_that_differ():
 
 
 def test_hosts_that_clients_disagree_on():
-    """Of the hosts that were asked for, those that clients reach in different ways are named, with the way out."""
+    """Of the hosts that were asked for, those that clients reach in different ways are named, with
+    the way out.
+    """
     targets = [parse_request(text) for text in ("10.1.2.3", "x.org", "10.1.2.3")]
     found = [one for one in judge(given_list(NEEDED + ",10.1.0.0/16"), targets=targets) if one.kind == "disagree"]
     assert [one.entry for one in found] == ["10.1.2.3", "10.1.2.3"]
@@ -225,7 +239,8 @@ def test_hosts_are_judged_one_at_a_time():
     assert read == [0]
 
 
-# --- AWS ------------------------------------------------------------------------------------------------------------
+# --- AWS
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -272,7 +287,8 @@ def test_s3_without_its_dual_stack_name(entry):
     assert not [one for one in findings(entry, "s3.dualstack.eu-central-1.amazonaws.com") if one.kind == "dualstack"]
 
 
-# --- what the owner is told -----------------------------------------------------------------------------------------
+# --- what the owner is told
+# -----------------------------------------------------------------------------------------
 
 
 @settings(max_examples=30)
@@ -286,7 +302,9 @@ def test_s3_without_its_dual_stack_name(entry):
     st.sampled_from(["", "https://abc.gr7.eu-central-1.eks.amazonaws.com", "https://[fd00::9]", "https://10.0.0.9"]),
 )
 def test_no_false_alarm_for_what_the_agent_composes(v4, v6, region, services, endpoint):
-    """Of a list without entries of the owner's there is nothing to warn of, and plan says nothing."""
+    """Of a list without entries of the owner's there is nothing to warn of, and plan says
+    nothing.
+    """
     facts = facts_from_json(
         json.dumps({"instance_id": "i-0123456789abcdef0", "region": region, "vpc_cidrs_v4": v4, "vpc_cidrs_v6": v6})
     )
@@ -306,7 +324,9 @@ def parse_proxy():
 
 
 def test_the_owner_is_told_what_can_be_mended():
-    """Warnings and superfluous entries of the owner's are told, with the key; what has no better form is not."""
+    """Warnings and superfluous entries of the owner's are told, with the key; what has no better
+    form is not.
+    """
     told = advice(owned(".corp.example.com", "10.0.0.0/8", "10.42.7.0/24", "10.42.7.7", "fd00::7"), REGION)
     assert [line.partition(" (owner)")[0] for line in told] == [
         "warning: proxy.no_proxy: .corp.example.com",
@@ -320,14 +340,17 @@ def test_a_port_is_told_once():
 
 
 def test_an_edited_list_of_ours_is_judged_too():
-    """What the agent composes is judged like the rest, so that a spelling that somebody took out is missed."""
+    """What the agent composes is judged like the rest, so that a spelling that somebody took out is
+    missed.
+    """
     entries = [entry for entry in owned() if entry.value != "[fd00:ec2::254]"]
     assert [(one.kind, one.entry) for one in judge(of_entries(entries)) if one.severity == WARNING] == [
         ("ipv6", "fd00:ec2::254")
     ]
 
 
-# --- anything -------------------------------------------------------------------------------------------------------
+# --- anything
+# -------------------------------------------------------------------------------------------------------
 
 ODD = st.text("*.:/[]@-, \tab1\u00fc\x00", max_size=12)
 

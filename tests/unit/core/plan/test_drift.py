@@ -1,4 +1,6 @@
-"""What the daemon remembers: which change was asked for, which file is fought over, what metadata only forgot."""
+"""What the daemon remembers: which change was asked for, which file is fought over, what metadata
+only forgot.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ FACTS = Facts("i-0123456789abcdef0", "", ("10.0.0.0/16", "10.1.0.0/16"), (), "eu
 
 
 def test_what_was_wanted_before_and_differs_is_drift() -> None:
-    """A change is drift when the same was wanted of the file at the last pass; else the wish has changed."""
+    """A change is drift when the same was wanted of the file at the last pass; else the wish has
+    changed.
+    """
     assert MEMORY.drifted(PLAN, WISHES) == PLAN.changes
     assert MEMORY.drifted(PLAN, {PATH: "something else"}) == ()
     assert Memory().drifted(PLAN, WISHES) == (), "before the first pass since power on nothing is known"
@@ -55,14 +59,18 @@ def test_what_could_not_be_written_is_still_asked_for() -> None:
 
 
 def test_a_person_s_plan_is_no_drift_and_makes_peace() -> None:
-    """After `apply` nothing counts as mended or fought over, and its wishes are the ones to compare with."""
+    """After `apply` nothing counts as mended or fought over, and its wishes are the ones to compare
+    with.
+    """
     contested = attrs.evolve(MEMORY, repairs={PATH: (1.0,)}, contested={PATH: 1.0}, total=5)
     after = contested.asked(PLAN, {PATH: "new"}, 2.0)
     assert (after.repairs, after.contested, after.desired, after.total) == ({}, {}, {PATH: "new"}, 5)
 
 
 def test_a_file_is_fought_over_after_so_many_repairs_within_an_hour() -> None:
-    """The last repair is still done; then the file is left alone, as long as nothing else is wanted of it."""
+    """The last repair is still done; then the file is left alone, as long as nothing else is wanted
+    of it.
+    """
     memory = MEMORY
     for number in range(REPAIRS):
         assert memory.left_alone(WISHES) == frozenset()
@@ -96,7 +104,9 @@ def test_a_fight_is_told_at_once_and_then_once_an_hour() -> None:
 
 
 def test_the_same_is_said_once() -> None:
-    """What is news of its kind is told, the same again is not; nothing is no news, and makes the next one news."""
+    """What is news of its kind is told, the same again is not; nothing is no news, and makes the
+    next one news.
+    """
     news, memory = MEMORY.says("stale", "docker")
     assert news
     assert memory.says("stale", "docker") == (False, memory)
@@ -122,7 +132,9 @@ def test_an_upgrade_at_run_time_forgets_nothing() -> None:
 
 
 def lived(*answers: tuple[float, Facts]) -> tuple[Facts, Memory]:
-    """What is believed after these answers of the metadata service, the first of which made the memory."""
+    """What is believed after these answers of the metadata service, the first of which made the
+    memory.
+    """
     memory, known = MEMORY, FACTS
     for now, facts in answers:
         known, memory = steady(facts, known, memory, now)
@@ -188,7 +200,9 @@ ANCHOR = "/etc/pki/ca-trust/source/anchors/eks-proxy-agent.pem"
 
 
 def test_a_new_ca_makes_older_processes_stale_and_a_repaired_one_does_not() -> None:
-    """Programs read the trust store when they start; a certificate that was only missing for a while they have read."""
+    """Programs read the trust store when they start; a certificate that was only missing for a
+    while they have read.
+    """
     plan = Plan((Change(ANCHOR, None, b"pem", effect=Effect.TRUST_STORE),), trust=True)
     assert Memory().after(plan, {ANCHOR: "one"}, 7.0).ca_changed_at == 7.0
     assert Memory().asked(plan, {ANCHOR: "one"}, 7.0).ca_changed_at == 7.0
@@ -209,14 +223,17 @@ def test_a_wish_is_what_is_wanted_of_a_file_whatever_stands_in_it() -> None:
     assert desired_digest(Refused(PATH, None)) == ""
 
 
-# --- what revert brings back after drift ------------------------------------------------------------------------------
+# --- what revert brings back after drift
+# ------------------------------------------------------------------------------
 
 VARIABLES = (("http_proxy", "http://p:1"),)
 TARGET = EnvironmentFile(VARIABLES)
 
 
 def after_drift(content: bytes) -> Plan:
-    """The repair of /etc/environment that held LANG=C before us and that somebody changed to `content`."""
+    """The repair of /etc/environment that held LANG=C before us and that somebody changed to
+    `content`.
+    """
     first = make_plan((TARGET,), {PATH: FileState(b"LANG=C\n")}, Baseline())
     return make_plan((TARGET,), {PATH: FileState(content)}, first.baseline)
 
@@ -231,7 +248,9 @@ def after_drift(content: bytes) -> Plan:
     ],
 )
 def test_the_baseline_takes_other_people_s_lines_and_never_their_proxy(content: bytes, before: bytes) -> None:
-    """After a repair `revert` gives what there would be without us: their other edits, not what they did to our lines."""
+    """After a repair `revert` gives what there would be without us: their other edits, not what
+    they did to our lines.
+    """
     plan = after_drift(content)
     (change,) = plan.changes
     assert plan.baseline.files[PATH].before == before

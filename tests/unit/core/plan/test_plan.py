@@ -55,7 +55,8 @@ def carried_out(plan, states):
     return {**states, **after}
 
 
-# --- what is wanted ---------------------------------------------------------------------------------------------------
+# --- what is wanted
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_without_an_intent_nothing_is_wanted():
@@ -102,7 +103,8 @@ def test_policy_closed_gates_the_runtimes():
     assert [path for path in paths if "90-" in path] == [file.path for file in static_files(SETTINGS, None)]
 
 
-# --- comparing --------------------------------------------------------------------------------------------------------
+# --- comparing
+# --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,9 @@ def test_what_is_so_already_is_no_change(file, state, changed):
     ],
 )
 def test_the_machine_is_told_of_drop_ins_and_certificates_only(file, told):
-    """A reload of systemd costs 90 ms and runs all generators: the class of a file says it, wherever it lies."""
+    """A reload of systemd costs 90 ms and runs all generators: the class of a file says it,
+    wherever it lies.
+    """
     plan = make_plan((file,), {file.path: ABSENT}, Baseline())
     assert (plan.reload, plan.trust) == told
     states = {file.path: FileState(file.merge(None))}
@@ -185,7 +189,8 @@ def test_changes_come_in_the_order_of_the_files():
     assert [change.path for change in plan.changes] == names
 
 
-# --- remembering ------------------------------------------------------------------------------------------------------
+# --- remembering
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_change_remembers_the_original():
@@ -206,7 +211,9 @@ def test_later_changes_keep_the_original():
 
 @pytest.mark.parametrize("kills", [1, 2, 3])
 def test_a_record_holds_for_any_number_of_kills_before_the_write(kills):
-    """Recorded again and again for other contents and never written, what is on the disk is still known for ours."""
+    """Recorded again and again for other contents and never written, what is on the disk is still
+    known for ours.
+    """
     file = shared()
     states, baseline = {ENVIRONMENT: FileState(b"A=1\nhttp_proxy=old\nB=2")}, Baseline()
     original = states
@@ -245,7 +252,8 @@ def test_a_file_that_we_made_goes_though_somebody_emptied_it(path, emptied):
     assert carried_out(make_revert(states, plan.baseline), states)[path] == ABSENT
 
 
-# --- taking back ------------------------------------------------------------------------------------------------------
+# --- taking back
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_wanted_no_longer_is_taken_back():
@@ -306,7 +314,9 @@ def test_an_incomplete_plan_takes_nothing_back():
     ],
 )
 def test_taking_back(record, state, changes):
-    """The original comes back, edits of others are never lost, and what is so already is no change."""
+    """The original comes back, edits of others are never lost, and what is so already is no
+    change.
+    """
     plan = make_revert({PATH: state}, Baseline({PATH: record}))
     assert [
         attrs.evolve(change, mode=change.mode if change.after is not None else None) for change in plan.changes
@@ -362,7 +372,9 @@ def test_revert_disables_what_was_enabled():
 
 
 def test_contents_are_in_no_representation():
-    """A failed assertion or a logged plan must not show what a file held: node.env has a password."""
+    """A failed assertion or a logged plan must not show what a file held: node.env has a
+    password.
+    """
     plan = make_plan((whole(b"secret"),), {PATH: FileState(b"secret2")}, Baseline())
     assert "secret" not in repr(plan)
     assert "secret" not in repr(FileState(b"secret"))

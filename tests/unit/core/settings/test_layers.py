@@ -1,4 +1,6 @@
-"""Layers of settings: their order, where a value came from, and all mistakes at once with the place of each."""
+"""Layers of settings: their order, where a value came from, and all mistakes at once with the place
+of each.
+"""
 
 import pytest
 from hypothesis import given
@@ -24,11 +26,14 @@ def toml(text, name="config.toml"):
     return parse_toml(name, text.encode())
 
 
-# --- order and origin -----------------------------------------------------------------------------------------------
+# --- order and origin
+# -----------------------------------------------------------------------------------------------
 
 
 def test_a_later_layer_wins_key_by_key():
-    """Each key comes from the last layer that has it, the others of the same section stay; the origin says which."""
+    """Each key comes from the last layer that has it, the others of the same section stay; the
+    origin says which.
+    """
     layered = merge(
         [
             toml('[cluster]\nname = "one"\ndomain = "one.corp"\n[node]\nyum = false'),
@@ -83,11 +88,14 @@ def test_a_warning_of_a_hidden_value_is_not_told():
     assert merge([toml('[proxy]\nno_proxy = ["a.corp:80"]'), flag_layer(["proxy.no_proxy=[]"])]).warnings == ()
 
 
-# --- all mistakes at once -------------------------------------------------------------------------------------------
+# --- all mistakes at once
+# -------------------------------------------------------------------------------------------
 
 
 def test_all_problems_of_all_layers_at_once():
-    """Every mistake of every layer is told in one go, hidden ones too: file, line, key, value, what is allowed."""
+    """Every mistake of every layer is told in one go, hidden ones too: file, line, key, value, what
+    is allowed.
+    """
     config = toml(
         """\
 # site
@@ -152,7 +160,8 @@ def test_refuses_what_is_in_the_wrong_place(text, problem):
     assert found.isprintable()
 
 
-# --- TOML -----------------------------------------------------------------------------------------------------------
+# --- TOML
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -181,7 +190,9 @@ def test_syntax_errors_have_line_and_column(text, where):
 
 
 def test_an_endless_number_is_a_problem_like_others():
-    """An integer of thousands of digits, which some Pythons refuse to convert, is refused by its place or its key."""
+    """An integer of thousands of digits, which some Pythons refuse to convert, is refused by its
+    place or its key.
+    """
     for layer in (
         lambda: toml("[bootstrap]\ntimeout = " + "9" * 5000),
         lambda: flag_layer(["bootstrap.timeout=" + "9" * 5000]),
@@ -203,7 +214,8 @@ def test_any_bytes_are_settings_or_an_error(content):
     assert all(problem.startswith("config.toml") for problem in problems)
 
 
-# --- flags ----------------------------------------------------------------------------------------------------------
+# --- flags
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -270,7 +282,8 @@ def test_any_flags_are_settings_or_an_error(flags):
         assert error.problems  # noqa: PT017 - either outcome is right
 
 
-# --- the metadata section -------------------------------------------------------------------------------------------
+# --- the metadata section
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [USER_DATA, USER_DATA + ", part 2"])
@@ -283,5 +296,7 @@ def test_user_data_cannot_say_where_user_data_is(name):
 
 
 def test_metadata_flags_are_not_kept():
-    """What is kept for an instance has no metadata section: it is needed before the instance is known."""
+    """What is kept for an instance has no metadata section: it is needed before the instance is
+    known.
+    """
     assert without_metadata({"metadata": {"deadline": 5}, "node": {"yum": False}}) == {"node": {"yum": False}}

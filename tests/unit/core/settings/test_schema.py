@@ -1,4 +1,6 @@
-"""Each setting: what it may be, what it may not be, and the packaged config.toml that documents them all."""
+"""Each setting: what it may be, what it may not be, and the packaged config.toml that documents
+them all.
+"""
 
 import re
 from pathlib import Path
@@ -180,7 +182,9 @@ def test_accepts(section, key, value, setting):
     ],
 )
 def test_refuses(section, key, value, problem):
-    """A wrong value is refused with the key, the value and what is allowed, in one line without a secret."""
+    """A wrong value is refused with the key, the value and what is allowed, in one line without a
+    secret.
+    """
     with pytest.raises(SettingsError) as caught:
         read(section, key, value)
     (line,) = caught.value.problems
@@ -206,7 +210,9 @@ TOML_VALUES = st.recursive(
 
 @given(st.sampled_from(KEYS), TOML_VALUES)
 def test_any_value_is_a_setting_or_a_problem(place, value):
-    """Whatever TOML can express, a key takes it or refuses it in one line; nothing else can happen."""
+    """Whatever TOML can express, a key takes it or refuses it in one line; nothing else can
+    happen.
+    """
     try:
         read(*place, value)
     except SettingsError as error:
@@ -237,11 +243,14 @@ def test_every_key_says_what_is_allowed(section, key):
     assert metadata["allowed"]
 
 
-# --- packaging/config.toml ------------------------------------------------------------------------------------------
+# --- packaging/config.toml
+# ------------------------------------------------------------------------------------------
 
 
 def documented():
-    """Section, key, text of the value and whether it is only an example, for every setting of config.toml."""
+    """Section, key, text of the value and whether it is only an example, for every setting of
+    config.toml.
+    """
     text = re.sub(r",\n#\s+", ", ", CONFIG.read_text())
     section = ""
     for line in text.splitlines():
@@ -261,7 +270,9 @@ def test_the_packaged_file_changes_nothing():
 
 
 def test_the_packaged_file_documents_every_key_once():
-    """Every section and key of the settings stands in config.toml, in the same order, and nothing else does."""
+    """Every section and key of the settings stands in config.toml, in the same order, and nothing
+    else does.
+    """
     found = [(section, key) for section, key, _, _ in documented()]
     assert sorted(found) == sorted(KEYS)
     assert list(dict.fromkeys(section for section, _ in found)) == list(SECTIONS)
@@ -292,7 +303,9 @@ def test_the_packaged_file_is_valid_with_everything_uncommented():
 
 
 def test_the_unit_file_orders_every_default_unit():
-    """What gets the proxy by default starts after the agent; cloud-init is ordered only, see the unit file."""
+    """What gets the proxy by default starts after the agent; cloud-init is ordered only, see the
+    unit file.
+    """
     text = (ROOT / "systemd" / "eks-proxy-agent.service").read_text()
     assert set(re.findall(r"(?m)^Before=(.*)$", text)) == {
         *DEFAULT_UNITS,

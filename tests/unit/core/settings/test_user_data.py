@@ -62,7 +62,9 @@ ENCODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [
 def test_settings_part_in_every_form(
     encoding: str, encode: Callable[[bytes], bytes], whole: Callable[[bytes], bytes], shape: str
 ) -> None:
-    """Each transfer encoding, gzip inside and outside, alone, in a multipart and in a multipart inside one."""
+    """Each transfer encoding, gzip inside and outside, alone, in a multipart and in a multipart
+    inside one.
+    """
     part = message(encode(TOML.encode()), encoding=encoding)
     shell = message(SHELL.encode(), 'text/x-shellscript; charset="us-ascii"')
     raw = {
@@ -153,7 +155,9 @@ def test_plain_node_config(text: str, whole: Callable[[bytes], bytes]) -> None:
     ],
 )
 def test_what_is_not_ours_is_left_alone(raw: bytes) -> None:
-    """Scripts, cloud-config, other documents, damaged and binary data: nothing of ours, and no error."""
+    """Scripts, cloud-config, other documents, damaged and binary data: nothing of ours, and no
+    error.
+    """
     assert read_user_data(raw) == UserData()
 
 
@@ -207,7 +211,9 @@ def test_gzip_bomb() -> None:
 
 
 def test_blank_lines_are_read_once() -> None:
-    """A kilobyte of gzip makes a million of them, and a pattern that begins anew at each would take hours of the boot."""
+    """A kilobyte of gzip makes a million of them, and a pattern that begins anew at each would take
+    hours of the boot.
+    """
     assert read_user_data(gzip.compress(b"x" + b"\n" * (LIMIT - 1))) == UserData()
 
 
@@ -219,7 +225,9 @@ def test_many_parts_share_one_limit() -> None:
 
 
 def test_concatenated_gzip() -> None:
-    """Two gzip files one after the other are one, as for gunzip; a hundred are an attack and not ours."""
+    """Two gzip files one after the other are one, as for gunzip; a hundred are an attack and not
+    ours.
+    """
     halves = [message(b"a = 1\n"), b"b = 2\n"]
     assert read_user_data(b"".join(map(gzip.compress, halves))).settings == ("a = 1\nb = 2\n",)
     assert read_user_data(b"".join(gzip.compress(b"") for _ in range(100))) == UserData()

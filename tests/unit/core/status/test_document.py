@@ -33,7 +33,9 @@ def test_it_is_a_schema():
 
 
 def test_what_the_screen_is_tested_with_is_real():
-    """The node that is well in the tests of the screen is one that the schema allows, as output and as file."""
+    """The node that is well in the tests of the screen is one that the schema allows, as output and
+    as file.
+    """
     assert status_schema.problems(WELL) == []
     assert status_schema.problems(FILE, file=True) == []
 
@@ -138,7 +140,9 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from(sorted(FILE)), st.sampled_from(sorted({key for part in PARTS for key in part} | {""})))
 def test_garbage_is_refused_or_shown(value, key, inner):
-    """Anything at all may stand anywhere: it is refused, or can be shown, as a screen and as metrics."""
+    """Anything at all may stand anywhere: it is refused, or can be shown, as a screen and as
+    metrics.
+    """
     if inner:
         table = {**next(part for part in PARTS if inner in part), inner: value}
         value = [table] if isinstance(FILE[key], list) else table
@@ -151,7 +155,9 @@ def test_garbage_is_refused_or_shown(value, key, inner):
 
 
 def test_the_intent_is_the_nodes():
-    """Proxies and entries as the node has them, and the credentials that are given; none without a proxy."""
+    """Proxies and entries as the node has them, and the credentials that are given; none without a
+    proxy.
+    """
     document = StatusDocument.from_json(FILE)
     intent = document.intent(Credentials("user", "password"))
     assert (str(intent.http_proxy), str(intent.https_proxy)) == ("http://one.corp:3128", "http://one.corp:3128")
@@ -161,7 +167,9 @@ def test_the_intent_is_the_nodes():
 
 
 def test_every_key_is_explained_in_words():
-    """docs/status.md has a line for each key of the schema, and for no other; and for each phase."""
+    """docs/status.md has a line for each key of the schema, and for no other; and for each
+    phase.
+    """
     lines = re.findall(r"^\| `((?!eks_)[a-z_]+)`", PAGE, re.MULTILINE)
     assert sorted(lines) == sorted([*SCHEMA["properties"], "configured", "unconfigured", "degraded"])
     assert "`not run`" in PAGE

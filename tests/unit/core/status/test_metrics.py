@@ -70,7 +70,9 @@ def test_a_full_status():
 
 
 def test_every_metric_is_explained_once():
-    """HELP and TYPE stand before the first sample of each metric, and only there; counters end in _total."""
+    """HELP and TYPE stand before the first sample of each metric, and only there; counters end in
+    _total.
+    """
     lines = render(FULL).splitlines()
     names = list(dict.fromkeys(re.match("[a-z_]+", line).group() for line in lines if not line.startswith("#")))
     explained = [line.split()[2] for line in lines if line.startswith("# HELP ")]
@@ -83,7 +85,9 @@ def test_every_metric_is_explained_once():
     "key", ["repairs", "proxies", "preflight", "stale_units", "next_pass", "last_success", "intent"]
 )
 def test_what_is_unknown_has_no_sample(key):
-    """A status that does not say something yet gives no zero for it, and no header without samples."""
+    """A status that does not say something yet gives no zero for it, and no header without
+    samples.
+    """
     less = {name: value for name, value in FULL.items() if name != key}
     text, full = render(less), render(FULL)
     assert set(text.splitlines()) < set(full.splitlines())
@@ -92,7 +96,9 @@ def test_what_is_unknown_has_no_sample(key):
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_one_phase_is_one(phase):
-    """The node is in one phase; the others are there as zeros, so that a query needs no absent()."""
+    """The node is in one phase; the others are there as zeros, so that a query needs no
+    absent().
+    """
     text = render({"phase": phase})
     assert re.findall(r'phase\{phase="([a-z]+)"\} 1', text) == [phase]
     assert len(re.findall(r"^eks_proxy_agent_phase\{", text, re.MULTILINE)) == len(PHASES)

@@ -227,7 +227,9 @@ def test_a_dead_daemon_on_a_degraded_node():
 
 
 def test_a_daemon_that_hangs():
-    """A daemon that is active and has missed its own next pass is not taken for one that is well."""
+    """A daemon that is active and has missed its own next pass is not taken for one that is
+    well.
+    """
     assert HANGING in shown(WELL, now=NOW + 2 * 3600 + 600)
 
 

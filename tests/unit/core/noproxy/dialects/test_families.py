@@ -1,4 +1,6 @@
-"""The table that people know of: one kind of entry against one kind of host, for every family of clients."""
+"""The table that people know of: one kind of entry against one kind of host, for every family of
+clients.
+"""
 
 import pytest
 
@@ -59,6 +61,8 @@ def test_each_family_reads_the_entry_in_its_way(no_proxy, target, ways):
 
 
 def test_the_columns_are_the_dialects():
-    """The dialects stand in the order of the table, each with programs and a head that fits a terminal."""
+    """The dialects stand in the order of the table, each with programs and a head that fits a
+    terminal.
+    """
     assert [dialect.name for dialect in DIALECTS] == COLUMNS
     assert all(dialect.clients and dialect.title.isascii() and len(dialect.title) <= 16 for dialect in DIALECTS)

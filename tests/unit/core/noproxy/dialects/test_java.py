@@ -30,7 +30,9 @@ from agent.core.noproxy.dialects.java import MOST_PATTERNS, non_proxy_hosts
     ],
 )
 def test_an_entry_becomes_patterns(entry, value):
-    """Names cover what lies below them, networks of whole octets become one pattern, others one for each part."""
+    """Names cover what lies below them, networks of whole octets become one pattern, others one for
+    each part.
+    """
     assert non_proxy_hosts([entry]).value == value
     assert non_proxy_hosts([entry]).left_out == ()
 

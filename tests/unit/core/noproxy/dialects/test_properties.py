@@ -69,7 +69,9 @@ def test_a_bare_name_is_portable(name, below):
 
 @given(name=NAMES, other=NAMES)
 def test_a_name_covers_no_other(name, other):
-    """A name that is not below it goes to the proxy; requests before 2.34 takes every name that ends alike."""
+    """A name that is not below it goes to the proxy; requests before 2.34 takes every name that
+    ends alike.
+    """
     assume(other != name and not other.endswith("." + name))
     for dialect in DIALECTS:
         alike = dialect.name == "requests-old" and other.endswith(name)
@@ -78,7 +80,9 @@ def test_a_name_covers_no_other(name, other):
 
 @given(ADDRESSES)
 def test_an_address_is_portable_in_our_spellings(address):
-    """An IPv4 address as it is, an IPv6 address without and with brackets, are direct everywhere."""
+    """An IPv4 address as it is, an IPv6 address without and with brackets, are direct
+    everywhere.
+    """
     entry = parse_owner_entry(address)
     target = parse_request(entry.spellings[-1])
     for dialect in DIALECTS:
@@ -95,7 +99,9 @@ CIDRS = st.builds(lambda address, bits: canonical_cidr(f"{address}/{bits}"), st.
     addresses=st.lists(ADDRESSES, max_size=3),
 )
 def test_our_own_list_does_what_it_says(vpc, names, suffixes, addresses):
-    """Each name, suffix and address of a composed list is direct in every dialect, and a CIDR where CIDRs are read."""
+    """Each name, suffix and address of a composed list is direct in every dialect, and a CIDR where
+    CIDRs are read.
+    """
     owner = [parse_owner_entry(text) for text in [*names, *("." + name for name in suffixes), *addresses]]
     entries = compose(vpc_cidrs=vpc, service_cidrs=["172.20.0.0/16"], owner=owner)
     for entry in entries:

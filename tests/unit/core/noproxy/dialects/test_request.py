@@ -1,4 +1,6 @@
-"""Targets: URLs of any shape, hosts and addresses; what is no target is refused without its user info."""
+"""Targets: URLs of any shape, hosts and addresses; what is no target is refused without its user
+info.
+"""
 
 import pytest
 from hypothesis import example, given
@@ -109,9 +111,11 @@ PASSWORD = st.text("abcXYZ0189:/?#@[]%\\ .", min_size=1).map(lambda text: "Sec" 
 @example(password="Sec/ret")
 @example(password="Sec@ret")
 def test_user_info_is_never_repeated(form, password):
-    """Neither a target nor an error holds what stands before the last @, whatever characters a password has.
+    """Neither a target nor an error holds what stands before the last @, whatever characters a
+    password has.
 
-    Except where the password itself ends the authority: then its first part is the host, for every client.
+    Except where the password itself ends the authority: then its first part is the host, for every
+    client.
     """
     try:
         shown = parse_request(form % (password, "example.com")).spelled

@@ -53,7 +53,8 @@ def files(draw, lines=FOREIGN | PROXY):
         (b"# http_proxy=old\n", b"# http_proxy=old\n"),
         (b"my_http_proxy=old\nhttp_proxy_port=1\n", b"my_http_proxy=old\nhttp_proxy_port=1\n"),
         (b"Http_Proxy=old\n", b"Http_Proxy=old\n"),
-        # A backslash takes the next line with it (systemd before 254: also from a comment), so something goes between.
+        # A backslash takes the next line with it (systemd before 254: also from a comment), so
+        # something goes between.
         (b"A=1\\", b"A=1\\\n\n:\n"),
         (b"# c \\\n", b"# c \\\n\n:\n"),
         # And what it takes is part of a value of somebody else's.
@@ -63,7 +64,9 @@ def files(draw, lines=FOREIGN | PROXY):
     ],
 )
 def test_our_lines_come_last_and_other_lines_stay(current, kept):
-    """All other lines stay byte for byte, whatever their endings, and ours stand once, at the end."""
+    """All other lines stay byte for byte, whatever their endings, and ours stand once, at the
+    end.
+    """
     assert merged(current) == kept + LINES
 
 
@@ -98,7 +101,9 @@ def test_restore_takes_back_only_our_lines(before):
 
 @given(files(), st.lists(FOREIGN.filter(lambda line: not line.endswith(b"\\")), max_size=3))
 def test_restore_keeps_what_others_added(before, added):
-    """Lines that somebody appended since stay, in their order, and the original's proxy lines come back."""
+    """Lines that somebody appended since stay, in their order, and the original's proxy lines come
+    back.
+    """
     edited = merged(before) + b"".join(line + b"\n" for line in added)
     restored = EnvironmentFile.restore(edited, before).split(b"\n")
     rest = iter(restored)
@@ -124,7 +129,9 @@ def test_restore(current, before, restored):
 
 @pytest.mark.parametrize("char", list(" \t\n\r\0\"'$\\`#~&|;<>()") + ["ü", "\x7f", "\u2028"])
 def test_a_value_that_readers_understand_differently_is_refused(char):
-    """The error names the variable and the character, and never the value, which may hold a password."""
+    """The error names the variable and the character, and never the value, which may hold a
+    password.
+    """
     with pytest.raises(FileError) as error:
         environment.render((("http_proxy", "http://secret" + char + ":3128"),))
     assert "http_proxy" in str(error.value)

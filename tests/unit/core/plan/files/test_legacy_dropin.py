@@ -29,7 +29,9 @@ def test_any_other_text_stays(text):
 
 
 def test_only_units_that_get_ours_lose_the_recipes():
-    """kubelet's proxy.conf stays when kubelet is not among node.units, for nothing would take its place."""
+    """kubelet's proxy.conf stays when kubelet is not among node.units, for nothing would take its
+    place.
+    """
     intent = Intent(PROXY, PROXY, ())
     settings = Settings(node=Node(units=("docker.service",)))
     paths = [file.path for file in desired_files(settings, intent)]

@@ -13,14 +13,18 @@ OURS = b"proxy=http://proxy.corp:3128\n"
 
 
 def read_back(text):
-    """proxy of [main] as Python's configparser reads it: the last of two wins, an indented line continues a value."""
+    """proxy of [main] as Python's configparser reads it: the last of two wins, an indented line
+    continues a value.
+    """
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.read_string(text.decode("utf-8"))
     return parser.get("main", "proxy")
 
 
 def words(section):
-    """A section as values without their line breaks; blank lines inside the old proxy value may move."""
+    """A section as values without their line breaks; blank lines inside the old proxy value may
+    move.
+    """
     return {key: value.split() for key, value in section.items()}
 
 
@@ -45,7 +49,9 @@ HEADER = st.sampled_from([b"[main]", b"[main] # ours", b"[fedora]", b"[ main2 ]"
 
 @st.composite
 def files(draw, parts=OPTION | PROXY | HEADER):
-    """A file that starts with a header (options before any are an error to all readers), LF or CRLF."""
+    """A file that starts with a header (options before any are an error to all readers), LF or
+    CRLF.
+    """
     lines = [draw(HEADER)] + draw(st.lists(parts, max_size=10))
     text = b"\n".join(lines) + b"\n" * draw(st.integers(0, 2))
     return text.replace(b"\n", b"\r\n") if draw(st.booleans()) else text
@@ -82,7 +88,8 @@ def files(draw, parts=OPTION | PROXY | HEADER):
         (b"[Main]\n[ main ]\n", b"[Main]\n[ main ]\n\n[main]\n" + OURS),
         (b"[repo]\nname=x\n[main]\n", b"[repo]\nname=x\n[main]\n" + OURS),
         (b"[main]\na=1\n[x]\n[main]\nproxy=b\n", b"[main]\na=1\n[x]\n[main]\n" + OURS),
-        # Continuation lines go with the value that they continue, also across blank lines and comments.
+        # Continuation lines go with the value that they continue, also across blank lines and
+        # comments.
         (b"[main]\nproxy=a\n  b\nc=1\n", b"[main]\n" + OURS + b"c=1\n"),
         (b"[main]\nproxy=a\n\n  b\nc=1\n", b"[main]\n" + OURS + b"\nc=1\n"),
         (b"[main]\nproxy=a\n# c\n\tb\nc=1\n", b"[main]\n" + OURS + b"# c\nc=1\n"),
@@ -112,7 +119,9 @@ def test_an_independent_parser_reads_our_value(current):
 
 @given(files())
 def test_editing_twice_is_editing_once(current):
-    """A second edit changes nothing, and another URL gives what it would have given on the original."""
+    """A second edit changes nothing, and another URL gives what it would have given on the
+    original.
+    """
     once = YumConf("http://other.corp:1").merge(current)
     assert YumConf("http://other.corp:1").merge(once) == once
     assert YumConf(URL).merge(once) == YumConf(URL).merge(current)
@@ -120,7 +129,9 @@ def test_editing_twice_is_editing_once(current):
 
 @given(files(parts=OPTION | HEADER))
 def test_only_one_line_is_added(current):
-    """Without a proxy before, the edited file minus our line is the old file (and a [main], if there was none)."""
+    """Without a proxy before, the edited file minus our line is the old file (and a [main], if
+    there was none).
+    """
     assume(b"[main]" in current)
     edited = YumConf(URL).merge(current)
     assert edited.count(OURS) == 1
@@ -130,7 +141,9 @@ def test_only_one_line_is_added(current):
 
 @given(files(), st.lists(OPTION, max_size=3))
 def test_restore_keeps_what_others_added(before, added):
-    """Options that somebody appended since stay, and what configparser reads is as it was before us."""
+    """Options that somebody appended since stay, and what configparser reads is as it was before
+    us.
+    """
     tail = b"[late]\n" + b"".join(option + b"\n" for option in added)
     restored = YumConf.restore(YumConf(URL).merge(before) + tail, before)
     assert restored.endswith(tail)
@@ -200,5 +213,7 @@ def test_restore(current, before, restored):
     ],
 )
 def test_what_was_there_is_told(before, said):
-    """The note names what is replaced, what is removed and what stays, in good English and without a password."""
+    """The note names what is replaced, what is removed and what stays, in good English and without
+    a password.
+    """
     assert YumConf(URL).note(before) == said
