@@ -1,1 +1,1 @@
-"""The doctor: what `check` looks at, a file for each group.  Nothing here changes the machine or waits for a lock."""
+"""Checks of `check`, a module for each group.  They change nothing and wait for no lock."""

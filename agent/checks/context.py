@@ -1,4 +1,4 @@
-"""The node as the checks see it: all that several of them need, looked up once, with what is missing and why."""
+"""State of the node that the checks share, read once, with the reason for what is missing."""
 
 from __future__ import annotations
 
@@ -26,56 +26,63 @@ from agent.node.reachability import probe_directly
 from agent.node.reconcile import Network, compose_intent, require_proxy
 from agent.node.sources import SettingsSources, StaticSettings, static_settings
 
-NEEDS_ROOT = "needs root"
-UNCONFIGURED = "unconfigured: no proxy.url in the settings"
-OFFLINE = "looks at a running machine, not at a tree (--root)"
+NEEDS_ROOT = "requires root"
+UNCONFIGURED = "unconfigured: proxy.url is not set"
+NEEDS_MACHINE = "requires a running machine, not a directory tree (--root)"
 
 
 @attrs.frozen
 class CheckedNode:
-    """`found` is made of the facts of the last pass, `now` of those of this moment; mostly they are the same.
+    """State of the node that `check` examines; None for what could not be read.
 
-    Where a CIDR was added to the VPC since, files and processes are as the last pass made them:
-    that is one finding, of NO_PROXY, and not one for each file.  `missing` says why there is no
-    `found` or no Intent in it. `told` is what status.json says, if it can be read; `silent` why the
-    metadata service did not answer. `partial`: only root can read all, so that `found` is made of
-    `told`, without credentials.
+    `reconciled` is composed from the facts of the last reconcile, `current` from those of this
+    moment.  They differ only if a CIDR was added to the VPC since.  Files and processes are then
+    still as the last reconcile left them.  So the CIDR is one finding (of NO_PROXY), and not one
+    for each file.
+
+    `status` is status.json.  `settings_error` and `metadata_error` are the errors of the settings
+    and of the metadata service; `metadata_seconds` is the time that it took to respond.
+    `skip_reason` says why there is no `reconciled`, or no Intent in it; else it is empty.
+    `is_from_status` is True without root: `reconciled` is then composed from status.json, without
+    credentials.
     """
 
     host: Host
     sources: SettingsSources
-    told: StatusDocument | None = None
+    status: StatusDocument | None = None
     layered: Layered | None = None
-    wrong: AgentError | None = None
+    settings_error: AgentError | None = None
     facts: Facts | None = None
-    silent: AgentError | None = None
-    asked: float = 0.0
-    found: Resolved | None = None
-    now: Resolved | None = None
-    missing: str = ""
-    partial: bool = False
+    metadata_error: AgentError | None = None
+    metadata_seconds: float = 0.0
+    reconciled: Resolved | None = None
+    current: Resolved | None = None
+    skip_reason: str = ""
+    is_from_status: bool = False
 
     @property
-    def live(self) -> bool:
+    def is_live(self) -> bool:
+        """Return True for the running machine, False for a directory tree (`--root`)."""
         return self.host.files.live
 
     @property
     def settings(self) -> Settings:
+        """Return the settings of `reconciled`.  Raises LookupError if there is none."""
         return self.resolved.settings
 
     @property
     def intent(self) -> Intent:
-        """The same."""
+        """Return the Intent of `reconciled`.  Raises LookupError if there is a `skip_reason`."""
         if self.resolved.intent is None:
-            raise LookupError(self.missing)
+            raise LookupError(self.skip_reason)
         return self.resolved.intent
 
     @property
     def resolved(self) -> Resolved:
-        """Only for checks that run when nothing is `missing`."""
-        if self.found is None:
-            raise LookupError(self.missing)
-        return self.found
+        """Return `reconciled`.  Raises LookupError if it is None."""
+        if self.reconciled is None:
+            raise LookupError(self.skip_reason)
+        return self.reconciled
 
 
 def is_root() -> bool:
@@ -87,100 +94,123 @@ def is_denied(problem: str) -> bool:
     return not is_root() and problem.endswith((os.strerror(errno.EACCES), os.strerror(errno.EPERM)))
 
 
-def reason(error: AgentError) -> str:
-    """Why something could not be looked at."""
+def error_summary(error: AgentError) -> str:
+    """Return the first line of an error, or NEEDS_ROOT if root would not get it."""
     if isinstance(error, FileError) and is_denied(str(error)):
         return NEEDS_ROOT
     return str(error).partition("\n")[0]
 
 
-def look(host: Host, sources: SettingsSources) -> CheckedNode:
-    """Look once, whatever is broken; changes nothing and takes no lock."""
-    node = CheckedNode(host, sources, _told(host))
+def inspect_node(host: Host, sources: SettingsSources) -> CheckedNode:
+    """Read the state of the node once, whatever is broken; change nothing and take no lock."""
+    node = CheckedNode(host, sources, _read_status(host))
     try:
         static = static_settings(host.files, sources)
         node = attrs.evolve(node, layered=static.layered)
     except AgentError as error:
-        return _wrong(node, error)
-    begin = time.monotonic()
+        return _with_settings_error(node, error)
+    start = time.monotonic()
     try:
-        node = attrs.evolve(node, facts=facts_of(static, longest=COMMAND_DEADLINE), asked=time.monotonic() - begin)
+        facts = facts_of(static, longest=COMMAND_DEADLINE)
+        node = attrs.evolve(node, facts=facts, metadata_seconds=time.monotonic() - start)
     except AgentError as error:
         if not (isinstance(error, MetadataError) or sources.facts):
-            return _wrong(node, error)
-        node = attrs.evolve(node, silent=error)  # the file of --facts is no setting
-    known = _known_facts(node) if host.files.live and not sources.facts else None
-    facts = node.facts or known
-    if facts is None:
-        return attrs.evolve(node, missing="needs the metadata service (see metadata)")
-    return _resolved(node, static, facts, _as_of_the_last_pass(facts, known))
+            return _with_settings_error(node, error)
+        node = attrs.evolve(node, metadata_error=error)  # the file of --facts is not a setting
+    last_facts = _last_facts(node) if host.files.live and not sources.facts else None
+    current_facts = node.facts or last_facts
+    if current_facts is None:
+        return attrs.evolve(node, skip_reason="requires the metadata service (see metadata)")
+    return _with_intents(node, static, current_facts, _with_last_cidrs(current_facts, last_facts))
 
 
-def _resolved(node: CheckedNode, static: StaticSettings, facts: Facts, last: Facts) -> CheckedNode:
+def _with_intents(node: CheckedNode, static: StaticSettings, facts: Facts, last_facts: Facts) -> CheckedNode:
     try:
-        now = _resolve(node, static, facts)
-        found = now if last == facts else _resolve(node, static, last)
-        require_proxy(found)
+        current = _resolve(node, static, facts)
+        reconciled = current if last_facts == facts else _resolve(node, static, last_facts)
+        require_proxy(reconciled)
     except AgentError as error:
-        return _partly(node, facts) if reason(error) == NEEDS_ROOT else _wrong(node, error)
-    missing = "" if found.intent else UNCONFIGURED
-    return attrs.evolve(node, layered=found.inputs.layered, found=found, now=now, missing=missing)
+        return _without_root(node, facts) if error_summary(error) == NEEDS_ROOT else _with_settings_error(node, error)
+    return attrs.evolve(
+        node,
+        layered=reconciled.inputs.layered,
+        reconciled=reconciled,
+        current=current,
+        skip_reason="" if reconciled.intent else UNCONFIGURED,
+    )
 
 
-def _partly(node: CheckedNode, facts: Facts) -> CheckedNode:
-    found = _as_told(node.host, node.layered, facts, node.told) if node.layered and node.told else None
-    if found is None:
-        return attrs.evolve(node, missing=NEEDS_ROOT)
-    return attrs.evolve(node, found=found, now=found, partial=True)
+def _without_root(node: CheckedNode, facts: Facts) -> CheckedNode:
+    resolved = (
+        _resolve_from_status(node.host, node.layered, facts, node.status) if node.layered and node.status else None
+    )
+    if resolved is None:
+        return attrs.evolve(node, skip_reason=NEEDS_ROOT)
+    return attrs.evolve(node, reconciled=resolved, current=resolved, is_from_status=True)
 
 
 def _resolve(node: CheckedNode, static: StaticSettings, facts: Facts) -> Resolved:
-    """Resolve these facts, with what the last pass chose of several proxies: a check chooses none."""
+    """Compose the Intent of these facts.
+
+    If there are several proxies, use the one that the last reconcile chose; `check` chooses none.
+    """
     state, inputs = node.host.state, load_inputs(node.host, static, facts)
     return compose_intent(inputs, Network(probe_directly(state, inputs), remembered_choice(state, inputs), None))
 
 
-def _wrong(node: CheckedNode, error: AgentError) -> CheckedNode:
-    """What the owner gave is wrong, or only root may read it: then nothing that depends on it can be looked at."""
-    if reason(error) == NEEDS_ROOT:
-        return attrs.evolve(node, missing=NEEDS_ROOT)
-    return attrs.evolve(node, wrong=error, missing="needs valid settings (see settings)")
+def _with_settings_error(node: CheckedNode, error: AgentError) -> CheckedNode:
+    """Record that the settings are invalid, or that only root can read them.
+
+    All checks that depend on valid settings are then skipped.
+    """
+    if error_summary(error) == NEEDS_ROOT:
+        return attrs.evolve(node, skip_reason=NEEDS_ROOT)
+    return attrs.evolve(node, settings_error=error, skip_reason="requires valid settings (see settings)")
 
 
-def _told(host: Host) -> StatusDocument | None:
+def _read_status(host: Host) -> StatusDocument | None:
     try:
         return host.state.status()
     except AgentError:
         return None
 
 
-def _known_facts(node: CheckedNode) -> Facts | None:
-    """The facts that the last pass of this boot had; None when there was none, or only root can tell."""
-    instance = (node.told.instance_id if node.told else None) or ""
+def _last_facts(node: CheckedNode) -> Facts | None:
+    """Return the facts of the last reconcile since boot, or None.
+
+    None also if only root can read them.
+    """
+    instance_id = (node.status.instance_id if node.status else None) or ""
     try:
-        kept = node.host.state.of_instance(instance, "facts") if re.fullmatch("i-[0-9a-f]+", instance) else None
-        return facts_from_json(json.dumps(kept)) if kept else None
+        cached = node.host.state.of_instance(instance_id, "facts") if re.fullmatch("i-[0-9a-f]+", instance_id) else None
+        return facts_from_json(json.dumps(cached)) if cached else None
     except AgentError:
         return None
 
 
-def _as_of_the_last_pass(facts: Facts, known: Facts | None) -> Facts:
-    """The facts with the VPC's CIDRs of then, if some were added since on this same instance."""
-    if known is None or known.instance_id != facts.instance_id:
+def _with_last_cidrs(facts: Facts, last_facts: Facts | None) -> Facts:
+    """Return the facts with the VPC's CIDRs of the last reconcile if some were added since.
+
+    The facts of another instance are ignored.
+    """
+    if last_facts is None or last_facts.instance_id != facts.instance_id:
         return facts
-    if set(_cidrs(facts)) <= set(_cidrs(known)):
+    if set(_cidrs(facts)) <= set(_cidrs(last_facts)):
         return facts
-    return attrs.evolve(facts, vpc_cidrs_v4=known.vpc_cidrs_v4, vpc_cidrs_v6=known.vpc_cidrs_v6)
+    return attrs.evolve(facts, vpc_cidrs_v4=last_facts.vpc_cidrs_v4, vpc_cidrs_v6=last_facts.vpc_cidrs_v6)
 
 
 def _cidrs(facts: Facts) -> tuple[str, ...]:
     return facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6
 
 
-def _as_told(host: Host, layered: Layered, facts: Facts, told: StatusDocument) -> Resolved | None:
-    """The Intent of the last pass without its credentials, with the settings of the files; None without such a pass."""
-    intent = told.intent()
-    if intent is None or told.instance_id != facts.instance_id:
+def _resolve_from_status(host: Host, layered: Layered, facts: Facts, status: StatusDocument) -> Resolved | None:
+    """Return the Intent of the last reconcile, without credentials, and the settings of the files.
+
+    None if status.json has no Intent or is of another instance.
+    """
+    intent = status.intent()
+    if intent is None or status.instance_id != facts.instance_id:
         return None
     try:
         info = cluster_info(host.files, layered.settings, read_user_data(facts.user_data))

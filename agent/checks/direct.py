@@ -1,4 +1,4 @@
-"""Does that answer which is reached without the proxy?"""
+"""Connections to what is reached without the proxy: the API server and AWS services."""
 
 from __future__ import annotations
 
@@ -11,59 +11,69 @@ from agent.core.intent.reachability import ProbeResult, host_to_try
 from agent.edges import tcp
 
 GROUP = "direct"
-#: Seconds for all hosts together; TCP port 443, as `aws.direct = "auto"` asks it.
+#: Seconds for all hosts together; TCP port 443, as `aws.direct = "auto"` probes it.
 BOUND = 2.0
 _API = "api-endpoint"
 
 
 def check(node: CheckedNode) -> Iterator[Finding]:
-    """What the owner named has its endpoints when of each one name answers; that of the others may not exist.
+    """Probe the direct hosts, one finding for each reason of their NO_PROXY entries.
 
-    What was found out by trying is there because each of its names answered: it has to go on.
+    A service of aws.direct is reachable if one name of each of its endpoints is; the other names
+    may not exist.  A service that was detected by probing was added because each of its names
+    was reachable, so each must still be.
     """
     facts, cluster_info = node.resolved.facts, node.resolved.inputs.cluster_info
-    wanted: dict[str, list[str]] = {}
+    hosts_by_reason: dict[str, list[str]] = {}
     for entry in node.intent.no_proxy:
         if entry.reason == _API:
             host = endpoint_host(node.settings, cluster_info)
-            wanted.setdefault(_API, []).extend([host] if host else [])
+            hosts_by_reason.setdefault(_API, []).extend([host] if host else [])
         elif entry.reason.startswith(("aws:", "direct:")):
-            wanted.setdefault(entry.reason, []).append(host_to_try(entry.value, facts))
-    answers = tcp.ask([host for hosts in wanted.values() for host in hosts], bound=BOUND)
-    for reason, hosts in wanted.items():
-        yield _found(reason, dict.fromkeys(hosts), answers)
-    if not wanted:
-        yield Finding(GROUP, "hosts", SKIP, "nothing but this network is reached directly")
+            hosts_by_reason.setdefault(entry.reason, []).append(host_to_try(entry.value, facts))
+    results = tcp.ask([host for hosts in hosts_by_reason.values() for host in hosts], bound=BOUND)
+    for reason, hosts in hosts_by_reason.items():
+        yield _finding(reason, dict.fromkeys(hosts), results)
+    if not hosts_by_reason:
+        yield Finding(GROUP, "hosts", SKIP, "nothing to probe: no API server or AWS service is direct")
 
 
-def _found(reason: str, hosts: dict[str, None], answers: dict[str, ProbeResult]) -> Finding:
+def _finding(reason: str, hosts: dict[str, None], results: dict[str, ProbeResult]) -> Finding:
     if not hosts:
-        text = "the API server's host is not known; all EKS endpoints of the region are direct"
-        return Finding(GROUP, reason, SKIP, text, "name it in cluster.endpoint")
-    silent = [host for part in parts(reason, hosts) if not any(answers[one].direct for one in part) for host in part]
-    if not silent:
-        good = [host for host in hosts if answers[host].direct]
-        text = ", ".join("{} at {}".format(host, " ".join(answers[host].addresses)) for host in good)
-        return Finding(GROUP, reason, OK, text + " accepts on port 443")
-    told = "; ".join(f"{host}: {_why(answers[host])}" for host in silent)
+        text = "host of the API server is unknown; all EKS endpoints of the region are direct"
+        return Finding(GROUP, reason, SKIP, text, "set cluster.endpoint")
+    unreachable = [
+        host
+        for group in hosts_by_endpoint(reason, hosts)
+        if not any(results[member].direct for member in group)
+        for host in group
+    ]
+    if not unreachable:
+        reachable = [f"{host} ({' '.join(results[host].addresses)})" for host in hosts if results[host].direct]
+        return Finding(GROUP, reason, OK, "reachable on port 443: " + ", ".join(reachable))
+    problems = "; ".join(f"{host}: {_problem(results[host])}" for host in unreachable)
+    return Finding(GROUP, reason, FAIL, "in NO_PROXY but not reachable: " + problems, _remedy(reason))
+
+
+def _remedy(reason: str) -> str:
     if reason == _API:
-        hint = 'look at the cluster\'s security group; a public one: cluster.endpoint_access = "public"'
-    else:
-        hint = "make the VPC endpoint, or take {} out of aws.direct".format(reason.partition(":")[2])
-        hint += "; found out by itself: eks-proxy-agent apply --refresh" if reason.startswith("direct:") else ""
-    return Finding(GROUP, reason, FAIL, "direct, and nothing answers: " + told, hint)
+        return 'check the cluster\'s security group; for a public endpoint, set cluster.endpoint_access = "public"'
+    kind, _, service = reason.partition(":")
+    if kind == "direct":  # detected by probing, aws.direct does not name it
+        return f"restore the VPC endpoint of {service}, or probe again: eks-proxy-agent apply --refresh"
+    return f"create the VPC endpoint of {service}, or remove {service} from aws.direct"
 
 
-def parts(reason: str, hosts: Iterable[str]) -> list[list[str]]:
-    """The hosts of a service, those together that lead to the same endpoint: ECR has two, and Systems Manager, too."""
-    found: dict[str, list[str]] = {}
+def hosts_by_endpoint(reason: str, hosts: Iterable[str]) -> list[list[str]]:
+    """Group a service's hosts by the endpoint behind them: ECR and Systems Manager have two."""
+    groups: dict[str, list[str]] = {}
     for host in hosts:
-        part = "registry" if host[:12].isdigit() else "messages" if "messages." in host else ""
-        found.setdefault(host if reason.startswith("direct:") else part, []).append(host)
-    return list(found.values())
+        endpoint = "registry" if host[:12].isdigit() else "messages" if "messages." in host else ""
+        groups.setdefault(host if reason.startswith("direct:") else endpoint, []).append(host)
+    return list(groups.values())
 
 
-def _why(answer: ProbeResult) -> str:
-    if not answer.addresses:
-        return "has no address"
-    return "{} accepts no connection on port 443".format(" ".join(answer.addresses))
+def _problem(result: ProbeResult) -> str:
+    if not result.addresses:
+        return "does not resolve"
+    return f"no connection to {' '.join(result.addresses)} on port 443"

@@ -1,4 +1,4 @@
-"""What a check found: one line for people, one object for machines."""
+"""Result of one check: one line of text for people, one object for machines."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ OK, WARN, FAIL, SKIP = "ok", "warn", "fail", "skip"
 
 @attrs.frozen
 class Finding:
-    """`text` is the evidence, `hint` the way out.  `skip` is what could not be looked at, and why.
+    """State of one thing that was checked, with the evidence (`text`) and the remedy (`hint`).
 
-    Further lines of `text` (a diff) belong to the first.  `name` is the thing that was looked at: a
-    unit, a file, a host. `exit_code` is what `check` ends with when all that fails has the same.
+    `name` is the thing: a unit, a file, a host.  The state `skip` means that it could not be
+    checked; `text` then says why.  Further lines of `text` are a diff.  `exit_code` is the exit
+    code of `check` if all failed findings have the same one.
     """
 
     group: str

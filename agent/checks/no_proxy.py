@@ -1,4 +1,7 @@
-"""Is that direct which has to be, for every client that is here, with the list that a process gets when it starts now?"""
+"""Coverage of NO_PROXY: what must be direct, for each installed client.
+
+The list is the one that a process gets which starts now.
+"""
 
 from __future__ import annotations
 
@@ -19,79 +22,86 @@ from agent.edges.files import FileSystem
 from agent.errors import CommandError
 
 GROUP = "no-proxy"
-#: By reason: what breaks a node when it goes through the proxy.
+#: Reasons of the entries without which a node does not work.
 REASONS = ("metadata", "credentials", "vpc", "service-cidr", "cluster-domain", "internal", "api-endpoint")
 _DIRECTORIES = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
 
 
 def check(node: CheckedNode) -> Iterator[Finding]:
-    """Compared with the list that this moment's facts would give: where even that cannot help a client, it is told."""
-    if node.now is None or node.now.intent is None:
+    """Compare the list with the one that the facts of this moment give.
+
+    Where even the latter cannot exempt an entry for a client, the finding is ok and says so.
+    """
+    if node.current is None or node.current.intent is None:
         return
     environment = _environment(node.host.files)
     if "no_proxy" not in environment:
-        yield Finding(GROUP, "list", SKIP, "there is none yet (see files)" if is_root() else NEEDS_ROOT)
+        yield Finding(GROUP, "list", SKIP, "NO_PROXY is not set (see files)" if is_root() else NEEDS_ROOT)
         return
-    dialects = _here(node.host.files)
+    dialects = _installed_dialects(node.host.files)
     entries: dict[str, list[Entry]] = {}
-    for entry in node.now.intent.no_proxy:
+    for entry in node.current.intent.no_proxy:
         entries.setdefault(entry.reason, []).append(entry)
-    wanted = render(node.now.intent.no_proxy)
+    desired = render(node.current.intent.no_proxy)
     for reason in REASONS:
         if reason in entries:
-            yield _covered(reason, entries[reason], dialects, environment, wanted)
+            yield _coverage(reason, entries[reason], dialects, environment, desired)
 
 
 def target(entry: Entry) -> Request:
-    """Something that the entry is meant for: an address in the network, a name below a domain."""
+    """Return a request that the entry must exempt.
+
+    For a network, it is to an address in it; for a domain, to a name below it.
+    """
     value = entry.value.strip("[]")
     if "/" in value:
         network = ipaddress.ip_network(value)
-        value = str(network[min(7, network.num_addresses - 1)])  # not ...::1, the ending of which is in every list
+        value = str(network[min(7, network.num_addresses - 1)])  # not ...::1: an entry ::1 may match its suffix
     elif value.startswith("."):
         value = "name" + value
     scheme = "http" if entry.reason in ("metadata", "credentials") else "https"
-    return parse_request("{}://{}/".format(scheme, f"[{value}]" if ":" in value else value))
+    host = f"[{value}]" if ":" in value else value
+    return parse_request(f"{scheme}://{host}/")
 
 
-def _covered(
-    reason: str, entries: Sequence[Entry], dialects: Sequence[Dialect], environment: Mapping[str, str], wanted: str
+def _coverage(
+    reason: str, entries: Sequence[Entry], dialects: Sequence[Dialect], environment: Mapping[str, str], desired: str
 ) -> Finding:
-    lost: dict[str, list[Dialect]] = {}
-    beyond: dict[str, list[Dialect]] = {}
+    uncovered: dict[str, list[Dialect]] = {}
+    unsupported: dict[str, list[Dialect]] = {}
     for entry in entries:
-        aim, value = target(entry), entry.value.strip("[]")
-        beyond.setdefault(value, [])
+        request, value = target(entry), entry.value.strip("[]")
+        unsupported.setdefault(value, [])
         for dialect in dialects:
-            if dialect.bypass(aim, dialect.variables.exceptions(environment)) is not None:
+            if dialect.bypass(request, dialect.variables.exceptions(environment)) is not None:
                 continue
-            found = lost if dialect.bypass(aim, wanted) is not None else beyond
-            if dialect not in found.setdefault(value, []):
-                found[value].append(dialect)
-    if lost:
+            failing = uncovered if dialect.bypass(request, desired) is not None else unsupported
+            if dialect not in failing.setdefault(value, []):
+                failing[value].append(dialect)
+    if uncovered:
         text = "; ".join(
-            f"{value} is missing: through the proxy for {titles(who, dialects)}" for value, who in lost.items()
+            f"{value} is missing: through the proxy for {titles(clients, dialects)}"
+            for value, clients in uncovered.items()
         )
-        hint = "eks-proxy-agent apply, then restart what it names"
+        hint = "eks-proxy-agent apply; then restart the units that it names"
         return Finding(GROUP, reason, FAIL, text, hint)
-    return Finding(GROUP, reason, OK, ". ".join(_shown(beyond, dialects)))
+    return Finding(GROUP, reason, OK, ". ".join(_describe(unsupported, dialects)))
 
 
-def _shown(beyond: Mapping[str, Sequence[Dialect]], dialects: Sequence[Dialect]) -> Iterator[str]:
-    """The entries with the clients that they serve, those that serve the same clients together."""
+def _describe(unsupported: Mapping[str, Sequence[Dialect]], dialects: Sequence[Dialect]) -> Iterator[str]:
+    """Describe which clients exempt which entries; entries with the same clients are one text."""
     alike: dict[tuple[Dialect, ...], list[str]] = {}
-    for value, who in beyond.items():
-        alike.setdefault(tuple(who), []).append(value)
-    for who, values in alike.items():
-        text = "{}: direct for {}".format(
-            ", ".join(values), titles((one for one in dialects if one not in who), dialects)
-        )
-        cannot = f"; through the proxy for {titles(who, dialects)}, which can exempt no such network"
-        yield text + cannot * bool(who)
+    for value, unable in unsupported.items():
+        alike.setdefault(tuple(unable), []).append(value)
+    for unable, values in alike.items():
+        able = titles((dialect for dialect in dialects if dialect not in unable), dialects)
+        text = f"{', '.join(values)}: direct for {able}"
+        exception = f"; through the proxy for {titles(unable, dialects)}, which cannot match such an entry"
+        yield text + exception * bool(unable)
 
 
 def _environment(files: FileSystem) -> Mapping[str, str]:
-    """What systemd would give a unit; /etc/environment for those who may not read node.env."""
+    """Return what systemd gives to a unit, or /etc/environment if node.env cannot be read."""
     for path in (NODE_ENV, ENVIRONMENT):
         content = files.state(files.resolve(path)).content
         if content is not None:
@@ -99,30 +109,33 @@ def _environment(files: FileSystem) -> Mapping[str, str]:
     return {}
 
 
-def _here(files: FileSystem) -> tuple[Dialect, ...]:
-    """The families of which a client is installed; Go always, the runtimes are written in it."""
+def _installed_dialects(files: FileSystem) -> tuple[Dialect, ...]:
+    """Return the families of which a client is installed.
+
+    Go is always one of them: the container runtimes are written in it.
+    """
     names = {name for directory in _DIRECTORIES for name in files.names(directory)}
-    curl = _libcurl(files)
+    version = _libcurl_version(files)
     return tuple(
         dialect
         for dialect in DIALECTS
         if dialect.name == "go"
         or (
             names.intersection(dialect.clients)
-            and (dialect.libcurl is None or curl is None or dialect is _curl_family(curl))
+            and (dialect.libcurl is None or version is None or dialect is _curl_family(version))
         )
     )
 
 
-def _libcurl(files: FileSystem) -> tuple[int, int] | None:
-    """Return the version of this node's libcurl, or None when it cannot be told."""
+def _libcurl_version(files: FileSystem) -> tuple[int, int] | None:
+    """Return the version of this node's libcurl, or None if it is unknown."""
     if not files.live:
         return None
     try:
-        said = command.run(["curl", "--version"], timeout=2.0).stdout
+        output = command.run(["curl", "--version"], timeout=2.0).stdout
     except CommandError:
         return None
-    match = re.search(r"libcurl/(\d+)\.(\d+)", said)
+    match = re.search(r"libcurl/(\d+)\.(\d+)", output)
     return (int(match.group(1)), int(match.group(2))) if match else None
 
 

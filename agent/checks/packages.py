@@ -1,4 +1,4 @@
-"""Which proxy will yum or dnf really use?"""
+"""Proxy that yum or dnf really uses."""
 
 from __future__ import annotations
 
@@ -16,85 +16,96 @@ from agent.errors import FileError
 GROUP = "packages"
 _DNF = ("/usr/bin/dnf", "/usr/bin/dnf-3", "/usr/bin/dnf5", "/usr/bin/microdnf")
 _REPOSITORIES = "/etc/yum.repos.d"
-#: What takes [main]'s proxy away from a repository (dnf.conf(5), yum.conf(5)).
+#: Values with which a repository does not use the proxy of [main] (dnf.conf(5), yum.conf(5)).
 _NONE = ("", "_none_")
+#: The hint for a file that `apply` cannot change.
+FIX_BY_HAND = "fix it by hand, then run: eks-proxy-agent apply"
 
 
 def check(node: CheckedNode) -> Iterator[Finding]:
-    """Read as they read: the last `proxy` of [main] wins, and that of a repository wins over it."""
+    """Read the files as yum and dnf do.
+
+    The last `proxy` of [main] applies, and that of a repository overrides it.
+    """
     files = node.host.files
     manager = _manager(files)
     if not node.settings.node.yum:
         yield Finding(GROUP, "proxy", SKIP, "node.yum is false")
     elif manager is None:
-        yield Finding(GROUP, "proxy", SKIP, "there is neither yum nor dnf")
+        yield Finding(GROUP, "proxy", SKIP, "neither yum nor dnf is installed")
     else:
-        yield _used(node, *manager)
+        yield _main_proxy(node, *manager)
         for name in files.names(_REPOSITORIES):
             if name.endswith(".repo"):
-                yield from _repository(node, f"{_REPOSITORIES}/{name}")
+                yield from _repositories(node, f"{_REPOSITORIES}/{name}")
 
 
-def split(files: FileSystem) -> bool:
-    """Whether yum.conf should be a link to dnf.conf and is a file of its own: what is written there reaches nobody."""
+def has_separate_yum_conf(files: FileSystem) -> bool:
+    """Return True if yum.conf is a file of its own instead of a link to dnf.conf.
+
+    No program reads it then.
+    """
     if (_manager(files) or ("", ""))[0] != "dnf":
         return False
     try:
-        own, other = files.resolve(YUM_CONF), files.resolve(DNF_CONF)
+        yum_conf, dnf_conf = files.resolve(YUM_CONF), files.resolve(DNF_CONF)
     except FileError:
         return False
-    return own != other and files.state(own).content is not None and files.state(other).content is not None
+    return (
+        yum_conf != dnf_conf and files.state(yum_conf).content is not None and files.state(dnf_conf).content is not None
+    )
 
 
 def _manager(files: FileSystem) -> tuple[str, str] | None:
-    """The program and the file that it reads (dnf.conf(5), yum.conf(5)); yum is yum 3 where there is no dnf, else a link to it.
+    """Return the package manager and the file that it reads (dnf.conf(5), yum.conf(5)), or None.
 
-    dnf 5 reads its directories of drop-ins first, so that dnf.conf wins over them too (libdnf5,
-    Base::load_config).
+    yum is yum 3 where there is no dnf, else a link to dnf.  dnf 5 reads its directories of drop-ins
+    first, so that dnf.conf overrides them too (libdnf5, Base::load_config).
     """
-    if any(_there(files, path) for path in _DNF):
+    if any(_exists(files, path) for path in _DNF):
         return "dnf", DNF_CONF
-    if _there(files, "/usr/bin/yum"):
+    if _exists(files, "/usr/bin/yum"):
         return "yum", YUM_CONF
     return None
 
 
-def _there(files: FileSystem, path: str) -> bool:
+def _exists(files: FileSystem, path: str) -> bool:
     return os.path.exists(files.real(files.resolve(path)))
 
 
-def _used(node: CheckedNode, program: str, path: str) -> Finding:
+def _main_proxy(node: CheckedNode, program: str, path: str) -> Finding:
     files, intent = node.host.files, node.intent
-    if split(files):
-        text = f"is a file of its own and no link any more: dnf reads {DNF_CONF} alone, and nobody what is changed here"
+    if has_separate_yum_conf(files):
+        text = f"not a link to {DNF_CONF} any more; dnf ignores it"
         link = f"ln -sfn {posixpath.relpath(DNF_CONF, posixpath.dirname(YUM_CONF))} {YUM_CONF}"
         return Finding(GROUP, YUM_CONF, FAIL, text, link)
     resolved = files.resolve(path)
     state = files.state(resolved)
     if state.problem:
         return _unreadable(path, state.problem)
-    secret = intent.credentials if node.settings.proxy.credentials_in_yum else None
-    wanted, used = intent.http_proxy.with_credentials(secret), effective(state.content or b"").get("main", "")
-    if used == wanted:
-        return Finding(GROUP, path, OK, f"{program} uses {redact_proxy(used)}")
+    credentials = intent.credentials if node.settings.proxy.credentials_in_yum else None
+    desired = intent.http_proxy.with_credentials(credentials)
+    actual = effective(state.content or b"").get("main", "")
+    if actual == desired:
+        return Finding(GROUP, path, OK, f"{program} uses {redact_proxy(actual)}")
     if resolved == files.resolve(YUM_CONF):
-        return Finding(GROUP, path, SKIP, "is not as planned (see files)")
-    text = "{} uses {}".format(program, redact_proxy(used) or "no proxy")
-    return Finding(GROUP, path, FAIL, text, f"link {YUM_CONF} to it, then: eks-proxy-agent apply")
+        return Finding(GROUP, path, SKIP, "not as planned (see files)")
+    text = f"{program} uses {redact_proxy(actual) or 'no proxy'}"
+    return Finding(GROUP, path, FAIL, text, f"make {YUM_CONF} a link to it, then run: eks-proxy-agent apply")
 
 
-def _repository(node: CheckedNode, path: str) -> Iterator[Finding]:
+def _repositories(node: CheckedNode, path: str) -> Iterator[Finding]:
     state = node.host.files.state(node.host.files.resolve(path))
     if state.problem:
         yield _unreadable(path, state.problem)
     for section, value in effective(state.content or b"").items():
         if section != "main" and value != str(node.intent.http_proxy):
-            own = f"has a proxy of its own, {redact_proxy(value)}, which wins there"
-            text = "[{}] {}".format(section, "goes without the proxy of [main]" if value in _NONE else own)
-            yield Finding(GROUP, path, WARN, text, "take the line out, unless it is meant so")
+            override = f"uses {redact_proxy(value)}, which overrides the proxy of [main]"
+            text = f"[{section}] {'does not use the proxy of [main]' if value in _NONE else override}"
+            yield Finding(GROUP, path, WARN, text, "remove the proxy line unless it is intended")
 
 
 def _unreadable(path: str, problem: str) -> Finding:
     if is_denied(problem):
         return Finding(GROUP, path, SKIP, NEEDS_ROOT)
-    return Finding(GROUP, path, FAIL, problem, "mend it by hand, then: eks-proxy-agent apply")
+    return Finding(GROUP, path, FAIL, problem, FIX_BY_HAND)

@@ -1,8 +1,8 @@
-"""Do the processes that run have the environment that they should have?"""
+"""Environments of the running processes, compared with the desired one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from agent.checks import units
 from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
@@ -15,59 +15,67 @@ from agent.errors import CommandError
 GROUP = "processes"
 
 
-def check(node: CheckedNode) -> Iterator[Finding]:
+def check(node: CheckedNode) -> Iterable[Finding]:
+    """Check the main process of each running unit of node.units."""
     try:
-        shown = node.host.units.show(node.settings.node.units, timeout=units.BOUND).values()
+        states = node.host.units.show(node.settings.node.units, timeout=units.BOUND).values()
     except CommandError:
-        yield Finding(GROUP, "services", SKIP, "systemd does not tell which there are (see units)")
+        yield Finding(GROUP, "services", SKIP, "systemd does not respond (see units)")
         return
-    running = [unit for unit in shown if unit.active == "active" and unit.main_pid]
+    running = [unit for unit in states if unit.active == "active" and unit.main_pid]
     for unit in running:
         yield _process(node, unit)
     if not running:
-        yield Finding(GROUP, "services", SKIP, "none of node.units is running")
+        yield Finding(GROUP, "services", SKIP, "no unit of node.units is running")
 
 
 def _process(node: CheckedNode, unit: UnitState) -> Finding:
-    """What no restart would mend is the unit's fault, and told there."""
-    name = unit.name
+    """Check one process.
+
+    What a restart would not fix is the unit's fault: it is a finding of the unit, and skipped here.
+    """
+    name, process = unit.name, f"process {unit.main_pid}"
     try:
         environment = environ(unit.main_pid)
     except CommandError as error:
         return Finding(GROUP, name, SKIP, str(error) if is_root() else NEEDS_ROOT)
     if not environment:
-        return Finding(GROUP, name, SKIP, f"process {unit.main_pid} has ended")
-    wanted = dict(node.intent.variables(secret=True))
-    found = differences(environment, wanted.items())
-    if not found and unit.since < (node.host.state.memory().ca_changed_at or 0):
-        text = f"process {unit.main_pid} is older than the proxy's CA in the trust store, which a program reads when it starts"
+        return Finding(GROUP, name, SKIP, f"{process} has exited")
+    desired = dict(node.intent.variables(secret=True))
+    different = differences(environment, desired.items())
+    if not different and unit.since < (node.host.state.memory().ca_changed_at or 0):
+        text = f"{process} started before the proxy's CA changed in the trust store; programs read it at start"
         return Finding(GROUP, name, FAIL, text, units.restart(unit.name))
-    if not found:
-        return Finding(GROUP, name, OK, f"process {unit.main_pid} has the proxy and its exceptions")
+    if not different:
+        return Finding(GROUP, name, OK, f"{process} has the desired proxy and NO_PROXY")
     if units.problem(node, unit) is not None:
-        text = f"process {unit.main_pid} lacks the proxy or its exceptions, and no restart alone would mend that (see units)"
+        text = f"{process} does not have the desired proxy and NO_PROXY; a restart alone does not fix it (see units)"
         return Finding(GROUP, name, SKIP, text)
-    text = f"process {unit.main_pid} was started before the change: {_told(found, wanted)}"
+    text = f"{process} has an old environment: {_describe(different, desired)}"
     return Finding(GROUP, name, FAIL, text, units.restart(unit.name))
 
 
-def _told(found: dict[str, str], wanted: dict[str, str]) -> str:
-    """What differs; both cases of a name mostly do, and are told once."""
-    told: dict[str, str] = {}
-    for name, value in found.items():
-        told.setdefault(name.lower(), _difference(name, value, wanted[name]))
-    return "; ".join(told.values())
+def _describe(different: dict[str, str], desired: dict[str, str]) -> str:
+    """Describe the differences.
+
+    A name in lower and in upper case usually has the same value, so only the first is described.
+    """
+    texts: dict[str, str] = {}
+    for name, value in different.items():
+        texts.setdefault(name.lower(), _difference(name, value, desired[name]))
+    return "; ".join(texts.values())
 
 
-def _difference(name: str, value: str, wanted: str) -> str:
+def _difference(name: str, value: str, desired: str) -> str:
     if not value:
         return f"{name} is not set"
     if name.lower() == "no_proxy":
-        has, wants = value.split(","), wanted.split(",")
-        lacks = [entry for entry in wants if entry not in has]
-        extra = [entry for entry in has if entry not in wants]
-        parts = ["lacks " + " ".join(lacks)] * bool(lacks) + ["has " + " ".join(extra) + " too"] * bool(extra)
-        return "{} {}".format(name, " and ".join(parts) or "is in another order")
-    if redact_proxy(value) == redact_proxy(wanted):
-        return f"{name} has other credentials"
+        actual_entries, desired_entries = value.split(","), desired.split(",")
+        missing = [entry for entry in desired_entries if entry not in actual_entries]
+        unexpected = [entry for entry in actual_entries if entry not in desired_entries]
+        parts = ["lacks " + " ".join(missing)] * bool(missing)
+        parts += ["has unexpected " + " ".join(unexpected)] * bool(unexpected)
+        return f"{name} {' and '.join(parts) or 'has its entries in a different order'}"
+    if redact_proxy(value) == redact_proxy(desired):
+        return f"{name} has different credentials"
     return f"{name} is {redact_proxy(value)}"

@@ -1,4 +1,4 @@
-"""Does the proxy carry what a node's life needs?"""
+"""Tunnels through the proxy to the endpoints that a node needs."""
 
 from __future__ import annotations
 
@@ -17,97 +17,112 @@ from agent.core.net.proxy_url import ProxyUrl
 from agent.edges.proxy_probe import probe_each
 
 GROUP = "proxy"
-#: Seconds for all probes of one proxy together.
+#: Seconds for all health checks of one proxy together.
 BOUND = 3.0
 
 Endpoint = tuple[str, int]
 
 
 @attrs.frozen
-class Look:
-    """A proxy and what it is asked for.  `failed` is the state if it does not serve.
+class ProxyEndpoints:
+    """A proxy and the endpoints to request through it.
 
-    `needed`: the node reaches that through the proxy alone; else it only has to be alive.
+    `failure_state`: the state of the finding if it does not open a tunnel.  `is_required`: the node
+    reaches these endpoints only through the proxy; otherwise the proxy only has to be up.
     """
 
     proxy: ProxyUrl
-    wanted: Sequence[Endpoint]
-    failed: str = FAIL
+    endpoints: Sequence[Endpoint]
+    failure_state: str = FAIL
     tls: bool = True
-    needed: bool = True
+    is_required: bool = True
 
 
 def check(node: CheckedNode) -> Iterator[Finding]:
-    """One line for each proxy and each kind of answer with its way out: what ails all endpoints alike is one thing."""
-    looks = _looks(node)
+    """Report one finding for each proxy and each different result.
+
+    Endpoints that fail alike, with the same hint, have the same cause.
+    """
+    requests = _requests(node)
     credentials = node.intent.credentials
 
-    def probed(look: Look) -> tuple[Verdict, ...]:
-        return probe_each(look.proxy, look.wanted, credentials, timeout=BOUND, tls=look.tls)
+    def probe(request: ProxyEndpoints) -> tuple[Verdict, ...]:
+        return probe_each(request.proxy, request.endpoints, credentials, timeout=BOUND, tls=request.tls)
 
-    with ThreadPoolExecutor(len(looks)) as pool:
-        for look, verdicts in zip(looks, pool.map(probed, looks)):
-            yield from _findings(look, verdicts, secret=not node.partial)
+    with ThreadPoolExecutor(len(requests)) as pool:
+        for request, verdicts in zip(requests, pool.map(probe, requests)):
+            yield from _findings(request, verdicts, has_credentials=not node.is_from_status)
 
 
-def _looks(node: CheckedNode) -> list[Look]:
-    """The proxy that is used decides; the others of proxy.url are spares, of which one endpoint tells enough."""
+def _requests(node: CheckedNode) -> list[ProxyEndpoints]:
+    """Return what to request.
+
+    The proxy in use gets all endpoints and decides.  The others of proxy.url are spares, for which
+    one endpoint is enough.
+    """
     intent, settings, facts = node.intent, node.settings, node.resolved.facts
     first = [first_endpoint(settings, facts, intent)]
-    wanted = endpoints(settings, facts, intent)
-    looks = [Look(intent.https_proxy, wanted or first, tls=bool(wanted), needed=bool(wanted))]
+    through_proxy = endpoints(settings, facts, intent)
+    is_required = bool(through_proxy)
+    requests = [ProxyEndpoints(intent.https_proxy, through_proxy or first, tls=is_required, is_required=is_required)]
     api = endpoint_host(settings, node.resolved.inputs.cluster_info)
     if api and not any(entry.reason == "api-endpoint" for entry in intent.no_proxy):
-        # Its certificate is the cluster's own: nothing to be trusted here.
-        looks.append(Look(intent.https_proxy, [(api, 443)], tls=False))
+        # Without TLS: its certificate is issued by the cluster's own CA, not trusted here.
+        requests.append(ProxyEndpoints(intent.https_proxy, [(api, 443)], tls=False))
     if intent.http_proxy != intent.https_proxy:
-        looks.append(Look(intent.http_proxy, first))
-    used = (intent.http_proxy, intent.https_proxy)
-    return looks + [Look(spare, first, WARN) for spare in settings.proxy.url if spare not in used]
+        requests.append(ProxyEndpoints(intent.http_proxy, first))
+    in_use = (intent.http_proxy, intent.https_proxy)
+    return requests + [ProxyEndpoints(spare, first, WARN) for spare in settings.proxy.url if spare not in in_use]
 
 
-def _findings(look: Look, verdicts: Sequence[Verdict], *, secret: bool) -> Iterator[Finding]:
-    """`secret`: whether the credentials were known, should there be any."""
-    found: dict[tuple[str, str], list[tuple[Endpoint, Verdict]]] = {}
-    for endpoint, verdict in zip(look.wanted, verdicts):
-        found.setdefault((verdict.kind, verdict.hint.replace(endpoint[0], "")), []).append((endpoint, verdict))
-    for answers in found.values():
-        first = answers[0][1]
+def _findings(request: ProxyEndpoints, verdicts: Sequence[Verdict], *, has_credentials: bool) -> Iterator[Finding]:
+    """Turn verdicts into findings.
+
+    `has_credentials`: the credentials were sent, if the settings have any.
+    """
+    name = str(request.proxy)
+    alike: dict[tuple[str, str], list[tuple[Endpoint, Verdict]]] = {}
+    for endpoint, verdict in zip(request.endpoints, verdicts):
+        alike.setdefault((verdict.kind, verdict.hint.replace(endpoint[0], "")), []).append((endpoint, verdict))
+    for results in alike.values():
+        first = results[0][1]
         if first.ok:
-            yield Finding(GROUP, str(look.proxy), OK, _served(answers))
+            yield Finding(GROUP, name, OK, _tunnels(results))
             continue
-        if first.kind == "credentials" and not secret:
-            yield Finding(GROUP, str(look.proxy), SKIP, "asks for a user and a password; to send ours " + NEEDS_ROOT)
+        if first.kind == "credentials" and not has_credentials:
+            yield Finding(GROUP, name, SKIP, f"requests credentials (407); reading them {NEEDS_ROOT}")
             continue
-        text = first.text[len(f"{look.proxy}: ") :]  # the line begins with it already
-        if not look.needed and first.kind in ("denied", "upstream"):
-            text += "; it is alive, and nothing is known that has to go through it"
-            yield Finding(GROUP, str(look.proxy), SKIP, text, "name in check.endpoints what it has to carry")
+        text = first.text[len(f"{request.proxy}: ") :]  # the finding's name is the proxy already
+        if not request.is_required and first.kind in ("denied", "upstream"):
+            text += "; the proxy is up, and no known endpoint requires it"
+            yield Finding(GROUP, name, SKIP, text, "set check.endpoints to the endpoints that it must reach")
             continue
-        yield Finding(GROUP, str(look.proxy), look.failed, text + _others(answers, len(look.wanted)), first.hint)
+        text += _other_endpoints(results, len(request.endpoints))
+        yield Finding(GROUP, name, request.failure_state, text, first.hint)
 
 
 def shortened(hosts: Sequence[str]) -> str:
-    """Names one after the other; what all end in stands once: `eks, s3 (.eu-west-1.amazonaws.com)`."""
-    ends = [host.split(".")[::-1] for host in hosts]
-    alike = list(itertools.takewhile(lambda labels: len(set(labels)) == 1, zip(*ends)))
-    common = "".join("." + labels[0] for labels in reversed(alike))
-    if len(hosts) < 2 or len(alike) < 2 or len(alike) == min(map(len, ends)) or common[-1].isdigit():
+    """List host names with their common suffix once: `eks, s3 (.eu-west-1.amazonaws.com)`."""
+    reversed_labels = [host.split(".")[::-1] for host in hosts]
+    alike = list(itertools.takewhile(lambda labels: len(set(labels)) == 1, zip(*reversed_labels)))
+    suffix = "".join("." + labels[0] for labels in reversed(alike))
+    if len(hosts) < 2 or len(alike) < 2 or len(alike) == min(map(len, reversed_labels)) or suffix[-1].isdigit():
         return ", ".join(hosts)
-    return "{} ({})".format(", ".join(host[: -len(common)] for host in hosts), common)
+    return f"{', '.join(host[: -len(suffix)] for host in hosts)} ({suffix})"
 
 
-def _others(answers: Sequence[tuple[Endpoint, Verdict]], asked: int) -> str:
-    if len(answers) == asked:
-        return f"; the same for all {asked} endpoints" if asked > 1 else ""
-    others = [host for (host, _), _ in answers[1:]]
+def _other_endpoints(results: Sequence[tuple[Endpoint, Verdict]], total: int) -> str:
+    """Name the endpoints with the same result as the first, out of `total` endpoints."""
+    if len(results) == total:
+        return f"; the same for all {total} endpoints" if total > 1 else ""
+    others = [host for (host, _), _ in results[1:]]
     return "; the same for " + ", ".join(others) if others else ""
 
 
-def _served(answers: Sequence[tuple[Endpoint, Verdict]]) -> str:
-    hosts = shortened([host for (host, _), _ in answers])
-    issuers = ", ".join(sorted({verdict.issuer for _, verdict in answers if verdict.issuer}))
-    inspected = " (it inspects TLS)" if answers[0][1].kind == "tls-inspected" else ""
-    by = f"; certificates of {issuers}{inspected}, trusted" if issuers else ""
-    slowest = max(verdict.seconds for _, verdict in answers) * 1000
-    return f"opens tunnels within {slowest:.0f} ms to {hosts}{by}"
+def _tunnels(results: Sequence[tuple[Endpoint, Verdict]]) -> str:
+    hosts = shortened([host for (host, _), _ in results])
+    issuers = ", ".join(sorted({verdict.issuer for _, verdict in results if verdict.issuer}))
+    inspects = " (the proxy inspects TLS)" if results[0][1].kind == "tls-inspected" else ""
+    certificates = f"; trusted certificates by {issuers}{inspects}" if issuers else ""
+    slowest = max(verdict.seconds for _, verdict in results) * 1000
+    return f"opens tunnels within {slowest:.0f} ms to {hosts}{certificates}"

@@ -1,4 +1,4 @@
-"""Are the settings valid, and which layers do they come from?"""
+"""Validity of the settings, and the layers that they come from."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ NAME = "layers"
 
 
 def check(node: CheckedNode) -> Iterator[Finding]:
-    if node.wrong is not None:
-        problems = node.wrong.problems if isinstance(node.wrong, SettingsError) else (str(node.wrong),)
-        for problem in problems:
-            hint = node.wrong.hint or "correct it, then: eks-proxy-agent apply"
+    """Report each invalid setting, or the layers and the warnings of `config check`."""
+    error = node.settings_error
+    if error is not None:
+        for problem in error.problems if isinstance(error, SettingsError) else (str(error),):
+            hint = error.hint or "correct it, then run: eks-proxy-agent apply"
             yield Finding(GROUP, NAME, FAIL, problem, hint, SettingsError.exit_code)
         return
-    if node.layered is None or (node.found is None and node.facts is not None):
-        yield Finding(GROUP, NAME, SKIP, node.missing)
+    if node.layered is None or (node.reconciled is None and node.facts is not None):
+        yield Finding(GROUP, NAME, SKIP, node.skip_reason)
         return
     layers = ", ".join(dict.fromkeys(node.layered.origin.values()))
-    unknown = "" if node.found else "; what user data adds is not known"
-    unknown = "; what user data and kept flags add needs root" if node.partial else unknown
-    valid = "valid, " + ("from " + layers if layers else "no layer sets anything")
-    text = UNCONFIGURED if node.missing == UNCONFIGURED else valid
-    yield Finding(GROUP, NAME, OK, text + unknown)
-    for warning in node.found.warnings if node.found else ():
+    text = f"valid, from {layers}" if layers else "valid, defaults only"
+    if node.skip_reason == UNCONFIGURED:
+        text = UNCONFIGURED
+    yield Finding(GROUP, NAME, OK, text + _unread(node))
+    for warning in node.reconciled.warnings if node.reconciled else ():
         yield Finding(GROUP, "warning", WARN, warning)
+
+
+def _unread(node: CheckedNode) -> str:
+    """Name the layers that could not be read."""
+    if node.is_from_status:
+        return "; user data and kept flags require root"
+    return "" if node.reconciled else "; user data is unknown"

@@ -1,4 +1,7 @@
-"""Has systemd loaded what is on disk, does nothing win over it, and do the units wait for the agent?"""
+"""Units as systemd has loaded them.
+
+They must have the agent's drop-in, not overridden, and must be ordered after the agent.
+"""
 
 from __future__ import annotations
 
@@ -17,142 +20,148 @@ from agent.edges.files import FileSystem
 GROUP = "units"
 AGENT = "eks-proxy-agent.service"
 RELOAD = "systemctl daemon-reload"
-#: Seconds until systemctl is given up: it waits for PID 1, which may be busy, and a person for us.
+#: Seconds that systemctl gets: it waits for PID 1, which may be busy, and a person waits for us.
 BOUND = 4.0
 
 
 def check(node: CheckedNode) -> Iterator[Finding]:
+    """Check the agent's unit, the units of node.units that exist, and those of node.enable."""
     covered, enable = node.settings.node.units, node.settings.node.enable
-    shown = node.host.units.show(list(dict.fromkeys((AGENT, *covered, *enable))), timeout=BOUND)
-    agent = shown[AGENT]
-    yield _agent(agent, node.told)
+    states = node.host.units.show(list(dict.fromkeys((AGENT, *covered, *enable))), timeout=BOUND)
+    agent = states[AGENT]
+    yield _agent(agent, node.status)
     for name in covered:
-        if shown[name].exists:
-            yield _unit(node, shown[name], agent)
-    for name in to_enable(node.settings, shown):
-        yield Finding(GROUP, name, FAIL, "is disabled, and node.enable names it", "systemctl enable --now " + name)
+        if states[name].exists:
+            yield _unit(node, states[name], agent)
+    for name in to_enable(node.settings, states):
+        yield Finding(GROUP, name, FAIL, "disabled, but listed in node.enable", "systemctl enable --now " + name)
 
 
 def problem(node: CheckedNode, unit: UnitState) -> Finding | None:
-    """Why what starts now does not get our environment; None when it does.  A restart alone mends none of it."""
-    return _not_loaded(node.host.files, unit) or _outdone(node, unit)
+    """Return why the unit's next start does not get our environment, or None if it does.
 
-
-def _winner(node: CheckedNode, unit: UnitState) -> tuple[str, str] | None:
-    """The file that is read after ours and sets a variable otherwise, and that variable; None when ours wins.
-
-    Environment= lines are harmless: files beat them.  Raises PermissionError when only root can
-    tell.
+    A restart alone fixes none of these problems.
     """
-    wanted = dict(node.intent.variables(secret=True))
-    for path in _after_ours(unit):
+    return _not_loaded(node.host.files, unit) or _overridden(node, unit)
+
+
+def _override(node: CheckedNode, unit: UnitState) -> tuple[str, str] | None:
+    """Return a file that is read after node.env and sets another value, and the variable, or None.
+
+    Environment= lines are harmless: files override them.  Raises PermissionError if only root can
+    know.
+    """
+    desired = dict(node.intent.variables(secret=True))
+    for path in _read_after_node_env(unit):
         for name, value in _assignments(node.host.files, path).items():
-            if name in NAMES and value != wanted[name]:
-                if node.partial:
-                    raise PermissionError(path)  # it may be the very value with the credentials
+            if name in NAMES and value != desired[name]:
+                if node.is_from_status:
+                    raise PermissionError(path)  # it may be the same value, with the credentials
                 return path, name
     return None
 
 
-def _agent(unit: UnitState, told: StatusDocument | None) -> Finding:
+def _agent(unit: UnitState, status: StatusDocument | None) -> Finding:
     if not unit.exists or unit.enabled != "enabled":
-        what, hint = _not_enabled(unit)
-        return Finding(GROUP, AGENT, FAIL, what + ": at the next boot nobody configures this node", hint)
+        text, hint = _not_enabled(unit)
+        return Finding(GROUP, AGENT, FAIL, text + "; the next boot does not configure this node", hint)
     if unit.active == "failed":
-        return Finding(GROUP, AGENT, FAIL, "has failed", "journalctl --boot --unit " + AGENT)
+        return Finding(GROUP, AGENT, FAIL, "failed", "journalctl --boot --unit " + AGENT)
     if unit.active not in ("active", "reloading", "activating"):
-        return Finding(GROUP, AGENT, WARN, f"is {unit.active}: nobody repairs drift", "systemctl start " + AGENT)
+        return Finding(GROUP, AGENT, WARN, f"{unit.active}; drift is not repaired", "systemctl start " + AGENT)
     if unit.needs_reload:
-        return Finding(GROUP, AGENT, WARN, "its unit file changed since systemd loaded it", RELOAD)
-    if told and told.phase == DEGRADED:
-        text = "its last pass failed: {}".format(str(told.error).partition("\n")[0])
-        return Finding(GROUP, AGENT, WARN, text, "eks-proxy-agent status; it tries again by itself")
+        return Finding(GROUP, AGENT, WARN, "unit file changed since systemd loaded it", RELOAD)
+    if status and status.phase == DEGRADED:
+        error = str(status.error).partition("\n")[0]
+        hint = "eks-proxy-agent status; the agent retries by itself"
+        return Finding(GROUP, AGENT, WARN, f"the last reconcile failed: {error}", hint)
     return Finding(GROUP, AGENT, OK, f"enabled and {unit.active}")
 
 
 def _not_enabled(unit: UnitState) -> tuple[str, str]:
     if unit.enabled.startswith("masked"):
-        return "is masked", f"systemctl unmask {AGENT}; systemctl enable --now {AGENT}"
+        return "masked", f"systemctl unmask {AGENT}; systemctl enable --now {AGENT}"
     if unit.exists:
-        return "is " + (unit.enabled or "not enabled"), "systemctl enable " + AGENT
+        return unit.enabled or "not enabled", "systemctl enable " + AGENT
     if unit.enabled:
-        return "cannot be loaded by systemd", "systemctl status " + AGENT
-    return "is not installed", "install the package eks-proxy-agent again"
+        return "systemd cannot load it", "systemctl status " + AGENT
+    return "not installed", "reinstall the package eks-proxy-agent"
 
 
 def _unit(node: CheckedNode, unit: UnitState, agent: UnitState) -> Finding:
-    found = problem(node, unit)
-    if found is not None:
-        return found
+    finding = problem(node, unit)
+    if finding is not None:
+        return finding
     if unit.needs_reload:
-        text = "our drop-in is loaded; another file of the unit changed since"
+        text = "the agent's drop-in is loaded; another file of the unit changed since systemd loaded it"
         return Finding(GROUP, unit.name, WARN, text, RELOAD)
     if unit.name not in agent.before:
-        text = "our drop-in is loaded, but the unit starts without waiting for the agent"
-        hint = f"systemctl edit {unit.name}: [Unit], After={AGENT}"
+        text = "the agent's drop-in is loaded, but the unit does not wait for the agent at boot"
+        hint = f"add After={AGENT} to its section [Unit]: systemctl edit {unit.name}"
         return Finding(GROUP, unit.name, WARN, text, hint)
-    return Finding(GROUP, unit.name, OK, "our drop-in is loaded and wins; it starts after the agent")
+    text = "the agent's drop-in is loaded and not overridden; the unit starts after the agent"
+    return Finding(GROUP, unit.name, OK, text)
 
 
 def _not_loaded(files: FileSystem, unit: UnitState) -> Finding | None:
-    ours = EnvironmentDropin.path_of(unit.name)
-    if ours in unit.drop_ins:
+    dropin = EnvironmentDropin.path_of(unit.name)
+    if dropin in unit.drop_ins:
         return None
-    if files.state(ours).content is None:
-        return Finding(GROUP, unit.name, SKIP, "has no drop-in of ours on disk (see files)")
-    text = f"{ours} is on disk, and systemd has not loaded it: the next start has no proxy"
-    return Finding(GROUP, unit.name, FAIL, text, _reload(unit))
+    if files.state(dropin).content is None:
+        return Finding(GROUP, unit.name, SKIP, "the agent's drop-in is missing (see files)")
+    text = f"{dropin} exists, but systemd has not loaded it; the unit's next start gets no proxy"
+    return Finding(GROUP, unit.name, FAIL, text, _reload_hint(unit))
 
 
-def _outdone(node: CheckedNode, unit: UnitState) -> Finding | None:
+def _overridden(node: CheckedNode, unit: UnitState) -> Finding | None:
     files = node.host.files
     if NODE_ENV not in unit.environment_files:
-        return _taken_back(files, unit)
-    wanted = node.intent.variables(secret=True)
-    gone = [name for name, value in wanted if name in unit.unset or f"{name}={value}" in unit.unset]
-    if gone:
-        text = "UnsetEnvironment= takes {} away".format(", ".join(gone))
-        source = _source(files, unit.drop_ins, rb"UnsetEnvironment[ \t]*=.*\b%s\b.*" % gone[0].encode())
-        return Finding(GROUP, unit.name, FAIL, text, _mend("it", source, unit))
+        return _without_node_env(files, unit)
+    desired = node.intent.variables(secret=True)
+    removed = [name for name, value in desired if name in unit.unset or f"{name}={value}" in unit.unset]
+    if removed:
+        source = _source(files, unit.drop_ins, rb"UnsetEnvironment[ \t]*=.*\b%s\b.*" % removed[0].encode())
+        text = f"UnsetEnvironment= of {source or 'the unit'} removes {', '.join(removed)}"
+        return Finding(GROUP, unit.name, FAIL, text, _removal_hint("the line", source, unit))
     try:
-        found = _winner(node, unit)
+        override = _override(node, unit)
     except PermissionError:
         return Finding(GROUP, unit.name, SKIP, NEEDS_ROOT)
-    if found is None:
+    if override is None:
         return None
-    path, name = found
+    path, name = override
     source = _source(files, unit.drop_ins, rb"EnvironmentFile[ \t]*=[ \t]*-?%s" % re.escape(path.encode()))
-    text = "EnvironmentFile={} of {} is read after ours and sets {} otherwise".format(path, source or "the unit", name)
-    return Finding(GROUP, unit.name, FAIL, text, _mend("the line", source, unit))
+    text = f"EnvironmentFile={path} of {source or 'the unit'} overrides {name}"
+    return Finding(GROUP, unit.name, FAIL, text, _removal_hint("the line", source, unit))
 
 
-def _taken_back(files: FileSystem, unit: UnitState) -> Finding:
-    """systemd knows our drop-in, and not the file that it names."""
-    ours = EnvironmentDropin.path_of(unit.name)
+def _without_node_env(files: FileSystem, unit: UnitState) -> Finding:
+    """Say why a unit with our drop-in does not have the EnvironmentFile= that it names."""
+    dropin = EnvironmentDropin.path_of(unit.name)
     source = _source(files, _later_drop_ins(unit), rb"EnvironmentFile[ \t]*=")
     if source:
-        text = f"{ours} is loaded, but {source} takes its EnvironmentFile= back"
-        return Finding(GROUP, unit.name, FAIL, text, _mend("the empty EnvironmentFile=", source, unit))
+        text = f"{dropin} is loaded, but {source} resets EnvironmentFile="
+        return Finding(GROUP, unit.name, FAIL, text, _removal_hint("the empty EnvironmentFile=", source, unit))
     if unit.needs_reload:
-        text = f"systemd has loaded another text of {ours} than is on disk: the next start has no proxy"
-        return Finding(GROUP, unit.name, FAIL, text, _reload(unit))
-    return Finding(GROUP, unit.name, SKIP, "our drop-in is not as planned (see files)")
+        text = f"{dropin} changed since systemd loaded it; the unit's next start gets no proxy"
+        return Finding(GROUP, unit.name, FAIL, text, _reload_hint(unit))
+    return Finding(GROUP, unit.name, SKIP, "the agent's drop-in is not as planned (see files)")
 
 
-def _mend(what: str, where: str, unit: UnitState) -> str:
-    return "take {} out of {}, then: {}; {}".format(what, where or "the unit", RELOAD, restart(unit.name))
+def _removal_hint(line: str, path: str, unit: UnitState) -> str:
+    return f"remove {line} from {path or 'the unit'}, then run: {RELOAD}; {restart(unit.name)}"
 
 
-def _reload(unit: UnitState) -> str:
-    return f"{RELOAD}; then, when it suits you: {restart(unit.name)}"
+def _reload_hint(unit: UnitState) -> str:
+    return f"{RELOAD}; restart at a convenient time: {restart(unit.name)}"
 
 
 def restart(name: str) -> str:
     return "systemctl restart " + name
 
 
-def _after_ours(unit: UnitState) -> tuple[str, ...]:
-    """The files that are read after node.env."""
+def _read_after_node_env(unit: UnitState) -> tuple[str, ...]:
+    """Return the files of EnvironmentFile= that systemd reads after node.env."""
     files = unit.environment_files
     if NODE_ENV not in files:
         return ()
@@ -161,23 +170,30 @@ def _after_ours(unit: UnitState) -> tuple[str, ...]:
 
 
 def _assignments(files: FileSystem, path: str) -> dict[str, str]:
-    """What a file sets; a path with * or ? is that of several files, read in order of their names."""
-    found: dict[str, str] = {}
+    """Return the variables that a file sets.
+
+    A path with * or ? stands for several files, which systemd reads in order of their names.
+    Raises PermissionError without the right to read one.
+    """
+    variables: dict[str, str] = {}
     for name in sorted(glob.glob(path)) if glob.has_magic(path) else [path]:
         state = files.state(files.resolve(name))
         if state.problem and not is_root():
             raise PermissionError(name)
-        found.update(assignments(state.content or b""))
-    return found
+        variables.update(assignments(state.content or b""))
+    return variables
 
 
 def _later_drop_ins(unit: UnitState) -> list[str]:
-    """The drop-ins that systemd reads after ours: it goes by their names, whatever directory they are in."""
+    """Return the drop-ins that systemd reads after ours.
+
+    It sorts them by file name, whatever directory they are in.
+    """
     ours = EnvironmentDropin.path_of(unit.name)
     return [path for path in unit.drop_ins if path.rpartition("/")[2] > ours.rpartition("/")[2]]
 
 
 def _source(files: FileSystem, drop_ins: Sequence[str], line: bytes) -> str:
-    """The last of the drop-ins with such a line (a regular expression); empty when none has."""
-    wanted = re.compile(rb"^[ \t]*%s[ \t]*$" % line, re.MULTILINE)
-    return next((path for path in reversed(drop_ins) if wanted.search(files.state(path).content or b"")), "")
+    """Return the last drop-in with a line that matches the regular expression, else ''."""
+    pattern = re.compile(rb"^[ \t]*%s[ \t]*$" % line, re.MULTILINE)
+    return next((path for path in reversed(drop_ins) if pattern.search(files.state(path).content or b"")), "")

@@ -1,6 +1,4 @@
-"""`check` on a node that boots: healthy all is ok; injured in one way, it names that and nothing
-else, until it is healed.
-"""
+"""`check` on a booted node: all is ok, and each fault is the only failure until it is repaired."""
 
 from __future__ import annotations
 
@@ -23,16 +21,16 @@ from tests.boot.harness.services import Listener
 pytestmark = pytest.mark.xdist_group("check")
 
 DROP_IN = "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"
-FREEZE = "systemctl kill --signal=STOP eks-proxy-agent"  # else it repairs what the test breaks
+FREEZE = "systemctl kill --signal=STOP eks-proxy-agent"  # otherwise it repairs what the test breaks
 THAW = "systemctl kill --signal=CONT eks-proxy-agent"
 RESTART_ALL = "systemctl restart docker containerd kubelet"
 
 
-class Ward:
-    """A booted node that is hurt and healed."""
+class BootedNode:
+    """A booted node that tests break and repair."""
 
     def __init__(self, trial: Trial, running: Running) -> None:
-        """Take a node that has come to rest."""
+        """Take a node that has settled."""
         self.trial = trial
         self.running = running
 
@@ -46,100 +44,105 @@ class Ward:
     def check(self, *flags: str) -> dict[str, Any]:
         """Run `check --json`; return what it prints, and its exit code as `code`."""
         words = shlex.join(["eks-proxy-agent", "check", "--json", *flags])
-        said, _, code = self.running.run("sh", "-c", f"{words}; echo $?").rstrip("\n").rpartition("\n")
-        return {**json.loads(said), "code": int(code)}
+        output, _, code = self.running.run("sh", "-c", f"{words}; echo $?").rstrip("\n").rpartition("\n")
+        return {**json.loads(output), "code": int(code)}
 
     def instance(self, **values: Any) -> None:
-        """Change what the metadata service says; it reads its file again."""
+        """Change what the metadata service returns; it reads its file again."""
         path = max(self.trial.node.directory.glob("metadata-*/instance.json"), key=lambda path: path.stat().st_mtime_ns)
         path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def states(found: dict[str, Any], *wanted: str) -> list[str]:
-    """`GROUP NAME` of the findings in those states."""
-    return [f"{one['group']} {one['name']}" for one in found["findings"] if one["state"] in wanted]
+def named(result: dict[str, Any], *states: str) -> list[str]:
+    """Return `GROUP NAME` of the findings in those states."""
+    findings = result["findings"]
+    return [f"{finding['group']} {finding['name']}" for finding in findings if finding["state"] in states]
+
+
+def failure(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the only failed finding."""
+    (finding,) = [finding for finding in result["findings"] if finding["state"] == "fail"]
+    return dict(finding)
 
 
 @pytest.fixture(scope="module")
-def ward(bed: Bed) -> Iterator[Ward]:
-    """One boot for all tests of this file."""
-    made = Proxies(bed.namespace, bed.session.work / "check")
+def node(bed: Bed) -> Iterator[BootedNode]:
+    """Boot one node for all tests of this file."""
+    servers = Proxies(bed.namespace, bed.session.work / "check")
     trial = bed.trial(case.load("check"))
     try:
-        (trial.root / "etc/world-ca.pem").write_text(made.world.certificate.read_text())
+        (trial.root / "etc/world-ca.pem").write_text(servers.world.certificate.read_text())
         running = trial.start(hold=True, limit=900)
         running.wait_settled()
-        yield Ward(trial, running)
+        yield BootedNode(trial, running)
         trial.finish(running)
     finally:
         trial.close()
-        made.stop()
+        servers.stop()
 
 
-def test_a_healthy_node_is_all_ok(ward: Ward) -> None:
-    """Every group looks at something, and every line is ok, while the daemon runs; the exit code is
-    0.
-    """
-    found = ward.check()
-    assert (found["schema"], found["state"]) == (1, "ok")
-    assert states(found, "warn", "fail", "skip") == []
-    assert {one["group"] for one in found["findings"]} == {
+def test_a_healthy_node_is_ok(node: BootedNode) -> None:
+    """While the daemon runs, every group has findings, all are ok, and the exit code is 0."""
+    result = node.check()
+    assert (result["schema"], result["state"]) == (1, "ok")
+    assert named(result, "warn", "fail", "skip") == []
+    assert {finding["group"] for finding in result["findings"]} == {
         "settings", "metadata", "files", "units", "processes", "proxy", "direct", "no-proxy", "packages", "clock",
     }  # fmt: skip
-    processes = [one["name"] for one in found["findings"] if one["group"] == "processes"]
+    processes = [finding["name"] for finding in result["findings"] if finding["group"] == "processes"]
     assert processes == ["docker.service", "containerd.service", "kubelet.service"]
     services = "eks, api.ecr, 111122223333.dkr.ecr, s3, sts, ec2, cloudformation (.eu-west-1.amazonaws.com)"
-    assert services in proxy_line(found)
-    assert found["code"] == 0
+    assert services in proxy_line(result)
+    assert result["code"] == 0
 
 
-def proxy_line(found: dict[str, Any]) -> str:
-    """The evidence of the group proxy."""
-    (text,) = [one["text"] for one in found["findings"] if one["group"] == "proxy"]
+def proxy_line(result: dict[str, Any]) -> str:
+    """Return the text of the only finding of the group proxy."""
+    (text,) = [finding["text"] for finding in result["findings"] if finding["group"] == "proxy"]
     return str(text)
 
 
-def test_what_dnf_uses_is_what_dnf_says(ward: Ward) -> None:
-    """The proxy that check reads out of dnf.conf is the one that dnf's own library comes to."""
+def test_proxy_in_dnf_conf_is_the_one_that_dnf_uses(node: BootedNode) -> None:
+    """`check` reads the same proxy from dnf.conf as dnf's own library."""
     script = "import dnf; base = dnf.Base(); base.conf.read(); print(base.conf.proxy)"
-    (said,) = [one["text"] for one in ward.check("--only", "packages")["findings"]]
-    assert said == "dnf uses " + ward.running.run("/usr/bin/python3", "-c", script).strip()
+    (text,) = [finding["text"] for finding in node.check("--only", "packages")["findings"]]
+    assert text == "dnf uses " + node.running.run("/usr/bin/python3", "-c", script).strip()
 
 
 @dataclass(frozen=True)
-class Injury:
-    """What is done to the node, what check must name and say, and how it is healed."""
+class Fault:
+    """A script that breaks the node, the finding that must fail and its text, and the repair."""
 
-    hurt: str
-    fails: str
-    says: str
-    heal: str
+    script: str
+    finding: str
+    text: str
+    repair: str
     exit_code: int = 1
 
 
 def hosts(old: str, new: str) -> str:
-    """A change of the node's /etc/hosts, which is a file that others hold open."""
+    """Return a script that edits the node's /etc/hosts in place: other processes have it open."""
     return f"sed 's/{old}/{new}/' /etc/hosts > /run/hosts; cat /run/hosts > /etc/hosts"
 
 
 def behind(name: str) -> str:
-    """The node's proxy becomes another one, with the same name."""
+    """Return a script that resolves the name of the node's proxy to another proxy."""
     return hosts("^.* proxy.example.test$", f"{{{name}}} proxy.example.test")
 
 
-#: A name server that takes every question.
+#: A name server that receives every query and never responds.
 DEAF = 'import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("127.0.0.53", 53)); time.sleep(600)'
 PROXY = "proxy http://proxy.example.test:3128"
-AT_HOME = behind("HEALTHY")
-INJURIES = {
-    "proxy down": Injury(behind("DOWN"), PROXY, "Connection refused", AT_HOME),
-    "name unknown": Injury(
+HEALTHY = behind("HEALTHY")
+FAULTS = {
+    "proxy down": Fault(behind("DOWN"), PROXY, "Connection refused", HEALTHY),
+    "name unknown": Fault(
         hosts("proxy.example.test", "proxy.gone.test"),
         PROXY,
         "the name proxy.example.test does not resolve",
         hosts("proxy.gone.test", "proxy.example.test"),
     ),
-    "DNS that never answers": Injury(
+    "DNS that never responds": Fault(
         f"systemd-run --quiet --unit=deaf python3 -c '{DEAF}'; "
         "cp /etc/resolv.conf /run/kept; echo nameserver 127.0.0.53 > /etc/resolv.conf; "
         + hosts("proxy.example.test", "proxy.gone.test"),
@@ -147,214 +150,203 @@ INJURIES = {
         "its name was not resolved",
         hosts("proxy.gone.test", "proxy.example.test") + "; cat /run/kept > /etc/resolv.conf; systemctl stop deaf",
     ),
-    "403": Injury(behind("FORBIDS"), PROXY, "403", AT_HOME),
-    "407": Injury(behind("ASKS"), PROXY, "proxy.credentials_file is not set", AT_HOME),
-    "TLS interception, untrusted": Injury(behind("INSPECTS"), PROXY, "Corp Proxy CA", AT_HOME),
-    "proxy that never answers": Injury(behind("MUTE"), PROXY, "no whole answer to CONNECT came", AT_HOME),
-    "drop-in not loaded": Injury(
+    "403": Fault(behind("FORBIDS"), PROXY, "403", HEALTHY),
+    "407": Fault(behind("ASKS"), PROXY, "proxy.credentials_file is not set", HEALTHY),
+    "TLS interception, untrusted": Fault(behind("INSPECTS"), PROXY, "Corp Proxy CA", HEALTHY),
+    "proxy that never responds": Fault(behind("MUTE"), PROXY, "no whole answer to CONNECT came", HEALTHY),
+    "drop-in not loaded": Fault(
         f"{FREEZE}; mv {DROP_IN} /run/kept; systemctl daemon-reload; mv /run/kept {DROP_IN}",
         "units docker.service",
         "systemd has not loaded it",
         f"systemctl daemon-reload; {THAW}",
     ),
-    "docker started before the change": Injury(
+    "docker started before the change": Fault(
         f"{FREEZE}; sed -i s/artifacts/more.artifacts/ /etc/eks-proxy-agent/config.toml; eks-proxy-agent apply;"
         " systemctl restart containerd kubelet",
         "processes docker.service",
-        "no_proxy lacks more.artifacts.corp.example and has artifacts.corp.example too",
+        "no_proxy lacks more.artifacts.corp.example and has unexpected artifacts.corp.example",
         f"sed -i s/more.artifacts/artifacts/ /etc/eks-proxy-agent/config.toml; eks-proxy-agent apply; {RESTART_ALL}; {THAW}",
     ),
-    "docker older than the proxy's CA": Injury(
+    "docker older than the proxy's CA": Fault(
         f"{FREEZE}; cp /etc/world-ca.pem /run/kept; cat /run/kept >> /etc/world-ca.pem; eks-proxy-agent apply;"
         " systemctl restart containerd kubelet",
         "processes docker.service",
-        "is older than the proxy's CA in the trust store",
+        "started before the proxy's CA changed in the trust store",
         f"cp /run/kept /etc/world-ca.pem; eks-proxy-agent apply; {RESTART_ALL}; {THAW}",
     ),
-    "/etc/environment edited by hand": Injury(
+    "/etc/environment edited by hand": Fault(
         f"{FREEZE}; cp -p /etc/environment /run/kept; sed -i s/3128/8080/ /etc/environment",
         "files /etc/environment",
         "-http_proxy=http://proxy.example.test:8080\n",
         f"cp -p /run/kept /etc/environment; {THAW}",
         exit_code=3,
     ),
-    "a later EnvironmentFile= of kubelet": Injury(
+    "a later EnvironmentFile= of kubelet": Fault(
         "echo HTTPS_PROXY=http://other.example.test:1 > /etc/kubelet.env;"
         " printf '[Service]\\nEnvironmentFile=/etc/kubelet.env\\n' > /etc/systemd/system/kubelet.service.d/95-other.conf;"
         " systemctl daemon-reload; systemctl restart kubelet",
         "units kubelet.service",
-        "EnvironmentFile=/etc/kubelet.env of /etc/systemd/system/kubelet.service.d/95-other.conf is read after ours and"
-        " sets HTTPS_PROXY otherwise",
+        "EnvironmentFile=/etc/kubelet.env of /etc/systemd/system/kubelet.service.d/95-other.conf overrides HTTPS_PROXY",
         "rm /etc/systemd/system/kubelet.service.d/95-other.conf; systemctl daemon-reload; systemctl restart kubelet",
     ),
-    "yum.conf, a file instead of the link": Injury(
+    "yum.conf, a file instead of the link": Fault(
         f"{FREEZE}; cp --remove-destination /etc/dnf/dnf.conf /etc/yum.conf",
         "packages /etc/yum.conf",
-        "is a file of its own and no link any more",
+        "not a link to /etc/dnf/dnf.conf any more",
         f"ln -sfn dnf/dnf.conf /etc/yum.conf; {THAW}",
     ),
-    "a drop-in that takes ours back": Injury(
+    "a drop-in that resets ours": Fault(
         "printf '[Service]\\nEnvironmentFile=\\n' > /etc/systemd/system/docker.service.d/99-other.conf; systemctl daemon-reload",
         "units docker.service",
-        "but /etc/systemd/system/docker.service.d/99-other.conf takes its EnvironmentFile= back",
+        "but /etc/systemd/system/docker.service.d/99-other.conf resets EnvironmentFile=",
         "rm /etc/systemd/system/docker.service.d/99-other.conf; systemctl daemon-reload",
     ),
-    "agent disabled": Injury(
+    "agent disabled": Fault(
         "systemctl disable eks-proxy-agent",
         "units eks-proxy-agent.service",
-        "at the next boot nobody configures this node",
+        "disabled; the next boot does not configure this node",
         "systemctl enable eks-proxy-agent",
     ),
-    "docker disabled": Injury(
+    "docker disabled": Fault(
         f"{FREEZE}; systemctl disable docker",
         "units docker.service",
-        "is disabled, and node.enable names it",
+        "disabled, but listed in node.enable",
         f"systemctl enable docker; {THAW}",
     ),
-    "API server gone": Injury(
+    "API server gone": Fault(
         hosts("^10.0.7.1 ", "10.0.7.9 "),
         "direct api-endpoint",
-        "10.0.7.9 accepts no connection on port 443",
+        "no connection to 10.0.7.9 on port 443",
         hosts("^10.0.7.9 ", "10.0.7.1 "),
     ),
-    "clock of another hour": Injury(behind("LATE"), "clock skew", "s ahead of http://proxy.example.test:3128", AT_HOME),
+    "clock one hour off": Fault(behind("LATE"), "clock skew", "s ahead of http://proxy.example.test:3128", HEALTHY),
 }
 
 
-@pytest.mark.parametrize("name", INJURIES)
-def test_an_injury_is_named_and_nothing_else(ward: Ward, name: str) -> None:
-    """One finding fails, which names the thing, shows the evidence and knows a way out; healed, all
-    is ok again.
-    """
-    injury = INJURIES[name]
-    ward.do(injury.hurt)
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_the_only_failure(node: BootedNode, name: str) -> None:
+    """One finding fails, with evidence and a hint; after the repair all is ok again."""
+    fault = FAULTS[name]
+    node.do(fault.script)
     try:
-        found = ward.check()
+        result = node.check()
     finally:
-        ward.do(injury.heal)
-    assert states(found, "fail") == [injury.fails]
-    assert states(found, "warn") == []
-    (failed,) = [one for one in found["findings"] if one["state"] == "fail"]
-    assert injury.says in failed["text"]
-    assert failed["hint"]
-    assert found["code"] == injury.exit_code
-    assert states(ward.check(), "warn", "fail", "skip") == []
+        node.do(fault.repair)
+    assert named(result, "fail") == [fault.finding]
+    assert named(result, "warn") == []
+    assert fault.text in failure(result)["text"]
+    assert failure(result)["hint"]
+    assert result["code"] == fault.exit_code
+    assert named(node.check(), "warn", "fail", "skip") == []
 
 
-def test_a_cidr_that_the_vpc_got_since_is_named(ward: Ward) -> None:
-    """Files and processes are as the last pass made them; it is NO_PROXY that lacks a network, for
-    Go.
-    """
-    ward.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16", "10.9.0.0/16"])
+def test_a_cidr_added_to_the_vpc_is_a_failure_of_no_proxy(node: BootedNode) -> None:
+    """Files and processes are as the last reconcile left them, so only the group no-proxy fails."""
+    node.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16", "10.9.0.0/16"])
     try:
-        found = ward.check()
+        result = node.check()
     finally:
-        ward.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16"])
-    assert states(found, "warn", "fail") == ["no-proxy vpc"]
-    (failed,) = [one for one in found["findings"] if one["state"] == "fail"]
-    assert failed["text"].startswith("10.9.0.0/16 is missing: through the proxy for Go")
-    assert "eks-proxy-agent apply" in failed["hint"]
+        node.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16"])
+    assert named(result, "warn", "fail") == ["no-proxy vpc"]
+    assert failure(result)["text"].startswith("10.9.0.0/16 is missing: through the proxy for Go")
+    assert "eks-proxy-agent apply" in failure(result)["hint"]
 
 
-def test_without_metadata_the_rest_is_looked_at_all_the_same(ward: Ward) -> None:
-    """The facts of the last pass do for everything else."""
-    ward.trial.stop_serving()
+def test_without_the_metadata_service_the_other_groups_are_ok(node: BootedNode) -> None:
+    """They use the facts of the last reconcile."""
+    node.trial.stop_serving()
     try:
-        found = ward.check()
+        result = node.check()
     finally:
-        ward.trial.serve()
-    assert states(found, "warn", "fail", "skip") == ["metadata service"]
+        node.trial.serve()
+    assert named(result, "warn", "fail", "skip") == ["metadata service"]
 
 
-def test_a_node_on_which_everything_hangs_is_told_in_the_end(ward: Ward) -> None:
-    """Neither a silent metadata service nor a mute proxy nor a frozen daemon holds up the answer
-    for ever.
-    """
-    ward.do(f"{FREEZE}; {behind('MUTE')}")
-    ward.trial.stop_serving()
-    silent = Listener(ward.trial.bed.namespace, ward.trial.node.directory / "silent", METADATA, 80, silent=True)
+def test_check_ends_on_a_node_on_which_everything_hangs(node: BootedNode) -> None:
+    """A metadata service and a proxy that do not respond and a frozen daemon do not block it."""
+    node.do(f"{FREEZE}; {behind('MUTE')}")
+    node.trial.stop_serving()
+    silent = Listener(node.trial.bed.namespace, node.trial.node.directory / "silent", METADATA, 80, silent=True)
     try:
-        found = ward.check()
+        result = node.check()
     finally:
         silent.stop()
-        ward.trial.serve()
-        ward.do(f"{AT_HOME}; {THAW}")
-    assert states(found, "fail") == ["metadata service", PROXY]
+        node.trial.serve()
+        node.do(f"{HEALTHY}; {THAW}")
+    assert named(result, "fail") == ["metadata service", PROXY]
 
 
-def test_wrong_settings_are_told_before_they_are_applied(ward: Ward) -> None:
-    """A mistake in config.toml is named with its line, the node goes on as it is; exit code 78."""
+def test_invalid_settings_are_a_failure_before_they_are_applied(node: BootedNode) -> None:
+    """The invalid key of config.toml is named, nothing else fails, and the exit code is 78."""
     config = "/etc/eks-proxy-agent/config.toml"
-    ward.do(
-        f"{FREEZE}; cp -p {config} /run/kept; echo 'bad = 1' >> {config}"
-    )  # else its failed pass is told to the next test
+    # Without FREEZE the daemon's failed reconcile would be a finding of the next test.
+    node.do(f"{FREEZE}; cp -p {config} /run/kept; echo 'bad = 1' >> {config}")
     try:
-        found = ward.check()
+        result = node.check()
     finally:
-        ward.do(f"cp -p /run/kept {config}; {THAW}")
-    assert (states(found, "fail"), found["code"]) == (["settings layers"], 78)
-    assert "node.bad is unknown" in json.dumps(found)
+        node.do(f"cp -p /run/kept {config}; {THAW}")
+    assert (named(result, "fail"), result["code"]) == (["settings layers"], 78)
+    assert "node.bad is unknown" in json.dumps(result)
 
 
-def test_who_is_not_root_fails_nothing(ward: Ward) -> None:
-    """What the last pass told everybody is enough for the most; the rest says that it needs
-    root.
-    """
-    out = ward.do("setpriv --reuid=65534 --regid=65534 --clear-groups eks-proxy-agent check --json 2>/dev/null")
-    found = json.loads(out)
-    assert states(found, "warn", "fail") == []
-    skipped = [one for one in found["findings"] if one["state"] == "skip"]
-    assert {one["text"] for one in skipped} == {"needs root"}
-    assert {one["group"] for one in skipped} == {"files", "processes"}
+def test_without_root_nothing_fails(node: BootedNode) -> None:
+    """status.json is enough for most groups; files and processes require root."""
+    out = node.do("setpriv --reuid=65534 --regid=65534 --clear-groups eks-proxy-agent check --json 2>/dev/null")
+    result = json.loads(out)
+    assert named(result, "warn", "fail") == []
+    skipped = [finding for finding in result["findings"] if finding["state"] == "skip"]
+    assert {finding["text"] for finding in skipped} == {"requires root"}
+    assert {finding["group"] for finding in skipped} == {"files", "processes"}
 
 
-def test_a_public_api_server_is_tried_through_the_proxy(ward: Ward) -> None:
-    """It is no endpoint of AWS's own, and its certificate is the cluster's: a tunnel is enough."""
-    found = ward.check("--only", "proxy", "--set", "cluster.endpoint_access=public")
-    assert states(found, "ok") == [PROXY, PROXY]
-    assert found["findings"][1]["text"].endswith(proxies.API_NAME)
+def test_a_public_api_server_is_requested_through_the_proxy(node: BootedNode) -> None:
+    """A tunnel is enough, without TLS: the cluster's own CA issued its certificate."""
+    result = node.check("--only", "proxy", "--set", "cluster.endpoint_access=public")
+    assert named(result, "ok") == [PROXY, PROXY]
+    assert result["findings"][1]["text"].endswith(proxies.API_NAME)
 
 
-def test_a_spare_proxy_that_is_down_is_a_warning(ward: Ward) -> None:
-    """The one that is used decides."""
+def test_a_spare_proxy_that_is_down_is_a_warning(node: BootedNode) -> None:
+    """Only the proxy in use can fail."""
     spare = f"http://{proxies.DOWN}:3128"
-    found = ward.check("--only", "proxy", "--set", f'proxy.url=["http://proxy.example.test:3128", "{spare}"]')
-    assert (states(found, "ok"), states(found, "warn", "fail")) == ([PROXY], [f"proxy {spare}"])
+    result = node.check("--only", "proxy", "--set", f'proxy.url=["http://proxy.example.test:3128", "{spare}"]')
+    assert (named(result, "ok"), named(result, "warn", "fail")) == ([PROXY], [f"proxy {spare}"])
 
 
-def test_a_proxy_of_its_own_for_http_is_looked_at_too(ward: Ward) -> None:
-    """Both are used, so both have to work."""
-    found = ward.check("--only", "proxy", "--set", f"proxy.https_url=http://{proxies.FORBIDS}:3128")
-    assert (states(found, "fail"), states(found, "ok")) == ([f"proxy http://{proxies.FORBIDS}:3128"], [PROXY])
+def test_separate_proxies_for_http_and_https_are_both_checked(node: BootedNode) -> None:
+    """Both are in use, so both have to work."""
+    result = node.check("--only", "proxy", "--set", f"proxy.https_url=http://{proxies.FORBIDS}:3128")
+    assert (named(result, "fail"), named(result, "ok")) == ([f"proxy http://{proxies.FORBIDS}:3128"], [PROXY])
 
 
 @pytest.mark.parametrize(
     ("name", "state"), [("HEALTHY", "ok"), ("DOWN", "fail"), ("ASKS", "fail"), ("FORBIDS", "skip")]
 )
-def test_a_proxy_that_carries_nothing_of_aws_has_to_be_alive(ward: Ward, name: str, state: str) -> None:
-    """All endpoints are direct, as they are behind a NAT gateway; it may refuse them, but what else
-    needs it must not find it dead.
+def test_a_proxy_that_no_aws_endpoint_requires_must_be_up(node: BootedNode, name: str, state: str) -> None:
+    """If all endpoints are direct, as behind a NAT gateway, the proxy may refuse them.
+
+    It must be up, because other requests go through it.
     """
     services = 'aws.direct=["cloudformation", "ec2", "ecr", "eks", "s3", "sts"]'
-    ward.do(behind(name))
+    node.do(behind(name))
     try:
-        found = ward.check("--only", "proxy", "--set", services)
+        result = node.check("--only", "proxy", "--set", services)
     finally:
-        ward.do(AT_HOME)
-    assert [f"{one['group']} {one['name']} {one['state']}" for one in found["findings"]] == [f"{PROXY} {state}"]
+        node.do(HEALTHY)
+    assert named(result, state) == [PROXY]
+    assert len(result["findings"]) == 1
 
 
-def test_an_endpoint_that_the_policy_forbids_is_named_alone(ward: Ward) -> None:
-    """Where others pass, it is not the proxy that ails."""
+def test_an_endpoint_that_the_policy_forbids_is_a_separate_failure(node: BootedNode) -> None:
+    """The other endpoints are ok, so the finding names this one."""
     endpoints = f'check.endpoints=["{proxies.NAMES[0]}:443", "{proxies.NAMES[1]}:8443"]'
-    found = ward.check("--only", "proxy", "--set", endpoints)
-    (failed,) = [one for one in found["findings"] if one["state"] == "fail"]
-    assert len(states(found, "ok")) == 1
-    assert f"{proxies.NAMES[1]}:8443" in failed["text"]
+    result = node.check("--only", "proxy", "--set", endpoints)
+    assert len(named(result, "ok")) == 1
+    assert f"{proxies.NAMES[1]}:8443" in failure(result)["text"]
 
 
-def test_a_service_without_its_endpoint_is_a_black_hole(ward: Ward) -> None:
-    """It is in NO_PROXY, and nothing answers: none of its names."""
-    found = ward.check("--only", "direct", "--set", 'aws.direct=["s3"]')
-    assert (states(found, "ok"), states(found, "fail")) == (["direct api-endpoint"], ["direct aws:s3"])
-    assert "or take s3 out of aws.direct" in found["findings"][1]["hint"]
+def test_a_direct_service_without_an_endpoint_is_a_failure(node: BootedNode) -> None:
+    """Its names are in NO_PROXY, but none of them is reachable."""
+    result = node.check("--only", "direct", "--set", 'aws.direct=["s3"]')
+    assert (named(result, "ok"), named(result, "fail")) == (["direct api-endpoint"], ["direct aws:s3"])
+    assert "or remove s3 from aws.direct" in result["findings"][1]["hint"]

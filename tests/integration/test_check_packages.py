@@ -1,5 +1,6 @@
-"""What yum and dnf will really use: our reading against another reader's, and a yum.conf that is no
-link any more.
+"""Proxy that yum and dnf really use.
+
+The agent's reader is compared with another parser, and yum.conf may have stopped being a link.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ LINES = st.lists(
 
 
 @given(LINES)
-def test_the_proxy_that_counts_is_the_one_that_a_parser_finds(lines: list[str]) -> None:
-    """Python's configparser, which yum 3 is built on, comes to the same in every section."""
+def test_effective_proxy_is_that_of_configparser(lines: list[str]) -> None:
+    """Python's configparser, on which yum 3 is built, reads the same proxy in every section."""
     text = "\n".join(["[first]", *lines, ""])
     reader = configparser.RawConfigParser(strict=False)
     reader.read_string(text)
-    there = {name: reader.get(name, "proxy") for name in reader.sections() if reader.has_option(name, "proxy")}
-    assert {name: " ".join(value.split()) for name, value in there.items()} == effective(text.encode())
+    proxies = {name: reader.get(name, "proxy") for name in reader.sections() if reader.has_option(name, "proxy")}
+    assert {name: " ".join(value.split()) for name, value in proxies.items()} == effective(text.encode())
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    """A node with dnf, configured."""
+    """Make a node with dnf, and apply."""
     node = Node(tmp_path)
     node.settings(f'[proxy]\nurl = "{PROXY}"\n[aws]\ndirect = []\n')
     node.write("usr/bin/dnf", b"")
@@ -44,25 +45,25 @@ def node(tmp_path: Path) -> Node:
     return node
 
 
-def a_copy(node: Node) -> None:
-    """As `sed -i` leaves it."""
+def copy_of_dnf_conf(node: Node) -> None:
+    """Make yum.conf a copy, as `sed -i` leaves it."""
     replace(node, (node.root / "etc/dnf/dnf.conf").read_bytes())
 
 
-def another(node: Node) -> None:
-    """As somebody's configuration management writes it."""
+def other_content(node: Node) -> None:
+    """Make yum.conf another file, as configuration management writes it."""
     replace(node, b"[main]\nkeepcache=1\n")
 
 
 def replace(node: Node, content: bytes) -> None:
-    """The link becomes a file."""
+    """Replace the link with a file."""
     (node.root / "etc/yum.conf").unlink()
     node.write("etc/yum.conf", content)
 
 
 @pytest.mark.parametrize("scheme", ["http://", ""])
-def test_the_proxy_that_dnf_uses_is_told_without_its_password(node: Node, scheme: str) -> None:
-    """Also where somebody left the scheme out, which curl takes."""
+def test_the_proxy_that_dnf_uses_is_printed_without_its_password(node: Node, scheme: str) -> None:
+    """The password is masked also in a URL without scheme, which curl accepts."""
     (node.root / "etc/yum.conf").unlink()
     node.write("etc/dnf/dnf.conf", b"[main]\nproxy=%sme:secret@other:1\n" % scheme.encode())
     done = node.main("check", "--only", "packages")
@@ -70,14 +71,15 @@ def test_the_proxy_that_dnf_uses_is_told_without_its_password(node: Node, scheme
     assert "secret" not in done.both
 
 
-@pytest.mark.parametrize("become", [a_copy, another])
-def test_dnf_keeps_its_proxy_when_yum_conf_is_no_link_any_more(node: Node, become: Callable[[Node], None]) -> None:
-    """Both files have it then, `check` names the file that nobody reads, and revert leaves a proxy
-    in neither.
+@pytest.mark.parametrize("replace_link", [copy_of_dnf_conf, other_content])
+def test_dnf_keeps_its_proxy_when_yum_conf_is_not_a_link(node: Node, replace_link: Callable[[Node], None]) -> None:
+    """`apply` writes the proxy to both files, and revert removes it from both.
+
+    `check` reports the file that dnf ignores.
     """
-    become(node)
+    replace_link(node)
     done = node.main("check", "--only", "files", "--only", "packages")
-    assert "fail  packages   /etc/yum.conf: is a file of its own" in done.out
+    assert "fail  packages   /etc/yum.conf: not a link to /etc/dnf/dnf.conf any more" in done.out
     assert (done.code, done.out.count("fail")) == (1, 1)
     assert node.main("apply").code == 0
     assert [effective(node.read(path).encode()) for path in ("etc/yum.conf", "etc/dnf/dnf.conf")] == [
@@ -89,7 +91,7 @@ def test_dnf_keeps_its_proxy_when_yum_conf_is_no_link_any_more(node: Node, becom
 
 
 def test_a_node_without_dnf_gets_no_dnf_conf(tmp_path: Path) -> None:
-    """On a node without dnf there is yum.conf alone, with credentials in it or without."""
+    """On a node without dnf only yum.conf is written, with or without credentials."""
     node = Node(tmp_path)
     (node.root / "etc/yum.conf").unlink()
     (node.root / "etc/dnf/dnf.conf").unlink()

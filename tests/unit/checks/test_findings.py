@@ -1,4 +1,4 @@
-"""The pure parts of `check`: what follows from what was seen."""
+"""The pure parts of `check`: findings that follow from given states and results."""
 
 import email.utils
 import threading
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.checks import clock, direct, files, no_proxy, processes, proxy, runner, settings, units
-from agent.checks.context import OFFLINE, CheckedNode
+from agent.checks.context import NEEDS_MACHINE, NEEDS_ROOT, CheckedNode
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.runner import GROUPS, Group, examine, exit_code
 from agent.core.intent.reachability import ProbeResult
@@ -29,25 +29,24 @@ from agent.errors import FileError
 from agent.node.sources import SettingsSources
 
 
-class FileSystem:
-    """As much of a machine as the doctor looks at; no systemd runs on it."""
+class Machine:
+    """As much of a machine as the runner of the checks reads; systemd does not run on it."""
 
     def __init__(self, live=True):
         self.files, self.live, self.units = self, live, Systemd(running=False)
 
 
-def node(live=True, missing=""):
-    """A node of which only that is known."""
-    return CheckedNode(FileSystem(live), SettingsSources(), missing=missing)
+def node(live=True, skip_reason=""):
+    """A node of which nothing else is known."""
+    return CheckedNode(Machine(live), SettingsSources(), skip_reason=skip_reason)
 
 
-def found(group, state):
-    """A finding."""
+def finding(group, state):
+    """A finding in this state."""
     return Finding(group, "x", state, "text")
 
 
 # --- exit code
-# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -63,94 +62,85 @@ def found(group, state):
     ],
 )
 def test_exit_code(failed, code):
-    """78 for wrong settings alone, 3 for drift alone, 1 for anything else; a warning and a skip
-    fail nothing.
-    """
-    others = [found("x", state) for state in (OK, WARN, SKIP)]
-    assert exit_code([*others, *(attrs.evolve(found("x", FAIL), exit_code=one) for one in failed)]) == code
+    """It is 78 for invalid settings alone, 3 for drift alone, else 1; a warning does not fail."""
+    others = [finding("x", state) for state in (OK, WARN, SKIP)]
+    assert exit_code([*others, *(attrs.evolve(finding("x", FAIL), exit_code=each) for each in failed)]) == code
 
 
 # --- settings
-# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("layers", "says"),
+    ("layers", "text"),
     [
-        ([], "valid, no layer sets anything; what user data adds is not known"),
-        ([Layer("a.toml", {"node": {"yum": False}})], "valid, from a.toml; what user data adds is not known"),
+        ([], "valid, defaults only; user data is unknown"),
+        ([Layer("a.toml", {"node": {"yum": False}})], "valid, from a.toml; user data is unknown"),
     ],
 )
-def test_where_the_settings_come_from(layers, says):
-    """Without metadata service there may be a proxy in the user data, so that no layer at all is
-    valid.
-    """
-    (finding,) = settings.check(attrs.evolve(node(missing="no metadata"), layered=merge(layers)))
-    assert (finding.state, finding.text) == (OK, says)
+def test_settings_without_metadata_are_valid_without_a_proxy(layers, text):
+    """The unread user data may set proxy.url, so that its absence is not an error."""
+    (result,) = settings.check(attrs.evolve(node(skip_reason="no metadata"), layered=merge(layers)))
+    assert (result.state, result.text) == (OK, text)
 
 
 # --- all groups
-# -----------------------------------------------------------------------------------------------------
 
 
-def test_a_check_that_breaks_is_a_finding():
-    """Neither an error of ours nor a mistake of ours ends the others, and credentials are masked in
-    both.
-    """
+def test_an_error_in_a_check_is_a_finding():
+    """Neither an AgentError nor a bug stops the other groups, and both are redacted."""
 
-    def refuse(node):
-        yield found("a", OK)
+    def raise_agent_error(node):
+        yield finding("a", OK)
         raise FileError("/x: http://me:secret@p:1", hint="http://me:secret@p:1")
 
-    def break_down(node):
+    def raise_key_error(node):
         raise KeyError("http://me:secret@p:1")
 
-    checks = [("a", refuse), ("b", break_down), ("c", lambda node: [found("c", OK)])]
+    checks = [("a", raise_agent_error), ("b", raise_key_error), ("c", lambda node: [finding("c", OK)])]
     results = examine(node(), [Group(name, check) for name, check in checks])
-    assert [(one.group, one.state) for one in results] == [("a", FAIL), ("b", FAIL), ("c", OK)]
-    assert "secret" not in "".join(one.text + one.hint for one in results)
+    assert [(result.group, result.state) for result in results] == [("a", FAIL), ("b", FAIL), ("c", OK)]
+    assert "secret" not in "".join(result.text + result.hint for result in results)
     assert "KeyError" in results[1].text
 
 
-def test_a_check_that_hangs_is_given_up(monkeypatch):
-    """After the bound the answers of the others are told, and of this one that there is none."""
+def test_a_check_that_hangs_times_out(monkeypatch):
+    """After the time limit its finding fails, and `check` does not wait for it."""
     monkeypatch.setattr(runner, "BOUND", 0.01)
-    ends = threading.Event()
-    hangs = Group("a", lambda node: ends.wait(60) and [])
+    end = threading.Event()
+    hangs = Group("a", lambda node: end.wait(60) and [])
     try:
-        (finding,) = examine(node(), [hangs])
+        (result,) = examine(node(), [hangs])
     finally:
-        ends.set()
-    assert (finding.state, finding.text) == (FAIL, "no end after 0.01 seconds")
+        end.set()
+    assert (result.state, result.text) == (FAIL, "timed out after 0.01 s")
 
 
 @pytest.mark.parametrize(
-    ("live", "missing", "text"), [(False, "", OFFLINE), (True, "needs root", "needs root")], ids=["a tree", "no root"]
+    ("live", "skip_reason", "text"),
+    [(False, "", NEEDS_MACHINE), (True, NEEDS_ROOT, NEEDS_ROOT)],
+    ids=["a tree", "not root"],
 )
-def test_what_cannot_be_looked_at_is_skipped(live, missing, text):
-    """With the reason."""
-    (finding,) = examine(node(live, missing), [Group("a", lambda node: 1 / 0)])
-    assert (finding.state, finding.text) == (SKIP, text)
+def test_what_cannot_be_checked_is_skipped(live, skip_reason, text):
+    """The text of the finding is the reason."""
+    (result,) = examine(node(live, skip_reason), [Group("a", lambda node: 1 / 0)])
+    assert (result.state, result.text) == (SKIP, text)
 
 
 @pytest.mark.parametrize("name", [units.GROUP, processes.GROUP])
-def test_without_systemd_it_is_not_asked(name):
-    """A container, or another init system: nothing is wrong with it, there is nothing to look
-    at.
-    """
+def test_without_systemd_units_and_processes_are_skipped(name):
+    """In a container, or with another init system, a missing systemd is not a failure."""
     (group,) = [group for group in GROUPS if group.name == name]
-    (finding,) = examine(node(), [group])
-    assert (finding.state, finding.text) == (SKIP, "no systemd runs here")
+    (result,) = examine(node(), [group])
+    assert (result.state, result.text) == (SKIP, "systemd is not running")
 
 
 # --- clock
-# ----------------------------------------------------------------------------------------------------------
 
 NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("skew", "state", "says"),
+    ("skew", "state", "text"),
     [
         (0, OK, "within 1 s"),
         (60, OK, "within 61 s"),
@@ -161,26 +151,25 @@ NOW = 1_800_000_000.0
         (-86400, FAIL, "86400 s behind"),
     ],
 )
-def test_clock(skew, state, says):
-    """A minute is fine, five are too much for AWS's signatures."""
-    finding = clock.judge(email.utils.formatdate(NOW - skew, usegmt=True), NOW, "http://p:1")
-    assert finding.state == state
-    assert says in finding.text
+def test_clock_skew(skew, state, text):
+    """A skew of one minute is ok; more than five minutes is too much for AWS's signatures."""
+    result = clock.judge(email.utils.formatdate(NOW - skew, usegmt=True), NOW, "http://p:1")
+    assert result.state == state
+    assert text in result.text
 
 
 @given(st.text())
-def test_a_date_that_is_none_fails_nothing(date):
-    """Whatever a proxy puts there."""
+def test_any_date_header_is_accepted(date):
+    """No text in a proxy's Date header raises an error."""
     assert clock.judge(date, NOW, "http://p:1").state in (OK, WARN, FAIL, SKIP)
 
 
-def test_no_date():
-    """A proxy that does not tell is skipped."""
+def test_a_proxy_without_a_date_is_skipped():
+    """An empty Date header is not a failure."""
     assert clock.judge("", NOW, "http://p:1").state == SKIP
 
 
 # --- units
-# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -197,30 +186,30 @@ def test_no_date():
         ({"needs_reload": True}, WARN),
     ],
 )
-def test_the_agent_itself(changes, state):
-    """It has to be enabled; stopped, it repairs nothing."""
+def test_state_of_the_agents_unit(changes, state):
+    """A unit that is not enabled fails; a stopped one is a warning, because it repairs no drift."""
     assert units._agent(attrs.evolve(UnitState(units.AGENT), **changes), None).state == state
 
 
 def test_a_degraded_agent_is_a_warning():
-    """With its own words; what is wrong fails in its own group."""
-    finding = units._agent(UnitState(units.AGENT), StatusDocument("degraded", "no metadata\nmore"))
-    assert (finding.state, finding.text) == (WARN, "its last pass failed: no metadata")
+    """The text is the first line of the error; the cause fails in its own group."""
+    result = units._agent(UnitState(units.AGENT), StatusDocument("degraded", "no metadata\nmore"))
+    assert (result.state, result.text) == (WARN, "the last reconcile failed: no metadata")
 
 
 @pytest.mark.parametrize(
-    "told",
+    "status",
     [None, StatusDocument("configured"), StatusDocument("configured", repairs=RepairsStatus(9, ("/y",)))],
     ids=["no status", "no repairs", "another file"],
 )
-def test_the_way_out_of_drift_is_apply(told):
-    """Unless status.json names one of the files."""
-    assert files._way_out(["/x"], told) == files.APPLY
+def test_the_hint_for_drift_is_apply(status):
+    """It is another one only if status.json names one of the files as contested."""
+    assert files._hint(["/x"], status) == files.APPLY
 
 
-def test_a_file_that_is_fought_over_takes_more():
-    """The agent has given it up, and so would apply be undone."""
-    assert "find out who" in files._way_out(["/x"], StatusDocument("configured", repairs=RepairsStatus(9, ("/x",))))
+def test_the_hint_for_a_contested_file_is_to_stop_the_other_process():
+    """The other process would undo what `apply` does."""
+    assert "stop that process" in files._hint(["/x"], StatusDocument("configured", repairs=RepairsStatus(9, ("/x",))))
 
 
 @pytest.mark.parametrize(
@@ -233,40 +222,38 @@ def test_a_file_that_is_fought_over_takes_more():
         (["/a", units.NODE_ENV, "/a", units.NODE_ENV], ()),
     ],
 )
-def test_what_is_read_after_ours(files, after):
-    """systemd reads the files in this order, the later wins; our own may be named twice."""
-    assert units._after_ours(UnitState("x.service", environment_files=tuple(files))) == after
+def test_files_that_systemd_reads_after_node_env(files, after):
+    """systemd reads the files in this order; the later overrides.  node.env may be listed twice."""
+    assert units._read_after_node_env(UnitState("x.service", environment_files=tuple(files))) == after
 
 
 # --- processes
-# ------------------------------------------------------------------------------------------------------
 
-WANTED = {"http_proxy": "http://u:new@p:1", "HTTP_PROXY": "http://u:new@p:1", "no_proxy": "a,b", "NO_PROXY": "a,b"}
+DESIRED = {"http_proxy": "http://u:new@p:1", "HTTP_PROXY": "http://u:new@p:1", "no_proxy": "a,b", "NO_PROXY": "a,b"}
 
 
 @pytest.mark.parametrize(
-    ("has", "told"),
+    ("changes", "text"),
     [
         ({"http_proxy": "http://old:1", "HTTP_PROXY": "http://old:1"}, "http_proxy is http://old:1"),
-        ({"http_proxy": "http://u:old@p:1", "HTTP_PROXY": "http://u:old@p:1"}, "http_proxy has other credentials"),
+        ({"http_proxy": "http://u:old@p:1", "HTTP_PROXY": "http://u:old@p:1"}, "http_proxy has different credentials"),
         ({"http_proxy": "http://u:old@q:1"}, "http_proxy is http://***@q:1"),
         ({"http_proxy": "u:old@q:1"}, "http_proxy is ***@q:1"),
         ({"HTTP_PROXY": None}, "HTTP_PROXY is not set"),
         ({"no_proxy": "a", "NO_PROXY": "a"}, "no_proxy lacks b"),
-        ({"no_proxy": "a,b,c"}, "no_proxy has c too"),
-        ({"no_proxy": "b,a"}, "no_proxy is in another order"),
-        ({"no_proxy": "c", "http_proxy": None}, "http_proxy is not set; no_proxy lacks a b and has c too"),
+        ({"no_proxy": "a,b,c"}, "no_proxy has unexpected c"),
+        ({"no_proxy": "b,a"}, "no_proxy has its entries in a different order"),
+        ({"no_proxy": "c", "http_proxy": None}, "http_proxy is not set; no_proxy lacks a b and has unexpected c"),
     ],
 )
-def test_what_a_process_has_otherwise(has, told):
-    """The difference alone, both cases of a name once, no credentials."""
-    environment = {name: value for name, value in {**WANTED, **has}.items() if value is not None}
+def test_differences_in_the_environment_of_a_process(changes, text):
+    """Only the differences are described, each variable once, and credentials are masked."""
+    environment = {name: value for name, value in {**DESIRED, **changes}.items() if value is not None}
     raw = b"\0".join(b"%s=%s" % (name.encode(), value.encode()) for name, value in environment.items())
-    assert processes._told(differences(raw, WANTED.items()), WANTED) == told
+    assert processes._describe(differences(raw, DESIRED.items()), DESIRED) == text
 
 
 # --- proxy
-# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -280,13 +267,13 @@ def test_what_a_process_has_otherwise(has, told):
         (["192.0.2.1", "192.9.2.1"], "192.0.2.1, 192.9.2.1"),
     ],
 )
-def test_what_names_end_in_stands_once(hosts, text):
-    """So that a line with seven endpoints can be read."""
+def test_a_common_suffix_of_host_names_is_printed_once(hosts, text):
+    """A line with seven endpoints stays readable."""
     assert proxy.shortened(hosts) == text
 
 
 @pytest.mark.parametrize(
-    ("kind", "needed", "state"),
+    ("kind", "is_required", "state"),
     [
         ("ok", True, OK),
         ("ok", False, OK),
@@ -300,41 +287,38 @@ def test_what_names_end_in_stands_once(hosts, text):
         ("dns", False, FAIL),
     ],
 )
-def test_what_is_reached_directly_may_be_refused_by_a_proxy_that_lives(kind, needed, state):
-    """When nothing of AWS goes through the proxy; a dead one is none the better for it."""
-    look = proxy.Look(parse_proxy_url("http://p:1"), [("a", 443)], needed=needed)
-    verdict = Verdict(kind == "ok", kind, "http://p:1: says something", "do something")
-    (finding,) = proxy._findings(look, [verdict], secret=True)
-    assert finding.state == state
-    assert state == OK or (finding.text.startswith("says something") and finding.hint)
+def test_a_proxy_that_is_up_may_refuse_endpoints_that_are_direct(kind, is_required, state):
+    """If all AWS endpoints are direct, a refusal is skipped; a proxy that is down fails."""
+    request = proxy.ProxyEndpoints(parse_proxy_url("http://p:1"), [("a", 443)], is_required=is_required)
+    verdict = Verdict(kind == "ok", kind, "http://p:1: has a problem", "fix it")
+    (result,) = proxy._findings(request, [verdict], has_credentials=True)
+    assert result.state == state
+    assert state == OK or (result.text.startswith("has a problem") and result.hint)
 
 
-def test_what_ails_endpoints_differently_stands_in_lines_of_its_own():
-    """ "The same" is said of what has the same way out, and what a proxy says cannot take the place
-    of our words.
-    """
+def test_endpoints_that_fail_differently_are_separate_findings():
+    """Endpoints with the same hint are one finding; a response with the proxy's URL is not cut."""
     url = parse_proxy_url("http://p:1")
     endpoints = [("a.x", 443), ("b.x", 443), ("c.x", 443)]
     verdicts = [
-        Verdict(False, "upstream", "http://p:1: does not reach a.x: 503", "see its log of a.x"),
-        Verdict(False, "upstream", "http://p:1: does not reach b.x: 503", "see its log of b.x"),
-        Verdict(False, "upstream", 'http://p:1: TLS to c.x fails: "http://p:1: fine"', "is a firewall closing it?"),
+        Verdict(False, "upstream", "http://p:1: does not reach a.x: 503", "read its log for a.x"),
+        Verdict(False, "upstream", "http://p:1: does not reach b.x: 503", "read its log for b.x"),
+        Verdict(False, "upstream", 'http://p:1: TLS to c.x fails: "http://p:1: fine"', "check the firewall"),
     ]
-    found = proxy._findings(proxy.Look(url, endpoints), verdicts, secret=True)
-    assert [one.text for one in found] == [
+    results = proxy._findings(proxy.ProxyEndpoints(url, endpoints), verdicts, has_credentials=True)
+    assert [result.text for result in results] == [
         "does not reach a.x: 503; the same for b.x",
         'TLS to c.x fails: "http://p:1: fine"',
     ]
 
 
 # --- direct
-# ---------------------------------------------------------------------------------------------------------
 
 API, REGISTRY, NEW_API = "api.ecr.x.amazonaws.com", "111122223333.dkr.ecr.x.amazonaws.com", "ecr.x.api.aws"
 
 
 @pytest.mark.parametrize(
-    ("reason", "answering", "state", "silent"),
+    ("reason", "reachable", "state", "unreachable"),
     [
         ("aws:ecr", [API, REGISTRY, NEW_API], OK, []),
         ("aws:ecr", [API, REGISTRY], OK, []),
@@ -344,18 +328,15 @@ API, REGISTRY, NEW_API = "api.ecr.x.amazonaws.com", "111122223333.dkr.ecr.x.amaz
         ("direct:ecr", [API, REGISTRY], FAIL, [NEW_API]),
     ],
 )
-def test_what_is_reached_directly_answers_as_a_whole(reason, answering, state, silent):
-    """ECR's registry has an endpoint of its own; and what answered once and no more is a black
-    hole.
-    """
+def test_every_endpoint_of_a_direct_service_must_be_reachable(reason, reachable, state, unreachable):
+    """ECR's registry has its own endpoint; of a detected service, each name must be reachable."""
     hosts = dict.fromkeys([API, REGISTRY, NEW_API])
-    finding = direct._found(reason, hosts, {host: ProbeResult(host in answering, ("10.0.0.9",)) for host in hosts})
-    assert finding.state == state
-    assert state == OK or [host for host in hosts if host in finding.text] == silent
+    result = direct._finding(reason, hosts, {host: ProbeResult(host in reachable, ("10.0.0.9",)) for host in hosts})
+    assert result.state == state
+    assert state == OK or [host for host in hosts if host in result.text] == unreachable
 
 
 # --- NO_PROXY
-# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -370,8 +351,8 @@ def test_what_is_reached_directly_answers_as_a_whole(reason, answering, state, s
         ("id.eks.example", "api-endpoint", Request("https", "id.eks.example", 443, "https://id.eks.example")),
     ],
 )
-def test_what_an_entry_is_tried_with(value, reason, target):
-    """Something that the entry is there for."""
+def test_request_that_an_entry_must_exempt(value, reason, target):
+    """It is an address in the network, a name below the domain, or the host itself."""
     assert no_proxy.target(Entry(value, reason)) == target
 
 
@@ -388,48 +369,47 @@ def test_what_an_entry_is_tried_with(value, reason, target):
         ((9, 0), "curl-8.18"),
     ],
 )
-def test_each_libcurl_has_its_family(version, family):
-    """A family holds from its first version up to the next family's."""
+def test_family_of_a_version_of_libcurl(version, family):
+    """A family includes the versions from its first one up to the next family's."""
     assert no_proxy._curl_family(version).name == family
 
 
-V4, V6, EVERYBODY = Entry("10.0.0.0/16", "vpc"), Entry("2600:1f16::/56", "vpc"), tuple(DIALECTS)
+V4, V6, ALL = Entry("10.0.0.0/16", "vpc"), Entry("2600:1f16::/56", "vpc"), tuple(DIALECTS)
 
 
 @pytest.mark.parametrize(
-    ("entries", "here", "text"),
+    ("entries", "dialects", "text"),
     [
-        ([Entry(".svc", "x")], EVERYBODY, ".svc: direct for every client"),
-        ([Entry(".svc", "x")], EVERYBODY[:2], ".svc: direct for Go, curl"),
+        ([Entry(".svc", "x")], ALL, ".svc: direct for every client"),
+        ([Entry(".svc", "x")], ALL[:2], ".svc: direct for Go, curl"),
         (
             [V4],
-            EVERYBODY,
+            ALL,
             (
                 "10.0.0.0/16: direct for Go, curl 7.86-8.8, curl 8.9-8.17, curl >=8.18, requests;"
-                " through the proxy for curl <7.86, wget, urllib, which can exempt no such network"
+                " through the proxy for curl <7.86, wget, urllib, which cannot match such an entry"
             ),
         ),
         (
             [V4, V6],
-            (EVERYBODY[0], EVERYBODY[2], EVERYBODY[5], EVERYBODY[7]),
+            (ALL[0], ALL[2], ALL[5], ALL[7]),
             (
-                "10.0.0.0/16: direct for Go, curl, requests; through the proxy for wget, which can exempt no such network. "
-                "2600:1f16::/56: direct for Go; through the proxy for curl, wget, requests, which can exempt no such network"
+                "10.0.0.0/16: direct for Go, curl, requests; through the proxy for wget, which cannot match such an entry. "
+                "2600:1f16::/56: direct for Go; through the proxy for curl, wget, requests, which cannot match such an entry"
             ),
         ),
     ],
-    ids=["all", "those that are here", "a network", "two networks"],
+    ids=["all", "installed ones", "a network", "two networks"],
 )
-def test_what_a_client_cannot_exempt_is_told_network_by_network(entries, here, text):
-    """With ::1 in the list as well, which an older requests takes for the ending of any address."""
+def test_an_entry_that_a_client_cannot_match_is_ok_and_reported(entries, dialects, text):
+    """The list also has ::1, which an older requests takes for a suffix of any address."""
     values = {"no_proxy": render([Entry("::1", "loopback"), *entries])}
     values["NO_PROXY"] = values["no_proxy"]
-    finding = no_proxy._covered("vpc", entries, here, values, values["no_proxy"])
-    assert (finding.state, finding.text) == (OK, text)
+    result = no_proxy._coverage("vpc", entries, dialects, values, values["no_proxy"])
+    assert (result.state, result.text) == (OK, text)
 
 
-# --- files that others write
-# ----------------------------------------------------------------------------------------
+# --- files that other programs write
 
 
 @pytest.mark.parametrize(
@@ -444,8 +424,8 @@ def test_what_a_client_cannot_exempt_is_told_network_by_network(entries, here, t
         (b"A=1\nB=\xff\n", {}),
     ],
 )
-def test_an_environment_file_as_systemd_reads_it(content, variables):
-    """The later line wins; a byte that is not UTF-8 takes the whole file away."""
+def test_an_environment_file_is_read_as_systemd_does(content, variables):
+    """The later line overrides; a byte that is not UTF-8 makes the whole file be ignored."""
     assert assignments(content) == variables
 
 
@@ -459,13 +439,13 @@ def test_an_environment_file_as_systemd_reads_it(content, variables):
         (b"[main]\nproxy=http://a:1\n[r]\nproxy=http://b:1\n", {"main": "http://a:1", "r": "http://b:1"}),
     ],
 )
-def test_the_proxy_that_counts(content, proxies):
-    """The last one of a section."""
+def test_effective_proxy_of_a_section(content, proxies):
+    """The last line of a section overrides the earlier ones."""
     assert effective(content) == proxies
 
 
 @given(st.binary())
-def test_readers_take_anything(content):
-    """No bytes make them fail."""
+def test_readers_accept_any_bytes(content):
+    """No content raises an error."""
     assignments(content)
     effective(content)
