@@ -90,4 +90,4 @@ def _summary(desired: Sequence[ManagedFile]) -> str:
     present = [file for file in desired if file.merge(None) is not None]
     dropins = sum(isinstance(file, EnvironmentDropin) for file in present)
     paths = [file.path for file in present if not isinstance(file, EnvironmentDropin)]
-    return "as planned: " + ", ".join([*paths, f"{dropins} drop-ins" if dropins else "no drop-ins"])
+    return "as planned: " + ", ".join([*paths, f"{dropins} drop-in{'s' * (dropins != 1)}"])

@@ -90,7 +90,7 @@ def _findings(request: ProxyEndpoints, verdicts: Sequence[Verdict], *, has_crede
             yield Finding(GROUP, name, OK, _tunnels(results))
             continue
         if first.kind == "credentials" and not has_credentials:
-            yield Finding(GROUP, name, SKIP, f"requests credentials (407); reading them {NEEDS_ROOT}")
+            yield Finding(GROUP, name, SKIP, f"requires credentials (407); reading them {NEEDS_ROOT}")
             continue
         text = first.text[len(f"{request.proxy}: ") :]  # the finding's name is the proxy already
         if not request.is_required and first.kind in ("denied", "upstream"):
@@ -123,6 +123,6 @@ def _tunnels(results: Sequence[tuple[Endpoint, Verdict]]) -> str:
     hosts = shortened([host for (host, _), _ in results])
     issuers = ", ".join(sorted({verdict.issuer for _, verdict in results if verdict.issuer}))
     inspects = " (the proxy inspects TLS)" if results[0][1].kind == "tls-inspected" else ""
-    certificates = f"; trusted certificates by {issuers}{inspects}" if issuers else ""
+    certificates = f"; trusted certificates issued by {issuers}{inspects}" if issuers else ""
     slowest = max(verdict.seconds for _, verdict in results) * 1000
     return f"opens tunnels within {slowest:.0f} ms to {hosts}{certificates}"

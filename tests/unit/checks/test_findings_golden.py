@@ -21,7 +21,7 @@ from agent.core.intent import intent
 from agent.core.intent.inputs import Inputs, Resolved
 from agent.core.intent.reachability import ProbeResult
 from agent.core.net.proxy_health import Verdict
-from agent.core.net.proxy_url import parse_proxy_url
+from agent.core.net.proxy_url import Credentials, parse_proxy_url
 from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.managed_file import WholeFile
@@ -174,7 +174,7 @@ def files_cases(patch):
     contested = StatusDocument("configured", repairs=RepairsStatus(9, ("/etc/environment",)))
     desired = [WholeFile("/etc/a", b""), WholeFile("/etc/b", None)]
     patch.setattr(files, "desired_files", lambda node: desired)
-    yield "as planned, no drop-ins", with_plan(Plan())
+    yield "as planned, without drop-ins", with_plan(Plan())
     patch.setattr(files, "desired_files", lambda node: [*desired, EnvironmentDropin(DOCKER)])
     yield "as planned", with_plan(Plan())
     yield "drift", with_plan(Plan((drift,)))
@@ -243,10 +243,11 @@ def processes_cases(patch):
     """Environments of a docker process, as /proc/PID/environ has them."""
     docker = UnitState(DOCKER, main_pid=1133, drop_ins=(DROPIN,), environment_files=(NODE_ENV,), since=10.0)
 
-    def process(environment, memory=None, **changes):
+    def process(environment, memory=None, desired=None, **changes):
         raw = b"\0".join(f"{name}={value}".encode() for name, value in environment.items())
         patch.setattr(processes, "environ", lambda pid: raw)
-        return list(processes.check(checked(units=Units(attrs.evolve(docker, **changes)), memory=memory)))
+        state = attrs.evolve(docker, **changes)
+        return list(processes.check(checked(units=Units(state), memory=memory, reconciled=desired or resolved())))
 
     entries = variables()["no_proxy"].split(",")
     yield "ok", process(variables())
@@ -257,9 +258,11 @@ def processes_cases(patch):
     reordered = ",".join(reversed(entries))
     yield "another order", process(variables(no_proxy=reordered, NO_PROXY=reordered))
     yield "another proxy", process(variables(http_proxy="http://me:secret@other:1"))
-    yield "other credentials", process(variables(https_proxy=PROXY.replace("//", "//me:secret@")))
-    yield "a fault of the unit", process({"HOME": "/"}, environment_files=())
-    yield "ended", process({})
+    new, old = (attrs.evolve(resolved().intent, credentials=Credentials("me", word)) for word in ("new", "old"))
+    desired = attrs.evolve(resolved(), intent=new)
+    yield "other credentials", process(dict(old.variables(secret=True)), desired=desired)
+    yield "the unit's fault", process({"HOME": "/"}, environment_files=())
+    yield "exited", process({})
     yield "none running", process({}, active="inactive")
 
     def fail(pid):
@@ -332,7 +335,6 @@ def no_proxy_cases(patch):
 
 def packages_cases(patch):
     """Files of yum and dnf."""
-    patch.setattr(packages, "_exists", lambda files, path: path in files.content)
     dnf, yum, link = {"/usr/bin/dnf": b""}, {"/usr/bin/yum": b""}, {YUM_CONF: DNF_CONF}
     ours, other = f"[main]\nproxy={PROXY}\n".encode(), b"[main]\nproxy=http://me:secret@other:1\n"
 
@@ -388,6 +390,7 @@ def rendered():
     for cases in GROUPS:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(os, "geteuid", lambda: 0)
+            patch.setattr(packages, "_exists", lambda files, path: path in files.content)
             name = cases.__name__.removesuffix("_cases")
             for title, findings in cases(patch):
                 parts.append("\n".join([f"# {name}: {title}", *map(_lines, findings)]))
