@@ -1,3 +1,3 @@
-"""eks-proxy-agent: one setting, and an EKS worker node speaks to the world through the company's proxy."""
+"""HTTP proxy configuration for EKS worker nodes."""
 
 __version__ = "0.1.0"

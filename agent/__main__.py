@@ -1,4 +1,7 @@
-"""`python -m agent`, for a checkout; installed, /usr/bin/eks-proxy-agent does the same."""
+"""Entry point of `python -m agent`, for a checkout.
+
+An installed agent has /usr/bin/eks-proxy-agent instead.
+"""
 
 from agent.cli import main
 

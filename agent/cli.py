@@ -1,6 +1,6 @@
-"""The command line: one line for each command.
+"""Command line: one line for each command.
 
-Imports are lazy, so that `--help` costs nothing and a command pays only for what it uses.
+Imports are lazy, so that `--help` stays fast and a command loads only what it uses.
 """
 
 from __future__ import annotations
@@ -9,73 +9,125 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable, NoReturn
 
 from agent import __version__
 from agent.cluster.flags import add_cluster
 from agent.commands.arguments import json_flag, settings_flags
 from agent.exits import guarded
 
-_EPILOG = """\
-exit codes: 0 done, 1 failed, 2 usage, 3 changes pending or drift found, 75 locked by another run, 78 settings wrong;
-bootstrap ends with the exit code of bootstrap.sh (124: out of time).
+#: The last line of every --help.  rpm.spec installs the directory.
+_DOCUMENTATION = "Documentation: eks-proxy-agent(8) and /usr/share/doc/eks-proxy-agent/"
+_EPILOG = f"""\
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 changes pending or drift found,
+75 locked by another run, 78 wrong settings; bootstrap returns the exit code
+of bootstrap.sh (124: timed out).
+
+{_DOCUMENTATION}
 """
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Knows the width of the terminal without shutil, whose compressors take 0.7 MB that the daemon would keep."""
+    """Formatter that reads the terminal width without shutil.
+
+    The compressors that shutil imports take 0.7 MB, which the daemon would keep.
+    """
 
     def __init__(self, prog: str, **options: Any) -> None:
         try:
             columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns
         except (ValueError, OSError):
             columns = 0
-        super().__init__(prog, **{"width": (columns or 80) - 2, **options})  # a serial console says 0
+        super().__init__(prog, **{"width": (columns or 80) - 2, **options})  # a serial console reports 0
 
 
 class _RawFormatter(_Formatter, argparse.RawDescriptionHelpFormatter):
-    """The same, and the epilog stays as it is."""
+    """The same, without wrapping the epilog."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse repeats what it does not understand, and that may be a URL with a password.
+    """Parser with errors that suggest a name and hold no password.
 
-    Flags are written out: a script with an abbreviation would break on the day when another flag
-    begins so.
+    Abbreviated options are refused: a script that uses one would break as soon as another option
+    begins with the same letters.
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **options})
+        defaults = {"formatter_class": _Formatter, "allow_abbrev": False, "epilog": _DOCUMENTATION}
+        super().__init__(**{**defaults, **options})
+        self.commands: argparse._SubParsersAction[_Parser] | None = None
+
+    def add_subparsers(self, **options: Any) -> Any:
+        """Add the action that selects a command, and keep it for `command`."""
+        self.commands = super().add_subparsers(**options)
+        return self.commands
+
+    def command(self, name: str) -> _Parser:
+        """Return the parser of a command below this one; exit with a usage error if none."""
+        if self.commands is None:
+            self.error(f"unexpected argument {_quoted(name)}")
+        if name not in self.commands.choices:
+            self._unknown("command", name, self.commands.choices)
+        return self.commands.choices[name]
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and refuse what this parser does not know.
+
+        argparse would pass it up to the first parser, which does not know the command's options.
+        """
+        known, extra = super().parse_known_args(args, namespace)
+        if extra and extra[0].startswith("-"):
+            options = [name for action in self._actions for name in action.option_strings]
+            self._unknown("option", extra[0].partition("=")[0], options)
+        if extra:
+            self.error(f"unexpected argument {_quoted(extra[0])}")
+        return known, extra
 
     def error(self, message: str) -> NoReturn:
+        """Exit with a usage error; a URL in its text loses its password."""
         from agent.core.redact import redact
 
         super().error(redact(message))
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action is self.commands:
+            self.command(value)
+        super()._check_value(action, value)
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    def _unknown(self, kind: str, name: str, names: Iterable[str]) -> NoReturn:
+        import difflib
+
+        bare = {other.lstrip("-"): other for other in names}
+        similar = difflib.get_close_matches(name.lstrip("-"), bare, n=1)
+        remedy = f'did you mean "{bare[similar[0]]}"?' if similar else f'run "{self.prog} --help" for a list'
+        self.error(f"unknown {kind} {_quoted(name)}; {remedy}")
+
+
+def parser() -> _Parser:
+    """Return the parser of the whole command line."""
     top = _Parser(
         prog="eks-proxy-agent",
-        description="One setting, and an EKS worker node speaks to the world through the company's proxy.",
+        description="Configure an EKS worker node to use an HTTP proxy. One setting is enough: proxy.url.",
         epilog=_EPILOG,
         formatter_class=_RawFormatter,
     )
-    top.add_argument("--version", action="version", version="eks-proxy-agent " + __version__)
+    top.add_argument("-V", "--version", action="version", version=_version())
     commands = top.add_subparsers(prog=top.prog, dest="command", metavar="COMMAND", required=True)
 
-    _command(commands, "run", "configure the node, tell systemd, and stay (what the unit starts)")
+    _command(commands, "run", "configure the node, notify systemd, and keep running (started by the unit)")
     _command(commands, "apply", "configure the node now; flags are kept for this instance", once=True)
-    _command(commands, "plan", "show what apply would do, as a diff; change nothing", json=True)
-    status = _plain(commands, "status", "say how the node stands")
+    _command(commands, "plan", "show as a diff what apply would change; change nothing", json=True)
+    status = _plain(commands, "status", "show the state of the node")
     _root_flag(status)
     json_flag(status)
-    status.add_argument("--full", action="store_true", help="name each entry of NO_PROXY and why, each file and unit")
-    revert = _plain(commands, "revert", "put every file back as it was before the first apply")
+    status.add_argument(
+        "--full", action="store_true", help="show each NO_PROXY entry with its reason, each file and each unit"
+    )
+    revert = _plain(commands, "revert", "restore every file to its state before the first apply")
     _root_flag(revert)
     _command(commands, "bake", "image build: write what does not depend on the instance; start nothing")
-    _command(commands, "clean", "image build: take every trace of this instance out before the snapshot")
+    _command(commands, "clean", "image build: remove every trace of this instance before the snapshot")
     bootstrap = _command(
         commands,
         "bootstrap",
@@ -83,63 +135,72 @@ def parser() -> argparse.ArgumentParser:
         root=False,
     )
     bootstrap.add_argument(
-        "--if-enabled", action="store_true", help="do nothing unless bootstrap.enabled is true (what the unit does)"
+        "--if-enabled", action="store_true", help="do nothing unless bootstrap.enabled is true (used by the unit)"
     )
     bootstrap.add_argument(
-        "--again", action="store_true", help="run bootstrap.sh although it ran on this instance already"
+        "--again", action="store_true", help="run bootstrap.sh even if it already ran on this instance"
     )
     bootstrap.add_argument(
         "arguments", nargs="*", metavar="-- ARG", help="arguments of bootstrap.sh, instead of bootstrap.arguments"
     )
     config = _plain(commands, "config", "show or check the settings")
     actions = config.add_subparsers(prog=config.prog, dest="action", metavar="ACTION", required=True)
-    _command(actions, "show", "the effective settings, and which layer gave each", json=True)
-    _command(actions, "check", "every mistake in the settings at once")
-    check = _command(
-        commands, "check", "look the node over: one line for each thing, with evidence and the way out", json=True
-    )
+    _command(actions, "show", "show the effective settings, and the layer that sets each value", json=True)
+    _command(actions, "check", "report all errors in the settings")
+    check = _command(commands, "check", "check the node: one line for each check, with evidence and a hint", json=True)
     check.add_argument(
         "--only",
         action="append",
         default=[],
         metavar="GROUP",
-        help="only this group (repeatable): settings, metadata, files, units, processes, proxy, direct, no-proxy, packages, clock",
+        help="run this group only (repeatable): settings, metadata, files, units, processes, proxy, direct, no-proxy, packages, clock",
     )
     explain = _command(
-        commands, "explain", "say which way each client goes to a host, and because of which entry", json=True
+        commands,
+        "explain",
+        "show for each client whether a request uses the proxy, and the NO_PROXY entry that decides it",
+        json=True,
     )
     explain.add_argument(
-        "targets", nargs="*", metavar="TARGET", help="a URL, HOST, HOST:PORT or address; - reads lines"
+        "targets", nargs="*", metavar="TARGET", help="a URL, HOST, HOST:PORT or address; - reads lines from stdin"
     )
-    explain.add_argument("--no-proxy", default=None, metavar="LIST", help="this NO_PROXY instead of the node's")
+    explain.add_argument("--no-proxy", default=None, metavar="LIST", help="use this NO_PROXY instead of the node's")
     explain.add_argument(
-        "--planned", action="store_true", help="what apply would write, instead of what is in force (so does --facts)"
+        "--planned",
+        action="store_true",
+        help="use what apply would write instead of what is in force (implied by --facts)",
     )
-    explain.add_argument("--matrix", action="store_true", help="a table, hosts by clients")
+    explain.add_argument("--matrix", action="store_true", help="print a table of hosts and clients")
     explain.add_argument(
-        "--lint", action="store_true", help="judge the entries instead; exit code 3 when there is something to warn of"
+        "--lint", action="store_true", help="check the entries of NO_PROXY instead; exit code 3 if there is a warning"
     )
     add_cluster(commands)
-    demo = _plain(commands, "demo", "see it work in a scratch directory, with a metadata service of its own")
-    demo.add_argument("--keep", metavar="DIR", help="use this new directory as the node's root, and leave it")
-    demo.add_argument("--serve", metavar="ADDRESS:PORT", help="only serve the metadata service, to test an image with")
-    demo.add_argument(
-        "--instance", metavar="FILE", help="with --serve: the instance to play, as JSON, read again when it changes"
+    demo = _plain(
+        commands, "demo", "run plan, apply and revert in a scratch directory, with an embedded metadata service"
     )
+    demo.add_argument("--keep", metavar="DIR", help="create DIR, use it as the node's root, and keep it")
+    demo.add_argument("--serve", metavar="ADDRESS:PORT", help="only serve the metadata service, for tests of an image")
+    demo.add_argument(
+        "--instance", metavar="FILE", help="with --serve: read the instance from this JSON file, again when it changes"
+    )
+    topic = _plain(commands, "help", "show the help of a command")
+    topic.add_argument("topic", nargs="*", metavar="COMMAND", help="a command, and its action if it has any")
+    _plain(commands, "version", "show the version")
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the answer is the process's exit code."""
+    """Run one command, and return the exit code of the process."""
     _open_closed_streams()
     arguments = parser().parse_args(argv)
     return guarded(lambda: dispatch(arguments))
 
 
 def _open_closed_streams() -> None:
-    """With stdout closed (`>&-`) Python has None there, and the next file opened would become descriptor 1.
+    """Open /dev/null in place of a closed stdout or stderr; let the others escape characters.
 
-    And a locale that lacks a character of a file's name is no reason to fail.
+    With stdout closed (`>&-`) Python has None there, and the next file that is opened would become
+    descriptor 1.  A character that the locale cannot encode must not raise an error.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -149,47 +210,75 @@ def _open_closed_streams() -> None:
 
 
 def dispatch(arguments: argparse.Namespace) -> int:
-    """Run the command of a parsed command line, and answer its exit code; raises what it fails with."""
+    """Run the command of a parsed command line, and return its exit code; its errors propagate."""
     name = arguments.command
-    if name == "run":
-        from agent.commands import run
-
-        return run.run(arguments)
-    if name == "bootstrap":
-        from agent.commands import bootstrap
-
-        return bootstrap.run(arguments)
-    if name == "config":
-        from agent.commands import config
-
-        return config.run(arguments)
+    if name == "help":
+        return _help(arguments.topic)
+    if name == "version":
+        print(_version())
+        return 0
     if name == "demo":
         from agent.demo import tour
 
         return tour.run(arguments, lambda words: dispatch(parser().parse_args(words)))
+    return _function(name)(arguments)
+
+
+def _function(name: str) -> Callable[[argparse.Namespace], int]:
+    """Import the module of a command, and return the function that runs it."""
+    if name == "run":
+        from agent.commands import run
+
+        return run.run
+    if name == "bootstrap":
+        from agent.commands import bootstrap
+
+        return bootstrap.run
+    if name == "config":
+        from agent.commands import config
+
+        return config.run
     if name == "status":
         from agent.commands import status
 
-        return status.run(arguments)
+        return status.run
     if name == "check":
         from agent.commands import check
 
-        return check.run(arguments)
+        return check.run
     if name == "explain":
         from agent.commands import explain
 
-        return explain.run(arguments)
+        return explain.run
     if name == "cluster":
         from agent.commands import cluster
 
-        return cluster.run(arguments)
+        return cluster.run
     if name in ("bake", "clean"):
         from agent.commands import image
 
-        return image.bake_command(arguments) if name == "bake" else image.clean_command(arguments)
+        return image.bake_command if name == "bake" else image.clean_command
     from agent.commands import node
 
-    return {"apply": node.apply_command, "plan": node.plan_command, "revert": node.revert_command}[name](arguments)
+    return {"apply": node.apply_command, "plan": node.plan_command, "revert": node.revert_command}[name]
+
+
+def _help(topic: Sequence[str]) -> int:
+    command = parser()
+    for word in topic:
+        command = command.command(word)
+    command.print_help()
+    return 0
+
+
+def _version() -> str:
+    return f"eks-proxy-agent {__version__}"
+
+
+def _quoted(text: str) -> str:
+    from agent.core.net.proxy_url import quoted
+
+    return quoted(text)
 
 
 def _command(
@@ -201,7 +290,7 @@ def _command(
     json: bool = False,
     root: bool = True,
 ) -> _Parser:
-    """A command that reads settings; without `root` it works on the running machine only."""
+    """Add a command that reads settings; without `root` it works on the running machine only."""
     command = _plain(commands, name, text)
     if root:
         _root_flag(command)
@@ -212,14 +301,14 @@ def _command(
         "--facts",
         default="",
         metavar="FILE",
-        help="take the instance's facts from this JSON file, not from the metadata service",
+        help="read the instance's facts from this JSON file instead of the metadata service",
     )
     if once:
         command.add_argument("--once", action="store_true", help="do not keep the flags for this instance")
         command.add_argument(
             "--refresh",
             action="store_true",
-            help="ask again what is reached without the proxy, and choose the proxy anew",
+            help="probe again what is reached without the proxy, and choose the proxy again",
         )
     if json:
         json_flag(command)
@@ -231,4 +320,4 @@ def _plain(commands: argparse._SubParsersAction[_Parser], name: str, text: str) 
 
 
 def _root_flag(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--root", default="/", metavar="DIR", help="work on the tree in DIR instead of /")
+    command.add_argument("--root", default="/", metavar="DIR", help="use the tree in DIR instead of /")

@@ -1,4 +1,4 @@
-"""The one place where errors become exit codes."""
+"""Conversion of errors into exit codes; no other module does this."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.errors import AgentError
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Do something, and answer its exit code, or that of the error that it ended with, which is told."""
+    """Run `work` and return its exit code; print an error on stderr and return the error's code."""
     try:
         code = work()
         sys.stdout.flush()
@@ -18,7 +18,7 @@ def guarded(work: Callable[[], int]) -> int:
     except AgentError as error:
         return _fail(str(error), error.hint, error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's own flush is quiet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout again at exit
         return 1
     except KeyboardInterrupt:
         return 130
