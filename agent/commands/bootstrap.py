@@ -1,7 +1,6 @@
-"""`bootstrap`: configure the node, run bootstrap.sh once for this instance, and tell CloudFormation how it went.
+"""Command `bootstrap`: configure the node, run bootstrap.sh once, and signal CloudFormation.
 
-Whatever fails on the way, the signal is sent with a code that is not 0: a stack must not wait for
-its time-out.
+If any step fails, the signal is sent with a non-zero code: a stack must not wait for its timeout.
 """
 
 from __future__ import annotations
@@ -30,96 +29,100 @@ from agent.node.inputs import BOOT_DEADLINE, facts_of, instance_layers, load_inp
 from agent.node.reconcile import Trigger, cached_network, compose_intent, reconcile
 from agent.node.sources import SettingsSources, sources_of, static_settings
 
-#: Tries of cfn-signal, and the seconds that each may take.
+#: Attempts of cfn-signal, and the limit of each in seconds.
 SIGNAL_TRIES, SIGNAL_TIMEOUT = 5, 60.0
-#: Seconds that the record of a bootstrap waits for another run: without it bootstrap.sh would run
-#: twice.
+#: Seconds to wait for the lock when the result is recorded: without the record bootstrap.sh would
+#: run twice.
 _RECORD_WAIT = 120.0
-#: What amazon-eks-ami's Amazon Linux 2023 images have instead of a bootstrap.sh.
+#: Text in the bootstrap.sh of Amazon Linux 2023 images (amazon-eks-ami), which is a stub.
 _STUB = b"bootstrap.sh has been removed"
 
 
 def run(arguments: argparse.Namespace) -> int:
     host = host_of(arguments)
     need_root(host, "bootstrap", other_tree=False)
-    # bootstrap.sh would go on alone, and beside the next one.  The stack is told nothing: the node
-    # may just be about to boot again, and then it runs once more.
+    # SIGTERM, SIGHUP and SIGINT end bootstrap.sh too: otherwise it would run in parallel with the
+    # next one.  CloudFormation is not signalled: the node may be rebooting, and then it runs again.
     with unwound():
         return bootstrap(host, sources_of(arguments), if_enabled=arguments.if_enabled, again=arguments.again)
 
 
 def bootstrap(host: Host, sources: SettingsSources, *, if_enabled: bool = False, again: bool = False) -> int:
-    """Answer bootstrap.sh's exit code, that of its earlier run on this instance, or that of the step which failed.
+    """Run the steps; return the exit code of bootstrap.sh, or of the step that failed.
 
-    Raises LockedError when another bootstrap is running, and SettingsError when not even the
-    signal's settings are known.
+    If bootstrap.sh already ran on this instance, return the exit code of that run.  Raises
+    LockedError if another bootstrap is running, and SettingsError if the settings of the signal
+    cannot be read.
     """
     static = static_settings(host.files, attrs.evolve(sources, keep=True))
     settings = static.settings
-    known_facts: Facts | None = None  # from then on the settings are this instance's
-    found: Resolved | None = None
+    instance_facts: Facts | None = None  # if set, `settings` include those of this instance
+    resolved: Resolved | None = None
     failure: AgentError | None = None
     try:
         facts = facts_of(static, default=BOOT_DEADLINE)
         layers = instance_layers(host.state, facts.instance_id, read_user_data(facts.user_data))
-        settings = static.with_instance(layers).settings  # the signal needs them, even if what they name is broken
-        known_facts = facts
+        settings = static.with_instance(layers).settings  # needed for the signal, even if load_inputs fails
+        instance_facts = facts
         inputs = load_inputs(host, static, facts)
-        found = compose_intent(inputs, cached_network(host.state, inputs))
+        resolved = compose_intent(inputs, cached_network(host.state, inputs))
     except AgentError as error:
         failure = error
-    # Before the lock: the unit of a node that bootstraps from user data must not keep the user
-    # data's call out.
+    # Not under the lock: where user data calls `bootstrap`, the disabled unit must not block it.
     if if_enabled and not settings.bootstrap.enabled:
-        if failure and not known_facts:
+        if failure and not instance_facts:
             raise failure
         get_logger().info("bootstrap.off", reason="bootstrap.enabled is false")
         return 0
     with held(host.files, BOOTSTRAP_LOCK, wait=0.0):
         try:
-            known = host.state.of_instance(found.facts.instance_id, "bootstrap") if found else None
-            if found and known and known.get("exit_code") is not None and not again:
-                return _already(host, found, known)
-            if failure or not found:
-                raise failure or AgentError("nothing is known of this instance")
-            result = reconcile(host, static, found.facts, Trigger.COMMAND)
-            found = result.resolved
+            record = host.state.of_instance(resolved.facts.instance_id, "bootstrap") if resolved else None
+            if resolved and record and record.get("exit_code") is not None and not again:
+                return _skip(host, resolved, record)
+            if failure or not resolved:
+                raise failure or AgentError("no facts about this instance")
+            result = reconcile(host, static, resolved.facts, Trigger.COMMAND)
+            resolved = result.resolved
             result.raise_problems()
-            code = _run_once(host, found)
+            code = _run_once(host, resolved)
         except AgentError as error:
             get_logger().error("bootstrap.failed", error=str(error), hint=error.hint or "-")
             code = error.exit_code
-        _signal(host, settings, known_facts, found, code)
+        _signal(host, settings, instance_facts, resolved, code)
         return code
 
 
-def _run_once(host: Host, found: Resolved) -> int:
-    log, settings = get_logger(), found.settings.bootstrap
-    refuse_stub(host, settings.command)
+def _run_once(host: Host, resolved: Resolved) -> int:
+    log, settings = get_logger(), resolved.settings.bootstrap
+    _check_command(host, settings.command)
     log.info("bootstrap.started", command=settings.command)
-    _record(host, found, {"exit_code": None, "signalled": False})
+    _record(host, resolved, {"exit_code": None, "signalled": False})
     code = command.stream(
         [host.files.real(settings.command), *settings.arguments],
         timeout=settings.timeout,
-        environment=_environment(found.intent),
+        environment=_environment(resolved.intent),
     )
-    _record(host, found, {"exit_code": code, "signalled": False})
+    _record(host, resolved, {"exit_code": code, "signalled": False})
     (log.error if code else log.info)("bootstrap.ended", exit_code=code, timed_out=code == command.TIMED_OUT)
     return code
 
 
-def _already(host: Host, found: Resolved, known: dict[str, Any]) -> int:
-    code = int(known["exit_code"])
+def _skip(host: Host, resolved: Resolved, record: dict[str, Any]) -> int:
+    """Return the recorded exit code; send the signal if that failed before."""
+    code = int(record["exit_code"])
     get_logger().info(
-        "bootstrap.skipped", reason="it ran on this instance already", exit_code=code, way_out="--again runs it again"
+        "bootstrap.skipped",
+        reason="bootstrap.sh already ran on this instance",
+        exit_code=code,
+        hint="use --again to run it again",
     )
-    if not known.get("signalled"):
-        _signal(host, found.settings, found.facts, found, code)
+    if not record.get("signalled"):
+        _signal(host, resolved.settings, resolved.facts, resolved, code)
     return code
 
 
-def refuse_stub(host: Host, path: str) -> None:
-    """Raise AgentError unless `path` is a program that can bootstrap: Amazon Linux 2023 carries one that only fails."""
+def _check_command(host: Host, path: str) -> None:
+    """Raise AgentError if `path` is not executable, or is the stub of Amazon Linux 2023."""
     real = host.files.real(host.files.resolve(path))
     if not os.path.isfile(real):
         raise AgentError(f"bootstrap.command: {path} does not exist")
@@ -127,12 +130,17 @@ def refuse_stub(host: Host, path: str) -> None:
         raise AgentError(f"bootstrap.command: {path} is not executable")
     with open(real, "rb") as file:
         if _STUB in file.read(4096):
-            hint = "on Amazon Linux 2023 nodeadm joins the cluster: leave bootstrap.enabled off and put a NodeConfig into the user data"
-            raise AgentError(f"bootstrap.command: {path} is the stub of Amazon Linux 2023, which only fails", hint=hint)
+            hint = "on Amazon Linux 2023 nodeadm joins the cluster: set bootstrap.enabled = false, and put a NodeConfig into the user data"
+            raise AgentError(
+                f"bootstrap.command: {path} is the stub of Amazon Linux 2023, which always fails", hint=hint
+            )
 
 
-def _signal(host: Host, settings: Settings, facts: Facts | None, found: Resolved | None, code: int) -> None:
-    """Run cfn-signal, if a stack is named.  A failed signal is loud, and changes nothing of the node's result."""
+def _signal(host: Host, settings: Settings, facts: Facts | None, resolved: Resolved | None, code: int) -> None:
+    """Run cfn-signal if signal.stack is set.
+
+    A failed signal is logged as an error, and does not change the result of the node.
+    """
     log, signal = get_logger(), settings.signal
     if not signal.stack:
         return
@@ -148,7 +156,7 @@ def _signal(host: Host, settings: Settings, facts: Facts | None, found: Resolved
     ]
     argv += ["--region", region] if region else []
     try:
-        _retried(argv, _environment(found.intent if found else _without_credentials(settings, facts)))
+        _run_with_retries(argv, _environment(resolved.intent if resolved else _without_credentials(settings, facts)))
     except AgentError as error:
         log.error(
             "signal.failed",
@@ -160,12 +168,12 @@ def _signal(host: Host, settings: Settings, facts: Facts | None, found: Resolved
         )
         return
     log.info("signal.sent", stack=signal.stack, resource=signal.resource, exit_code=code)
-    known = host.state.of_instance(found.facts.instance_id, "bootstrap") if found else None
-    if found and known and known.get("exit_code") == code:  # else it was a step before bootstrap.sh that failed
-        _record(host, found, {"exit_code": code, "signalled": True})
+    record = host.state.of_instance(resolved.facts.instance_id, "bootstrap") if resolved else None
+    if resolved and record and record.get("exit_code") == code:  # otherwise a step before bootstrap.sh failed
+        _record(host, resolved, {"exit_code": code, "signalled": True})
 
 
-def _retried(argv: list[str], environment: dict[str, str]) -> None:
+def _run_with_retries(argv: list[str], environment: dict[str, str]) -> None:
     import tenacity
 
     for attempt in tenacity.Retrying(
@@ -179,20 +187,25 @@ def _retried(argv: list[str], environment: dict[str, str]) -> None:
 
 
 def _environment(intent: Intent | None) -> dict[str, str]:
-    """The proxy's variables; credentials travel here and never in an argument, which every process can read."""
+    """Return the proxy variables.
+
+    Credentials are passed here and never as an argument, which every process can read.
+    """
     return dict(intent.variables(secret=True)) if intent else {}
 
 
 def _without_credentials(settings: Settings, facts: Facts | None) -> Intent | None:
-    """The Intent as far as it is known when credentials or a NodeConfig are what failed."""
+    """Return the Intent that can be composed if the credentials or a NodeConfig cannot be read."""
     return compose(settings, facts, ClusterInfo()) if facts else None
 
 
-def _record(host: Host, found: Resolved, outcome: dict[str, Any]) -> None:
-    """Remember; a disk that is full must not turn bootstrap.sh's success into a failure."""
+def _record(host: Host, resolved: Resolved, outcome: dict[str, Any]) -> None:
+    """Save the outcome; a full disk must not turn the success of bootstrap.sh into a failure."""
     try:
         with host.locked(wait=_RECORD_WAIT) as state:
             record = dict(outcome, time=format_timestamp(time.time()))
-            state.save_of_instance(found.facts.instance_id, "bootstrap", record)
+            state.save_of_instance(resolved.facts.instance_id, "bootstrap", record)
     except AgentError as error:
-        get_logger().error("bootstrap.not_remembered", error=str(error), meaning="it may run again at the next boot")
+        get_logger().error(
+            "bootstrap.not_remembered", error=str(error), meaning="bootstrap.sh may run again at the next boot"
+        )

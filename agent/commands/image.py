@@ -1,4 +1,4 @@
-"""`bake` and `clean`: what an image build does before the snapshot."""
+"""Commands `bake` and `clean`, for image builds."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ BOOTSTRAP = "eks-proxy-agent-bootstrap.service"
 
 
 def bake_command(arguments: argparse.Namespace) -> int:
-    """Write what does not depend on the instance, so that no instance has to reload systemd on its first boot.
+    """Write the files that do not depend on the instance.
 
-    That is the drop-ins, and our units and those of node.enable enabled; nothing is started, the
-    builder stays as it is.
+    These are the drop-ins; our units and those of node.enable are enabled.  An instance then need
+    not reload systemd on its first boot.  Nothing is started: the builder itself does not change.
     """
     host, sources = host_of(arguments), sources_of(arguments)
     need_root(host, "bake")
@@ -33,7 +33,7 @@ def bake_command(arguments: argparse.Namespace) -> int:
     settings = static.settings
     with host.locked() as state:
         files = image_files(settings, read_ca(host.files, settings))
-        # What an earlier bake wrote and is wanted no longer goes.
+        # The plan also removes what an earlier bake wrote and the settings no longer name.
         plan = plan_node(host, files, scope=Effect.DAEMON_RELOAD)
         units = host.units.show((DAEMON, BOOTSTRAP, *settings.node.enable))
         enable = tuple(name for name, unit in units.items() if unit.exists and unit.enabled == "disabled")
@@ -44,18 +44,18 @@ def bake_command(arguments: argparse.Namespace) -> int:
     for warning in static.layered.warnings:
         print("warning: " + warning, file=sys.stderr)
     if static.flags.data:
-        print("warning: bake keeps no flags; write settings into the image's config.toml", file=sys.stderr)
+        print("warning: bake does not keep flags; write the settings into config.toml of the image", file=sys.stderr)
     if not settings.proxy.url:
-        print("note: the image names no proxy.url; user data has to", file=sys.stderr)
+        print("note: proxy.url is not set in the image; set it in the user data", file=sys.stderr)
     if plan.problems:
         raise FileError("\n".join(plan.problems))
     if plan.empty:
-        print("nothing to do: the image is baked")
+        print("nothing to do: the image is already baked")
     return 0
 
 
 def clean_command(arguments: argparse.Namespace) -> int:
-    """Take out every trace of this instance and of its proxy; what `bake` wrote stays."""
+    """Remove every trace of this instance and of its proxy; what `bake` wrote stays."""
     host, sources = host_of(arguments), sources_of(arguments)
     need_root(host, "clean")
     settings = static_settings(host.files, sources).settings
@@ -63,7 +63,7 @@ def clean_command(arguments: argparse.Namespace) -> int:
     stopped = bool(daemon and daemon.active in ("active", "activating", "reloading"))
     if stopped:
         host.units.stop((DAEMON,))
-        print(f"stopped {DAEMON}, else it would write them again")
+        print(f"stopped {DAEMON}; otherwise it would write the files again")
     with host.locked() as state:
         ca = read_ca(host.files, settings)
         plan = plan_node(host, clean_files(settings, ca, baked=host.state.baseline().baked))
@@ -75,9 +75,9 @@ def clean_command(arguments: argparse.Namespace) -> int:
     for path in withdrawn:
         print(f"removed {path}")
     for instance_id in instances:
-        print(f"forgot instance {instance_id}")
+        print(f"removed the state of instance {instance_id}")
     if plan.problems:
         raise FileError("\n".join(plan.problems))
     if plan.empty and not (instances or stopped or withdrawn):
-        print("nothing to do: no trace of an instance is left")
+        print("nothing to do: no trace of an instance remains")
     return 0

@@ -1,1 +1,1 @@
-"""The demo: a metadata service and a scratch machine, without AWS and without root."""
+"""Demo: a metadata service and a scratch machine, without AWS and without root."""

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server for the embedded metadata service: one function answers, everything else is here."""
+"""Small HTTP/1.1 server for the embedded metadata service; one function makes the responses."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import attrs
 
 
 @attrs.frozen
-class Answer:
-    """One HTTP answer, whole."""
+class Response:
+    """One complete HTTP response."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
-#: Method, path and headers (in any case) → answer.
-Respond = Callable[[str, str, Message], Answer]
+#: Method, path and headers (names in any case) → response.
+Respond = Callable[[str, str, Message], Response]
 
-#: EC2 refuses with a page like this one; a script that does not look at the status writes it into
-#: its files.
+#: Error page in the form of EC2's.  A script that does not check the status writes it into its
+#: files.
 _PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 <!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"
 \t"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
@@ -43,58 +43,61 @@ _PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 """
 
 
-def refusal(status: int) -> Answer:
-    """An error answer in the shape of EC2's."""
+def error_response(status: int) -> Response:
+    """Return an error response in the form of EC2's."""
     page = _PAGE.format(status, http.HTTPStatus(status).phrase)
-    return Answer(status, page.encode("ascii"), {"Content-Type": "text/html"})
+    return Response(status, page.encode("ascii"), {"Content-Type": "text/html"})
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection; `reply` is the place for tests to misbehave."""
+    """Handler of one connection; tests override `reply` to misbehave."""
 
     server: Server
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "EC2ws", ""
-    timeout = 60  # seconds that an idle connection is kept
+    timeout = 60  # seconds before an idle connection is closed
     disable_nagle_algorithm = True
-    wbufsize = 1 << 18  # headers and body leave in one write; two cost 40 ms an answer (Nagle against delayed ACK)
+    wbufsize = 1 << 18  # one write for headers and body; two cost 40 ms (Nagle and delayed ACK)
 
     def do_request(self) -> None:
-        """Any method: read the body away, so that the next request starts where it should, and answer."""
+        """Read and discard the body, so that the next request can be parsed, and reply."""
         length = self.headers.get("Content-Length", "0")
         if not re.fullmatch("[0-9]{1,5}", length) or "Transfer-Encoding" in self.headers:
             self.close_connection = True
-            self.reply(refusal(400))
+            self.reply(error_response(400))
             return
         self.rfile.read(int(length))
         self.reply(self.server.respond(self.command, self.path.partition("?")[0], self.headers))
 
     def __getattr__(self, name: str) -> Callable[[], None]:
-        """`do_GET` and all its siblings: http.server looks for a method of that name."""
+        """Return `do_request` for `do_GET` and the others, which http.server calls by name."""
         if name.startswith("do_"):
             return self.do_request
         raise AttributeError(name)
 
-    def reply(self, answer: Answer) -> None:
-        """Send `answer`, whole and at once."""
-        self.send_response(answer.status)
+    def reply(self, response: Response) -> None:
+        """Send a response."""
+        self.send_response(response.status)
         for name, value in {
             "Content-Type": "text/plain",
-            "Content-Length": str(len(answer.body)),
-            **answer.headers,
+            "Content-Length": str(len(response.body)),
+            **response.headers,
         }.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.body)
+            self.wfile.write(response.body)
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
-        """Say nothing: stderr belongs to the caller."""
+        """Log nothing: stderr belongs to the caller."""
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on an IPv4 or IPv6 address from the moment it is made; raises OSError when it cannot."""
+    """Server that listens on an IPv4 or IPv6 address as soon as it is created.
+
+    The constructor raises OSError if it cannot listen.
+    """
 
     request_queue_size = 128
 
@@ -104,10 +107,10 @@ class Server(ThreadingHTTPServer):
         super().__init__((host, port), handler)
 
     def server_bind(self) -> None:
-        """Bind, without the reverse DNS look-up of http.server, which can hang."""
+        """Bind without the reverse DNS lookup of http.server, which can hang."""
         socketserver.TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error."""
+        """Ignore clients that closed the connection; report other errors."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)

@@ -1,4 +1,4 @@
-"""The instance that the embedded metadata service describes, and its JSON form.  Pure."""
+"""Instance that the embedded metadata service describes, and its JSON form.  Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _texts(values: Iterable[str]) -> tuple[str, ...]:
 
 @attrs.frozen
 class Interface:
-    """One network interface; the CIDRs are those of its whole VPC, as the service would print them."""
+    """One network interface, with the CIDRs of its whole VPC in the form of the service."""
 
     mac: str = "06:1d:5a:3b:7c:9e"
     vpc_cidrs_v4: tuple[str, ...] = attrs.field(default=("10.0.0.0/16",), converter=_texts)
@@ -27,7 +27,7 @@ class Interface:
 
 @attrs.frozen
 class Instance:
-    """What the service answers; the defaults are a worker node in Frankfurt with a second CIDR for its pods."""
+    """Values of the service; the defaults are a node in Frankfurt with a second CIDR for pods."""
 
     instance_id: str = "i-0a1b2c3d4e5f60718"
     mac: str = Interface().mac
@@ -43,9 +43,10 @@ class Instance:
 
     @classmethod
     def from_json(cls, text: str, source: str = "instance") -> Instance:
-        """An instance from a JSON object of the fields above, each optional; user data also as `user_data_base64`.
+        """Read an instance from a JSON object of the fields above, each optional.
 
-        What `facts_to_json` writes can be read too.  Raises AgentError, with `source` in its text.
+        User data may also be given as `user_data_base64`.  The output of `facts_to_json` is
+        accepted too.  Raises AgentError with `source` in its text.
         """
         try:
             values = _checked(json.loads(text), cls, "user_data_base64")
@@ -56,20 +57,20 @@ class Instance:
             )
             return cls(**values)
         except (TypeError, ValueError, RecursionError) as error:
-            known = ", ".join(attrs.fields_dict(cls))
-            raise AgentError(f"{source}: no instance: {error}", hint=f"known keys: {known}") from None
+            keys = ", ".join(attrs.fields_dict(cls))
+            raise AgentError(f"{source}: invalid instance: {error}", hint=f"known keys: {keys}") from None
 
 
-def _checked(document: Any, wanted: type, *more: str) -> dict[str, Any]:
-    """A JSON object with strings, and lists where lists belong; null is as good as absent."""
+def _checked(document: Any, record: type, *more: str) -> dict[str, Any]:
+    """Return a JSON object without its nulls; raise TypeError for a wrong key or type."""
     if not isinstance(document, dict):
         raise TypeError("not a JSON object")
     values = {key: value for key, value in document.items() if value is not None}
-    unknown = sorted(values.keys() - attrs.fields_dict(wanted).keys() - set(more))
+    unknown = sorted(values.keys() - attrs.fields_dict(record).keys() - set(more))
     if unknown:
         raise TypeError(f"unknown key {unknown[0]!a}")
     for key, value in values.items():
         kind = list if key in ("vpc_cidrs_v4", "vpc_cidrs_v6", "secondary") else str
         if not isinstance(value, kind) or (key.startswith("vpc") and not all(isinstance(item, str) for item in value)):
-            raise TypeError("{} is not a {}".format(key, "list" if kind is list else "string"))
+            raise TypeError(f"{key} is not a {'list' if kind is list else 'string'}")
     return values

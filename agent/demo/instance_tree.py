@@ -1,4 +1,4 @@
-"""Paths and answers of the embedded metadata service for one instance.  Pure.
+"""Paths and values of the embedded metadata service for one instance.  Pure.
 
 Source: "Instance metadata categories" and "Instance identity documents" in the EC2 user guide.
 """
@@ -15,13 +15,16 @@ VERSIONS = ("1.0", "2009-04-04", "2016-09-02", "2018-09-24", "2019-10-01", "2021
 
 
 def tree(instance: Instance) -> dict[str, str]:
-    """Path below /latest/ → answer.  What is not set has no path; lists end without a newline, as on EC2."""
+    """Return path below /latest/ → value.
+
+    Values that are not set have no path.  Lists end without a newline, as on EC2.
+    """
     zone = instance.region + "a"
     image, kind = "ami-0123456789abcdef0", "m5.large"
     address = _address(instance.vpc_cidrs_v4)
     internal = "ec2.internal" if instance.region == "us-east-1" else instance.region + ".compute.internal"
     host = "ip-{}.{}".format(address.replace(".", "-"), internal)
-    answers = {
+    values = {
         "ami-id": image,
         "hostname": host,
         "iam/security-credentials/" + instance.role: _json(_credentials()),
@@ -39,7 +42,7 @@ def tree(instance: Instance) -> dict[str, str]:
     own = Interface(instance.mac, instance.vpc_cidrs_v4, instance.vpc_cidrs_v6)
     for number, interface in enumerate((own, *instance.secondary)):
         for key, value in _interface(number, interface).items():
-            answers[f"network/interfaces/macs/{interface.mac}/{key}"] = value
+            values[f"network/interfaces/macs/{interface.mac}/{key}"] = value
     document = {
         "accountId": instance.account,
         "architecture": "x86_64",
@@ -52,20 +55,23 @@ def tree(instance: Instance) -> dict[str, str]:
         "region": instance.region,
         "version": "2017-09-30",
     }
-    found = {"meta-data/" + path: value for path, value in answers.items() if value}
-    return {**found, "dynamic/instance-identity/document": _json(document)}
+    metadata = {"meta-data/" + path: value for path, value in values.items() if value}
+    return {**metadata, "dynamic/instance-identity/document": _json(document)}
 
 
 def listing(paths: list[str], directory: str) -> list[str]:
-    """The names in `directory` (empty, or with `/` at its end), sorted; sub-directories end in `/`, as on EC2."""
+    """Return the sorted names in `directory` (empty, or with a trailing `/`).
+
+    Subdirectories end in `/`, as on EC2.
+    """
     below = [path[len(directory) :] for path in paths if path.startswith(directory)]
     return sorted({name.partition("/")[0] + ("/" if "/" in name else "") for name in below})
 
 
-def look_up(instance: Instance, path: str) -> bytes | None:
-    """What a GET of `path` (`/latest/...`, or a dated version) answers, None for a 404.
+def read_path(instance: Instance, path: str) -> bytes | None:
+    """Return the body for a GET of `path` (`/latest/...`, or a dated version), or None for a 404.
 
-    A value may be asked for with `/` at its end: botocore does.
+    The path of a value may end in `/`: botocore requests it so.
     """
     version, _, rest = path.strip("/").partition("/")
     if not version:
@@ -74,10 +80,10 @@ def look_up(instance: Instance, path: str) -> bytes | None:
         return None
     if rest == "user-data":
         return instance.user_data or None
-    answers = tree(instance)
-    if rest in answers:
-        return answers[rest].encode()
-    names = listing(list(answers), rest + "/" if rest else "")
+    values = tree(instance)
+    if rest in values:
+        return values[rest].encode()
+    names = listing(list(values), rest + "/" if rest else "")
     if not rest:
         names = [name.rstrip("/") for name in names] + (["user-data"] if instance.user_data else [])
     return "\n".join(names).encode() or None
@@ -103,11 +109,11 @@ def _address(cidrs: tuple[str, ...]) -> str:
     try:
         return str(ipaddress.ip_network(cidrs[0], strict=False)[10]) if cidrs else ""
     except (ValueError, IndexError):
-        return "10.0.0.10"  # a test serves garbage on purpose
+        return "10.0.0.10"  # a test serves invalid CIDRs
 
 
 def _credentials() -> dict[str, Any]:
-    """The example key of the AWS documentation: clients find the shape they expect and can do nothing with it."""
+    """Return the example key of the AWS documentation: valid in form, and of no use."""
     return {
         "Code": "Success",
         "Type": "AWS-HMAC",

@@ -1,4 +1,4 @@
-"""A metadata service (IMDSv2) as strict as EC2's: for the demo, for tests, and for people who test their images.
+"""Metadata service (IMDSv2) as strict as EC2's: for the demo, and for tests of images.
 
 Source: "Use the Instance Metadata Service" in the EC2 user guide (tokens, status codes,
 X-Forwarded-For).
@@ -19,22 +19,23 @@ from email.message import Message
 from pathlib import Path
 from typing import Callable
 
-from agent.demo.http_server import Answer, Handler, Server, refusal
+from agent.demo.http_server import Handler, Response, Server, error_response
 from agent.demo.instance import Instance
-from agent.demo.instance_tree import look_up
+from agent.demo.instance_tree import read_path
 from agent.errors import AgentError, UsageError
 
 _TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 _TOKEN = "X-aws-ec2-metadata-token"
-_END = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class MetadataService:
-    """Serves `instance` at `endpoint` while the context is open; assign `instance` to change it under its clients.
+    """Context manager that serves `instance` at `endpoint`.
 
-    With a `file`, the instance comes from that JSON, and anew whenever the file changes.  `enabled
-    = False` answers 403 to everything, as an instance does whose service was switched off.  Port 0
-    takes any free one. Raises AgentError when it cannot listen or the file is wrong.
+    `instance` may be assigned while it serves.  With a `file`, the instance is read from that JSON,
+    and again whenever the file changes.  `enabled = False` responds 403 to everything, as an
+    instance whose service is disabled does.  Port 0 takes any free port.  Raises AgentError if it
+    cannot listen or the file is invalid.
     """
 
     handler = Handler
@@ -50,18 +51,18 @@ class MetadataService:
     ) -> None:
         self.enabled = True
         self._instance = instance or Instance()
-        self._file, self._seen = file, -1
+        self._file, self._modified = file, -1
         self._clock = clock
         self._tokens: dict[str, float] = {}
         self._lock = threading.Lock()
         self._reread()
-        shown = f"[{host}]" if ":" in host else host
+        address = f"[{host}]" if ":" in host else host
         try:
-            self._server = Server(host, port, self.answer, self.handler)
+            self._server = Server(host, port, self.respond, self.handler)
         except OSError as error:
-            raise AgentError(f"cannot listen on {shown}:{port}: {error.strerror or error}") from None
+            raise AgentError(f"cannot listen on {address}:{port}: {error.strerror or error}") from None
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self.endpoint = f"http://{shown}:{self._server.server_address[1]}"
+        self.endpoint = f"http://{address}:{self._server.server_address[1]}"
 
     def __enter__(self) -> MetadataService:
         self._thread.start()
@@ -74,11 +75,11 @@ class MetadataService:
 
     @property
     def instance(self) -> Instance:
-        """What is served now."""
+        """The instance that is served now."""
         with self._lock:
             try:
                 self._reread()
-            except AgentError as error:  # perhaps half-saved by an editor: the last good one stays
+            except AgentError as error:  # an editor may be saving it: keep the last valid instance
                 print(error, file=sys.stderr)
             return self._instance
 
@@ -91,68 +92,70 @@ class MetadataService:
         if self._file is None:
             return
         try:
-            changed = self._file.stat().st_mtime_ns
-            if changed != self._seen:
-                self._seen = changed
+            modified = self._file.stat().st_mtime_ns
+            if modified != self._modified:
+                self._modified = modified
                 self._instance = Instance.from_json(self._file.read_text(encoding="utf-8"), str(self._file))
         except (OSError, UnicodeDecodeError) as error:
-            raise AgentError("{}: {}".format(self._file, getattr(error, "strerror", None) or error)) from None
+            raise AgentError(f"{self._file}: {getattr(error, 'strerror', None) or error}") from None
 
-    def answer(self, method: str, path: str, headers: Message) -> Answer:
-        """The strict answer to one request."""
+    def respond(self, method: str, path: str, headers: Message) -> Response:
+        """Return the response to one request."""
         if not self.enabled or "X-Forwarded-For" in headers:
-            return refusal(403)
+            return error_response(403)
         if method == "PUT":
-            return self._new_token(headers.get(_TTL, "")) if path == "/latest/api/token" else refusal(403)
+            return self._new_token(headers.get(_TTL, "")) if path == "/latest/api/token" else error_response(403)
         if method != "GET" or path == "/latest/api/token":
-            return refusal(405)
+            return error_response(405)
         with self._lock:
-            ends = self._tokens.get(headers.get(_TOKEN, ""))
-        if ends is None or self._clock() >= ends:
-            return refusal(401)
-        body = look_up(self.instance, path)
-        return refusal(404) if body is None else Answer(200, body)
+            expires = self._tokens.get(headers.get(_TOKEN, ""))
+        if expires is None or self._clock() >= expires:
+            return error_response(401)
+        body = read_path(self.instance, path)
+        return error_response(404) if body is None else Response(200, body)
 
-    def _new_token(self, ttl: str) -> Answer:
+    def _new_token(self, ttl: str) -> Response:
         if not re.fullmatch("[0-9]{1,5}", ttl) or not 1 <= int(ttl) <= 21600:
-            return refusal(400)
+            return error_response(400)
         token = base64.b64encode(secrets.token_bytes(40)).decode("ascii")
         now = self._clock()
         with self._lock:
-            self._tokens = {known: ends for known, ends in self._tokens.items() if ends > now}
+            self._tokens = {other: expires for other, expires in self._tokens.items() if expires > now}
             self._tokens[token] = now + int(ttl)
-        return Answer(200, token.encode("ascii"), {_TTL: ttl})
+        return Response(200, token.encode("ascii"), {_TTL: ttl})
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """`127.0.0.1:1338` or `[::1]:1338` → address and port; raises UsageError."""
+    """Split `127.0.0.1:1338` or `[::1]:1338` into address and port; raise UsageError."""
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+)):([0-9]{1,5})", text)
     if match is None or int(match.group(3)) > 65535:
-        raise UsageError(f"{text!r} is not ADDRESS:PORT", hint="write 127.0.0.1:1338 or [::1]:1338")
+        raise UsageError(f"{text!r} is not ADDRESS:PORT", hint="examples: 127.0.0.1:1338, [::1]:1338")
     return match.group(1) or match.group(2), int(match.group(3))
 
 
 def serve(address: str, instance_file: str | None = None, *, late: float = 0) -> int:
-    """Serve at ADDRESS:PORT until SIGTERM or SIGINT; one line on stdout tells the endpoint once it listens.
+    """Serve at ADDRESS:PORT until SIGTERM or SIGINT, and return the exit code.
 
-    `late` seconds pass first, for tests of a network that comes late.  Answers the exit code.
-    Raises UsageError for a wrong address, AgentError for a wrong file or an address that is taken.
+    One line on stdout names the endpoint as soon as it listens.  It waits `late` seconds first, for
+    tests of a network that comes up late.  Raises UsageError for an invalid address, and AgentError
+    for an invalid file or an address in use.
     """
     host, port = parse_address(address)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _END)  # before any thread starts, so that all of them block too
+    # Before any thread starts, so that all threads inherit it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
-        if late and signal.sigtimedwait(_END, late) is not None:
+        if late and signal.sigtimedwait(_STOP_SIGNALS, late) is not None:
             return 0
         with MetadataService(host=host, port=port, file=Path(instance_file) if instance_file else None) as service:
             print(f"metadata service (IMDSv2) at {service.endpoint}", flush=True)
-            signal.sigwait(_END)
+            signal.sigwait(_STOP_SIGNALS)
         return 0
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m agent.demo.metadata_service`: `serve`, for tests that have no command line of the agent."""
+    """Run `serve` as `python -m agent.demo.metadata_service`, for tests."""
     parser = argparse.ArgumentParser(prog="metadata_service", description=__doc__)
     parser.add_argument("address", metavar="ADDRESS:PORT")
     parser.add_argument("--instance", metavar="FILE")

@@ -34,7 +34,7 @@ def build_image(trial: Callable[..., Trial]) -> Trial:
     builder.stop_serving()
     assert system.rpm("-V", NAME) == ""
     said = system.run(NAME, "clean")
-    assert "forgot instance i-0b111d3e3a9e00001" in said
+    assert "removed the state of instance i-0b111d3e3a9e00001" in said
     assert "nothing to do" in system.run(NAME, "clean")
     assert read(builder, JOINS) == "called\n"
     (builder.root / JOINS).unlink()

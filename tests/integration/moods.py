@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 import attrs
 
-from agent.demo.http_server import Answer, Handler, refusal
+from agent.demo.http_server import Handler, Response, error_response
 from agent.demo.metadata_service import MetadataService
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Welcome to the hotel\x07</body></html>"
@@ -58,19 +58,19 @@ class MoodyHandler(Handler):
 
     service: MoodyService
 
-    def reply(self, answer: Answer) -> None:
+    def reply(self, response: Response) -> None:
         """The answer, unless a mood stands in the way."""
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.service.asked.append(Asked(self.command, self.path, headers, self.client_address))
         mood = self.service.take(self.path)
         if mood is None:
-            super().reply(answer)
+            super().reply(response)
         else:
             mood.misbehave(self)
 
-    def usual(self, answer: Answer) -> None:
-        """`answer`, whatever the moods."""
-        super().reply(answer)
+    def usual(self, response: Response) -> None:
+        """Send `response`, whatever the moods."""
+        super().reply(response)
 
     def raw(self, data: bytes) -> None:
         """Bytes as they are; the connection ends after them."""
@@ -107,12 +107,12 @@ class MoodyService(MetadataService):
 
 def status(code: int) -> Callable[[MoodyHandler], None]:
     """Refuse with `code`."""
-    return lambda handler: handler.usual(refusal(code))
+    return lambda handler: handler.usual(error_response(code))
 
 
 def answer(body: bytes, code: int = 200, **headers: str) -> Callable[[MoodyHandler], None]:
     """Answer `body`, whatever was asked."""
-    return lambda handler: handler.usual(Answer(code, body, headers))
+    return lambda handler: handler.usual(Response(code, body, headers))
 
 
 def raw(data: bytes) -> Callable[[MoodyHandler], None]:

@@ -223,7 +223,7 @@ def test_instance_file_is_read_again_when_it_changes(tmp_path: Path, capfd: pyte
             assert client.fetch().vpc_cidrs_v4 == (expected,)
         file.unlink()
         assert client.fetch().vpc_cidrs_v4 == ("10.2.0.0/16",)
-    assert "instance.json: no instance: " in capfd.readouterr().err
+    assert "instance.json: invalid instance: " in capfd.readouterr().err
 
 
 def test_facts_file_is_an_instance_file() -> None:
@@ -253,7 +253,7 @@ def test_wrong_instance_file_is_an_error(tmp_path: Path, text: str) -> None:
     """A mistake in the file is named, with the keys that exist."""
     file = tmp_path / "instance.json"
     file.write_text(text)
-    with pytest.raises(AgentError, match="no instance: ") as caught:
+    with pytest.raises(AgentError, match="invalid instance: ") as caught:
         MetadataService(file=file)
     assert "vpc_cidrs_v4" in caught.value.hint
 
