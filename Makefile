@@ -1,69 +1,69 @@
-# Everything sets itself up: `make demo` and `make test` need python3 and make only.
-# Another Python for .venv: make setup PYTHON=python3.9
+# `make demo` and `make test` need only python3 and make; they install the rest.
+# To choose the Python of .venv: make setup PYTHON=python3.9
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export PYTHON WHEELS DIST
 
-# Files whose first line says so; a MIME part that holds a script does not count.
+# Files with a shebang in their first line; scripts in MIME parts are not included.
 SHELL_FILES = $(shell find .ci packaging bench tests -type f -exec awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 
 .PHONY: help setup demo test unit-test lint format boot-test cluster-test bench install rpm man lock clean
 
-help: ## This list
-	@echo 'eks-proxy-agent: one setting, and an EKS worker node speaks to the world through the proxy.'
+help: ## Show this list
+	@echo 'eks-proxy-agent: HTTP proxy configuration for EKS worker nodes.'
 	@echo
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-setup: ## Make .venv/bin/eks-proxy-agent, and the tools for development
+setup: ## Create .venv with eks-proxy-agent and the development tools
 	@packaging/setup.sh dev
 
-demo: ## Show on a scratch tree what the agent does to a node; no root, no AWS, no compiler
+demo: ## Run the agent in a scratch directory; needs no root, AWS or compiler
 	@packaging/setup.sh demo
 	@.venv/bin/eks-proxy-agent demo
 
-test: ## Lint and all tests; as root on Debian the boot tests too
+test: ## Run lint and all tests; as root on Debian also the boot tests
 	@packaging/test.sh
 
-unit-test: setup ## The unit tests, in seconds
+unit-test: setup ## Run the unit tests (seconds)
 	@.venv/bin/python -m pytest -q tests/unit
 
 lint: setup ## ruff, mypy --strict and shellcheck
 	@.venv/bin/ruff check --quiet .
-	@.venv/bin/ruff format --check --quiet . || { echo 'make format puts these right' >&2; exit 1; }
-	@[ -x .venv/bin/mypy ] || { echo 'LEFT OUT: mypy, whose current version needs Python 3.10' >&2; [ "$$CI" != true ]; }
+	@.venv/bin/ruff format --check --quiet . || { echo 'hint: make format' >&2; exit 1; }
+	@[ -x .venv/bin/mypy ] || { echo 'skipped: mypy requires Python 3.10' >&2; [ "$$CI" != true ]; }
 	@[ ! -x .venv/bin/mypy ] || .venv/bin/mypy --strict
 	@.venv/bin/shellcheck $(SHELL_FILES)
 
-format: setup ## Let ruff lay out the Python files
+format: setup ## Format the Python files with ruff
 	@.venv/bin/ruff format .
 
 boot-test: ## Boot nodes with systemd, docker, Squid and a registry (root, Debian): make boot-test ARGS='-k pull'
 	@packaging/setup.sh test
 	@.venv/bin/python -m pytest -n 3 --dist loadgroup tests/boot $(ARGS)
 
-cluster-test: ## Test `cluster` on a real Kubernetes; the first time compiles it (Debian): make cluster-test ARGS='-k revert'
+cluster-test: ## Test `cluster` on a real Kubernetes; the first run compiles it (Debian): make cluster-test ARGS='-k revert'
 	@packaging/setup.sh cluster
 	@.venv/bin/python -m pytest tests/cluster $(ARGS)
 
-bench: ## Compare a boot with the agent and one with the shell recipe (root, Debian); or make bench ARGS=verify
+bench: ## Compare boots with the agent and with the shell recipe (root, Debian); or make bench ARGS=verify
 	@packaging/setup.sh $(if $(filter verify,$(ARGS)),cluster,test)
 	@.venv/bin/python -m bench $(ARGS)
 
 install: ## Install below DESTDIR for the Python of PYTHON: make install DESTDIR=/tmp/x PYTHON=/usr/bin/python3
 	@DESTDIR='$(DESTDIR)' packaging/install.sh
 
-rpm: ## Build dist/*.rpm: make rpm PYTHON=3.9, and WHEELS=DIR when the libraries come from a directory
+rpm: ## Build dist/*.rpm: make rpm PYTHON=3.9; with WHEELS=DIR the libraries come from a directory
 	@packaging/rpm.sh
 
-man: ## Write the manual pages and the bash completion to build/man
+man: ## Write the man pages and the bash completion to build/man
 	@$(or $(PYTHON),python3) -I packaging/man/pages.py build/man
 	@echo 'man -l build/man/eks-proxy-agent.8'
 
-lock: ## Resolve the libraries anew for each target Python, with hashes: packaging/locks
+lock: ## Resolve the libraries again for each target Python, with hashes: packaging/locks
 	@packaging/lock.sh $(ARGS)
 
-clean: ## Remove what the targets above made here
+clean: ## Remove the files that these targets created
 	@rm -rf .venv .venv-* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	@find agent tests packaging -name __pycache__ -prune -exec rm -rf {} +
