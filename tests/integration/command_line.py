@@ -1,6 +1,4 @@
-"""The command line, as real processes or inside this one, on a node's tree below a temporary
-directory.
-"""
+"""The command line on a scratch tree of a node, as processes or inside this one."""
 
 from __future__ import annotations
 
@@ -22,19 +20,19 @@ REPOSITORY = Path(__file__).parents[2]
 PROXY = "http://proxy.corp:3128"
 FACTS = {"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_cidrs_v4": ["10.42.0.0/16"]}
 
-#: Files as images have them, each with something that a careless editor would lose.
+#: Files as images have them, each with details that a careless editor would lose.
 FILES = {
     "etc/environment": b"# for everyone\r\nLANG=C.UTF-8\nEDITOR=vi",
     "etc/dnf/dnf.conf": b"[main]\ngpgcheck = 1\n\n[other]\nname=other\n",
 }
 
-#: No command may be slower; a hang ends the test here.
+#: Limit of each command in seconds; a command that hangs fails its test.
 TIMEOUT = 30.0
 
 
 @attrs.frozen
 class Outcome:
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -42,14 +40,12 @@ class Outcome:
 
     @property
     def both(self) -> str:
-        """All that a person would see."""
+        """stdout and stderr, as a terminal shows them."""
         return self.out + self.err
 
 
 class Node:
-    """A tree at `root` with the files above, a link from yum.conf, and facts in a file of their
-    own.
-    """
+    """A tree at `root` with FILES, a link from yum.conf, and a separate file with facts."""
 
     def __init__(self, directory: Path) -> None:
         self.root = directory / "root"
@@ -62,11 +58,11 @@ class Node:
         (self.root / "etc/yum.conf").symlink_to("dnf/dnf.conf")
 
     def be(self, **facts: Any) -> None:
-        """Become another instance: facts that differ from those above."""
+        """Write the facts of another instance: FACTS with changes."""
         self.facts.write_text(json.dumps({**FACTS, **facts}))
 
     def write(self, name: str, content: bytes, mode: int = 0o644) -> Path:
-        """Put a file into the tree."""
+        """Write a file into the tree."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -78,65 +74,57 @@ class Node:
         return self.write("etc/eks-proxy-agent/" + name, text.encode())
 
     def read(self, name: str) -> str:
-        """A file of the tree, or nothing."""
+        """Return the text of a file, or an empty string."""
         path = self.root / name
         return path.read_bytes().decode() if path.exists() else ""
 
     def variables(self, name: str = "etc/environment") -> dict[str, str]:
-        """NAME=VALUE lines of a file."""
+        """Return the NAME=VALUE lines of a file."""
         lines = [line.partition("=") for line in self.read(name).splitlines()]
         return {key: value for key, _, value in lines}
 
     def no_proxy(self) -> list[str]:
-        """The list that every process on the node gets."""
+        """Return the entries of NO_PROXY in /etc/environment."""
         return self.variables().get("NO_PROXY", "").split(",")
 
     def kept(self, instance_id: str = str(FACTS["instance_id"])) -> Any:
-        """The flags that were kept for an instance."""
+        """Return the flags that were kept for an instance."""
         text = self.read(f"var/lib/eks-proxy-agent/instances/{instance_id}/flags.json")
         return json.loads(text) if text else None
 
     def argv(self, command: str, *flags: str, facts: bool = True) -> list[str]:
-        """The command line for this tree; without `facts` the metadata service is asked."""
-        asks = facts and command not in ("status", "revert")
-        where = ["--root", str(self.root)] + (["--facts", str(self.facts)] if asks else [])
+        """Return the command line for this tree; without `facts` it uses the metadata service."""
+        has_facts = facts and command not in ("status", "revert")
+        where = ["--root", str(self.root)] + (["--facts", str(self.facts)] if has_facts else [])
         return [sys.executable, "-m", "agent", *command.split(), *where, *flags]
 
     def run(self, command: str, *flags: str, facts: bool = True, **options: Any) -> Outcome:
-        """Run a command to its end, as a process."""
+        """Run a command as a process."""
         return run(self.argv(command, *flags, facts=facts), **options)
 
     def main(self, command: str, *flags: str, facts: bool = True) -> Outcome:
-        """The same without a process of its own, ten times as fast: what would be a traceback is
-        the test's error.
-        """
+        """Run a command inside this process, ten times as fast; its exceptions reach the test."""
         with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
             code = cli.main(self.argv(command, *flags, facts=facts)[3:])
         return Outcome(code, out.getvalue(), err.getvalue())
 
-    def tree(self, *left_out: str) -> dict[str, tuple[int, bytes]]:
-        """Mode and content of every path but those below /run, where our lock is, and those
-        named.
-        """
-        found = {}
+    def tree(self, *excluded: str) -> dict[str, tuple[int, bytes]]:
+        """Return mode and content of every path but those below /run, where the lock is."""
+        tree = {}
         for path in sorted(self.root.rglob("*")):
             name = str(path.relative_to(self.root))
-            if not name.startswith(("run/", *left_out)):
-                found[name] = (path.lstat().st_mode, _content(path))
-        return found
+            if not name.startswith(("run/", *excluded)):
+                tree[name] = (path.lstat().st_mode, _content(path))
+        return tree
 
     def stamps(self) -> dict[str, tuple[int, int]]:
-        """Inode and time of change of every path but those below /run: what was touched shows
-        here.
-        """
+        """Return inode and mtime (ns) of every path but those below /run, to detect writes."""
         paths = {str(path.relative_to(self.root)): path.lstat() for path in sorted(self.root.rglob("*"))}
         return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in paths.items() if not name.startswith("run/")}
 
 
 def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, **options: Any) -> Outcome:
-    """Run a process in the repository, nothing of our environment but what Python needs, stdin
-    closed.
-    """
+    """Run a process in the repository with a minimal environment, and /dev/null as stdin."""
     done = subprocess.run(
         argv,
         cwd=REPOSITORY,
@@ -151,7 +139,7 @@ def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, **options:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What the agent's processes get in tests."""
+    """Return the environment of the agent's processes in tests."""
     return {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
 
 

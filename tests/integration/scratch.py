@@ -1,6 +1,4 @@
-"""A node in a scratch directory for the tests of files: a realistic tree, the command line on it,
-and looks at the tree.
-"""
+"""A node in a scratch directory, for tests of files: a realistic tree and the command line."""
 
 import contextlib
 import io
@@ -20,8 +18,8 @@ FACTS = {
     "vpc_cidrs_v4": ["10.0.0.0/16"],
     "vpc_cidrs_v6": ["2600:1f16:67f:f200::/56"],
 }
-#: Two units, not nine: each is one more file of the same kind.  Named AWS services, so that nothing
-#: is probed.
+#: Two units, not nine: each adds one more file of the same kind.  AWS services are named, so that
+#: nothing is probed.
 CONFIG = '[proxy]\nurl = "%s"\n[node]\nunits = ["docker", "kubelet"]\n[aws]\ndirect = ["ec2", "s3"]\n'
 ENVIRONMENT = b"# locale\nLANG=C.UTF-8\r\nhttp_proxy=http://old:1\nLAST=1"
 DNF_CONF = b"[main]\ngpgcheck=1\nproxy=http://old:1\nproxy=http://old:1\n\n[local]\nname=local\n"
@@ -30,7 +28,7 @@ OURS = ("var/lib/eks-proxy-agent", "run/eks-proxy-agent")
 
 
 class Node:
-    """A root tree beside its settings and facts."""
+    """A root tree, with its settings and facts in the parent directory."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -50,7 +48,7 @@ class Node:
         self.configure(PROXY)
 
     def configure(self, proxy, **facts):
-        """Set proxy.url, and facts other than FACTS."""
+        """Set proxy.url, and facts that differ from FACTS."""
         (self.directory / "config.toml").write_text(CONFIG % proxy)
         (self.directory / "facts.json").write_text(json.dumps({**FACTS, **facts}))
 
@@ -62,7 +60,7 @@ class Node:
         return (self.root / path).read_bytes()
 
     def arguments(self, command, *flags):
-        """The command line for `command` on this tree."""
+        """Return the command line for `command` on this tree."""
         inputs = (
             ()
             if command in ("revert", "status")
@@ -71,32 +69,30 @@ class Node:
         return [str(word) for word in (command, "--root", self.root, *inputs, *flags)]
 
     def argv(self, command, *flags):
-        """The same as a process: to be run in REPOSITORY."""
+        """Return the same for a process, to be run in REPOSITORY."""
         return [sys.executable, "-m", "agent", *self.arguments(command, *flags)]
 
     def run(self, command, *flags):
-        """Run it in this process: (exit code, stdout, stderr)."""
+        """Run it in this process, and return (exit code, stdout, stderr)."""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main(self.arguments(command, *flags))
         return code, out.getvalue(), err.getvalue()
 
     def apply(self, *flags):
-        """Apply, which has to succeed; what it printed."""
+        """Apply, assert success, and return stdout."""
         code, out, err = self.run("apply", *flags)
         assert code == 0, err
         return out
 
     def revert(self):
-        """Revert, which has to succeed; what it printed."""
+        """Revert, assert success, and return stdout."""
         code, out, err = self.run("revert")
         assert code == 0, err
         return out
 
     def tree(self, ours=False):
-        """Every path below the root as (mode, content or link); what the agent keeps for itself
-        only if `ours`.
-        """
+        """Return (mode, content or link) of every path; the agent's state only if `ours`."""
         return {
             path: (stat.S_IMODE(status.st_mode), content)
             for path, status, content in self._walk()
@@ -104,15 +100,13 @@ class Node:
         }
 
     def stamps(self):
-        """Every path below the root as (inode, mtime in ns), but for /run: what is written there is
-        no change.
-        """
+        """Return (inode, mtime in ns) of every path, except /run, where writes are no change."""
         return {
             path: (status.st_ino, status.st_mtime_ns) for path, status, _ in self._walk() if not path.startswith("run")
         }
 
     def temporaries(self):
-        """What a killed write leaves."""
+        """Return the temporary files that an interrupted write leaves."""
         return [path for path, _, _ in self._walk() if path.endswith(".eks-proxy-agent")]
 
     def _walk(self):

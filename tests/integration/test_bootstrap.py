@@ -1,6 +1,4 @@
-"""`bootstrap` with real scripts in the places of bootstrap.sh and cfn-signal, on a temporary
-root.
-"""
+"""`bootstrap` on a temporary root, with real scripts as bootstrap.sh and cfn-signal."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ OTHER = "i-00000000000000000"
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bootable]:
-    """A node that can bootstrap; retries do not wait, and the log goes where the test's stderr goes
-    now.
-    """
+    """A node that can bootstrap; retries do not wait, and the log goes to the test's stderr."""
     monkeypatch.setattr(tenacity, "wait_random_exponential", lambda **_: tenacity.wait_none())
     structlog.reset_defaults()
     yield Bootable(tmp_path)
@@ -42,19 +38,16 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bootable]:
 
 
 # --- what is run, and how
-# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("then", "code"), [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137)])
-def test_the_exit_code_is_carried_on(node: Bootable, then: str, code: int) -> None:
-    """bootstrap.sh's exit code is the answer, what is remembered, and what CloudFormation is
-    told.
-    """
+def test_the_exit_code_is_returned_recorded_and_signalled(node: Bootable, then: str, code: int) -> None:
+    """The exit code of bootstrap.sh is returned, recorded, and sent to CloudFormation."""
     node.script("etc/eks/bootstrap.sh", then)
     assert node.bootstrap("my-cluster") == code
     assert len(node.ran) == 1
-    (told,) = node.signals
-    assert told.argv == (
+    (call,) = node.signals
+    assert call.argv == (
         ["--exit-code", str(code), "--stack", "my-stack", "--resource", "NodeGroup", "--region", "eu-central-1"]
     )
     assert node.remembered() == {"exit_code": code, "signalled": True}
@@ -67,10 +60,8 @@ def test_the_node_is_configured_first(node: Bootable) -> None:
     assert f"http_proxy={PROXY}" in (node.record / "seen").read_text().splitlines()
 
 
-def test_arguments_arrive_as_they_are(node: Bootable) -> None:
-    """Blanks, quotes and empty arguments reach bootstrap.sh untouched, from the settings or from
-    the command line.
-    """
+def test_arguments_are_passed_unchanged(node: Bootable) -> None:
+    """Blanks, quotes and empty arguments reach bootstrap.sh unchanged, from settings or flags."""
     arguments = ["my-cluster", "--kubelet-extra-args", "--a=b --c='d e' $HOME", "", "ü*"]
     node.configure(f"[bootstrap]\narguments = {json.dumps(arguments)}\n")
     node.bootstrap()
@@ -78,10 +69,8 @@ def test_arguments_arrive_as_they_are(node: Bootable) -> None:
     assert [call.argv for call in node.ran] == [arguments, ["other", "--b64-cluster-ca", "LS0t"]]
 
 
-def test_the_environment_is_the_proxys_and_nothing_else(node: Bootable, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both scripts get the six variables, with credentials, and nothing of the caller's
-    environment.
-    """
+def test_the_environment_is_the_proxy_variables_only(node: Bootable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both scripts get the six variables with credentials, and none of the caller's variables."""
     for name in ("AWS_SECRET_ACCESS_KEY", "LD_PRELOAD_X", "http_proxy", "ALL_PROXY", "REQUEST_METHOD", "NOTIFY_SOCKET"):
         monkeypatch.setenv(name, "from the caller")
     node.bootstrap("my-cluster")
@@ -93,23 +82,21 @@ def test_the_environment_is_the_proxys_and_nothing_else(node: Bootable, monkeypa
 
 
 def test_credentials_are_in_no_command_line(node: Bootable) -> None:
-    """Nobody sees the password in the process list: neither in ours nor in those of the scripts."""
+    """The process list never shows the password, for the agent or for the scripts."""
     node.bootstrap("my-cluster")
     for call in (node.ran[0], node.signals[0]):
         assert "my-cluster" in call.cmdline or "--exit-code" in call.cmdline
         assert not [trace for trace in ("p@ss", "p%40ss", "alice") if trace in call.cmdline]
 
 
-def test_it_runs_apart_from_the_caller(node: Bootable) -> None:
-    """bootstrap.sh works in / and has no input to wait for."""
+def test_it_runs_in_the_root_directory_without_input(node: Bootable) -> None:
+    """bootstrap.sh runs in / with /dev/null as its stdin."""
     node.bootstrap("my-cluster")
     assert (node.ran[0].directory, node.ran[0].stdin) == ("/", "/dev/null")
 
 
-def test_its_output_is_seen(node: Bootable, capfd: pytest.CaptureFixture[str]) -> None:
-    """What bootstrap.sh prints goes where ours goes, and the log tells beginning and end without a
-    credential.
-    """
+def test_its_output_is_passed_through(node: Bootable, capfd: pytest.CaptureFixture[str]) -> None:
+    """The output of bootstrap.sh is passed through; the log has start and end, no credential."""
     structlog.reset_defaults()
     node.script("etc/eks/bootstrap.sh", "echo joining; echo careful >&2; exit 3")
     node.bootstrap("my-cluster")
@@ -122,15 +109,15 @@ def test_its_output_is_seen(node: Bootable, capfd: pytest.CaptureFixture[str]) -
     assert "p%40ss" not in err
 
 
-def test_arguments_tell_of_the_cluster(node: Bootable) -> None:
-    """API server and service CIDR in ARGS are reached directly from the first second."""
+def test_arguments_provide_cluster_facts(node: Bootable) -> None:
+    """The API server and the service CIDR of ARGS are in NO_PROXY from the first reconcile."""
     node.configure('[cluster]\nendpoint_access = "private"\n')
     node.bootstrap("c", "--apiserver-endpoint", "https://api.corp", "--service-ipv4-cidr", "10.88.0.0/16")
     assert {"api.corp", "10.88.0.0/16"} <= set(node.no_proxy())
 
 
-def test_a_later_pass_knows_the_arguments(node: Bootable) -> None:
-    """What ARGS said of the cluster stays in NO_PROXY when the daemon makes its next pass."""
+def test_a_later_reconcile_knows_the_arguments(node: Bootable) -> None:
+    """The cluster facts of ARGS stay in NO_PROXY at the next reconcile of the daemon."""
     node.configure('[cluster]\nendpoint_access = "private"\n')
     node.bootstrap("c", "--apiserver-endpoint", "https://api.corp", "--service-ipv4-cidr", "10.88.0.0/16")
     assert node.main("apply").code == 0
@@ -138,13 +125,10 @@ def test_a_later_pass_knows_the_arguments(node: Bootable) -> None:
 
 
 # --- once per instance
-# ----------------------------------------------------------------------------------------------
 
 
 def test_once_for_each_instance(node: Bootable) -> None:
-    """A second run answers the first one's code and runs nothing; `again` and another instance run
-    it.
-    """
+    """A second run returns the first code and runs nothing; `again` or another instance runs it."""
     node.script("etc/eks/bootstrap.sh", "exit 7")
     assert [node.bootstrap("c"), node.bootstrap("c")] == [7, 7]
     assert (len(node.ran), len(node.signals)) == (1, 1)
@@ -157,11 +141,9 @@ def test_once_for_each_instance(node: Bootable) -> None:
     assert node.remembered() == node.remembered(OTHER) == {"exit_code": 0, "signalled": True}
 
 
-def test_it_is_remembered_before_it_starts(node: Bootable) -> None:
-    """While bootstrap.sh runs its record says so; a run that was cut off by a reboot is done
-    again.
-    """
-    path = "{}/var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(node.root, FACTS["instance_id"])
+def test_it_is_recorded_before_it_starts(node: Bootable) -> None:
+    """The record shows that bootstrap.sh is running; a run that a reboot ended is repeated."""
+    path = f"{node.root}/var/lib/eks-proxy-agent/instances/{FACTS['instance_id']}/bootstrap.json"
     node.script("etc/eks/bootstrap.sh", f"cp {path} {node.record}/seen")
     node.remember(exit_code=None, signalled=False)
     assert node.bootstrap("c") == 0
@@ -169,10 +151,8 @@ def test_it_is_remembered_before_it_starts(node: Bootable) -> None:
     assert len(node.ran) == 1
 
 
-def test_only_the_signal_is_left_to_do(node: Bootable) -> None:
-    """When bootstrap.sh ran and nobody was told, the next run tells its code and does not run it
-    again.
-    """
+def test_a_missing_signal_is_sent_later(node: Bootable) -> None:
+    """If bootstrap.sh ran without a signal, the next call only signals the recorded code."""
     node.remember(exit_code=7, signalled=False)
     assert node.bootstrap("c") == 7
     assert (len(node.ran), [call.argv[1] for call in node.signals]) == (0, ["7"])
@@ -181,9 +161,7 @@ def test_only_the_signal_is_left_to_do(node: Bootable) -> None:
 
 
 def test_one_at_a_time(node: Bootable) -> None:
-    """While another process bootstraps, nothing is run or signalled, and the error names its
-    pid.
-    """
+    """While another process bootstraps, nothing is run or signalled; the error names its pid."""
     lock = node.write("run/eks-proxy-agent/bootstrap.lock", b"%d\n" % os.getppid())
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -193,18 +171,15 @@ def test_one_at_a_time(node: Bootable) -> None:
     assert (node.ran, node.signals) == ([], [])
 
 
-# --- what goes wrong
-# ------------------------------------------------------------------------------------------------
+# --- failures
 
 
-DEAF = "sh -c 'trap \"\" TERM; echo deaf > {record}/deaf; while :; do sleep 1000; done'"
+STUBBORN = "sh -c 'trap \"\" TERM; echo started > {record}/stubborn; while :; do sleep 1000; done'"
 
 
-@pytest.mark.parametrize("child", ["sleep 1000", DEAF], ids=["usual", "deaf"])
-def test_out_of_time(node: Bootable, child: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After bootstrap.timeout the whole process group is ended, those deaf to SIGTERM too, and the
-    code is 124.
-    """
+@pytest.mark.parametrize("child", ["sleep 1000", STUBBORN], ids=["usual", "ignores SIGTERM"])
+def test_a_timeout_ends_the_process_group(node: Bootable, child: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After bootstrap.timeout the process group is killed, even if it ignores SIGTERM: code 124."""
     monkeypatch.setattr(command, "GRACE", 1.0)
     fifo = node.record / "alive"
     os.mkfifo(fifo)
@@ -221,16 +196,16 @@ def test_out_of_time(node: Bootable, child: str, monkeypatch: pytest.MonkeyPatch
         os.close(alive)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(int((node.record / "group").read_text()), signal.SIGKILL)
-    assert ("deaf" in child) == (node.record / "deaf").exists()
+    assert ("stubborn" in child) == (node.record / "stubborn").exists()
     assert [call.argv[1] for call in node.signals] == ["124"]
     assert node.remembered() == {"exit_code": 124, "signalled": True}
 
 
-#: The command as a process of its own, in another tree, which it has no flag for.
+#: Runs the command as a separate process on another tree; it has no flag for that.
 COMMAND = """
 import argparse, signal, sys
 for number in (signal.SIGHUP, signal.SIGTERM):
-    signal.signal(number, signal.SIG_DFL)  # as a shell starts it: the tests may run under nohup, or in the background
+    signal.signal(number, signal.SIG_DFL)  # as a shell does; the tests may run under nohup or in the background
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from agent import cli
 from agent.commands import bootstrap
@@ -244,10 +219,11 @@ sys.exit(cli.main(["bootstrap", "--facts", sys.argv[2], "--", "c"]))
     ("number", "code"),
     [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP), (signal.SIGINT, 128 + signal.SIGINT)],
 )
-def test_nothing_goes_on_when_it_is_ended(node: Bootable, number: signal.Signals, code: int) -> None:
-    """bootstrap.sh ends with it, nothing is signalled, and the next call runs it again.
+def test_a_termination_signal_ends_bootstrap_too(node: Bootable, number: signal.Signals, code: int) -> None:
+    """bootstrap.sh is ended, CloudFormation is not signalled, and the next call runs it again.
 
-    Stopped by systemd it is not failed: the daemon starts a failed unit again.
+    The process ends by the signal, so that systemd does not count it as failed: the daemon starts a
+    failed unit again.
     """
     fifo = node.record / "alive"
     os.mkfifo(fifo)
@@ -267,11 +243,11 @@ AL2023 = "echo '\\n!!!!!!!!!!\\nERROR: bootstrap.sh has been removed from AL2023
 
 
 @pytest.mark.parametrize(
-    ("spoil", "text"),
+    ("damage", "text"),
     [
         (
             lambda node: node.script("etc/eks/bootstrap.sh", AL2023),
-            "is the stub of Amazon Linux 2023, which only fails",
+            "is the stub of Amazon Linux 2023, which always fails",
         ),
         (lambda node: (node.root / "etc/eks/bootstrap.sh").unlink(), "/etc/eks/bootstrap.sh does not exist"),
         (lambda node: (node.root / "etc/eks/bootstrap.sh").chmod(0o644), "/etc/eks/bootstrap.sh is not executable"),
@@ -285,14 +261,12 @@ AL2023 = "echo '\\n!!!!!!!!!!\\nERROR: bootstrap.sh has been removed from AL2023
     ],
     ids=["AL2023's stub", "absent", "not executable", "no shebang", "no interpreter", "environment", "credentials"],
 )
-def test_a_failure_before_it_is_signalled_too(
-    node: Bootable, capfd: pytest.CaptureFixture[str], spoil: Callable[[Bootable], object], text: str
+def test_a_failure_before_bootstrap_is_signalled(
+    node: Bootable, capfd: pytest.CaptureFixture[str], damage: Callable[[Bootable], object], text: str
 ) -> None:
-    """Whatever keeps bootstrap.sh from running, CloudFormation hears 1 at once, and once it is
-    mended it runs.
-    """
+    """If bootstrap.sh cannot run, CloudFormation gets 1; after the repair it runs."""
     structlog.reset_defaults()
-    spoil(node)
+    damage(node)
     assert node.bootstrap("c") == 1
     assert node.ran == []
     assert [call.argv[1] for call in node.signals] == ["1"]
@@ -307,18 +281,16 @@ def test_a_failure_before_it_is_signalled_too(
     assert (len(node.ran), [call.argv[1] for call in node.signals]) == (1, ["1", "0"])
 
 
-def test_the_stub_comes_with_a_hint(node: Bootable, capfd: pytest.CaptureFixture[str]) -> None:
-    """On Amazon Linux 2023 the log says what to do instead."""
+def test_the_stub_error_has_a_hint(node: Bootable, capfd: pytest.CaptureFixture[str]) -> None:
+    """On Amazon Linux 2023 the log explains what to do instead."""
     structlog.reset_defaults()
     node.script("etc/eks/bootstrap.sh", AL2023)
     node.bootstrap("c")
     assert "on Amazon Linux 2023 nodeadm joins the cluster" in capfd.readouterr().err
 
 
-def test_a_failure_after_a_cut_off_run_is_not_the_last_word(node: Bootable) -> None:
-    """A failure before bootstrap.sh is signalled, and not remembered as the result of the run that
-    was cut off.
-    """
+def test_a_failure_after_an_interrupted_run_is_not_recorded(node: Bootable) -> None:
+    """A failure before bootstrap.sh is signalled, but not recorded for the interrupted run."""
     node.remember(exit_code=None, signalled=False)
     node.write("etc/environment", b"\xff\n")
     assert node.bootstrap("c") == 1
@@ -328,10 +300,8 @@ def test_a_failure_after_a_cut_off_run_is_not_the_last_word(node: Bootable) -> N
 
 
 @pytest.mark.parametrize("code", ["0", [0], {}])
-def test_a_spoilt_memory_is_signalled_as_a_failure(node: Bootable, code: object) -> None:
-    """What is no exit code is nobody's word that bootstrap.sh ran, or that it did not: the stack is
-    told at once.
-    """
+def test_a_corrupt_record_is_signalled_as_a_failure(node: Bootable, code: object) -> None:
+    """A record without a valid exit code does not show whether bootstrap.sh ran: 1 is signalled."""
     node.remember(exit_code=code)
     with pytest.raises(FileError, match=r"bootstrap\.json: is not what this program wrote"):
         node.bootstrap("c")
@@ -339,10 +309,8 @@ def test_a_spoilt_memory_is_signalled_as_a_failure(node: Bootable, code: object)
     assert [call.argv[1] for call in node.signals] == ["1"]
 
 
-def test_without_metadata_the_signal_is_sent_all_the_same(node: Bootable) -> None:
-    """When the settings of the image name the stack, a node without metadata says so, with the
-    region if it is known.
-    """
+def test_a_failure_is_signalled_without_metadata(node: Bootable) -> None:
+    """If the image's settings name the stack, a node without metadata signals a failure."""
     assert node.bootstrap("c", metadata=False) == 1
     node.configure(STACK + 'region = "eu-west-1"\n')
     assert node.bootstrap("c", metadata=False) == 1
@@ -354,7 +322,7 @@ def test_without_metadata_the_signal_is_sent_all_the_same(node: Bootable) -> Non
 
 
 def test_wrong_settings_of_an_instance_are_signalled(node: Bootable) -> None:
-    """A mistake in user data is told with 78 to the stack that the image names."""
+    """An error in user data is signalled as 78 to the stack of the image's settings."""
     part = "Content-Type: application/x-eks-proxy-agent\n\n[node]\nyum = 1\n"
     node.be(user_data=part)
     assert node.bootstrap("c") == 78
@@ -362,7 +330,7 @@ def test_wrong_settings_of_an_instance_are_signalled(node: Bootable) -> None:
 
 
 def test_wrong_settings_of_the_image_are_an_error(node: Bootable) -> None:
-    """When the files are wrong not even the stack is known: the error is all that is left."""
+    """If the files of the image are wrong, the stack is unknown: only the error is raised."""
     node.configure("[signal]\nstack = 1\n")
     with pytest.raises(SettingsError):
         node.bootstrap("c")
@@ -370,19 +338,18 @@ def test_wrong_settings_of_the_image_are_an_error(node: Bootable) -> None:
 
 
 # --- the signal
-# -----------------------------------------------------------------------------------------------------
 
 
 def test_without_a_stack_nothing_is_signalled(node: Bootable) -> None:
-    """signal.stack is what turns cfn-signal on."""
+    """Without signal.stack, cfn-signal is not run."""
     node.configure("")
     assert node.bootstrap("c") == 0
     assert node.signals == []
     assert node.remembered() == {"exit_code": 0, "signalled": False}
 
 
-def test_a_failed_signal_is_tried_again(node: Bootable) -> None:
-    """cfn-signal that fails twice is run a third time, and all is well."""
+def test_a_failed_signal_is_retried(node: Bootable) -> None:
+    """If cfn-signal fails twice and then succeeds, the signal counts as sent."""
     node.script("opt/aws/bin/cfn-signal", "[ $n = 2 ]")
     assert node.bootstrap("c") == 0
     assert len(node.signals) == 3
@@ -390,12 +357,10 @@ def test_a_failed_signal_is_tried_again(node: Bootable) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 7])
-def test_a_signal_that_cannot_be_sent_changes_nothing(
+def test_a_signal_that_cannot_be_sent_keeps_the_result(
     node: Bootable, capfd: pytest.CaptureFixture[str], code: int
 ) -> None:
-    """After the last try the log says so loudly, the node's result stays, and the next boot tries
-    again.
-    """
+    """After the last attempt an error is logged, the result stays, the next boot signals again."""
     structlog.reset_defaults()
     node.script("etc/eks/bootstrap.sh", f"exit {code}")
     node.script("opt/aws/bin/cfn-signal", "echo 'stack is gone' >&2; exit 1")
@@ -412,12 +377,10 @@ def test_a_signal_that_cannot_be_sent_changes_nothing(
 
 
 @pytest.mark.parametrize("behind", [460, 470, 480])
-def test_what_cfn_signal_says_of_the_proxy_has_no_password(
+def test_the_logged_output_of_cfn_signal_has_no_password(
     node: Bootable, capfd: pytest.CaptureFixture[str], behind: int
 ) -> None:
-    """Only the end of what it says is logged, and that may begin in the middle of the proxy's
-    URL.
-    """
+    """Only the end of its output is logged, and that may begin inside the proxy's URL."""
     structlog.reset_defaults()
     node.script("opt/aws/bin/cfn-signal", f"printf 'no way through %s%0{behind}d' $https_proxy 0 >&2; exit 1")
     node.bootstrap("c")
@@ -426,29 +389,26 @@ def test_what_cfn_signal_says_of_the_proxy_has_no_password(
     assert quote(PASSWORD)[-3:] + "@" not in err
 
 
-def test_no_cfn_signal_on_this_machine(node: Bootable, capfd: pytest.CaptureFixture[str]) -> None:
-    """A cfn-signal that is not installed is loud and does not undo a good bootstrap."""
+def test_a_missing_cfn_signal_is_an_error_in_the_log(node: Bootable, capfd: pytest.CaptureFixture[str]) -> None:
+    """A missing cfn-signal is logged as an error, and does not change a successful bootstrap."""
     structlog.reset_defaults()
     (node.root / "opt/aws/bin/cfn-signal").unlink()
     assert node.bootstrap("c") == 0
     assert "error: signal.failed" in capfd.readouterr().err
 
 
-# --- what the unit does
-# ---------------------------------------------------------------------------------------------
+# --- the unit
 
 
 def test_the_unit_does_nothing_unless_enabled(node: Bootable) -> None:
-    """With --if-enabled and bootstrap.enabled = false nothing is run, signalled, remembered or
-    configured.
-    """
+    """With --if-enabled and bootstrap.enabled = false, nothing is run, signalled or written."""
     before = node.tree()
     assert node.bootstrap(if_enabled=True) == 0
     assert (node.ran, node.signals, node.remembered()) == ([], [], None)
     assert node.tree() == before
 
 
-def test_the_unit_runs_what_the_settings_say(node: Bootable) -> None:
+def test_the_unit_bootstraps_with_the_settings(node: Bootable) -> None:
     """With bootstrap.enabled = true the unit bootstraps with bootstrap.arguments."""
     node.configure('[bootstrap]\nenabled = true\narguments = ["my-cluster"]\n' + STACK)
     assert node.bootstrap(if_enabled=True) == 0
@@ -457,8 +417,9 @@ def test_the_unit_runs_what_the_settings_say(node: Bootable) -> None:
 
 
 def test_the_unit_signals_a_failure_when_it_is_enabled(node: Bootable) -> None:
-    """Without metadata, an enabled unit signals; one that is not enabled only fails: it may not be
-    its stack.
+    """Without metadata, an enabled unit signals a failure; a disabled one only fails.
+
+    The stack may not be that of a disabled unit.
     """
     with pytest.raises(AgentError, match=r"127\.0\.0\.1:1"):
         node.bootstrap(if_enabled=True, metadata=False)
@@ -468,10 +429,8 @@ def test_the_unit_signals_a_failure_when_it_is_enabled(node: Bootable) -> None:
     assert len(node.signals) == 1
 
 
-def test_the_unit_that_is_off_keeps_nobody_out(node: Bootable) -> None:
-    """While user data bootstraps, the unit finds itself disabled without asking for the lock, and
-    the other way round.
-    """
+def test_a_disabled_unit_does_not_take_the_lock(node: Bootable) -> None:
+    """While user data bootstraps and holds the lock, the disabled unit exits with 0."""
     path = node.write("run/eks-proxy-agent/bootstrap.lock", b"")
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)

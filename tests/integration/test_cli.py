@@ -1,6 +1,4 @@
-"""The command line as people use it: real processes on a tree, their output and their exit
-codes.
-"""
+"""Command line as users run it: real processes on a tree, their output and exit codes."""
 
 from __future__ import annotations
 
@@ -22,14 +20,13 @@ SETTINGS = '[proxy]\nurl = "%s"\n[aws]\ndirect = []\n'
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    """A node whose settings name a proxy, and leave nothing to be asked of AWS."""
+    """A node whose settings name a proxy and need no probe of AWS."""
     node = Node(tmp_path)
     node.settings(SETTINGS % PROXY)
     return node
 
 
 # --- plan, apply, revert
-# --------------------------------------------------------------------------------------------
 
 
 def test_plan_shows_and_changes_nothing(node: Node) -> None:
@@ -45,10 +42,8 @@ def test_plan_shows_and_changes_nothing(node: Node) -> None:
     assert "+++ /etc/systemd/system/docker.service.d/90-eks-proxy.conf\n" in done.out
 
 
-def test_plan_as_json_says_the_same(node: Node) -> None:
-    """`plan --json` is JSON with schema, entries with reasons, and exactly the changes that apply
-    then makes.
-    """
+def test_plan_as_json_lists_the_same_changes(node: Node) -> None:
+    """`plan --json` prints the schema, entries with reasons, and exactly the changes of apply."""
     done = node.run("plan", "--json")
     assert (done.code, done.err) == (3, "")
     plan = json.loads(done.out)
@@ -57,14 +52,12 @@ def test_plan_as_json_says_the_same(node: Node) -> None:
     assert {"entry": "10.42.0.0/16", "reason": "vpc"} in plan["no_proxy"]
     assert "+++ /etc/environment\n" in plan["diff"]
     assert plan["problems"] == []
-    changes = ["{} {}".format(change["action"], change["path"]) for change in plan["changes"]]
+    changes = [f"{change['action']} {change['path']}" for change in plan["changes"]]
     assert node.run("apply").out.splitlines() == changes
 
 
-def test_apply_tells_what_it_did_and_then_has_nothing_to_do(node: Node) -> None:
-    """`apply` names each file; a second one touches no file, and a plan after it is empty with exit
-    code 0.
-    """
+def test_a_second_apply_has_nothing_to_do(node: Node) -> None:
+    """`apply` names each file; a second one writes no file, and a plan after it is empty."""
     done = node.run("apply")
     assert (done.code, done.err) == (0, "")
     assert "created /etc/eks-proxy-agent/node.env\n" in done.out
@@ -79,10 +72,8 @@ def test_apply_tells_what_it_did_and_then_has_nothing_to_do(node: Node) -> None:
     assert (planned.code, planned.out) == (0, "")
 
 
-def test_revert_puts_everything_back(node: Node) -> None:
-    """`revert` makes the tree what it was before the first apply, byte for byte, and has then
-    nothing to do.
-    """
+def test_revert_restores_everything(node: Node) -> None:
+    """`revert` restores the tree byte for byte; a second one has nothing to do."""
     before = node.tree()
     node.run("apply")
     node.run("apply", "--set", "node.units=[]")
@@ -94,9 +85,7 @@ def test_revert_puts_everything_back(node: Node) -> None:
 
 
 def test_without_a_proxy_nothing_is_written(node: Node) -> None:
-    """No settings is a valid state: apply exits with 0, says that it is unconfigured, and leaves
-    files alone.
-    """
+    """Without settings, apply exits with 0, prints "unconfigured" and writes nothing."""
     node.settings("")
     before = node.tree()
     done = node.run("apply")
@@ -106,9 +95,7 @@ def test_without_a_proxy_nothing_is_written(node: Node) -> None:
 
 
 def test_a_changed_vpc_changes_the_list_only(node: Node) -> None:
-    """A new VPC CIDR is one more entry; plan shows it, apply brings it, and no drop-in is
-    touched.
-    """
+    """A new VPC CIDR adds one entry: plan shows it, apply writes it, no drop-in changes."""
     node.run("apply")
     node.be(vpc_cidrs_v4=["10.42.0.0/16", "100.64.0.0/16"])
     assert node.run("plan").code == 3
@@ -117,7 +104,7 @@ def test_a_changed_vpc_changes_the_list_only(node: Node) -> None:
 
 
 def test_a_relative_root_and_a_root_with_blanks(tmp_path: Path) -> None:
-    """--root takes any way to name a directory."""
+    """--root accepts a relative path and a path with blanks."""
     (tmp_path / "a b").mkdir()
     node = Node(tmp_path / "a b")
     argv = node.argv("apply", "--proxy", PROXY)
@@ -127,45 +114,48 @@ def test_a_relative_root_and_a_root_with_blanks(tmp_path: Path) -> None:
 
 
 # --- exit codes
-# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "usage: eks-proxy-agent"),
-        (["aply"], "invalid choice: 'aply'"),
-        (["apply", "--jsn"], "unrecognized arguments: --jsn"),
-        (["apply", "extra"], "unrecognized arguments: extra"),
+        (["aply"], 'eks-proxy-agent: error: unknown command "aply"; did you mean "apply"?\n'),
+        (["frobnicate"], 'unknown command "frobnicate"; run "eks-proxy-agent --help" for a list\n'),
+        (["plan", "--jsn"], 'eks-proxy-agent plan: error: unknown option "--jsn"; did you mean "--json"?\n'),
+        (["plan", "--xyz"], 'unknown option "--xyz"; run "eks-proxy-agent plan --help" for a list\n'),
+        (["apply", "extra"], 'eks-proxy-agent apply: error: unexpected argument "extra"\n'),
         (["config"], "ACTION"),
+        (["config", "chek"], 'eks-proxy-agent config: error: unknown command "chek"; did you mean "check"?\n'),
+        (["cluster", "aply"], 'eks-proxy-agent cluster: error: unknown command "aply"; did you mean "apply"?\n'),
+        (["cluster", "plan", "--jsn"], 'unknown option "--jsn"; did you mean "--json"?\n'),
+        (["help", "aply"], 'eks-proxy-agent: error: unknown command "aply"; did you mean "apply"?\n'),
+        (["help", "config", "chek"], 'unknown command "chek"; did you mean "check"?\n'),
+        (["help", "apply", "extra"], 'unexpected argument "extra"\n'),
         (["plan", "--root"], "expected one argument"),
         (["plan", "--root", "/nonexistent"], "--root /nonexistent: is not a directory"),
         (["plan", "--root", ""], "--root : is not a directory"),
     ],
 )
 def test_wrong_usage_is_2(arguments: list[str], message: str) -> None:
-    """What makes no sense on the command line exits with 2 and says so on stderr."""
+    """An invalid command line exits with 2, and stderr names the error and the closest name."""
     done = run([sys.executable, "-m", "agent", *arguments])
     assert (done.code, done.out) == (2, "")
     assert message in done.err
 
 
 def test_bootstrap_of_another_tree_is_2(node: Node) -> None:
-    """bootstrap.sh works on the running machine only: there is no --root, and --help does not offer
-    one.
-    """
+    """bootstrap.sh works on the running machine only: --root is unknown, and not in --help."""
     before = node.tree()
     done = node.run("bootstrap", "--", "my-cluster")
     assert done.code == 2
-    assert "unrecognized arguments: --root" in done.err
+    assert 'unknown option "--root"' in done.err
     assert node.tree() == before
     assert "--root" not in run([sys.executable, "-m", "agent", "bootstrap", "--help"]).out
 
 
 def test_wrong_settings_are_78(node: Node) -> None:
-    """Every command that reads settings exits with 78 when they are wrong, and apply writes
-    nothing.
-    """
+    """Commands that read settings exit with 78 if they are wrong, and apply writes nothing."""
     node.settings("[proxy]\nurl = 3128\n")
     before = node.tree()
     for command in ("apply", "plan", "config check", "config show"):
@@ -176,16 +166,14 @@ def test_wrong_settings_are_78(node: Node) -> None:
 
 
 def test_a_failure_is_1(node: Node) -> None:
-    """What went wrong outside the settings exits with 1 and names the thing."""
+    """A failure outside the settings exits with 1, and stderr names the file."""
     done = node.run("apply", "--config", "/nonexistent.toml")
     assert (done.code, done.out) == (1, "")
     assert done.err == "eks-proxy-agent: /nonexistent.toml: cannot be read: No such file or directory\n"
 
 
 def test_locked_by_another_run_is_75(node: Node) -> None:
-    """While another process holds the lock, apply gives up after a while, with 75 and that
-    process's pid.
-    """
+    """While another process holds the lock, apply times out with 75 and names the pid."""
     before = node.tree()
     lock = node.write("run/eks-proxy-agent/lock", b"%d\n" % os.getpid())
     with lock.open() as file:
@@ -197,7 +185,7 @@ def test_locked_by_another_run_is_75(node: Node) -> None:
     assert node.tree() == before
 
 
-#: Everything is imported first: another user need not be able to read this repository.
+#: Imports everything first: another user may not be able to read this repository.
 AS_NOBODY = """
 import os, sys
 from agent import cli
@@ -209,44 +197,56 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize("command", ["run", "apply", "revert", "bootstrap", "bake", "clean"])
-def test_the_running_machine_takes_root(command: str) -> None:
-    """On / every command that changes something is refused to others than root, before it asks or
-    reads anything.
-    """
+def test_changing_the_running_machine_requires_root(command: str) -> None:
+    """On / every command that changes something requires root, before it reads or queries."""
     nowhere = [] if command == "revert" else ["--set", "metadata.endpoint=http://127.0.0.1:9"]
     done = run([sys.executable, "-c", AS_NOBODY, command, *nowhere])
     assert (done.code, done.out) == (1, "")
     assert f"{command} has to be run as root" in done.err
     assert "hint: use sudo" in done.err
-    assert ("--root DIR" in done.err) == (command != "bootstrap"), "the hint names a flag that the command has not"
-
-
-@pytest.mark.parametrize("words", [["plan", "--prox", PROXY], ["cluster", "plan", "--conf", "x"], ["status", "--ful"]])
-def test_flags_are_written_out(words: list[str]) -> None:
-    """A script with an abbreviation would break on the day when another flag begins so; exit code
-    2.
-    """
-    done = run([sys.executable, "-m", "agent", *words])
-    assert (done.code, done.out) == (2, "")
-    assert "unrecognized arguments: " + words[-2 if len(words) > 2 else -1] in done.err
-
-
-# --- output
-# ---------------------------------------------------------------------------------------------------------
-
-
-def test_help_names_the_exit_codes() -> None:
-    """`--help` is enough to understand every exit code."""
-    done = run([sys.executable, "-m", "agent", "--help"])
-    assert done.code == 0
-    assert (
-        "0 done, 1 failed, 2 usage, 3 changes pending or drift found, 75 locked by another run, 78 settings wrong"
-        in done.out
+    assert ("--root DIR" in done.err) == (command != "bootstrap"), (
+        "the hint names a flag that the command does not have"
     )
 
 
-def test_help_fits_where_the_terminal_does_not_know_its_width() -> None:
-    """A serial console says that it has 0 columns."""
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["plan", "--prox", PROXY], "--proxy"),
+        (["cluster", "plan", "--conf", "x"], "--config"),
+        (["status", "--ful"], "--full"),
+    ],
+)
+def test_options_cannot_be_abbreviated(words: list[str], option: str) -> None:
+    """An abbreviated option exits with 2: it would become ambiguous with a new option."""
+    done = run([sys.executable, "-m", "agent", *words])
+    assert (done.code, done.out) == (2, "")
+    assert f'; did you mean "{option}"?' in done.err
+
+
+# --- output
+
+
+def test_help_names_the_exit_codes() -> None:
+    """`--help` explains every exit code."""
+    done = run([sys.executable, "-m", "agent", "--help"])
+    assert done.code == 0
+    text = " ".join(done.out.split())
+    assert "0 done, 1 failed, 2 wrong usage, 3 changes pending or drift found" in text
+    assert "75 locked by another run, 78 wrong settings" in text
+
+
+@pytest.mark.parametrize("topic", [[], ["apply"], ["config"], ["config", "check"], ["cluster", "plan"]])
+def test_help_is_the_same_as_the_flag(topic: list[str]) -> None:
+    """`help COMMAND` prints what `COMMAND --help` prints."""
+    command = run([sys.executable, "-m", "agent", "help", *topic])
+    flag = run([sys.executable, "-m", "agent", *topic, "--help"])
+    assert (command.code, command.err) == (0, "")
+    assert command == flag
+
+
+def test_help_on_a_terminal_without_a_width() -> None:
+    """On a serial console, which reports 0 columns, the help is laid out for 80."""
     outer, inner = pty.openpty()
     with os.fdopen(outer, "rb", buffering=0) as screen:
         argv = [sys.executable, "-m", "agent", "status", "--help"]
@@ -255,13 +255,15 @@ def test_help_fits_where_the_terminal_does_not_know_its_width() -> None:
         assert b"[-h] [--root DIR] [--json] [--full]" in screen.read(4096)
 
 
-def test_version() -> None:
-    """`--version` says what is installed."""
-    assert run([sys.executable, "-m", "agent", "--version"]).out == f"eks-proxy-agent {__version__}\n"
+@pytest.mark.parametrize("word", ["version", "--version", "-V"])
+def test_version(word: str) -> None:
+    """`version`, `--version` and `-V` print the installed version."""
+    done = run([sys.executable, "-m", "agent", word])
+    assert (done.code, done.out, done.err) == (0, f"eks-proxy-agent {__version__}\n", "")
 
 
 def test_stdout_holds_data_only(node: Node) -> None:
-    """Warnings and notes go to stderr, so that what a program reads stays clean."""
+    """Warnings and notes go to stderr, so that programs can parse stdout."""
     node.settings('[proxy]\nno_proxy = ["nexus.corp:8443"]\n', "config.d/50.toml")
     planned = node.run("plan", "--json")
     assert isinstance(json.loads(planned.out), dict)
@@ -275,15 +277,15 @@ def test_stdout_holds_data_only(node: Node) -> None:
 
 @pytest.mark.parametrize("command", ["plan", "apply", "status", "config show"])
 def test_no_colours(node: Node, command: str) -> None:
-    """No escape sequence is printed, whatever the environment asks for."""
+    """No escape sequence is printed, even if the environment requests colours."""
     done = node.run(command, env={"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "TERM": "xterm-256color"})
     assert done.out
     assert "\x1b" not in done.both
 
 
 @pytest.mark.parametrize("command", ["plan", "plan --json", "apply", "status", "config show", "config show --json"])
-def test_a_reader_that_went_away_is_no_drama(node: Node, command: str) -> None:
-    """`| head -1`: a closed pipe ends the command quietly, without a traceback."""
+def test_a_closed_pipe_ends_the_command_without_a_traceback(node: Node, command: str) -> None:
+    """With `| head -1`, the closed pipe ends the command with 1 and without output on stderr."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     name, _, json_flag = command.partition(" --")
@@ -295,8 +297,8 @@ def test_a_reader_that_went_away_is_no_drama(node: Node, command: str) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_full_disk_behind_stdout_is_told(node: Node) -> None:
-    """Output that cannot be written is an error, not a silent success and no traceback."""
+def test_a_full_disk_behind_stdout_is_an_error(node: Node) -> None:
+    """Output that cannot be written is reported, with exit code 1 and without a traceback."""
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             node.argv("plan"), cwd=REPOSITORY, env=environment(), stdout=full, stderr=subprocess.PIPE, check=False
@@ -307,8 +309,8 @@ def test_a_full_disk_behind_stdout_is_told(node: Node) -> None:
     assert b"Exception ignored" not in done.stderr
 
 
-def test_a_closed_stdout_is_no_drama(node: Node) -> None:
-    """`>&-`, as some supervisors start programs, gives no traceback."""
+def test_a_closed_stdout_causes_no_traceback(node: Node) -> None:
+    """A command started with `>&-`, as some supervisors do, runs without a traceback."""
     argv = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *node.argv("plan")]
     done = run(argv)
     assert "Traceback" not in done.err
@@ -316,7 +318,7 @@ def test_a_closed_stdout_is_no_drama(node: Node) -> None:
 
 
 def test_other_encodings_in_files_are_shown(node: Node) -> None:
-    """A diff of lines that are not ASCII is printed in any locale."""
+    """A diff of non-ASCII lines is printed in any locale."""
     node.write("etc/environment", "GREETING=grüß\n".encode())
     node.write("etc/dnf/dnf.conf", b"[main]\n# caf\xe9\n")
     for locale in ("C", "C.UTF-8", "POSIX"):
@@ -326,17 +328,16 @@ def test_other_encodings_in_files_are_shown(node: Node) -> None:
 
 
 def test_a_mistyped_flag_does_not_show_a_password(node: Node) -> None:
-    """An error of usage repeats no user info either."""
+    """A usage error does not repeat the user info of a URL."""
     done = node.run("apply", "--prxy", "http://alice:hunter2@proxy.corp:3128")
     assert done.code == 2
     assert "hunter2" not in done.both
 
 
 # --- secrets
-# --------------------------------------------------------------------------------------------------------
 
-#: A password with everything that formats, shells and URLs trip over, and how it looks when it is
-#: encoded.
+#: A password with all characters that formats, shells and URLs treat specially, and traces of its
+#: encoded forms.
 PASSWORD = "hunter2:p@ss/w%rd ~#;$'\"\\ü"
 TRACES = ("hunter2", "p%40ss", "aHVudGVyMg", "p@ss")
 
@@ -350,7 +351,7 @@ def secretive(node: Node) -> Node:
 
 
 def test_credentials_reach_node_env_only(secretive: Node) -> None:
-    """Percent-encoded credentials are in node.env, mode 0600, and nowhere else in the tree."""
+    """Percent-encoded credentials are in node.env (mode 0600), and nowhere else in the tree."""
     assert secretive.run("apply").code == 0
     assert secretive.variables("etc/eks-proxy-agent/node.env")["http_proxy"] == (
         "http://alice:hunter2%3Ap%40ss%2Fw%25rd%20%7E%23%3B%24%27%22%5C%C3%BC@proxy.corp:3128"
@@ -366,9 +367,7 @@ def test_credentials_reach_node_env_only(secretive: Node) -> None:
 
 
 def test_no_command_prints_credentials(secretive: Node) -> None:
-    """No output of any command holds a password, before it is applied, after it, and when it has
-    changed.
-    """
+    """No command prints the password: before apply, after it, and after the password changed."""
     commands = "plan,plan --json,config show,config check,apply,apply,status,status --json".split(",")
     for password in (PASSWORD, PASSWORD + "2"):
         secretive.write("etc/proxy.pass", (f"alice:{password}\n").encode(), 0o600)
@@ -380,9 +379,7 @@ def test_no_command_prints_credentials(secretive: Node) -> None:
 
 
 def test_credentials_of_others_in_our_files_are_masked_in_diffs(node: Node) -> None:
-    """A diff of lines that the recipe or a person wrote shows neither their user info nor their
-    proxy_password.
-    """
+    """A diff masks user info and proxy_password in lines that others wrote."""
     node.write("etc/environment", b"http_proxy=http://alice:hunter2@old:1\n")
     node.write("etc/dnf/dnf.conf", b"[main]\nproxy_password = hunter2\nproxy=http://alice:hunter2@old:1\n")
     for flags in ([], ["--json"]):
@@ -405,9 +402,7 @@ def test_credentials_of_others_in_our_files_are_masked_in_diffs(node: Node) -> N
     ],
 )
 def test_a_doubtful_credentials_file_is_refused(node: Node, content: bytes, mode: int, message: str) -> None:
-    """A credentials file that others can read, or that holds anything but one USER:PASSWORD, stops
-    everything.
-    """
+    """A credentials file that others can access, or without one USER:PASSWORD, is an error."""
     node.settings(f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/proxy.pass"\n')
     if content is not None:
         node.write("etc/proxy.pass", content, mode)
@@ -420,10 +415,8 @@ def test_a_doubtful_credentials_file_is_refused(node: Node, content: bytes, mode
     assert node.tree() == before
 
 
-def test_a_plan_without_a_proxy_claims_no_order(node: Node) -> None:
-    """An unconfigured node is not "as planned": `plan` says that there is no proxy.url, and nothing
-    else.
-    """
+def test_a_plan_without_a_proxy_prints_unconfigured(node: Node) -> None:
+    """Without proxy.url, `plan` prints "unconfigured" and nothing else."""
     node.settings("")
     done = node.main("plan")
     assert (done.code, done.out, done.err) == (0, "", "unconfigured: no proxy.url in the settings\n")

@@ -22,7 +22,7 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """A tree as an AMI's: docker disabled, our units installed, yum.conf a link."""
+    """A tree like an AMI: docker disabled, the agent's units installed, yum.conf a link."""
     root = tmp_path / "image"
     files = {
         "etc/environment": "LANG=C.UTF-8\n",
@@ -36,25 +36,25 @@ def image(tmp_path: Path) -> Path:
     for directory in ("run", "var/lib", "etc/systemd/system"):
         (root / directory).mkdir(parents=True)
     (root / "etc/yum.conf").symlink_to("dnf/dnf.conf")
-    assert shutil.which("systemctl"), "bake enables units by systemctl --root"
+    assert shutil.which("systemctl"), "bake enables units with systemctl --root"
     return root
 
 
 @pytest.fixture
 def agent(image: Path, tmp_path: Path) -> Run:
-    """Runs a command on the image as the instance of FACTS, or of another instance-id."""
+    """A function that runs a command on the image, as the instance of FACTS or another one."""
 
     def run(command: str, *flags: str, instance_id: str = FACTS["instance_id"]) -> int:  # type: ignore[assignment]
         facts = tmp_path / "facts.json"
         facts.write_text(json.dumps({**FACTS, "instance_id": instance_id}))
-        asks = [] if command == "revert" else ["--facts", str(facts)]
-        return main([command, "--root", str(image), *asks, *flags])
+        inputs = [] if command == "revert" else ["--facts", str(facts)]
+        return main([command, "--root", str(image), *inputs, *flags])
 
     return run
 
 
 def tree(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Mode and content of every path."""
+    """Return mode and content of every path."""
 
     def content(path: Path) -> bytes:
         return os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
@@ -63,15 +63,13 @@ def tree(root: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def wants(root: Path) -> list[str]:
-    """What multi-user.target starts."""
+    """Return the names of the units that multi-user.target starts."""
     directory = root / WANTS
     return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
 
 
-def test_bake_writes_drop_ins_and_enables_units_and_nothing_of_the_instance(image: Path, agent: Run) -> None:
-    """bake leaves drop-ins and enabled units, and neither node.env nor a proxy in /etc/environment
-    or yum.conf.
-    """
+def test_bake_writes_drop_ins_and_enables_units_only(image: Path, agent: Run) -> None:
+    """bake writes drop-ins and enables units; it writes no node.env and no proxy variables."""
     assert agent("bake") == 0
     assert wants(image) == ["docker.service", *sorted(OURS)]
     assert (image / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
@@ -80,47 +78,43 @@ def test_bake_writes_drop_ins_and_enables_units_and_nothing_of_the_instance(imag
 
 
 def test_bake_twice_changes_nothing(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """A second bake says that there is nothing to do, and does nothing."""
+    """A second bake reports that there is nothing to do, and changes nothing."""
     agent("bake")
     before = tree(image)
     capsys.readouterr()
     assert agent("bake") == 0
-    assert capsys.readouterr().out == "nothing to do: the image is baked\n"
+    assert capsys.readouterr().out == "nothing to do: the image is already baked\n"
     assert tree(image) == before
 
 
-def test_first_pass_on_a_baked_image_touches_no_unit_file(image: Path, agent: Run) -> None:
-    """After bake, an instance's first apply writes nothing below /etc/systemd: there is nothing to
-    reload.
-    """
+def test_first_apply_on_a_baked_image_writes_no_unit_file(image: Path, agent: Run) -> None:
+    """After bake, the first apply of an instance writes nothing below /etc/systemd."""
     agent("bake")
     before = tree(image / "etc/systemd")
     assert agent("apply") == 0
     assert tree(image / "etc/systemd") == before
 
 
-def test_clean_leaves_what_bake_left(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """bake, apply, clean is the same tree as bake alone; it names what it removed; a second clean
-    finds nothing.
-    """
+def test_clean_keeps_what_bake_wrote(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """bake, apply, clean gives the same tree as bake; a second clean has nothing to do."""
     agent("bake")
     before = tree(image)
     agent("apply", "--set", "cluster.name=blue")
     capsys.readouterr()
     assert agent("clean") == 0
-    said = capsys.readouterr().out
-    assert "changed /etc/environment" in said
-    assert "removed /etc/eks-proxy-agent/node.env" in said
-    assert "forgot instance i-0123456789abcdef0" in said
+    output = capsys.readouterr().out
+    assert "changed /etc/environment" in output
+    assert "removed /etc/eks-proxy-agent/node.env" in output
+    assert "removed the state of instance i-0123456789abcdef0" in output
     after = tree(image)
     assert {path for path in after if after[path] != before.get(path)} <= {"run", "var/lib/eks-proxy-agent"}
     assert set(before) >= set(after)
     assert agent("clean") == 0
-    assert capsys.readouterr().out == "nothing to do: no trace of an instance is left\n"
+    assert capsys.readouterr().out == "nothing to do: no trace of an instance remains\n"
 
 
-def test_clean_takes_out_the_proxy_of_the_builder_whoever_set_it(image: Path, agent: Run) -> None:
-    """A builder's own proxy lines go too, and a later revert does not bring them back."""
+def test_clean_removes_the_proxy_of_the_builder(image: Path, agent: Run) -> None:
+    """Proxy lines of the builder are removed too, and a later revert does not restore them."""
     (image / "etc/environment").write_text("LANG=C.UTF-8\nhttp_proxy=http://builder:1\n")
     (image / "etc/dnf/dnf.conf").write_text("[main]\ngpgcheck=1\nproxy=http://builder:1\n")
     for command in ("bake", "apply", "clean", "apply", "revert"):
@@ -129,8 +123,8 @@ def test_clean_takes_out_the_proxy_of_the_builder_whoever_set_it(image: Path, ag
     assert (image / "etc/dnf/dnf.conf").read_text() == "[main]\ngpgcheck=1\n"
 
 
-def test_clean_without_bake_leaves_the_image_as_it_came(image: Path, agent: Run) -> None:
-    """apply and clean on an image that was never baked take the drop-ins back as well."""
+def test_clean_without_bake_restores_the_image(image: Path, agent: Run) -> None:
+    """apply and clean on an image that was never baked remove the drop-ins as well."""
     before = tree(image)
     agent("apply", "--set", "node.enable=[]")
     agent("clean", "--set", "node.enable=[]")
@@ -140,7 +134,7 @@ def test_clean_without_bake_leaves_the_image_as_it_came(image: Path, agent: Run)
 
 
 def test_baked_drop_ins_stay_on_an_instance_without_a_proxy(image: Path, agent: Run) -> None:
-    """An instance whose settings name no proxy keeps the image's drop-ins, which do no harm."""
+    """An instance without proxy.url keeps the drop-ins of the image, which are harmless."""
     agent("bake")
     (image / "etc/eks-proxy-agent/config.toml").write_text('[node]\nunits = ["docker", "kubelet"]\n')
     before = tree(image / "etc")
@@ -148,18 +142,16 @@ def test_baked_drop_ins_stay_on_an_instance_without_a_proxy(image: Path, agent: 
     assert tree(image / "etc") == before
 
 
-def test_values_of_the_builder_do_not_reach_the_next_instance(image: Path, agent: Run) -> None:
-    """What apply kept for one instance-id is not there for another, even when nobody cleaned the
-    image.
-    """
+def test_kept_flags_of_the_builder_do_not_apply_to_the_next_instance(image: Path, agent: Run) -> None:
+    """Flags kept for one instance-id do not apply to another, even if the image was not cleaned."""
     agent("apply", "--set", 'proxy.no_proxy=["builder.example.com"]')
     assert "builder.example.com" in (image / "etc/environment").read_text()
     assert agent("apply", instance_id="i-0fedcba9876543210") == 0
     assert "builder.example.com" not in (image / "etc/environment").read_text()
 
 
-def test_revert_undoes_a_bake_with_everything(image: Path, agent: Run) -> None:
-    """revert after bake and apply gives the tree back as it came, units disabled again."""
+def test_revert_undoes_a_bake(image: Path, agent: Run) -> None:
+    """revert after bake and apply restores the original tree, with the units disabled."""
     before = tree(image)
     agent("bake")
     agent("apply")
@@ -171,10 +163,8 @@ def test_revert_undoes_a_bake_with_everything(image: Path, agent: Run) -> None:
     assert wants(image) == []
 
 
-def test_policy_closed_is_baked_and_goes_with_revert(image: Path, agent: Run) -> None:
-    """The gates of failure.policy = "closed" are in the baked image, outlive clean, and are gone
-    after revert.
-    """
+def test_policy_closed_is_baked_and_reverted(image: Path, agent: Run) -> None:
+    """The gates of failure.policy = "closed" are baked, kept by clean, and removed by revert."""
     config = image / "etc/eks-proxy-agent/config.toml"
     config.write_text(CONFIG + '[failure]\npolicy = "closed"\n')
     gates = [
@@ -188,19 +178,17 @@ def test_policy_closed_is_baked_and_goes_with_revert(image: Path, agent: Run) ->
 
 
 def test_bake_with_wrong_settings_fails_the_image_build(image: Path, agent: Run) -> None:
-    """bake ends with 78 and writes nothing when the settings are wrong."""
+    """bake exits with 78 and writes nothing if the settings are wrong."""
     (image / "etc/eks-proxy-agent/config.toml").write_text('[proxy]\nurl = "proxy:3128"\n')
     before = tree(image)
     assert agent("bake") == 78
     assert tree(image) == before
 
 
-def test_apply_removes_the_drop_ins_of_the_shell_recipe_and_revert_brings_them_back(
+def test_apply_removes_the_drop_ins_of_the_shell_recipe_and_revert_restores_them(
     image: Path, agent: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The recipe's docker drop-in goes, with a word about it; a drop-in of somebody else's of that
-    name stays.
-    """
+    """The drop-in of the recipe is removed and reported; another drop-in of that name stays."""
     directories = [image / (f"etc/systemd/system/{name}.service.d") for name in ("docker", "kubelet")]
     texts = ["[Service]\nEnvironmentFile=/etc/environment\n", "[Service]\nEnvironment=MINE=1\n"]
     for directory, text in zip(directories, texts):
@@ -213,12 +201,10 @@ def test_apply_removes_the_drop_ins_of_the_shell_recipe_and_revert_brings_them_b
     assert [(directory / "proxy.conf").read_text() for directory in directories] == texts
 
 
-def test_a_revert_that_cannot_begin_leaves_the_daemon_enabled(
+def test_a_revert_without_a_baseline_changes_nothing(
     image: Path, agent: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """When nobody knows what was there before, nothing is put back, and the daemon goes on to look
-    after the node.
-    """
+    """If the baseline is corrupt, nothing is restored, and the daemon stays enabled."""
     assert agent("bake") == 0
     (image / "var/lib/eks-proxy-agent/baseline.json").write_text("garbage")
     before = tree(image)
@@ -228,10 +214,8 @@ def test_a_revert_that_cannot_begin_leaves_the_daemon_enabled(
     assert tree(image) == before
 
 
-def test_bake_again_takes_back_what_the_settings_no_longer_want(image: Path, agent: Run) -> None:
-    """The gates of "closed" and the drop-in of a unit go with the setting, and the recipe's drop-in
-    does not come back.
-    """
+def test_bake_again_removes_what_the_settings_no_longer_name(image: Path, agent: Run) -> None:
+    """Gates and drop-ins are removed with their setting; the recipe's drop-in is not restored."""
     config = image / "etc/eks-proxy-agent/config.toml"
     directory = image / "etc/systemd/system/docker.service.d"
     directory.mkdir()
