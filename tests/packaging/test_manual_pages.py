@@ -115,10 +115,17 @@ def test_completion_offers_every_command_and_flag(pages):
     """
     names = dict(commands(parser()))
     assert set(complete(pages, "")) == {name.split()[0] for name in names} | {"--version", "--help"}
-    for name, command in names.items():
-        assert set(complete(pages, *name.split(), "")) == set(flags(command)), name
+    for name in names.keys() - {"help"}:
+        assert set(complete(pages, *name.split(), "")) == set(flags(names[name])), name
     assert complete(pages, "config", "c") == ["check"]
     assert complete(pages, "apply", "--on") == ["--once"]
+
+
+def test_completion_of_help_offers_commands(pages):
+    """After `help` come the commands, then the actions of a command, and no flags."""
+    assert set(complete(pages, "help", "")) == {name.split()[0] for name in dict(commands(parser()))}
+    assert complete(pages, "help", "config", "") == ["show", "check"]
+    assert complete(pages, "help", "apply", "") == []
 
 
 def test_completion_offers_files_where_files_are_meant(pages, tmp_path):

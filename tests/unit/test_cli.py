@@ -1,0 +1,91 @@
+"""Help texts of all commands.
+
+After an intended change: ACCEPT=1 pytest tests/unit/test_cli.py, and read the diff.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from agent import cli
+
+GOLDEN = Path(__file__).parent / "golden/help.txt"
+
+
+@pytest.fixture(autouse=True)
+def layout(monkeypatch):
+    """100 columns, help texts in column 24, options in the form of Python 3.13 (`-n, --name NAME`).
+
+    argparse lays out both in another way before Python 3.13.
+    """
+
+    def invocation(self, action):
+        if not action.option_strings or action.nargs == 0:
+            return original(self, action)
+        return f"{', '.join(action.option_strings)} {action.metavar}"
+
+    formatter = cli._Formatter
+    original = formatter._format_action_invocation
+    monkeypatch.setattr(formatter, "_format_action_invocation", invocation)
+    monkeypatch.setattr(formatter, "_action_max_length", property(lambda _: 22, lambda *_: None), raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def commands(parser, *words):
+    """Yield the words and the parser of each command, those with actions included."""
+    yield words, parser
+    for name, command in (parser.commands.choices if parser.commands else {}).items():
+        yield from commands(command, *words, name)
+
+
+def help_texts():
+    """Return all help texts, with the heading that Python 3.9 writes otherwise."""
+    texts = [
+        f"$ {' '.join(['eks-proxy-agent', *words, '--help'])}\n{command.format_help()}"
+        for words, command in commands(cli.parser())
+    ]
+    return re.sub(r"(?m)^optional arguments:$", "options:", "\n".join(texts))
+
+
+def test_the_help_texts_are_the_golden_ones():
+    """The help of every command is as in golden/help.txt; ACCEPT=1 rewrites that file."""
+    if os.environ.get("ACCEPT") == "1":
+        GOLDEN.write_text(help_texts())
+    assert help_texts().splitlines() == GOLDEN.read_text().splitlines()
+
+
+def test_every_help_ends_with_the_documentation():
+    """The last line of each help names the man page and the directory of the documentation."""
+    last = {command.format_help().splitlines()[-1] for _, command in commands(cli.parser())}
+    assert last == {"Documentation: eks-proxy-agent(8) and /usr/share/doc/eks-proxy-agent/"}
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["aply"], 'did you mean "apply"?'),
+        (["stauts"], 'did you mean "status"?'),
+        (["plan", "--jason"], 'did you mean "--json"?'),
+        (["plan", "--root-dir=/x"], 'did you mean "--root"?'),
+        (["cluster", "plan", "--namspace", "x"], 'did you mean "--namespace"?'),
+        (["-x", "plan"], 'run "eks-proxy-agent --help" for a list'),
+        (["--json", "plan"], 'run "eks-proxy-agent --help" for a list'),
+    ],
+)
+def test_a_usage_error_suggests_a_similar_name(words, remedy, capsys):
+    """An unknown command or option is an error with the most similar name, or with --help."""
+    with pytest.raises(SystemExit) as caught:
+        cli.parser().parse_args(words)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.endswith(f"; {remedy}\n")
+
+
+def test_a_usage_error_masks_a_password(capsys):
+    """User info of a URL in an unexpected argument is masked."""
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args(["apply", "http://alice:hunter2@proxy.corp:3128"])
+    err = capsys.readouterr().err
+    assert "***@proxy.corp:3128" in err
+    assert "hunter2" not in err
