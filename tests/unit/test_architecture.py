@@ -1,4 +1,4 @@
-"""The house keeps its rooms apart: what may import what, and how large a file may be."""
+"""The architecture: which room may import which, and how large a file may be."""
 
 import ast
 import collections
@@ -18,8 +18,8 @@ FILES = sorted(AGENT.rglob("*.py"))
 DECISIONS = [str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs/decisions").glob("*.md"))]
 CORE = [path for path in FILES if AGENT / "core" in path.parents]
 
-# Modules that compute and nothing else: no files, no clock, no environment, no network.  datetime
-# is the calendar, and CLOCK is how it would read the clock.
+# Modules that only compute: no files, no clock, no environment, no network.  datetime is allowed
+# for the calendar; CLOCK lists its functions that read the clock.
 PURE = set(
     "__future__ abc base64 binascii collections dataclasses datetime difflib email enum functools gzip hashlib html io ipaddress "
     "itertools json math operator re string textwrap tomllib types typing unicodedata urllib zlib".split()
@@ -29,13 +29,11 @@ PURE_ONLY = {
     "datetime": {"datetime.datetime", "datetime.timezone"},
 }
 CLOCK = {"now", "today", "utcnow"}
-SYS_ONLY = {"version_info", "maxsize"}  # what the interpreter is; not argv, environ or stdin
+SYS_ONLY = {"version_info", "maxsize"}  # properties of the interpreter; not argv, environ or stdin
 
 
 def imports(path):
-    """The modules that a file imports anywhere, also inside functions; `from a import b` gives a.b
-    too.
-    """
+    """Yield the modules that a file imports, also in functions; `from a import b` gives a.b too."""
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             for name in node.names:
@@ -50,28 +48,28 @@ def imports(path):
                 yield f"{module}.{name.name}"
 
 
-def inside(module, packages):
-    """Whether a module is one of the packages or below one."""
+def is_inside(module, packages):
+    """Return True if a module is one of the packages or below one."""
     return any(module == package or module.startswith(package + ".") for package in packages)
 
 
 def impure(path):
-    """What a file of core imports and may not."""
-    found = []
+    """Return the imports of a file that core does not allow."""
+    forbidden = []
     for module in imports(path):
         first = module.split(".")[0]
         if first == "agent":
-            if module != "agent" and not inside(module, ["agent.core", "agent.errors"]):
-                found.append(module)
+            if module != "agent" and not is_inside(module, ["agent.core", "agent.errors"]):
+                forbidden.append(module)
         elif first == "sys":
-            found += [module] if module != "sys" and module.split(".")[1] not in SYS_ONLY else []
-        elif first not in PURE or ("." in module and not inside(module, PURE_ONLY.get(first, {module}))):
-            found.append(module)
-    return found
+            forbidden += [module] if module != "sys" and module.split(".")[1] not in SYS_ONLY else []
+        elif first not in PURE or ("." in module and not is_inside(module, PURE_ONLY.get(first, {module}))):
+            forbidden.append(module)
+    return forbidden
 
 
-def touches(path):
-    """What a file of core calls or reads that reaches outside without an import."""
+def side_effects(path):
+    """Yield calls and reads of a file that have side effects without an import."""
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if (
             isinstance(node, ast.Call)
@@ -87,22 +85,20 @@ def touches(path):
 
 
 def name_of(path):
-    """A short name for a case."""
+    """Return the path relative to the repository."""
     return str(path.relative_to(ROOT))
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
 def test_core_imports_no_io_and_no_edges(path):
-    """A file of core imports pure modules, attrs, cattrs, YAML and TOML, core and errors, and
-    nothing else.
-    """
+    """A file of core imports only pure modules, attrs, cattrs, YAML, TOML, core and errors."""
     assert impure(path) == []
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
-def test_core_touches_nothing(path):
+def test_core_has_no_side_effects(path):
     """A file of core opens, prints and reads nothing."""
-    assert list(touches(path)) == []
+    assert list(side_effects(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -121,8 +117,8 @@ def test_core_touches_nothing(path):
         "from datetime import date",
     ],
 )
-def test_an_impure_import_is_seen(line, tmp_path, monkeypatch):
-    """Each of these lines in a file of core would be found."""
+def test_an_impure_import_is_detected(line, tmp_path, monkeypatch):
+    """Each of these lines in a file of core is detected."""
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     path = tmp_path / "agent" / "core" / "bad.py"
     path.parent.mkdir(parents=True)
@@ -133,32 +129,29 @@ def test_an_impure_import_is_seen(line, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "line", ["datetime.now()", "datetime.now(timezone.utc)", "datetime.utcnow()", "datetime.today()"]
 )
-def test_a_look_at_the_clock_is_seen(line, tmp_path):
-    """Core computes with the calendar, and is handed the time."""
+def test_reading_the_clock_is_detected(line, tmp_path):
+    """Core may compute dates, but gets the time as an argument."""
     path = tmp_path / "bad.py"
     path.write_text("from datetime import datetime, timezone\n" + line + "\n")
-    assert list(touches(path))
+    assert list(side_effects(path))
 
 
 # --- rooms
-# ----------------------------------------------------------------------------------------------------------
 
 
 def modules():
-    """The modules of agent/ and their files."""
+    """Return the modules of agent/ and their files."""
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
 
 
 def rooms():
-    """The table of docs/architecture.md: a directory (or one file) of agent/, and what it may
-    import of agent/.
-    """
+    """Return the table of docs/architecture.md: room → what it may import of agent/."""
     rows = re.findall(r"(?m)^\| `agent/([\w/*.]+)` \|.*\| ([^|]*) \|$", (ROOT / "docs/architecture.md").read_text())
     return {room: set() if allowed == "nothing" else set(allowed.split(", ")) for room, allowed in rows}
 
 
 def room_of(module):
-    """The row of the table that a module belongs to: its own, or that of the nearest directory."""
+    """Return the row of a module: its own, or that of the nearest directory."""
     table, parts = rooms(), module.split(".")[1:]
     if "/".join(parts) + ".py" in table:
         return "/".join(parts) + ".py"
@@ -166,10 +159,8 @@ def room_of(module):
     return next((directory for directory in directories if directory in table), "/".join([*parts[:-1], "*.py"]))
 
 
-def test_every_room_has_its_row():
-    """docs/architecture.md has a row for each directory of agent/ and of agent/core, and for the
-    loose modules.
-    """
+def test_every_room_has_a_row():
+    """docs/architecture.md has a row for each directory of agent/ and agent/core, and for files."""
     directories = [*AGENT.iterdir(), *(AGENT / "core").iterdir()]
     packages = {str(path.relative_to(AGENT)) for path in directories if (path / "__init__.py").exists()} - {"core"}
     assert packages <= set(rooms())
@@ -177,93 +168,81 @@ def test_every_room_has_its_row():
 
 
 def test_a_room_imports_what_its_row_allows():
-    """docs/architecture.md says what a room may import of agent/; `core` stands for all of core."""
-    known, seen = modules(), collections.defaultdict(set)
-    for name, path in known.items():
-        for module in set(imports(path)) & set(known):
-            seen[room_of(name)].add(room_of(module))
+    """A room imports only what docs/architecture.md allows; `core` stands for all of core."""
+    files, imported = modules(), collections.defaultdict(set)
+    for name, path in files.items():
+        for module in set(imports(path)) & set(files):
+            imported[room_of(name)].add(room_of(module))
     for room, allowed in rooms().items():
-        found = seen[room] - {room}
+        others = imported[room] - {room}
         if "core" in allowed:
-            found = {"core" if other.startswith("core/") else other for other in found}
-        assert found <= allowed, room
+            others = {"core" if other.startswith("core/") else other for other in others}
+        assert others <= allowed, room
 
 
-def test_edges_know_neither_commands_nor_the_story():
-    """An edge is handed what it needs: it imports core and errors."""
+def test_edges_import_core_and_errors_only():
+    """An edge gets its inputs as arguments: it imports core and errors."""
     assert rooms()["edges"] <= {"core", "errors.py", "*.py"}
 
 
-def test_a_reconcile_does_not_know_who_asked():
+def test_a_reconcile_does_not_import_its_callers():
     """node imports neither the daemon nor commands, checks or the cluster."""
     assert rooms()["node"] & {"daemon", "commands", "checks", "cluster", "demo", "cli.py"} == set()
 
 
-def test_few_modules_are_loose():
-    """At most 8 modules stand in no room."""
+def test_few_modules_are_outside_of_rooms():
+    """At most 8 modules are directly in agent/."""
     assert len(list(AGENT.glob("*.py"))) <= 8
 
 
 def test_one_file_runs_commands():
-    """Only agent/edges/command.py imports subprocess, and nobody goes round it."""
+    """Only agent/edges/command.py imports subprocess, and no module bypasses it."""
     others = [
         f"{name_of(path)}: {module}"
         for path in FILES
         if path != AGENT / "edges" / "command.py"
         for module in imports(path)
-        if inside(module, ["subprocess", "os.system", "os.popen", "os.execv", "os.fork", "pty", "multiprocessing"])
+        if is_inside(module, ["subprocess", "os.system", "os.popen", "os.execv", "os.fork", "pty", "multiprocessing"])
     ]
     assert others == []
 
 
-def test_no_module_imports_itself_through_others():
-    """Imports inside functions count: a cycle that is put off is a cycle."""
-    known = modules()
-    graph = {name: set(imports(path)) & set(known) for name, path in known.items()}
+def test_imports_have_no_cycle():
+    """No module imports itself through others; imports inside functions count too."""
+    files = modules()
+    graph = {name: set(imports(path)) & set(files) for name, path in files.items()}
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md", *DECISIONS])
-def test_what_a_page_names_is_there(page):
-    """Each path that a page for contributors names exists; a bare name is one of agent/ or
-    tests/.
-    """
+def test_paths_in_a_page_exist(page):
+    """Each path in a page for contributors exists; a bare name is one of agent/ or tests/."""
     bare = {path.name for directory in ("agent", "tests") for path in (ROOT / directory).rglob("*.py")}
     assert [name for name in names_in(page) if not (ROOT / name).exists() and name not in bare] == []
 
 
-def test_the_pages_name_what_they_explain():
-    """The pages for contributors name paths, as the test above reads them."""
+def test_the_pages_contain_paths():
+    """The test above reads paths from the pages for contributors."""
     assert len(names_in("docs/architecture.md")) > 10
     assert len(names_in("CONTRIBUTING.md")) > 10
     assert any(names_in(page) for page in DECISIONS)
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", *DECISIONS])
-def test_the_links_of_a_page_lead_somewhere(page):
-    """What the package installs links to nothing else (tests/unit/test_project.py); these pages
-    may.
-    """
-    links = re.findall(r"\]\((?![a-z]+:|#)([^)#]+)", (ROOT / page).read_text())
-    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
-
-
 def names_in(page):
-    """The paths that a page names."""
+    """Return the paths that a page names."""
     return re.findall(r"`((?:agent|packaging|tests|docs|systemd)/[\w/.-]+|[\w/]+\.py)`", (ROOT / page).read_text())
 
 
-# --- one place for each thing
-# ---------------------------------------------------------------------------------------
+# --- one place for each purpose
 
 
 def nodes(path, kind):
-    """The nodes of a kind in a file's syntax tree."""
+    """Return the nodes of a kind in the syntax tree of a file."""
     return (node for node in ast.walk(ast.parse(path.read_text(), str(path))) if isinstance(node, kind))
 
 
 def callers(*names):
-    """The files of agent/ that call a function, class or method of one of these names."""
+    """Return the files of agent/ that call a function, class or method of one of these names."""
     return {
         name_of(path)
         for path in FILES
@@ -272,22 +251,20 @@ def callers(*names):
     }
 
 
-def test_a_class_has_a_name_of_its_own():
+def test_class_names_are_unique():
     """No two classes of agent/ have the same name."""
-    found = collections.Counter(node.name for path in FILES for node in nodes(path, ast.ClassDef))
-    assert [name for name, count in found.items() if count > 1] == []
+    counts = collections.Counter(node.name for path in FILES for node in nodes(path, ast.ClassDef))
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
-def test_the_lock_gives_the_only_state_that_saves():
-    """Only Host.locked() makes a LockedState, and one module says what status.json holds."""
+def test_state_is_saved_under_the_lock_only():
+    """Only Host.locked() creates a LockedState, and one module writes status.json."""
     assert callers("LockedState") == {"agent/node/host.py"}
     assert callers("save_status") == {"agent/node/status_file.py"}
 
 
 def test_one_function_lists_the_files_of_a_node():
-    """A file to write is a class in core/plan/files and a line in core/plan/desired.py, which alone
-    makes values of it.
-    """
+    """Each file to write is a class in core/plan/files; only core/plan/desired.py creates it."""
     directory = AGENT / "core" / "plan" / "files"
     bases = {
         node.name: {getattr(base, "id", "") for base in node.bases}
@@ -303,8 +280,8 @@ def test_one_function_lists_the_files_of_a_node():
     assert callers(*files) == {"agent/core/plan/desired.py"}
 
 
-def test_every_kind_of_file_can_be_taken_back():
-    """A class that gives itself a `kind` stands in KINDS, where revert finds it."""
+def test_every_kind_of_file_can_be_reverted():
+    """A class that defines a `kind` is in KINDS, which revert reads."""
     kinds = {
         line.value.value
         for path in FILES
@@ -315,10 +292,8 @@ def test_every_kind_of_file_can_be_taken_back():
     assert kinds == set(KINDS)
 
 
-def test_every_delay_of_the_daemon_stands_in_one_file():
-    """No other module of daemon/ has a number with a fraction, but for zero, microseconds and the
-    largest message.
-    """
+def test_every_delay_of_the_daemon_is_in_one_file():
+    """No other module of daemon/ has a float, except zero, microseconds and the message limit."""
     numbers = {
         (path.name, node.value)
         for path in (AGENT / "daemon").glob("*.py")
@@ -333,9 +308,7 @@ def test_every_delay_of_the_daemon_stands_in_one_file():
 
 
 def test_one_table_lists_the_dialects():
-    """A family of clients is a module in dialects/ and a line in families.py; nothing else knows it
-    by its name.
-    """
+    """A family of clients is a module in dialects/ and a line in families.py, its only name."""
     families = AGENT / "core" / "noproxy" / "dialects" / "families.py"
     named = {node.args[0].value for node in nodes(families, ast.Call)} - {"go", "curl", "wget", "urllib", "requests"}
     assert {"curl-old", "curl-8.18", "requests-old"} <= named
@@ -350,7 +323,7 @@ def test_one_table_lists_the_dialects():
     assert elsewhere == []
 
 
-def test_no_room_for_everything():
+def test_no_catch_all_modules():
     """No module is called utils, helpers or common."""
     vague = {"util", "utils", "helper", "helpers", "common", "misc", "lib", "tools"}
     assert [name_of(path) for path in FILES if path.stem in vague or path.parent.name in vague] == []
@@ -362,14 +335,14 @@ def test_a_file_is_short(path):
     assert len(path.read_text().splitlines()) <= 300
 
 
-def test_data_directories_are_no_packages():
-    """systemd/ and packaging/ hold no __init__.py: systemd/ would hide the library of that name."""
+def test_data_directories_are_not_packages():
+    """systemd/ and packaging/ have no __init__.py: systemd/ would hide the library."""
     assert [name for name in ("systemd", "packaging") if (ROOT / name / "__init__.py").exists()] == []
 
 
 @pytest.mark.allows("subprocess")
 def test_the_command_line_starts_light():
-    """`import agent.cli` loads none of the libraries that cost tens of milliseconds."""
+    """`import agent.cli` loads none of the libraries that take tens of milliseconds."""
     code = "import agent.cli, sys; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     heavy = {
