@@ -9,108 +9,31 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, Callable, NoReturn
+from collections.abc import Sequence
+from typing import Callable
 
 from agent import __version__
 from agent.cluster.flags import add_cluster
 from agent.commands.arguments import json_flag, settings_flags
 from agent.exits import guarded
+from agent.usage import DOCUMENTATION, Parser, RawFormatter
 
-#: The last line of every --help.  rpm.spec installs the directory.
-_DOCUMENTATION = "Documentation: eks-proxy-agent(8) and /usr/share/doc/eks-proxy-agent/"
 _EPILOG = f"""\
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 changes pending or drift found,
 75 locked by another run, 78 wrong settings; bootstrap returns the exit code
 of bootstrap.sh (124: timed out).
 
-{_DOCUMENTATION}
+{DOCUMENTATION}
 """
 
 
-class _Formatter(argparse.HelpFormatter):
-    """Formatter that reads the terminal width without shutil.
-
-    The compressors that shutil imports take 0.7 MB, which the daemon would keep.
-    """
-
-    def __init__(self, prog: str, **options: Any) -> None:
-        try:
-            columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns
-        except (ValueError, OSError):
-            columns = 0
-        super().__init__(prog, **{"width": (columns or 80) - 2, **options})  # a serial console reports 0
-
-
-class _RawFormatter(_Formatter, argparse.RawDescriptionHelpFormatter):
-    """The same, without wrapping the epilog."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Parser with errors that suggest a name and hold no password.
-
-    Abbreviated options are refused: a script that uses one would break as soon as another option
-    begins with the same letters.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        defaults = {"formatter_class": _Formatter, "allow_abbrev": False, "epilog": _DOCUMENTATION}
-        super().__init__(**{**defaults, **options})
-        self.commands: argparse._SubParsersAction[_Parser] | None = None
-
-    def add_subparsers(self, **options: Any) -> Any:
-        """Add the action that selects a command, and keep it for `command`."""
-        self.commands = super().add_subparsers(**options)
-        return self.commands
-
-    def command(self, name: str) -> _Parser:
-        """Return the parser of a command below this one; exit with a usage error if none."""
-        if self.commands is None:
-            self.error(f"unexpected argument {_quoted(name)}")
-        if name not in self.commands.choices:
-            self._unknown("command", name, self.commands.choices)
-        return self.commands.choices[name]
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, and refuse what this parser does not know.
-
-        argparse would pass it up to the first parser, which does not know the command's options.
-        """
-        known, extra = super().parse_known_args(args, namespace)
-        if extra and extra[0].startswith("-"):
-            options = [name for action in self._actions for name in action.option_strings]
-            self._unknown("option", extra[0].partition("=")[0], options)
-        if extra:
-            self.error(f"unexpected argument {_quoted(extra[0])}")
-        return known, extra
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with a usage error; a URL in its text loses its password."""
-        from agent.core.redact import redact
-
-        super().error(redact(message))
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action is self.commands:
-            self.command(value)
-        super()._check_value(action, value)
-
-    def _unknown(self, kind: str, name: str, names: Iterable[str]) -> NoReturn:
-        import difflib
-
-        bare = {other.lstrip("-"): other for other in names}
-        similar = difflib.get_close_matches(name.lstrip("-"), bare, n=1)
-        remedy = f'did you mean "{bare[similar[0]]}"?' if similar else f'run "{self.prog} --help" for a list'
-        self.error(f"unknown {kind} {_quoted(name)}; {remedy}")
-
-
-def parser() -> _Parser:
+def parser() -> Parser:
     """Return the parser of the whole command line."""
-    top = _Parser(
+    top = Parser(
         prog="eks-proxy-agent",
         description="Configure an EKS worker node to use an HTTP proxy. One setting is enough: proxy.url.",
         epilog=_EPILOG,
-        formatter_class=_RawFormatter,
+        formatter_class=RawFormatter,
     )
     top.add_argument("-V", "--version", action="version", version=_version())
     commands = top.add_subparsers(prog=top.prog, dest="command", metavar="COMMAND", required=True)
@@ -275,21 +198,15 @@ def _version() -> str:
     return f"eks-proxy-agent {__version__}"
 
 
-def _quoted(text: str) -> str:
-    from agent.core.net.proxy_url import quoted
-
-    return quoted(text)
-
-
 def _command(
-    commands: argparse._SubParsersAction[_Parser],
+    commands: argparse._SubParsersAction[Parser],
     name: str,
     text: str,
     *,
     once: bool = False,
     json: bool = False,
     root: bool = True,
-) -> _Parser:
+) -> Parser:
     """Add a command that reads settings; without `root` it works on the running machine only."""
     command = _plain(commands, name, text)
     if root:
@@ -315,7 +232,7 @@ def _command(
     return command
 
 
-def _plain(commands: argparse._SubParsersAction[_Parser], name: str, text: str) -> _Parser:
+def _plain(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
     return commands.add_parser(name, help=text, description=text)
 
 

@@ -16,7 +16,7 @@ import attrs
 
 
 @attrs.frozen
-class Response:
+class Reply:
     """One complete HTTP response."""
 
     status: int
@@ -25,7 +25,7 @@ class Response:
 
 
 #: Method, path and headers (names in any case) → response.
-Respond = Callable[[str, str, Message], Response]
+Respond = Callable[[str, str, Message], Reply]
 
 #: Error page in the form of EC2's.  A script that does not check the status writes it into its
 #: files.
@@ -43,10 +43,10 @@ _PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 """
 
 
-def error_response(status: int) -> Response:
-    """Return an error response in the form of EC2's."""
+def error_reply(status: int) -> Reply:
+    """Return an error reply in the form of EC2's."""
     page = _PAGE.format(status, http.HTTPStatus(status).phrase)
-    return Response(status, page.encode("ascii"), {"Content-Type": "text/html"})
+    return Reply(status, page.encode("ascii"), {"Content-Type": "text/html"})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         if not re.fullmatch("[0-9]{1,5}", length) or "Transfer-Encoding" in self.headers:
             self.close_connection = True
-            self.reply(error_response(400))
+            self.reply(error_reply(400))
             return
         self.rfile.read(int(length))
         self.reply(self.server.respond(self.command, self.path.partition("?")[0], self.headers))
@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.do_request
         raise AttributeError(name)
 
-    def reply(self, response: Response) -> None:
+    def reply(self, response: Reply) -> None:
         """Send a response."""
         self.send_response(response.status)
         for name, value in {

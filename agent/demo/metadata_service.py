@@ -19,7 +19,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Callable
 
-from agent.demo.http_server import Handler, Response, Server, error_response
+from agent.demo.http_server import Handler, Reply, Server, error_reply
 from agent.demo.instance import Instance
 from agent.demo.instance_tree import read_path
 from agent.errors import AgentError, UsageError
@@ -99,30 +99,30 @@ class MetadataService:
         except (OSError, UnicodeDecodeError) as error:
             raise AgentError(f"{self._file}: {getattr(error, 'strerror', None) or error}") from None
 
-    def respond(self, method: str, path: str, headers: Message) -> Response:
+    def respond(self, method: str, path: str, headers: Message) -> Reply:
         """Return the response to one request."""
         if not self.enabled or "X-Forwarded-For" in headers:
-            return error_response(403)
+            return error_reply(403)
         if method == "PUT":
-            return self._new_token(headers.get(_TTL, "")) if path == "/latest/api/token" else error_response(403)
+            return self._new_token(headers.get(_TTL, "")) if path == "/latest/api/token" else error_reply(403)
         if method != "GET" or path == "/latest/api/token":
-            return error_response(405)
+            return error_reply(405)
         with self._lock:
             expires = self._tokens.get(headers.get(_TOKEN, ""))
         if expires is None or self._clock() >= expires:
-            return error_response(401)
+            return error_reply(401)
         body = read_path(self.instance, path)
-        return error_response(404) if body is None else Response(200, body)
+        return error_reply(404) if body is None else Reply(200, body)
 
-    def _new_token(self, ttl: str) -> Response:
+    def _new_token(self, ttl: str) -> Reply:
         if not re.fullmatch("[0-9]{1,5}", ttl) or not 1 <= int(ttl) <= 21600:
-            return error_response(400)
+            return error_reply(400)
         token = base64.b64encode(secrets.token_bytes(40)).decode("ascii")
         now = self._clock()
         with self._lock:
             self._tokens = {other: expires for other, expires in self._tokens.items() if expires > now}
             self._tokens[token] = now + int(ttl)
-        return Response(200, token.encode("ascii"), {_TTL: ttl})
+        return Reply(200, token.encode("ascii"), {_TTL: ttl})
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 import attrs
 
-from agent.demo.http_server import Handler, Response, error_response
+from agent.demo.http_server import Handler, Reply, error_reply
 from agent.demo.metadata_service import MetadataService
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Welcome to the hotel\x07</body></html>"
@@ -58,7 +58,7 @@ class MoodyHandler(Handler):
 
     service: MoodyService
 
-    def reply(self, response: Response) -> None:
+    def reply(self, response: Reply) -> None:
         """The answer, unless a mood stands in the way."""
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.service.asked.append(Asked(self.command, self.path, headers, self.client_address))
@@ -68,7 +68,7 @@ class MoodyHandler(Handler):
         else:
             mood.misbehave(self)
 
-    def usual(self, response: Response) -> None:
+    def usual(self, response: Reply) -> None:
         """Send `response`, whatever the moods."""
         super().reply(response)
 
@@ -107,12 +107,12 @@ class MoodyService(MetadataService):
 
 def status(code: int) -> Callable[[MoodyHandler], None]:
     """Refuse with `code`."""
-    return lambda handler: handler.usual(error_response(code))
+    return lambda handler: handler.usual(error_reply(code))
 
 
 def answer(body: bytes, code: int = 200, **headers: str) -> Callable[[MoodyHandler], None]:
     """Answer `body`, whatever was asked."""
-    return lambda handler: handler.usual(Response(code, body, headers))
+    return lambda handler: handler.usual(Reply(code, body, headers))
 
 
 def raw(data: bytes) -> Callable[[MoodyHandler], None]:

@@ -168,7 +168,7 @@ def test_the_waiting_process_is_light(module: str) -> None:
         "agent", "agent.cli", "agent.cluster", "agent.cluster.flags", "agent.commands", "agent.commands.run", "agent.edges",
         "agent.edges.child", "agent.edges.inotify", "agent.journal", "agent.edges.notify", "agent.edges.signals",
         "agent.errors", "agent.exits", "agent.commands.arguments", "agent.daemon", "agent.daemon.supervisor",
-        "agent.daemon.protocol", "agent.daemon.retry",
+        "agent.daemon.protocol", "agent.daemon.retry", "agent.usage",
     }  # fmt: skip
 
 

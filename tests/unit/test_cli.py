@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import cli
+from agent import cli, usage
 
 GOLDEN = Path(__file__).parent / "golden/help.txt"
 
@@ -26,7 +26,7 @@ def layout(monkeypatch):
             return original(self, action)
         return f"{', '.join(action.option_strings)} {action.metavar}"
 
-    formatter = cli._Formatter
+    formatter = usage.Formatter
     original = formatter._format_action_invocation
     monkeypatch.setattr(formatter, "_format_action_invocation", invocation)
     monkeypatch.setattr(formatter, "_action_max_length", property(lambda _: 22, lambda *_: None), raising=False)

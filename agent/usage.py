@@ -1,0 +1,96 @@
+"""Parser of the command line: layout of help texts, and usage errors.
+
+argparse only at import, because every command line pays for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+#: The last line of every --help.  rpm.spec installs the directory.
+DOCUMENTATION = "Documentation: eks-proxy-agent(8) and /usr/share/doc/eks-proxy-agent/"
+
+
+class Formatter(argparse.HelpFormatter):
+    """Formatter that reads the terminal width without shutil.
+
+    The compressors that shutil imports take 0.7 MB, which the daemon would keep.
+    """
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        try:
+            columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns
+        except (ValueError, OSError):
+            columns = 0
+        super().__init__(prog, **{"width": (columns or 80) - 2, **options})  # a serial console reports 0
+
+
+class RawFormatter(Formatter, argparse.RawDescriptionHelpFormatter):
+    """The same, without wrapping the epilog."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser with errors that suggest a name and hold no password.
+
+    Abbreviated options are refused: a script that uses one would break as soon as another option
+    begins with the same letters.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        defaults = {"formatter_class": Formatter, "allow_abbrev": False, "epilog": DOCUMENTATION}
+        super().__init__(**{**defaults, **options})
+        self.commands: argparse._SubParsersAction[Parser] | None = None
+
+    def add_subparsers(self, **options: Any) -> Any:
+        """Add the action that selects a command, and keep it for `command`."""
+        self.commands = super().add_subparsers(**options)
+        return self.commands
+
+    def command(self, name: str) -> Parser:
+        """Return the parser of a command below this one; exit with a usage error if none."""
+        if self.commands is None:
+            self.error(f"unexpected argument {_quoted(name)}")
+        if name not in self.commands.choices:
+            self._unknown("command", name, self.commands.choices)
+        return self.commands.choices[name]
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and refuse what this parser does not know.
+
+        argparse would pass it up to the first parser, which does not know the command's options.
+        """
+        known, extra = super().parse_known_args(args, namespace)
+        if extra and extra[0].startswith("-"):
+            options = [name for action in self._actions for name in action.option_strings]
+            self._unknown("option", extra[0].partition("=")[0], options)
+        if extra:
+            self.error(f"unexpected argument {_quoted(extra[0])}")
+        return known, extra
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with a usage error; a URL in its text loses its password."""
+        from agent.core.redact import redact
+
+        super().error(redact(message))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action is self.commands:
+            self.command(value)
+        super()._check_value(action, value)
+
+    def _unknown(self, kind: str, name: str, names: Iterable[str]) -> NoReturn:
+        import difflib
+
+        bare = {other.lstrip("-"): other for other in names}
+        similar = difflib.get_close_matches(name.lstrip("-"), bare, n=1)
+        remedy = f'did you mean "{bare[similar[0]]}"?' if similar else f'run "{self.prog} --help" for a list'
+        self.error(f"unknown {kind} {_quoted(name)}; {remedy}")
+
+
+def _quoted(text: str) -> str:
+    from agent.core.net.proxy_url import quoted
+
+    return quoted(text)
