@@ -150,7 +150,7 @@ def test_elsewhere_the_first_of_several_proxies_is_taken_and_that_is_told(node):
         (["--output=OUT", "--manifest=GARBAGE"], 1, "is not YAML"),
         (["--output=OUT"], 1, "the containers of kube-system/daemonset/aws-node"),
         (["--set=proxy.credentials_file=CREDENTIALS"], 2, "render it to files (0600) with --output DIR"),
-        (["--timeout=5"], 2, "unrecognized arguments"),
+        (["--timeout=5"], 2, 'unknown option "--timeout"'),
         (["--request-timeout=0"], 2, "is not above 0"),
         (["--request-timeout=long"], 2, "'long' is not above 0"),
     ],
