@@ -62,13 +62,13 @@ class Parser(argparse.ArgumentParser):
 
         argparse would pass it up to the first parser, which does not know the command's options.
         """
-        known, extra = super().parse_known_args(args, namespace)
+        parsed, extra = super().parse_known_args(args, namespace)
         if extra and extra[0].startswith("-"):
             options = [name for action in self._actions for name in action.option_strings]
             self._unknown("option", extra[0].partition("=")[0], options)
         if extra:
             self.error(f"unexpected argument {_quoted(extra[0])}")
-        return known, extra
+        return parsed, extra
 
     def error(self, message: str) -> NoReturn:
         """Exit with a usage error; a URL in its text loses its password."""
