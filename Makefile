@@ -29,12 +29,14 @@ test: ## Run lint and all tests; as root on Debian also the boot tests
 unit-test: setup ## Run the unit tests (seconds)
 	@.venv/bin/python -m pytest -q tests/unit
 
-lint: setup ## ruff, mypy --strict and shellcheck
+lint: setup ## Run ruff, mypy --strict, shellcheck, codespell, and the tests of texts and links
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet . || { echo 'hint: make format' >&2; exit 1; }
 	@[ -x .venv/bin/mypy ] || { echo 'skipped: mypy requires Python 3.10' >&2; [ "$$CI" != true ]; }
 	@[ ! -x .venv/bin/mypy ] || .venv/bin/mypy --strict
 	@.venv/bin/shellcheck $(SHELL_FILES)
+	@.venv/bin/codespell
+	@.venv/bin/python -m pytest -q -p no:cacheprovider tests/unit/test_project.py
 
 format: setup ## Format the Python files with ruff
 	@.venv/bin/ruff format .
