@@ -49,8 +49,8 @@ def apply_command(arguments: argparse.Namespace) -> int:
         print("warning: " + warning, file=sys.stderr)
     result.raise_problems()
     if result.intent is None:
-        meaning = "so nothing is written" if result.plan.empty else "so what was written is taken back"
-        print("unconfigured: no proxy.url in the settings, " + meaning, file=sys.stderr)
+        meaning = "nothing is written" if result.plan.empty else "the agent's changes were reverted"
+        print("unconfigured: no proxy.url in the settings; " + meaning, file=sys.stderr)
     released = release_units(host, result.settings, result.plan)
     for name in released:
         print(f"started {name}")
@@ -59,7 +59,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
     if result.plan.empty and not released:
         print("nothing to do: the node is as planned")
     if static.sources.config and host.files.live and not arguments.once:
-        text = "warning: --config is not kept; to have it at the next boot, put it to /etc/eks-proxy-agent/config.toml"
+        text = "warning: --config is not kept for the next boot; copy the file to /etc/eks-proxy-agent/config.toml"
         print(text, file=sys.stderr)
     _tell_stale(host, result)
     return 0
@@ -70,11 +70,11 @@ def _tell_stale(host: Host, result: ReconcileResult) -> None:
     try:
         stale = stale_units(host, result.settings, result.intent)
     except CommandError as error:
-        print(f"warning: what runs with an old environment cannot be told: {error}", file=sys.stderr)
+        print(f"warning: cannot determine which units run with an old environment: {error}", file=sys.stderr)
         return
     for name in stale:
-        remedy = f"when it suits you: systemctl restart {name}"
-        print(f"{name} runs with an old environment; {remedy}", file=sys.stderr)
+        remedy = f"Restart it at a convenient time: systemctl restart {name}"
+        print(f"{name} runs with an old environment. {remedy}", file=sys.stderr)
 
 
 def plan_command(arguments: argparse.Namespace) -> int:
@@ -118,7 +118,7 @@ def revert_command(arguments: argparse.Namespace) -> int:
     daemon = host.units.show([DAEMON]).get(DAEMON)
     if daemon and daemon.exists and (daemon.enabled == "enabled" or daemon.active not in ("inactive", "failed")):
         host.units.disable_now([DAEMON])
-        print(f"stopped and disabled {DAEMON}; to have it back: systemctl enable --now {DAEMON}")
+        print(f"stopped and disabled {DAEMON}; to enable it again: systemctl enable --now {DAEMON}")
     with host.locked() as state:
         plan = apply(plan_revert(host), host, state)
         withdrawn = withdraw(host)
@@ -129,9 +129,9 @@ def revert_command(arguments: argparse.Namespace) -> int:
     if plan.problems:
         raise FileError("\n".join(plan.problems))
     for name in running_units(host, plan):
-        print(f"{name} keeps the proxy until it is restarted: systemctl restart {name}", file=sys.stderr)
+        print(f"{name} uses the proxy until its next restart: systemctl restart {name}", file=sys.stderr)
     if plan.empty and not withdrawn:
-        print("nothing to do: no file is changed by this program")
+        print("nothing to do: the agent has not changed any file")
     return 0
 
 
@@ -145,7 +145,7 @@ def tell(host: Host, plan: Plan) -> None:
     for name in plan.enable:
         print("enabled {}{}".format(name, " and started it" if name in plan.start and host.units.running else ""))
     for name in plan.disable:
-        print(f"disabled {name}, which was so before")
+        print(f"disabled {name}, as before the agent enabled it")
     for note in plan.notes:
         print("note: " + note, file=sys.stderr)
 

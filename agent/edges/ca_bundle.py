@@ -26,18 +26,18 @@ class Bundle:
 def read_bundle(text: str) -> Bundle:
     """Check a PEM bundle; raises ValueError for a private key, for what is no certificate, or half one, or no CA's."""
     if _PRIVATE_KEY.search(text):
-        raise ValueError("holds a private key, which does not belong on a node")
+        raise ValueError("contains a private key; remove it, a node needs only certificates")
     blocks = list(_BLOCK.finditer(text))
     if text.count(_BEGIN) != len(blocks):
-        raise ValueError(f"is cut off: a {_BEGIN}... has no -----END")
+        raise ValueError(f"truncated: a {_BEGIN}... line has no matching -----END line")
     if not blocks or any(block.group(1) != "CERTIFICATE" for block in blocks):
-        raise ValueError("holds no PEM certificates (-----BEGIN CERTIFICATE-----) or something else beside them")
+        raise ValueError("expected PEM certificates (-----BEGIN CERTIFICATE-----) and nothing else")
     found: list[str] = []
     warnings: list[str] = []
     for number, block in enumerate(blocks, 1):
         name, ends = _certificate(number, block.group(0))
         day = time.strftime("%Y-%m-%d", time.gmtime(ends))
-        found.append(f"{name}, CA, until {day}")
+        found.append(f"{name}, CA, valid until {day}")
         if ends < time.time():
             warnings.append(f"certificate {number} ({name}) expired on {day}")
     pem = "".join(block.group(0).replace("\r\n", "\n") + "\n" for block in blocks)
@@ -50,10 +50,10 @@ def _certificate(number: int, pem: str) -> tuple[str, float]:
     try:
         context.load_verify_locations(cadata=pem)
     except (ssl.SSLError, TypeError, ValueError) as error:  # TypeError: a character that is not ASCII
-        raise ValueError(f"certificate {number} cannot be read: {error}") from None
+        raise ValueError(f"certificate {number}: cannot be parsed: {error}") from None
     authorities = context.get_ca_certs()
     if not authorities:
-        raise ValueError(f"certificate {number} is not that of a CA (basicConstraints)")
+        raise ValueError(f"certificate {number}: not a CA certificate (basicConstraints)")
     subject = dict(pair for part in authorities[0].get("subject", ()) for pair in part)  # type: ignore[misc]
     ends = ssl.cert_time_to_seconds(str(authorities[0]["notAfter"]))
     name = str(subject.get("commonName") or subject.get("organizationName") or "no name")

@@ -73,7 +73,7 @@ class FileSystem:
         except FileNotFoundError:
             return FileState()
         except NotADirectoryError:
-            return FileState(problem="a part of the path is not a directory")
+            return FileState(problem="a component of the path is not a directory")
         except OSError as error:
             return FileState(problem=f"cannot be read: {error.strerror}")
         except FileError as error:
@@ -171,7 +171,7 @@ class FileSystem:
         except FileExistsError:
             return
         except OSError as error:
-            raise FileError(f"{path}: cannot be made: {error.strerror}") from None
+            raise FileError(f"{path}: cannot be created: {error.strerror}") from None
 
     def remove_directory(self, path: str) -> bool:
         """Remove a directory if it is empty; whether it is gone."""
@@ -198,7 +198,7 @@ class FileSystem:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise FileError("is a directory" if stat.S_ISDIR(status.st_mode) else "is no regular file")
+                raise FileError("is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
             with open(descriptor, "rb", closefd=False) as file:
                 content = file.read(limit + 1)
         finally:

@@ -39,9 +39,9 @@ RELOAD_PENDING = RUN + "/reload-pending"
 _MAX_SIZE = 128 * 1024 * 1024
 #: What is lost with a spoilt file, by its name.
 _LOSSES = {
-    "baseline.json": "revert knows nothing before it",
-    "flags.json": "the flags that apply kept go with it",
-    "bootstrap.json": "without it bootstrap.sh runs on this instance again",
+    "baseline.json": "revert cannot restore the original files without it",
+    "flags.json": "the flags kept by apply are lost with it",
+    "bootstrap.json": "bootstrap.sh runs again on this instance without it",
 }
 
 
@@ -248,7 +248,7 @@ def _record(path: str, data: Mapping[str, Any]) -> Record:
 
 def _garbage(path: str) -> FileError:
     loss = _LOSSES.get(posixpath.basename(path))
-    hint = "look at it, then move it away" + ("; " + loss if loss else "")
+    hint = "inspect it, then move it away" + ("; " + loss if loss else "")
     if path == STATUS:
-        hint = "to have it written anew: eks-proxy-agent apply"
-    return FileError(f"{path}: is not what this program wrote", hint=hint)
+        hint = "to rewrite it: eks-proxy-agent apply"
+    return FileError(f"{path}: corrupt, or written by another version", hint=hint)

@@ -95,7 +95,7 @@ def _carry_out(changes: tuple[Change, ...], files: FileSystem) -> dict[str, str]
     failed: dict[str, str] = {}
     for change in changes:
         if any(path.startswith(change.path + SAVED) for path in failed):
-            failed[change.path] = f"{change.path}: stays, because it was edited and cannot be kept"
+            failed[change.path] = f"{change.path}: not reverted, because the edited file cannot be saved"
             continue
         try:
             if change.after is None:

@@ -38,7 +38,7 @@ def publish(state: LockedState, files: FileSystem, watch: Watch, status: StatusD
         return
     if error != (status.metrics.error if status.metrics else None):
         if error:
-            get_logger().warning("metrics.failed", error=error, meaning="the fleet does not see this node")
+            get_logger().warning("metrics.failed", error=error, meaning="monitoring does not see this node")
         else:
             get_logger().info("metrics.written", file=path or "-")
     try:
@@ -100,5 +100,5 @@ def _remove(files: FileSystem, paths: list[str]) -> tuple[str, ...]:
             files.remove(path, follow=False)
             removed.append(path)
         except FileError as error:
-            get_logger().warning("metrics.failed", error=str(error), meaning="the fleet sees values that are old")
+            get_logger().warning("metrics.failed", error=str(error), meaning="monitoring sees old values of this node")
     return tuple(removed)

@@ -170,7 +170,7 @@ def read_ca(files: FileSystem, settings: Settings) -> CaCertificates | None:
     try:
         bundle = read_bundle(content.decode("ascii", "replace"))
     except ValueError as error:
-        raise FileError(f"{name} {error}") from None
+        raise FileError(f"{name}: {error}") from None
     return CaCertificates(
         path, bundle.pem, bundle.summaries, tuple("node.ca_bundle: " + text for text in bundle.warnings)
     )

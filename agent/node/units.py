@@ -86,7 +86,7 @@ def _refusal(host: Host, name: str) -> str:
     if name == docker or docker in host.units.dependants(name):
         unit = host.units.show([docker]).get(docker)
         if unit and unit.main_pid and not live_restore():
-            return "live-restore is off in /etc/docker/daemon.json, so a restart of docker would end its containers"
+            return "live-restore is off in /etc/docker/daemon.json, so a restart of docker would stop its containers"
     return ""
 
 

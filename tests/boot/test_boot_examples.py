@@ -92,8 +92,8 @@ def test_traces_of_the_shell_recipe_are_cleared_away(trial: Callable[[str], Tria
     drop_ins = running.show("docker", "DropInPaths").split()
     said = "\n".join(node.finish(running).messages("eks-proxy-agent"))
     assert drop_ins == ["/etc/systemd/system/docker.service.d/90-eks-proxy.conf"]
-    assert "12 lines of an earlier proxy set-up in /etc/environment are replaced" in said
-    assert "2 earlier proxy lines in [main] of yum.conf are replaced" in said
+    assert "/etc/environment: 12 lines of an earlier proxy setup are replaced" in said
+    assert "yum.conf: 2 earlier proxy lines in [main] are replaced" in said
     assert "2 lines with the same proxy in [main:exclude] are removed" in said
-    assert "[mirror] has a proxy of its own" in said
+    assert "[mirror] keeps its own proxy" in said
     assert [path for path in gone if f"file.removed file=/{path}" not in said] == []

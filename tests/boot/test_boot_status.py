@@ -53,14 +53,14 @@ def test_status_and_metrics_follow_the_daemons_life(trial: Callable[[str], Trial
     left = (node.root / USUAL).exists()
     boot = node.finish(running)
 
-    assert "there is nothing to do" in well
-    assert re.search(r"^daemon +running \(pid \d+\), last pass ", well, re.MULTILINE)
+    assert "no action needed" in well
+    assert re.search(r"^daemon +running \(pid \d+\), last reconcile ", well, re.MULTILINE)
     assert problems(found) == []
     assert found["daemon"]["enabled"] == "enabled"
     assert 'eks_proxy_agent_phase{phase="configured"} 1\n' in metrics
     assert 'eks_proxy_agent_unit_stale{unit="docker.service"} 0\n' in metrics
     assert "NOT RUNNING (inactive)" in dead
-    assert "there is nothing to do" in again
+    assert "no action needed" in again
     assert "configured" in blocked.splitlines()[0]
     assert not left
     assert len([line for line in boot.messages(AGENT) if "metrics.failed" in line]) == 1

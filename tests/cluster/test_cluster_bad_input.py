@@ -52,7 +52,7 @@ MISTAKES = [
     (['--set=cluster.workloads=["kube-system/daemonset/no", "a/deployment/b"]'], "no, a/deployment/b"),
     (["--set=vpc.cidrs=auto", "--set=metadata.deadline=1"], "hint: set vpc.cidrs (in the settings or with --set)"),
     (["--facts=/nonexistent"], "/nonexistent: cannot be read"),
-    (["--from-node=DIRECTORY/garbage"], "DIRECTORY/garbage: is no status of a node"),
+    (["--from-node=DIRECTORY/garbage"], "DIRECTORY/garbage: not the status of a configured node"),
     (["--set=cluster.endpoint="], "hint: set cluster.endpoint to https://... as the nodes call it"),
     (["--set=cluster.workloads=[5]"], "cluster.workloads"),
 ]

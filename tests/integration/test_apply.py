@@ -94,7 +94,9 @@ def test_who_may_not_look_at_processes_has_applied_all_the_same(node, monkeypatc
     monkeypatch.setattr(node_commands, "stale_units", refused)
     code, _, told = node.run("apply")
     assert (code, node.run("plan")[0]) == (0, 0)
-    assert "warning: what runs with an old environment cannot be told: /proc/7/environ: Permission denied" in told
+    assert (
+        "warning: cannot determine which units run with an old environment: /proc/7/environ: Permission denied" in told
+    )
 
 
 # --- revert
@@ -192,7 +194,7 @@ def test_revert_keeps_what_others_wrote_since(node):
     node.write("etc/dnf/dnf.conf", node.read("etc/dnf/dnf.conf").replace(b"gpgcheck=1", b"gpgcheck=0") + b"added=1\n")
     code, _, err = node.run("revert")
     assert code == 0
-    assert err.count("was edited since") == 2
+    assert err.count("edited since the agent wrote it; only") == 2
     assert node.read("etc/environment") == b"LANG=C.UTF-8\r\nLAST=1\nADDED=1\nhttp_proxy=http://old:1\n"
     assert node.read("etc/dnf/dnf.conf") == DNF_CONF.replace(b"gpgcheck=1", b"gpgcheck=0") + b"added=1\n"
 
@@ -255,7 +257,7 @@ def test_a_file_where_our_directory_was_is_a_problem_and_no_endless_search(node)
     node.write(KUBELET_D, b"")
     for command in ("plan", "apply", "revert"):
         code, _, err = node.run(command)
-        assert (code, f"{KUBELET_D}/90-eks-proxy.conf: a part of the path is not a directory" in err) == (1, True)
+        assert (code, f"{KUBELET_D}/90-eks-proxy.conf: a component of the path is not a directory" in err) == (1, True)
     assert node.read("etc/environment") == ENVIRONMENT
 
 

@@ -138,7 +138,7 @@ def test_flags(node: Node, flags: list[str], texts: list[str]) -> None:
     [
         (lambda path: path.write_bytes(b"[proxy]\n# caf\xe9\n"), ["config.toml, line 2: has a byte that is not UTF-8"]),
         (lambda path: (path.unlink(), path.mkdir()), ["/etc/eks-proxy-agent/config.toml: is a directory"]),
-        (lambda path: (path.unlink(), os.mkfifo(path)), ["/etc/eks-proxy-agent/config.toml: is no regular file"]),
+        (lambda path: (path.unlink(), os.mkfifo(path)), ["/etc/eks-proxy-agent/config.toml: is not a regular file"]),
         (lambda path: (path.unlink(), path.symlink_to("config.toml")), ["too many levels of symbolic links"]),
         (lambda path: path.write_bytes(b"#" * (5 << 20)), ["config.toml: is larger than 4194304 bytes"]),
         (lambda path: (path.parent / "config.d").write_text("x"), ["/etc/eks-proxy-agent/config.d: cannot be listed"]),
@@ -350,14 +350,14 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize(
     ("name", "how", "text"),
     [
-        (ENVIRONMENT, "not UTF-8", "/etc/environment: line 2 has a byte that is not UTF-8"),
-        (ENVIRONMENT, "NUL", "/etc/environment: line 2 has a NUL byte"),
+        (ENVIRONMENT, "not UTF-8", "/etc/environment: line 2: invalid UTF-8"),
+        (ENVIRONMENT, "NUL", "/etc/environment: line 2: NUL byte"),
         (ENVIRONMENT, "directory", "/etc/environment: "),
-        (ENVIRONMENT, "pipe", "/etc/environment: is no regular file"),
+        (ENVIRONMENT, "pipe", "/etc/environment: is not a regular file"),
         (ENVIRONMENT, "loop", "/etc/environment: too many levels of symbolic links"),
         (ENVIRONMENT, "huge", "/etc/environment: is larger than 4194304 bytes"),
         (DNF_CONF, "directory", "/etc/dnf/dnf.conf: "),
-        (DNF_CONF, "pipe", "/etc/dnf/dnf.conf: is no regular file"),
+        (DNF_CONF, "pipe", "/etc/dnf/dnf.conf: is not a regular file"),
         (DNF_CONF, "loop", "/etc/yum.conf: too many levels of symbolic links"),
         (DNF_CONF, "huge", "/etc/dnf/dnf.conf: is larger than 4194304 bytes"),
     ],
@@ -488,10 +488,10 @@ def test_a_full_disk(node: Node, size: int) -> None:
 @pytest.mark.parametrize(
     ("read", "hint"),
     [
-        (State.status, "to have it written anew: eks-proxy-agent apply"),
-        (State.baseline, "look at it, then move it away; revert knows nothing before it"),
-        (lambda state: state.of_instance("i-1", "bootstrap"), "without it bootstrap.sh runs on this instance again"),
-        (lambda state: state.of_instance("i-1", "flags"), "the flags that apply kept go with it"),
+        (State.status, "to rewrite it: eks-proxy-agent apply"),
+        (State.baseline, "inspect it, then move it away; revert cannot restore the original files without it"),
+        (lambda state: state.of_instance("i-1", "bootstrap"), "bootstrap.sh runs again on this instance without it"),
+        (lambda state: state.of_instance("i-1", "flags"), "the flags kept by apply are lost with it"),
     ],
 )
 def test_the_hint_tells_what_a_spoilt_memory_means(node: Node, read: Callable[[State], object], hint: str) -> None:
@@ -500,7 +500,7 @@ def test_the_hint_tells_what_a_spoilt_memory_means(node: Node, read: Callable[[S
     """
     for path in (STATUS, BASELINE, INSTANCES + "/i-1/bootstrap.json", INSTANCES + "/i-1/flags.json"):
         node.write(path[1:], b"{")
-    with pytest.raises(FileError, match="is not what this program wrote") as caught:
+    with pytest.raises(FileError, match="corrupt, or written by another version") as caught:
         read(State(FileSystem(str(node.root))))
     assert caught.value.hint.endswith(hint)
 

@@ -255,7 +255,7 @@ AL2023 = "echo '\\n!!!!!!!!!!\\nERROR: bootstrap.sh has been removed from AL2023
         (lambda node: node.write("etc/eks/bootstrap.sh", b"#!/nonexistent\n", 0o755), "No such file or directory"),
         (
             lambda node: node.write("etc/environment", b"\xff\n"),
-            "/etc/environment: line 1 has a byte that is not UTF-8",
+            "/etc/environment: line 1: invalid UTF-8",
         ),
         (lambda node: node.write("etc/proxy.pass", b"", 0o600), "/etc/proxy.pass is empty"),
     ],
@@ -303,7 +303,7 @@ def test_a_failure_after_an_interrupted_run_is_not_recorded(node: Bootable) -> N
 def test_a_corrupt_record_is_signalled_as_a_failure(node: Bootable, code: object) -> None:
     """A record without a valid exit code does not show whether bootstrap.sh ran: 1 is signalled."""
     node.remember(exit_code=code)
-    with pytest.raises(FileError, match=r"bootstrap\.json: is not what this program wrote"):
+    with pytest.raises(FileError, match=r"bootstrap\.json: corrupt, or written by another version"):
         node.bootstrap("c")
     assert node.ran == []
     assert [call.argv[1] for call in node.signals] == ["1"]

@@ -44,7 +44,7 @@ def test_a_file_of_cas_is_planned_written_and_reverted(node, made):
     before = node.tree()
     plan = node.main("plan")
     assert plan.code == 3
-    assert "node.ca_bundle: Corp Proxy CA, CA, until 20" in plan.err
+    assert "node.ca_bundle: Corp Proxy CA, CA, valid until 20" in plan.err
     assert "warning: node.ca_bundle: certificate 2 (Expired CA) expired on 2021-01-01" in plan.err
     assert node.main("apply").code == 0
     assert node.read(node.anchor).encode() == bundle
@@ -73,8 +73,8 @@ def test_a_ca_may_stand_in_the_settings_itself(node, made):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["Corp Proxy CA.pem", "Corp Proxy CA.key"], "holds a private key"),
-        (["leaf.corp.pem"], "certificate 1 is not that of a CA"),
+        (["Corp Proxy CA.pem", "Corp Proxy CA.key"], "a private key"),
+        (["leaf.corp.pem"], "certificate 1: not a CA certificate"),
     ],
 )
 def test_a_key_or_a_server_s_certificate_is_never_written(node, made, names, message, inline):
@@ -113,4 +113,4 @@ def test_a_tree_that_has_the_ca_is_as_planned(node, made):
     assert node.main("apply").out == "nothing to do: the node is as planned\n"
     assert node.main("plan").code == 0
     assert node.main("revert").code == 0
-    assert node.main("revert").out == "nothing to do: no file is changed by this program\n"
+    assert node.main("revert").out == "nothing to do: the agent has not changed any file\n"

@@ -81,7 +81,7 @@ def test_revert_restores_everything(node: Node) -> None:
     assert (done.code, done.err) == (0, "")
     assert "removed /etc/eks-proxy-agent/node.env\n" in done.out
     assert node.tree() == before
-    assert node.run("revert").out == "nothing to do: no file is changed by this program\n"
+    assert node.run("revert").out == "nothing to do: the agent has not changed any file\n"
 
 
 def test_without_a_proxy_nothing_is_written(node: Node) -> None:
@@ -90,7 +90,7 @@ def test_without_a_proxy_nothing_is_written(node: Node) -> None:
     before = node.tree()
     done = node.run("apply")
     assert (done.code, done.out) == (0, "")
-    assert done.err == "unconfigured: no proxy.url in the settings, so nothing is written\n"
+    assert done.err == "unconfigured: no proxy.url in the settings; nothing is written\n"
     assert node.tree("var/lib/eks-proxy-agent") == before
 
 

@@ -298,7 +298,7 @@ def test_what_is_no_regular_file_is_a_problem_and_not_a_hang(disk, tmp_path):
         listener.bind("socket")
     before = os.listdir("/proc/self/fd")
     assert disk.state("/directory") == FileState(problem="is a directory")
-    assert disk.state("/fifo") == FileState(problem="is no regular file")
+    assert disk.state("/fifo") == FileState(problem="is not a regular file")
     assert disk.state("/socket").problem == "cannot be read: No such device or address"
     assert os.listdir("/proc/self/fd") == before
 
@@ -317,7 +317,7 @@ def chdir(directory):
 def test_a_file_in_place_of_a_directory_is_a_problem(disk, tmp_path):
     """The path cannot be there, and the file that is stays."""
     (tmp_path / "etc").write_bytes(b"a file")
-    assert disk.state("/etc/environment") == FileState(problem="a part of the path is not a directory")
+    assert disk.state("/etc/environment") == FileState(problem="a component of the path is not a directory")
     with pytest.raises(FileError, match=r"^/etc/environment: cannot be written: "):
         disk.put("/etc/environment", b"1")
     with pytest.raises(FileError, match=r"^/etc: cannot be listed: "):
@@ -358,7 +358,7 @@ def test_a_directory_without_the_right_to_write(as_nobody):
     for action, what in [
         (lambda: disk.write("/file", b"new"), "/file: cannot be written: Permission denied"),
         (lambda: disk.remove("/file"), "/file: cannot be removed: Permission denied"),
-        (lambda: disk.make_directory("/directory"), "/directory: cannot be made: Permission denied"),
+        (lambda: disk.make_directory("/directory"), "/directory: cannot be created: Permission denied"),
     ]:
         with pytest.raises(FileError) as error:
             action()
@@ -399,11 +399,11 @@ def nul_bytes(path):
 
 BAD = {
     directory_instead: "is a directory",
-    os.mkfifo: "is no regular file",
+    os.mkfifo: "is not a regular file",
     loop: "too many levels of symbolic links",
     too_large: "is larger than",
-    not_utf8: "line 2 has a byte that is not UTF-8",
-    nul_bytes: "line 2 has a NUL byte",
+    not_utf8: "line 2: invalid UTF-8",
+    nul_bytes: "line 2: NUL byte",
 }
 
 
@@ -474,7 +474,7 @@ def test_a_file_where_a_directory_has_to_be(node, name):
     code, _, err = node.run("apply")
     assert code == 1
     assert f"/{name}/" in err
-    assert "a part of the path is not a directory" in err
+    assert "a component of the path is not a directory" in err
     assert node.read(name) == b"a file"
     assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/environment")
     assert node.read("etc/systemd/system/kubelet.service.d/90-eks-proxy.conf")
@@ -517,7 +517,7 @@ def test_a_spoilt_baseline_is_refused(node, content):
     before = node.tree(ours=True)
     code, _, err = node.run("apply")
     assert code == 1
-    assert "baseline.json: is not what this program wrote" in err
+    assert "baseline.json: corrupt, or written by another version" in err
     assert {path: entry for path, entry in node.tree(ours=True).items() if not path.startswith("run")} == {
         path: entry for path, entry in before.items() if not path.startswith("run")
     }

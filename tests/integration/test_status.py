@@ -80,7 +80,7 @@ def test_the_screen(node: Node) -> None:
     lines = [line.split() for line in done.out.splitlines()]
     assert ["phase", "configured"] in lines
     assert ["instance", FACTS["instance_id"], "in", FACTS["region"]] in lines
-    assert ["proxy", PROXY, "in", "use,", "health", "not", "known"] in lines
+    assert ["proxy", PROXY, "in", "use,", "health", "unknown"] in lines
     assert ["vpc", "10.42.0.0/16"] in lines
     assert ["no_proxy", "loopback", "localhost", "127.0.0.1", "::1", "[::1]"] in lines
     assert ["file", NODE_ENV, "ok"] in lines
@@ -98,7 +98,11 @@ def test_a_node_that_never_ran(tmp_path: Path) -> None:
     node = Node(tmp_path)
     before = node.tree()
     lines = node.main("status").out.splitlines()
-    assert (len(lines), lines[0], lines[-1]) == (3, "phase      not run", "to do      eks-proxy-agent apply")
+    assert (len(lines), lines[0], lines[-1]) == (
+        3,
+        "phase      not run",
+        "to do      Configure the node: eks-proxy-agent apply",
+    )
     nothing = {"files": [], "units": [], "held_units": [], "daemon": None, "bootstrap": None}
     assert status(node) == {"schema": 1, "phase": "not run", "error": None, **nothing}
     assert node.tree() == before
@@ -133,8 +137,8 @@ def test_a_failed_pass_shows_until_it_is_mended(node: Node) -> None:
     assert node.main("apply").code == 1
     found = status(node)
     assert found["phase"] == "degraded"
-    assert found["error"].startswith("/etc/environment: line 1 has a byte that is not UTF-8")
-    assert "error      /etc/environment: line 1 has a byte" in node.main("status").out
+    assert found["error"].startswith("/etc/environment: line 1: invalid UTF-8")
+    assert "error      /etc/environment: line 1: invalid UTF-8" in node.main("status").out
     node.write("etc/environment", b"LANG=C\n")
     assert node.main("apply").code == 0
     assert (status(node)["phase"], status(node)["error"]) == ("configured", None)
@@ -162,7 +166,7 @@ def test_a_spoilt_status_file_is_named(node: Node) -> None:
         node.write("run/eks-proxy-agent/status.json", content)
         done = node.main("status")
         assert (done.code, done.out) == (1, "")
-        assert "/run/eks-proxy-agent/status.json: is not what this program wrote" in done.err
+        assert "/run/eks-proxy-agent/status.json: corrupt, or written by another version" in done.err
 
 
 @pytest.mark.parametrize(
@@ -191,9 +195,7 @@ def test_the_bootstrap_of_this_instance(node: Node) -> None:
     node.write(directory, json.dumps(outcome).encode(), 0o600)
     assert status(node)["bootstrap"] == outcome
     lines = node.main("status").out.splitlines()
-    assert [
-        line for line in lines if line.startswith("bootstrap  ended with 7, ") and "CloudFormation was told" in line
-    ]
+    assert [line for line in lines if line.startswith("bootstrap  exit code 7, ") and "cfn-signal sent" in line]
     assert [line for line in lines if line.startswith("to do ") and "bootstrap --again" in line]
 
 

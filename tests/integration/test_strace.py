@@ -255,7 +255,7 @@ def copy_of(node, directory):
             True,
         ),
         ("rename:error=EPERM:when=3", "/etc/environment: cannot be written: Operation not permitted", True),
-        ("mkdir:error=EROFS:when=4", "cannot be made: Read-only file system", True),
+        ("mkdir:error=EROFS:when=4", "cannot be created: Read-only file system", True),
         ("fsync:error=EIO:when=1..99", "Input/output error", False),
     ],
 )

@@ -470,7 +470,7 @@ def test_proxies_that_left_the_settings_are_not_told_of(node: Node, service: Met
     assert status(node)["proxies"] == [down]
     configure(node, service.endpoint, proxy="")
     once(Reason.FILES)
-    assert "no proxy answers" not in node.main("status").out
+    assert "No proxy is up" not in node.main("status").out
     shown = (node.root / "var/lib/node_exporter/eks_proxy_agent.prom").read_text()
     assert "proxy_up" not in shown
     assert "preflight" not in shown

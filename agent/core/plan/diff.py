@@ -16,7 +16,7 @@ def unified(change: Change) -> str:
         "/dev/null" if change.after is None else change.path,
     )
     if before == after:
-        return f"mode of {change.path}: becomes {change.mode or 0:04o}\n"
+        return f"{change.path}: mode becomes {change.mode or 0:04o}\n"
     diff = difflib.unified_diff(before, after, *names)
     end = "\n\\ No newline at end of file\n"
     return redact("".join(line if line.endswith("\n") else line + end for line in diff))

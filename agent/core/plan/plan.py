@@ -241,15 +241,15 @@ def _take_back(
             except FileError as error:
                 problems.append(f"{path}: {error}")
                 return
-            notes.append(f"{path} was edited since; only our lines were taken back")
+            notes.append(f"{path}: edited since the agent wrote it; only the agent's lines are reverted")
         elif not record.written:
-            notes.append(f"{path} was made since we removed one of that name; it stays")
+            notes.append(f"{path}: created again since the agent removed it; the new file stays")
             return
         else:
             kept = next(name for name in copy_names(path) if _fits(state.content, states.get(name, FileState())))
             if kept not in states:
                 changes.append(Change(kept, None, state.content, state.mode))
-            notes.append(f"{path} was edited since; the edited file is kept as {kept}")
+            notes.append(f"{path}: edited since the agent wrote it; the edited file is kept as {kept}")
     mode = _open_again(state, record) if state.content is not None and record.file.own_lines else record.mode
     if after != state.content or (after is not None and mode not in (None, state.mode)):
         changes.append(Change(path, state.content, after, mode if after is not None else None, record.file.effect))

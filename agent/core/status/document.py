@@ -69,9 +69,9 @@ class StatusDocument:
     def from_json(cls, data: Any) -> StatusDocument:
         """Read status.json or the output of `status --json`.  Raises ValueError for anything else."""
         if not isinstance(data, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("not a JSON object")
         if data.get("schema") != SCHEMA:
-            raise ValueError(f"its schema is not {SCHEMA}")
+            raise ValueError(f"schema: expected {SCHEMA}")
         try:
             return cls(
                 phase=required(data, "phase", str),
@@ -96,7 +96,7 @@ class StatusDocument:
                 extra={key: value for key, value in data.items() if key not in _KEYS},
             )
         except KeyError as error:
-            raise ValueError(f"{error} is missing") from None
+            raise ValueError(f"missing key {error}") from None
         except (TypeError, AttributeError) as error:
             raise ValueError(str(error)) from None
 
@@ -155,12 +155,13 @@ def intent_from_status(text: str, name: str, credentials: Credentials | None) ->
         document = StatusDocument.from_json(json.loads(text))
         intent = document.intent(credentials)
         if intent is None:
-            raise ValueError(f'it is of a node without a proxy (phase "{document.phase}")')
+            raise ValueError(f'the node has no proxy (phase "{document.phase}")')
     except (ValueError, RecursionError) as error:
-        hint = "take it from a configured node: /run/eks-proxy-agent/status.json, or eks-proxy-agent status --json"
-        raise AgentError(f"{name}: is no status of a node: {error}", hint=hint) from None
+        hint = "copy it from a configured node: /run/eks-proxy-agent/status.json, or eks-proxy-agent status --json"
+        raise AgentError(f"{name}: not the status of a configured node: {error}", hint=hint) from None
     if document.digest != intent.digest():
-        raise AgentError(f"{name}: its values are not those that the node computed (intent)")
+        hint = "copy status.json from the node again"
+        raise AgentError(f"{name}: edited since the node wrote it; its values do not match its intent hash", hint=hint)
     return intent
 
 
@@ -172,7 +173,7 @@ def entries_to_json(entries: Iterable[Entry]) -> list[dict[str, str]]:
 def _entry(data: Mapping[str, Any]) -> Entry:
     value, reason = required(data, "entry", str), required(data, "reason", str)
     if not value or any(not 0x21 <= ord(char) <= 0x7E or char == "," for char in value):
-        raise ValueError("no_proxy has an entry that is none")
+        raise ValueError("no_proxy: invalid entry")
     return Entry(value, reason)
 
 

@@ -20,16 +20,16 @@ def render(status: StatusDocument, python: str = "") -> str:
     without credentials.
     """
     build = {"python": python, "version": status.version or ""}
-    lines = _family("build_info", "gauge", "The agent and its Python; the value is always 1.", [(_labels(build), 1)])
+    lines = _family("build_info", "gauge", "Versions of the agent and of its Python; always 1.", [(_labels(build), 1)])
     lines += _phase(status)
     lines += _intent(status)
     lines += _repairs(status)
     lines += _units(status)
     lines += _proxies(status)
     lines += _preflight(status)
-    lines += _time("last_pass", "When the agent last looked at the node.", status.updated)
-    lines += _time("last_success", "When the node was last found, or made, as planned.", status.last_success)
-    lines += _time("next_pass", "When the agent will look again at the latest.", status.next_pass)
+    lines += _time("last_pass", "Time of the last reconcile.", status.updated)
+    lines += _time("last_success", "Time of the last reconcile that was not degraded.", status.last_success)
+    lines += _time("next_pass", "Latest time of the next reconcile.", status.next_pass)
     return "".join(line + "\n" for line in lines)
 
 
@@ -37,13 +37,13 @@ def _phase(status: StatusDocument) -> list[str]:
     return _family(
         "phase",
         "gauge",
-        "1 for the phase that the node is in, 0 for the others.",
+        "1 for the phase of the node, 0 for the others.",
         [(_labels({"phase": phase}), phase == status.phase) for phase in PHASES],
     )
 
 
 def _intent(status: StatusDocument) -> list[str]:
-    text = "What the node is configured with; the same hash on two nodes means the same proxies and NO_PROXY."
+    text = "Hash of the node's proxies and NO_PROXY; nodes with the same hash have the same values. Always 1."
     return _family("intent_info", "gauge", text, [(_labels({"hash": status.digest}), 1)] if status.digest else [])
 
 
@@ -54,12 +54,12 @@ def _repairs(status: StatusDocument) -> list[str]:
     return _family(
         "drift_repairs_total",
         "counter",
-        "Files that others had changed and that the agent put right.",
+        "Files that another program had changed and the agent repaired.",
         [((), repairs.total)],
     ) + _family(
         "file_fought_over",
         "gauge",
-        "1 for a file that others change again and again; the agent leaves it alone.",
+        "1 for a file that another program keeps changing; the agent leaves it alone.",
         [(_labels({"path": path}), path in repairs.fought) for path in sorted({*repairs.fought, *status.files})],
     )
 
@@ -72,7 +72,7 @@ def _units(status: StatusDocument) -> list[str]:
     return _family(
         "unit_stale",
         "gauge",
-        "1 for a unit that runs with an older proxy environment and needs a restart.",
+        "1 for a unit that runs with an old proxy environment and needs a restart.",
         [(_labels({"unit": unit}), unit in stale) for unit in sorted({*known, *stale})],
     )
 
@@ -83,11 +83,9 @@ def _proxies(status: StatusDocument) -> list[str]:
     latency = [(labels, proxy.latency_seconds) for labels, proxy in proxies if proxy.latency_seconds is not None]
     chosen = [(labels, proxy.chosen) for labels, proxy in proxies]
     return (
-        _family("proxy_up", "gauge", "1 for a proxy that answered when it was last asked.", up)
-        + _family(
-            "proxy_latency_seconds", "gauge", "How long the proxy took to answer when it was last asked.", latency
-        )
-        + _family("proxy_chosen", "gauge", "1 for the proxy that the node uses.", chosen)
+        _family("proxy_up", "gauge", "1 for a proxy that was up at its last health check.", up)
+        + _family("proxy_latency_seconds", "gauge", "Time that the last health check of the proxy took.", latency)
+        + _family("proxy_chosen", "gauge", "1 for the proxy in use.", chosen)
     )
 
 
@@ -95,7 +93,7 @@ def _preflight(status: StatusDocument) -> list[str]:
     return _family(
         "preflight_ok",
         "gauge",
-        "1 if the proxy gave a connection after the boot.",
+        "1 if the preflight of this boot succeeded.",
         [((), status.preflight.ok)] if status.preflight else [],
     )
 

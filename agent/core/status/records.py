@@ -127,7 +127,7 @@ class BootstrapStatus(NamedTuple):
 def _number(data: Mapping[str, Any], key: str) -> float | None:
     value = data.get(key)
     if value is not None and (not isinstance(value, (int, float)) or not 0 <= value < 1e9):  # NaN and Infinity neither
-        raise TypeError(f"{key} is not what it has to be")
+        raise TypeError(f"{key}: expected a number from 0 to 1e9")
     return value
 
 
@@ -135,7 +135,7 @@ def required(data: Mapping[str, Any], key: str, kind: type[T]) -> T:
     """Return the value of a key; raises KeyError without the key and TypeError for a value of another type."""
     value = data[key]
     if not isinstance(value, kind):
-        raise TypeError(f"{key} is not what it has to be")
+        raise TypeError(f"{key}: expected {kind.__name__}, got {type(value).__name__}")
     return value
 
 
@@ -148,7 +148,7 @@ def texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """Return a list of strings, empty when the key is absent."""
     values = required(data, key, list) if key in data else []
     if not all(isinstance(value, str) for value in values):
-        raise TypeError(f"{key} is not what it has to be")
+        raise TypeError(f"{key}: expected a list of strings")
     return tuple(values)
 
 

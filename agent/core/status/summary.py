@@ -51,23 +51,23 @@ def to_do(view: NodeView, now: float) -> list[str]:
     status = view.document
     tasks = _for_the_phase(view) + _for_the_daemon(view, now)
     tasks += [
-        f"{name} still runs with old settings; when it suits you: systemctl restart {name}"
+        f"{name} runs with an old environment. Restart it at a convenient time: systemctl restart {name}"
         for name in status.stale_units or ()
     ]
     tasks += [
-        f"{path} is changed again and again by something else, and left alone; find it, then: {_again(view)}"
+        f"Another program keeps changing {path}, so the agent leaves it alone. Find that program, then: {_again(view)}"
         for path in (status.repairs.fought if status.repairs else ())
     ]
     checked = [proxy.up for proxy in status.proxies or () if proxy.up is not None]
     if checked and not any(checked):
-        tasks.append("no proxy answers; what stands in the way: eks-proxy-agent check")
+        tasks.append("No proxy is up. Find the cause: eks-proxy-agent check")
     elif status.preflight and not status.preflight.ok:
         hint = status.preflight.hint.rstrip(".")
-        reason = "the proxy gave no connection after the boot" + ("; " + hint if hint else "")
-        tasks.append(reason + "; how it is now: eks-proxy-agent check")
+        reason = "The preflight failed" + ("; " + hint if hint else "")
+        tasks.append(reason + ". Check the current state: eks-proxy-agent check")
     if view.bootstrap and view.bootstrap.exit_code:
-        once_more = "once more: eks-proxy-agent bootstrap --again"
-        tasks.append("bootstrap.sh failed: journalctl -u eks-proxy-agent-bootstrap; " + once_more)
+        read_log = "Read its log: journalctl -u eks-proxy-agent-bootstrap"
+        tasks.append(f"bootstrap.sh failed. {read_log}. Run it again: eks-proxy-agent bootstrap --again")
     return tasks
 
 
@@ -75,12 +75,12 @@ def _for_the_phase(view: NodeView) -> list[str]:
     phase = view.document.phase
     if phase == DEGRADED:
         if view.has_live_daemon:
-            return [f"mend what the error names; it is tried again by itself, and at once by: {_again(view)}"]
-        return [f"mend what the error names, then: {_again(view)}"]
+            return [f"Fix the error above. The agent retries by itself; to retry now: {_again(view)}"]
+        return [f"Fix the error above, then: {_again(view)}"]
     if phase == UNCONFIGURED:
-        return [f"if the node is to use a proxy: set proxy.url in {CONFIG}, then: {_again(view)}"]
+        return [f"If this node needs a proxy, set proxy.url in {CONFIG}, then: {_again(view)}"]
     if phase == NOT_RUN and not view.daemon:
-        return ["eks-proxy-agent apply"]
+        return ["Configure the node: eks-proxy-agent apply"]
     return []
 
 
@@ -91,11 +91,11 @@ def _for_the_daemon(view: NodeView, now: float) -> list[str]:
         return []  # the command is the same
     if not view.daemon.is_alive:
         enable = "enable --now" if view.daemon.enabled not in ("enabled", "") else "start"
-        return [f"the daemon is not running, nothing keeps the files as they are: systemctl {enable} {DAEMON}"]
+        return [f"The daemon is not running, so nothing repairs the files. Start it: systemctl {enable} {DAEMON}"]
     due = view.document.next_pass
     if due is not None and now - due > PATIENCE:
-        journal, restart = f"journalctl -u {DAEMON}", f"systemctl restart {DAEMON}"
-        return [f"the daemon has missed its pass by {span(now - due)}: {journal}; {restart} (docker keeps running)"]
+        read_log, restart = f"Read its log: journalctl -u {DAEMON}", f"systemctl restart {DAEMON}"
+        return [f"The daemon is {span(now - due)} late. {read_log}. Restart it (docker keeps running): {restart}"]
     return []
 
 
@@ -110,22 +110,22 @@ def _phase(view: NodeView, now: float, tasks: bool) -> list[Line]:
     status = view.document
     tone = {CONFIGURED: "good", DEGRADED: "bad"}.get(status.phase, "warn")
     lines = [Line("phase", status.phase + _for(status.since, now), "warn" if tasks and tone == "good" else tone)]
-    lines.append(Line("", _meaning(view, tasks)))
+    lines += _column("", _meaning(view, tasks))
     return lines + _column("error", (status.error or "").splitlines(), "bad")
 
 
-def _meaning(view: NodeView, tasks: bool) -> str:
+def _meaning(view: NodeView, tasks: bool) -> list[str]:
     phase = view.document.phase
     if phase == CONFIGURED:
-        return "what starts on this node uses the proxy" + ("" if tasks else "; there is nothing to do")
+        return ["services that start now use the proxy" + ("" if tasks else "; no action needed")]
     if phase == UNCONFIGURED:
-        return "no proxy.url in the settings, so nothing is written"
+        return ["no proxy.url in the settings; nothing is written"]
     if phase == DEGRADED:
-        known = "what was good before stays in force" if view.document.digest else "nothing was configured before"
+        values = "the last good values stay in force" if view.document.digest else "there are no earlier values"
         held = ", ".join(view.held_units)
-        stopped = f'; failure.policy is "closed": {held} cannot start until then' if held else ""
-        return "the last pass failed; " + known + stopped
-    return "the agent has not looked at this node since it was powered on, or what it did was reverted"
+        closed = [f'failure.policy = "closed": {held} cannot start until a reconcile succeeds'] if held else []
+        return [f"the last reconcile failed; {values}", *closed]
+    return ["no reconcile since power-on, or the agent's changes were reverted"]
 
 
 def _proxies(status: StatusDocument, now: float) -> list[str]:
@@ -133,7 +133,7 @@ def _proxies(status: StatusDocument, now: float) -> list[str]:
         return []
     http, https = str(status.proxy.http), str(status.proxy.https)
     lines = [f"{proxy.url}  {', '.join(_words_of(proxy, now))}" for proxy in status.proxies or ()]
-    lines = lines or [f"{http}  in use, health not known"]
+    lines = lines or [f"{http}  in use, health unknown"]
     return lines + ([f"{https}  for https:// URLs"] if https != http else [])
 
 
@@ -141,7 +141,7 @@ def _words_of(proxy: ProxyStatus, now: float) -> Iterable[str]:
     if proxy.chosen:
         yield "in use"
     if proxy.up is None:
-        yield "health not known"
+        yield "health unknown"
         return
     yield ("up" if proxy.up else "DOWN") + _for(proxy.since, now)
     if proxy.up and proxy.latency_seconds is not None:
@@ -170,9 +170,9 @@ def _preflight(status: StatusDocument, now: float) -> list[Line]:
 
 def _daemon(view: NodeView, now: float) -> list[Line]:
     last, due = ago(view.document.updated, now), ahead(view.document.next_pass, now)
-    words = ["last pass " + last] if last else []
+    words = ["last reconcile " + last] if last else []
     if not view.daemon:
-        return [Line("last pass", last)] if last else []
+        return [Line("reconcile", last)] if last else []
     if not view.daemon.is_alive:
         return [Line("daemon", ", ".join([f"NOT RUNNING ({view.daemon.state})", *words]), "bad")]
     words = [f"{_STATES.get(view.daemon.state, view.daemon.state)} (pid {view.daemon.pid or 0})", *words]
@@ -185,8 +185,8 @@ _STATES = {"active": "running", "activating": "starting"}
 def _intent(status: StatusDocument, full: bool) -> list[Line]:
     if not status.digest:
         return []
-    why = "" if full else " (why each: status --full)"
-    return [Line("intent", f"{status.digest}, {len(status.no_proxy)} NO_PROXY entries{why}")]
+    reasons = "" if full else " (reasons: status --full)"
+    return [Line("intent", f"{status.digest}, {len(status.no_proxy)} NO_PROXY entries{reasons}")]
 
 
 def _no_proxy(status: StatusDocument) -> list[Line]:
@@ -205,9 +205,9 @@ def _files(view: NodeView, full: bool) -> list[Line]:
     repairs = view.document.repairs.total if view.document.repairs else 0
     words = [f"{len(view.files)}"]
     words += [f"{len(wrong)} not as written"] if wrong else []
-    words += [f"{len(unknown)} that only root can judge"] if unknown else []
+    words += [f"{len(unknown)} readable by root only"] if unknown else []
     words += [] if wrong or unknown else ["all as written"]
-    words += [f"{repairs} repaired so far"] if repairs else []
+    words += [f"{repairs} repaired since power-on"] if repairs else []
     return [Line("files", ", ".join(words))] + [
         Line("file", f"{path:<60} {view.files[path]}", "" if view.files[path] == "ok" else "warn")
         for path in (view.files if full else wrong)
@@ -227,9 +227,9 @@ def _bootstrap(view: NodeView, now: float) -> list[Line]:
         return []
     at, code = ago(bootstrap.time, now), bootstrap.exit_code
     if code is None:
-        return [Line("bootstrap", f"started {at}, and has not ended")]
-    told = "CloudFormation was told" if bootstrap.signalled else "no signal was sent"
-    return [Line("bootstrap", f"ended with {code}, {at}; {told}", "bad" if code else "")]
+        return [Line("bootstrap", f"started {at}, not finished")]
+    signal = "cfn-signal sent" if bootstrap.signalled else "cfn-signal not sent"
+    return [Line("bootstrap", f"exit code {code}, {at}; {signal}", "bad" if code else "")]
 
 
 def _metrics(status: StatusDocument) -> list[Line]:

@@ -39,7 +39,7 @@ def ago(moment: float | None, now: float) -> str:
     if moment is None:
         return ""
     if moment > now + _NOW:
-        return f"{span(moment - now)} ahead of this clock"
+        return f"{span(moment - now)} in the future by this clock"
     return "just now" if now - moment < _NOW else span(now - moment) + " ago"
 
 

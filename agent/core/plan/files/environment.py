@@ -39,7 +39,7 @@ def render(variables: Variables) -> bytes:
     for name, value in variables:
         if not _PORTABLE.fullmatch(value):
             odd = next(char for char in value if not _PORTABLE.fullmatch(char))
-            raise FileError(f"{name}: the character {odd!a} cannot be written so that sh, systemd and pam_env agree")
+            raise FileError(f"{name}: character {odd!a} is not allowed; sh, systemd and pam_env read it differently")
     return "".join("{}={}\n".format(*pair) for pair in variables).encode("ascii")
 
 
@@ -81,7 +81,7 @@ class EnvironmentFile(ManagedFile):
     def note(self, before: bytes) -> str:
         """Say when the file had proxy variables of its own, as the shell recipe leaves them, each line perhaps twice."""
         _, theirs = _split(before)
-        text = "{n} line{s} of an earlier proxy set-up in /etc/environment {are} replaced"
+        text = "/etc/environment: {n} line{s} of an earlier proxy setup {are} replaced"
         return counted(len(theirs), text) if theirs and self.variables is not None else ""
 
 
@@ -110,12 +110,10 @@ def _split(text: bytes) -> tuple[list[bytes], list[bytes]]:
         text.decode("utf-8")
     except UnicodeDecodeError as error:
         number = text[: error.start].count(b"\n") + 1
-        raise FileError(
-            f"line {number} has a byte that is not UTF-8, for which systemd ignores the whole file"
-        ) from None
+        raise FileError(f"line {number}: invalid UTF-8, so systemd ignores the whole file; correct this line") from None
     if b"\0" in text:
         number = text[: text.index(b"\0")].count(b"\n") + 1
-        raise FileError(f"line {number} has a NUL byte")
+        raise FileError(f"line {number}: NUL byte; remove it")
     kept: list[bytes] = []
     ours: list[bytes] = []
     part, continued = kept, False

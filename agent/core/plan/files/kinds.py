@@ -24,5 +24,5 @@ def kind_of(name: str, path: str) -> str:
     if name == WholeFile.kind and path.endswith(("/eks-proxy-agent.pem", "/eks-proxy-agent.crt")):
         return CaAnchor.kind
     if name not in KINDS:
-        raise ValueError(f"a file of the kind {name!r}")
+        raise ValueError(f"unknown kind of file: {name!r}")
     return name

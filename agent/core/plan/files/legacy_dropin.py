@@ -22,4 +22,4 @@ class LegacyDropin(Dropin):
         return current
 
     def note(self, before: bytes) -> str:
-        return f"proxy.conf of the shell recipe is removed from {self.unit}.d: 90-eks-proxy.conf does its work"
+        return f"{self.unit}.d: proxy.conf of the shell recipe is removed; 90-eks-proxy.conf replaces it"

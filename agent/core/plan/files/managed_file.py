@@ -17,7 +17,7 @@ class Effect(enum.Enum):
 
     NONE = "none"
     DAEMON_RELOAD = "reload systemd"
-    TRUST_STORE = "make the trust store anew"
+    TRUST_STORE = "rebuild the trust store"
 
 
 @attrs.frozen

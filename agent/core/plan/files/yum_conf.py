@@ -91,16 +91,16 @@ class YumConf(ManagedFile):
         repeated = _repeated(proxies, self.url)
         said = []
         if replaced:
-            said.append(counted(replaced, "{n} earlier proxy line{s} in [main] of yum.conf {are} replaced"))
+            said.append(counted(replaced, "{n} earlier proxy line{s} in [main] {are} replaced"))
         if repeated:
             where = ", ".join(dict.fromkeys(map(_shown, repeated)))
             said.append(counted(len(repeated), "{n} line{s} with the same proxy in {where} {are} removed", where=where))
         said += [
-            f"{_shown(proxy)} has a proxy of its own, {quoted(proxy.value)}, which stays"
+            f"{_shown(proxy)} keeps its own proxy, {quoted(proxy.value)}"
             for proxy in proxies
             if not (proxy.main or proxy in repeated)
         ]
-        return "; ".join(said)
+        return "yum.conf: " + "; ".join(said) if said else ""
 
 
 @attrs.frozen

@@ -204,13 +204,13 @@ def test_a_nodes_status_is_its_intent():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"proxy": None, "phase": "unconfigured"}, 'without a proxy (phase "unconfigured")'),
-        ({"no_proxy": [{"entry": "a,b", "reason": "x"}]}, "no_proxy has an entry that is none"),
-        ({"no_proxy": [{"entry": "a"}]}, "'reason' is missing"),
-        ({"no_proxy": 5}, "is no status of a node"),
+        ({"proxy": None, "phase": "unconfigured"}, 'the node has no proxy (phase "unconfigured")'),
+        ({"no_proxy": [{"entry": "a,b", "reason": "x"}]}, "no_proxy: invalid entry"),
+        ({"no_proxy": [{"entry": "a"}]}, "missing key 'reason'"),
+        ({"no_proxy": 5}, "not the status of a configured node: no_proxy: expected list, got int"),
         ({"proxy": {"http": "p", "https": "p"}}, "has no scheme"),
-        ({"no_proxy": []}, "its values are not those that the node computed"),
-        ({"intent": None}, "its values are not those that the node computed"),
+        ({"no_proxy": []}, "its values do not match its intent hash"),
+        ({"intent": None}, "its values do not match its intent hash"),
     ],
 )
 def test_what_is_no_status_of_a_node(change, said):
@@ -223,5 +223,5 @@ def test_what_is_no_status_of_a_node(change, said):
 @pytest.mark.parametrize("text", ["", "[]", "null", "[" * 100000, "\x00"])
 def test_what_is_no_json_is_no_status(text):
     """Whatever the file holds."""
-    with pytest.raises(AgentError, match="f: is no status of a node"):
+    with pytest.raises(AgentError, match="f: not the status of a configured node"):
         intent_from_status(text, "f", None)

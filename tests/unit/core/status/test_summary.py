@@ -63,29 +63,29 @@ WELL = {
 
 CONFIGURED = """\
 phase      configured for 3 h
-           what starts on this node uses the proxy; there is nothing to do
+           services that start now use the proxy; no action needed
 proxy      http://one.corp:3128  in use, up, 12 ms
            http://two.corp:3128  DOWN for 5 min, Connection refused
 preflight  ok, 3 h ago
-daemon     running (pid 412), last pass 4 min ago, next in 6 min
-intent     349dd264e6c3, 3 NO_PROXY entries (why each: status --full)
-files      2, all as written, 2 repaired so far
+daemon     running (pid 412), last reconcile 4 min ago, next in 6 min
+intent     349dd264e6c3, 3 NO_PROXY entries (reasons: status --full)
+files      2, all as written, 2 repaired since power-on
 units      docker.service active
-bootstrap  ended with 0, 3 h ago; CloudFormation was told
+bootstrap  exit code 0, 3 h ago; cfn-signal sent
 metrics    /var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom
 instance   i-0a1b2c3d4e5f60718 in eu-central-1
 """
 
 STALE = """\
 phase      configured for 3 h
-           what starts on this node uses the proxy
-to do      docker.service still runs with old settings; when it suits you: systemctl restart docker.service
-           /etc/yum.conf is changed again and again by something else, and left alone; find it, then: systemctl reload eks-proxy-agent
-proxy      http://one.corp:3128  in use, health not known
+           services that start now use the proxy
+to do      docker.service runs with an old environment. Restart it at a convenient time: systemctl restart docker.service
+           Another program keeps changing /etc/yum.conf, so the agent leaves it alone. Find that program, then: systemctl reload eks-proxy-agent
+proxy      http://one.corp:3128  in use, health unknown
            http://two.corp:3128  for https:// URLs
-daemon     running (pid 412), last pass 4 min ago, next in 6 min
-intent     349dd264e6c3, 3 NO_PROXY entries (why each: status --full)
-files      2, 1 not as written, 7 repaired so far
+daemon     running (pid 412), last reconcile 4 min ago, next in 6 min
+intent     349dd264e6c3, 3 NO_PROXY entries (reasons: status --full)
+files      2, 1 not as written, 7 repaired since power-on
 file       /etc/yum.conf                                                changed since
 units      docker.service active
 metrics    watch.metrics: /srv/metrics is not a directory
@@ -95,46 +95,47 @@ warning    proxy.no_proxy: "nexus.corp:8443" has a port
 
 DEGRADED = """\
 phase      degraded for 12 min
-           the last pass failed; what was good before stays in force
-error      /etc/environment: line 1 has a byte that is not UTF-8
+           the last reconcile failed; the last good values stay in force
+error      /etc/environment: line 1: invalid UTF-8
            /etc/yum.conf: is a directory
-to do      mend what the error names; it is tried again by itself, and at once by: systemctl reload eks-proxy-agent
+to do      Fix the error above. The agent retries by itself; to retry now: systemctl reload eks-proxy-agent
 """
 
 CLOSED = """\
 phase      degraded for 12 min
-           the last pass failed; nothing was configured before; failure.policy is "closed": docker.service, kubelet.service cannot start until then
+           the last reconcile failed; there are no earlier values
+           failure.policy = "closed": docker.service, kubelet.service cannot start until a reconcile succeeds
 error      no metadata
-to do      mend what the error names; it is tried again by itself, and at once by: systemctl reload eks-proxy-agent
-daemon     starting (pid 99), last pass 4 min ago
+to do      Fix the error above. The agent retries by itself; to retry now: systemctl reload eks-proxy-agent
+daemon     starting (pid 99), last reconcile 4 min ago
 """
 
 UNCONFIGURED = """\
 phase      unconfigured for 3 h
-           no proxy.url in the settings, so nothing is written
-to do      if the node is to use a proxy: set proxy.url in /etc/eks-proxy-agent/config.toml, then: systemctl reload eks-proxy-agent
-daemon     running (pid 412), last pass 4 min ago, next in 6 min
+           no proxy.url in the settings; nothing is written
+to do      If this node needs a proxy, set proxy.url in /etc/eks-proxy-agent/config.toml, then: systemctl reload eks-proxy-agent
+daemon     running (pid 412), last reconcile 4 min ago, next in 6 min
 instance   i-0a1b2c3d4e5f60718 in eu-central-1
 """
 
 DEAD = """\
 phase      configured for 3 h
-           what starts on this node uses the proxy
-to do      the daemon is not running, nothing keeps the files as they are: systemctl start eks-proxy-agent
+           services that start now use the proxy
+to do      The daemon is not running, so nothing repairs the files. Start it: systemctl start eks-proxy-agent
 proxy      http://one.corp:3128  in use, up, 12 ms
            http://two.corp:3128  DOWN for 5 min, Connection refused
 preflight  ok, 3 h ago
-daemon     NOT RUNNING (failed), last pass 4 min ago
+daemon     NOT RUNNING (failed), last reconcile 4 min ago
 """
 
 HANGING = """\
-to do      the daemon has missed its pass by 2 h: journalctl -u eks-proxy-agent; systemctl restart eks-proxy-agent (docker keeps running)
+to do      The daemon is 2 h late. Read its log: journalctl -u eks-proxy-agent. Restart it (docker keeps running): systemctl restart eks-proxy-agent
 """
 
 NOT_RUN = """\
 phase      not run
-           the agent has not looked at this node since it was powered on, or what it did was reverted
-to do      the daemon is not running, nothing keeps the files as they are: systemctl enable --now eks-proxy-agent
+           no reconcile since power-on, or the agent's changes were reverted
+to do      The daemon is not running, so nothing repairs the files. Start it: systemctl enable --now eks-proxy-agent
 daemon     NOT RUNNING (inactive)
 """
 
@@ -187,7 +188,7 @@ def test_stale_units_and_fought_files():
 
 def test_degraded():
     """All errors, what they mean for the node, and the way out come first."""
-    errors = "/etc/environment: line 1 has a byte that is not UTF-8\n/etc/yum.conf: is a directory"
+    errors = "/etc/environment: line 1: invalid UTF-8\n/etc/yum.conf: is a directory"
     status = {**WELL, "phase": "degraded", "since": "2026-11-22T20:23:05+00:00", "error": errors}
     assert shown(status).startswith(DEGRADED)
 
@@ -222,7 +223,7 @@ def test_a_dead_daemon_on_a_degraded_node():
     """A daemon that ended at wrong settings has to be started again: reload would do nothing."""
     status = {**WELL, "phase": "degraded", "error": "x", "daemon": {"state": "failed", "enabled": "enabled"}}
     text = shown(status)
-    assert "to do      mend what the error names, then: systemctl start eks-proxy-agent\n" in text
+    assert "to do      Fix the error above, then: systemctl start eks-proxy-agent\n" in text
     assert text.count("systemctl start") == 1
 
 
@@ -240,14 +241,14 @@ def test_before_the_first_pass():
 
 def test_before_the_first_pass_without_systemd():
     """In a tree where no daemon can run the command is named instead."""
-    assert "to do      eks-proxy-agent apply\n" in shown(NOTHING_KNOWN)
+    assert "to do      Configure the node: eks-proxy-agent apply\n" in shown(NOTHING_KNOWN)
 
 
 def test_files_that_only_root_can_judge():
     """For others the files are not a list of alarms, but one line."""
     files = [{"path": f"/etc/{at}", "state": "unknown (root can tell)"} for at in range(3)]
     text = shown({**WELL, "files": files})
-    assert "files      3, 3 that only root can judge, 2 repaired so far\n" in text
+    assert "files      3, 3 readable by root only, 2 repaired since power-on\n" in text
     assert "/etc/1" not in text
     assert "/etc/1 " in shown({**WELL, "files": files}, full=True)
 
@@ -264,10 +265,10 @@ def test_full_names_everything():
 @pytest.mark.parametrize(
     ("changed", "task"),
     [
-        ({"proxies": [{"url": "http://one.corp:3128", "up": False, "chosen": True}]}, "no proxy answers"),
+        ({"proxies": [{"url": "http://one.corp:3128", "up": False, "chosen": True}]}, "No proxy is up"),
         (
             {"preflight": {"ok": False, "kind": "denied", "text": "403", "at": None}},
-            "gave no connection after the boot",
+            "The preflight failed",
         ),
         ({"bootstrap": {"exit_code": 1, "signalled": False, "time": WELL["updated"]}}, "bootstrap.sh failed"),
     ],
@@ -281,12 +282,12 @@ def test_each_trouble_has_its_command(changed, task):
 def test_a_bootstrap_that_has_not_ended():
     """A bootstrap.sh that runs, or that was killed, is not called a success."""
     text = shown({**WELL, "bootstrap": {"exit_code": None, "signalled": False, "time": WELL["updated"]}})
-    assert "bootstrap  started 4 min ago, and has not ended\n" in text
+    assert "bootstrap  started 4 min ago, not finished\n" in text
 
 
 def test_a_clock_that_was_set_back():
     """Moments ahead of the clock are called so."""
-    assert "last pass 56 min ahead of this clock" in shown(WELL, now=NOW - 3600)
+    assert "last reconcile 56 min in the future by this clock" in shown(WELL, now=NOW - 3600)
 
 
 def test_it_is_one_screen():

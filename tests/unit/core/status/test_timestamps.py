@@ -66,7 +66,7 @@ def test_a_span_is_coarse(seconds, text):
         (None, "", ""),
         (1000.0, "just now", "in a moment"),
         (760.0, "4 min ago", "4 min overdue"),
-        (1240.0, "4 min ahead of this clock", "in 4 min"),
+        (1240.0, "4 min in the future by this clock", "in 4 min"),
     ],
 )
 def test_moments_are_said_from_now(moment, past, future):

@@ -201,14 +201,14 @@ def test_restore(current, before, restored):
     ("before", "said"),
     [
         (b"[main]\na=1\n", ""),
-        (b"[main]\nproxy=old\n", "1 earlier proxy line in [main] of yum.conf is replaced"),
-        (b"[main]\nproxy=old\n  more\nproxy=old\n", "2 earlier proxy lines in [main] of yum.conf are replaced"),
-        (b"[main]\n[repo]\n" + OURS, "1 line with the same proxy in [repo] is removed"),
-        (b"[x]\n" + OURS * 2 + b"[y]\n" + OURS, "3 lines with the same proxy in [x], [y] are removed"),
-        (b"[repo]\nproxy=_none_\n", '[repo] has a proxy of its own, "_none_", which stays'),
+        (b"[main]\nproxy=old\n", "yum.conf: 1 earlier proxy line in [main] is replaced"),
+        (b"[main]\nproxy=old\n  more\nproxy=old\n", "yum.conf: 2 earlier proxy lines in [main] are replaced"),
+        (b"[main]\n[repo]\n" + OURS, "yum.conf: 1 line with the same proxy in [repo] is removed"),
+        (b"[x]\n" + OURS * 2 + b"[y]\n" + OURS, "yum.conf: 3 lines with the same proxy in [x], [y] are removed"),
+        (b"[repo]\nproxy=_none_\n", 'yum.conf: [repo] keeps its own proxy, "_none_"'),
         (
             b"[main]\nproxy=old\n[repo]\nproxy=http://me:secret@other:1\n",
-            '1 earlier proxy line in [main] of yum.conf is replaced; [repo] has a proxy of its own, "***@other:1", which stays',
+            'yum.conf: 1 earlier proxy line in [main] is replaced; [repo] keeps its own proxy, "***@other:1"',
         ),
     ],
 )
