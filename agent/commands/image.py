@@ -7,7 +7,7 @@ import sys
 
 import attrs
 
-from agent.commands.node import DAEMON, tell
+from agent.commands.node import DAEMON, print_changes
 from agent.core.plan.desired import clean_files, image_files
 from agent.core.plan.files.managed_file import Effect
 from agent.core.plan.plan import forget_instance
@@ -40,7 +40,7 @@ def bake_command(arguments: argparse.Namespace) -> int:
         baseline = attrs.evolve(plan.baseline, baked=True, enabled=plan.baseline.enabled + enable)
         plan = attrs.evolve(plan, enable=enable, reload=plan.reload or bool(enable), baseline=baseline)
         plan = apply(plan, host, state)
-    tell(host, plan)
+    print_changes(host, plan)
     for warning in static.layered.warnings:
         print("warning: " + warning, file=sys.stderr)
     if static.flags.data:
@@ -71,7 +71,7 @@ def clean_command(arguments: argparse.Namespace) -> int:
         plan = apply(plan, host, state)
         withdrawn = withdraw(host)
         instances = state.forget(bootstrap=True)
-    tell(host, plan)
+    print_changes(host, plan)
     for path in withdrawn:
         print(f"removed {path}")
     for instance_id in instances:

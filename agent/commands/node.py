@@ -1,4 +1,4 @@
-"""`apply`, `plan` and `revert`: what a person does to a node, and what they are told."""
+"""The commands `apply`, `plan` and `revert`, and their output."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DAEMON = "eks-proxy-agent.service"
 
 
 def apply_command(arguments: argparse.Namespace) -> int:
-    """Configure the node and say what changed."""
+    """Configure the node and print the changes."""
     host = host_of(arguments)
     need_root(host, "apply")
     static = static_settings(host.files, sources_of(arguments))
@@ -44,7 +44,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
         with host.locked() as state:
             forget_network(state, facts.instance_id)
     result = reconcile(host, static, facts, Trigger.COMMAND)
-    tell(host, result.plan)
+    print_changes(host, result.plan)
     for warning in result.resolved.warnings:
         print("warning: " + warning, file=sys.stderr)
     result.raise_problems()
@@ -61,12 +61,15 @@ def apply_command(arguments: argparse.Namespace) -> int:
     if static.sources.config and host.files.live and not arguments.once:
         text = "warning: --config is not kept for the next boot; copy the file to /etc/eks-proxy-agent/config.toml"
         print(text, file=sys.stderr)
-    _tell_stale(host, result)
+    _print_stale(host, result)
     return 0
 
 
-def _tell_stale(host: Host, result: ReconcileResult) -> None:
-    """Name what runs with an old environment; everything is written, so who may not look has not failed."""
+def _print_stale(host: Host, result: ReconcileResult) -> None:
+    """Print the units that run with an old environment.
+
+    All files are written by then, so a missing permission is a warning and not a failure.
+    """
     try:
         stale = stale_units(host, result.settings, result.intent)
     except CommandError as error:
@@ -78,7 +81,7 @@ def _tell_stale(host: Host, result: ReconcileResult) -> None:
 
 
 def plan_command(arguments: argparse.Namespace) -> int:
-    """Show what `apply` would do; exit code 3 when that is anything."""
+    """Print what `apply` would do; return 3 if there are changes."""
     host = host_of(arguments)
     static = static_settings(host.files, sources_of(arguments))
     inputs = load_inputs(host, static, facts_of(static))
@@ -94,27 +97,30 @@ def plan_command(arguments: argparse.Namespace) -> int:
             sys.stdout.write(unified(change))
         for action in actions:
             print(action)
-    told = ["node.ca_bundle: " + summary for summary in (inputs.ca.summaries if inputs.ca else ())]
-    told += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in resolved.warnings]
-    told += advice(resolved.intent.no_proxy, inputs.facts.region) if resolved.intent else ()
-    told += ["note: " + note for note in left_open(inputs)]
+    messages = ["node.ca_bundle: " + summary for summary in (inputs.ca.summaries if inputs.ca else ())]
+    messages += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in resolved.warnings]
+    messages += advice(resolved.intent.no_proxy, inputs.facts.region) if resolved.intent else ()
+    messages += ["note: " + note for note in left_open(inputs)]
     pending = bool(not plan.empty or actions)
     if resolved.intent is None:
-        told.append("unconfigured: no proxy.url in the settings")
+        messages.append("unconfigured: no proxy.url in the settings")
     elif not pending and not plan.problems:
-        told.append("nothing to do: the node is as planned")
-    for line in told:
-        print(line, file=sys.stderr)
+        messages.append("nothing to do: the node is as planned")
+    for message in messages:
+        print(message, file=sys.stderr)
     if plan.problems:
         raise FileError("\n".join(plan.problems))
     return PENDING if pending else 0
 
 
 def revert_command(arguments: argparse.Namespace) -> int:
-    """Put everything back; the daemon is stopped and disabled first, else it would configure the node again."""
+    """Revert all changes of the agent.
+
+    The daemon is stopped and disabled first, otherwise it would configure the node again.
+    """
     host = host_of(arguments)
     need_root(host, "revert")
-    host.state.baseline()  # one that cannot be read is an error before the daemon is gone, not after
+    host.state.baseline()  # a corrupt baseline must fail before the daemon is stopped, not after
     daemon = host.units.show([DAEMON]).get(DAEMON)
     if daemon and daemon.exists and (daemon.enabled == "enabled" or daemon.active not in ("inactive", "failed")):
         host.units.disable_now([DAEMON])
@@ -123,7 +129,7 @@ def revert_command(arguments: argparse.Namespace) -> int:
         plan = apply(plan_revert(host), host, state)
         withdrawn = withdraw(host)
         state.forget()
-    tell(host, plan)
+    print_changes(host, plan)
     for path in withdrawn:
         print(f"removed {path}")
     if plan.problems:
@@ -135,7 +141,8 @@ def revert_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def tell(host: Host, plan: Plan) -> None:
+def print_changes(host: Host, plan: Plan) -> None:
+    """Print what a plan changed; notes go to stderr."""
     for verb, path in changed_paths(plan):
         print(f"{verb} {path}")
     if plan.trust and host.files.live:
@@ -143,7 +150,8 @@ def tell(host: Host, plan: Plan) -> None:
     if plan.reload and host.units.running:
         print("reloaded systemd")
     for name in plan.enable:
-        print("enabled {}{}".format(name, " and started it" if name in plan.start and host.units.running else ""))
+        started = " and started it" if name in plan.start and host.units.running else ""
+        print(f"enabled {name}{started}")
     for name in plan.disable:
         print(f"disabled {name}, as before the agent enabled it")
     for note in plan.notes:

@@ -1,4 +1,4 @@
-"""`status`: how the node stands, in one screen, or as JSON (docs/status.md)."""
+"""The command `status`: the state of the node as a screen or as JSON (docs/status.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLOURS = {"good": "32", "warn": "33", "bad": "31"}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    view = look(host_of(arguments))
+    view = inspect_node(host_of(arguments))
     if arguments.json:
         print(json.dumps(view.to_json(), indent=2))
         return 0
@@ -35,8 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def look(host: Host) -> NodeView:
-    """What status.json says, and what can be seen beside it: files, units, the daemon, the bootstrap."""
+def inspect_node(host: Host) -> NodeView:
+    """Return status.json and the current state of files, units, the daemon and the bootstrap."""
     document = host.state.status() or StatusDocument(NOT_RUN)
     names = [name for name in map(EnvironmentDropin.unit_of, document.files) if name]
     units = _units(host, [DAEMON, *names])
@@ -58,7 +58,7 @@ def _shown(line: Line, colours: bool) -> str:
 
 
 def _file_state(host: Host, path: str) -> str:
-    """`ok`, `changed since` or `missing`, by what we last wrote there; or why that is not known."""
+    """Return `ok`, `changed since` or `missing`, compared with the last write; or the problem."""
     try:
         resolved = host.files.resolve(path)
         state = host.files.state(resolved)
@@ -86,14 +86,14 @@ def _state(unit: UnitState) -> str:
 
 
 def _daemon(unit: UnitState | None) -> DaemonStatus | None:
-    """systemd's view of the daemon; None where no systemd runs or it does not know the unit."""
+    """Return systemd's view of the daemon; None without systemd or without the unit."""
     if unit is None or not unit.exists or not unit.active:
         return None
     return DaemonStatus(unit.active, unit.enabled, unit.main_pid or None)
 
 
 def _bootstrap(host: Host, instance_id: str | None) -> BootstrapStatus | None:
-    """How bootstrap.sh ended on this instance; None when it did not run, or when only root may know."""
+    """Return the result of bootstrap.sh on this instance; None if unknown or without root."""
     try:
         record = host.state.of_instance(instance_id, "bootstrap") if instance_id else None
     except FileError:
@@ -102,7 +102,7 @@ def _bootstrap(host: Host, instance_id: str | None) -> BootstrapStatus | None:
 
 
 def _held_units(host: Host) -> tuple[str, ...]:
-    """The units that failure.policy = "closed" keeps from starting now."""
+    """Return the units that failure.policy = "closed" does not allow to start now."""
     if not host.files.live or host.files.state(READY).content is not None:
         return ()
     return tuple(unit for unit in GATED_UNITS if host.files.state(ClosedGate.path_of(unit)).content is not None)

@@ -1,4 +1,4 @@
-"""systemd units as values: what they are, what is to be done with them, which run with an old environment."""
+"""The units of systemd as values: their state, what to enable or start, and stale environments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 from agent.core.settings.schema import Settings
 
-#: What is asked of `systemctl show`; it fetches all of them anyway, and prints these.
+#: The properties that `systemctl show` prints; it reads all of them from systemd anyway.
 PROPERTIES = (
     "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic,InactiveExitTimestampMonotonic,"
     "ExecMainStartTimestampMonotonic,Job,NeedDaemonReload,DropInPaths,EnvironmentFiles,UnsetEnvironment,Before"
@@ -18,12 +18,12 @@ PROPERTIES = (
 
 @attrs.frozen
 class UnitState:
-    """A unit as systemd sees it, which may differ from what is on disk; `main_pid` 0: none runs.
+    """A unit as systemd sees it, which may differ from the files on disk.
 
-    `blocked`: its last start was refused by an Assert...= line.  `started`: it was, at least once
-    since power on. `queued`: it is about to, as all are that wait for READY=1.  `since`: when its
-    process began, in seconds of CLOCK_MONOTONIC. `environment_files` are in the order in which they
-    are read: the later wins.
+    `main_pid`: 0 without a main process.  `blocked`: an Assert...= line refused its last start.
+    `started`: it was started at least once since power-on.  `queued`: it has a job, as all units
+    have that wait for READY=1.  `since`: start of its process, in seconds of CLOCK_MONOTONIC.
+    `environment_files`: in the order in which they are read; the later one wins.
     """
 
     name: str
@@ -43,22 +43,25 @@ class UnitState:
 
 
 def parse_unit(name: str, block: str) -> UnitState:
-    """Read what `systemctl show` says of one unit; a property may come several times, one line for each value."""
-    found: dict[str, list[str]] = {}
+    """Return one unit from the output of `systemctl show`.
+
+    A property may occur several times, with one line for each value.
+    """
+    properties: dict[str, list[str]] = {}
     for line in block.splitlines():
         key, _, value = line.partition("=")
-        found.setdefault(key, []).append(value)
+        properties.setdefault(key, []).append(value)
 
     def words(key: str) -> tuple[str, ...]:
-        return tuple(" ".join(found.get(key, ())).split())
+        return tuple(" ".join(properties.get(key, ())).split())
 
     def word(key: str) -> str:
-        return found.get(key, [""])[0]
+        return properties.get(key, [""])[0]
 
     def number(key: str) -> int:
         return int(word(key)) if word(key).isdigit() else 0
 
-    files = found.get("EnvironmentFiles", ())
+    files = properties.get("EnvironmentFiles", ())
     return UnitState(
         name=name,
         exists=word("LoadState") == "loaded",
@@ -77,29 +80,31 @@ def parse_unit(name: str, block: str) -> UnitState:
     )
 
 
-#: What containers hang on.
+#: The container runtimes.
 RUNTIMES = ("containerd.service", "docker.service")
-#: ActiveState of a unit that is not running and not about to.
+#: ActiveState of a unit that does not run and is not about to run.
 IDLE = ("inactive", "failed")
 
 
 def to_enable(settings: Settings, units: Mapping[str, UnitState], *, interrupted: bool = False) -> tuple[str, ...]:
-    """The units of node.enable that exist and are not enabled yet; they are started too.
+    """Return the units of node.enable that exist and are disabled; they are started too.
 
-    One that is enabled and stopped stays stopped: an administrator did that.  Unless an earlier run
-    was `interrupted`, perhaps after it had enabled the unit and before it had started it.
+    A unit that is enabled and stopped stays stopped, because an administrator stopped it.  The
+    exception is after an `interrupted` run: it may have enabled the unit without starting it.
     """
-    found = (units[name] for name in settings.node.enable if name in units)
-    waiting = ("inactive",) if interrupted else ()
-    return tuple(unit.name for unit in found if unit.exists and (unit.enabled == "disabled" or unit.active in waiting))
+    candidates = (units[name] for name in settings.node.enable if name in units)
+    to_start = ("inactive",) if interrupted else ()
+    return tuple(
+        unit.name for unit in candidates if unit.exists and (unit.enabled == "disabled" or unit.active in to_start)
+    )
 
 
 def to_release(units: Mapping[str, UnitState], *, closed: bool = True) -> tuple[str, ...]:
-    """The units whose start failure.policy = "closed" refused, to be started now.
+    """Return the units to start now, because failure.policy = "closed" refused their start.
 
-    One that requires a refused one, as kubelet requires docker, is not refused itself: its start is
-    dropped for want of the other.  It is known by being enabled and never started, which only
-    counts while the policy is `closed`.
+    A unit that requires a refused one, as kubelet requires docker, is not refused itself: systemd
+    drops its start job.  It is recognized as enabled and never started, which counts only while
+    the policy is `closed`.
     """
     stopped = (unit for unit in units.values() if unit.exists and not unit.queued and unit.active in IDLE)
     return tuple(
@@ -108,18 +113,24 @@ def to_release(units: Mapping[str, UnitState], *, closed: bool = True) -> tuple[
 
 
 def restart_order(names: Iterable[str]) -> tuple[str, ...]:
-    """The order in which to restart units: what others need first, kubelet last."""
+    """Return the units in restart order: the runtimes first, kubelet last."""
     first = {name: number for number, name in enumerate(RUNTIMES)}
     return tuple(sorted(names, key=lambda name: (first.get(name, 9 if name == "kubelet.service" else 5), name)))
 
 
 def is_stale(environ: bytes, variables: Iterable[tuple[str, str]]) -> bool:
-    """Whether a process (its /proc/PID/environ) lacks one of the variables or has another value."""
+    """Return True if a process lacks one of the variables or has another value.
+
+    `environ` is the content of its /proc/PID/environ.
+    """
     return bool(differences(environ, variables))
 
 
 def differences(environ: bytes, variables: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The variables that a process has otherwise than wanted: name → its value, empty when it has none."""
+    """Return the variables of a process that differ from the desired ones.
+
+    The result maps the name to the value in the process, which is empty if it is not set.
+    """
     pairs: dict[str, str] = {}
     for item in environ.split(b"\0"):
         name, _, value = item.partition(b"=")

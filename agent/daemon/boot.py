@@ -117,7 +117,9 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
         with host.locked() as state:
             static = static_files(settings, read_ca(host.files, settings))
             plan = apply(plan_node(host, static, settings, complete=False), host, state)
-            state.update_memory(lambda memory: memory.prepared(plan, desired_digests(host, static), time.monotonic()))
+            state.update_memory(
+                lambda memory: memory.after_preparation(plan, desired_digests(host, static), time.monotonic())
+            )
     except AgentError as error:
         get_logger().warning("prepare.failed", error=str(error), meaning="the pass after it tries again")
         return False
@@ -177,15 +179,15 @@ def ask(daemon: Daemon, static: StaticSettings) -> Facts:
 
 
 def steady_facts(host: Host, facts: Facts) -> Facts:
-    """Return facts without what a metadata service forgot for a moment (`drift.steady`), and log when it forgets."""
+    """Return facts without what a metadata service forgot for a moment (`drift.debounce_facts`), and log when it forgets."""
     with host.locked() as state:
-        cached = state.learned(facts.instance_id, "facts")
+        cached = state.cached(facts.instance_id, "facts")
         try:
             last = facts_from_json(json.dumps(cached)) if cached else None
         except AgentError:
             last = None
-        steady, memory = drift.steady(facts, last, state.memory(), time.monotonic())
-        news, memory = memory.says("missing", ", ".join(memory.missing))
+        steady, memory = drift.debounce_facts(facts, last, state.memory(), time.monotonic())
+        news, memory = memory.report_once("missing", ", ".join(memory.missing))
         state.update_memory(lambda _: memory)
     if news:
         meaning = f"stays in place until it was missing {drift.PASSES} times, for {drift.ABSENT:g} s"

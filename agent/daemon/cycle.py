@@ -78,7 +78,7 @@ def report(daemon: Daemon, result: ReconcileResult | None, *, settled: bool, boo
         stale = None if boot else _stale(daemon, result)
     journal_events.log_contested(host)
     with host.locked() as state:
-        memory = state.update_memory(lambda memory: memory.counted(settled=settled))
+        memory = state.update_memory(lambda memory: memory.record_outcome(settled=settled))
     if result and settled and (stale or memory.contested):
         daemon.say(journal_events.summary(result, stale=stale or (), contested=sorted(memory.contested)))
     watch = result.settings.watch if result else _last_watch(daemon)
@@ -133,7 +133,7 @@ def _facts(daemon: Daemon, static: StaticSettings) -> tuple[Facts, AgentError | 
         return ask(daemon, static), None
     except MetadataError as error:
         instance = daemon.host.state.memory().instance
-        known = daemon.host.state.learned(instance, "facts") if instance else None
+        known = daemon.host.state.cached(instance, "facts") if instance else None
         if not known:
             raise
         return facts_from_json(json.dumps(known)), error
@@ -157,7 +157,7 @@ def _stale(daemon: Daemon, result: ReconcileResult) -> tuple[str, ...] | None:
         return stale
     what = " ".join([intent.digest(), *stale]) if intent and stale else ""
     with host.locked() as state:
-        news, memory = state.memory().says("stale", what)
+        news, memory = state.memory().report_once("stale", what)
         state.update_memory(lambda _: memory)
     if news:
         meaning = "runs with an old environment until it is restarted: systemctl restart " + " ".join(stale)

@@ -22,7 +22,7 @@ EVENTS = {"configured": "node.configured", "unconfigured": "node.unconfigured"}
 def log_contested(host: Host) -> None:
     """Say, at first and once an hour, which files are left alone because somebody else changes them again and again."""
     with host.locked() as state:
-        due, memory = state.memory().to_say(time.monotonic())
+        due, memory = state.memory().due_reports(time.monotonic())
         state.update_memory(lambda _: memory)
     for path in due:
         get_logger().error(
@@ -47,7 +47,7 @@ def log_degraded(host: Host, error: AgentError) -> str:
         meaning = "units start with the last good values"
     try:
         with host.locked() as state:
-            news, memory = state.memory().says("degraded", redact(str(error)))
+            news, memory = state.memory().report_once("degraded", redact(str(error)))
             state.update_memory(lambda _: memory)
             save_degraded(state, error)
     except AgentError as second:  # the disk may be what is wrong: then the journal has to do

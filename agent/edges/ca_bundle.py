@@ -1,4 +1,4 @@
-"""The owner's CA certificates: read with OpenSSL, which the standard library brings."""
+"""The operator's CA certificates, parsed with OpenSSL of the standard library."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import attrs
 
 _BEGIN = "-----BEGIN "
 _PRIVATE_KEY = re.compile(_BEGIN + "[A-Z0-9 ]*PRIVATE KEY")
-#: Looks no further than to the next beginning: a file of beginnings alone would take hours.
+#: Stops at the next BEGIN line: otherwise a file of BEGIN lines alone would take hours.
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\r?\n(?:(?!-----BEGIN ).)*?-----END \1-----", re.DOTALL)
 
 
 @attrs.frozen
 class Bundle:
-    """Checked CA certificates: `pem` holds nothing else; one line about each; what to warn of."""
+    """Validated CA certificates.
+
+    `pem`: the certificates and nothing else.  `summaries`: one line for each.  `warnings`: expired
+    certificates.
+    """
 
     pem: bytes
     summaries: tuple[str, ...]
@@ -24,7 +28,11 @@ class Bundle:
 
 
 def read_bundle(text: str) -> Bundle:
-    """Check a PEM bundle; raises ValueError for a private key, for what is no certificate, or half one, or no CA's."""
+    """Return the validated certificates of a PEM bundle.
+
+    Raises ValueError for a private key, a truncated certificate, a certificate that is not a CA, or
+    other content.
+    """
     if _PRIVATE_KEY.search(text):
         raise ValueError("contains a private key; remove it, a node needs only certificates")
     blocks = list(_BLOCK.finditer(text))
@@ -32,20 +40,20 @@ def read_bundle(text: str) -> Bundle:
         raise ValueError(f"truncated: a {_BEGIN}... line has no matching -----END line")
     if not blocks or any(block.group(1) != "CERTIFICATE" for block in blocks):
         raise ValueError("expected PEM certificates (-----BEGIN CERTIFICATE-----) and nothing else")
-    found: list[str] = []
+    summaries: list[str] = []
     warnings: list[str] = []
     for number, block in enumerate(blocks, 1):
-        name, ends = _certificate(number, block.group(0))
-        day = time.strftime("%Y-%m-%d", time.gmtime(ends))
-        found.append(f"{name}, CA, valid until {day}")
-        if ends < time.time():
+        name, not_after = _certificate(number, block.group(0))
+        day = time.strftime("%Y-%m-%d", time.gmtime(not_after))
+        summaries.append(f"{name}, CA, valid until {day}")
+        if not_after < time.time():
             warnings.append(f"certificate {number} ({name}) expired on {day}")
     pem = "".join(block.group(0).replace("\r\n", "\n") + "\n" for block in blocks)
-    return Bundle(pem.encode("ascii"), tuple(found), tuple(warnings))
+    return Bundle(pem.encode("ascii"), tuple(summaries), tuple(warnings))
 
 
 def _certificate(number: int, pem: str) -> tuple[str, float]:
-    """Subject and end (seconds since 1970) of one CA certificate."""
+    """Return name and expiry (seconds since 1970) of one CA certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cadata=pem)
@@ -55,6 +63,6 @@ def _certificate(number: int, pem: str) -> tuple[str, float]:
     if not authorities:
         raise ValueError(f"certificate {number}: not a CA certificate (basicConstraints)")
     subject = dict(pair for part in authorities[0].get("subject", ()) for pair in part)  # type: ignore[misc]
-    ends = ssl.cert_time_to_seconds(str(authorities[0]["notAfter"]))
+    not_after = ssl.cert_time_to_seconds(str(authorities[0]["notAfter"]))
     name = str(subject.get("commonName") or subject.get("organizationName") or "no name")
-    return "".join(char if char.isprintable() else "?" for char in name), ends
+    return "".join(char if char.isprintable() else "?" for char in name), not_after

@@ -1,4 +1,7 @@
-"""Files, below a root that is `/` or an image's tree: reads that cannot hang, writes that are durable and atomic."""
+"""Files below a root, which is `/` or the tree of an image.
+
+Reads cannot hang; writes are durable and atomic.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +15,39 @@ from typing import Optional
 from agent.core.plan.plan import FileState
 from agent.errors import FileError
 
-#: Configuration files are small; anything larger is a mistake, and not read into memory.
+#: Configuration files are small; a larger one is a mistake and is not read into memory.
 MAX_SIZE = 4 * 1024 * 1024
-#: The file system knows no extended attributes, or we may not write this one: no reason not to
-#: write the file.
-_NO_RIGHT = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
+#: The file system has no extended attributes, or this one must not be written: the file is written
+#: without it.
+_IGNORED_ERRORS = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 
 _ACL = "system.posix_acl_access"
 
 
-#: Which files were looked at, and what tells one version of each from the next (None: absent).
+#: Paths, and what identifies the current version of each file (None: absent).
 Versions = tuple[tuple[str, Optional[tuple[int, ...]]], ...]
 
 
 class FileSystem:
-    """Paths are given as on the node (`/etc/environment`); symbolic links are followed inside the root only."""
+    """File system below a root.
+
+    Paths are those of the node (`/etc/environment`); symbolic links do not lead out of the root.
+    """
 
     def __init__(self, root: str = "/") -> None:
         self.root = os.path.realpath(root)
 
     @property
     def live(self) -> bool:
-        """Whether this is the tree of the running machine."""
+        """Return True for the tree of the running machine."""
         return self.root == "/"
 
     def real(self, path: str) -> str:
-        """Where `path` (of the node) is for this process."""
+        """Return the path that this process uses for a `path` of the node."""
         return self.root.rstrip("/") + path
 
     def resolve(self, path: str) -> str:
-        """The file that `path` really means, as a path of the node; it need not exist.
+        """Return `path` with all links resolved, as a path of the node; it need not exist.
 
         Raises FileError for a loop of links.
         """
@@ -67,7 +73,7 @@ class FileSystem:
         return done
 
     def state(self, path: str, limit: int = MAX_SIZE) -> FileState:
-        """The file at a resolved path; what stands in the way becomes the state's `problem`."""
+        """Return the state of the file at a resolved path; an error becomes its `problem`."""
         try:
             content, status = self._read(path, limit)
         except FileNotFoundError:
@@ -81,14 +87,17 @@ class FileSystem:
         return FileState(content, stat.S_IMODE(status.st_mode))
 
     def read(self, path: str, limit: int = MAX_SIZE) -> bytes | None:
-        """The content, or None when absent; raises FileError."""
+        """Return the content of a file, or None if it does not exist.  Raises FileError."""
         state = self.state(self.resolve(path), limit)
         if state.problem:
             raise FileError(f"{path}: {state.problem}")
         return state.content
 
     def versions(self, paths: Iterable[str]) -> Versions:
-        """Return what changes when one of these files or directories does; the clock of the file system decides."""
+        """Return values that change when one of these files or directories changes.
+
+        They contain the times of the file system.
+        """
         return tuple((path, self._version(path)) for path in paths)
 
     def _version(self, path: str) -> tuple[int, ...] | None:
@@ -99,7 +108,10 @@ class FileSystem:
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def names(self, directory: str) -> list[str]:
-        """The names in a directory, sorted; none when it is absent.  Raises FileError."""
+        """Return the sorted names in a directory; none if it does not exist.
+
+        Raises FileError.
+        """
         try:
             return sorted(os.listdir(self.real(self.resolve(directory))))
         except FileNotFoundError:
@@ -107,22 +119,23 @@ class FileSystem:
         except OSError as error:
             raise FileError(f"{directory}: cannot be listed: {error.strerror}") from None
 
-    def private_owner(self, path: str) -> bool:
-        """Whether the file is root's (or ours) and nobody else can read or write it."""
+    def is_private(self, path: str) -> bool:
+        """Return True if root or this user owns the file and no other user can read or write it."""
         status = os.stat(self.real(self.resolve(path)))
         return status.st_uid in (0, os.geteuid()) and not stat.S_IMODE(status.st_mode) & 0o077
 
     def write(self, path: str, content: bytes, mode: int | None = None) -> None:
-        """Make `path` (resolved) hold `content`, wholly or not at all, and on the disk when this returns.
+        """Write `content` to a resolved path, atomically; it is on the disk when this returns.
 
-        Mode, owner and extended attributes (SELinux's label, ACLs) stay those of the old file;
-        `mode` overrides, and a private one makes the file ours: somebody else may have put one
-        there that they could read. Raises FileError; the old file is then untouched.
+        Mode, owner and extended attributes (SELinux label, ACLs) of the old file stay.  `mode`
+        overrides its mode.  With a private mode this process becomes the owner, and the ACL is not
+        kept: another user may have created the file in order to read it.  Raises FileError; the old
+        file is then untouched.
         """
         real = self.real(path)
         temporary = _temporary(real)
         try:
-            _unlink(temporary)  # of a run that was killed; one lock keeps others out
+            _unlink(temporary)  # of a killed run: the lock excludes a concurrent one
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 _write_all(descriptor, content)
@@ -137,7 +150,10 @@ class FileSystem:
             raise FileError(f"{path}: cannot be written: {error.strerror}") from None
 
     def remove(self, path: str, *, follow: bool = True) -> None:
-        """Remove a file, if it is there, durably; a link stays, and what it leads to goes, unless not to `follow`."""
+        """Remove a file, if it exists, durably.
+
+        `follow`: of a link remove the target and keep the link.  Raises FileError.
+        """
         path = self.resolve(path) if follow else path
         self.sweep(path)
         real = self.real(path)
@@ -150,11 +166,11 @@ class FileSystem:
             raise FileError(f"{path}: cannot be removed: {error.strerror}") from None
 
     def sweep(self, path: str) -> None:
-        """Remove what a write of `path` left that was killed."""
+        """Remove the temporary file that a killed write of `path` left."""
         _unlink(_temporary(self.real(path)), quiet=True)
 
     def missing_directories(self, path: str) -> list[str]:
-        """The directories that have to be made before `path` can be written, the outermost first."""
+        """Return the missing parent directories of `path`, the outermost first."""
         missing: list[str] = []
         directory = posixpath.dirname(path)
         while not os.path.isdir(self.real(directory)) and directory != "/":
@@ -163,10 +179,13 @@ class FileSystem:
         return missing
 
     def make_directory(self, path: str) -> None:
-        """Make one directory, if it is not there, durably; everybody may look into it, whatever the umask."""
+        """Create a directory, if it does not exist, durably, with mode 0755 whatever the umask.
+
+        Raises FileError.
+        """
         try:
-            os.mkdir(self.real(path), 0o755)  # at no moment may others write there
-            os.chmod(self.real(path), 0o755)  # noqa: S103 -- as mkdir makes directories everywhere
+            os.mkdir(self.real(path), 0o755)  # so that others can never write there
+            os.chmod(self.real(path), 0o755)  # noqa: S103 -- the mode of system directories
             _sync_directory(os.path.dirname(self.real(path)))
         except FileExistsError:
             return
@@ -174,7 +193,7 @@ class FileSystem:
             raise FileError(f"{path}: cannot be created: {error.strerror}") from None
 
     def remove_directory(self, path: str) -> bool:
-        """Remove a directory if it is empty; whether it is gone."""
+        """Remove a directory if it is empty; return True if it no longer exists."""
         try:
             os.rmdir(self.real(self.resolve(path)))
         except FileNotFoundError:
@@ -184,7 +203,10 @@ class FileSystem:
         return True
 
     def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        """`write`, with the directories made, and nothing done when the file is so already: for state of our own."""
+        """Write a file of the agent's own state, with its directories, unless it is unchanged.
+
+        Raises FileError.
+        """
         path = self.resolve(path)
         if self.state(path, len(content)) == FileState(content, mode):
             return
@@ -193,7 +215,7 @@ class FileSystem:
         self.write(path, content, mode)
 
     def _read(self, path: str, limit: int) -> tuple[bytes, os.stat_result]:
-        # O_NONBLOCK: opening a FIFO that somebody put there must not hang.
+        # O_NONBLOCK: open(2) must not hang if someone has put a FIFO there.
         descriptor = os.open(self.real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
@@ -220,7 +242,7 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 
 def _inherit(old: str, descriptor: int, mode: int | None) -> None:
-    """Give the new file the old one's owner, extended attributes and mode."""
+    """Copy owner, extended attributes and mode of the old file to the new one."""
     try:
         status: os.stat_result | None = os.stat(old)
     except FileNotFoundError:
@@ -230,22 +252,22 @@ def _inherit(old: str, descriptor: int, mode: int | None) -> None:
         if not private and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(descriptor, status.st_uid, status.st_gid)
         for name in _attributes(old):
-            if private and name == _ACL:  # its mask would be that of the mode in the end, and not until then
+            if private and name == _ACL:  # it would let others read until the final mode sets its mask
                 continue
             try:
                 os.setxattr(descriptor, name, os.getxattr(old, name))
             except OSError as error:
-                if error.errno not in _NO_RIGHT:
+                if error.errno not in _IGNORED_ERRORS:
                     raise
-    wanted = mode if mode is not None else (0o644 if status is None else stat.S_IMODE(status.st_mode))
-    os.fchmod(descriptor, wanted)
+    new_mode = mode if mode is not None else (0o644 if status is None else stat.S_IMODE(status.st_mode))
+    os.fchmod(descriptor, new_mode)
 
 
 def _attributes(path: str) -> list[str]:
     try:
         return os.listxattr(path)
     except OSError as error:
-        if error.errno not in _NO_RIGHT:
+        if error.errno not in _IGNORED_ERRORS:
             raise
         return []
 

@@ -1,7 +1,7 @@
-"""Our own memory: the baseline for revert (machine-wide), what belongs to one instance-id, and what `status` reads.
+"""The agent's state on disk: the baseline of the machine, state of an instance, status of a boot.
 
-State is keyed by instance-id and never by "the file exists": a baked image carries files to another
-instance.
+State of an instance is keyed by instance-id, and not by the existence of a file: a baked image
+carries files to another instance.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ WATCH = RUN + "/watch.json"
 PREPARED = LIBRARY + "/prepared.json"
 TRUST_PENDING = LIBRARY + "/trust-pending"
 RELOAD_PENDING = RUN + "/reload-pending"
-#: The baseline holds the originals of all files, each as large as files.MAX_SIZE at the most, in
-#: base64.
+#: Bytes.  The baseline holds the originals of all files in base64, each up to files.MAX_SIZE.
 _MAX_SIZE = 128 * 1024 * 1024
-#: What is lost with a spoilt file, by its name.
+#: What is lost with a corrupt file, by its name.
 _LOSSES = {
     "baseline.json": "revert cannot restore the original files without it",
     "flags.json": "the flags kept by apply are lost with it",
@@ -46,12 +45,16 @@ _LOSSES = {
 
 
 class State:
-    """Reads the files above through `files`; raises FileError for what cannot be read or is not what we wrote."""
+    """Read access to the agent's state.
+
+    Methods raise FileError for a file that cannot be read or is corrupt, unless they say otherwise.
+    """
 
     def __init__(self, files: FileSystem) -> None:
         self._files = files
 
     def baseline(self) -> Baseline:
+        """Return the baseline; an empty one before the first change."""
         data = self._load(BASELINE)
         if data is None:
             return Baseline()
@@ -63,62 +66,74 @@ class State:
                 baked=bool(data["baked"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise _garbage(BASELINE) from None
+            raise _corrupt(BASELINE) from None
 
     def of_instance(self, instance_id: str, name: str) -> dict[str, Any] | None:
-        """The table `name` (facts, flags, bootstrap) of an instance, or None."""
+        """Return the table `name` (facts, flags, bootstrap) of an instance, or None."""
         path = instance_file(instance_id, name)
         data = self._load(path)
         if name == "bootstrap" and data and not isinstance(data.get("exit_code"), (int, type(None))):
-            raise _garbage(path)
+            raise _corrupt(path)
         return data
 
-    def learned(self, instance_id: str, name: str) -> dict[str, Any] | None:
-        """The same of what can be learned again (facts, direct, restarts): None too when somebody spoilt it."""
+    def cached(self, instance_id: str, name: str) -> dict[str, Any] | None:
+        """Return a table that can be rebuilt (facts, direct, restarts); None if it is corrupt."""
         try:
             return self.of_instance(instance_id, name)
         except FileError:
             return None
 
     def status(self) -> StatusDocument | None:
-        """What the last pass left for people and programs.  Raises FileError, for a file of another version too."""
+        """Return status.json, or None.
+
+        Raises FileError, also for a file of another version.
+        """
         data = self._load(STATUS)
         try:
             return None if data is None else StatusDocument.from_json(data)
         except ValueError:
-            raise _garbage(STATUS) from None
+            raise _corrupt(STATUS) from None
 
     def memory(self) -> Memory:
-        """What the daemon remembers from pass to pass; gone with /run at a reboot."""
+        """Return what the daemon keeps between cycles until a reboot; empty if it is corrupt."""
         try:
             return memory_from_json(self._load(WATCH))
         except FileError:
             return Memory()
 
     def proxies(self) -> ProxyMemory:
-        """The choice among several proxies and the preflight; of this boot, as /run is."""
+        """Return the choice among several proxies and the preflight, both of this boot."""
         try:
             return ProxyMemory.from_json(self._load(PROXIES) or {})
         except FileError:
             return ProxyMemory()
 
     def prepared(self) -> dict[str, Any] | None:
-        """What the last pass wanted of the units, or None; see daemon/boot.py."""
+        """Return the desired units of the last reconcile, or None; see daemon/boot.py."""
         return self._load(PREPARED)
 
     @property
     def ready(self) -> bool:
-        """True once the node was configured since power on: failure.policy = "closed" waits for that file."""
+        """Return True if the node was configured since power-on.
+
+        failure.policy = "closed" waits for this file.
+        """
         return self._files.state(READY).content is not None
 
     @property
     def reload_pending(self) -> bool:
-        """Whether a drop-in was written and systemd not yet reloaded; gone with /run at a reboot, as the need is."""
+        """Return True if a drop-in was written and systemd is not reloaded yet.
+
+        In /run, because a reboot makes the reload unnecessary.
+        """
         return self._files.state(RELOAD_PENDING).content is not None
 
     @property
     def trust_pending(self) -> bool:
-        """Whether certificates changed and the trust store was not made anew; outlives a reboot, as the need does."""
+        """Return True if certificates changed and the trust store is not rebuilt yet.
+
+        It outlives a reboot, because the trust store does too.
+        """
         return self._files.state(TRUST_PENDING).content is not None
 
     def _load(self, path: str) -> dict[str, Any] | None:
@@ -128,21 +143,21 @@ class State:
         try:
             data = json.loads(content.decode("utf-8"))
         except (ValueError, RecursionError):
-            raise _garbage(path) from None
+            raise _corrupt(path) from None
         if not isinstance(data, dict):
-            raise _garbage(path)
+            raise _corrupt(path)
         return data
 
 
 class LockedState(State):
-    """State that can also be saved; Host.locked() makes one, for as long as the lock is held."""
+    """State that can also be saved; Host.locked() yields it while the lock is held."""
 
     def __init__(self, files: FileSystem, lock: Lock) -> None:
         super().__init__(files)
         self._lock = lock
 
     def save_baseline(self, baseline: Baseline) -> None:
-        """Save it; private, because what files held before us may hold a password."""
+        """Save the baseline with mode 0600: the original content of files may hold a password."""
         if baseline == Baseline():
             self._files.remove(BASELINE)
             return
@@ -154,7 +169,7 @@ class LockedState(State):
         self._save(instance_file(instance_id, name), data, 0o600)
 
     def keep_flags(self, instance_id: str, flags: Mapping[str, Any]) -> None:
-        """Put the flags of this run over those kept before, key by key."""
+        """Merge the flags of this run into the kept flags, key by key."""
         if not flags:
             return
         merged = dict(self.of_instance(instance_id, "flags") or {})
@@ -163,11 +178,10 @@ class LockedState(State):
         self.save_of_instance(instance_id, "flags", merged)
 
     def forget(self, *, bootstrap: bool = False) -> tuple[str, ...]:
-        """Forget every instance, and what happened since power on; return the instance-ids.
+        """Remove the state of every instance and of this boot; return the instance-ids.
 
-        Without `bootstrap` the record of a bootstrap stays: it must not run again on an instance
-        where it ran. The lock's file goes last: whoever finds another one there is not kept out any
-        more.
+        Without `bootstrap` the record of the bootstrap stays, so that it does not run again on its
+        instance.  The lock file is removed last: a process that creates a new one is not excluded.
         """
         names = ("flags", "facts", "direct", "restarts") + (("bootstrap",) if bootstrap else ())
         instances = tuple(self._files.names(INSTANCES))
@@ -189,7 +203,7 @@ class LockedState(State):
         self._save(WATCH, attrs.asdict(memory), 0o600)
 
     def update_memory(self, change: Callable[[Memory], Memory]) -> Memory:
-        """Save what `change` makes of the memory, if it is another one, and return it."""
+        """Save the result of `change` for the memory, if it differs, and return it."""
         before = self.memory()
         after = change(before)
         if after != before:
@@ -206,7 +220,7 @@ class LockedState(State):
             self._save(PREPARED, desired, 0o600)
 
     def set_ready(self) -> None:
-        """Make the file that failure.policy = "closed" waits for."""
+        """Create the file that failure.policy = "closed" waits for."""
         self._files.put(READY, b"")
 
     def set_reload_pending(self, pending: bool) -> None:
@@ -215,19 +229,19 @@ class LockedState(State):
     def set_trust_pending(self, pending: bool) -> None:
         self._flag(TRUST_PENDING, pending)
 
-    def _flag(self, path: str, there: bool) -> None:
-        if there:
+    def _flag(self, path: str, is_set: bool) -> None:
+        if is_set:
             self._files.put(path, b"")
         else:
             self._files.remove(path)
 
     def _save(self, path: str, data: Mapping[str, Any], mode: int) -> None:
-        self._files.sweep(path)  # of a run that was killed: an equal file is not written again
+        self._files.sweep(path)  # `put` leaves the temporary file of a killed run if the file is the same
         self._files.put(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode)
 
 
 def instance_file(instance_id: str, name: str) -> str:
-    """The path of the table `name` of an instance."""
+    """Return the path of the table `name` of an instance."""
     return f"{INSTANCES}/{instance_id}/{name}.json"
 
 
@@ -246,7 +260,8 @@ def _record(path: str, data: Mapping[str, Any]) -> Record:
     )
 
 
-def _garbage(path: str) -> FileError:
+def _corrupt(path: str) -> FileError:
+    """Return the error for a corrupt file, with a hint that names the loss."""
     loss = _LOSSES.get(posixpath.basename(path))
     hint = "inspect it, then move it away" + ("; " + loss if loss else "")
     if path == STATUS:

@@ -1,8 +1,8 @@
-"""Carries out a Plan: the only place that changes the machine's files and reloads systemd.
+"""Application of a Plan: the only place that changes the machine's files and reloads systemd.
 
 Each step leaves a state from which the next run converges: the baseline is on disk before the first
-file changes, each file is wholly old or wholly new, and the need for a reload is noted before the
-first drop-in is written. A file that cannot be written does not hold up the others.
+file changes, each file is wholly old or wholly new, and a pending reload is recorded before the
+first drop-in is written.  A file that cannot be written does not hold up the others.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from agent.node.host import Host
 
 
 def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
-    """Write, remove, make the trust store anew, enable, reload, start.
+    """Write and remove files, rebuild the trust store, then enable, reload and start units.
 
-    Answers the plan as it was carried out: a file that could not be written is one of its problems,
-    and no change; so is a command that failed.  Raises FileError when nothing was changed yet.
+    Returns the plan as it was applied: a file that could not be written, or a command that failed,
+    is one of its problems and not a change.  Raises FileError if nothing was changed yet.
     """
     files = host.files
     before = state.baseline()
-    for path in (BASELINE, *before.files):  # of a run that was killed: it had noted what it was about to write
+    # Temporary files of a killed run: the baseline names each file before it is written.
+    for path in (BASELINE, *before.files):
         files.sweep(path)
         files.sweep(path + SAVED)
-    directories_left = (
-        before.directories and not before.files
-    )  # others used them at the last revert, and may not any more
-    if plan.empty and plan.baseline == before and not directories_left:
+    # Others used these directories at the last revert; by now they may be empty.
+    has_stale_directories = bool(before.directories) and not before.files
+    if plan.empty and plan.baseline == before and not has_stale_directories:
         return plan
     directories = _missing_directories(plan, files)
     growing = attrs.evolve(
@@ -48,19 +48,20 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
         state.set_reload_pending(True)
     if plan.trust:
         state.set_trust_pending(True)
-    failed = _carry_out(plan.changes, files)
-    kept = _drop_empty_directories(growing.directories, files)
-    commands = _tell_the_system(plan, host, state)
-    state.save_baseline(attrs.evolve(growing if failed else plan.baseline, directories=tuple(kept)))
+    failed = _write_files(plan.changes, files)
+    remaining = _remove_empty_directories(growing.directories, files)
+    failed_commands = _run_commands(plan, host, state)
+    state.save_baseline(attrs.evolve(growing if failed else plan.baseline, directories=tuple(remaining)))
     done = tuple(change for change in plan.changes if change.path not in failed)
-    return attrs.evolve(plan, changes=done, problems=plan.problems + tuple(failed.values()) + tuple(commands))
+    return attrs.evolve(plan, changes=done, problems=plan.problems + tuple(failed.values()) + tuple(failed_commands))
 
 
-def _tell_the_system(plan: Plan, host: Host, state: LockedState) -> list[str]:
-    """What follows from changed files; answers what failed, which does not hold up the rest.
+def _run_commands(plan: Plan, host: Host, state: LockedState) -> list[str]:
+    """Run the commands that must follow the changes; return the errors of those that failed.
 
-    What is pending is noted until all of it is done.  In a tree other than `/` nothing runs, and it
-    stays noted there.
+    A failed command does not hold up the others.  Reload and trust store stay recorded as pending
+    until all of their commands succeeded.  In a tree other than `/` these do not run and stay
+    pending.
     """
     files, units = host.files, host.units
     trust_failed = _attempt([(plan.trust and files.live, lambda: trust_store.update(files))])
@@ -90,8 +91,11 @@ def _attempt(steps: Iterable[tuple[bool, Callable[[], None]]]) -> list[str]:
     return failed
 
 
-def _carry_out(changes: tuple[Change, ...], files: FileSystem) -> dict[str, str]:
-    """Write and remove; answers what failed, by path.  A file of which no copy could be saved stays."""
+def _write_files(changes: tuple[Change, ...], files: FileSystem) -> dict[str, str]:
+    """Write and remove files; return the errors by path.
+
+    If the copy of an edited file cannot be saved, the file itself stays as it is.
+    """
     failed: dict[str, str] = {}
     for change in changes:
         if any(path.startswith(change.path + SAVED) for path in failed):
@@ -110,16 +114,16 @@ def _carry_out(changes: tuple[Change, ...], files: FileSystem) -> dict[str, str]
 
 
 def _missing_directories(plan: Plan, files: FileSystem) -> list[str]:
-    found: list[str] = []
+    missing: list[str] = []
     for change in plan.changes:
         if change.after is not None:
-            found += files.missing_directories(change.path)
-    return list(dict.fromkeys(found))
+            missing += files.missing_directories(change.path)
+    return list(dict.fromkeys(missing))
 
 
-def _drop_empty_directories(directories: tuple[str, ...], files: FileSystem) -> list[str]:
-    """Remove the directories of ours that hold nothing any more, the innermost first; the others are kept in mind."""
-    kept = [
+def _remove_empty_directories(directories: tuple[str, ...], files: FileSystem) -> list[str]:
+    """Remove the agent's empty directories, the innermost first; return the remaining ones."""
+    remaining = [
         directory for directory in sorted(directories, key=len, reverse=True) if not files.remove_directory(directory)
     ]
-    return sorted(kept, key=lambda directory: (len(directory), directory))
+    return sorted(remaining, key=lambda directory: (len(directory), directory))

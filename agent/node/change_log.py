@@ -1,4 +1,4 @@
-"""What a plan changed, in the journal: a line for each change, and for drift what was wrong."""
+"""The changes of a plan in the journal: one line for each, with a diff for drift."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from agent.core.redact import redact
 from agent.log import get_logger
 from agent.node.planning import changed_paths
 
-#: Event by what happened to a file, each of which somebody may search the journal for.
+#: The event in the journal by what happened to a file.
 EVENTS = {"created": "file.created", "changed": "file.changed", "removed": "file.removed", "kept": "file.kept"}
 
 
 def log_changes(plan: Plan, repaired: Sequence[Change] = ()) -> None:
-    """A line for each change; `repaired` are those that nobody asked for, with what was wrong."""
-    wrong = {change.path: change for change in repaired}
+    """Log one line for each change; `repaired` are the repairs of drift, logged with a diff."""
+    drift = {change.path: change for change in repaired}
     for verb, path in changed_paths(plan):
-        if path in wrong:
-            reason = "missing" if wrong[path].before is None else "edited"
-            get_logger().warning("drift.repaired", file=path, reason=reason, diff=_short(wrong[path]))
+        if path in drift:
+            reason = "missing" if drift[path].before is None else "edited"
+            get_logger().warning("drift.repaired", file=path, reason=reason, diff=_short_diff(drift[path]))
         else:
             get_logger().info(EVENTS[verb], file=path)
     for note in plan.notes:
@@ -30,8 +30,11 @@ def log_changes(plan: Plan, repaired: Sequence[Change] = ()) -> None:
         get_logger().info("units.enabled", units=plan.enable)
 
 
-def _short(change: Change) -> str:
-    """The lines that went and came, masked: for the journal, where what else stands in the file is nobody's business."""
+def _short_diff(change: Change) -> str:
+    """Return the removed and added lines, with secrets masked.
+
+    Without context: the other lines of the file do not belong in the journal.
+    """
     before, after = (
         (text or b"").decode("utf-8", "backslashreplace").splitlines() for text in (change.before, change.after)
     )
@@ -41,8 +44,8 @@ def _short(change: Change) -> str:
     return _VALUES.sub(r"\1***", redact(text))[:_LONGEST]
 
 
-#: A diff in the journal is for people; longer ones are of files that are no longer ours in any way.
+#: The longest diff in the journal.  Longer ones come from files that others replaced altogether.
 _LONGEST = 2000
-#: What else looks like a secret; rather too much than too little.  Bounded, so that a long line
-#: takes no minutes.
+#: Other values that look like secrets; better too many than too few.  Bounded, so that a long line
+#: does not take minutes.
 _VALUES = re.compile(r"(?i)((?:secret|token|_key|apikey)[\w.-]{0,256}[\"']?[ \t]*[=:][ \t]*)[^\n]+")

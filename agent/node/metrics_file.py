@@ -1,4 +1,4 @@
-"""The file for node_exporter's textfile collector: where it goes, and that it goes when the agent does."""
+"""The file for node_exporter's textfile collector, written by the daemon."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from agent.node import status_file
 from agent.node.host import Host
 
 NAME = "eks_proxy_agent.prom"
-#: What packages and charts call the directory, the likeliest first: Debian's has the second,
-#: /var/lib/node_exporter is the one where its parent is given.
+#: The directories that packages and charts use, the most common first.  Debian's package uses the
+#: second; the third is the parent of the first, which some configurations name.
 USUAL = ("/var/lib/node_exporter/textfile_collector", "/var/lib/prometheus/node-exporter", "/var/lib/node_exporter")
 
 
 def publish(state: LockedState, files: FileSystem, watch: Watch, status: StatusDocument) -> None:
-    """Write what status.json says as metrics too, and into status.json where, or why not.  Never raises.
+    """Write the metrics of `status`, and save their path or the error to status.json.
 
-    To be called after each pass, with what was just saved as the status.  A trouble is logged when
-    it begins and when it ends; the node's phase does not depend on it.
+    Called after each reconcile, with the document that was just saved.  An error is logged when it
+    begins and when it ends; the phase of the node does not depend on it.  Never raises.
     """
     path = _path(files, watch.metrics)
     error = _attempt(files, path, status)
-    now = MetricsStatus(path, error)
-    if now == status.metrics:
+    result = MetricsStatus(path, error)
+    if result == status.metrics:
         return
     if error != (status.metrics.error if status.metrics else None):
         if error:
@@ -42,16 +42,16 @@ def publish(state: LockedState, files: FileSystem, watch: Watch, status: StatusD
         else:
             get_logger().info("metrics.written", file=path or "-")
     try:
-        status_file.save_metrics(state, status, now)
-    except AgentError as second:
-        get_logger().error("status.failed", error=str(second))
+        status_file.save_metrics(state, status, result)
+    except AgentError as save_error:
+        get_logger().error("status.failed", error=str(save_error))
 
 
 def withdraw(host: Host) -> tuple[str, ...]:
-    """Remove the metrics, because an agent that is gone would go on saying that all is well; answers their paths.
+    """Remove the metrics file and return the removed paths.
 
-    To be called while status.json is still there, which knows of a directory that is not one of the
-    usual.
+    Otherwise the collector would export the last values of a removed agent forever.  Called while
+    status.json still exists, because it has the path if the directory is not a usual one.
     """
     try:
         status = host.state.status()
@@ -61,14 +61,17 @@ def withdraw(host: Host) -> tuple[str, ...]:
 
 
 def _path(files: FileSystem, directory: str | None) -> str | None:
-    """The file to write; None when the owner wants none, or when there is no collector."""
+    """Return the path of the file; None if metrics are off or there is no collector."""
     if directory is None:
-        directory = next((usual for usual in USUAL if os.path.isdir(files.real(usual))), "")
+        directory = next((candidate for candidate in USUAL if os.path.isdir(files.real(candidate))), "")
     return posixpath.join(directory, NAME) if directory else None
 
 
 def _attempt(files: FileSystem, path: str | None, status: StatusDocument) -> str | None:
-    """What went wrong, if anything.  The same metrics elsewhere, as of another setting, are removed first."""
+    """Write the file and return the error, None on success.
+
+    A file in another directory, from an earlier setting, is removed first.
+    """
     _remove(files, [other for other in _candidates(files, status) if other != path])
     if path is None:
         return None
@@ -85,7 +88,7 @@ def _attempt(files: FileSystem, path: str | None, status: StatusDocument) -> str
 
 
 def _candidates(files: FileSystem, status: StatusDocument | None) -> list[str]:
-    """Where metrics of ours may lie."""
+    """Return the existing files that may be the agent's metrics."""
     paths = [posixpath.join(directory, NAME) for directory in USUAL]
     if status and status.metrics and status.metrics.path:
         paths.append(status.metrics.path)
@@ -93,7 +96,10 @@ def _candidates(files: FileSystem, status: StatusDocument | None) -> list[str]:
 
 
 def _remove(files: FileSystem, paths: list[str]) -> tuple[str, ...]:
-    """Remove; the directory may be another user's, so what they linked the name to stays."""
+    """Remove the files and return the removed paths.
+
+    The directory may belong to another user, so a link is removed and its target stays.
+    """
     removed = []
     for path in paths:
         try:

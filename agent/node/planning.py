@@ -1,4 +1,4 @@
-"""From what is wanted of a node and what stands there to the Plan; looks at files, changes none."""
+"""The Plan of a node from its desired and its current files; reads files, changes none."""
 
 from __future__ import annotations
 
@@ -18,44 +18,45 @@ from agent.node.host import Host
 
 
 def node_files(host: Host, resolved: Resolved) -> tuple[ManagedFile, ...]:
-    """Return the files that a node has with this Intent."""
+    """Return the desired files of the node with this Intent."""
     baked = host.state.baseline().baked
     return desired_files(resolved.settings, resolved.intent, resolved.inputs.ca, baked=baked)
 
 
 def desired_digests(host: Host, files: tuple[ManagedFile, ...]) -> dict[str, str]:
-    """What is wanted of each file, by resolved path."""
-    found = {}
+    """Return the digest of each file's desired state, by resolved path."""
+    digests = {}
     for file in files:
         try:
-            found[host.files.resolve(file.path)] = drift.desired_digest(file)
+            digests[host.files.resolve(file.path)] = drift.desired_digest(file)
         except FileError:
-            continue  # the plan has it as a problem
-    return found
+            continue  # it is one of the problems of the plan
+    return digests
 
 
 def plan_node(
     host: Host,
-    wanted: Sequence[ManagedFile],
+    desired: Sequence[ManagedFile],
     settings: Settings | None = None,
     *,
     complete: bool = True,
     scope: Effect | None = None,
-    leave: Collection[str] = (),
+    skip: Collection[str] = (),
 ) -> Plan:
-    """Look at the files and make the Plan for them, but for those to `leave`; links are followed first, so that they survive.
+    """Read the files and return the Plan for them, except for the paths to `skip`.
 
-    With `settings` the units of node.enable are looked at too (a call of systemctl).
+    Links are resolved first, so that they stay links.  With `settings` the units of node.enable are
+    queried too, with one call of systemctl.
     """
     baseline = host.state.baseline()
     states: dict[str, FileState] = {}
     resolved: list[ManagedFile] = []
-    for file in wanted:
+    for file in desired:
         try:
             path = host.files.resolve(file.path)
         except FileError as error:
             path, states[file.path] = file.path, FileState(problem=str(error))
-        if path not in (other.path for other in resolved):  # yum.conf is mostly a link to dnf.conf
+        if path not in (other.path for other in resolved):  # yum.conf is usually a link to dnf.conf
             resolved.append(attrs.evolve(file, path=path))
     for path in [file.path for file in resolved] + list(baseline.files):
         if path not in states:
@@ -70,16 +71,16 @@ def plan_node(
         baseline,
         complete=complete,
         scope=scope,
-        leave=leave,
+        skip=skip,
         enable=enable,
         start=enable,
         reload_pending=pending,
-        trust_pending=host.state.trust_pending and host.files.live,  # elsewhere it waits for the first boot
+        trust_pending=host.state.trust_pending and host.files.live,  # an image does this at its first boot
     )
 
 
 def plan_revert(host: Host) -> Plan:
-    """Look at the files that we changed and make the Plan that undoes it all."""
+    """Read the files that the agent changed and return the Plan that reverts them."""
     baseline = host.state.baseline()
     states = {path: host.files.state(path) for path in baseline.files}
     states.update(_copies(host, baseline, states))
@@ -89,22 +90,23 @@ def plan_revert(host: Host) -> Plan:
 
 
 def _copies(host: Host, baseline: Baseline, states: Mapping[str, FileState]) -> dict[str, FileState]:
-    """What has the names that revert would give to copies of our files.
+    """Return the existing files that have the names of copies that revert would make.
 
-    Of a file that cannot be looked at nothing is taken back, and what stands in its way stands in
-    the way of every name.
+    A file that cannot be read is not restored and needs no copy.  Its names are not searched: an
+    obstacle such as a file in place of the directory blocks every name, and the search would not
+    end.
     """
-    found: dict[str, FileState] = {}
+    copies: dict[str, FileState] = {}
     for path in baseline.files:
         for name in copy_names(path) if not states[path].problem else ():
             state = host.files.state(name)
             if state == FileState():
                 break
-            found[name] = state
-    return found
+            copies[name] = state
+    return copies
 
 
 def changed_paths(plan: Plan) -> list[tuple[str, str]]:
-    """What a plan does to each file, for people: (verb, path)."""
+    """Return what a plan does to each file, for output: (verb, path)."""
     verbs = {(True, False): "created", (False, False): "changed", (False, True): "removed"}
     return [(verbs.get((change.before is None, change.after is None), "kept"), change.path) for change in plan.changes]

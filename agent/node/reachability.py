@@ -49,7 +49,7 @@ def probe_again(state: State, inputs: Inputs) -> dict[str, ProbeResult]:
 
 def recall(state: State, instance_id: str) -> dict[str, ProbeResult]:
     """Return the results remembered for an instance; what is not of our making is asked again."""
-    known = state.learned(instance_id, "direct") or {}
+    known = state.cached(instance_id, "direct") or {}
     try:
         return {
             host: ProbeResult(bool(result["direct"]), tuple(str(ip_address(text)) for text in result["addresses"]))

@@ -96,8 +96,8 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         require_proxy(resolved)
         files = node_files(host, resolved)
         desired, memory = desired_digests(host, files), state.memory()
-        contested = frozenset() if trigger is Trigger.COMMAND else memory.left_alone(desired)
-        planned = plan_node(host, files, _enabling(resolved, trigger), leave=contested)
+        contested = frozenset() if trigger is Trigger.COMMAND else memory.contested_paths(desired)
+        planned = plan_node(host, files, _enabling(resolved, trigger), skip=contested)
         plan = apply(planned, host, state)
         repaired = () if trigger is Trigger.COMMAND else memory.drifted(plan, desired)
         if trigger is not Trigger.COMMAND:
@@ -105,9 +105,9 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         result = ReconcileResult(resolved, plan, network.reachability.ask_again, repaired)
         _remember(state, static, inputs, network)
         desired = memory.still_desired(desired, set(planned.changes) - set(plan.changes))
-        remembered = memory.asked if trigger is Trigger.COMMAND else memory.after
+        remembered = memory.after_command if trigger is Trigger.COMMAND else memory.after_daemon
         state.save_memory(remembered(plan, desired, time.monotonic()))
-        status_file.save_pass(state, resolved, plan.problems)
+        status_file.save_reconcile(state, resolved, plan.problems)
         if not plan.problems:
             state.set_ready()
     return result
@@ -139,7 +139,7 @@ def require_proxy(resolved: Resolved) -> None:
 
 def forget_network(state: LockedState, instance_id: str) -> None:
     """Forget what was seen of the network, so that the next reconcile asks again and chooses the proxy anew."""
-    if state.learned(instance_id, "direct"):
+    if state.cached(instance_id, "direct"):
         state.save_of_instance(instance_id, "direct", {})
     remembered = state.proxies()
     if remembered.choice:

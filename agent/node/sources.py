@@ -141,7 +141,7 @@ def read_credentials(files: FileSystem, path: str) -> Credentials | None:
     content = files.read(path)
     if content is None:
         raise FileError(f"proxy.credentials_file: {path} does not exist")
-    if not files.private_owner(path):
+    if not files.is_private(path):
         raise FileError(
             f"proxy.credentials_file: {path} has to be root's, with mode 0600",
             hint=f"chown root {path}; chmod 600 {path}",

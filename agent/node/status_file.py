@@ -1,4 +1,4 @@
-"""The one writer of /run/eks-proxy-agent/status.json.  The caller of each function holds the lock."""
+"""The only writer of /run/eks-proxy-agent/status.json.  Each caller holds the lock."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from agent.edges.state import LockedState
 from agent.errors import FileError
 
 
-def save_pass(state: LockedState, resolved: Resolved, problems: Sequence[str]) -> None:
-    """Say what a pass found, and in `problems` which files it could not do; what the daemon has added stays."""
+def save_reconcile(state: LockedState, resolved: Resolved, problems: Sequence[str]) -> None:
+    """Save the result of a reconcile; `problems` are the errors of single files.
+
+    The fields that the daemon added stay.
+    """
     intent, facts = resolved.intent, resolved.facts
     files = desired_files(resolved.settings, intent, resolved.inputs.ca)
     document = attrs.evolve(
-        _known(state),
+        _load(state),
         instance_id=facts.instance_id,
         region=facts.region,
         digest=intent.digest() if intent else None,
@@ -34,31 +37,31 @@ def save_pass(state: LockedState, resolved: Resolved, problems: Sequence[str]) -
         files=tuple(file.path for file in files if file.merge(None) is not None),
         warnings=resolved.warnings,
     )
-    if intent is None:
-        document = attrs.evolve(document, proxies=(), preflight=None)  # what was seen of a proxy that is no longer ours
+    if intent is None:  # without a proxy in use its health is obsolete
+        document = attrs.evolve(document, proxies=(), preflight=None)
     _save(state, document, phase_of(resolved, problems), "\n".join(problems) or None)
 
 
 def save_degraded(state: LockedState, error: Exception) -> None:
-    """Say that the last pass failed; what the last good pass said stays."""
-    _save(state, _known(state), DEGRADED, str(error))
+    """Save that the last reconcile failed; the values of the last good one stay."""
+    _save(state, _load(state), DEGRADED, str(error))
 
 
 def save_schedule(
     state: LockedState, memory: Memory, stale: Sequence[str] | None, next_pass: float
 ) -> StatusDocument | None:
-    """Say what the daemon knows beside its pass: repairs, stale units, and when it looks again (seconds since 1970).
+    """Save the daemon's part: repairs, stale units and `next_pass` (seconds since 1970).
 
-    What is stale stays when nobody looked (None).  Return what was saved, or None without a
-    status.json to add it to.
+    `stale` None means not checked: the earlier stale units stay.  Returns the saved document, or
+    None if there is no status.json to add to.
     """
-    known = state.status()
-    if known is None:
+    current = state.status()
+    if current is None:
         return None
-    kept = known.stale_units or ()  # at power on there is nothing yet that could be
+    earlier = current.stale_units or ()  # empty at power-on: no unit can be stale yet
     document = attrs.evolve(
-        known,
-        stale_units=kept if stale is None else tuple(stale),
+        current,
+        stale_units=earlier if stale is None else tuple(stale),
         repairs=RepairsStatus(memory.total, tuple(sorted(memory.contested))),
         next_pass=int(next_pass),
     )
@@ -67,26 +70,26 @@ def save_schedule(
 
 
 def save_proxies(state: LockedState, choice: Choice, preflight: PreflightStatus | None) -> None:
-    """Say how the proxies are; nothing before the first pass."""
-    known = state.status()
-    if known is not None:
-        state.save_status(attrs.evolve(known, proxies=proxy_statuses(choice), preflight=preflight))
+    """Save the health of the proxies; do nothing before the first reconcile."""
+    current = state.status()
+    if current is not None:
+        state.save_status(attrs.evolve(current, proxies=proxy_statuses(choice), preflight=preflight))
 
 
 def save_metrics(state: LockedState, document: StatusDocument, metrics: MetricsStatus) -> None:
-    """Say where the metrics are; `document` is what is known when the file is gone."""
+    """Save the path of the metrics file; `document` is used if status.json no longer exists."""
     state.save_status(attrs.evolve(state.status() or document, metrics=metrics))
 
 
 def phase_of(resolved: Resolved, problems: Sequence[str]) -> str:
-    """Return the phase of a node after a pass."""
+    """Return the phase of a node after a reconcile."""
     if problems:
         return DEGRADED
     return CONFIGURED if resolved.intent else UNCONFIGURED
 
 
-def _known(state: LockedState) -> StatusDocument:
-    """What is known so far; one that somebody spoilt is written anew."""
+def _load(state: LockedState) -> StatusDocument:
+    """Return the current document; a corrupt one is replaced by an empty one."""
     try:
         return state.status() or StatusDocument(phase="")
     except FileError:
@@ -94,7 +97,7 @@ def _known(state: LockedState) -> StatusDocument:
 
 
 def _save(state: LockedState, document: StatusDocument, phase: str, error: str | None) -> None:
-    """Save it with this phase; `since` stays when the phase is what it was."""
+    """Save the document with this phase; `since` stays if the phase does not change."""
     now = int(time.time())
     since = document.since if document.phase == phase else None
     document = attrs.evolve(

@@ -1,4 +1,4 @@
-"""What systemd's units need after a reconcile: to be started, or to be restarted because they run with an old environment."""
+"""Starts and restarts of units after a reconcile: released units and stale units."""
 
 from __future__ import annotations
 
@@ -18,42 +18,46 @@ from agent.errors import CommandError
 from agent.log import get_logger
 from agent.node.host import Host
 
-#: Seconds that a unit gets to be restarted; docker and kubelet take up to 90 to stop.
+#: Seconds for the restart of one unit; docker and kubelet take up to 90 to stop.
 BOUND = 240.0
-#: What is remembered of a refusal: it is said once, and looked at again, because live-restore may
-#: be switched on.
+#: The prefix in the record of a refused restart.  It is logged once and tried again, because
+#: live-restore may be switched on.
 _REFUSED = "refused "
 
 
 def restart_stale(
-    host: Host, instance_id: str, intent: Intent, look: Callable[[], Sequence[str]], busy: Callable[[float], None]
+    host: Host,
+    instance_id: str,
+    intent: Intent,
+    list_stale: Callable[[], Sequence[str]],
+    busy: Callable[[float], None],
 ) -> tuple[str, ...]:
-    """`systemctl try-restart` of each that `look` names; answers those that were restarted.  Raises AgentError.
+    """Run `systemctl try-restart` for each stale unit; return the restarted ones.
 
-    `busy` is told before each how many seconds it may take. Each waits until the one before it is
-    active again, and kubelet comes last: it is never restarted together with a runtime, and not at
-    all after one that failed.  What was restarted once for a change is not restarted for it again,
-    nor is what systemd restarted together with another, as it does with a kubelet that requires
-    docker.
+    `busy` is called before each restart with the seconds that it may take.  A unit waits until the
+    one before it is active again.  kubelet comes last: it is never restarted together with a
+    runtime, and not at all after a runtime that failed.  A unit is restarted once for a change, and
+    not if systemd restarted it together with another, as it does with a kubelet that requires
+    docker.  Raises AgentError.
     """
     change = _change(host, intent)
-    known: dict[str, str] = host.state.learned(instance_id, "restarts") or {}
-    due = restart_order(name for name in look() if known.get(name) != change)
+    records: dict[str, str] = host.state.cached(instance_id, "restarts") or {}
+    due = restart_order(name for name in list_stale() if records.get(name) != change)
     done: list[str] = []
     failed = False
     for name in due:
         if name == "kubelet.service" and failed:
             get_logger().error("unit.not_restarted", unit=name, reason="its runtime could not be restarted")
             continue
-        if done and name not in look():
+        if done and name not in list_stale():
             continue
         refusal = _refusal(host, name) if name in RUNTIMES else ""
-        news = known.get(name) != _REFUSED + change
-        known = {**known, name: _REFUSED + change if refusal else change}
-        with host.locked() as state:  # before: a crash must not make it a loop
-            state.save_of_instance(instance_id, "restarts", known)
+        is_new = records.get(name) != _REFUSED + change
+        records = {**records, name: _REFUSED + change if refusal else change}
+        with host.locked() as state:  # before the restart, so that a crash does not make it a loop
+            state.save_of_instance(instance_id, "restarts", records)
         if refusal:
-            if news:
+            if is_new:
                 get_logger().warning("unit.not_restarted", unit=name, reason=refusal)
             continue
         busy(BOUND)
@@ -72,7 +76,10 @@ def restart_stale(
 
 
 def live_restore() -> bool:
-    """Whether dockerd leaves containers running when it is restarted (docker-info(1)); no answer is no."""
+    """Return True if dockerd keeps containers running during its restart (docker-info(1)).
+
+    No answer means False.
+    """
     try:
         done = command.run(["docker", "info", "--format", "{{.LiveRestoreEnabled}}"], timeout=10, check=False)
     except CommandError:
@@ -81,7 +88,7 @@ def live_restore() -> bool:
 
 
 def _refusal(host: Host, name: str) -> str:
-    """Why a runtime is not restarted; empty when it may be."""
+    """Return the reason for not restarting a runtime; empty if it may be restarted."""
     docker = "docker.service"
     if name == docker or docker in host.units.dependants(name):
         unit = host.units.show([docker]).get(docker)
@@ -91,22 +98,22 @@ def _refusal(host: Host, name: str) -> str:
 
 
 def _change(host: Host, intent: Intent) -> str:
-    """A name for what the units have to be restarted for: the environment, credentials included, and the CA."""
+    """Return a hash of what requires a restart: the environment, with credentials, and the CA."""
     ca_changed_at = host.state.memory().ca_changed_at
     text = json.dumps([intent.variables(secret=True), ca_changed_at])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def gates_closed(host: Host) -> bool:
-    """Return True if the drop-ins of failure.policy = "closed" are in place, whatever the settings say by now."""
+    """Return True if a drop-in of failure.policy = "closed" exists, regardless of the settings."""
     return any(host.files.state(ClosedGate.path_of(unit)).content is not None for unit in GATED_UNITS)
 
 
 def release_units(host: Host, settings: Settings, plan: Plan) -> tuple[str, ...]:
-    """Start, without waiting, what failure.policy = "closed" had refused; answers the names.
+    """Start the units that failure.policy = "closed" refused, without waiting; return their names.
 
-    Also when the policy just became "open": the drop-in is gone then, and the unit would stay
-    stopped for ever.
+    This is also needed when the policy becomes "open": the drop-in is removed then, and nothing
+    else would start the unit.
     """
     closed = settings.failure.policy == "closed"
     gates = set(map(ClosedGate.path_of, GATED_UNITS))
@@ -119,23 +126,28 @@ def release_units(host: Host, settings: Settings, plan: Plan) -> tuple[str, ...]
 
 
 def stale_units(host: Host, settings: Settings, intent: Intent | None) -> tuple[str, ...]:
-    """The running units that need a restart: their process has another proxy environment than the Intent, or is older
-    than the proxy's CA in the trust store, which programs read when they start.
+    """Return the running units that need a restart.
+
+    Their process has another proxy environment than the Intent, or is older than the proxy's CA in
+    the trust store, which programs read when they start.
     """
     if intent is None:
         return ()
     variables, ca_changed_at = intent.variables(secret=True), host.state.memory().ca_changed_at
-    found = []
+    stale = []
     for name, unit in host.units.show(settings.node.units).items():
         if unit.active == "active" and unit.main_pid:
             values = environ(unit.main_pid)
             if values and (is_stale(values, variables) or unit.since < (ca_changed_at or 0)):
-                found.append(name)
-    return tuple(found)
+                stale.append(name)
+    return tuple(stale)
 
 
 def running_units(host: Host, plan: Plan) -> tuple[str, ...]:
-    """The running units whose drop-in a plan takes away; their processes keep what they were started with."""
+    """Return the running units whose drop-in a plan removes.
+
+    Their processes keep the environment with which they were started.
+    """
     units = (EnvironmentDropin.unit_of(change.path) for change in plan.changes if change.after is None)
     names = [name for name in units if name]
     return tuple(name for name, unit in host.units.show(names).items() if unit.main_pid)

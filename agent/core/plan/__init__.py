@@ -1,1 +1,1 @@
-"""Which file becomes what, as data."""
+"""Changes to the node's files, as data."""

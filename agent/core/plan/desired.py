@@ -1,4 +1,4 @@
-"""Which files a node has, and how each has to be, from Settings and Intent."""
+"""The files that a node needs and their desired content, from Settings and Intent."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Files = tuple[ManagedFile, ...]
 def desired_files(
     settings: Settings, intent: Intent | None, ca: CaCertificates | None = None, *, baked: bool = False
 ) -> Files:
-    """Give all files of a configured node.  node.env comes first: docker's proxy hangs on it.
+    """Return all files of a configured node.
 
-    Without an Intent there are none, but for the drop-ins of an image that was `baked`.
+    node.env comes first: docker's proxy depends on it.  Without an Intent the result is empty,
+    except for the drop-ins of an image that was `baked`.
     """
     if intent is None:
         return static_files(settings, ca) if baked else ()
@@ -38,13 +39,19 @@ def desired_files(
 
 
 def image_files(settings: Settings, ca: CaCertificates | None) -> Files:
-    """Give the files that an image is baked with; the shell recipe's drop-ins are taken out of it."""
+    """Return the files that `bake` writes to an image.
+
+    They include the removal of the drop-ins that the shell recipe left.
+    """
     legacy = (LegacyDropin(unit) for unit in legacy_dropin.UNITS if unit in settings.node.units)
     return (*legacy, *static_files(settings, ca))
 
 
 def static_files(settings: Settings, ca: CaCertificates | None = None) -> Files:
-    """Give drop-ins and CA: they depend on the settings alone, so they can be written before the network is up."""
+    """Return the drop-ins and the CA.
+
+    They depend on the settings alone, so they can be written before the network is up.
+    """
     files: list[ManagedFile] = [EnvironmentDropin(unit) for unit in sorted(settings.node.units)]
     if settings.failure.policy == "closed":
         files += [ClosedGate(unit) for unit in GATED_UNITS]
@@ -54,7 +61,11 @@ def static_files(settings: Settings, ca: CaCertificates | None = None) -> Files:
 
 
 def clean_files(settings: Settings, ca: CaCertificates | None, *, baked: bool) -> Files:
-    """Give the files of an image before its snapshot: no proxy of the builder, whoever set it; drop-ins if it was `baked`."""
+    """Return the files of an image before its snapshot.
+
+    The proxy of the builder is removed, no matter who set it.  The drop-ins stay if the image was
+    `baked`.
+    """
     return (
         EnvironmentFile(None),
         YumConf(None),

@@ -1,4 +1,4 @@
-"""What a Plan changes in a file, for people."""
+"""The changes of a Plan as a unified diff."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.core.redact import redact
 
 
 def unified(change: Change) -> str:
-    """A unified diff as patch(1) reads it, with credentials masked."""
+    """Return a unified diff that patch(1) accepts, with credentials masked."""
     before, after = _lines(change.before), _lines(change.after)
     names = (
         "/dev/null" if change.before is None else change.path,
@@ -18,8 +18,8 @@ def unified(change: Change) -> str:
     if before == after:
         return f"{change.path}: mode becomes {change.mode or 0:04o}\n"
     diff = difflib.unified_diff(before, after, *names)
-    end = "\n\\ No newline at end of file\n"
-    return redact("".join(line if line.endswith("\n") else line + end for line in diff))
+    no_newline = "\n\\ No newline at end of file\n"
+    return redact("".join(line if line.endswith("\n") else line + no_newline for line in diff))
 
 
 def _lines(content: bytes | None) -> list[str]:

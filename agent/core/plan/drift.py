@@ -1,6 +1,6 @@
-"""What the daemon remembers from one pass to the next, until the next reboot: what it wanted, mended and missed.
+"""What the daemon keeps from cycle to cycle, until a reboot: desired state, repairs, missing facts.
 
-Pure.  A moment is seconds of a clock that never jumps (CLOCK_MONOTONIC).
+Pure.  A moment is in seconds of a clock that never jumps (CLOCK_MONOTONIC).
 """
 
 from __future__ import annotations
@@ -16,25 +16,28 @@ from agent.core.plan.files.managed_file import Effect, ManagedFile
 from agent.core.plan.plan import Change, Plan, digest
 from agent.errors import FileError
 
-#: A file that was mended as often as this within an hour is fought over, and left alone.
+#: A file with this many repairs within an hour is contested, and the agent leaves it alone.
 REPAIRS, HOUR = 5, 3600.0
-#: What the metadata service does not name any more counts as gone when it was missing in as many
-#: passes, for as long.
+#: A value that the metadata service no longer returns counts as removed after it was missing in
+#: PASSES reconciles and for ABSENT seconds.
 PASSES, ABSENT = 3, 300.0
-#: How `Memory.missing` calls it.
+#: The name of the user data in `Memory.missing`.
 USER_DATA = "user data"
 
 
 @attrs.frozen
 class Memory:
-    """`desired`: what was last wanted of each file (digests, see `desired_digest`), by resolved path.
+    """What the daemon keeps from cycle to cycle.
 
-    `repairs`: when each file was put right, within the last hour; `total` counts them all.
-    `contested`: the files that are left alone, and when that was last reported.  `missing`: what
-    metadata does not name any more: in how many passes, since when.  `failures`: passes without
-    success, one after the other.  `reported`: what was last reported of a kind, so that it is
-    reported once.  `ca_changed_at`: when the proxy's CA last changed.  `instance` is empty until
-    the first pass since power on.
+    `instance`: the instance-id; empty until the first reconcile since power-on.
+    `desired`: the last desired state of each file (see `desired_digest`), by resolved path.
+    `repairs`: the moments of each file's repairs within the last hour; `total` counts all repairs.
+    `contested`: the files that are left alone, and the moment of the last report of each.
+    `missing`: values that the metadata service no longer returns: in how many reconciles, since
+    when.
+    `failures`: consecutive failed reconciles.
+    `reported`: the last report of each kind, so that it is logged only once.
+    `ca_changed_at`: the moment of the last change of the proxy's CA.
     """
 
     instance: str = ""
@@ -47,12 +50,15 @@ class Memory:
     reported: Mapping[str, str] = attrs.field(factory=dict)
     ca_changed_at: float | None = None
 
-    def left_alone(self, desired: Mapping[str, str]) -> frozenset[str]:
-        """The files that are fought over, as long as nothing else is wanted of them than before."""
+    def contested_paths(self, desired: Mapping[str, str]) -> frozenset[str]:
+        """Return the contested files whose desired state has not changed since."""
         return frozenset(path for path in self.contested if desired.get(path) == self.desired.get(path))
 
     def drifted(self, plan: Plan, desired: Mapping[str, str]) -> tuple[Change, ...]:
-        """The changes of a plan that nobody asked for: the same was wanted before, so somebody else changed the file."""
+        """Return the changes of a plan that repair drift.
+
+        The desired state of these files is the same as before, so another process changed them.
+        """
         return tuple(
             change
             for change in plan.changes
@@ -60,91 +66,114 @@ class Memory:
         )
 
     def still_desired(self, desired: Mapping[str, str], failed: Iterable[Change]) -> dict[str, str]:
-        """The wishes to be remembered: of a file that could not be written the one before, so that it is still asked for."""
+        """Return the desired state to remember after some changes `failed`.
+
+        A file that could not be written keeps its earlier desired state, so that the change is not
+        taken for drift when it succeeds later.
+        """
         paths = {change.path for change in failed}
         before = {path: self.desired[path] for path in paths if path in self.desired}
         return {**{path: desired_digest for path, desired_digest in desired.items() if path not in paths}, **before}
 
-    def asked(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
-        """The memory once a person's plan was carried out: what differed was no drift, and what was fought over is taken up."""
-        ca_changed_at = now if _trusts_anew(plan.changes) else self.ca_changed_at
+    def after_command(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
+        """Return the memory after an operator's command applied a plan.
+
+        What differed was not drift, and contested files are managed again.
+        """
+        ca_changed_at = now if _changes_ca(plan.changes) else self.ca_changed_at
         return attrs.evolve(self.reset(), desired=dict(desired), ca_changed_at=ca_changed_at)
 
-    def prepared(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
-        """The memory once that part of a plan was carried out that goes ahead of a pass: of it only another CA counts."""
-        asked_for = set(plan.changes) - set(self.drifted(plan, desired))
-        return attrs.evolve(self, ca_changed_at=now) if _trusts_anew(asked_for) else self
+    def after_preparation(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
+        """Return the memory after the part of a plan that is applied before the reconcile.
 
-    def after(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
-        """The memory once a plan of the daemon's own was carried out."""
-        repairs = {path: tuple(at for at in moments if now - at < HOUR) for path, moments in self.repairs.items()}
+        Only a new CA is recorded.
+        """
+        requested = set(plan.changes) - set(self.drifted(plan, desired))
+        return attrs.evolve(self, ca_changed_at=now) if _changes_ca(requested) else self
+
+    def after_daemon(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
+        """Return the memory after the daemon applied a plan."""
+        repairs = {
+            path: tuple(moment for moment in moments if now - moment < HOUR) for path, moments in self.repairs.items()
+        }
         drifted = [change.path for change in self.drifted(plan, desired)]
         for path in drifted:
             repairs[path] = repairs.get(path, ()) + (now,)
-        contested = {path: self.contested[path] for path in self.left_alone(desired)}
+        contested = {path: self.contested[path] for path in self.contested_paths(desired)}
         contested.update({path: now - HOUR for path in drifted if len(repairs[path]) >= REPAIRS})
         return attrs.evolve(
-            self.prepared(plan, desired, now),
+            self.after_preparation(plan, desired, now),
             desired=dict(desired),
             repairs={path: moments for path, moments in repairs.items() if moments and path not in contested},
             contested=contested,
             total=self.total + len(drifted),
         )
 
-    def to_say(self, now: float) -> tuple[tuple[str, ...], Memory]:
-        """The fought files of which it has to be said now, at first and once an hour."""
-        due = tuple(path for path, at in self.contested.items() if now - at >= HOUR)
+    def due_reports(self, now: float) -> tuple[tuple[str, ...], Memory]:
+        """Return the contested files to report now: at first, then once an hour."""
+        due = tuple(path for path, moment in self.contested.items() if now - moment >= HOUR)
         return due, attrs.evolve(
-            self, contested={path: now if path in due else at for path, at in self.contested.items()}
+            self, contested={path: now if path in due else moment for path, moment in self.contested.items()}
         )
 
-    def says(self, kind: str, what: str) -> tuple[bool, Memory]:
-        """Whether `what` is news of its kind; empty is no news, and forgets."""
-        if self.reported.get(kind, "") == what:
+    def report_once(self, kind: str, text: str) -> tuple[bool, Memory]:
+        """Return True if `text` differs from the last report of its kind.
+
+        An empty text is never reported; it makes the next text a new one.
+        """
+        if self.reported.get(kind, "") == text:
             return False, self
         reported = {
             **{key: value for key, value in self.reported.items() if key != kind},
-            **({kind: what} if what else {}),
+            **({kind: text} if text else {}),
         }
-        return bool(what), attrs.evolve(self, reported=reported)
+        return bool(text), attrs.evolve(self, reported=reported)
 
-    def counted(self, *, settled: bool) -> Memory:
-        """The memory after a pass: how many failed one after the other; of a trouble that is over the next one is news."""
+    def record_outcome(self, *, settled: bool) -> Memory:
+        """Return the memory after a reconcile, with the number of consecutive failures.
+
+        Success ends a degraded state, so that the next error is reported again.
+        """
         if not settled:
             return attrs.evolve(self, failures=self.failures + 1)
-        return attrs.evolve(self.says("degraded", "")[1], failures=0)
+        return attrs.evolve(self.report_once("degraded", "")[1], failures=0)
 
     def reset(self) -> Memory:
-        """The memory when somebody asked for a fresh start: what was fought over is taken up again."""
+        """Return the memory for a fresh start at an operator's request: no file is contested."""
         return attrs.evolve(self, repairs={}, contested={}, failures=0)
 
 
-def steady(facts: Facts, known: Facts | None, memory: Memory, now: float) -> tuple[Facts, Memory]:
-    """Facts in which nothing vanishes at once: a metadata service that lies for one pass takes nothing away.
+def debounce_facts(facts: Facts, cached: Facts | None, memory: Memory, now: float) -> tuple[Facts, Memory]:
+    """Return facts that keep, for a while, what the metadata service no longer returns.
 
-    A new CIDR counts immediately.  A CIDR, or the user data, that is missing stays as in the
-    `known` facts of this instance until it was missing in PASSES passes and for ABSENT seconds.
+    So one wrong response removes nothing.  A new CIDR counts immediately.  A missing CIDR, or
+    missing user data, stays as in the `cached` facts of this instance until it was missing in
+    PASSES reconciles and for ABSENT seconds.
     """
-    if known is None or known.instance_id != facts.instance_id or memory.instance != facts.instance_id:
+    if cached is None or cached.instance_id != facts.instance_id or memory.instance != facts.instance_id:
         return facts, attrs.evolve(memory, missing={}, instance=facts.instance_id)
-    gone = set(known.vpc_cidrs_v4 + known.vpc_cidrs_v6) - set(facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
-    if known.user_data and not facts.user_data:
+    gone = set(cached.vpc_cidrs_v4 + cached.vpc_cidrs_v6) - set(facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
+    if cached.user_data and not facts.user_data:
         gone.add(USER_DATA)
-    counted = {what: _again(memory.missing.get(what), now) for what in sorted(gone)}
-    kept = {what for what, (passes, since) in counted.items() if passes < PASSES or now - since < ABSENT}
+    missing = {name: _count_missing(memory.missing.get(name), now) for name in sorted(gone)}
+    kept = {name for name, (passes, since) in missing.items() if passes < PASSES or now - since < ABSENT}
     return (
         attrs.evolve(
             facts,
-            vpc_cidrs_v4=_with(facts.vpc_cidrs_v4, known.vpc_cidrs_v4, kept),
-            vpc_cidrs_v6=_with(facts.vpc_cidrs_v6, known.vpc_cidrs_v6, kept),
-            user_data=known.user_data if USER_DATA in kept else facts.user_data,
+            vpc_cidrs_v4=_with_kept(facts.vpc_cidrs_v4, cached.vpc_cidrs_v4, kept),
+            vpc_cidrs_v6=_with_kept(facts.vpc_cidrs_v6, cached.vpc_cidrs_v6, kept),
+            user_data=cached.user_data if USER_DATA in kept else facts.user_data,
         ),
-        attrs.evolve(memory, missing={what: counted[what] for what in sorted(kept)}),
+        attrs.evolve(memory, missing={name: missing[name] for name in sorted(kept)}),
     )
 
 
 def desired_digest(file: ManagedFile) -> str:
-    """A digest of what is wanted of a file, whatever stands in it now: what becomes of none, and of next to nothing."""
+    """Return a digest of a file's desired state that does not depend on its current content.
+
+    It is made of the results for an absent file and for an almost empty one; empty if these cannot
+    be merged.
+    """
     try:
         made = (file.merge(None) or b"") + b"\0" + (file.merge(b"[main]\n") or b"")
     except FileError:
@@ -152,27 +181,33 @@ def desired_digest(file: ManagedFile) -> str:
     return f"{digest(made)} {file.mode}"
 
 
-def _trusts_anew(changes: Iterable[Change]) -> bool:
-    """Whether the proxy's CA changes; one that was missing for a moment is what running programs have trusted all along."""
+def _changes_ca(changes: Iterable[Change]) -> bool:
+    """Return True if the proxy's CA is among the changes.
+
+    The daemon leaves out drift: running programs trusted a CA that was only missing for a while.
+    """
     return any(change.effect is Effect.TRUST_STORE for change in changes)
 
 
-def _again(before: tuple[int, float] | None, now: float) -> tuple[int, float]:
+def _count_missing(before: tuple[int, float] | None, now: float) -> tuple[int, float]:
     return (before[0] + 1, before[1]) if before else (1, now)
 
 
-def _with(found: tuple[str, ...], known: tuple[str, ...], kept: Iterable[str]) -> tuple[str, ...]:
-    """What was found, and what is kept of the known, sorted by number as Facts are."""
-    stay = [cidr for cidr in known if cidr in kept and cidr not in found]
-    return tuple(sorted((*found, *stay), key=ipaddress.ip_network)) if stay else found
+def _with_kept(current: tuple[str, ...], cached: tuple[str, ...], kept: Iterable[str]) -> tuple[str, ...]:
+    """Return the current CIDRs and the kept ones of the cache, sorted by number as Facts are."""
+    added = [cidr for cidr in cached if cidr in kept and cidr not in current]
+    return tuple(sorted((*current, *added), key=ipaddress.ip_network)) if added else current
 
 
-#: What version 0.1 called the fields: an upgrade at run time forgets nothing.
+#: The names of the fields in version 0.1, so that an upgrade at run time forgets nothing.
 _NAMES_IN_0_1 = {"wishes": "desired", "fought": "contested", "told": "reported", "anchored": "ca_changed_at"}
 
 
 def memory_from_json(data: Mapping[str, Any] | None) -> Memory:
-    """Return the Memory that `attrs.asdict` made; a new one if it is not that: nothing of it is worth failing for."""
+    """Return the Memory from the JSON of `attrs.asdict`.
+
+    Invalid data gives a new Memory: nothing in it is worth a failure.
+    """
     if data is None:
         return Memory()
     data = {_NAMES_IN_0_1.get(name, name): value for name, value in data.items()}
@@ -180,12 +215,12 @@ def memory_from_json(data: Mapping[str, Any] | None) -> Memory:
         return Memory(
             instance=str(data["instance"]),
             desired={str(path): str(digest) for path, digest in data["desired"].items()},
-            repairs={str(path): tuple(map(float, at)) for path, at in data["repairs"].items()},
+            repairs={str(path): tuple(map(float, moments)) for path, moments in data["repairs"].items()},
             total=int(data["total"]),
-            contested={str(path): float(at) for path, at in data["contested"].items()},
-            missing={str(what): (int(passes), float(since)) for what, (passes, since) in data["missing"].items()},
+            contested={str(path): float(moment) for path, moment in data["contested"].items()},
+            missing={str(name): (int(passes), float(since)) for name, (passes, since) in data["missing"].items()},
             failures=int(data["failures"]),
-            reported={str(kind): str(what) for kind, what in data["reported"].items()},
+            reported={str(kind): str(text) for kind, text in data["reported"].items()},
             ca_changed_at=None if data["ca_changed_at"] is None else float(data["ca_changed_at"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):

@@ -1,4 +1,7 @@
-"""The Plan: which file becomes what, as data.  `apply` carries it out, `plan` prints it, `revert` is one too."""
+"""The Plan: all changes of files and units, as data.
+
+`apply` applies it, `plan` prints it, and `revert` is a Plan too.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,16 @@ from agent.core.plan.files.kinds import KINDS
 from agent.core.plan.files.managed_file import PRIVATE, Effect, ManagedFile
 from agent.errors import FileError
 
-#: What revert adds to the name of a file of ours that somebody edited.
+#: The suffix of the copy that revert keeps of a file that was edited by others.
 SAVED = ".eks-proxy-agent-save"
 
 
 @attrs.frozen
 class FileState:
-    """A file as it is: `content` None when absent; `problem` when it is there and cannot be used."""
+    """Current state of a file.
+
+    `content`: None if it does not exist.  `problem`: why an existing file cannot be used.
+    """
 
     content: bytes | None = attrs.field(default=None, repr=False)
     mode: int = 0o644
@@ -27,7 +33,11 @@ class FileState:
 
 @attrs.frozen
 class Record:
-    """What a file was `before` us (None: absent), kept up with other people's edits, and what we last wrote (digests)."""
+    """The baseline of one file.
+
+    `before`: its content without the agent, None for no file; edits by others are added to it.
+    `written`: digests of what the agent wrote last.
+    """
 
     kind: str
     before: bytes | None = attrs.field(default=None, repr=False)
@@ -36,15 +46,17 @@ class Record:
 
     @property
     def file(self) -> type[ManagedFile]:
-        """The class that knows how to take it back."""
+        """The class that can restore it."""
         return KINDS[self.kind]
 
 
 @attrs.frozen
 class Baseline:
-    """Machine-wide memory for revert: a Record by resolved path, the directories that we made, the units that we enabled.
+    """What revert restores, for the whole machine.
 
-    `baked`: the drop-ins belong to the image, and stay on an instance that has no proxy.
+    `files`: a Record for each resolved path.  `directories`: those that the agent created.
+    `enabled`: units that the agent enabled.  `baked`: the drop-ins belong to the image, and stay on
+    an instance without a proxy.
     """
 
     files: Mapping[str, Record] = attrs.field(factory=dict)
@@ -55,7 +67,10 @@ class Baseline:
 
 @attrs.frozen
 class Change:
-    """One file to write (or, `after` None, to remove).  `mode` None keeps the file's own."""
+    """One file to write, or to remove if `after` is None.
+
+    `mode` None keeps the mode of the file.
+    """
 
     path: str
     before: bytes | None = attrs.field(repr=False)
@@ -66,9 +81,10 @@ class Change:
 
 @attrs.frozen
 class Plan:
-    """Everything to do, in this order: changes, trust store, units to enable, one reload of systemd, units to start.
+    """All steps of one change of the machine, in this order.
 
-    `problems` is what could not be planned, `notes` what has to be told.
+    Files, trust store, units to enable and disable, one reload of systemd, units to start.
+    `problems`: what could not be planned.  `notes`: messages for the operator.
     """
 
     changes: tuple[Change, ...] = ()
@@ -87,7 +103,10 @@ class Plan:
 
 
 def forget_instance(baseline: Baseline) -> Baseline:
-    """What a cleaned image remembers: drop-ins and CA; to what its other files held before, nobody wants to go back."""
+    """Return the baseline of a cleaned image: only the drop-ins and the CA.
+
+    The original content of the other files must not come back on another instance.
+    """
     kept = {
         path: record
         for path, record in baseline.files.items()
@@ -97,31 +116,32 @@ def forget_instance(baseline: Baseline) -> Baseline:
 
 
 def make_plan(
-    wanted: tuple[ManagedFile, ...],
+    desired: tuple[ManagedFile, ...],
     states: Mapping[str, FileState],
     baseline: Baseline,
     *,
     complete: bool = True,
     scope: Effect | None = None,
-    leave: Collection[str] = (),
+    skip: Collection[str] = (),
     enable: tuple[str, ...] = (),
     start: tuple[str, ...] = (),
     reload_pending: bool = False,
     trust_pending: bool = False,
 ) -> Plan:
-    """Compare what is wanted with what is there; `states` has every path of `wanted` and of `baseline`.
+    """Compare the desired state with the current one and return the changes.
 
-    `complete`: files that we wrote once and that are wanted no longer (a unit left node.units) are
-    taken back, those with the effect `scope` alone, if one is given.  `leave`: files that stay as
-    they are, and remembered as they were. A file that cannot be planned is a problem of its own and
-    does not hold up the others.
+    `states` has every path of `desired` and of `baseline`.  `complete`: also restore files that
+    the agent wrote earlier and that are no longer desired, for example after a unit was removed
+    from node.units; with a `scope`, only files with that effect.  `skip`: files that keep their
+    content and their record.  A file that cannot be planned becomes a problem and does not hold up
+    the others.
     """
     changes: list[Change] = []
     problems: list[str] = []
     notes: list[str] = []
     records = dict(baseline.files)
-    for file in wanted:
-        if file.path in leave:
+    for file in desired:
+        if file.path in skip:
             continue
         state, record = states[file.path], records.get(file.path)
         try:
@@ -129,7 +149,7 @@ def make_plan(
         except FileError as error:
             problems.append(f"{file.path}: {error}")
             continue
-        mode = file.mode or _open_again(state, record)
+        mode = file.mode or _public_mode(state, record)
         if after == state.content and (after is None or mode in (None, state.mode)):
             continue
         if record is None and state.content is not None:
@@ -137,14 +157,14 @@ def make_plan(
         records[file.path] = _record(file, state, after, record)
         changes.append(Change(file.path, state.content, after, mode, file.effect))
     if complete:
-        names = {file.path for file in wanted}
-        unwanted = {
+        paths = {file.path for file in desired}
+        obsolete = {
             path: record
             for path, record in baseline.files.items()
-            if path not in names and scope in (None, record.file.effect)
+            if path not in paths and scope in (None, record.file.effect)
         }
-        for path, record in sorted(unwanted.items()):
-            _take_back(path, record, states, changes, problems, notes)
+        for path, record in sorted(obsolete.items()):
+            _add_restore(path, record, states, changes, problems, notes)
             if not any(problem.startswith(path + ": ") for problem in problems):
                 del records[path]
     effects = {change.effect for change in changes}
@@ -164,43 +184,57 @@ def make_plan(
 def make_revert(
     states: Mapping[str, FileState], baseline: Baseline, *, reload_pending: bool = False, trust_pending: bool = False
 ) -> Plan:
-    """Undo everything: no file is wanted, no unit enabled; what runs is not stopped."""
+    """Return the Plan that reverts all changes: no file is desired and no unit enabled.
+
+    Running units are not stopped.
+    """
     plan = make_plan((), states, baseline, reload_pending=reload_pending, trust_pending=trust_pending)
-    nothing = Baseline(plan.baseline.files, baseline.directories)
-    return attrs.evolve(plan, baseline=nothing, disable=baseline.enabled, reload=plan.reload or bool(baseline.enabled))
+    remaining = Baseline(plan.baseline.files, baseline.directories)
+    return attrs.evolve(
+        plan, baseline=remaining, disable=baseline.enabled, reload=plan.reload or bool(baseline.enabled)
+    )
 
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _content(file: ManagedFile, state: FileState, known: Record | None) -> bytes | None:
-    """What becomes of a file: none when nothing is left in one that we made."""
+def _content(file: ManagedFile, state: FileState, record: Record | None) -> bytes | None:
+    """Return the new content of a file; None if a file that the agent created becomes empty."""
     if state.problem:
         raise FileError(state.problem)
     after = file.merge(state.content)
-    return None if file.own_lines and not after and known and known.before is None else after
+    return None if file.own_lines and not after and record and record.before is None else after
 
 
-def _record(file: ManagedFile, state: FileState, after: bytes | None, known: Record | None) -> Record:
-    """The Record to keep before `after` is written: a kill may come in between, so what is there now stays known too."""
+def _record(file: ManagedFile, state: FileState, after: bytes | None, record: Record | None) -> Record:
+    """Return the Record to save before `after` is written.
+
+    It also lists the agent's current content, because a kill may come between record and write.
+    """
     written = (digest(after),) if after is not None else ()
-    if known is None:
+    if record is None:
         return Record(file.kind, state.content, state.mode, written)
-    if state.content is None or _is_ours(state.content, known):
-        now = (digest(state.content),) if state.content is not None else ()
-        return attrs.evolve(known, written=written + now)
-    return attrs.evolve(known, before=_restored(state.content, known), written=written)
+    if state.content is None or _is_ours(state.content, record):
+        current = (digest(state.content),) if state.content is not None else ()
+        return attrs.evolve(record, written=written + current)
+    return attrs.evolve(record, before=_restored(state.content, record), written=written)
 
 
 def _restored(content: bytes, record: Record) -> bytes | None:
-    """What others made of a file, without what is ours; None when that is nothing and there was no file."""
+    """Return the content of an edited file without the agent's part.
+
+    None if nothing is left and there was no file before.
+    """
     text = record.file.restore(content, record.before)
     return None if record.before is None and not (text or b"").strip() else text
 
 
-def _open_again(state: FileState, record: Record | None) -> int | None:
-    """The old mode of a file that we made private for the credentials in it, and which holds none any more."""
+def _public_mode(state: FileState, record: Record | None) -> int | None:
+    """Return the original mode of a file that the agent made private for its credentials.
+
+    For a file that no longer holds credentials; None if its mode needs no change.
+    """
     return record.mode if record and record.file.may_be_private and state.mode == PRIVATE != record.mode else None
 
 
@@ -209,18 +243,21 @@ def _is_ours(content: bytes, record: Record) -> bool:
 
 
 def copy_names(path: str) -> Iterator[str]:
-    """The names under which revert keeps an edited file, in turn: what an earlier one kept is not overwritten."""
+    """Yield the names for the copy of an edited file, in order.
+
+    There are several, because revert does not overwrite the copies of an earlier one.
+    """
     yield path + SAVED
     for number in itertools.count(2):
         yield f"{path}{SAVED}.{number}"
 
 
-def _fits(content: bytes, there: FileState) -> bool:
-    """Whether a copy may have a name: nothing has it yet, or the same copy."""
-    return there.content == content or there == FileState()
+def _is_free(content: bytes, state: FileState) -> bool:
+    """Return True if a copy may have this name: no file has it, or the same copy."""
+    return state.content == content or state == FileState()
 
 
-def _take_back(
+def _add_restore(
     path: str,
     record: Record,
     states: Mapping[str, FileState],
@@ -228,7 +265,10 @@ def _take_back(
     problems: list[str],
     notes: list[str],
 ) -> None:
-    """Add what makes `path` what it was before us; `states` has the copies that are there too (`copy_names`)."""
+    """Append the changes that restore `path`, or a problem, and notes.
+
+    `states` also has the existing copies (`copy_names`).
+    """
     state = states[path]
     if state.problem:
         problems.append(f"{path}: {state.problem}")
@@ -246,10 +286,10 @@ def _take_back(
             notes.append(f"{path}: created again since the agent removed it; the new file stays")
             return
         else:
-            kept = next(name for name in copy_names(path) if _fits(state.content, states.get(name, FileState())))
-            if kept not in states:
-                changes.append(Change(kept, None, state.content, state.mode))
-            notes.append(f"{path}: edited since the agent wrote it; the edited file is kept as {kept}")
-    mode = _open_again(state, record) if state.content is not None and record.file.own_lines else record.mode
+            copy = next(name for name in copy_names(path) if _is_free(state.content, states.get(name, FileState())))
+            if copy not in states:
+                changes.append(Change(copy, None, state.content, state.mode))
+            notes.append(f"{path}: edited since the agent wrote it; the edited file is kept as {copy}")
+    mode = _public_mode(state, record) if state.content is not None and record.file.own_lines else record.mode
     if after != state.content or (after is not None and mode not in (None, state.mode)):
         changes.append(Change(path, state.content, after, mode if after is not None else None, record.file.effect))

@@ -1,1 +1,1 @@
-"""status.json, and what people and machines are shown of it."""
+"""status.json, and its views for people and programs."""

@@ -1,4 +1,7 @@
-"""status.json as one type: read and checked once, and written from it (docs/status.schema.json is the contract)."""
+"""status.json as one type: validated when it is read, and written from it.
+
+docs/status.schema.json is the contract.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +34,17 @@ T = TypeVar("T")
 SCHEMA = 1
 CONFIGURED, UNCONFIGURED, DEGRADED = "configured", "unconfigured", "degraded"
 PHASES = (CONFIGURED, UNCONFIGURED, DEGRADED)
-#: What `status` calls a node without a status.json.
+#: The phase that `status` shows for a node without a status.json.
 NOT_RUN = "not run"
 
 
 @attrs.frozen
 class StatusDocument:
-    """What status.json says of a node, without credentials; timestamps are seconds since 1970.
+    """The content of status.json, without credentials; timestamps are seconds since 1970.
 
-    None stands for what was not found out yet.  The fields from `instance_id` to `warnings` are of
-    the last pass that came to an Intent, or to none, and are written together.  `extra` holds the
-    keys of a newer version.
+    None means not known yet.  The fields from `instance_id` to `warnings` belong to the last
+    reconcile that composed an Intent, or found no proxy, and are written together.  `extra` holds
+    the keys of a newer version.
     """
 
     phase: str
@@ -67,7 +70,10 @@ class StatusDocument:
 
     @classmethod
     def from_json(cls, data: Any) -> StatusDocument:
-        """Read status.json or the output of `status --json`.  Raises ValueError for anything else."""
+        """Return the document of status.json or of the output of `status --json`.
+
+        Raises ValueError for anything else.
+        """
         if not isinstance(data, dict):
             raise ValueError("not a JSON object")
         if data.get("schema") != SCHEMA:
@@ -101,8 +107,8 @@ class StatusDocument:
             raise ValueError(str(error)) from None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `from_json` reads; a key whose value was not found out yet is left out."""
-        last_pass: dict[str, Any] = {
+        """Return the JSON that `from_json` reads, without the keys whose value is not known yet."""
+        reconcile: dict[str, Any] = {
             "instance_id": self.instance_id,
             "region": self.region,
             "intent": self.digest,
@@ -129,14 +135,17 @@ class StatusDocument:
             "schema": SCHEMA,
             "phase": self.phase,
             "error": self.error,
-            **(last_pass if self.instance_id else {}),
+            **(reconcile if self.instance_id else {}),
             **(proxies if self.proxies is not None else {}),
             **without_none(others),
             **self.extra,
         }
 
     def intent(self, credentials: Credentials | None = None) -> Intent | None:
-        """Return the Intent, with these credentials because the document has none; None on a node without a proxy."""
+        """Return the Intent with these credentials, because the document has none.
+
+        None for a node without a proxy.
+        """
         if self.proxy is None:
             return None
         return Intent(self.proxy.http, self.proxy.https, self.no_proxy, credentials)
@@ -146,10 +155,11 @@ _KEYS = {"schema", "intent"} | {field.name for field in attrs.fields(StatusDocum
 
 
 def intent_from_status(text: str, name: str, credentials: Credentials | None) -> Intent:
-    """The Intent in /run/eks-proxy-agent/status.json or `status --json`; raises AgentError when it holds none.
+    """Return the Intent of /run/eks-proxy-agent/status.json or of the output of `status --json`.
 
-    The node's file has no credentials: they come from these settings.  The digest is compared, so
-    that a list that somebody edited is not taken for a node's.
+    The text has no credentials, so they come from these settings.  The digest is compared, so that
+    an edited list is not used as a node's.  Raises AgentError for a text without a valid Intent;
+    `name` is the name of the file in that error.
     """
     try:
         document = StatusDocument.from_json(json.loads(text))
@@ -166,7 +176,7 @@ def intent_from_status(text: str, name: str, credentials: Credentials | None) ->
 
 
 def entries_to_json(entries: Iterable[Entry]) -> list[dict[str, str]]:
-    """NO_PROXY as JSON has it, here and in `plan`."""
+    """Return NO_PROXY as JSON, for status.json and for `plan`."""
     return [{"entry": entry.value, "reason": entry.reason} for entry in entries]
 
 
@@ -178,7 +188,7 @@ def _entry(data: Mapping[str, Any]) -> Entry:
 
 
 def _path(data: str | Mapping[str, Any]) -> str:
-    """A path, which `status --json` has beside the state of the file."""
+    """Return a path; `status --json` has it beside the state of the file."""
     return data if isinstance(data, str) else required(data, "path", str)
 
 

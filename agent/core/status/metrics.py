@@ -1,4 +1,7 @@
-"""status.json as metrics, in the text format of Prometheus (and OpenMetrics' names for counters and times)."""
+"""status.json as metrics in the text format of Prometheus.
+
+The names of counters and timestamps follow OpenMetrics.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ Samples = Sequence[tuple[Labels, float]]
 
 
 def render(status: StatusDocument, python: str = "") -> str:
-    """The metrics of a node.  What `status` does not say gets no sample: an absent value is not zero.
+    """Return the metrics of a node.
 
-    `python` is the version of the interpreter.  Label values are as `status` has them, which is
-    without credentials.
+    A value that `status` does not have gets no sample: absent is not zero.  `python` is the version
+    of the interpreter.  Label values come from `status`, which has no credentials.
     """
     build = {"python": python, "version": status.version or ""}
     lines = _family("build_info", "gauge", "Versions of the agent and of its Python; always 1.", [(_labels(build), 1)])
@@ -68,12 +71,12 @@ def _units(status: StatusDocument) -> list[str]:
     stale = status.stale_units
     if stale is None:
         return []
-    known = [name for name in map(EnvironmentDropin.unit_of, status.files) if name]
+    units = [name for name in map(EnvironmentDropin.unit_of, status.files) if name]
     return _family(
         "unit_stale",
         "gauge",
         "1 for a unit that runs with an old proxy environment and needs a restart.",
-        [(_labels({"unit": unit}), unit in stale) for unit in sorted({*known, *stale})],
+        [(_labels({"unit": unit}), unit in stale) for unit in sorted({*units, *stale})],
     )
 
 
@@ -103,7 +106,7 @@ def _time(name: str, text: str, seconds: int | None) -> list[str]:
 
 
 def _family(name: str, kind: str, text: str, samples: Samples) -> list[str]:
-    """HELP, TYPE and samples of one metric; nothing without samples."""
+    """Return HELP, TYPE and samples of one metric; nothing without samples."""
     if not samples:
         return []
     lines = [f"# HELP {PREFIX}{name} {text}", f"# TYPE {PREFIX}{name} {kind}"]
@@ -115,14 +118,21 @@ def _labels(values: dict[str, str]) -> Labels:
 
 
 def _braces(labels: Labels) -> str:
-    return "{{{}}}".format(",".join(f'{name}="{_escaped(value)}"' for name, value in labels)) if labels else ""
+    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
+    return f"{{{pairs}}}" if pairs else ""
 
 
 def _escaped(value: str) -> str:
-    """A label value: backslash, quote and line feed are escaped, nothing else is (exposition format 0.0.4)."""
+    """Return a label value with backslash, double quote and line feed escaped.
+
+    No other character needs it (exposition format 0.0.4).
+    """
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _number(value: float) -> str:
-    """Whole numbers without a fraction; a time in seconds would else lose its last digits."""
+    """Return a number as text, an integer without a fraction.
+
+    In the other format a timestamp in seconds would lose its last digits.
+    """
     return str(int(value)) if value == int(value) else f"{value:.6g}"

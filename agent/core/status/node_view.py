@@ -1,4 +1,4 @@
-"""A node as `status` shows it: status.json, and beside it what can be seen at this moment."""
+"""The node as `status` shows it: status.json and the current state of files and units."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import BootstrapStatus
 
-#: ActiveState of a daemon that is alive.
+#: ActiveState of a daemon that runs or is about to run.
 _ALIVE = ("active", "activating", "reloading")
 
 
@@ -24,13 +24,17 @@ class DaemonStatus:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it runs, or is about to."""
+        """Return True if the daemon runs or is about to run."""
         return self.state in _ALIVE
 
 
 @attrs.frozen
 class NodeView:
-    """`files` is path → state and `units` unit → state; `daemon` is None where no systemd runs."""
+    """All that `status` shows.
+
+    `files`: path → state.  `units`: unit → state.  `daemon`: None where systemd does not run.
+    `held_units`: units that failure.policy = "closed" does not allow to start now.
+    """
 
     document: StatusDocument
     files: Mapping[str, str] = attrs.field(factory=dict)
@@ -41,11 +45,11 @@ class NodeView:
 
     @property
     def has_live_daemon(self) -> bool:
-        """Whether a daemon looks after the node."""
+        """Return True if a daemon manages the node."""
         return self.daemon is not None and self.daemon.is_alive
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `status --json` prints."""
+        """Return the output of `status --json`."""
         return {
             **self.document.to_json(),
             "files": [{"path": path, "state": state} for path, state in self.files.items()],

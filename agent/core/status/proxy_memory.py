@@ -1,4 +1,4 @@
-"""What the node remembers of its proxies until the next boot, and what status.json says of them."""
+"""The state of the proxies that is kept until the next boot, and its part of status.json."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from agent.core.status.records import PreflightStatus, ProxyStatus
 
 
 class ProxyMemory(NamedTuple):
-    """The choice among several proxies, and the last preflight; both of this boot."""
+    """The choice among several proxies and the last preflight, both of this boot."""
 
     choice: Choice | None = None
     preflight: PreflightStatus | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProxyMemory:
-        """Read what `to_json` wrote; a part that it did not write is forgotten, and so found out again."""
+        """Return the memory from the JSON of `to_json`.
+
+        An invalid part is dropped, and so determined again.
+        """
         return cls(choice_from_json(data.get("choice")), _preflight(data.get("preflight")))
 
     def to_json(self) -> dict[str, Any]:
@@ -28,7 +31,7 @@ class ProxyMemory(NamedTuple):
 
 
 def proxy_statuses(choice: Choice) -> tuple[ProxyStatus, ...]:
-    """Return each proxy of a choice as status.json has it, in the owner's order."""
+    """Return the status of each proxy of a choice, in the order of proxy.url."""
     return tuple(
         ProxyStatus(
             url=str(seen.url),

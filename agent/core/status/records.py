@@ -1,8 +1,8 @@
-"""The parts of status.json that have fields of their own.
+"""The nested objects of status.json.
 
-Each `from_json` raises KeyError, TypeError or ValueError for what the agent does not write, and
-ignores unknown keys. NamedTuple, because a boot creates these classes while docker waits: attrs
-takes several times as long for one.
+Each `from_json` raises KeyError, TypeError or ValueError for invalid data, and ignores unknown
+keys.  The classes are NamedTuples, because a boot creates them while docker waits: attrs takes
+several times as long to create a class.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class ProxyPair(NamedTuple):
 
 
 class ProxyStatus(NamedTuple):
-    """One proxy of proxy.url as it was at its last check; `up` is None when it was not checked.  Times in seconds."""
+    """One proxy of proxy.url at its last health check.
+
+    `up`: None without a health check.  `latency_seconds` in seconds, `since` in seconds since 1970.
+    """
 
     url: str
     up: bool | None
@@ -56,7 +59,11 @@ class ProxyStatus(NamedTuple):
 
 
 class PreflightStatus(NamedTuple):
-    """The result of the preflight: whether the proxy gave a connection, why not, and when that was found."""
+    """The result of the preflight.
+
+    `ok`: the proxy opened a connection.  `kind`, `text`, `hint`: the reason for a failure and its
+    remedy.  `at`: seconds since 1970.
+    """
 
     ok: bool
     kind: str
@@ -81,7 +88,7 @@ class PreflightStatus(NamedTuple):
 
 
 class RepairsStatus(NamedTuple):
-    """The number of files repaired since power on, and the files that others change again and again."""
+    """The number of files repaired since power-on, and the contested files."""
 
     total: int
     fought: tuple[str, ...]
@@ -95,7 +102,7 @@ class RepairsStatus(NamedTuple):
 
 
 class MetricsStatus(NamedTuple):
-    """The file that holds the metrics, None when there is none, and why it could not be written."""
+    """The path of the metrics file, None without one, and why it could not be written."""
 
     path: str | None
     error: str | None
@@ -109,7 +116,10 @@ class MetricsStatus(NamedTuple):
 
 
 class BootstrapStatus(NamedTuple):
-    """The outcome of bootstrap.sh on this instance; without an exit code it has not ended."""
+    """The result of bootstrap.sh on this instance.
+
+    `exit_code`: None if it has not finished.  `time`: seconds since 1970.
+    """
 
     exit_code: int | None
     signalled: bool
@@ -126,13 +136,16 @@ class BootstrapStatus(NamedTuple):
 
 def _number(data: Mapping[str, Any], key: str) -> float | None:
     value = data.get(key)
-    if value is not None and (not isinstance(value, (int, float)) or not 0 <= value < 1e9):  # NaN and Infinity neither
+    if value is not None and (not isinstance(value, (int, float)) or not 0 <= value < 1e9):  # nor NaN or Infinity
         raise TypeError(f"{key}: expected a number from 0 to 1e9")
     return value
 
 
 def required(data: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    """Return the value of a key; raises KeyError without the key and TypeError for a value of another type."""
+    """Return the value of a key.
+
+    Raises KeyError without the key, and TypeError for a value of another type.
+    """
     value = data[key]
     if not isinstance(value, kind):
         raise TypeError(f"{key}: expected {kind.__name__}, got {type(value).__name__}")
@@ -140,12 +153,12 @@ def required(data: Mapping[str, Any], key: str, kind: type[T]) -> T:
 
 
 def optional(data: Mapping[str, Any], key: str, kind: type[T]) -> T | None:
-    """Return the same, or None when the key is absent or null."""
+    """Return the value of a key like `required`, or None if the key is absent or null."""
     return None if data.get(key) is None else required(data, key, kind)
 
 
 def texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """Return a list of strings, empty when the key is absent."""
+    """Return a list of strings, empty if the key is absent.  Raises TypeError."""
     values = required(data, key, list) if key in data else []
     if not all(isinstance(value, str) for value in values):
         raise TypeError(f"{key}: expected a list of strings")
@@ -153,10 +166,10 @@ def texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def timestamp(seconds: int | None) -> str | None:
-    """Return a timestamp that may be unknown as JSON."""
+    """Return a timestamp as JSON; None stays None."""
     return None if seconds is None else format_timestamp(seconds)
 
 
 def without_none(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the keys without a value."""
+    """Return the data without the keys whose value is None."""
     return {key: value for key, value in data.items() if value is not None}

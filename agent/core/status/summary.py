@@ -1,4 +1,4 @@
-"""`status` as lines for a person: what the phase means and what there is to do first, the evidence below."""
+"""The screen of `status`: the phase, its meaning and the tasks first, the details below."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from agent.core.status.timestamps import ago, ahead, span
 
 DAEMON = "eks-proxy-agent"
 CONFIG = "/etc/eks-proxy-agent/config.toml"
-#: Seconds that a pass may be late before the daemon counts as one that hangs.
+#: Seconds that a reconcile may be late before the daemon is assumed to hang.
 PATIENCE = 120.0
 
 
 @attrs.frozen
 class Line:
-    """`label` stands in a column of its own, empty on a line that goes on; `tone` is good, bad, warn or nothing."""
+    """One line of the screen.
+
+    `label`: the first column, empty on a continuation line.  `tone`: good, bad, warn or empty.
+    """
 
     label: str
     text: str
@@ -27,7 +30,10 @@ class Line:
 
 
 def screen(view: NodeView, now: float, *, full: bool = False) -> tuple[Line, ...]:
-    """The whole screen, at `now` (seconds since the epoch).  `full`: each NO_PROXY entry, file and unit too."""
+    """Return all lines of the screen, at `now` (seconds since 1970).
+
+    `full`: also each NO_PROXY entry, file and unit.
+    """
     status, tasks = view.document, to_do(view, now)
     lines = _phase(view, now, bool(tasks))
     lines += _column("to do", tasks, "warn")
@@ -47,15 +53,15 @@ def screen(view: NodeView, now: float, *, full: bool = False) -> tuple[Line, ...
 
 
 def to_do(view: NodeView, now: float) -> list[str]:
-    """What a person has to do, or should; each with its command."""
+    """Return the tasks for the operator, each with its command."""
     status = view.document
-    tasks = _for_the_phase(view) + _for_the_daemon(view, now)
+    tasks = _phase_tasks(view) + _daemon_tasks(view, now)
     tasks += [
         f"{name} runs with an old environment. Restart it at a convenient time: systemctl restart {name}"
         for name in status.stale_units or ()
     ]
     tasks += [
-        f"Another program keeps changing {path}, so the agent leaves it alone. Find that program, then: {_again(view)}"
+        f"Another program keeps changing {path}, so the agent leaves it alone. Find that program, then: {_reconcile_command(view)}"
         for path in (status.repairs.fought if status.repairs else ())
     ]
     checked = [proxy.up for proxy in status.proxies or () if proxy.up is not None]
@@ -71,53 +77,57 @@ def to_do(view: NodeView, now: float) -> list[str]:
     return tasks
 
 
-def _for_the_phase(view: NodeView) -> list[str]:
+def _phase_tasks(view: NodeView) -> list[str]:
     phase = view.document.phase
     if phase == DEGRADED:
         if view.has_live_daemon:
-            return [f"Fix the error above. The agent retries by itself; to retry now: {_again(view)}"]
-        return [f"Fix the error above, then: {_again(view)}"]
+            return [f"Fix the error above. The agent retries by itself; to retry now: {_reconcile_command(view)}"]
+        return [f"Fix the error above, then: {_reconcile_command(view)}"]
     if phase == UNCONFIGURED:
-        return [f"If this node needs a proxy, set proxy.url in {CONFIG}, then: {_again(view)}"]
+        return [f"If this node needs a proxy, set proxy.url in {CONFIG}, then: {_reconcile_command(view)}"]
     if phase == NOT_RUN and not view.daemon:
         return ["Configure the node: eks-proxy-agent apply"]
     return []
 
 
-def _for_the_daemon(view: NodeView, now: float) -> list[str]:
+def _daemon_tasks(view: NodeView, now: float) -> list[str]:
     if not view.daemon:
         return []
     if not view.daemon.is_alive and view.document.phase == DEGRADED:
-        return []  # the command is the same
+        return []  # the task of the phase has the same command
     if not view.daemon.is_alive:
         enable = "enable --now" if view.daemon.enabled not in ("enabled", "") else "start"
         return [f"The daemon is not running, so nothing repairs the files. Start it: systemctl {enable} {DAEMON}"]
     due = view.document.next_pass
     if due is not None and now - due > PATIENCE:
         read_log, restart = f"Read its log: journalctl -u {DAEMON}", f"systemctl restart {DAEMON}"
-        return [f"The daemon is {span(now - due)} late. {read_log}. Restart it (docker keeps running): {restart}"]
+        return [
+            f"The daemon's reconcile is {span(now - due)} overdue. {read_log}. Restart it (docker keeps running): {restart}"
+        ]
     return []
 
 
-def _again(view: NodeView) -> str:
-    """The command that makes the agent look at the node now."""
+def _reconcile_command(view: NodeView) -> str:
+    """Return the command that starts a reconcile now."""
     if not view.daemon:
         return "eks-proxy-agent apply"
     return f"systemctl {'reload' if view.daemon.is_alive else 'start'} {DAEMON}"
 
 
-def _phase(view: NodeView, now: float, tasks: bool) -> list[Line]:
+def _phase(view: NodeView, now: float, has_tasks: bool) -> list[Line]:
     status = view.document
     tone = {CONFIGURED: "good", DEGRADED: "bad"}.get(status.phase, "warn")
-    lines = [Line("phase", status.phase + _for(status.since, now), "warn" if tasks and tone == "good" else tone)]
-    lines += _column("", _meaning(view, tasks))
+    lines = [
+        Line("phase", status.phase + _duration(status.since, now), "warn" if has_tasks and tone == "good" else tone)
+    ]
+    lines += _column("", _meaning(view, has_tasks))
     return lines + _column("error", (status.error or "").splitlines(), "bad")
 
 
-def _meaning(view: NodeView, tasks: bool) -> list[str]:
+def _meaning(view: NodeView, has_tasks: bool) -> list[str]:
     phase = view.document.phase
     if phase == CONFIGURED:
-        return ["services that start now use the proxy" + ("" if tasks else "; no action needed")]
+        return ["services that start now use the proxy" + ("" if has_tasks else "; no action needed")]
     if phase == UNCONFIGURED:
         return ["no proxy.url in the settings; nothing is written"]
     if phase == DEGRADED:
@@ -132,29 +142,29 @@ def _proxies(status: StatusDocument, now: float) -> list[str]:
     if not status.proxy:
         return []
     http, https = str(status.proxy.http), str(status.proxy.https)
-    lines = [f"{proxy.url}  {', '.join(_words_of(proxy, now))}" for proxy in status.proxies or ()]
+    lines = [f"{proxy.url}  {', '.join(_health(proxy, now))}" for proxy in status.proxies or ()]
     lines = lines or [f"{http}  in use, health unknown"]
     return lines + ([f"{https}  for https:// URLs"] if https != http else [])
 
 
-def _words_of(proxy: ProxyStatus, now: float) -> Iterable[str]:
+def _health(proxy: ProxyStatus, now: float) -> Iterable[str]:
     if proxy.chosen:
         yield "in use"
     if proxy.up is None:
         yield "health unknown"
         return
-    yield ("up" if proxy.up else "DOWN") + _for(proxy.since, now)
+    yield ("up" if proxy.up else "DOWN") + _duration(proxy.since, now)
     if proxy.up and proxy.latency_seconds is not None:
         yield f"{round(proxy.latency_seconds * 1000)} ms"
     if not proxy.up and proxy.text:
-        yield _without(proxy.text, f"{proxy.url}: ")
+        yield _without_prefix(proxy.text, f"{proxy.url}: ")
 
 
-def _without(text: str, start: str) -> str:
-    return text[len(start) :] if text.startswith(start) else text
+def _without_prefix(text: str, prefix: str) -> str:
+    return text[len(prefix) :] if text.startswith(prefix) else text
 
 
-def _for(since: int | None, now: float) -> str:
+def _duration(since: int | None, now: float) -> str:
     return "" if since is None or now - since < 5 else f" for {span(now - since)}"
 
 
@@ -162,10 +172,10 @@ def _preflight(status: StatusDocument, now: float) -> list[Line]:
     preflight = status.preflight
     if not preflight:
         return []
-    at = ago(preflight.at, now)
+    age = ago(preflight.at, now)
     if preflight.ok:
-        return [Line("preflight", ", ".join(filter(None, ["ok", at])))]
-    return [Line("preflight", ", ".join(filter(None, ["FAILED", at, preflight.text])), "bad")]
+        return [Line("preflight", ", ".join(filter(None, ["ok", age])))]
+    return [Line("preflight", ", ".join(filter(None, ["FAILED", age, preflight.text])), "bad")]
 
 
 def _daemon(view: NodeView, now: float) -> list[Line]:
@@ -190,7 +200,7 @@ def _intent(status: StatusDocument, full: bool) -> list[Line]:
 
 
 def _no_proxy(status: StatusDocument) -> list[Line]:
-    """The entries by reason, one line a reason."""
+    """Return the entries by reason, one line for each reason."""
     reasons: dict[str, list[str]] = {}
     for entry in status.no_proxy:
         reasons.setdefault(entry.reason, []).append(entry.value)
@@ -217,19 +227,19 @@ def _files(view: NodeView, full: bool) -> list[Line]:
 def _units(view: NodeView, full: bool) -> list[Line]:
     if full:
         return [Line("unit", f"{unit:<60} {state}") for unit, state in view.units.items()]
-    there = [f"{unit} {state}" for unit, state in view.units.items() if state != "absent"]
-    return [Line("units", "  ".join(there))] if there else []
+    present = [f"{unit} {state}" for unit, state in view.units.items() if state != "absent"]
+    return [Line("units", "  ".join(present))] if present else []
 
 
 def _bootstrap(view: NodeView, now: float) -> list[Line]:
     bootstrap = view.bootstrap
     if not bootstrap:
         return []
-    at, code = ago(bootstrap.time, now), bootstrap.exit_code
+    age, code = ago(bootstrap.time, now), bootstrap.exit_code
     if code is None:
-        return [Line("bootstrap", f"started {at}, not finished")]
+        return [Line("bootstrap", f"started {age}, not finished")]
     signal = "cfn-signal sent" if bootstrap.signalled else "cfn-signal not sent"
-    return [Line("bootstrap", f"exit code {code}, {at}; {signal}", "bad" if code else "")]
+    return [Line("bootstrap", f"exit code {code}, {age}; {signal}", "bad" if code else "")]
 
 
 def _metrics(status: StatusDocument) -> list[Line]:
@@ -239,5 +249,5 @@ def _metrics(status: StatusDocument) -> list[Line]:
 
 
 def _column(label: str, texts: Sequence[str], tone: str = "") -> list[Line]:
-    """Several lines under one label."""
-    return [Line("" if at else label, text, tone) for at, text in enumerate(texts)]
+    """Return several lines under one label."""
+    return [Line("" if index else label, text, tone) for index, text in enumerate(texts)]

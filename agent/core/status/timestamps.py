@@ -1,6 +1,6 @@
-"""Timestamps as status.json has them, as seconds since the epoch, and as people say them.
+"""Timestamps as text of status.json, as seconds since 1970, and relative to now.
 
-They are for people only: what waits or counts takes time.monotonic().
+They are for display only: code that waits or measures uses time.monotonic().
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-#: What a clock may be off between two programs that ask it one after the other.
+#: Seconds of difference that still count as now: two programs do not read the clock at once.
 _NOW = 5.0
 
 
 def format_timestamp(seconds: float) -> str:
-    """Seconds since 1970 as status.json has them: 2026-11-22T20:31:05+00:00 (RFC 3339)."""
+    """Format seconds since 1970 for status.json: 2026-11-22T20:31:05+00:00 (RFC 3339)."""
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
 
 
 def parse_timestamp(text: Any) -> int | None:
-    """Return the whole seconds since 1970 of a timestamp in UTC; None for anything else."""
+    """Return the seconds since 1970, as an integer, of a timestamp in UTC; else None."""
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -27,7 +27,7 @@ def parse_timestamp(text: Any) -> int | None:
 
 
 def span(seconds: float) -> str:
-    """A length of time, as coarse as one says it: 40 s, 4 min, 3 h, 2 days."""
+    """Format a duration with one unit, rounded down: 40 s, 4 min, 3 h, 2 days."""
     for least, size, name in ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (60, 60, "min")):
         if seconds >= least:
             return f"{int(seconds // size)} {name}"
@@ -35,7 +35,7 @@ def span(seconds: float) -> str:
 
 
 def ago(moment: float | None, now: float) -> str:
-    """`4 min ago`; empty when nothing is known."""
+    """Format a past moment: `4 min ago`; empty for None."""
     if moment is None:
         return ""
     if moment > now + _NOW:
@@ -44,7 +44,7 @@ def ago(moment: float | None, now: float) -> str:
 
 
 def ahead(moment: float | None, now: float) -> str:
-    """`in 6 min`, or how long it is overdue; empty when nothing is known."""
+    """Format a future moment: `in 6 min`, or `4 min overdue`; empty for None."""
     if moment is None:
         return ""
     if abs(moment - now) < _NOW:

@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.plan.plan import Change
 from agent.core.systemd import restart_order
-from agent.node.change_log import _short
+from agent.node.change_log import _short_diff
 
 
 @pytest.mark.parametrize(
@@ -24,17 +24,17 @@ from agent.node.change_log import _short
 )
 def test_a_repair_is_told_by_the_lines_that_went_and_came(before: bytes, after: bytes, said: str) -> None:
     """Lines that stay are nobody's business, and values of what looks like a secret are masked."""
-    assert _short(Change("/etc/environment", before, after)) == said
+    assert _short_diff(Change("/etc/environment", before, after)) == said
 
 
 def test_a_repair_of_the_mode_alone_says_the_mode() -> None:
     """A node.env that others could read."""
-    assert _short(Change("/etc/x", b"a", b"a", 0o600)) == "mode becomes 0600"
+    assert _short_diff(Change("/etc/x", b"a", b"a", 0o600)) == "mode becomes 0600"
 
 
 def test_a_long_repair_is_cut_off() -> None:
     """Somebody's large file in the place of ours does not flood the journal."""
-    assert len(_short(Change("/etc/x", b"x\n" * 100000, b"a"))) <= 2000
+    assert len(_short_diff(Change("/etc/x", b"x\n" * 100000, b"a"))) <= 2000
 
 
 @pytest.mark.parametrize("text", [b"a.", b"secret", b"http://"])
@@ -42,7 +42,7 @@ def test_a_line_of_a_megabyte_is_read_once(text: bytes) -> None:
     """The pass that tells of it has ten minutes to live, and the file may have been four times as
     long.
     """
-    assert len(_short(Change("/etc/x", text * (1_000_000 // len(text)), b"a"))) == 2000
+    assert len(_short_diff(Change("/etc/x", text * (1_000_000 // len(text)), b"a"))) == 2000
 
 
 def test_what_others_need_is_restarted_first_and_kubelet_last() -> None:

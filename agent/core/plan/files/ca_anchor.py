@@ -1,4 +1,4 @@
-"""The owner's CA certificates, in the directory that the distribution's trust store is made of."""
+"""The operator's CA certificates, in the source directory of the distribution's trust store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from agent.core.plan.files.managed_file import Effect, WholeFile
 
 
 class CaAnchor(WholeFile):
-    """One file with all of them."""
+    """One file with all CA certificates of node.ca_bundle."""
 
     kind = "ca"
     effect = Effect.TRUST_STORE

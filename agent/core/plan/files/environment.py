@@ -1,8 +1,8 @@
-"""/etc/environment and node.env: lines NAME=VALUE that five readers understand alike.
+"""/etc/environment and node.env: lines NAME=VALUE that five readers parse alike.
 
-/etc/environment is read by systemd (EnvironmentFile=), pam_env, sh, bash and `systemd --user`;
-their quoting has nothing in common, so values are written without quotes and anything that would
-need them is refused.
+/etc/environment is read by systemd (EnvironmentFile=), pam_env, sh, bash and `systemd --user`.
+Their quoting rules differ, so values are written without quotes, and a value that needs quotes is
+refused.
 """
 
 from __future__ import annotations
@@ -12,40 +12,46 @@ from collections.abc import Sequence
 
 import attrs
 
-from agent.core.plan.files.lines import counted, split_lines
+from agent.core.plan.files.lines import pluralize, split_lines
 from agent.core.plan.files.managed_file import ManagedFile
 from agent.errors import FileError
 
 ENVIRONMENT = "/etc/environment"
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
 
-#: Every reader takes these literally.  `~` is left out although it is harmless in most places.
+#: Every reader takes these literally.  `~` is not included, although it is harmless in most places.
 _PORTABLE = re.compile(r"[A-Za-z0-9!%*+,\-./:=?@\[\]^_{}]*")
 NAMES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY")
 _OURS = re.compile(
     rb"[ \t]*(?:export[ \t]+)?(?:http_proxy|HTTP_PROXY|https_proxy|HTTPS_PROXY|no_proxy|NO_PROXY)[ \t]*="
 )
 
-#: What a backslash at the end of the last line may take instead of ours.  systemd (before 254 after
-#: a comment too) and the shells take the blank line; pam_env goes on to the next one with text,
-#: which the others ignore.
+#: A backslash at the end of the last line joins the next line to it; these lines come in between,
+#: so that it is none of ours.  systemd (before 254 after a comment too) and the shells join the
+#: empty line.  pam_env joins the next line with text, the `:`, which the others ignore.
 _SWALLOWED = b"\n:\n"
 
 Variables = Sequence[tuple[str, str]]
 
 
 def render(variables: Variables) -> bytes:
-    """The lines NAME=VALUE; raises FileError for a value that the readers would understand differently."""
+    """Return the lines NAME=VALUE.
+
+    Raises FileError for a value that the readers parse differently.
+    """
     for name, value in variables:
         if not _PORTABLE.fullmatch(value):
             odd = next(char for char in value if not _PORTABLE.fullmatch(char))
             raise FileError(f"{name}: character {odd!a} is not allowed; sh, systemd and pam_env read it differently")
-    return "".join("{}={}\n".format(*pair) for pair in variables).encode("ascii")
+    return "".join(f"{name}={value}\n" for name, value in variables).encode("ascii")
 
 
 @attrs.frozen
 class EnvironmentFile(ManagedFile):
-    """The file with the six variables as its last lines, or with none of them, and all other lines as they were."""
+    """The file with the six variables as its last lines, or, `variables` None, without them.
+
+    All other lines stay as they are.
+    """
 
     kind = "environment"
     own_lines = True
@@ -54,9 +60,10 @@ class EnvironmentFile(ManagedFile):
     path: str = ENVIRONMENT
 
     def merge(self, current: bytes | None) -> bytes | None:
-        """Put ours last, because pam_env stops at an overlong line; None stays None where none are wanted.
+        """Return the file with the variables at the end, because pam_env stops at an overlong line.
 
-        Raises FileError when systemd would reject the file anyway.
+        Without variables an absent file stays absent.  Raises FileError if systemd would reject the
+        file anyway.
         """
         if self.variables is None:
             return None if current is None else b"".join(_split(current)[0])
@@ -70,42 +77,48 @@ class EnvironmentFile(ManagedFile):
 
     @staticmethod
     def restore(current: bytes, before: bytes | None) -> bytes | None:
-        """Give `current` without our variables, and with those that `before` had."""
+        """Return `current` without the agent's variables, and with those that `before` had."""
         lines, _ = _split(current)
-        _, theirs = _split(before or b"")
+        _, originals = _split(before or b"")
         text = b"".join(lines)
-        if theirs and text and not text.endswith(b"\n"):
+        if originals and text and not text.endswith(b"\n"):
             text += b"\n"
-        return text + b"".join(theirs)
+        return text + b"".join(originals)
 
     def note(self, before: bytes) -> str:
-        """Say when the file had proxy variables of its own, as the shell recipe leaves them, each line perhaps twice."""
-        _, theirs = _split(before)
+        """Return a note if the file had proxy variables before.
+
+        The shell recipe leaves them, sometimes each line twice.
+        """
+        _, originals = _split(before)
         text = "/etc/environment: {n} line{s} of an earlier proxy setup {are} replaced"
-        return counted(len(theirs), text) if theirs and self.variables is not None else ""
+        return pluralize(len(originals), text) if originals and self.variables is not None else ""
 
 
 def assignments(content: bytes) -> dict[str, str]:
-    """The variables that systemd takes from an EnvironmentFile= (systemd.exec(5)), the later line wins.
+    """Return the variables that systemd reads from an EnvironmentFile= (systemd.exec(5)).
 
-    None from a file that is not UTF-8.  Escapes inside of quotes stay as they are written: no proxy
-    variable has any.
+    The later line wins.  A file that is not UTF-8 gives no variables.  Escapes inside quotes stay
+    as they are written: no proxy variable has any.
     """
     try:
         text = content.decode("utf-8").replace("\\\n", "")
     except UnicodeDecodeError:
         return {}
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for line in text.split("\n"):
         name, equals, value = (part.strip() for part in line.partition("="))
         if equals and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
-            found[name] = value[1:-1] if quoted else value
-    return found
+            variables[name] = value[1:-1] if quoted else value
+    return variables
 
 
 def _split(text: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The lines that are not ours, and those that set one of the six variables."""
+    """Return the other lines, and the lines that set one of the six variables.
+
+    Raises FileError for a byte that makes systemd ignore the file.
+    """
     try:
         text.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -126,6 +139,6 @@ def _split(text: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 def _continues(line: bytes) -> bool:
-    """Whether the next line is a part of this one: it ends in a backslash that is not escaped itself."""
+    """Return True if the next line continues this one, which ends in an unescaped backslash."""
     text = line.rstrip(b"\n")
     return (len(text) - len(text.rstrip(b"\\"))) % 2 == 1

@@ -1,4 +1,4 @@
-"""The kinds of files that the baseline knows: by these names revert finds how to take a file back."""
+"""The kinds of files in the baseline: revert finds the class of a file by the name of its kind."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from agent.core.plan.files.systemd_dropin import DIRECTORY, Dropin
 from agent.core.plan.files.yum_conf import YumConf
 
 _CLASSES: tuple[type[ManagedFile], ...] = (WholeFile, EnvironmentFile, YumConf, Dropin, CaAnchor)
-#: A file of another class needs a place here only if it is taken back otherwise, or has another
-#: effect.
+#: Another class needs a place here only if its `restore` or its `effect` differs from these.
 KINDS = {file.kind: file for file in _CLASSES}
 
 
 def kind_of(name: str, path: str) -> str:
-    """Give the kind that a baseline calls `name`; raises ValueError for one that this version cannot take back.
+    """Return the kind for the name in a baseline.
 
-    Version 0.1.0 knew drop-ins and CA by their paths, and called them whole files.
+    Version 0.1.0 recognized drop-ins and CA by their paths, and called them whole files.  Raises
+    ValueError for a kind that this version cannot revert.
     """
     if name == WholeFile.kind and path.startswith(DIRECTORY):
         return Dropin.kind

@@ -1,4 +1,4 @@
-"""What all files of ours have in common: how each has to be, and how it is taken back."""
+"""The common interface of the files that the agent manages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PRIVATE = 0o600
 
 
 class Effect(enum.Enum):
-    """What the machine has to be told when a file changes."""
+    """Action that must follow the change of a file."""
 
     NONE = "none"
     DAEMON_RELOAD = "reload systemd"
@@ -22,11 +22,11 @@ class Effect(enum.Enum):
 
 @attrs.frozen
 class ManagedFile(abc.ABC):
-    """How one file has to be; each sort of file is a class of its own.
+    """Desired state of one file; a class for each sort of file.
 
-    `kind` is what the baseline calls it: by that name KINDS has the class that can take it back.
-    `own_lines`: ours are some lines of it, other people's edits stay.  `may_be_private`: we make it
-    so while there are credentials in it.
+    `kind` is its name in the baseline: KINDS maps it to the class that can restore the file.
+    `own_lines`: the agent owns some lines only, and edits by others stay.  `may_be_private`: the
+    file gets mode PRIVATE while it holds credentials.
     """
 
     kind: ClassVar[str]
@@ -39,21 +39,27 @@ class ManagedFile(abc.ABC):
 
     @abc.abstractmethod
     def merge(self, current: bytes | None) -> bytes | None:
-        """Give the content wanted, None for no file, from the content there is.  Raises FileError."""
+        """Return the desired content, None for no file, from the current content.
+
+        Raises FileError.
+        """
 
     @staticmethod
     def restore(current: bytes, before: bytes | None) -> bytes | None:
-        """Give what was there `before` us, with other people's edits where only lines are ours.  Raises FileError."""
+        """Return the original content, `before`.
+
+        If the agent owns some lines only, edits by others stay.  Raises FileError.
+        """
         return before
 
     def note(self, before: bytes) -> str:
-        """Say, from the content there was before us, what else a person should know."""
+        """Return a note for the operator about the original content, empty without one."""
         return ""
 
 
 @attrs.frozen
 class WholeFile(ManagedFile):
-    """A file that is wholly ours; `content` None: there has to be none."""
+    """A file that belongs to the agent as a whole; `content` None: the file must not exist."""
 
     kind = "whole"
 

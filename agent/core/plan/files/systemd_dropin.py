@@ -1,4 +1,7 @@
-"""systemd drop-ins.  Their text does not depend on the instance: a baked image needs no daemon-reload at boot."""
+"""The drop-ins of systemd units.
+
+Their text does not depend on the instance, so a baked image needs no daemon-reload at boot.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.managed_file import Effect, ManagedFile
 
 DIRECTORY = "/etc/systemd/system/"
-#: The units that failure.policy = "closed" holds back; gating others would lock people out of the
-#: node.
+#: The units that failure.policy = "closed" holds back.  A gate on others would lock operators out
+#: of the node.
 GATED_UNITS = ("docker.service", "containerd.service", "kubelet.service")
 
 _HEAD = """\
@@ -22,7 +25,7 @@ _HEAD = """\
 
 @attrs.frozen
 class Dropin(ManagedFile):
-    """A file `name` of a unit's drop-ins."""
+    """A drop-in of a unit, with the file name `name`."""
 
     kind = "drop-in"
     effect = Effect.DAEMON_RELOAD
@@ -37,12 +40,12 @@ class Dropin(ManagedFile):
 
     @classmethod
     def path_of(cls, unit: str) -> str:
-        """Give where the drop-in of a unit stands."""
+        """Return the path of this drop-in for a unit."""
         return f"{DIRECTORY}{unit}.d/{cls.name}"
 
 
 class EnvironmentDropin(Dropin):
-    """Gives a unit the proxy's variables."""
+    """The drop-in that gives a unit the proxy variables."""
 
     name = "90-eks-proxy.conf"
     text = f"""\
@@ -57,13 +60,13 @@ EnvironmentFile=-{NODE_ENV}
 
     @classmethod
     def unit_of(cls, path: str) -> str | None:
-        """Give the unit of which `path` is this drop-in; None for other paths."""
+        """Return the unit whose drop-in `path` is; None for other paths."""
         match = re.fullmatch(re.escape(cls.path_of("UNIT")).replace("UNIT", "([^/]+)"), path)
         return match.group(1) if match else None
 
 
 class ClosedGate(Dropin):
-    """Holds a unit back until the node is configured, for failure.policy = "closed"."""
+    """The gate of failure.policy = "closed": no start of the unit before the node is configured."""
 
     name = "91-eks-proxy-closed.conf"
     text = f"""\

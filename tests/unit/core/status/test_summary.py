@@ -129,7 +129,7 @@ daemon     NOT RUNNING (failed), last reconcile 4 min ago
 """
 
 HANGING = """\
-to do      The daemon is 2 h late. Read its log: journalctl -u eks-proxy-agent. Restart it (docker keeps running): systemctl restart eks-proxy-agent
+to do      The daemon's reconcile is 2 h overdue. Read its log: journalctl -u eks-proxy-agent. Restart it (docker keeps running): systemctl restart eks-proxy-agent
 """
 
 NOT_RUN = """\
