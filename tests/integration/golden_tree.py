@@ -1,8 +1,7 @@
-"""Trees of files in git, which keeps neither modes nor empty directories: a manifest beside each
-tree has these and the links.
+"""Trees of files in git, with a manifest of what git does not keep.
 
-`python tests/integration/golden_tree.py ROOT DIRECTORY` stores a tree; `unpack` makes one of it
-again.
+These are modes, empty directories and links. `python tests/integration/golden_tree.py ROOT
+DIRECTORY` stores a tree; `unpack` restores it.
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ from pathlib import Path
 
 
 def store(root: Path, directory: Path) -> None:
-    """Keep the files below `root` in `directory`/files, and all else in
-    `directory`/manifest.json.
-    """
+    """Write the files below `root` to `directory`/files, and the rest to its manifest.json."""
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "files").mkdir(parents=True)
     manifest: dict[str, dict[str, str]] = {"directories": {}, "files": {}, "links": {}}
@@ -37,7 +34,7 @@ def store(root: Path, directory: Path) -> None:
 
 
 def unpack(directory: Path, root: Path) -> None:
-    """Make the tree that `store` kept; `root` does not exist yet."""
+    """Create the tree that `store` wrote; `root` must not exist yet."""
     manifest = json.loads((directory / "manifest.json").read_text())
     root.mkdir()
     for name, mode in sorted(manifest["directories"].items()):

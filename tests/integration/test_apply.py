@@ -1,6 +1,4 @@
-"""apply and revert on a real tree: interrupted after every step, planned again, edited by others,
-taken back.
-"""
+"""apply and revert on a real tree: interrupted after every step, repeated, edited by others."""
 
 import errno
 import os
@@ -37,8 +35,9 @@ OTHER = "http://other.corp:8080"
 
 @pytest.fixture
 def directory():
-    """A directory in memory where there is one: fsync is what takes the time, and test_strace looks
-    at it.
+    """A directory in memory, if there is one.
+
+    fsync takes most of the time, and test_strace covers it.
     """
     shm = "/dev/shm"
     with tempfile.TemporaryDirectory(prefix="agent-", dir=shm if os.access(shm, os.W_OK) else None) as name:
@@ -51,12 +50,11 @@ def node(directory):
     return Node(directory)
 
 
-# --- the second time
-# ---------------------------------------------------------------------------------------------------
+# --- the second apply -----------------------------------------------------------------------------
 
 
-def test_the_second_apply_changes_nothing_at_all(node):
-    """Neither a file nor a directory gets another inode or another mtime."""
+def test_a_second_apply_changes_nothing(node):
+    """No file and no directory gets another inode or another mtime."""
     node.apply()
     stamps = node.stamps()
     assert "nothing to do" in node.apply()
@@ -65,15 +63,15 @@ def test_the_second_apply_changes_nothing_at_all(node):
     assert node.stamps() == stamps
 
 
-def test_plan_changes_nothing_at_all(node):
-    """Exit code 3, and not even a lock."""
+def test_plan_changes_nothing(node):
+    """The exit code is 3, and not even a lock file is created."""
     before, stamps = node.tree(ours=True), node.stamps()
     assert node.run("plan")[0] == 3
     assert (node.tree(ours=True), node.stamps()) == (before, stamps)
 
 
-def test_another_cidr_changes_only_what_has_to(node):
-    """The two files that hold the list; yum.conf and the drop-ins keep their inodes."""
+def test_another_cidr_changes_only_two_files(node):
+    """These two contain the list; yum.conf and the drop-ins keep their inodes."""
     node.apply()
     stamps = node.stamps()
     node.configure(PROXY, vpc_cidrs_v4=["10.0.0.0/16", "10.9.0.0/16"])
@@ -83,29 +81,26 @@ def test_another_cidr_changes_only_what_has_to(node):
     assert changed == {"etc", "etc/environment", "etc/eks-proxy-agent", "etc/eks-proxy-agent/node.env"}
 
 
-def test_who_may_not_look_at_processes_has_applied_all_the_same(node, monkeypatch):
-    """Without the right to read /proc/PID/environ, as in a container, that is a warning; the files
-    are written.
-    """
+def test_apply_succeeds_without_permission_to_inspect_processes(node, monkeypatch):
+    """In a container /proc/PID/environ may not be readable: a warning; the files are written."""
 
-    def refused(*_):
+    def refuse(*_):
         raise CommandError("/proc/7/environ: Permission denied")
 
-    monkeypatch.setattr(node_commands, "stale_units", refused)
-    code, _, told = node.run("apply")
+    monkeypatch.setattr(node_commands, "stale_units", refuse)
+    code, _, err = node.run("apply")
     assert (code, node.run("plan")[0]) == (0, 0)
     assert (
-        "warning: cannot determine which units run with an old environment: /proc/7/environ: Permission denied" in told
+        "warning: cannot determine which units run with an old environment: /proc/7/environ: Permission denied" in err
     )
 
 
-# --- revert
-# ------------------------------------------------------------------------------------------------------------
+# --- revert ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [ENVIRONMENT, b"", b"A=1\\", b"http_proxy=x", b"A=1\r\n\r\n", b"\n\n", None])
 def test_revert_restores_etc_environment(node, content):
-    """Byte for byte, also what the edit had to add or take out."""
+    """Byte for byte, also where the edit added or removed something."""
     path = node.root / "etc/environment"
     path.unlink()
     if content is not None:
@@ -122,7 +117,7 @@ def test_revert_restores_etc_environment(node, content):
     "content", [DNF_CONF, b"", b"[x]\na=1", b"[main]\nproxy=a\n  b\n\n  c", b"[main]\r\n", b"[main", None]
 )
 def test_revert_restores_yum_conf(node, content):
-    """Through the link, which stays."""
+    """The file is edited through the link, which stays."""
     path = node.root / "etc/dnf/dnf.conf"
     path.unlink()
     if content is not None:
@@ -134,8 +129,8 @@ def test_revert_restores_yum_conf(node, content):
     assert node.tree(ours=True) == before
 
 
-def test_revert_restores_a_file_of_our_name(node):
-    """A drop-in and a node.env that somebody had there before us, with their modes."""
+def test_revert_restores_existing_files_with_our_names(node):
+    """A drop-in and a node.env that existed before the agent come back, with their modes."""
     for name, mode in ((DROP_IN, 0o640), ("etc/eks-proxy-agent/node.env", 0o644)):
         node.write(name, b"# theirs\n")
         (node.root / name).chmod(mode)
@@ -146,8 +141,8 @@ def test_revert_restores_a_file_of_our_name(node):
     assert node.tree(ours=True) == before
 
 
-def test_revert_leaves_no_directory_of_ours(node):
-    """And no memory of its own, so that it can be done again."""
+def test_revert_leaves_no_directory_of_the_agent(node):
+    """It also removes the agent's state, so that it can be repeated."""
     before = node.tree(ours=True)
     for _ in range(2):
         node.apply()
@@ -157,8 +152,8 @@ def test_revert_leaves_no_directory_of_ours(node):
     assert "nothing to do" in node.revert()
 
 
-def test_revert_leaves_nothing_of_killed_runs(node):
-    """Whichever file they were about to write, in /etc or of their own memory."""
+def test_revert_removes_temporary_files_of_killed_runs(node):
+    """This covers files in /etc and the agent's own state."""
     before = node.tree(ours=True)
     node.apply()
     instance = "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/"
@@ -176,8 +171,8 @@ def test_revert_leaves_nothing_of_killed_runs(node):
     assert node.tree(ours=True) == before
 
 
-def test_a_directory_of_ours_that_others_use_stays(node):
-    """Until it is empty; then a later revert takes it."""
+def test_a_directory_that_others_use_stays(node):
+    """When it is empty, a later revert removes it."""
     node.apply()
     node.write(KUBELET_D + "/10-theirs.conf", b"[Service]\n")
     node.revert()
@@ -187,8 +182,8 @@ def test_a_directory_of_ours_that_others_use_stays(node):
     assert not (node.root / KUBELET_D).exists()
 
 
-def test_revert_keeps_what_others_wrote_since(node):
-    """Lines that they added or took out, in both shared files; and says so."""
+def test_revert_keeps_later_edits_of_others(node):
+    """Lines that others added or removed in both shared files; revert reports it."""
     node.apply()
     node.write("etc/environment", node.read("etc/environment").replace(b"# locale\n", b"") + b"ADDED=1\n")
     node.write("etc/dnf/dnf.conf", node.read("etc/dnf/dnf.conf").replace(b"gpgcheck=1", b"gpgcheck=0") + b"added=1\n")
@@ -199,10 +194,8 @@ def test_revert_keeps_what_others_wrote_since(node):
     assert node.read("etc/dnf/dnf.conf") == DNF_CONF.replace(b"gpgcheck=1", b"gpgcheck=0") + b"added=1\n"
 
 
-def test_revert_keeps_a_drop_in_that_others_edited(node):
-    """Beside its old place, under a name that systemd does not read; the directory stays with
-    it.
-    """
+def test_revert_saves_a_copy_of_an_edited_drop_in(node):
+    """The copy has a name that systemd does not read, in the same directory."""
     node.apply()
     edited = node.read(DROP_IN) + b"Environment=MINE=1\n"
     node.write(DROP_IN, edited)
@@ -217,8 +210,8 @@ def test_revert_keeps_a_drop_in_that_others_edited(node):
     assert not SAVED.endswith(".conf")
 
 
-def test_what_an_earlier_revert_kept_is_not_overwritten(node):
-    """The second copy is numbered, and the same edit is not kept twice."""
+def test_copies_of_earlier_reverts_are_not_overwritten(node):
+    """The second copy gets a number, and the same content is not saved twice."""
     for edit, kept in ((b"1", SAVED), (b"2", SAVED + ".2"), (b"1", SAVED), (b"3", SAVED + ".3")):
         node.apply()
         node.write(DROP_IN, b"[Service]\nEnvironment=MINE=%s\n" % edit)
@@ -230,8 +223,8 @@ def test_what_an_earlier_revert_kept_is_not_overwritten(node):
     assert copies == {name: b"1", name + ".2": b"2", name + ".3": b"3"}
 
 
-def test_an_edited_drop_in_that_cannot_be_kept_stays_where_it_is(node):
-    """Rather than be lost; all other files are reverted, and this one by the next revert."""
+def test_an_edited_drop_in_stays_if_its_copy_cannot_be_saved(node):
+    """All other files are reverted, and this one by the next revert."""
     before = node.tree(ours=True)
     node.apply()
     node.write(DROP_IN, b"[Service]\nEnvironment=MINE=1\n")
@@ -250,8 +243,8 @@ def test_an_edited_drop_in_that_cannot_be_kept_stays_where_it_is(node):
     assert node.tree(ours=True) == before
 
 
-def test_a_file_where_our_directory_was_is_a_problem_and_no_endless_search(node):
-    """No name beside the drop-in can be looked at then; all other files are done."""
+def test_a_file_in_place_of_our_directory_is_a_problem_and_not_a_hang(node):
+    """No name beside the drop-in can be read then; all other files are reverted."""
     node.apply()
     shutil.rmtree(node.root / KUBELET_D)
     node.write(KUBELET_D, b"")
@@ -261,8 +254,8 @@ def test_a_file_where_our_directory_was_is_a_problem_and_no_endless_search(node)
     assert node.read("etc/environment") == ENVIRONMENT
 
 
-def test_what_others_deleted_does_not_stop_revert(node):
-    """What we made stays away, what was there before us comes back."""
+def test_revert_works_after_others_deleted_files(node):
+    """Created files stay deleted, and originals come back."""
     before = node.tree(ours=True)
     node.apply()
     shutil.rmtree(node.root / KUBELET_D)
@@ -272,8 +265,8 @@ def test_what_others_deleted_does_not_stop_revert(node):
     assert node.tree(ours=True) == before
 
 
-def test_what_others_deleted_is_put_back_by_apply(node):
-    """And revert still knows the original."""
+def test_apply_restores_deleted_files(node):
+    """revert still restores the original."""
     before = node.tree(ours=True)
     node.apply()
     applied = node.tree()
@@ -292,8 +285,8 @@ def test_what_others_deleted_is_put_back_by_apply(node):
         ("node.units=[]", [KUBELET_D, DROP_IN], ["etc/environment"]),
     ],
 )
-def test_units_that_left_the_settings_are_taken_back(node, flag, gone, kept):
-    """Their drop-ins, and the directories that were made for them."""
+def test_drop_ins_of_units_removed_from_the_settings_are_removed(node, flag, gone, kept):
+    """The directories that were created for them are removed too."""
     node.apply()
     node.apply("--once", "--set", flag)
     assert not any((node.root / name).exists() for name in gone)
@@ -305,8 +298,8 @@ def test_units_that_left_the_settings_are_taken_back(node, flag, gone, kept):
     ("key", "name", "content"),
     [("node.yum", "etc/dnf/dnf.conf", DNF_CONF), ("node.environment", "etc/environment", ENVIRONMENT)],
 )
-def test_a_file_that_was_switched_off_is_as_before_us(node, key, name, content):
-    """And comes back when it is switched on again."""
+def test_a_file_that_is_switched_off_is_restored(node, key, name, content):
+    """When it is switched on again, the agent's content comes back."""
     node.apply()
     ours = node.read(name)
     node.apply("--once", "--set", f"{key}=false")
@@ -316,7 +309,7 @@ def test_a_file_that_was_switched_off_is_as_before_us(node, key, name, content):
 
 
 def test_yum_conf_is_private_while_it_holds_the_password(node):
-    """And as readable as before when it does not, by settings or by revert."""
+    """Without the password it gets its old mode back, by settings and by revert."""
     before = node.tree()
     node.write("etc/secret", b"me:secret\n")
     (node.root / "etc/secret").chmod(0o600)
@@ -332,8 +325,8 @@ def test_yum_conf_is_private_while_it_holds_the_password(node):
     assert node.tree() == before
 
 
-def test_without_a_proxy_everything_is_taken_back(node):
-    """proxy.url left the settings."""
+def test_without_a_proxy_everything_is_reverted(node):
+    """proxy.url was removed from the settings."""
     before = node.tree()
     node.apply()
     node.configure("")
@@ -341,8 +334,7 @@ def test_without_a_proxy_everything_is_taken_back(node):
     assert node.tree() == before
 
 
-# --- interrupted
-# -------------------------------------------------------------------------------------------------------
+# --- interrupted ----------------------------------------------------------------------------------
 
 
 class Killed(BaseException):
@@ -350,17 +342,16 @@ class Killed(BaseException):
 
 
 class Faulty:
-    """The `os` of the disk edge, whose calls that change something are counted; at the `at`-th
-    `strike` comes first.
+    """The `os` of the file edge; it counts the calls that change something.
 
-    Those are the calls after which the tree looks different: fsync and fchmod are left to
-    test_strace.
+    Before the call number `target` it calls `strike`. It counts the calls after which the tree
+    looks different: fsync and fchmod are left to test_strace.
     """
 
     NAMES = ("open", "write", "rename", "unlink", "mkdir", "rmdir")
 
-    def __init__(self, strike, at=None):
-        self.strike, self.at, self.calls = strike, at, 0
+    def __init__(self, strike, target=None):
+        self.strike, self.target, self.calls = strike, target, 0
 
     def __getattr__(self, name):
         real = getattr(os, name)
@@ -370,7 +361,7 @@ class Faulty:
         def counted(*arguments, **keywords):
             if (name != "open" or arguments[1] & os.O_CREAT) and (name != "unlink" or os.path.exists(arguments[0])):
                 self.calls += 1
-                if self.calls == self.at:
+                if self.calls == self.target:
                     self.strike(name, real, arguments)
             return real(*arguments, **keywords)
 
@@ -378,23 +369,21 @@ class Faulty:
 
 
 def kill(name, real, arguments):
-    """Die before the call; of a write, half is done."""
+    """Die before the call; of a write, after half of the data."""
     if name == "write":
         real(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
     raise Killed
 
 
 def no_space(name, real, arguments):
-    """The call fails, if it is one that takes space."""
+    """Fail, if the call takes space."""
     if name in ("unlink", "rmdir"):
         return
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class Tree:
-    """One scratch tree in several states: saved, put back, brought on by steps that may be cut
-    off.
-    """
+    """A scratch tree in several states: saved, loaded, changed by steps that may be interrupted."""
 
     def __init__(self, node, monkeypatch):
         self.node, self.monkeypatch = node, monkeypatch
@@ -406,15 +395,15 @@ class Tree:
         )
 
     def load(self, name):
-        """Go back to a kept tree."""
+        """Go back to a saved tree."""
         shutil.rmtree(self.node.directory)
         shutil.copytree(
             self.node.directory.with_name(self.node.directory.name + name), self.node.directory, symlinks=True
         )
 
-    def run(self, step, strike=kill, at=None):
-        """One step; how many calls it took, and whether it came to its end."""
-        faulty = Faulty(strike, at)
+    def run(self, step, strike=kill, target=None):
+        """Run one step; return the number of its calls, and True if it was completed."""
+        faulty = Faulty(strike, target)
         with self.monkeypatch.context() as patch:
             patch.setattr(disk_module, "os", faulty)
             try:
@@ -425,7 +414,7 @@ class Tree:
 
 
 def steps(node):
-    """What can be cut off: (what comes before, the step, the settings of the run after it)."""
+    """The steps to interrupt: name → what comes before, the step."""
 
     def reconfigure():
         node.configure(OTHER)
@@ -444,8 +433,9 @@ def steps(node):
 
 @pytest.fixture
 def tree(node, monkeypatch):
-    """The tree with its kept states, which go away in the end; systemctl is not asked a thousand
-    times.
+    """The tree; its saved states are removed at the end.
+
+    systemctl is not called, because a thousand calls take too long.
     """
     monkeypatch.setattr(OfflineSystemd, "show", lambda self, names: {})
     yield Tree(node, monkeypatch)
@@ -456,10 +446,11 @@ def tree(node, monkeypatch):
 @pytest.mark.parametrize(
     "cut", ["the first apply", "an apply with other settings", "a revert", "a revert of what others edited"]
 )
-def test_cut_off_at_any_call_the_next_run_converges(node, tree, cut):
-    """Killed before each single call that changes the disk: every file is wholly old or wholly new,
-    the next apply makes the same tree as if nothing had happened, and so does the next revert; no
-    temporary file survives either.
+def test_after_a_kill_at_any_call_the_next_run_converges(node, tree, cut):
+    """Killed before each call that changes the disk, every file is wholly old or wholly new.
+
+    The next apply gives the same tree as an uninterrupted one, and so does the next revert. No
+    temporary file remains.
     """
     before, step = steps(node)[cut]
     pristine = node.tree(ours=True)
@@ -476,33 +467,31 @@ def test_cut_off_at_any_call_the_next_run_converges(node, tree, cut):
     node.apply()
     applied = node.tree()
     assert calls > 10
-    for at in range(1, calls + 1):
+    for target in range(1, calls + 1):
         tree.load("start")
-        assert tree.run(step, at=at) == (at, False)
+        assert tree.run(step, target=target) == (target, False)
         for path, entry in node.tree().items():
             if path not in node.temporaries():
-                assert entry in (old.get(path), new.get(path)), f"{path} is half done at call {at}"
+                assert entry in (old.get(path), new.get(path)), f"{path} is half written at call {target}"
         tree.save("cut")
         node.configure(PROXY)
         node.apply()
         assert {path: entry for path, entry in node.tree().items() if SAVED not in path} == applied, (
-            f"apply after call {at}"
+            f"apply after call {target}"
         )
         assert node.temporaries() == []
         node.revert()
         if "edited" not in cut:
-            assert node.tree(ours=True) == pristine, f"apply and revert after call {at}"
+            assert node.tree(ours=True) == pristine, f"apply and revert after call {target}"
         tree.load("cut")
         node.revert()
-        assert node.tree(ours=True) == reverted, f"revert after call {at}"
+        assert node.tree(ours=True) == reverted, f"revert after call {target}"
         shutil.rmtree(node.directory.with_name(node.directory.name + "cut"))
 
 
 @pytest.mark.parametrize("cut", ["the first apply", "an apply with other settings", "a revert"])
-def test_a_full_disk_at_any_call_is_an_error_and_no_harm(node, tree, cut):
-    """ENOSPC once, anywhere: exit code 1 or none at all, nothing half done, and the next run makes
-    up for it.
-    """
+def test_a_full_disk_at_any_call_damages_no_file(node, tree, cut):
+    """ENOSPC once, at any call, leaves no file half written; the next run completes the work."""
     before, step = steps(node)[cut]
     pristine = node.tree(ours=True)
     for action in before:
@@ -511,30 +500,31 @@ def test_a_full_disk_at_any_call_is_an_error_and_no_harm(node, tree, cut):
     old = node.tree()
     calls, _ = tree.run(step)
     new = node.tree()
-    for at in range(1, calls + 1):
+    for target in range(1, calls + 1):
         tree.load("start")
-        tree.run(step, strike=no_space, at=at)
+        tree.run(step, strike=no_space, target=target)
         for path, entry in node.tree().items():
-            assert entry in (old.get(path), new.get(path)), f"{path} is half done at call {at}"
+            assert entry in (old.get(path), new.get(path)), f"{path} is half written at call {target}"
         tree.run(step)
-        assert node.tree() == new, f"the same again after call {at}"
+        assert node.tree() == new, f"the same step again after call {target}"
         node.revert()
-        assert node.tree(ours=True) == pristine, f"revert after call {at}"
+        assert node.tree(ours=True) == pristine, f"revert after call {target}"
 
 
-# What may happen to a node between its first apply and the last revert.
-HAPPENINGS = st.lists(
+# Events of a node between its first apply and the last revert.
+EVENTS = st.lists(
     st.tuples(st.sampled_from(["apply", "revert", "other", "fewer", "none", "environment", "yum"]), st.integers(0, 40)),
     max_size=8,
 )
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(happenings=HAPPENINGS)
-def test_any_history_ends_where_it_began(tree, happenings):
-    """Applies, reverts and edits of others in any order, any of them cut off: the last revert
-    restores the original with what others added, in the order in which they added it, and leaves
-    nothing of ours.
+@given(events=EVENTS)
+def test_after_any_history_revert_restores_the_original(tree, events):
+    """Applies, reverts and edits of others in any order, any of them killed.
+
+    The last revert restores the original with the lines that others added, in their order, and
+    leaves nothing of the agent.
     """
     node = tree.node
     shutil.rmtree(node.directory)
@@ -542,47 +532,44 @@ def test_any_history_ends_where_it_began(tree, happenings):
     Node(node.directory)
     original = node.tree(ours=True)
     added = {"etc/environment": [], "etc/dnf/dnf.conf": []}
-    for number, (happening, at) in enumerate(happenings):
-        node.configure({"other": OTHER, "none": ""}.get(happening, PROXY))
-        if happening in ("environment", "yum"):
-            name = {"environment": "etc/environment", "yum": "etc/dnf/dnf.conf"}[happening]
+    for number, (event, target) in enumerate(events):
+        node.configure({"other": OTHER, "none": ""}.get(event, PROXY))
+        if event in ("environment", "yum"):
+            name = {"environment": "etc/environment", "yum": "etc/dnf/dnf.conf"}[event]
             text, line = node.read(name), b"added%d=1\n" % number
             node.write(name, text + (b"" if text.endswith(b"\n") else b"\n") + line)
             added[name].append(line)
-        elif happening == "revert":
-            tree.run(lambda: node.run("revert"), at=at or None)
+        elif event == "revert":
+            tree.run(lambda: node.run("revert"), target=target or None)
         else:
-            flags = ("--set", 'node.units=["docker"]', "--once") if happening == "fewer" else ()
-            tree.run(lambda flags=flags: node.run("apply", *flags), at=at or None)
+            flags = ("--set", 'node.units=["docker"]', "--once") if event == "fewer" else ()
+            tree.run(lambda flags=flags: node.run("apply", *flags), target=target or None)
     node.revert()
-    left = node.tree(ours=True)
+    remaining = node.tree(ours=True)
     assert node.temporaries() == []
     for name, lines in added.items():
         if lines:
-            text = left[name][1].splitlines(keepends=True)
+            text = remaining[name][1].splitlines(keepends=True)
             assert [line for line in text if line.startswith(b"added")] == lines
             rest = [line.rstrip(b"\r\n") for line in text if not line.startswith(b"added")]
             assert sorted(filter(None, rest)) == sorted(
                 filter(None, original[name][1].replace(b"\r", b"").split(b"\n"))
             )
-            left[name] = original[name]
-    assert left == original
+            remaining[name] = original[name]
+    assert remaining == original
 
 
-# --- systemd
-# -----------------------------------------------------------------------------------------------------------
+# --- systemd --------------------------------------------------------------------------------------
 
 
 class Live(FileSystem):
-    """A tree that passes for the running machine's."""
+    """A tree that passes for that of the running machine."""
 
     live = True
 
 
 class Recorder(Systemd):
-    """Notes what systemd is told, and what drop-ins it then sees; `fail` names a call that fails
-    once.
-    """
+    """Records the calls of systemd and the drop-in that it reads; the call `fail` fails once."""
 
     def __init__(self, disk, fail=""):
         super().__init__(running=False)
@@ -595,7 +582,7 @@ class Recorder(Systemd):
         self.calls.append(call)
 
     def reload(self):
-        """Note the drop-in that systemd reads now, and whether the reload is noted as due."""
+        """Record the drop-in that systemd reads now, and if the reload is pending."""
         self._note("reload", self.files.read("/" + DROP_IN), State(self.files).reload_pending)
 
     def enable(self, names):
@@ -608,7 +595,7 @@ class Recorder(Systemd):
         self._note("start", *names)
 
 
-def carry_out(plan, host):
+def apply_locked(plan, host):
     """Apply a plan under the lock."""
     with host.locked() as state:
         return apply(plan, host, state)
@@ -625,83 +612,81 @@ PLAN = Plan(
 
 @pytest.fixture
 def live(node):
-    """A Machine on the tree that passes for the running one."""
+    """A Host on the tree that passes for the running machine's."""
     disk = Live(str(node.root))
     return Host(disk, State(disk), Recorder(disk))
 
 
 def test_systemd_is_reloaded_once_after_the_last_file_and_before_the_start(live):
-    """A unit that is started before the reload would not see its drop-in."""
-    carry_out(PLAN, live)
+    """A unit that is started before the reload would not read its drop-in."""
+    apply_locked(PLAN, live)
     assert live.units.calls == [("enable", "docker.service"), ("reload", b"new", True), ("start", "docker.service")]
     assert not live.state.reload_pending
 
 
-def test_nothing_to_do_tells_systemd_nothing(live):
-    """An empty plan on a known baseline: no call at all."""
-    carry_out(Plan(), live)
+def test_an_empty_plan_does_not_call_systemd(live):
+    """The plan is empty and the baseline unchanged."""
+    apply_locked(Plan(), live)
     assert live.units.calls == []
 
 
 def test_another_tree_is_not_reloaded(node):
-    """An image is built on a machine that has nothing to do with it."""
+    """An image is built on a machine that is independent of it."""
     disk = FileSystem(str(node.root))
-    machine = Host(disk, State(disk), Recorder(disk))
-    carry_out(PLAN, machine)
-    assert machine.units.calls == [("enable", "docker.service"), ("start", "docker.service")]
-    assert not machine.state.reload_pending
+    host = Host(disk, State(disk), Recorder(disk))
+    apply_locked(PLAN, host)
+    assert host.units.calls == [("enable", "docker.service"), ("start", "docker.service")]
+    assert not host.state.reload_pending
 
 
 @pytest.mark.parametrize("call", ["enable", "reload", "start"])
-def test_what_systemd_refused_is_due_until_it_is_done(live, call):
-    """The files are there; the next plan is not empty, because the reload is still noted."""
+def test_a_failed_call_of_systemd_is_repeated(live, call):
+    """The files are written; the next plan is not empty, because the reload is still pending."""
     live.units.fail = call
-    assert carry_out(PLAN, live).problems
+    assert apply_locked(PLAN, live).problems
     assert live.files.read("/" + DROP_IN) == b"new"
     assert live.state.reload_pending
-    carry_out(PLAN, live)
+    apply_locked(PLAN, live)
     assert live.units.calls[-2:] == [("reload", b"new", True), ("start", "docker.service")]
     assert not live.state.reload_pending
 
 
-def test_a_unit_that_was_enabled_is_remembered_before_it_is(live):
-    """Killed in between, revert disables it all the same."""
+def test_a_unit_is_recorded_before_it_is_enabled(live):
+    """After a kill in between, revert still disables it."""
     live.units.enable = lambda names: (_ for _ in ()).throw(Killed)
     with pytest.raises(Killed):
-        carry_out(PLAN, live)
+        apply_locked(PLAN, live)
     assert live.state.baseline().enabled == ("docker.service",)
 
 
-def test_a_kill_between_drop_in_and_reload_leaves_the_reload_due(live, monkeypatch):
-    """At any call that changes the disk: either the drop-in is not there yet, or the need for a
-    reload is noted.
-    """
-    for at in range(1, 100):
+def test_a_kill_between_drop_in_and_reload_leaves_the_reload_pending(live, monkeypatch):
+    """At any call: either the drop-in does not exist yet, or the reload is pending."""
+    for target in range(1, 100):
         shutil.rmtree(live.files.root)
         Node(Path(live.files.root).parent)
         with monkeypatch.context() as patch:
-            patch.setattr(disk_module, "os", Faulty(kill, at))
+            patch.setattr(disk_module, "os", Faulty(kill, target))
             try:
-                carry_out(PLAN, live)
+                apply_locked(PLAN, live)
             except Killed:
                 assert live.files.read("/" + DROP_IN) is None or live.state.reload_pending or live.units.calls
             else:
                 break
         live.units.calls.clear()
-    assert at > 10
+    assert target > 10
 
 
 class Held(Recorder):
     """A systemd that refused to start docker because of the gate of "closed"."""
 
     def show(self, names):
-        """The same of every unit."""
+        """The same state for every unit."""
         return {name: UnitState(name, active="inactive", blocked=name == "docker.service") for name in names}
 
 
 @pytest.fixture
-def given_up(node, live):
-    """A machine that was closed, and whose owner has just given up both that and the proxy."""
+def opened(node, live):
+    """A closed machine whose operator has just removed policy and proxy from the settings."""
     config = node.directory / "config.toml"
     proxy = config.read_text()
     config.write_text(proxy + '[failure]\npolicy = "closed"\n')
@@ -710,32 +695,33 @@ def given_up(node, live):
     return attrs.evolve(live, units=Held(live.files))
 
 
-def test_apply_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, given_up, monkeypatch):
-    """Nobody else would start docker: its start was refused, and is not tried again."""
-    monkeypatch.setattr(node_commands, "host_of", lambda arguments: given_up)
+def test_apply_starts_a_held_unit_when_the_proxy_is_removed(node, opened, monkeypatch):
+    """Nothing else would start docker: its start was refused and is not retried."""
+    monkeypatch.setattr(node_commands, "host_of", lambda arguments: opened)
     monkeypatch.setattr(node_commands, "need_root", lambda *_: None)
     assert "started docker.service" in node.apply()
-    assert given_up.units.calls[-1] == ("start", "docker.service")
+    assert opened.units.calls[-1] == ("start", "docker.service")
     assert "started" not in node.apply()
 
 
-def test_the_daemon_starts_what_a_gate_had_held_back_that_goes_with_the_proxy(node, given_up):
-    """The same when the daemon sees the new settings first."""
+def test_the_daemon_starts_a_held_unit_when_the_proxy_is_removed(node, opened):
+    """The same if the daemon reads the new settings first."""
     inputs = SettingsSources(config=str(node.directory / "config.toml"), facts=str(node.directory / "facts.json"))
     with watched() as signals:
-        daemon = Daemon(given_up, inputs, lambda message: None, signals)
+        daemon = Daemon(opened, inputs, lambda message: None, signals)
         static = daemon.static_settings()
         facts = ask(daemon, static)
         assert after_ready(daemon, one_pass(daemon, static, facts, Trigger.DAEMON_BOOT))
-    assert given_up.units.calls[-1] == ("start", "docker.service")
+    assert opened.units.calls[-1] == ("start", "docker.service")
 
 
-def test_flags_are_kept_though_a_file_cannot_be_written(node):
-    """`apply --proxy URL` with one stubborn file: what was done is told, and the daemon's next pass
-    does not undo it.
+def test_flags_are_kept_if_a_file_cannot_be_written(node):
+    """`apply --proxy URL` prints the changes that succeeded.
+
+    The daemon's next reconcile does not undo them.
     """
     node.configure("")
-    (node.root / "etc/dnf/.dnf.conf.eks-proxy-agent").mkdir()  # where the temporary file would be
+    (node.root / "etc/dnf/.dnf.conf.eks-proxy-agent").mkdir()  # in place of the temporary file
     code, out, err = node.run("apply", "--proxy", OTHER)
     assert code == 1
     assert "changed /etc/environment\n" in out

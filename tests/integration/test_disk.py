@@ -1,4 +1,4 @@
-"""The disk edge on a real file system: what is kept, what is refused, and what a refusal leaves."""
+"""The file edge on a real file system: what a write keeps, what it refuses, and errors."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def disk(tmp_path):
-    """A Disk on an empty directory."""
+    """A FileSystem on an empty directory."""
     return FileSystem(str(tmp_path))
 
 
@@ -35,7 +35,7 @@ def node(tmp_path):
 
 @pytest.fixture
 def as_nobody():
-    """A directory of our own, and this test without root's rights."""
+    """A private directory, and the test without the rights of root."""
     directory = Path(tempfile.mkdtemp(prefix="agent-"))
     root = os.geteuid() == 0
     if root:
@@ -50,40 +50,35 @@ def as_nobody():
     shutil.rmtree(directory)
 
 
-# --- write keeps what is not content
-# ----------------------------------------------------------------------------------
+# --- write keeps mode, owner and attributes -------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o444, 0o640, 0o755])
 def test_write_keeps_the_mode(disk, tmp_path, mode):
-    """Also of a file that nobody may write: its directory is what has to be writable."""
+    """Also of a read-only file: only its directory must be writable."""
     (tmp_path / "file").write_bytes(b"old")
     (tmp_path / "file").chmod(mode)
     disk.write("/file", b"new")
     assert disk.state("/file") == FileState(b"new", mode)
 
 
-@pytest.mark.parametrize(("mode", "wanted"), [(None, 0o644), (0o600, 0o600), (0o644, 0o644)])
-def test_a_new_file_has_the_mode_that_was_asked_for(disk, mode, wanted):
-    """Whatever the umask is."""
+@pytest.mark.parametrize(("mode", "expected"), [(None, 0o644), (0o600, 0o600), (0o644, 0o644)])
+def test_a_new_file_has_the_requested_mode(disk, mode, expected):
+    """The umask does not matter."""
     with umask(0o077):
         disk.write("/file", b"new", mode)
-    assert disk.state("/file") == FileState(b"new", wanted)
+    assert disk.state("/file") == FileState(b"new", expected)
 
 
 def test_a_new_directory_has_its_mode_whatever_the_umask(disk, tmp_path):
-    """A hardened root shell (umask 077) must not make drop-in directories that nobody can look
-    into.
-    """
+    """With umask 077 of a hardened shell, drop-in directories must still be readable."""
     with umask(0o077):
         disk.make_directory("/directory")
     assert stat.S_IMODE((tmp_path / "directory").stat().st_mode) == 0o755
 
 
-def test_a_new_directory_is_never_open_to_others(disk, tmp_path, monkeypatch):
-    """Without a umask (0) nobody gets the moment before its mode is set to put a file or a link
-    there.
-    """
+def test_a_new_directory_is_never_writable_by_others(disk, tmp_path, monkeypatch):
+    """Without a umask (0) there is no moment in which others could put a file or a link there."""
     modes = []
     monkeypatch.setattr(disk_module.os, "chmod", lambda path, mode: modes.append(os.stat(path).st_mode & 0o777))
     with umask(0):
@@ -101,9 +96,9 @@ def umask(mask):
         os.umask(before)
 
 
-@pytest.mark.needs_root("only root gives files away")
+@pytest.mark.needs_root("chown(2)")
 def test_write_keeps_the_owner(disk, tmp_path):
-    """A file of somebody else's stays theirs."""
+    """A file of another user stays theirs."""
     (tmp_path / "file").write_bytes(b"old")
     os.chown(tmp_path / "file", 1234, 4321)
     disk.write("/file", b"new")
@@ -111,11 +106,9 @@ def test_write_keeps_the_owner(disk, tmp_path):
     assert (status.st_uid, status.st_gid) == (1234, 4321)
 
 
-@pytest.mark.needs_root("only root gives files away")
-def test_a_private_file_is_given_to_nobody(disk, tmp_path):
-    """Who put a file into the place of one with a password, as in /tmp, cannot read the
-    password.
-    """
+@pytest.mark.needs_root("chown(2)")
+def test_a_private_file_does_not_keep_a_foreign_owner(disk, tmp_path):
+    """Another user who creates the file first, as in /tmp, cannot read the password."""
     (tmp_path / "file").write_bytes(b"bait")
     os.chown(tmp_path / "file", 1234, 4321)
     disk.write("/file", b"secret", 0o600)
@@ -124,7 +117,7 @@ def test_a_private_file_is_given_to_nobody(disk, tmp_path):
 
 
 def test_write_keeps_extended_attributes(disk, tmp_path):
-    """SELinux's label is one, and one that cannot be copied does not cost the others."""
+    """SELinux's label is one of them."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
     try:
@@ -137,21 +130,19 @@ def test_write_keeps_extended_attributes(disk, tmp_path):
 
 
 @pytest.mark.parametrize(("mode", "copied"), [(None, {"user.y", "system.posix_acl_access"}), (0o600, {"user.y"})])
-def test_a_private_file_has_no_acl_of_another(disk, tmp_path, monkeypatch, mode, copied):
-    """One that lets somebody read what was there before would let them read what comes, until the
-    mode is set.
-    """
+def test_a_private_file_does_not_keep_an_acl(disk, tmp_path, monkeypatch, mode, copied):
+    """Otherwise other users could read the new content until the mode is set."""
     (tmp_path / "file").write_bytes(b"old")
-    found = set()
+    copied_names = set()
     monkeypatch.setattr(disk_module.os, "listxattr", lambda path: ["system.posix_acl_access", "user.y"])
     monkeypatch.setattr(disk_module.os, "getxattr", lambda path, name: b"")
-    monkeypatch.setattr(disk_module.os, "setxattr", lambda descriptor, name, value: found.add(name))
+    monkeypatch.setattr(disk_module.os, "setxattr", lambda descriptor, name, value: copied_names.add(name))
     disk.write("/file", b"new", mode)
-    assert found == copied
+    assert copied_names == copied
 
 
-def test_an_attribute_that_cannot_be_copied_costs_nothing_else(disk, tmp_path, monkeypatch):
-    """The kernel may refuse security.* to us; user.* and the write itself go on."""
+def test_an_attribute_that_cannot_be_copied_is_skipped(disk, tmp_path, monkeypatch):
+    """The kernel may refuse security.*; user.* is copied and the file is written."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
     copied = {}
@@ -169,12 +160,11 @@ def test_an_attribute_that_cannot_be_copied_costs_nothing_else(disk, tmp_path, m
     assert path.read_bytes() == b"new"
 
 
-# --- put, remove, directories
-# ---------------------------------------------------------------------------------------------
+# --- put, remove, directories ---------------------------------------------------------------------
 
 
-def test_put_makes_directories_and_does_nothing_twice(disk, tmp_path):
-    """The same content and mode again is no write, and other content or another mode is one."""
+def test_put_creates_directories_and_skips_an_unchanged_file(disk, tmp_path):
+    """Other content or another mode is written."""
     disk.put("/a/b/file", b"1", 0o600)
     first = (tmp_path / "a/b/file").stat().st_ino
     disk.put("/a/b/file", b"1", 0o600)
@@ -185,15 +175,15 @@ def test_put_makes_directories_and_does_nothing_twice(disk, tmp_path):
     assert disk.read("/a/b/file") == b"2"
 
 
-def test_removing_what_is_not_there_is_no_error(disk):
-    """A file, its directory, and a directory."""
+def test_removing_a_missing_path_is_not_an_error(disk):
+    """A file, a file in a missing directory, and a directory."""
     disk.remove("/file")
     disk.remove("/directory/file")
     assert disk.remove_directory("/directory")
 
 
-def test_a_directory_that_holds_something_stays(disk, tmp_path):
-    """remove_directory says so."""
+def test_a_directory_that_is_not_empty_stays(disk, tmp_path):
+    """remove_directory returns False for it."""
     disk.put("/directory/file", b"1")
     assert not disk.remove_directory("/directory")
     disk.remove("/directory/file")
@@ -204,16 +194,15 @@ def test_a_directory_that_holds_something_stays(disk, tmp_path):
 @pytest.mark.parametrize(
     "clean", [lambda disk: disk.write("/f/x", b"1"), lambda disk: disk.remove("/f/x"), lambda disk: disk.sweep("/f/x")]
 )
-def test_what_a_killed_write_left_goes_away(disk, tmp_path, clean):
-    """The next write, removal or sweep of the same file takes the temporary file away."""
+def test_the_temporary_file_of_a_killed_write_is_removed(disk, tmp_path, clean):
+    """The next write, removal or sweep of the same file removes it."""
     disk.put("/f/x", b"0")
     (tmp_path / "f" / ".x.eks-proxy-agent").write_bytes(b"half")
     clean(disk)
     assert [name for name in os.listdir(tmp_path / "f") if name != "x"] == []
 
 
-# --- links stay inside the root
-# ---------------------------------------------------------------------------------------
+# --- links stay inside the root -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -227,7 +216,7 @@ def test_what_a_killed_write_left_goes_away(disk, tmp_path, clean):
         ({"directory": "etc"}, "/directory/file", "/etc/file"),
         ({"directory": "/etc/"}, "/directory/new", "/etc/new"),
         ({"etc/link": "nowhere/file"}, "/etc/link", "/etc/nowhere/file"),
-        # However many `..` there are, they end at the root.
+        # `..` never leads above the root.
         ({"etc/link": "../../../../etc/passwd"}, "/etc/link", "/etc/passwd"),
         ({"etc/link": "/../../outside"}, "/etc/link", "/outside"),
         ({"up": ".."}, "/up/up/etc/file", "/etc/file"),
@@ -245,15 +234,15 @@ def test_links_are_followed_inside_the_root(disk, tmp_path, links, path, resolve
 
 @pytest.mark.parametrize("links", [{"a": "a"}, {"a": "b", "b": "a"}, {"a": "a/x"}, {"a": "./b/..//a", "b": "."}])
 def test_a_loop_of_links_is_an_error(disk, tmp_path, links):
-    """It names the path that was asked for."""
+    """The error names the given path."""
     for name, target in links.items():
         (tmp_path / name).symlink_to(target)
     with pytest.raises(FileError, match=r"^/a: too many levels of symbolic links$"):
         disk.resolve("/a")
 
 
-def test_a_link_out_of_the_tree_reaches_nothing_outside(tmp_path):
-    """A tree with a link to a file of the host's: the host's file is neither read nor written."""
+def test_a_link_does_not_lead_out_of_the_tree(tmp_path):
+    """The file of the build host is neither read nor written."""
     outside = tmp_path / "outside"
     outside.write_bytes(b"the host's")
     (tmp_path / "root").mkdir()
@@ -268,10 +257,8 @@ def test_a_link_out_of_the_tree_reaches_nothing_outside(tmp_path):
     assert (tmp_path / "root/outside").read_bytes() == b"ours"
 
 
-def test_memory_and_lock_stay_inside_the_root_too(tmp_path):
-    """An image whose /var and /run are absolute links: what the agent keeps there stays in the
-    image.
-    """
+def test_state_and_lock_stay_inside_the_root(tmp_path):
+    """In an image /var and /run may be absolute links: state stays in the image."""
     node = Node(tmp_path)
     for name in ("run", "var"):
         shutil.rmtree(node.root / name)
@@ -285,12 +272,11 @@ def test_memory_and_lock_stay_inside_the_root_too(tmp_path):
     assert node.tree(ours=True) == {**before, "data/var/lib": (0o755, None)}
 
 
-# --- what cannot be read
-# ----------------------------------------------------------------------------------------------
+# --- unreadable files -----------------------------------------------------------------------------
 
 
-def test_what_is_no_regular_file_is_a_problem_and_not_a_hang(disk, tmp_path):
-    """A directory, a FIFO that nobody writes to, a socket, a device; no descriptor stays open."""
+def test_other_file_types_are_a_problem_and_not_a_hang(disk, tmp_path):
+    """A directory, a FIFO without a writer, and a socket; no descriptor stays open."""
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "fifo")
     listener = socket.socket(socket.AF_UNIX)
@@ -305,7 +291,7 @@ def test_what_is_no_regular_file_is_a_problem_and_not_a_hang(disk, tmp_path):
 
 @contextlib.contextmanager
 def chdir(directory):
-    """Be in `directory`: a socket's path has a short limit."""
+    """Run the block in `directory`: the path of a socket has a short limit."""
     before = os.getcwd()
     os.chdir(directory)
     try:
@@ -315,7 +301,7 @@ def chdir(directory):
 
 
 def test_a_file_in_place_of_a_directory_is_a_problem(disk, tmp_path):
-    """The path cannot be there, and the file that is stays."""
+    """The file stays."""
     (tmp_path / "etc").write_bytes(b"a file")
     assert disk.state("/etc/environment") == FileState(problem="a component of the path is not a directory")
     with pytest.raises(FileError, match=r"^/etc/environment: cannot be written: "):
@@ -326,7 +312,7 @@ def test_a_file_in_place_of_a_directory_is_a_problem(disk, tmp_path):
 
 
 def test_a_huge_file_is_not_read_into_memory(disk, tmp_path):
-    """The limit itself is still a file; one byte more, or a gigabyte, is a mistake."""
+    """The limit itself is allowed; one byte more, or a gigabyte, is a problem."""
     path = tmp_path / "file"
     path.write_bytes(b"#" * MAX_SIZE)
     assert disk.state("/file").content == b"#" * MAX_SIZE
@@ -340,7 +326,7 @@ def test_a_huge_file_is_not_read_into_memory(disk, tmp_path):
 
 
 def test_an_unreadable_file_is_a_problem(as_nobody):
-    """Without the right to read or write it."""
+    """The process has no permission to read or write it."""
     path = as_nobody / "file"
     path.write_bytes(b"secret")
     path.chmod(0)
@@ -350,50 +336,49 @@ def test_an_unreadable_file_is_a_problem(as_nobody):
         disk.read("/file")
 
 
-def test_a_directory_without_the_right_to_write(as_nobody):
-    """Nothing changes, nothing is left behind, and the error names the file."""
+def test_a_directory_without_write_permission(as_nobody):
+    """Nothing changes, no temporary file remains, and the error names the file."""
     (as_nobody / "file").write_bytes(b"old")
     as_nobody.chmod(0o555)
     disk = FileSystem(str(as_nobody))
-    for action, what in [
+    for action, message in [
         (lambda: disk.write("/file", b"new"), "/file: cannot be written: Permission denied"),
         (lambda: disk.remove("/file"), "/file: cannot be removed: Permission denied"),
         (lambda: disk.make_directory("/directory"), "/directory: cannot be created: Permission denied"),
     ]:
         with pytest.raises(FileError) as error:
             action()
-        assert str(error.value) == what
+        assert str(error.value) == message
     assert os.listdir(as_nobody) == ["file"]
     assert (as_nobody / "file").read_bytes() == b"old"
 
 
-# --- and so on the command line: named, nothing changed, all other files done
-# -----------------------------------------
+# --- the same on the command line -----------------------------------------------------------------
 
 
 def directory_instead(path):
-    """Put a directory there."""
+    """Create a directory there."""
     path.mkdir()
 
 
 def loop(path):
-    """Put a link to itself there."""
+    """Create a link to itself there."""
     path.symlink_to(path.name)
 
 
 def too_large(path):
-    """Put a sparse gigabyte there."""
+    """Create a sparse file of one gigabyte there."""
     path.touch()
     os.truncate(path, 1 << 30)
 
 
 def not_utf8(path):
-    """Put a Latin-1 comment there."""
+    """Write a Latin-1 comment there."""
     path.write_bytes(b"A=1\n# caf\xe9\n")
 
 
 def nul_bytes(path):
-    """Put what a crash of an old file system leaves there."""
+    """Write what a crash of an old file system leaves there."""
     path.write_bytes(b"A=1\nB=\0\0\0\n")
 
 
@@ -408,9 +393,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("make", BAD, ids=lambda make: make.__name__)
-def test_a_bad_environment_file_is_named_and_costs_nothing_else(node, make):
-    """Exit code 1 and one line that says what and why; node.env, yum.conf and the drop-ins are done
-    all the same.
+def test_a_bad_environment_file_is_named_and_the_others_are_written(node, make):
+    """Exit code 1 and one line with file and problem.
+
+    node.env, yum.conf and the drop-ins are written.
     """
     path = node.root / "etc/environment"
     path.unlink()
@@ -430,8 +416,8 @@ def test_a_bad_environment_file_is_named_and_costs_nothing_else(node, make):
 
 
 @pytest.mark.parametrize("make", [directory_instead, os.mkfifo, loop, too_large], ids=lambda make: make.__name__)
-def test_a_bad_yum_conf_is_named_and_costs_nothing_else(node, make):
-    """The file that the link leads to is the one that is named."""
+def test_a_bad_yum_conf_is_named_and_the_others_are_written(node, make):
+    """The error names the target of the link."""
     path = node.root / "etc/dnf/dnf.conf"
     path.unlink()
     make(path)
@@ -444,15 +430,15 @@ def test_a_bad_yum_conf_is_named_and_costs_nothing_else(node, make):
 
 
 @pytest.mark.parametrize("content", [b"[main]\n# caf\xe9\n", b"[main]\n\0\0\n"])
-def test_yum_conf_may_hold_any_bytes(node, content):
-    """Its readers take them, so we do."""
+def test_yum_conf_may_contain_any_bytes(node, content):
+    """Its readers accept them."""
     node.write("etc/dnf/dnf.conf", content)
     node.apply()
     assert node.read("etc/dnf/dnf.conf").replace(b"proxy=%s\n" % PROXY.encode(), b"") == content
 
 
 def test_a_dangling_link_gets_its_file(node):
-    """The link survives, and revert takes the file away again."""
+    """The link stays, and revert removes the file again."""
     (node.root / "etc/dnf/dnf.conf").unlink()
     (node.root / "etc/environment").unlink()
     (node.root / "etc/environment").symlink_to("/etc/default/locale/all")
@@ -466,8 +452,8 @@ def test_a_dangling_link_gets_its_file(node):
 
 
 @pytest.mark.parametrize("name", ["etc/systemd/system/docker.service.d", "etc/eks-proxy-agent"])
-def test_a_file_where_a_directory_has_to_be(node, name):
-    """It stays, is named, and the other files are done."""
+def test_a_file_in_place_of_a_drop_in_directory(node, name):
+    """It stays, the error names it, and the other files are written."""
     if (node.root / name).is_dir():
         shutil.rmtree(node.root / name)
     node.write(name, b"a file")
@@ -483,9 +469,10 @@ def test_a_file_where_a_directory_has_to_be(node, name):
 @pytest.mark.parametrize(
     "name", ["var/lib/eks-proxy-agent", "run/eks-proxy-agent", "var/lib/eks-proxy-agent/baseline.json"]
 )
-def test_without_a_place_for_its_own_memory_nothing_changes(node, name):
-    """A file in place of a directory, or a directory in place of a file: first the baseline, then
-    the change.
+def test_without_its_own_state_the_agent_changes_nothing(node, name):
+    """A file in place of a directory, or the reverse.
+
+    The baseline is written before the first change.
     """
     if name.endswith(".json"):
         (node.root / name).mkdir(parents=True)
@@ -511,8 +498,8 @@ def test_without_a_place_for_its_own_memory_nothing_changes(node, name):
         b'{"files": {"/x": {"kind": "?", "before": null, "mode": 0, "written": []}}, "folders": [], "enabled": [], "baked": 0}',
     ],
 )
-def test_a_spoilt_baseline_is_refused(node, content):
-    """Working on without it could lose the originals for ever."""
+def test_a_corrupt_baseline_is_refused(node, content):
+    """Without it the original files could be lost forever."""
     node.write("var/lib/eks-proxy-agent/baseline.json", content)
     before = node.tree(ours=True)
     code, _, err = node.run("apply")
@@ -523,8 +510,8 @@ def test_a_spoilt_baseline_is_refused(node, content):
     }
 
 
-def test_originals_of_any_allowed_size_can_be_taken_back(node):
-    """The baseline holds them all, and is still read."""
+def test_originals_of_any_allowed_size_can_be_restored(node):
+    """The baseline contains all of them and is still read."""
     big = b"#" * (MAX_SIZE - 2000) + b"\n"
     for name in ("etc/environment", "etc/dnf/dnf.conf", "etc/systemd/system/docker.service.d/90-eks-proxy.conf"):
         node.write(name, big)
@@ -535,15 +522,15 @@ def test_originals_of_any_allowed_size_can_be_taken_back(node):
     assert node.tree() == before
 
 
-# --- file systems that are read-only or full, in a mount namespace of their own
-# ---------------------------------------
+# --- read-only and full file systems, in a mount namespace ----------------------------------------
 
 needs_mounts = pytest.mark.needs_root("mounts")
 
 
 def in_namespace(node, script):
-    """Run a shell script with mounts of its own: $ROOT is the tree, `agent` the command, $OUT a
-    directory to copy to.
+    """Run a shell script with its own mounts.
+
+    $ROOT is the tree, `agent` the command, $OUT a directory to copy to.
     """
     (node.directory / "out").mkdir()
     command = " ".join(node.argv("apply"))
@@ -558,8 +545,8 @@ def in_namespace(node, script):
 
 
 @needs_mounts
-def test_a_read_only_mount_costs_only_the_files_below_it(node):
-    """yum.conf's real directory is read-only: it is named, the rest is done."""
+def test_a_read_only_mount_affects_only_the_files_below_it(node):
+    """The directory of yum.conf's target is read-only: it is named, the rest is written."""
     done = in_namespace(
         node, 'mount --bind "$ROOT/etc/dnf" "$ROOT/etc/dnf"; mount -o remount,bind,ro "$ROOT/etc/dnf"; agent'
     )
@@ -569,14 +556,14 @@ def test_a_read_only_mount_costs_only_the_files_below_it(node):
     for name in ("etc/environment", "etc/eks-proxy-agent/node.env"):
         assert b"http_proxy=%s\n" % PROXY.encode() in node.read(name)
     assert node.read("etc/systemd/system/kubelet.service.d/90-eks-proxy.conf")
-    node.apply()  # mended: the rest follows
+    node.apply()  # without the mount the last file is written
     node.revert()
     assert node.tree() == Node(node.directory / "fresh").tree()
 
 
 @needs_mounts
-def test_a_file_that_is_a_mount_of_its_own_is_named(node):
-    """Containers mount single files; those cannot be replaced by a rename."""
+def test_a_bind_mounted_file_is_named(node):
+    """Containers mount single files, which a rename cannot replace."""
     done = in_namespace(node, 'mount --bind "$ROOT/etc/environment" "$ROOT/etc/environment"; agent')
     assert done.returncode == 1, done.stderr
     assert "/etc/environment: cannot be written: Device or resource busy" in done.stderr
@@ -585,8 +572,8 @@ def test_a_file_that_is_a_mount_of_its_own_is_named(node):
 
 
 @needs_mounts
-def test_a_read_only_tree_changes_nothing(node):
-    """Not even the lock can be had."""
+def test_in_a_read_only_tree_nothing_changes(node):
+    """Not even the lock file can be created."""
     before = node.tree(ours=True)
     done = in_namespace(node, 'mount --bind "$ROOT" "$ROOT"; mount -o remount,bind,ro "$ROOT"; agent')
     assert done.returncode == 1, done.stderr
@@ -598,8 +585,8 @@ FILL = 'dd if=/dev/zero of="$FULL/fill" bs=4k 2>/dev/null || true; '
 
 
 @needs_mounts
-def test_a_full_disk_costs_only_the_files_on_it(node):
-    """The old file stays whole, and nothing half-written is left."""
+def test_a_full_disk_affects_only_the_files_on_it(node):
+    """The old file stays whole, and no temporary file remains."""
     done = in_namespace(
         node,
         'FULL="$ROOT/etc/dnf"; cp -a "$FULL" "$OUT"; mount -t tmpfs -o size=64k tmpfs "$FULL"; cp -a "$OUT/dnf/." "$FULL"; '
@@ -614,8 +601,8 @@ def test_a_full_disk_costs_only_the_files_on_it(node):
 
 @needs_mounts
 @pytest.mark.parametrize("directory", ["var/lib", "run"])
-def test_without_room_for_the_memory_of_the_originals_nothing_changes(node, directory):
-    """/var full: no baseline, so no change.  /run full: it is where the lock is."""
+def test_without_space_for_the_baseline_nothing_changes(node, directory):
+    """/var full: no baseline, so no change.  /run full: no lock file."""
     before = node.tree()
     done = in_namespace(
         node, f'FULL="$ROOT/{directory}"; mount -t tmpfs -o size=4k,nr_inodes=3 tmpfs "$FULL"; {FILL} agent'

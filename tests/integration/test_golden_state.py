@@ -1,4 +1,4 @@
-"""An upgrade: the commands on trees as an earlier version left them (golden_state/README.md)."""
+"""An upgrade: the commands on trees that an earlier version wrote (golden_state/README.md)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ GOLDEN = Path(__file__).parent / "golden_state"
 INSTANCE = "i-0123456789abcdef0"
 LIBRARY = "var/lib/eks-proxy-agent"
 BOOTSTRAP = f"{LIBRARY}/instances/{INSTANCE}/bootstrap.json"
-#: What revert may leave of ours, beside the directories: a bootstrap must not run again, and what
-#: systemd and the trust store have not taken in yet is still to be done on the machine whose tree
-#: this is.
+#: Files of the agent that revert may leave: bootstrap.sh must not run again, and a pending reload
+#: or rebuild of the trust store is still to be done on the machine with this tree.
 STAYS = {BOOTSTRAP, f"{LIBRARY}/trust-pending", "run/eks-proxy-agent/reload-pending"}
 
 Tree = dict[str, tuple[int, bytes]]
 
 
 class Golden(Bootable):
-    """A tree of the earlier version, the same as it was `before` that version's first apply, and a
-    bootstrap.sh that counts.
+    """A tree of the earlier version, with a bootstrap.sh that counts its runs.
+
+    `before` is the tree before the first apply of that version.
     """
 
     def __init__(self, variant: str, directory: Path) -> None:
@@ -46,17 +46,17 @@ class Golden(Bootable):
         self.before = everything(directory / "before")
 
     def succeed(self, command: str, *flags: str) -> Outcome:
-        """Run a command that has to end well."""
+        """Run a command that must succeed."""
         done = self.main(command, *flags)
         assert done.code == 0, done.both
         return done
 
     def theirs(self) -> Tree:
-        """Everything that is not our own state."""
+        """Everything except the agent's own state."""
         return {path: value for path, value in everything(self.root).items() if not is_ours(path)}
 
     def ours(self) -> set[str]:
-        """The files of our own state."""
+        """The files of the agent's own state."""
         return {path for path in everything(self.root) if is_ours(path) and (self.root / path).is_file()}
 
 
@@ -72,25 +72,22 @@ def everything(root: Path) -> Tree:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a path is of our state."""
+    """True if a path belongs to the agent's state."""
     return path.startswith((LIBRARY, "run/eks-proxy-agent"))
 
 
 @pytest.fixture(params=["node", "image"])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Golden:
     """Each of the trees."""
-    assert shutil.which("systemctl"), "revert disables units by systemctl --root"
+    assert shutil.which("systemctl"), "revert disables units with systemctl --root"
     return Golden(request.param, tmp_path)
 
 
-# --- read
-# -----------------------------------------------------------------------------------------------------------
+# --- read -----------------------------------------------------------------------------------------
 
 
 def test_status_reads_the_old_state(old: Golden) -> None:
-    """`status` shows the node as the earlier version left it, or says what to do about a file that
-    it cannot read.
-    """
+    """`status` shows the old state, or names the command that rewrites an unreadable file."""
     done = old.main("status", "--json")
     if done.code:
         assert "eks-proxy-agent apply" in done.err
@@ -101,9 +98,7 @@ def test_status_reads_the_old_state(old: Golden) -> None:
 
 
 def test_plan_reads_the_old_state(old: Golden) -> None:
-    """`plan` ends well, wants nothing of the files that hold values, and the flags that were kept
-    are in force.
-    """
+    """`plan` succeeds without problems, and the kept flags are in force."""
     done = old.main("plan", "--json")
     assert done.code in (0, 3), done.both
     plan = json.loads(done.out)
@@ -111,8 +106,8 @@ def test_plan_reads_the_old_state(old: Golden) -> None:
     assert "nexus.corp" in [entry["entry"] for entry in plan["no_proxy"]]
 
 
-def test_apply_takes_the_old_state_over(old: Golden) -> None:
-    """`apply` ends well, keeps the flags in force, and changes nothing the second time."""
+def test_apply_upgrades_the_old_state(old: Golden) -> None:
+    """`apply` keeps the flags in force, and changes nothing the second time."""
     old.succeed("apply")
     assert "nexus.corp" in old.no_proxy()
     assert old.variables()["http_proxy"] == "http://proxy.corp:3128"
@@ -124,15 +119,14 @@ def test_apply_takes_the_old_state_over(old: Golden) -> None:
     assert json.loads(old.main("plan", "--json").out)["changes"] == []
 
 
-# --- revert
-# ---------------------------------------------------------------------------------------------------------
+# --- revert ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("commands", [(), ("apply",), ("apply", "apply")], ids=["at once", "after apply", "after two"])
+@pytest.mark.parametrize(
+    "commands", [(), ("apply",), ("apply", "apply")], ids=["immediately", "after apply", "after two"]
+)
 def test_revert_is_byte_exact(old: Golden, commands: tuple[str, ...]) -> None:
-    """Every file, mode, link, directory and enabled unit is as before the earlier version's first
-    apply.
-    """
+    """Files, modes, links, directories and units are as before the first apply of that version."""
     bootstrap = (old.root / BOOTSTRAP).read_bytes()
     for command in commands:
         old.succeed(command)
@@ -142,11 +136,9 @@ def test_revert_is_byte_exact(old: Golden, commands: tuple[str, ...]) -> None:
     assert (old.root / BOOTSTRAP).read_bytes() == bootstrap
 
 
-@pytest.mark.parametrize("commands", [(), ("apply",)], ids=["at once", "after apply"])
+@pytest.mark.parametrize("commands", [(), ("apply",)], ids=["immediately", "after apply"])
 def test_revert_keeps_foreign_edits(old: Golden, commands: tuple[str, ...]) -> None:
-    """What others have added to a file of ours stays, ours goes; of an edited drop-in a copy is
-    kept.
-    """
+    """Lines that others added stay; of an edited drop-in a copy is saved."""
     environment, dnf = old.root / "etc/environment", old.root / "etc/dnf/dnf.conf"
     drop_in = "etc/systemd/system/docker.service.d/90-eks-proxy.conf"
     foreign = b"[foreign]\nname=foreign\n"
@@ -170,33 +162,33 @@ def test_revert_keeps_foreign_edits(old: Golden, commands: tuple[str, ...]) -> N
 
 
 def lines(tree: Tree, path: str) -> list[bytes]:
-    """The lines of a file, sorted: proxy lines that we had replaced come back as the last ones."""
+    """The sorted lines of a file: replaced proxy lines come back as the last ones."""
     return sorted(tree.get(path, (0, b""))[1].splitlines())
 
 
-def test_a_revert_tells_systemd_and_the_trust_store(old: Golden) -> None:
-    """The earlier version called drop-ins and CA whole files like any other."""
+def test_revert_reloads_systemd_and_rebuilds_the_trust_store(old: Golden) -> None:
+    """The earlier version recorded drop-ins and CA as whole files."""
     files = FileSystem(str(old.root))
     plan = plan_revert(Host(files, State(files), Systemd(running=False)))
-    told = {change.path: change.effect for change in plan.changes}
+    effects = {change.path: change.effect for change in plan.changes}
     assert plan.reload
     assert plan.trust
-    for path, effect in told.items():
-        expected = {"/etc/systemd": Effect.DAEMON_RELOAD, "/etc/pki": Effect.TRUST_STORE}
-        assert effect is next((one for start, one in expected.items() if path.startswith(start)), Effect.NONE)
+    expected = {"/etc/systemd": Effect.DAEMON_RELOAD, "/etc/pki": Effect.TRUST_STORE}
+    for path, effect in effects.items():
+        matches = [value for prefix, value in expected.items() if path.startswith(prefix)]
+        assert [effect] == (matches or [Effect.NONE])
 
 
-# --- bootstrap
-# ------------------------------------------------------------------------------------------------------
+# --- bootstrap ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("commands", [(), ("apply",), ("revert",)], ids=["at once", "after apply", "after revert"])
+@pytest.mark.parametrize("commands", [(), ("apply",), ("revert",)], ids=["immediately", "after apply", "after revert"])
 def test_bootstrap_does_not_run_again(old: Golden, commands: tuple[str, ...]) -> None:
-    """bootstrap.sh ran on this instance: its exit code is the answer, and it is not called."""
+    """bootstrap.sh ran on this instance: `bootstrap` returns its exit code and does not run it."""
     for command in commands:
         old.succeed(command)
     old.script("etc/eks/bootstrap.sh", "exit 99")
     assert old.bootstrap("my-cluster") == 7
     assert old.ran == []
-    assert old.bootstrap("my-cluster", again=True) == 99  # so it would have been seen
+    assert old.bootstrap("my-cluster", again=True) == 99  # so a second run would be noticed
     assert len(old.ran) == 1

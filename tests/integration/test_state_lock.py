@@ -1,5 +1,6 @@
-"""State is written by whoever holds the lock: a write beside it removes the temporary file of
-another run.
+"""State is written only under the lock.
+
+A write without it would remove the temporary file of another run.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tests.integration.moods import free_port
 
 
 class Guarded(Node):
-    """A node on which the agent is watched while it works (lock_guard.py)."""
+    """A node on which lock_guard.py watches the agent's writes."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -27,7 +28,7 @@ class Guarded(Node):
         self.write("etc/machine-id", b"0123456789abcdef0123456789abcdef\n")
 
     def argv(self, command: str, *flags: str, facts: bool = True) -> list[str]:
-        """The same command line, with the guard around it."""
+        """The command line with the guard around it."""
         return [
             sys.executable,
             "-m",
@@ -37,7 +38,7 @@ class Guarded(Node):
         ]
 
     def assert_locked(self) -> None:
-        """State was written, and all of it under the lock."""
+        """State was written, and only under the lock."""
         writes = self.log.read_text().splitlines()
         unlocked = [line for line in dict.fromkeys(writes) if line.startswith("unlocked ")]
         assert writes
@@ -59,14 +60,15 @@ def service() -> Iterator[MetadataService]:
 
 @pytest.fixture
 def start(node: Guarded) -> Iterator[Start]:
-    """Starts daemons on the node; they are gone after the test."""
+    """A function that starts daemons on the node; they are stopped after the test."""
     with starter(node) as start:
         yield start
 
 
-def live(start: Start) -> str:
-    """A boot, a reload and an end; answers the log.  When the reload is begun, all that belongs to
-    the boot is done.
+def run_daemon(start: Start) -> str:
+    """A boot, a reload and a stop; returns the log.
+
+    When the reload begins, the work of the boot is done.
     """
     daemon = start()
     daemon.hear("READY=1")
@@ -78,7 +80,7 @@ def live(start: Start) -> str:
 
 
 def test_commands_write_state_under_the_lock(node: Guarded) -> None:
-    """`apply`, `clean` and `revert` on a tree write and remove state under the lock only."""
+    """`apply`, `clean` and `revert` on a tree."""
     configure(node, "http://127.0.0.1:1")
     for command in ("apply", "clean", "apply", "revert"):
         done = run(node.argv(command))
@@ -87,31 +89,27 @@ def test_commands_write_state_under_the_lock(node: Guarded) -> None:
 
 
 def test_a_degraded_daemon_writes_state_under_the_lock(node: Guarded, start: Start) -> None:
-    """What is wrong is told in status.json by a daemon that holds the lock."""
+    """The daemon writes the error to status.json."""
     configure(node, "http://{}:{}".format(*free_port("127.0.0.1")), deadline=0.2)
-    live(start)
+    run_daemon(start)
     assert status(node)["phase"] == "degraded"
     node.assert_locked()
 
 
-def test_what_the_next_boot_prepares_is_kept_under_the_lock(
-    node: Guarded, service: MetadataService, start: Start
-) -> None:
-    """User data opens an image that is closed: the pass remembers that while it holds the lock."""
+def test_prepared_units_are_written_under_the_lock(node: Guarded, service: MetadataService, start: Start) -> None:
+    """User data opens a closed image: the reconcile records that for the next boot."""
     service.instance = Instance(
         user_data=b'Content-Type: application/x-eks-proxy-agent\n\n[failure]\npolicy = "open"\n'
     )
     configure(node, service.endpoint, '[failure]\npolicy = "closed"')
-    live(start)
+    run_daemon(start)
     assert status(node)["phase"] == "configured"
     node.assert_locked()
 
 
-def test_a_restart_is_remembered_under_the_lock(node: Guarded, service: MetadataService, start: Start) -> None:
-    """Before a stale unit is restarted, the record of it is written by a daemon that holds the
-    lock.
-    """
+def test_a_restart_is_recorded_under_the_lock(node: Guarded, service: MetadataService, start: Start) -> None:
+    """The record is written before the stale unit is restarted."""
     configure(node, service.endpoint, '[watch]\nrestart = "changed"')
     node.settings('[node]\nunits = ["kubelet"]\n', "config.d/units.toml")
-    assert "unit.restarted unit=kubelet.service" in live(start)
+    assert "unit.restarted unit=kubelet.service" in run_daemon(start)
     node.assert_locked()

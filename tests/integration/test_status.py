@@ -1,4 +1,4 @@
-"""`status`: what it tells of a node in each state, to people and to programs."""
+"""`status` of nodes in each state, as screen and as JSON."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def node(tmp_path: Path) -> Node:
 
 
 def status(node: Node) -> dict[str, Any]:
-    """`status --json`, which has to be as documented, and so has the file behind it."""
+    """The output of `status --json`; it and the file behind it must match the schema."""
     done = node.main("status", "--json")
     assert (done.code, done.err) == (0, "")
-    found = json.loads(done.out)
-    assert isinstance(found, dict)
-    assert problems(found) == []
+    shown = json.loads(done.out)
+    assert isinstance(shown, dict)
+    assert problems(shown) == []
     file = node.read("run/eks-proxy-agent/status.json")
     assert not file or problems(json.loads(file), file=True) == []
-    return found
+    return shown
 
 
 def files(node: Node) -> dict[str, str]:
@@ -47,34 +47,30 @@ def files(node: Node) -> dict[str, str]:
 
 
 def test_a_configured_node(node: Node) -> None:
-    """Phase, instance, proxies, entries with reasons, files, warnings and error are all there for
-    programs.
-    """
-    found = status(node)
-    assert found["schema"] == 1
-    assert (found["phase"], found["error"]) == ("configured", None)
-    assert (found["instance_id"], found["region"]) == (FACTS["instance_id"], FACTS["region"])
-    assert found["proxy"] == {"http": PROXY, "https": PROXY}
-    assert re.fullmatch("[0-9a-f]{12}", found["intent"])
-    assert found["intent"] == json.loads(node.main("plan", "--json").out)["intent"]
+    """The JSON has phase, instance, proxies, entries with reasons, files, warnings and error."""
+    shown = status(node)
+    assert shown["schema"] == 1
+    assert (shown["phase"], shown["error"]) == ("configured", None)
+    assert (shown["instance_id"], shown["region"]) == (FACTS["instance_id"], FACTS["region"])
+    assert shown["proxy"] == {"http": PROXY, "https": PROXY}
+    assert re.fullmatch("[0-9a-f]{12}", shown["intent"])
+    assert shown["intent"] == json.loads(node.main("plan", "--json").out)["intent"]
     assert [files(node)[path] for path in OURS] == ["ok", "ok", "ok", "ok"]
-    assert [warning for warning in found["warnings"] if "nexus.corp:8443" in warning]
+    assert [warning for warning in shown["warnings"] if "nexus.corp:8443" in warning]
 
 
-def test_files_that_shall_not_be_there_are_not_listed(node: Node) -> None:
-    """Only files that we write are listed, so that a healthy node has no line that says missing."""
+def test_only_desired_files_are_listed(node: Node) -> None:
+    """So a healthy node has no line with the state missing."""
     assert sorted(files(node)) == sorted(OURS)
 
 
-def test_entries_are_called_the_same_everywhere(node: Node) -> None:
-    """status --json and plan --json show NO_PROXY in the same form: entry and reason."""
+def test_status_and_plan_show_no_proxy_in_the_same_form(node: Node) -> None:
+    """Both have entry and reason."""
     assert status(node)["no_proxy"] == json.loads(node.main("plan", "--json").out)["no_proxy"]
 
 
-def test_the_screen(node: Node) -> None:
-    """With --full a person sees phase, instance, proxy, each reason with its entries, warnings and
-    files, one line each.
-    """
+def test_the_full_screen(node: Node) -> None:
+    """With --full there is a line for each reason with its entries, each warning and each file."""
     done = node.main("status", "--full")
     assert (done.code, done.err) == (0, "")
     lines = [line.split() for line in done.out.splitlines()]
@@ -88,13 +84,13 @@ def test_the_screen(node: Node) -> None:
 
 
 def test_two_proxies_on_the_screen(node: Node) -> None:
-    """Another proxy for https:// is named below the first."""
+    """The proxy for https:// is below the first one."""
     node.main("apply", "--set", "proxy.https_url=http://secure.corp:3129")
     assert "\n           http://secure.corp:3129  for https:// URLs\n" in node.main("status").out
 
 
-def test_a_node_that_never_ran(tmp_path: Path) -> None:
-    """Before the first pass there is little to say, and status says that, and what to do."""
+def test_a_node_before_the_first_reconcile(tmp_path: Path) -> None:
+    """The screen has three lines, the last with the command to run."""
     node = Node(tmp_path)
     before = node.tree()
     lines = node.main("status").out.splitlines()
@@ -103,22 +99,22 @@ def test_a_node_that_never_ran(tmp_path: Path) -> None:
         "phase      not run",
         "to do      Configure the node: eks-proxy-agent apply",
     )
-    nothing = {"files": [], "units": [], "held_units": [], "daemon": None, "bootstrap": None}
-    assert status(node) == {"schema": 1, "phase": "not run", "error": None, **nothing}
+    empty = {"files": [], "units": [], "held_units": [], "daemon": None, "bootstrap": None}
+    assert status(node) == {"schema": 1, "phase": "not run", "error": None, **empty}
     assert node.tree() == before
 
 
 def test_an_unconfigured_node(tmp_path: Path) -> None:
-    """Without proxy.url the phase is unconfigured, and no file is ours."""
+    """Without proxy.url the phase is unconfigured, and the agent has no files."""
     node = Node(tmp_path)
     node.main("apply")
-    found = status(node)
-    assert (found["phase"], found["proxy"], found["no_proxy"], found["files"]) == ("unconfigured", None, [], [])
+    shown = status(node)
+    assert (shown["phase"], shown["proxy"], shown["no_proxy"], shown["files"]) == ("unconfigured", None, [], [])
     assert "phase      unconfigured\n" in node.main("status").out
 
 
-def test_files_that_others_touched(node: Node) -> None:
-    """A file that was edited, removed or replaced by a directory since is called so, by path."""
+def test_files_that_others_changed(node: Node) -> None:
+    """A file that was edited, removed or replaced by a directory is shown as such."""
     node.write("etc/environment", b"LANG=C\n")
     (node.root / NODE_ENV[1:]).unlink()
     (node.root / DROP_IN[1:]).unlink()
@@ -129,39 +125,40 @@ def test_files_that_others_touched(node: Node) -> None:
     assert re.search("file +/etc/environment +changed since\n", node.main("status").out)
 
 
-def test_a_failed_pass_shows_until_it_is_mended(node: Node) -> None:
-    """A file that cannot be done makes the node degraded, with the reason; the next good pass
-    clears it.
+def test_a_failed_reconcile_is_shown_until_it_is_fixed(node: Node) -> None:
+    """A file that cannot be written makes the node degraded.
+
+    The next successful reconcile clears the error.
     """
     node.write("etc/environment", b"LANG=C\xff\n")
     assert node.main("apply").code == 1
-    found = status(node)
-    assert found["phase"] == "degraded"
-    assert found["error"].startswith("/etc/environment: line 1: invalid UTF-8")
+    shown = status(node)
+    assert shown["phase"] == "degraded"
+    assert shown["error"].startswith("/etc/environment: line 1: invalid UTF-8")
     assert "error      /etc/environment: line 1: invalid UTF-8" in node.main("status").out
     node.write("etc/environment", b"LANG=C\n")
     assert node.main("apply").code == 0
     assert (status(node)["phase"], status(node)["error"]) == ("configured", None)
 
 
-def test_everyone_may_look(node: Node) -> None:
-    """Without root the same is told, but for the files that only root can read."""
+def test_status_works_without_root(node: Node) -> None:
+    """The output is the same except for the files that only root can read."""
     code = "import os, sys, agent.commands.status as s; from agent import cli; os.seteuid(%d); sys.exit(cli.main())"
     argv = node.argv("status", "--json")
-    (node.root / NODE_ENV[1:]).chmod(0)  # which on a node is root's
+    (node.root / NODE_ENV[1:]).chmod(0)  # on a node the file is root's
     for path in (node.root, *node.root.parents):
         if path.stat().st_uid == os.geteuid() and str(path).startswith(str(Path(os.environ.get("TMPDIR", "/tmp")))):
             path.chmod(0o755)
     done = run([argv[0], "-c", code % (65534 if os.geteuid() == 0 else os.geteuid()), *argv[3:]])
     assert done.code == 0
-    found = json.loads(done.out)
-    states = {file["path"]: file["state"] for file in found["files"]}
-    assert found["phase"] == "configured"
+    shown = json.loads(done.out)
+    states = {file["path"]: file["state"] for file in shown["files"]}
+    assert shown["phase"] == "configured"
     assert states[NODE_ENV] == "unknown (root can tell)"
 
 
-def test_a_spoilt_status_file_is_named(node: Node) -> None:
-    """Rubbish in status.json is an error that names the file, not a traceback."""
+def test_a_corrupt_status_file_is_named(node: Node) -> None:
+    """The error names the file, and there is no traceback."""
     for content in (b"{", b"[]", b"\xff", b"null"):
         node.write("run/eks-proxy-agent/status.json", content)
         done = node.main("status")
@@ -175,34 +172,32 @@ def test_a_spoilt_status_file_is_named(node: Node) -> None:
     ids=str,
 )
 def test_colours_are_for_terminals(node: Node, variables: dict[str, str], colour: bool) -> None:
-    """A terminal gets colours unless NO_COLOR or TERM says no; a pipe or a file never does."""
-    ours, theirs = os.openpty()
+    """A terminal gets colours unless NO_COLOR or TERM forbids it; a pipe or a file never does."""
+    controller, terminal = os.openpty()
     done = subprocess.run(
-        node.argv("status"), cwd=REPOSITORY, env=environment(variables), stdout=theirs, check=False, timeout=60
+        node.argv("status"), cwd=REPOSITORY, env=environment(variables), stdout=terminal, check=False, timeout=60
     )
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
+    os.close(terminal)
+    shown = os.read(controller, 65536).decode()
+    os.close(controller)
     assert done.returncode == 0
     assert ("\033[32mconfigured" in shown, "\033" in shown) == (colour, colour)
     assert "\033" not in node.run("status", env=variables).out
 
 
 def test_the_bootstrap_of_this_instance(node: Node) -> None:
-    """How bootstrap.sh ended here is told, with its failure among the things to do."""
-    directory = "var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(FACTS["instance_id"])
+    """The result of bootstrap.sh is shown, and a failure is a task."""
+    record = "var/lib/eks-proxy-agent/instances/{}/bootstrap.json".format(FACTS["instance_id"])
     outcome = {"exit_code": 7, "signalled": True, "time": "2026-11-22T17:33:00+00:00"}
-    node.write(directory, json.dumps(outcome).encode(), 0o600)
+    node.write(record, json.dumps(outcome).encode(), 0o600)
     assert status(node)["bootstrap"] == outcome
     lines = node.main("status").out.splitlines()
     assert [line for line in lines if line.startswith("bootstrap  exit code 7, ") and "cfn-signal sent" in line]
     assert [line for line in lines if line.startswith("to do ") and "bootstrap --again" in line]
 
 
-def test_status_asks_nobody(node: Node) -> None:
-    """status takes no part in the network: it works, and says the same, while the metadata service
-    is gone.
-    """
+def test_status_uses_no_network(node: Node) -> None:
+    """The output is the same while the metadata service is down."""
     with MetadataService() as service:
         node.settings(f'[proxy]\nurl = "{PROXY}"\n[metadata]\nendpoint = "{service.endpoint}"\n')
         assert node.main("apply", facts=False).code == 0

@@ -1,6 +1,4 @@
-"""What the kernel sees: durable order of the calls, nothing written when nothing is new, and a real
-SIGKILL anywhere.
-"""
+"""System calls of the agent: durable writes in order, no write without a change, SIGKILL."""
 
 import concurrent.futures
 import os
@@ -20,8 +18,9 @@ CALLS = "openat,creat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,u
 
 @attrs.frozen
 class Call:
-    """A system call that succeeded: its name, the paths (of a descriptor the one behind it), its
-    text.
+    """A successful system call: its name, its paths, its text.
+
+    The path of a descriptor is that of its file.
     """
 
     name: str
@@ -35,14 +34,15 @@ class Call:
 
 @pytest.fixture(autouse=True)
 def strace(monkeypatch):
-    """Strace that may trace (a container can forbid it); and no systemctl, which has calls of its
-    own.
+    """Skip without a strace that may trace (a container can forbid it).
+
+    systemctl is not called, because it makes system calls of its own.
     """
     if shutil.which("strace") is None:
-        pytest.skip("no strace here (tests/packages.txt)")
+        pytest.skip("strace is not installed (tests/packages.txt)")
     probe = subprocess.run(["strace", "-qq", "-o", os.devnull, "true"], stderr=subprocess.PIPE, text=True, check=False)
     if probe.returncode:
-        pytest.skip(f"strace may not trace here: {probe.stderr}")
+        pytest.skip(f"strace is not permitted to trace: {probe.stderr}")
     monkeypatch.setattr(OfflineSystemd, "show", lambda self, names: {})
 
 
@@ -54,9 +54,7 @@ def node(tmp_path):
 
 
 def run(node, command, *options, log):
-    """Run a command under strace with these options; no bytecode is written and nothing found in
-    PATH.
-    """
+    """Run a command under strace with these options, without bytecode and with an empty PATH."""
     environment = {"PYTHONDONTWRITEBYTECODE": "1", "PATH": "/nonexistent"}
     line = [
         shutil.which("strace"),
@@ -74,9 +72,7 @@ def run(node, command, *options, log):
 
 
 def traced(node, command="apply"):
-    """The calls of a command that went well, with paths as on the node; the ones on other files are
-    left out.
-    """
+    """The calls of a successful command on files of the node, with paths as on the node."""
     log = node.directory / "trace"
     done = run(node, command, "-e", "trace=" + CALLS, log=log)
     assert done.returncode == 0, done.stderr
@@ -86,9 +82,9 @@ def traced(node, command="apply"):
         if match is None:
             continue
         name, arguments, opened = match.groups()
-        found = re.findall(r'"([^"]*)"|\d+<([^>]*)>', arguments) if opened is None else [(opened, "")]
+        names = re.findall(r'"([^"]*)"|\d+<([^>]*)>', arguments) if opened is None else [(opened, "")]
         paths = tuple(
-            (text or behind).replace(str(node.root), "", 1) for text, behind in found if str(node.root) in text + behind
+            (text or target).replace(str(node.root), "", 1) for text, target in names if str(node.root) in text + target
         )
         if paths:
             calls.append(Call(name, paths, line))
@@ -96,25 +92,23 @@ def traced(node, command="apply"):
 
 
 def test_every_file_is_durable_before_the_next_one_is_begun(node):
-    """Written, synced, renamed, its directory synced, in this order and without another file in
-    between.
-    """
+    """Write, fsync, rename, fsync of the directory, without another file in between."""
     calls = [call for call in traced(node) if call.name in ("write", "fsync", "rename") or call.opens_for_writing]
     calls = [call for call in calls if not call.paths[0].endswith("/lock")]
-    renamed = [call.paths for call in calls if call.name == "rename"]
-    for temporary, path in renamed:
+    renames = [call.paths for call in calls if call.name == "rename"]
+    for temporary, path in renames:
         directory = os.path.dirname(path)
         assert temporary == f"{directory}/.{os.path.basename(path)}.eks-proxy-agent"
         start = next(number for number, call in enumerate(calls) if temporary in call.paths)
-        story = [(call.name, call.paths) for call in calls[start:]]
-        end = story.index(("rename", (temporary, path))) + 2
-        wanted = ["openat", *(["write"] if node.read(path[1:]) else []), "fsync", "rename", "fsync"]
-        assert [name for name, _ in story[:end]] == wanted, path
-        assert [paths for _, paths in story[:end]] == [(temporary,)] * (len(wanted) - 2) + [
+        sequence = [(call.name, call.paths) for call in calls[start:]]
+        stop = sequence.index(("rename", (temporary, path))) + 2
+        expected = ["openat", *(["write"] if node.read(path[1:]) else []), "fsync", "rename", "fsync"]
+        assert [name for name, _ in sequence[:stop]] == expected, path
+        assert [paths for _, paths in sequence[:stop]] == [(temporary,)] * (len(expected) - 2) + [
             (temporary, path),
             (directory,),
         ]
-    assert {path for _, path in renamed if path.startswith("/etc")} == {
+    assert {path for _, path in renames if path.startswith("/etc")} == {
         "/etc/eks-proxy-agent/node.env",
         "/etc/environment",
         "/etc/dnf/dnf.conf",
@@ -124,7 +118,7 @@ def test_every_file_is_durable_before_the_next_one_is_begun(node):
 
 
 def test_the_baseline_is_durable_before_the_first_change(node):
-    """And every new directory is synced in its parent before something is put into it."""
+    """A new directory is synced in its parent before a file is created in it."""
     calls = traced(node)
     changes = [
         number
@@ -145,16 +139,16 @@ def test_the_baseline_is_durable_before_the_first_change(node):
             assert synced[0] == os.path.dirname(directory)
 
 
-def test_nothing_but_temporary_files_is_ever_opened_for_writing(node):
-    """No file is written in place, not even by O_TRUNC; the lock holds nothing that matters."""
+def test_only_temporary_files_are_opened_for_writing(node):
+    """No file is written in place, not even with O_TRUNC; the lock file has no content."""
     for call in traced(node):
         if call.opens_for_writing:
             assert call.paths[0].endswith((".eks-proxy-agent", "/lock")), call.text
         assert call.name not in ("truncate", "link", "symlink", "utimensat"), call.text
 
 
-def test_a_second_apply_touches_nothing_below_etc_and_var(node):
-    """It opens nothing for writing, and renames, removes, makes or syncs nothing."""
+def test_a_second_apply_writes_nothing_in_etc_and_var(node):
+    """It opens no file for writing, and renames, removes, creates or syncs nothing."""
     node.apply()
     for call in traced(node):
         if not call.paths[0].startswith("/run/"):
@@ -162,8 +156,8 @@ def test_a_second_apply_touches_nothing_below_etc_and_var(node):
             assert not call.opens_for_writing, call.text
 
 
-def test_revert_takes_the_baseline_away_last(node):
-    """Whatever was killed before that can be reverted again."""
+def test_revert_removes_the_baseline_last(node):
+    """So a killed revert can be repeated."""
     node.apply()
     calls = [call for call in traced(node, "revert") if call.name in ("rename", "unlink", "rmdir")]
     names = [call.paths[-1] for call in calls]
@@ -171,35 +165,33 @@ def test_revert_takes_the_baseline_away_last(node):
     assert names.index("/var/lib/eks-proxy-agent/baseline.json") > last
 
 
-# --- killed
-# -----------------------------------------------------------------------------------------------------------
+# --- killed ---------------------------------------------------------------------------------------
 
 
 def points(node, command, names):
-    """(system call, which one of them) for each that a command makes in the tree, counted as strace
-    counts them.
-    """
+    """(system call, its number) for each call of a command in the tree, as strace counts them."""
     log = node.directory / "points"
     done = run(node, command, "-e", "trace=" + ",".join(names), log=log)
     assert done.returncode == 0, done.stderr
     counts = dict.fromkeys(names, 0)
-    found = []
+    calls = []
     for line in log.read_text().splitlines():
         match = re.match(r"\d+ +(\w+)\(", line)
         if match is None:
             continue
         counts[match.group(1)] += 1
         if str(node.root) in line and "ENOENT" not in line:
-            found.append((match.group(1), counts[match.group(1)]))
-    return found
+            calls.append((match.group(1), counts[match.group(1)]))
+    return calls
 
 
 @pytest.mark.parametrize(
     ("command", "names"), [("apply", ["write", "fsync", "rename"]), ("revert", ["rename", "unlink", "rmdir"])]
 )
-def test_sigkill_at_any_call_harms_no_file(node, tmp_path, command, names):
-    """Every file is wholly old or wholly new, the next apply makes the same tree, and revert the
-    original one.
+def test_sigkill_at_any_call_damages_no_file(node, tmp_path, command, names):
+    """Every file is wholly old or wholly new.
+
+    The next apply gives the same tree, and revert the original one.
     """
     pristine = node.tree(ours=True)
     node.apply()
@@ -226,7 +218,7 @@ def test_sigkill_at_any_call_harms_no_file(node, tmp_path, command, names):
         for point, cut in zip(todo, pool.map(killed, todo)):
             temporary = cut.temporaries()
             for path, entry in cut.tree().items():
-                assert path in temporary or entry in (old.get(path), new.get(path)), f"{path} is half done: {point}"
+                assert path in temporary or entry in (old.get(path), new.get(path)), f"{path} is half written: {point}"
             cut.apply()
             assert cut.tree() == applied, point
             assert cut.temporaries() == [], point
@@ -259,9 +251,10 @@ def copy_of(node, directory):
         ("fsync:error=EIO:when=1..99", "Input/output error", False),
     ],
 )
-def test_a_failing_call_is_told_and_made_up_for(node, tmp_path, fault, text, changed):
-    """Exit code 1, the file and the reason on one line, no traceback; the other files are done, and
-    these the next time.
+def test_a_failing_call_is_reported_and_the_next_run_completes(node, tmp_path, fault, text, changed):
+    """Exit code 1, and one line with file and reason.
+
+    The other files are written, and these by the next run.
     """
     pristine = node.tree()
     done = run(node, "apply", "-e", "inject=" + fault, log=tmp_path / "log")

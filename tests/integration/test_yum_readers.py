@@ -1,6 +1,4 @@
-"""yum.conf as our edit wrote it, read by parsers that are not ours: configparser, augeas and dnf
-itself.
-"""
+"""yum.conf after a merge, read by independent parsers: configparser, augeas and dnf."""
 
 import configparser
 import json
@@ -14,7 +12,7 @@ from agent.core.plan.files.yum_conf import YumConf
 
 URL = "http://proxy.corp:3128"
 
-# As distributions ship them, and as people and recipes leave them.
+# As distributions ship them, and as operators and recipes leave them.
 FILES = {
     "absent": None,
     "empty": b"",
@@ -38,7 +36,7 @@ PART = st.sampled_from(
     [b"gpgcheck=1\n", b"# proxy=x\n", b"\n", b"proxy=http://old:1\n", b"proxy = http://older:1\n", b"best=True\n",
      b"proxy_username=me\n", b"exclude=kernel* docker\n", b"exclude=kernel*\n docker*\n"]
 )  # fmt: skip
-# Augeas takes no list option twice.
+# Augeas rejects a repeated list option.
 SECTIONS = st.lists(PART, max_size=6, unique_by=lambda part: part.partition(b"=")[0]).map(b"".join)
 GENERATED = st.tuples(st.sampled_from([b"", b"# a comment\n\n"]), SECTIONS, st.booleans(), SECTIONS).map(
     lambda drawn: drawn[0] + b"[main]\n" + drawn[1] + (b"[local]\nname=local\n" + drawn[3] if drawn[2] else b"")
@@ -46,18 +44,19 @@ GENERATED = st.tuples(st.sampled_from([b"", b"# a comment\n\n"]), SECTIONS, st.b
 
 
 def with_configparser(directory, names):
-    """Python's own parser."""
-    found = {}
+    """Values from Python's own parser."""
+    values = {}
     for name in names:
         parser = configparser.ConfigParser(interpolation=None, strict=False)
         parser.read(directory / name)
-        found[name] = parser.get("main", "proxy")
-    return found
+        values[name] = parser.get("main", "proxy")
+    return values
 
 
 def with_augeas(directory, names):
-    """Augeas, whose lens for yum.conf is a grammar of its own, and which rejects what it cannot put
-    back.
+    """Values from augeas.
+
+    Its lens for yum.conf is an independent grammar, and rejects what it cannot write back.
     """
     script = "".join(f"get /files/{name}/main/proxy\n" for name in names)
     command = ["augtool", "-A", "-r", str(directory), "--transform", "Yum.lns incl /*.conf"]
@@ -68,17 +67,17 @@ def with_augeas(directory, names):
 
 DNF = """\
 import json, sys, dnf.conf
-found = {}
+values = {}
 for path in sys.argv[1:]:
     conf = dnf.conf.MainConf()
     conf.read(path)
-    found[path] = conf.proxy
-print(json.dumps(found))
+    values[path] = conf.proxy
+print(json.dumps(values))
 """
 
 
 def with_dnf(directory, names):
-    """What dnf takes for its proxy: libdnf's parser, the one that counts."""
+    """Values from dnf: libdnf's parser is the one that matters on the node."""
     command = ["/usr/bin/python3", "-I", "-c", DNF, *names]
     done = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
@@ -90,7 +89,7 @@ NEEDED = {"augeas": ["augtool", "--version"], "dnf": ["/usr/bin/python3", "-I", 
 
 @pytest.fixture(params=READERS)
 def read(request, tmp_path):
-    """One reader; where it is not installed, the test says so (and fails under CI=true)."""
+    """One reader; if it is not installed, the test is skipped (and fails with CI=true)."""
     probe = NEEDED.get(request.param, ["true"])
     try:
         subprocess.run(probe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
@@ -101,37 +100,37 @@ def read(request, tmp_path):
         names = [f"{number}.conf" for number in range(len(texts))]
         for name, text in zip(names, texts):
             (tmp_path / name).write_bytes(text)
-        found = READERS[request.param](tmp_path, names)
-        return [found[name] for name in names]
+        values = READERS[request.param](tmp_path, names)
+        return [values[name] for name in names]
 
     return read_all
 
 
-def test_every_reader_finds_our_proxy(read):
-    """Whatever the file was before, the proxy of [main] is ours."""
-    found = read([YumConf(URL).merge(text) for text in FILES.values()])
-    assert dict(zip(FILES, found)) == dict.fromkeys(FILES, URL)
+def test_every_reader_reads_our_proxy(read):
+    """The original file does not matter."""
+    values = read([YumConf(URL).merge(text) for text in FILES.values()])
+    assert dict(zip(FILES, values)) == dict.fromkeys(FILES, URL)
 
 
 @pytest.mark.parametrize("read", ["configparser", "dnf"], indirect=True)
-def test_line_ends_of_windows_do_no_harm(read):
-    """CRLF files are edited line by line too; augeas takes no such file."""
+def test_files_with_crlf_are_read(read):
+    """CRLF files are merged line by line too; augeas rejects them."""
     texts = {name: text.replace(b"\n", b"\r\n") for name, text in FILES.items() if text}
-    found = read([YumConf(URL).merge(text) for text in texts.values()])
-    assert dict(zip(texts, found)) == dict.fromkeys(texts, URL)
+    values = read([YumConf(URL).merge(text) for text in texts.values()])
+    assert dict(zip(texts, values)) == dict.fromkeys(texts, URL)
 
 
-# Twenty files a run, because starting a reader is what costs; no shrinking, which would take
-# minutes.
+# Twenty files for each run, because the start of a reader takes most of the time.  No shrinking: it
+# would take minutes.
 @settings(max_examples=5, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(GENERATED, min_size=20, max_size=20))
-def test_every_reader_finds_our_proxy_in_any_file(read, texts):
-    """A file put together from ordinary parts reads back as ours."""
+def test_every_reader_reads_our_proxy_in_any_file(read, texts):
+    """The files consist of ordinary parts."""
     assert read([YumConf(URL).merge(text) for text in texts]) == [URL] * len(texts)
 
 
-def test_every_reader_finds_the_old_proxy_after_restore(read):
-    """What was there before us is there again."""
+def test_every_reader_reads_the_old_proxy_after_restore(read):
+    """The original proxy is in effect again."""
     texts = [b"[main]\ngpgcheck=1\nproxy=http://old:1\n", b"[main]\nproxy=http://old:1"]
     restored = [YumConf.restore(YumConf(URL).merge(text) + b"best=True\n", text) for text in texts]
     assert read(restored) == ["http://old:1"] * 2

@@ -69,8 +69,8 @@ def to_do(view: NodeView, now: float) -> list[str]:
         tasks.append("No proxy is up. Find the cause: eks-proxy-agent check")
     elif status.preflight and not status.preflight.ok:
         hint = status.preflight.hint.rstrip(".")
-        reason = "The preflight failed" + ("; " + hint if hint else "")
-        tasks.append(reason + ". Check the current state: eks-proxy-agent check")
+        remedy = f"Remedy: {hint}. " if hint else ""
+        tasks.append(f"The preflight failed. {remedy}Check the current state: eks-proxy-agent check")
     if view.bootstrap and view.bootstrap.exit_code:
         read_log = "Read its log: journalctl -u eks-proxy-agent-bootstrap"
         tasks.append(f"bootstrap.sh failed. {read_log}. Run it again: eks-proxy-agent bootstrap --again")

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Write the trees beside this script with the code of the current directory, a checkout that has its .venv:
+# Write the trees beside this script with the code of the current directory, a checkout with a .venv:
 #   git worktree add /tmp/old 383b1c6; cd /tmp/old; packaging/setup.sh dev; BRANCH/tests/integration/golden_state/make.sh
-# As root: the agent works on /, which here is a scratch tree mounted over /etc, /run and /var/lib, in namespaces of its own.
+# Requires root: the agent works on /, with a scratch tree mounted over /etc, /run and /var/lib, in separate namespaces.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +14,7 @@ if [ "${1:-}" != inside ]; then
 fi
 variant=$2
 
-# --- the tree as it was, and the tools around it --------------------------------------------------------------------
+# --- the tree before the agent, and the tools -----------------------------------------------------------------------
 
 scratch=$(mktemp -d)
 root=$scratch/root units=usr/lib/systemd/system
@@ -56,7 +56,7 @@ policy = "closed"
 [watch]
 restart = "changed"
 END
-if [ "$variant" = node ]; then # everything is there already
+if [ "$variant" = node ]; then # all files exist already
     printf '# for everyone\r\nLANG=C.UTF-8\nhttp_proxy=http://old:1\nEDITOR=vi' >etc/environment
     chmod 640 etc/environment
     printf '[main]\ngpgcheck = 1\nproxy=http://old:1\n\n[other]\nname=other\n' >etc/dnf/dnf.conf
@@ -64,7 +64,7 @@ if [ "$variant" = node ]; then # everything is there already
     printf '[Service]\nEnvironment=MINE=1\n' >etc/systemd/system/kubelet.service.d/90-eks-proxy.conf
     chmod 600 etc/systemd/system/kubelet.service.d/90-eks-proxy.conf
     user_data='Content-Type: application/x-eks-proxy-agent\n\n[failure]\npolicy = \"open\"\n'
-else # nothing is
+else # no file exists
     rmdir etc/systemd/system/{docker,kubelet}.service.d
     user_data=
 fi
@@ -109,22 +109,22 @@ trap 'kill $(jobs -p); rm -rf "$scratch"' EXIT
 for directory in etc run var/lib; do mount -n --bind "$root/$directory" /$directory; done
 mount -n --bind "$scratch/bin" /usr/local/sbin # the first directory of the agent's PATH
 
-daemon() { # a boot, and one pass more
+daemon() { # a boot and one more reconcile
     "$python" - <<'END'
 import os, signal, socket, subprocess, sys
-heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-heard.bind("/run/notify")
-heard.settimeout(60)
+notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notifications.bind("/run/notify")
+notifications.settimeout(60)
 
-def hear(what):
-    while what not in heard.recv(65536).decode().splitlines():
+def wait_for(message):
+    while message not in notifications.recv(65536).decode().splitlines():
         pass
 
 daemon = subprocess.Popen([sys.executable, "-m", "agent", "run"], env={**os.environ, "NOTIFY_SOCKET": "/run/notify"})
-hear("READY=1")
+wait_for("READY=1")
 daemon.send_signal(signal.SIGHUP)
-hear("RELOADING=1")
-hear("READY=1")
+wait_for("RELOADING=1")
+wait_for("READY=1")
 daemon.terminate()
 assert daemon.wait(60) == 0
 os.unlink("/run/notify")
@@ -134,7 +134,7 @@ END
 until "$python" -c 'import socket; socket.create_connection(("127.0.0.1", 1338))' 2>/dev/null; do sleep 0.1; done
 "$python" -m agent apply --set 'proxy.no_proxy=["nexus.corp"]'
 "$python" -m agent bootstrap -- my-cluster || [ $? = 7 ]
-if [ "$variant" = image ]; then # what is to be done after the next two changes fails
+if [ "$variant" = image ]; then # the commands after the next two changes fail
     cp "$scratch/ca2.pem" /etc/corp.pem
     rm /etc/systemd/system/docker.service.d/90-eks-proxy.conf
     touch "$scratch/broken"
@@ -143,4 +143,4 @@ daemon
 umount -n /etc /run /var/lib
 rm -f "$scratch/broken"
 python3 "$store" "$root" "$here/$variant/after"
-[ "$variant" != image ] || cp "$scratch/ca2.pem" "$here/$variant/before/files/etc/corp.pem" # the owner's, and not ours
+[ "$variant" != image ] || cp "$scratch/ca2.pem" "$here/$variant/before/files/etc/corp.pem" # a file of the operator, not of the agent

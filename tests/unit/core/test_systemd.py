@@ -1,6 +1,4 @@
-"""Units as values: what systemctl says of them, which to enable, which to release, which run with
-an old environment.
-"""
+"""Units as values: systemctl's output, units to enable or to start, stale environments."""
 
 import attrs
 import pytest
@@ -15,7 +13,7 @@ SETTINGS = Settings(node=Node(enable=("docker.service", "absent.service")))
 VARIABLES = (("http_proxy", "http://proxy.corp:3128"), ("no_proxy", "a,b"))
 
 
-#: What `systemctl show` says of a unit.
+#: Output of `systemctl show` for one unit.
 SHOWN = """\
 MainPID=1129
 ExecMainStartTimestampMonotonic=2500000
@@ -31,7 +29,7 @@ ActiveState=active
 UnitFileState=enabled
 NeedDaemonReload=yes
 DropInPaths=/etc/systemd/system/docker.service.d/90-eks-proxy.conf /run/systemd/x.conf"""
-#: The same of one that the gate of policy "closed" held back.
+#: Output for a unit that the gate of policy "closed" refused to start.
 REFUSED = """\
 Id=docker.service
 LoadState=loaded
@@ -45,12 +43,11 @@ InactiveExitTimestampMonotonic=0
 NeedDaemonReload=no"""
 
 
-# --- what systemctl says
-# ----------------------------------------------------------------------------------------------
+# --- output of systemctl --------------------------------------------------------------------------
 
 
-def test_everything_is_read():
-    """A property that comes several times keeps its order, which decides who wins."""
+def test_all_properties_are_parsed():
+    """A property that occurs several times keeps its order, which decides the precedence."""
     assert parse_unit("docker.service", SHOWN) == UnitState(
         "docker.service",
         main_pid=1129,
@@ -63,8 +60,8 @@ def test_everything_is_read():
     )
 
 
-def test_a_refused_start_is_read():
-    """An Assert that failed is one only if it was looked at."""
+def test_a_refused_start_is_parsed():
+    """A failed Assert counts only if it was evaluated."""
     refused = UnitState(
         "docker.service", enabled="disabled", active="inactive", blocked=True, started=False, queued=True
     )
@@ -75,17 +72,16 @@ def test_a_refused_start_is_read():
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "LoadState=not-found\nMainPID=x", "=\n=="])
-def test_what_is_not_said_is_not_there(text):
-    """A unit that does not exist, or garbage, is no unit."""
+def test_a_missing_or_unreadable_unit_does_not_exist(text):
+    """Invalid output gives a unit that does not exist."""
     assert not parse_unit("x.service", text).exists
 
 
-# --- what is to be done
-# -----------------------------------------------------------------------------------------------
+# --- units to enable and to release ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("changes", "wanted"),
+    ("changes", "expected"),
     [
         ({"enabled": "disabled", "active": "inactive"}, True),
         ({"enabled": "disabled", "active": "active"}, True),
@@ -98,14 +94,14 @@ def test_what_is_not_said_is_not_there(text):
         ({"enabled": "disabled", "exists": False}, False),
     ],
 )
-def test_only_a_disabled_unit_is_enabled(changes, wanted):
-    """One that is enabled and stopped, or masked, is so because an administrator wants it."""
+def test_only_a_disabled_unit_is_enabled(changes, expected):
+    """A unit that is enabled and stopped, or masked, is so because an administrator did it."""
     unit = attrs.evolve(DOCKER, **changes)
-    assert to_enable(SETTINGS, {unit.name: unit}) == (("docker.service",) if wanted else ())
+    assert to_enable(SETTINGS, {unit.name: unit}) == (("docker.service",) if expected else ())
 
 
-def test_a_run_that_was_cut_off_starts_what_it_enabled():
-    """Enabled before the kill and not started: then it is not an administrator who stopped it."""
+def test_after_an_interrupted_run_an_enabled_unit_is_started():
+    """The killed run enabled it; no administrator stopped it."""
     units = {DOCKER.name: attrs.evolve(DOCKER, active="inactive")}
     assert to_enable(SETTINGS, units, interrupted=True) == ("docker.service",)
     assert to_enable(SETTINGS, {DOCKER.name: DOCKER}, interrupted=True) == ()
@@ -113,20 +109,20 @@ def test_a_run_that_was_cut_off_starts_what_it_enabled():
     assert to_enable(SETTINGS, absent, interrupted=True) == ()
 
 
-def test_units_that_nobody_named_are_left_alone():
-    """Whatever state they are in."""
+def test_units_outside_node_enable_are_not_enabled():
+    """Their state does not matter."""
     assert to_enable(SETTINGS, {"other.service": UnitState("other.service", enabled="disabled")}) == ()
 
 
 @pytest.mark.parametrize(
-    ("changes", "wanted"),
+    ("changes", "expected"),
     [
         ({"blocked": True, "active": "inactive"}, True),
         ({"blocked": True, "active": "failed"}, True),
         ({"blocked": True, "active": "active"}, False),
         ({"blocked": True, "active": "activating"}, False),
         ({"blocked": True, "active": "inactive", "exists": False}, False),
-        # Its start was dropped because what it requires was refused.
+        # systemd dropped its start job, because a unit that it requires was refused.
         ({"started": False, "active": "inactive"}, True),
         ({"started": False, "active": "inactive", "enabled": "disabled"}, False),
         ({"started": False, "active": "inactive", "queued": True}, False),
@@ -136,23 +132,23 @@ def test_units_that_nobody_named_are_left_alone():
         ({"active": "failed"}, False),
     ],
 )
-def test_what_policy_closed_held_back_is_released(changes, wanted):
-    """And nothing that runs, was stopped by somebody, or failed for a reason of its own."""
+def test_units_refused_by_policy_closed_are_released(changes, expected):
+    """Running, stopped and otherwise failed units are not started."""
     unit = attrs.evolve(DOCKER, **changes)
-    assert to_release({unit.name: unit}) == (("docker.service",) if wanted else ())
+    assert to_release({unit.name: unit}) == (("docker.service",) if expected else ())
 
 
-def test_what_never_started_counts_only_while_the_policy_is_closed():
-    """With the policy "open" again a refused unit is released, and one that simply was not started
-    is left alone.
+def test_a_unit_that_never_started_is_released_only_with_policy_closed():
+    """With the policy "open" a refused unit is released.
+
+    A unit that was just not started is left alone.
     """
     refused = UnitState("docker.service", active="inactive", blocked=True)
     unused = UnitState("kubelet.service", active="inactive", started=False)
     assert to_release({"docker.service": refused, "kubelet.service": unused}, closed=False) == ("docker.service",)
 
 
-# --- the environment of a process
-# -------------------------------------------------------------------------------------
+# --- the environment of a process -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -171,14 +167,15 @@ def test_what_never_started_counts_only_while_the_policy_is_closed():
     ],
 )
 def test_a_process_with_another_environment_is_stale(environ, stale):
-    """All variables have to be there with our values; other ones do not matter, whatever bytes they
-    have.
+    """All variables must be set to the desired values.
+
+    Other variables do not matter, whatever bytes they contain.
     """
     assert is_stale(environ, VARIABLES) is stale
 
 
 @given(st.dictionaries(st.text("ab=", min_size=1).filter(lambda name: "=" not in name), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))  # fmt: skip
 def test_an_environment_is_not_stale_against_itself(variables):
-    """Values may hold `=` and anything but NUL."""
+    """Values may contain `=` and anything but NUL."""
     environ = b"".join(f"{name}={value}".encode() + b"\0" for name, value in variables.items())
     assert not is_stale(environ, tuple(variables.items()))

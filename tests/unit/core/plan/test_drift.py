@@ -1,6 +1,4 @@
-"""What the daemon remembers: which change was asked for, which file is fought over, what metadata
-only forgot.
-"""
+"""Memory of the daemon: desired state, contested files, values missing in metadata."""
 
 from __future__ import annotations
 
@@ -20,9 +18,9 @@ from agent.core.plan.drift import (
     REPAIRS,
     USER_DATA,
     Memory,
+    debounce_facts,
     desired_digest,
     memory_from_json,
-    steady,
 )
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, EnvironmentFile, render
 from agent.core.plan.files.managed_file import Effect, WholeFile
@@ -33,90 +31,88 @@ from agent.errors import FileError
 
 PATH = "/etc/environment"
 PLAN = Plan((Change(PATH, b"x", b"y"),))
-WISHES = {PATH: "as before"}
-MEMORY = Memory(instance="i-0123456789abcdef0", desired=WISHES)
+DESIRED = {PATH: "as before"}
+MEMORY = Memory(instance="i-0123456789abcdef0", desired=DESIRED)
 FACTS = Facts("i-0123456789abcdef0", "", ("10.0.0.0/16", "10.1.0.0/16"), (), "eu-west-1", "amazonaws.com", "aws")
 
 
-def test_what_was_wanted_before_and_differs_is_drift() -> None:
-    """A change is drift when the same was wanted of the file at the last pass; else the wish has
-    changed.
-    """
-    assert MEMORY.drifted(PLAN, WISHES) == PLAN.changes
+def test_a_difference_without_a_new_desired_state_is_drift() -> None:
+    """A change is drift if the desired state of the file is the same as at the last reconcile."""
+    assert MEMORY.drifted(PLAN, DESIRED) == PLAN.changes
     assert MEMORY.drifted(PLAN, {PATH: "something else"}) == ()
-    assert Memory().drifted(PLAN, WISHES) == (), "before the first pass since power on nothing is known"
-    assert MEMORY.drifted(PLAN, {}) == (), "what is taken back is wanted no longer"
+    assert Memory().drifted(PLAN, DESIRED) == (), "nothing is known before the first reconcile since power-on"
+    assert MEMORY.drifted(PLAN, {}) == (), "a restored file is no longer desired"
 
 
-def test_what_could_not_be_written_is_still_asked_for() -> None:
-    """When the disk takes it at last it is no drift, unless it was one before."""
+def test_a_failed_change_is_not_drift_when_it_succeeds_later() -> None:
+    """A change that could not be written is not drift later, unless it was drift before."""
     other = Change("/etc/dnf/dnf.conf", None, b"z")
-    asked = {PATH: "new", other.path: "new"}
-    missed = attrs.evolve(MEMORY, desired=MEMORY.still_desired(asked, [*PLAN.changes, other]))
-    assert missed.desired == WISHES
-    assert missed.drifted(Plan((*PLAN.changes, other)), asked) == ()
-    assert MEMORY.drifted(PLAN, MEMORY.still_desired(WISHES, PLAN.changes)) == PLAN.changes
+    desired = {PATH: "new", other.path: "new"}
+    missed = attrs.evolve(MEMORY, desired=MEMORY.still_desired(desired, [*PLAN.changes, other]))
+    assert missed.desired == DESIRED
+    assert missed.drifted(Plan((*PLAN.changes, other)), desired) == ()
+    assert MEMORY.drifted(PLAN, MEMORY.still_desired(DESIRED, PLAN.changes)) == PLAN.changes
 
 
-def test_a_person_s_plan_is_no_drift_and_makes_peace() -> None:
-    """After `apply` nothing counts as mended or fought over, and its wishes are the ones to compare
-    with.
-    """
+def test_a_command_resets_repairs_and_contested_files() -> None:
+    """After `apply` no file has repairs or is contested; later reconciles compare with it."""
     contested = attrs.evolve(MEMORY, repairs={PATH: (1.0,)}, contested={PATH: 1.0}, total=5)
-    after = contested.asked(PLAN, {PATH: "new"}, 2.0)
+    after = contested.after_command(PLAN, {PATH: "new"}, 2.0)
     assert (after.repairs, after.contested, after.desired, after.total) == ({}, {}, {PATH: "new"}, 5)
 
 
-def test_a_file_is_fought_over_after_so_many_repairs_within_an_hour() -> None:
-    """The last repair is still done; then the file is left alone, as long as nothing else is wanted
-    of it.
+def test_a_file_is_contested_after_five_repairs_within_an_hour() -> None:
+    """The last repair is still done.
+
+    Then the file is left alone as long as its desired state does not change.
     """
     memory = MEMORY
     for number in range(REPAIRS):
-        assert memory.left_alone(WISHES) == frozenset()
-        memory = memory.after(PLAN, WISHES, number * HOUR / REPAIRS)
-    assert memory.left_alone(WISHES) == {PATH}
+        assert memory.contested_paths(DESIRED) == frozenset()
+        memory = memory.after_daemon(PLAN, DESIRED, number * HOUR / REPAIRS)
+    assert memory.contested_paths(DESIRED) == {PATH}
     assert memory.total == REPAIRS
-    assert memory.left_alone({PATH: "something else"}) == frozenset(), "another wish is a new matter"
-    assert memory.reset().left_alone(WISHES) == frozenset()
-    quiet = memory.after(Plan(), WISHES, 10 * HOUR)
-    assert quiet.left_alone(WISHES) == {PATH}, "time alone makes no peace"
+    assert memory.contested_paths({PATH: "something else"}) == frozenset(), "another desired state resets it"
+    assert memory.reset().contested_paths(DESIRED) == frozenset()
+    quiet = memory.after_daemon(Plan(), DESIRED, 10 * HOUR)
+    assert quiet.contested_paths(DESIRED) == {PATH}, "time alone does not reset it"
 
 
-def test_repairs_that_are_far_apart_are_no_fight() -> None:
-    """As many repairs over more than an hour are repairs."""
+def test_repairs_over_more_than_an_hour_make_no_contested_file() -> None:
+    """The same number of repairs over more than an hour are ordinary repairs."""
     memory = MEMORY
     for number in range(5 * REPAIRS):
-        memory = memory.after(PLAN, WISHES, number * HOUR / (REPAIRS - 1))
+        memory = memory.after_daemon(PLAN, DESIRED, number * HOUR / (REPAIRS - 1))
     assert memory.contested == {}
     assert len(memory.repairs[PATH]) < REPAIRS
 
 
-def test_a_fight_is_told_at_once_and_then_once_an_hour() -> None:
-    """Loud, but no flood."""
+def test_a_contested_file_is_reported_immediately_and_then_hourly() -> None:
+    """The report is repeated once an hour and not more often."""
     memory, reported = MEMORY, []
     for _ in range(REPAIRS):
-        memory = memory.after(PLAN, WISHES, 99.5)
+        memory = memory.after_daemon(PLAN, DESIRED, 99.5)
     for now in range(100, 100 + int(2.5 * HOUR), 600):
-        due, memory = memory.to_say(float(now))
+        due, memory = memory.due_reports(float(now))
         reported += [now] if due else []
     assert reported == [100, 3700, 7300]
 
 
-def test_the_same_is_said_once() -> None:
-    """What is news of its kind is told, the same again is not; nothing is no news, and makes the
-    next one news.
+def test_the_same_text_is_reported_once() -> None:
+    """A new text of a kind is reported, the same text is not.
+
+    An empty text is not reported and makes the next one new.
     """
-    news, memory = MEMORY.says("stale", "docker")
-    assert news
-    assert memory.says("stale", "docker") == (False, memory)
-    quiet, memory = memory.says("stale", "")
-    assert not quiet
-    assert memory.says("stale", "docker")[0]
+    is_new, memory = MEMORY.report_once("stale", "docker")
+    assert is_new
+    assert memory.report_once("stale", "docker") == (False, memory)
+    is_new, memory = memory.report_once("stale", "")
+    assert not is_new
+    assert memory.report_once("stale", "docker")[0]
 
 
 def test_the_memory_survives_a_restart_of_the_daemon() -> None:
-    """As JSON and back it is the same; garbage is a new memory."""
+    """The JSON of a memory gives the same memory; invalid data gives a new one."""
     memory = Memory("i", {"a": "b"}, {"a": (1.5, 2.0)}, 3, {"c": 4.0}, {"10.0.0.0/16": (2, 5.0)}, 1, {"x": "y"}, 6.0)
     assert memory_from_json(json.loads(json.dumps(attrs.asdict(memory)))) == memory
     for data in (None, {}, {"instance": 1}, {**attrs.asdict(memory), "missing": {"x": [1]}}):
@@ -124,66 +120,66 @@ def test_the_memory_survives_a_restart_of_the_daemon() -> None:
 
 
 def test_an_upgrade_at_run_time_forgets_nothing() -> None:
-    """Version 0.1 called some of the fields otherwise."""
+    """The names that version 0.1 used for some fields are read too."""
     old = {"instance": "i", "wishes": {"a": "b"}, "repairs": {}, "total": 3, "fought": {"c": 4.0}, "missing": {}}
     old.update(failures=1, told={"x": "y"}, anchored=6.0)
     memory = Memory("i", {"a": "b"}, {}, 3, {"c": 4.0}, {}, 1, {"x": "y"}, 6.0)
     assert memory_from_json(old) == memory
 
 
-def lived(*answers: tuple[float, Facts]) -> tuple[Facts, Memory]:
-    """What is believed after these answers of the metadata service, the first of which made the
-    memory.
-    """
-    memory, known = MEMORY, FACTS
-    for now, facts in answers:
-        known, memory = steady(facts, known, memory, now)
-    return known, memory
+def after_responses(*responses: tuple[float, Facts]) -> tuple[Facts, Memory]:
+    """The facts and the memory after these responses of the metadata service."""
+    memory, cached = MEMORY, FACTS
+    for now, facts in responses:
+        cached, memory = debounce_facts(facts, cached, memory, now)
+    return cached, memory
 
 
-def test_a_cidr_that_is_missing_for_a_pass_stays() -> None:
-    """And when it is back, nothing is remembered of that."""
-    lie = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
-    assert lived((0.0, lie)) == (FACTS, attrs.evolve(MEMORY, missing={"10.0.0.0/16": (1, 0.0)}))
-    assert lived((0.0, lie), (600.0, FACTS)) == (FACTS, MEMORY)
-    assert lived((0.0, lie), (600.0, FACTS), (1200.0, lie), (1800.0, lie))[0] == FACTS, "counted in a row"
+def test_a_cidr_that_is_missing_once_stays() -> None:
+    """When it is returned again, its absence is forgotten."""
+    incomplete = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
+    assert after_responses((0.0, incomplete)) == (FACTS, attrs.evolve(MEMORY, missing={"10.0.0.0/16": (1, 0.0)}))
+    assert after_responses((0.0, incomplete), (600.0, FACTS)) == (FACTS, MEMORY)
+    assert after_responses((0.0, incomplete), (600.0, FACTS), (1200.0, incomplete), (1800.0, incomplete))[0] == FACTS, (
+        "counted in a row"
+    )
 
 
-def test_a_cidr_goes_when_it_was_missing_often_and_long_enough() -> None:
-    """Neither many quick passes nor a few slow ones are enough alone."""
-    lie = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
-    quick = [(number * 1.0, lie) for number in range(50)]
-    assert lived(*quick)[0] == FACTS
-    assert lived((0.0, lie), (ABSENT + 1, lie))[0] == FACTS
-    assert lived(*[(number * ABSENT, lie) for number in range(PASSES)])[0] == lie
+def test_a_cidr_is_removed_after_enough_reconciles_and_enough_time() -> None:
+    """Neither many quick reconciles nor a few slow ones are enough alone."""
+    incomplete = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
+    quick = [(number * 1.0, incomplete) for number in range(50)]
+    assert after_responses(*quick)[0] == FACTS
+    assert after_responses((0.0, incomplete), (ABSENT + 1, incomplete))[0] == FACTS
+    assert after_responses(*[(number * ABSENT, incomplete) for number in range(PASSES)])[0] == incomplete
 
 
-def test_a_new_cidr_counts_at_once_also_beside_one_that_is_missing() -> None:
-    """And the list stays sorted by number."""
-    answer = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16", "100.64.0.0/16", "9.0.0.0/16"))
-    found, _ = lived((0.0, answer))
-    assert found.vpc_cidrs_v4 == ("9.0.0.0/16", "10.0.0.0/16", "10.1.0.0/16", "100.64.0.0/16")
+def test_a_new_cidr_counts_immediately_while_another_is_missing() -> None:
+    """The list stays sorted by number."""
+    response = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16", "100.64.0.0/16", "9.0.0.0/16"))
+    facts, _ = after_responses((0.0, response))
+    assert facts.vpc_cidrs_v4 == ("9.0.0.0/16", "10.0.0.0/16", "10.1.0.0/16", "100.64.0.0/16")
 
 
-def test_user_data_does_not_vanish_at_once() -> None:
-    """It may hold the settings; other user data is taken at once."""
-    known = attrs.evolve(FACTS, user_data=b"settings")
-    assert steady(FACTS, known, MEMORY, 0.0) == (known, attrs.evolve(MEMORY, missing={USER_DATA: (1, 0.0)}))
+def test_missing_user_data_stays_for_a_while() -> None:
+    """User data may hold the settings; changed user data counts immediately."""
+    cached = attrs.evolve(FACTS, user_data=b"settings")
+    assert debounce_facts(FACTS, cached, MEMORY, 0.0) == (cached, attrs.evolve(MEMORY, missing={USER_DATA: (1, 0.0)}))
     other = attrs.evolve(FACTS, user_data=b"others")
-    assert steady(other, known, MEMORY, 0.0) == (other, MEMORY)
+    assert debounce_facts(other, cached, MEMORY, 0.0) == (other, MEMORY)
 
 
-@pytest.mark.parametrize("known", [None, attrs.evolve(FACTS, instance_id="i-00000000")])
-def test_the_first_answer_since_power_on_is_believed(known: Facts | None) -> None:
-    """There is nothing to compare it with; nor with what another instance had."""
+@pytest.mark.parametrize("cached", [None, attrs.evolve(FACTS, instance_id="i-00000000")])
+def test_the_first_response_since_power_on_counts_as_it_is(cached: Facts | None) -> None:
+    """There are no earlier facts of this instance to compare it with."""
     less = attrs.evolve(FACTS, vpc_cidrs_v4=())
-    assert steady(less, known, MEMORY, 0.0)[0] == less
-    assert steady(less, FACTS, Memory(), 0.0) == (less, Memory(instance=FACTS.instance_id))
+    assert debounce_facts(less, cached, MEMORY, 0.0)[0] == less
+    assert debounce_facts(less, FACTS, Memory(), 0.0) == (less, Memory(instance=FACTS.instance_id))
 
 
 @pytest.mark.parametrize("credentials", [None, Credentials("me", "secret")])
-def test_another_proxy_is_another_wish_of_every_file(credentials: Credentials | None) -> None:
-    """Of yum.conf too, which is not made where there is none."""
+def test_another_proxy_changes_the_digest_of_every_file(credentials: Credentials | None) -> None:
+    """This includes yum.conf, which is not created where it does not exist."""
 
     def desired(port: int) -> dict[str, str]:
         url = ProxyUrl("http", "proxy.corp", port)
@@ -200,19 +196,22 @@ ANCHOR = "/etc/pki/ca-trust/source/anchors/eks-proxy-agent.pem"
 
 
 def test_a_new_ca_makes_older_processes_stale_and_a_repaired_one_does_not() -> None:
-    """Programs read the trust store when they start; a certificate that was only missing for a
-    while they have read.
+    """Programs read the trust store when they start.
+
+    They already trust a certificate that was only missing for a while.
     """
     plan = Plan((Change(ANCHOR, None, b"pem", effect=Effect.TRUST_STORE),), trust=True)
-    assert Memory().after(plan, {ANCHOR: "one"}, 7.0).ca_changed_at == 7.0
-    assert Memory().asked(plan, {ANCHOR: "one"}, 7.0).ca_changed_at == 7.0
-    assert Memory().prepared(plan, {ANCHOR: "one"}, 7.0) == Memory(ca_changed_at=7.0)
-    assert Memory(desired={ANCHOR: "one"}).after(plan, {ANCHOR: "two"}, 8.0).ca_changed_at == 8.0
-    assert Memory(desired={ANCHOR: "one"}, ca_changed_at=7.0).after(plan, {ANCHOR: "one"}, 9.0).ca_changed_at == 7.0
+    assert Memory().after_daemon(plan, {ANCHOR: "one"}, 7.0).ca_changed_at == 7.0
+    assert Memory().after_command(plan, {ANCHOR: "one"}, 7.0).ca_changed_at == 7.0
+    assert Memory().after_preparation(plan, {ANCHOR: "one"}, 7.0) == Memory(ca_changed_at=7.0)
+    assert Memory(desired={ANCHOR: "one"}).after_daemon(plan, {ANCHOR: "two"}, 8.0).ca_changed_at == 8.0
+    assert (
+        Memory(desired={ANCHOR: "one"}, ca_changed_at=7.0).after_daemon(plan, {ANCHOR: "one"}, 9.0).ca_changed_at == 7.0
+    )
 
 
-def test_a_wish_is_what_is_wanted_of_a_file_whatever_stands_in_it() -> None:
-    """It depends on content and mode, and is there for a file that cannot be wanted, too."""
+def test_the_digest_depends_on_the_desired_state_only() -> None:
+    """It depends on content and mode, and is empty for a file that cannot be merged."""
 
     class Refused(WholeFile):
         def merge(self, current: bytes | None) -> bytes | None:
@@ -223,16 +222,16 @@ def test_a_wish_is_what_is_wanted_of_a_file_whatever_stands_in_it() -> None:
     assert desired_digest(Refused(PATH, None)) == ""
 
 
-# --- what revert brings back after drift
-# ------------------------------------------------------------------------------
+# --- what revert brings back after drift ----------------------------------------------------------
 
 VARIABLES = (("http_proxy", "http://p:1"),)
 TARGET = EnvironmentFile(VARIABLES)
 
 
 def after_drift(content: bytes) -> Plan:
-    """The repair of /etc/environment that held LANG=C before us and that somebody changed to
-    `content`.
+    """The repair of /etc/environment after another process changed it to `content`.
+
+    Its original content is LANG=C.
     """
     first = make_plan((TARGET,), {PATH: FileState(b"LANG=C\n")}, Baseline())
     return make_plan((TARGET,), {PATH: FileState(content)}, first.baseline)
@@ -247,9 +246,10 @@ def after_drift(content: bytes) -> Plan:
         (b"LANG=C\n", b"LANG=C\n"),
     ],
 )
-def test_the_baseline_takes_other_people_s_lines_and_never_their_proxy(content: bytes, before: bytes) -> None:
-    """After a repair `revert` gives what there would be without us: their other edits, not what
-    they did to our lines.
+def test_the_baseline_takes_lines_of_others_and_never_their_proxy(content: bytes, before: bytes) -> None:
+    """After a repair, `revert` restores the file as it would be without the agent.
+
+    Other edits of others stay, their edits of the agent's lines do not.
     """
     plan = after_drift(content)
     (change,) = plan.changes
@@ -259,10 +259,10 @@ def test_the_baseline_takes_other_people_s_lines_and_never_their_proxy(content: 
     assert undo.after == before
 
 
-def test_a_file_that_is_left_alone_stays_and_stays_remembered() -> None:
-    """It is no change, and not taken back either."""
+def test_a_skipped_file_keeps_its_content_and_its_record() -> None:
+    """It is neither a change nor restored."""
     first = make_plan((TARGET,), {PATH: FileState(b"LANG=C\n")}, Baseline())
-    plan = make_plan((TARGET,), {PATH: FileState(b"theirs\n")}, first.baseline, leave={PATH})
+    plan = make_plan((TARGET,), {PATH: FileState(b"theirs\n")}, first.baseline, skip={PATH})
     assert plan.empty
     assert plan.baseline == first.baseline
     assert digest(b"LANG=C\n" + render(VARIABLES)) in plan.baseline.files[PATH].written

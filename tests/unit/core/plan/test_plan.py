@@ -1,4 +1,4 @@
-"""The Plan as data: what is compared with what, what is remembered, what is taken back."""
+"""The Plan as data: comparison with the current files, the baseline, the revert."""
 
 import attrs
 import pytest
@@ -29,13 +29,13 @@ INTENT = Intent(
 
 
 def whole(content, path=PATH, mode=None):
-    """A file that is wholly ours."""
+    """A file that belongs to the agent as a whole."""
     return WholeFile(path, content, mode=mode)
 
 
 def shared(path=ENVIRONMENT):
-    """A file of which some lines are ours."""
-    (file,) = (found for found in desired_files(SETTINGS, INTENT) if found.path == path)
+    """A file of which the agent owns some lines."""
+    (file,) = (file for file in desired_files(SETTINGS, INTENT) if file.path == path)
     return file
 
 
@@ -46,8 +46,8 @@ class Refused(WholeFile):
         raise FileError("line 1 is odd")
 
 
-def carried_out(plan, states):
-    """The states after a plan was carried out."""
+def applied(plan, states):
+    """The states after a plan was applied."""
     after = {}
     for change in plan.changes:
         mode = change.mode if change.mode is not None else states.get(change.path, ABSENT).mode
@@ -55,12 +55,11 @@ def carried_out(plan, states):
     return {**states, **after}
 
 
-# --- what is wanted
-# ---------------------------------------------------------------------------------------------------
+# --- desired files --------------------------------------------------------------------------------
 
 
-def test_without_an_intent_nothing_is_wanted():
-    """No proxy in the settings is a valid state; an image that was baked keeps its drop-ins."""
+def test_without_an_intent_no_file_is_desired():
+    """Settings without a proxy are valid; a baked image keeps its drop-ins."""
     assert desired_files(SETTINGS, None) == ()
     assert [file.path for file in desired_files(SETTINGS, None, baked=True)] == [
         file.path for file in static_files(SETTINGS, None)
@@ -68,43 +67,42 @@ def test_without_an_intent_nothing_is_wanted():
 
 
 def test_node_env_comes_first_and_the_drop_ins_last():
-    """What docker's proxy hangs on is written before what makes docker look at it."""
+    """docker's proxy is written before the drop-in that makes docker read it."""
     paths = [file.path for file in desired_files(SETTINGS, INTENT)]
     assert paths[:3] == [NODE_ENV, ENVIRONMENT, YUM_CONF]
     assert paths[-2:] == [EnvironmentDropin.path_of(unit) for unit in ("docker.service", "kubelet.service")]
 
 
 def test_credentials_are_in_node_env_only():
-    """And that is private."""
-    wanted = {file.path: file for file in desired_files(SETTINGS, INTENT)}
-    assert b"secret" in wanted[NODE_ENV].merge(None)
-    assert wanted[NODE_ENV].mode == 0o600
-    for path, file in wanted.items():
+    """node.env has mode 0600."""
+    files = {file.path: file for file in desired_files(SETTINGS, INTENT)}
+    assert b"secret" in files[NODE_ENV].merge(None)
+    assert files[NODE_ENV].mode == 0o600
+    for path, file in files.items():
         if path != NODE_ENV:
             assert b"secret" not in (file.merge(None) or b"")
             assert file.mode is None
 
 
-def test_files_can_be_left_out():
-    """node.environment and node.yum are the owner's to switch off; node.env is not."""
+def test_files_can_be_switched_off():
+    """node.environment and node.yum can be switched off; node.env cannot."""
     settings = Settings(node=Node(units=(), environment=False, yum=False))
     assert [file.path for file in desired_files(settings, INTENT) if file.merge(None) is not None] == [NODE_ENV]
 
 
 def test_yum_gets_the_http_proxy():
-    """Which it uses for https repositories too."""
+    """yum uses it for https repositories too."""
     assert shared(YUM_CONF).merge(None) == b"[main]\nproxy=http://proxy.corp:3128\n"
 
 
 def test_policy_closed_gates_the_runtimes():
-    """By drop-ins of their own, also for units that are not in node.units."""
+    """The gates are separate drop-ins, also for units that are not in node.units."""
     paths = [file.path for file in static_files(attrs.evolve(SETTINGS, failure=Failure(policy="closed")), None)]
     assert [path for path in paths if "91-" in path] == [ClosedGate.path_of(unit) for unit in GATED_UNITS]
     assert [path for path in paths if "90-" in path] == [file.path for file in static_files(SETTINGS, None)]
 
 
-# --- comparing
-# --------------------------------------------------------------------------------------------------------
+# --- comparison -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -121,15 +119,15 @@ def test_policy_closed_gates_the_runtimes():
         (whole(None), FileState(b"old"), True),
     ],
 )
-def test_what_is_so_already_is_no_change(file, state, changed):
-    """Equal content and mode: nothing to do, and nothing to remember for revert."""
+def test_equal_content_and_mode_is_not_a_change(file, state, changed):
+    """There is nothing to do, and nothing to record for revert."""
     plan = make_plan((file,), {PATH: state}, Baseline())
     assert plan.empty is not changed
     assert plan.baseline == (Baseline({PATH: plan.baseline.files[PATH]}) if changed else Baseline())
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "effects"),
     [
         (EnvironmentDropin("docker.service"), (True, False)),
         (ClosedGate("docker.service", "/elsewhere"), (True, False)),
@@ -138,29 +136,30 @@ def test_what_is_so_already_is_no_change(file, state, changed):
         (whole(b"new", DROP_IN), (False, False)),
     ],
 )
-def test_the_machine_is_told_of_drop_ins_and_certificates_only(file, told):
-    """A reload of systemd costs 90 ms and runs all generators: the class of a file says it,
-    wherever it lies.
+def test_only_drop_ins_and_certificates_have_an_effect(file, effects):
+    """The class of a file decides, and not its path.
+
+    A reload of systemd costs 90 ms and runs all generators.
     """
     plan = make_plan((file,), {file.path: ABSENT}, Baseline())
-    assert (plan.reload, plan.trust) == told
+    assert (plan.reload, plan.trust) == effects
     states = {file.path: FileState(file.merge(None))}
     assert make_plan((file,), states, Baseline()).empty
     undone = make_revert(states, plan.baseline)
-    assert (undone.reload, undone.trust) == told
+    assert (undone.reload, undone.trust) == effects
 
 
-def test_nothing_left_of_a_file_that_we_made_is_no_file():
-    """A file that was there before us stays, though it is empty."""
-    made, found = Record("environment", None), Record("environment", b"")
-    for record, after in ((made, None), (found, b"")):
+def test_a_created_file_is_removed_when_it_becomes_empty():
+    """A file that existed before the agent stays, even if it is empty."""
+    created, existing = Record("environment", None), Record("environment", b"")
+    for record, after in ((created, None), (existing, b"")):
         plan = make_plan(
             (EnvironmentFile(None),), {ENVIRONMENT: FileState(b"http_proxy=x\n")}, Baseline({ENVIRONMENT: record})
         )
         assert [change.after for change in plan.changes] == [after]
 
 
-def test_a_reload_that_is_due_is_made_up_for():
+def test_a_pending_reload_is_part_of_the_next_plan():
     """A run that was killed before its reload leaves a plan that is not empty."""
     plan = make_plan((), {}, Baseline(), reload_pending=True)
     assert plan.reload
@@ -175,7 +174,7 @@ def test_a_reload_that_is_due_is_made_up_for():
     ],
 )
 def test_a_file_that_cannot_be_planned_holds_up_no_other(file, state, problem):
-    """It is named, left alone, and not recorded."""
+    """It is a problem, is not changed, and is not recorded."""
     plan = make_plan((file, whole(b"new", "/etc/z")), {PATH: state, "/etc/z": ABSENT}, Baseline())
     assert plan.problems == (problem,)
     assert [change.path for change in plan.changes] == ["/etc/z"]
@@ -183,91 +182,90 @@ def test_a_file_that_cannot_be_planned_holds_up_no_other(file, state, problem):
 
 
 def test_changes_come_in_the_order_of_the_files():
-    """Which is the order of their weight."""
+    """The files are listed by importance."""
     names = ["/etc/c", "/etc/a", "/etc/b"]
     plan = make_plan(tuple(whole(b"1", name) for name in names), dict.fromkeys(names, ABSENT), Baseline())
     assert [change.path for change in plan.changes] == names
 
 
-# --- remembering
-# ------------------------------------------------------------------------------------------------------
+# --- baseline -------------------------------------------------------------------------------------
 
 
-def test_the_first_change_remembers_the_original():
-    """Content, mode, kind, and what is about to be written."""
+def test_the_first_change_records_the_original():
+    """The record has content, mode, kind, and a digest of the new content."""
     plan = make_plan((whole(b"new"),), {PATH: FileState(b"old", 0o640)}, Baseline())
     assert plan.baseline.files == {PATH: Record("whole", b"old", 0o640, (digest(b"new"),))}
 
 
 def test_later_changes_keep_the_original():
-    """However often the Intent changes."""
+    """The number of changes of the Intent does not matter."""
     states, baseline = {PATH: FileState(b"old")}, Baseline()
     for content in (b"1", b"2", b"3"):
         plan = make_plan((whole(content),), states, baseline)
-        states, baseline = carried_out(plan, states), plan.baseline
+        states, baseline = applied(plan, states), plan.baseline
     assert baseline.files[PATH].before == b"old"
-    assert carried_out(make_revert(states, baseline), states) == {PATH: FileState(b"old")}
+    assert applied(make_revert(states, baseline), states) == {PATH: FileState(b"old")}
 
 
 @pytest.mark.parametrize("kills", [1, 2, 3])
-def test_a_record_holds_for_any_number_of_kills_before_the_write(kills):
-    """Recorded again and again for other contents and never written, what is on the disk is still
-    known for ours.
+def test_a_record_is_valid_after_any_number_of_kills(kills):
+    """Content on disk is recognized as the agent's.
+
+    Other contents were recorded since, but never written.
     """
     file = shared()
     states, baseline = {ENVIRONMENT: FileState(b"A=1\nhttp_proxy=old\nB=2")}, Baseline()
     original = states
     plan = make_plan((file,), states, baseline)
-    states, baseline = carried_out(plan, states), plan.baseline
+    states, baseline = applied(plan, states), plan.baseline
     for number in range(kills):
         other = EnvironmentFile((("http_proxy", str(number)),))
         baseline = make_plan((other,), states, baseline).baseline
-    assert carried_out(make_revert(states, baseline), states) == original
+    assert applied(make_revert(states, baseline), states) == original
 
 
 @pytest.mark.parametrize("path", [ENVIRONMENT, YUM_CONF])
 def test_edits_of_others_become_part_of_the_original(path):
-    """What somebody added between two passes is there after revert, and our lines are not."""
+    """Lines that others added between two reconciles stay after revert; the agent's do not."""
     before = {ENVIRONMENT: b"A=1\n", YUM_CONF: b"[main]\nbest=True\n"}[path]
     states, baseline = {path: FileState(before)}, Baseline()
     plan = make_plan((shared(path),), states, baseline)
-    states, baseline = carried_out(plan, states), plan.baseline
+    states, baseline = applied(plan, states), plan.baseline
     edited = states[path].content.replace(b"proxy.corp", b"mine.corp") + b"added=1\n"
     states = {path: FileState(edited)}
     plan = make_plan((shared(path),), states, baseline)
-    states, baseline = carried_out(plan, states), plan.baseline
+    states, baseline = applied(plan, states), plan.baseline
     assert b"proxy.corp" in states[path].content
     assert b"mine.corp" not in states[path].content
-    assert carried_out(make_revert(states, baseline), states)[path].content == before + b"added=1\n"
+    assert applied(make_revert(states, baseline), states)[path].content == before + b"added=1\n"
 
 
 @pytest.mark.parametrize(("path", "emptied"), [(ENVIRONMENT, b"http_proxy=x\n"), (ENVIRONMENT, b""), (YUM_CONF, b"\n")])
-def test_a_file_that_we_made_goes_though_somebody_emptied_it(path, emptied):
-    """Nothing of anybody's is in it: after revert there is no file, and not an empty one."""
+def test_a_created_file_that_others_emptied_is_removed(path, emptied):
+    """It holds no content of others: revert leaves no empty file."""
     plan = make_plan((shared(path),), {path: ABSENT}, Baseline())
     states = {path: FileState(emptied)}
     plan = make_plan((shared(path),), states, plan.baseline)
-    states = carried_out(plan, states)
+    states = applied(plan, states)
     assert b"proxy.corp" in states[path].content
-    assert carried_out(make_revert(states, plan.baseline), states)[path] == ABSENT
+    assert applied(make_revert(states, plan.baseline), states)[path] == ABSENT
 
 
-# --- taking back
-# ------------------------------------------------------------------------------------------------------
+# --- restore --------------------------------------------------------------------------------------
 
 
-def test_what_is_wanted_no_longer_is_taken_back():
-    """A unit left node.units: its drop-in goes, and with it the record."""
+def test_a_file_that_is_no_longer_desired_is_restored():
+    """A unit was removed from node.units: its drop-in and its record are removed."""
     drop_in = EnvironmentDropin("docker.service")
     plan = make_plan((drop_in, whole(b"1")), {DROP_IN: ABSENT, PATH: ABSENT}, Baseline())
-    states = carried_out(plan, {})
+    states = applied(plan, {})
     plan = make_plan((whole(b"1"),), states, plan.baseline)
     assert plan.changes == (Change(DROP_IN, drop_in.merge(None), None, effect=Effect.DAEMON_RELOAD),)
     assert plan.reload
     assert set(plan.baseline.files) == {PATH}
 
 
-def test_an_incomplete_plan_takes_nothing_back():
+def test_an_incomplete_plan_restores_nothing():
     """The drop-ins are written before the rest is known."""
     baseline = Baseline({PATH: Record("whole", b"old", 0o644, (digest(b"1"),))})
     plan = make_plan((), {PATH: FileState(b"1")}, baseline, complete=False)
@@ -278,19 +276,19 @@ def test_an_incomplete_plan_takes_nothing_back():
 @pytest.mark.parametrize(
     ("record", "state", "changes"),
     [
-        # ours: the original, bytes and mode
+        # content of the agent: the original content and mode come back
         (Record("whole", None, 0o644, (digest(b"1"),)), FileState(b"1"), [Change(PATH, b"1", None)]),
         (Record("whole", b"old", 0o644, (digest(b"1"),)), FileState(b"1", 0o600), [Change(PATH, b"1", b"old", 0o644)]),
         (Record("whole", b"1", 0o640, (digest(b"1"),)), FileState(b"1", 0o600), [Change(PATH, b"1", b"1", 0o640)]),
-        # never written, or put back by somebody
+        # never written, or restored by others
         (Record("whole", b"old", 0o644, (digest(b"1"),)), FileState(b"old"), []),
         (Record("whole", None, 0o644, (digest(b"1"),)), ABSENT, []),
-        # deleted by somebody
+        # deleted by others
         (Record("whole", b"old", 0o640, (digest(b"1"),)), ABSENT, [Change(PATH, None, b"old", 0o640)]),
         (Record("environment", b"A=1\n", 0o600, (digest(b"1"),)), ABSENT, [Change(PATH, None, b"A=1\n", 0o600)]),
-        # what we removed comes back
+        # removed by the agent: it comes back
         (Record("whole", b"old", 0o640, ()), ABSENT, [Change(PATH, None, b"old", 0o640)]),
-        # edited by somebody: a whole file is kept beside, lines stay
+        # edited by others: a copy of a whole file is kept, their lines stay
         (
             Record("whole", b"old", 0o644, (digest(b"1"),)),
             FileState(b"2", 0o600),
@@ -313,9 +311,10 @@ def test_an_incomplete_plan_takes_nothing_back():
         ),
     ],
 )
-def test_taking_back(record, state, changes):
-    """The original comes back, edits of others are never lost, and what is so already is no
-    change.
+def test_restore(record, state, changes):
+    """The original is restored, and edits of others are never lost.
+
+    A file that is already restored is not a change.
     """
     plan = make_revert({PATH: state}, Baseline({PATH: record}))
     assert [
@@ -327,7 +326,7 @@ def test_taking_back(record, state, changes):
 
 
 @pytest.mark.parametrize(
-    ("there", "name"),
+    ("existing", "name"),
     [
         ({}, PATH + SAVED),
         ({PATH + SAVED: FileState(b"other")}, PATH + SAVED + ".2"),
@@ -335,26 +334,26 @@ def test_taking_back(record, state, changes):
         ({PATH + SAVED: FileState(b"other"), PATH + SAVED + ".2": FileState(b"more")}, PATH + SAVED + ".3"),
     ],
 )
-def test_a_copy_takes_no_name_that_is_taken(there, name):
-    """Copies of earlier reverts are somebody's, as is whatever else has that name."""
+def test_a_copy_does_not_overwrite_a_file(existing, name):
+    """A file with that name may be a copy of an earlier revert."""
     baseline = Baseline({PATH: Record("whole", b"old", 0o644, (digest(b"1"),))})
-    plan = make_revert({PATH: FileState(b"2"), **there}, baseline)
+    plan = make_revert({PATH: FileState(b"2"), **existing}, baseline)
     assert [change.path for change in plan.changes] == [name, PATH]
     assert name in plan.notes[0]
 
 
-def test_a_copy_that_is_there_already_is_not_made_twice():
-    """As after a run that was killed between the copy and the original."""
+def test_an_existing_copy_is_not_written_again():
+    """A run may have been killed between the copy and the original."""
     baseline = Baseline({PATH: Record("whole", b"old", 0o644, (digest(b"1"),))})
-    there = {PATH + SAVED: FileState(b"other"), PATH + SAVED + ".2": FileState(b"2")}
-    plan = make_revert({PATH: FileState(b"2"), **there}, baseline)
+    existing = {PATH + SAVED: FileState(b"other"), PATH + SAVED + ".2": FileState(b"2")}
+    plan = make_revert({PATH: FileState(b"2"), **existing}, baseline)
     assert [change.path for change in plan.changes] == [PATH]
     assert PATH + SAVED + ".2" in plan.notes[0]
 
 
 @pytest.mark.parametrize("state", [FileState(problem="is a directory"), FileState(b"\xff")])
-def test_what_cannot_be_taken_back_is_remembered(state):
-    """A later revert can do it still."""
+def test_a_failed_restore_keeps_its_record(state):
+    """A later revert can still restore the file."""
     baseline = Baseline({PATH: Record("environment", b"A=1\n", 0o644, (digest(b"1"),))})
     plan = make_revert({PATH: state}, baseline)
     assert plan.changes == ()
@@ -363,18 +362,16 @@ def test_what_cannot_be_taken_back_is_remembered(state):
     assert problem.startswith("/etc/file: ")
 
 
-def test_revert_disables_what_was_enabled():
-    """With a reload, and once: the baseline forgets it."""
+def test_revert_disables_enabled_units():
+    """It does so once, with a reload: the baseline forgets them."""
     plan = make_revert({}, Baseline(enabled=("docker.service",)))
     assert plan.disable == ("docker.service",)
     assert plan.reload
     assert plan.baseline == Baseline()
 
 
-def test_contents_are_in_no_representation():
-    """A failed assertion or a logged plan must not show what a file held: node.env has a
-    password.
-    """
+def test_repr_contains_no_content():
+    """A failed assertion or a logged plan must not show a password of node.env."""
     plan = make_plan((whole(b"secret"),), {PATH: FileState(b"secret2")}, Baseline())
     assert "secret" not in repr(plan)
     assert "secret" not in repr(FileState(b"secret"))

@@ -16,27 +16,25 @@ from agent.core.status.node_view import NodeView
 from agent.core.status.summary import screen
 from tests import status_schema
 from tests.status_schema import ROOT, SCHEMA
-from tests.unit.core.status.test_summary import WELL
+from tests.unit.core.status.test_summary import HEALTHY
 
 PAGE = (ROOT / "docs/status.md").read_text()
 FILE = {
-    **{key: value for key, value in WELL.items() if key not in ("units", "daemon", "bootstrap", "held_units")},
-    "files": [one["path"] for one in WELL["files"]],
+    **{key: value for key, value in HEALTHY.items() if key not in ("units", "daemon", "bootstrap", "held_units")},
+    "files": [file["path"] for file in HEALTHY["files"]],
 }
 PARTS = [FILE["no_proxy"][0], FILE["proxies"][0], FILE["preflight"], FILE["repairs"], FILE["metrics"], FILE["proxy"]]
 
 
-def test_it_is_a_schema():
+def test_the_schema_is_valid():
     """The file is a JSON Schema of the draft that it names."""
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_what_the_screen_is_tested_with_is_real():
-    """The node that is well in the tests of the screen is one that the schema allows, as output and
-    as file.
-    """
-    assert status_schema.problems(WELL) == []
+def test_the_node_of_the_screen_tests_is_valid():
+    """The healthy node of test_summary matches the schema, as output and as file."""
+    assert status_schema.problems(HEALTHY) == []
     assert status_schema.problems(FILE, file=True) == []
 
 
@@ -44,11 +42,11 @@ def test_what_the_screen_is_tested_with_is_real():
     "changed",
     [
         {"schema": 2},
-        {"phase": "well"},
+        {"phase": "healthy"},
         {"updated": "2026-11-22 20:31"},
         {"since": None},
         {"intent": None},
-        {"error": "in a node that is well"},
+        {"error": "in a healthy node"},
         {"proxy": {"http": "http://user:password@one.corp:3128", "https": "http://one.corp:3128"}},
         {"no_proxy": [{"entry": "localhost"}]},
         {"no_proxy": []},
@@ -61,9 +59,9 @@ def test_what_the_screen_is_tested_with_is_real():
     ],
     ids=str,
 )
-def test_what_is_wrong_is_found(changed):
-    """Each of these would be an error, in the output and in the file."""
-    assert status_schema.problems({**WELL, **changed}) != []
+def test_the_schema_rejects_invalid_values(changed):
+    """Each of these is invalid in the output and in the file."""
+    assert status_schema.problems({**HEALTHY, **changed}) != []
     assert status_schema.problems({**FILE, **changed}, file=True) != []
 
 
@@ -78,22 +76,22 @@ def test_what_is_wrong_is_found(changed):
     ids=",".join,
 )
 def test_a_status_is_written_as_it_was_read(changed):
-    """All keys and values stay, also the keys that only a newer version knows."""
+    """All keys and values stay, also the keys of a newer version."""
     status = {**FILE, **changed}
     assert StatusDocument.from_json(status).to_json() == status
 
 
-def test_what_was_not_found_out_yet_is_left_out():
-    """A pass that failed before any succeeded says so, and nothing of proxies, files and units."""
+def test_a_value_that_is_not_known_yet_is_left_out():
+    """If the first reconcile failed, there are no proxies, files and units."""
     first = {"schema": 1, "phase": "degraded", "error": "x", "version": "1", "updated": FILE["updated"]}
     first["since"] = first["updated"]
     assert status_schema.problems(first, file=True) == []
     assert StatusDocument.from_json(first).to_json() == first
 
 
-def test_the_output_of_status_is_read_as_the_file_is():
-    """`cluster --from-node` takes either: of the output the paths count, and not their state."""
-    output, file = StatusDocument.from_json(WELL), StatusDocument.from_json(FILE)
+def test_the_output_of_status_is_read_like_the_file():
+    """`cluster --from-node` accepts both: of the output it uses the paths without their state."""
+    output, file = StatusDocument.from_json(HEALTHY), StatusDocument.from_json(FILE)
     assert attrs.evolve(output, extra={}) == file
 
 
@@ -126,8 +124,8 @@ def test_the_output_of_status_is_read_as_the_file_is():
     ],
     ids=str,
 )
-def test_a_spoilt_status_is_refused(changed):
-    """Whoever has a StatusDocument need not ask whether its values are what they have to be."""
+def test_a_corrupt_status_is_refused(changed):
+    """The values of a StatusDocument need no further checks."""
     with pytest.raises(ValueError, match=r"."):
         StatusDocument.from_json({**FILE, **changed})
 
@@ -139,10 +137,8 @@ JSON = st.recursive(
 
 
 @given(JSON, st.sampled_from(sorted(FILE)), st.sampled_from(sorted({key for part in PARTS for key in part} | {""})))
-def test_garbage_is_refused_or_shown(value, key, inner):
-    """Anything at all may stand anywhere: it is refused, or can be shown, as a screen and as
-    metrics.
-    """
+def test_any_value_is_refused_or_shown(value, key, inner):
+    """Any value in any place is refused, or can be shown as screen and as metrics."""
     if inner:
         table = {**next(part for part in PARTS if inner in part), inner: value}
         value = [table] if isinstance(FILE[key], list) else table
@@ -154,9 +150,10 @@ def test_garbage_is_refused_or_shown(value, key, inner):
     screen(NodeView(document), 0.0, full=True)
 
 
-def test_the_intent_is_the_nodes():
-    """Proxies and entries as the node has them, and the credentials that are given; none without a
-    proxy.
+def test_the_intent_has_the_values_of_the_node():
+    """It has the node's proxies and entries, and the given credentials.
+
+    There is none without a proxy.
     """
     document = StatusDocument.from_json(FILE)
     intent = document.intent(Credentials("user", "password"))
@@ -166,17 +163,15 @@ def test_the_intent_is_the_nodes():
     assert attrs.evolve(document, proxy=None).intent() is None
 
 
-def test_every_key_is_explained_in_words():
-    """docs/status.md has a line for each key of the schema, and for no other; and for each
-    phase.
-    """
+def test_every_key_is_documented():
+    """docs/status.md has a line for each key of the schema and for each phase, and no other."""
     lines = re.findall(r"^\| `((?!eks_)[a-z_]+)`", PAGE, re.MULTILINE)
     assert sorted(lines) == sorted([*SCHEMA["properties"], "configured", "unconfigured", "degraded"])
     assert "`not run`" in PAGE
     assert set(SCHEMA["properties"]["phase"]["enum"]) == {*PHASES, "not run"}
 
 
-def test_every_metric_is_explained_in_words():
+def test_every_metric_is_documented():
     """docs/status.md names each metric that the agent writes, and no other."""
     written = set(re.findall("# TYPE ([a-z_]+)", render(StatusDocument.from_json(FILE))))
     assert set(re.findall(r"`(eks_proxy_agent_[a-z_]+)[`{]", PAGE)) == written

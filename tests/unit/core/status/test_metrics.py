@@ -55,23 +55,24 @@ next_pass_timestamp_seconds 1795380065
 
 
 def render(data, python=""):
-    """The metrics of a status.json that says this."""
+    """The metrics of a status.json with these values."""
     return rendered(StatusDocument.from_json({"schema": 1, "phase": "configured", **data}), python)
 
 
 def samples(text):
-    """The lines that are no comments, without the prefix that all have."""
+    """The lines that are not comments, without the common prefix."""
     return [re.sub("^eks_proxy_agent_", "", line) for line in text.splitlines() if not line.startswith("#")]
 
 
 def test_a_full_status():
-    """Everything that status.json may say has its sample, with times as whole seconds."""
+    """Every value of status.json has its sample, with times in whole seconds."""
     assert samples(render(FULL, "3.9.16")) == GOLDEN.splitlines()
 
 
 def test_every_metric_is_explained_once():
-    """HELP and TYPE stand before the first sample of each metric, and only there; counters end in
-    _total.
+    """HELP and TYPE stand before the first sample of each metric.
+
+    They occur once; counters end in _total.
     """
     lines = render(FULL).splitlines()
     names = list(dict.fromkeys(re.match("[a-z_]+", line).group() for line in lines if not line.startswith("#")))
@@ -84,10 +85,8 @@ def test_every_metric_is_explained_once():
 @pytest.mark.parametrize(
     "key", ["repairs", "proxies", "preflight", "stale_units", "next_pass", "last_success", "intent"]
 )
-def test_what_is_unknown_has_no_sample(key):
-    """A status that does not say something yet gives no zero for it, and no header without
-    samples.
-    """
+def test_an_unknown_value_has_no_sample(key):
+    """A missing value gives neither a zero nor a header."""
     less = {name: value for name, value in FULL.items() if name != key}
     text, full = render(less), render(FULL)
     assert set(text.splitlines()) < set(full.splitlines())
@@ -95,30 +94,28 @@ def test_what_is_unknown_has_no_sample(key):
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_one_phase_is_one(phase):
-    """The node is in one phase; the others are there as zeros, so that a query needs no
-    absent().
-    """
+def test_the_current_phase_is_1_and_the_others_are_0(phase):
+    """The other phases have samples too, so that a query needs no absent()."""
     text = render({"phase": phase})
     assert re.findall(r'phase\{phase="([a-z]+)"\} 1', text) == [phase]
     assert len(re.findall(r"^eks_proxy_agent_phase\{", text, re.MULTILINE)) == len(PHASES)
 
 
-def test_a_preflight_that_failed_is_zero():
-    """A failed preflight is a zero, and not absent."""
+def test_a_failed_preflight_is_zero():
+    """A failed preflight is zero and not absent."""
     assert "eks_proxy_agent_preflight_ok 0\n" in render({"preflight": {**FULL["preflight"], "ok": False}})
 
 
 def test_units_without_a_drop_in_count_too():
-    """A stale unit whose drop-in is not among the files is not forgotten."""
+    """A stale unit has a sample even if its drop-in is not among the files."""
     assert 'unit_stale{unit="other.service"} 1' in render({"files": [], "stale_units": ["other.service"]})
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_label_values_are_escaped(path):
-    """Whatever a path holds, one sample stays one line, and reading it back gives the path."""
+    """A sample stays one line for any path, and unescaping gives the path."""
     text = render({"repairs": {"total": 0, "fought": [path]}})
-    found = re.search(r'^eks_proxy_agent_file_fought_over\{path="((?:[^"\\\n]|\\.)*)"\} 1$', text, re.MULTILINE)
-    assert found
-    unescaped = re.sub(r"\\(.)", lambda match: {"n": "\n"}.get(match.group(1), match.group(1)), found.group(1))
+    match = re.search(r'^eks_proxy_agent_file_fought_over\{path="((?:[^"\\\n]|\\.)*)"\} 1$', text, re.MULTILINE)
+    assert match
+    unescaped = re.sub(r"\\(.)", lambda escape: {"n": "\n"}.get(escape.group(1), escape.group(1)), match.group(1))
     assert unescaped == path

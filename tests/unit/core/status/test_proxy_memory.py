@@ -16,8 +16,8 @@ PREFLIGHT = PreflightStatus(False, "denied", "403", "ask for it", str(A), 179537
 
 @pytest.mark.parametrize("choice", [None, CHOICE])
 @pytest.mark.parametrize("preflight", [None, PREFLIGHT])
-def test_what_is_written_is_read(choice, preflight):
-    """Either may be unknown."""
+def test_the_json_of_a_memory_gives_the_same_memory(choice, preflight):
+    """Choice and preflight may each be unknown."""
     memory = ProxyMemory(choice, preflight)
     assert ProxyMemory.from_json(memory.to_json()) == memory
 
@@ -25,14 +25,14 @@ def test_what_is_written_is_read(choice, preflight):
 @pytest.mark.parametrize(
     "preflight", [7, [], {}, {"ok": True}, {"ok": True, "kind": "ok"}, {"ok": 1, "kind": "ok", "text": ""}]
 )
-def test_what_an_earlier_version_kept_is_no_answer(preflight):
-    """Or what somebody spoilt: the proxy is asked again, and the choice stays."""
+def test_an_invalid_preflight_is_dropped(preflight):
+    """It may come from an earlier version: the preflight runs again, and the choice stays."""
     data = {**ProxyMemory(CHOICE, PREFLIGHT).to_json(), "preflight": preflight}
     assert ProxyMemory.from_json(data) == ProxyMemory(CHOICE, None)
 
 
 def test_the_proxies_of_status_json():
-    """One a proxy, in the owner's order; a proxy that is down has no latency."""
+    """One for each proxy, in the order of proxy.url; a proxy that is down has no latency."""
     first, second = proxy_statuses(CHOICE)
     assert first.to_json() == {
         "url": "http://a.corp:3128",

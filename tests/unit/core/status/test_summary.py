@@ -1,6 +1,9 @@
-"""The screen of `status`, as a person sees it."""
+"""The screen of `status`.  The golden file has it for nodes in many states; accept a change with
+ACCEPT=1 pytest tests/unit/core/status/test_summary.py
+"""
 
-import re
+import os
+from pathlib import Path
 
 import pytest
 
@@ -9,11 +12,21 @@ from agent.core.status.node_view import DaemonStatus, NodeView
 from agent.core.status.records import BootstrapStatus
 from agent.core.status.summary import screen
 from agent.core.status.timestamps import parse_timestamp
+from tests import status_schema
 
+GOLDEN = Path(__file__).parent / "golden/screens.txt"
 NOW = parse_timestamp("2026-11-22T20:35:05+00:00")
 DROP_IN = "/etc/systemd/system/%s.service.d/90-eks-proxy.conf"
+FIRST, SECOND = "http://one.corp:3128", "http://two.corp:3128"
 
-WELL = {
+
+def proxy(url, up, chosen, since=None, text=""):
+    """A proxy as status.json has it."""
+    latency = 0.012 if up else None
+    return {"url": url, "up": up, "latency_seconds": latency, "chosen": chosen, "since": since, "text": text}
+
+
+HEALTHY = {
     "schema": 1,
     "version": "1.2.3",
     "phase": "configured",
@@ -25,7 +38,7 @@ WELL = {
     "instance_id": "i-0a1b2c3d4e5f60718",
     "region": "eu-central-1",
     "intent": "349dd264e6c3",
-    "proxy": {"http": "http://one.corp:3128", "https": "http://one.corp:3128"},
+    "proxy": {"http": FIRST, "https": FIRST},
     "no_proxy": [
         {"entry": "localhost", "reason": "loopback"},
         {"entry": "127.0.0.1", "reason": "loopback"},
@@ -37,22 +50,8 @@ WELL = {
     "stale_units": [],
     "repairs": {"total": 2, "fought": []},
     "proxies": [
-        {
-            "url": "http://one.corp:3128",
-            "up": True,
-            "latency_seconds": 0.012,
-            "chosen": True,
-            "since": None,
-            "text": "",
-        },
-        {
-            "url": "http://two.corp:3128",
-            "up": False,
-            "latency_seconds": None,
-            "chosen": False,
-            "since": "2026-11-22T20:30:00+00:00",
-            "text": "http://two.corp:3128: Connection refused",
-        },
+        proxy(FIRST, True, True),
+        proxy(SECOND, False, False, "2026-11-22T20:30:00+00:00", f"{SECOND}: Connection refused"),
     ],
     "preflight": {"ok": True, "kind": "ok", "text": "", "hint": "", "at": "2026-11-22T17:31:07+00:00"},
     "metrics": {"path": "/var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom", "error": None},
@@ -60,245 +59,207 @@ WELL = {
     "bootstrap": {"exit_code": 0, "signalled": True, "time": "2026-11-22T17:33:00+00:00"},
     "held_units": [],
 }
+#: What the settings alone give: a node without a proxy.
+WITHOUT_PROXY = {
+    "intent": None,
+    "proxy": None,
+    "no_proxy": [],
+    "files": [],
+    "units": [],
+    "proxies": [],
+    "preflight": None,
+    "bootstrap": None,
+    "metrics": {"path": None, "error": None},
+    "repairs": {"total": 0, "fought": []},
+}
+DEGRADED = {**HEALTHY, "phase": "degraded", "since": "2026-11-22T20:23:05+00:00"}
+#: A node whose first reconcile failed: only these keys are known.
+NEVER_CONFIGURED = {
+    **{key: DEGRADED[key] for key in ("schema", "version", "phase", "since", "updated")},
+    "error": "instance metadata service at http://169.254.169.254 did not respond: timed out after 30 s",
+    "files": [],
+    "units": [],
+    "daemon": {"state": "activating", "enabled": "enabled", "pid": 99},
+    "bootstrap": None,
+    "held_units": [],
+}
+NOT_RUN = {
+    "schema": 1,
+    "phase": "not run",
+    "error": None,
+    "files": [],
+    "units": [],
+    "daemon": None,
+    "bootstrap": None,
+    "held_units": [],
+}
+DOWN = "Connection refused"
 
-CONFIGURED = """\
-phase      configured for 3 h
-           services that start now use the proxy; no action needed
-proxy      http://one.corp:3128  in use, up, 12 ms
-           http://two.corp:3128  DOWN for 5 min, Connection refused
-preflight  ok, 3 h ago
-daemon     running (pid 412), last reconcile 4 min ago, next in 6 min
-intent     349dd264e6c3, 3 NO_PROXY entries (reasons: status --full)
-files      2, all as written, 2 repaired since power-on
-units      docker.service active
-bootstrap  exit code 0, 3 h ago; cfn-signal sent
-metrics    /var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom
-instance   i-0a1b2c3d4e5f60718 in eu-central-1
-"""
-
-STALE = """\
-phase      configured for 3 h
-           services that start now use the proxy
-to do      docker.service runs with an old environment. Restart it at a convenient time: systemctl restart docker.service
-           Another program keeps changing /etc/yum.conf, so the agent leaves it alone. Find that program, then: systemctl reload eks-proxy-agent
-proxy      http://one.corp:3128  in use, health unknown
-           http://two.corp:3128  for https:// URLs
-daemon     running (pid 412), last reconcile 4 min ago, next in 6 min
-intent     349dd264e6c3, 3 NO_PROXY entries (reasons: status --full)
-files      2, 1 not as written, 7 repaired since power-on
-file       /etc/yum.conf                                                changed since
-units      docker.service active
-metrics    watch.metrics: /srv/metrics is not a directory
-instance   i-0a1b2c3d4e5f60718 in eu-central-1
-warning    proxy.no_proxy: "nexus.corp:8443" has a port
-"""
-
-DEGRADED = """\
-phase      degraded for 12 min
-           the last reconcile failed; the last good values stay in force
-error      /etc/environment: line 1: invalid UTF-8
-           /etc/yum.conf: is a directory
-to do      Fix the error above. The agent retries by itself; to retry now: systemctl reload eks-proxy-agent
-"""
-
-CLOSED = """\
-phase      degraded for 12 min
-           the last reconcile failed; there are no earlier values
-           failure.policy = "closed": docker.service, kubelet.service cannot start until a reconcile succeeds
-error      no metadata
-to do      Fix the error above. The agent retries by itself; to retry now: systemctl reload eks-proxy-agent
-daemon     starting (pid 99), last reconcile 4 min ago
-"""
-
-UNCONFIGURED = """\
-phase      unconfigured for 3 h
-           no proxy.url in the settings; nothing is written
-to do      If this node needs a proxy, set proxy.url in /etc/eks-proxy-agent/config.toml, then: systemctl reload eks-proxy-agent
-daemon     running (pid 412), last reconcile 4 min ago, next in 6 min
-instance   i-0a1b2c3d4e5f60718 in eu-central-1
-"""
-
-DEAD = """\
-phase      configured for 3 h
-           services that start now use the proxy
-to do      The daemon is not running, so nothing repairs the files. Start it: systemctl start eks-proxy-agent
-proxy      http://one.corp:3128  in use, up, 12 ms
-           http://two.corp:3128  DOWN for 5 min, Connection refused
-preflight  ok, 3 h ago
-daemon     NOT RUNNING (failed), last reconcile 4 min ago
-"""
-
-HANGING = """\
-to do      The daemon's reconcile is 2 h overdue. Read its log: journalctl -u eks-proxy-agent. Restart it (docker keeps running): systemctl restart eks-proxy-agent
-"""
-
-NOT_RUN = """\
-phase      not run
-           no reconcile since power-on, or the agent's changes were reverted
-to do      The daemon is not running, so nothing repairs the files. Start it: systemctl enable --now eks-proxy-agent
-daemon     NOT RUNNING (inactive)
-"""
-
-NOTHING_KNOWN = {"schema": 1, "phase": "not run", "error": None, "files": [], "units": [], "held_units": []}
-NOT_ASKED = {"preflight": None, "bootstrap": None}
+#: Name → status as JSON, the time (seconds after NOW) and True for --full.
+SCREENS = {
+    "configured": (HEALTHY, 0, False),
+    "configured, with --full": (HEALTHY, 0, True),
+    "stale unit": ({**HEALTHY, "stale_units": ["docker.service", "kubelet.service"]}, 0, False),
+    "contested file": (
+        {
+            **HEALTHY,
+            "files": [HEALTHY["files"][0], {"path": "/etc/yum.conf", "state": "changed since"}],
+            "repairs": {"total": 7, "fought": ["/etc/yum.conf"]},
+        },
+        0,
+        False,
+    ),
+    "degraded, with earlier values": (
+        {**DEGRADED, "error": "/etc/environment: line 1: invalid UTF-8\n/etc/yum.conf: is a directory"},
+        0,
+        False,
+    ),
+    "degraded, without earlier values": (NEVER_CONFIGURED, 0, False),
+    "degraded, policy closed": (
+        {**NEVER_CONFIGURED, "held_units": ["docker.service", "kubelet.service"]},
+        0,
+        False,
+    ),
+    "degraded, daemon not running": (
+        {
+            **DEGRADED,
+            "error": "/etc/eks-proxy-agent/config.toml: proxy.url: must not be empty",
+            "daemon": {"state": "failed", "enabled": "enabled", "pid": None},
+        },
+        0,
+        False,
+    ),
+    "unconfigured": ({**HEALTHY, **WITHOUT_PROXY, "phase": "unconfigured"}, 0, False),
+    "health of the proxies unknown, another one for https": (
+        {**HEALTHY, "proxy": {"http": FIRST, "https": SECOND}, "proxies": None, "preflight": None},
+        0,
+        False,
+    ),
+    "all proxies down": (
+        {
+            **HEALTHY,
+            "proxies": [
+                proxy(FIRST, False, True, "2026-11-22T20:31:00+00:00", f"{FIRST}: {DOWN}"),
+                proxy(SECOND, False, False, "2026-11-22T20:30:00+00:00", f"{SECOND}: {DOWN}"),
+            ],
+        },
+        0,
+        False,
+    ),
+    "preflight failed": (
+        {
+            **HEALTHY,
+            "preflight": {
+                "ok": False,
+                "kind": "credentials",
+                "text": f"{FIRST}: 407 Proxy Authentication Required",
+                "hint": "check proxy.credentials_file.",
+                "at": "2026-11-22T17:31:07+00:00",
+            },
+        },
+        0,
+        False,
+    ),
+    "bootstrap failed": (
+        {**HEALTHY, "bootstrap": {"exit_code": 7, "signalled": False, "time": "2026-11-22T17:33:00+00:00"}},
+        0,
+        False,
+    ),
+    "bootstrap running": (
+        {**HEALTHY, "bootstrap": {"exit_code": None, "signalled": False, "time": "2026-11-22T20:31:05+00:00"}},
+        0,
+        False,
+    ),
+    "daemon not running": (
+        {**HEALTHY, "daemon": {"state": "failed", "enabled": "enabled", "pid": None}},
+        0,
+        False,
+    ),
+    "daemon hangs": (HEALTHY, 2 * 3600 + 600, False),
+    "not run": ({**NOT_RUN, "daemon": {"state": "inactive", "enabled": "disabled", "pid": None}}, 0, False),
+    "not run, without systemd": (NOT_RUN, 0, False),
+    "configured by apply, without systemd": ({**HEALTHY, "daemon": None}, 0, False),
+    "read without root": (
+        {**HEALTHY, "files": [{**file, "state": "unknown (root can tell)"} for file in HEALTHY["files"]]},
+        0,
+        False,
+    ),
+    "metrics not written, warning about the settings": (
+        {
+            **HEALTHY,
+            "metrics": {
+                "path": "/srv/metrics/eks_proxy_agent.prom",
+                "error": "watch.metrics: /srv/metrics is not a directory",
+            },
+            "warnings": ['proxy.no_proxy: "nexus.corp:8443" has a port'],
+        },
+        0,
+        False,
+    ),
+    "clock set back": (HEALTHY, -3600, False),
+}
 
 
 def view(status):
-    """The NodeView whose JSON this is."""
+    """The NodeView with this JSON."""
     daemon, bootstrap = status.get("daemon"), status.get("bootstrap")
     return NodeView(
-        StatusDocument.from_json({"schema": 1, **status}),
-        files={one["path"]: one["state"] for one in status.get("files", [])},
-        units={one["unit"]: one["state"] for one in status.get("units", [])},
-        daemon=DaemonStatus(daemon["state"], daemon["enabled"], daemon.get("pid")) if daemon else None,
+        StatusDocument.from_json(status),
+        files={file["path"]: file["state"] for file in status["files"]},
+        units={unit["unit"]: unit["state"] for unit in status["units"]},
+        daemon=DaemonStatus(daemon["state"], daemon["enabled"], daemon["pid"]) if daemon else None,
         bootstrap=BootstrapStatus.from_json(bootstrap) if bootstrap else None,
-        held_units=tuple(status.get("held_units", [])),
+        held_units=tuple(status["held_units"]),
     )
 
 
-def shown(status, full=False, now=NOW):
-    """The screen as text."""
-    lines = (f"{line.label:<10} {line.text}".rstrip() for line in screen(view(status), now, full=full))
+def shown(status, later=0, full=False):
+    """The screen as text, `later` seconds after NOW."""
+    lines = (f"{line.label:<10} {line.text}".rstrip() for line in screen(view(status), NOW + later, full=full))
     return "".join(line + "\n" for line in lines)
 
 
-def test_configured():
-    """A node that is well says so in its second line, and shows what that rests on."""
-    assert shown(WELL) == CONFIGURED
+def all_screens():
+    """The content of the golden file."""
+    return "\n".join(f"=== {name}\n{shown(*case)}" for name, case in SCREENS.items())
 
 
-def test_stale_units_and_fought_files():
-    """Each thing to do stands near the top with its command, the evidence below."""
-    status = {
-        **WELL,
-        **NOT_ASKED,
-        "proxies": None,
-        "proxy": {"http": "http://one.corp:3128", "https": "http://two.corp:3128"},
-        "files": [WELL["files"][0], {"path": "/etc/yum.conf", "state": "changed since"}],
-        "stale_units": ["docker.service"],
-        "repairs": {"total": 7, "fought": ["/etc/yum.conf"]},
-        "metrics": {
-            "path": "/srv/metrics/eks_proxy_agent.prom",
-            "error": "watch.metrics: /srv/metrics is not a directory",
-        },
-        "warnings": ['proxy.no_proxy: "nexus.corp:8443" has a port'],
-    }
-    assert shown(status) == STALE
+def test_the_screens_match_the_golden_file():
+    """Each state of a node has the screen that was accepted."""
+    if os.environ.get("ACCEPT") == "1":
+        GOLDEN.write_text(all_screens())
+    assert all_screens().splitlines() == GOLDEN.read_text().splitlines()
 
 
-def test_degraded():
-    """All errors, what they mean for the node, and the way out come first."""
-    errors = "/etc/environment: line 1: invalid UTF-8\n/etc/yum.conf: is a directory"
-    status = {**WELL, "phase": "degraded", "since": "2026-11-22T20:23:05+00:00", "error": errors}
-    assert shown(status).startswith(DEGRADED)
+@pytest.mark.parametrize("name", SCREENS)
+def test_the_golden_file_shows_valid_states(name):
+    """The JSON of each state matches docs/status.schema.json."""
+    status = {key: value for key, value in SCREENS[name][0].items() if (key, value) != ("proxies", None)}
+    assert status_schema.problems(status) == []
 
 
-def test_degraded_with_the_closed_policy():
-    """Units that are held back are named, because that is why the node is empty."""
-    status = {
-        "phase": "degraded",
-        "error": "no metadata",
-        "since": "2026-11-22T20:23:05+00:00",
-        "updated": WELL["updated"],
-        "daemon": {"state": "activating", "enabled": "enabled", "pid": 99},
-        "held_units": ["docker.service", "kubelet.service"],
-    }
-    assert shown(status) == CLOSED
+@pytest.mark.parametrize("name", SCREENS)
+def test_every_task_has_a_command(name):
+    """A task that does not show a command is of no use at three in the morning."""
+    lines = screen(view(SCREENS[name][0]), NOW + SCREENS[name][1])
+    tasks = [line.text for line in lines if line.tone == "warn" and line.text[:1].isupper()]
+    assert all(": systemctl " in task or ": eks-proxy-agent " in task for task in tasks)
 
 
-def test_unconfigured():
-    """Without a proxy the node is left as it is, and the screen says how it gets one."""
-    nothing = {"intent": None, "proxy": None, "no_proxy": [], "files": [], "units": [], "proxies": []}
-    status = {**WELL, **NOT_ASKED, **nothing, "phase": "unconfigured", "metrics": None, "repairs": None}
-    assert shown(status) == UNCONFIGURED
+def test_a_task_is_not_listed_twice():
+    """On a degraded node with a dead daemon, one task starts the daemon; reload would fail."""
+    assert shown(*SCREENS["degraded, daemon not running"]).count("systemctl start") == 1
 
 
-def test_a_dead_daemon():
-    """What a dead daemon left is shown as what it is: of the past."""
-    status = {**WELL, "daemon": {"state": "failed", "enabled": "enabled", "pid": None}}
-    assert shown(status).startswith(DEAD)
-
-
-def test_a_dead_daemon_on_a_degraded_node():
-    """A daemon that ended at wrong settings has to be started again: reload would do nothing."""
-    status = {**WELL, "phase": "degraded", "error": "x", "daemon": {"state": "failed", "enabled": "enabled"}}
-    text = shown(status)
-    assert "to do      Fix the error above, then: systemctl start eks-proxy-agent\n" in text
-    assert text.count("systemctl start") == 1
-
-
-def test_a_daemon_that_hangs():
-    """A daemon that is active and has missed its own next pass is not taken for one that is
-    well.
-    """
-    assert HANGING in shown(WELL, now=NOW + 2 * 3600 + 600)
-
-
-def test_before_the_first_pass():
-    """A node on which nothing ran says what to start."""
-    assert shown({**NOTHING_KNOWN, "daemon": {"state": "inactive", "enabled": "disabled", "pid": None}}) == NOT_RUN
-
-
-def test_before_the_first_pass_without_systemd():
-    """In a tree where no daemon can run the command is named instead."""
-    assert "to do      Configure the node: eks-proxy-agent apply\n" in shown(NOTHING_KNOWN)
-
-
-def test_files_that_only_root_can_judge():
-    """For others the files are not a list of alarms, but one line."""
-    files = [{"path": f"/etc/{at}", "state": "unknown (root can tell)"} for at in range(3)]
-    text = shown({**WELL, "files": files})
-    assert "files      3, 3 readable by root only, 2 repaired since power-on\n" in text
-    assert "/etc/1" not in text
-    assert "/etc/1 " in shown({**WELL, "files": files}, full=True)
-
-
-def test_full_names_everything():
-    """With --full each entry stands with its reason, each file and each unit with its state."""
-    lines = [line.split() for line in shown(WELL, full=True).splitlines()]
-    assert ["no_proxy", "loopback", "localhost", "127.0.0.1"] in lines
-    assert ["vpc", "10.42.0.0/16"] in lines
-    assert ["file", "/etc/environment", "ok"] in lines
-    assert ["unit", "sandbox-image.service", "absent"] in lines
-
-
-@pytest.mark.parametrize(
-    ("changed", "task"),
-    [
-        ({"proxies": [{"url": "http://one.corp:3128", "up": False, "chosen": True}]}, "No proxy is up"),
-        (
-            {"preflight": {"ok": False, "kind": "denied", "text": "403", "at": None}},
-            "The preflight failed",
-        ),
-        ({"bootstrap": {"exit_code": 1, "signalled": False, "time": WELL["updated"]}}, "bootstrap.sh failed"),
-    ],
-)
-def test_each_trouble_has_its_command(changed, task):
-    """What is wrong is in the list of things to do, with a command to run."""
-    text = shown({**WELL, **changed})
-    assert re.search(f"^to do +.*{re.escape(task)}.*eks-proxy-agent", text, re.MULTILINE)
-
-
-def test_a_bootstrap_that_has_not_ended():
-    """A bootstrap.sh that runs, or that was killed, is not called a success."""
-    text = shown({**WELL, "bootstrap": {"exit_code": None, "signalled": False, "time": WELL["updated"]}})
-    assert "bootstrap  started 4 min ago, not finished\n" in text
-
-
-def test_a_clock_that_was_set_back():
-    """Moments ahead of the clock are called so."""
-    assert "last reconcile 56 min in the future by this clock" in shown(WELL, now=NOW - 3600)
-
-
-def test_it_is_one_screen():
-    """A node that is well fits into 24 lines of 100 columns."""
-    lines = shown(WELL).splitlines()
+def test_a_healthy_node_fits_on_the_screen():
+    """A healthy node needs less than 24 lines of 100 columns."""
+    lines = shown(HEALTHY).splitlines()
     assert len(lines) < 24
     assert max(map(len, lines)) <= 100
 
 
-def test_green_is_for_a_node_that_is_well():
-    """The phase is good only when nothing is left to do."""
-    tones = {line.tone for line in screen(view(WELL), NOW) if line.label == "phase"}
-    stale = {line.tone for line in screen(view({**WELL, "stale_units": ["a.service"]}), NOW) if line.label == "phase"}
-    assert (tones, stale) == ({"good"}, {"warn"})
+def test_the_phase_is_green_only_without_tasks():
+    """A configured node with a task is shown as a warning."""
+    stale = {**HEALTHY, "stale_units": ["a.service"]}
+    tones = [screen(view(status), NOW)[0].tone for status in (HEALTHY, stale)]
+    assert tones == ["good", "warn"]

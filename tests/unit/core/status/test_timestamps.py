@@ -1,4 +1,4 @@
-"""Moments: read from status.json, and said as people say them."""
+"""Timestamps: parsed from status.json, and formatted relative to now."""
 
 import datetime
 
@@ -12,15 +12,15 @@ EPOCH = datetime.datetime.fromtimestamp(0, datetime.timezone.utc).replace(tzinfo
 
 
 @given(st.datetimes(min_value=EPOCH, timezones=st.just(datetime.timezone.utc)))
-def test_a_timestamp_is_the_calendars_second(moment):
-    """Each moment in UTC, from 1970 to 9999, gives the second that Python's own calendar gives."""
+def test_a_timestamp_gives_the_second_of_the_calendar(moment):
+    """Each moment in UTC from 1970 to 9999 gives the same second as Python's calendar."""
     moment = moment.replace(microsecond=0)
     assert timestamps.parse_timestamp(moment.isoformat(timespec="seconds")) == moment.timestamp()
 
 
 @given(st.integers(min_value=0, max_value=2**37))
-def test_what_is_written_can_be_read(seconds):
-    """A moment in status.json is the second that it was made of, in whatever zone the node is."""
+def test_a_formatted_timestamp_parses_to_the_same_second(seconds):
+    """The time zone of the node does not matter."""
     assert timestamps.parse_timestamp(timestamps.format_timestamp(seconds)) == seconds
 
 
@@ -37,8 +37,8 @@ def test_what_is_written_can_be_read(seconds):
         "2026-11-22T20:31:05+01:00",
     ],
 )
-def test_what_is_no_moment_in_utc_is_unknown(text):
-    """A local time, half a moment or no text at all gives nothing, and no error."""
+def test_other_text_gives_none(text):
+    """A local time, an incomplete timestamp or other text gives None and no error."""
     assert timestamps.parse_timestamp(text) is None
 
 
@@ -55,8 +55,8 @@ def test_what_is_no_moment_in_utc_is_unknown(text):
         (400 * 86400, "400 days"),
     ],
 )
-def test_a_span_is_coarse(seconds, text):
-    """One number and one unit, never less than what it says."""
+def test_a_span_has_one_unit(seconds, text):
+    """It has one number and one unit, rounded down."""
     assert timestamps.span(seconds) == text
 
 
@@ -69,7 +69,7 @@ def test_a_span_is_coarse(seconds, text):
         (1240.0, "4 min in the future by this clock", "in 4 min"),
     ],
 )
-def test_moments_are_said_from_now(moment, past, future):
-    """Behind, now and ahead; a clock that was set back is named, and not taken for just now."""
+def test_moments_are_formatted_relative_to_now(moment, past, future):
+    """A moment after now is not shown as just now: the clock was set back."""
     assert timestamps.ago(moment, 1000.0) == past
     assert timestamps.ahead(moment, 1000.0) == future

@@ -1,4 +1,4 @@
-"""/etc/environment and node.env as text: our six lines at the end, everything else as it was."""
+"""/etc/environment and node.env as text: the six lines at the end, other lines unchanged."""
 
 import pytest
 from hypothesis import example, given
@@ -19,7 +19,7 @@ OURS = (
 LINES = environment.render(OURS)
 merged = EnvironmentFile(OURS).merge
 
-# Lines as people write them, and as they do not; each ends as it likes.
+# Usual and unusual lines; each with any line ending.
 FOREIGN = st.sampled_from(
     [b"LANG=C", b"# a comment", b"", b"  ", b"\tPATH=/bin", b"export A=1", b"no_proxy_extra=1", b"B='x y'", b"# end \\",
      b"C=1\\", b"xhttp_proxy=1", "D=ü".encode(), b"http_proxy", b"# http_proxy=old", b"E=\\\\"]
@@ -53,57 +53,53 @@ def files(draw, lines=FOREIGN | PROXY):
         (b"# http_proxy=old\n", b"# http_proxy=old\n"),
         (b"my_http_proxy=old\nhttp_proxy_port=1\n", b"my_http_proxy=old\nhttp_proxy_port=1\n"),
         (b"Http_Proxy=old\n", b"Http_Proxy=old\n"),
-        # A backslash takes the next line with it (systemd before 254: also from a comment), so
-        # something goes between.
+        # A backslash joins the next line (in systemd before 254 also after a comment), so a line
+        # comes in between.
         (b"A=1\\", b"A=1\\\n\n:\n"),
         (b"# c \\\n", b"# c \\\n\n:\n"),
-        # And what it takes is part of a value of somebody else's.
+        # The joined line is part of another value.
         (b"A=1\\\nhttp_proxy=x\nB=2\n", b"A=1\\\nhttp_proxy=x\nB=2\n"),
         (b"http_proxy=a\\\nb\nB=2\n", b"B=2\n"),
         (b"A=\\\\\nhttp_proxy=x\nB=2\n", b"A=\\\\\nB=2\n"),
     ],
 )
 def test_our_lines_come_last_and_other_lines_stay(current, kept):
-    """All other lines stay byte for byte, whatever their endings, and ours stand once, at the
-    end.
-    """
+    """Other lines stay byte for byte, with any ending; the six lines occur once, at the end."""
     assert merged(current) == kept + LINES
 
 
 @given(files())
 @example(b"A=1\\\nhttp_proxy=x\nB=2\n")
-def test_editing_twice_is_editing_once(current):
-    """A second edit changes nothing."""
+def test_a_second_merge_changes_nothing(current):
+    """Merging is idempotent."""
     once = merged(current)
     assert merged(once) == once
 
 
 @given(files(lines=FOREIGN))
 def test_foreign_text_is_a_prefix(current):
-    """A file without proxy lines is kept whole, in front of ours."""
+    """A file without proxy lines is kept as a whole, before the six lines."""
     assert merged(current).startswith(current)
 
 
 @given(files(), st.sampled_from([b"http://new.corp:1", b""]))
 def test_new_values_replace_the_old_ones(current, value):
-    """Other values give what the same edit of the original file would have given."""
+    """The result is the same as for a merge into the original file."""
     new = tuple((name, value.decode()) for name, _ in OURS)
     assert EnvironmentFile(new).merge(merged(current)) == EnvironmentFile(new).merge(current)
 
 
 @given(files(lines=FOREIGN))
-def test_restore_takes_back_only_our_lines(before):
-    """restore after edit gives the original, but for line ends that had to be added."""
+def test_restore_removes_only_our_lines(before):
+    """A restore after a merge gives the original, except for added line ends."""
     restored = EnvironmentFile.restore(merged(before), before)
     assert restored.startswith(before)
     assert restored[len(before) :] in (b"", b"\n", b"\n:\n", b"\n\n:\n")
 
 
 @given(files(), st.lists(FOREIGN.filter(lambda line: not line.endswith(b"\\")), max_size=3))
-def test_restore_keeps_what_others_added(before, added):
-    """Lines that somebody appended since stay, in their order, and the original's proxy lines come
-    back.
-    """
+def test_restore_keeps_lines_that_others_added(before, added):
+    """Appended lines stay in their order, and the original proxy lines come back."""
     edited = merged(before) + b"".join(line + b"\n" for line in added)
     restored = EnvironmentFile.restore(edited, before).split(b"\n")
     rest = iter(restored)
@@ -123,14 +119,15 @@ def test_restore_keeps_what_others_added(before, added):
     ],
 )
 def test_restore(current, before, restored):
-    """The original's proxy lines come back at the end of a file that others edited."""
+    """The original proxy lines come back at the end of a file that others edited."""
     assert EnvironmentFile.restore(current, before) == restored
 
 
 @pytest.mark.parametrize("char", list(" \t\n\r\0\"'$\\`#~&|;<>()") + ["ü", "\x7f", "\u2028"])
-def test_a_value_that_readers_understand_differently_is_refused(char):
-    """The error names the variable and the character, and never the value, which may hold a
-    password.
+def test_a_value_that_readers_parse_differently_is_refused(char):
+    """The error names the variable and the character.
+
+    It does not show the value, which may contain a password.
     """
     with pytest.raises(FileError) as error:
         environment.render((("http_proxy", "http://secret" + char + ":3128"),))
@@ -140,7 +137,7 @@ def test_a_value_that_readers_understand_differently_is_refused(char):
 
 
 @pytest.mark.parametrize(
-    ("current", "line", "what"),
+    ("current", "line", "problem"),
     [
         (b"A=1\nB=\xff\n", "line 2", "UTF-8"),
         (b"\xffhttp_proxy=x\n", "line 1", "UTF-8"),
@@ -149,9 +146,9 @@ def test_a_value_that_readers_understand_differently_is_refused(char):
     ],
 )
 @pytest.mark.parametrize("action", [merged, lambda current: EnvironmentFile.restore(current, None)])
-def test_a_file_that_systemd_would_reject_is_refused(action, current, line, what):
-    """One bad byte makes systemd ignore the whole file: better an error that names the line."""
+def test_a_file_that_systemd_would_reject_is_refused(action, current, line, problem):
+    """One invalid byte makes systemd ignore the whole file, so the error names its line."""
     with pytest.raises(FileError) as error:
         action(current)
     assert line in str(error.value)
-    assert what in str(error.value)
+    assert problem in str(error.value)

@@ -1,4 +1,4 @@
-"""What the baseline calls the files: how they are taken back is known by that name alone."""
+"""The kinds of files in the baseline, which select the class that restores a file."""
 
 import pytest
 
@@ -10,20 +10,20 @@ from agent.core.plan.files.managed_file import ManagedFile
 def subclasses(file):
     """All classes of files that are derived from this one."""
     return [
-        one
+        subclass
         for child in file.__subclasses__()
         if child.__module__.startswith("agent.")
-        for one in [child, *subclasses(child)]
+        for subclass in [child, *subclasses(child)]
     ]
 
 
 @pytest.mark.parametrize("file", subclasses(ManagedFile), ids=lambda file: file.__name__)
-def test_a_record_is_taken_back_as_its_file_would_be(file):
-    """The class that KINDS has for the kind restores alike, and has the same effect."""
+def test_the_class_of_a_kind_restores_like_the_file(file):
+    """The class that KINDS has for the kind restores the same way and has the same effect."""
     assert desired, "all classes are imported"
-    known = KINDS[file.kind]
-    alike = ("restore", "effect", "own_lines", "may_be_private")
-    assert [getattr(known, name) for name in alike] == [getattr(file, name) for name in alike]
+    registered = KINDS[file.kind]
+    names = ("restore", "effect", "own_lines", "may_be_private")
+    assert [getattr(registered, name) for name in names] == [getattr(file, name) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -37,13 +37,13 @@ def test_a_record_is_taken_back_as_its_file_would_be(file):
         ("/etc/eks-proxy-agent/node.env", "whole"),
     ],
 )
-def test_a_whole_file_of_version_0_1_0_is_known_by_its_path(path, kind):
-    """So that systemd and the trust store are told when it is taken back."""
+def test_a_whole_file_of_version_0_1_0_is_recognized_by_its_path(path, kind):
+    """So its revert reloads systemd or rebuilds the trust store."""
     assert kind_of("whole", path) == kind
 
 
 def test_a_kind_keeps_its_name():
-    """They are on disk; one that is unknown cannot be taken back."""
+    """The names are on disk; a file of an unknown kind cannot be restored."""
     assert set(KINDS) == {"whole", "environment", "yum", "drop-in", "ca"}
     assert [kind_of(name, "/etc/file") for name in KINDS] == list(KINDS)
     with pytest.raises(ValueError, match="other"):

@@ -1,4 +1,4 @@
-"""The drop-ins of the shell recipe: known by their text, and by nothing less."""
+"""The drop-ins of the shell recipe, recognized by their exact text."""
 
 import pytest
 
@@ -16,7 +16,7 @@ PROXY = ProxyUrl("http", "proxy.corp", 3128)
     "text", [TEXT, b"\n[Service]\n\n  EnvironmentFile=/etc/environment", TEXT.replace(b"\n", b"\r\n")]
 )
 def test_the_recipes_own_text_is_removed(text):
-    """Whatever blanks a copy of the recipe has, its two lines mean no file."""
+    """Blanks do not matter: the two lines of the recipe mean that the file is removed."""
     assert LegacyDropin("docker.service").merge(text) is None
 
 
@@ -24,14 +24,12 @@ def test_the_recipes_own_text_is_removed(text):
     "text", [None, b"", TEXT + b"# ours\n", TEXT * 2, TEXT.replace(b"=", b"=-"), b"[Service]\nEnvironment=A=b\n"]
 )
 def test_any_other_text_stays(text):
-    """A drop-in that says anything else is somebody's, and an absent one stays absent."""
+    """A drop-in with any other text belongs to someone else; an absent one stays absent."""
     assert LegacyDropin("docker.service").merge(text) == text
 
 
-def test_only_units_that_get_ours_lose_the_recipes():
-    """kubelet's proxy.conf stays when kubelet is not among node.units, for nothing would take its
-    place.
-    """
+def test_only_drop_ins_of_node_units_are_removed():
+    """kubelet's proxy.conf stays if kubelet is not in node.units: nothing would replace it."""
     intent = Intent(PROXY, PROXY, ())
     settings = Settings(node=Node(units=("docker.service",)))
     paths = [file.path for file in desired_files(settings, intent)]

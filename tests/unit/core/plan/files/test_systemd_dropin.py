@@ -10,12 +10,12 @@ CLOSED_TEXT = ClosedGate("docker.service").merge(None)
 
 
 def directives(text):
-    """Every line of a drop-in that is no comment."""
+    """Every line of a drop-in that is not a comment."""
     return [line for line in text.decode("ascii").splitlines() if line and not line.startswith("#")]
 
 
 def test_units_read_etc_environment_and_then_node_env():
-    """The later file wins, and the minus keeps a missing one from stopping the unit."""
+    """The later file wins; with the minus, a missing file does not stop the unit."""
     assert directives(ENVIRONMENT_TEXT) == [
         "[Service]",
         "EnvironmentFile=-/etc/environment",
@@ -23,14 +23,14 @@ def test_units_read_etc_environment_and_then_node_env():
     ]
 
 
-def test_policy_closed_asserts_and_requires_nothing():
-    """An Assert blocks the start only; Requires= would take docker down with the agent."""
+def test_policy_closed_asserts_and_does_not_require():
+    """An Assert blocks the start only; Requires= would stop docker with the agent."""
     assert directives(CLOSED_TEXT) == ["[Unit]", "AssertPathExists=/run/eks-proxy-agent/ready"]
 
 
 @pytest.mark.parametrize("text", [ENVIRONMENT_TEXT, CLOSED_TEXT])
-def test_a_drop_in_says_whose_it_is_and_how_to_undo_it(text):
-    """Somebody who finds the file can tell where it comes from, and every line is whole."""
+def test_a_drop_in_names_its_program_and_how_to_revert(text):
+    """The first line names the agent and `revert`, and every line is complete."""
     first = text.decode("ascii").splitlines()[0]
     assert first.startswith("# ")
     assert "eks-proxy-agent revert" in first
@@ -40,12 +40,12 @@ def test_a_drop_in_says_whose_it_is_and_how_to_undo_it(text):
 
 
 @pytest.mark.parametrize("unit", [*DEFAULT_UNITS, "a@b.service"])
-def test_drop_ins_stand_in_the_directory_of_their_unit(unit):
-    """Named so that they sort last, and by no name that nodeadm uses (it owns environment.conf)."""
+def test_drop_ins_are_in_the_directory_of_their_unit(unit):
+    """Their names sort last, and nodeadm does not use them (it uses environment.conf)."""
     assert EnvironmentDropin(unit).path == f"/etc/systemd/system/{unit}.d/90-eks-proxy.conf"
     assert ClosedGate(unit).path == f"/etc/systemd/system/{unit}.d/91-eks-proxy-closed.conf"
 
 
 def test_only_runtimes_are_gated():
-    """Gating the units that people use to look at a sick node would lock them out."""
+    """A gate on the units used to inspect a broken node would lock operators out."""
     assert set(GATED_UNITS) == {"docker.service", "containerd.service", "kubelet.service"}

@@ -1,4 +1,4 @@
-"""yum.conf and dnf.conf as text: one `proxy=` in [main], everything else as it was."""
+"""yum.conf and dnf.conf as text: one `proxy=` in [main], everything else unchanged."""
 
 import configparser
 
@@ -13,8 +13,9 @@ OURS = b"proxy=http://proxy.corp:3128\n"
 
 
 def read_back(text):
-    """proxy of [main] as Python's configparser reads it: the last of two wins, an indented line
-    continues a value.
+    """The proxy of [main] as Python's configparser reads it.
+
+    The last of two lines wins, and an indented line continues a value.
     """
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.read_string(text.decode("utf-8"))
@@ -22,13 +23,14 @@ def read_back(text):
 
 
 def words(section):
-    """A section as values without their line breaks; blank lines inside the old proxy value may
-    move.
+    """A section as values without their line breaks.
+
+    Blank lines inside the old proxy value may move.
     """
     return {key: value.split() for key, value in section.items()}
 
 
-# Whole options as people write them; one may have several lines.
+# Usual options; one may have several lines.
 OPTION = st.sampled_from(
     [b"gpgcheck=1", b"# proxy=x", b";proxy=x", b"", b" ", b"exclude=a\n b", b"exclude=a\n\n\tb", b"proxy_username=me",
      b"proxy_password = secret", b"proxy_auth_method=any", b"sslproxy=1", b"cachedir=/var/$basearch", b"  # indented"]
@@ -49,8 +51,9 @@ HEADER = st.sampled_from([b"[main]", b"[main] # ours", b"[fedora]", b"[ main2 ]"
 
 @st.composite
 def files(draw, parts=OPTION | PROXY | HEADER):
-    """A file that starts with a header (options before any are an error to all readers), LF or
-    CRLF.
+    """A file that starts with a header, with LF or CRLF.
+
+    Options before any header are an error for all readers.
     """
     lines = [draw(HEADER)] + draw(st.lists(parts, max_size=10))
     text = b"\n".join(lines) + b"\n" * draw(st.integers(0, 2))
@@ -66,14 +69,14 @@ def files(draw, parts=OPTION | PROXY | HEADER):
         (b"[main]", b"[main]\n" + OURS),
         (b"[main]\ngpgcheck=1\n", b"[main]\n" + OURS + b"gpgcheck=1\n"),
         (b"[main]\r\ngpgcheck=1\r\n", b"[main]\r\n" + OURS + b"gpgcheck=1\r\n"),
-        # Replaced where it stood, although a comment says otherwise.
+        # Replaced in its place.
         (b"[main]\na=1\nproxy=old\nb=1\n", b"[main]\na=1\n" + OURS + b"b=1\n"),
         (b"[main]\na=1\nproxy=old", b"[main]\na=1\n" + OURS),
         (b"[main]\n#proxy=old\na=1\n", b"[main]\n" + OURS + b"#proxy=old\na=1\n"),
-        # The recipe appends once for each boot.
+        # The recipe appends a line at each boot.
         (b"[main]\na=1\nproxy=old\nproxy=old\n", b"[main]\na=1\n" + OURS),
         (b"[main]\nproxy=a\nb=1\nproxy=c\n", b"[main]\n" + OURS + b"b=1\n"),
-        # And to whatever section comes last: there our own URL goes, and only that.
+        # It appends to the last section: there only a line with the same URL is removed.
         (b"[main]\na=1\n[repo]\n" + OURS, b"[main]\n" + OURS + b"a=1\n[repo]\n"),
         (b"[main]\n[repo]\nproxy=http://proxy.corp:3128/\r\nname=x", b"[main]\n" + OURS + b"[repo]\nname=x\n"),
         (b"[main]\n[repo]\n" + OURS + b"[x]\nProxy : http://proxy.corp:3128", b"[main]\n" + OURS + b"[repo]\n[x]\n"),
@@ -88,8 +91,7 @@ def files(draw, parts=OPTION | PROXY | HEADER):
         (b"[Main]\n[ main ]\n", b"[Main]\n[ main ]\n\n[main]\n" + OURS),
         (b"[repo]\nname=x\n[main]\n", b"[repo]\nname=x\n[main]\n" + OURS),
         (b"[main]\na=1\n[x]\n[main]\nproxy=b\n", b"[main]\na=1\n[x]\n[main]\n" + OURS),
-        # Continuation lines go with the value that they continue, also across blank lines and
-        # comments.
+        # Continuation lines are removed with their value, also across blank lines and comments.
         (b"[main]\nproxy=a\n  b\nc=1\n", b"[main]\n" + OURS + b"c=1\n"),
         (b"[main]\nproxy=a\n\n  b\nc=1\n", b"[main]\n" + OURS + b"\nc=1\n"),
         (b"[main]\nproxy=a\n# c\n\tb\nc=1\n", b"[main]\n" + OURS + b"# c\nc=1\n"),
@@ -106,22 +108,20 @@ def files(draw, parts=OPTION | PROXY | HEADER):
     ],
 )
 def test_one_proxy_line_in_main(current, edited):
-    """The line stands once, in [main], and every other line stays byte for byte."""
+    """The line occurs once, in [main], and every other line stays byte for byte."""
     assert YumConf(URL).merge(current) == edited
 
 
 @given(files())
 @example(b"[main]\nproxy=a\n\n  b\nexclude=x")
 def test_an_independent_parser_reads_our_value(current):
-    """Whatever stood there before, configparser reads exactly our URL from [main]."""
+    """configparser reads exactly the URL from [main], whatever the file was before."""
     assert read_back(YumConf(URL).merge(current)) == URL
 
 
 @given(files())
-def test_editing_twice_is_editing_once(current):
-    """A second edit changes nothing, and another URL gives what it would have given on the
-    original.
-    """
+def test_a_second_merge_changes_nothing(current):
+    """Another URL gives the same result as a merge into the original file."""
     once = YumConf("http://other.corp:1").merge(current)
     assert YumConf("http://other.corp:1").merge(once) == once
     assert YumConf(URL).merge(once) == YumConf(URL).merge(current)
@@ -129,9 +129,7 @@ def test_editing_twice_is_editing_once(current):
 
 @given(files(parts=OPTION | HEADER))
 def test_only_one_line_is_added(current):
-    """Without a proxy before, the edited file minus our line is the old file (and a [main], if
-    there was none).
-    """
+    """The merged file without that line is the old file, plus a [main] if there was none."""
     assume(b"[main]" in current)
     edited = YumConf(URL).merge(current)
     assert edited.count(OURS) == 1
@@ -140,10 +138,8 @@ def test_only_one_line_is_added(current):
 
 
 @given(files(), st.lists(OPTION, max_size=3))
-def test_restore_keeps_what_others_added(before, added):
-    """Options that somebody appended since stay, and what configparser reads is as it was before
-    us.
-    """
+def test_restore_keeps_options_that_others_added(before, added):
+    """Appended options stay, and configparser reads the original values again."""
     tail = b"[late]\n" + b"".join(option + b"\n" for option in added)
     restored = YumConf.restore(YumConf(URL).merge(before) + tail, before)
     assert restored.endswith(tail)
@@ -156,8 +152,8 @@ def test_restore_keeps_what_others_added(before, added):
 
 
 @given(files(parts=OPTION | HEADER))
-def test_restore_takes_back_only_our_line(before):
-    """restore after edit gives the original, but for a newline that had to be added at its end."""
+def test_restore_removes_only_our_line(before):
+    """A restore after a merge gives the original, except for an added newline at its end."""
     restored = YumConf.restore(YumConf(URL).merge(before), before)
     assert restored in (before, before + b"\n")
 
@@ -168,14 +164,14 @@ def test_restore_takes_back_only_our_line(before):
         (b"[main]\n" + OURS, None, b""),
         (b"[main]\n" + OURS + b"a=1\n", None, b"[main]\na=1\n"),
         (b"[main]\n" + OURS + b"a=1\n", b"[main]\nproxy=old\n", b"[main]\nproxy=old\na=1\n"),
-        # The old line had no newline, and is not the last one any more.
+        # The old line had no newline and is no longer the last one.
         (b"[main]\n" + OURS + b"a=1\n", b"[main]\nproxy=old", b"[main]\nproxy=old\na=1\n"),
         (b"[main]\n" + OURS + b"a=1\n", b"[main]\nproxy=old\n  more\nb=1\n", b"[main]\nproxy=old\n  more\na=1\n"),
-        # [main] was ours too.
+        # [main] was added by the agent too.
         (b"[x]\na=1\n\n[main]\n" + OURS, b"[x]\na=1\n", b"[x]\na=1\n"),
         (b"[x]\na=1\n\n[main]\n" + OURS + b"\n[y]\n", b"[x]\na=1\n", b"[x]\na=1\n\n[y]\n"),
         (b"[x]\na=1\n\n[main]\n" + OURS + b"b=1\n", b"[x]\na=1\n", b"[x]\na=1\n\n[main]\nb=1\n"),
-        # So does the line that repeated ours, as the last of its section if that is still there.
+        # A removed line of another section comes back as the last of its section, if that exists.
         (
             b"[main]\n" + OURS + b"[x]\na=1\n# c\n\n[y]\n",
             b"[main]\n[x]\n" + OURS,
@@ -188,17 +184,17 @@ def test_restore_takes_back_only_our_line(before):
         ),
         (b"[main]\n" + OURS + b"[y]\n", b"[main]\n[x]\n" + OURS, b"[main]\n[y]\n"),
         (b"[main]\n" + OURS + b"a=1\n", OURS + b"[main]\n", OURS + b"[main]\na=1\n"),
-        # Somebody took our line out: then that is how they want it.
+        # Others removed the agent's line: the old one does not come back.
         (b"[main]\na=1\n", b"[main]\nproxy=old\n", b"[main]\na=1\n"),
     ],
 )
 def test_restore(current, before, restored):
-    """[main]'s proxy lines of the original come back where ours stood; edits of others stay."""
+    """The original proxy lines of [main] come back in the same place; edits of others stay."""
     assert YumConf.restore(current, before) == restored
 
 
 @pytest.mark.parametrize(
-    ("before", "said"),
+    ("before", "note"),
     [
         (b"[main]\na=1\n", ""),
         (b"[main]\nproxy=old\n", "yum.conf: 1 earlier proxy line in [main] is replaced"),
@@ -212,8 +208,6 @@ def test_restore(current, before, restored):
         ),
     ],
 )
-def test_what_was_there_is_told(before, said):
-    """The note names what is replaced, what is removed and what stays, in good English and without
-    a password.
-    """
-    assert YumConf(URL).note(before) == said
+def test_the_note_lists_earlier_proxies(before, note):
+    """It names replaced, removed and kept proxies, without a password."""
+    assert YumConf(URL).note(before) == note
