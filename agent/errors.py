@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that says so (the codes are documented in docs/settings.md)."""
+"""Errors of the agent, each with its exit code (docs/settings.md lists the codes)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 class AgentError(Exception):
-    """Something failed that a person can do something about.
+    """Failure that an operator can act on.
 
-    `exit_code` is what the command ends with; `hint`, if any, is the way out.
-    The text names the thing and its value and never holds a credential.
+    The text names the object and its value, and never holds a credential.  `exit_code` is the exit
+    code of the command.  `hint`, if any, is the remedy.
     """
 
     exit_code = 1
@@ -20,19 +20,22 @@ class AgentError(Exception):
 
 
 class UsageError(AgentError):
-    """The command line makes no sense."""
+    """Wrong usage of the command line."""
 
     exit_code = 2
 
 
 class LockedError(AgentError):
-    """Another run is changing the machine (EX_TEMPFAIL of sysexits.h)."""
+    """The lock is held: another run is changing the machine (EX_TEMPFAIL of sysexits.h)."""
 
     exit_code = 75
 
 
 class SettingsError(AgentError):
-    """The settings are wrong (EX_CONFIG of sysexits.h); `problems` holds one line for each mistake, all of them."""
+    """Wrong settings (EX_CONFIG of sysexits.h).
+
+    `problems` holds one line for each mistake, and all mistakes.
+    """
 
     exit_code = 78
 
@@ -42,12 +45,12 @@ class SettingsError(AgentError):
 
 
 class MetadataError(AgentError):
-    """The metadata service did not answer, or what it answered is not what was asked."""
+    """The metadata service did not respond, or its response is not usable."""
 
 
 class FileError(AgentError):
-    """A file cannot be read, understood or written; it is left as it was."""
+    """A file cannot be read, parsed or written; it is left unchanged."""
 
 
 class CommandError(AgentError):
-    """A program of the system (systemctl, cfn-signal) failed or took too long."""
+    """A program of the system (systemctl, cfn-signal) failed or timed out."""

@@ -32,10 +32,10 @@ from agent.core.status.document import intent_from_status
 from agent.edges.kubectl import Kubectl
 from agent.errors import AgentError, MetadataError, SettingsError, UsageError
 from agent.node.host import host_of
-from agent.node.inputs import cluster_info, facts_of, instance_layers, on_the_instance
+from agent.node.inputs import cluster_info, facts_of, instance_layers, is_on_instance
 from agent.node.proxies import remembered_choice
 from agent.node.reachability import probe_directly
-from agent.node.sources import StaticSettings, read_credentials, read_own_file, sources_of, static_settings
+from agent.node.sources import StaticSettings, read_credentials, read_local_file, sources_of, static_settings
 
 
 @attrs.frozen
@@ -105,7 +105,7 @@ def _of_node(arguments: argparse.Namespace, kubectl: Kubectl | None) -> _Compose
     files = host_of(arguments).files
     settings = static_settings(files, sources_of(arguments)).settings
     credentials = read_credentials(files, settings.proxy.credentials_file)
-    text = read_own_file(arguments.from_node).decode("utf-8", "replace")
+    text = read_local_file(arguments.from_node).decode("utf-8", "replace")
     api_host = nodes_host(kubectl.server(), settings.vpc.cidrs or ()) if kubectl else ""
     return settings, intent_from_status(text, arguments.from_node, credentials), ClusterInfo(endpoint=api_host), ()
 
@@ -124,7 +124,7 @@ def _compose(arguments: argparse.Namespace, kubectl: Kubectl | None, service: Se
         facts = _facts(static)
         user_data = read_user_data(facts.user_data)
         layered = static.with_instance(instance_layers(host.state, facts.instance_id, user_data))
-        on_instance = on_the_instance(host, static.sources)
+        on_instance = is_on_instance(host, static.sources)
     settings = layered.settings
     info = cluster_info(host.files, settings, user_data)
     inputs = Inputs(layered, facts, info, on_instance=on_instance)

@@ -18,7 +18,7 @@ from agent.core.settings.workloads import Workload
 from agent.edges.files import FileSystem
 from agent.edges.kubectl import Kubectl
 from agent.errors import AgentError, FileError, UsageError
-from agent.node.sources import read_own_file
+from agent.node.sources import read_local_file
 
 
 def render(arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubectl | None) -> int:
@@ -91,7 +91,7 @@ def _given(paths: Sequence[str]) -> dict[Workload, Mapping[str, Any]]:
     found: dict[Workload, Mapping[str, Any]] = {}
     for path in paths:
         try:
-            documents = list(yaml.safe_load_all(read_own_file(path)))
+            documents = list(yaml.safe_load_all(read_local_file(path)))
             objects = [item for one in documents for item in _items(one)]
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise FileError("{}: is not YAML: {}".format(path, str(error).replace("\n", " "))) from None

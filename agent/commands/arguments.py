@@ -1,4 +1,4 @@
-"""Flags that several commands have; argparse only, because every command line pays for it."""
+"""Flags that several commands share.  Imports only argparse, because every command loads this."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 
 def settings_flags(command: argparse.ArgumentParser) -> None:
-    """Where settings come from, besides the files."""
+    """Add the flags for settings."""
     command.add_argument(
         "--config",
         default="",
@@ -19,11 +19,11 @@ def settings_flags(command: argparse.ArgumentParser) -> None:
         default=[],
         dest="sets",
         metavar="SECTION.KEY=VALUE",
-        help="a setting; VALUE is TOML or a bare string (repeatable)",
+        help="set one key; VALUE is TOML or a bare string (repeatable)",
     )
     command.add_argument("--proxy", default="", metavar="URL", help="short for --set proxy.url=URL")
 
 
 def json_flag(command: argparse.ArgumentParser) -> None:
-    """For machines."""
+    """Add --json."""
     command.add_argument("--json", action="store_true", help="print JSON")

@@ -35,13 +35,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _all_layers(host: Host, static: StaticSettings) -> tuple[Layered, Facts | None]:
-    """All layers as `apply` would see them, and the facts; a metadata service that does not answer is only mentioned."""
+    """Merge all layers as `apply` would, and return them with the facts.
+
+    If the metadata service does not respond, print a note, and return the static settings.
+    """
     if not (static.sources.facts or (host.files.live and not static.sources.config)):
         return static.layered, None
     try:
         facts = facts_of(static)
     except MetadataError as error:
-        print(f"note: user data is not part of this: {error}", file=sys.stderr)
+        print(f"note: user data is not included: {error}", file=sys.stderr)
         return static.layered, None
     layers = instance_layers(host.state, facts.instance_id, read_user_data(facts.user_data))
     return static.with_instance(layers), facts
@@ -52,7 +55,7 @@ def _show(layered: Layered, *, as_json: bool) -> None:
         (
             section,
             field.name,
-            _shown(getattr(getattr(layered.settings, section), field.name), field),
+            _file_value(getattr(getattr(layered.settings, section), field.name), field),
             layered.origin.get((section, field.name), "default"),
         )
         for section, cls in SECTIONS.items()
@@ -75,11 +78,12 @@ def _show(layered: Layered, *, as_json: bool) -> None:
         if section != current:
             print(("\n" if current else "") + f"[{section}]")
             current = section
-        print("{}  # {}".format((f"{key} = {json.dumps(value)}").ljust(width), layer))
+        line = f"{key} = {json.dumps(value)}"
+        print(f"{line.ljust(width)}  # {layer}")
 
 
 def _plain(value: Any) -> Any:
-    """A setting as TOML and JSON write it."""
+    """Return a setting in the types of TOML and JSON."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, (ProxyUrl, Workload)):
@@ -89,6 +93,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _shown(value: Any, field: attrs.Attribute[Any]) -> Any:
-    """A key's value as one could write it into the file."""
+def _file_value(value: Any, field: attrs.Attribute[Any]) -> Any:
+    """Return a key's value as a settings file would have it."""
     return field.metadata["unset"] if value is None else _plain(value)

@@ -1,4 +1,4 @@
-"""`config check`: every mistake in the settings, and in the files that they name, at once."""
+"""`config check`: all mistakes in the settings, and in the files that they name."""
 
 from __future__ import annotations
 
@@ -25,31 +25,29 @@ T = TypeVar("T")
 
 
 def check(host: Host, layered: Layered, facts: Facts | None) -> None:
-    """Say how the settings are; `facts` are None where they are not known.
+    """Print warnings and the verdict; `facts` are None where they are not known.
 
-    Raises AgentError with everything that is unusable of what the settings name: credentials, CA,
-    NodeConfigs.
+    Raises AgentError with everything that is not usable: credentials, CA, NodeConfigs.
     """
     settings = layered.settings
     problems = _Problems()
-    credentials = problems.of(lambda: read_credentials(host.files, settings.proxy.credentials_file))
-    ca = problems.of(lambda: read_ca(host.files, settings))
-    user_data = facts.user_data if facts else b""  # where the metadata service was not asked, files are all there is
-    info = problems.of(lambda: cluster_info(host.files, settings, read_user_data(user_data))) or ClusterInfo()
-    for line in _told(layered, facts, info, credentials, ca):
+    credentials = problems.collect(lambda: read_credentials(host.files, settings.proxy.credentials_file))
+    ca = problems.collect(lambda: read_ca(host.files, settings))
+    user_data = facts.user_data if facts else b""  # without the metadata service there are only files
+    info = problems.collect(lambda: cluster_info(host.files, settings, read_user_data(user_data))) or ClusterInfo()
+    for line in _warnings(layered, facts, info, credentials, ca):
         print(line, file=sys.stderr)
     problems.raise_all()
-    empty = "" if settings.proxy.url else "; without proxy.url nothing is configured"
-    print("the settings are valid" + empty)
+    print("the settings are valid" + ("" if settings.proxy.url else "; without proxy.url nothing is configured"))
 
 
 class _Problems:
-    """Tries one thing after the other and keeps what went wrong."""
+    """Collector of the errors of several readers, so that all are reported."""
 
     def __init__(self) -> None:
         self._errors: list[AgentError] = []
 
-    def of(self, read: Callable[[], T]) -> T | None:
+    def collect(self, read: Callable[[], T]) -> T | None:
         try:
             return read()
         except AgentError as error:
@@ -64,7 +62,7 @@ class _Problems:
             raise AgentError("\n".join(map(str, self._errors)), hint=hints)
 
 
-def _told(
+def _warnings(
     layered: Layered,
     facts: Facts | None,
     info: ClusterInfo,
@@ -76,15 +74,16 @@ def _told(
     composed = intent.compose(settings, facts, info, credentials) if facts else None
     warnings += composed.warnings if composed else ()
     if settings.signal.stack and not settings.bootstrap.enabled:
-        warnings += ("signal.stack is set, but bootstrap.enabled is false: the unit signals nothing",)
-    told = tuple("warning: " + warning for warning in warnings)
+        warnings += ("signal.stack is set, but bootstrap.enabled is false; the bootstrap unit sends no signal",)
+    lines = tuple("warning: " + warning for warning in warnings)
     if not settings.proxy.url:
-        return told
-    return told + advice(composed.no_proxy if composed else _known(settings), facts.region if facts else "")
+        return lines
+    no_proxy = composed.no_proxy if composed else _entries_of_settings(settings)
+    return lines + advice(no_proxy, facts.region if facts else "")
 
 
-def _known(settings: Settings) -> tuple[Entry, ...]:
-    """The list as far as the settings alone say it."""
+def _entries_of_settings(settings: Settings) -> tuple[Entry, ...]:
+    """Return the part of NO_PROXY that follows from the settings alone."""
     return entries.compose(
         vpc_cidrs=settings.vpc.cidrs or (), cluster_domain=settings.cluster.domain, owner=settings.proxy.no_proxy
     )

@@ -1,4 +1,7 @@
-"""Inputs: settings of all layers, what they name, and facts, each read once.  Nothing below reads a settings file."""
+"""Inputs: settings of all layers, the files that they name, and facts, each read once.
+
+Nothing below reads a settings file.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,17 @@ from agent.node.sources import (
     StaticSettings,
     read_ca,
     read_credentials,
-    read_own_file,
+    read_local_file,
     static_settings,
 )
 
-#: Where nodeadm looks for files, and what it takes for one (amazon-eks-ami,
-#: nodeadm/internal/configprovider/file.go).
+#: The directory where nodeadm looks for NodeConfigs, and the suffixes that it accepts
+#: (amazon-eks-ami, nodeadm/internal/configprovider/file.go).
 NODEADM_D = "/etc/eks/nodeadm.d"
 NODE_CONFIG_FILES = (".yaml", ".yml", ".json")
 
-#: Seconds that the metadata service is waited for unless metadata.deadline says otherwise: by a
-#: node that boots, and by a command that a person waits for.
+#: Seconds to wait for the metadata service unless metadata.deadline is set: of a node that boots,
+#: and of a command whose operator waits for it.
 BOOT_DEADLINE, COMMAND_DEADLINE = 30.0, 2.0
 
 
@@ -45,12 +48,12 @@ def facts_of(
 ) -> Facts:
     """Return this instance's facts: from `--facts`, else from the metadata service.
 
-    It is waited for metadata.deadline seconds (`default` if that is not set), `longest` at the
-    most.  `sleep` may raise to give up.  Raises MetadataError.
+    Waits for it metadata.deadline seconds (`default` if that is not set), but at most `longest`.
+    `sleep` may raise an exception to stop waiting.  Raises MetadataError.
     """
     path = static.sources.facts
     if path:
-        return facts_from_json(read_own_file(path).decode("utf-8", "replace"), path)
+        return facts_from_json(read_local_file(path).decode("utf-8", "replace"), path)
     from agent.edges.imds import MetadataClient
 
     metadata = static.settings.metadata
@@ -59,16 +62,16 @@ def facts_of(
 
 @attrs.frozen
 class NodeInputs(Inputs):
-    """Inputs of a node, and which versions of which files they were read from."""
+    """Inputs of a node, and the versions of the files that they were read from."""
 
     sources: SettingsSources = attrs.field(factory=SettingsSources)
     versions: Versions = ()
 
     def refreshed(self, host: Host) -> NodeInputs:
-        """Return the same, read again if one of the files has changed meanwhile.
+        """Return the same, or read again if one of the files has changed meanwhile.
 
-        For whoever holds the lock: of two runs at once the later one must not write what the
-        earlier one read.
+        Call it with the lock held.  Of two runs at the same time, the later one must not write
+        outdated values.
         """
         if host.files.versions(path for path, _ in self.versions) == self.versions:
             return self
@@ -76,7 +79,7 @@ class NodeInputs(Inputs):
 
 
 def load_inputs(host: Host, static: StaticSettings, facts: Facts) -> NodeInputs:
-    """Read everything that the Intent depends on besides the network.
+    """Read everything that the Intent depends on, except the network.
 
     Raises SettingsError (with all mistakes of all layers) and FileError.
     """
@@ -84,43 +87,44 @@ def load_inputs(host: Host, static: StaticSettings, facts: Facts) -> NodeInputs:
     versions = static.versions + files.versions([instance_file(facts.instance_id, "flags")])
     layered = static.with_instance(instance_layers(host.state, facts.instance_id, user_data))
     settings = layered.settings
-    named = [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
-    versions += files.versions([NODEADM_D, *_node_config_paths(files), *named])
+    named_files = [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
+    versions += files.versions([NODEADM_D, *_node_config_paths(files), *named_files])
     return NodeInputs(
         layered,
         facts,
         cluster_info(files, settings, user_data),
         read_credentials(files, settings.proxy.credentials_file),
         read_ca(files, settings),
-        on_the_instance(host, static.sources),
+        is_on_instance(host, static.sources),
         static.sources,
         versions,
     )
 
 
-def on_the_instance(host: Host, sources: SettingsSources) -> bool:
-    """Return True if what is asked here is answered for this instance: not in another tree, nor with facts from a file."""
+def is_on_instance(host: Host, sources: SettingsSources) -> bool:
+    """Return True if probes from here are valid for this instance.
+
+    They are not with another tree (`--root`), nor with facts from a file.
+    """
     return host.files.live and not sources.facts
 
 
 def instance_layers(state: State, instance_id: str, user_data: UserData) -> tuple[Layer, ...]:
-    """Return the layers of this instance: user data parts, then the flags that an earlier `apply` kept."""
+    """Return the layers of this instance: parts of user data, then the flags that `apply` kept."""
     texts = user_data.settings
-    count = len(texts)
-    names = [USER_DATA] if count == 1 else [f"{USER_DATA}, part {number}" for number in range(1, count + 1)]
-    layers = [parse_toml(name, text.encode("utf-8")) for name, text in zip(names, texts)]
+    layers = [parse_toml(name, text.encode("utf-8")) for name, text in zip(_user_data_names(len(texts)), texts)]
     kept = state.of_instance(instance_id, "flags")
     return (*layers, Layer("flags kept by apply", kept)) if kept else tuple(layers)
 
 
 def cluster_info(files: FileSystem, settings: Settings, user_data: UserData) -> ClusterInfo:
-    """Return what bootstrap.sh's arguments, else NodeConfigs tell of the cluster.
+    """Return what bootstrap.sh's arguments, else NodeConfigs, say about the cluster.
 
-    NodeConfigs are merged as nodeadm does: those of user data, then the files of /etc/eks/nodeadm.d
-    (multipart or not), a later one wins.
+    NodeConfigs are merged as nodeadm merges them: those of user data, then the files of
+    /etc/eks/nodeadm.d (multipart or not); a later one wins.
     """
     texts = list(user_data.node_configs)
-    names = ["user data"] if len(texts) == 1 else [f"user data, part {index + 1}" for index in range(len(texts))]
+    names = _user_data_names(len(texts))
     for path in _node_config_paths(files):
         content = files.read(path)
         if content:
@@ -131,6 +135,11 @@ def cluster_info(files: FileSystem, settings: Settings, user_data: UserData) -> 
         from_arguments(settings.bootstrap.arguments),
         from_node_configs(texts, names) if texts else ClusterInfo(),
     )
+
+
+def _user_data_names(count: int) -> list[str]:
+    """Return names for error texts for so many parts of user data."""
+    return [USER_DATA] if count == 1 else [f"{USER_DATA}, part {number}" for number in range(1, count + 1)]
 
 
 def _node_config_paths(files: FileSystem) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where settings come from: flags, settings files, the credentials file, the CA bundle."""
+"""Sources of the settings: flags, settings files, the credentials file, the CA bundle."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CONFIG_D = "/etc/eks-proxy-agent/config.d"
 
 @attrs.frozen
 class SettingsSources:
-    """The flags of a command line that settings and facts depend on.
+    """Flags of a command line that settings and facts depend on.
 
-    `keep`: the flags are kept for this instance, so that later cycles without them come to the same
+    `keep`: the flags are kept for this instance, so that later cycles without them compose the same
     Intent.
     """
 
@@ -36,7 +36,10 @@ class SettingsSources:
     keep: bool = False
 
     def layer(self) -> Layer:
-        """Return the flags as a layer of settings; ARGS of `bootstrap -- ARGS` are bootstrap.arguments."""
+        """Return the flags as a layer of settings.
+
+        ARG of `bootstrap -- ARG` becomes bootstrap.arguments.
+        """
         flags = flag_layer(self.sets, self.proxy)
         if not self.arguments:
             return flags
@@ -46,9 +49,9 @@ class SettingsSources:
 
 @attrs.frozen
 class StaticSettings:
-    """The settings as far as they are known before the metadata service answers: files and flags.
+    """Settings that are known before the metadata service responds: those of files and flags.
 
-    `versions` says which files they were read from (FileSystem.versions), so that a change can be
+    `versions` (FileSystem.versions) identifies the files they were read from, so that a change is
     noticed.
     """
 
@@ -63,12 +66,15 @@ class StaticSettings:
         return self.layered.settings
 
     def with_instance(self, layers: Sequence[Layer]) -> Layered:
-        """Put an instance's layers between the files and the flags; raises SettingsError with all mistakes."""
+        """Merge an instance's layers between the files and the flags.
+
+        Raises SettingsError with all mistakes.
+        """
         return merge((*self.layers, *layers, self.flags))
 
 
 def sources_of(arguments: argparse.Namespace) -> SettingsSources:
-    """Return what a parsed command line says about settings and facts."""
+    """Return the flags of a parsed command line that settings and facts depend on."""
     return SettingsSources(
         config=arguments.config,
         sets=tuple(arguments.sets),
@@ -80,10 +86,11 @@ def sources_of(arguments: argparse.Namespace) -> SettingsSources:
 
 
 def static_settings(files: FileSystem, sources: SettingsSources) -> StaticSettings:
-    """Read config.toml and config.d/*.toml in order of their names, or the one file of `--config`, and the flags.
+    """Read the settings files and the flags.
 
-    A file that is not TOML does not hide what is wrong in the others: SettingsError has it all.
-    Raises FileError.
+    The files are config.toml and config.d/*.toml in the order of their names, or the one file of
+    `--config`.  Raises FileError, and SettingsError with all mistakes: invalid TOML in one file
+    does not hide the mistakes in the others.
     """
     versions = files.versions([] if sources.config else settings_paths(files))
     layers: list[Layer] = []
@@ -100,13 +107,13 @@ def static_settings(files: FileSystem, sources: SettingsSources) -> StaticSettin
 
 
 def settings_paths(files: FileSystem) -> list[str]:
-    """Return the paths that decide what `static_settings` reads: the files, and the directory that lists them."""
+    """Return the paths that `static_settings` depends on: the files, and the directory config.d."""
     names = (name for name in files.names(CONFIG_D) if name.endswith(".toml") and not name.startswith("."))
     return [CONFIG, CONFIG_D, *(f"{CONFIG_D}/{name}" for name in names)]
 
 
 def _problems(layers: Sequence[Layer], sources: SettingsSources) -> list[str]:
-    """Return what is wrong in these layers and in the flags."""
+    """Return the mistakes in these layers and in the flags."""
     problems: list[str] = []
     try:
         merge(layers)
@@ -121,7 +128,7 @@ def _problems(layers: Sequence[Layer], sources: SettingsSources) -> list[str]:
 
 def _documents(files: FileSystem, sources: SettingsSources) -> Iterator[tuple[str, bytes]]:
     if sources.config:
-        yield sources.config, read_own_file(sources.config)
+        yield sources.config, read_local_file(sources.config)
         return
     for name in settings_paths(files):
         content = files.read(name) if name != CONFIG_D else None
@@ -130,32 +137,38 @@ def _documents(files: FileSystem, sources: SettingsSources) -> Iterator[tuple[st
 
 
 def kept_flags(sources: SettingsSources) -> dict[str, object]:
-    """Return what `apply` keeps of its flags for this instance."""
+    """Return the settings in the flags that `apply` keeps for this instance."""
     return without_metadata(sources.layer().data)
 
 
 def read_credentials(files: FileSystem, path: str) -> Credentials | None:
-    """The proxy's credentials, or None without a file in the settings; a file that others can read is refused."""
+    """Read the proxy's credentials; return None if the settings name no file.
+
+    Raises FileError, also for a file that others can read.
+    """
     if not path:
         return None
     content = files.read(path)
     if content is None:
-        raise FileError(f"proxy.credentials_file: {path} does not exist")
+        raise FileError(f"proxy.credentials_file: {path}: no such file")
     if not files.is_private(path):
         raise FileError(
-            f"proxy.credentials_file: {path} has to be root's, with mode 0600",
+            f"proxy.credentials_file: {path}: must be owned by root and have mode 0600",
             hint=f"chown root {path}; chmod 600 {path}",
         )
     try:
         return parse_credentials(content.decode("utf-8"))
     except UnicodeDecodeError:
-        raise FileError(f"proxy.credentials_file: {path} is not UTF-8") from None
+        raise FileError(f"proxy.credentials_file: {path}: invalid UTF-8") from None
     except ValueError as error:
-        raise FileError(f"proxy.credentials_file: {path} {error}") from None
+        raise FileError(f"proxy.credentials_file: {path}: {error}") from None
 
 
 def read_ca(files: FileSystem, settings: Settings) -> CaCertificates | None:
-    """The proxy's CA as a file of the trust store, or None without node.ca_bundle.  Raises FileError."""
+    """Read the proxy's CA as a file of the trust store; return None without node.ca_bundle.
+
+    Raises FileError.
+    """
     value = settings.node.ca_bundle
     if not value:
         return None
@@ -163,10 +176,12 @@ def read_ca(files: FileSystem, settings: Settings) -> CaCertificates | None:
     name = "node.ca_bundle" if inline else f"node.ca_bundle: {value}"
     content = value.encode("utf-8") if inline else files.read(value)
     if content is None:
-        raise FileError(f"{name} does not exist")
+        raise FileError(f"{name}: no such file")
     path = ca_path(files)
     if path is None:
-        raise FileError("node.ca_bundle: this node has neither update-ca-trust nor update-ca-certificates")
+        raise FileError(
+            "node.ca_bundle: no trust store; this node has neither update-ca-trust nor update-ca-certificates"
+        )
     try:
         bundle = read_bundle(content.decode("ascii", "replace"))
     except ValueError as error:
@@ -176,8 +191,11 @@ def read_ca(files: FileSystem, settings: Settings) -> CaCertificates | None:
     )
 
 
-def read_own_file(path: str) -> bytes:
-    """A file that the person named, relative to where they stand, not to --root."""
+def read_local_file(path: str) -> bytes:
+    """Read a file that a flag names, relative to the working directory and not to --root.
+
+    Raises FileError.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_SIZE + 1)

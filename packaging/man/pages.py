@@ -1,9 +1,8 @@
-"""Writes the manual pages and the bash completion into a directory, from what they describe:
-pages.py DIRECTORY
+"""Generator of the manual pages and the bash completion.  Usage: pages.py DIRECTORY.
 
-The commands and flags come from the parser of agent/cli.py, the settings from the comments of
-packaging/config.toml, the rest from the templates beside this file.  Needs no library, so that
-every build has it.
+Commands and flags come from the parser of agent/cli.py, settings from the comments of
+packaging/config.toml, the rest from the templates in the directory of this file.  It needs no
+library, so that every build can run it.
 """
 
 import argparse
@@ -21,74 +20,77 @@ from agent.cli import parser  # noqa: E402
 
 Parsers = dict[str, argparse.ArgumentParser]
 
-#: A flag that so many commands have is described once, for all of them.
+#: A flag that at least so many commands have is described once, for all of them.
 SHARED = 5
 
 
 def fill(text: str) -> str:
-    """Text that is roff(7) already, in lines of a decent length; a line of text may not look like a
-    request.
+    """Wrap text that is already in the format of roff(7).
+
+    A line of text that begins like a request gets a zero-width character in front.
     """
     lines = textwrap.wrap(text, 78, break_long_words=False, break_on_hyphens=False)
     return "\n".join("\\&" + line if line[0] in ".'" else line for line in lines)
 
 
 def roff(text: str) -> str:
-    """Running text; a word that starts with a dash is typed as it stands."""
+    """Convert running text for roff; the dashes of an option become minus signs."""
     text = text.replace("\\", "\\e")
     return fill(re.sub(r"(?<![\w-])-{1,2}(?=\w)", lambda match: "\\-" * len(match.group()), text))
 
 
 def literal(text: str) -> str:
-    """Text that is typed as it stands: every dash is a minus."""
+    """Convert text that is to be typed for roff: every dash becomes a minus sign."""
     return text.replace("\\", "\\e").replace("-", "\\-")
 
 
 def sentence(text: str) -> str:
-    """A help text as a sentence of its own."""
+    """Convert a help text to a sentence for roff."""
     return roff(text[0].upper() + text[1:]) + ("" if text.endswith(".") else ".")
 
 
 # --- commands
-# -------------------------------------------------------------------------------------------------------
 
 
 def commands(top: argparse.ArgumentParser, prefix: str = "") -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
-    """Name, help and parser of every command, those with a second word each on its own."""
+    """Yield name, help and parser of each command.
+
+    A command with subcommands yields these, and not itself.
+    """
     for action in top._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for chosen in action._choices_actions:
-                name, below = prefix + chosen.dest, action.choices[chosen.dest]
+            for choice in action._choices_actions:
+                name, below = prefix + choice.dest, action.choices[choice.dest]
                 inner = list(commands(below, name + " "))
-                yield from inner or [(name, str(chosen.help), below)]
+                yield from inner or [(name, str(choice.help), below)]
 
 
 def flags(command: argparse.ArgumentParser) -> list[argparse.Action]:
-    """What a command takes, besides --help, which all do."""
+    """Return the flags of a command, except --help, which every command has."""
     return [action for action in command._actions if action.option_strings and action.dest != "help"]
 
 
 def shared_flags() -> list[str]:
-    """The names of the flags that most commands have, in their order there."""
+    """Return the names of the flags that SHARED or more commands have, in their order there."""
     names = [flag.option_strings[0] for _, _, command in commands(parser()) for flag in flags(command)]
     return [name for name in dict.fromkeys(names) if names.count(name) >= SHARED]
 
 
 def flag_entry(flag: argparse.Action) -> list[str]:
-    """A flag and its help, as a tagged paragraph."""
+    """Return a flag and its help as a tagged paragraph."""
     value = f" \\fI{literal(str(flag.metavar))}\\fP" if flag.metavar else ""
     names = ", ".join(f"\\fB{literal(name)}\\fP" for name in flag.option_strings)
     return [".TP", names + value, sentence(str(flag.help) % vars(flag))]  # as argparse fills in %(default)s
 
 
 def positional(action: argparse.Action) -> str:
-    """What a command takes without a flag: `-- ARG`, `TARGET`."""
+    """Return a positional argument as the synopsis shows it: `-- ARG`, `TARGET`."""
     dashes, _, name = literal(str(action.metavar)).rpartition(" ")
-    return "[{}\\fI{}\\fP ...]".format(dashes + " " if dashes else "", name)
+    return f"[{dashes} \\fI{name}\\fP ...]" if dashes else f"[\\fI{name}\\fP ...]"
 
 
 def command_entries() -> list[str]:
-    """The section COMMANDS."""
+    """Return the section COMMANDS."""
     lines: list[str] = []
     shared = shared_flags()
     for name, text, command in commands(parser()):
@@ -101,27 +103,27 @@ def command_entries() -> list[str]:
 
 
 def flag_entries() -> list[str]:
-    """The section OPTIONS: each shared flag, and which commands do not take it."""
+    """Return the section OPTIONS: each shared flag, and the commands that have it."""
     lines: list[str] = []
     for name in shared_flags():
-        having = {
+        matches = {
             command: flag
             for command, _, below in commands(parser())
             for flag in flags(below)
             if flag.option_strings[0] == name
         }
-        takers = ", ".join(f"\\fB{command}\\fP" for command in having)
-        lines += [*flag_entry(next(iter(having.values()))), fill(f"({takers})")]
+        names = ", ".join(f"\\fB{command}\\fP" for command in matches)
+        lines += [*flag_entry(next(iter(matches.values()))), fill(f"({names})")]
     return lines
 
 
 # --- settings
-# -------------------------------------------------------------------------------------------------------
 
 
 def paragraphs(text: str) -> tuple[list[str], list[str]]:
-    """The comments before the first section, and the section SETTINGS, of a settings file with
-    every key commented out.
+    """Return the comments before the first section, and the manual page's section SETTINGS.
+
+    `text` is a settings file with every key commented out.
     """
     intro: list[str] = []
     lines: list[str] = []
@@ -145,7 +147,7 @@ def paragraphs(text: str) -> tuple[list[str], list[str]]:
 
 
 def intro_lines(intro: list[str]) -> Iterator[str]:
-    """The first comment, after the file's title; indented lines stay as they are."""
+    """Convert the first comment for roff, without its title; indented lines stay as they are."""
     for line in intro[1:]:
         if line.startswith(" "):
             yield from (".RS", ".nf", literal(line.strip()), ".fi", ".RE")
@@ -154,26 +156,27 @@ def intro_lines(intro: list[str]) -> Iterator[str]:
 
 
 # --- output
-# ---------------------------------------------------------------------------------------------------------
 
 
 def completion_cases() -> list[str]:
-    """One line of a shell's `case` for what may follow each command."""
+    """Return a line of a shell's `case` for each command, with the words that may follow it."""
     lines: list[str] = []
     groups: dict[str, list[str]] = {}
     for name, _, command in commands(parser()):
         first, _, second = name.partition(" ")
         groups.setdefault(first, []).append(second)
         words = [flag.option_strings[-1] for flag in flags(command)]  # the long one
-        lines.append("        {}) words='{} --help' ;;".format(name.replace(" ", "\\ "), " ".join(words)))
-    lines += [
-        "        {}) words='{}' ;;".format(name, " ".join(seconds)) for name, seconds in groups.items() if all(seconds)
-    ]
-    return [*lines, "        '') words='{} --version --help' ;;".format(" ".join(groups))]
+        lines.append(_case(name.replace(" ", "\\ "), [*words, "--help"]))
+    lines += [_case(name, seconds) for name, seconds in groups.items() if all(seconds)]
+    return [*lines, _case("''", [*groups, "--version", "--help"])]
+
+
+def _case(pattern: str, words: list[str]) -> str:
+    return f"        {pattern}) words='{' '.join(words)}' ;;"
 
 
 def write(directory: Path) -> None:
-    """Fill the templates."""
+    """Fill the templates, and write the results into the directory."""
     intro, settings = paragraphs((HERE.parent / "config.toml").read_text("utf-8"))
     filled = {
         "@VERSION@": [__version__],

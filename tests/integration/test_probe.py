@@ -129,7 +129,7 @@ APPLY = """
         asked.append(sorted(hosts))
         return ask(hosts, **options)
     reachability.tcp.ask = noted
-    inputs.on_the_instance = lambda host, sources: True
+    inputs.is_on_instance = lambda host, sources: True
 
     def apply(*flags):
         with contextlib.redirect_stdout(sys.stderr):

@@ -58,7 +58,7 @@ def elsewhere(tmp_path):
 @pytest.fixture
 def node(elsewhere, monkeypatch):
     """A tree that counts as this machine, so that its proxies are asked."""
-    monkeypatch.setattr(inputs, "on_the_instance", lambda host, sources: True)
+    monkeypatch.setattr(inputs, "is_on_instance", lambda host, sources: True)
     return elsewhere
 
 

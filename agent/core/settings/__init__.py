@@ -1,1 +1,1 @@
-"""What the operator asked for."""
+"""Settings of the operator: schema, readers, layers and user data."""

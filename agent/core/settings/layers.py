@@ -1,20 +1,25 @@
-"""Layers of settings, later wins: defaults < config.toml < config.d < user data < kept flags < flags.
+"""Layers of settings, and their merge.
 
-Every layer is checked in full, so that a mistake is found even where another layer hides it, and
-all mistakes are reported together: file, line where it can be found, key, value, what is allowed.
+A later layer wins: defaults < config.toml < config.d < user data < kept flags < flags.
+
+Every layer is checked in full, so that a mistake is found even if a later layer overrides it.  All
+mistakes are reported together, each with its file, its line (if known), its key, its value and what
+is allowed.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from agent.core.net.proxy_url import quoted
+from agent.core.settings.line_numbers import line_numbers, line_of
 from agent.core.settings.schema import SECTIONS, Settings
+from agent.core.settings.suggestions import Suggestions
 from agent.errors import SettingsError
 
 if sys.version_info >= (3, 11):
@@ -27,7 +32,10 @@ USER_DATA = "user data"
 
 @attrs.frozen
 class Layer:
-    """One source of settings: its name for people, its tables, and its text if it has lines to point at."""
+    """One source of settings.
+
+    `name` is for people; `text` is the TOML text, if there is one, for line numbers.
+    """
 
     name: str
     data: Mapping[str, Any]
@@ -36,7 +44,7 @@ class Layer:
 
 @attrs.frozen
 class Layered:
-    """The effective settings, and for each key that is not a default the layer that gave it."""
+    """Effective settings, and for each key that was set the name of the layer that set it last."""
 
     settings: Settings
     origin: Mapping[tuple[str, str], str] = attrs.field(factory=dict)
@@ -44,29 +52,35 @@ class Layered:
 
 
 def parse_toml(name: str, text: bytes) -> Layer:
-    """Read one TOML document; raises SettingsError with line and column."""
+    """Read one TOML document.
+
+    Raises SettingsError, which names line and column.
+    """
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
         line = text[: error.start].count(b"\n") + 1
-        raise SettingsError([f"{name}, line {line}: has a byte that is not UTF-8"]) from None
+        raise SettingsError([f"{name}, line {line}: invalid UTF-8"]) from None
     if decoded.startswith("\ufeff"):
-        raise SettingsError([f"{name}: begins with a byte order mark, which TOML has not; save it as UTF-8 without"])
+        raise SettingsError([f"{name}: TOML does not allow a byte order mark; save the file as UTF-8 without one"])
     try:
         return Layer(name, tomllib.loads(decoded), decoded)
     except (ValueError, RecursionError) as error:  # a plain ValueError for an integer of thousands of digits
-        raise SettingsError([f"{name}: is not TOML: {error}"]) from None
+        raise SettingsError([f"{name}: invalid TOML: {error}"]) from None
 
 
 def flag_layer(flags: Iterable[str], proxy: str = "") -> Layer:
-    """`--set SECTION.KEY=VALUE` and `--proxy URL` as a layer; VALUE is a TOML value or a bare string."""
+    """Return the flags `--set SECTION.KEY=VALUE` and `--proxy URL` as a layer.
+
+    VALUE is a TOML value or a bare string.  Raises SettingsError that names every wrong flag.
+    """
     data: dict[str, dict[str, Any]] = {}
     problems = []
     for flag in flags:
         name, equals, value = flag.partition("=")
         section, dot, key = name.strip().partition(".")
         if not (equals and dot and section and key):
-            problems.append(f"--set {quoted(flag)}: write SECTION.KEY=VALUE, such as proxy.url=http://proxy:3128")
+            problems.append(f"--set {quoted(flag)}: expected SECTION.KEY=VALUE, such as proxy.url=http://proxy:3128")
             continue
         data.setdefault(section, {})[key] = _flag_value(value.strip())
     if problems:
@@ -77,73 +91,87 @@ def flag_layer(flags: Iterable[str], proxy: str = "") -> Layer:
 
 
 def merge(layers: Sequence[Layer]) -> Layered:
-    """Check all layers and put them on top of each other; raises SettingsError with every problem of every layer."""
+    """Check all layers and merge them, key by key.
+
+    Raises SettingsError with every problem of every layer.
+    """
     problems: list[str] = []
-    warnings: list[str] = []
     values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     origin: dict[tuple[str, str], str] = {}
+    suggestions = Suggestions()
     for layer in layers:
-        for section, table in layer.data.items():
-            problem = _section_problem(layer, section, table)
-            if problem:
-                problems.append(problem)
-                continue
-            keys = attrs.fields_dict(SECTIONS[section])
-            for key, value in table.items():
-                if key not in keys:
-                    problems.append(_problem(layer, section, key, "is unknown", ", ".join(keys)))
-                    continue
-                try:
-                    values[section][key] = keys[key].metadata["parse"](value)
-                except ValueError as error:
-                    problems.append(_problem(layer, section, key, str(error), keys[key].metadata["allowed"]))
-                    continue
-                origin[section, key] = layer.name
+        problems += _located(layer, list(_read(layer, values, origin, suggestions)))
     if problems:
         raise SettingsError(problems)
-    settings = Settings(**{section: SECTIONS[section](**found) for section, found in values.items()})
-    warnings += [entry.warning for entry in settings.proxy.no_proxy if entry.warning]
+    settings = Settings(**{section: SECTIONS[section](**table) for section, table in values.items()})
+    warnings = [entry.warning for entry in settings.proxy.no_proxy if entry.warning]
     return Layered(settings, origin, tuple("proxy.no_proxy: " + warning for warning in warnings))
 
 
 def without_metadata(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What of flags can be kept for an instance: metadata.* is needed before the instance is known."""
+    """Return the settings that can be kept for an instance: all but metadata.*.
+
+    Those are needed before the instance is known.
+    """
     return {section: table for section, table in data.items() if section != "metadata"}
 
 
-def _section_problem(layer: Layer, section: str, table: Any) -> str:
-    if section not in SECTIONS:
-        return _problem(layer, section, "", "is unknown", "the sections " + ", ".join(SECTIONS))
-    if not isinstance(table, dict):
-        return _problem(layer, section, "", "is no section", f"[{section}]")
-    if section == "metadata" and layer.name.startswith(USER_DATA):
-        return _problem(layer, section, "", "cannot come from user data, which is read with it", "it in config.toml")
-    return ""
+def _read(
+    layer: Layer,
+    values: Mapping[str, dict[str, Any]],
+    origin: dict[tuple[str, str], str],
+    suggestions: Suggestions,
+) -> Iterator[tuple[str, str, str]]:
+    """Put a layer's settings into `values` and `origin`.
 
-
-def _problem(layer: Layer, section: str, key: str, what: str, allowed: str) -> str:
-    line = _line_of(layer.text, section, key)
-    where = f"{layer.name}, line {line}" if line else layer.name
-    return "{}: {} {} (allowed: {})".format(where, _printable(section + "." + key if key else section), what, allowed)
-
-
-def _line_of(text: str, section: str, key: str) -> int:
-    """The line of a key, else of its section, as far as plain TOML goes; 0 when it cannot be told.
-
-    TOML readers keep no positions.
+    Yields section, key and problem of each mistake.
     """
-    current = ""
-    for number, line in enumerate(text.split("\n"), 1):
-        header = re.match(r"\s*\[\s*\"?([^]\"]+?)\"?\s*\]", line)
-        if header:
-            current = header.group(1).strip()
-            if not key and current.partition(".")[0] == section:
-                return number
-        elif (
-            re.match(rf"\s*\"?{re.escape(key or section)}\"?\s*[.=]", line) and current == (section if key else "")
-        ) or (key and not current and re.match(rf"\s*{re.escape(section)}\s*\.\s*{re.escape(key)}\s*=", line)):
-            return number
-    return _line_of(text, section, "") if key else 0
+    for section, table in layer.data.items():
+        problem = _section_problem(layer, section, table, suggestions)
+        if problem:
+            yield section, "", problem
+            continue
+        fields = attrs.fields_dict(SECTIONS[section])
+        for key, value in table.items():
+            if key not in fields:
+                yield section, key, "unknown key" + _remedy(suggestions.for_key(section, key), ", ".join(fields))
+                continue
+            metadata = fields[key].metadata
+            try:
+                values[section][key] = metadata["parse"](value)
+            except ValueError as error:
+                yield section, key, f"{error} (allowed: {metadata['allowed']})"
+                continue
+            origin[section, key] = layer.name
+
+
+def _section_problem(layer: Layer, section: str, table: Any, suggestions: Suggestions) -> str:
+    if section in SECTIONS:
+        if not isinstance(table, dict):
+            return f"not a section; write [{section}]"
+        if section == "metadata" and layer.name.startswith(USER_DATA):
+            return "not allowed in user data, which is read with these settings; set them in config.toml"
+        return ""
+    names = ", ".join(SECTIONS)
+    if isinstance(table, dict):
+        return "unknown section" + _remedy(suggestions.for_section(section), names)
+    return "unknown key" + _remedy(suggestions.for_top_level_key(section), "the sections " + names)
+
+
+def _remedy(suggestion: str, allowed: str) -> str:
+    return f"; did you mean {suggestion}?" if suggestion else f" (allowed: {allowed})"
+
+
+def _located(layer: Layer, mistakes: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return a line of text for each mistake (section, key, problem) of a layer, with its place."""
+    lines = line_numbers(layer.text) if mistakes else {}
+    located: list[str] = []
+    for section, key, problem in mistakes:
+        line = line_of(lines, section, key)
+        source = f"{layer.name}, line {line}" if line else layer.name
+        name = _printable(f"{section}.{key}" if key else section)
+        located.append(f"{source}: {name}: {problem}")
+    return located
 
 
 def _flag_value(value: str) -> Any:

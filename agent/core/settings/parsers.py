@@ -1,7 +1,7 @@
-"""Readers of single values in the settings: a TOML value in, our value out, or ValueError that says what is wrong.
+"""Readers of single settings: each takes a TOML value and returns ours.
 
-Strict about types: a string is no number and a single string no list, because a setting that is
-guessed at is a setting that surprises.
+A reader raises ValueError that says what is wrong with the value.  Types are strict: a string is
+not a number, and a single string is not a list.  A guess would surprise the operator.
 """
 
 from __future__ import annotations
@@ -15,61 +15,75 @@ from agent.core.noproxy.entries import OwnerEntry, canonical_cidr, parse_owner_e
 T = TypeVar("T")
 
 _TOML_TYPES = {
-    bool: "a boolean",
-    str: "a string",
-    int: "an integer",
-    float: "a number",
-    list: "an array",
-    dict: "a table",
+    bool: "boolean",
+    str: "string",
+    int: "integer",
+    float: "number",
+    list: "array",
+    dict: "table",
 }
 
 
-def _typed(value: Any, wanted: type) -> Any:
-    if type(value) is not wanted:
-        raise ValueError(
-            "{}is {}, not {}".format(_shown(value), _TOML_TYPES.get(type(value), "a date"), _TOML_TYPES[wanted])
-        )
+def typed(value: Any, expected: type) -> Any:
+    """Return `value` if it is of the type; raises ValueError that names both types."""
+    if type(value) is not expected:
+        raise ValueError(f"expected {_with_article(_TOML_TYPES[expected])}, got {_described(value)}")
     return value
 
 
-def _shown(value: Any) -> str:
-    """A short value for a message; an array or a table would be too long, and may hold anything."""
+def _described(value: Any) -> str:
+    """Name type and value; an array or a table would be too long, and may hold a secret."""
+    kind = _TOML_TYPES.get(type(value), "date")
     if isinstance(value, str):
-        return quoted(value) + " "
-    return f"{str(value).lower():.40} " if isinstance(value, (bool, int, float)) else ""
+        return f"the {kind} {quoted(value)}"
+    return f"the {kind} {_short(value)}" if isinstance(value, (bool, int, float)) else _with_article(kind)
+
+
+def _with_article(kind: str) -> str:
+    return ("an " if kind[0] in "ai" else "a ") + kind
+
+
+def _short(value: float) -> str:
+    """Return a number or a boolean as TOML writes it, at most 40 characters of it."""
+    return f"{str(value).lower():.40}"
 
 
 def boolean(value: Any) -> bool:
-    return bool(_typed(value, bool))
+    return bool(typed(value, bool))
 
 
 def argument(value: Any) -> str:
-    """A string that can stand in an argument vector, an environment or a line of a file."""
-    text = str(_typed(value, str))
+    """Read a string that fits into an argument vector, an environment or a line of a file."""
+    text = str(typed(value, str))
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
-        raise ValueError(f"{quoted(text)} has a control character")
+        raise ValueError(f"{quoted(text)} contains a control character")
     return text
 
 
 def path(value: Any) -> str:
     text = argument(value)
-    if not text.startswith("/") or "/../" in text + "/":
-        raise ValueError(f"{quoted(text)} is no absolute path without ..")
+    if not text.startswith("/"):
+        raise ValueError(f"{quoted(text)} is not an absolute path")
+    if "/../" in text + "/":
+        raise ValueError(f'{quoted(text)} contains ".."; write the path without it')
     return text
 
 
 def credentials_path(value: Any) -> str:
-    """The path of the credentials file; one who takes the key for USER:PASSWORD must not read it in an error."""
+    """Read the path of the credentials file.
+
+    An operator may put USER:PASSWORD here by mistake: the error must not repeat it.
+    """
     if isinstance(value, str) and ":" in value and not value.startswith("/"):
-        raise ValueError("is no absolute path; USER:PASSWORD belongs into the file that it names")
+        raise ValueError("not an absolute path; put USER:PASSWORD into a file, and name that file here")
     return optional_path(value)
 
 
 def ca_bundle(value: Any) -> str:
-    """A path, or PEM text itself; whether it is one of CA certificates is checked where it is read."""
-    text = str(_typed(value, str)).strip()
+    """Read a path, or PEM text; its certificates are checked where the bundle is read."""
+    text = str(typed(value, str)).strip()
     if "PRIVATE KEY" in text:
-        raise ValueError("holds a private key, which does not belong on a node")
+        raise ValueError("contains a private key; keep only the CA certificates")
     return text if "-----BEGIN " in text or not text else path(text)
 
 
@@ -78,17 +92,21 @@ def optional_path(value: Any) -> str:
 
 
 def seconds(value: Any) -> float:
-    number = value if type(value) is int else _typed(value, float)
+    """Read seconds above 0 and up to 3600."""
+    number = value if type(value) is int else typed(value, float)
     if not 0 < number <= 3600:
-        raise ValueError(f"{_shown(value)}is not above 0 and up to 3600 seconds")
+        raise ValueError(f"{_short(value)} is out of range")
     return float(number)
 
 
 def interval(value: Any) -> float:
-    """Seconds between things that a daemon does again and again; below 10 it would be a load."""
-    number = value if type(value) is int else _typed(value, float)
+    """Read the seconds between repeated actions of the daemon, from 10 up to 86400.
+
+    Below 10 the daemon would put load on the node.
+    """
+    number = value if type(value) is int else typed(value, float)
     if not 10 <= number <= 86400:
-        raise ValueError(f"{_shown(value)}is not from 10 up to 86400 seconds")
+        raise ValueError(f"{_short(value)} is out of range")
     return float(number)
 
 
@@ -98,72 +116,79 @@ def seconds_or_auto(value: Any) -> float | None:
 
 def one_of(*allowed: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
-        text = str(_typed(value, str))
+        text = str(typed(value, str))
         if text not in allowed:
-            raise ValueError(f"{quoted(text)} is not allowed")
+            raise ValueError(f"unknown value {quoted(text)}")
         return text
 
     return parse
 
 
 def list_of(parse: Callable[[Any], T], *, repeated: bool = False) -> Callable[[Any], tuple[T, ...]]:
-    """A reader of a list; each value once, unless `repeated` ones mean something; all wrong ones are named."""
+    """Return a reader of a list, which names all wrong values.
+
+    Keeps the first of equal values, or all of them if `repeated`.
+    """
 
     def parse_list(value: Any) -> tuple[T, ...]:
         values: list[T] = []
-        wrong: list[str] = []
-        for item in _typed(value, list):
+        problems: list[str] = []
+        for item in typed(value, list):
             try:
                 values.append(parse(item))
             except ValueError as error:
-                wrong.append(str(error))
-        if wrong:
-            raise ValueError("; ".join(wrong))
+                problems.append(str(error))
+        if problems:
+            raise ValueError("; ".join(problems))
         return tuple(values if repeated else dict.fromkeys(values))
 
     return parse_list
 
 
 def auto_or(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
-    """A reader that takes "auto" too, as None."""
+    """Return a reader that also accepts "auto", as None."""
     return lambda value: None if value == "auto" else parse(value)
 
 
 def never_or(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
-    """A reader that takes "never" too, as None."""
+    """Return a reader that also accepts "never", as None."""
     return lambda value: None if value == "never" else parse(value)
 
 
 def program(value: Any) -> str:
-    """An absolute path, or a bare name that is looked up on PATH."""
+    """Read an absolute path, or a bare name that is looked up on PATH."""
     text = argument(value)
     return text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text) else path(text)
 
 
 def host_and_port(value: Any) -> str:
-    """`HOST` or `HOST:PORT` as `HOST:PORT` in lower case; 443 when there is none."""
-    text = str(_typed(value, str))
-    url = _url("https", "https://" + (text if re.search(r"[^:]:[0-9]+$|\]:[0-9]+$", text) else text + ":443"))
-    return "{}:{}".format(f"[{url.host}]" if ":" in url.host else url.host, url.port)
+    """Read `HOST` or `HOST:PORT` as `HOST:PORT` in lower case; the default port is 443."""
+    text = str(typed(value, str))
+    with_port = text if re.search(r"[^:]:[0-9]+$|\]:[0-9]+$", text) else text + ":443"
+    url = _url("https", "https://" + with_port)
+    if url is None:
+        raise ValueError(f"expected HOST or HOST:PORT, got {quoted(text)}")
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{host}:{url.port}"
 
 
 def proxy_urls(value: Any) -> tuple[ProxyUrl, ...]:
     if isinstance(value, list):
-        return list_of(lambda item: parse_proxy_url(_typed(item, str)))(value)
-    one = optional_proxy_url(value)
-    return () if one is None else (one,)
+        return list_of(lambda item: parse_proxy_url(typed(item, str)))(value)
+    url = optional_proxy_url(value)
+    return () if url is None else (url,)
 
 
 def optional_proxy_url(value: Any) -> ProxyUrl | None:
-    return parse_proxy_url(_typed(value, str)) if value != "" else None
+    return parse_proxy_url(typed(value, str)) if value != "" else None
 
 
 def owner_entries(value: Any) -> tuple[OwnerEntry, ...]:
-    return list_of(lambda item: parse_owner_entry(_typed(item, str)))(value)
+    return list_of(lambda item: parse_owner_entry(typed(item, str)))(value)
 
 
 def cidr(value: Any) -> str:
-    return canonical_cidr(_typed(value, str))
+    return canonical_cidr(typed(value, str))
 
 
 def cidr_or_auto(value: Any) -> str:
@@ -173,74 +198,84 @@ def cidr_or_auto(value: Any) -> str:
 def cidrs_or_auto(value: Any) -> tuple[str, ...] | None:
     if value == "auto":
         return None
-    found = list_of(cidr)(value)
-    if not found:
-        raise ValueError("is empty: every VPC has a CIDR")
-    return found
+    cidrs = list_of(cidr)(value)
+    if not cidrs:
+        raise ValueError("must not be empty; every VPC has a CIDR")
+    return cidrs
 
 
 def service_unit(value: Any) -> str:
-    """A unit as systemctl takes it, `docker` or `docker.service`; the answer always ends in `.service`.
+    """Read a unit as systemctl accepts it, `docker` or `docker.service`.
 
-    Names become directories below /etc/systemd/system: only the characters of systemd.unit(5), no
-    slash, no leading dot.
+    The result always ends in `.service`.  Names become directories below /etc/systemd/system: only
+    the characters of systemd.unit(5), no slash, no leading dot.
     """
-    text = str(_typed(value, str))
+    text = str(typed(value, str))
     name = (
         text
         if re.search(r"\.(service|socket|target|timer|mount|path|slice|scope|device|swap|automount)$", text)
         else text + ".service"
     )
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9:_.@-]{0,200}", text):
-        raise ValueError(f"{quoted(text)} is no unit name")
+        raise ValueError(f"{quoted(text)} is not a unit name")
     if not name.endswith(".service") or name == ".service":
-        raise ValueError(f"{quoted(text)} is no service; only services read an environment")
+        raise ValueError(f"{quoted(text)} is not a service; only services can get the proxy variables")
     if re.fullmatch(r"[^@]+@\.service", name):
-        raise ValueError(f"{quoted(text)} is a template, of which systemd tells nothing; name its instances")
+        raise ValueError(f"{quoted(text)} is a template, for which systemd reports no state; name its instances")
     return name
 
 
 def cluster_name(value: Any) -> str:
-    text = str(_typed(value, str))
+    text = str(typed(value, str))
     if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", text):
-        raise ValueError(f"{quoted(text)} is no EKS cluster name")
+        raise ValueError(f"{quoted(text)} is not an EKS cluster name")
     return text
 
 
 def endpoint_host(value: Any) -> str:
-    """The lower-case host of an API endpoint, which is written `https://HOST[:PORT]`, HOST or an IPv6 address alone."""
-    text = str(_typed(value, str))
+    """Read an API endpoint and return its lower-case host.
+
+    It is written `https://HOST[:PORT]`, HOST or a bare IPv6 address.
+    """
+    text = str(typed(value, str))
+    if not text:
+        return ""
     host = f"[{text}]" if text.count(":") > 1 and re.fullmatch("[0-9A-Fa-f:.]+", text) else text
-    return _url("https", text if "://" in text else "https://" + host).host if text else ""
+    url = _url("https", text if "://" in text else "https://" + host)
+    if url is None:
+        raise ValueError(f"expected https://HOST, got {quoted(text)}")
+    return url.host
 
 
 def metadata_endpoint(value: Any) -> str:
-    text = str(_typed(value, str))
-    _url("http", text)
+    text = str(typed(value, str))
+    if _url("http", text) is None:
+        raise ValueError(f"expected http://HOST, got {quoted(text)}")
     return text.rstrip("/")
 
 
-def _url(scheme: str, text: str) -> ProxyUrl:
-    """Read `SCHEME://HOST` or `SCHEME://HOST:PORT` by the rules for a proxy, but for the port."""
+def _url(scheme: str, text: str) -> ProxyUrl | None:
+    """Read `SCHEME://HOST` or `SCHEME://HOST:PORT` by the rules for a proxy, but for the port.
+
+    Return None if it is anything else.
+    """
     bare = text[:-1] if text.endswith("/") else text
     try:
         url = parse_proxy_url(bare if re.search(":[0-9]*$", bare) else bare + ":1")
     except ValueError:
-        url = None
-    if url is None or url.scheme != scheme:
-        raise ValueError(f"{quoted(text)} is no {scheme}://HOST")
-    return url
+        return None
+    return url if url.scheme == scheme else None
 
 
 def dns_domain(value: Any) -> str:
-    text = str(_typed(value, str)).lower().strip(".")
+    text = str(typed(value, str)).lower().strip(".")
     if not is_host_name(text):
-        raise ValueError(f"{quoted(str(value))} is no DNS domain")
+        raise ValueError(f"{quoted(str(value))} is not a DNS domain")
     return text
 
 
 def region(value: Any) -> str:
-    text = str(_typed(value, str))
+    text = str(typed(value, str))
     if text and not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}", text):
-        raise ValueError(f"{quoted(text)} is no AWS region")
+        raise ValueError(f"{quoted(text)} is not an AWS region")
     return text

@@ -1,10 +1,9 @@
-# ruff: noqa: RUF009 -- _key() is attrs.field() with less to write, not a default that is called
-# once
-"""What the owner asked: the sections and keys of the TOML settings, and what each may be.
+# ruff: noqa: RUF009 -- _key() is a short form of attrs.field(), not a default that is called once
+"""Sections and keys of the TOML settings, and what each key may be.
 
-One line a key.  `parse` turns a TOML value into ours or raises ValueError; `allowed` is what error
-texts and documentation say; `unset` is how a file writes None.  Reading files and merging layers is
-layers.py.
+One line a key.  `parse` turns a TOML value into ours or raises ValueError.  `allowed` describes the
+allowed values in error texts and documentation.  `unset` is how a file writes None.  Layers are
+parsed and merged in layers.py.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from agent.core.noproxy.entries import OwnerEntry
 from agent.core.settings import parsers
 from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
 
-#: The services that take part in a node's life and talk to the world (Amazon Linux 2023, and images
-#: with bootstrap.sh). One line a unit, with the reason.  A test compares it with Before= of the
+#: Services of a node that open connections to the outside (Amazon Linux 2023, and images with
+#: bootstrap.sh).  One line a unit, with the reason.  A test compares the list with Before= of the
 #: agent's unit and with config.toml.
 DEFAULT_UNITS = (
     "docker.service",  # pulls images
     "containerd.service",  # pulls images
-    "kubelet.service",  # runs credential helpers that speak to ECR
+    "kubelet.service",  # runs credential helpers that call ECR
     "sandbox-image.service",  # logs in to ECR and pulls the pause image
-    "nodeadm-config.service",  # asks the EC2 API
+    "nodeadm-config.service",  # calls the EC2 API
     "nodeadm-run.service",  # pulls images and starts kubelet
     "cloud-config.service",  # may install packages
     "cloud-final.service",  # runs the shell scripts of user data
@@ -42,14 +41,14 @@ def _key(default: Any, parse: Callable[[Any], Any], allowed: str, *, unset: str 
 @attrs.frozen
 class Proxy:
     url: tuple[ProxyUrl, ...] = _key(
-        (), parsers.proxy_urls, "http://HOST:PORT or https://HOST:PORT, or a list of such in order of preference"
+        (), parsers.proxy_urls, "http://HOST:PORT or https://HOST:PORT, or a list of them in order of preference"
     )
     https_url: ProxyUrl | None = _key(
-        None, parsers.optional_proxy_url, "as proxy.url, if https:// URLs have another proxy", unset=""
+        None, parsers.optional_proxy_url, "like proxy.url, if https:// URLs have another proxy", unset=""
     )
-    credentials_file: str = _key("", parsers.credentials_path, "an absolute path, to a file of root's with mode 0600")
+    credentials_file: str = _key("", parsers.credentials_path, "an absolute path of a file that root owns, mode 0600")
     credentials_in_yum: bool = _key(False, parsers.boolean, "true or false")
-    no_proxy: tuple[OwnerEntry, ...] = _key((), parsers.owner_entries, "a list of NAME, .NAME, address or CIDR")
+    no_proxy: tuple[OwnerEntry, ...] = _key((), parsers.owner_entries, "a list; each NAME, .NAME, address or CIDR")
 
 
 @attrs.frozen
@@ -59,7 +58,7 @@ class Cluster:
     endpoint_access: str = _key(
         "auto",
         parsers.one_of("auto", "private", "public"),
-        '"auto" (asked), "private" (reached directly) or "public" (through the proxy)',
+        '"auto" (probed), "private" (reached directly) or "public" (through the proxy)',
     )
     service_cidr: str = _key("auto", parsers.cidr_or_auto, '"auto" or a CIDR such as 172.20.0.0/16')
     domain: str = _key("cluster.local", parsers.dns_domain, "a DNS domain such as cluster.local")
@@ -68,7 +67,7 @@ class Cluster:
         parsers.list_of(parse_workload),
         "a list of NAMESPACE/KIND/NAME; KIND is daemonset, deployment or statefulset",
     )
-    kubectl: str = _key("kubectl", parsers.program, "kubectl, found on PATH, or an absolute path")
+    kubectl: str = _key("kubectl", parsers.program, "a name that is found on PATH, or an absolute path")
 
 
 @attrs.frozen
@@ -76,7 +75,7 @@ class Aws:
     direct: tuple[str, ...] | None = _key(
         None,
         parsers.auto_or(parsers.list_of(parsers.one_of(*SERVICES))),
-        '"auto" (asked) or a list of ' + ", ".join(SERVICES),
+        '"auto" (probed) or a list of ' + ", ".join(SERVICES),
     )
 
 
@@ -104,7 +103,7 @@ class Node:
 class Metadata:
     endpoint: str = _key("http://169.254.169.254", parsers.metadata_endpoint, "http://ADDRESS or http://ADDRESS:PORT")
     deadline: float | None = _key(
-        None, parsers.seconds_or_auto, '"auto" (30 for a boot, 2 for a command), or seconds up to 3600'
+        None, parsers.seconds_or_auto, '"auto" (30 s at boot, 2 s for a command), or seconds above 0 and up to 3600'
     )
 
 
@@ -113,23 +112,23 @@ class Bootstrap:
     enabled: bool = _key(False, parsers.boolean, "true or false")
     command: str = _key("/etc/eks/bootstrap.sh", parsers.path, "an absolute path")
     arguments: tuple[str, ...] = _key((), parsers.list_of(parsers.argument, repeated=True), "a list of strings")
-    timeout: float = _key(1800.0, parsers.seconds, "seconds, above 0 and up to 3600")
+    timeout: float = _key(1800.0, parsers.seconds, "seconds above 0 and up to 3600")
 
 
 @attrs.frozen
 class Signal:
     command: str = _key("/opt/aws/bin/cfn-signal", parsers.path, "an absolute path")
     stack: str = _key("", parsers.argument, "a stack name or ARN")
-    resource: str = _key("", parsers.argument, "a logical resource id")
+    resource: str = _key("", parsers.argument, "a logical resource ID")
     region: str = _key("", parsers.region, "an AWS region; by default the instance's own")
 
 
 @attrs.frozen
 class Watch:
-    interval: float = _key(600.0, parsers.interval, "seconds, from 10 up to 86400")
+    interval: float = _key(600.0, parsers.interval, "seconds from 10 up to 86400")
     restart: str = _key("never", parsers.one_of("never", "changed"), '"never" or "changed"')
     failover_after: float | None = _key(
-        600.0, parsers.never_or(parsers.interval), 'seconds, from 10 up to 86400, or "never"', unset="never"
+        600.0, parsers.never_or(parsers.interval), '"never", or seconds from 10 up to 86400', unset="never"
     )
     metrics: str | None = _key(
         None,
@@ -153,7 +152,7 @@ class Failure:
 
 @attrs.frozen
 class Settings:
-    """All sections; the default of every key is the value of an empty settings file."""
+    """All sections; the default of each key is its value with an empty settings file."""
 
     proxy: Proxy = attrs.field(factory=Proxy)
     cluster: Cluster = attrs.field(factory=Cluster)
@@ -168,7 +167,7 @@ class Settings:
     failure: Failure = attrs.field(factory=Failure)
 
 
-#: Section → its class, in the order in which they are shown.
+#: Section → its class, in the order of `config show`.
 SECTIONS: dict[str, Any] = {
     "proxy": Proxy,
     "cluster": Cluster,

@@ -1,4 +1,4 @@
-"""The cluster's workloads that take the proxy variables: DaemonSets, Deployments and StatefulSets, by namespace and name."""
+"""Workloads of the cluster that get the proxy variables: DaemonSets, Deployments, StatefulSets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from agent.core.net.proxy_url import quoted
+from agent.core.settings.parsers import typed
 
-#: Spelling of the owner's → kind of the API (all of them apps/v1).
+#: Kind as the operator may spell it → kind of the API (all of them apps/v1).
 KINDS = {
     "daemonset": "DaemonSet",
     "ds": "DaemonSet",
@@ -25,7 +26,7 @@ _NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 
 @attrs.frozen(order=True)
 class Workload:
-    """One object whose pods take the variables; `kind` as the API spells it."""
+    """Object whose pods get the variables; `kind` as the API spells it."""
 
     namespace: str
     kind: str
@@ -36,7 +37,7 @@ class Workload:
 
     @property
     def path(self) -> str:
-        """Where the API serves it."""
+        """Return its path in the Kubernetes API."""
         return f"/apis/apps/v1/namespaces/{self.namespace}/{self.kind.lower()}s/{self.name}"
 
 
@@ -48,12 +49,11 @@ DEFAULT_WORKLOADS = (
 
 def parse_workload(value: Any) -> Workload:
     """Read `kube-system/daemonset/aws-node`; raises ValueError that says what is wrong."""
-    if not isinstance(value, str):
-        raise ValueError("is no string")
-    namespace, _, rest = value.partition("/")
+    text = str(typed(value, str))
+    namespace, _, rest = text.partition("/")
     kind, _, name = rest.partition("/")
     if not re.fullmatch(_NAME, namespace) or not re.fullmatch(_NAME, name):
-        raise ValueError(f"{quoted(value)} is no NAMESPACE/KIND/NAME")
+        raise ValueError(f"expected NAMESPACE/KIND/NAME, got {quoted(text)}")
     if kind.lower() not in KINDS:
-        raise ValueError(f"{quoted(value)} has a kind that is none of daemonset, deployment, statefulset")
+        raise ValueError(f"unknown KIND in {quoted(text)}; expected daemonset, deployment or statefulset")
     return Workload(namespace, KINDS[kind.lower()], name)
