@@ -65,7 +65,10 @@ class _Last:
         self._last = self._stretch_end = -1
 
     def after(self, position: int) -> int:
-        """Return the end of the last needle after `position`, or 0; `position` must not decrease."""
+        """Return the end of the last needle after `position`, or 0.
+
+        `position` must not decrease from call to call.
+        """
         if position > self._stretch_end:
             stop = self._stop.search(self._text, position)
             self._stretch_end = stop.start() if stop else len(self._text)

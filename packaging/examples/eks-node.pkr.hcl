@@ -12,12 +12,12 @@ packer {
 
 variable "rpm" {
   type        = string
-  description = "The package that `make rpm` built for the Python of base_ami."
+  description = "The package that `make rpm` built for the Python version of base_ami."
 }
 
 variable "base_ami" {
   type        = string
-  description = "An EKS-optimized AMI; SSM knows the newest: /aws/service/eks/optimized-ami/VERSION/amazon-linux-2023/x86_64/standard/recommended/image_id"
+  description = "An EKS-optimized AMI; the SSM parameter of the latest: /aws/service/eks/optimized-ami/VERSION/amazon-linux-2023/x86_64/standard/recommended/image_id"
 }
 
 variable "region" {
@@ -30,7 +30,7 @@ source "amazon-ebs" "node" {
   instance_type = "t3.small"
   ssh_username  = "ec2-user"
   ami_name      = "eks-node-behind-proxy-${formatdate("YYYYMMDDhhmmss", timestamp())}"
-  # Nodes of this AMI get the metadata service with tokens only; the agent speaks nothing else.
+  # Instances of this AMI require tokens for the metadata service (IMDSv2); the agent supports only these.
   imds_support = "v2.0"
 }
 
@@ -47,15 +47,15 @@ build {
     destination = "/tmp/config.toml"
   }
 
-  # Packer runs these with `sh -e`: the first that fails ends the build, and `bake` fails on wrong settings.
+  # Packer runs these with `sh -e`: the first failure stops the build.  `bake` fails if the settings are wrong.
   provisioner "shell" {
     inline = [
       "sudo yum install -y /tmp/eks-proxy-agent.rpm",
       "sudo install -m 0644 /tmp/config.toml /etc/eks-proxy-agent/config.toml",
-      # Writes what does not depend on the instance, so that no node has to reload systemd; starts nothing.
+      # Writes the files that do not depend on the instance, so that no node has to reload systemd.  Starts nothing.
       "sudo eks-proxy-agent bake",
-      # Your own steps come here.  If they need the proxy: sudo eks-proxy-agent apply
-      # Last, before the snapshot: takes out every trace of this builder.
+      # Add your own steps here.  If they need the proxy: sudo eks-proxy-agent apply
+      # Last step before the snapshot: removes everything that belongs to this builder.
       "sudo eks-proxy-agent clean",
       "rm /tmp/eks-proxy-agent.rpm /tmp/config.toml",
     ]
