@@ -286,7 +286,7 @@ def test_invalid_settings_are_a_failure_before_they_are_applied(node: BootedNode
     finally:
         node.do(f"cp -p /run/kept {config}; {THAW}")
     assert (named(result, "fail"), result["code"]) == (["settings layers"], 78)
-    assert "node.bad is unknown" in json.dumps(result)
+    assert "node.bad: unknown key" in json.dumps(result)
 
 
 def test_without_root_nothing_fails(node: BootedNode) -> None:

@@ -244,7 +244,7 @@ def test_while_metadata_is_away_the_last_good_values_are_kept_and_guarded(trial:
     life.running.run("systemctl", "reload", AGENT)
     life.wait_for_status("the node to be configured", phase="configured", error=None)
     life.running.run("sh", "-c", "echo 'oops = 1' >> /etc/eks-proxy-agent/config.toml")
-    assert "oops is unknown" in str(life.wait_for_status("broken settings to be told", phase="degraded")["error"])
+    assert "oops: unknown key" in str(life.wait_for_status("broken settings to be told", phase="degraded")["error"])
     assert life.read().splitlines()[-6:] == before.splitlines()[-6:]
     life.running.run("sed", "-i", "/oops/d", "/etc/eks-proxy-agent/config.toml")
     life.wait_for_status("mended settings to be taken up", phase="configured")

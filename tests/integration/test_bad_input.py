@@ -1,6 +1,4 @@
-"""Bad input from end to end: a clear error, nothing lost, no traceback, no half-written file, no
-hang.
-"""
+"""Bad input end to end: a clear error, no loss, no traceback, no partly written file, no hang."""
 
 from __future__ import annotations
 
@@ -24,8 +22,8 @@ from tests.integration import moods
 from tests.integration.command_line import PROXY, Node, Outcome, run
 from tests.integration.moods import Mood, MoodyService
 
-URL_FORM = "(allowed: http://HOST:PORT or https://HOST:PORT, or a list of such in order of preference)"
-ENTRY_FORM = "(allowed: a list of NAME, .NAME, address or CIDR)"
+URL_FORM = "(allowed: http://HOST:PORT or https://HOST:PORT, or a list of them in order of preference)"
+ENTRY_FORM = "(allowed: a list; each NAME, .NAME, address or CIDR)"
 UNIT_FORM = "(allowed: a list of systemd services, such as docker)"
 
 
@@ -38,9 +36,7 @@ def node(tmp_path: Path) -> Node:
 
 
 def refused(node: Node, done: Outcome, code: int, *texts: str) -> None:
-    """The command ended with `code`, said all `texts` on stderr in lines of ASCII, and gave no
-    traceback.
-    """
+    """Assert the exit code, all `texts` on stderr in lines of ASCII, and no traceback."""
     assert (done.code, done.out) == (code, ""), done.both
     assert [text for text in texts if text not in done.err] == [], done.err
     assert "Traceback" not in done.err
@@ -50,13 +46,12 @@ def refused(node: Node, done: Outcome, code: int, *texts: str) -> None:
 
 
 # --- settings
-# -------------------------------------------------------------------------------------------------------
 
 SETTINGS: list[tuple[str, str, list[str]]] = [
-    # what, config.toml, what the error has to say
-    ("proxy without scheme", '[proxy]\nurl = "proxy:3128"', ['line 2: proxy.url "proxy:3128"', "write http://proxy:3128"]),
-    ("proxy with user info", '[proxy]\nurl = "http://alice:hunter2@p:1"', ["proxy.url has user info", "proxy.credentials_file"]),
-    ("https proxy with user info", '[proxy]\nhttps_url = "http://alice:hunter2@p:1"', ["proxy.https_url has user info"]),
+    # name, config.toml, texts of the error
+    ("proxy without scheme", '[proxy]\nurl = "proxy:3128"', ['line 2: proxy.url: "proxy:3128"', "write http://proxy:3128"]),
+    ("proxy with user info", '[proxy]\nurl = "http://alice:hunter2@p:1"', ["proxy.url: has user info", "proxy.credentials_file"]),
+    ("https proxy with user info", '[proxy]\nhttps_url = "http://alice:hunter2@p:1"', ["proxy.https_url: has user info"]),
     ("proxy with port 0", '[proxy]\nurl = "http://p:0"', ['"http://p:0" has the port "0"', "from 1 to 65535", URL_FORM]),
     ("proxy with port 99999", '[proxy]\nurl = "http://p:99999"', ['the port "99999"', "from 1 to 65535", URL_FORM]),
     ("proxy without port", '[proxy]\nurl = "http://p"', ['"http://p" has no port', "http://HOST:3128", URL_FORM]),
@@ -71,25 +66,25 @@ SETTINGS: list[tuple[str, str, list[str]]] = [
     ("entry with an escape", '[proxy]\nno_proxy = ["\\u001b[31m"]', [r'"\x1b[31m" has', ENTRY_FORM]),
     ("entry *", '[proxy]\nno_proxy = ["*"]', ['"*" has a *', ENTRY_FORM]),
     ("entry with a password", '[proxy]\nno_proxy = ["http://alice:hunter2@p"]', ["is a URL", ENTRY_FORM]),
-    ("unknown section", "[prxy]\nurl = 1", ["line 1: prxy is unknown (allowed: the sections proxy, "]),
-    ("unknown key", "[proxy]\nurls = 1", ["line 2: proxy.urls is unknown (allowed: url, https_url, "]),
-    ("key at the top", 'url = "http://p:1"', ["line 1: url is unknown (allowed: the sections proxy, "]),
-    ("number for a text", "[proxy]\nurl = 3128", ["line 2: proxy.url 3128 is an integer, not a string", URL_FORM]),
-    ("text for a list", '[node]\nunits = "docker"', ['node.units "docker" is a string, not an array', UNIT_FORM]),
-    ("text for a truth", '[node]\nyum = "no"', ['node.yum "no" is a string, not a boolean (allowed: true or false)']),
-    ("table for a text", "[cluster.name]\na = 1", ["cluster.name is a table, not a string"]),
-    ("list for a section", "[[node]]\nyum = true", ["node is no section (allowed: [node])"]),
-    ("endless number", "[bootstrap]\ntimeout = " + "9" * 5000, ["config.toml"]),
-    ("deep nesting", "[aws]\ndirect = " + "[" * 5000, ["config.toml: is not TOML"]),
-    ("syntax error", "[proxy]\nurl = http://p:1", ["config.toml: is not TOML: ", "(at line 2, column 7)"]),
-    ("open string", '[proxy]\nurl = "http://p:1\n', ["is not TOML: ", "(at line 2, column 18)"]),
-    ("NUL byte", "[proxy]\n# \0\n", ["is not TOML: ", "line 2"]),
-    ("unit with ..", '[node]\nunits = ["../../../tmp/x"]', ['node.units "../../../tmp/x" is no unit name', UNIT_FORM]),
-    ("unit with a slash", '[node]\nunits = ["a/b"]', ['"a/b" is no unit name', UNIT_FORM]),
-    ("unit ..", '[node]\nunits = [".."]', ['".." is no unit name', UNIT_FORM]),
-    ("absolute unit", '[node]\nenable = ["/etc/passwd"]', ['node.enable "/etc/passwd" is no unit name']),
-    ("unit with a newline", '[node]\nunits = ["a\\nb"]', [r'"a\nb" is no unit name', UNIT_FORM]),
-    ("socket unit", '[node]\nunits = ["docker.socket"]', ['"docker.socket" is no service', UNIT_FORM]),
+    ("unknown section", "[prxy]\nurl = 1", ["line 1: prxy: unknown section; did you mean proxy?"]),
+    ("unknown key", "[proxy]\nurls = 1", ["line 2: proxy.urls: unknown key; did you mean proxy.url?"]),
+    ("key at the top", 'url = "http://p:1"', ["line 1: url: unknown key; did you mean proxy.url?"]),
+    ("integer for a string", "[proxy]\nurl = 3128", ["line 2: proxy.url: expected a string, got the integer 3128", URL_FORM]),
+    ("string for a list", '[node]\nunits = "docker"', ['node.units: expected an array, got the string "docker"', UNIT_FORM]),
+    ("string for a boolean", '[node]\nyum = "no"', ['node.yum: expected a boolean, got the string "no" (allowed: true or false)']),
+    ("table for a string", "[cluster.name]\na = 1", ["cluster.name: expected a string, got a table"]),
+    ("list for a section", "[[node]]\nyum = true", ["line 1: node: not a section; write [node]"]),
+    ("huge number", "[bootstrap]\ntimeout = " + "9" * 5000, ["config.toml"]),
+    ("deep nesting", "[aws]\ndirect = " + "[" * 5000, ["config.toml: invalid TOML"]),
+    ("syntax error", "[proxy]\nurl = http://p:1", ["config.toml: invalid TOML: ", "(at line 2, column 7)"]),
+    ("open string", '[proxy]\nurl = "http://p:1\n', ["invalid TOML: ", "(at line 2, column 18)"]),
+    ("NUL byte", "[proxy]\n# \0\n", ["invalid TOML: ", "line 2"]),
+    ("unit with ..", '[node]\nunits = ["../../../tmp/x"]', ['node.units: "../../../tmp/x" is not a unit name', UNIT_FORM]),
+    ("unit with a slash", '[node]\nunits = ["a/b"]', ['"a/b" is not a unit name', UNIT_FORM]),
+    ("unit ..", '[node]\nunits = [".."]', ['".." is not a unit name', UNIT_FORM]),
+    ("absolute unit", '[node]\nenable = ["/etc/passwd"]', ['node.enable: "/etc/passwd" is not a unit name']),
+    ("unit with a newline", '[node]\nunits = ["a\\nb"]', [r'"a\nb" is not a unit name', UNIT_FORM]),
+    ("socket unit", '[node]\nunits = ["docker.socket"]', ['"docker.socket" is not a service', UNIT_FORM]),
     ("VPC of all addresses", '[vpc]\ncidrs = ["0.0.0.0/0"]', ['"0.0.0.0/0" would bypass the proxy']),
     ("closed without a proxy", '[failure]\npolicy = "closed"\n[proxy]\nurl = ""', ['failure.policy is "closed"', "proxy.url is not set"]),
 ]  # fmt: skip
@@ -97,7 +92,7 @@ SETTINGS: list[tuple[str, str, list[str]]] = [
 
 @pytest.mark.parametrize(("settings", "texts"), [row[1:] for row in SETTINGS], ids=[row[0] for row in SETTINGS])
 def test_settings(node: Node, settings: str, texts: list[str]) -> None:
-    """Wrong settings exit with 78, name file, key, value and what is allowed, and write nothing."""
+    """The error has file, key, value and what is allowed, and nothing is written."""
     node.settings(settings)
     before = node.tree()
     done = node.main("apply")
@@ -109,23 +104,23 @@ def test_settings(node: Node, settings: str, texts: list[str]) -> None:
 @pytest.mark.parametrize(
     ("flags", "texts"),
     [
-        (["--proxy", "proxy:3128"], ['flags: proxy.url "proxy:3128" has no scheme; write http://proxy:3128']),
-        (["--proxy", "http://alice:hunter2@p:1"], ["flags: proxy.url has user info", "proxy.credentials_file"]),
-        (["--proxy", "http://p:1\n"], ["flags: proxy.url has the character"]),
-        (["--set", "proxy"], ['--set "proxy": write SECTION.KEY=VALUE, such as proxy.url=http://proxy:3128']),
-        (["--set", "a.b.c=1"], ["flags: a is unknown (allowed: the sections proxy"]),
-        (["--set", "node.yum=no"], ['flags: node.yum "no" is a string, not a boolean']),
-        (["--set", "aws.direct=" + "[" * 5000], ["flags: aws.direct", "is a string, not an array"]),
+        (["--proxy", "proxy:3128"], ['flags: proxy.url: "proxy:3128" has no scheme; write http://proxy:3128']),
+        (["--proxy", "http://alice:hunter2@p:1"], ["flags: proxy.url: has user info", "proxy.credentials_file"]),
+        (["--proxy", "http://p:1\n"], ["flags: proxy.url: has the character"]),
+        (["--set", "proxy"], ['--set "proxy": expected SECTION.KEY=VALUE, such as proxy.url=http://proxy:3128']),
+        (["--set", "a.b.c=1"], ["flags: a: unknown section (allowed: proxy, "]),
+        (["--set", "node.yum=no"], ['flags: node.yum: expected a boolean, got the string "no"']),
+        (["--set", "aws.direct=" + "[" * 5000], ["flags: aws.direct: expected an array, got the string "]),
         (["--set", "bootstrap.timeout=" + "9" * 5000], ["flags: bootstrap.timeout"]),
         (
             ["--set", "bootstrap.timeout=" + "9" * 400],
-            ["flags: bootstrap.timeout", "is not above 0 and up to 3600 seconds"],
+            ["flags: bootstrap.timeout", "is out of range (allowed: seconds above 0 and up to 3600)"],
         ),
-        (["--set", "\udcff.\udcff=\udcff"], [r'flags: "\udcff" is unknown']),
+        (["--set", "\udcff.\udcff=\udcff"], [r'flags: "\udcff": unknown section']),
     ],
 )
 def test_flags(node: Node, flags: list[str], texts: list[str]) -> None:
-    """Wrong flags exit with 78 like wrong files, and write nothing."""
+    """Wrong flags are errors like wrong files; nothing is written."""
     before = node.tree()
     done = node.main("apply", *flags)
     refused(node, done, 78, *texts)
@@ -134,9 +129,9 @@ def test_flags(node: Node, flags: list[str], texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "texts"),
+    ("damage", "texts"),
     [
-        (lambda path: path.write_bytes(b"[proxy]\n# caf\xe9\n"), ["config.toml, line 2: has a byte that is not UTF-8"]),
+        (lambda path: path.write_bytes(b"[proxy]\n# caf\xe9\n"), ["config.toml, line 2: invalid UTF-8"]),
         (lambda path: (path.unlink(), path.mkdir()), ["/etc/eks-proxy-agent/config.toml: is a directory"]),
         (lambda path: (path.unlink(), os.mkfifo(path)), ["/etc/eks-proxy-agent/config.toml: is not a regular file"]),
         (lambda path: (path.unlink(), path.symlink_to("config.toml")), ["too many levels of symbolic links"]),
@@ -145,9 +140,9 @@ def test_flags(node: Node, flags: list[str], texts: list[str]) -> None:
     ],
     ids=["not UTF-8", "a directory", "a pipe", "a loop of links", "huge", "config.d is a file"],
 )
-def test_settings_files(node: Node, spoil: Callable[[Path], object], texts: list[str]) -> None:
-    """A settings file that is none is named, and neither hangs the reader nor fills the memory."""
-    spoil(node.root / "etc/eks-proxy-agent/config.toml")
+def test_settings_files(node: Node, damage: Callable[[Path], object], texts: list[str]) -> None:
+    """A settings file that cannot be used is an error; it neither blocks nor fills the memory."""
+    damage(node.root / "etc/eks-proxy-agent/config.toml")
     before = node.stamps()
     done = node.run("plan")
     assert done.code in (1, 78)
@@ -156,11 +151,10 @@ def test_settings_files(node: Node, spoil: Callable[[Path], object], texts: list
 
 
 # --- facts, user data, metadata
-# -------------------------------------------------------------------------------------
 
 
 def mime(kind: str, body: bytes, encoding: str = "8bit") -> bytes:
-    """User data of one MIME part."""
+    """Return user data of one MIME part."""
     return b"Content-Type: %s\nContent-Transfer-Encoding: %s\n\n%s" % (kind.encode(), encoding.encode(), body)
 
 
@@ -171,8 +165,8 @@ NODE_CONFIG = "application/node.eks.aws"
 @pytest.mark.parametrize(
     ("data", "code", "texts"),
     [
-        (mime(OURS, b"[proxy]\nurl = 1"), 78, ["user data, line 2: proxy.url 1 is an integer"]),
-        (mime(OURS, b"[proxy"), 78, ["user data: is not TOML"]),
+        (mime(OURS, b"[proxy]\nurl = 1"), 78, ["user data, line 2: proxy.url: expected a string, got the integer 1"]),
+        (mime(OURS, b"[proxy"), 78, ["user data: invalid TOML"]),
         (
             mime(OURS, b"[proxy]\n\xff"),
             78,
@@ -201,7 +195,7 @@ NODE_CONFIG = "application/node.eks.aws"
     ],
 )
 def test_user_data(node: Node, data: bytes, code: int, texts: list[str]) -> None:
-    """Wrong user data of ours is named with its part and line, and nothing is written."""
+    """A mistake in the agent's part of user data is reported with its line; nothing is written."""
     node.be(user_data_base64=base64.b64encode(data).decode())
     before = node.tree()
     refused(node, node.main("apply"), code, *texts)
@@ -222,8 +216,8 @@ def test_user_data(node: Node, data: bytes, code: int, texts: list[str]) -> None
     ],
     ids=["every byte", "ELF", "damaged gzip", "script", "cloud-config", "nested MIME", "odd charset"],
 )
-def test_binary_user_data_of_others(node: Node, data: bytes) -> None:
-    """What is not ours is not read: any bytes in it leave the node configured by its files."""
+def test_other_user_data_is_ignored(node: Node, data: bytes) -> None:
+    """User data without a part for the agent may hold any bytes; the files configure the node."""
     node.be(user_data_base64=base64.b64encode(data).decode())
     done = node.main("apply")
     assert (done.code, done.err) == (0, "")
@@ -247,7 +241,7 @@ def test_binary_user_data_of_others(node: Node, data: bytes) -> None:
     ],
 )  # fmt: skip
 def test_facts_file(node: Node, content: bytes, texts: list[str]) -> None:
-    """A wrong --facts file is an error that names the value, and nothing is written."""
+    """A wrong --facts file is an error with the value; nothing is written."""
     node.facts.write_bytes(content)
     before = node.tree()
     refused(node, node.main("apply"), 1, *texts)
@@ -256,13 +250,13 @@ def test_facts_file(node: Node, content: bytes, texts: list[str]) -> None:
 
 @pytest.fixture
 def service() -> Iterator[MoodyService]:
-    """A metadata service that can misbehave."""
+    """Return a metadata service that can misbehave."""
     with MoodyService() as service:
         yield service
 
 
-def ask(node: Node, service: MoodyService, deadline: float = 3) -> Outcome:
-    """`apply` that asks the service."""
+def apply_with(node: Node, service: MoodyService, deadline: float = 3) -> Outcome:
+    """Run `apply` with facts from the service."""
     flags = ["--set", "metadata.endpoint=" + service.endpoint, "--set", f"metadata.deadline={deadline:g}"]
     return node.main("apply", *flags, facts=False)
 
@@ -300,19 +294,15 @@ def ask(node: Node, service: MoodyService, deadline: float = 3) -> Outcome:
 def test_metadata(
     node: Node, service: MoodyService, path: str, misbehave: Callable[[moods.MoodyHandler], None], texts: list[str]
 ) -> None:
-    """A metadata service that answers rubbish, too much or too slowly is an error in time that says
-    what came.
-    """
+    """A response that is wrong, too long or too slow is an error that shows the response."""
     service.moods.append(Mood(misbehave, path, times=1000))
     before = node.tree()
-    refused(node, ask(node, service), 1, *texts)
+    refused(node, apply_with(node, service), 1, *texts)
     assert node.tree() == before
 
 
 def test_no_metadata_service(node: Node) -> None:
-    """Nobody there is an error that names the address and the time, and the files stay as they
-    were.
-    """
+    """If nothing listens there, the error has the address and the time; the files do not change."""
     node.run("apply")
     before = node.tree()
     host, port = moods.free_port("127.0.0.1")
@@ -324,20 +314,19 @@ def test_no_metadata_service(node: Node) -> None:
 
 
 def test_values_of_the_metadata_service_cannot_add_lines(node: Node, service: MoodyService) -> None:
-    """A second line in a value of the service never becomes a second line in a file."""
+    """Two values of the service do not become two lines in a file."""
     service.instance = Instance(vpc_cidrs_v4=("10.0.0.0/16", "100.64.0.0/10"))
-    assert ask(node, service, 5).code == 0
+    assert apply_with(node, service, 5).code == 0
     assert len(node.read("etc/environment").splitlines()) == 3 + 6
 
 
 # --- files of the node
-# ----------------------------------------------------------------------------------------------
 
 ENVIRONMENT, DNF_CONF = "etc/environment", "etc/dnf/dnf.conf"
 
 
-#: What may have happened to a file.
-SPOILT: dict[str, Callable[[Path], object]] = {
+#: Ways to damage a file.
+DAMAGE: dict[str, Callable[[Path], object]] = {
     "not UTF-8": lambda path: path.write_bytes(b"[main]\nNAME=caf\xe9\n"),
     "NUL": lambda path: path.write_bytes(b"[main]\nA=b\0c\n"),
     "directory": lambda path: (path.unlink(), path.mkdir()),
@@ -362,12 +351,13 @@ SPOILT: dict[str, Callable[[Path], object]] = {
         (DNF_CONF, "huge", "/etc/dnf/dnf.conf: is larger than 4194304 bytes"),
     ],
 )
-def test_one_spoilt_file(node: Node, name: str, how: str, text: str) -> None:
-    """A file that cannot be used is named and left alone; all others are written, and mended it is
-    written too.
+def test_one_damaged_file(node: Node, name: str, how: str, text: str) -> None:
+    """A file that cannot be used is reported and not changed; the others are written.
+
+    Once it is corrected, it is written too.
     """
     original = (node.root / name).read_bytes()
-    SPOILT[how](node.root / name)
+    DAMAGE[how](node.root / name)
     before = (node.root / name).lstat()
     done = node.main("apply")
     assert done.code == 1
@@ -388,16 +378,14 @@ def test_one_spoilt_file(node: Node, name: str, how: str, text: str) -> None:
 
 
 def test_yum_conf_in_another_encoding(node: Node) -> None:
-    """yum.conf may hold any bytes: they stay, and the proxy comes."""
-    SPOILT["not UTF-8"](node.root / DNF_CONF)
+    """yum.conf may hold any bytes: they stay, and the proxy is added."""
+    DAMAGE["not UTF-8"](node.root / DNF_CONF)
     assert node.main("apply").code == 0
     assert (node.root / DNF_CONF).read_bytes() == b"[main]\nproxy=%s\nNAME=caf\xe9\n" % PROXY.encode()
 
 
 def test_dangling_links(node: Node) -> None:
-    """A link to nowhere is followed: its target is made, the link survives, and revert takes the
-    target away.
-    """
+    """The target of a dangling link is created, the link stays, and revert removes the target."""
     for name in (ENVIRONMENT, DNF_CONF):
         (node.root / name).unlink()
         (node.root / name).symlink_to("elsewhere-" + os.path.basename(name))
@@ -411,7 +399,7 @@ def test_dangling_links(node: Node) -> None:
 
 
 def test_links_cannot_lead_out_of_the_tree(node: Node, tmp_path: Path) -> None:
-    """With --root an absolute link means the file inside the tree, and .. ends at its root."""
+    """With --root, absolute links are relative to the tree, and .. stops at its root."""
     outside = tmp_path / "outside"
     outside.write_text("A=b\n")
     (node.root / ENVIRONMENT).unlink()
@@ -426,8 +414,8 @@ def test_links_cannot_lead_out_of_the_tree(node: Node, tmp_path: Path) -> None:
 WITHOUT_OVERRIDE = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"]
 
 
-def weakly(argv: list[str]) -> list[str]:
-    """The command without root's right to ignore permissions; for others it is as it is."""
+def without_override(argv: list[str]) -> list[str]:
+    """Return the command, as root without the capability to override file permissions."""
     if os.geteuid() != 0:
         return argv
     assert shutil.which("setpriv"), "the package util-linux is missing: root's rights cannot be taken away"
@@ -436,9 +424,9 @@ def weakly(argv: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("name", [ENVIRONMENT, DNF_CONF])
 def test_an_unreadable_file(node: Node, name: str) -> None:
-    """A file without permission to read is named and left alone; the others are written."""
+    """A file without read permission is reported and not changed; the others are written."""
     (node.root / name).chmod(0)
-    done = run(weakly(node.argv("apply")))
+    done = run(without_override(node.argv("apply")))
     (node.root / name).chmod(0o644)
     assert done.code == 1
     assert f"/{name}: cannot be read: Permission denied" in done.err
@@ -447,13 +435,11 @@ def test_an_unreadable_file(node: Node, name: str) -> None:
     assert PROXY in node.read("etc/eks-proxy-agent/node.env")
 
 
-def test_a_directory_without_the_right_to_write(node: Node) -> None:
-    """A file that cannot be replaced is named, stays as it was, and leaves no other file beside
-    it.
-    """
+def test_a_directory_without_write_permission(node: Node) -> None:
+    """A file that cannot be replaced is reported and unchanged, and no temporary file remains."""
     before = (node.root / DNF_CONF).read_bytes()
     (node.root / "etc/dnf").chmod(0o555)
-    done = run(weakly(node.argv("apply")))
+    done = run(without_override(node.argv("apply")))
     (node.root / "etc/dnf").chmod(0o755)
     assert done.code == 1
     assert "/etc/dnf/dnf.conf: cannot be written: Permission denied" in done.err
@@ -464,9 +450,7 @@ def test_a_directory_without_the_right_to_write(node: Node) -> None:
 
 @pytest.mark.parametrize("size", [0, 100, 1000])
 def test_a_full_disk(node: Node, size: int) -> None:
-    """When writing fails part of the way, every file is wholly old or new, none is left over, and
-    the next apply mends it.
-    """
+    """If a write fails, each file is wholly old or new, and the next apply completes the work."""
     before = node.tree()
 
     def fill() -> None:
@@ -494,10 +478,8 @@ def test_a_full_disk(node: Node, size: int) -> None:
         (lambda state: state.of_instance("i-1", "flags"), "the flags kept by apply are lost with it"),
     ],
 )
-def test_the_hint_tells_what_a_spoilt_memory_means(node: Node, read: Callable[[State], object], hint: str) -> None:
-    """To move one away costs what it held, which is not the same for each; nobody bootstraps a node
-    twice by a hint.
-    """
+def test_the_hint_says_what_a_corrupt_state_file_means(node: Node, read: Callable[[State], object], hint: str) -> None:
+    """Each file holds something else, and the hint says what is lost if the file is moved away."""
     for path in (STATUS, BASELINE, INSTANCES + "/i-1/bootstrap.json", INSTANCES + "/i-1/flags.json"):
         node.write(path[1:], b"{")
     with pytest.raises(FileError, match="corrupt, or written by another version") as caught:
@@ -509,10 +491,8 @@ def test_the_hint_tells_what_a_spoilt_memory_means(node: Node, read: Callable[[S
     "name",
     ["var/lib/eks-proxy-agent/baseline.json", "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/flags.json"],
 )
-def test_rubbish_in_our_own_memory(node: Node, name: str) -> None:
-    """What we remembered and cannot read any more is named before anything is written, with a
-    hint.
-    """
+def test_corrupt_state(node: Node, name: str) -> None:
+    """A corrupt state file is reported with a hint before anything is written."""
     for content in (b"", b"{", b"[]", b"\xff", b'{"files": {"/etc/environment": 1}, "folders": []}'):
         node.write(name, content, 0o600)
         before = node.tree()
@@ -525,10 +505,8 @@ def test_rubbish_in_our_own_memory(node: Node, name: str) -> None:
 @pytest.mark.parametrize(
     "answer", [7, {}, {"direct": False, "addresses": 7}, {"direct": False, "addresses": ["10.0.0"]}]
 )
-def test_rubbish_in_what_can_be_learned_again(node: Node, answer: object) -> None:
-    """What was seen of a host and cannot be read any more is as if nobody had asked: no reason to
-    fail.
-    """
+def test_corrupt_probe_results(node: Node, answer: object) -> None:
+    """A corrupt probe result is ignored, because the host can be probed again."""
     node.settings(f'[proxy]\nurl = "{PROXY}"\n[cluster]\nendpoint = "https://api.corp"\n')
     name = "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/direct.json"
     node.write(name, json.dumps({"api.corp": answer}).encode(), 0o600)

@@ -1,6 +1,4 @@
-"""node.ca_bundle from the settings to the trust store's directory, on a tree: what is planned,
-written, refused and taken back.
-"""
+"""node.ca_bundle in a tree: planned, written to the trust store's directory, refused, reverted."""
 
 import pytest
 
@@ -15,13 +13,13 @@ DIRECTORIES = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A directory with certificates of every kind."""
+    """Return a directory with certificates of every kind."""
     return certificates.make(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(params=DIRECTORIES)
 def node(request, tmp_path):
-    """A node of each distribution; `anchor` is where its file goes."""
+    """Return a node of each distribution; `anchor` is the path of the agent's file."""
     node = Node(tmp_path)
     (node.root / request.param).mkdir(parents=True)
     node.anchor = f"{request.param}/{DIRECTORIES[request.param]}"
@@ -29,15 +27,13 @@ def node(request, tmp_path):
 
 
 def settings(node, value):
-    """Settings with that CA: a path, or PEM text."""
+    """Write settings with that CA: a path, or PEM text."""
     text = f'"{value}"' if value.startswith("/") else f'"""\n{value}"""'
     node.settings(f'[proxy]\nurl = "{PROXY}"\n[node]\nunits = ["docker"]\nca_bundle = {text}\n')
 
 
 def test_a_file_of_cas_is_planned_written_and_reverted(node, made):
-    """`plan` tells each certificate, `apply` writes them and no more, a second one nothing, and
-    `revert` takes them back.
-    """
+    """`plan` lists the certificates, `apply` writes only these, once, and `revert` removes them."""
     bundle = b"".join((made / name).read_bytes() for name in ("Corp Proxy CA.pem", "Expired CA.pem"))
     node.write("etc/corp.pem", b"# ours\n" + bundle)
     settings(node, "/etc/corp.pem")
@@ -52,16 +48,14 @@ def test_a_file_of_cas_is_planned_written_and_reverted(node, made):
     assert node.main("apply").code == 0
     assert node.stamps() == stamps
     assert node.main("revert").code == 0
-    # No tool runs on a tree, so what is left is a note that the store has to be made anew.
+    # No tool runs in a tree: a note remains in the state that the store must be rebuilt.
     assert node.tree("var/lib/eks-proxy-agent") == before
 
 
-def test_a_ca_may_stand_in_the_settings_itself(node, made):
-    """PEM text in the settings, a remark in front of it or not, is as good as a file; another text
-    replaces it.
-    """
-    for name, remark in (("Corp Proxy CA.pem", ""), ("Second CA.pem", "# the new one\n")):
-        settings(node, remark + (made / name).read_text())
+def test_the_settings_may_hold_the_pem_text(node, made):
+    """PEM text in the settings works like a file, also with a comment; a new text replaces it."""
+    for name, comment in (("Corp Proxy CA.pem", ""), ("Second CA.pem", "# the new one\n")):
+        settings(node, comment + (made / name).read_text())
         assert node.main("apply").code == 0
         assert node.read(node.anchor) == (made / name).read_text()
     node.settings(f'[proxy]\nurl = "{PROXY}"\n')
@@ -78,9 +72,7 @@ def test_a_ca_may_stand_in_the_settings_itself(node, made):
     ],
 )
 def test_a_key_or_a_server_s_certificate_is_never_written(node, made, names, message, inline):
-    """Nothing at all is written, the message names the setting, and no part of the key is repeated
-    anywhere.
-    """
+    """Nothing is written, and the error names the setting and repeats no part of the key."""
     text = "".join((made / name).read_text() for name in names)
     node.write("etc/corp.pem", text.encode(), 0o600)
     settings(node, text if inline else "/etc/corp.pem")
@@ -94,19 +86,17 @@ def test_a_key_or_a_server_s_certificate_is_never_written(node, made, names, mes
     assert node.tree() == before
 
 
-def test_a_missing_file_and_a_node_without_a_trust_store_are_told(node, made):
-    """Both are mistakes of the image, and say what is missing."""
+def test_a_missing_file_and_a_missing_trust_store_are_errors(node, made):
+    """Both are mistakes of the image, and the error names what is missing."""
     settings(node, "/etc/gone.pem")
-    assert "node.ca_bundle: /etc/gone.pem does not exist" in node.main("apply").err
+    assert "node.ca_bundle: /etc/gone.pem: no such file" in node.main("apply").err
     settings(node, (made / "Second CA.pem").read_text())
     (node.root / node.anchor).parent.rmdir()
     assert "neither update-ca-trust nor update-ca-certificates" in node.main("apply").err
 
 
-def test_a_tree_that_has_the_ca_is_as_planned(node, made):
-    """The trust store of another tree is made anew at its first boot; until then there is nothing
-    to do, and that is said.
-    """
+def test_a_tree_with_the_ca_has_nothing_to_do(node, made):
+    """The trust store of a tree is rebuilt at its first boot; until then nothing is pending."""
     node.write("etc/corp.pem", (made / "Corp Proxy CA.pem").read_bytes())
     settings(node, "/etc/corp.pem")
     assert node.main("apply").code == 0

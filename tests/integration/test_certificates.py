@@ -1,4 +1,4 @@
-"""The reader of CA bundles, on certificates that openssl made."""
+"""Reader of CA bundles, with certificates that openssl made."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from tests.integration import certificates
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Name of a file → its text."""
+    """Return name of a file → its text."""
     directory = certificates.make(tmp_path_factory.mktemp("certificates"))
     return {path.name: path.read_bytes().decode("ascii", "replace") for path in directory.iterdir()}
 
 
-def test_a_bundle_of_cas_is_taken_as_it_is(made):
-    """Each CA has its line for people; the PEM is nothing but the certificates, in their order."""
+def test_a_bundle_of_cas_is_read(made):
+    """Each CA has a summary; the PEM text has only the certificates, in their order."""
     first, second = made["Corp Proxy CA.pem"], made["Second CA.pem"]
     bundle = read_bundle("# our CAs, für alle\n" + first.replace("\n", "\r\n") + "\n\n" + second)
     assert bundle.pem.decode() == first + second
@@ -22,13 +22,13 @@ def test_a_bundle_of_cas_is_taken_as_it_is(made):
     assert bundle.warnings == ()
 
 
-def test_what_openssl_writes_around_a_certificate_is_left_out(made):
-    """`openssl x509 -text` puts a description in front."""
+def test_text_around_a_certificate_is_removed(made):
+    """`openssl x509 -text` writes a description before the certificate."""
     assert read_bundle(made["with text.pem"]).pem.decode() == made["Corp Proxy CA.pem"]
 
 
-def test_an_expired_ca_is_warned_of(made):
-    """A clock may be wrong, and the owner may know: it is taken, and said."""
+def test_an_expired_ca_is_a_warning(made):
+    """The clock may be wrong, and the operator may know better: it is accepted with a warning."""
     bundle = read_bundle(made["Corp Proxy CA.pem"] + made["Expired CA.pem"])
     assert bundle.pem.decode() == made["Corp Proxy CA.pem"] + made["Expired CA.pem"]
     (warning,) = bundle.warnings
@@ -36,7 +36,7 @@ def test_an_expired_ca_is_warned_of(made):
 
 
 def cut(text):
-    """A PEM block that ends in the middle."""
+    """Return the first half of a PEM block."""
     return text[: len(text) // 2]
 
 
@@ -57,10 +57,8 @@ def cut(text):
         (["Second CA.pem"], lambda text: text.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), "and nothing else"),
     ],
 )
-def test_what_is_no_bundle_of_cas_is_refused(made, files, change, message):
-    """Keys, servers' certificates, halves and garbage; what change does, it does to the last
-    file.
-    """
+def test_anything_else_is_refused(made, files, change, message):
+    """Keys, servers' certificates and damaged files are refused; `change` damages the last file."""
     texts = [made[name] for name in files]
     if change:
         texts[-1] = change(texts[-1])
@@ -68,7 +66,7 @@ def test_what_is_no_bundle_of_cas_is_refused(made, files, change, message):
         read_bundle("".join(texts))
 
 
-def test_beginnings_without_an_end_are_refused_before_long():
-    """As large as a file may be; at every one of them the rest of the file was looked through."""
+def test_beginnings_without_an_end_are_refused_in_linear_time():
+    """The rest of a file of the largest size is not searched again at each beginning."""
     with pytest.raises(ValueError, match="truncated"):
         read_bundle("-----BEGIN CERTIFICATE-----\n" * 140_000)

@@ -161,7 +161,7 @@ def test_wrong_settings_are_78(node: Node) -> None:
     for command in ("apply", "plan", "config check", "config show"):
         done = node.run(command)
         assert (done.code, done.out) == (78, "")
-        assert "config.toml, line 2: proxy.url 3128 is an integer, not a string (allowed: " in done.err
+        assert "config.toml, line 2: proxy.url: expected a string, got the integer 3128 (allowed: " in done.err
     assert node.tree() == before
 
 
@@ -391,14 +391,14 @@ def test_credentials_of_others_in_our_files_are_masked_in_diffs(node: Node) -> N
 @pytest.mark.parametrize(
     ("content", "mode", "message"),
     [
-        (b"alice:hunter2\n", 0o644, "/etc/proxy.pass has to be root's, with mode 0600"),
-        (b"alice:hunter2\n", 0o620, "/etc/proxy.pass has to be root's, with mode 0600"),
-        (b"", 0o600, "/etc/proxy.pass is empty; write USER:PASSWORD on one line"),
-        (b"alice:hunter2\nbob:hunter3\n", 0o600, "/etc/proxy.pass has more than one line"),
-        (b"hunter2\n", 0o600, "/etc/proxy.pass has no USER:PASSWORD"),
-        (b"alice:hunter2\r\n", 0o600, "/etc/proxy.pass has a control character"),
-        (b"alice:hunter2\xff\n", 0o600, "/etc/proxy.pass is not UTF-8"),
-        (None, 0o600, "/etc/proxy.pass does not exist"),
+        (b"alice:hunter2\n", 0o644, "/etc/proxy.pass: must be owned by root and have mode 0600"),
+        (b"alice:hunter2\n", 0o620, "/etc/proxy.pass: must be owned by root and have mode 0600"),
+        (b"", 0o600, "/etc/proxy.pass: is empty; write USER:PASSWORD on one line"),
+        (b"alice:hunter2\nbob:hunter3\n", 0o600, "/etc/proxy.pass: has more than one line"),
+        (b"hunter2\n", 0o600, "/etc/proxy.pass: has no USER:PASSWORD"),
+        (b"alice:hunter2\r\n", 0o600, "/etc/proxy.pass: has a control character"),
+        (b"alice:hunter2\xff\n", 0o600, "/etc/proxy.pass: invalid UTF-8"),
+        (None, 0o600, "/etc/proxy.pass: no such file"),
     ],
 )
 def test_a_doubtful_credentials_file_is_refused(node: Node, content: bytes, mode: int, message: str) -> None:

@@ -1,6 +1,4 @@
-"""Settings from end to end: layers in their order, flags that are kept, `config show` and `config
-check`.
-"""
+"""Settings end to end: order of layers, kept flags, `config show` and `config check`."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ def node(tmp_path: Path) -> Node:
 
 
 def user_data(*parts: str) -> str:
-    """Settings as user data: one MIME part each, beside a shell script that is not ours."""
+    """Return user data with a MIME part for each text, after a shell script."""
     script = "Content-Type: text/x-shellscript\n\n#!/bin/sh\nexit 0\n"
     ours = ["Content-Type: application/x-eks-proxy-agent\n\n" + part for part in parts]
     body = "".join(f"--b\n{part}\n" for part in [script, *ours])
@@ -44,20 +42,17 @@ def user_data(*parts: str) -> str:
 
 
 def shown(node: Node, *flags: str) -> dict[str, Any]:
-    """`config show --json`: section.key → (value, layer)."""
+    """Return `config show --json` as section.key → (value, layer)."""
     done = node.main("config show", "--json", *flags)
     assert done.code == 0, done.err
     return {"{}.{}".format(row["section"], row["key"]): (row["value"], row["layer"]) for row in json.loads(done.out)}
 
 
 # --- layers
-# ---------------------------------------------------------------------------------------------------------
 
 
 def test_all_layers_in_their_order(node: Node) -> None:
-    """defaults < config.toml < config.d in order of names < user data parts < kept flags < flags;
-    show names each.
-    """
+    """defaults < config.toml < config.d by name < parts of user data < kept flags < flags."""
 
     def table(layer: str, keys: str) -> str:
         return "[signal]\n" + "".join(f'{key} = "/{layer}"\n' for key in keys.split())
@@ -82,7 +77,7 @@ def test_all_layers_in_their_order(node: Node) -> None:
 
 
 def test_a_list_replaces_a_list(node: Node) -> None:
-    """proxy.no_proxy of a later layer is the whole list of the owner's entries."""
+    """proxy.no_proxy of a later layer replaces the operator's entries of earlier layers."""
     node.settings(f'[proxy]\nurl = "{PROXY}"\nno_proxy = ["one.corp"]\n')
     node.main("apply", "--set", 'proxy.no_proxy=["two.corp"]')
     assert "two.corp" in node.no_proxy()
@@ -90,9 +85,7 @@ def test_a_list_replaces_a_list(node: Node) -> None:
 
 
 def test_settings_only_in_user_data(tmp_path: Path) -> None:
-    """A MIME part is enough to configure a node, from the metadata service, alone or beside a shell
-    script.
-    """
+    """A MIME part alone or with a shell script configures a node."""
     node = Node(tmp_path)
     with MetadataService() as service:
         node.settings(f'[metadata]\nendpoint = "{service.endpoint}"\n')
@@ -112,14 +105,12 @@ def test_user_data_cannot_move_the_metadata_service(node: Node) -> None:
     before = node.tree()
     done = node.main("apply")
     assert (done.code, done.out) == (78, "")
-    assert "user data, line 1: metadata cannot come from user data" in done.err
+    assert "user data, line 1: metadata: not allowed in user data" in done.err
     assert node.tree() == before
 
 
 def test_config_replaces_the_baked_files(node: Node, tmp_path: Path) -> None:
-    """With --config only that file is read, wherever it lies, and neither config.toml nor
-    config.d.
-    """
+    """With --config only that file is read, and neither config.toml nor config.d."""
     node.settings("[proxy]\nurl = 1\n")
     node.settings("not toml", "config.d/50.toml")
     other = tmp_path / "other.toml"
@@ -128,8 +119,8 @@ def test_config_replaces_the_baked_files(node: Node, tmp_path: Path) -> None:
     assert node.variables()["http_proxy"] == "http://other:1"
 
 
-def test_proxy_variables_do_not_reach_the_metadata_service(node: Node) -> None:
-    """Whatever proxy is in our environment, the metadata service is asked directly."""
+def test_the_metadata_service_is_reached_without_a_proxy(node: Node) -> None:
+    """Proxy variables in the agent's environment do not apply to the metadata service."""
     nowhere = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
     with MetadataService() as service:
         flags = ["--set", "metadata.endpoint=" + service.endpoint]
@@ -138,14 +129,11 @@ def test_proxy_variables_do_not_reach_the_metadata_service(node: Node) -> None:
     assert node.variables()["http_proxy"] == PROXY
 
 
-# --- flags that are kept
-# --------------------------------------------------------------------------------------------
+# --- kept flags
 
 
 def test_flags_are_kept_for_this_instance(tmp_path: Path) -> None:
-    """A pass without flags comes to the same result as the apply that had them; later flags go over
-    kept ones.
-    """
+    """A reconcile without flags uses the kept ones; later flags override them."""
     node = Node(tmp_path)
     node.main("apply", "--proxy", PROXY, "--set", 'proxy.no_proxy=["one.corp"]')
     again = node.main("apply")
@@ -157,7 +145,7 @@ def test_flags_are_kept_for_this_instance(tmp_path: Path) -> None:
 
 
 def test_once_keeps_nothing(node: Node) -> None:
-    """`apply --once` does what its flags say, and the next pass undoes it."""
+    """`apply --once` applies its flags, and the next reconcile reverts that."""
     node.main("apply", "--once", "--set", 'proxy.no_proxy=["one.corp"]')
     assert "one.corp" in node.no_proxy()
     assert node.kept() is None
@@ -166,9 +154,7 @@ def test_once_keeps_nothing(node: Node) -> None:
 
 
 def test_flags_of_another_instance_do_not_count(tmp_path: Path) -> None:
-    """An image that was made of a configured node carries its flags to other instances, where they
-    are not used.
-    """
+    """An image of a configured node has that node's flags; other instances ignore them."""
     node = Node(tmp_path)
     node.main("apply", "--proxy", "http://of-the-builder:1")
     node.be(instance_id=OTHER)
@@ -184,7 +170,7 @@ def test_flags_of_another_instance_do_not_count(tmp_path: Path) -> None:
 
 
 def test_metadata_flags_are_not_kept(tmp_path: Path) -> None:
-    """metadata.* is needed before the instance is known, so it is used and not kept."""
+    """metadata.* is needed before the instance is known, so it is applied but not kept."""
     node = Node(tmp_path)
     with MetadataService() as service:
         flags = ["--set", "metadata.endpoint=" + service.endpoint, "--set", "metadata.deadline=5"]
@@ -193,36 +179,33 @@ def test_metadata_flags_are_not_kept(tmp_path: Path) -> None:
 
 
 def test_plan_keeps_nothing(node: Node) -> None:
-    """Flags of `plan` are for this plan only."""
+    """Flags of `plan` apply to this plan only."""
     node.main("plan", "--set", "node.yum=false")
     assert node.kept() is None
 
 
 def test_wrong_flags_are_not_kept(node: Node) -> None:
-    """A flag that is refused leaves no trace."""
+    """A refused flag is not kept."""
     node.main("apply", "--set", "node.yum=false")
     assert node.main("apply", "--set", "node.yum=maybe").code == 78
     assert node.kept() == {"node": {"yum": False}}
 
 
-def test_kept_flags_that_became_wrong_are_named(node: Node) -> None:
-    """What an earlier version kept and this one refuses is an error that says where it comes
-    from.
-    """
+def test_a_wrong_kept_flag_is_an_error(node: Node) -> None:
+    """A flag that an earlier version kept and this one refuses is an error that names its layer."""
     node.write(
         "var/lib/eks-proxy-agent/instances/{}/flags.json".format(FACTS["instance_id"]), b'{"node": {"yum": "x"}}', 0o600
     )
     done = node.main("apply")
     assert done.code == 78
-    assert 'flags kept by apply: node.yum "x" is a string, not a boolean (allowed: true or false)' in done.err
+    assert 'flags kept by apply: node.yum: expected a boolean, got the string "x" (allowed: true or false)' in done.err
 
 
 # --- config show
-# ----------------------------------------------------------------------------------------------------
 
 
 def test_show_lists_every_setting(node: Node) -> None:
-    """All keys of all sections, with the layer of each, on the screen and as JSON alike."""
+    """Text and JSON have all keys of all sections, each with its layer."""
     rows = shown(node)
     assert list(rows) == [f"{section}.{key}" for section, cls in SECTIONS.items() for key in _keys(cls)]
     assert rows["proxy.url"] == ([PROXY], "/etc/eks-proxy-agent/config.toml")
@@ -236,8 +219,8 @@ def _keys(cls: Any) -> Any:
     return [attribute.name for attribute in cls.__attrs_attrs__]
 
 
-def test_what_is_shown_is_toml_again(node: Node, tmp_path: Path) -> None:
-    """The screen of `config show` is a config.toml with the same effective settings."""
+def test_the_output_is_a_settings_file(node: Node, tmp_path: Path) -> None:
+    """The text output of `config show` is a config.toml with the same effective settings."""
     flags = [
         "proxy.no_proxy=[\"a.corp:80\", \"fd00::1\", \"10.0.0.0/8\"]",
         "proxy.https_url=http://[fd00::2]:3128",
@@ -266,46 +249,47 @@ def _by_key(rows: dict[str, Any]) -> dict[Any, Any]:
 
 
 # --- config check
-# ---------------------------------------------------------------------------------------------------
 
 
-def test_check_names_all_problems_of_all_files(node: Node) -> None:
-    """One run names every mistake of every layer, each with its file and line."""
+def test_check_reports_all_problems_of_all_files(node: Node) -> None:
+    """One run reports every mistake of every layer, each with its file and line."""
     node.settings('[proxy]\nurl = "proxy:3128"\nurll = ""\n')
     node.settings('[node]\nyum = "no"\nunits = ["../x", "docker", "a/b"]\n', "config.d/50.toml")
     done = node.main("config check", "--set", "failure.policy=shut")
     assert (done.code, done.out) == (78, "")
     starts = [line[len("eks-proxy-agent: ") :].partition(" (allowed: ")[0] for line in done.err.splitlines()]
     assert starts == [
-        '/etc/eks-proxy-agent/config.toml, line 2: proxy.url "proxy:3128" has no scheme; write http://proxy:3128',
-        "/etc/eks-proxy-agent/config.toml, line 3: proxy.urll is unknown",
-        '/etc/eks-proxy-agent/config.d/50.toml, line 2: node.yum "no" is a string, not a boolean',
-        '/etc/eks-proxy-agent/config.d/50.toml, line 3: node.units "../x" is no unit name; "a/b" is no unit name',
-        'flags: failure.policy "shut" is not allowed',
+        '/etc/eks-proxy-agent/config.toml, line 2: proxy.url: "proxy:3128" has no scheme; write http://proxy:3128',
+        "/etc/eks-proxy-agent/config.toml, line 3: proxy.urll: unknown key; did you mean proxy.url?",
+        '/etc/eks-proxy-agent/config.d/50.toml, line 2: node.yum: expected a boolean, got the string "no"',
+        '/etc/eks-proxy-agent/config.d/50.toml, line 3: node.units: "../x" is not a unit name; "a/b" is not a unit name',
+        'flags: failure.policy: unknown value "shut"',
     ]  # fmt: skip
 
 
-def test_check_names_syntax_errors_of_all_files(node: Node) -> None:
-    """A file that is no TOML is named with line and column, and so is the next one."""
+def test_check_reports_syntax_errors_of_all_files(node: Node) -> None:
+    """Invalid TOML in two files is reported for both, with line and column."""
     node.settings("[proxy\n")
     node.settings("[node]\nyum = yes\n", "config.d/50.toml")
     done = node.main("config check")
     assert done.code == 78
-    assert "/etc/eks-proxy-agent/config.toml: is not TOML: " in done.err
+    assert "/etc/eks-proxy-agent/config.toml: invalid TOML: " in done.err
     assert "(at line 1, column 7)" in done.err
-    assert "/etc/eks-proxy-agent/config.d/50.toml: is not TOML: " in done.err
+    assert "/etc/eks-proxy-agent/config.d/50.toml: invalid TOML: " in done.err
     assert "(at line 2, column 7)" in done.err
 
 
-def test_check_names_syntax_errors_and_wrong_values_together(node: Node) -> None:
-    """A file that is no TOML does not hide what is wrong in the next one, nor in the flags."""
+def test_check_reports_syntax_errors_and_wrong_values_together(node: Node) -> None:
+    """Invalid TOML in a file does not hide the mistakes in the next one, nor those in the flags."""
     node.settings("[proxy\n")
     node.settings('[node]\nyum = "no"\n', "config.d/50.toml")
     done = node.main("config check", "--set", "failure.policy=shut")
     assert (done.code, done.out) == (78, "")
-    assert "/etc/eks-proxy-agent/config.toml: is not TOML: " in done.err
-    assert '/etc/eks-proxy-agent/config.d/50.toml, line 2: node.yum "no" is a string, not a boolean' in done.err
-    assert 'flags: failure.policy "shut" is not allowed' in done.err
+    assert "/etc/eks-proxy-agent/config.toml: invalid TOML: " in done.err
+    assert (
+        '/etc/eks-proxy-agent/config.d/50.toml, line 2: node.yum: expected a boolean, got the string "no"' in done.err
+    )
+    assert 'flags: failure.policy: unknown value "shut"' in done.err
 
 
 @pytest.mark.parametrize(
@@ -315,8 +299,8 @@ def test_check_names_syntax_errors_and_wrong_values_together(node: Node) -> None
         ("", "the settings are valid; without proxy.url nothing is configured\n"),
     ],
 )
-def test_check_says_that_all_is_well(node: Node, settings: str, verdict: str) -> None:
-    """Right settings exit with 0 and one line, and check changes nothing."""
+def test_check_accepts_valid_settings(node: Node, settings: str, verdict: str) -> None:
+    """With valid settings, check prints one line, exits with 0 and changes nothing."""
     node.settings(settings)
     before = node.tree()
     done = node.main("config check")
@@ -325,53 +309,49 @@ def test_check_says_that_all_is_well(node: Node, settings: str, verdict: str) ->
 
 
 def test_check_warns_of_a_signal_that_is_never_sent(node: Node) -> None:
-    """signal.stack without bootstrap.enabled does nothing by itself, which a person should know."""
+    """signal.stack without bootstrap.enabled has no effect in the bootstrap unit: a warning."""
     done = node.main("config check", "--set", "signal.stack=my-stack")
     assert done.code == 0
     assert "warning: signal.stack is set, but bootstrap.enabled is false" in done.err
 
 
-def test_check_looks_at_user_data(node: Node) -> None:
-    """Mistakes in the user data's part are named with the part's line."""
+def test_check_reads_user_data(node: Node) -> None:
+    """Mistakes in a part of user data are reported with the line in the part."""
     node.be(user_data_base64=user_data('\n[proxy]\nurl = "x"\n'))
     done = node.main("config check")
     assert done.code == 78
-    assert 'user data, line 3: proxy.url "x" has no scheme' in done.err
+    assert 'user data, line 3: proxy.url: "x" has no scheme' in done.err
 
 
-def test_check_names_all_that_is_unusable(node: Node) -> None:
-    """Credentials, CA and NodeConfig are all looked at, and all that is wrong with them is told at
-    once.
-    """
+def test_check_reports_all_unusable_files(node: Node) -> None:
+    """Credentials, CA and NodeConfig are all read, and their errors are reported together."""
     node.settings(
         f'[proxy]\nurl = "{PROXY}"\ncredentials_file = "/etc/absent"\n[node]\nca_bundle = "/etc/absent.pem"\n'
     )
     node.write("etc/eks/nodeadm.d/10.yaml", b"kind: NodeConfig\nspec: {cluster: {cidr: nonsense}}\n")
     done = node.main("config check")
     assert (done.code, done.out) == (1, "")
-    assert "proxy.credentials_file: /etc/absent does not exist" in done.err
-    assert "node.ca_bundle: /etc/absent.pem does not exist" in done.err
+    assert "proxy.credentials_file: /etc/absent: no such file" in done.err
+    assert "node.ca_bundle: /etc/absent.pem: no such file" in done.err
     assert 'NodeConfig: service CIDR: "nonsense" is no CIDR' in done.err
     assert "hint: mend it there" in done.err
 
 
-def test_check_and_plan_judge_the_entries_of_the_owner(node: Node) -> None:
-    """What a client reads differently is told with the way out; a CIDR, which has no better form,
-    is not.
-    """
+def test_check_and_plan_lint_the_entries_of_the_operator(node: Node) -> None:
+    """An entry that clients read differently is a warning; a CIDR, with no better form, is not."""
     node.settings(f'[proxy]\nurl = "{PROXY}"\nno_proxy = [".corp.example.com", "10.1.0.0/16"]\n')
-    told = [line for line in node.main("config check").err.splitlines() if line.startswith("warning: ")]
-    assert told == [
+    warnings = [line for line in node.main("config check").err.splitlines() if line.startswith("warning: ")]
+    assert warnings == [
         (
             "warning: proxy.no_proxy: .corp.example.com (owner): corp.example.com itself takes the proxy in Go, wget; "
             "write corp.example.com, which covers what is below it too"
         )
     ]
-    assert [line for line in node.main("plan").err.splitlines() if line.startswith("warning: ")] == told
+    assert [line for line in node.main("plan").err.splitlines() if line.startswith("warning: ")] == warnings
 
 
-def test_check_judges_without_facts(node: Node, tmp_path: Path) -> None:
-    """On a machine that is no instance the owner's entries are judged as far as the settings go."""
+def test_check_lints_without_facts(node: Node, tmp_path: Path) -> None:
+    """On a machine that is not an instance, the entries of the settings alone are checked."""
     copy = tmp_path / "copy.toml"
     copy.write_text(f'[proxy]\nurl = "{PROXY}"\nno_proxy = ["com"]\n')
     done = node.main("config check", "--config", str(copy), facts=False)
@@ -379,10 +359,8 @@ def test_check_judges_without_facts(node: Node, tmp_path: Path) -> None:
     assert "warning: proxy.no_proxy: com (owner): it exempts every host below .com" in done.err
 
 
-def test_plan_says_what_was_not_asked(node: Node) -> None:
-    """With --facts nothing is tried, and plan says which settings were left open by that; set ones
-    are not mentioned.
-    """
+def test_plan_names_what_was_not_probed(node: Node) -> None:
+    """With --facts nothing is probed; plan names the settings that are still "auto"."""
     note = 'note: aws.direct: "auto" is asked on the instance only, so its list may differ; set what is known\n'
     assert node.main("plan").err == note
     both = note.replace("aws.direct", "aws.direct and cluster.endpoint_access")

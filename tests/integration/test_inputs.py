@@ -1,6 +1,4 @@
-"""Inputs: each settings document is read once a reconcile, and once more under the lock only if one
-has changed.
-"""
+"""Inputs: each document is read once a reconcile, and again under the lock if one has changed."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ DOCUMENTS = (CONFIG, MORE, "user data, part 1", "user data, part 2")
 
 @pytest.fixture
 def service() -> Iterator[MetadataService]:
-    """A metadata service whose user data has two parts of ours."""
+    """Return a metadata service whose user data has two parts with settings."""
     with MetadataService() as service:
         user_data = USER_DATA.format(PART.format('["one.corp"]'), PART.format('["two.corp"]'))
         service.instance = Instance(user_data=user_data.encode())
@@ -42,7 +40,7 @@ def service() -> Iterator[MetadataService]:
 
 @pytest.fixture
 def node(tmp_path: Path, service: MetadataService) -> Node:
-    """A node with two settings files."""
+    """Return a node with two settings files."""
     node = Node(tmp_path)
     configure(node, service.endpoint)
     node.settings('[aws]\ndirect = []\n[failure]\npreflight = "off"\n', "config.d/10-more.toml")
@@ -51,7 +49,7 @@ def node(tmp_path: Path, service: MetadataService) -> Node:
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each document was parsed."""
+    """Return a counter of how often each document was parsed."""
     parsed: Counter[str] = Counter()
 
     def counting(name: str, text: bytes) -> Layer:
@@ -71,24 +69,20 @@ def boot_once(node: Node) -> None:
 
 
 def test_a_boot_parses_each_document_once(node: Node, parsed: Counter[str]) -> None:
-    """Two files and two user data parts: once each, and all of them count."""
+    """Two files and two parts of user data are parsed once each, and all are effective."""
     boot_once(node)
     assert parsed == dict.fromkeys(DOCUMENTS, 1)
     assert node.variables()["http_proxy"] == PROXY
     assert "two.corp" in node.no_proxy()
 
 
-def test_what_changed_before_the_lock_is_read_again(
-    node: Node, parsed: Counter[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file that changes while the network is probed: its new content is written, and each
-    document read twice.
-    """
+def test_a_change_before_the_lock_is_read(node: Node, parsed: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a file changes during the probes, each document is read again and the new values count."""
     path, probe = node.root / MORE[1:], reconcile.probe
 
-    def change(state: State, found: Inputs) -> Network:
+    def change(state: State, loaded: Inputs) -> Network:
         path.write_text(path.read_text() + "[cluster]\ndomain = 'other.local'\n")
-        return probe(state, found)
+        return probe(state, loaded)
 
     monkeypatch.setattr(reconcile, "probe", change)
     boot_once(node)
@@ -98,16 +92,16 @@ def test_what_changed_before_the_lock_is_read_again(
 
 @pytest.mark.parametrize("name", ["config.d/20-new.toml", "kept flags"])
 def test_a_document_that_appears_before_the_lock_counts(node: Node, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Of two runs at once the later one does not write what the earlier one read."""
+    """Of two runs at the same time, the later one does not write outdated values."""
     probe = reconcile.probe
 
-    def appear(state: State, found: Inputs) -> Network:
+    def appear(state: State, loaded: Inputs) -> Network:
         if name == "kept flags":
-            flags = f"var/lib/eks-proxy-agent/instances/{found.facts.instance_id}/flags.json"
+            flags = f"var/lib/eks-proxy-agent/instances/{loaded.facts.instance_id}/flags.json"
             node.write(flags, b'{"cluster": {"domain": "other.local"}}', 0o600)
         else:
             node.settings("[cluster]\ndomain = 'other.local'\n", name)
-        return probe(state, found)
+        return probe(state, loaded)
 
     monkeypatch.setattr(reconcile, "probe", appear)
     boot_once(node)

@@ -1,6 +1,4 @@
-"""NodeConfigs of user data and of /etc/eks/nodeadm.d, as far as NO_PROXY: merged, refused with
-their place, told of.
-"""
+"""NodeConfigs of user data and of /etc/eks/nodeadm.d: merged, refused, warned about."""
 
 import pytest
 
@@ -25,7 +23,7 @@ Content-Type: application/node.eks.aws
 
 @pytest.fixture
 def node(tmp_path):
-    """A node whose user data is a NodeConfig."""
+    """Return a node whose user data is a NodeConfig."""
     node = Node(tmp_path)
     node.settings(f'[proxy]\nurl = "{PROXY}"\n[cluster]\nendpoint_access = "private"\n')
     node.be(user_data=USER_DATA)
@@ -33,14 +31,12 @@ def node(tmp_path):
 
 
 def drop_in(node, name, text):
-    """A file of /etc/eks/nodeadm.d."""
+    """Write a file of /etc/eks/nodeadm.d."""
     node.write("etc/eks/nodeadm.d/" + name, text.encode())
 
 
-def test_later_files_win_over_user_data_and_what_nodeadm_leaves_alone_we_do_too(node):
-    """The last .yaml, .yml or .json gives the service CIDR; the endpoint stays that of user
-    data.
-    """
+def test_files_override_user_data_and_other_suffixes_are_ignored(node):
+    """The last .yaml, .yml or .json has the service CIDR; the endpoint stays that of user data."""
     drop_in(node, "10-a.yaml", DROP_IN % ("v1alpha1", "10.101.0.0/16"))
     drop_in(node, "20-b.YML", MULTIPART + DROP_IN % ("v1alpha1", "10.102.0.0/16") + "---\n--b--\n")
     drop_in(node, "30-empty.json", "")
@@ -53,9 +49,7 @@ def test_later_files_win_over_user_data_and_what_nodeadm_leaves_alone_we_do_too(
 
 
 def test_another_version_of_the_same_api_is_read_and_another_api_refused(node):
-    """A newer version says the cluster in the same place; what is of another API is not for
-    nodeadm.
-    """
+    """A newer version has the cluster in the same place; another API is not for nodeadm."""
     drop_in(node, "10.yaml", DROP_IN % ("v1beta1", "10.103.0.0/16"))
     assert node.main("apply").code == 0
     assert "10.103.0.0/16" in node.no_proxy()
@@ -75,8 +69,8 @@ def test_another_version_of_the_same_api_is_read_and_another_api_refused(node):
         (USER_DATA, "\x00\x01", "NodeConfig (/etc/eks/nodeadm.d/10.yaml): is not YAML"),
     ],
 )
-def test_a_broken_one_is_named_and_leaves_the_last_good_values(node, user_data, file, message):
-    """The error says which of them is broken and where; nothing on the node changes."""
+def test_a_wrong_node_config_leaves_the_last_good_values(node, user_data, file, message):
+    """The error names the NodeConfig and the place; nothing on the node changes."""
     assert node.main("apply").code == 0
     before = node.read("etc/eks-proxy-agent/node.env"), node.read("etc/environment"), node.read("etc/dnf/dnf.conf")
     node.be(user_data=user_data)
@@ -93,10 +87,8 @@ def test_a_broken_one_is_named_and_leaves_the_last_good_values(node, user_data, 
     )
 
 
-def test_its_own_proxy_is_told_of(node):
-    """Proxy variables in spec.instance.environment are a conflict that the owner hears of, once for
-    each.
-    """
+def test_proxy_variables_in_a_node_config_are_warnings(node):
+    """Each proxy variable in spec.instance.environment is a conflict, reported once."""
     environment = "  instance:\n    environment:\n      default: {https_proxy: 'http://x:1', TZ: UTC}\n      kubelet: {NO_PROXY: a}\n"
     node.be(user_data=USER_DATA + environment)
     done = node.main("apply")

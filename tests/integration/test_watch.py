@@ -148,7 +148,7 @@ def test_settings_are_taken_up_when_they_are_edited(node: Node, service: MoodySe
     configure(node, service.endpoint, "oops = 1", proxy="http://third.corp:8080")
     assert "the last good values stay" in daemon.hear("STATUS=degraded")
     assert node.variables()["http_proxy"] == "http://other.corp:8080"
-    assert "oops is unknown" in str(status(node)["error"])
+    assert "oops: unknown key" in str(status(node)["error"])
     configure(node, service.endpoint, proxy="http://third.corp:8080")
     daemon.hear("STATUS=configured: http://third.corp:8080, ")
     node.settings('[proxy]\nno_proxy = ["nexus.corp"]\n', "config.d/10-more.toml")

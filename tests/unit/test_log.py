@@ -66,6 +66,9 @@ def line(monkeypatch, capsys):
         ("/etc/x: password: secret", "/etc/x: password: ***"),
         ("+/etc/password: secret", "+/etc/password: ***"),
         ("/etc/password:secret", "/etc/password:***"),
+        ("line 3: proxy.password: unknown key; did you", "line 3: proxy.password: unknown key; did you"),
+        ("flags: password: unknown section", "flags: password: unknown section"),
+        ("proxy.password: unknown", "proxy.password: ***"),
         ("password=\nbest=1", "password=\nbest=1"),
     ],
 )

@@ -52,12 +52,12 @@ def test_reads_arguments(arguments, name, endpoint, cidrs):
     [
         (
             ["c", "--apiserver-endpoint", "http://a.corp"],
-            'bootstrap arguments: endpoint: "http://a.corp" is no https://HOST',
+            'bootstrap arguments: endpoint: expected https://HOST, got "http://a.corp"',
         ),
         (["c", "--service-ipv4-cidr", "10.0.0.0"], 'bootstrap arguments: service CIDR: "10.0.0.0" is no CIDR'),
         (["c", "--service-ipv4-cidr", "0.0.0.0/0"], "would bypass the proxy for every address"),
         (["c", "--service-ipv4-cidr", "--apiserver-endpoint", "https://a.corp"], '"--apiserver-endpoint" is no CIDR'),
-        (["my cluster"], 'bootstrap arguments: cluster name: "my cluster" is no EKS cluster name'),
+        (["my cluster"], 'bootstrap arguments: cluster name: "my cluster" is not an EKS cluster name'),
     ],
 )
 def test_refuses_arguments(arguments, problem):
@@ -126,11 +126,11 @@ def test_what_looks_like_a_date_is_text(name):
         ("just text", "has no kind: NodeConfig"),
         ("- kind: NodeConfig", "has no kind: NodeConfig"),
         ("kind: Pod", "has no kind: NodeConfig"),
-        ("kind: NodeConfig\nspec: {cluster: {name: 123}}", "cluster name: 123 is an integer, not a string"),
-        ("kind: NodeConfig\nspec: {cluster: {cidr: [10.0.0.0/16]}}", "service CIDR: is an array, not a string"),
+        ("kind: NodeConfig\nspec: {cluster: {name: 123}}", "cluster name: expected a string, got the integer 123"),
+        ("kind: NodeConfig\nspec: {cluster: {cidr: [10.0.0.0/16]}}", "service CIDR: expected a string, got an array"),
         ("kind: NodeConfig\nspec: {cluster: {cidr: 10.0.0.0/99}}", 'service CIDR: "10.0.0.0/99" is no CIDR'),
-        ("kind: NodeConfig\nspec: {cluster: {apiServerEndpoint: {a: b}}}", "endpoint: is a table, not a string"),
-        ('kind: NodeConfig\nspec: {cluster: {apiServerEndpoint: "https://a.corp\\n"}}', "is no https://HOST"),
+        ("kind: NodeConfig\nspec: {cluster: {apiServerEndpoint: {a: b}}}", "endpoint: expected a string, got a table"),
+        ('kind: NodeConfig\nspec: {cluster: {apiServerEndpoint: "https://a.corp\\n"}}', "endpoint: expected https://HOST, got "),
     ],
 )
 def test_refuses_a_node_config(text, problem):

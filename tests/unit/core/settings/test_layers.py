@@ -1,6 +1,4 @@
-"""Layers of settings: their order, where a value came from, and all mistakes at once with the place
-of each.
-"""
+"""Layers of settings: their order, the origin of values, and errors that name every mistake."""
 
 import pytest
 from hypothesis import given
@@ -8,32 +6,28 @@ from hypothesis import strategies as st
 
 from agent.core.net.proxy_url import ProxyUrl
 from agent.core.settings.layers import USER_DATA, Layer, flag_layer, merge, parse_toml, without_metadata
-from agent.core.settings.schema import SECTIONS
 from agent.errors import SettingsError
 
-URL_ALLOWED = "(allowed: http://HOST:PORT or https://HOST:PORT, or a list of such in order of preference)"
+URL_ALLOWED = "(allowed: http://HOST:PORT or https://HOST:PORT, or a list of them in order of preference)"
 
 
 def problems_of(*layers):
-    """What `merge` complains of."""
+    """Return the problems that `merge` reports."""
     with pytest.raises(SettingsError) as caught:
         merge(layers)
     return list(caught.value.problems)
 
 
 def toml(text, name="config.toml"):
-    """A layer from TOML text."""
+    """Return a layer from TOML text."""
     return parse_toml(name, text.encode())
 
 
 # --- order and origin
-# -----------------------------------------------------------------------------------------------
 
 
 def test_a_later_layer_wins_key_by_key():
-    """Each key comes from the last layer that has it, the others of the same section stay; the
-    origin says which.
-    """
+    """Each key comes from the last layer that has it, and the origin names that layer."""
     layered = merge(
         [
             toml('[cluster]\nname = "one"\ndomain = "one.corp"\n[node]\nyum = false'),
@@ -60,42 +54,39 @@ def test_a_later_layer_wins_key_by_key():
 
 
 def test_a_list_replaces_a_list():
-    """Lists are not added up: the later one is the whole list, even when it is empty."""
+    """Lists are not concatenated: the later one is the whole list, even if it is empty."""
     first = toml('[aws]\ndirect = ["ec2", "sts"]\n[proxy]\nno_proxy = ["a.corp", "b.corp"]')
     settings = merge([first, flag_layer(["aws.direct=[]", 'proxy.no_proxy=["c.corp"]'])]).settings
     assert settings.aws.direct == ()
     assert [entry.spellings for entry in settings.proxy.no_proxy] == [("c.corp",)]
 
 
-def test_an_empty_value_takes_a_setting_back():
+def test_an_empty_value_unsets_a_setting():
     """`url = ""` in a later layer makes the node unconfigured."""
     assert merge([toml('[proxy]\nurl = "http://a:1"'), flag_layer(["proxy.url="])]).settings.proxy.url == ()
 
 
-def test_a_default_that_is_written_down_has_an_origin():
-    """Who writes the default has set it: the origin names the layer and not the default."""
+def test_an_explicit_default_has_an_origin():
+    """A layer that sets a key to its default is the origin of the value."""
     assert merge([toml("[node]\nyum = true")]).origin == {("node", "yum"): "config.toml"}
 
 
 def test_warnings_name_the_key():
-    """What is accepted with a warning is told with its key."""
+    """A warning about a value begins with its key."""
     (warning,) = merge([toml('[proxy]\nno_proxy = ["a.corp:80", "b.corp"]')]).warnings
     assert warning.startswith('proxy.no_proxy: "a.corp:80" has a port')
 
 
-def test_a_warning_of_a_hidden_value_is_not_told():
-    """Only the effective values warn."""
+def test_an_overridden_value_does_not_warn():
+    """Only effective values have warnings."""
     assert merge([toml('[proxy]\nno_proxy = ["a.corp:80"]'), flag_layer(["proxy.no_proxy=[]"])]).warnings == ()
 
 
 # --- all mistakes at once
-# -------------------------------------------------------------------------------------------
 
 
-def test_all_problems_of_all_layers_at_once():
-    """Every mistake of every layer is told in one go, hidden ones too: file, line, key, value, what
-    is allowed.
-    """
+def test_all_problems_of_all_layers_are_reported():
+    """One error names every mistake of every layer, also of overridden values, with its place."""
     config = toml(
         """\
 # site
@@ -111,11 +102,11 @@ deadline = 5
 """
     )
     assert problems_of(config, flag_layer(["node.yum=1"], proxy="http://ok:1")) == [
-        f'config.toml, line 3: proxy.url "proxy:3128" has no scheme; write http://proxy:3128 {URL_ALLOWED}',
-        "config.toml, line 4: proxy.uri is unknown (allowed: url, https_url, credentials_file, credentials_in_yum, no_proxy)",
-        'config.toml, line 7: node.yum "yes" is a string, not a boolean (allowed: true or false)',
-        "config.toml, line 9: metdata is unknown (allowed: the sections {})".format(", ".join(SECTIONS)),
-        "flags: node.yum 1 is an integer, not a boolean (allowed: true or false)",
+        f'config.toml, line 3: proxy.url: "proxy:3128" has no scheme; write http://proxy:3128 {URL_ALLOWED}',
+        "config.toml, line 4: proxy.uri: unknown key; did you mean proxy.url?",
+        'config.toml, line 7: node.yum: expected a boolean, got the string "yes" (allowed: true or false)',
+        "config.toml, line 9: metdata: unknown section; did you mean metadata?",
+        "flags: node.yum: expected a boolean, got the integer 1 (allowed: true or false)",
     ]
 
 
@@ -129,39 +120,42 @@ deadline = 5
         ('[proxy]\nurl = ""\n[node]\nyum = "x"', 4),
         ('[cluster]\nname = "yum"\n[node]\n# yum = true\nyum = "x"', 5),
         ('[node]\r\nenvironment = true\r\nyum = "x"\r\n', 3),
-        ('[node]\n# a \u2028 separator that is no end of line in TOML\nyum = "x"', 3),
+        ('[node]\n# a \u2028 separator that does not end a line in TOML\nyum = "x"', 3),
         ('node = {yum = "x"}', 1),
         ('[node]\nyum = [\n"x",\n]', 2),
         ("[node]\n[node.yum]\nx = 1", 1),
+        ("[node]\n'yum' = 1", 2),
+        ('[node]\nca_bundle = """-----BEGIN \n[' + " " * 100_000 + '\n"""\nyum = 1', 5),
     ],
 )
 def test_names_the_line(text, line):
-    """The line is that of the key, in the usual ways to write TOML."""
+    """The line is that of the key, for the usual ways to write TOML."""
     (problem,) = problems_of(toml(text))
-    assert problem.startswith(f"config.toml, line {line}: node.yum ")
+    assert problem.startswith(f"config.toml, line {line}: node.yum: ")
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('[[proxy]]\nurl = "http://a:1"', "proxy is no section (allowed: [proxy])"),
-        ("proxy = 1", "config.toml, line 1: proxy is no section (allowed: [proxy])"),
-        ('url = "http://a:1"', "config.toml, line 1: url is unknown (allowed: the sections proxy, "),
-        ('[proxy.url]\nhost = "a"', "proxy.url is a table, not a string"),
-        ('[proxy]\n"a b\\n" = 1', r'"proxy.a b\n" is unknown'),
-        ('["proxy\\u001b[31m"]', r'"proxy\x1b[31m" is unknown'),
-        ("[node]\nyum = 2024-01-01", "node.yum is a date, not a boolean"),
+        ('[[proxy]]\nurl = "http://a:1"', "config.toml, line 1: proxy: not a section; write [proxy]"),
+        ("proxy = 1", "config.toml, line 1: proxy: not a section; write [proxy]"),
+        ('url = "http://a:1"', "config.toml, line 1: url: unknown key; did you mean proxy.url?"),
+        ("oops = 1", "config.toml, line 1: oops: unknown key (allowed: the sections proxy, "),
+        ("[oops]", "config.toml, line 1: oops: unknown section (allowed: proxy, "),
+        ('[proxy.url]\nhost = "a"', "proxy.url: expected a string, got a table"),
+        ('[proxy]\n"a b\\n" = 1', r'"proxy.a b\n": unknown key'),
+        ('["proxy\\u001b[31m"]', r'"proxy\x1b[31m": unknown section'),
+        ("[node]\nyum = 2024-01-01", "node.yum: expected a boolean, got a date"),
     ],
 )
 def test_refuses_what_is_in_the_wrong_place(text, problem):
-    """Unknown and misplaced keys are errors, quoted so that they cannot spoil a terminal."""
-    (found,) = problems_of(toml(text))
-    assert problem in found
-    assert found.isprintable()
+    """Unknown and misplaced keys are errors, in text that is safe to print on a terminal."""
+    (reported,) = problems_of(toml(text))
+    assert problem in reported
+    assert reported.isprintable()
 
 
 # --- TOML
-# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -173,14 +167,14 @@ def test_refuses_what_is_in_the_wrong_place(text, problem):
         (b"[proxy]\nurl\n", "line 2, column 4"),
         (b"a = 1\na = 2\n", "line 2"),
         (b"[proxy]\nurl = '\x00'", "line 2"),
-        (b"[proxy]\n# caf\xe9\n", "line 2: has a byte that is not UTF-8"),
-        (b"\xff\xfe[\0p\0", "line 1: has a byte that is not UTF-8"),
-        (b"\xef\xbb\xbf[proxy]\r\n", "config.toml: begins with a byte order mark"),
-        (b"a = " + b"[" * 5000, "config.toml: is not TOML"),
+        (b"[proxy]\n# caf\xe9\n", "line 2: invalid UTF-8"),
+        (b"\xff\xfe[\0p\0", "line 1: invalid UTF-8"),
+        (b"\xef\xbb\xbf[proxy]\r\n", "config.toml: TOML does not allow a byte order mark"),
+        (b"a = " + b"[" * 5000, "config.toml: invalid TOML"),
     ],
 )
 def test_syntax_errors_have_line_and_column(text, where):
-    """What is no TOML is refused with its place, whatever the reader stumbles over."""
+    """Invalid TOML is refused with its place, whatever the mistake."""
     with pytest.raises(SettingsError) as caught:
         parse_toml("config.toml", text)
     (problem,) = caught.value.problems
@@ -189,10 +183,8 @@ def test_syntax_errors_have_line_and_column(text, where):
     assert problem.isprintable()
 
 
-def test_an_endless_number_is_a_problem_like_others():
-    """An integer of thousands of digits, which some Pythons refuse to convert, is refused by its
-    place or its key.
-    """
+def test_a_number_of_thousands_of_digits_is_refused():
+    """Such an integer, which some versions of Python cannot convert, is an ordinary error."""
     for layer in (
         lambda: toml("[bootstrap]\ntimeout = " + "9" * 5000),
         lambda: flag_layer(["bootstrap.timeout=" + "9" * 5000]),
@@ -204,7 +196,7 @@ def test_an_endless_number_is_a_problem_like_others():
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_settings_or_an_error(content):
-    """No bytes break the reader or the check."""
+    """Any bytes are either settings or a SettingsError, and nothing else is raised."""
     try:
         merge([parse_toml("config.toml", content)])
     except SettingsError as error:
@@ -215,7 +207,6 @@ def test_any_bytes_are_settings_or_an_error(content):
 
 
 # --- flags
-# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -238,34 +229,34 @@ def test_any_bytes_are_settings_or_an_error(content):
     ],
 )
 def test_flags_are_toml_or_a_bare_string(flag, section, key, value):
-    """The value is read as TOML, and taken as a string when it is none."""
+    """The value is read as TOML; if it is not TOML, it is a string."""
     assert flag_layer([flag]).data == {section: {key: value}}
 
 
 @pytest.mark.parametrize("flag", ["", "proxy", "proxy.url", "proxy=http://a:1", ".url=x", "proxy.=x", "=x", "url=a.b"])
 def test_flags_need_section_key_and_value(flag):
-    """Anything else is refused, and the error says how to write it."""
-    with pytest.raises(SettingsError, match=r"write SECTION\.KEY=VALUE") as caught:
+    """Anything else is refused, and the error shows the form."""
+    with pytest.raises(SettingsError, match=r"expected SECTION\.KEY=VALUE") as caught:
         flag_layer([flag])
     assert f'--set "{flag}"' in str(caught.value)
 
 
-def test_all_wrong_flags_at_once():
-    """Each wrong flag is named."""
+def test_all_wrong_flags_are_reported():
+    """One error names each wrong flag."""
     with pytest.raises(SettingsError) as caught:
         flag_layer(["a", "node.yum=true", "b"])
     assert len(caught.value.problems) == 2
 
 
-def test_a_wrong_flag_does_not_show_a_password():
-    """A URL with user info in a misspelt flag is not repeated."""
+def test_an_error_of_a_flag_does_not_show_a_password():
+    """The user info of a URL in a misspelt flag is not repeated."""
     with pytest.raises(SettingsError) as caught:
         flag_layer(["http://alice:hunter2@proxy:3128"])
     assert "hunter2" not in str(caught.value)
 
 
 def test_the_last_flag_wins():
-    """A repeated flag counts as it was given last, and --proxy is short for proxy.url."""
+    """The last of repeated flags wins, and --proxy is short for proxy.url."""
     assert flag_layer(["node.yum=true", "node.yum=false"]).data == {"node": {"yum": False}}
     layer = flag_layer(["proxy.url=http://a:1", "node.yum=false"], proxy="http://b:2")
     assert layer.data == {"proxy": {"url": "http://b:2"}, "node": {"yum": False}}
@@ -275,28 +266,28 @@ def test_the_last_flag_wins():
 
 @given(st.lists(st.text(max_size=30), max_size=3))
 def test_any_flags_are_settings_or_an_error(flags):
-    """No flag breaks the reader or the check."""
+    """Any flags are either settings or a SettingsError, and nothing else is raised."""
     try:
         merge([flag_layer(flags)])
     except SettingsError as error:
-        assert error.problems  # noqa: PT017 - either outcome is right
+        assert error.problems  # noqa: PT017 - both outcomes are right
 
 
 # --- the metadata section
-# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [USER_DATA, USER_DATA + ", part 2"])
-def test_user_data_cannot_say_where_user_data_is(name):
-    """`[metadata]` in user data is refused: by then the metadata service was asked already."""
+def test_user_data_cannot_set_metadata_settings(name):
+    """`[metadata]` in user data is refused, because user data is read with these settings."""
     (problem,) = problems_of(toml("[metadata]\ndeadline = 5", name))
     assert problem == (
-        f"{name}, line 1: metadata cannot come from user data, which is read with it (allowed: it in config.toml)"
+        f"{name}, line 1: metadata: not allowed in user data, which is read with these settings; set them in config.toml"
     )
 
 
 def test_metadata_flags_are_not_kept():
-    """What is kept for an instance has no metadata section: it is needed before the instance is
-    known.
+    """The flags that are kept for an instance have no metadata section.
+
+    Its settings are needed before the instance is known.
     """
     assert without_metadata({"metadata": {"deadline": 5}, "node": {"yum": False}}) == {"node": {"yum": False}}

@@ -1,6 +1,4 @@
-"""Each setting: what it may be, what it may not be, and the packaged config.toml that documents
-them all.
-"""
+"""Each setting: values that it accepts and refuses, and its documentation in config.toml."""
 
 import re
 from pathlib import Path
@@ -22,7 +20,7 @@ KEYS = [(section, key) for section, cls in SECTIONS.items() for key in attrs.fie
 
 
 def read(section, key, value):
-    """One value, through a layer as all values come."""
+    """Return the setting that a value becomes, read through a layer."""
     return getattr(getattr(merge([Layer("test", {section: {key: value}})]).settings, section), key)
 
 
@@ -87,110 +85,109 @@ PROXY = ProxyUrl("http", "proxy", 3128)
     ],
 )
 def test_accepts(section, key, value, setting):
-    """A right value becomes the setting, in its canonical form."""
+    """A valid value becomes the setting, in its canonical form."""
     assert read(section, key, value) == setting
 
 
 @pytest.mark.parametrize(
     ("section", "key", "value", "problem"),
     [
-        ("proxy", "url", 3128, "3128 is an integer, not a string"),
+        ("proxy", "url", 3128, "expected a string, got the integer 3128"),
         ("proxy", "url", 10**400, "100000"),
-        ("proxy", "url", ["http://proxy:3128", True], "true is a boolean, not a string"),
-        ("proxy", "url", {"host": "secret"}, "is a table, not a string"),
+        ("proxy", "url", ["http://proxy:3128", True], "expected a string, got the boolean true"),
+        ("proxy", "url", {"host": "secret"}, "expected a string, got a table"),
         ("proxy", "url", ["http://a:1", "b:1", "c:1"], '"b:1" has no scheme; write http://b:1; "c:1" has no scheme'),
         ("proxy", "https_url", "proxy:3128", "no scheme"),
-        ("proxy", "credentials_file", "proxy.pass", '"proxy.pass" is no absolute path'),
-        ("proxy", "credentials_file", "alice:hunter2", "USER:PASSWORD belongs into the file"),
-        ("proxy", "credentials_file", "alice:hunter2\n", "USER:PASSWORD belongs into the file"),
-        ("proxy", "credentials_file", "/etc/../root/x", "without .."),
-        ("proxy", "credentials_file", "/etc/..", "without .."),
-        ("proxy", "credentials_file", "/etc/a\nb", "a control character"),
-        ("proxy", "no_proxy", "a.corp,b.corp", '"a.corp,b.corp" is a string, not an array'),
+        ("proxy", "credentials_file", "proxy.pass", '"proxy.pass" is not an absolute path'),
+        ("proxy", "credentials_file", "alice:hunter2", "put USER:PASSWORD into a file"),
+        ("proxy", "credentials_file", "alice:hunter2\n", "put USER:PASSWORD into a file"),
+        ("proxy", "credentials_file", "/etc/../root/x", '"/etc/../root/x" contains ".."'),
+        ("proxy", "credentials_file", "/etc/..", '"/etc/.." contains ".."'),
+        ("proxy", "credentials_file", "/etc/a\nb", "contains a control character"),
+        ("proxy", "no_proxy", "a.corp,b.corp", 'expected an array, got the string "a.corp,b.corp"'),
         ("proxy", "no_proxy", ["a.corp", "*"], "has a *"),
         ("proxy", "no_proxy", ["https://alice:hunter2@a.corp"], "is a URL"),
-        ("cluster", "name", "my cluster", "no EKS cluster name"),
-        ("cluster", "name", "-x", "no EKS cluster name"),
-        ("cluster", "name", "a" * 101, "no EKS cluster name"),
-        ("cluster", "name", "a\n", "no EKS cluster name"),
-        ("cluster", "endpoint", "http://api.corp", "no https://HOST"),
-        ("cluster", "endpoint", "https://alice:hunter2@api.corp", "no https://HOST"),
-        ("cluster", "endpoint", "https://api.corp/path", "no https://HOST"),
-        ("cluster", "endpoint", ".corp", "no https://HOST"),
-        ("cluster", "endpoint", "10.0.0.0/8", "no https://HOST"),
-        ("cluster", "endpoint", "https://api.corp:0", "no https://HOST"),
-        ("cluster", "endpoint", "https://api.corp:99999", "no https://HOST"),
-        ("cluster", "endpoint", "https://*.corp", "no https://HOST"),
-        ("cluster", "endpoint_access", "Private", '"Private" is not allowed'),
+        ("cluster", "name", "my cluster", "is not an EKS cluster name"),
+        ("cluster", "name", "-x", "is not an EKS cluster name"),
+        ("cluster", "name", "a" * 101, "is not an EKS cluster name"),
+        ("cluster", "name", "a\n", "is not an EKS cluster name"),
+        ("cluster", "endpoint", "http://api.corp", "expected https://HOST, got "),
+        ("cluster", "endpoint", "https://alice:hunter2@api.corp", "expected https://HOST, got "),
+        ("cluster", "endpoint", "https://api.corp/path", "expected https://HOST, got "),
+        ("cluster", "endpoint", ".corp", "expected https://HOST, got "),
+        ("cluster", "endpoint", "10.0.0.0/8", "expected https://HOST, got "),
+        ("cluster", "endpoint", "https://api.corp:0", "expected https://HOST, got "),
+        ("cluster", "endpoint", "https://api.corp:99999", "expected https://HOST, got "),
+        ("cluster", "endpoint", "https://*.corp", "expected https://HOST, got "),
+        ("cluster", "endpoint_access", "Private", 'unknown value "Private"'),
         ("cluster", "service_cidr", "172.20.0.0", "is no CIDR"),
         ("cluster", "service_cidr", "0.0.0.0/0", "bypass the proxy for every address"),
-        ("cluster", "service_cidr", ["172.20.0.0/16"], "is an array, not a string"),
-        ("cluster", "domain", "", "no DNS domain"),
-        ("cluster", "domain", "a b", "no DNS domain"),
-        ("aws", "direct", ["s3", "S3", "dynamodb"], '"S3" is not allowed; "dynamodb" is not allowed'),
-        ("aws", "direct", "s3", "not an array"),
-        ("vpc", "cidrs", [], "is empty"),
+        ("cluster", "service_cidr", ["172.20.0.0/16"], "expected a string, got an array"),
+        ("cluster", "domain", "", "is not a DNS domain"),
+        ("cluster", "domain", "a b", "is not a DNS domain"),
+        ("aws", "direct", ["s3", "S3", "dynamodb"], 'unknown value "S3"; unknown value "dynamodb"'),
+        ("aws", "direct", "s3", "expected an array, got the string "),
+        ("vpc", "cidrs", [], "must not be empty"),
         ("vpc", "cidrs", ["10.0.0.0/16", "x"], '"x" is no CIDR'),
         ("vpc", "cidrs", ["::/0"], "bypass the proxy for every address"),
-        ("vpc", "cidrs", "10.0.0.0/16", "not an array"),
-        ("node", "units", ["../../etc/cron.d/x"], "no unit name"),
-        ("node", "units", ["a/b"], "no unit name"),
-        ("node", "units", ["/etc/passwd"], "no unit name"),
-        ("node", "units", [".."], "no unit name"),
+        ("vpc", "cidrs", "10.0.0.0/16", "expected an array, got the string "),
+        ("node", "units", ["../../etc/cron.d/x"], "is not a unit name"),
+        ("node", "units", ["a/b"], "is not a unit name"),
+        ("node", "units", ["/etc/passwd"], "is not a unit name"),
+        ("node", "units", [".."], "is not a unit name"),
         ("node", "units", ["getty@"], "name its instances"),
         ("node", "enable", ["getty@.service"], "name its instances"),
-        ("node", "units", [".hidden"], "no unit name"),
-        ("node", "units", [""], "no unit name"),
-        ("node", "units", ["a b"], "no unit name"),
-        ("node", "units", ["a\nb"], r'"a\nb" is no unit name'),
-        ("node", "units", ["docker\n"], "no unit name"),
-        ("node", "units", ["-.service"], "no unit name"),
-        ("node", "units", ["--now"], "no unit name"),
-        ("node", "units", ["a" * 300], "no unit name"),
-        ("node", "units", ["docker.socket"], "no service; only services read an environment"),
-        ("node", "units", ["docker", 1], "1 is an integer, not a string"),
-        ("node", "enable", ["cloud-init.target"], "no service"),
-        ("node", "yum", "yes", '"yes" is a string, not a boolean'),
-        ("node", "yum", 1, "1 is an integer, not a boolean"),
-        ("metadata", "endpoint", "169.254.169.254", "no http://HOST"),
-        ("metadata", "endpoint", "https://169.254.169.254", "no http://HOST"),
-        ("metadata", "endpoint", "http://169.254.169.254/latest", "no http://HOST"),
-        ("metadata", "endpoint", "http://alice:hunter2@10.0.0.1", "no http://HOST"),
-        ("metadata", "endpoint", "http://127.0.0.1:0", "no http://HOST"),
-        ("metadata", "endpoint", "http://127.0.0.1:99999", "no http://HOST"),
-        ("metadata", "endpoint", "http://[::::]", "no http://HOST"),
-        ("metadata", "endpoint", "http://10.0.0.256", "no http://HOST"),
-        ("metadata", "endpoint", "http://a..b", "no http://HOST"),
-        ("metadata", "deadline", 0, "0 is not above 0"),
-        ("metadata", "deadline", -1.5, "-1.5 is not above 0"),
-        ("metadata", "deadline", 3601, "3601 is not above 0 and up to 3600 seconds"),
-        ("metadata", "deadline", float("nan"), "nan is not above 0"),
-        ("metadata", "deadline", float("inf"), "inf is not above 0"),
-        ("metadata", "deadline", 10**400, "is not above 0"),
-        ("metadata", "deadline", True, "true is a boolean, not a number"),
-        ("metadata", "deadline", "30", '"30" is a string, not a number'),
-        ("bootstrap", "command", "bootstrap.sh", "no absolute path"),
-        ("bootstrap", "command", "", "no absolute path"),
-        ("bootstrap", "arguments", ["a\0b"], "a control character"),
-        ("bootstrap", "arguments", ["a\nb"], "a control character"),
-        ("bootstrap", "arguments", "a b", "not an array"),
-        ("bootstrap", "arguments", [["a"]], "is an array, not a string"),
-        ("signal", "stack", "a\rb", "a control character"),
-        ("signal", "region", "Frankfurt", "no AWS region"),
-        ("signal", "region", "eu-central-1\n", "no AWS region"),
-        ("failure", "policy", "shut", '"shut" is not allowed'),
+        ("node", "units", [".hidden"], "is not a unit name"),
+        ("node", "units", [""], "is not a unit name"),
+        ("node", "units", ["a b"], "is not a unit name"),
+        ("node", "units", ["a\nb"], r'"a\nb" is not a unit name'),
+        ("node", "units", ["docker\n"], "is not a unit name"),
+        ("node", "units", ["-.service"], "is not a unit name"),
+        ("node", "units", ["--now"], "is not a unit name"),
+        ("node", "units", ["a" * 300], "is not a unit name"),
+        ("node", "units", ["docker.socket"], "is not a service; only services can get the proxy variables"),
+        ("node", "units", ["docker", 1], "expected a string, got the integer 1"),
+        ("node", "enable", ["cloud-init.target"], "is not a service"),
+        ("node", "yum", "yes", 'expected a boolean, got the string "yes"'),
+        ("node", "yum", 1, "expected a boolean, got the integer 1"),
+        ("metadata", "endpoint", "169.254.169.254", "expected http://HOST, got "),
+        ("metadata", "endpoint", "https://169.254.169.254", "expected http://HOST, got "),
+        ("metadata", "endpoint", "http://169.254.169.254/latest", "expected http://HOST, got "),
+        ("metadata", "endpoint", "http://alice:hunter2@10.0.0.1", "expected http://HOST, got "),
+        ("metadata", "endpoint", "http://127.0.0.1:0", "expected http://HOST, got "),
+        ("metadata", "endpoint", "http://127.0.0.1:99999", "expected http://HOST, got "),
+        ("metadata", "endpoint", "http://[::::]", "expected http://HOST, got "),
+        ("metadata", "endpoint", "http://10.0.0.256", "expected http://HOST, got "),
+        ("metadata", "endpoint", "http://a..b", "expected http://HOST, got "),
+        ("metadata", "deadline", 0, "0 is out of range"),
+        ("metadata", "deadline", -1.5, "-1.5 is out of range"),
+        ("metadata", "deadline", 3601, "3601 is out of range"),
+        ("metadata", "deadline", float("nan"), "nan is out of range"),
+        ("metadata", "deadline", float("inf"), "inf is out of range"),
+        ("metadata", "deadline", 10**400, "is out of range"),
+        ("metadata", "deadline", True, "expected a number, got the boolean true"),
+        ("metadata", "deadline", "30", 'expected a number, got the string "30"'),
+        ("bootstrap", "command", "bootstrap.sh", "is not an absolute path"),
+        ("bootstrap", "command", "", "is not an absolute path"),
+        ("bootstrap", "arguments", ["a\0b"], "contains a control character"),
+        ("bootstrap", "arguments", ["a\nb"], "contains a control character"),
+        ("bootstrap", "arguments", "a b", "expected an array, got the string "),
+        ("bootstrap", "arguments", [["a"]], "expected a string, got an array"),
+        ("signal", "stack", "a\rb", "contains a control character"),
+        ("signal", "region", "Frankfurt", "is not an AWS region"),
+        ("signal", "region", "eu-central-1\n", "is not an AWS region"),
+        ("failure", "policy", "shut", 'unknown value "shut"'),
     ],
 )
 def test_refuses(section, key, value, problem):
-    """A wrong value is refused with the key, the value and what is allowed, in one line without a
-    secret.
-    """
+    """The error is one line with key, value and what is allowed, and without a secret."""
     with pytest.raises(SettingsError) as caught:
         read(section, key, value)
     (line,) = caught.value.problems
-    assert line.startswith(f"test: {section}.{key} ")
+    assert line.startswith(f"test: {section}.{key}: ")
     assert problem in line
-    assert line.endswith("(allowed: {})".format(attrs.fields_dict(SECTIONS[section])[key].metadata["allowed"]))
+    allowed = attrs.fields_dict(SECTIONS[section])[key].metadata["allowed"]
+    assert line.endswith(f" (allowed: {allowed})")
     assert "\n" not in line
     assert len(line) < 400
     assert "hunter2" not in line
@@ -210,9 +207,7 @@ TOML_VALUES = st.recursive(
 
 @given(st.sampled_from(KEYS), TOML_VALUES)
 def test_any_value_is_a_setting_or_a_problem(place, value):
-    """Whatever TOML can express, a key takes it or refuses it in one line; nothing else can
-    happen.
-    """
+    """A key accepts or refuses, in one line, anything that TOML can express."""
     try:
         read(*place, value)
     except SettingsError as error:
@@ -223,8 +218,8 @@ def test_any_value_is_a_setting_or_a_problem(place, value):
     assert "\n" not in problems[0]
 
 
-def test_no_settings_at_all_are_the_defaults():
-    """An empty file is valid, and gives what design and documentation promise."""
+def test_empty_settings_are_the_defaults():
+    """An empty file is valid, and has the documented defaults."""
     settings = merge([]).settings
     assert settings == Settings()
     assert settings.proxy.url == ()
@@ -237,20 +232,17 @@ def test_no_settings_at_all_are_the_defaults():
 
 @pytest.mark.parametrize(("section", "key"), KEYS)
 def test_every_key_says_what_is_allowed(section, key):
-    """No key without a reader, and without the words that an error ends with."""
+    """Each key has a reader, and a text of the allowed values for errors."""
     metadata = attrs.fields_dict(SECTIONS[section])[key].metadata
     assert callable(metadata["parse"])
     assert metadata["allowed"]
 
 
 # --- packaging/config.toml
-# ------------------------------------------------------------------------------------------
 
 
 def documented():
-    """Section, key, text of the value and whether it is only an example, for every setting of
-    config.toml.
-    """
+    """Yield section, key, text of the value and is_example for every setting of config.toml."""
     text = re.sub(r",\n#\s+", ", ", CONFIG.read_text())
     section = ""
     for line in text.splitlines():
@@ -263,33 +255,31 @@ def documented():
 
 
 def test_the_packaged_file_changes_nothing():
-    """As it is installed, config.toml is the defaults: the agent stays unconfigured."""
+    """The installed config.toml sets nothing: the agent stays unconfigured."""
     layered = merge([parse_toml("config.toml", CONFIG.read_bytes())])
     assert layered.settings == Settings()
     assert layered.origin == {}
 
 
 def test_the_packaged_file_documents_every_key_once():
-    """Every section and key of the settings stands in config.toml, in the same order, and nothing
-    else does.
-    """
-    found = [(section, key) for section, key, _, _ in documented()]
-    assert sorted(found) == sorted(KEYS)
-    assert list(dict.fromkeys(section for section, _ in found)) == list(SECTIONS)
+    """config.toml has every key and nothing else, with the sections in the same order."""
+    keys = [(section, key) for section, key, _, _ in documented()]
+    assert sorted(keys) == sorted(KEYS)
+    assert list(dict.fromkeys(section for section, _ in keys)) == list(SECTIONS)
 
 
 def test_every_key_has_a_comment_of_its_own():
-    """Above each setting stands a sentence about it: a line of text that belongs to no other."""
+    """The line above each setting is a comment that belongs to no other setting."""
     lines = CONFIG.read_text().splitlines()
-    settings = [at for at, line in enumerate(lines) if re.match(r"#\w+ = ", line)]
+    settings = [index for index, line in enumerate(lines) if re.match(r"#\w+ = ", line)]
     assert len(settings) == len(KEYS)
-    assert [lines[at] for at in settings if not lines[at - 1].startswith("# ") or at - 1 in settings] == []
-    assert [lines[at] for at in settings if re.match(r"# {5,}", lines[at - 1])] == []
+    assert [lines[index] for index in settings if not lines[index - 1].startswith("# ") or index - 1 in settings] == []
+    assert [lines[index] for index in settings if re.match(r"# {5,}", lines[index - 1])] == []
 
 
 @pytest.mark.parametrize("setting", list(documented()), ids=lambda setting: "{}.{}".format(*setting[:2]))
 def test_the_packaged_file_shows_defaults(setting):
-    """Uncommented, a line is valid, and it is the default unless it says "e.g."."""
+    """An uncommented line is valid, and is the default unless it has "e.g."."""
     section, key, value, example = setting
     layered = merge([parse_toml("config.toml", (f"[{section}]\n{key} = {value}\n").encode())])
     assert list(layered.origin) == [(section, key)]
@@ -297,15 +287,13 @@ def test_the_packaged_file_shows_defaults(setting):
 
 
 def test_the_packaged_file_is_valid_with_everything_uncommented():
-    """A person may take away every comment sign before a setting."""
+    """An operator may uncomment every setting."""
     text = re.sub(r"(?m)^#(?=\w+ = |\s{4,}\")", "", CONFIG.read_text())
     assert len(merge([parse_toml("config.toml", text.encode())]).origin) == len(KEYS)
 
 
 def test_the_unit_file_orders_every_default_unit():
-    """What gets the proxy by default starts after the agent; cloud-init is ordered only, see the
-    unit file.
-    """
+    """All default units start after the agent; cloud-init is only ordered, see the unit file."""
     text = (ROOT / "systemd" / "eks-proxy-agent.service").read_text()
     assert set(re.findall(r"(?m)^Before=(.*)$", text)) == {
         *DEFAULT_UNITS,
