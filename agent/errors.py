@@ -26,7 +26,7 @@ class UsageError(AgentError):
 
 
 class LockedError(AgentError):
-    """The lock is held: another run is changing the machine (EX_TEMPFAIL of sysexits.h)."""
+    """Lock held by another run, which is changing the machine (EX_TEMPFAIL of sysexits.h)."""
 
     exit_code = 75
 
@@ -34,7 +34,7 @@ class LockedError(AgentError):
 class SettingsError(AgentError):
     """Wrong settings (EX_CONFIG of sysexits.h).
 
-    `problems` holds one line for each mistake, and all mistakes.
+    `problems` has a line for every mistake.
     """
 
     exit_code = 78
@@ -45,12 +45,12 @@ class SettingsError(AgentError):
 
 
 class MetadataError(AgentError):
-    """The metadata service did not respond, or its response is not usable."""
+    """Missing or unusable response of the metadata service."""
 
 
 class FileError(AgentError):
-    """A file cannot be read, parsed or written; it is left unchanged."""
+    """Failure to read, parse or write a file, which is left unchanged."""
 
 
 class CommandError(AgentError):
-    """A program of the system (systemctl, cfn-signal) failed or timed out."""
+    """Failure or timeout of a system program (systemctl, cfn-signal)."""

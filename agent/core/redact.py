@@ -7,9 +7,9 @@ import re
 #: The text before a secret: before the user info of a URL, with or without its scheme, and before
 #: passwords in the files that we show as diffs (proxy_password and the like in yum.conf,
 #: AWS_SECRET_ACCESS_KEY and the like in /etc/environment).  In doubt, it redacts.  Lengths are
-#: bounded, because a long line of letters would else take minutes.  Two texts before a colon are
-#: not keys with a secret: a path in an error (`/etc/proxy-password: is a directory`), and an
-#: unknown key of the settings (`proxy.password: unknown key`).
+#: bounded: a long line of letters would otherwise take minutes.  Two texts before a colon are not
+#: keys of a secret: a path in an error (`/etc/proxy-password: is a directory`), and an unknown key
+#: of the settings (`proxy.password: unknown key`).
 _SECRETS = re.compile(
     r"(?P<path>(?<!\S)/[^\s:=]{0,4096}(?=: ))"
     r"|(?P<setting>(?<!\S)[A-Za-z0-9_.-]{1,80}(?=: unknown (?:key|section)\b))"

@@ -503,12 +503,12 @@ def test_corrupt_state(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [7, {}, {"direct": False, "addresses": 7}, {"direct": False, "addresses": ["10.0.0"]}]
+    "result", [7, {}, {"direct": False, "addresses": 7}, {"direct": False, "addresses": ["10.0.0"]}]
 )
-def test_corrupt_probe_results(node: Node, answer: object) -> None:
+def test_corrupt_probe_results(node: Node, result: object) -> None:
     """A corrupt probe result is ignored, because the host can be probed again."""
     node.settings(f'[proxy]\nurl = "{PROXY}"\n[cluster]\nendpoint = "https://api.corp"\n')
     name = "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/direct.json"
-    node.write(name, json.dumps({"api.corp": answer}).encode(), 0o600)
+    node.write(name, json.dumps({"api.corp": result}).encode(), 0o600)
     assert node.main("apply").code == 0
     assert "api.corp" in node.no_proxy()

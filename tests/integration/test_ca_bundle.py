@@ -12,7 +12,7 @@ DIRECTORIES = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def samples(tmp_path_factory):
     """Return a directory with certificates of every kind."""
     return certificates.make(tmp_path_factory.mktemp("certificates"))
 
@@ -32,9 +32,9 @@ def settings(node, value):
     node.settings(f'[proxy]\nurl = "{PROXY}"\n[node]\nunits = ["docker"]\nca_bundle = {text}\n')
 
 
-def test_a_file_of_cas_is_planned_written_and_reverted(node, made):
+def test_a_file_of_cas_is_planned_written_and_reverted(node, samples):
     """`plan` lists the certificates, `apply` writes only these, once, and `revert` removes them."""
-    bundle = b"".join((made / name).read_bytes() for name in ("Corp Proxy CA.pem", "Expired CA.pem"))
+    bundle = b"".join((samples / name).read_bytes() for name in ("Corp Proxy CA.pem", "Expired CA.pem"))
     node.write("etc/corp.pem", b"# ours\n" + bundle)
     settings(node, "/etc/corp.pem")
     before = node.tree()
@@ -52,12 +52,12 @@ def test_a_file_of_cas_is_planned_written_and_reverted(node, made):
     assert node.tree("var/lib/eks-proxy-agent") == before
 
 
-def test_the_settings_may_hold_the_pem_text(node, made):
+def test_the_settings_may_hold_the_pem_text(node, samples):
     """PEM text in the settings works like a file, also with a comment; a new text replaces it."""
     for name, comment in (("Corp Proxy CA.pem", ""), ("Second CA.pem", "# the new one\n")):
-        settings(node, comment + (made / name).read_text())
+        settings(node, comment + (samples / name).read_text())
         assert node.main("apply").code == 0
-        assert node.read(node.anchor) == (made / name).read_text()
+        assert node.read(node.anchor) == (samples / name).read_text()
     node.settings(f'[proxy]\nurl = "{PROXY}"\n')
     assert node.main("apply").code == 0
     assert node.read(node.anchor) == ""
@@ -71,9 +71,9 @@ def test_the_settings_may_hold_the_pem_text(node, made):
         (["leaf.corp.pem"], "certificate 1: not a CA certificate"),
     ],
 )
-def test_a_key_or_a_server_s_certificate_is_never_written(node, made, names, message, inline):
+def test_a_key_or_a_server_s_certificate_is_never_written(node, samples, names, message, inline):
     """Nothing is written, and the error names the setting and repeats no part of the key."""
-    text = "".join((made / name).read_text() for name in names)
+    text = "".join((samples / name).read_text() for name in names)
     node.write("etc/corp.pem", text.encode(), 0o600)
     settings(node, text if inline else "/etc/corp.pem")
     before = node.tree()
@@ -86,18 +86,18 @@ def test_a_key_or_a_server_s_certificate_is_never_written(node, made, names, mes
     assert node.tree() == before
 
 
-def test_a_missing_file_and_a_missing_trust_store_are_errors(node, made):
+def test_a_missing_file_and_a_missing_trust_store_are_errors(node, samples):
     """Both are mistakes of the image, and the error names what is missing."""
     settings(node, "/etc/gone.pem")
     assert "node.ca_bundle: /etc/gone.pem: no such file" in node.main("apply").err
-    settings(node, (made / "Second CA.pem").read_text())
+    settings(node, (samples / "Second CA.pem").read_text())
     (node.root / node.anchor).parent.rmdir()
     assert "neither update-ca-trust nor update-ca-certificates" in node.main("apply").err
 
 
-def test_a_tree_with_the_ca_has_nothing_to_do(node, made):
+def test_a_tree_with_the_ca_has_nothing_to_do(node, samples):
     """The trust store of a tree is rebuilt at its first boot; until then nothing is pending."""
-    node.write("etc/corp.pem", (made / "Corp Proxy CA.pem").read_bytes())
+    node.write("etc/corp.pem", (samples / "Corp Proxy CA.pem").read_bytes())
     settings(node, "/etc/corp.pem")
     assert node.main("apply").code == 0
     assert node.main("apply").out == "nothing to do: the node is as planned\n"

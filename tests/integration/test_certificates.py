@@ -7,30 +7,30 @@ from tests.integration import certificates
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def samples(tmp_path_factory):
     """Return name of a file → its text."""
     directory = certificates.make(tmp_path_factory.mktemp("certificates"))
     return {path.name: path.read_bytes().decode("ascii", "replace") for path in directory.iterdir()}
 
 
-def test_a_bundle_of_cas_is_read(made):
+def test_a_bundle_of_cas_is_read(samples):
     """Each CA has a summary; the PEM text has only the certificates, in their order."""
-    first, second = made["Corp Proxy CA.pem"], made["Second CA.pem"]
+    first, second = samples["Corp Proxy CA.pem"], samples["Second CA.pem"]
     bundle = read_bundle("# our CAs, für alle\n" + first.replace("\n", "\r\n") + "\n\n" + second)
     assert bundle.pem.decode() == first + second
     assert [line.partition(", CA, valid until 20")[0] for line in bundle.summaries] == ["Corp Proxy CA", "Second CA"]
     assert bundle.warnings == ()
 
 
-def test_text_around_a_certificate_is_removed(made):
+def test_text_around_a_certificate_is_removed(samples):
     """`openssl x509 -text` writes a description before the certificate."""
-    assert read_bundle(made["with text.pem"]).pem.decode() == made["Corp Proxy CA.pem"]
+    assert read_bundle(samples["with text.pem"]).pem.decode() == samples["Corp Proxy CA.pem"]
 
 
-def test_an_expired_ca_is_a_warning(made):
+def test_an_expired_ca_is_a_warning(samples):
     """The clock may be wrong, and the operator may know better: it is accepted with a warning."""
-    bundle = read_bundle(made["Corp Proxy CA.pem"] + made["Expired CA.pem"])
-    assert bundle.pem.decode() == made["Corp Proxy CA.pem"] + made["Expired CA.pem"]
+    bundle = read_bundle(samples["Corp Proxy CA.pem"] + samples["Expired CA.pem"])
+    assert bundle.pem.decode() == samples["Corp Proxy CA.pem"] + samples["Expired CA.pem"]
     (warning,) = bundle.warnings
     assert warning.startswith("certificate 2 (Expired CA) expired on 20")
 
@@ -57,9 +57,9 @@ def cut(text):
         (["Second CA.pem"], lambda text: text.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), "and nothing else"),
     ],
 )
-def test_anything_else_is_refused(made, files, change, message):
+def test_anything_else_is_refused(samples, files, change, message):
     """Keys, servers' certificates and damaged files are refused; `change` damages the last file."""
-    texts = [made[name] for name in files]
+    texts = [samples[name] for name in files]
     if change:
         texts[-1] = change(texts[-1])
     with pytest.raises(ValueError, match=message):
