@@ -23,7 +23,7 @@ from tests.integration.command_line import PROXY, Node, Outcome, run
 from tests.integration.moods import Mood, MoodyService
 
 URL_FORM = "(allowed: http://HOST:PORT or https://HOST:PORT, or a list of them in order of preference)"
-ENTRY_FORM = "(allowed: a list; each NAME, .NAME, address or CIDR)"
+ENTRY_FORM = "(allowed: a list of names, .suffixes, addresses and CIDRs)"
 UNIT_FORM = "(allowed: a list of systemd services, such as docker)"
 
 

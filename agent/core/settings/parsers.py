@@ -219,7 +219,7 @@ def service_unit(value: Any) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9:_.@-]{0,200}", text):
         raise ValueError(f"{quoted(text)} is not a unit name")
     if not name.endswith(".service") or name == ".service":
-        raise ValueError(f"{quoted(text)} is not a service; only services can get the proxy variables")
+        raise ValueError(f"{quoted(text)} is not a service")  # no other unit reads an environment
     if re.fullmatch(r"[^@]+@\.service", name):
         raise ValueError(f"{quoted(text)} is a template, for which systemd reports no state; name its instances")
     return name

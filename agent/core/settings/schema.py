@@ -44,11 +44,18 @@ class Proxy:
         (), parsers.proxy_urls, "http://HOST:PORT or https://HOST:PORT, or a list of them in order of preference"
     )
     https_url: ProxyUrl | None = _key(
-        None, parsers.optional_proxy_url, "like proxy.url, if https:// URLs have another proxy", unset=""
+        None,
+        parsers.optional_proxy_url,
+        "http://HOST:PORT or https://HOST:PORT, if https:// URLs have another proxy",
+        unset="",
     )
-    credentials_file: str = _key("", parsers.credentials_path, "an absolute path of a file that root owns, mode 0600")
+    credentials_file: str = _key(
+        "", parsers.credentials_path, "the absolute path of a file that root owns, with mode 0600"
+    )
     credentials_in_yum: bool = _key(False, parsers.boolean, "true or false")
-    no_proxy: tuple[OwnerEntry, ...] = _key((), parsers.owner_entries, "a list; each NAME, .NAME, address or CIDR")
+    no_proxy: tuple[OwnerEntry, ...] = _key(
+        (), parsers.owner_entries, "a list of names, .suffixes, addresses and CIDRs"
+    )
 
 
 @attrs.frozen
@@ -101,7 +108,7 @@ class Node:
 
 @attrs.frozen
 class Metadata:
-    endpoint: str = _key("http://169.254.169.254", parsers.metadata_endpoint, "http://ADDRESS or http://ADDRESS:PORT")
+    endpoint: str = _key("http://169.254.169.254", parsers.metadata_endpoint, "http://HOST or http://HOST:PORT")
     deadline: float | None = _key(
         None, parsers.seconds_or_auto, '"auto" (30 s at boot, 2 s for a command), or seconds above 0 and up to 3600'
     )

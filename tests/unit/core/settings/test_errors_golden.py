@@ -74,7 +74,6 @@ DOCUMENTS = [
     "proxy = 1",
     "[[proxy]]\nurl = 1",
     "[proxy.url]\nhost = 1",
-    "[proxy",
     "[proxy]\nurl = http://proxy:3128",
     "\ufeff[proxy]",
     "[proxy]\n# \udce9",

@@ -145,7 +145,7 @@ def test_accepts(section, key, value, setting):
         ("node", "units", ["-.service"], "is not a unit name"),
         ("node", "units", ["--now"], "is not a unit name"),
         ("node", "units", ["a" * 300], "is not a unit name"),
-        ("node", "units", ["docker.socket"], "is not a service; only services can get the proxy variables"),
+        ("node", "units", ["docker.socket"], '"docker.socket" is not a service'),
         ("node", "units", ["docker", 1], "expected a string, got the integer 1"),
         ("node", "enable", ["cloud-init.target"], "is not a service"),
         ("node", "yum", "yes", 'expected a boolean, got the string "yes"'),

@@ -87,13 +87,13 @@ def test_flags_and_user_data_have_suggestions_too():
 
 def test_only_the_first_unknown_names_have_suggestions():
     """User data with thousands of unknown keys has a line for each, and a few suggestions."""
-    text = "[proxy]\n" + "".join(f"ulr{number} = 1\n" for number in range(5000))
+    text = "[proxy]\n" + "".join(f"url{number} = 1\n" for number in range(5000))
     with pytest.raises(SettingsError) as caught:
         merge([parse_toml("user data", text.encode())])
     problems = caught.value.problems
     assert len(problems) == 5000
     assert ["did you mean" in problem for problem in problems] == [True] * MAX_SUGGESTIONS + [False] * 4980
-    assert problems[4999].startswith("user data, line 5001: proxy.ulr4999: unknown key (allowed: url, ")
+    assert problems[4999].startswith("user data, line 5001: proxy.url4999: unknown key (allowed: url, ")
 
 
 @pytest.mark.parametrize("method", ["for_top_level_key", "for_section"])
