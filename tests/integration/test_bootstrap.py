@@ -257,7 +257,7 @@ AL2023 = "echo '\\n!!!!!!!!!!\\nERROR: bootstrap.sh has been removed from AL2023
             lambda node: node.write("etc/environment", b"\xff\n"),
             "/etc/environment: line 1: invalid UTF-8",
         ),
-        (lambda node: node.write("etc/proxy.pass", b"", 0o600), "/etc/proxy.pass is empty"),
+        (lambda node: node.write("etc/proxy.pass", b"", 0o600), "/etc/proxy.pass: is empty"),
     ],
     ids=["AL2023's stub", "absent", "not executable", "no shebang", "no interpreter", "environment", "credentials"],
 )

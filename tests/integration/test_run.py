@@ -161,7 +161,7 @@ def test_wrong_settings_end_it_with_78(node: Node, start: Start) -> None:
     assert "READY=1" not in daemon.said
     log = daemon.log.read_text()
     assert "config.toml, line 2: proxy.url: expected a string, got the integer 1" in log
-    assert "config.toml, line 4: node.yum 2 is an integer" in log
+    assert "config.toml, line 4: node.yum: expected a boolean, got the integer 2" in log
     assert "Traceback" not in log
 
 
@@ -171,7 +171,7 @@ def test_wrong_user_data_ends_it_with_78_and_is_told(node: Node, service: Metada
     configure(node, service.endpoint)
     assert start().end() == 78
     assert status(node)["phase"] == "degraded"
-    assert "user data, line 2: node.yum 1 is an integer" in str(status(node)["error"])
+    assert "user data, line 2: node.yum: expected a boolean, got the integer 1" in str(status(node)["error"])
 
 
 def test_what_a_degraded_node_means_is_what_can_be_seen(node: Node, start: Start) -> None:
