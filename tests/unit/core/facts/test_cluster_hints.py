@@ -130,7 +130,10 @@ def test_what_looks_like_a_date_is_text(name):
         ("kind: NodeConfig\nspec: {cluster: {cidr: [10.0.0.0/16]}}", "service CIDR: expected a string, got an array"),
         ("kind: NodeConfig\nspec: {cluster: {cidr: 10.0.0.0/99}}", 'service CIDR: "10.0.0.0/99" is no CIDR'),
         ("kind: NodeConfig\nspec: {cluster: {apiServerEndpoint: {a: b}}}", "endpoint: expected a string, got a table"),
-        ('kind: NodeConfig\nspec: {cluster: {apiServerEndpoint: "https://a.corp\\n"}}', "endpoint: expected https://HOST, got "),
+        (
+            'kind: NodeConfig\nspec: {cluster: {apiServerEndpoint: "https://a.corp\\n"}}',
+            "endpoint: expected https://HOST, got ",
+        ),
     ],
 )
 def test_refuses_a_node_config(text, problem):
