@@ -139,7 +139,7 @@ FAULTS = {
     "name unknown": Fault(
         hosts("proxy.example.test", "proxy.gone.test"),
         PROXY,
-        "the name proxy.example.test does not resolve",
+        "cannot resolve proxy.example.test: ",
         hosts("proxy.gone.test", "proxy.example.test"),
     ),
     "DNS that never responds": Fault(
@@ -147,13 +147,13 @@ FAULTS = {
         "cp /etc/resolv.conf /run/kept; echo nameserver 127.0.0.53 > /etc/resolv.conf; "
         + hosts("proxy.example.test", "proxy.gone.test"),
         PROXY,
-        "its name was not resolved",
+        "name resolution timed out after",
         hosts("proxy.gone.test", "proxy.example.test") + "; cat /run/kept > /etc/resolv.conf; systemctl stop deaf",
     ),
     "403": Fault(behind("FORBIDS"), PROXY, "403", HEALTHY),
     "407": Fault(behind("ASKS"), PROXY, "proxy.credentials_file is not set", HEALTHY),
     "TLS interception, untrusted": Fault(behind("INSPECTS"), PROXY, "Corp Proxy CA", HEALTHY),
-    "proxy that never responds": Fault(behind("MUTE"), PROXY, "no whole answer to CONNECT came", HEALTHY),
+    "proxy that never responds": Fault(behind("MUTE"), PROXY, "the response to CONNECT timed out after", HEALTHY),
     "drop-in not loaded": Fault(
         f"{FREEZE}; mv {DROP_IN} /run/kept; systemctl daemon-reload; mv /run/kept {DROP_IN}",
         "units docker.service",

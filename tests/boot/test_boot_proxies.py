@@ -174,7 +174,7 @@ def test_the_preflight_says_after_the_boot_what_clients_will_meet(bed: Bed, tria
     finally:
         inspected.stop()
     assert (well["ok"], well["kind"]) == (True, "ok")
-    assert "certificate by Corp Proxy CA" in well["text"]
+    assert "certificate issued by Corp Proxy CA" in well["text"]
     assert (ill["ok"], ill["kind"]) == (False, "tls-untrusted")
     assert "issued by Corp Proxy CA" in ill["text"]
 

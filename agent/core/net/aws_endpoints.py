@@ -1,9 +1,9 @@
-"""AWS services' DNS names, right for the region and the partition.
+"""DNS names of AWS services, by region and partition.
 
-Bare names, because a bare name in NO_PROXY covers itself and all below it in every client:
-`s3.REGION.DOMAIN` covers each bucket, `dkr.ecr.REGION.DOMAIN` each account's registry.  Source: the
-service endpoints pages of the AWS General Reference and "Making requests to Amazon S3 over IPv6"
-(dualstack names).
+The names have no leading dot: in NO_PROXY such a name covers itself and its subdomains in every
+client. `s3.REGION.DOMAIN` covers each bucket, `dkr.ecr.REGION.DOMAIN` each account's registry.
+Source: the service endpoints pages of the AWS General Reference, and "Making requests to Amazon S3
+over IPv6" (dual-stack names).
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     "sts": ("sts.{r}.{d}",),
 }
 
-#: Dual-stack names live under domains of their own, `{a}` for APIs and `{o}` for what is not an AWS
-#: API.
+#: Dual-stack names have domains of their own: `{a}` for AWS APIs, `{o}` for everything else.
 _DUAL_STACK: dict[str, tuple[str, ...]] = {
     "ec2": ("ec2.{r}.{a}",),
     "ecr": ("ecr.{r}.{a}", "dkr-ecr.{r}.{o}"),
@@ -40,7 +39,7 @@ SERVICES: tuple[str, ...] = tuple(sorted(_PATTERNS))
 
 
 def service_names(service: str, region: str, domain: str, partition: str) -> tuple[str, ...]:
-    """The names under which `service` (one of SERVICES) is reached in `region`, sorted."""
+    """Return the DNS names of `service` (one of SERVICES) in `region`, sorted."""
     names = {pattern.format(r=region, d=domain) for pattern in _PATTERNS[service]}
     if partition in _DUAL_STACK_DOMAINS:
         apis, others = _DUAL_STACK_DOMAINS[partition]
@@ -51,9 +50,10 @@ def service_names(service: str, region: str, domain: str, partition: str) -> tup
 
 
 def cluster_endpoint_suffixes(region: str, domain: str, partition: str, *, ipv6: bool) -> tuple[str, ...]:
-    """What the API endpoints of all EKS clusters of the region end in, e.g. `.us-east-1.eks.amazonaws.com`.
+    """Return the domain suffixes of all EKS API endpoints in the region.
 
-    With `ipv6` those of IPv6 clusters as well, whose names are dual-stack ones since October 2024.
+    For example `.us-east-1.eks.amazonaws.com`. With `ipv6` also the suffix of IPv6 clusters, which
+    have dual-stack names since October 2024.
     Source: "Cluster API server endpoint" in the EKS user guide.
     """
     suffixes = [f".{region}.eks.{domain}"]

@@ -1,4 +1,4 @@
-"""The owner's CA certificates, by which programs know a proxy that looks into TLS."""
+"""The operator's CA certificates, with which programs verify a proxy that inspects TLS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import attrs
 
 @attrs.frozen
 class CaCertificates:
-    """The owner's CA certificates as a file of the trust store; `summaries` is a line about each, for people."""
+    """The operator's CA certificates as one file of the trust store.
+
+    `summaries` has one readable line for each certificate.
+    """
 
     path: str
     pem: bytes = attrs.field(repr=False)

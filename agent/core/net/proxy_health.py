@@ -1,6 +1,6 @@
-"""What a look at a proxy found: from what happened to a verdict with its text and the way out.  Pure.
+"""The verdict of one health check of a proxy, with its text and its remedy.  Pure.
 
-Texts repeat what the other side said only as quoted, shortened ASCII: it may be anything.
+Text of the other side is repeated only as quoted, shortened ASCII, because it may hold anything.
 """
 
 from __future__ import annotations
@@ -12,36 +12,38 @@ import attrs
 
 from agent.core.net.proxy_url import ProxyUrl, quoted
 
-#: How good a proxy is: it carries requests; it is alive and reports that it reaches nobody; it is
-#: dead.
+#: Ranks of a proxy: it carries requests; it is up but reports that it cannot reach upstream; it is
+#: down.
 SERVES, ALIVE, DEAD = 2, 1, 0
 
-#: Who signs the certificates of AWS's endpoints outside China, of which nothing is known here.
+#: Issuers of the certificates of AWS endpoints outside China; those in China are unknown.
 #: Source: the repository of Amazon Trust Services, and "S3 and CloudFront certificate migration" of
 #: the AWS Knowledge Center (DigiCert before that).
 _AWS_AUTHORITIES = ("Amazon", "Starfield Technologies", "DigiCert")
 _AWS_DOMAINS = re.compile(r"(?:^|\.)(?:amazonaws\.com|api\.aws|on\.aws)$")
 
-#: What each stage of a probe waits for, for the text of a time-out.
+#: The stages of a health check, each as the beginning of "... timed out after 3.0 s".
 STAGES = {
-    "resolve": "its name was not resolved",
-    "connect": "no connection: a security group, firewall or route drops packets, or the host is down",
-    "proxy-tls": "connected, but the TLS handshake with the proxy did not end",
-    "answer": "connected, but no whole answer to CONNECT came",
-    "tls": "the tunnel is open, but the TLS handshake through it did not end",
+    "resolve": "name resolution",
+    "connect": "connection",
+    "proxy-tls": "connected, but the TLS handshake with the proxy",
+    "answer": "connected, but the response to CONNECT",
+    "tls": "tunnel is open, but the TLS handshake through it",
 }
 
-#: How the first bytes of something that is no HTTP answer look, and what it is then.
+_CHECK_PORT = "check that proxy.url has the port of an HTTP proxy"
+_SOCKS = "use the port of an HTTP proxy; not all clients support SOCKS"
+#: First bytes of responses that are not HTTP, what they show, and the remedy.
 _BANNERS = (
     (b"\x15\x03", "speaks TLS", "if it is an HTTPS proxy, write https:// in proxy.url"),
     (b"SSH-", "is an SSH server", "correct the port in proxy.url"),
-    (b"\x05", "is a SOCKS proxy", "clients agree on HTTP proxies only: give the port of the HTTP proxy"),
-    (b"\x00\x5b", "is a SOCKS proxy", "clients agree on HTTP proxies only: give the port of the HTTP proxy"),
-    (b"CONNECT ", "sends back what it is sent", "correct the port in proxy.url"),
+    (b"\x05", "is a SOCKS proxy", _SOCKS),
+    (b"\x00\x5b", "is a SOCKS proxy", _SOCKS),
+    (b"CONNECT ", "echoes the request", "correct the port in proxy.url"),
 )
 
 
-#: OpenSSL's names for bytes that are no TLS at all.
+#: OpenSSL's error texts for data that is not TLS.
 _NOT_TLS = (
     "wrong version number",
     "unknown protocol",
@@ -53,12 +55,12 @@ _NOT_TLS = (
 
 @attrs.frozen
 class Verdict:
-    """What was found of a proxy, for one target.
+    """Result of one health check of a proxy, for one target.
 
     `kind` is one of ok, dns, refused, timeout, unreachable, denied (403), credentials (407),
-    tls-untrusted, tls-inspected (which is ok), protocol, upstream (5xx).  `hint` is the way out,
-    empty when there is nothing to do; `seconds` until the answer to CONNECT, or until it was given
-    up; `issuer` who signed the target's certificate as it arrived here.
+    tls-untrusted, tls-inspected (which is ok), protocol, upstream (5xx).  `hint` is the remedy,
+    empty if there is nothing to do.  `seconds` is the time until the response to CONNECT, or until
+    the check failed.  `issuer` is the issuer of the target's certificate as this node sees it.
     """
 
     ok: bool
@@ -70,7 +72,10 @@ class Verdict:
 
     @property
     def rank(self) -> int:
-        """How good the proxy is, for the choice among several: a refusal (403, 407) is an answer as well."""
+        """Return SERVES, ALIVE or DEAD, for the selection among several proxies.
+
+        A proxy that refuses a request (403, 407) serves.
+        """
         if self.ok or self.kind in ("denied", "credentials", "tls-untrusted"):
             return SERVES
         return ALIVE if self.kind == "upstream" else DEAD
@@ -78,7 +83,7 @@ class Verdict:
 
 @attrs.frozen
 class Response:
-    """A proxy's answer to CONNECT, with header names in lower case."""
+    """A proxy's response to CONNECT, with header names in lower case."""
 
     status: int
     reason: str
@@ -86,134 +91,153 @@ class Response:
 
 
 def not_resolved(proxy: ProxyUrl, reason: str) -> Verdict:
+    """Return the verdict for a proxy whose host name has no address."""
     return Verdict(
         False,
         "dns",
-        f"{proxy}: the name {proxy.host} does not resolve: {said(reason)}",
-        f"correct proxy.url, or have the VPC's DNS know the name (getent hosts {proxy.host})",
+        f"{proxy}: cannot resolve {proxy.host}: {sanitized(reason)}",
+        f"correct proxy.url, or add the name to the VPC's DNS (test: getent hosts {proxy.host})",
     )
 
 
 def not_connected(proxy: ProxyUrl, kind: str, reason: str) -> Verdict:
-    """`kind` is refused or unreachable."""
+    """Return the verdict for a failed connection; `kind` is refused or unreachable."""
     hints = {
         "refused": "start the proxy, or correct the port in proxy.url",
-        "unreachable": "look at the routes of this node's subnet (ip route get ADDRESS)",
+        "unreachable": "check the routes of this node's subnet (ip route get ADDRESS)",
     }
-    return Verdict(False, kind, f"{proxy}: {said(reason)}", hints[kind])
+    return Verdict(False, kind, f"{proxy}: {sanitized(reason)}", hints[kind])
 
 
 def timed_out(proxy: ProxyUrl, stage: str, target: str, seconds: float) -> Verdict:
-    """`stage` is one of STAGES."""
+    """Return the verdict for a time-out in `stage`, one of STAGES."""
+    firewall = "check the security groups, firewalls and routes, and that the host is up"
     hints = {
-        "resolve": "the DNS servers of /etc/resolv.conf do not answer",
-        "connect": f"allow TCP port {proxy.port} from this node to the proxy",
-        "proxy-tls": "is this an http:// proxy?  Correct the scheme in proxy.url",
-        "answer": f"the proxy is overloaded or waits for something (its DNS, its upstream, {target}): see its log",
-        "tls": f"something behind the proxy drops TLS to {target}: see the proxy's log",
+        "resolve": "check the DNS servers in /etc/resolv.conf; they do not respond",
+        "connect": f"allow TCP port {proxy.port} from this node to the proxy; {firewall}",
+        "proxy-tls": "if it is a plain HTTP proxy, write http:// in proxy.url",
+        "answer": f"check the proxy's log; it is overloaded, or waits for its DNS, its upstream or {target}",
+        "tls": f"check the proxy's log; a firewall behind the proxy may drop TLS to {target}",
     }
     kind = "dns" if stage == "resolve" else "timeout"
-    return Verdict(
-        False, kind, f"{proxy}: {STAGES[stage]} (given up after {seconds:.1f} seconds)", hints[stage], seconds
-    )
+    return Verdict(False, kind, f"{proxy}: {STAGES[stage]} timed out after {seconds:.1f} s", hints[stage], seconds)
 
 
 def broken(proxy: ProxyUrl, stage: str, target: str, reason: str, head: bytes = b"") -> Verdict:
-    """What came was no HTTP answer, or no TLS, or the connection ended; `head` are the first bytes that came."""
-    if stage == "tls" and any(word in reason for word in _NOT_TLS):
-        text = f"{proxy}: says that it opens a tunnel to {target}, but what answers there does not speak TLS: {said(reason)}"
-        hint = "is that an HTTP proxy's port?  A portal that wants a log-in answers like this too"
-        return Verdict(False, "protocol", text, hint)
+    """Return the verdict for a response that is not HTTP or not TLS, or for a closed connection.
+
+    `head` has the first bytes of the response.
+    """
+    if stage == "tls" and any(phrase in reason for phrase in _NOT_TLS):
+        text = f"{proxy}: opens a tunnel to {target}, but the other end does not speak TLS: {sanitized(reason)}"
+        return Verdict(False, "protocol", text, f"{_CHECK_PORT}; a captive portal responds like this too")
     if stage == "tls":
-        text = f"{proxy}: opens a tunnel to {target}, but TLS through it fails: {said(reason)}"
-        return Verdict(False, "upstream", text, "is a firewall behind the proxy closing it?  See the proxy's log")
+        text = f"{proxy}: opens a tunnel to {target}, but TLS through it fails: {sanitized(reason)}"
+        hint = "check the proxy's log; a firewall behind the proxy may close the connection"
+        return Verdict(False, "upstream", text, hint)
     if stage == "proxy-tls":
-        text = f"{proxy}: no TLS with the proxy: {said(reason)}"
+        text = f"{proxy}: TLS handshake with the proxy failed: {sanitized(reason)}"
         return Verdict(False, "protocol", text, "if it is a plain HTTP proxy, write http:// in proxy.url")
-    for prefix, what, hint in _BANNERS:
+    for prefix, problem, hint in _BANNERS:
         if head.startswith(prefix):
-            return Verdict(False, "protocol", f"{proxy}: port {proxy.port} {what}", hint)
+            return Verdict(False, "protocol", f"{proxy}: port {proxy.port} {problem}", hint)
     if not head:
-        text = f"{proxy}: closed the connection without an answer to CONNECT"
-        return Verdict(False, "protocol", text, "is it an HTTPS proxy (https://), or a load balancer without targets?")
-    first = said(head.splitlines()[0].decode("latin-1"), 40)
-    text = f"{proxy}: no HTTP answer to CONNECT ({said(reason)}); it began with {first}"
-    return Verdict(False, "protocol", text, "is that an HTTP proxy's port?")
+        text = f"{proxy}: closed the connection without a response to CONNECT"
+        hint = "if it is an HTTPS proxy, write https:// in proxy.url; if it is a load balancer, check its targets"
+        return Verdict(False, "protocol", text, hint)
+    first = sanitized(head.splitlines()[0].decode("latin-1"), 40)
+    text = f"{proxy}: response to CONNECT is not HTTP ({sanitized(reason)}); it begins with {first}"
+    return Verdict(False, "protocol", text, _CHECK_PORT)
 
 
 def untrusted(proxy: ProxyUrl, server: str, reason: str, issuer: str) -> Verdict:
-    """The certificate of `server`, the proxy itself or the target behind it, was refused."""
-    by = f", issued by {said(issuer)}," if issuer else ""
-    text = f"{proxy}: the certificate of {server}{by} is not trusted here: {said(reason)}"
-    hint = "if the proxy inspects TLS, its CA belongs into node.ca_bundle; is the clock right?"
-    return Verdict(False, "tls-untrusted", text, hint, issuer=said(issuer) if issuer else "")
+    """Return the verdict for an untrusted certificate.
+
+    `server` is the proxy itself, or the target behind it.
+    """
+    by = f", issued by {sanitized(issuer)}," if issuer else ""
+    text = f"{proxy}: the certificate of {server}{by} is not trusted by this node: {sanitized(reason)}"
+    hint = "if the proxy inspects TLS, add its CA to node.ca_bundle; also check this node's clock"
+    return Verdict(False, "tls-untrusted", text, hint, issuer=sanitized(issuer) if issuer else "")
 
 
 def answered(proxy: ProxyUrl, target: str, response: Response, *, with_credentials: bool) -> Verdict:
-    """The verdict on an answer to CONNECT."""
+    """Return the verdict for a response to CONNECT."""
     if response.status == 407:
-        return _asks_for_credentials(proxy, response, with_credentials)
+        return _credentials_required(proxy, response, with_credentials)
     if response.status in (403, 429, 451):
-        text = f"{proxy}: refuses a connection to {target}: {_answer(response)}"
-        return Verdict(False, "denied", text, "have the proxy's policy allow it, from this node's address")
+        text = f"{proxy}: refuses a tunnel to {target}: {_summary(response)}"
+        return Verdict(False, "denied", text, "allow it in the proxy's policy, for this node's address")
     if 500 <= response.status <= 599 and response.status != 501:
-        text = f"{proxy}: does not reach {target}: {_answer(response)}"
-        return Verdict(False, "upstream", text, "the proxy lives: its DNS or its way out is broken, see its log")
-    if 200 <= response.status <= 299 and not _has_a_page(response):
+        text = f"{proxy}: cannot reach {target}: {_summary(response)}"
+        hint = "the proxy is up but cannot reach upstream; check its DNS, egress and log"
+        return Verdict(False, "upstream", text, hint)
+    if 200 <= response.status <= 299 and not _has_content(response):
         return Verdict(True, "ok", f"{proxy}: opens a tunnel to {target}")
-    text = f"{proxy}: answers CONNECT as a web server does: {_answer(response)}"
-    return Verdict(False, "protocol", text, "is that an HTTP proxy's port?")
+    text = f"{proxy}: responds to CONNECT like a web server: {_summary(response)}"
+    return Verdict(False, "protocol", text, _CHECK_PORT)
 
 
 def with_certificate(verdict: Verdict, host: str, issuer: str) -> Verdict:
-    """A tunnel in which TLS worked: whose certificate it was."""
+    """Return the verdict on a tunnel in which TLS works, with the issuer of the certificate."""
     if not issuer:
         return verdict
-    name = said(issuer)
-    if _AWS_DOMAINS.search(host) and not any(own in issuer for own in _AWS_AUTHORITIES):
-        issued = f"its certificate is trusted here, and issued by {name}, none of AWS's own CAs"
-        text = f"{verdict.text}; {issued}: the proxy inspects TLS"
+    name = sanitized(issuer)
+    if _AWS_DOMAINS.search(host) and not any(authority in issuer for authority in _AWS_AUTHORITIES):
+        text = f"{verdict.text}; the proxy inspects TLS: the trusted certificate was issued by {name}, not by an AWS CA"
         return attrs.evolve(verdict, kind="tls-inspected", text=text, issuer=name)
-    return attrs.evolve(verdict, text=f"{verdict.text}; certificate by {name}", issuer=name)
+    return attrs.evolve(verdict, text=f"{verdict.text}; certificate issued by {name}", issuer=name)
 
 
-def said(text: str, limit: int = 80) -> str:
-    """What another program said, in a form that is safe to print: an error of the system as it is, other text quoted."""
+def sanitized(text: str, limit: int = 80) -> str:
+    """Return text of another program, safe to print.
+
+    A system error stays as it is; any other text is quoted and shortened to `limit` characters.
+    """
     return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9 ,.'()-]*", text) and len(text) <= limit else quoted(text, limit)
 
 
-def _asks_for_credentials(proxy: ProxyUrl, response: Response, with_credentials: bool) -> Verdict:
+def _credentials_required(proxy: ProxyUrl, response: Response, with_credentials: bool) -> Verdict:
     header = response.headers.get("proxy-authenticate", "")
     schemes = _schemes(header)
     if schemes and "basic" not in schemes:
-        text = "{}: asks for a log-in by {} (407)".format(proxy, " or ".join(schemes))
-        hint = "clients on a node know Basic alone: have the proxy let this subnet in without, or with Basic"
+        text = f"{proxy}: requires authentication by {' or '.join(schemes)} (407)"
+        hint = "let the proxy accept Basic, or this subnet without authentication; clients on a node support only Basic"
         return Verdict(False, "credentials", text, hint)
     if with_credentials:
-        text = f"{proxy}: refuses the user or the password (407)"
-        return Verdict(False, "credentials", text, "correct the file of proxy.credentials_file, then: apply")
-    text = f"{proxy}: asks for a user and a password (407), and proxy.credentials_file is not set"
-    return Verdict(False, "credentials", text, "write USER:PASSWORD to a file of root's, mode 0600, and name it there")
+        text = f"{proxy}: rejects the user or password (407)"
+        hint = "correct the file of proxy.credentials_file, then run: eks-proxy-agent apply"
+        return Verdict(False, "credentials", text, hint)
+    text = f"{proxy}: requires a user and password (407), but proxy.credentials_file is not set"
+    hint = "write USER:PASSWORD to a file owned by root, mode 0600; set proxy.credentials_file to its path"
+    return Verdict(False, "credentials", text, hint)
 
 
 def _schemes(header: str) -> tuple[str, ...]:
-    """The names of the schemes in Proxy-Authenticate (RFC 9110, 11.7.1), without their parameters."""
+    """Return the names of the schemes in Proxy-Authenticate, without parameters.
+
+    Source: RFC 9110, 11.7.1.
+    """
     names = re.findall(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]{0,19})(?=\s+[^\s=,]|\s*(?:,|$))", header[:1000])
     return tuple(dict.fromkeys(name.lower() for name in names))
 
 
-def _has_a_page(response: Response) -> bool:
-    """Whether a 200 brings content, which a tunnel does not (RFC 9110, 9.3.6): a web server that takes any method."""
+def _has_content(response: Response) -> bool:
+    """Return True if a 2xx response has content.
+
+    A tunnel has none (RFC 9110, 9.3.6): such a response comes from a web server that accepts any
+    method.
+    """
     length = response.headers.get("content-length", "0").strip()
     return length != "0" or response.headers.get("content-type", "").strip().lower().startswith("text/html")
 
 
-def _answer(response: Response) -> str:
-    """The answer in a few words, with what Squid says about its errors."""
-    words = f"{response.status} {said(response.reason)}" if response.reason else str(response.status)
-    more = [
-        f"{name}: {said(response.headers[name.lower()])}"
+def _summary(response: Response) -> str:
+    """Return status, reason, and the headers in which Squid explains its errors."""
+    status = f"{response.status} {sanitized(response.reason)}" if response.reason else str(response.status)
+    details = ", ".join(
+        f"{name}: {sanitized(response.headers[name.lower()])}"
         for name in ("X-Squid-Error", "Server")
         if response.headers.get(name.lower())
-    ]
-    return words + (" ({})".format(", ".join(more)) if more else "")
+    )
+    return f"{status} ({details})" if details else status
