@@ -1,4 +1,4 @@
-"""`explain`: which way each client goes to a host, and because of which entry; or what is wrong with the entries."""
+"""`explain`: the route of each client to a host, and the entry behind it; or the lint of a list."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from agent.commands.proxy_variables import VariablesSource, values_of
 from agent.core.noproxy import explain_view as view
 from agent.core.noproxy.dialects.java import NonProxyHosts, non_proxy_hosts
 from agent.core.noproxy.dialects.request import Request, parse_request
-from agent.core.noproxy.explain import needs_literal, printable, ways
+from agent.core.noproxy.explain import printable, routes_of, should_explain_cidrs
 from agent.core.noproxy.lint import WARNING, judge
 from agent.core.redact import redact
 from agent.errors import UsageError
 
-#: What a bad target, and what a warning of --lint ends with; a bad target counts more, for it was
-#: not judged.
-BAD_TARGET, FOUND = 1, 3
-#: Longer than any URL; the rest of such a line is thrown away, not kept.
+#: Exit codes for a bad target and for a warning of --lint.  A bad target has precedence, because it
+#: was not checked.
+BAD_TARGET, HAS_WARNINGS = 1, 3
+#: Bytes. Longer than any URL; the rest of such a line is dropped.
 _LINE = 16384
 
 _LITERAL = (
-    "note: a CIDR exempts literal addresses only: a name that resolves into one takes the proxy until it is in the list"
+    "note: a CIDR exempts literal addresses only; a name that resolves into one uses the proxy unless it is in the list"
 )
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run `explain` and return its exit code."""
     if arguments.matrix and (arguments.json or arguments.lint):
-        raise UsageError("--matrix is a table for people: leave out --json and --lint")
+        raise UsageError("--matrix: not allowed with --json or --lint")
     source = values_of(arguments)
     for note in source.notes:
         print("note: " + note, file=sys.stderr)
@@ -46,12 +47,15 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print_paragraphs(source, reader)
     if not (reader.seen or arguments.targets):
-        raise UsageError("no TARGET: name a URL, HOST, HOST:PORT or address, or - for lines on stdin")
+        raise UsageError("TARGET: missing; give a URL, HOST, HOST:PORT or address, or - to read lines from stdin")
     return BAD_TARGET if reader.bad else 0
 
 
 class _Targets:
-    """The targets that were asked for, one at a time; what is none is told and counted, and the next one comes."""
+    """The targets of the command line and stdin, one at a time.
+
+    A bad target is reported on stderr and counted, and the next one is read.
+    """
 
     def __init__(self, words: list[str], *, stdin: bool) -> None:
         piped = stdin and not words and sys.stdin is not None and not sys.stdin.isatty()
@@ -60,7 +64,7 @@ class _Targets:
         self.bad = 0
 
     def __iter__(self) -> Iterator[tuple[str, Request | None, str]]:
-        """What was asked, and the Target, or None and what is wrong with it."""
+        """Yield the text of a target with its Request, or with None and the error."""
         for where, text in self._texts():
             self.seen += 1
             try:
@@ -79,10 +83,13 @@ class _Targets:
 
 
 def _lines() -> Iterator[tuple[str, str]]:
-    """Lines of stdin that are neither empty nor a comment, each with its place; never more of a line than _LINE bytes."""
+    """Yield the lines of stdin that are neither empty nor a comment, each with its position.
+
+    Only the first _LINE bytes of a line are read into memory.
+    """
     number = 0
     while sys.stdin is not None:
-        sys.stdout.flush()  # who writes a line at a time may wait for the answer
+        sys.stdout.flush()  # the writer may wait for the output before it writes the next line
         line = sys.stdin.buffer.readline(_LINE)
         if not line:
             return
@@ -96,50 +103,50 @@ def _lines() -> Iterator[tuple[str, str]]:
 
 
 def _print_objects(source: VariablesSource, targets: _Targets) -> None:
-    shown = False
+    has_output = False
     for text, target, error in targets:
         if target is None:
             print(json.dumps(view.problem(redact(text), error)))
             continue
-        for found in view.objects(target, ways(target, source.values)):
-            print(json.dumps(found))
-        shown = True
-    if shown and source.values.no_proxy:
+        for item in view.objects(target, routes_of(target, source.values)):
+            print(json.dumps(item))
+        has_output = True
+    if has_output and source.values.no_proxy:
         print(json.dumps(view.java_object(_java(source))))
 
 
 def _print_matrix(source: VariablesSource, targets: _Targets) -> None:
     colour = _colour()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    head = False
+    has_head = False
     for _, target, _ in targets:
         if target is not None:
-            if not head:
+            if not has_head:
                 print(*view.matrix_head(source.values, colour=colour), sep="\n")
-                head = True
-            print(view.matrix_row(target, ways(target, source.values), colour=colour, width=width))
+                has_head = True
+            print(view.matrix_row(target, routes_of(target, source.values), colour=colour, width=width))
 
 
 def _print_paragraphs(source: VariablesSource, targets: _Targets) -> None:
-    told = shown = False
+    has_note = has_output = False
     for _, target, _ in targets:
         if target is None:
             continue
-        found = ways(target, source.values)
-        print(*view.paragraph(target, found), sep="\n")
-        shown = True
-        if not told and needs_literal(target, found, source.values):
-            print("  " + _LITERAL)  # once; a list of hosts would drown in it
-            told = True
-    if shown and source.values.no_proxy:
+        routes = routes_of(target, source.values)
+        print(*view.paragraph(target, routes), sep="\n")
+        has_output = True
+        if not has_note and should_explain_cidrs(target, routes, source.values):
+            print("  " + _LITERAL)  # once, not for each of many hosts
+            has_note = True
+    if has_output and source.values.no_proxy:
         java = _java(source)
         left_out = " ".join(map(printable, java.left_out))
         if java.option:
-            print("Java reads no such variable: " + shlex.quote(java.option))
+            print("Java does not read these variables; use: " + shlex.quote(java.option))
             if left_out:
-                print("  which cannot say: " + left_out)
+                print("  which cannot express: " + left_out)
         elif left_out:
-            print("Java reads no such variable, and -Dhttp.nonProxyHosts cannot say: " + left_out)
+            print("Java does not read these variables, and -Dhttp.nonProxyHosts cannot express: " + left_out)
 
 
 def _java(source: VariablesSource) -> NonProxyHosts:
@@ -147,19 +154,18 @@ def _java(source: VariablesSource) -> NonProxyHosts:
 
 
 def _lint(source: VariablesSource, targets: _Targets, *, as_json: bool) -> int:
-    asked = (target for _, target, _ in targets if target is not None)
+    requests = (target for _, target, _ in targets if target is not None)
     warnings = 0
-    for one in judge(source.values, region=source.region, targets=asked):
-        warnings += one.severity == WARNING
+    for finding in judge(source.values, region=source.region, targets=requests):
+        warnings += finding.severity == WARNING
         if as_json:
-            fields = ("severity", "kind", "reason", "text", "fix")
-            told = {name: getattr(one, name) for name in fields}
-            print(json.dumps({**told, "entry": printable(one.entry), "clients": list(one.clients)}))
+            fields = {name: getattr(finding, name) for name in ("severity", "kind", "reason", "text", "fix")}
+            print(json.dumps({**fields, "entry": printable(finding.entry), "clients": list(finding.clients)}))
         else:
-            print(f"{one.severity}: {one.line}")
+            print(f"{finding.severity}: {finding.line}")
     if not warnings:
-        print("nothing to warn of", file=sys.stderr)
-    return BAD_TARGET if targets.bad else FOUND if warnings else 0
+        print("no warnings", file=sys.stderr)
+    return BAD_TARGET if targets.bad else HAS_WARNINGS if warnings else 0
 
 
 def _colour() -> bool:

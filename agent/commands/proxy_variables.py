@@ -1,4 +1,4 @@
-"""The proxy variables that `explain` is about: given, planned, or in force on this node."""
+"""The proxy variables for `explain`: of the command line, planned, or in force on this node."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from agent.node.host import files_of
 if TYPE_CHECKING:
     from agent.core.status.document import StatusDocument
 
-_NOTHING = "no proxy is set here; name one with --proxy and --no-proxy, or take the settings with --planned"
+_NOTHING = "no proxy is set on this node; use --proxy and --no-proxy, or --planned to read the settings"
 
 
 @attrs.frozen
 class VariablesSource:
-    """Values, the node's region if it is known, and what to say of where they come from."""
+    """Values, the node's region if known, and notes on the source of the values."""
 
     values: Values
     region: str = ""
@@ -32,23 +32,23 @@ class VariablesSource:
 
 
 def values_of(arguments: argparse.Namespace) -> VariablesSource:
-    """What the flags ask for.
+    """Return the values that the flags select.
 
-    `--no-proxy` and `--proxy` go over what is in force; `--planned`, and what else reads settings,
-    takes what `apply` would write.  Nothing but `--planned` without `--facts` asks the metadata
-    service.
+    `--no-proxy` and `--proxy` override the values in force.  `--planned`, and any other flag that
+    reads settings, selects what `apply` would write.  The metadata service is queried only then,
+    and only without `--facts`.
     """
-    planned = arguments.planned or arguments.facts or arguments.sets or arguments.config
-    source = _planned(arguments) if planned else _in_force(files_of(arguments))
-    if arguments.proxy and not planned:
+    is_planned = arguments.planned or arguments.facts or arguments.sets or arguments.config
+    source = _planned(arguments) if is_planned else _in_force(files_of(arguments))
+    if arguments.proxy and not is_planned:
         proxy = _proxy(arguments.proxy)
-        known = source.values
-        changed = variables(proxy, proxy, known.no_proxy)
-        source = attrs.evolve(source, values=attrs.evolve(known, environment=changed))
-        if not known.no_proxy and arguments.no_proxy is None:
-            source = attrs.evolve(source, notes=("no list is in force here; give one with --no-proxy",))
+        values = source.values
+        changed = variables(proxy, proxy, values.no_proxy)
+        source = attrs.evolve(source, values=attrs.evolve(values, environment=changed))
+        if not values.no_proxy and arguments.no_proxy is None:
+            source = attrs.evolve(source, notes=("NO_PROXY is not set on this node; give a list with --no-proxy",))
     if arguments.no_proxy is not None:
-        source = VariablesSource(_given(source.values, arguments.no_proxy), source.region)
+        source = VariablesSource(_with_list(source.values, arguments.no_proxy), source.region)
     return source
 
 
@@ -59,9 +59,9 @@ def _proxy(text: str) -> str:
         raise UsageError(f"--proxy: {error}") from None
 
 
-def _given(known: Values, no_proxy: str) -> Values:
-    """Another list for the same proxy."""
-    http, https = (known.environment.get(name) or UNNAMED for name in ("http_proxy", "https_proxy"))
+def _with_list(values: Values, no_proxy: str) -> Values:
+    """Return values with the same proxy and another list."""
+    http, https = (values.environment.get(name) or UNNAMED for name in ("http_proxy", "https_proxy"))
     return Values(variables(http, https, no_proxy))
 
 
@@ -77,33 +77,39 @@ def _planned(arguments: argparse.Namespace) -> VariablesSource:
     inputs = load_inputs(host, static, facts_of(static))
     intent = compose_intent(inputs, probe(host.state, inputs)).intent
     if intent is None:
-        raise AgentError("no proxy.url in the settings: nothing is planned", hint="--proxy URL names one")
+        raise AgentError("proxy.url: not set, so nothing is planned", hint="set it with --proxy URL")
     values = of_entries(intent.no_proxy, str(intent.http_proxy), str(intent.https_proxy))
     return VariablesSource(values, inputs.facts.region, ("planned: what `apply` would write", *left_open(inputs)))
 
 
 def _in_force(files: FileSystem) -> VariablesSource:
-    """/etc/environment, which everybody may read; else what the units read; else what status.json says."""
+    """Return the values of the first of these that has any.
+
+    They are /etc/environment, which is world-readable; the file that the units read; status.json.
+    """
     status = _status(files)
     intent = status.intent() if status else None
     reasons = {entry.value: entry.reason for entry in intent.no_proxy} if intent else {}
-    shown = {name: _variables(files, name) for name in (ENVIRONMENT, NODE_ENV)}
-    name = next((name for name, found in shown.items() if found), "")
+    environments = {name: _variables(files, name) for name in (ENVIRONMENT, NODE_ENV)}
+    name = next((name for name, environment in environments.items() if environment), "")
     region = (status.region if status else None) or ""
     notes: list[str] = []
     if name:
         notes.append(f"in force: {name}" + ("" if reasons else "; status.json has no reasons for its entries"))
-        if name == ENVIRONMENT and not _bare(shown[NODE_ENV]).items() <= _bare(shown[ENVIRONMENT]).items():
-            notes.append(f"the units read {NODE_ENV}, which is not the same: see `eks-proxy-agent check`")
-        return VariablesSource(Values(shown[name], reasons, FOREIGN), region, tuple(notes))
+        if (
+            name == ENVIRONMENT
+            and not _bare(environments[NODE_ENV]).items() <= _bare(environments[ENVIRONMENT]).items()
+        ):
+            notes.append(f"units read {NODE_ENV}, which differs; run: eks-proxy-agent check")
+        return VariablesSource(Values(environments[name], reasons, FOREIGN), region, tuple(notes))
     if intent:
         environment = variables(str(intent.http_proxy), str(intent.https_proxy), ",".join(reasons))
-        return VariablesSource(Values(environment, reasons, FOREIGN), region, ("in force, by status.json",))
+        return VariablesSource(Values(environment, reasons, FOREIGN), region, ("in force: status.json",))
     return VariablesSource(Values({}), region, (_NOTHING,))
 
 
 def _variables(files: FileSystem, name: str) -> dict[str, str]:
-    """The variables in a file, without credentials; none of what only root may read."""
+    """Return the variables in a file, without credentials; empty if the file cannot be read."""
     try:
         text = files.read(name) or b""
     except FileError:
@@ -112,13 +118,16 @@ def _variables(files: FileSystem, name: str) -> dict[str, str]:
 
 
 def _shown(url: str) -> str:
-    """A proxy's URL as it can be printed: clients take one without a scheme, too, and that may have a password."""
+    """Return a proxy's URL, safe to print.
+
+    Clients also accept a URL without a scheme, and that may contain a password.
+    """
     rest = re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://", "", url)
     return url[: len(url) - len(rest)] + printable(rest)
 
 
 def _bare(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables without the masks of credentials, which node.env alone may hold."""
+    """Return the variables without masked credentials, which only node.env may have."""
     return {key: value.replace("***@", "") for key, value in environment.items()}
 
 

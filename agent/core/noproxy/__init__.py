@@ -1,1 +1,1 @@
-"""NO_PROXY: its entries, how clients read it, and what is wrong with a list."""
+"""NO_PROXY: its entries, how clients read them, and the lint of a list."""

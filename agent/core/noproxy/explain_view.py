@@ -1,4 +1,4 @@
-"""What `explain` prints: a paragraph, a row of the matrix, or JSON objects for each target.  Pure; a target at a time."""
+"""Output of `explain`, one target at a time: a paragraph, a row of the matrix, or JSON.  Pure."""
 
 from __future__ import annotations
 
@@ -10,96 +10,111 @@ from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.java import NonProxyHosts
 from agent.core.noproxy.dialects.request import Request
 from agent.core.noproxy.entries import spellings
-from agent.core.noproxy.explain import BUILT_IN, UNNAMED, Values, Way, disagree, groups, printable
+from agent.core.noproxy.explain import BUILT_IN, UNNAMED, Route, Values, disagree, group_by_text, printable
 
 DIRECT, PROXY = "D", "-"
-#: Columns of a host in the matrix; a longer one moves only what stands behind it.
+#: Width of the host in the matrix; a longer host moves only the text after it.
 _HOST = 46
 
 _BOLD, _GREEN, _YELLOW, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 
 
-def paragraph(target: Request, found: Sequence[Way]) -> Iterator[str]:
-    """The target, then each way with the families that take it, one a line unless all take the same."""
+def paragraph(target: Request, routes: Sequence[Route]) -> Iterator[str]:
+    """Yield the target, then each route with its families, one family a line.
+
+    The families are not listed if all have the same route.
+    """
     yield target.spelled
-    by_text = groups(found)
-    if len(by_text) == 1 or (not disagree(found) and why(found)):
-        yield f"  {by_text[0][0] if len(by_text) == 1 else 'direct: ' + why(found)}, for every client"
+    groups = group_by_text(routes)
+    if len(groups) == 1 or (not disagree(routes) and why(routes)):
+        yield f"  {groups[0][0] if len(groups) == 1 else 'direct: ' + why(routes)}, for every client"
         return
-    for text, families in by_text:
+    for text, families in groups:
         yield "  " + text
         for family in families:
-            yield "    {:<15}  {}".format(family.title, ", ".join(_programs(family))).rstrip()
-    if disagree(found):
+            yield f"    {family.title:<15}  {', '.join(_programs(family))}".rstrip()
+    if disagree(routes):
         names = " and ".join(f'"{name}"' for name in spellings(target.host))
-        yield f"  clients disagree; to have it direct for all, add {names} to proxy.no_proxy"
+        yield f"  clients disagree; to make it direct for all, add {names} to proxy.no_proxy"
 
 
-def why(found: Sequence[Way]) -> str:
-    """The entries that make it direct, with their reasons; what is built into a client counts if there is nothing else."""
-    direct = [way for way in found if way.proxy is None and way.entry]
-    texts = dict.fromkeys(f"{printable(way.entry)} ({way.reason})" for way in direct if way.reason != BUILT_IN)
+def why(routes: Sequence[Route]) -> str:
+    """Return the entries that make the target direct, with their reasons.
+
+    If there is no entry, an exemption that is built into a client counts.
+    """
+    direct = [route for route in routes if route.proxy is None and route.entry]
+    texts = dict.fromkeys(f"{printable(route.entry)} ({route.reason})" for route in direct if route.reason != BUILT_IN)
     return ", ".join(texts) or (f"needs no entry ({BUILT_IN})" if direct else "")
 
 
 def _programs(family: Dialect) -> list[str]:
-    """The programs that the family's title does not name already."""
+    """Return the programs of a family without those that its title names."""
     return [name for name in family.clients if name not in family.title.split()]
 
 
 def matrix_head(values: Values, *, colour: bool = False) -> Iterator[str]:
-    """What the columns mean, as a staircase: the cells can then be one character wide."""
-    known = values.environment
-    proxies = dict.fromkeys(known.get(name) or known.get(name.upper()) or "" for name in ("http_proxy", "https_proxy"))
+    """Yield the head of the matrix: a staircase of titles, so that a cell is one character wide."""
+    environment, names = values.environment, ("http_proxy", "https_proxy")
+    proxies = dict.fromkeys(environment.get(name) or environment.get(name.upper()) or "" for name in names)
     shown = " or ".join(filter(None, proxies)) or UNNAMED
     yield f"{DIRECT} direct   {PROXY} through {shown}   ! clients disagree"
-    for at, family in enumerate(DIALECTS):
+    for column, family in enumerate(DIALECTS):
         programs = ", ".join(_programs(family))
         title = family.title + (f" ({programs})" if programs else "")
-        yield "| " * at + (_BOLD + title + _RESET if colour else title)
+        yield "| " * column + (_BOLD + title + _RESET if colour else title)
 
 
-def matrix_row(target: Request, found: Sequence[Way], *, colour: bool = False, width: int | None = None) -> str:
-    """One cell for each family, the target, and the entries that make it direct; cut to `width` where they stand."""
-    cells = " ".join(DIRECT if way.proxy is None else PROXY for way in found)
-    mark = "!" if disagree(found) else " "
+def matrix_row(target: Request, routes: Sequence[Route], *, colour: bool = False, width: int | None = None) -> str:
+    """Return a row: a cell for each family, the target, and the entries that make it direct.
+
+    `width` truncates the entries, never the target.
+    """
+    cells = " ".join(DIRECT if route.proxy is None else PROXY for route in routes)
+    mark = "!" if disagree(routes) else " "
     line = f"{cells} {mark} {target.spelled:<{_HOST}}"
-    text = (f"{line} {why(found)}").rstrip()
+    text = f"{line} {why(routes)}".rstrip()
     if width is not None and len(text) > max(width, len(line.rstrip())):
         text = text[: max(width, len(line.rstrip()))]
-    return _painted(text, len(cells)) if colour else text
+    return _coloured(text, len(cells)) if colour else text
 
 
-def _painted(text: str, cells: int) -> str:
+def _coloured(text: str, cells: int) -> str:
     marks = {DIRECT: _GREEN + DIRECT + _RESET, "!": _YELLOW + "!" + _RESET}
     return "".join(marks.get(char, char) for char in text[: cells + 2]) + text[cells + 2 :]
 
 
-def objects(target: Request, found: Sequence[Way]) -> list[dict[str, Any]]:
-    """One object for each family; `proxy` is null where the request goes directly, or where nobody named the proxy."""
+def objects(target: Request, routes: Sequence[Route]) -> list[dict[str, Any]]:
+    """Return one object for each family.
+
+    `proxy` is null if the route is direct, or if no proxy was named.
+    """
     return [
         {
             "target": target.spelled,
             "scheme": target.scheme,
             "host": target.host,
             "port": target.port,
-            "client": way.dialect.name,
-            "programs": list(way.dialect.clients),
-            "direct": way.proxy is None,
-            "proxy": None if way.proxy == UNNAMED else way.proxy,
-            "entry": way.entry or None,
-            "reason": way.reason or None,
+            "client": route.dialect.name,
+            "programs": list(route.dialect.clients),
+            "direct": route.proxy is None,
+            "proxy": None if route.proxy == UNNAMED else route.proxy,
+            "entry": route.entry or None,
+            "reason": route.reason or None,
         }
-        for way in found
+        for route in routes
     ]
 
 
 def java_object(java: NonProxyHosts) -> dict[str, Any]:
-    """The object of Java, which has an option instead of ways; null when there is nothing to say with it."""
+    """Return the object of Java, which has an option instead of routes.
+
+    The option is null if its value would be empty.
+    """
     left_out = [printable(entry) for entry in java.left_out]
     return {"client": "java", "programs": ["java"], "option": java.option or None, "left_out": left_out}
 
 
 def problem(text: str, error: str) -> dict[str, Any]:
-    """The object of a target that cannot be explained."""
+    """Return the object of a target that is not valid."""
     return {"target": printable(text), "error": error}

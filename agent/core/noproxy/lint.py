@@ -1,7 +1,8 @@
-"""Judges a NO_PROXY list: what some client reads differently, what shadows what, what exempts too much or too little.
+"""Lint of a NO_PROXY list.
 
-The dialects themselves are asked, with targets that an entry evidently means, so that no second
-opinion on the clients' rules can drift from the first.
+It reports entries that clients read differently, that another entry makes redundant, or that exempt
+too much, and what is missing.  The lint has no rules of its own about clients: it tests the
+dialects with targets that an entry is intended for.
 """
 
 from __future__ import annotations
@@ -14,25 +15,26 @@ from agent.core.noproxy import lint_aws, lint_forms
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.request import Request, parse_request
 from agent.core.noproxy.entries import Entry, spellings
-from agent.core.noproxy.explain import Values, Way, disagree, of_entries, printable, titles, ways
+from agent.core.noproxy.explain import Route, Values, disagree, of_entries, printable, routes_of, titles
 
 WARNING, NOTE = "warning", "note"
 
-#: Reasons of entries that the agent composes itself: they have no better form, and nobody can
+#: Reasons of entries that the agent composes: they have no better form, and the operator cannot
 #: change them.
 _COMPOSED = set("loopback metadata credentials internal cluster-domain vpc service-cidr api-endpoint".split())
 
-#: What every node has to reach directly; without these it has no credentials, or talks to itself
+#: What every node must reach directly.  Without these it has no credentials, or connects to itself
 #: through the proxy.
 _NEEDED = ("http://169.254.169.254", "http://localhost", "http://127.0.0.1")
 
 
 @attrs.frozen
 class LintFinding:
-    """One thing to know about an entry: `text` is the consequence, for which clients (none: for all), `fix` the way out.
+    """One finding about an entry.
 
-    A WARNING is about requests that go another way than the list seems to say.  A NOTE does no
-    harm, or has no way out.
+    `text` is the consequence, `clients` are the affected ones (empty: all), `fix` is the remedy.
+    A WARNING is about requests with another route than the list suggests.  A NOTE does no harm, or
+    has no remedy.
     """
 
     severity: str
@@ -45,15 +47,17 @@ class LintFinding:
 
     @property
     def line(self) -> str:
-        """The finding as a sentence."""
-        about = "{} ({}): ".format(printable(self.entry) or '""', self.reason) if self.reason else ""
-        return about + self.text + ("; " + self.fix if self.fix else "")
+        """Return the finding as one line of text."""
+        entry = printable(self.entry) or '""'
+        subject = f"{entry} ({self.reason}): " if self.reason else ""
+        return subject + self.text + ("; " + self.fix if self.fix else "")
 
 
 def judge(values: Values, *, region: str = "", targets: Iterable[Request] = ()) -> Iterator[LintFinding]:
-    """Everything there is to say of the list, in its order; then, one at a time, of which `targets` clients disagree.
+    """Yield the findings about the list, in its order, then the targets on which clients disagree.
 
-    `region` is the node's; without it names of other regions are not looked for.
+    `targets` are read one at a time.  `region` is the node's; without it, names of other regions
+    are not reported.
     """
     yield from _variables(values)
     entries = [entry for entry in values.no_proxy.split(",") if entry.strip()]
@@ -62,117 +66,130 @@ def judge(values: Values, *, region: str = "", targets: Iterable[Request] = ()) 
     sane = values.with_list(",".join(rest))
     for entry in entries:
         if wide.get(entry):
-            fix = "write the hosts or networks that are meant"
+            fix = "write the intended hosts or networks"
             yield LintFinding(WARNING, "wide", entry, values.reason(entry), (), wide[entry], fix)
-    for at, entry in enumerate(rest):
-        yield from _judge_entry(entry, at, rest, sane, region)
+    for index, entry in enumerate(rest):
+        yield from _judge_entry(entry, index, rest, sane, region)
     yield from _missing(sane)
     for target in targets:
-        yield from disagreement(target, ways(target, values))
+        yield from disagreement(target, routes_of(target, values))
 
 
 def advice(entries: Iterable[Entry], region: str) -> tuple[str, ...]:
-    """What `plan` and `config check` tell of a composed list: the owner's entries, if something can be done about them.
+    """Return the findings that `plan` and `config check` print about a composed list.
 
-    A port is warned of where the entry is read, before anything is composed.
+    These are findings about the operator's entries that have a remedy.  A port is not repeated: the
+    parser of the entry warns about it.
     """
-    found = judge(of_entries(entries), region=region)
-    own = (one for one in found if one.fix and one.kind != "port" and not is_composed(one.reason))
-    return tuple(f"{one.severity}: proxy.no_proxy: {one.line}" for one in own)
+    findings = judge(of_entries(entries), region=region)
+    return tuple(
+        f"{finding.severity}: proxy.no_proxy: {finding.line}"
+        for finding in findings
+        if finding.fix and finding.kind != "port" and not is_composed(finding.reason)
+    )
 
 
 def is_composed(reason: str) -> bool:
-    """Whether an entry is the agent's own, by its reason."""
+    """Return True if `reason` is that of an entry which the agent composes."""
     return reason in _COMPOSED or reason.startswith(("aws:", "direct:"))
 
 
-def disagreement(target: Request, found: Sequence[Way]) -> Iterator[LintFinding]:
-    """A target that some clients reach directly and others through the proxy."""
-    if disagree(found):
-        through = tuple(way.dialect for way in found if way.proxy is not None)
-        text = "clients disagree: it takes the proxy in " + titles(through)
-        fix = "to have it direct for all, add {} to proxy.no_proxy".format(" and ".join(spellings(target.host)))
+def disagreement(target: Request, routes: Sequence[Route]) -> Iterator[LintFinding]:
+    """Yield a finding if some clients reach the target directly and others through the proxy."""
+    if disagree(routes):
+        through = tuple(route.dialect for route in routes if route.proxy is not None)
+        text = "clients disagree: it uses the proxy in " + titles(through)
+        fix = f"to make it direct for all, add {' and '.join(spellings(target.host))} to proxy.no_proxy"
         yield LintFinding(WARNING, "disagree", target.spelled, "asked", _names(through), text, fix)
 
 
-def _judge_entry(entry: str, at: int, entries: Sequence[str], values: Values, region: str) -> Iterator[LintFinding]:
+def _judge_entry(entry: str, index: int, entries: Sequence[str], values: Values, region: str) -> Iterator[LintFinding]:
     reason = values.reason(entry)
     form = lint_forms.form_of(entry)
     if is_composed(reason) and form.kind == "suffix":
-        return  # what our suffixes cover is below them
-    yield from _understood(form, entry, values)
+        return  # the agent's suffixes are meant for subdomains only
+    yield from _misread(form, entry, values)
     if not is_composed(reason):
-        yield from _shadowed(form, entry, at, entries, values)
+        yield from _shadowed(form, entry, index, entries, values)
         name = entry.strip().lower()
         for kind, text, fix in lint_aws.judge_name(name, region, lambda host: not _proxied(host, values)):
             yield LintFinding(WARNING, kind, entry, reason, (), text, fix)
 
 
-def _understood(form: lint_forms.Form, entry: str, values: Values) -> Iterator[LintFinding]:
-    """Whether all clients treat as direct what the entry means; the whole list counts, another entry may help out."""
+def _misread(form: lint_forms.Form, entry: str, values: Values) -> Iterator[LintFinding]:
+    """Yield a finding if a client sends a target of the entry to the proxy.
+
+    The complete list counts, because another entry may cover the target.
+    """
     reason = values.reason(entry)
-    if not form.meant:
-        yield LintFinding(
-            WARNING, form.kind, entry, reason, (), "it is no host name, .suffix, address or CIDR", form.fix
-        )
+    if not form.targets:
+        text = "it is not a host name, .suffix, address or CIDR"
+        yield LintFinding(WARNING, form.kind, entry, reason, (), text, form.fix)
     alone = values.with_list(entry)
-    for text in form.meant:
-        missed = _proxied(text, values) if _proxied(text, alone) else ()  # the whole list takes longer to ask
+    for target in form.targets:
+        missed = _proxied(target, values) if _proxied(target, alone) else ()  # the complete list takes longer
         if missed:
             severity = WARNING if form.fix else NOTE
-            said = form.text.format(titles(missed)).replace("nothing to every client", "nothing to any client")
-            yield LintFinding(severity, form.kind, entry, reason, _names(missed), said, form.fix)
+            text = form.text.format(titles(missed))
+            yield LintFinding(severity, form.kind, entry, reason, _names(missed), text, form.fix)
             return
 
 
 def _shadowed(
-    form: lint_forms.Form, entry: str, at: int, entries: Sequence[str], values: Values
+    form: lint_forms.Form, entry: str, index: int, entries: Sequence[str], values: Values
 ) -> Iterator[LintFinding]:
-    """Whether another entry does by itself whatever this one does, in every client; of two alike the first may stay."""
-    for other_at, other in enumerate(entries):
-        if other_at == at or not _does_all(other, form, entry, values):
+    """Yield a finding if another entry covers this one in every client.
+
+    Of two entries that cover each other, only the later one is reported.
+    """
+    for other_index, other in enumerate(entries):
+        if other_index == index or not _covers(other, form, entry, values):
             continue
-        if other_at > at and _does_all(entry, lint_forms.form_of(other), other, values):
+        if other_index > index and _covers(entry, lint_forms.form_of(other), other, values):
             continue
-        text = f"{printable(other)} ({values.reason(other)}) does the same in every client"
-        text = "it stands there twice" if other == entry else text
-        yield LintFinding(NOTE, "shadowed", entry, values.reason(entry), (), text, "leave it out")
+        text = f"{printable(other)} ({values.reason(other)}) covers it in every client"
+        text = "it is a duplicate" if other == entry else text
+        yield LintFinding(NOTE, "shadowed", entry, values.reason(entry), (), text, "remove it")
         return
 
 
-def _does_all(wide: str, form: lint_forms.Form, narrow: str, values: Values) -> bool:
-    """Whether the entry `wide` by itself makes direct what `narrow`, of that form, does, in each client that it does it for."""
-    if not (form.meant and lint_forms.may_cover(wide, narrow)):
+def _covers(wide: str, form: lint_forms.Form, narrow: str, values: Values) -> bool:
+    """Return True if entry `wide` alone exempts the targets of `narrow` wherever that does.
+
+    `form` is the form of `narrow`.
+    """
+    if not (form.targets and lint_forms.may_cover(wide, narrow)):
         return False
-    that, this = values.with_list(wide), values.with_list(narrow)
-    return all(set(_proxied(text, that)) <= set(_proxied(text, this)) for text in form.meant)
+    only_wide, only_narrow = values.with_list(wide), values.with_list(narrow)
+    return all(set(_proxied(text, only_wide)) <= set(_proxied(text, only_narrow)) for text in form.targets)
 
 
 def _variables(values: Values) -> Iterator[LintFinding]:
-    """Clients read upper and lower case in different order."""
+    """Yield a finding for each variable whose spellings differ: clients prefer different ones."""
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         lower, upper = (values.environment.get(key) for key in (name, name.upper()))
         if lower != upper:
-            text = f"{name} and {name.upper()} are not the same, and no two clients prefer the same one"
-            yield LintFinding(WARNING, "variables", "", "", (), text, "give both the same value")
+            text = f"{name} and {name.upper()} differ, and not all clients prefer the same one"
+            yield LintFinding(WARNING, "variables", "", "", (), text, "set both to the same value")
 
 
 def _missing(values: Values) -> Iterator[LintFinding]:
+    """Yield a finding for each target of _NEEDED that is not direct in every client."""
     for text in _NEEDED:
         missed = _proxied(text, values)
         if missed:
             host = text[len("http://") :]
-            said = "it is not in the list by itself, and takes the proxy in " + titles(missed)
-            yield LintFinding(WARNING, "missing", host, "missing", _names(missed), said, "add " + host)
+            consequence = "it is not an entry of its own and uses the proxy in " + titles(missed)
+            yield LintFinding(WARNING, "missing", host, "missing", _names(missed), consequence, "add " + host)
 
 
 def _proxied(text: str, values: Values) -> tuple[Dialect, ...]:
-    """The families that reach it through the proxy."""
+    """Return the families that reach the target through the proxy."""
     try:
         target = parse_request(text)
     except ValueError:
         return ()
-    return tuple(way.dialect for way in ways(target, values) if way.proxy is not None)
+    return tuple(route.dialect for route in routes_of(target, values) if route.proxy is not None)
 
 
 def _names(families: Iterable[Dialect]) -> tuple[str, ...]:

@@ -1,11 +1,12 @@
 """libcurl before 7.86: dnf and yum, curl, git of older distributions.
 
-Source: check_noproxy() in lib/url.c of curl 7.19 to 7.85; tried against libcurl 7.61.1.
+Source: check_noproxy() in lib/url.c of curl 7.19 to 7.85; tested with libcurl 7.61.1.
 
-- Commas and blanks separate.  `*` counts only when it is the whole value.
-- An entry covers itself and its subdomains, with or without a leading dot: only text is compared.  No CIDR, no port,
-  no name is resolved; an IPv6 address stands bare and matches only as the URL spells it.
-- The environment's http_proxy is read in lower case only.
+- Entries are separated by commas and blanks.  `*` counts only if it is the complete value.
+- An entry covers itself and its subdomains, with or without a leading dot.  Only text is compared:
+  CIDRs and ports are not read and names are not resolved.  An IPv6 address has no brackets and
+  matches only as the URL spells it.
+- http_proxy is read in lower case only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ VARIABLES = Variables(
 
 
 def bypass(target: Request, no_proxy: str) -> str | None:
-    """The entry that makes the target direct; None for the proxy."""
+    """Return the entry that makes the target direct, None for the proxy."""
     if no_proxy == "*":
         return no_proxy
     for entry, domain in _entries(no_proxy):
@@ -34,17 +35,17 @@ def bypass(target: Request, no_proxy: str) -> str | None:
 
 
 def covers(domain: str, host: str) -> bool:
-    """Whether the host is the domain or lies below it."""
+    """Return True if the host is the domain or one of its subdomains."""
     return host.endswith(domain) and (len(host) == len(domain) or host[: -len(domain) or None].endswith("."))
 
 
 def lowered(text: str) -> str:
-    """ASCII letters in lower case, as C compares them without case."""
+    """Return the text with ASCII letters in lower case, as C compares without case."""
     return text.lower() if text.isascii() else "".join(char.lower() if char.isascii() else char for char in text)
 
 
 @functools.lru_cache(maxsize=16)
 def _entries(no_proxy: str) -> tuple[tuple[str, str], ...]:
-    """Entries as they stand there, and what each compares with."""
-    found = [entry for entry in re.split(r"[, ]+", no_proxy) if entry]
-    return tuple((entry, lowered(entry[1:] if entry.startswith(".") else entry)) for entry in found)
+    """Return each entry of the list, and the domain that it is compared as."""
+    entries = [entry for entry in re.split(r"[, ]+", no_proxy) if entry]
+    return tuple((entry, lowered(entry[1:] if entry.startswith(".") else entry)) for entry in entries)

@@ -1,4 +1,4 @@
-"""What one family of clients makes of the proxy's variables."""
+"""One family of clients and how it reads the proxy variables."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from agent.core.noproxy.dialects.request import Request
 
 @attrs.frozen
 class Variables:
-    """Names of the environment that a family reads, best first; a name that is set but empty counts as unset.
+    """Names of the variables that a family reads, in order of precedence.
 
-    Unless it is one of `decisive`: then its spelling in capitals is not looked at either.
+    An empty variable counts as unset.  If it is one of `decisive`, it also hides its upper-case
+    spelling.
     """
 
     http: tuple[str, ...]
@@ -23,27 +24,27 @@ class Variables:
     decisive: tuple[str, ...] = ()
 
     def proxy(self, environment: Mapping[str, str], scheme: str) -> str | None:
-        """The proxy's URL for `http` or `https`, None when there is none."""
+        """Return the proxy's URL for a scheme, `http` or `https`, or None."""
         return self._read(environment, self.https if scheme == "https" else self.http) or None
 
     def exceptions(self, environment: Mapping[str, str]) -> str:
-        """The value of NO_PROXY, as raw as it is; "" when there is none."""
+        """Return the raw value of NO_PROXY, "" if it is not set."""
         return self._read(environment, self.no_proxy)
 
     def _read(self, environment: Mapping[str, str], names: tuple[str, ...]) -> str:
-        decided = {name.upper() for name in self.decisive if environment.get(name) == ""}
-        return next((environment[name] for name in names if environment.get(name) and name not in decided), "")
+        hidden = {name.upper() for name in self.decisive if environment.get(name) == ""}
+        return next((environment[name] for name in names if environment.get(name) and name not in hidden), "")
 
 
 @attrs.frozen
 class Dialect:
-    """A family of clients that treats NO_PROXY alike.
+    """A family of clients that read NO_PROXY alike.
 
-    `bypass(target, no_proxy)` takes the raw value of the variable (families split it differently,
-    too) and gives the entry that makes the request go directly, as it stands there without blanks;
-    None when it goes through the proxy. No family resolves a name to compare the address: a CIDR
-    exempts literal addresses only. `libcurl` is the first version of libcurl that reads it so, up
-    to the next family's; None for all other clients.
+    `bypass(target, no_proxy)` takes the raw value of the variable, because families also split it
+    differently. It returns the entry that makes the request direct, without blanks; None if the
+    request uses the proxy. No family resolves a name to compare its address: a CIDR exempts literal
+    addresses only. `libcurl` is the first version of libcurl with this dialect, which is valid up
+    to the version of the next family; None for all other clients.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The dialects, in the order of a table: from what runs the node to what people type."""
+"""The dialects, in the order of a table: system services first, then interactive programs."""
 
 from __future__ import annotations
 

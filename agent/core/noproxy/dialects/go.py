@@ -1,17 +1,20 @@
 """Go's net/http: docker, containerd, kubelet, kubectl, ssm-agent, skopeo.
 
 Source: golang.org/x/net/http/httpproxy/proxy.go (vendored into net/http), net.ParseCIDR,
-net.SplitHostPort; tried against Go 1.19 and 1.27.
+net.SplitHostPort; tested with Go 1.19 and 1.27.
 
-- Split at commas, blanks trimmed, lower-cased.  A `*` anywhere in the list exempts everything.
-- `example.com` covers itself and its subdomains, `.example.com` and `*.example.com` the subdomains only.
-- A CIDR or an address compares with a literal address of the URL, however both are spelt.  No name is resolved for it.
-- `host:8080` compares the port too, with 80 or 443 when the URL has none.  An IPv6 address stands bare, or in brackets with
-  a port; `[fd00::1]` alone matches nothing.
-- localhost and loopback addresses never go through a proxy, whatever the list says.
+- Entries are separated by commas, without surrounding blanks, in lower case.  An entry `*` anywhere
+  in the list exempts everything.
+- `example.com` covers itself and its subdomains, `.example.com` and `*.example.com` only the
+  subdomains.
+- A CIDR or an address is compared with a literal address of the URL, however both are spelled.
+  Names are not resolved.
+- `host:8080` also compares the port, with 80 or 443 if the URL has none.  An IPv6 address has no
+  brackets, or brackets and a port; `[fd00::1]` alone matches nothing.
+- localhost and loopback addresses never use a proxy, whatever the list contains.
 - From Go 1.24 a name never covers an address; before, `.3.4` covered 10.0.3.4 (`bypass_1_23`).
-- A final dot counts: `example.com` is not `example.com.`.
-- A process reads the environment once.  With REQUEST_METHOD set, HTTP_PROXY is an error.
+- A trailing dot counts: `example.com` is not `example.com.`.
+- A process reads the environment once.  If REQUEST_METHOD is set, HTTP_PROXY is an error.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from agent.core.net.addresses import Address, address, folded
 from agent.core.noproxy.dialects.dialect import Variables
 from agent.core.noproxy.dialects.request import Request
 
-#: What `bypass` gives for a target that needs no entry.
+#: Result of `bypass` for a target that needs no entry.
 LOOPBACK = "loopback"
 
 VARIABLES = Variables(
@@ -39,7 +42,10 @@ _Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 @attrs.frozen
 class _Matcher:
-    """One entry, understood: exactly one of the three, and a port or "" for any."""
+    """A parsed entry: exactly one of network, address and suffix, and a port ("": any).
+
+    `apex`: the suffix covers the domain itself too.
+    """
 
     entry: str
     network: _Network | None = None
@@ -49,7 +55,7 @@ class _Matcher:
     port: str = ""
 
     def matches(self, host: str, literal: Address | None, port: str) -> bool:
-        """Whether it exempts the host, whose address is `literal` if it is one."""
+        """Return True if the entry exempts the host; `literal` is the host if it is an address."""
         if self.port not in ("", port):
             return False
         if self.network is not None:
@@ -60,22 +66,25 @@ class _Matcher:
 
 
 def bypass(target: Request, no_proxy: str) -> str | None:
-    """The entry that makes the target direct, or LOOPBACK; None for the proxy.  For Go 1.24 and later."""
+    """Return the entry that makes the target direct, or LOOPBACK; None for the proxy.
+
+    For Go 1.24 and later.
+    """
     return _bypass(target, no_proxy, names_cover_addresses=False)
 
 
 def bypass_1_23(target: Request, no_proxy: str) -> str | None:
-    """The same before Go 1.24."""
+    """Return the same for Go before 1.24."""
     return _bypass(target, no_proxy, names_cover_addresses=True)
 
 
 def _bypass(target: Request, no_proxy: str, *, names_cover_addresses: bool) -> str | None:
-    found = address(target.host)
-    literal = None if found is None else folded(found)
+    host_address = address(target.host)
+    literal = None if host_address is None else folded(host_address)
     if target.host == "localhost" or (literal is not None and literal.is_loopback):
         return LOOPBACK
-    matchers, everything = _parse(no_proxy)
-    if everything:
+    matchers, has_wildcard = _parse(no_proxy)
+    if has_wildcard:
         return "*"
     for matcher in matchers:
         if matcher.suffix and literal is not None and not names_cover_addresses:
@@ -88,8 +97,8 @@ def _bypass(target: Request, no_proxy: str, *, names_cover_addresses: bool) -> s
 @functools.lru_cache(maxsize=16)
 def _parse(no_proxy: str) -> tuple[tuple[_Matcher, ...], bool]:
     entries = [entry.strip() for entry in no_proxy.split(",")]
-    found = (_matcher(entry, entry.lower()) for entry in entries if entry)
-    return tuple(matcher for matcher in found if matcher is not None), "*" in entries
+    matchers = (_matcher(entry, entry.lower()) for entry in entries if entry)
+    return tuple(matcher for matcher in matchers if matcher is not None), "*" in entries
 
 
 def _matcher(entry: str, text: str) -> _Matcher | None:
@@ -108,7 +117,7 @@ def _matcher(entry: str, text: str) -> _Matcher | None:
 
 
 def _network(text: str) -> _Network | None:
-    """net.ParseCIDR; a network of IPv4-mapped addresses is one of IPv4."""
+    """Parse a CIDR like net.ParseCIDR; a network of IPv4-mapped addresses becomes one of IPv4."""
     base, slash, bits = text.partition("/")
     literal = address(base)
     if not slash or literal is None or not re.fullmatch(r"0*[0-9]{1,3}", bits):
@@ -124,7 +133,7 @@ def _network(text: str) -> _Network | None:
 
 
 def _split_port(text: str) -> tuple[str, str]:
-    """net.SplitHostPort; what it refuses is all host."""
+    """Split like net.SplitHostPort; text that this rejects is the host, without a port."""
     match = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^:\[\]]*)):([^:\[\]]*)", text, re.DOTALL)
     if match is None:
         return text, ""

@@ -1,11 +1,13 @@
-"""Java ignores the environment; what our list becomes for it.
+"""The agent's list as the option of Java, which ignores the environment.
 
 Source: the JDK's networking properties (`http.nonProxyHosts`, which counts for https as well) and
-DefaultProxySelector; tried against 17.0.15 and 25.
+DefaultProxySelector; tested with 17.0.15 and 25.
 
-- Patterns are separated by `|`, a `*` may stand first or last; text is compared with the URL's host without case, IPv6 in
-  its brackets and as the URL spells it.  No CIDR, no port, no name is resolved.
-- The JVM adds localhost, 127.*, [::1], 0.0.0.0 and [::0] to any value but the empty one, which exempts nothing at all.
+- Patterns are separated by `|`; a `*` may be first or last.  Text is compared with the URL's host
+  without case; an IPv6 address has brackets and matches only as the URL spells it.  CIDRs and ports
+  are not read and names are not resolved.
+- The JVM adds localhost, 127.*, [::1], 0.0.0.0 and [::0] to any value but the empty one, which
+  exempts nothing at all.
 """
 
 from __future__ import annotations
@@ -19,34 +21,40 @@ import attrs
 from agent.core.net.addresses import address, ipv4
 from agent.core.net.proxy_url import is_host_name
 
-#: A network that is no whole number of octets becomes one pattern for each octet that it holds; not
-#: more than this.
+#: A network whose prefix is not a whole number of octets becomes one pattern for each octet value,
+#: at most this many.
 MOST_PATTERNS = 16
 
 
 @attrs.frozen
 class NonProxyHosts:
-    """`value` is that of -Dhttp.nonProxyHosts; `left_out` are the entries that it cannot express."""
+    """The value of -Dhttp.nonProxyHosts.
+
+    `left_out` are the entries that it cannot express.
+    """
 
     value: str
     left_out: tuple[str, ...]
 
     @property
     def option(self) -> str:
-        """The option; "" if there is nothing to say, because an empty value takes the exemption of loopback away."""
+        """Return the option, or "" if the value is empty.
+
+        An empty value would remove the JVM's own exemption of loopback.
+        """
         return "-Dhttp.nonProxyHosts=" + self.value if self.value else ""
 
 
 def non_proxy_hosts(entries: Iterable[str]) -> NonProxyHosts:
-    """What a NO_PROXY list becomes; entries as our list spells them."""
+    """Return the value for the entries of a NO_PROXY list, spelled as the agent spells them."""
     patterns: list[str] = []
     left_out: list[str] = []
     for entry in entries:
-        found = _patterns(entry.strip().lower())
-        if found is None:
+        translated = _patterns(entry.strip().lower())
+        if translated is None:
             left_out.append(entry)
         else:
-            patterns += found
+            patterns += translated
     return NonProxyHosts("|".join(dict.fromkeys(patterns)), tuple(left_out))
 
 

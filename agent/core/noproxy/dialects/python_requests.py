@@ -1,14 +1,17 @@
 """Python's requests (pip, cloud-init), before 2.34 and since.
 
-Source: should_bypass_proxies() in requests/utils.py, which also asks urllib; tried against 2.32.5
+Source: should_bypass_proxies() in requests/utils.py, which also calls urllib; tested with 2.32.5
 and 2.34.2.
 
-- Every blank of the value is removed, then split at commas.
-- IPv4: the same text, or an IPv4 CIDR from /1 to /32 with a literal address of the URL.  No name is resolved.
-- Everything else is text, compared with the host (IPv6 without brackets) and with HOST:PORT as the URL has it.
-  Before 2.34 as a plain ending: `example.com` covers notexample.com.  Since 2.34 an entry covers itself and its subdomains.
-- What urllib exempts for the bare host is direct as well, whence `*` as the whole value.
-- Lower case wins over capitals, for the proxy also when it is set to nothing; all_proxy is read, too.
+- All blanks of the value are removed; entries are separated by commas.
+- IPv4: the same text, or a CIDR from /1 to /32, compared with a literal address of the URL.  Names
+  are not resolved.
+- Anything else is text, compared with the host (IPv6 without brackets) and with HOST:PORT as the
+  URL has them.  Before 2.34 a suffix is enough: `example.com` covers notexample.com.  Since 2.34 an
+  entry covers itself and its subdomains.
+- A host that urllib exempts without its port is direct too; thus `*` as the complete value works.
+- A lower-case variable has precedence over upper case; for the proxy even if it is empty.
+  all_proxy is read too.
 """
 
 from __future__ import annotations
@@ -33,12 +36,12 @@ VARIABLES = Variables(
 
 
 def bypass(target: Request, no_proxy: str) -> str | None:
-    """The entry that makes the target direct; None for the proxy.  For 2.34 and later."""
+    """Return the entry that makes the target direct, None for the proxy; 2.34 and later."""
     return _bypass(target, no_proxy, _below)
 
 
 def bypass_old(target: Request, no_proxy: str) -> str | None:
-    """The same before 2.34."""
+    """Return the same for versions before 2.34."""
     return _bypass(target, no_proxy, str.endswith)
 
 
@@ -66,7 +69,7 @@ class _Network:
 
 @functools.lru_cache(maxsize=16)
 def _entries(no_proxy: str) -> tuple[tuple[str, _Network | None], ...]:
-    """Entries as they stand there without blanks, and the network that each is, if any."""
+    """Return each entry without blanks, and its network if it is a CIDR."""
     return tuple((entry, _network(entry)) for entry in no_proxy.replace(" ", "").split(",") if entry)
 
 
@@ -83,7 +86,11 @@ def _network(entry: str) -> _Network | None:
 
 
 def _inet_aton(text: str) -> int | None:
-    """inet_aton(3): one to four numbers, the last one fills the rest, hexadecimal and octal too; a blank ends it."""
+    """Parse an address like inet_aton(3).
+
+    It has one to four numbers, decimal, hexadecimal or octal; the last one fills the remaining
+    bytes. A blank ends it.
+    """
     match = re.match(r"((?:0[xX][0-9a-fA-F]+|[0-9]+)(?:\.(?:0[xX][0-9a-fA-F]+|[0-9]+)){0,3})(?=[\t\n\v\f\r ]|\Z)", text)
     if match is None:
         return None

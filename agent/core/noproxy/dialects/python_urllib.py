@@ -1,13 +1,13 @@
-"""Python's urllib.request, and botocore (AWS CLI, boto3), which asks it with the URL's netloc.
+"""Python's urllib.request, and botocore (AWS CLI, boto3), which calls it with the URL's netloc.
 
 Source: proxy_bypass_environment() in Lib/urllib/request.py (the same text from Python 3.8 to 3.13),
-botocore/utils.py should_bypass_proxies(); tried against both.
+botocore/utils.py should_bypass_proxies(); tested with both.
 
-- Split at commas, blanks trimmed, lower-cased, all leading dots dropped: an entry covers itself and its subdomains.
-  `*` counts only when it is the whole value.
-- Text is compared, with the host and with HOST:PORT as the URL has them, IPv6 in its brackets: no CIDR, `fd00::1` does not
-  match `[fd00::1]`, no name is resolved.
-- Lower case wins over capitals, also when it is set to nothing.
+- Entries are separated by commas, without surrounding blanks and leading dots, in lower case.  An
+  entry covers itself and its subdomains.  `*` counts only if it is the complete value.
+- Text is compared, with the host and with HOST:PORT as the URL has them, IPv6 in brackets.  CIDRs
+  are not read, `fd00::1` does not match `[fd00::1]`, and names are not resolved.
+- A lower-case variable has precedence over upper case, even if it is empty.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ VARIABLES = Variables(
 
 
 def bypass(target: Request, no_proxy: str) -> str | None:
-    """The entry that makes the target direct; None for the proxy."""
+    """Return the entry that makes the target direct, None for the proxy."""
     return bypass_netloc(target.netloc, no_proxy)
 
 
 def bypass_netloc(netloc: str, no_proxy: str) -> str | None:
-    """The same for a host that is written as the caller of urllib does it."""
+    """Return the same for a host, with or without port, as the caller of urllib writes it."""
     if no_proxy == "*":
         return no_proxy
     host = re.sub(r":[0-9]*\Z", "", netloc)

@@ -1,12 +1,14 @@
-"""wget from 1.20 (1.19.5 alone has a bug of its own).
+"""wget 1.20 and later (1.19.5 has a bug that no other version has).
 
-Source: sufmatch() in src/host.c and sepstring() in src/utils.c; tried against 1.21.3.
+Source: sufmatch() in src/host.c and sepstring() in src/utils.c; tested with 1.21.3.
 
-- Split at commas; blanks after a comma are dropped, all others stay part of the entry, which then matches nothing.
-- `example.com` covers itself and its subdomains, `.example.com` the subdomains only.  Text is compared without case:
-  no `*`, no CIDR, no port, no name is resolved; an IPv6 address stands bare.
-- Nothing between two commas covers every host with a final dot.
-- All variables in lower case only.
+- Entries are separated by commas.  Blanks after a comma are dropped; any other blank is part of the
+  entry, which then matches nothing.
+- `example.com` covers itself and its subdomains, `.example.com` only the subdomains.  Text is
+  compared without case: `*`, CIDRs and ports are not read and names are not resolved.  An IPv6
+  address has no brackets.
+- An empty entry between two commas covers every host with a trailing dot.
+- All variables are read in lower case only.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ VARIABLES = Variables(http=("http_proxy",), https=("https_proxy",), no_proxy=("n
 
 
 def bypass(target: Request, no_proxy: str) -> str | None:
-    """The entry that makes the target direct; None for the proxy."""
+    """Return the entry that makes the target direct, None for the proxy."""
     for entry, text in _entries(no_proxy):
         if target.host.endswith(text):
             before = target.host[: len(target.host) - len(text)]
@@ -32,7 +34,7 @@ def bypass(target: Request, no_proxy: str) -> str | None:
 
 @functools.lru_cache(maxsize=16)
 def _entries(no_proxy: str) -> tuple[tuple[str, str], ...]:
-    """Entries as they stand there, and what each compares with."""
+    """Return each entry of the list, and the text that it is compared as."""
     first, *others = no_proxy.split(",")
     entries = [first, *(entry.lstrip(" \t\n\v\f\r") for entry in others)]
     return tuple((entry, lowered(entry)) for entry in entries) if no_proxy else ()
