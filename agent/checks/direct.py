@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from agent.checks.context import CheckedNode
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.intent.intent import endpoint_host
-from agent.core.intent.reachability import ProbeResult, host_to_try
+from agent.core.intent.reachability import ProbeResult, host_to_probe
 from agent.edges import tcp
 
 GROUP = "direct"
@@ -30,7 +30,7 @@ def check(node: CheckedNode) -> Iterator[Finding]:
             host = endpoint_host(node.settings, cluster_info)
             hosts_by_reason.setdefault(_API, []).extend([host] if host else [])
         elif entry.reason.startswith(("aws:", "direct:")):
-            hosts_by_reason.setdefault(entry.reason, []).append(host_to_try(entry.value, facts))
+            hosts_by_reason.setdefault(entry.reason, []).append(host_to_probe(entry.value, facts))
     results = tcp.ask([host for hosts in hosts_by_reason.values() for host in hosts], bound=BOUND)
     for reason, hosts in hosts_by_reason.items():
         yield _finding(reason, dict.fromkeys(hosts), results)

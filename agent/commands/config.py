@@ -11,7 +11,7 @@ import attrs
 
 from agent.core.facts.instance import Facts
 from agent.core.net.proxy_url import ProxyUrl
-from agent.core.noproxy.entries import OwnerEntry
+from agent.core.noproxy.entries import OperatorEntry
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import SECTIONS
 from agent.core.settings.user_data import read_user_data
@@ -88,7 +88,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, (ProxyUrl, Workload)):
         return str(value)
-    if isinstance(value, OwnerEntry):
+    if isinstance(value, OperatorEntry):
         return value.spellings[0]
     return value
 

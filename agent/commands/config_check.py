@@ -85,5 +85,5 @@ def _warnings(
 def _entries_of_settings(settings: Settings) -> tuple[Entry, ...]:
     """Return the part of NO_PROXY that follows from the settings alone."""
     return entries.compose(
-        vpc_cidrs=settings.vpc.cidrs or (), cluster_domain=settings.cluster.domain, owner=settings.proxy.no_proxy
+        vpc_cidrs=settings.vpc.cidrs or (), cluster_domain=settings.cluster.domain, operator=settings.proxy.no_proxy
     )

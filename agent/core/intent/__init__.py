@@ -1,1 +1,1 @@
-"""From settings and facts to proxies and NO_PROXY, each entry with its reason."""
+"""The Intent: proxies and NO_PROXY with reasons, composed from settings and facts."""

@@ -1,4 +1,4 @@
-"""All that an Intent is made of, read once, and the Intent that comes of it."""
+"""The Inputs of an Intent, read once per reconcile, and the Intent composed from them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from agent.core.settings.schema import Settings
 
 @attrs.frozen
 class Inputs:
-    """Settings with their provenance, what they name, and facts.
+    """Settings with their provenance, the files that they name, and facts.
 
-    `on_instance`: the facts are those of the machine that this runs on; only then are probes and
-    what they found earlier about this node (not with --root, nor with --facts).
+    `on_instance`: the facts are those of this machine, which is not so with --root or --facts.
+    Only then do probes and their cached results apply to this node.
     """
 
     layered: Layered
@@ -36,7 +36,7 @@ class Inputs:
 
 @attrs.frozen
 class Resolved:
-    """Inputs and the Intent that they come to; None on a node without a proxy."""
+    """Inputs and the Intent composed from them, which is None on a node without a proxy."""
 
     inputs: Inputs
     intent: Intent | None = None
@@ -51,7 +51,7 @@ class Resolved:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return what the operator should know."""
+        """Return the warnings for the operator."""
         inputs = self.inputs
         return (
             inputs.layered.warnings
@@ -62,6 +62,9 @@ class Resolved:
 
 
 def resolve(inputs: Inputs, results: ProbeResults, chosen: ProxyUrl | None) -> Resolved:
-    """Compose the Intent of these inputs; `chosen` is the one of proxy.url that is in use, the first without it."""
+    """Compose the Intent of these inputs.
+
+    `chosen` is the element of proxy.url that is in use; None means the first.
+    """
     intent = compose(inputs.settings, inputs.facts, inputs.cluster_info, inputs.credentials, results, chosen)
     return Resolved(inputs, intent)

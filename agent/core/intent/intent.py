@@ -1,4 +1,7 @@
-"""The Intent: which proxy, and what is reached without it.  Pure; composed from Settings and Facts alone."""
+"""The Intent: the proxy, and the destinations that bypass it.
+
+Pure; it is composed from settings, facts and the results of probes alone.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ from agent.core.noproxy import entries as no_proxy
 from agent.core.noproxy.entries import Entry
 from agent.core.settings.schema import Settings
 
-#: What EKS chooses when the owner chose nothing; the second when the VPC itself lies in 10.0.0.0/8.
-#: Source: KubernetesNetworkConfigRequest in the EKS API reference, and bootstrap.sh of
-#: amazon-eks-ami.
+#: The service CIDR that EKS chooses if the operator does not; the second one if the VPC itself is
+#: in 10.0.0.0/8.  Source: KubernetesNetworkConfigRequest in the EKS API reference, and bootstrap.sh
+#: of amazon-eks-ami.
 _SERVICE_CIDR = "10.100.0.0/16"
 _SERVICE_CIDR_IN_TEN = "172.20.0.0/16"
 
 
 @attrs.frozen
 class Intent:
-    """What the whole node shall believe."""
+    """The proxy variables that every process of the node should have."""
 
     http_proxy: ProxyUrl
     https_proxy: ProxyUrl
@@ -37,10 +40,10 @@ class Intent:
     warnings: tuple[str, ...] = ()
 
     def variables(self, *, secret: bool) -> tuple[tuple[str, str], ...]:
-        """The six variables in the order of the files, the long ones last; with the credentials only if `secret`.
+        """Return the six variables in the order of the files, the long ones last.
 
-        Both cases, equal: Go prefers upper case, the others lower; curl ignores HTTP_PROXY, wget
-        reads lower case only.
+        They have the credentials only if `secret`.  Both spellings have the same value: Go prefers
+        upper case, the others lower case; curl ignores HTTP_PROXY, and wget reads lower case only.
         """
         credentials = self.credentials if secret else None
         http, https = self.http_proxy.with_credentials(credentials), self.https_proxy.with_credentials(credentials)
@@ -55,8 +58,11 @@ class Intent:
         )
 
     def digest(self) -> str:
-        """A short name of this Intent, the same on every node with the same values; credentials are no part of it."""
-        text = "\n".join("{}={}".format(*pair) for pair in self.variables(secret=False))
+        """Return a short identifier of this Intent, equal on all nodes with the same values.
+
+        It does not include the credentials.
+        """
+        text = "\n".join(f"{name}={value}" for name, value in self.variables(secret=False))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -65,15 +71,13 @@ def compose(
     facts: Facts,
     cluster_info: ClusterInfo,
     credentials: Credentials | None = None,
-    answers: ProbeResults = MappingProxyType({}),
+    results: ProbeResults = MappingProxyType({}),
     chosen: ProxyUrl | None = None,
 ) -> Intent | None:
-    """The Intent, or None when no proxy is set, which is a valid state.
+    """Return the Intent, or None if no proxy is set, which is a valid state.
 
-    `chosen` is the one of proxy.url that is in use; the first without it.
-
-    `answers` is what was seen of the hosts that `direct.candidates` names, where the settings leave
-    it to that.
+    `results` are the probes of the hosts of `reachability.candidates`, for settings that depend on
+    them.  `chosen` is the element of proxy.url that is in use; None means the first.
     """
     if not settings.proxy.url:
         return None
@@ -83,9 +87,9 @@ def compose(
         vpc_cidrs=vpc_cidrs,
         service_cidrs=service_cidrs(settings, vpc_cidrs, cluster_info),
         cluster_domain=settings.cluster.domain,
-        api_endpoints=_api_endpoints(settings, facts, cluster_info, vpc_cidrs, answers),
-        aws=_aws(settings, facts, answers),
-        owner=settings.proxy.no_proxy,
+        api_endpoints=_api_endpoints(settings, facts, cluster_info, vpc_cidrs, results),
+        aws=_aws(settings, facts, results),
+        operator=settings.proxy.no_proxy,
     )
     return Intent(
         http_proxy,
@@ -97,27 +101,30 @@ def compose(
 
 
 def service_cidrs(settings: Settings, vpc_cidrs: tuple[str, ...], cluster_info: ClusterInfo) -> tuple[str, ...]:
-    """The owner's word, else what the node knows of its cluster, else EKS's own rule."""
+    """Return the service CIDRs of the settings, else of the cluster, else EKS's default."""
     if settings.cluster.service_cidr != "auto":
         return (settings.cluster.service_cidr,)
     if cluster_info.service_cidrs:
         return cluster_info.service_cidrs
     ten = ipaddress.IPv4Network("10.0.0.0/8")
-    inside = (ipaddress.ip_network(cidr).subnet_of(ten) for cidr in vpc_cidrs if ":" not in cidr)  # type: ignore[arg-type]
-    return (_SERVICE_CIDR_IN_TEN if any(inside) else _SERVICE_CIDR,)
+    in_ten = (ipaddress.ip_network(cidr).subnet_of(ten) for cidr in vpc_cidrs if ":" not in cidr)  # type: ignore[arg-type]
+    return (_SERVICE_CIDR_IN_TEN if any(in_ten) else _SERVICE_CIDR,)
 
 
 def endpoint_host(settings: Settings, cluster_info: ClusterInfo) -> str:
-    """The API server's host, empty when unknown."""
+    """Return the API server's host, empty if unknown."""
     return settings.cluster.endpoint or cluster_info.endpoint
 
 
 def _api_endpoints(
-    settings: Settings, facts: Facts, cluster_info: ClusterInfo, vpc_cidrs: tuple[str, ...], answers: ProbeResults
+    settings: Settings, facts: Facts, cluster_info: ClusterInfo, vpc_cidrs: tuple[str, ...], results: ProbeResults
 ) -> tuple[str, ...]:
-    """The host when it is private; while it is unknown, all API endpoints of the region count as private."""
+    """Return the API server's host if it is private.
+
+    While the host is unknown, return the suffixes of all API endpoints of the region.
+    """
     access, host = settings.cluster.endpoint_access, endpoint_host(settings, cluster_info)
-    if access == "public" or (access == "auto" and host and not reachability.is_private(host, vpc_cidrs, answers)):
+    if access == "public" or (access == "auto" and host and not reachability.is_private(host, vpc_cidrs, results)):
         return ()
     if host:
         return (host,)
@@ -125,24 +132,32 @@ def _api_endpoints(
     return cluster_endpoint_suffixes(facts.region, facts.domain, facts.partition, ipv6=ipv6)
 
 
-def _aws(settings: Settings, facts: Facts, answers: ProbeResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Reason and names of what AWS serves directly: the owner's list, or what answered."""
+def _aws(settings: Settings, facts: Facts, results: ProbeResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return pairs of a reason and the names of a direct AWS service.
+
+    The services are those of aws.direct, or those whose probes succeeded.
+    """
     if settings.aws.direct is None:
-        found = reachability.services(reachability.candidates(settings, facts, ""), answers)
-        return tuple(("direct:" + service, names) for service, names in found)
+        services = reachability.direct_services(reachability.candidates(settings, facts, ""), results)
+        return tuple(("direct:" + service, names) for service, names in services)
     names = partial(service_names, region=facts.region, domain=facts.domain, partition=facts.partition)
     return tuple(("aws:" + service, names(service)) for service in settings.aws.direct)
 
 
 def _warnings(settings: Settings, entries: tuple[Entry, ...], credentials: Credentials | None) -> tuple[str, ...]:
-    found = []
+    warnings = []
     length = len("no_proxy=" + no_proxy.render(entries))
     limit = no_proxy.PAM_LINE_LIMIT
     if length > limit:
-        found.append(f"NO_PROXY makes a line of {length} bytes in /etc/environment; pam_env ignores lines over {limit}")
+        warnings.append(
+            f"NO_PROXY: its line in /etc/environment has {length} bytes; "
+            f"pam_env ignores a line over {limit} bytes and all lines after it"
+        )
     if credentials and settings.node.yum and settings.proxy.credentials_in_yum:
-        found.append("yum.conf holds the credentials and has mode 0600: dnf ignores it without a word for other users")
+        warnings.append("yum.conf: has the proxy's credentials and mode 0600; dnf silently ignores it for other users")
     elif credentials and settings.node.yum:
-        text = "yum.conf gets the proxy without its credentials; proxy.credentials_in_yum = true puts them there"
-        found.append(text + ", and makes the file 0600")
-    return tuple(found)
+        warnings.append(
+            "yum.conf: has the proxy without its credentials; "
+            "to add them and set mode 0600, set proxy.credentials_in_yum = true"
+        )
+    return tuple(warnings)

@@ -1,4 +1,7 @@
-"""Which hosts the proxy is tried with: what the owner names, else what a node's life needs and does not reach directly."""
+"""Hosts for health checks of the proxy.
+
+They are the operator's, else the ones that a node needs and does not reach directly.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from agent.core.noproxy.dialects import go
 from agent.core.noproxy.dialects.request import parse_request
 from agent.core.settings.schema import Settings
 
-#: In the order in which a joining node asks them.  `{a}` is the account: registries answer under
-#: its name only.
+#: In the order in which a joining node requests them.  `{a}` is the account: a registry has a name
+#: for each account only.
 _NAMES = (
     "eks.{r}.{d}",
     "api.ecr.{r}.{d}",
@@ -24,10 +27,10 @@ _PORT = 443
 
 
 def endpoints(settings: Settings, facts: Facts, intent: Intent | None) -> tuple[tuple[str, int], ...]:
-    """Host and port of each of check.endpoints; "auto" leaves out what the Intent exempts from the proxy.
+    """Return host and port of each of check.endpoints.
 
-    By the rules of Go, which docker, containerd and kubelet follow.  The owner's own list is taken
-    as it is.
+    "auto" excludes what the Intent exempts from the proxy by the rules of Go, which docker,
+    containerd and kubelet follow.  The operator's own list is used unchanged.
     """
     if settings.check.endpoints is not None:
         return tuple(map(_split, settings.check.endpoints))
@@ -41,9 +44,9 @@ def endpoints(settings: Settings, facts: Facts, intent: Intent | None) -> tuple[
 
 
 def first_endpoint(settings: Settings, facts: Facts, intent: Intent | None) -> tuple[str, int]:
-    """The one that tells a proxy that serves from one that does not; when all is direct, one that is direct."""
-    found = endpoints(settings, facts, intent) or endpoints(settings, facts, None)
-    return found[0] if found else (f"sts.{facts.region}.{facts.domain}", _PORT)
+    """Return the endpoint with which proxies are checked; if all are direct, a direct one."""
+    targets = endpoints(settings, facts, intent) or endpoints(settings, facts, None)
+    return targets[0] if targets else (f"sts.{facts.region}.{facts.domain}", _PORT)
 
 
 def _split(text: str) -> tuple[str, int]:

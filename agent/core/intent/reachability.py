@@ -1,7 +1,8 @@
-"""What might be reached without the proxy, and what follows from the answers.
+"""Candidates for direct access, and the conclusions from their probes.
 
-A direct TCP connection on port 443 that is accepted shows an interface endpoint, S3's gateway
-endpoint and a private API endpoint alike, needs no AWS call, and lets no black hole into NO_PROXY.
+A probe is a direct TCP connection to port 443.  If it is accepted, there is an interface endpoint,
+S3's gateway endpoint or a private API endpoint.  A probe needs no AWS API call, and keeps
+unreachable destinations out of NO_PROXY.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from agent.core.settings.schema import Settings
 
 @attrs.frozen
 class Candidate:
-    """A name for NO_PROXY (`entry`), the service behind it, and the host to try, which is mostly the same."""
+    """A name for NO_PROXY (`entry`), its service, and the host to probe.
+
+    The host is mostly the same as the entry.
+    """
 
     service: str
     entry: str
@@ -28,7 +32,10 @@ class Candidate:
 
 @attrs.frozen
 class ProbeResult:
-    """What was seen of a host."""
+    """Result of one probe of a host.
+
+    `addresses` are those of its name; empty if it was not resolved.
+    """
 
     direct: bool = False
     addresses: tuple[str, ...] = ()
@@ -38,35 +45,48 @@ ProbeResults = Mapping[str, ProbeResult]
 
 
 def candidates(settings: Settings, facts: Facts, endpoint: str) -> tuple[Candidate, ...]:
-    """What has to be tried; nothing when the settings answer it all.  `endpoint` is the API server's host, if known."""
-    found: list[Candidate] = []
+    """Return the hosts to probe, none if the settings are explicit.
+
+    `endpoint` is the API server's host, empty if unknown.
+    """
+    hosts: list[Candidate] = []
     if settings.aws.direct is None:
         names = partial(service_names, region=facts.region, domain=facts.domain, partition=facts.partition)
-        found += [Candidate(service, name, host_to_try(name, facts)) for service in SERVICES for name in names(service)]
+        hosts += [
+            Candidate(service, name, host_to_probe(name, facts)) for service in SERVICES for name in names(service)
+        ]
     if settings.cluster.endpoint_access == "auto" and endpoint:
-        found.append(Candidate("api-endpoint", endpoint, endpoint))
-    return tuple(found)
+        hosts.append(Candidate("api-endpoint", endpoint, endpoint))
+    return tuple(hosts)
 
 
-def services(wanted: Sequence[Candidate], answers: ProbeResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Service and names of the candidates that answered."""
-    direct = [one for one in wanted if one.service != "api-endpoint" and answers.get(one.host, ProbeResult()).direct]
-    names = dict.fromkeys(one.service for one in direct)
-    return tuple((name, tuple(one.entry for one in direct if one.service == name)) for name in names)
+def direct_services(probed: Sequence[Candidate], results: ProbeResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return each service with its direct names, without the API server."""
+    direct = [
+        candidate
+        for candidate in probed
+        if candidate.service != "api-endpoint" and results.get(candidate.host, ProbeResult()).direct
+    ]
+    services = dict.fromkeys(candidate.service for candidate in direct)
+    return tuple(
+        (service, tuple(candidate.entry for candidate in direct if candidate.service == service))
+        for service in services
+    )
 
 
-def is_private(endpoint: str, vpc_cidrs: Iterable[str], answers: ProbeResults) -> bool:
-    """Whether the API server is reached directly: it answered, or its addresses lie in the VPC and nothing answers yet.
+def is_private(endpoint: str, vpc_cidrs: Iterable[str], results: ProbeResults) -> bool:
+    """Return True if the API server is reached directly.
 
-    A host of which no address is known counts as private too, as one that nobody has named: DNS may
-    be late.
+    Its probe succeeded, or one of its addresses is in the VPC, because the server may not be up
+    yet.  A host without a known address, or without a result, counts as private too: DNS may not be
+    up yet.
     """
-    answer = answers.get(endpoint, ProbeResult())
+    result = results.get(endpoint, ProbeResult())
     networks = [ipaddress.ip_network(cidr) for cidr in vpc_cidrs]
-    inside = (any(ipaddress.ip_address(address) in network for network in networks) for address in answer.addresses)
-    return answer.direct or not answer.addresses or any(inside)
+    in_vpc = (any(ipaddress.ip_address(address) in network for network in networks) for address in result.addresses)
+    return result.direct or not result.addresses or any(in_vpc)
 
 
-def host_to_try(name: str, facts: Facts) -> str:
-    """Registries answer under the account's name only."""
+def host_to_probe(name: str, facts: Facts) -> str:
+    """Return the host behind a name: that of the account for a registry, which has no other."""
     return f"{facts.account}.{name}" if facts.account and name.startswith(("dkr.ecr.", "dkr-ecr.")) else name

@@ -10,7 +10,7 @@ import re
 from typing import Any, Callable, TypeVar
 
 from agent.core.net.proxy_url import ProxyUrl, is_host_name, parse_proxy_url, quoted
-from agent.core.noproxy.entries import OwnerEntry, canonical_cidr, parse_owner_entry
+from agent.core.noproxy.entries import OperatorEntry, canonical_cidr, parse_operator_entry
 
 T = TypeVar("T")
 
@@ -183,8 +183,8 @@ def optional_proxy_url(value: Any) -> ProxyUrl | None:
     return parse_proxy_url(typed(value, str)) if value != "" else None
 
 
-def owner_entries(value: Any) -> tuple[OwnerEntry, ...]:
-    return list_of(lambda item: parse_owner_entry(typed(item, str)))(value)
+def owner_entries(value: Any) -> tuple[OperatorEntry, ...]:
+    return list_of(lambda item: parse_operator_entry(typed(item, str)))(value)
 
 
 def cidr(value: Any) -> str:

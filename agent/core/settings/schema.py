@@ -14,7 +14,7 @@ import attrs
 
 from agent.core.net.aws_endpoints import SERVICES
 from agent.core.net.proxy_url import ProxyUrl
-from agent.core.noproxy.entries import OwnerEntry
+from agent.core.noproxy.entries import OperatorEntry
 from agent.core.settings import parsers
 from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
 
@@ -53,7 +53,7 @@ class Proxy:
         "", parsers.credentials_path, "the absolute path of a file that root owns, with mode 0600"
     )
     credentials_in_yum: bool = _key(False, parsers.boolean, "true or false")
-    no_proxy: tuple[OwnerEntry, ...] = _key(
+    no_proxy: tuple[OperatorEntry, ...] = _key(
         (), parsers.owner_entries, "a list of names, .suffixes, addresses and CIDRs"
     )
 
