@@ -12,7 +12,7 @@ import pytest
 from agent.core.noproxy.dialects import go
 from agent.core.noproxy.dialects.java import non_proxy_hosts
 from agent.core.noproxy.dialects.request import parse_request
-from agent.core.noproxy.entries import compose, parse_owner_entry
+from agent.core.noproxy.entries import compose, parse_operator_entry
 from tests.boot.harness.command import run
 from tests.clients import cases
 
@@ -40,13 +40,13 @@ def lists():
         if entry.startswith("::ffff:"):
             continue  # Go alone takes it for the IPv4 address
         with contextlib.suppress(ValueError):  # nothing that can be in our list
-            yield parse_owner_entry(entry).spellings
+            yield parse_operator_entry(entry).spellings
     whole = compose(
         vpc_cidrs=["10.0.0.0/16", "100.64.0.0/16", "2600:1f16::/56"],
         service_cidrs=["172.20.0.0/16"],
         api_endpoints=[".eu-west-1.eks.amazonaws.com"],
         aws=[("aws:s3", ["s3.eu-west-1.amazonaws.com"])],
-        owner=[parse_owner_entry("example.com"), parse_owner_entry("fd00:ec2::1")],
+        operator=[parse_operator_entry("example.com"), parse_operator_entry("fd00:ec2::1")],
     )
     yield tuple(entry.value for entry in whole)
 

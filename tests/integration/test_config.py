@@ -333,7 +333,7 @@ def test_check_reports_all_unusable_files(node: Node) -> None:
     assert (done.code, done.out) == (1, "")
     assert "proxy.credentials_file: /etc/absent: no such file" in done.err
     assert "node.ca_bundle: /etc/absent.pem: no such file" in done.err
-    assert 'NodeConfig: service CIDR: "nonsense" is no CIDR' in done.err
+    assert 'NodeConfig: service CIDR: "nonsense" is not a CIDR' in done.err
     assert "hint: mend it there" in done.err
 
 
@@ -343,8 +343,8 @@ def test_check_and_plan_lint_the_entries_of_the_operator(node: Node) -> None:
     warnings = [line for line in node.main("config check").err.splitlines() if line.startswith("warning: ")]
     assert warnings == [
         (
-            "warning: proxy.no_proxy: .corp.example.com (owner): corp.example.com itself takes the proxy in Go, wget; "
-            "write corp.example.com, which covers what is below it too"
+            "warning: proxy.no_proxy: .corp.example.com (owner): corp.example.com itself uses the proxy in Go, wget; "
+            "write corp.example.com, which also covers its subdomains"
         )
     ]
     assert [line for line in node.main("plan").err.splitlines() if line.startswith("warning: ")] == warnings

@@ -59,15 +59,12 @@ def test_credentials_in_yum_conf_make_it_private(node):
 def test_plan_explains_the_effect_on_yum_and_shows_no_password(node):
     """A note says that dnf of other users ignores the file, or that dnf has no credentials."""
     done = node.main("plan")
-    assert "yum.conf holds the credentials and has mode 0600: dnf ignores it without a word for other users" in done.err
+    assert "yum.conf: has the proxy's credentials and mode 0600; dnf silently ignores it for other users" in done.err
     assert "+proxy=http://***@proxy.corp:3128" in done.out
     as_json = node.main("plan", "--json")
     settings(node, in_yum=False)
     without = node.main("plan")
-    assert (
-        "yum.conf gets the proxy without its credentials; proxy.credentials_in_yum = true puts them there"
-        in without.err
-    )
+    assert "yum.conf: has the proxy without its credentials; to add them and set mode 0600, set " in without.err
     assert "hunter2" not in done.both + as_json.both + without.both
 
 

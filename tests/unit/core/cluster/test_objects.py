@@ -130,7 +130,7 @@ def test_service_ranges():
     assert from_service_cidrs(
         {"items": [{"spec": {"cidrs": ["10.0.0.0/8"]}}, {"spec": {"cidrs": ["10.0.0.0/8"]}}, {}]}
     ) == ("10.0.0.0/8",)
-    with pytest.raises(ValueError, match="is no CIDR"):
+    with pytest.raises(ValueError, match="is not a CIDR"):
         from_service_cidrs({"items": [{"spec": {"cidrs": ["x"]}}]})
     assert covers(("10.0.0.0/8", "fd00::/8"), ("10.1.2.3", "fd00::1"))
     assert not covers(("10.0.0.0/8",), ("10.1.2.3", "fd00::1"))

@@ -54,9 +54,9 @@ def test_reads_arguments(arguments, name, endpoint, cidrs):
             ["c", "--apiserver-endpoint", "http://a.corp"],
             'bootstrap arguments: endpoint: expected https://HOST, got "http://a.corp"',
         ),
-        (["c", "--service-ipv4-cidr", "10.0.0.0"], 'bootstrap arguments: service CIDR: "10.0.0.0" is no CIDR'),
+        (["c", "--service-ipv4-cidr", "10.0.0.0"], 'bootstrap arguments: service CIDR: "10.0.0.0" is not a CIDR'),
         (["c", "--service-ipv4-cidr", "0.0.0.0/0"], "would bypass the proxy for every address"),
-        (["c", "--service-ipv4-cidr", "--apiserver-endpoint", "https://a.corp"], '"--apiserver-endpoint" is no CIDR'),
+        (["c", "--service-ipv4-cidr", "--apiserver-endpoint", "https://a.corp"], '"--apiserver-endpoint" is not a CIDR'),
         (["my cluster"], 'bootstrap arguments: cluster name: "my cluster" is not an EKS cluster name'),
     ],
 )
@@ -128,7 +128,7 @@ def test_what_looks_like_a_date_is_text(name):
         ("kind: Pod", "has no kind: NodeConfig"),
         ("kind: NodeConfig\nspec: {cluster: {name: 123}}", "cluster name: expected a string, got the integer 123"),
         ("kind: NodeConfig\nspec: {cluster: {cidr: [10.0.0.0/16]}}", "service CIDR: expected a string, got an array"),
-        ("kind: NodeConfig\nspec: {cluster: {cidr: 10.0.0.0/99}}", 'service CIDR: "10.0.0.0/99" is no CIDR'),
+        ("kind: NodeConfig\nspec: {cluster: {cidr: 10.0.0.0/99}}", 'service CIDR: "10.0.0.0/99" is not a CIDR'),
         ("kind: NodeConfig\nspec: {cluster: {apiServerEndpoint: {a: b}}}", "endpoint: expected a string, got a table"),
         (
             'kind: NodeConfig\nspec: {cluster: {apiServerEndpoint: "https://a.corp\\n"}}',

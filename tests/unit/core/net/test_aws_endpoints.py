@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from agent.core.net.aws_endpoints import SERVICES, cluster_endpoint_suffixes, service_names
-from agent.core.noproxy.entries import parse_owner_entry
+from agent.core.noproxy.entries import parse_operator_entry
 
 PLACES = [
     ("us-east-1", "amazonaws.com", "aws"),
@@ -44,7 +44,7 @@ def test_names_are_portable_entries(service, place):
     names = service_names(service, *place)
     assert list(names) == sorted(set(names))
     for name in names:
-        assert parse_owner_entry(name).spellings == (name,)
+        assert parse_operator_entry(name).spellings == (name,)
         assert not name.startswith(".")
         assert place[0] in name or name == "s3.amazonaws.com"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.net.addresses import canonical
-from agent.core.noproxy.entries import Entry, OwnerEntry, canonical_cidr, compose, parse_owner_entry, render, spellings
+from agent.core.noproxy.entries import Entry, OperatorEntry, canonical_cidr, compose, parse_operator_entry, render, spellings
 
 #: The kinds, in the order in which they stand in the list.
 KINDS = [
@@ -39,7 +39,7 @@ INPUTS = st.fixed_dictionaries(
         "service_cidrs": st.lists(CIDRS, max_size=2),
         "api_endpoints": st.lists(st.one_of(NAMES, NAMES.map(lambda name: "." + name), ADDRESSES), max_size=2),
         "aws": st.lists(st.tuples(st.sampled_from(["aws:ec2", "aws:s3"]), st.lists(NAMES, max_size=3)), max_size=3),
-        "owner": st.lists(OWNER_TEXTS.map(parse_owner_entry), max_size=5),
+        "owner": st.lists(OWNER_TEXTS.map(parse_operator_entry), max_size=5),
     }
 )
 
@@ -74,7 +74,7 @@ def test_a_whole_list():
         cluster_domain="k8s.corp",
         api_endpoints=["abc.gr7.eu-central-1.eks.amazonaws.com"],
         aws=[("aws:s3", ["s3.eu-central-1.amazonaws.com"]), ("aws:ec2", ["ec2.eu-central-1.amazonaws.com"])],
-        owner=[parse_owner_entry("nexus.corp"), parse_owner_entry("fd12::7")],
+        operator=[parse_operator_entry("nexus.corp"), parse_operator_entry("fd12::7")],
     )
     assert entries[: len(compose())] == compose()
     assert [(entry.value, entry.reason) for entry in entries[len(compose()) :]] == [
@@ -97,7 +97,7 @@ def test_whole_entries_are_compared():
     one double it.
     """
     values = [
-        entry.value for entry in compose(owner=[parse_owner_entry(text) for text in ("notlocalhost", "LOCALHOST")])
+        entry.value for entry in compose(operator=[parse_operator_entry(text) for text in ("notlocalhost", "LOCALHOST")])
     ]
     assert values.count("localhost") == 1
     assert "notlocalhost" in values
@@ -139,7 +139,7 @@ def test_every_entry_is_one_that_an_owner_could_write(inputs):
     CIDR is among it.
     """
     entries = compose(**inputs)
-    again = [parse_owner_entry(entry.value) for entry in entries]
+    again = [parse_operator_entry(entry.value) for entry in entries]
     assert not any(entry.warning for entry in again)
     assert {spelling for entry in again for spelling in entry.spellings} == {entry.value for entry in entries}
     assert compose(**{**inputs, "owner": inputs["owner"] + again}) == entries
@@ -191,7 +191,7 @@ def test_owner_may_write(text, written):
     """Names, suffixes, addresses and CIDRs, in their most portable form; IPv6 addresses in both
     spellings.
     """
-    assert parse_owner_entry(text) == OwnerEntry(written)
+    assert parse_operator_entry(text) == OperatorEntry(written)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_owner_is_warned(text, written, warning):
     """What works in some clients only, or is not written as it was meant, is accepted with a
     warning that names it.
     """
-    entry = parse_owner_entry(text)
+    entry = parse_operator_entry(text)
     assert entry.spellings == (written,)
     assert text in entry.warning
     assert warning in entry.warning
@@ -259,7 +259,7 @@ def test_owner_is_warned(text, written, warning):
 def test_owner_may_not_write(text, way_out):
     """What clients read differently, or what would break the line, is refused with the way out."""
     with pytest.raises(ValueError, match=r"\w") as caught:
-        parse_owner_entry(text)
+        parse_operator_entry(text)
     assert way_out in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert str(caught.value).isascii()
@@ -270,7 +270,7 @@ def test_owner_may_not_write(text, way_out):
 def test_any_text_is_an_entry_or_a_value_error(text):
     """No text breaks the reader, and whatever it accepts cannot break the line either."""
     try:
-        entry = parse_owner_entry(text)
+        entry = parse_operator_entry(text)
     except ValueError:
         return
     for spelling in entry.spellings:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.request import parse_request
-from agent.core.noproxy.entries import Entry, compose, parse_owner_entry, spellings
+from agent.core.noproxy.entries import Entry, compose, parse_operator_entry, spellings
 from agent.core.noproxy.explain import (
     BUILT_IN,
     FOREIGN,
@@ -321,5 +321,5 @@ def test_printable_is(text):
 
 def test_owner_entries_are_explained_as_the_owners():
     """What the owner wrote has the reason owner in the way."""
-    known = of_entries(compose(owner=[parse_owner_entry("git.example.com")]), PROXY, PROXY)
+    known = of_entries(compose(operator=[parse_operator_entry("git.example.com")]), PROXY, PROXY)
     assert why(explained("git.example.com", known)[1]) == "git.example.com (owner)"

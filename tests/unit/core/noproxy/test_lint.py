@@ -13,7 +13,7 @@ from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import facts_from_json
 from agent.core.intent import intent
 from agent.core.noproxy.dialects.request import parse_request
-from agent.core.noproxy.entries import compose, parse_owner_entry
+from agent.core.noproxy.entries import compose, parse_operator_entry
 from agent.core.noproxy.explain import UNNAMED, Values, of_entries, variables
 from agent.core.noproxy.lint import NOTE, WARNING, advice, judge
 from agent.core.noproxy.lint_aws import region_of
@@ -36,7 +36,7 @@ def findings(*entries, region=REGION):
 
 def owned(*entries):
     """The composed list of a node whose owner wrote these."""
-    return compose(vpc_cidrs=["10.42.0.0/16"], owner=[parse_owner_entry(entry) for entry in entries])
+    return compose(vpc_cidrs=["10.42.0.0/16"], operator=[parse_operator_entry(entry) for entry in entries])
 
 
 # --- single entries

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.net.proxy_url import ProxyUrl
-from agent.core.noproxy.entries import OwnerEntry
+from agent.core.noproxy.entries import OperatorEntry
 from agent.core.settings.layers import Layer, merge, parse_toml
 from agent.core.settings.schema import DEFAULT_UNITS, SECTIONS, Settings
 from agent.errors import SettingsError
@@ -38,7 +38,7 @@ PROXY = ProxyUrl("http", "proxy", 3128)
         ("proxy", "https_url", "", None),
         ("proxy", "credentials_file", "/etc/proxy.pass", "/etc/proxy.pass"),
         ("proxy", "credentials_file", "", ""),
-        ("proxy", "no_proxy", ["a.corp", "10.0.0.0/8"], (OwnerEntry(("a.corp",)), OwnerEntry(("10.0.0.0/8",)))),
+        ("proxy", "no_proxy", ["a.corp", "10.0.0.0/8"], (OperatorEntry(("a.corp",)), OperatorEntry(("10.0.0.0/8",)))),
         ("cluster", "name", "my-cluster_1", "my-cluster_1"),
         (
             "cluster",
@@ -105,7 +105,7 @@ def test_accepts(section, key, value, setting):
         ("proxy", "credentials_file", "/etc/..", '"/etc/.." contains ".."'),
         ("proxy", "credentials_file", "/etc/a\nb", "contains a control character"),
         ("proxy", "no_proxy", "a.corp,b.corp", 'expected an array, got the string "a.corp,b.corp"'),
-        ("proxy", "no_proxy", ["a.corp", "*"], "has a *"),
+        ("proxy", "no_proxy", ["a.corp", "*"], "contains a *"),
         ("proxy", "no_proxy", ["https://alice:hunter2@a.corp"], "is a URL"),
         ("cluster", "name", "my cluster", "is not an EKS cluster name"),
         ("cluster", "name", "-x", "is not an EKS cluster name"),
@@ -120,7 +120,7 @@ def test_accepts(section, key, value, setting):
         ("cluster", "endpoint", "https://api.corp:99999", "expected https://HOST, got "),
         ("cluster", "endpoint", "https://*.corp", "expected https://HOST, got "),
         ("cluster", "endpoint_access", "Private", 'unknown value "Private"'),
-        ("cluster", "service_cidr", "172.20.0.0", "is no CIDR"),
+        ("cluster", "service_cidr", "172.20.0.0", "is not a CIDR"),
         ("cluster", "service_cidr", "0.0.0.0/0", "bypass the proxy for every address"),
         ("cluster", "service_cidr", ["172.20.0.0/16"], "expected a string, got an array"),
         ("cluster", "domain", "", "is not a DNS domain"),
@@ -128,7 +128,7 @@ def test_accepts(section, key, value, setting):
         ("aws", "direct", ["s3", "S3", "dynamodb"], 'unknown value "S3"; unknown value "dynamodb"'),
         ("aws", "direct", "s3", "expected an array, got the string "),
         ("vpc", "cidrs", [], "must not be empty"),
-        ("vpc", "cidrs", ["10.0.0.0/16", "x"], '"x" is no CIDR'),
+        ("vpc", "cidrs", ["10.0.0.0/16", "x"], '"x" is not a CIDR'),
         ("vpc", "cidrs", ["::/0"], "bypass the proxy for every address"),
         ("vpc", "cidrs", "10.0.0.0/16", "expected an array, got the string "),
         ("node", "units", ["../../etc/cron.d/x"], "is not a unit name"),

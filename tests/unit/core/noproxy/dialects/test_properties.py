@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from agent.core.noproxy.dialects import go
 from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.request import parse_request
-from agent.core.noproxy.entries import canonical_cidr, compose, parse_owner_entry, render
+from agent.core.noproxy.entries import canonical_cidr, compose, parse_operator_entry, render
 
 LABELS = st.text("abz09", min_size=1, max_size=4).map(lambda text: "n" + text)
 NAMES = st.lists(LABELS, min_size=1, max_size=3).map(".".join)
@@ -83,10 +83,10 @@ def test_an_address_is_portable_in_our_spellings(address):
     """An IPv4 address as it is, an IPv6 address without and with brackets, are direct
     everywhere.
     """
-    entry = parse_owner_entry(address)
+    entry = parse_operator_entry(address)
     target = parse_request(entry.spellings[-1])
     for dialect in DIALECTS:
-        assert dialect.bypass(target, render(compose(owner=[entry]))) is not None
+        assert dialect.bypass(target, render(compose(operator=[entry]))) is not None
 
 
 CIDRS = st.builds(lambda address, bits: canonical_cidr(f"{address}/{bits}"), st.ip_addresses(v=4), st.integers(8, 28))
@@ -102,8 +102,8 @@ def test_our_own_list_does_what_it_says(vpc, names, suffixes, addresses):
     """Each name, suffix and address of a composed list is direct in every dialect, and a CIDR where
     CIDRs are read.
     """
-    owner = [parse_owner_entry(text) for text in [*names, *("." + name for name in suffixes), *addresses]]
-    entries = compose(vpc_cidrs=vpc, service_cidrs=["172.20.0.0/16"], owner=owner)
+    operator = [parse_operator_entry(text) for text in [*names, *("." + name for name in suffixes), *addresses]]
+    entries = compose(vpc_cidrs=vpc, service_cidrs=["172.20.0.0/16"], operator=operator)
     for entry in entries:
         base, cidr, _ = entry.value.partition("/")
         target = parse_request("below" + base if base.startswith(".") else base)
