@@ -1,6 +1,4 @@
-"""`explain` as people use it: where its values come from, what it prints, streams, strange targets,
-exit codes.
-"""
+"""`explain` as a process: sources of values, output, stdin, bad targets, exit codes and cost."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ LIST = "localhost,127.0.0.1,169.254.169.254,10.0.0.0/16,.corp.example.com"
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    """A node that is configured: its list is in force."""
+    """A configured node, whose list is in force."""
     node = Node(tmp_path)
     node.settings(f'[proxy]\nurl = "{PROXY}"\nno_proxy = ["git.example.com"]\n[aws]\ndirect = []\n')
     assert node.main("apply").code == 0
@@ -33,7 +31,7 @@ def node(tmp_path: Path) -> Node:
 
 
 def explain(*words: str, stdin: bytes | None = None, **more: Any) -> Outcome:
-    """`explain` with everything given, as a process."""
+    """Run `explain` as a process."""
     argv = [sys.executable, "-m", "agent", "explain", *words]
     if stdin is None:
         return run(argv, **more)
@@ -51,21 +49,20 @@ def explain(*words: str, stdin: bytes | None = None, **more: Any) -> Outcome:
 
 
 def given(*words: str, **more: Any) -> Outcome:
-    """The same with LIST and PROXY."""
+    """Run `explain` with LIST and PROXY."""
     return explain("--no-proxy", LIST, "--proxy", PROXY, *words, **more)
 
 
 def objects(outcome: Outcome) -> list[dict[str, Any]]:
-    """The lines of --json that are about a target or an entry: all but Java's."""
-    return [one for one in map(json.loads, outcome.out.splitlines()) if one.get("client") != "java"]
+    """Return the objects of --json without Java's."""
+    return [item for item in map(json.loads, outcome.out.splitlines()) if item.get("client") != "java"]
 
 
-# --- values
-# ---------------------------------------------------------------------------------------------------------
+# --- values ---
 
 
-def test_given_values_need_nothing_else() -> None:
-    """With --proxy and --no-proxy nobody and nothing else is asked, and stderr is empty."""
+def test_proxy_and_list_of_the_command_line_are_enough() -> None:
+    """With --proxy and --no-proxy no other source is read, and stderr is empty."""
     done = given("https://www.example.net/simple", "git.corp.example.com")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
@@ -73,9 +70,10 @@ def test_given_values_need_nothing_else() -> None:
     assert "git.corp.example.com\n  direct: .corp.example.com (given), for every client\n" in done.out
 
 
-def test_what_is_in_force_is_explained_with_its_reasons(node: Node) -> None:
-    """On a node the files say what is in force and status.json why; no metadata service is asked,
-    and root is not needed.
+def test_values_in_force_have_reasons(node: Node) -> None:
+    """The values are in files and their reasons in status.json.
+
+    Neither the metadata service nor root is needed.
     """
     done = node.run("explain", "10.42.0.7", "git.example.com", "x.org", facts=False)
     assert (done.code, done.err) == (0, "note: in force: /etc/environment\n")
@@ -84,22 +82,18 @@ def test_what_is_in_force_is_explained_with_its_reasons(node: Node) -> None:
     assert f"x.org\n  through {PROXY}, for every client\n" in done.out
 
 
-def test_an_edit_by_hand_is_seen(node: Node) -> None:
-    """What somebody wrote into /etc/environment counts, is told from what the agent wrote, and
-    differs from the units.
-    """
+def test_manual_edit_is_in_force(node: Node) -> None:
+    """An edit of /etc/environment counts, is not the agent's, and differs from the units' file."""
     path = node.root / "etc/environment"
     path.write_text(path.read_text().replace("git.example.com", "svn.example.com"))
     done = node.run("explain", "svn.example.com", "git.example.com", facts=False)
     assert "svn.example.com\n  direct: svn.example.com (not the agent's), for every client\n" in done.out
     assert f"git.example.com\n  through {PROXY}, for every client\n" in done.out
-    assert "note: the units read /etc/eks-proxy-agent/node.env, which is not the same" in done.err
+    assert "note: units read /etc/eks-proxy-agent/node.env, which differs; run: eks-proxy-agent check" in done.err
 
 
-def test_a_proxy_for_all_schemes_is_seen(node: Node) -> None:
-    """all_proxy, which the agent does not write, is a proxy for the clients that read it; units
-    that read the file have it too.
-    """
+def test_all_proxy_is_in_force(node: Node) -> None:
+    """all_proxy, which the agent does not write, is a proxy for the clients that read it."""
     path = node.root / "etc/environment"
     path.write_text("all_proxy=http://all:1\n" + path.read_text())
     done = node.run("explain", "x.org", facts=False)
@@ -107,14 +101,12 @@ def test_a_proxy_for_all_schemes_is_seen(node: Node) -> None:
     path.write_text("all_proxy=http://all:1\n")
     (node.root / "etc/eks-proxy-agent/node.env").unlink()
     done = node.run("explain", "x.org", "--json", facts=False)
-    through = {one["client"] for one in objects(done) if one["proxy"] == "http://all:1"}
+    through = {item["client"] for item in objects(done) if item["proxy"] == "http://all:1"}
     assert through == {"curl-old", "curl", "curl-8.9", "curl-8.18", "requests-old", "requests"}
 
 
-def test_credentials_are_masked_and_make_no_difference(node: Node) -> None:
-    """node.env with a password is the same environment as /etc/environment without, and shows ***
-    where it is all there is.
-    """
+def test_credentials_are_masked_and_not_compared(node: Node) -> None:
+    """node.env with a password does not differ from /etc/environment without, and is shown with ***."""
     node.write("etc/secret", b"user:s3cret\n", 0o600)
     assert node.main("apply", "--set", "proxy.credentials_file=/etc/secret").code == 0
     assert "user:s3cret@" in node.read("etc/eks-proxy-agent/node.env")
@@ -137,10 +129,8 @@ def test_credentials_are_masked_and_make_no_difference(node: Node) -> None:
     ],
 )
 @pytest.mark.parametrize("flags", [[], ["--matrix"]])
-def test_a_proxy_that_somebody_wrote_is_printable(tmp_path: Path, value: str, shown: str, flags: list[str]) -> None:
-    """A URL by hand may lack its scheme, or hold anything: it shows no password, and does nothing
-    to a terminal.
-    """
+def test_foreign_proxy_url_is_safe_to_print(tmp_path: Path, value: str, shown: str, flags: list[str]) -> None:
+    """A URL in a file may lack its scheme or have any character; no password is printed."""
     node = Node(tmp_path)
     node.write("etc/environment", (f"http_proxy={value}\nhttps_proxy={value}\n").encode())
     done = node.run("explain", "x.org", *flags, facts=False)
@@ -149,37 +139,33 @@ def test_a_proxy_that_somebody_wrote_is_printable(tmp_path: Path, value: str, sh
     assert "\x1b" not in done.both
 
 
-def test_without_files_status_says_what_is_in_force(node: Node) -> None:
-    """A user who may not read node.env, on a node that leaves /etc/environment alone, has the
-    world-readable status.
-    """
+def test_status_json_is_used_without_files(node: Node) -> None:
+    """A user without access to node.env, on a node without /etc/environment, has status.json."""
     (node.root / "etc/environment").unlink()
     (node.root / "etc/eks-proxy-agent/node.env").unlink()
     done = node.run("explain", "git.example.com", facts=False)
-    assert (done.code, done.err) == (0, "note: in force, by status.json\n")
+    assert (done.code, done.err) == (0, "note: in force: status.json\n")
     assert "direct: git.example.com (owner), for every client" in done.out
 
 
 @pytest.mark.parametrize("status", ["[]", "nonsense", '{"no_proxy": 1, "proxy": "x"}', '{"no_proxy": ["x", {}]}'])
-def test_a_strange_status_costs_the_reasons_only(node: Node, status: str) -> None:
-    """A status.json that nobody understands takes the reasons away, and not the answer."""
+def test_corrupt_status_json_loses_only_the_reasons(node: Node, status: str) -> None:
+    """With a corrupt status.json the routes are still correct."""
     node.write("run/eks-proxy-agent/status.json", status.encode())
     done = node.run("explain", "git.example.com", facts=False)
     assert done.code == 0
     assert "  direct: git.example.com (not the agent's), for every client\n" in done.out
 
 
-def test_on_a_machine_without_a_proxy_everything_is_direct(tmp_path: Path) -> None:
-    """No proxy is an answer, too, and stderr says how to get another one."""
+def test_everything_is_direct_on_a_machine_without_a_proxy(tmp_path: Path) -> None:
+    """stderr has the flags that select other values."""
     done = Node(tmp_path).run("explain", "x.org", facts=False)
     assert (done.code, done.out) == (0, "x.org\n  direct: no proxy is set, for every client\n")
-    assert "name one with --proxy and --no-proxy" in done.err
+    assert "no proxy is set on this node; use --proxy and --no-proxy, or --planned" in done.err
 
 
 def test_planned_values(node: Node) -> None:
-    """Settings that are not applied yet are explained with --planned, --facts or --set, as apply
-    would write them.
-    """
+    """--planned, --facts and --set select the settings as apply would write them."""
     node.settings('[proxy]\nurl = "http://new:1"\nhttps_url = "http://new:2"\n[aws]\ndirect = ["s3"]\n')
     done = node.run("explain", "http://x.org", "https://x.org", "https://b.s3.eu-central-1.amazonaws.com")
     assert (done.code, done.err) == (0, "note: planned: what `apply` would write\n")
@@ -197,11 +183,11 @@ def test_planned_without_a_proxy_is_an_error(tmp_path: Path) -> None:
     """A node without proxy.url has no planned values."""
     done = Node(tmp_path).run("explain", "x.org")
     assert (done.code, done.out) == (1, "")
-    assert "no proxy.url in the settings" in done.err
+    assert done.err.endswith("proxy.url: not set, so nothing is planned\nhint: set it with --proxy URL\n")
 
 
-def test_a_given_part_goes_over_what_is_in_force(node: Node) -> None:
-    """--no-proxy keeps the node's proxy, --proxy the node's list."""
+def test_flags_override_the_values_in_force(node: Node) -> None:
+    """--no-proxy keeps the node's proxy, --proxy keeps the node's list."""
     done = node.run("explain", "--no-proxy", "x.org", "x.org", "git.example.com", facts=False)
     assert "  direct: x.org (given), for every client\n" in done.out
     assert f"git.example.com\n  through {PROXY}, for every client\n" in done.out
@@ -210,34 +196,31 @@ def test_a_given_part_goes_over_what_is_in_force(node: Node) -> None:
     assert "  direct: git.example.com (owner), for every client\n" in done.out
 
 
-# --- what is printed
-# ------------------------------------------------------------------------------------------------
+# --- output ---
 
 
-def test_java_is_given_its_option() -> None:
-    """Java reads no variable: the list is printed as its option, quoted for a shell."""
+def test_option_for_java() -> None:
+    """Java reads no variables: the list is printed as its option, quoted for a shell."""
     done = given("x.org")
     option = "'-Dhttp.nonProxyHosts=localhost|*.localhost|127.0.0.1|169.254.169.254|10.0.*|*.corp.example.com'"
-    assert done.out.splitlines()[-1] == "Java reads no such variable: " + option
+    assert done.out.splitlines()[-1] == "Java does not read these variables; use: " + option
     done = explain("--no-proxy", "10.0.0.1,fd00:1::/64", "x.org")
     assert done.out.splitlines()[-2:] == [
-        "Java reads no such variable: -Dhttp.nonProxyHosts=10.0.0.1",
-        "  which cannot say: fd00:1::/64",
+        "Java does not read these variables; use: -Dhttp.nonProxyHosts=10.0.0.1",
+        "  which cannot express: fd00:1::/64",
     ]
 
 
-def test_java_is_given_no_empty_option() -> None:
-    """An empty value would send Java's own loopback through the proxy: a list that Java cannot say
-    has no option.
-    """
-    nothing = "Java reads no such variable, and -Dhttp.nonProxyHosts cannot say: fd00:1::/64"
-    assert explain("--no-proxy", "fd00:1::/64", "x.org").out.splitlines()[-1] == nothing
+def test_no_empty_option_for_java() -> None:
+    """An empty value would send loopback through the proxy, so it is not printed."""
+    line = "Java does not read these variables, and -Dhttp.nonProxyHosts cannot express: fd00:1::/64"
+    assert explain("--no-proxy", "fd00:1::/64", "x.org").out.splitlines()[-1] == line
     for no_proxy in ("", " , "):
         assert "Java" not in explain("--no-proxy", no_proxy, "x.org").out
 
 
 def test_java_is_the_last_object_of_json() -> None:
-    """Java's option is one object for the whole list, and none where nothing was explained."""
+    """It is one object for the complete list; there is none if no target was explained."""
     done = explain("--json", "--no-proxy", "10.0.0.1,bob:hunter2@x", "x.org", "y.org")
     assert [json.loads(line) for line in done.out.splitlines() if '"java"' in line] == [
         {
@@ -254,16 +237,14 @@ def test_java_is_the_last_object_of_json() -> None:
     assert "java" not in explain("--json", "--no-proxy", "", "x.org").out
 
 
-def test_the_note_on_names_and_cidrs_comes_once() -> None:
-    """That a CIDR exempts literal addresses only is told at the first name that takes the proxy,
-    not at each.
-    """
+def test_note_about_cidrs_is_printed_once() -> None:
+    """It is printed after the first name that uses the proxy."""
     assert given("a.org", "b.org").out.count("note: a CIDR exempts literal addresses only") == 1
     assert "note: a CIDR" not in given("10.0.0.1", "git.corp.example.com").out
 
 
-def test_a_matrix_of_the_targets() -> None:
-    """One row for each target, one column for each client, nothing else below the head."""
+def test_matrix_has_a_row_for_each_target() -> None:
+    """It has a column for each client, and nothing else below the head."""
     done = given("--matrix", "10.0.0.1", "x.org", "localhost")
     assert done.code == 0
     rows = done.out.splitlines()[1 + len(DIALECTS) :]
@@ -275,44 +256,40 @@ def test_a_matrix_of_the_targets() -> None:
 
 
 def test_json_is_one_object_a_line() -> None:
-    """Each line is an object for a target and a client, also for a target that cannot be
-    explained.
-    """
+    """Each line is an object for a target and a client, or for a bad target."""
     done = given("--json", "10.0.0.1", "ftp://user:secret@x", "x.org")
     assert done.code == 1
-    found = objects(done)
-    assert [one.get("client") for one in found if "error" not in one] == [family.name for family in DIALECTS] * 2
-    (problem,) = [one for one in found if "error" in one]
+    items = objects(done)
+    assert [item.get("client") for item in items if "error" not in item] == [family.name for family in DIALECTS] * 2
+    (problem,) = [item for item in items if "error" in item]
     assert problem["target"] == "***@x"
-    assert "has the scheme ftp; allowed are http and https" in problem["error"]
+    assert "has the scheme ftp; expected http or https" in problem["error"]
     assert "secret" not in done.both
 
 
 def on_a_terminal(words: Sequence[str], env: dict[str, str]) -> str:
-    """What `explain` prints on a terminal of 80 columns."""
-    ours, theirs = pty.openpty()
+    """Return the output of `explain` on a terminal."""
+    reader, terminal = pty.openpty()
     argv = [sys.executable, "-m", "agent", "explain", "--no-proxy", LIST, "--proxy", PROXY, *words]
-    options = {"stdin": subprocess.DEVNULL, "stdout": theirs, "stderr": subprocess.PIPE}
+    options = {"stdin": subprocess.DEVNULL, "stdout": terminal, "stderr": subprocess.PIPE}
     with subprocess.Popen(argv, cwd=REPOSITORY, env=environment(env), **options) as process:  # type: ignore[call-overload]
-        os.close(theirs)
-        found = b""
+        os.close(terminal)
+        output = b""
         while True:
             try:
-                part = os.read(ours, 65536)
-            except OSError:  # EIO: the other side is closed
+                part = os.read(reader, 65536)
+            except OSError:  # EIO: the other end is closed
                 break
             if not part:
                 break
-            found += part
+            output += part
         assert process.wait(TIMEOUT) == 0
-    os.close(ours)
-    return found.decode()
+    os.close(reader)
+    return output.decode()
 
 
 def test_colours_are_for_terminals_only() -> None:
-    """A terminal has colours and rows that fit it; NO_COLOR, a dumb terminal and a pipe have
-    none.
-    """
+    """A terminal gets colours and rows that fit; NO_COLOR, a dumb terminal and a pipe get none."""
     words = ["--matrix", "10.0.0.1"]
     fit = {"TERM": "xterm", "COLUMNS": "60"}
     shown = on_a_terminal(words, fit)
@@ -327,8 +304,7 @@ def test_colours_are_for_terminals_only() -> None:
     assert "10.0.0.0/16 (given)" in piped.out
 
 
-# --- targets
-# --------------------------------------------------------------------------------------------------------
+# --- targets ---
 
 
 @pytest.mark.parametrize(
@@ -344,38 +320,34 @@ def test_colours_are_for_terminals_only() -> None:
         ("example.com?secret", "example.com"),
     ],
 )
-def test_urls_of_many_shapes(target: str, spelled: str) -> None:
-    """A URL, a name in any script, an address and HOST:PORT are targets; what may be secret in one
-    is not repeated.
-    """
+def test_forms_of_targets(target: str, spelled: str) -> None:
+    """A URL, a name in any script, an address and HOST:PORT are targets; secrets are not repeated."""
     done = given("--json", "--", target)
-    assert (done.code, {one["target"] for one in objects(done)}) == (0, {spelled})
+    assert (done.code, {item["target"] for item in objects(done)}) == (0, {spelled})
     assert "secret" not in done.both
 
 
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("ftp://x.org", "has the scheme ftp; allowed are http and https"),
+        ("ftp://x.org", "has the scheme ftp; expected http or https"),
         ("", "has no valid host"),
         ("http://", "has no valid host"),
-        ("http://[fd00::1", "has no IPv6 address between the brackets"),
+        ("http://[fd00::1", "has no IPv6 address in the brackets"),
         ("http://[fd00::1%25eth0]/", "has no valid IPv6 address"),
         ("x.org:99999", "has no valid port"),
         ("x.org:http", "has no valid port"),
-        ("1.2.3", "ends in a number and is no IPv4 address"),
+        ("1.2.3", "ends in a number but is not an IPv4 address"),
         ("a b", "has no valid host"),
         ("a\nb", "has no valid host"),
         ("https://user:p/ss@wo?rd@x y", "has no valid"),
-        ("\u202eevil", "has a host without one agreed ASCII form"),
+        ("\u202eevil", "has a host that clients encode differently"),
         ("x" * 300, "has no valid host"),
-        ("x" * 100_000, "a target of 100000 characters"),
+        ("x" * 100_000, "target has 100000 characters"),
     ],
 )
-def test_a_bad_target_is_named_and_the_others_are_explained(target: str, message: str) -> None:
-    """What is no target is told in one printable line; the rest is explained, and the exit code is
-    1.
-    """
+def test_bad_target_is_reported_and_the_others_are_explained(target: str, message: str) -> None:
+    """The error is one printable line, and the exit code is 1."""
     done = given("--", "before.org", target, "after.org")
     assert done.code == 1
     assert [line for line in done.out.splitlines() if line.endswith(".org")] == ["before.org", "after.org"]
@@ -388,28 +360,25 @@ def test_a_bad_target_is_named_and_the_others_are_explained(target: str, message
 
 
 @pytest.mark.parametrize("words", [[], ["--matrix"], ["--json"]])
-def test_no_target_is_wrong_usage(words: list[str]) -> None:
-    """Nothing on the command line and nothing on stdin is no question."""
+def test_missing_target_is_a_usage_error(words: list[str]) -> None:
+    """There is no target on the command line or stdin."""
     done = given(*words)
     assert (done.code, done.out) == (2, "")
-    assert "no TARGET: name a URL, HOST, HOST:PORT or address, or - for lines on stdin" in done.err
+    assert "TARGET: missing; give a URL, HOST, HOST:PORT or address, or - to read lines from stdin" in done.err
 
 
 @pytest.mark.parametrize("words", [["--matrix", "--json"], ["--matrix", "--lint"], ["--proxy", "proxy:3128"]])
-def test_flags_that_make_no_sense(words: list[str]) -> None:
-    """A table for machines, a table of a judgement, a proxy without a scheme."""
+def test_invalid_flags_are_a_usage_error(words: list[str]) -> None:
+    """--matrix excludes --json and --lint; a proxy needs a scheme."""
     done = explain(*words, "x.org")
     assert (done.code, done.out) == (2, "")
 
 
-# --- stdin
-# ----------------------------------------------------------------------------------------------------------
+# --- stdin ---
 
 
 def test_lines_of_stdin_are_targets() -> None:
-    """Piped lines are read, with - among other targets too; empty lines and comments are none; a
-    bad one has its number.
-    """
+    """A pipe or - is read; empty lines and comments are skipped; an error has the line's number."""
     text = b"# hosts\n\na.org\n  b.org  \nftp://x\n\xff\xfe\nc.org"
     for words, first in (([], []), (["first.org", "-"], ["first.org"])):
         done = given("--matrix", *words, stdin=text)
@@ -419,41 +388,35 @@ def test_lines_of_stdin_are_targets() -> None:
         assert [line.partition(": ")[2].partition(":")[0] for line in done.err.splitlines()] == ["line 5", "line 6"]
 
 
-def small() -> None:
-    """Let this process have 72 MB for its data, and not more."""
+def limit_memory() -> None:
+    """Limit the data of this process to 72 MB."""
     resource.setrlimit(resource.RLIMIT_DATA, (72 * 1024 * 1024, 72 * 1024 * 1024))
 
 
 @pytest.mark.parametrize("flags", [[], ["--matrix"], ["--json"], ["--lint", "-"]])
 def test_ten_thousand_hosts_in_bounded_memory(flags: list[str]) -> None:
-    """10,000 URLs on stdin, 80 MB, are answered by a process that may not have the memory to keep
-    them.
-    """
+    """10,000 URLs on stdin, 80 MB, are explained by a process that has not enough memory for them."""
     long = "/" + 8000 * "p"
     hosts = [f"host-{number}.example.com" for number in range(9_900)] + [f"10.0.0.{number}" for number in range(100)]
     text = "".join(f"https://{host}{long}\n" for host in hosts).encode()
-    done = given(*flags, stdin=text, preexec_fn=small)
+    done = given(*flags, stdin=text, preexec_fn=limit_memory)
     assert done.err == ""
     assert done.code == (3 if "--lint" in flags else 0)
-    wanted = [f"10.0.0.{number}" for number in range(100)] if "--lint" in flags else hosts
+    expected = [f"10.0.0.{number}" for number in range(100)] if "--lint" in flags else hosts
     shown = re.findall(r"https://([a-z0-9.-]+)", done.out)
-    assert list(dict.fromkeys(shown)) == wanted
+    assert list(dict.fromkeys(shown)) == expected
 
 
-def test_a_line_without_an_end_is_cut() -> None:
-    """Megabytes without a newline are one bad target, and not kept in memory; the next line is
-    read.
-    """
-    done = given("--matrix", stdin=b"x" * (64 * 1024 * 1024) + b"\nnext.org\n", preexec_fn=small)
+def test_very_long_line_is_truncated() -> None:
+    """Megabytes without a newline are one bad target, and not kept in memory."""
+    done = given("--matrix", stdin=b"x" * (64 * 1024 * 1024) + b"\nnext.org\n", preexec_fn=limit_memory)
     assert done.code == 1
-    assert "line 1: a target of 16384 characters" in done.err
+    assert "line 1: target has 16384 characters" in done.err
     assert done.out.splitlines()[-1].endswith("next.org")
 
 
-def test_an_answer_comes_before_the_next_question() -> None:
-    """A program that writes one line and waits has its answer: nothing is held back until the end
-    of stdin.
-    """
+def test_output_is_flushed_after_each_line() -> None:
+    """A program that writes one line and waits gets the output for it."""
     argv = [sys.executable, "-m", "agent", "explain", "--json", "--no-proxy", LIST, "--proxy", PROXY]
     with subprocess.Popen(
         argv, cwd=REPOSITORY, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -468,70 +431,65 @@ def test_an_answer_comes_before_the_next_question() -> None:
         assert process.wait(TIMEOUT) == 0
 
 
-# --- lint
-# -----------------------------------------------------------------------------------------------------------
+# --- lint ---
 
 
-def test_lint_of_a_good_node_is_quiet(node: Node) -> None:
-    """What the agent composes is nothing to warn of: notes on CIDRs only, and exit code 0."""
+def test_lint_of_the_agents_list_has_no_warnings(node: Node) -> None:
+    """It has only notes about CIDRs, and the exit code is 0."""
     done = node.run("explain", "--lint", facts=False)
     assert done.code == 0
-    assert done.err == "note: in force: /etc/environment\nnothing to warn of\n"
+    assert done.err == "note: in force: /etc/environment\nno warnings\n"
     assert {line.partition(":")[0] for line in done.out.splitlines()} == {"note"}
 
 
-def test_lint_of_a_list_names_what_to_mend() -> None:
-    """Warnings end with 3; each names the entry, the clients, the consequence and the way out."""
+def test_lint_of_a_bad_list() -> None:
+    """Each warning has entry, clients, consequence and remedy; the exit code is 3."""
     done = explain("--lint", "--no-proxy", f"{LIST},*.example.com,com")
     assert (done.code, done.err) == (3, "")
-    cidr = "the addresses in it take the proxy in curl <7.86, wget, urllib; nothing better exists for a network"
-    apex = "corp.example.com itself takes the proxy in wget; write corp.example.com, which covers what is below it too"
+    cidr = "its addresses use the proxy in curl <7.86, wget, urllib; there is no better form for a network"
+    apex = "corp.example.com itself uses the proxy in wget; write corp.example.com, which also covers its subdomains"
+    wildcard = "it is ignored by curl, wget, urllib, requests because of the *; write example.com"
     assert done.out.splitlines() == [
-        "warning: com (given): it exempts every host below .com; write the hosts or networks that are meant",
+        "warning: com (given): it exempts every host below .com; write the intended hosts or networks",
         "note: 10.0.0.0/16 (given): " + cidr,
         "warning: .corp.example.com (given): " + apex,
-        "warning: *.example.com (given): the * means nothing to curl, wget, urllib, requests; write example.com",
+        "warning: *.example.com (given): " + wildcard,
     ]
 
 
 def test_lint_knows_the_region_of_the_node(node: Node) -> None:
-    """status.json says where the node is, so a name of another region is found without the metadata
-    service.
-    """
+    """The region is in status.json, so the metadata service is not needed."""
     node.main("apply", "--set", 'proxy.no_proxy=["s3.us-east-1.amazonaws.com"]')
     done = node.run("explain", "--lint", facts=False)
     assert done.code == 3
-    assert "it is a name of us-east-1, and the node is in eu-central-1" in done.out
+    assert "it belongs to us-east-1, but the node is in eu-central-1" in done.out
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_lint_tells_no_password(flags: list[str]) -> None:
-    """Somebody's mistake in the list is named without what stands before its @."""
+def test_lint_prints_no_password(flags: list[str]) -> None:
+    """A bad entry is printed without the text before its @."""
     done = explain("--lint", *flags, "--no-proxy", "http://bob:hunter2@h.example.com,bob:hunter2@x")
     assert "***@h.example.com" in done.out
     assert "hunter2" not in done.both
 
 
 def test_lint_of_hosts() -> None:
-    """Hosts that clients disagree on are found; one that cannot be read makes the exit code 1."""
+    """Hosts with different routes are reported; a bad target makes the exit code 1."""
     done = explain("--lint", "--json", "--no-proxy", LIST.replace(",.corp.example.com", ""), "10.0.0.1", "x.org")
     assert done.code == 3
-    found = [one for one in objects(done) if one["severity"] == "warning"]
-    assert [(one["kind"], one["entry"], one["clients"]) for one in found] == [
+    warnings = [item for item in objects(done) if item["severity"] == "warning"]
+    assert [(item["kind"], item["entry"], item["clients"]) for item in warnings] == [
         ("disagree", "10.0.0.1", ["curl-old", "wget", "urllib"])
     ]
-    assert set(found[0]) == {"severity", "kind", "entry", "reason", "clients", "text", "fix"}
+    assert set(warnings[0]) == {"severity", "kind", "entry", "reason", "clients", "text", "fix"}
     assert explain("--lint", "--no-proxy", LIST, "ftp://x").code == 1
 
 
-# --- cost
-# -----------------------------------------------------------------------------------------------------------
+# --- cost ---
 
 
-def test_a_given_list_loads_no_more_than_it_needs() -> None:
-    """Neither the metadata client nor TLS, YAML or the logger is imported to explain a list that
-    was given.
-    """
+def test_list_of_the_command_line_needs_few_imports() -> None:
+    """Neither the metadata client nor TLS, YAML or the logger is imported."""
     code = "import sys; from agent import cli; cli.main(sys.argv[1:]); print(*sorted(sys.modules), file=sys.stderr)"
     done = run([sys.executable, "-c", code, "explain", "--no-proxy", LIST, "--proxy", PROXY, "x.org"])
     assert done.code == 0

@@ -294,8 +294,7 @@ def test_proxies_that_need_not_be_waited_for_are_not(serve):
     assert found[1] is None
 
 
-# --- in a network of its own
-# ----------------------------------------------------------------------------------------
+# --- in a network of its own ---
 
 
 def needs_namespace(test):

@@ -1,6 +1,4 @@
-"""The Intent: proxies, service CIDR, API server, variables and digest, composed from Settings,
-Facts and hints.
-"""
+"""The Intent: proxies, service CIDR, API server, variables, digest and warnings."""
 
 import attrs
 import pytest
@@ -27,41 +25,39 @@ ARGUMENTS = ["c", "--apiserver-endpoint", "https://arguments.corp", "--service-i
 
 
 def intent(*flags, facts=FACTS, hints=None, credentials=None):
-    """The Intent of a node with these flags, where nothing is left to trying (test_direct.py has
-    that).
-    """
+    """Return the Intent of a node with these flags, without probes (see test_reachability.py)."""
     explicit = ["proxy.url=http://proxy:3128", 'aws.direct=["ec2", "ecr", "s3"]', "cluster.endpoint_access=private"]
     settings = merge([flag_layer([*explicit, *flags])]).settings
     return compose(settings, facts, hints or ClusterInfo(), credentials)
 
 
 def entries(intent, reason):
-    """The values of NO_PROXY that have this reason."""
+    """Return the values of NO_PROXY with this reason."""
     return [entry.value for entry in intent.no_proxy if entry.reason == reason]
 
 
-def test_without_a_proxy_there_is_no_intent():
-    """No proxy.url is a valid state, in which nothing is written, whatever else is set."""
+def test_no_intent_without_a_proxy():
+    """Without proxy.url nothing is written, whatever else is set; that is a valid state."""
     assert intent("proxy.url=", "proxy.https_url=http://other:1", 'proxy.no_proxy=["a.corp"]') is None
 
 
-def test_the_first_url_is_the_proxy():
-    """Of a list the first one is used, for https:// too unless https_url says otherwise."""
-    found = intent('proxy.url=["http://a:1", "http://b:2"]')
-    assert (str(found.http_proxy), str(found.https_proxy)) == ("http://a:1", "http://a:1")
-    found = intent("proxy.https_url=http://secure:2")
-    assert (str(found.http_proxy), str(found.https_proxy)) == ("http://proxy:3128", "http://secure:2")
+def test_first_url_is_the_proxy():
+    """The first of a list is used, for https too unless https_url is set."""
+    composed = intent('proxy.url=["http://a:1", "http://b:2"]')
+    assert (str(composed.http_proxy), str(composed.https_proxy)) == ("http://a:1", "http://a:1")
+    composed = intent("proxy.https_url=http://secure:2")
+    assert (str(composed.http_proxy), str(composed.https_proxy)) == ("http://proxy:3128", "http://secure:2")
 
 
 def test_every_source_has_its_reason():
-    """VPC, services, AWS names and the owner's entries are there, each with its reason."""
+    """VPC, services, AWS names and the operator's entries each have a reason."""
     facts = attrs.evolve(FACTS, vpc_cidrs_v4=("10.0.0.0/16", "100.64.0.0/16"), vpc_cidrs_v6=("2600:1f16::/56",))
-    found = intent('proxy.no_proxy=["nexus.corp"]', 'aws.direct=["sts"]', "cluster.domain=k8s.corp", facts=facts)
-    assert entries(found, "vpc") == ["10.0.0.0/16", "100.64.0.0/16", "2600:1f16::/56"]
-    assert entries(found, "aws:sts") == ["sts.eu-central-1.amazonaws.com"]
-    assert entries(found, "owner") == ["nexus.corp"]
-    assert entries(found, "cluster-domain") == [".svc", ".cluster.local", ".k8s.corp"]
-    assert {entry.reason for entry in found.no_proxy} == {
+    composed = intent('proxy.no_proxy=["nexus.corp"]', 'aws.direct=["sts"]', "cluster.domain=k8s.corp", facts=facts)
+    assert entries(composed, "vpc") == ["10.0.0.0/16", "100.64.0.0/16", "2600:1f16::/56"]
+    assert entries(composed, "aws:sts") == ["sts.eu-central-1.amazonaws.com"]
+    assert entries(composed, "owner") == ["nexus.corp"]
+    assert entries(composed, "cluster-domain") == [".svc", ".cluster.local", ".k8s.corp"]
+    assert {entry.reason for entry in composed.no_proxy} == {
         "loopback",
         "metadata",
         "credentials",
@@ -75,13 +71,11 @@ def test_every_source_has_its_reason():
     }
 
 
-def test_the_owners_vpc_replaces_the_instances():
-    """vpc.cidrs is taken instead of what the metadata service says, for the service CIDR's rule
-    too.
-    """
-    found = intent('vpc.cidrs=["192.168.0.0/16", "fd00::/56"]')
-    assert entries(found, "vpc") == ["192.168.0.0/16", "fd00::/56"]
-    assert entries(found, "service-cidr") == ["10.100.0.0/16"]
+def test_vpc_cidrs_of_the_settings_replace_the_facts():
+    """They also decide the default service CIDR."""
+    composed = intent('vpc.cidrs=["192.168.0.0/16", "fd00::/56"]')
+    assert entries(composed, "vpc") == ["192.168.0.0/16", "fd00::/56"]
+    assert entries(composed, "service-cidr") == ["10.100.0.0/16"]
 
 
 @pytest.mark.parametrize(
@@ -99,86 +93,75 @@ def test_the_owners_vpc_replaces_the_instances():
         ([], "10.100.0.0/16"),
     ],
 )
-def test_the_service_cidr_by_the_rule_of_eks(vpc, service_cidr):
-    """EKS takes 172.20.0.0/16 when any CIDR of the VPC lies in 10.0.0.0/8, else 10.100.0.0/16; IPv6
-    does not count.
-    """
+def test_default_service_cidr_is_that_of_eks(vpc, service_cidr):
+    """EKS chooses 172.20.0.0/16 if an IPv4 CIDR of the VPC is in 10.0.0.0/8, else 10.100.0.0/16."""
     facts = attrs.evolve(FACTS, vpc_cidrs_v4=tuple(vpc), vpc_cidrs_v6=("2600:1f16::/56",))
     assert entries(intent(facts=facts), "service-cidr") == [service_cidr]
 
 
-def test_the_service_cidr_from_who_knows_best():
-    """The owner's word counts most, then bootstrap.sh's arguments, then a NodeConfig, then the
-    rule.
-    """
+def test_precedence_of_the_service_cidr():
+    """The order is: settings, arguments of bootstrap.sh, NodeConfig, EKS's default."""
     arguments, config = from_arguments(ARGUMENTS), from_node_configs([NODE_CONFIG])
-    owner = intent("cluster.service_cidr=10.77.0.0/16", hints=first_known(arguments, config))
-    assert entries(owner, "service-cidr") == ["10.77.0.0/16"]
+    explicit = intent("cluster.service_cidr=10.77.0.0/16", hints=first_known(arguments, config))
+    assert entries(explicit, "service-cidr") == ["10.77.0.0/16"]
     assert entries(intent(hints=first_known(arguments, config)), "service-cidr") == ["10.88.0.0/16"]
     assert entries(intent(hints=first_known(from_arguments(["c"]), config)), "service-cidr") == ["10.96.0.0/12"]
     assert entries(intent(hints=first_known(from_arguments(["c"]))), "service-cidr") == ["172.20.0.0/16"]
 
 
 def test_both_service_cidrs_of_a_dual_stack_cluster():
-    """Arguments may name an IPv4 and an IPv6 service CIDR; both are reached directly."""
+    """Arguments may have an IPv4 and an IPv6 service CIDR; both are direct."""
     hints = from_arguments(["c", "--service-ipv6-cidr", "fd12::/108", "--service-ipv4-cidr", "10.88.0.0/16"])
     assert entries(intent(hints=hints), "service-cidr") == ["10.88.0.0/16", "fd12::/108"]
 
 
-def test_the_api_server_from_who_knows_best():
-    """A private API server is reached directly: the owner's host, the arguments', the NodeConfig's,
-    else the suffix.
-    """
+def test_precedence_of_the_api_server():
+    """The order is: settings, arguments of bootstrap.sh, NodeConfig, the suffix of the region."""
     arguments, config = from_arguments(ARGUMENTS), from_node_configs([NODE_CONFIG])
-    owner = intent("cluster.endpoint=https://owner.corp", hints=first_known(arguments, config))
-    assert entries(owner, "api-endpoint") == ["owner.corp"]
+    explicit = intent("cluster.endpoint=https://settings.corp", hints=first_known(arguments, config))
+    assert entries(explicit, "api-endpoint") == ["settings.corp"]
     assert entries(intent(hints=first_known(arguments, config)), "api-endpoint") == ["arguments.corp"]
     assert entries(intent(hints=config), "api-endpoint") == ["config.corp"]
     assert entries(intent(), "api-endpoint") == [".eu-central-1.eks.amazonaws.com"]
 
 
-def test_an_unknown_api_server_of_an_ipv6_cluster():
-    """In a VPC with IPv6 the cluster may be one, and its API server has a dual-stack name: that
-    suffix is there as well.
-    """
+def test_unknown_api_server_of_an_ipv6_cluster():
+    """In a VPC with IPv6 the suffix of dual-stack names is in the list too."""
     suffixes = [".eks-cluster.eu-central-1.api.aws", ".eu-central-1.eks.amazonaws.com"]
     facts = attrs.evolve(FACTS, vpc_cidrs_v6=("2600:1f16::/56",))
     assert entries(intent(facts=facts), "api-endpoint") == suffixes
     assert entries(intent('vpc.cidrs=["10.0.0.0/16", "2600:1f16::/56"]'), "api-endpoint") == suffixes
 
 
-def test_an_api_server_of_an_ipv6_address_has_both_spellings():
-    """Clients disagree on brackets, so both stand in the list."""
-    found = intent("cluster.endpoint=https://[fd00::1]:443")
-    assert entries(found, "api-endpoint") == ["fd00::1", "[fd00::1]"]
+def test_ipv6_address_of_the_api_server_has_both_spellings():
+    """Clients disagree on brackets."""
+    composed = intent("cluster.endpoint=https://[fd00::1]:443")
+    assert entries(composed, "api-endpoint") == ["fd00::1", "[fd00::1]"]
 
 
-def test_a_public_api_server_takes_the_proxy():
+def test_public_api_server_uses_the_proxy():
     """With endpoint_access = "public" neither host nor suffix is in the list."""
-    found = intent("cluster.endpoint_access=public", "cluster.endpoint=https://owner.corp")
-    assert entries(found, "api-endpoint") == []
-    assert not [entry for entry in found.no_proxy if "owner.corp" in entry.value or ".eks." in entry.value]
+    composed = intent("cluster.endpoint_access=public", "cluster.endpoint=https://api.corp")
+    assert entries(composed, "api-endpoint") == []
+    assert not [entry for entry in composed.no_proxy if "api.corp" in entry.value or ".eks." in entry.value]
 
 
 def test_names_follow_region_and_partition():
-    """Nothing of the standard partition is left in China."""
+    """In China no name is of the standard partition."""
     facts = attrs.evolve(FACTS, region="cn-north-1", domain="amazonaws.com.cn", partition="aws-cn")
-    found = intent(facts=facts)
+    composed = intent(facts=facts)
     names = [
-        entry.value for entry in found.no_proxy if entry.reason.startswith("aws:") or entry.reason == "api-endpoint"
+        entry.value for entry in composed.no_proxy if entry.reason.startswith("aws:") or entry.reason == "api-endpoint"
     ]
     assert len(names) > 5
     assert [name for name in names if "cn-north-1" not in name or not name.endswith(".com.cn")] == []
 
 
-# --- variables, digest, secrets
-# -------------------------------------------------------------------------------------
+# --- variables, digest, secrets ---
 
 
-def test_the_variables_and_their_order():
-    """Both cases, equal, the long ones last, so that a reader which stops at a long line has the
-    others.
-    """
+def test_variables_and_their_order():
+    """Both spellings are equal; the long variables are last, because a reader may stop at them."""
     variables = intent("proxy.https_url=http://secure:2").variables(secret=False)
     assert [name for name, _ in variables] == "http_proxy HTTP_PROXY https_proxy HTTPS_PROXY no_proxy NO_PROXY".split()
     values = dict(variables)
@@ -190,34 +173,28 @@ def test_the_variables_and_their_order():
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=8, max_size=20))
 def test_credentials_are_in_the_secret_variables_only(user, password):
-    """Without `secret` there is no trace of them; with it they are percent-encoded, in the four
-    proxy variables.
-    """
-    found = intent("proxy.https_url=http://secure:2", credentials=Credentials(user, password))
-    assert found.variables(secret=False) == intent("proxy.https_url=http://secure:2").variables(secret=False)
-    secret = dict(found.variables(secret=True))
-    assert secret["http_proxy"] == found.http_proxy.with_credentials(Credentials(user, password))
-    assert secret["https_proxy"] == found.https_proxy.with_credentials(Credentials(user, password))
-    assert secret["no_proxy"] == dict(found.variables(secret=False))["no_proxy"]
+    """With `secret` they are percent-encoded, in the four variables of proxies."""
+    composed = intent("proxy.https_url=http://secure:2", credentials=Credentials(user, password))
+    assert composed.variables(secret=False) == intent("proxy.https_url=http://secure:2").variables(secret=False)
+    secret = dict(composed.variables(secret=True))
+    assert secret["http_proxy"] == composed.http_proxy.with_credentials(Credentials(user, password))
+    assert secret["https_proxy"] == composed.https_proxy.with_credentials(Credentials(user, password))
+    assert secret["no_proxy"] == dict(composed.variables(secret=False))["no_proxy"]
     assert all(value.isascii() and value.isprintable() and " " not in value for value in secret.values())
 
 
 def test_repr_shows_no_credentials():
-    """An Intent in a log by accident shows no password."""
+    """An Intent that is logged by accident has no password."""
     assert "hunter2" not in repr(intent(credentials=Credentials("alice", "hunter2")))
 
 
-def test_the_digest_is_stable():
-    """The same values have the same digest on every node and in every process: people compare nodes
-    by it.
-    """
+def test_digest_is_stable():
+    """The same values have the same digest on every node, so nodes can be compared."""
     assert intent("aws.direct=[]").digest() == "560f8aa1ff87"
 
 
-def test_the_digest_changes_with_what_is_believed():
-    """Another proxy or another entry is another Intent; another instance with the same values is
-    the same one.
-    """
+def test_digest_changes_with_the_values():
+    """Another proxy or entry has another digest; another instance with the same values has not."""
     digests = {
         intent().digest(),
         intent("proxy.url=http://other:3128").digest(),
@@ -231,41 +208,40 @@ def test_the_digest_changes_with_what_is_believed():
     )
 
 
-def test_the_digest_knows_no_credentials():
-    """A digest that is shown everywhere must not serve to guess a password."""
+def test_digest_does_not_include_credentials():
+    """The digest is public, so a password must not be guessed from it."""
     assert intent(credentials=Credentials("alice", "hunter2")).digest() == intent().digest()
 
 
-# --- warnings
-# -------------------------------------------------------------------------------------------------------
+# --- warnings ---
 
 
 def with_line_of(length):
-    """An Intent whose line no_proxy=... has `length` bytes."""
+    """Return an Intent whose line no_proxy=... has `length` bytes."""
     short = len("no_proxy=" + dict(intent("aws.direct=[]").variables(secret=False))["no_proxy"])
     missing, names = length - short, []
     while missing > 50:
         names.append(f"h{len(names):08}.corp.example.com")
         missing -= len(names[-1]) + 1
     names.append("z" * (missing - 1))
-    found = intent("aws.direct=[]", "proxy.no_proxy=[{}]".format(",".join(f'"{name}"' for name in names)))
-    assert len("no_proxy=" + dict(found.variables(secret=False))["no_proxy"]) == length
-    return found
+    composed = intent("aws.direct=[]", "proxy.no_proxy=[{}]".format(",".join(f'"{name}"' for name in names)))
+    assert len("no_proxy=" + dict(composed.variables(secret=False))["no_proxy"]) == length
+    return composed
 
 
 @pytest.mark.parametrize(
     ("length", "warning"),
     [
         (8190, None),
-        (8191, "pam_env ignores lines over 8190"),
+        (8191, "pam_env ignores a line over 8190 bytes"),
     ],
 )
-def test_warns_of_a_line_that_pam_ignores(length, warning):
-    """A line over the limit of pam_env is warned of with its length."""
+def test_warning_about_a_line_that_pam_env_ignores(length, warning):
+    """The warning has the length of the line."""
     warnings = with_line_of(length).warnings
     if warning is None:
         assert warnings == ()
     else:
         (text,) = warnings
-        assert f"a line of {length} bytes" in text
+        assert f"has {length} bytes" in text
         assert warning in text

@@ -1,4 +1,4 @@
-"""Which hosts the proxy is tried with."""
+"""Hosts for health checks of the proxy."""
 
 import json
 
@@ -21,19 +21,19 @@ FACTS = facts_from_json(
 
 
 def settings(text):
-    """Settings from TOML."""
+    """Return settings from TOML."""
     return merge((parse_toml("config.toml", ('[proxy]\nurl = "http://p:1"\n' + text).encode()),)).settings
 
 
 def of(text):
-    """The endpoints, as HOST:PORT."""
-    wanted = settings(text)
-    intent = compose(wanted, FACTS, ClusterInfo())
-    return ["{}:{}".format(*pair) for pair in endpoints(wanted, FACTS, intent)]
+    """Return the endpoints as HOST:PORT."""
+    parsed = settings(text)
+    intent = compose(parsed, FACTS, ClusterInfo())
+    return [f"{host}:{port}" for host, port in endpoints(parsed, FACTS, intent)]
 
 
-def test_auto_is_what_a_node_needs_in_its_region_and_partition():
-    """EKS, both of ECR's, S3, STS, EC2 and CloudFormation, under the partition's domain."""
+def test_auto_has_the_endpoints_of_the_region_and_partition():
+    """They are EKS, both of ECR, S3, STS, EC2 and CloudFormation, in the partition's domain."""
     assert of('[aws]\ndirect = []\n[cluster]\nendpoint_access = "public"') == [
         "eks.cn-north-1.amazonaws.com.cn:443",
         "api.ecr.cn-north-1.amazonaws.com.cn:443",
@@ -45,21 +45,21 @@ def test_auto_is_what_a_node_needs_in_its_region_and_partition():
     ]
 
 
-def test_auto_leaves_out_what_is_direct():
-    """What NO_PROXY exempts never meets the proxy."""
-    found = of('[aws]\ndirect = ["ecr", "eks", "s3", "sts"]')
-    assert found == ["ec2.cn-north-1.amazonaws.com.cn:443", "cloudformation.cn-north-1.amazonaws.com.cn:443"]
+def test_auto_excludes_direct_endpoints():
+    """Endpoints that NO_PROXY exempts never use the proxy."""
+    targets = of('[aws]\ndirect = ["ecr", "eks", "s3", "sts"]')
+    assert targets == ["ec2.cn-north-1.amazonaws.com.cn:443", "cloudformation.cn-north-1.amazonaws.com.cn:443"]
 
 
-def test_the_owner_s_list_is_taken_as_it_is():
-    """Ports and IPv6 addresses too, and what is direct as well."""
-    found = endpoints(settings('[check]\nendpoints = ["quay.io", "[fd00::1]:8443", "10.0.0.1"]'), FACTS, None)
-    assert found == (("quay.io", 443), ("fd00::1", 8443), ("10.0.0.1", 443))
+def test_list_of_the_operator_is_used_unchanged():
+    """It may have ports, IPv6 addresses and direct hosts."""
+    targets = endpoints(settings('[check]\nendpoints = ["quay.io", "[fd00::1]:8443", "10.0.0.1"]'), FACTS, None)
+    assert targets == (("quay.io", 443), ("fd00::1", 8443), ("10.0.0.1", 443))
     assert of("[check]\nendpoints = []") == []
 
 
-def test_there_is_always_one_to_tell_proxies_apart_with():
-    """A node that reaches all of AWS directly still has a proxy to look after."""
+def test_there_is_always_an_endpoint_to_check_proxies_with():
+    """A node that reaches all of AWS directly still checks its proxy."""
     every = settings('[aws]\ndirect = ["cloudformation", "ec2", "ecr", "eks", "s3", "sts"]')
     assert first_endpoint(every, FACTS, compose(every, FACTS, ClusterInfo())) == (
         "eks.cn-north-1.amazonaws.com.cn",

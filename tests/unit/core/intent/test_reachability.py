@@ -1,4 +1,4 @@
-"""What is tried directly, and what follows."""
+"""Candidates for direct access, and the conclusions from their probes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import compose
-from agent.core.intent.reachability import ProbeResult, candidates, is_private, services
+from agent.core.intent.reachability import ProbeResult, candidates, direct_services, is_private
 from agent.core.net.aws_endpoints import SERVICES
 from agent.core.settings.layers import Layer, merge
 from agent.core.settings.schema import Settings
@@ -18,7 +18,7 @@ FACTS = Facts("i-0123456789abcdef0", "", ("10.0.0.0/16",), (), "eu-central-1", "
 
 
 def settings(direct: object = "auto", access: str = "auto") -> Settings:
-    """Settings with a proxy."""
+    """Return settings with a proxy."""
     data = {
         "proxy": {"url": "http://p:3128"},
         "aws": {"direct": direct},
@@ -27,32 +27,32 @@ def settings(direct: object = "auto", access: str = "auto") -> Settings:
     return merge([Layer("test", data)]).settings
 
 
-def test_every_name_of_a_node_s_services_is_a_candidate() -> None:
-    """Regional and dual-stack names alike; registries are tried under the account's name."""
-    hosts = {one.entry: one.host for one in candidates(settings(), FACTS, HOST)}
+def test_every_name_of_a_service_is_a_candidate() -> None:
+    """Regional and dual-stack names are candidates; a registry is probed by the account's name."""
+    hosts = {candidate.entry: candidate.host for candidate in candidates(settings(), FACTS, HOST)}
     assert hosts["s3.dualstack.eu-central-1.amazonaws.com"] == "s3.dualstack.eu-central-1.amazonaws.com"
     assert hosts["dkr.ecr.eu-central-1.amazonaws.com"] == "111122223333.dkr.ecr.eu-central-1.amazonaws.com"
     assert hosts[HOST] == HOST
     assert {"sts.eu-central-1.amazonaws.com", "logs.eu-central-1.amazonaws.com"} <= set(hosts)
     assert "cloudformation.eu-central-1.amazonaws.com" in hosts  # cfn-signal's; it has an interface endpoint too
-    assert {one.service for one in candidates(settings(), FACTS, HOST)} == {*SERVICES, "api-endpoint"}
+    assert {candidate.service for candidate in candidates(settings(), FACTS, HOST)} == {*SERVICES, "api-endpoint"}
 
 
 @pytest.mark.parametrize("access", ["private", "public"])
-def test_explicit_settings_skip_the_question(access: str) -> None:
-    """With a list of services and a word about the endpoint, nothing is asked."""
+def test_explicit_settings_need_no_probes(access: str) -> None:
+    """With explicit services and endpoint access there are no candidates."""
     assert candidates(settings(["s3"], access), FACTS, HOST) == ()
 
 
-def test_only_what_answered_gets_in() -> None:
-    """A service's names enter one by one, each for itself."""
-    wanted = candidates(settings(), FACTS, "")
-    answers = {"s3.eu-central-1.amazonaws.com": ProbeResult(True), "ec2.eu-central-1.amazonaws.com": ProbeResult(False)}
-    assert services(wanted, answers) == (("s3", ("s3.eu-central-1.amazonaws.com",)),)
+def test_only_direct_names_are_in_the_list() -> None:
+    """Each name of a service is probed on its own."""
+    probed = candidates(settings(), FACTS, "")
+    results = {"s3.eu-central-1.amazonaws.com": ProbeResult(True), "ec2.eu-central-1.amazonaws.com": ProbeResult(False)}
+    assert direct_services(probed, results) == (("s3", ("s3.eu-central-1.amazonaws.com",)),)
 
 
 @pytest.mark.parametrize(
-    ("answer", "private"),
+    ("result", "expected"),
     [
         (ProbeResult(True, ("203.0.113.1",)), True),
         (ProbeResult(False, ("203.0.113.1",)), False),
@@ -62,32 +62,28 @@ def test_only_what_answered_gets_in() -> None:
         (None, True),
     ],
 )
-def test_the_api_server_is_private_when_it_answers_or_lies_in_the_vpc(
-    answer: ProbeResult | None, private: bool
-) -> None:
-    """An address in the VPC is enough, the API server may not be up yet; so is none at all, DNS may
-    be late.
-    """
-    answers = {HOST: answer} if answer else {}
-    assert is_private(HOST, FACTS.vpc_cidrs_v4, answers) is private
-    intent = compose(settings(), FACTS, ClusterInfo(), None, answers)
+def test_api_server_is_private_if_direct_or_in_the_vpc(result: ProbeResult | None, expected: bool) -> None:
+    """The API server or DNS may not be up yet: an address in the VPC, or none, is enough."""
+    results = {HOST: result} if result else {}
+    assert is_private(HOST, FACTS.vpc_cidrs_v4, results) is expected
+    intent = compose(settings(), FACTS, ClusterInfo(), None, results)
     assert intent is not None
-    assert (HOST in [entry.value for entry in intent.no_proxy]) is private
+    assert (HOST in [entry.value for entry in intent.no_proxy]) is expected
 
 
-def test_entries_say_that_they_were_tried() -> None:
-    """The reason of an entry tells how it is known."""
-    answers = {"s3.eu-central-1.amazonaws.com": ProbeResult(True)}
-    intent = compose(settings(), FACTS, ClusterInfo(), None, answers)
+def test_reason_of_a_probed_entry() -> None:
+    """The reason shows that the entry was probed."""
+    results = {"s3.eu-central-1.amazonaws.com": ProbeResult(True)}
+    intent = compose(settings(), FACTS, ClusterInfo(), None, results)
     assert intent is not None
     reasons = [entry.reason for entry in intent.no_proxy if entry.value == "s3.eu-central-1.amazonaws.com"]
     assert reasons == ["direct:s3"]
 
 
-def test_an_unknown_api_server_counts_as_private() -> None:
-    """While nobody told the endpoint, the suffix of the region's endpoints stands for it."""
+def test_unknown_api_server_counts_as_private() -> None:
+    """While the endpoint is unknown, the suffix of the region's endpoints is in the list."""
     unknown = attrs.evolve(settings(), cluster=attrs.evolve(settings().cluster, endpoint=""))
     intent = compose(unknown, FACTS, ClusterInfo())
     assert intent is not None
-    found: tuple[str, ...] = tuple(entry.value for entry in intent.no_proxy if entry.reason == "api-endpoint")
-    assert found == (".eu-central-1.eks.amazonaws.com",)
+    endpoints: tuple[str, ...] = tuple(entry.value for entry in intent.no_proxy if entry.reason == "api-endpoint")
+    assert endpoints == (".eu-central-1.eks.amazonaws.com",)

@@ -1,4 +1,4 @@
-"""AWS names by region and partition, compared with botocore, which Amazon keeps."""
+"""AWS names by region and partition, compared with botocore, which Amazon maintains."""
 
 import sys
 from urllib.parse import urlsplit
@@ -19,28 +19,26 @@ PLACES = [
     ("us-iso-east-1", "c2s.ic.gov", "aws-iso"),
 ]
 
-#: Ours → botocore's, where the names differ.
+#: Service names of the agent and of botocore, where they differ.
 CLIENTS = {"elasticloadbalancing": ("elb", "elbv2")}
 
-#: What botocore knows nothing of: registries (docker's business), the SSM agent's own channels,
+#: Names that botocore does not have: registries (for docker), the SSM agent's own channels, and
 #: S3's old names.
-BEYOND_BOTOCORE = ("dkr.ecr.", "dkr-ecr.", "ssmmessages.", "ec2messages.", "s3-", "s3.amazonaws.com")
+NOT_IN_BOTOCORE = ("dkr.ecr.", "dkr-ecr.", "ssmmessages.", "ec2messages.", "s3-", "s3.amazonaws.com")
 
 
-TOO_OLD = "the last botocore for Python before 3.10 does not know today's dual-stack names"
+TOO_OLD = "the last botocore for Python before 3.10 lacks current dual-stack names"
 
 
 def covered(host, names):
-    """Whether NO_PROXY with these bare names takes a client to `host` directly."""
+    """Return True if NO_PROXY with these names exempts `host`."""
     return any(host == name or host.endswith("." + name) for name in names)
 
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
 def test_names_are_portable_entries(service, place):
-    """Each name is a valid entry of NO_PROXY of this region, bare, so that it covers what lies
-    below it too.
-    """
+    """Each name is a valid entry of NO_PROXY without a leading dot, so it covers its subdomains."""
     names = service_names(service, *place)
     assert list(names) == sorted(set(names))
     for name in names:
@@ -49,8 +47,8 @@ def test_names_are_portable_entries(service, place):
         assert place[0] in name or name == "s3.amazonaws.com"
 
 
-def test_the_standard_partition_by_heart():
-    """The three default services as a person would write them for Frankfurt."""
+def test_names_of_the_default_services_in_frankfurt():
+    """The three default services have these names in the standard partition."""
     place = ("eu-central-1", "amazonaws.com", "aws")
     assert service_names("ec2", *place) == ("ec2.eu-central-1.amazonaws.com", "ec2.eu-central-1.api.aws")
     assert service_names("ecr", *place) == (
@@ -80,17 +78,13 @@ def test_the_standard_partition_by_heart():
         ("ssm", "ec2messages.eu-central-1.amazonaws.com"),
     ],
 )
-def test_covers_what_lies_below(service, host):
-    """Buckets, accounts' registries, Amazon Linux's repositories and the SSM agent's channels are
-    covered.
-    """
+def test_names_cover_subdomains(service, host):
+    """Buckets, registries, Amazon Linux's repositories and the SSM agent's channels are covered."""
     assert covered(host, service_names(service, "eu-central-1", "amazonaws.com", "aws"))
 
 
-def test_china_has_nothing_of_the_standard_partition():
-    """No name of another partition: S3's global name is not served there, and dual-stack names
-    differ.
-    """
+def test_china_has_no_names_of_the_standard_partition():
+    """S3's global name does not exist in China, and dual-stack names differ."""
     names = [
         name for service in SERVICES for name in service_names(service, "cn-north-1", "amazonaws.com.cn", "aws-cn")
     ]
@@ -114,20 +108,17 @@ def test_china_has_nothing_of_the_standard_partition():
         (("us-iso-east-1", "c2s.ic.gov", "aws-iso"), True, [".us-iso-east-1.eks.c2s.ic.gov"]),
     ],
 )
-def test_the_suffixes_of_cluster_endpoints(place, ipv6, suffixes):
-    """While the API server is unknown, suffixes with a leading dot cover every cluster of the
-    region, IPv6 ones by their dual-stack names.
-    """
+def test_suffixes_of_cluster_endpoints(place, ipv6, suffixes):
+    """Suffixes with a leading dot cover every cluster of the region, IPv6 clusters too."""
     assert list(cluster_endpoint_suffixes(*place, ipv6=ipv6)) == suffixes
 
 
-# --- botocore's word
-# ------------------------------------------------------------------------------------------------
+# --- compared with botocore ---
 
 
 @pytest.fixture(scope="module")
 def botocore_host():
-    """A function (client, region, parameters) → host, by botocore's own rules for endpoints."""
+    """Return a function (client, region, parameters) → host, with botocore's endpoint rules."""
     if sys.version_info < (3, 10):
         pytest.skip(TOO_OLD)
     from botocore.endpoint_provider import EndpointProvider
@@ -153,10 +144,8 @@ def botocore_host():
 @pytest.mark.impossible_here(TOO_OLD)
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
-def test_botocore_resolves_the_same(service, place, botocore_host):
-    """What AWS's own client would ask is covered, and we list no API host that it would never
-    ask.
-    """
+def test_names_equal_those_of_botocore(service, place, botocore_host):
+    """The hosts of AWS's own client are covered, and no other API host is in the list."""
     names = service_names(service, *place)
     clients = CLIENTS.get(service, (service,))
     standard = {botocore_host(client, place[0]) for client in clients}
@@ -164,13 +153,13 @@ def test_botocore_resolves_the_same(service, place, botocore_host):
     if place[2] == "aws-iso":  # no dual-stack there
         return
     dual = {botocore_host(client, place[0], dual_stack=True) for client in clients}
-    assert {name for name in names if not name.startswith(BEYOND_BOTOCORE)} <= standard | dual
+    assert {name for name in names if not name.startswith(NOT_IN_BOTOCORE)} <= standard | dual
 
 
 @pytest.mark.impossible_here(TOO_OLD)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
-def test_botocore_finds_buckets_directly(place, botocore_host):
-    """A bucket is reached directly under the regional name, the dual-stack name and by its path."""
+def test_buckets_of_botocore_are_covered(place, botocore_host):
+    """A bucket is direct by its regional name, its dual-stack name and its path."""
     names = service_names("s3", *place)
     for options in ({}, {"dual_stack": True}, {"ForcePathStyle": True}):
         if not (place[2] == "aws-iso" and options.get("dual_stack")):
@@ -178,8 +167,8 @@ def test_botocore_finds_buckets_directly(place, botocore_host):
 
 
 @pytest.mark.impossible_here(TOO_OLD)
-def test_botocore_finds_the_global_bucket_name_directly(botocore_host):
-    """The global name of S3, which older SDKs take in us-east-1, is covered."""
+def test_global_bucket_name_of_botocore_is_covered(botocore_host):
+    """The global name of S3, which older SDKs use in us-east-1, is covered."""
     names = service_names("s3", "us-east-1", "amazonaws.com", "aws")
     host = botocore_host("s3", "us-east-1", Bucket="my-bucket", UseGlobalEndpoint=True)
     assert host == "my-bucket.s3.amazonaws.com"

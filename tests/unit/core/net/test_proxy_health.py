@@ -1,4 +1,4 @@
-"""What a look at a proxy comes to, as text and way out."""
+"""Verdicts on health checks of a proxy: kind, rank, text and hint."""
 
 import pytest
 from hypothesis import given
@@ -13,9 +13,9 @@ TARGET = "sts.eu-central-1.amazonaws.com:443"
 
 
 def answered(status, reason="", with_credentials=False, **headers):
-    """The verdict on an answer; header names with _ for -."""
-    found = {name.replace("_", "-"): value for name, value in headers.items()}
-    return proxy_health.answered(PROXY, TARGET, Response(status, reason, found), with_credentials=with_credentials)
+    """Return the verdict on a response; header names have _ for -."""
+    renamed = {name.replace("_", "-"): value for name, value in headers.items()}
+    return proxy_health.answered(PROXY, TARGET, Response(status, reason, renamed), with_credentials=with_credentials)
 
 
 @pytest.mark.parametrize(
@@ -37,47 +37,44 @@ def answered(status, reason="", with_credentials=False, **headers):
         (501, "protocol", DEAD),
     ],
 )
-def test_a_status_has_its_kind_and_its_rank(status, kind, rank):
-    """A tunnel and a refusal show a proxy that serves, a 5xx one that lives, what a web server says
-    none at all.
+def test_status_decides_kind_and_rank(status, kind, rank):
+    """A tunnel or a refusal comes from a proxy that serves, a 5xx from one that is up.
+
+    Any other status comes from a web server.
     """
-    found = answered(status)
-    assert (found.kind, found.rank, found.ok) == (kind, rank, kind == "ok")
-    assert bool(found.hint) != found.ok
-    assert str(PROXY) in found.text
+    verdict = answered(status)
+    assert (verdict.kind, verdict.rank, verdict.ok) == (kind, rank, kind == "ok")
+    assert bool(verdict.hint) != verdict.ok
+    assert str(PROXY) in verdict.text
 
 
-def test_what_squid_says_of_its_error_is_shown():
-    """X-Squid-Error is the difference between a name that Squid cannot resolve and a host that it
-    cannot reach.
-    """
-    found = answered(503, "Service Unavailable", x_squid_error="ERR_DNS_FAIL 0", server="squid/5.7")
-    assert found.text == (
-        "http://proxy.corp:3128: does not reach sts.eu-central-1.amazonaws.com:443: 503 Service Unavailable "
+def test_text_has_the_error_of_squid():
+    """X-Squid-Error tells a name that Squid cannot resolve from a host that it cannot reach."""
+    verdict = answered(503, "Service Unavailable", x_squid_error="ERR_DNS_FAIL 0", server="squid/5.7")
+    assert verdict.text == (
+        "http://proxy.corp:3128: cannot reach sts.eu-central-1.amazonaws.com:443: 503 Service Unavailable "
         '(X-Squid-Error: "ERR_DNS_FAIL 0", Server: "squid/5.7")'
     )
 
 
 @pytest.mark.parametrize(
-    ("header", "with_credentials", "says"),
+    ("header", "with_credentials", "part"),
     [
         ('Basic realm="a, b"', False, "proxy.credentials_file is not set"),
-        ('Basic realm="proxy"', True, "refuses the user or the password"),
-        ("", True, "refuses the user or the password"),
-        ("Negotiate", True, "asks for a log-in by negotiate (407)"),
+        ('Basic realm="proxy"', True, "rejects the user or password"),
+        ("", True, "rejects the user or password"),
+        ("Negotiate", True, "requires authentication by negotiate (407)"),
         ('Negotiate, NTLM, Digest realm="x", nonce="y"', False, "by negotiate or ntlm or digest (407)"),
         ('Negotiate, Basic realm="x"', False, "proxy.credentials_file is not set"),
     ],
 )
-def test_a_407_says_which_credentials_are_wanted(header, with_credentials, says):
-    """Without a credentials file it is named, with one its content is doubted, and other log-ins
-    than Basic are named.
-    """
-    found = answered(407, with_credentials=with_credentials, proxy_authenticate=header)
-    assert says in found.text
+def test_407_names_the_required_credentials(header, with_credentials, part):
+    """The text names the missing setting, the wrong credentials, or schemes other than Basic."""
+    verdict = answered(407, with_credentials=with_credentials, proxy_authenticate=header)
+    assert part in verdict.text
 
 
-def test_a_page_is_no_tunnel():
+def test_response_with_content_is_not_a_tunnel():
     """A 200 with content comes from a web server that takes any method."""
     assert answered(200, content_length="5").kind == "protocol"
     assert answered(200, content_type="text/html; charset=utf-8").kind == "protocol"
@@ -85,36 +82,34 @@ def test_a_page_is_no_tunnel():
 
 
 @pytest.mark.parametrize(
-    ("head", "says"),
+    ("head", "part"),
     [
         (b"\x15\x03\x01\x00\x02\x02\x46", "speaks TLS"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH"),
         (b"\x05\xff", "SOCKS"),
         (b"\x00\x5b\x00\x00", "SOCKS"),
-        (b"CONNECT sts", "sends back"),
-        (b"", "without an answer"),
+        (b"CONNECT sts", "echoes the request"),
+        (b"", "without a response"),
         (b"220 mail ESMTP\r\n", '"220 mail ESMTP"'),
         (b"\x00\xff\x1b[31m", r'"\x00\xff\x1b[31m"'),
     ],
 )
-def test_what_is_no_http_is_named_by_its_first_bytes(head, says):
-    """TLS, SSH and SOCKS are recognised; anything else is shown, harmless to a terminal."""
-    found = proxy_health.broken(PROXY, "answer", TARGET, "bad status line", head)
-    assert (found.kind, found.rank) == ("protocol", DEAD)
-    assert says in found.text
-    assert found.text.isprintable()
+def test_first_bytes_identify_other_protocols(head, part):
+    """TLS, SSH and SOCKS are recognized; anything else is quoted, safe for a terminal."""
+    verdict = proxy_health.broken(PROXY, "answer", TARGET, "bad status line", head)
+    assert (verdict.kind, verdict.rank) == ("protocol", DEAD)
+    assert part in verdict.text
+    assert verdict.text.isprintable()
 
 
 @pytest.mark.parametrize("stage", sorted(proxy_health.STAGES))
-def test_silence_says_what_was_waited_for(stage):
-    """Each stage of a probe has its own text and hint; a name that nobody resolves is a matter of
-    DNS.
-    """
-    found = proxy_health.timed_out(PROXY, stage, TARGET, 2.0)
-    assert (found.ok, found.rank) == (False, DEAD)
-    assert found.kind == ("dns" if stage == "resolve" else "timeout")
-    assert "given up after 2.0 seconds" in found.text
-    assert found.hint
+def test_timeout_names_the_stage(stage):
+    """Each stage of a health check has its own text and hint; name resolution has the kind dns."""
+    verdict = proxy_health.timed_out(PROXY, stage, TARGET, 2.0)
+    assert (verdict.ok, verdict.rank) == (False, DEAD)
+    assert verdict.kind == ("dns" if stage == "resolve" else "timeout")
+    assert verdict.text == f"{PROXY}: {proxy_health.STAGES[stage]} timed out after 2.0 s"
+    assert verdict.hint
 
 
 @pytest.mark.parametrize(
@@ -130,20 +125,18 @@ def test_silence_says_what_was_waited_for(stage):
         ("sts.eu-central-1.amazonaws.com", "", "ok"),
     ],
 )
-def test_interception_is_told_by_the_issuer_of_an_aws_certificate(host, issuer, kind):
-    """AWS's own endpoints have certificates of few CAs; of other hosts the issuer is only shown."""
-    found = proxy_health.with_certificate(Verdict(True, "ok", "opens a tunnel"), host, issuer)
-    assert (found.ok, found.kind, found.issuer) == (True, kind, issuer)
-    assert issuer in found.text
+def test_issuer_of_an_aws_certificate_reveals_interception(host, issuer, kind):
+    """AWS's endpoints have certificates of few CAs; for other hosts the issuer is only shown."""
+    verdict = proxy_health.with_certificate(Verdict(True, "ok", "opens a tunnel"), host, issuer)
+    assert (verdict.ok, verdict.kind, verdict.issuer) == (True, kind, issuer)
+    assert issuer in verdict.text
 
 
 @given(st.text(), st.text(), st.text(), st.integers(100, 599), st.binary())
-def test_what_the_other_side_says_is_safe_to_print(reason, value, issuer, status, head):
-    """No control character, no line break and no long text of the other side gets into a
-    verdict.
-    """
+def test_text_of_the_other_side_is_safe_to_print(reason, value, issuer, status, head):
+    """A verdict never has control characters, line breaks or long text of the other side."""
     headers = dict.fromkeys(["server", "x-squid-error", "proxy-authenticate", "content-type"], value)
-    found = [
+    verdicts = [
         proxy_health.answered(PROXY, TARGET, Response(status, reason, headers), with_credentials=True),
         proxy_health.broken(PROXY, "answer", TARGET, reason, head),
         proxy_health.broken(PROXY, "tls", TARGET, reason),
@@ -153,6 +146,6 @@ def test_what_the_other_side_says_is_safe_to_print(reason, value, issuer, status
         proxy_health.not_connected(PROXY, "refused", reason),
         proxy_health.with_certificate(Verdict(True, "ok", "opens a tunnel"), "sts.amazonaws.com", issuer),
     ]
-    for one in found:
-        assert (one.text + one.issuer).isprintable()
-        assert len(one.text) < 1500
+    for verdict in verdicts:
+        assert (verdict.text + verdict.issuer).isprintable()
+        assert len(verdict.text) < 1500

@@ -1,4 +1,4 @@
-"""Which of several proxies is used, and when that changes."""
+"""Selection among several proxies, and when it changes."""
 
 import json
 from itertools import accumulate
@@ -35,8 +35,8 @@ REFUSES = Verdict(False, "denied", "403")
 AFTER = 600.0
 
 
-def seen(choice, *verdicts, now, after=AFTER):
-    """The choice after a look."""
+def checked(choice, *verdicts, now, after=AFTER):
+    """Return the choice after a health check."""
     return observe(choice, verdicts, now=now, wall=1e9 + now, after=after)
 
 
@@ -53,16 +53,14 @@ def seen(choice, *verdicts, now, after=AFTER):
         ([UP, None, None], A),
     ],
 )
-def test_the_first_that_serves_is_chosen(verdicts, chosen):
-    """Else the first that lives, else the first; a proxy that refuses (403, 407) lives and
-    serves.
-    """
+def test_first_proxy_that_serves_is_chosen(verdicts, chosen):
+    """Otherwise the first that is up, else the first; a proxy that refuses (403, 407) serves."""
     assert choose([A, B, C], verdicts) == chosen
     assert first_choice([A, B, C], verdicts, now=5.0, wall=1e9).chosen == chosen
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "enough"),
+    ("verdicts", "is_decided"),
     [
         ([None, UP, UP], False),
         ([DOWN, UP, None], True),
@@ -71,15 +69,13 @@ def test_the_first_that_serves_is_chosen(verdicts, chosen):
         ([DOWN, BROKEN, DOWN], True),
     ],
 )
-def test_a_boot_waits_for_those_that_are_preferred_only(verdicts, enough):
-    """Once one serves and all before it have been heard, docker is held up no longer."""
-    assert decided(verdicts) is enough
+def test_boot_waits_for_preferred_proxies_only(verdicts, is_decided):
+    """Docker waits until a proxy serves and all proxies before it have a verdict."""
+    assert decided(verdicts) is is_decided
 
 
-def test_other_settings_make_another_choice():
-    """The choice counts for the list that it was made of, in that order; without one the first is
-    used.
-    """
+def test_choice_is_valid_for_its_list_only():
+    """With another list or order, or without a choice, the first proxy is used."""
     choice = first_choice([A, B], [DOWN, UP], now=0.0, wall=0.0)
     assert current((A, B), choice) == B
     assert current((B, A), choice) == B
@@ -89,166 +85,159 @@ def test_other_settings_make_another_choice():
     assert current((), choice) is None
 
 
-def test_one_switch_after_the_set_time_none_before_none_back():
-    """The story of an outage: ten minutes of patience, one change, and the first proxy's return
-    changes nothing.
-    """
+def test_failover_happens_once_after_the_configured_time():
+    """In an outage the proxy changes once, after ten minutes, and never back by itself."""
     choice = first_choice([A, B], [UP, UP], now=0.0, wall=0.0)
     now = 0.0
     while choice.chosen == A:
         now += min(pause(choice, interval=600.0, after=AFTER), 60.0)
-        choice = seen(choice, DOWN, UP, now=now)
+        choice = checked(choice, DOWN, UP, now=now)
         assert now < 2000
     failed_first = 60.0
     assert now - failed_first == pytest.approx(AFTER)
     for _ in range(100):
         now += 300
-        choice = seen(choice, UP, UP, now=now)
+        choice = checked(choice, UP, UP, now=now)
         assert choice.chosen == B
 
 
-def test_an_outage_that_ends_counts_for_nothing():
-    """Nine minutes down, a moment up, nine minutes down: no change."""
+def test_outage_starts_again_after_a_recovery():
+    """Nine minutes down, a moment up, nine minutes down: the proxy does not change."""
     choice = first_choice([A, B], [UP, UP], now=0.0, wall=0.0)
     now = 0.0
     for verdict in ([DOWN] * 9 + [UP]) * 5:
         now += 60
-        choice = seen(choice, verdict, UP, now=now)
+        choice = checked(choice, verdict, UP, now=now)
     assert choice.chosen == A
 
 
-def test_nothing_changes_while_no_other_is_better():
-    """All dead: the chosen one stays; the first that comes back is taken at once, because the time
-    has long passed.
-    """
+def test_no_failover_while_all_proxies_are_down():
+    """The first proxy that comes up again is chosen immediately, because the time has passed."""
     choice = first_choice([A, B, C], [DOWN, DOWN, DOWN], now=0.0, wall=0.0)
     for now in range(60, 6000, 60):
-        choice = seen(choice, DOWN, DOWN, DOWN, now=float(now))
+        choice = checked(choice, DOWN, DOWN, DOWN, now=float(now))
         assert choice.chosen == A
-    assert seen(choice, DOWN, DOWN, UP, now=6000.0).chosen == C
+    assert checked(choice, DOWN, DOWN, UP, now=6000.0).chosen == C
 
 
-def test_a_second_outage_may_lead_back():
-    """Not by itself, but when the second proxy fails for as long and the first is there."""
+def test_second_outage_may_return_to_the_first_proxy():
+    """The second proxy fails for the configured time, and the first one serves."""
     choice = attrs.evolve(first_choice([A, B], [DOWN, UP], now=0.0, wall=0.0))
     for now in range(60, 60 * 12, 60):
-        choice = seen(choice, UP, DOWN, now=float(now))
+        choice = checked(choice, UP, DOWN, now=float(now))
     assert choice.chosen == A
 
 
-def test_never_means_never():
-    """Without failover_after the choice of the boot stays, whatever happens."""
+def test_no_failover_without_failover_after():
+    """With "never" the choice of the boot stays, whatever happens."""
     choice = first_choice([A, B], [UP, UP], now=0.0, wall=0.0)
     for now in range(60, 60000, 60):
-        choice = seen(choice, DOWN, UP, now=float(now), after=None)
+        choice = checked(choice, DOWN, UP, now=float(now), after=None)
     assert choice.chosen == A
 
 
-def test_a_single_proxy_is_looked_at_and_stays():
-    """Its health is news; there is nothing to change to."""
+def test_single_proxy_is_checked_and_stays():
+    """Its health is recorded; there is no other proxy to change to."""
     choice = Choice((A,), A)
     for now in range(0, 6000, 60):
-        choice = seen(choice, DOWN, now=float(now))
+        choice = checked(choice, DOWN, now=float(now))
     assert choice.chosen == A
     assert not choice.seen[0].up
 
 
-def test_since_is_when_it_came_up_or_went_down():
-    """And not when it was last looked at, or broke in another way."""
-    choice = seen(Choice((A, B), A), UP, DOWN, now=10.0)
-    choice = seen(choice, UP, BROKEN, now=20.0)
-    assert [one.since for one in choice.seen] == [1e9 + 10, 1e9 + 10]
-    choice = seen(choice, DOWN, UP, now=30.0)
-    assert [one.since for one in choice.seen] == [1e9 + 30, 1e9 + 30]
+def test_since_is_when_the_proxy_came_up_or_went_down():
+    """It is not the time of the last health check, and another failure does not change it."""
+    choice = checked(Choice((A, B), A), UP, DOWN, now=10.0)
+    choice = checked(choice, UP, BROKEN, now=20.0)
+    assert [observation.since for observation in choice.seen] == [1e9 + 10, 1e9 + 10]
+    choice = checked(choice, DOWN, UP, now=30.0)
+    assert [observation.since for observation in choice.seen] == [1e9 + 30, 1e9 + 30]
 
 
-def test_looks_are_rare_while_all_is_well_and_back_off_in_an_outage():
-    """Ten minutes for one proxy, half of failover_after for several; 5, 10, 20, 40 and then 60
-    seconds in an outage.
+def test_pause_is_long_while_proxies_serve_and_backs_off_in_an_outage():
+    """It is 600 s for one proxy and half of failover_after for several.
+
+    In an outage it is 5, 10, 20, 40, then 60 s.
     """
-    assert pause(seen(Choice((A,), A), UP, now=0.0), interval=600.0, after=AFTER) == 600
-    assert pause(seen(Choice((A, B), A), UP, UP, now=0.0), interval=600.0, after=AFTER) == 300
-    assert pause(seen(Choice((A, B), A), UP, UP, now=0.0), interval=600.0, after=None) == 600
-    assert pause(seen(Choice((A, B), A), UP, UP, now=0.0), interval=10.0, after=10.0) == 10
+    assert pause(checked(Choice((A,), A), UP, now=0.0), interval=600.0, after=AFTER) == 600
+    assert pause(checked(Choice((A, B), A), UP, UP, now=0.0), interval=600.0, after=AFTER) == 300
+    assert pause(checked(Choice((A, B), A), UP, UP, now=0.0), interval=600.0, after=None) == 600
+    assert pause(checked(Choice((A, B), A), UP, UP, now=0.0), interval=10.0, after=10.0) == 10
     choice, now, pauses = Choice((A, B), A), 0.0, []
     for _ in range(20):
-        choice = seen(choice, DOWN, DOWN, now=now)
+        choice = checked(choice, DOWN, DOWN, now=now)
         pauses.append(pause(choice, interval=600.0, after=AFTER))
         now += pauses[-1]
     assert pauses[:6] == [FIRST_PAUSE, 10, 20, 40, 60, 60]
     assert max(pauses) == LONGEST_PAUSE
-    assert AFTER in accumulate(pauses), "one look falls on the moment at which the time is up"
+    assert AFTER in accumulate(pauses), "one health check is exactly when the time has passed"
 
 
-def test_a_look_is_due_when_the_pause_is_nearly_over():
-    """Before that a caller is told how long to wait; without a look, with other settings or a clock
-    that went back it is.
-    """
-    choice = seen(first_choice([A, B], [UP, None], now=900.0, wall=0.0), UP, UP, now=1000.0)
-    rest = {"interval": 600.0, "after": AFTER}
-    assert wait(choice, (A, B), now=1100.0, **rest) == 200
-    assert wait(choice, (A, B), now=1250.0, **rest) == 0
-    assert wait(choice, (A, B), now=10.0, **rest) == 0
-    assert wait(choice, (B, A), now=1100.0, **rest) == 0
-    assert wait(None, (A, B), now=1100.0, **rest) == 0
-    assert wait(first_choice([A, B], [UP, None], now=1000.0, wall=0.0), (A, B), now=1001.0, **rest) == 0
+def test_health_check_is_due_when_the_pause_is_nearly_over():
+    """It is also due without an earlier one, with other settings, or after the clock went back."""
+    choice = checked(first_choice([A, B], [UP, None], now=900.0, wall=0.0), UP, UP, now=1000.0)
+    settings = {"interval": 600.0, "after": AFTER}
+    assert wait(choice, (A, B), now=1100.0, **settings) == 200
+    assert wait(choice, (A, B), now=1250.0, **settings) == 0
+    assert wait(choice, (A, B), now=10.0, **settings) == 0
+    assert wait(choice, (B, A), now=1100.0, **settings) == 0
+    assert wait(None, (A, B), now=1100.0, **settings) == 0
+    assert wait(first_choice([A, B], [UP, None], now=1000.0, wall=0.0), (A, B), now=1001.0, **settings) == 0
 
 
 verdicts_ = st.sampled_from([UP, BROKEN, DOWN, REFUSES])
-#: What happens between two looks, and what the clock then says: it may stand still, jump ahead, or
-#: go back.
-looks_ = st.lists(
+#: Verdicts of a health check, seconds since the one before, and a jump of the clock.
+checks_ = st.lists(
     st.tuples(st.tuples(verdicts_, verdicts_, verdicts_), st.floats(0, 90), st.floats(-1e6, 1e6) | st.just(0.0)),
     max_size=60,
 )
 
 
-@given(looks_, st.sampled_from([10.0, 60.0, 600.0]))
-def test_a_change_takes_an_outage_of_the_set_time(looks, after):
-    """Whatever the clock does: the chosen one had failed in every look of a span that took `after`
-    seconds at least.
+@given(checks_, st.sampled_from([10.0, 60.0, 600.0]))
+def test_failover_needs_an_outage_of_the_configured_time(checks, after):
+    """Whatever the clock does, the chosen proxy failed in every health check for `after` seconds.
 
-    The new one is better than it, and none that the owner prefers is as good.
+    The new proxy is better, and no proxy before it in the list is as good.
     """
-    choice, clock, failing = Choice((A, B, C), A), 1000.0, 0.0
-    failed_before = False
-    for verdicts, passed, jump in looks:
-        clock += passed + jump
+    choice, clock, outage = Choice((A, B, C), A), 1000.0, 0.0
+    has_failed = False
+    for verdicts, elapsed, jump in checks:
+        clock += elapsed + jump
         ranks = dict(zip((A, B, C), (verdict.rank for verdict in verdicts)))
-        failing = failing + min(max(0.0, passed + jump), LONGEST_PAUSE) if failed_before else 0.0
-        after_it = seen(choice, *verdicts, now=clock, after=after)
-        if after_it.chosen != choice.chosen:
+        outage = outage + min(max(0.0, elapsed + jump), LONGEST_PAUSE) if has_failed else 0.0
+        next_choice = checked(choice, *verdicts, now=clock, after=after)
+        if next_choice.chosen != choice.chosen:
             assert ranks[choice.chosen] < SERVES
-            assert failing >= after - 1e-3
-            assert ranks[after_it.chosen] == max(ranks.values()) > ranks[choice.chosen]
-            assert after_it.chosen == next(url for url in (A, B, C) if ranks[url] == max(ranks.values()))
-            failing = 0.0
-        choice = after_it
-        failed_before = ranks[choice.chosen] < SERVES
-        if not failed_before:
-            failing = 0.0
+            assert outage >= after - 1e-3
+            assert ranks[next_choice.chosen] == max(ranks.values()) > ranks[choice.chosen]
+            assert next_choice.chosen == next(url for url in (A, B, C) if ranks[url] == max(ranks.values()))
+            outage = 0.0
+        choice = next_choice
+        has_failed = ranks[choice.chosen] < SERVES
+        if not has_failed:
+            outage = 0.0
 
 
-@given(looks_)
-def test_while_the_chosen_one_serves_nothing_changes(looks):
-    """A preferred proxy that is back is no reason: no flapping by construction."""
+@given(checks_)
+def test_no_failover_while_the_chosen_proxy_serves(checks):
+    """A preferred proxy that comes up again is not a reason: flapping is impossible."""
     choice, clock = Choice((A, B, C), B), 0.0
-    for (first, _, third), passed, jump in looks:
-        clock += passed + jump
-        choice = seen(choice, first, UP, third, now=clock, after=10.0)
+    for (first, _, third), elapsed, jump in checks:
+        clock += elapsed + jump
+        choice = checked(choice, first, UP, third, now=clock, after=10.0)
         assert choice.chosen == B
 
 
-@given(looks_)
-def test_a_choice_survives_its_file(looks):
-    """What is read from /run is what was written, so a daemon that is started again goes on where
-    it was.
-    """
+@given(checks_)
+def test_choice_survives_a_round_trip_through_json(checks):
+    """A restarted daemon continues with the choice in /run."""
     choice, clock = Choice((A, B, C), A), 0.0
-    for verdicts, passed, jump in looks:
-        clock += passed + jump
-        choice = seen(choice, *verdicts, now=clock, after=10.0)
-    assert choice_from_json(json.loads(json.dumps(choice_to_json(choice)))) == choice
+    for verdicts, elapsed, jump in checks:
+        clock += elapsed + jump
+        choice = checked(choice, *verdicts, now=clock, after=10.0)
+    data = json.loads(json.dumps(choice_to_json(choice)))
+    assert set(data) == {"urls", "chosen", "seen", "looked", "failed_for", "looks_failed"}
+    assert choice_from_json(data) == choice
 
 
 @pytest.mark.parametrize(
@@ -286,6 +275,6 @@ def test_a_choice_survives_its_file(looks):
         },
     ],
 )
-def test_what_we_did_not_write_is_no_choice(data):
-    """Then the proxies are asked anew."""
+def test_corrupt_choice_is_ignored(data):
+    """The proxies are then checked again."""
     assert choice_from_json(data) is None

@@ -1,6 +1,4 @@
-"""The proxy's URL and its credentials: what is accepted, what is refused and how, and how a
-password gets in.
-"""
+"""The proxy's URL and its credentials: accepted and rejected forms, errors, and encoding."""
 
 import contextlib
 import string
@@ -31,26 +29,24 @@ URL = ProxyUrl("http", "proxy.corp", 3128)
     ],
 )
 def test_accepts(text, url):
-    """A scheme, a host and a port are all that a proxy needs; case and a final slash do not
-    matter.
-    """
+    """A proxy needs scheme, host and port; case and a trailing slash do not matter."""
     assert parse_proxy_url(text) == url
 
 
 @pytest.mark.parametrize(
-    ("text", "way_out"),
+    ("text", "part"),
     [
         ("proxy:3128", "write http://proxy:3128"),
         ("10.0.0.9:3128", "write http://10.0.0.9:3128"),
         ("", "no scheme; write http://HOST:PORT"),
         ("//proxy:3128", "no scheme; write http://HOST:PORT"),
         ("http:/proxy:3128", "no scheme; write http://HOST:PORT"),
-        ("socks5://proxy:1080", "the scheme socks5; clients agree on http and https only"),
+        ("socks5://proxy:1080", "the scheme socks5; expected http or https"),
         ("ftp://proxy:21", "the scheme ftp"),
         ("http://proxy", "no port"),
         ("http://[fd00::1]", "no port"),
-        ("http://proxy:", 'the port ""; a port is a number from 1 to 65535'),
-        ("http://proxy:0", 'the port "0"; a port is a number from 1 to 65535'),
+        ("http://proxy:", 'the port ""; expected a number from 1 to 65535'),
+        ("http://proxy:0", 'the port "0"; expected a number from 1 to 65535'),
         ("http://proxy:65536", 'the port "65536"'),
         ("http://proxy:99999", 'the port "99999"'),
         ("http://proxy:000080", 'the port "000080"'),
@@ -65,16 +61,16 @@ def test_accepts(text, url):
         ("http://proxy..corp:3128", "no valid host name"),
         ("http://proxy,other:3128", "no valid host name"),
         ("http://$HOST:3128", "no valid host name"),
-        ("http://%s:3128" % ("a" * 64), "no valid host name"),
-        ("http://{}:3128".format(".".join(["abcdefg"] * 32)), "no valid host name"),
-        ("http://10.0.0.256:3128", "neither a name nor an IPv4 address"),
-        ("http://10.0.0:3128", "neither a name nor an IPv4 address"),
-        ("http://[proxy]:3128", "no IPv6 address between the brackets"),
-        ("http://[10.0.0.9]:3128", "no IPv6 address between the brackets"),
+        (f"http://{'a' * 64}:3128", "no valid host name"),
+        (f"http://{'.'.join(['abcdefg'] * 32)}:3128", "no valid host name"),
+        ("http://10.0.0.256:3128", "has an invalid IPv4 address"),
+        ("http://10.0.0:3128", "has an invalid IPv4 address"),
+        ("http://[proxy]:3128", "no IPv6 address in the brackets"),
+        ("http://[10.0.0.9]:3128", "no IPv6 address in the brackets"),
         ("http://fd00::1:3128", "port"),
-        ("http://proxy%0a:3128", 'has a "%"'),
-        ("http://proxy:3128%0aexport", 'has a "%"'),
-        ("http://[fe80::1%25eth0]:3128", 'has a "%"'),
+        ("http://proxy%0a:3128", 'contains "%"'),
+        ("http://proxy:3128%0aexport", 'contains "%"'),
+        ("http://[fe80::1%25eth0]:3128", 'contains "%"'),
         ("http://proxy:3128\n", r"the character '\n'"),
         ("http://proxy:3128\nhttp_proxy=x", r"the character '\n'"),
         ("http://proxy:3128\r", r"the character '\r'"),
@@ -83,18 +79,16 @@ def test_accepts(text, url):
         ("http://proxy :3128", "the character ' '"),
         ("http://pröxy:3128", r"the character '\xf6'"),
         ("http://proxy:\uff13128", r"the character '\uff13'"),
-        ("http://user:hunter2@proxy:3128", "put USER:PASSWORD into proxy.credentials_file"),
-        ("http://user@proxy:3128", "put USER:PASSWORD into proxy.credentials_file"),
-        ("user:hunter2@proxy:3128", "put USER:PASSWORD into proxy.credentials_file"),
+        ("http://user:hunter2@proxy:3128", "write USER:PASSWORD to the file of proxy.credentials_file"),
+        ("http://user@proxy:3128", "write USER:PASSWORD to the file of proxy.credentials_file"),
+        ("user:hunter2@proxy:3128", "write USER:PASSWORD to the file of proxy.credentials_file"),
     ],
 )
-def test_refuses(text, way_out):
-    """What clients would read differently is refused, with a text that names the value and the way
-    out.
-    """
+def test_rejects(text, part):
+    """A URL that clients read differently is rejected; the error names the value and the remedy."""
     with pytest.raises(ValueError, match=r"\w") as caught:
         parse_proxy_url(text)
-    assert way_out in str(caught.value)
+    assert part in str(caught.value)
     assert str(caught.value).isascii()
     assert "\n" not in str(caught.value)
 
@@ -106,7 +100,7 @@ def test_refuses(text, way_out):
     st.sampled_from(["@proxy:3128", "@", "@proxy:0/path%0a", "@proxy:99999", "@[::1", " @proxy"]),
 )
 def test_never_repeats_user_info(scheme, user, password, rest):
-    """However wrong a URL with user info is, the error repeats neither user nor password."""
+    """The error about a URL with user info repeats neither user nor password."""
     assume(password not in "http https ftp proxy.credentials_file USER:PASSWORD")
     with pytest.raises(ValueError, match=r"\w") as caught:
         parse_proxy_url(scheme + user + ":" + password + rest)
@@ -116,9 +110,7 @@ def test_never_repeats_user_info(scheme, user, password, rest):
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_proxy_or_a_value_error(text):
-    """No text breaks the reader, and what it accepts it writes in a form that it accepts again, as
-    the same.
-    """
+    """The parser raises only ValueError, and an accepted URL survives a round trip."""
     with contextlib.suppress(ValueError):
         url = parse_proxy_url(text)
         assert parse_proxy_url(str(url)) == url
@@ -129,17 +121,15 @@ def test_any_text_is_a_proxy_or_a_value_error(text):
     st.one_of(st.from_regex(r"[a-z0-9]{1,10}(\.[a-z][a-z0-9]{0,9}){1,3}", fullmatch=True), st.ip_addresses().map(str)),
     st.integers(1, 65535),
 )
-def test_writes_what_urllib_reads(scheme, host, port):
-    """Scheme, host and port arrive in an independent reader of URLs, IPv6 in brackets included."""
-    read = urlsplit(str(ProxyUrl(scheme, host, port)))
-    assert (read.scheme, read.hostname, read.port, read.path) == (scheme, host, port, "")
+def test_urllib_parses_the_url(scheme, host, port):
+    """An independent parser gets scheme, host and port, also of IPv6 in brackets."""
+    parsed = urlsplit(str(ProxyUrl(scheme, host, port)))
+    assert (parsed.scheme, parsed.hostname, parsed.port, parsed.path) == (scheme, host, port, "")
 
 
 @given(st.text(min_size=1, max_size=20), st.text(max_size=20))
 def test_credentials_are_percent_encoded(user, password):
-    """User and password consist of characters that no client, shell or file takes for its own, and
-    decode to themselves.
-    """
+    """The encoded characters have no special meaning in clients, shells and files."""
     text = URL.with_credentials(Credentials(user, password))
     info, _, host = text[len("http://") :].rpartition("@")
     assert host == "proxy.corp:3128"
@@ -148,13 +138,13 @@ def test_credentials_are_percent_encoded(user, password):
     assert (unquote(encoded_user), unquote(encoded_password)) == (user, password)
 
 
-def test_a_tilde_is_encoded():
-    """`~` is encoded too: after a colon a shell would replace it by a home directory."""
+def test_tilde_is_encoded():
+    """`~` is encoded too: after a colon, a shell would expand it to a home directory."""
     assert URL.with_credentials(Credentials("~root", "a~b")) == "http://%7Eroot:a%7Eb@proxy.corp:3128"
 
 
-def test_text_and_repr_show_no_credentials():
-    """What ends up in logs by accident holds neither user nor password."""
+def test_str_and_repr_have_no_credentials():
+    """Text that is logged by accident has neither user nor password."""
     credentials = Credentials("alice", "hunter2")
     assert "hunter2" not in repr(credentials) + str(credentials) + str(URL)
     assert "alice" not in repr(credentials)
@@ -170,8 +160,8 @@ def test_text_and_repr_show_no_credentials():
         ("älice:pässwörd", "älice", "pässwörd"),
     ],
 )
-def test_reads_credentials(text, user, password):
-    """One line USER:PASSWORD, with or without its end, and anything printable in the password."""
+def test_accepts_credentials(text, user, password):
+    """The line USER:PASSWORD may lack its newline; the password may be any printable text."""
     assert parse_credentials(text) == Credentials(user, password)
 
 
@@ -185,12 +175,12 @@ def test_reads_credentials(text, user, password):
         ("alice:hunter2\r\n", "a control character"),
         ("alice:hun\tter2", "a control character"),
         ("alice:hun\0ter2", "a control character"),
-        ("hunter2", "no USER:PASSWORD"),
-        (":hunter2", "no USER:PASSWORD"),
+        ("hunter2", "not have the form USER:PASSWORD"),
+        (":hunter2", "not have the form USER:PASSWORD"),
     ],
 )
-def test_refuses_credentials(text, problem):
-    """A file with anything else is refused, and the error repeats nothing of it."""
+def test_rejects_credentials(text, problem):
+    """Any other file is rejected, and the error repeats nothing of it."""
     with pytest.raises(ValueError, match=problem) as caught:
         parse_credentials(text)
     assert "hunter" not in str(caught.value)
@@ -209,6 +199,6 @@ def test_refuses_credentials(text, problem):
         ("getty@tty1", '"getty@tty1"'),
     ],
 )
-def test_quotes_values_for_messages(text, shown):
-    """A value in a message is one line of ASCII, bounded, and without user info."""
+def test_quoted_values_are_safe(text, shown):
+    """A value in a message is one bounded line of ASCII without user info."""
     assert quoted(text) == shown

@@ -23,19 +23,19 @@ PPW11uN2lHzELgIgdFlqLJ1JhvdR42yJezcE/EsZfJJgs9YzyamWGyNb4oY=
 DER = base64.b64decode(PEM)
 
 
-def test_organization_and_common_name_are_read():
-    """The issuer is what a person looks for in a list of CAs."""
+def test_issuer_is_organization_and_common_name():
+    """The two fields identify a CA in a list of CAs."""
     assert x509.issuer(DER) == "Corp AG, Corp Proxy CA"
 
 
 @given(st.binary(max_size=300))
-def test_what_is_no_certificate_has_no_issuer(data):
-    """Any bytes at all are taken, and none of them raises."""
+def test_any_bytes_are_accepted(data):
+    """Data that is not a certificate raises nothing."""
     assert isinstance(x509.issuer(data), str)
 
 
 @given(st.integers(0, len(DER) - 1), st.integers(0, 255), st.integers(0, len(DER)))
-def test_a_spoilt_certificate_is_taken_as_well(at, byte, length):
-    """One changed byte, or the end cut off, raises nothing."""
-    spoilt = DER[:at] + bytes([byte]) + DER[at + 1 :]
-    assert isinstance(x509.issuer(spoilt[:length]), str)
+def test_corrupt_certificate_is_accepted(index, byte, length):
+    """A changed byte or a truncated certificate raises nothing."""
+    corrupt = DER[:index] + bytes([byte]) + DER[index + 1 :]
+    assert isinstance(x509.issuer(corrupt[:length]), str)

@@ -1,4 +1,4 @@
-"""NO_PROXY: what is always in it, its order, its reasons, and which entries an owner may write."""
+"""NO_PROXY: its constant entries, order and reasons, and the entries that an operator may write."""
 
 import ipaddress
 import itertools
@@ -8,9 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.net.addresses import canonical
-from agent.core.noproxy.entries import Entry, OperatorEntry, canonical_cidr, compose, parse_operator_entry, render, spellings
+from agent.core.noproxy.entries import (
+    Entry,
+    OperatorEntry,
+    canonical_cidr,
+    compose,
+    parse_operator_entry,
+    render,
+    spellings,
+)
 
-#: The kinds, in the order in which they stand in the list.
+#: The kinds, in the order of the list.
 KINDS = [
     "loopback",
     "metadata",
@@ -31,7 +39,7 @@ NETWORKS = st.one_of(
     st.builds(lambda ip, bits: f"{ip}/{bits}", st.ip_addresses(v=6), st.integers(1, 128)),
 )
 CIDRS = NETWORKS.map(canonical_cidr)
-OWNER_TEXTS = st.one_of(NAMES, NAMES.map(lambda name: "." + name), NETWORKS, st.ip_addresses().map(str))
+OPERATOR_TEXTS = st.one_of(NAMES, NAMES.map(lambda name: "." + name), NETWORKS, st.ip_addresses().map(str))
 ADDRESSES = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(canonical))
 INPUTS = st.fixed_dictionaries(
     {
@@ -39,15 +47,13 @@ INPUTS = st.fixed_dictionaries(
         "service_cidrs": st.lists(CIDRS, max_size=2),
         "api_endpoints": st.lists(st.one_of(NAMES, NAMES.map(lambda name: "." + name), ADDRESSES), max_size=2),
         "aws": st.lists(st.tuples(st.sampled_from(["aws:ec2", "aws:s3"]), st.lists(NAMES, max_size=3)), max_size=3),
-        "owner": st.lists(OWNER_TEXTS.map(parse_operator_entry), max_size=5),
+        "operator": st.lists(OPERATOR_TEXTS.map(parse_operator_entry), max_size=5),
     }
 )
 
 
-def test_what_is_always_there():
-    """The things that no node may ever reach through a proxy are there without any input, each with
-    its reason.
-    """
+def test_constant_entries():
+    """Destinations that must never use a proxy are in the list without any input."""
     assert compose() == (
         Entry("localhost", "loopback"),
         Entry("127.0.0.1", "loopback"),
@@ -66,8 +72,8 @@ def test_what_is_always_there():
     )
 
 
-def test_a_whole_list():
-    """Each input has its place and its reason, networks sorted by number and not by text."""
+def test_complete_list():
+    """Each input has its place and reason; networks are sorted by number, not by text."""
     entries = compose(
         vpc_cidrs=["100.64.0.0/16", "10.0.0.0/16", "2600:1f16::/56"],
         service_cidrs=["172.20.0.0/16"],
@@ -92,22 +98,19 @@ def test_a_whole_list():
     ]
 
 
-def test_whole_entries_are_compared():
-    """An owner's entry that merely contains another one does not take its place, nor does a like
-    one double it.
-    """
+def test_duplicates_are_complete_entries():
+    """An operator's entry that contains another one stays; an equal one appears once."""
     values = [
-        entry.value for entry in compose(operator=[parse_operator_entry(text) for text in ("notlocalhost", "LOCALHOST")])
+        entry.value
+        for entry in compose(operator=[parse_operator_entry(text) for text in ("notlocalhost", "LOCALHOST")])
     ]
     assert values.count("localhost") == 1
     assert "notlocalhost" in values
 
 
 @given(INPUTS)
-def test_each_value_once_sorted_by_kind_with_a_reason(inputs):
-    """No value comes twice, kinds stand together in their order, and every entry says why it is
-    there.
-    """
+def test_values_are_unique_and_sorted_by_kind(inputs):
+    """Entries of a kind are together, kinds have their order, and every entry has a reason."""
     entries = compose(**inputs)
     values = [entry.value for entry in entries]
     assert len(values) == len(set(values))
@@ -118,15 +121,13 @@ def test_each_value_once_sorted_by_kind_with_a_reason(inputs):
 
 
 @given(INPUTS, st.randoms(use_true_random=False))
-def test_the_order_of_the_inputs_does_not_matter(inputs, rng):
-    """Any permutation and any repetition of the inputs gives the same list, so that no node sees a
-    needless change.
-    """
+def test_order_of_the_inputs_does_not_matter(inputs, rng):
+    """Any permutation or repetition gives the same list, so a node has no needless changes."""
     assert compose(**inputs) == compose(**{key: shuffled(rng, value) for key, value in inputs.items()})
 
 
 def shuffled(rng, value):
-    """Lists in another order and with repetitions, the lists inside pairs as well."""
+    """Return lists in another order and with repetitions, also lists inside pairs."""
     if isinstance(value, list):
         more = value + rng.sample(value, rng.randint(0, len(value)))
         return [shuffled(rng, item) for item in rng.sample(more, len(more))]
@@ -134,20 +135,21 @@ def shuffled(rng, value):
 
 
 @given(INPUTS)
-def test_every_entry_is_one_that_an_owner_could_write(inputs):
-    """What comes out can go in again, and changes nothing: neither `*` nor blank, port or sloppy
-    CIDR is among it.
+def test_every_entry_is_valid_input(inputs):
+    """Composed entries are valid operator entries, and change nothing.
+
+    None has `*`, a blank, a port or host bits.
     """
     entries = compose(**inputs)
     again = [parse_operator_entry(entry.value) for entry in entries]
     assert not any(entry.warning for entry in again)
     assert {spelling for entry in again for spelling in entry.spellings} == {entry.value for entry in entries}
-    assert compose(**{**inputs, "owner": inputs["owner"] + again}) == entries
+    assert compose(**{**inputs, "operator": inputs["operator"] + again}) == entries
 
 
 @given(INPUTS)
-def test_the_value_splits_into_the_entries_again(inputs):
-    """Commas without blanks: what clients split is the list, entry by entry."""
+def test_value_splits_into_its_entries(inputs):
+    """Clients that split the value at commas get the list, entry by entry."""
     entries = compose(**inputs)
     text = render(entries)
     assert text.split(",") == [entry.value for entry in entries]
@@ -157,7 +159,7 @@ def test_the_value_splits_into_the_entries_again(inputs):
 
 @given(INPUTS)
 def test_networks_are_canonical_and_sorted_by_number(inputs):
-    """VPC and service CIDRs stand as `ipaddress` writes them, IPv4 first, by number."""
+    """VPC and service CIDRs have the form of `ipaddress`, IPv4 first, sorted by number."""
     entries = compose(**inputs)
     for reason in ("vpc", "service-cidr"):
         networks = [ipaddress.ip_network(entry.value) for entry in entries if entry.reason == reason]
@@ -166,7 +168,7 @@ def test_networks_are_canonical_and_sorted_by_number(inputs):
 
 
 @pytest.mark.parametrize(
-    ("text", "written"),
+    ("text", "expected"),
     [
         ("nexus.corp", ("nexus.corp",)),
         ("Nexus.CORP", ("nexus.corp",)),
@@ -187,35 +189,31 @@ def test_networks_are_canonical_and_sorted_by_number(inputs):
         ("::FFFF:a00:304", ("::ffff:10.0.3.4", "[::ffff:10.0.3.4]")),
     ],
 )
-def test_owner_may_write(text, written):
-    """Names, suffixes, addresses and CIDRs, in their most portable form; IPv6 addresses in both
-    spellings.
-    """
-    assert parse_operator_entry(text) == OperatorEntry(written)
+def test_accepts(text, expected):
+    """An entry gets its most portable form; an IPv6 address gets both spellings."""
+    assert parse_operator_entry(text) == OperatorEntry(expected)
 
 
 @pytest.mark.parametrize(
-    ("text", "written", "warning"),
+    ("text", "spelling", "warning"),
     [
-        ("nexus.corp:8443", "nexus.corp:8443", "has a port"),
-        (".corp:443", ".corp:443", "has a port"),
-        ("10.1.2.3:80", "10.1.2.3:80", "has a port"),
-        ("10.1.2.3/16", "10.1.0.0/16", "is written as 10.1.0.0/16"),
-        ("2600:1f16:67f:f200:0:0:0:0/56", "2600:1f16:67f:f200::/56", "is written as 2600:1f16:67f:f200::/56"),
+        ("nexus.corp:8443", "nexus.corp:8443", "has a port; curl and wget ignore"),
+        (".corp:443", ".corp:443", "has a port; curl and wget ignore"),
+        ("10.1.2.3:80", "10.1.2.3:80", "has a port; curl and wget ignore"),
+        ("10.1.2.3/16", "10.1.0.0/16", "is normalized to 10.1.0.0/16"),
+        ("2600:1f16:67f:f200:0:0:0:0/56", "2600:1f16:67f:f200::/56", "is normalized to 2600:1f16:67f:f200::/56"),
     ],
 )
-def test_owner_is_warned(text, written, warning):
-    """What works in some clients only, or is not written as it was meant, is accepted with a
-    warning that names it.
-    """
+def test_accepts_with_a_warning(text, spelling, warning):
+    """The warning names an entry that only some clients read, or that is normalized."""
     entry = parse_operator_entry(text)
-    assert entry.spellings == (written,)
+    assert entry.spellings == (spelling,)
     assert text in entry.warning
     assert warning in entry.warning
 
 
 @pytest.mark.parametrize(
-    ("text", "way_out"),
+    ("text", "part"),
     [
         ("", "one entry for each host"),
         ("a.corp b.corp", "one entry for each host"),
@@ -229,38 +227,38 @@ def test_owner_is_warned(text, written, warning):
         ("bücher.example", "non-ASCII"),
         ("*", 'write ".example.com"'),
         ("*.corp", 'write ".corp"'),
-        ("a*.corp", "has a *"),
-        ("http://a.corp", "write the host alone"),
-        ("a.corp/path", "is no host name, .suffix, address or CIDR"),
-        ("a..corp", "is no host name"),
-        ("..corp", "is no host name"),
-        (".", "is no host name"),
-        ("-a.corp", "is no host name"),
-        ("a.corp:0", "is no host name"),
-        ("a.corp:99999", "is no host name"),
-        ("http://alice:hunter2@a.corp", "write the host alone"),
-        ("a.corp:", "is no host name"),
-        ("a.corp:80:81", "is no host name"),
-        ("10.1.2", "is no host name"),
-        ("10.1.2.256", "is no host name"),
-        ("10.1.0.0/33", "is no host name"),
-        ("10.1.0.0/255.255.0.0", "is no host name"),
-        ("fd12::/129", "is no host name"),
-        ("fe80::1%eth0", "is no host name"),
-        ("[10.1.2.3", "is no host name"),
-        ("$HOST", "is no host name"),
-        ("'a.corp'", "is no host name"),
-        ("#a.corp", "is no host name"),
+        ("a*.corp", "contains *"),
+        ("http://a.corp", "write only the host"),
+        ("a.corp/path", "is not a host name, .suffix, address or CIDR"),
+        ("a..corp", "is not a host name"),
+        ("..corp", "is not a host name"),
+        (".", "is not a host name"),
+        ("-a.corp", "is not a host name"),
+        ("a.corp:0", "is not a host name"),
+        ("a.corp:99999", "is not a host name"),
+        ("http://alice:hunter2@a.corp", "write only the host"),
+        ("a.corp:", "is not a host name"),
+        ("a.corp:80:81", "is not a host name"),
+        ("10.1.2", "is not a host name"),
+        ("10.1.2.256", "is not a host name"),
+        ("10.1.0.0/33", "is not a host name"),
+        ("10.1.0.0/255.255.0.0", "is not a host name"),
+        ("fd12::/129", "is not a host name"),
+        ("fe80::1%eth0", "is not a host name"),
+        ("[10.1.2.3", "is not a host name"),
+        ("$HOST", "is not a host name"),
+        ("'a.corp'", "is not a host name"),
+        ("#a.corp", "is not a host name"),
         ("0.0.0.0/0", "bypass the proxy for every address"),
         ("10.0.0.0/0", "bypass the proxy for every address"),
         ("::/0", "bypass the proxy for every address"),
     ],
 )
-def test_owner_may_not_write(text, way_out):
-    """What clients read differently, or what would break the line, is refused with the way out."""
+def test_rejects(text, part):
+    """An entry that clients read differently, or that would break the line, is rejected."""
     with pytest.raises(ValueError, match=r"\w") as caught:
         parse_operator_entry(text)
-    assert way_out in str(caught.value)
+    assert part in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert str(caught.value).isascii()
     assert "\n" not in str(caught.value)
@@ -268,7 +266,7 @@ def test_owner_may_not_write(text, way_out):
 
 @given(st.text(max_size=40))
 def test_any_text_is_an_entry_or_a_value_error(text):
-    """No text breaks the reader, and whatever it accepts cannot break the line either."""
+    """The parser raises only ValueError, and an accepted entry cannot break the line."""
     try:
         entry = parse_operator_entry(text)
     except ValueError:
@@ -289,7 +287,7 @@ def test_any_text_is_an_entry_or_a_value_error(text):
     ],
 )
 def test_cidrs_become_canonical(text, canonical):
-    """The host bits go, and IPv6 is written short, so that equal networks are equal texts."""
+    """Host bits are removed and IPv6 is short, so equal networks are equal texts."""
     assert canonical_cidr(text) == canonical
 
 
@@ -297,18 +295,16 @@ def test_cidrs_become_canonical(text, canonical):
     "text",
     ["", "auto", "10.0.0.0", "10.0.0.0/", "/16", "10.0/16", "10.0.0.0/33", "fd00::/129", "fd00::%1/64", " 10.0.0.0/8"],
 )
-def test_what_is_no_cidr(text):
-    """Anything else is refused by name."""
-    with pytest.raises(ValueError, match=r"is no CIDR such as 10\.0\.0\.0/16") as caught:
+def test_rejects_text_that_is_not_a_cidr(text):
+    """The error quotes the text."""
+    with pytest.raises(ValueError, match=r"is not a CIDR such as 10\.0\.0\.0/16") as caught:
         canonical_cidr(text)
     assert f'"{text}"' in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0/0", "10.0.0.0/0", "::/0"])
-def test_no_cidr_covers_everything(text):
-    """A CIDR of every address, wherever it was written, would take the proxy away from the whole
-    node.
-    """
+def test_rejects_a_cidr_of_every_address(text):
+    """It would disable the proxy on the whole node."""
     with pytest.raises(ValueError, match="would bypass the proxy for every address"):
         canonical_cidr(text)
 

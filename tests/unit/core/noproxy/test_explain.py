@@ -1,4 +1,4 @@
-"""Which way a request goes, and how it is printed."""
+"""The route of a request, and how it is printed."""
 
 import json
 
@@ -15,13 +15,13 @@ from agent.core.noproxy.explain import (
     UNNAMED,
     Values,
     disagree,
-    needs_literal,
     of_entries,
     printable,
+    routes_of,
+    should_explain_cidrs,
     titles,
     variables,
     variables_in,
-    ways,
 )
 from agent.core.noproxy.explain_view import matrix_head, matrix_row, objects, paragraph, problem, why
 
@@ -34,84 +34,84 @@ TARGETS = st.one_of(
 LISTS = st.one_of(st.text(max_size=60), st.lists(TARGETS, max_size=5).map(",".join))
 
 
-def values(no_proxy, https_proxy=PROXY):
-    """Values with a list that was given."""
+def given_values(no_proxy, https_proxy=PROXY):
+    """Return values with a list of the command line."""
     return Values(variables(PROXY, https_proxy, no_proxy))
 
 
-def explained(text, known):
-    """Target and ways of a text."""
+def explained(text, values):
+    """Return target and routes of a text."""
     target = parse_request(text)
-    return target, ways(target, known)
+    return target, routes_of(target, values)
 
 
-def read(text):
-    """The target, or None and what is wrong with it."""
+def parsed(text):
+    """Return the target, or None and the error."""
     try:
         return parse_request(text), ""
     except ValueError as error:
         return None, str(error)
 
 
-def ways_of(text, known):
-    """Family → what its way is, in words."""
-    return {way.dialect.name: way.text for way in explained(text, known)[1]}
+def texts_of(text, values):
+    """Return the name of each family and its route in words."""
+    return {route.dialect.name: route.text for route in explained(text, values)[1]}
 
 
-# --- ways
-# -----------------------------------------------------------------------------------------------------------
+# --- routes ---
 
 
-def test_the_reason_of_the_entry_is_told():
-    """A target is direct because of an entry, and the entry is there for a reason."""
+def test_route_has_the_entry_and_its_reason():
+    """A target is direct because of an entry, which has a reason."""
     entries = [Entry("10.0.0.0/16", "vpc"), Entry("s3.eu-central-1.amazonaws.com", "aws:s3")]
-    known = of_entries(entries, PROXY, PROXY)
-    assert set(ways_of("https://b.s3.eu-central-1.amazonaws.com", known).values()) == {
+    values = of_entries(entries, PROXY, PROXY)
+    assert set(texts_of("https://b.s3.eu-central-1.amazonaws.com", values).values()) == {
         "direct: s3.eu-central-1.amazonaws.com (aws:s3)"
     }
-    found = ways_of("10.0.3.7", known)
-    assert found["go"] == "direct: 10.0.0.0/16 (vpc)"
-    assert found["wget"] == "through " + PROXY
+    texts = texts_of("10.0.3.7", values)
+    assert texts["go"] == "direct: 10.0.0.0/16 (vpc)"
+    assert texts["wget"] == "through " + PROXY
 
 
-def test_an_entry_that_the_agent_did_not_write_is_told_apart():
-    """In a file that somebody edited, an unknown entry says so."""
-    known = Values(variables(PROXY, PROXY, "a.corp,b.corp"), {"a.corp": "owner"}, FOREIGN)
-    assert ways_of("a.corp", known)["go"] == "direct: a.corp (owner)"
-    assert ways_of("b.corp", known)["go"] == "direct: b.corp (not the agent's)"
+def test_foreign_entry_is_not_the_agents():
+    """In an edited file, an entry that the agent did not write has that reason."""
+    values = Values(variables(PROXY, PROXY, "a.corp,b.corp"), {"a.corp": "owner"}, FOREIGN)
+    assert texts_of("a.corp", values)["go"] == "direct: a.corp (owner)"
+    assert texts_of("b.corp", values)["go"] == "direct: b.corp (not the agent's)"
 
 
-def test_http_and_https_have_proxies_of_their_own():
-    """The scheme of the target chooses the proxy; without a scheme it is https."""
-    known = values("", "http://other:8080")
-    assert set(ways_of("http://x.org", known).values()) == {"through " + PROXY}
-    assert set(ways_of("https://x.org", known).values()) == {"through http://other:8080"}
-    assert set(ways_of("x.org", known).values()) == {"through http://other:8080"}
+def test_scheme_selects_the_proxy():
+    """A target without a scheme is https."""
+    values = given_values("", "http://other:8080")
+    assert set(texts_of("http://x.org", values).values()) == {"through " + PROXY}
+    assert set(texts_of("https://x.org", values).values()) == {"through http://other:8080"}
+    assert set(texts_of("x.org", values).values()) == {"through http://other:8080"}
 
 
-def test_without_a_proxy_everything_is_direct():
-    """No variable, no proxy, and no entry to thank for it."""
-    assert set(ways_of("https://x.org", Values({})).values()) == {"direct: no proxy is set"}
+def test_everything_is_direct_without_a_proxy():
+    """Without variables there is neither a proxy nor an entry."""
+    assert set(texts_of("https://x.org", Values({})).values()) == {"direct: no proxy is set"}
 
 
-def test_a_variable_in_capitals_only_reaches_some_clients():
-    """HTTP_PROXY in capitals is not read by curl and wget: they go directly, and that is said."""
-    found = ways_of("http://x.org", Values({"HTTP_PROXY": PROXY}))
-    assert found["go"] == "through " + PROXY
-    assert found["curl"] == found["wget"] == "direct: no proxy is set"
+def test_upper_case_http_proxy_is_ignored_by_curl_and_wget():
+    """For them no proxy is set, so the route is direct."""
+    texts = texts_of("http://x.org", Values({"HTTP_PROXY": PROXY}))
+    assert texts["go"] == "through " + PROXY
+    assert texts["curl"] == texts["wget"] == "direct: no proxy is set"
 
 
 def test_loopback_is_built_into_go():
-    """Go needs no entry for loopback; with an entry of that name in the list, the entry is what
-    counts.
-    """
-    found = explained("127.0.0.1", values("x.org"))[1]
-    assert [(way.dialect.name, way.reason) for way in found if way.proxy is None] == [("go", BUILT_IN)]
-    assert disagree(found)
+    """Go needs no entry for loopback, all other clients do."""
+    routes = explained("127.0.0.1", given_values("x.org"))[1]
+    direct = [route for route in routes if route.proxy is None]
+    assert [(route.dialect.name, route.reason, route.text) for route in direct] == [
+        ("go", BUILT_IN, "direct: loopback (needs no entry)")
+    ]
+    assert disagree(routes)
 
 
 @pytest.mark.parametrize(
-    ("text", "no_proxy", "wonder"),
+    ("text", "no_proxy", "is_misleading"),
     [
         ("x.internal.corp", "10.0.0.0/16", True),
         ("10.1.0.1", "10.0.0.0/16", False),
@@ -120,20 +120,17 @@ def test_loopback_is_built_into_go():
         ("x.corp", "y.corp,fd00::/8", True),
     ],
 )
-def test_says_when_a_cidr_does_not_help_a_name(text, no_proxy, wonder):
-    """A name that takes the proxy beside CIDRs is what people wonder about; an address or an exempt
-    name is not.
-    """
-    known = values(no_proxy)
-    assert needs_literal(*explained(text, known), known) is wonder
+def test_cidrs_are_explained_for_a_name_that_uses_the_proxy(text, no_proxy, is_misleading):
+    """An address or an exempt name needs no explanation."""
+    values = given_values(no_proxy)
+    assert should_explain_cidrs(*explained(text, values), values) is is_misleading
 
 
-# --- files
-# ----------------------------------------------------------------------------------------------------------
+# --- files ---
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         (b"", {}),
         (b"LANG=C\nhttp_proxy=http://p:1\n", {"http_proxy": "http://p:1"}),
@@ -147,103 +144,97 @@ def test_says_when_a_cidr_does_not_help_a_name(text, no_proxy, wonder):
         (b"no_proxy=\n", {"no_proxy": ""}),
     ],
 )
-def test_reads_the_variables_of_a_file(text, found):
-    """Lines NAME=VALUE: the last of two wins, one pair of quotes goes, a carriage return stays, for
-    clients see it.
+def test_variables_of_a_file(text, expected):
+    """The last assignment wins and one pair of quotes is removed.
+
+    A carriage return stays, because clients see it.
     """
-    assert variables_in(text) == found
+    assert variables_in(text) == expected
 
 
-# --- what is printed
-# ------------------------------------------------------------------------------------------------
+# --- output ---
 
 
-def test_a_paragraph_of_one_way_is_two_lines():
-    """Where all clients agree there is nothing to list, also when they read different spellings of
-    an entry.
-    """
+def test_paragraph_has_two_lines_if_clients_agree():
+    """That is also so if they match different spellings of an address."""
     entries = compose(vpc_cidrs=["10.0.0.0/16"])
-    known = of_entries(entries, PROXY, PROXY)
-    lines = list(paragraph(*explained("http://[fd00:ec2::254]/latest", known)))
+    values = of_entries(entries, PROXY, PROXY)
+    lines = list(paragraph(*explained("http://[fd00:ec2::254]/latest", values)))
     assert lines == [
         "http://[fd00:ec2::254]",
         "  direct: fd00:ec2::254 (metadata), [fd00:ec2::254] (metadata), for every client",
     ]
-    assert list(paragraph(*explained("localhost", known)))[1] == "  direct: localhost (loopback), for every client"
-    assert list(paragraph(*explained("x.org", known)))[1] == "  through http://proxy.corp:3128, for every client"
+    assert list(paragraph(*explained("localhost", values)))[1] == "  direct: localhost (loopback), for every client"
+    assert list(paragraph(*explained("x.org", values)))[1] == "  through http://proxy.corp:3128, for every client"
 
 
-def test_a_paragraph_of_two_ways_lists_the_clients_and_the_way_out():
-    """Where clients disagree each is named with its programs, and what to add so that they
-    agree.
-    """
-    lines = list(paragraph(*explained("https://[fd00::7]", values("fd00::7"))))
+def test_paragraph_lists_clients_that_disagree():
+    """Each family has a line with its programs; the last line names the entries to add."""
+    lines = list(paragraph(*explained("https://[fd00::7]", given_values("fd00::7"))))
     assert lines[0] == "https://[fd00::7]"
     assert lines[1] == "  direct: fd00::7 (given)"
     assert "    urllib           botocore, aws" in lines
-    assert lines[-1] == '  clients disagree; to have it direct for all, add "fd00::7" and "[fd00::7]" to proxy.no_proxy'
+    assert lines[-1] == '  clients disagree; to make it direct for all, add "fd00::7" and "[fd00::7]" to proxy.no_proxy'
 
 
 @given(TARGETS, LISTS)
-def test_the_way_out_is_one(text, no_proxy):
-    """What is to be added for clients to agree does make them agree, whatever else is in the
-    list.
-    """
-    target, _ = read(text)
+def test_suggested_entries_make_clients_agree(text, no_proxy):
+    """They do so whatever else is in the list."""
+    target, _ = parsed(text)
     if target is None:
         return
     clean = ",".join(filter(None, (entry.strip() for entry in no_proxy.split(",")))).replace(" ", "")
     if not clean.isascii() or not clean.isprintable():
         return
-    known = values(",".join([clean, *spellings(target.host)]).lstrip(","))
-    assert not disagree(ways(target, known))
+    values = given_values(",".join([clean, *spellings(target.host)]).lstrip(","))
+    assert not disagree(routes_of(target, values))
 
 
-def test_the_matrix_names_each_client_above_its_column():
-    """The head is a staircase: the n-th client stands where the n-th cell is."""
-    head = list(matrix_head(values("")))
+def test_matrix_head_names_each_client_above_its_column():
+    """The head is a staircase: the title of a family begins at its column."""
+    head = list(matrix_head(given_values("")))
     assert PROXY in head[0]
-    for at, family in enumerate(DIALECTS):
-        assert head[1 + at][2 * at :].startswith(family.title)
+    for column, family in enumerate(DIALECTS):
+        assert head[1 + column][2 * column :].startswith(family.title)
 
 
-def test_a_row_has_a_cell_for_each_client():
-    """D and -, a mark where they differ, the target and the entries."""
-    row = matrix_row(*explained("10.0.3.7", values("10.0.0.0/16")))
+def test_row_has_a_cell_for_each_client():
+    """A row has D or -, a mark if clients disagree, the target and the entries."""
+    row = matrix_row(*explained("10.0.3.7", given_values("10.0.0.0/16")))
     cells, target = row.split("10.0.3.7", 1)
     assert len(cells.replace("!", "").split()) == len(DIALECTS)
     assert "!" in cells
     assert target.split() == ["10.0.0.0/16", "(given)"]
-    same = matrix_row(*explained("x.org", values("10.0.0.0/16")))
+    same = matrix_row(*explained("x.org", given_values("10.0.0.0/16")))
     assert same.split() == ["-"] * len(DIALECTS) + ["x.org"]
 
 
-def test_a_row_fits_the_terminal_but_loses_no_host():
-    """Only the entries are cut to the terminal's width, never the target."""
-    found = explained("10.0.3.7", values("10.0.0.0/16"))
-    whole = matrix_row(*found)
-    assert matrix_row(*found, width=len(whole)) == whole
-    assert matrix_row(*found, width=len(whole) - 3) == whole[:-3]
-    assert matrix_row(*found, width=1).endswith("10.0.3.7")
+def test_row_fits_the_terminal():
+    """Only the entries are truncated to the terminal's width, never the target."""
+    explanation = explained("10.0.3.7", given_values("10.0.0.0/16"))
+    full = matrix_row(*explanation)
+    assert matrix_row(*explanation, width=len(full)) == full
+    assert matrix_row(*explanation, width=len(full) - 3) == full[:-3]
+    assert matrix_row(*explanation, width=1).endswith("10.0.3.7")
 
 
-def test_colour_changes_nothing_but_colour():
-    """Without its escape sequences a coloured line is the plain one."""
-    found = explained("10.0.3.7", values("10.0.0.0/16"))
-    coloured = matrix_row(*found, colour=True)
+def test_colour_changes_only_colour():
+    """Without its escape sequences a coloured line equals the plain one."""
+    explanation = explained("10.0.3.7", given_values("10.0.0.0/16"))
+    coloured = matrix_row(*explanation, colour=True)
     for code in ("\x1b[1m", "\x1b[32m", "\x1b[33m", "\x1b[0m"):
         coloured = coloured.replace(code, "")
-    assert coloured == matrix_row(*found)
-    assert coloured != matrix_row(*found, colour=True)
-    assert "\x1b" not in "".join(matrix_head(values("")))
-    assert "\x1b[1mGo" in "".join(matrix_head(values(""), colour=True))
+    assert coloured == matrix_row(*explanation)
+    assert coloured != matrix_row(*explanation, colour=True)
+    assert "\x1b" not in "".join(matrix_head(given_values("")))
+    assert "\x1b[1mGo" in "".join(matrix_head(given_values(""), colour=True))
 
 
-def test_objects_say_it_to_a_machine():
-    """One object for each client: where to, direct or not, the proxy, the entry and its reason."""
-    found = objects(*explained("https://user:secret@10.0.3.7:8443/path?query", values("10.0.0.0/16")))
-    assert [one["client"] for one in found] == [family.name for family in DIALECTS]
-    assert found[0] == {
+def test_json_has_an_object_for_each_client():
+    """It has the target, the route, the entry and its reason, and no user info."""
+    items = objects(*explained("https://user:secret@10.0.3.7:8443/path?query", given_values("10.0.0.0/16")))
+    assert [item["client"] for item in items] == [family.name for family in DIALECTS]
+    assert items[0] == {
         "target": "https://10.0.3.7:8443",
         "scheme": "https",
         "host": "10.0.3.7",
@@ -255,21 +246,19 @@ def test_objects_say_it_to_a_machine():
         "entry": "10.0.0.0/16",
         "reason": "given",
     }
-    wget = next(one for one in found if one["client"] == "wget")
+    wget = next(item for item in items if item["client"] == "wget")
     assert (wget["direct"], wget["proxy"], wget["entry"], wget["reason"]) == (False, PROXY, None, None)
-    assert "secret" not in json.dumps(found)
+    assert "secret" not in json.dumps(items)
 
 
-def test_an_unnamed_proxy_is_null():
-    """With a list and no proxy it is known that a proxy is taken, and not which."""
-    known = Values(variables(UNNAMED, UNNAMED, ""))
-    assert {(one["direct"], one["proxy"]) for one in objects(*explained("x.org", known))} == {(False, None)}
+def test_unnamed_proxy_is_null():
+    """With a list and no proxy, the target uses a proxy without a name."""
+    values = Values(variables(UNNAMED, UNNAMED, ""))
+    assert {(item["direct"], item["proxy"]) for item in objects(*explained("x.org", values))} == {(False, None)}
 
 
-def test_a_problem_holds_no_credentials():
-    """A target that cannot be read is repeated without what may be a password, in one printable
-    line.
-    """
+def test_bad_target_is_repeated_without_credentials():
+    """It is one printable line, without anything that may be a password."""
     assert problem("ftp://user:secret@host\n", "bad") == {"target": "***@host\\n", "error": "bad"}
 
 
@@ -282,44 +271,42 @@ def test_a_problem_holds_no_credentials():
         ([family.name for family in DIALECTS], "every client"),
     ],
 )
-def test_titles_are_as_short_as_they_can_be(names, text):
-    """All generations of a family together have its name alone."""
+def test_titles_are_short(names, text):
+    """A family appears without versions if all its versions are chosen."""
     assert titles([family for family in DIALECTS if family.name in names]) == text
 
 
 @given(TARGETS, LISTS, LISTS)
-def test_nothing_raises(text, lower, upper):
-    """Any text is a target or a ValueError, any list gives a way, and what is printed is printable,
-    one line each.
-    """
-    known = Values({"http_proxy": PROXY, "HTTPS_PROXY": PROXY, "no_proxy": lower, "NO_PROXY": upper})
-    target, complaint = read(text)
+def test_any_input_gives_printable_lines(text, lower, upper):
+    """The only error is ValueError about the target; any list gives routes."""
+    values = Values({"http_proxy": PROXY, "HTTPS_PROXY": PROXY, "no_proxy": lower, "NO_PROXY": upper})
+    target, complaint = parsed(text)
     assert complaint.isprintable()
     if target is None:
         return
-    found = ways(target, known)
-    assert len(found) == len(DIALECTS)
-    for line in [*paragraph(target, found), matrix_row(target, found), why(found)]:
+    routes = routes_of(target, values)
+    assert len(routes) == len(DIALECTS)
+    for line in [*paragraph(target, routes), matrix_row(target, routes), why(routes)]:
         assert line.isprintable()
-    json.dumps(objects(target, found))
+    json.dumps(objects(target, routes))
 
 
 @given(st.binary(max_size=200))
-def test_any_file_can_be_read(text):
-    """No file is so strange that it cannot be looked at."""
+def test_any_file_is_accepted(text):
+    """Arbitrary bytes raise nothing."""
     assert all(isinstance(value, str) for value in variables_in(text).values())
 
 
 @given(st.text())
-def test_printable_is(text):
-    """Whatever was given becomes printable ASCII without user info."""
+def test_printable_text_is_safe(text):
+    """Any text becomes printable ASCII without user info."""
     shown = printable(text)
     assert shown.isascii()
     assert shown.isprintable()
     assert "@" not in text or shown.startswith("***@")
 
 
-def test_owner_entries_are_explained_as_the_owners():
-    """What the owner wrote has the reason owner in the way."""
-    known = of_entries(compose(operator=[parse_operator_entry("git.example.com")]), PROXY, PROXY)
-    assert why(explained("git.example.com", known)[1]) == "git.example.com (owner)"
+def test_entries_of_the_operator_have_the_reason_owner():
+    """The route of such an entry has that reason."""
+    values = of_entries(compose(operator=[parse_operator_entry("git.example.com")]), PROXY, PROXY)
+    assert why(explained("git.example.com", values)[1]) == "git.example.com (owner)"

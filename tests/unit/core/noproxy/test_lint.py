@@ -1,6 +1,4 @@
-"""What is said of a NO_PROXY list: who misreads an entry, the consequence, the way out; and nothing
-of a good list.
-"""
+"""Lint of a NO_PROXY list: misread, wide, redundant and missing entries; advice to the operator."""
 
 import json
 
@@ -25,73 +23,77 @@ REGION = "eu-central-1"
 
 
 def given_list(no_proxy):
-    """Values with a list that somebody gave."""
+    """Return values with a list of the command line."""
     return Values(variables(UNNAMED, UNNAMED, no_proxy))
 
 
 def findings(*entries, region=REGION):
-    """What is found of entries that stand beside those that every list needs."""
+    """Return the findings about entries, beside the entries that every list needs."""
     return list(judge(given_list(",".join([NEEDED, *entries])), region=region))
 
 
-def owned(*entries):
-    """The composed list of a node whose owner wrote these."""
+def composed_with(*entries):
+    """Return the composed list of a node with these operator's entries."""
     return compose(vpc_cidrs=["10.42.0.0/16"], operator=[parse_operator_entry(entry) for entry in entries])
 
 
-# --- single entries
-# -------------------------------------------------------------------------------------------------
+# --- single entries ---
 
 
 @pytest.mark.parametrize(
-    ("entry", "kind", "severity", "clients", "said", "fix"),
+    ("entry", "kind", "severity", "clients", "part", "fix"),
     [
-        ("10.0.0.0/16", "cidr", NOTE, {"curl-old", "wget", "urllib"}, "the addresses in it take the proxy", ""),
-        ("fd00:1::/64", "cidr", NOTE, {"wget", "urllib", "curl"}, "nothing better exists", ""),
+        ("10.0.0.0/16", "cidr", NOTE, {"curl-old", "wget", "urllib"}, "its addresses use the proxy", ""),
+        ("fd00:1::/64", "cidr", NOTE, {"wget", "urllib", "curl"}, "there is no better form", ""),
         (".corp.example.com", "suffix", WARNING, {"go", "wget"}, "corp.example.com itself", "write corp.example.com,"),
-        ("*.corp.example.com", "wildcard", WARNING, {"curl", "wget"}, "the * means nothing", "write corp.example.com"),
-        ("10.1.*", "wildcard", WARNING, {"wget", "urllib"}, "the * means nothing", "write 10.1.0.0/16"),
-        ("10.*", "wildcard", WARNING, {"wget", "urllib"}, "the * means nothing", "write 10.0.0.0/8"),
-        ("host.corp:8443", "port", WARNING, {"curl", "wget"}, "with a port", "write host.corp, for all ports"),
-        ("[fd00::7]:8443", "port", WARNING, {"curl", "wget"}, "with a port", "write fd00::7 and [fd00::7], for all"),
-        ("fd00::7", "ipv6", WARNING, {"urllib"}, "means nothing to urllib", "write both fd00::7 and [fd00::7]"),
-        ("[fd00::7]", "ipv6", WARNING, {"curl", "wget"}, "means nothing to", "write both fd00::7 and [fd00::7]"),
-        (" host.corp ", "blank", WARNING, {"wget"}, "with the blank beside it", "write host.corp"),
-        ("host.corp\r", "blank", WARNING, {"curl", "wget"}, "with the blank beside it", "write host.corp"),
+        ("*.corp.example.com", "wildcard", WARNING, {"curl", "wget"}, "because of the *", "write corp.example.com"),
+        ("10.1.*", "wildcard", WARNING, {"wget", "urllib"}, "because of the *", "write 10.1.0.0/16"),
+        ("10.*", "wildcard", WARNING, {"wget", "urllib"}, "because of the *", "write 10.0.0.0/8"),
+        ("host.corp:8443", "port", WARNING, {"curl", "wget"}, "because of its port", "write host.corp, for all ports"),
+        (
+            "[fd00::7]:8443",
+            "port",
+            WARNING,
+            {"curl", "wget"},
+            "because of its port",
+            "write fd00::7 and [fd00::7], for all",
+        ),
+        ("fd00::7", "ipv6", WARNING, {"urllib"}, "ignored by urllib", "write both fd00::7 and [fd00::7]"),
+        ("[fd00::7]", "ipv6", WARNING, {"curl", "wget"}, "ignored by", "write both fd00::7 and [fd00::7]"),
+        (" host.corp ", "blank", WARNING, {"wget"}, "because of the blank beside it", "write host.corp"),
+        ("host.corp\r", "blank", WARNING, {"curl", "wget"}, "because of the blank beside it", "write host.corp"),
         (
             "a.corp b.corp",
             "blank",
             WARNING,
             {"go", "wget", "requests"},
-            "with a blank instead of a comma",
+            "because of a blank instead of a comma",
             "write a.corp,b.corp",
         ),
-        ("host.corp.", "final-dot", WARNING, {"go", "wget"}, "with its final dot", "write host.corp"),
-        ("http://host.corp/path", "url", WARNING, {"go", "curl", "wget"}, "a URL means nothing", "write host.corp"),
-        ("10.0.0", "unreadable", WARNING, set(), "no host name, .suffix, address or CIDR", "write one"),
-        ("10.0.0.0/33", "unreadable", WARNING, set(), "no host name, .suffix, address or CIDR", "write one"),
-        ("a..corp", "unreadable", WARNING, set(), "no host name, .suffix, address or CIDR", "write one"),
-        ("10.0.0.1-10.0.0.9", "unreadable", WARNING, set(), "no host name", "write one"),
-        ("b\u00fccher.example", "unreadable", WARNING, set(), "no host name", "write xn--bcher-kva.example"),
+        ("host.corp.", "final-dot", WARNING, {"go", "wget"}, "because of its trailing dot", "write host.corp"),
+        ("http://host.corp/path", "url", WARNING, {"go", "curl", "wget"}, "because it is a URL", "write host.corp"),
+        ("10.0.0", "unreadable", WARNING, set(), "not a host name, .suffix, address or CIDR", "write one"),
+        ("10.0.0.0/33", "unreadable", WARNING, set(), "not a host name, .suffix, address or CIDR", "write one"),
+        ("a..corp", "unreadable", WARNING, set(), "not a host name, .suffix, address or CIDR", "write one"),
+        ("10.0.0.1-10.0.0.9", "unreadable", WARNING, set(), "not a host name", "write one"),
+        ("b\u00fccher.example", "unreadable", WARNING, set(), "not a host name", "write xn--bcher-kva.example"),
     ],
 )
-def test_an_entry_that_clients_misread(entry, kind, severity, clients, said, fix):
-    """One finding, with the clients that misread the entry, what that leads to, and how to write it
-    instead.
-    """
-    (found,) = findings(entry)
-    assert (found.kind, found.severity, found.entry) == (kind, severity, entry)
-    assert clients <= set(found.clients)
-    assert said in found.text
-    assert found.fix.startswith(fix)
-    assert bool(found.fix) == bool(fix)
+def test_misread_entry(entry, kind, severity, clients, part, fix):
+    """The finding has the clients that misread the entry, the consequence and the better form."""
+    (finding,) = findings(entry)
+    assert (finding.kind, finding.severity, finding.entry) == (kind, severity, entry)
+    assert clients <= set(finding.clients)
+    assert part in finding.text
+    assert finding.fix.startswith(fix)
+    assert bool(finding.fix) == bool(fix)
 
 
 @pytest.mark.parametrize(
     ("entry", "fix"),
     [
         (" *.host.corp", "write host.corp"),
-        (" .host.corp", "write host.corp, which covers what is below it too"),
+        (" .host.corp", "write host.corp, which also covers its subdomains"),
         ("host.corp.\r", "write host.corp"),
         (" host.corp:8443", "write host.corp, for all ports"),
         ("a.corp\u2028b.corp\n", "write a.corp,b.corp"),
@@ -100,9 +102,9 @@ def test_an_entry_that_clients_misread(entry, kind, severity, clients, said, fix
         (" 10.0.0.0/16", "write 10.0.0.0/16"),
     ],
 )
-def test_two_things_wrong_have_one_way_out(entry, fix):
-    """What is to be written instead is not misread in its turn, and is one printable line."""
-    assert [one.fix for one in findings(entry)] == [fix]
+def test_entry_with_two_mistakes_has_one_fix(entry, fix):
+    """The better form is not misread in turn, and is one printable line."""
+    assert [finding.fix for finding in findings(entry)] == [fix]
 
 
 @pytest.mark.parametrize(
@@ -118,52 +120,47 @@ def test_two_things_wrong_have_one_way_out(entry, fix):
         ["", " ", "host.corp", ""],
     ],
 )
-def test_nothing_is_said_of_a_good_entry(entries):
-    """Names (capitals are folded by all), addresses, both spellings of IPv6 and suffixes of one
-    label are read alike by all.
-    """
+def test_good_entries_have_no_findings(entries):
+    """All clients read alike: names, addresses, IPv6 in both spellings, suffixes of one label."""
     assert findings(*entries) == []
 
 
-def test_what_nobody_reads_means_nothing_to_any_client():
-    """Said so: "nothing to every client" would leave open that it means something to most."""
-    (found,) = findings("http://host.corp/path")
-    assert found.text == "a URL means nothing to any client"
+def test_entry_that_all_clients_ignore():
+    """The text does not list the clients."""
+    (finding,) = findings("http://host.corp/path")
+    assert finding.text == "it is ignored by every client because it is a URL"
 
 
-def test_another_entry_may_help_out():
-    """A suffix whose apex is in the list as well is not misread: the list as a whole is judged."""
-    assert [found.kind for found in findings(".corp.example.com", "corp.example.com")] == ["shadowed"]
+def test_another_entry_may_cover_the_gap():
+    """A suffix is not misread if its apex is in the list: the complete list counts."""
+    assert [finding.kind for finding in findings(".corp.example.com", "corp.example.com")] == ["shadowed"]
 
 
-# --- the whole world
-# ------------------------------------------------------------------------------------------------
+# --- wide entries ---
 
 
 @pytest.mark.parametrize(
     "entry",
     "* . com .com *.org io de co.uk .com.cn 0.0.0.0/0 128.0.0.0/1 ::/0 2000::/3 amazonaws.com .amazonaws.com api.aws COM".split(),
 )
-def test_an_entry_that_bypasses_the_proxy_for_the_world(entry):
-    """Top-level domains, registries, all of AWS and huge networks are warned of."""
-    found = findings(entry)
-    assert [(one.severity, one.kind) for one in found] == [(WARNING, "wide")]
+def test_wide_entry_has_a_warning(entry):
+    """Top-level domains, registries, all of AWS and huge networks are too wide."""
+    assert [(finding.severity, finding.kind) for finding in findings(entry)] == [(WARNING, "wide")]
 
 
 @pytest.mark.parametrize("entry", "10.0.0.0/8 fc00::/7 corp local db svc example.com co.example 172.16.0.0/12".split())
-def test_what_is_large_and_private_is_no_world(entry):
-    """Private networks and zones of one's own are what NO_PROXY is for."""
+def test_large_private_entry_has_no_warning(entry):
+    """Private networks and zones are the purpose of NO_PROXY."""
     assert breadth(entry) == ""
 
 
-def test_a_wide_entry_hides_nothing():
-    """Beside an entry for the whole world the others are judged as if it were not there."""
-    kinds = [found.kind for found in findings("com", "*.corp.com", "10.0.0.1:80")]
+def test_wide_entry_hides_no_other_finding():
+    """The other entries are checked without it."""
+    kinds = [finding.kind for finding in findings("com", "*.corp.com", "10.0.0.1:80")]
     assert kinds == ["wide", "wildcard", "port"]
 
 
-# --- the list
-# -------------------------------------------------------------------------------------------------------
+# --- the list ---
 
 
 @pytest.mark.parametrize(
@@ -183,50 +180,46 @@ def test_a_wide_entry_hides_nothing():
         (["a.corp", "b.corp"], []),
     ],
 )
-def test_entries_that_shadow_each_other(entries, shadowed):
-    """An entry that another one makes superfluous in every client is noted; an address in a CIDR is
-    not: wget needs it.
+def test_redundant_entries(entries, shadowed):
+    """An entry that another one covers in every client has a note.
 
-    Of two that do the same only the later is, or who obeys has neither.
+    An address in a CIDR has none, because wget needs it.  Of two equivalent entries only the later
+    one has a note, so that one of them stays.
     """
-    found = [one for one in findings(*entries) if one.kind == "shadowed"]
-    assert [one.entry for one in found] == shadowed
-    assert all(one.severity == NOTE and one.fix == "leave it out" for one in found)
+    notes = [finding for finding in findings(*entries) if finding.kind == "shadowed"]
+    assert [finding.entry for finding in notes] == shadowed
+    assert all(finding.severity == NOTE and finding.fix == "remove it" for finding in notes)
 
 
-def test_a_list_without_the_metadata_service():
-    """A list that lacks what every node needs, or has it in a form that some clients do not read,
-    is warned of.
-    """
+def test_list_without_the_metadata_service():
+    """A necessary entry is also missing if some clients do not read its form."""
     found = list(judge(given_list("localhost,169.254.0.0/16")))
-    assert [(one.kind, one.entry) for one in found if one.severity == WARNING] == [
+    assert [(finding.kind, finding.entry) for finding in found if finding.severity == WARNING] == [
         ("missing", "169.254.169.254"),
         ("missing", "127.0.0.1"),
     ]
     assert "urllib" in found[1].clients
-    assert [one.entry for one in judge(given_list(""))] == ["169.254.169.254", "localhost", "127.0.0.1"]
+    assert [finding.entry for finding in judge(given_list(""))] == ["169.254.169.254", "localhost", "127.0.0.1"]
 
 
 def test_variables_that_differ():
-    """Upper and lower case with different values mean different things to different clients."""
-    known = Values({**variables(UNNAMED, UNNAMED, NEEDED), "NO_PROXY": "x"})
-    (found,) = judge(known)
-    assert (found.severity, found.kind) == (WARNING, "variables")
-    assert found.line.startswith("no_proxy and NO_PROXY are not the same")
+    """Clients differ if upper and lower case have different values."""
+    (finding,) = judge(Values({**variables(UNNAMED, UNNAMED, NEEDED), "NO_PROXY": "x"}))
+    assert (finding.severity, finding.kind) == (WARNING, "variables")
+    assert finding.line.startswith("no_proxy and NO_PROXY differ")
 
 
 def test_hosts_that_clients_disagree_on():
-    """Of the hosts that were asked for, those that clients reach in different ways are named, with
-    the way out.
-    """
+    """Hosts with different routes are reported, with the entries to add."""
     targets = [parse_request(text) for text in ("10.1.2.3", "x.org", "10.1.2.3")]
-    found = [one for one in judge(given_list(NEEDED + ",10.1.0.0/16"), targets=targets) if one.kind == "disagree"]
-    assert [one.entry for one in found] == ["10.1.2.3", "10.1.2.3"]
-    assert found[0].fix == "to have it direct for all, add 10.1.2.3 to proxy.no_proxy"
+    found = judge(given_list(NEEDED + ",10.1.0.0/16"), targets=targets)
+    disagreements = [finding for finding in found if finding.kind == "disagree"]
+    assert [finding.entry for finding in disagreements] == ["10.1.2.3", "10.1.2.3"]
+    assert disagreements[0].fix == "to make it direct for all, add 10.1.2.3 to proxy.no_proxy"
 
 
-def test_hosts_are_judged_one_at_a_time():
-    """A long list of hosts is never held in memory."""
+def test_hosts_are_read_one_at_a_time():
+    """A long list of hosts is never kept in memory."""
     read = []
 
     def hosts():
@@ -235,12 +228,11 @@ def test_hosts_are_judged_one_at_a_time():
             yield parse_request(f"10.1.0.{number}")
 
     found = judge(given_list(NEEDED + ",10.1.0.0/16"), targets=hosts())
-    assert next(one for one in found if one.kind == "disagree").entry == "10.1.0.0"
+    assert next(finding for finding in found if finding.kind == "disagree").entry == "10.1.0.0"
     assert read == [0]
 
 
-# --- AWS
-# ------------------------------------------------------------------------------------------------------------
+# --- AWS ---
 
 
 @pytest.mark.parametrize(
@@ -255,13 +247,13 @@ def test_hosts_are_judged_one_at_a_time():
     ],
 )
 def test_names_of_another_region(entry, region):
-    """An AWS name of a region that is not the node's is warned of, with the name that is meant."""
-    found = [one for one in findings(entry) if one.kind == "region"]
-    assert [one.severity for one in found] == [WARNING]
-    assert region in found[0].text
-    assert found[0].fix == "write {}, or leave it out".format(entry.lstrip(".").replace(region, REGION))
-    assert not [one for one in findings(entry, region="") if one.kind == "region"]
-    assert not [one for one in findings(entry, region=region) if one.kind == "region"]
+    """An AWS name of another region than the node's has a warning with the right name."""
+    (finding,) = (finding for finding in findings(entry) if finding.kind == "region")
+    assert finding.severity == WARNING
+    assert region in finding.text
+    assert finding.fix == f"write {entry.lstrip('.').replace(region, REGION)}, or remove it"
+    assert not [finding for finding in findings(entry, region="") if finding.kind == "region"]
+    assert not [finding for finding in findings(entry, region=region) if finding.kind == "region"]
 
 
 @pytest.mark.parametrize(
@@ -269,26 +261,27 @@ def test_names_of_another_region(entry, region):
     ["sts.amazonaws.com", "my-bucket-1.s3.eu-central-1.amazonaws.com", "us-east-1.example.com", "eu-central-1.api.aws"],
 )
 def test_names_of_no_other_region(entry):
-    """Global names, buckets that look like regions and other people's domains are left alone."""
-    assert [one for one in findings(entry) if one.kind == "region"] == []
+    """Global names, buckets named like regions and other domains have no warning."""
+    assert [finding for finding in findings(entry) if finding.kind == "region"] == []
 
 
-def test_the_last_region_in_a_name_counts():
-    """A bucket may be called like a region."""
+def test_last_region_in_a_name_counts():
+    """A bucket may have the name of a region."""
     assert region_of("us-east-1.s3.eu-central-1") == "eu-central-1"
     assert region_of("sts") == ""
 
 
 @pytest.mark.parametrize("entry", ["s3.eu-central-1.amazonaws.com", ".s3.eu-central-1.amazonaws.com"])
 def test_s3_without_its_dual_stack_name(entry):
-    """S3 without the name of Amazon Linux 2023's repositories sends dnf through the proxy."""
-    found = [one for one in findings(entry) if one.kind == "dualstack"]
-    assert [one.fix for one in found] == ["add s3.dualstack.eu-central-1.amazonaws.com"]
-    assert not [one for one in findings(entry, "s3.dualstack.eu-central-1.amazonaws.com") if one.kind == "dualstack"]
+    """Amazon Linux 2023's repositories have that name, so dnf would use the proxy."""
+    fixes = [finding.fix for finding in findings(entry) if finding.kind == "dualstack"]
+    assert fixes == ["add s3.dualstack.eu-central-1.amazonaws.com"]
+    assert not [
+        finding for finding in findings(entry, "s3.dualstack.eu-central-1.amazonaws.com") if finding.kind == "dualstack"
+    ]
 
 
-# --- what the owner is told
-# -----------------------------------------------------------------------------------------
+# --- advice to the operator ---
 
 
 @settings(max_examples=30)
@@ -301,84 +294,77 @@ def test_s3_without_its_dual_stack_name(entry):
     st.lists(st.sampled_from(["ec2", "ecr", "s3", "ssm", "eks", "sts"]), max_size=3),
     st.sampled_from(["", "https://abc.gr7.eu-central-1.eks.amazonaws.com", "https://[fd00::9]", "https://10.0.0.9"]),
 )
-def test_no_false_alarm_for_what_the_agent_composes(v4, v6, region, services, endpoint):
-    """Of a list without entries of the owner's there is nothing to warn of, and plan says
-    nothing.
-    """
+def test_composed_list_has_no_warnings(v4, v6, region, services, endpoint):
+    """A list without the operator's entries has only notes about CIDRs, and plan prints nothing."""
     facts = facts_from_json(
         json.dumps({"instance_id": "i-0123456789abcdef0", "region": region, "vpc_cidrs_v4": v4, "vpc_cidrs_v6": v6})
     )
-    known = Settings(proxy=Proxy(url=(parse_proxy(),)), aws=Aws(direct=tuple(dict.fromkeys(services))))
+    chosen = Settings(proxy=Proxy(url=(parse_proxy(),)), aws=Aws(direct=tuple(dict.fromkeys(services))))
     hints = ClusterInfo(endpoint=endpoint.partition("://")[2].strip("[]"))
-    composed = intent.compose(known, facts, hints).no_proxy
+    composed = intent.compose(chosen, facts, hints).no_proxy
     found = list(judge(of_entries(composed), region=region))
-    assert {(one.severity, one.kind) for one in found} <= {(NOTE, "cidr")}
+    assert {(finding.severity, finding.kind) for finding in found} <= {(NOTE, "cidr")}
     assert advice(composed, region) == ()
 
 
 def parse_proxy():
-    """Any proxy."""
+    """Return any proxy."""
     from agent.core.net.proxy_url import ProxyUrl
 
     return ProxyUrl("http", "proxy", 3128)
 
 
-def test_the_owner_is_told_what_can_be_mended():
-    """Warnings and superfluous entries of the owner's are told, with the key; what has no better
-    form is not.
-    """
-    told = advice(owned(".corp.example.com", "10.0.0.0/8", "10.42.7.0/24", "10.42.7.7", "fd00::7"), REGION)
-    assert [line.partition(" (owner)")[0] for line in told] == [
+def test_advice_has_findings_with_a_remedy():
+    """Operator's entries that are misread or redundant are reported with the key, CIDRs are not."""
+    lines = advice(composed_with(".corp.example.com", "10.0.0.0/8", "10.42.7.0/24", "10.42.7.7", "fd00::7"), REGION)
+    assert [line.partition(" (owner)")[0] for line in lines] == [
         "warning: proxy.no_proxy: .corp.example.com",
         "note: proxy.no_proxy: 10.42.7.0/24",
     ]
 
 
-def test_a_port_is_told_once():
-    """A port is warned of where the entry is read, so the lint of plan does not repeat it."""
-    assert advice(owned("host.corp:8443"), REGION) == ()
+def test_advice_does_not_repeat_the_warning_about_a_port():
+    """The parser of the entry warns about it."""
+    assert advice(composed_with("host.corp:8443"), REGION) == ()
 
 
-def test_an_edited_list_of_ours_is_judged_too():
-    """What the agent composes is judged like the rest, so that a spelling that somebody took out is
-    missed.
-    """
-    entries = [entry for entry in owned() if entry.value != "[fd00:ec2::254]"]
-    assert [(one.kind, one.entry) for one in judge(of_entries(entries)) if one.severity == WARNING] == [
+def test_composed_entries_are_checked_too():
+    """A spelling that was removed from the agent's list is reported."""
+    entries = [entry for entry in composed_with() if entry.value != "[fd00:ec2::254]"]
+    assert [(finding.kind, finding.entry) for finding in judge(of_entries(entries)) if finding.severity == WARNING] == [
         ("ipv6", "fd00:ec2::254")
     ]
 
 
-# --- anything
-# -------------------------------------------------------------------------------------------------------
+# --- anything ---
 
 ODD = st.text("*.:/[]@-, \tab1\u00fc\x00", max_size=12)
 
 
 @given(st.lists(st.one_of(ODD, st.text(max_size=20)), max_size=6).map(",".join))
-def test_any_list_can_be_judged(no_proxy):
-    """No list makes the lint fail, and every finding is one printable line."""
-    for found in judge(given_list(no_proxy), region=REGION):
-        assert found.line.isprintable()
-        assert found.severity in (WARNING, NOTE)
-        json.dumps(attrs.asdict(found))
+def test_any_list_is_accepted(no_proxy):
+    """The lint raises nothing, and every finding is one printable line."""
+    for finding in judge(given_list(no_proxy), region=REGION):
+        assert finding.line.isprintable()
+        assert finding.severity in (WARNING, NOTE)
+        json.dumps(attrs.asdict(finding))
 
 
 @given(st.one_of(ODD, st.text(max_size=20)), ODD)
 @example("*::", "")
 @example("*10.0.0.1", "")
 def test_any_entry_has_a_form(entry, other):
-    """Each form has a place for the clients in its text, and its targets can be asked for."""
+    """Each form has a place for the clients in its text, and its targets are valid."""
     form = form_of(entry)
     assert "{}" in form.text
-    for text in form.meant:
+    for text in form.targets:
         parse_request(text)
     assert isinstance(may_cover(other, entry), bool)
     assert isinstance(breadth(entry), str)
 
 
 def test_a_password_in_an_entry_is_masked():
-    """A URL with user info that landed in the list is shown without it."""
-    (found,) = findings("http://user:secret@host.corp/")
-    assert "secret" not in found.line
-    assert found.fix == "write host.corp"
+    """A URL in the list is shown without its user info."""
+    (finding,) = findings("http://user:secret@host.corp/")
+    assert "secret" not in finding.line
+    assert finding.fix == "write host.corp"

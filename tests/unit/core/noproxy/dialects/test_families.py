@@ -1,6 +1,4 @@
-"""The table that people know of: one kind of entry against one kind of host, for every family of
-clients.
-"""
+"""A table of entries and hosts, with the route of every family of clients."""
 
 import pytest
 
@@ -30,9 +28,9 @@ ROWS = [
     ("[fd00:ec2::254]", "[fd00:ec2::254]", "PPPPPPDPP"),
     ("host.example:8080", "host.example:8080", "DPPPPPDDD"),
     ("host.example:8080", "host.example:8081", "PPPPPPPPP"),
-    ("host.example:443", "https://host.example/", "DPPPPPPPP"),  # only Go knows the port that is not written
+    ("host.example:443", "https://host.example/", "DPPPPPPPP"),  # only Go compares the default port
     ("example.org,example.com\r", "example.com", "DPPPPPDDD"),
-    ("example.org example.com", "example.com", "PDDPPPPPP"),  # requests sees one name, whose end it is before 2.34
+    ("example.org example.com", "example.com", "PDDPPPPPP"),  # requests reads one name; before 2.34 its suffix matches
     ("example.org, example.com", "example.com", "DDDDDDDDD"),
     (" example.com", "example.com", "DDDDDPDDD"),
     ("example.com ,x", "example.com", "DDDDDPDDD"),
@@ -53,16 +51,14 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("no_proxy", "target", "ways"), ROWS)
-def test_each_family_reads_the_entry_in_its_way(no_proxy, target, ways):
-    """A row of the table."""
-    seen = "".join("P" if dialect.bypass(parse_request(target), no_proxy) is None else "D" for dialect in DIALECTS)
-    assert dict(zip(COLUMNS, seen)) == dict(zip(COLUMNS, ways))
+@pytest.mark.parametrize(("no_proxy", "target", "expected"), ROWS)
+def test_route_of_each_family(no_proxy, target, expected):
+    """Each family has the route of its column."""
+    routes = "".join("P" if dialect.bypass(parse_request(target), no_proxy) is None else "D" for dialect in DIALECTS)
+    assert dict(zip(COLUMNS, routes)) == dict(zip(COLUMNS, expected))
 
 
-def test_the_columns_are_the_dialects():
-    """The dialects stand in the order of the table, each with programs and a head that fits a
-    terminal.
-    """
+def test_columns_are_the_dialects():
+    """The dialects have the order of the table, programs, and a title that fits a terminal."""
     assert [dialect.name for dialect in DIALECTS] == COLUMNS
     assert all(dialect.clients and dialect.title.isascii() and len(dialect.title) <= 16 for dialect in DIALECTS)

@@ -1,4 +1,4 @@
-"""What our list becomes for Java, and what it cannot say."""
+"""The agent's list as Java's option, and the entries that it cannot express."""
 
 import pytest
 from hypothesis import given
@@ -29,10 +29,8 @@ from agent.core.noproxy.dialects.java import MOST_PATTERNS, non_proxy_hosts
         ("", ""),
     ],
 )
-def test_an_entry_becomes_patterns(entry, value):
-    """Names cover what lies below them, networks of whole octets become one pattern, others one for
-    each part.
-    """
+def test_entry_becomes_patterns(entry, value):
+    """A name covers its subdomains; a network becomes one pattern for each of its octet values."""
     assert non_proxy_hosts([entry]).value == value
     assert non_proxy_hosts([entry]).left_out == ()
 
@@ -45,18 +43,18 @@ def test_an_entry_becomes_patterns(entry, value):
         *("b\u00fccher.example", "3.4", "010.0.3.4"),
     ],
 )
-def test_what_cannot_be_expressed_is_named(entry):
-    """It is left out of the value, and said."""
-    found = non_proxy_hosts(["a.example", entry])
-    assert (found.value, found.left_out) == ("a.example|*.a.example", (entry,))
+def test_entry_that_java_cannot_express_is_left_out(entry):
+    """The value does not have it, and `left_out` does."""
+    java = non_proxy_hosts(["a.example", entry])
+    assert (java.value, java.left_out) == ("a.example|*.a.example", (entry,))
 
 
-def test_a_pattern_stands_once():
+def test_patterns_are_unique():
     """Both spellings of an IPv6 address are one pattern, and the order is kept."""
     assert non_proxy_hosts(["::1", "[::1]", ".svc", "::1"]).value == "[::1]|*.svc"
 
 
 @given(st.lists(st.text(max_size=20), max_size=5))
 def test_any_list_becomes_a_value(entries):
-    """Nothing is raised, and no entry becomes more patterns than one can read."""
+    """Nothing is raised, and the number of patterns for an entry is limited."""
     assert non_proxy_hosts(entries).value.count("|") <= MOST_PATTERNS * len(entries)

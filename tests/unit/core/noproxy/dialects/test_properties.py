@@ -1,4 +1,4 @@
-"""What holds in every dialect, for any target and any value of NO_PROXY."""
+"""Properties of every dialect, for any target and any value of NO_PROXY."""
 
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ LABELS = st.text("abz09", min_size=1, max_size=4).map(lambda text: "n" + text)
 NAMES = st.lists(LABELS, min_size=1, max_size=3).map(".".join)
 IPV4 = st.ip_addresses(v=4).map(str)
 IPV6 = st.ip_addresses(v=6).map(str)
-# Not ::ffff:10.0.0.1 and the like, which have two short spellings: curl compares the text.
+# Without ::ffff:10.0.0.1 and the like, which have two short spellings: curl compares the text.
 ADDRESSES = st.one_of(IPV4, IPV6.filter(lambda text: not text.startswith("::") or len(text) < 7))
 HOSTS = st.one_of(NAMES, NAMES.map(lambda name: name + "."), IPV4, IPV6.map("[{}]".format))
 TARGETS = st.builds(
@@ -35,16 +35,16 @@ SLOPPY = st.one_of(st.text(), st.text("n.*,:/[]0123456789af -+\t\r\n\u0660\xa0xX
 )
 @example(target=parse_request("[::1]"), no_proxy="[,],[],[]:,[:,:],::/,::/x,::%eth0/8,fe80::1%eth0")
 @example(target=parse_request("n.example"), no_proxy=".,..,*.,*..,:,:80,.:80,*:80,\ud800.example,xn--\xfc,é..,\u3002")
-def test_any_value_is_read(target, no_proxy):
-    """Nothing is raised, and the answer is a piece of the value, or that no entry is needed."""
+def test_any_value_is_accepted(target, no_proxy):
+    """Nothing is raised, and the result is part of the value, LOOPBACK or None."""
     for dialect in DIALECTS:
-        found = dialect.bypass(target, no_proxy)
-        assert found is None or found == go.LOOPBACK or (found and found in no_proxy.replace(" ", "") + no_proxy)
+        entry = dialect.bypass(target, no_proxy)
+        assert entry is None or entry == go.LOOPBACK or (entry and entry in no_proxy.replace(" ", "") + no_proxy)
 
 
 @given(target=TARGETS, before=SLOPPY, after=SLOPPY)
-def test_an_entry_more_sends_nothing_to_the_proxy(target, before, after):
-    """What is direct stays so when the list grows, but for * which has to stand alone."""
+def test_direct_target_stays_direct_with_more_entries(target, before, after):
+    """The exception is *, which must be the complete value."""
     assume(before != "*")
     for dialect in DIALECTS:
         if dialect.bypass(target, before) is not None:
@@ -52,15 +52,15 @@ def test_an_entry_more_sends_nothing_to_the_proxy(target, before, after):
 
 
 @given(target=TARGETS)
-def test_an_empty_list_exempts_nothing(target):
-    """Except what Go never sends to a proxy."""
+def test_empty_list_exempts_nothing(target):
+    """The exception is loopback in Go."""
     for dialect in DIALECTS:
         assert dialect.bypass(target, "") in ((None, go.LOOPBACK) if dialect.name == "go" else (None,))
 
 
 @given(name=NAMES, below=LABELS)
-def test_a_bare_name_is_portable(name, below):
-    """It covers itself and what lies below it, in every case of letters."""
+def test_name_without_leading_dot_is_portable(name, below):
+    """It covers itself and its subdomains in every dialect, in upper and lower case."""
     for dialect in DIALECTS:
         for value in (name, name.upper(), "other.example," + name):
             assert dialect.bypass(parse_request(name), value) == value.rpartition(",")[2]
@@ -68,21 +68,17 @@ def test_a_bare_name_is_portable(name, below):
 
 
 @given(name=NAMES, other=NAMES)
-def test_a_name_covers_no_other(name, other):
-    """A name that is not below it goes to the proxy; requests before 2.34 takes every name that
-    ends alike.
-    """
+def test_name_covers_no_other_domain(name, other):
+    """The exception is requests before 2.34, which compares suffixes."""
     assume(other != name and not other.endswith("." + name))
     for dialect in DIALECTS:
-        alike = dialect.name == "requests-old" and other.endswith(name)
-        assert (dialect.bypass(parse_request(other), name) is not None) == alike
+        is_direct = dialect.name == "requests-old" and other.endswith(name)
+        assert (dialect.bypass(parse_request(other), name) is not None) == is_direct
 
 
 @given(ADDRESSES)
-def test_an_address_is_portable_in_our_spellings(address):
-    """An IPv4 address as it is, an IPv6 address without and with brackets, are direct
-    everywhere.
-    """
+def test_address_is_portable_in_the_agents_spellings(address):
+    """An IPv4 address, or an IPv6 address without and with brackets, is direct in every dialect."""
     entry = parse_operator_entry(address)
     target = parse_request(entry.spellings[-1])
     for dialect in DIALECTS:
@@ -98,10 +94,8 @@ CIDRS = st.builds(lambda address, bits: canonical_cidr(f"{address}/{bits}"), st.
     suffixes=st.lists(NAMES, max_size=2),
     addresses=st.lists(ADDRESSES, max_size=3),
 )
-def test_our_own_list_does_what_it_says(vpc, names, suffixes, addresses):
-    """Each name, suffix and address of a composed list is direct in every dialect, and a CIDR where
-    CIDRs are read.
-    """
+def test_composed_list_exempts_its_entries(vpc, names, suffixes, addresses):
+    """Names, suffixes and addresses are direct in every dialect, CIDRs where they are read."""
     operator = [parse_operator_entry(text) for text in [*names, *("." + name for name in suffixes), *addresses]]
     entries = compose(vpc_cidrs=vpc, service_cidrs=["172.20.0.0/16"], operator=operator)
     for entry in entries:

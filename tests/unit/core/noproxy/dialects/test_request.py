@@ -1,6 +1,4 @@
-"""Targets: URLs of any shape, hosts and addresses; what is no target is refused without its user
-info.
-"""
+"""Targets: URLs, hosts and addresses; an error never repeats user info."""
 
 import pytest
 from hypothesis import example, given
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from agent.core.noproxy.dialects.request import LIMIT, Request, parse_request
 
 GOOD = [
-    # text, scheme, host, port, printable, whether the port was written
+    # text, scheme, host, port, spelled, has_port
     ("example.com", "https", "example.com", 443, "example.com", False),
     ("EXAMPLE.Com", "https", "example.com", 443, "example.com", False),
     (" example.com\n", "https", "example.com", 443, "example.com", False),
@@ -44,15 +42,15 @@ BAD = [
     ("", "no valid host"),
     ("http://", "no valid host"),
     ("http:///path", "no valid host"),
-    ("ftp://example.com", "the scheme ftp; allowed are http and https"),
-    ("file:///etc/passwd", "the scheme file; allowed are http and https"),
-    ("http:/example.com", "no URL"),
-    ("https:example.com", "no URL"),
+    ("ftp://example.com", "the scheme ftp; expected http or https"),
+    ("file:///etc/passwd", "the scheme file; expected http or https"),
+    ("http:/example.com", "not a URL"),
+    ("https:example.com", "not a URL"),
     ("10.0.0.0/16", "is a network"),
     ("fd00::/8", "is a network"),
     ("a b", "no valid host"),
     ("http://exa mple.com/", "no valid host"),
-    ("example.com\\@evil", "no URL"),
+    ("example.com\\@evil", "not a URL"),
     ("-example.com", "no valid host"),
     ("example..com", "no valid host"),
     ("ex%61mple.com", "no valid host"),
@@ -68,10 +66,10 @@ BAD = [
     ("10.0.0.1.", "ends in a number"),
     ("2130706433", "ends in a number"),
     ("0x7f.0x1", "ends in a number"),
-    ("[::1", "no IPv6 address between the brackets"),
-    ("[]", "no IPv6 address between the brackets"),
-    ("[10.0.0.1]", "no IPv6 address between the brackets"),
-    ("[::1]x", "no IPv6 address between the brackets"),
+    ("[::1", "no IPv6 address in the brackets"),
+    ("[]", "no IPv6 address in the brackets"),
+    ("[10.0.0.1]", "no IPv6 address in the brackets"),
+    ("[::1]x", "no IPv6 address in the brackets"),
     ("[fe80::1%25eth0]", "no valid IPv6 address"),
     ("fe80::1%eth0", "no valid IPv6 address"),
     ("1:2:3:4:5:6:7:8:9", "no valid IPv6 address"),
@@ -79,25 +77,25 @@ BAD = [
     ("a:b:c", "no valid IPv6 address"),
     ("straße.example", "write it as xn--"),
     ("\ud800.example", "write it as xn--"),
-    ("x" * (LIMIT + 1), "a target of 8193 characters"),
+    ("x" * (LIMIT + 1), "target has 8193 characters"),
 ]
 
 
 @pytest.mark.parametrize(("text", "scheme", "host", "port", "spelled", "has_port"), GOOD)
-def test_a_target_is_read(text, scheme, host, port, spelled, has_port):
-    """Scheme, host and port as a client sees them, and a spelling that can be printed."""
+def test_target_is_parsed(text, scheme, host, port, spelled, has_port):
+    """The result has scheme, host and port, and a spelling that is safe to print."""
     assert parse_request(text) == Request(scheme, host, port, spelled, has_port)
 
 
 @pytest.mark.parametrize(("text", "reason"), BAD)
-def test_what_is_no_target_is_refused(text, reason):
-    """The error says what is wrong with it and what is allowed."""
+def test_bad_target_is_rejected(text, reason):
+    """The error names the problem and the allowed form."""
     with pytest.raises(ValueError, match=reason.replace("(", r"\(")):
         parse_request(text)
 
 
-def test_a_printed_target_is_the_same_target():
-    """What is printed can be asked again."""
+def test_spelling_is_the_same_target():
+    """The printed spelling parses to the same target."""
     for text, *_ in GOOD:
         target = parse_request(text)
         assert parse_request(target.spelled) == target
@@ -111,11 +109,10 @@ PASSWORD = st.text("abcXYZ0189:/?#@[]%\\ .", min_size=1).map(lambda text: "Sec" 
 @example(password="Sec/ret")
 @example(password="Sec@ret")
 def test_user_info_is_never_repeated(form, password):
-    """Neither a target nor an error holds what stands before the last @, whatever characters a
-    password has.
+    """Neither a target nor an error has the text before the last @, whatever the password is.
 
-    Except where the password itself ends the authority: then its first part is the host, for every
-    client.
+    The exception is a password that ends the authority: every client takes its beginning as the
+    host.
     """
     try:
         shown = parse_request(form % (password, "example.com")).spelled
@@ -129,17 +126,17 @@ def test_user_info_is_never_repeated(form, password):
 @example("xn--a.example")
 @example("\u3002")
 @example("a" * 64)
-def test_any_text_is_a_target_or_refused(text):
-    """Nothing but ValueError, of one line of ASCII that is not endless."""
-    refused = ""
+def test_any_text_is_a_target_or_rejected(text):
+    """The only error is ValueError, with one bounded line of ASCII."""
+    complaint = ""
     try:
         target = parse_request(text)
     except ValueError as error:
-        refused = str(error)
-    if refused:
-        assert refused.isascii()
-        assert refused.isprintable()
-        assert len(refused) < 1000
+        complaint = str(error)
+    if complaint:
+        assert complaint.isascii()
+        assert complaint.isprintable()
+        assert len(complaint) < 1000
     else:
         assert target.host == target.host.lower() != ""
         assert parse_request(target.spelled).host == target.host

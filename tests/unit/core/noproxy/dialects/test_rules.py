@@ -1,4 +1,4 @@
-"""What people write by accident, and each family's answer: the entry that counts, or none."""
+"""Entries with mistakes, and which of them each family matches."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from agent.core.noproxy.dialects.request import parse_request
 NONE = None
 
 RULES = [
-    # Go: blanks, ports, brackets, wildcards, CIDRs however they are spelt
+    # Go: blanks, ports, brackets, wildcards, CIDRs in any spelling
     (go.bypass, "example.com", " Example.COM ", "Example.COM"),
     (go.bypass, "example.com", "*.Example.com,*", "*"),
     (go.bypass, "example.com", "*,", "*"),
@@ -67,7 +67,7 @@ RULES = [
     (python_urllib.bypass, "example.com", "example.com:443", NONE),
     (python_urllib.bypass, "[fd00:ec2::254]:80", "[fd00:ec2::254]", "[fd00:ec2::254]"),
     (python_urllib.bypass, "[fd00:ec2::254]", "254]", NONE),
-    # requests: blanks vanish, old spellings of networks are read
+    # requests: blanks are removed, old spellings of networks are read
     (python_requests.bypass, "ab.example", "a b.example", "ab.example"),
     (python_requests.bypass, "0.0.3.4", "10/8", "10/8"),
     (python_requests.bypass, "10.0.3.4", "0x0a000000/8", "0x0a000000/8"),
@@ -83,8 +83,8 @@ RULES = [
 
 
 @pytest.mark.parametrize(("bypass", "target", "no_proxy", "entry"), RULES)
-def test_the_entry_that_counts(bypass, target, no_proxy, entry):
-    """The entry as it stands in the list, None where the request goes through the proxy."""
+def test_bypass_returns_the_matching_entry(bypass, target, no_proxy, entry):
+    """The result is the entry as it is in the list, None if the request uses the proxy."""
     assert bypass(parse_request(target), no_proxy) == entry
 
 
@@ -107,8 +107,8 @@ VARIABLES = [
 
 
 @pytest.mark.parametrize(("module", "environment", "http", "https", "no_proxy"), VARIABLES)
-def test_which_variable_counts(module, environment, http, https, no_proxy):
-    """Capitals or not, and what an empty one does, differ by family."""
+def test_precedence_of_variables(module, environment, http, https, no_proxy):
+    """Families differ in upper and lower case, and in the effect of an empty variable."""
     variables = module.VARIABLES
     assert variables.proxy(environment, "http") == http
     assert variables.proxy(environment, "https") == https
