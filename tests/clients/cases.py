@@ -1,6 +1,4 @@
-"""The cases of the differential tests: what people write into NO_PROXY, neatly and not, against
-every shape of host.
-"""
+"""The cases of the differential tests: values of NO_PROXY, clean and sloppy, and forms of hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ PROXY = "http://127.0.0.1:3128"
 
 @attrs.frozen
 class Case:
-    """A URL, and the proxy variables with which a client is asked for it."""
+    """A URL, and the proxy variables with which a client requests it."""
 
     url: str
     environment: dict[str, str] = attrs.field(hash=False)
@@ -37,7 +35,7 @@ IPV6 = (
     "[2001:db8:1:20::5] [::1] [::ffff:10.0.3.4] [::a00:304] [0:0::a00:304]"
 ).split()
 
-#: Entries, and what they are most interesting against.
+#: Entries, and the hosts that they are most interesting with.
 ENTRIES: tuple[tuple[str, list[str]], ...] = (
     (
         "example.com .example.com *.example.com example.com. .example.com. EXAMPLE.Com ..example.com *example.com",
@@ -87,13 +85,12 @@ ENTRIES: tuple[tuple[str, list[str]], ...] = (
     (", a, ,a a,,b ,a", ["example.com.", "example.com", "10.0.3.4"]),  # entries of nothing
 )
 
-#: What stands between two entries, the usual first.
+#: Text between two entries, the usual first.
 SEPARATORS = (",", ",", ",", ", ", " ,", " , ", " ", "  ", ",,", ", ,", "\t", ",\t", ";", "|", ",\r", "\n", ",\n")
-#: What stands round a whole list.
+#: Text around a complete list.
 EDGES = ("", "", "", " ", ",", " ,", "\t", "\r", "\n", "\r\n", "\u00a0")
 
-#: Which variables a family reads, and what it makes of an empty one; `direct` stands for any other
-#: family's name.
+#: Sets of variables: upper and lower case, empty, and all_proxy.
 NAMINGS: tuple[dict[str, str], ...] = (
     {},
     {"http_proxy": PROXY},
@@ -115,16 +112,17 @@ NAMINGS: tuple[dict[str, str], ...] = (
 
 
 def exceptions() -> list[Case]:
-    """Hosts against values of NO_PROXY, both spellings of the variable the same; the same cases in
-    every run.
+    """Return cases of hosts and values of NO_PROXY, the same in every run.
+
+    Both spellings of the variable have the same value.
     """
     chance = random.Random(6)
-    found = [_case(chance, host, value) for host, value in (*_singles(), *_edges(), *_lists(chance))]
-    return list({str(case): case for case in found}.values())
+    cases = [_case(chance, host, value) for host, value in (*_singles(), *_edges(), *_lists(chance))]
+    return list({str(case): case for case in cases}.values())
 
 
 def namings() -> list[Case]:
-    """One host against every naming of the variables."""
+    """Return cases of one host and every set of variables."""
     return [Case(scheme + "://example.com/", environment) for scheme in ("http", "https") for environment in NAMINGS]
 
 
@@ -146,16 +144,17 @@ def _edges() -> Iterator[tuple[str, str]]:
 def _lists(chance: random.Random) -> Iterator[tuple[str, str]]:
     for _ in range(250):
         _, hosts = group = chance.choice(ENTRIES)
-        known = group[0].split() + chance.choice(ENTRIES)[0].split()
+        entries = group[0].split() + chance.choice(ENTRIES)[0].split()
         value = chance.choice(EDGES)
         for _ in range(chance.randint(1, 3)):
-            value += chance.choice(known) + chance.choice(SEPARATORS)
-        yield chance.choice(hosts), value + chance.choice(known) + chance.choice(EDGES)
+            value += chance.choice(entries) + chance.choice(SEPARATORS)
+        yield chance.choice(hosts), value + chance.choice(entries) + chance.choice(EDGES)
 
 
 def _case(chance: random.Random, host: str, value: str) -> Case:
-    """Mostly plain http; some with a port, some https, which is where Go and urllib look at the
-    port.
+    """Return a case with a random scheme and port, mostly http.
+
+    Go and urllib compare the port of https URLs.
     """
     scheme = chance.choice(("http", "http", "http", "https"))
     port = chance.choice(("", "", ":80", ":8080")) if scheme == "http" else chance.choice(("", "", ":443", ":8080"))

@@ -1,5 +1,6 @@
-"""Fixtures of the differential tests: every client is asked once, two at a time, and a loud word
-when they cannot be.
+"""Fixtures of the differential tests: every client runs once, two at a time.
+
+A machine without the clients is reported.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ PROGRAMS = "unshare ip mount curl wget git skopeo".split()
 
 
 def missing() -> list[str]:
-    """Why no client can be asked on this machine; empty when all can."""
+    """Return the reasons why the clients cannot run on this machine; empty if they can."""
     reasons = [] if os.geteuid() == 0 else ["not root"]
     if not Path("/etc/debian_version").exists():
         reasons.append("not a Debian system")
@@ -27,11 +28,11 @@ def missing() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def answers(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[list[int | None]]]]:
-    """What each client did that a test of this run asks for, by its name."""
+def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[list[int | None]]]]:
+    """The ports of the first connections of each client that this run tests, by its name."""
     reasons = missing()
     if reasons:
-        pytest.skip(f"no client can be asked here: {'; '.join(reasons)}")
-    wanted = {item.callspec.params.get("client") for item in request.session.items if hasattr(item, "callspec")}
+        pytest.skip(f"clients cannot run: {'; '.join(reasons)}")
+    selected = {item.callspec.params.get("client") for item in request.session.items if hasattr(item, "callspec")}
     with ThreadPoolExecutor(max_workers=2) as pool:
-        yield {client.name: pool.submit(client.ask) for client in CLIENTS if client in wanted}
+        yield {client.name: pool.submit(client.run) for client in CLIENTS if client in selected}

@@ -106,7 +106,7 @@ def test_all_proxy_is_in_force(node: Node) -> None:
 
 
 def test_credentials_are_masked_and_not_compared(node: Node) -> None:
-    """node.env with a password does not differ from /etc/environment without, and is shown with ***."""
+    """node.env with a password equals /etc/environment without, and is shown with ***."""
     node.write("etc/secret", b"user:s3cret\n", 0o600)
     assert node.main("apply", "--set", "proxy.credentials_file=/etc/secret").code == 0
     assert "user:s3cret@" in node.read("etc/eks-proxy-agent/node.env")
@@ -321,7 +321,7 @@ def test_colours_are_for_terminals_only() -> None:
     ],
 )
 def test_forms_of_targets(target: str, spelled: str) -> None:
-    """A URL, a name in any script, an address and HOST:PORT are targets; secrets are not repeated."""
+    """A URL, a name in any script, an address and HOST:PORT are targets; no secret is repeated."""
     done = given("--json", "--", target)
     assert (done.code, {item["target"] for item in objects(done)}) == (0, {spelled})
     assert "secret" not in done.both
@@ -395,7 +395,7 @@ def limit_memory() -> None:
 
 @pytest.mark.parametrize("flags", [[], ["--matrix"], ["--json"], ["--lint", "-"]])
 def test_ten_thousand_hosts_in_bounded_memory(flags: list[str]) -> None:
-    """10,000 URLs on stdin, 80 MB, are explained by a process that has not enough memory for them."""
+    """80 MB of URLs on stdin are explained by a process without the memory to keep them."""
     long = "/" + 8000 * "p"
     hosts = [f"host-{number}.example.com" for number in range(9_900)] + [f"10.0.0.{number}" for number in range(100)]
     text = "".join(f"https://{host}{long}\n" for host in hosts).encode()

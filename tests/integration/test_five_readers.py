@@ -1,5 +1,6 @@
-"""/etc/environment is read by systemd, pam_env, sh, bash and `systemd --user`: each for real, none
-needs PID 1.
+"""/etc/environment with its real readers: systemd, pam_env, sh, bash and `systemd --user`.
+
+None of them needs PID 1.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ from agent.core.plan.files import environment
 GENERATOR = "/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator"
 Strings = POINTER(c_char_p)
 
-# What a realistic file holds besides ours; every reader has to get over it.
+# Other lines of a realistic file; every reader must accept them.
 FOREIGN = (
     b"# written by cloud-init\n\nLANG=C.UTF-8\r\nexport EDITOR=vi\nQUOTED='a b'\nno_proxy=old\nhttp_proxy=old\nLAST=1"
 )
@@ -34,30 +35,30 @@ REALISTIC = {
 
 
 def strings(array):
-    """A NULL-terminated array of C strings as a dict of NAME=VALUE."""
-    found = {}
+    """Return a NULL-terminated array of C strings NAME=VALUE as a dict."""
+    values = {}
     for item in array:
         if item is None:
             break
         name, _, value = item.decode().partition("=")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def systemd(path, directory):
-    """EnvironmentFile=: the function that PID 1 itself calls, from systemd's own library."""
+    """Read like EnvironmentFile=: call the function of PID 1 in systemd's library."""
     (library,) = glob.glob("/usr/lib/*/systemd/libsystemd-shared-*.so") + glob.glob(
         "/usr/lib*/systemd/libsystemd-shared-*.so"
     )
     load = ctypes.CDLL(library).load_env_file
     load.argtypes = [c_void_p, c_char_p, POINTER(Strings)]
-    found = Strings()
-    assert load(None, str(path).encode(), byref(found)) == 0
-    return strings(found)
+    array = Strings()
+    assert load(None, str(path).encode(), byref(array)) == 0
+    return strings(array)
 
 
 def pam_env(path, directory):
-    """A PAM session with pam_env.so alone, as sshd and login open one."""
+    """Read with pam_env.so in a PAM session, as sshd and login open one."""
     (directory / "pam_env.conf").write_text("")
     (directory / "agent-test").write_text(
         f"session required pam_env.so readenv=1 envfile={path} conffile={directory}/pam_env.conf user_readenv=0\n"
@@ -76,7 +77,7 @@ def pam_env(path, directory):
 
 
 def shell(name):
-    """A shell that sources the file and exports what it set."""
+    """Return a reader: a shell that sources the file and exports its variables."""
 
     def read(path, directory):
         run = [name, "-c", 'set -a; . "$0"; exec /usr/bin/env -0', str(path)]
@@ -87,8 +88,9 @@ def shell(name):
 
 
 def systemd_user(path, directory):
-    """`systemd --user` reads environment.d, where Debian and others link /etc/environment; `$` is
-    special there.
+    """Read like `systemd --user`: Debian and others link /etc/environment to environment.d.
+
+    `$` is special there.
     """
     (directory / "environment.d").mkdir(exist_ok=True)
     (directory / "environment.d" / "99-environment.conf").write_bytes(path.read_bytes())
@@ -109,41 +111,40 @@ NEEDED = {"systemd": "libsystemd-shared", "pam_env": "libpam with pam_start_conf
 
 @pytest.fixture(autouse=True, params=READERS)
 def read(request, tmp_path):
-    """One of the five readers; where it is not installed, the test says so (and fails under
-    CI=true).
+    """One of the five readers.
+
+    If it is not installed, the test is skipped; under CI=true it fails.
     """
     probe = tmp_path / "probe"
     probe.write_bytes(b"PROBE=1\n")
     try:
         assert READERS[request.param](probe, tmp_path)["PROBE"] == "1"
     except (OSError, ValueError, AttributeError) as error:
-        pytest.skip(f"no {NEEDED.get(request.param, request.param)} here (tests/packages.txt): {error}")
+        pytest.skip(f"not installed: {NEEDED.get(request.param, request.param)} (tests/packages.txt): {error}")
 
     def read_edited(current, variables):
         path = tmp_path / "environment"
         path.write_bytes(environment.EnvironmentFile(variables).merge(current))
-        found = READERS[request.param](path, tmp_path)
-        return tuple((name, found.get(name)) for name, _ in variables), found
+        values = READERS[request.param](path, tmp_path)
+        return tuple((name, values.get(name)) for name, _ in variables), values
 
     return read_edited
 
 
 def six(*values):
-    """The six variables with these values, repeated as needed."""
+    """Return the six variables with these values, repeated as needed."""
     return tuple((name, values[number % len(values)]) for number, name in enumerate(environment.NAMES))
 
 
 @pytest.mark.parametrize("proxy", REALISTIC)
-def test_every_reader_gets_our_values(read, proxy):
-    """Quoting, percent signs, brackets and long lists arrive as we meant them, and the foreign
-    lines still do.
-    """
+def test_every_reader_gets_the_agents_values(read, proxy):
+    """Percent signs, brackets and long lists arrive unchanged, and the other lines still do."""
     url, bypass = REALISTIC[proxy]
     variables = tuple((name, bypass if "no" in name.lower()[:2] else url) for name in environment.NAMES)
-    seen, everything = read(FOREIGN, variables)
-    assert seen == variables
-    assert everything["LAST"] == "1"
-    assert everything["QUOTED"] == "a b"
+    agents, all_values = read(FOREIGN, variables)
+    assert agents == variables
+    assert all_values["LAST"] == "1"
+    assert all_values["QUOTED"] == "a b"
 
 
 PORTABLE = "ABCXYZabcxyz0189!%*+,-./:=?@[]^_{}"
@@ -152,38 +153,32 @@ PORTABLE = "ABCXYZabcxyz0189!%*+,-./:=?@[]^_{}"
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(PORTABLE, min_size=1, max_size=60), min_size=6, max_size=6))
 def test_every_reader_gets_any_portable_value(read, values):
-    """The alphabet that `render` lets through means the same to all five, at the start and the end
-    of a value too.
-    """
+    """The characters that `render` allows are not special, also at either end of a value."""
     variables = six(*values)
     assert read(FOREIGN, variables)[0] == variables
 
 
 @pytest.mark.parametrize("char", PORTABLE)
-def test_every_portable_character_stands_anywhere(read, char):
-    """Alone, first, last, in the middle, after a colon and before an equals sign."""
+def test_portable_character_at_any_position(read, char):
+    """It may be alone, first, last, in the middle, after a colon, or repeated."""
     variables = six(char, char + "a", "a" + char, "a" + char + "b", "a:" + char, char * 3)
     assert read(None, variables)[0] == variables
 
 
-def test_a_line_as_long_as_pam_takes_arrives(read):
-    """The limit above which the agent warns is what pam_env really takes."""
+def test_longest_line_of_pam_env_arrives(read):
+    """The limit of the agent's warning is the real one of pam_env."""
     variables = (("A", "1"), ("no_proxy", "x" * (PAM_LINE_LIMIT - len("no_proxy="))))
     assert read(None, variables)[0] == variables
 
 
-def test_an_overlong_list_costs_nothing_but_itself(read):
-    """pam_env stops at a line that is too long for it: the proxies stand above it and still
-    arrive.
-    """
+def test_too_long_list_does_not_hide_the_proxies(read):
+    """pam_env stops at a line that is too long; the proxies are above it and still arrive."""
     variables = six("http://proxy.corp:3128")[:4] + (("no_proxy", "x" * (PAM_LINE_LIMIT + 10)),)
     assert read(None, variables)[0][:4] == variables[:4]
 
 
 @pytest.mark.parametrize("last", [b"A=1\\", b"# a comment that ends in \\", b"A=1", b"A='1'\r\n", b"A=1\\\\\n"])
-def test_the_line_before_ours_swallows_nothing(read, last):
-    """A backslash at the end of somebody's last line takes what we put between, not our first
-    line.
-    """
+def test_line_before_the_agents_does_not_continue(read, last):
+    """A backslash at the end of the last other line must not join the agent's first line."""
     variables = six("http://proxy.corp:3128")
     assert read(last, variables)[0] == variables

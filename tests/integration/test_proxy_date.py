@@ -1,6 +1,4 @@
-"""What time it is at a proxy: servers on loopback, with TLS and without, that answer in all
-ways.
-"""
+"""The Date header of a proxy, from servers on loopback with and without TLS."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ Serve = Callable[..., ProxyUrl]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Makes servers that say something to whoever connects, once or for ever, until the test
-    ends.
-    """
+    """Return a function that starts a server; it sends data to each client, once or repeatedly."""
     ended, listeners = threading.Event(), []
 
     def answer(connection: socket.socket, data: bytes, again: bytes, tls: ssl.SSLContext | None) -> None:
@@ -55,14 +51,14 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.mark.parametrize("again", [b"", b"x", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["closes", "a page", "more"])
-def test_the_date_is_told_whatever_comes_after_the_header(serve: Serve, again: bytes) -> None:
-    """Nothing more than the header is read: a page may have no end."""
+def test_date_is_read_whatever_follows_the_header(serve: Serve, again: bytes) -> None:
+    """Only the header is read, because a body may be endless."""
     assert ask_date(serve(HEADER, again), timeout=5.0) == DATE
 
 
-def test_a_proxy_that_speaks_tls_is_asked_too(serve: Serve, tmp_path: Path) -> None:
-    """Whoever signed its certificate: to a clock that is wrong none is valid."""
-    authority = Authority(tmp_path / "ca", "Nobody's CA")
+def test_https_proxy_needs_no_valid_certificate(serve: Serve, tmp_path: Path) -> None:
+    """With a wrong clock no certificate is valid."""
+    authority = Authority(tmp_path / "ca", "Unknown CA")
     authority.issue("proxy.example.test")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(authority.directory / "proxy.example.test.pem", authority.directory / "proxy.example.test.key")
@@ -79,15 +75,15 @@ def test_a_proxy_that_speaks_tls_is_asked_too(serve: Serve, tmp_path: Path) -> N
         (b"HTTP/1.1 400 Bad Request\r\nX: ", b"y" * 100_000),
         (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
     ],
-    ids=["silence", "TLS", "no date", "a header without end", "a long header", "always 100"],
+    ids=["no data", "TLS", "no date", "an endless header", "a long header", "always 100"],
 )
-def test_who_does_not_tell_the_time_is_no_fault(serve: Serve, data: bytes, again: bytes) -> None:
-    """It is asked within a bound, and skipped."""
+def test_server_without_a_date(serve: Serve, data: bytes, again: bytes) -> None:
+    """The request has a time limit, and the result is empty."""
     assert ask_date(serve(data, again), timeout=0.5) == ""
 
 
-def test_nobody_answers() -> None:
-    """A port that is closed, and a name that does not resolve."""
+def test_unreachable_server_has_no_date() -> None:
+    """The port is closed, or the name does not resolve."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
     assert ask_date(ProxyUrl("http", "127.0.0.1", port), timeout=5.0) == ""
@@ -95,10 +91,10 @@ def test_nobody_answers() -> None:
 
 
 @pytest.mark.parametrize(("ahead", "state"), [(0, OK), (3600, FAIL), (None, SKIP)])
-def test_what_check_makes_of_it(serve: Serve, ahead: int | None, state: str) -> None:
-    """The node's clock against that of the proxy in use."""
+def test_check_compares_the_clock(serve: Serve, ahead: int | None, state: str) -> None:
+    """`check` compares the node's clock with that of the proxy in use."""
     date = "" if ahead is None else email.utils.formatdate(time.time() - ahead, usegmt=True)
     url = serve(HEADER.replace(DATE.encode(), date.encode()))
     node: Any = SimpleNamespace(intent=SimpleNamespace(http_proxy=url))
-    (found,) = clock.check(node)
-    assert found.state == state
+    (finding,) = clock.check(node)
+    assert finding.state == state

@@ -1,6 +1,4 @@
-"""A look at a proxy: servers that are no proxies or bad ones, on loopback, and the real Squid in a
-network of its own.
-"""
+"""Health checks of a proxy: other and misbehaving servers on loopback, and Squid in a namespace."""
 
 import contextlib
 import json
@@ -30,7 +28,7 @@ OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 class Server:
-    """Accepts on a port of loopback and does the same to each connection, until the test ends."""
+    """A server on loopback that treats each connection alike, until the test ends."""
 
     def __init__(self, behave):
         self.ended = threading.Event()
@@ -47,14 +45,14 @@ class Server:
             self._behave(self, connection)
 
     def close(self):
-        """Let every connection end."""
+        """Close every connection."""
         self.ended.set()
         self._listener.close()
 
 
 @pytest.fixture
 def serve():
-    """Makes servers that end with the test."""
+    """Return a function that starts servers, which end with the test."""
     made = []
 
     def make(behave):
@@ -66,8 +64,8 @@ def serve():
         server.close()
 
 
-def says(data, stays=True):
-    """A server that sends that, and stays or closes the connection."""
+def sends(data, stays=True):
+    """Return the behaviour of a server that sends data, then keeps or closes the connection."""
 
     def behave(server, connection):
         connection.sendall(data)
@@ -78,7 +76,7 @@ def says(data, stays=True):
 
 
 def drips(first, drop):
-    """A server that sends a first part and then, for ever, a drop every few milliseconds."""
+    """Return the behaviour of a server that sends `first`, then `drop` every few milliseconds."""
 
     def behave(server, connection):
         connection.sendall(first)
@@ -89,54 +87,52 @@ def drips(first, drop):
 
 
 def ask(server, timeout=3.0, tls=True):
-    """The verdict on a server."""
+    """Return the verdict on a server."""
     return probe(server.url, HOST, 443, WHO, timeout=timeout, tls=tls)
 
 
-def test_the_request_is_what_a_proxy_expects(serve):
-    """CONNECT with the target, Host and the credentials as UTF-8; a tunnel is all that is wanted
-    without TLS.
-    """
-    server = serve(says(OK))
-    found = ask(server, tls=False)
-    assert (found.ok, found.kind) == (True, "ok")
-    assert found.seconds > 0
+def test_request_is_connect_with_credentials(serve):
+    """CONNECT has the target, Host and the credentials as UTF-8; without TLS a tunnel is enough."""
+    server = serve(sends(OK))
+    verdict = ask(server, tls=False)
+    assert (verdict.ok, verdict.kind) == (True, "ok")
+    assert verdict.seconds > 0
     lines = server.requests[0].decode("ascii").split("\r\n")
     assert lines[:2] == [f"CONNECT {HOST}:443 HTTP/1.1", f"Host: {HOST}:443"]
     assert "Proxy-Authorization: Basic " + BASIC in lines
 
 
-def test_an_ipv6_target_stands_in_brackets(serve):
-    """As RFC 3986 has it."""
-    server = serve(says(OK))
+def test_ipv6_target_has_brackets(serve):
+    """The form is that of RFC 3986."""
+    server = serve(sends(OK))
     probe(server.url, "fd00::1", 8443, tls=False)
     assert server.requests[0].startswith(b"CONNECT [fd00::1]:8443 HTTP/1.1\r\n")
 
 
 @pytest.mark.parametrize("host", ["", "a b", "a\r\nX: y", "ä.example"])
-def test_a_host_cannot_smuggle_a_header(host):
-    """What is no host is refused before anything is sent."""
-    with pytest.raises(ValueError, match="is no host"):
+def test_host_cannot_inject_a_header(host):
+    """An invalid host is rejected before anything is sent."""
+    with pytest.raises(ValueError, match="is no"):
         probe(ProxyUrl("http", "127.0.0.1", 1), host, 443)
 
 
 @pytest.mark.parametrize(
     "behave",
     [
-        says(b""),
-        says(b"HTTP/1.1 200 OK\r\nX: y\r\n"),
+        sends(b""),
+        sends(b"HTTP/1.1 200 OK\r\nX: y\r\n"),
         drips(b"", b"H"),
         drips(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
         drips(b"HTTP/1.1 200 OK\r\nX: ", b"y"),
         drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     ],
-    ids=["silent", "half a header", "a drop at a time", "a header at a time", "one long header", "always 100"],
+    ids=["silent", "half a header", "a byte at a time", "a header at a time", "one long header", "always 100"],
 )
-def test_who_never_comes_to_an_end_is_a_time_out(serve, behave):
-    """The bound is one for the whole probe: these servers go on for as long as anybody listens."""
-    found = ask(serve(behave), timeout=0.5)
-    assert (found.kind, found.rank) == ("timeout", 0)
-    assert "no whole answer to CONNECT" in found.text
+def test_endless_response_times_out(serve, behave):
+    """One deadline applies to the complete probe; these servers never end."""
+    verdict = ask(serve(behave), timeout=0.5)
+    assert (verdict.kind, verdict.rank) == ("timeout", 0)
+    assert "connected, but the response to CONNECT timed out after 0." in verdict.text
 
 
 @pytest.mark.parametrize(
@@ -150,33 +146,33 @@ def test_who_never_comes_to_an_end_is_a_time_out(serve, behave):
     ],
     ids=["many headers", "a long header", "100 without end", "a long status", "binary"],
 )
-def test_an_answer_without_measure_is_no_answer(serve, data):
-    """Megabytes of header, or of anything, are not read to their end."""
-    found = ask(serve(says(data)))
-    assert (found.kind, found.rank) == ("protocol", 0)
-    assert found.text.isprintable()
+def test_huge_response_is_rejected(serve, data):
+    """Megabytes of header, or of other data, are not read to the end."""
+    verdict = ask(serve(sends(data)))
+    assert (verdict.kind, verdict.rank) == ("protocol", 0)
+    assert verdict.text.isprintable()
 
 
 @pytest.mark.parametrize(
-    ("data", "says_so"),
+    ("data", "part"),
     [
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", "SSH"),
         (b"\x05\xff", "SOCKS"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "TLS"),
-        (b"", "without an answer"),
+        (b"", "without a response"),
         (b"220 mail ESMTP\r\n", "220 mail ESMTP"),
         (b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n", "nginx"),
         (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", "web server"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://login/\r\n\r\n", "302"),
-        (b"HTTP/1.1 abc\r\n\r\n", "no HTTP answer"),
-        (b"HTTP/9.9 200 OK\r\n\r\n", "no HTTP answer"),
+        (b"HTTP/1.1 abc\r\n\r\n", "is not HTTP"),
+        (b"HTTP/9.9 200 OK\r\n\r\n", "is not HTTP"),
     ],
 )
-def test_what_is_no_proxy_is_said(serve, data, says_so):
-    """A port of something else is told by what it says."""
-    found = ask(serve(says(data, stays=False)), tls=False)
-    assert (found.kind, found.rank) == ("protocol", 0)
-    assert says_so in found.text
+def test_other_services_are_recognized(serve, data, part):
+    """The first bytes identify the service."""
+    verdict = ask(serve(sends(data, stays=False)), tls=False)
+    assert (verdict.kind, verdict.rank) == ("protocol", 0)
+    assert part in verdict.text
 
 
 @pytest.mark.parametrize(
@@ -187,51 +183,49 @@ def test_what_is_no_proxy_is_said(serve, data, says_so):
         b"%s %s\r\n\r\n",
     ],
 )
-def test_credentials_that_are_sent_back_are_not_repeated(serve, data):
-    """Whatever a proxy answers, the credentials that it was sent are not in the verdict."""
-    found = ask(serve(says(data % (BASIC.encode(), BASIC.encode()), stays=False)))
-    assert BASIC[:10].lower() not in found.text.lower()
+def test_echoed_credentials_are_masked(serve, data):
+    """Whatever a proxy responds, its text in the verdict has no credentials."""
+    verdict = ask(serve(sends(data % (BASIC.encode(), BASIC.encode()), stays=False)))
+    assert BASIC[:10].lower() not in verdict.text.lower()
 
 
-def test_credentials_that_are_sent_back_in_words_are_not_repeated(serve):
-    """A proxy's error may name the user and the password; status.json, where it ends up, is for
-    everyone to read.
-    """
-    said = (f"{WHO.user}:{WHO.password}").encode()
-    found = ask(serve(says(b"HTTP/1.1 403 unknown: %s\r\nServer: %s\r\n\r\n" % (said, said), stays=False)))
-    assert '403 "unknown: ***" (Server: "***")' in found.text
+def test_echoed_decoded_credentials_are_masked(serve):
+    """A proxy's error may have the user and password; status.json is world-readable."""
+    pair = f"{WHO.user}:{WHO.password}".encode()
+    verdict = ask(serve(sends(b"HTTP/1.1 403 unknown: %s\r\nServer: %s\r\n\r\n" % (pair, pair), stays=False)))
+    assert '403 "unknown: ***" (Server: "***")' in verdict.text
 
 
-def test_long_credentials_that_are_sent_back_are_not_repeated_in_part(serve):
-    """However much of the answer is shown: what is masked is looked for in all of it."""
+def test_echoed_long_credentials_are_masked_before_truncation(serve):
+    """The response is masked as a whole, then shortened."""
     who = Credentials("node", "p" * 100)
 
     def send_back(server, connection):
         connection.sendall(b"you said " + server.requests[0].partition(b"Basic ")[2])
 
-    found = probe(serve(send_back).url, HOST, 443, who)
-    assert found.text.endswith('it began with "you said ***"')
+    verdict = probe(serve(send_back).url, HOST, 443, who)
+    assert verdict.text.endswith('it begins with "you said ***"')
 
 
 @pytest.mark.parametrize(
-    ("behave", "kind", "says_so"),
+    ("behave", "kind", "part"),
     [
-        (says(OK), "timeout", "TLS handshake through it did not end"),
+        (sends(OK), "timeout", "TLS handshake through it timed out"),
         (drips(OK, b"\x16"), "protocol", "does not speak TLS"),
-        (says(OK, stays=False), "upstream", "TLS through it fails"),  # closed, or reset by what we had sent meanwhile
-        (says(OK + b"x"), "timeout", "TLS"),
+        (sends(OK, stays=False), "upstream", "TLS through it fails"),  # closed, or reset because of data that we sent
+        (sends(OK + b"x"), "timeout", "TLS"),
     ],
 )
-def test_a_tunnel_to_nowhere_is_told_from_one_that_works(serve, behave, kind, says_so):
-    """A proxy that says 200 and carries nothing."""
-    found = ask(serve(behave), timeout=0.5)
-    assert (found.ok, found.kind) == (False, kind)
-    assert says_so in found.text
+def test_tunnel_without_a_target_fails(serve, behave, kind, part):
+    """The proxy responds with 200 and carries no data."""
+    verdict = ask(serve(behave), timeout=0.5)
+    assert (verdict.ok, verdict.kind) == (False, kind)
+    assert part in verdict.text
 
 
-def test_credentials_go_to_no_proxy_that_is_not_trusted(tmp_path, monkeypatch):
-    """The second connection, which asks who signed the target's certificate, may meet another one
-    than the first did.
+def test_untrusted_proxy_gets_no_credentials(tmp_path, monkeypatch):
+    """The second connection, for the issuer of the target's certificate, may reach another server
+    than the first.
     """
     contexts = []
     for name in ("world", "other"):
@@ -240,19 +234,19 @@ def test_credentials_go_to_no_proxy_that_is_not_trusted(tmp_path, monkeypatch):
         contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         contexts[-1].load_cert_chain(authority.directory / "proxy.pem", authority.directory / "proxy.key")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "world/ca.pem"))
-    heard = []
+    requests = []
 
     def serve(context):
         with sock.accept()[0] as connection, context.wrap_socket(connection, server_side=True) as stream:
-            heard.append(stream.recv(65536))
+            requests.append(stream.recv(65536))
             stream.sendall(OK)
-            came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-            inside = contexts[1].wrap_bio(came, goes, server_side=True)
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            inside = contexts[1].wrap_bio(incoming, outgoing, server_side=True)
             for data in iter(lambda: stream.recv(65536), b""):
-                came.write(data)
+                incoming.write(data)
                 with contextlib.suppress(ssl.SSLWantReadError):
                     inside.do_handshake()
-                stream.sendall(goes.read())
+                stream.sendall(outgoing.read())
 
     def both():
         for context in contexts:
@@ -263,42 +257,43 @@ def test_credentials_go_to_no_proxy_that_is_not_trusted(tmp_path, monkeypatch):
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         threading.Thread(target=both, daemon=True).start()
-        found = probe(ProxyUrl("https", "127.0.0.1", sock.getsockname()[1]), HOST, 443, WHO)
+        verdict = probe(ProxyUrl("https", "127.0.0.1", sock.getsockname()[1]), HOST, 443, WHO)
         assert ended.wait(10)
-    assert found.kind == "tls-untrusted"
-    assert [BASIC.encode() in text for text in heard] == [True]
+    assert verdict.kind == "tls-untrusted"
+    assert [BASIC.encode() in request for request in requests] == [True]
 
 
-def test_a_port_that_nobody_listens_at_is_refused():
-    """The port is free, because it was just given back."""
+def test_closed_port_is_refused():
+    """The port is free, because it was just closed."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    found = probe(ProxyUrl("http", "127.0.0.1", port), HOST, 443)
-    assert (found.kind, found.rank) == ("refused", 0)
+    verdict = probe(ProxyUrl("http", "127.0.0.1", port), HOST, 443)
+    assert (verdict.kind, verdict.rank) == ("refused", 0)
 
 
-def test_several_targets_are_asked_at_once(serve):
-    """One verdict for each, in their order, and one bound for all."""
-    server = serve(says(b""))
+def test_several_targets_are_probed_in_parallel(serve):
+    """Each has a verdict, in their order; one deadline applies to all."""
+    server = serve(sends(b""))
     targets = [(f"host{number}.test", 443) for number in range(20)]
-    found = probe_each(server.url, targets, timeout=3)
-    assert [one.kind for one in found] == ["timeout"] * 20
-    assert all(host in one.hint for (host, _), one in zip(targets, found))
+    verdicts = probe_each(server.url, targets, timeout=3)
+    assert [verdict.kind for verdict in verdicts] == ["timeout"] * 20
+    assert all(host in verdict.hint for (host, _), verdict in zip(targets, verdicts))
 
 
-def test_proxies_that_need_not_be_waited_for_are_not(serve):
-    """With the first one's answer it is enough: the second would take ten minutes."""
-    first, second = serve(says(OK)), serve(says(b""))
-    found = probe_all([first.url, second.url], HOST, 443, timeout=600, enough=lambda verdicts: verdicts[0] is not None)
-    assert found[0].ok
-    assert found[1] is None
+def test_probe_all_ends_when_enough_verdicts_are_known(serve):
+    """The first verdict is enough; the second would take ten minutes."""
+    first, second = serve(sends(OK)), serve(sends(b""))
+    urls = [first.url, second.url]
+    verdicts = probe_all(urls, HOST, 443, timeout=600, enough=lambda verdicts: verdicts[0] is not None)
+    assert verdicts[0].ok
+    assert verdicts[1] is None
 
 
-# --- in a network of its own ---
+# --- in a network namespace ---
 
 
 def needs_namespace(test):
-    """Mark a test that shares the network and its Squids with the others."""
+    """Mark a test that shares the namespace and its Squids with the others."""
     test = pytest.mark.xdist_group("proxy-probe")(pytest.mark.needs_root("a network namespace")(test))
     absent = shutil.which("squid", path="/usr/sbin") is None
     return pytest.mark.skipif(absent, reason="not installed: squid (tests/boot/packages.txt)")(test)
@@ -307,7 +302,7 @@ def needs_namespace(test):
 OTHER = "192.0.2.11"
 INSPECTING = "192.0.2.12"
 TLS_PORT = "192.0.2.13"
-NOBODY = "192.0.2.99"
+NO_HOST = "192.0.2.99"
 
 IN_NAMESPACE = """
 import json, os, sys
@@ -323,7 +318,7 @@ os._exit(0)
 
 
 class Network:
-    """A namespace with its Squids."""
+    """A network namespace with its Squids."""
 
     def __init__(self, directory):
         self.session = Session()
@@ -331,7 +326,10 @@ class Network:
         self.directory = directory
 
     def ask(self, url, host, port=443, who=None, timeout=5.0, trust=""):
-        """The verdict from inside, as a dict; `trust` is a file of CAs instead of the system's."""
+        """Return the verdict of a probe in the namespace, as a dict.
+
+        `trust` is a file of CAs that replaces the system's.
+        """
         argv = [sys.executable, "-c", IN_NAMESPACE, json.dumps([url, host, port, who, timeout])]
         env = {"SSL_CERT_FILE": str(trust)} if trust else {}
         return json.loads(run(self.namespace.inside(argv), cwd=REPOSITORY, env=env).stdout)
@@ -339,7 +337,7 @@ class Network:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    """One for all tests here."""
+    """One namespace for all tests of this file."""
     made = Network(tmp_path_factory.mktemp("network"))
     yield made
     made.session.close()
@@ -347,7 +345,7 @@ def network(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def inspected(network):
-    """A proxy that looks inside TLS, and behind it a host with a certificate of the world's CA."""
+    """A proxy that inspects TLS, and behind it a host with a certificate of World CA."""
     made = Inspected(network.namespace, network.session.work / "inspected", INSPECTING, HOST)
     yield made
     made.stop()
@@ -364,41 +362,35 @@ def squid(network):
 
 @needs_namespace
 def test_squid_opens_a_tunnel_and_the_certificate_is_verified(network, squid, inspected):
-    """The name is known to Squid alone; the issuer of the certificate is told."""
-    found = network.ask(f"http://{PROXY}:3128", NAME, trust=inspected.world.certificate)
-    assert (found["ok"], found["kind"], found["issuer"]) == (True, "ok", "World CA")
-    assert "certificate by World CA" in found["text"]
+    """Only Squid resolves the name; the verdict has the issuer of the certificate."""
+    verdict = network.ask(f"http://{PROXY}:3128", NAME, trust=inspected.world.certificate)
+    assert (verdict["ok"], verdict["kind"], verdict["issuer"]) == (True, "ok", "World CA")
+    assert "certificate issued by World CA" in verdict["text"]
 
 
 @needs_namespace
-def test_a_certificate_that_is_not_trusted_is_shown_with_its_issuer(network, squid, inspected):
-    """A proxy that inspects TLS, seen from a node without its CA; and a host with a CA that nobody
-    knows.
-    """
+def test_untrusted_certificate_is_reported_with_its_issuer(network, squid, inspected):
+    """The node lacks the CA of a proxy that inspects TLS, or the CA of the host."""
     url = f"http://{INSPECTING}:3128"
-    found = network.ask(url, NAME, trust=inspected.world.certificate)
-    assert (found["ok"], found["kind"], found["issuer"]) == (False, "tls-untrusted", "Corp Proxy CA")
-    assert f"the certificate of {NAME}, issued by Corp Proxy CA, is not trusted here" in found["text"]
-    assert "node.ca_bundle" in found["hint"]
+    verdict = network.ask(url, NAME, trust=inspected.world.certificate)
+    assert (verdict["ok"], verdict["kind"], verdict["issuer"]) == (False, "tls-untrusted", "Corp Proxy CA")
+    assert f"the certificate of {NAME}, issued by Corp Proxy CA, is not trusted by this node" in verdict["text"]
+    assert "node.ca_bundle" in verdict["hint"]
     assert network.ask(url, NAME, trust=inspected.authority.certificate)["kind"] == "ok"
     unknown = network.ask(f"http://{PROXY}:3128", NAME, trust=inspected.authority.certificate)
     assert (unknown["kind"], unknown["issuer"]) == ("tls-untrusted", "World CA")
 
 
 @needs_namespace
-def test_interception_of_aws_is_named_where_it_is_trusted(network, inspected):
-    """With the proxy's CA in the trust store all is well, and the person is told who reads
-    along.
-    """
-    found = network.ask(f"http://{INSPECTING}:3128", HOST, trust=inspected.authority.certificate)
-    assert (found["ok"], found["kind"], found["issuer"]) == (True, "tls-inspected", "Corp Proxy CA")
+def test_trusted_interception_of_aws_is_reported(network, inspected):
+    """With the proxy's CA in the trust store the verdict is ok, and names the issuer."""
+    verdict = network.ask(f"http://{INSPECTING}:3128", HOST, trust=inspected.authority.certificate)
+    assert (verdict["ok"], verdict["kind"], verdict["issuer"]) == (True, "tls-inspected", "Corp Proxy CA")
 
 
 @needs_namespace
-def test_squid_says_why_it_does_not(network, squid):
-    """A policy, a name that it cannot resolve and a port where nobody listens have different
-    verdicts.
-    """
+def test_verdict_has_the_reason_of_squid(network, squid):
+    """A policy, an unknown name and a closed port have different verdicts."""
     url = f"http://{PROXY}:3128"
     denied = network.ask(url, "forbidden.example.test")
     assert denied["kind"] == "denied"
@@ -412,8 +404,8 @@ def test_squid_says_why_it_does_not(network, squid):
 
 
 @needs_namespace
-def test_squid_says_what_time_it_is(network, squid):
-    """To a request that it refuses, without TLS."""
+def test_squid_sends_a_date(network, squid):
+    """It does so even with an error, without TLS."""
     program = """
 import sys
 from agent.core.net.proxy_url import parse_proxy_url
@@ -425,8 +417,8 @@ print(ask_date(parse_proxy_url(sys.argv[1]), timeout=5.0))
 
 
 @needs_namespace
-def test_a_password_is_missing_wrong_or_right(network, inspected):
-    """407 twice, with different ways out, and then a tunnel."""
+def test_missing_wrong_and_right_password(network, inspected):
+    """The verdicts are 407 with two different remedies, then a tunnel."""
     directory = network.session.work / "password"
     squid = squid_with_password(network.namespace, directory, OTHER, "node", "s3cret")
     try:
@@ -438,14 +430,12 @@ def test_a_password_is_missing_wrong_or_right(network, inspected):
         squid.stop()
     assert (missing["kind"], wrong["kind"], right["kind"]) == ("credentials", "credentials", "ok")
     assert "proxy.credentials_file is not set" in missing["text"]
-    assert "refuses the user or the password" in wrong["text"]
+    assert "rejects the user or password" in wrong["text"]
 
 
 @needs_namespace
-def test_a_proxy_that_speaks_tls_itself(network, inspected):
-    """TLS to the proxy and TLS through it; the scheme that is the wrong one for the port is said
-    both ways.
-    """
+def test_https_proxy(network, inspected):
+    """TLS to the proxy and TLS through it work; a wrong scheme has a hint in both directions."""
     world = inspected.world
     world.issue("proxy.example.test", "IP:" + TLS_PORT)
     certificate = f"tls-cert={world.directory}/proxy.example.test.pem tls-key={world.directory}/proxy.example.test.key"
@@ -455,38 +445,36 @@ def test_a_proxy_that_speaks_tls_itself(network, inspected):
         right = network.ask(f"https://{TLS_PORT}:3129", NAME, trust=world.certificate)
         untrusted = network.ask(f"https://{TLS_PORT}:3129", NAME, trust=inspected.authority.certificate)
         plain = network.ask(f"http://{TLS_PORT}:3129", NAME)
-        too_much = network.ask(f"https://{TLS_PORT}:3128", NAME)
+        wrong = network.ask(f"https://{TLS_PORT}:3128", NAME)
     finally:
         squid.stop()
     assert (right["kind"], right["issuer"]) == ("ok", "World CA")
     assert (untrusted["kind"], untrusted["issuer"]) == ("tls-untrusted", "World CA")
     assert plain["kind"] == "protocol"
     assert "https://" in plain["hint"]
-    assert too_much["kind"] == "protocol"
-    assert "http://" in too_much["hint"]
+    assert wrong["kind"] == "protocol"
+    assert "http://" in wrong["hint"]
 
 
 @needs_namespace
-def test_addresses_and_names_that_lead_nowhere(network, squid):
-    """No route, a name that no resolver answers for, and a name that does not exist."""
-    assert network.ask(f"http://{NOBODY}:3128", NAME)["kind"] == "unreachable"
+def test_unreachable_address_and_unknown_name(network, squid):
+    """There is no route to the address, and the name does not exist."""
+    assert network.ask(f"http://{NO_HOST}:3128", NAME)["kind"] == "unreachable"
     unknown = network.ask("http://unknown.example.test:3128", NAME, timeout=1.0)
     assert unknown["kind"] == "dns"
 
 
 @needs_namespace
-def test_a_name_server_that_says_nothing_does_not_hold_it_up(tmp_path):
-    """The C library would wait for minutes; the bound holds all the same, and it is a matter of
-    DNS.
-    """
+def test_silent_name_server_does_not_delay_the_verdict(tmp_path):
+    """The C library would wait for minutes; the deadline still applies, and the kind is dns."""
     program = """
         from agent.core.net.proxy_url import ProxyUrl
         from agent.edges.proxy_probe import probe
-        found = probe(ProxyUrl("http", "never.test", 3128), "sts.test", 443, timeout=0.5)
-        print(json.dumps([found.kind, found.text]))
+        verdict = probe(ProxyUrl("http", "never.test", 3128), "sts.test", 443, timeout=0.5)
+        print(json.dumps([verdict.kind, verdict.text]))
         sys.stdout.flush()
-        os._exit(0)  # whoever still waits for the silent name server
+        os._exit(0)  # a thread still waits for the silent name server
     """
     kind, text = in_namespace(tmp_path, [], program)
     assert kind == "dns"
-    assert "its name was not resolved" in text
+    assert "name resolution timed out after" in text

@@ -1,1 +1,1 @@
-"""A network in which every address is local, and real clients in it that are asked for URLs."""
+"""A network in which every address is local, and real clients that request URLs in it."""

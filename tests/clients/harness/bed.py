@@ -1,10 +1,9 @@
-"""Inside the namespace: makes every address local, starts the listeners, runs one worker over the
-cases.
+"""Inside the namespace: make every address local, start the listeners, run one worker.
 
     unshare -n -m -- python3 bed.py CASES.json RESULT.json COMMAND ...
 
-RESULT.json gets the port of the first connection of each case, null where none came.  Safe by
-construction: the network namespace has no device but its own loopback.
+RESULT.json gets the port of the first connection of each case, null if there was none.  The network
+namespace has no device but its loopback, so nothing leaves it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ways import NameServer, Switchboard
+from listeners import NameServer, Switchboard
 
 NETWORK = (
     "ip link set lo up",
@@ -31,24 +30,24 @@ FILES = {
 
 
 def main(cases: str, result: str, *command: str) -> int:
-    """Run the worker; its exit code is ours."""
+    """Run the worker and return its exit code."""
     for line in NETWORK:
         subprocess.run(line.split(), check=True)
     with tempfile.TemporaryDirectory() as directory:
         for number, (path, text) in enumerate(FILES.items()):
-            ours = Path(directory, str(number))
-            ours.write_text(text)
-            subprocess.run(["mount", "--bind", str(ours), os.path.realpath(path)], check=True)
+            source = Path(directory, str(number))
+            source.write_text(text)
+            subprocess.run(["mount", "--bind", str(source), os.path.realpath(path)], check=True)
         switchboard = Switchboard()
         NameServer()
-        done = subprocess.run([*command, cases], check=False)
+        completed = subprocess.run([*command, cases], check=False)
         for path in FILES:
             subprocess.run(["umount", os.path.realpath(path)], check=True)
     first = dict(switchboard.first)
     Path(result).write_text(
         json.dumps([first.get(number) for number in range(len(json.loads(Path(cases).read_text())))])
     )
-    return done.returncode
+    return completed.returncode
 
 
 if __name__ == "__main__":

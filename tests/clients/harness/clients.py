@@ -1,4 +1,4 @@
-"""The real clients, which dialect each speaks, and how it is asked."""
+"""The real clients, with their dialects and commands."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tests.clients import cases
 from tests.clients.cases import Case
 from tests.clients.harness import libraries
 from tests.clients.harness.libraries import PYTHON
-from tests.clients.harness.ways import PROXY
+from tests.clients.harness.listeners import PROXY
 
 DIRECTORY = Path(__file__).parents[1]
 BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
 
-#: Go before 1.24: no column of its own in a table, for one odd kind of entry.
+#: Go before 1.24 differs in one unusual kind of entry, so it has no column of its own.
 GO_1_23 = attrs.evolve(BY_NAME["go"], name="go-1.23", bypass=go.bypass_1_23)
 
 
 @attrs.frozen(eq=False)
 class Client:
-    """A program or a library: what runs it over a file of cases, and which cases it is given."""
+    """A program or a library: the command that requests a file of cases, and these cases."""
 
     name: str
     dialect: Dialect
@@ -41,28 +41,28 @@ class Client:
     cases: Callable[[], list[Case]]
     library: Callable[[], Path | None] = lambda: None
 
-    def ask(self) -> list[int | None]:
-        """The port at which it knocked first, for each case; None where it did not knock at all."""
+    def run(self) -> list[int | None]:
+        """Return the port of the first connection for each case, None if there was none."""
         path = self.library()
         environment = {"PYTHONDONTWRITEBYTECODE": "1", **({"PYTHONPATH": str(path)} if path else {})}
         with tempfile.TemporaryDirectory() as directory:
-            asked, result = Path(directory, "cases"), Path(directory, "result")
-            asked.write_text(json.dumps([attrs.asdict(case) for case in self.cases()]))
+            requested, result = Path(directory, "cases"), Path(directory, "result")
+            requested.write_text(json.dumps([attrs.asdict(case) for case in self.cases()]))
             bed = ["unshare", "-n", "-m", "--", PYTHON]
-            run([*bed, DIRECTORY / "harness/bed.py", asked, result, *self.command()], timeout=600, env=environment)
+            run([*bed, DIRECTORY / "harness/bed.py", requested, result, *self.command()], timeout=600, env=environment)
             return json.loads(result.read_text())
 
 
-def expected(dialect: Dialect, case: Case) -> str:
-    """What the dialect says of the case: "proxy" or "direct"."""
+def expected_route(dialect: Dialect, case: Case) -> str:
+    """Return the route of a case in a dialect: "proxy" or "direct"."""
     target = parse_request(case.url)
     if dialect.variables.proxy(case.environment, target.scheme) is None:
         return "direct"
     return "proxy" if dialect.bypass(target, dialect.variables.exceptions(case.environment)) is None else "direct"
 
 
-def seen(port: int | None) -> str:
-    """The same in the words of `expected`; "neither" when nothing came."""
+def actual_route(port: int | None) -> str:
+    """Return the route of the first connection: "proxy", "direct", or "neither" without one."""
     return "neither" if port is None else "proxy" if port == PROXY else "direct"
 
 
@@ -83,24 +83,26 @@ def _everything() -> list[Case]:
 
 
 def _part(first: int, step: int, *, naming: bool = False) -> Callable[[], list[Case]]:
-    """For clients that take long for each case, and share one libcurl: together they meet most of
-    them.
+    """Return a part of the cases, for slow clients that share one libcurl.
+
+    Together they request most of the cases.
     """
     return lambda: cases.exceptions()[first::step] + (cases.namings() if naming else [])
 
 
 def _botocore() -> list[Case]:
-    """botocore refuses an endpoint whose name has an underscore."""
+    """Return the cases without underscores in names, which botocore rejects."""
     return [case for case in _everything() if "_" not in urlsplit(case.url).netloc]
 
 
 def _registries() -> list[Case]:
-    """skopeo asks a registry by https, and takes for a registry only a name with a dot or a port,
-    or an IPv4 address.
+    """Return the cases for skopeo.
+
+    It uses https, and a registry is a name with a dot or a port, or an IPv4 address.
     """
     named = [(urlsplit(case.url).netloc, case) for case in cases.exceptions()]
-    fit = [(netloc, case) for netloc, case in named if re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?", netloc)]
-    return [attrs.evolve(case, url=f"https://{netloc}/") for netloc, case in fit][::5]
+    valid = [(netloc, case) for netloc, case in named if re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?", netloc)]
+    return [attrs.evolve(case, url=f"https://{netloc}/") for netloc, case in valid][::5]
 
 
 def _pycurl(version: str, dialect: str) -> Client:

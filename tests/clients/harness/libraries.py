@@ -1,6 +1,4 @@
-"""Clients of other generations than the distribution's, from PyPI, each in a directory of its own
-in the cache.
-"""
+"""Versions of clients other than the distribution's, from PyPI, each in a directory of the cache."""
 
 from __future__ import annotations
 
@@ -14,22 +12,26 @@ from pathlib import Path
 
 from tests.boot.harness.command import run
 
-#: The interpreter that runs them: the distribution's, which dnf's modules belong to.
+#: The interpreter that runs them: the distribution's, because of dnf's modules.
 PYTHON = "/usr/bin/python3"
 
 GO_PROGRAM = Path(__file__).parents[1] / "workers/go/main.go"
 
 
 def library(*requirements: str) -> Path:
-    """The directory that has these packages for PYTHON (no compiler is needed: their wheels bring
-    what they link to).
+    """Return the directory of these packages for PYTHON.
+
+    No compiler is needed, because the wheels have the libraries that they link to.
     """
     directory = _cache() / "-".join(requirements).replace("==", "-")
     return directory if directory.is_dir() else _made(directory, lambda aside: _install(aside, requirements))
 
 
 def go_client(requirement: str) -> Path:
-    """workers/go/main.go, compiled with the Go of a wheel; the first time takes half a minute."""
+    """Return workers/go/main.go, compiled with the Go of a wheel.
+
+    The first call takes half a minute.
+    """
     key = hashlib.sha256(GO_PROGRAM.read_bytes() + requirement.encode()).hexdigest()[:12]
     directory = _cache() / f"go-client-{key}"
     return (
@@ -41,7 +43,7 @@ def _install(directory: Path, requirements: Sequence[str]) -> None:
     version = run([PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).stdout.strip()
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-input", "--no-compile"]
     wheels = ["--only-binary=:all:", "--implementation=cp", f"--python-version={version}", f"--target={directory}"]
-    # With the caller's environment: it may say where pip finds its packages.
+    # The caller's environment may have settings of pip, such as the index.
     run([*pip, *wheels, *requirements], timeout=600, env=dict(os.environ))
 
 
@@ -50,7 +52,7 @@ def _compile(directory: Path, requirement: str) -> None:
     _install(toolchain, [requirement])
     for tool in toolchain.rglob("*"):
         if tool.is_file() and tool.parent.name in ("bin", "linux_amd64", "linux_arm64"):
-            tool.chmod(0o755)  # pip installs what is no script without the bit
+            tool.chmod(0o755)  # pip sets this bit for scripts only
     (go,) = toolchain.glob("go/bin/go")
     settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GO111MODULE": "off"}
     run(
@@ -70,8 +72,9 @@ def _cache() -> Path:
 
 
 def _made(directory: Path, build) -> Path:
-    """Built aside and renamed, by one at a time, so that a killed build leaves nothing that looks
-    complete.
+    """Build a directory under another name and rename it, under a lock.
+
+    A killed build leaves no directory that seems complete.
     """
     with (directory.parent / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -4,7 +4,7 @@ import java.net.Proxy;
 import java.net.ProxySelector;
 import java.net.URI;
 
-/** Says for each line "URL, tab, value of http.nonProxyHosts" which way the JVM would go; nothing is connected. */
+/** Prints "direct" or "proxy" for each line "URL, tab, value of http.nonProxyHosts"; connects to nothing. */
 public class NonProxyHosts {
     public static void main(String[] arguments) throws Exception {
         for (String scheme : new String[] {"http", "https"}) {
@@ -13,10 +13,10 @@ public class NonProxyHosts {
         }
         BufferedReader cases = new BufferedReader(new InputStreamReader(System.in));
         for (String line = cases.readLine(); line != null; line = cases.readLine()) {
-            String[] asked = line.split("\t", -1);
-            System.setProperty("http.nonProxyHosts", asked[1]);
-            Proxy found = ProxySelector.getDefault().select(new URI(asked[0])).get(0);
-            System.out.println(found.type() == Proxy.Type.DIRECT ? "direct" : "proxy");
+            String[] fields = line.split("\t", -1);
+            System.setProperty("http.nonProxyHosts", fields[1]);
+            Proxy proxy = ProxySelector.getDefault().select(new URI(fields[0])).get(0);
+            System.out.println(proxy.type() == Proxy.Type.DIRECT ? "direct" : "proxy");
         }
     }
 }

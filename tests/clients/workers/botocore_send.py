@@ -1,4 +1,4 @@
-"""botocore: an endpoint as its clients make them, and one request sent by it."""
+"""botocore: one request for each URL, by an endpoint as botocore's clients create it."""
 
 import contextlib
 

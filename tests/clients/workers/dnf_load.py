@@ -1,4 +1,4 @@
-"""dnf with `proxy=` as in dnf.conf: libdnf and librepo, which leave NO_PROXY to libcurl."""
+"""dnf with `proxy=` as in dnf.conf; libdnf and librepo leave NO_PROXY to libcurl."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from each import urls
 with tempfile.TemporaryDirectory() as directory:
     for number, url in enumerate(urls()):
         base = dnf.Base()
-        base.conf.substitutions["releasever"] = "1"  # else dnf would look for a distribution of its own
+        base.conf.substitutions["releasever"] = "1"  # otherwise dnf searches for the release of the distribution
         base.conf.cachedir = os.path.join(directory, str(number))
         base.conf.proxy = os.environ.pop("http_proxy", "")
         base.conf.retries = 1

@@ -1,4 +1,4 @@
-"""What all workers share: they take the cases one by one, and say so to the listeners."""
+"""The cases, one at a time, for all workers; each is announced to the listeners."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ CONTROL = ("127.0.0.1", 7)
 
 
 def urls() -> Iterator[str]:
-    """The URL of each case; meanwhile the environment has the case's proxy variables and no
-    others.
-    """
+    """Yield the URL of each case; the environment has only its proxy variables meanwhile."""
     with open(sys.argv[-1]) as handle:
         cases = json.load(handle)
     for number, case in enumerate(cases):
@@ -25,5 +23,5 @@ def urls() -> Iterator[str]:
         with socket.create_connection(CONTROL) as control:
             control.sendall(b"%d\n" % number)
             if control.recv(16) != b"go on":
-                raise SystemExit("the listeners do not answer")
+                raise SystemExit("listeners: no response")
         yield case["url"]

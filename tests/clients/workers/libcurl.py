@@ -1,4 +1,4 @@
-"""libcurl of some generation, by pycurl."""
+"""The libcurl of a version of pycurl."""
 
 import contextlib
 

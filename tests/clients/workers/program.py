@@ -1,5 +1,6 @@
-"""Runs a program for each case: program.py PROGRAM ARGUMENT ... CASES, with {} for the URL and
-{netloc} for its host and port.
+"""Run a program for each case: program.py PROGRAM ARGUMENT ... CASES.
+
+{} is replaced by the URL, {netloc} by its host and port.
 """
 
 import subprocess
@@ -20,4 +21,4 @@ for url in urls():
             stderr=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        print("{}: no end after 20 s".format(" ".join(words)), file=sys.stderr)
+        print(f"{' '.join(words)}: timed out after 20 s", file=sys.stderr)

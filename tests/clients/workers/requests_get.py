@@ -1,4 +1,4 @@
-"""requests of some version."""
+"""A version of requests."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-// Asks for one URL with Go's net/http, as docker, containerd and kubelet do.
+// Requests one URL with Go's net/http, as docker, containerd and kubelet do.
 package main
 
 import (

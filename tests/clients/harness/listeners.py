@@ -1,7 +1,6 @@
-"""The listeners behind every address: they note at which port a client knocks first, the proxy's or
-another.
+"""The listeners behind every address, which record the port of a client's first connection.
 
-Runs inside the namespace (see bed.py) and needs nothing but the standard library.
+They run inside the namespace (see bed.py) and need only the standard library.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ import threading
 
 PROXY = 3128
 DIRECT = (80, 443, 8080)
-CONTROL = 7  # a worker says here which case begins
+CONTROL = 7  # a worker announces the next case here
 
-#: What every name resolves to; the cases have networks that hold it.
+#: The address of every name; the cases have networks that contain it.
 ADDRESS = "10.0.77.7"
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -23,8 +22,9 @@ _NO_TUNNEL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\
 
 
 class Switchboard:
-    """Listens at all ports, in one thread; `first` maps a case's number to the port of its first
-    connection.
+    """The listeners of all ports, in one thread.
+
+    `first` maps the number of a case to the port of its first connection.
     """
 
     def __init__(self) -> None:
@@ -51,14 +51,14 @@ class Switchboard:
             for key, _ in self._selector.select():
                 port, connection = key.data
                 if connection is not None:
-                    self._answer(port, connection)
+                    self._respond(port, connection)
                 elif port == CONTROL:
                     self._begin(key.fileobj)
                 else:
                     self._accept(key.fileobj, port)
 
     def _begin(self, listener: socket.socket) -> None:
-        """A worker begins a case: what knocked before still belongs to the one before."""
+        """Begin a case; connections that are already pending belong to the previous one."""
         connection, _ = listener.accept()
         with connection:
             connection.settimeout(10)
@@ -77,15 +77,16 @@ class Switchboard:
         if self._case is not None:
             self.first.setdefault(self._case, port)
         if port == 443:
-            connection.close()  # that it came is enough
+            connection.close()  # the connection itself is enough
             return True
         connection.setblocking(False)
         self._selector.register(connection, selectors.EVENT_READ, (port, connection))
         return True
 
-    def _answer(self, port: int, connection: socket.socket) -> None:
-        """One answer to the first bytes; a request's head comes in one piece here, and TLS gets
-        none.
+    def _respond(self, port: int, connection: socket.socket) -> None:
+        """Respond to the first bytes; TLS gets no response.
+
+        A request's header arrives in one piece here.
         """
         self._selector.unregister(connection)
         with connection:
@@ -94,11 +95,11 @@ class Switchboard:
                 if head[:1].isalpha():
                     connection.sendall(_NO_TUNNEL if head.startswith(b"CONNECT ") else _OK)
             except OSError:
-                pass  # the client went away; that it came is noted
+                pass  # the client closed the connection, which is already recorded
 
 
 class NameServer:
-    """Answers every question for an IPv4 address with ADDRESS, and every other one with nothing."""
+    """A DNS server: every name has the IPv4 address ADDRESS and no other record."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -108,11 +109,11 @@ class NameServer:
     def _serve(self) -> None:
         while True:
             query, sender = self._socket.recvfrom(4096)
-            self._socket.sendto(answer(query), sender)
+            self._socket.sendto(response(query), sender)
 
 
-def answer(query: bytes) -> bytes:
-    """The reply to a DNS query (RFC 1035 section 4) of one question."""
+def response(query: bytes) -> bytes:
+    """Return the response to a DNS query of one question (RFC 1035 section 4)."""
     end = 12
     while query[end]:
         end += query[end] + 1
