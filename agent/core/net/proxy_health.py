@@ -116,7 +116,7 @@ def timed_out(proxy: ProxyUrl, stage: str, target: str, seconds: float) -> Verdi
         "resolve": "check the DNS servers in /etc/resolv.conf; they do not respond",
         "connect": f"allow TCP port {proxy.port} from this node to the proxy; {firewall}",
         "proxy-tls": "if it is a plain HTTP proxy, write http:// in proxy.url",
-        "answer": f"check the proxy's log; it is overloaded, or waits for its DNS, its upstream or {target}",
+        "answer": f"check the proxy's log; it may be overloaded, or waiting for its DNS, its upstream or {target}",
         "tls": f"check the proxy's log; a firewall behind the proxy may drop TLS to {target}",
     }
     kind = "dns" if stage == "resolve" else "timeout"

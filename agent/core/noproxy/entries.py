@@ -148,7 +148,7 @@ def canonical_cidr(text: str) -> str:
     if network is None:
         raise ValueError(f"{quoted(text)} is not a CIDR such as 10.0.0.0/16 or 2600:1f16::/56")
     if network.prefixlen == 0:
-        raise ValueError(f"{quoted(text)} would bypass the proxy for every address")
+        raise ValueError(f"{quoted(text)} would bypass the proxy for every address; write the intended networks")
     return str(network)
 
 

@@ -179,7 +179,7 @@ def _missing(values: Values) -> Iterator[LintFinding]:
         missed = _proxied(text, values)
         if missed:
             host = text[len("http://") :]
-            consequence = "it is not an entry of its own and uses the proxy in " + titles(missed)
+            consequence = "it uses the proxy in " + titles(missed)
             yield LintFinding(WARNING, "missing", host, "missing", _names(missed), consequence, "add " + host)
 
 

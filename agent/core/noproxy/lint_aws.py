@@ -30,7 +30,7 @@ def judge_name(entry: str, region: str, is_direct: Callable[[str], bool]) -> Ite
     service = name[: -len(domain) - 1]
     named_region = region_of(service)
     if region and named_region and named_region != region:
-        text = f"it belongs to {named_region}, but the node is in {region}; it does not exempt this node's requests"
+        text = f"it exempts names of {named_region}, but the node is in {region}"
         yield "region", text, f"write {name.replace(named_region, region)}, or remove it"
     if (
         named_region

@@ -161,7 +161,7 @@ def breadth(entry: str) -> str:
     name = text.lstrip("*").strip(".")
     labels = name.split(".")
     if name in _ALL_OF_AWS:
-        return "it exempts AWS in all regions; services without a VPC endpoint become unreachable"
+        return "it exempts AWS in all regions, so services without a VPC endpoint are unreachable"
     is_top_level = len(labels) == 1 and (name in _PUBLIC or name in _COUNTRIES)
     if is_top_level or (len(labels) == 2 and labels[0] in _REGISTRIES and labels[1] in _COUNTRIES):
         return f"it exempts every host below .{name}"
