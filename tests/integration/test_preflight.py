@@ -21,11 +21,11 @@ from agent.core.settings.schema import Check, Failure, Settings
 from agent.core.status.records import PreflightStatus
 from agent.node.proxies import preflight
 from tests.boot.harness.tls import Authority
-from tests.integration.test_proxy_probe import OK, Server, says
+from tests.integration.test_proxy_probe import OK, Server, sends
 
 FACTS = Facts("i-0123456789abcdef0", "", ("10.0.0.0/16",), (), "eu-west-1", "amazonaws.com", "aws", "111122223333")
-FORBIDDEN = says(b"HTTP/1.1 403 Forbidden\r\n\r\n", stays=False)
-BROKEN = says(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", stays=False)
+FORBIDDEN = sends(b"HTTP/1.1 403 Forbidden\r\n\r\n", stays=False)
+BROKEN = sends(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", stays=False)
 HOST = "sts.example.test"
 
 
