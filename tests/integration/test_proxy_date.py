@@ -32,16 +32,16 @@ def serve() -> Iterator[Serve]:
     """Return a function that starts a server; it sends data to each client, once or repeatedly."""
     ended, listeners = threading.Event(), []
 
-    def answer(connection: socket.socket, data: bytes, again: bytes, tls: ssl.SSLContext | None) -> None:
+    def respond(connection: socket.socket, data: bytes, repeated: bytes, tls: ssl.SSLContext | None) -> None:
         with contextlib.suppress(OSError), connection:
             stream = tls.wrap_socket(connection, server_side=True) if tls else connection
             stream.recv(65536)
             stream.sendall(data)
-            while again and not ended.wait(0.01):
-                stream.sendall(again)
+            while repeated and not ended.wait(0.01):
+                stream.sendall(repeated)
 
-    def make(data: bytes, again: bytes = b"", tls: ssl.SSLContext | None = None) -> ProxyUrl:
-        listeners.append(Listener(lambda connection: answer(connection, data, again, tls)))
+    def make(data: bytes, repeated: bytes = b"", tls: ssl.SSLContext | None = None) -> ProxyUrl:
+        listeners.append(Listener(lambda connection: respond(connection, data, repeated, tls)))
         return ProxyUrl("https" if tls else "http", "127.0.0.1", listeners[-1].port)
 
     yield make
@@ -50,10 +50,10 @@ def serve() -> Iterator[Serve]:
         listener.close()
 
 
-@pytest.mark.parametrize("again", [b"", b"x", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["closes", "a page", "more"])
-def test_date_is_read_whatever_follows_the_header(serve: Serve, again: bytes) -> None:
+@pytest.mark.parametrize("repeated", [b"", b"x", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["closes", "a page", "more"])
+def test_date_is_read_whatever_follows_the_header(serve: Serve, repeated: bytes) -> None:
     """Only the header is read, because a body may be endless."""
-    assert ask_date(serve(HEADER, again), timeout=5.0) == DATE
+    assert ask_date(serve(HEADER, repeated), timeout=5.0) == DATE
 
 
 def test_https_proxy_needs_no_valid_certificate(serve: Serve, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_https_proxy_needs_no_valid_certificate(serve: Serve, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("data", "again"),
+    ("data", "repeated"),
     [
         (b"", b""),
         (b"\x15\x03\x01\x00\x02\x02\x46", b""),
@@ -77,9 +77,9 @@ def test_https_proxy_needs_no_valid_certificate(serve: Serve, tmp_path: Path) ->
     ],
     ids=["no data", "TLS", "no date", "an endless header", "a long header", "always 100"],
 )
-def test_server_without_a_date(serve: Serve, data: bytes, again: bytes) -> None:
+def test_server_without_a_date(serve: Serve, data: bytes, repeated: bytes) -> None:
     """The request has a time limit, and the result is empty."""
-    assert ask_date(serve(data, again), timeout=0.5) == ""
+    assert ask_date(serve(data, repeated), timeout=0.5) == ""
 
 
 def test_unreachable_server_has_no_date() -> None:

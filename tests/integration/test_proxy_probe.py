@@ -22,7 +22,7 @@ from tests.integration.listening import Listener
 from tests.integration.test_probe import in_namespace
 
 HOST = "sts.eu-central-1.amazonaws.com"
-WHO = Credentials("node", "p:ss wörd")
+CREDENTIALS = Credentials("node", "p:ss wörd")
 BASIC = "bm9kZTpwOnNzIHfDtnJk"
 OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -86,15 +86,15 @@ def drips(first, drop):
     return behave
 
 
-def ask(server, timeout=3.0, tls=True):
+def check_server(server, timeout=3.0, tls=True):
     """Return the verdict on a server."""
-    return probe(server.url, HOST, 443, WHO, timeout=timeout, tls=tls)
+    return probe(server.url, HOST, 443, CREDENTIALS, timeout=timeout, tls=tls)
 
 
 def test_request_is_connect_with_credentials(serve):
     """CONNECT has the target, Host and the credentials as UTF-8; without TLS a tunnel is enough."""
     server = serve(sends(OK))
-    verdict = ask(server, tls=False)
+    verdict = check_server(server, tls=False)
     assert (verdict.ok, verdict.kind) == (True, "ok")
     assert verdict.seconds > 0
     lines = server.requests[0].decode("ascii").split("\r\n")
@@ -130,7 +130,7 @@ def test_host_cannot_inject_a_header(host):
 )
 def test_endless_response_times_out(serve, behave):
     """One deadline applies to the complete probe; these servers never end."""
-    verdict = ask(serve(behave), timeout=0.5)
+    verdict = check_server(serve(behave), timeout=0.5)
     assert (verdict.kind, verdict.rank) == ("timeout", 0)
     assert "connected, but the response to CONNECT timed out after 0." in verdict.text
 
@@ -148,7 +148,7 @@ def test_endless_response_times_out(serve, behave):
 )
 def test_huge_response_is_rejected(serve, data):
     """Megabytes of header, or of other data, are not read to the end."""
-    verdict = ask(serve(sends(data)))
+    verdict = check_server(serve(sends(data)))
     assert (verdict.kind, verdict.rank) == ("protocol", 0)
     assert verdict.text.isprintable()
 
@@ -170,7 +170,7 @@ def test_huge_response_is_rejected(serve, data):
 )
 def test_other_services_are_recognized(serve, data, part):
     """The first bytes identify the service."""
-    verdict = ask(serve(sends(data, stays=False)), tls=False)
+    verdict = check_server(serve(sends(data, stays=False)), tls=False)
     assert (verdict.kind, verdict.rank) == ("protocol", 0)
     assert part in verdict.text
 
@@ -185,25 +185,25 @@ def test_other_services_are_recognized(serve, data, part):
 )
 def test_echoed_credentials_are_masked(serve, data):
     """Whatever a proxy responds, its text in the verdict has no credentials."""
-    verdict = ask(serve(sends(data % (BASIC.encode(), BASIC.encode()), stays=False)))
+    verdict = check_server(serve(sends(data % (BASIC.encode(), BASIC.encode()), stays=False)))
     assert BASIC[:10].lower() not in verdict.text.lower()
 
 
 def test_echoed_decoded_credentials_are_masked(serve):
     """A proxy's error may have the user and password; status.json is world-readable."""
-    pair = f"{WHO.user}:{WHO.password}".encode()
-    verdict = ask(serve(sends(b"HTTP/1.1 403 unknown: %s\r\nServer: %s\r\n\r\n" % (pair, pair), stays=False)))
+    pair = f"{CREDENTIALS.user}:{CREDENTIALS.password}".encode()
+    verdict = check_server(serve(sends(b"HTTP/1.1 403 unknown: %s\r\nServer: %s\r\n\r\n" % (pair, pair), stays=False)))
     assert '403 "unknown: ***" (Server: "***")' in verdict.text
 
 
 def test_echoed_long_credentials_are_masked_before_truncation(serve):
     """The response is masked as a whole, then shortened."""
-    who = Credentials("node", "p" * 100)
+    credentials = Credentials("node", "p" * 100)
 
     def send_back(server, connection):
         connection.sendall(b"you said " + server.requests[0].partition(b"Basic ")[2])
 
-    verdict = probe(serve(send_back).url, HOST, 443, who)
+    verdict = probe(serve(send_back).url, HOST, 443, credentials)
     assert verdict.text.endswith('it begins with "you said ***"')
 
 
@@ -218,7 +218,7 @@ def test_echoed_long_credentials_are_masked_before_truncation(serve):
 )
 def test_tunnel_without_a_target_fails(serve, behave, kind, part):
     """The proxy responds with 200 and carries no data."""
-    verdict = ask(serve(behave), timeout=0.5)
+    verdict = check_server(serve(behave), timeout=0.5)
     assert (verdict.ok, verdict.kind) == (False, kind)
     assert part in verdict.text
 
@@ -257,7 +257,7 @@ def test_untrusted_proxy_gets_no_credentials(tmp_path, monkeypatch):
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         threading.Thread(target=both, daemon=True).start()
-        verdict = probe(ProxyUrl("https", "127.0.0.1", sock.getsockname()[1]), HOST, 443, WHO)
+        verdict = probe(ProxyUrl("https", "127.0.0.1", sock.getsockname()[1]), HOST, 443, CREDENTIALS)
         assert ended.wait(10)
     assert verdict.kind == "tls-untrusted"
     assert [BASIC.encode() in request for request in requests] == [True]
@@ -309,9 +309,9 @@ import json, os, sys
 import attrs
 from agent.core.net.proxy_url import Credentials, parse_proxy_url
 from agent.edges.proxy_probe import probe
-url, host, port, who, timeout = json.loads(sys.argv[1])
-found = probe(parse_proxy_url(url), host, port, Credentials(*who) if who else None, timeout=timeout)
-print(json.dumps(attrs.asdict(found)))
+url, host, port, credentials, timeout = json.loads(sys.argv[1])
+verdict = probe(parse_proxy_url(url), host, port, Credentials(*credentials) if credentials else None, timeout=timeout)
+print(json.dumps(attrs.asdict(verdict)))
 sys.stdout.flush()
 os._exit(0)
 """
@@ -325,12 +325,12 @@ class Network:
         self.namespace = Namespace(self.session.name)
         self.directory = directory
 
-    def ask(self, url, host, port=443, who=None, timeout=5.0, trust=""):
+    def probe(self, url, host, port=443, credentials=None, timeout=5.0, trust=""):
         """Return the verdict of a probe in the namespace, as a dict.
 
         `trust` is a file of CAs that replaces the system's.
         """
-        argv = [sys.executable, "-c", IN_NAMESPACE, json.dumps([url, host, port, who, timeout])]
+        argv = [sys.executable, "-c", IN_NAMESPACE, json.dumps([url, host, port, credentials, timeout])]
         env = {"SSL_CERT_FILE": str(trust)} if trust else {}
         return json.loads(run(self.namespace.inside(argv), cwd=REPOSITORY, env=env).stdout)
 
@@ -363,7 +363,7 @@ def squid(network):
 @needs_namespace
 def test_squid_opens_a_tunnel_and_the_certificate_is_verified(network, squid, inspected):
     """Only Squid resolves the name; the verdict has the issuer of the certificate."""
-    verdict = network.ask(f"http://{PROXY}:3128", NAME, trust=inspected.world.certificate)
+    verdict = network.probe(f"http://{PROXY}:3128", NAME, trust=inspected.world.certificate)
     assert (verdict["ok"], verdict["kind"], verdict["issuer"]) == (True, "ok", "World CA")
     assert "certificate issued by World CA" in verdict["text"]
 
@@ -372,19 +372,19 @@ def test_squid_opens_a_tunnel_and_the_certificate_is_verified(network, squid, in
 def test_untrusted_certificate_is_reported_with_its_issuer(network, squid, inspected):
     """The node lacks the CA of a proxy that inspects TLS, or the CA of the host."""
     url = f"http://{INSPECTING}:3128"
-    verdict = network.ask(url, NAME, trust=inspected.world.certificate)
+    verdict = network.probe(url, NAME, trust=inspected.world.certificate)
     assert (verdict["ok"], verdict["kind"], verdict["issuer"]) == (False, "tls-untrusted", "Corp Proxy CA")
     assert f"the certificate of {NAME}, issued by Corp Proxy CA, is not trusted by this node" in verdict["text"]
     assert "node.ca_bundle" in verdict["hint"]
-    assert network.ask(url, NAME, trust=inspected.authority.certificate)["kind"] == "ok"
-    unknown = network.ask(f"http://{PROXY}:3128", NAME, trust=inspected.authority.certificate)
+    assert network.probe(url, NAME, trust=inspected.authority.certificate)["kind"] == "ok"
+    unknown = network.probe(f"http://{PROXY}:3128", NAME, trust=inspected.authority.certificate)
     assert (unknown["kind"], unknown["issuer"]) == ("tls-untrusted", "World CA")
 
 
 @needs_namespace
 def test_trusted_interception_of_aws_is_reported(network, inspected):
     """With the proxy's CA in the trust store the verdict is ok, and names the issuer."""
-    verdict = network.ask(f"http://{INSPECTING}:3128", HOST, trust=inspected.authority.certificate)
+    verdict = network.probe(f"http://{INSPECTING}:3128", HOST, trust=inspected.authority.certificate)
     assert (verdict["ok"], verdict["kind"], verdict["issuer"]) == (True, "tls-inspected", "Corp Proxy CA")
 
 
@@ -392,13 +392,13 @@ def test_trusted_interception_of_aws_is_reported(network, inspected):
 def test_verdict_has_the_reason_of_squid(network, squid):
     """A policy, an unknown name and a closed port have different verdicts."""
     url = f"http://{PROXY}:3128"
-    denied = network.ask(url, "forbidden.example.test")
+    denied = network.probe(url, "forbidden.example.test")
     assert denied["kind"] == "denied"
     assert "ERR_ACCESS_DENIED" in denied["text"]
-    unknown = network.ask(url, "unknown.example.test", timeout=30)
+    unknown = network.probe(url, "unknown.example.test", timeout=30)
     assert unknown["kind"] == "upstream"
     assert "(X-Squid-Error: " in unknown["text"]
-    refused = network.ask(url, REGISTRY, 9)
+    refused = network.probe(url, REGISTRY, 9)
     assert refused["kind"] == "upstream"
     assert "ERR_CONNECT_FAIL 111" in refused["text"]
 
@@ -423,9 +423,9 @@ def test_missing_wrong_and_right_password(network, inspected):
     squid = squid_with_password(network.namespace, directory, OTHER, "node", "s3cret")
     try:
         url = f"http://{OTHER}:3128"
-        missing = network.ask(url, NAME)
-        wrong = network.ask(url, NAME, who=["node", "wrong"])
-        right = network.ask(url, NAME, who=["node", "s3cret"], trust=inspected.world.certificate)
+        missing = network.probe(url, NAME)
+        wrong = network.probe(url, NAME, credentials=["node", "wrong"])
+        right = network.probe(url, NAME, credentials=["node", "s3cret"], trust=inspected.world.certificate)
     finally:
         squid.stop()
     assert (missing["kind"], wrong["kind"], right["kind"]) == ("credentials", "credentials", "ok")
@@ -442,10 +442,10 @@ def test_https_proxy(network, inspected):
     more = f"https_port {TLS_PORT}:3129 {certificate}"
     squid = Squid(network.namespace, network.session.work / "tls", address=TLS_PORT, more=more)
     try:
-        right = network.ask(f"https://{TLS_PORT}:3129", NAME, trust=world.certificate)
-        untrusted = network.ask(f"https://{TLS_PORT}:3129", NAME, trust=inspected.authority.certificate)
-        plain = network.ask(f"http://{TLS_PORT}:3129", NAME)
-        wrong = network.ask(f"https://{TLS_PORT}:3128", NAME)
+        right = network.probe(f"https://{TLS_PORT}:3129", NAME, trust=world.certificate)
+        untrusted = network.probe(f"https://{TLS_PORT}:3129", NAME, trust=inspected.authority.certificate)
+        plain = network.probe(f"http://{TLS_PORT}:3129", NAME)
+        wrong = network.probe(f"https://{TLS_PORT}:3128", NAME)
     finally:
         squid.stop()
     assert (right["kind"], right["issuer"]) == ("ok", "World CA")
@@ -459,8 +459,8 @@ def test_https_proxy(network, inspected):
 @needs_namespace
 def test_unreachable_address_and_unknown_name(network, squid):
     """There is no route to the address, and the name does not exist."""
-    assert network.ask(f"http://{NO_HOST}:3128", NAME)["kind"] == "unreachable"
-    unknown = network.ask("http://unknown.example.test:3128", NAME, timeout=1.0)
+    assert network.probe(f"http://{NO_HOST}:3128", NAME)["kind"] == "unreachable"
+    unknown = network.probe("http://unknown.example.test:3128", NAME, timeout=1.0)
     assert unknown["kind"] == "dns"
 
 
