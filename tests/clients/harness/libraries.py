@@ -1,4 +1,4 @@
-"""Versions of clients other than the distribution's, from PyPI, each in a directory of the cache."""
+"""Versions of clients other than the distribution's, from PyPI, each in a cache directory."""
 
 from __future__ import annotations
 
