@@ -56,7 +56,10 @@ def test_reads_arguments(arguments, name, endpoint, cidrs):
         ),
         (["c", "--service-ipv4-cidr", "10.0.0.0"], 'bootstrap arguments: service CIDR: "10.0.0.0" is not a CIDR'),
         (["c", "--service-ipv4-cidr", "0.0.0.0/0"], "would bypass the proxy for every address"),
-        (["c", "--service-ipv4-cidr", "--apiserver-endpoint", "https://a.corp"], '"--apiserver-endpoint" is not a CIDR'),
+        (
+            ["c", "--service-ipv4-cidr", "--apiserver-endpoint", "https://a.corp"],
+            '"--apiserver-endpoint" is not a CIDR',
+        ),
         (["my cluster"], 'bootstrap arguments: cluster name: "my cluster" is not an EKS cluster name'),
     ],
 )

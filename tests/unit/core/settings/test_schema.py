@@ -105,7 +105,7 @@ def test_accepts(section, key, value, setting):
         ("proxy", "credentials_file", "/etc/..", '"/etc/.." contains ".."'),
         ("proxy", "credentials_file", "/etc/a\nb", "contains a control character"),
         ("proxy", "no_proxy", "a.corp,b.corp", 'expected an array, got the string "a.corp,b.corp"'),
-        ("proxy", "no_proxy", ["a.corp", "*"], "contains a *"),
+        ("proxy", "no_proxy", ["a.corp", "*"], "contains *"),
         ("proxy", "no_proxy", ["https://alice:hunter2@a.corp"], "is a URL"),
         ("cluster", "name", "my cluster", "is not an EKS cluster name"),
         ("cluster", "name", "-x", "is not an EKS cluster name"),
