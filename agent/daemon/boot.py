@@ -67,7 +67,7 @@ def boot(daemon: Daemon) -> ReconcileResult | None:
     try:
         static = daemon.static_settings()
         prepared = prepare(daemon, static.settings)
-        daemon.say(f"asking the metadata service at {static.settings.metadata.endpoint}")
+        daemon.say(f"querying the metadata service at {static.settings.metadata.endpoint}")
         trigger = Trigger.DAEMON_CYCLE if prepared else Trigger.DAEMON_BOOT
         result = one_pass(daemon, static, ask(daemon, static), trigger)
         result.raise_problems()
@@ -121,7 +121,7 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
                 lambda memory: memory.after_preparation(plan, desired_digests(host, static), time.monotonic())
             )
     except AgentError as error:
-        get_logger().warning("prepare.failed", error=str(error), meaning="the pass after it tries again")
+        get_logger().warning("prepare.failed", error=str(error), meaning="the reconcile that follows tries again")
         return False
     log_changes(plan)
     return not plan.problems
@@ -190,7 +190,7 @@ def steady_facts(host: Host, facts: Facts) -> Facts:
         news, memory = memory.report_once("missing", ", ".join(memory.missing))
         state.update_memory(lambda _: memory)
     if news:
-        meaning = f"stays in place until it was missing {drift.PASSES} times, for {drift.ABSENT:g} s"
+        meaning = f"kept until missing in {drift.PASSES} cycles and for {drift.ABSENT:g} s"
         get_logger().warning("metadata.missing", what=tuple(memory.missing), meaning=meaning)
     return steady
 
@@ -243,4 +243,5 @@ def bootstrap_again(daemon: Daemon) -> None:
 def degraded(daemon: Daemon, error: AgentError) -> None:
     """Say loudly what is wrong and what it means."""
     meaning = journal_events.log_degraded(daemon.host, error)
-    daemon.say("degraded, {}: {}".format(meaning, str(error).partition("\n")[0]))
+    first_line = str(error).partition("\n")[0]
+    daemon.say(f"degraded: {first_line}; {meaning}")

@@ -160,7 +160,7 @@ def _stale(daemon: Daemon, result: ReconcileResult) -> tuple[str, ...] | None:
         news, memory = state.memory().report_once("stale", what)
         state.update_memory(lambda _: memory)
     if news:
-        meaning = "runs with an old environment until it is restarted: systemctl restart " + " ".join(stale)
+        meaning = "runs with an old environment; restart at a convenient time: systemctl restart " + " ".join(stale)
         get_logger().warning("units.stale", units=stale, meaning=meaning)
     return stale
 

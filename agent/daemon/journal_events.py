@@ -28,8 +28,8 @@ def log_contested(host: Host) -> None:
         get_logger().error(
             "drift.fought",
             file=path,
-            reason=f"put right {drift.REPAIRS} times within an hour, and changed again each time",
-            meaning="it is left as it is until systemctl reload eks-proxy-agent, apply or the next boot",
+            reason=f"repaired {drift.REPAIRS} times within an hour, and changed again each time",
+            meaning="left alone until systemctl reload eks-proxy-agent, eks-proxy-agent apply or the next boot",
         )
 
 
@@ -40,7 +40,7 @@ def log_degraded(host: Host, error: AgentError) -> str:
     """
     closed = gates_closed(host)
     if closed and not host.state.ready:
-        meaning = "docker and kubelet stay stopped until it is mended"
+        meaning = "docker and kubelet stay stopped until the problem is fixed"
     elif host.state.memory().desired:
         meaning = "the last good values stay in place"
     else:
@@ -69,9 +69,9 @@ def summary(done: ReconcileResult, *, stale: Sequence[str] = (), contested: Sequ
     intent = done.intent
     now = time.strftime("%H:%M", time.gmtime())
     if intent is None:
-        return f"unconfigured: no proxy.url in the settings, nothing is written; looked at {now} UTC"
+        return f"unconfigured: no proxy.url in the settings, nothing is written; last reconcile {now} UTC"
     entries = f"{len(intent.no_proxy)} NO_PROXY entries"
-    parts = [f"configured: {intent.http_proxy}, {entries}, intent {intent.digest()}; looked at {now} UTC"]
-    parts += ["to be restarted: " + ", ".join(stale)] if stale else []
-    parts += ["fought over and left alone: " + ", ".join(contested)] if contested else []
+    parts = [f"configured: {intent.http_proxy}, {entries}, intent {intent.digest()}; last reconcile {now} UTC"]
+    parts += ["restart needed: " + ", ".join(stale)] if stale else []
+    parts += ["contested, left alone: " + ", ".join(contested)] if contested else []
     return "; ".join(parts)

@@ -60,7 +60,7 @@ def _attend(pid: int, descriptor: int, signals: Signals, hear: Hear, idle: Calla
         left = ends - time.monotonic()
         if left <= 0:
             if killed:
-                raise Hung(f"process {pid}, a pass of ours, does not end, not even by SIGKILL")
+                raise Hung(f"worker process {pid}: still running {DEAD:g} s after SIGKILL")
             os.kill(pid, signal.SIGKILL)
             killed, ends = True, time.monotonic() + DEAD
             continue
@@ -95,7 +95,7 @@ def _fork(work: Work) -> tuple[int, int]:
             _live(work, write_end, mask)
     except OSError as error:
         os.close(read_end)
-        raise NoChild(f"no process can be started ({error.strerror})") from None
+        raise NoChild(f"cannot fork a worker process: {error.strerror}") from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(write_end)

@@ -57,7 +57,7 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CommandError(f"{shown}: no end after {timeout:g} seconds") from None
+        raise CommandError(f"{shown}: timed out after {timeout:g} s") from None
     except OSError as error:
         raise CommandError(f"{shown}: {error.strerror}") from None
     result = Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))

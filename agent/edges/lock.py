@@ -36,7 +36,7 @@ def held(
         holder = _holder(descriptor)
         os.close(descriptor)
         if tries <= 0:
-            raise LockedError(f"{path} is held by another run, pid {holder}", hint="wait for it to end, then try again")
+            raise LockedError(f"{path}: locked by another run (pid {holder})", hint="wait until it ends, then retry")
         tries -= 1
         sleep(0.05)
     try:
@@ -55,7 +55,7 @@ def _open(files: FileSystem, path: str) -> int:
     try:
         return os.open(files.real(resolved), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise FileError(f"{path}: cannot be opened: {error.strerror}") from None
+        raise FileError(f"{path}: cannot open: {error.strerror}") from None
 
 
 def _locked(descriptor: int, real: str) -> bool:

@@ -21,7 +21,8 @@ def notifier() -> Notify:
         from systemd import daemon
     except ImportError:  # a namespace package of the same name hides the reason: no ModuleNotFoundError here
         raise AgentError(
-            "systemd waits for READY=1 and the Python package systemd (systemd-python) is not installed"
+            "cannot send READY=1 to systemd: the Python package systemd-python is not installed",
+            hint="install systemd-python for this Python",
         ) from None
     return lambda message: daemon.notify(_plain(message)) and None
 

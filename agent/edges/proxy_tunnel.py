@@ -60,7 +60,7 @@ class OneProbe:
         trust: ssl.SSLContext | None,
     ) -> None:
         if not host or any(not 0x21 <= ord(char) <= 0x7E for char in host):
-            raise ValueError(f"{host!r} is no host")
+            raise ValueError(f"{host!r}: not a host name")
         self._proxy, self._host, self._ends, self._tls = proxy, host, ends, tls
         self._target = "{}:{}".format(f"[{host}]" if ":" in host else host, port)
         self._trust = trust

@@ -42,7 +42,7 @@ class TcpStream:
 
     def receive(self, size: int = _CHUNK) -> bytes:
         if self._left <= 0:
-            raise TooMuch("sent too much")
+            raise TooMuch("too much data")
         self._arm()
         data = self._sock.recv(min(size, self._left))
         self._left -= len(data)
@@ -100,7 +100,7 @@ class TlsStream:
     def _fill(self) -> None:
         data = self._below.receive()
         if not data:
-            raise ConnectionResetError("the connection was closed during the handshake")
+            raise ConnectionResetError("connection closed during the TLS handshake")
         self._incoming.write(data)
 
 
@@ -128,7 +128,7 @@ class Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if self._left <= 0:
-            raise TooMuch("sent a header without end")
+            raise TooMuch("header too long")
         data = self._stream.receive(min(len(buffer), self._left))
         buffer[: len(data)] = data
         self._left -= len(data)

@@ -25,7 +25,7 @@ class Systemd:
         try:
             output = self._systemctl("show", "--property=" + PROPERTIES, "--", *names, timeout=timeout)
         except CommandError as error:
-            raise CommandError(str(error), hint="does systemd answer?  systemctl is-system-running") from None
+            raise CommandError(str(error), hint="check that systemd responds: systemctl is-system-running") from None
         blocks = output.strip().split("\n\n") if output else []
         return {name: parse_unit(name, block) for name, block in zip(names, blocks)}
 

@@ -89,7 +89,7 @@ def first_to_accept(found: Sequence[Address], ends: float) -> socket.socket:
                 sock.close()
                 errors.append(OSError(number, os.strerror(number)))
         if waiting or not errors:
-            raise socket.timeout("no connection in time")
+            raise socket.timeout("timed out")
         raise next((error for error in errors if error.errno == errno.ECONNREFUSED), errors[0])
     finally:
         for sock in waiting:

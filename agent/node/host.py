@@ -44,7 +44,7 @@ def host_of(arguments: argparse.Namespace) -> Host:
 def files_of(arguments: argparse.Namespace) -> FileSystem:
     """Return the files below --root, for a command that only reads one or two; raises UsageError."""
     if not os.path.isdir(arguments.root):
-        raise UsageError(f"--root {arguments.root}: is not a directory")
+        raise UsageError(f"--root {arguments.root}: not a directory")
     return FileSystem(arguments.root)
 
 
@@ -57,5 +57,5 @@ def _units(files: FileSystem) -> Systemd:
 def need_root(host: Host, command: str, *, other_tree: bool = True) -> None:
     """Raise AgentError unless the running machine may be changed; another tree takes the right to write there only."""
     if host.files.live and os.geteuid() != 0:
-        hint = "use sudo, or --root DIR for another tree" if other_tree else "use sudo"
-        raise AgentError(f"{command} has to be run as root", hint=hint)
+        hint = "run it with sudo, or use --root DIR for another tree" if other_tree else "run it with sudo"
+        raise AgentError(f"{command}: requires root", hint=hint)

@@ -77,11 +77,8 @@ def left_open(inputs: Inputs) -> tuple[str, ...]:
     keys += ["cluster.endpoint_access"] if settings.cluster.endpoint_access == "auto" and endpoint else []
     if not keys:
         return ()
-    return (
-        '{}: "auto" is asked on the instance only, so its list may differ; set what is known'.format(
-            " and ".join(keys)
-        ),
-    )
+    names = " and ".join(keys)
+    return (f'{names}: "auto" is probed only on the instance, so the list may differ there; set explicit values',)
 
 
 def _wanted(inputs: Inputs) -> tuple[Candidate, ...]:

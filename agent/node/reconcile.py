@@ -134,7 +134,9 @@ def compose_intent(inputs: Inputs, network: Network) -> Resolved:
 def require_proxy(resolved: Resolved) -> None:
     """Raise SettingsError for the policy "closed" without a proxy: a mistake, not a node that wants none."""
     if resolved.intent is None and resolved.settings.failure.policy == "closed":
-        raise SettingsError(['failure.policy is "closed" and proxy.url is not set: docker and kubelet stay stopped'])
+        raise SettingsError(
+            ['failure.policy is "closed" but proxy.url is not set: docker and kubelet stay stopped; set proxy.url']
+        )
 
 
 def forget_network(state: LockedState, instance_id: str) -> None:

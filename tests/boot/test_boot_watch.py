@@ -79,7 +79,7 @@ def test_a_new_cidr_of_the_vpc_arrives_and_what_is_stale_is_told(trial: Callable
     units = ["containerd.service", "docker.service", "kubelet.service"]
     wait_for("the status to name the stale", lambda: sorted(life.status()["stale_units"]) == units)
     entries = life.wait_for_event("units.stale", "UNIT=docker.service")
-    assert "to be restarted: " in life.running.show(AGENT, "StatusText")
+    assert "restart needed: " in life.running.show(AGENT, "StatusText")
     looked = life.status()["updated"]
     wait_for("another look", lambda: life.status()["updated"] != looked)
     assert life.events("units.stale") == entries, "told once a change"

@@ -133,8 +133,8 @@ def test_a_relative_root_and_a_root_with_blanks(tmp_path: Path) -> None:
         (["help", "config", "chek"], 'unknown command "chek"; did you mean "check"?\n'),
         (["help", "apply", "extra"], 'unexpected argument "extra"\n'),
         (["plan", "--root"], "expected one argument"),
-        (["plan", "--root", "/nonexistent"], "--root /nonexistent: is not a directory"),
-        (["plan", "--root", ""], "--root : is not a directory"),
+        (["plan", "--root", "/nonexistent"], "--root /nonexistent: not a directory"),
+        (["plan", "--root", ""], "--root : not a directory"),
     ],
 )
 def test_wrong_usage_is_2(arguments: list[str], message: str) -> None:
@@ -202,8 +202,8 @@ def test_changing_the_running_machine_requires_root(command: str) -> None:
     nowhere = [] if command == "revert" else ["--set", "metadata.endpoint=http://127.0.0.1:9"]
     done = run([sys.executable, "-c", AS_NOBODY, command, *nowhere])
     assert (done.code, done.out) == (1, "")
-    assert f"{command} has to be run as root" in done.err
-    assert "hint: use sudo" in done.err
+    assert f"{command}: requires root" in done.err
+    assert "hint: run it with sudo" in done.err
     assert ("--root DIR" in done.err) == (command != "bootstrap"), (
         "the hint names a flag that the command does not have"
     )

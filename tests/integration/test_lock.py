@@ -53,7 +53,7 @@ def test_the_second_run_is_told_who_holds_the_lock(disk):
     with other_process(disk.root) as process:
         with pytest.raises(LockedError) as error, lock.held(disk, wait=1, sleep=waited.append):
             pytest.fail("two at once")
-        assert str(error.value) == f"/run/eks-proxy-agent/lock is held by another run, pid {process.pid}"
+        assert str(error.value) == f"/run/eks-proxy-agent/lock: locked by another run (pid {process.pid})"
         assert sum(waited) == pytest.approx(1)
 
 
@@ -166,5 +166,5 @@ def test_a_full_run_directory_costs_only_the_name_of_the_holder(disk, monkeypatc
 def test_what_is_no_file_cannot_be_locked(disk):
     """The error names it."""
     os.makedirs(disk.real(lock.LOCK))
-    with pytest.raises(FileError, match=r"^/run/eks-proxy-agent/lock: cannot be opened: Is a"), lock.held(disk):
+    with pytest.raises(FileError, match=r"^/run/eks-proxy-agent/lock: cannot open: Is a"), lock.held(disk):
         pytest.fail("locked a directory")

@@ -87,7 +87,7 @@ def test_a_boot_and_an_end(node: Node, service: MetadataService, start: Start) -
     configure(node, service.endpoint)
     daemon = start()
     daemon.hear("READY=1")
-    assert daemon.said[:2] == ["STATUS=writing drop-ins", "STATUS=asking the metadata service at " + service.endpoint]
+    assert daemon.said[:2] == ["STATUS=writing drop-ins", "STATUS=querying the metadata service at " + service.endpoint]
     assert daemon.said[2].startswith(f"STATUS=configured: {PROXY}, ")
     assert "10.42.0.0/16" in node.no_proxy()
     assert daemon.process.poll() is None
@@ -132,7 +132,7 @@ def test_drop_ins_do_not_wait_for_metadata(node: Node, service: MoodyService, st
     service.moods.append(Mood(moods.hang, times=1000))
     configure(node, service.endpoint)
     daemon = start()
-    daemon.hear("STATUS=asking the metadata service")
+    daemon.hear("STATUS=querying the metadata service")
     assert (node.root / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
     assert "http_proxy" not in node.variables()
     assert "READY=1" not in daemon.said
@@ -145,7 +145,7 @@ def test_sigterm_ends_the_wait_for_metadata(node: Node, service: MoodyService, s
     service.moods.append(Mood(moods.status(503), times=10**6))
     configure(node, service.endpoint, deadline=3600)
     daemon = start()
-    daemon.hear("STATUS=asking the metadata service")
+    daemon.hear("STATUS=querying the metadata service")
     assert daemon.stop() == 0
     assert daemon.said[-1] == "STOPPING=1"
     assert "READY=1" not in daemon.said

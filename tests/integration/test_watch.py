@@ -273,7 +273,7 @@ def test_a_file_that_is_fought_over_is_left_alone_until_somebody_asks(
         once(Reason.FILES)
     assert node.read("etc/environment") == "http_proxy=wrong\n"
     assert path not in once.watched
-    assert "fought over and left alone: /etc/environment" in once.status
+    assert "contested, left alone: /etc/environment" in once.status
     node.write("etc/dnf/dnf.conf", b"[main]\n")
     once()
     assert PROXY in node.read("etc/dnf/dnf.conf")
@@ -644,13 +644,13 @@ def test_a_pass_for_which_there_is_no_process_is_tried_again(capfd: pytest.Captu
             return 0
         os.kill(os.getpid(), signal.SIGHUP if len(reasons) == 2 else signal.SIGTERM)
         if len(reasons) == 2:
-            raise NoChild("no process can be started")
+            raise NoChild("cannot fork a worker process")
         return 0
 
     with watched() as signals, contextlib.closing(Files()) as files:
         assert Supervisor(perform, lambda text: None, signals, files).stay() == 0
     assert reasons == [Reason.BOOT, Reason.RELOAD, Reason.RELOAD]
-    assert 'pass.crashed reason=reload ended="no process can be started"' in capfd.readouterr().err
+    assert 'pass.crashed reason=reload ended="cannot fork a worker process"' in capfd.readouterr().err
 
 
 def test_a_line_that_is_not_a_message_is_ignored(capfd: pytest.CaptureFixture[str]) -> None:

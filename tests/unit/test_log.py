@@ -62,7 +62,7 @@ def line(monkeypatch, capsys):
         ),
         ("no password here", "no password here"),
         ("a: /etc/proxy-password: is a directory", "a: /etc/proxy-password: is a directory"),
-        ("--root /etc/passwd: is not a directory", "--root /etc/passwd: is not a directory"),
+        ("--root /etc/passwd: not a directory", "--root /etc/passwd: not a directory"),
         ("/etc/x: password: secret", "/etc/x: password: ***"),
         ("+/etc/password: secret", "+/etc/password: ***"),
         ("/etc/password:secret", "/etc/password:***"),
