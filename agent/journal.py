@@ -1,12 +1,15 @@
-"""The journal: whether standard error leads there, and entries with fields.  Light enough for the process that waits."""
+"""Journal entries with fields; light enough for the supervisor."""
 
 from __future__ import annotations
 
 import os
 
 
-def reached() -> bool:
-    """Whether stderr itself is the journal, and not only an ancestor's was (systemd.exec(5), $JOURNAL_STREAM)."""
+def is_stderr_connected() -> bool:
+    """Return True if stderr itself is the journal, not only an ancestor's stderr.
+
+    Source: systemd.exec(5), $JOURNAL_STREAM.
+    """
     stream = os.environ.get("JOURNAL_STREAM")
     if not stream:
         return False
@@ -18,17 +21,19 @@ def reached() -> bool:
 
 
 def send(*fields: str) -> bool:
-    """Hand an entry of NAME=value fields to journald, sd_journal_sendv(3); whether it took it.
+    """Send NAME=value fields to journald as one entry; return False if that fails.
 
-    Whose entry it is, journald looks up when it reads it, and of a process that has ended by then
-    it finds nothing: such a one needs OBJECT_PID= of one that lives on.
+    Source: sd_journal_sendv(3).
+
+    journald looks up the unit of the sender when it reads the entry, and finds nothing if the
+    process has ended by then: such a process has to add OBJECT_PID= of one that is still running.
     """
     try:
-        from systemd._journal import sendv  # systemd.journal has it too, with 2.5 MB of what it does not need
+        from systemd._journal import sendv  # not systemd.journal, which loads 2.5 MB more
     except ImportError:
         return False
     try:
-        sendv(*(field.encode("utf-8", "backslashreplace") for field in fields))  # a file's name may be any bytes
+        sendv(*(field.encode("utf-8", "backslashreplace") for field in fields))  # a file name may hold any bytes
     except OSError:
         return False
     return True

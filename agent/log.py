@@ -1,7 +1,7 @@
-"""Logging: event names with dots plus key-values, never a credential; to the journal with fields, else to stderr.
+"""Log of events: dotted names with key-values, never a credential; to the journal, else to stderr.
 
-`journalctl EKS_PROXY_EVENT=drift.repaired` finds an event, `FILE=`, `UNIT=`, `REASON=` and
-`INSTANCE_ID=` what it is about.
+In the journal each entry has fields: `journalctl EKS_PROXY_EVENT=drift.repaired` finds an event,
+and `FILE=`, `UNIT=`, `REASON=` and `INSTANCE_ID=` narrow it down.
 """
 
 from __future__ import annotations
@@ -14,43 +14,42 @@ from typing import Any
 from agent import journal
 from agent.core.redact import redact
 
-#: sd-daemon(3): a line that starts so carries its level to the journal.
+#: Prefixes of a line that set its level in the journal, sd-daemon(3).
 _LEVELS = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}
 
-
-#: Key of an event → field of the journal (systemd.journal-fields(7)); any other becomes
+#: Key of an event → field of the journal (systemd.journal-fields(7)); any other key becomes
 #: EKS_PROXY_KEY.
 _FIELDS = {"file": "FILE", "unit": "UNIT", "units": "UNIT", "reason": "REASON", "instance_id": "INSTANCE_ID"}
-#: Fields that every entry gets from now on.
+#: Fields of every entry.
 _always: dict[str, str] = {}
 
 
 def add_field(name: str, value: str) -> None:
-    """Put a field of the journal onto every entry from now on."""
+    """Add a journal field to every entry from now on."""
     _always[name] = value
 
 
 def get_logger() -> Any:
-    """The logger; the import of structlog waits until somebody logs."""
+    """Return the logger; structlog is imported only when the first event is logged."""
     import structlog
 
     if not structlog.is_configured():
         structlog.configure(
             processors=[_render],
-            logger_factory=lambda *names: _Out(),
+            logger_factory=lambda *names: _Output(),
             cache_logger_on_first_use=False,
         )
     return structlog.get_logger()
 
 
-class _Out:
-    """Where lines go: to the journal itself, as long as stderr is the journal anyway; else to stderr."""
+class _Output:
+    """Destination of events: the journal itself if stderr is the journal, else stderr."""
 
     def msg(self, level: str, text: str, fields: list[str]) -> None:
-        journaled = journal.reached()
-        if journaled and _send(level, text, fields):
+        is_journal = journal.is_stderr_connected()
+        if is_journal and _send(level, text, fields):
             return
-        print((_LEVELS.get(level, "") if journaled else level + ": ") + text, file=sys.stderr, flush=True)
+        print((_LEVELS.get(level, "") if is_journal else level + ": ") + text, file=sys.stderr, flush=True)
 
     debug = info = warning = error = critical = msg
 
@@ -68,25 +67,26 @@ def _render(
 
 
 def _send(level: str, text: str, fields: list[str]) -> bool:
-    """Hand an entry to journald; whether it took it.
+    """Send an entry to journald; return False if stderr has to do.
 
-    Only for a command for which another stands after its end (`journal.send`).  A line on stderr is
-    always known to be the unit's.
+    Only for a process that names another one with OBJECT_PID= (`journal.send`).  A line on stderr
+    always belongs to the unit.
     """
     if "OBJECT_PID" not in _always:
         return False
-    given = {field.partition("=")[0] for field in fields}
-    always = ["{}={}".format(*pair) for pair in _always.items() if pair[0] not in given]
+    names = {field.partition("=")[0] for field in fields}
+    always = [f"{name}={value}" for name, value in _always.items() if name not in names]
     head = ["MESSAGE=" + text, "PRIORITY=" + _LEVELS.get(level, "<6>")[1], "SYSLOG_IDENTIFIER=eks-proxy-agent"]
     return journal.send(*head, *fields, *always)
 
 
 def _value(value: Any) -> str:
-    """A value without credentials, in quotes where it needs them; always printable, and one word to a reader of lines."""
+    """Return a value as one printable word without credentials, quoted where needed."""
     text = ",".join(redact(str(item)) for item in _items(value))
     if text.isprintable() and re.fullmatch(r"[^\s\"=\\]+", text):
         return text
-    return '"{}"'.format("".join(map(_escaped, text)))
+    escaped = "".join(map(_escaped, text))
+    return f'"{escaped}"'
 
 
 def _items(value: Any) -> tuple[Any, ...]:

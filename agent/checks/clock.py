@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from agent.checks.context import CheckedNode
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.edges.proxy_date import ask_date
+from agent.edges.proxy_date import request_date
 
 GROUP = "clock"
 NAME = "skew"
@@ -25,7 +25,7 @@ BOUND = 3.0
 def check(node: CheckedNode) -> Iterator[Finding]:
     """Request any response from the proxy: an error page has a Date header too."""
     proxy = node.intent.http_proxy
-    date = ask_date(proxy, timeout=BOUND)
+    date = request_date(proxy, timeout=BOUND)
     if date:
         yield judge(date, time.time(), str(proxy))
     else:

@@ -31,7 +31,7 @@ def check(node: CheckedNode) -> Iterator[Finding]:
             hosts_by_reason.setdefault(_API, []).extend([host] if host else [])
         elif entry.reason.startswith(("aws:", "direct:")):
             hosts_by_reason.setdefault(entry.reason, []).append(host_to_probe(entry.value, facts))
-    results = tcp.ask([host for hosts in hosts_by_reason.values() for host in hosts], bound=BOUND)
+    results = tcp.probe([host for hosts in hosts_by_reason.values() for host in hosts], bound=BOUND)
     for reason, hosts in hosts_by_reason.items():
         yield _finding(reason, dict.fromkeys(hosts), results)
     if not hosts_by_reason:

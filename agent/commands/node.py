@@ -17,7 +17,7 @@ from agent.node.host import Host, host_of, need_root
 from agent.node.inputs import facts_of, load_inputs
 from agent.node.metrics_file import withdraw
 from agent.node.planning import changed_paths, node_files, plan_node, plan_revert
-from agent.node.reachability import left_open
+from agent.node.reachability import unprobed_notes
 from agent.node.reconcile import (
     ReconcileResult,
     Trigger,
@@ -100,7 +100,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     messages = ["node.ca_bundle: " + summary for summary in (inputs.ca.summaries if inputs.ca else ())]
     messages += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in resolved.warnings]
     messages += advice(resolved.intent.no_proxy, inputs.facts.region) if resolved.intent else ()
-    messages += ["note: " + note for note in left_open(inputs)]
+    messages += ["note: " + note for note in unprobed_notes(inputs)]
     pending = bool(not plan.empty or actions)
     if resolved.intent is None:
         messages.append("unconfigured: no proxy.url in the settings")

@@ -68,7 +68,7 @@ def _with_list(values: Values, no_proxy: str) -> Values:
 def _planned(arguments: argparse.Namespace) -> VariablesSource:
     from agent.node.host import host_of
     from agent.node.inputs import facts_of, load_inputs
-    from agent.node.reachability import left_open
+    from agent.node.reachability import unprobed_notes
     from agent.node.reconcile import compose_intent, probe
     from agent.node.sources import sources_of, static_settings
 
@@ -79,7 +79,7 @@ def _planned(arguments: argparse.Namespace) -> VariablesSource:
     if intent is None:
         raise AgentError("proxy.url: not set, so nothing is planned", hint="set it with --proxy URL")
     values = of_entries(intent.no_proxy, str(intent.http_proxy), str(intent.https_proxy))
-    return VariablesSource(values, inputs.facts.region, ("planned: what `apply` would write", *left_open(inputs)))
+    return VariablesSource(values, inputs.facts.region, ("planned: what `apply` would write", *unprobed_notes(inputs)))
 
 
 def _in_force(files: FileSystem) -> VariablesSource:

@@ -1,4 +1,7 @@
-"""`run`: the daemon.  This process only waits (daemon/supervisor.py); the boot and each pass are children of it."""
+"""`run`: the daemon.
+
+This process only waits (daemon/supervisor.py); the boot and each cycle are its children.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,26 @@ from typing import Callable
 
 from agent.daemon.supervisor import Reason, Supervisor
 from agent.edges import child
-from agent.edges.inotify import Files
+from agent.edges.inotify import FileWatcher
 from agent.edges.notify import notifier
 from agent.edges.signals import watched
 from agent.exits import guarded
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stay until SIGTERM, and return the exit code."""
-    with watched() as signals, contextlib.closing(Files()) as files:
+    """Run the daemon until SIGTERM, and return the exit code."""
+    with watched() as signals, contextlib.closing(FileWatcher()) as watcher:
 
-        def perform(reason: Reason, hear: child.Hear, idle: Callable[[], float]) -> int:
-            return child.run(lambda say: guarded(lambda: _work(arguments, reason, say)), signals, hear, idle)
+        def run_worker(reason: Reason, handle_line: child.HandleLine, idle: Callable[[], float]) -> int:
+            def work(write_line: child.WriteLine) -> int:
+                return guarded(lambda: _work(arguments, reason, write_line))
 
-        return Supervisor(perform, notifier(), signals, files).stay()
+            return child.run(work, signals, handle_line, idle)
+
+        return Supervisor(run_worker, notifier(), signals, watcher).run()
 
 
-def _work(arguments: argparse.Namespace, reason: Reason, say: child.Say) -> int:
-    from agent.daemon import worker  # in the child only: all that costs memory comes with it
+def _work(arguments: argparse.Namespace, reason: Reason, write_line: child.WriteLine) -> int:
+    from agent.daemon import worker  # in the child only: it brings everything that costs memory
 
-    return worker.work(arguments, reason, say)
+    return worker.work(arguments, reason, write_line)

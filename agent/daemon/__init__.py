@@ -1,1 +1,1 @@
-"""The life of the daemon."""
+"""The daemon: boot, cycles and supervision."""

@@ -1,4 +1,4 @@
-"""The story of a boot, from the first second to READY=1."""
+"""The boot of the daemon, from its first second to READY=1."""
 
 from __future__ import annotations
 
@@ -34,59 +34,66 @@ BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
 
 @attrs.frozen
 class Daemon:
-    """What the daemon works with; `patience` limits the seconds that it asks for metadata, after boot."""
+    """Host, settings and channels that a boot or a cycle works with.
+
+    `metadata_timeout`: seconds that a request for metadata may take at the longest; after boot
+    only.
+    """
 
     host: Host
     sources: SettingsSources
     send: Send
     signals: Signals
-    patience: float = math.inf
+    metadata_timeout: float = math.inf
 
-    def say(self, text: str) -> None:
-        """Tell systemd (`systemctl status`) what we are at."""
+    def set_status(self, text: str) -> None:
+        """Report to systemd what the daemon is doing (`systemctl status`)."""
         journal_events.set_status(self.send, text)
 
-    def busy(self, seconds: float) -> None:
-        """Ask for so many seconds in which nothing will be said."""
+    def expect_silence(self, seconds: float) -> None:
+        """Announce that no message may follow for so many seconds."""
         self.send(Busy(seconds))
 
     def static_settings(self) -> StaticSettings:
-        """Read the settings of files and flags; raises SettingsError and FileError."""
+        """Read the settings of files and flags.  Raises SettingsError and FileError."""
         return static_settings(self.host.files, self.sources)
 
 
 def boot(daemon: Daemon) -> ReconcileResult | None:
-    """Configure the node, then let the units that wait for us start.
+    """Configure the node, then let the units that wait for the agent start.
 
-    READY=1 is sent in any case, so that a node without its metadata service still boots far enough
-    to be looked at. Returns the result, or None when the node is degraded: the policy "open" lets
-    docker start on the last good values, "closed" holds it back by its drop-in.  Raises
-    SettingsError: wrong settings do not mend themselves.
+    READY=1 is sent even when the node is degraded, so that a node without its metadata service
+    still boots far enough to be inspected. Returns the result, or None if the node is degraded:
+    policy "open" lets docker start with the last good values, "closed" holds it back by its
+    drop-in.  Raises SettingsError: wrong settings do not fix themselves.
     """
     host = daemon.host
     try:
         static = daemon.static_settings()
-        prepared = prepare(daemon, static.settings)
-        daemon.say(f"querying the metadata service at {static.settings.metadata.endpoint}")
-        trigger = Trigger.DAEMON_CYCLE if prepared else Trigger.DAEMON_BOOT
-        result = one_pass(daemon, static, ask(daemon, static), trigger)
+        is_prepared = prepare(daemon, static.settings)
+        daemon.set_status(f"querying the metadata service at {static.settings.metadata.endpoint}")
+        trigger = Trigger.DAEMON_CYCLE if is_prepared else Trigger.DAEMON_BOOT
+        result = reconcile_once(daemon, static, request_facts(daemon, static), trigger)
         result.raise_problems()
     except SettingsError as error:
         journal_events.log_degraded(host, error)
         raise
     except AgentError as error:
-        degraded(daemon, error)
+        report_degraded(daemon, error)
         daemon.send(Ready())
         return None
     daemon.send(Ready())
-    settled = after_ready(daemon, result)
-    bootstrap_again(daemon)
-    result = _probe_again(daemon, static, result) if result.ask_again else result
-    return result if settled else None
+    is_released = report_and_release_units(daemon, result)
+    restart_failed_bootstrap(daemon)
+    result = _reprobe(daemon, static, result) if result.should_reprobe else result
+    return result if is_released else None
 
 
-def _probe_again(daemon: Daemon, static: StaticSettings, result: ReconcileResult) -> ReconcileResult:
-    """What was not reached directly at an earlier boot may be by now; docker has started, so this costs nobody time."""
+def _reprobe(daemon: Daemon, static: StaticSettings, result: ReconcileResult) -> ReconcileResult:
+    """Probe endpoints again that were not reached directly at an earlier boot.
+
+    docker has started by now, so the probes delay nothing.
+    """
     host, inputs = daemon.host, result.resolved.inputs
     try:
         fresh = probe_again(host.state, inputs)
@@ -95,7 +102,7 @@ def _probe_again(daemon: Daemon, static: StaticSettings, result: ReconcileResult
         get_logger().info("direct.found", hosts=sorted(fresh))
         with host.locked() as state:
             remember(state, inputs.facts.instance_id, fresh)
-        return one_pass(daemon, static, inputs.facts, Trigger.DAEMON_BOOT)
+        return reconcile_once(daemon, static, inputs.facts, Trigger.DAEMON_BOOT)
     except AgentError as error:
         get_logger().warning("direct.failed", error=str(error))
         return result
@@ -104,14 +111,14 @@ def _probe_again(daemon: Daemon, static: StaticSettings, result: ReconcileResult
 def prepare(daemon: Daemon, settings: Settings) -> bool:
     """Write the drop-ins, enable docker and reload systemd while the network is still coming up.
 
-    None of that depends on the instance; docker's start is queued and waits for READY=1.  Only when
-    the files of the image name a proxy: what user data adds comes with the reconcile.  Returns True
-    if that was all done.
+    None of that depends on the instance.  docker's start is queued and waits for READY=1.  Nothing
+    is done unless the files of the image name a proxy: what user data adds comes with the
+    reconcile. Returns True if everything was done.
     """
     host = daemon.host
     if not settings.proxy.url:
         return False
-    daemon.say("writing drop-ins")
+    daemon.set_status("writing drop-ins")
     try:
         settings = recall_units(host, settings)
         with host.locked() as state:
@@ -128,27 +135,27 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
 
 
 def recall_units(host: Host, image: Settings) -> Settings:
-    """Return the image's settings with the units as this machine last wanted them, if it was of this image.
+    """Return the image's settings with the units of this machine's last boot, if it had this image.
 
-    An image may say failure.policy = "closed" and user data "open": without this, each boot would
-    write the gates first and take them back a second later, with two reloads of systemd.  It is a
-    guess, for a machine known by its id: what is wrong in it the reconcile puts right.
+    An image may set failure.policy = "closed" and user data "open": without this, each boot would
+    write the gates first and remove them a second later, with two reloads of systemd.  It is a
+    guess for a machine known by its machine-id; the reconcile corrects it.
     """
-    known = host.state.prepared()
-    if not known or known.get("machine") != _machine_id(host) or known.get("image") != _units(image):
+    prepared = host.state.prepared()
+    if not prepared or prepared.get("machine") != _machine_id(host) or prepared.get("image") != _units(image):
         return image
     try:
         return attrs.evolve(
             image,
-            node=attrs.evolve(image.node, units=tuple(known["units"]), enable=tuple(known["enable"])),
-            failure=attrs.evolve(image.failure, policy=str(known["policy"])),
+            node=attrs.evolve(image.node, units=tuple(prepared["units"]), enable=tuple(prepared["enable"])),
+            failure=attrs.evolve(image.failure, policy=str(prepared["policy"])),
         )
     except (KeyError, TypeError):
-        return image  # of another version, or spoilt: the reconcile writes it anew
+        return image  # corrupt, or of another version: the reconcile rewrites it
 
 
 def remember_units(host: Host, image: Settings, settings: Settings) -> None:
-    """Save what `recall_units` works with, as long as it differs from what the image says.  Raises FileError."""
+    """Save what `recall_units` reads, as long as it differs from the image.  Raises FileError."""
     desired = {"machine": _machine_id(host), "image": _units(image), **_units(settings)}
     prepared = desired if _units(settings) != _units(image) else None
     if prepared != host.state.prepared():
@@ -165,21 +172,25 @@ def _machine_id(host: Host) -> str:
     return (host.files.read("/etc/machine-id") or b"").decode("ascii", "replace").strip()
 
 
-def ask(daemon: Daemon, static: StaticSettings) -> Facts:
-    """Return this instance's facts, without what the metadata service forgot for a moment.
+def request_facts(daemon: Daemon, static: StaticSettings) -> Facts:
+    """Return this instance's facts, with values that the metadata service omits only for a moment.
 
-    It is asked until it answers or the deadline has passed; SIGTERM ends the wait.
+    The request is repeated until the service responds or the deadline has passed; SIGTERM ends the
+    wait.
     """
     deadline = static.settings.metadata.deadline or BOOT_DEADLINE
-    if min(deadline, daemon.patience) > SILENCE / 2:
-        daemon.busy(deadline)
-    facts = facts_of(static, default=BOOT_DEADLINE, longest=daemon.patience, sleep=daemon.signals.sleep)
+    if min(deadline, daemon.metadata_timeout) > SILENCE / 2:
+        daemon.expect_silence(deadline)
+    facts = facts_of(static, default=BOOT_DEADLINE, longest=daemon.metadata_timeout, sleep=daemon.signals.sleep)
     add_field("INSTANCE_ID", facts.instance_id)
-    return facts if daemon.sources.facts else steady_facts(daemon.host, facts)
+    return facts if daemon.sources.facts else stabilize_facts(daemon.host, facts)
 
 
-def steady_facts(host: Host, facts: Facts) -> Facts:
-    """Return facts without what a metadata service forgot for a moment (`drift.debounce_facts`), and log when it forgets."""
+def stabilize_facts(host: Host, facts: Facts) -> Facts:
+    """Return facts that keep what metadata omits for a moment; log what is missing.
+
+    `drift.debounce_facts` decides what is kept.
+    """
     with host.locked() as state:
         cached = state.cached(facts.instance_id, "facts")
         try:
@@ -187,28 +198,31 @@ def steady_facts(host: Host, facts: Facts) -> Facts:
         except AgentError:
             last = None
         steady, memory = drift.debounce_facts(facts, last, state.memory(), time.monotonic())
-        news, memory = memory.report_once("missing", ", ".join(memory.missing))
+        is_news, memory = memory.says("missing", ", ".join(memory.missing))
         state.update_memory(lambda _: memory)
-    if news:
+    if is_news:
         meaning = f"kept until missing in {drift.PASSES} cycles and for {drift.ABSENT:g} s"
         get_logger().warning("metadata.missing", what=tuple(memory.missing), meaning=meaning)
     return steady
 
 
-def one_pass(daemon: Daemon, static: StaticSettings, facts: Facts, trigger: Trigger) -> ReconcileResult:
-    """Reconcile once, logged; an empty plan leaves no line.  What could not be done is in its plan's problems."""
+def reconcile_once(daemon: Daemon, static: StaticSettings, facts: Facts, trigger: Trigger) -> ReconcileResult:
+    """Reconcile once and log the changes; an empty plan logs nothing.
+
+    Files that could not be changed are in the problems of the plan.
+    """
     result = reconcile(daemon.host, static, facts, trigger)
     if not result.plan.problems:
         remember_units(daemon.host, static.settings, result.settings)
-        daemon.say(journal_events.summary(result))
+        daemon.set_status(journal_events.summary(result))
     return result
 
 
-def after_ready(daemon: Daemon, result: ReconcileResult) -> bool:
-    """What need not hold up docker: enabling units, and a line that says what this node believes.
+def report_and_release_units(daemon: Daemon, result: ReconcileResult) -> bool:
+    """Log warnings and the phase of the node, and start the units that were held back.
 
-    Answers whether all units that were held back are on their way; if not, it has to be tried
-    again.
+    This comes after READY=1 because docker need not wait for it.  Returns False if units could not
+    be released; it has to be tried again then.
     """
     log = get_logger()
     intent = result.intent
@@ -229,8 +243,11 @@ def after_ready(daemon: Daemon, result: ReconcileResult) -> bool:
     return True
 
 
-def bootstrap_again(daemon: Daemon) -> None:
-    """Start the bootstrap unit that failed for want of metadata; what it did on this instance it will not do again."""
+def restart_failed_bootstrap(daemon: Daemon) -> None:
+    """Start the bootstrap unit again if it failed because metadata was missing.
+
+    It does not repeat what it has already done on this instance.
+    """
     try:
         unit = daemon.host.units.show([BOOTSTRAP_UNIT]).get(BOOTSTRAP_UNIT)
         if unit and unit.active == "failed":
@@ -240,8 +257,8 @@ def bootstrap_again(daemon: Daemon) -> None:
         get_logger().error("units.failed", error=str(error))
 
 
-def degraded(daemon: Daemon, error: AgentError) -> None:
-    """Say loudly what is wrong and what it means."""
+def report_degraded(daemon: Daemon, error: AgentError) -> None:
+    """Report the error and its consequence to the journal and to systemd."""
     meaning = journal_events.log_degraded(daemon.host, error)
     first_line = str(error).partition("\n")[0]
-    daemon.say(f"degraded: {first_line}; {meaning}")
+    daemon.set_status(f"degraded: {first_line}; {meaning}")

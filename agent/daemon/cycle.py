@@ -1,4 +1,7 @@
-"""One cycle of the daemon after boot: the same reconcile again, and a check of what runs.  A process of its own, see supervisor.py."""
+"""One cycle of the daemon after boot: a reconcile, a health check, and a search for stale units.
+
+It runs in a process of its own, see supervisor.py.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,16 @@ from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import Memory
 from agent.core.settings.schema import Settings, Watch
 from agent.daemon import journal_events
-from agent.daemon.boot import Daemon, after_ready, ask, bootstrap_again, degraded, one_pass
+from agent.daemon.boot import (
+    Daemon,
+    reconcile_once,
+    report_and_release_units,
+    report_degraded,
+    request_facts,
+    restart_failed_bootstrap,
+)
 from agent.daemon.protocol import NextRun, WatchPaths
-from agent.daemon.retry import AFTER_BOOT, PATIENCE, pause, spread
+from agent.daemon.retry import AFTER_BOOT, METADATA_TIMEOUT, jittered, retry_delay
 from agent.daemon.supervisor import Reason
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, LockedError, MetadataError
@@ -32,151 +42,165 @@ from agent.node.units import restart_stale, stale_units
 
 
 def run_cycle(daemon: Daemon, reason: Reason) -> None:
-    """Check once everything that may have changed, put it right, and say when to come back.
+    """Reconcile once, check what runs, and schedule the next cycle.
 
-    Raises LockedError when another run does not let go of the host.
+    Raises LockedError if another run does not release the lock in time.
     """
-    daemon = attrs.evolve(daemon, patience=PATIENCE)
+    daemon = attrs.evolve(daemon, metadata_timeout=METADATA_TIMEOUT)
     host = daemon.host
     with host.locked() as state:
         before = state.update_memory(Memory.reset) if reason is Reason.RELOAD else state.memory()
-    retried = before.failures > 0
-    as_at_boot = retried or reason is Reason.RELOAD
+    is_retry = before.failures > 0
+    is_full = is_retry or reason is Reason.RELOAD  # as at boot, units of node.enable included
     result: ReconcileResult | None = None
-    trouble: AgentError | None = None
+    failure: AgentError | None = None
     try:
         static = daemon.static_settings()
-        facts, trouble = _facts(daemon, static)
-        result = one_pass(daemon, static, facts, Trigger.DAEMON_BOOT if as_at_boot else Trigger.DAEMON_CYCLE)
+        facts, failure = _current_or_cached_facts(daemon, static)
+        result = reconcile_once(daemon, static, facts, Trigger.DAEMON_BOOT if is_full else Trigger.DAEMON_CYCLE)
         result.raise_problems()
     except LockedError:
-        raise  # somebody's apply is at work, and nothing is wrong with the node
+        raise  # an apply is running; nothing is wrong with the node
     except AgentError as error:
-        trouble = error
-    if trouble:
-        degraded(daemon, trouble)
-    settled = trouble is None
-    if result and settled and (as_at_boot or _asked_for(result)):
-        settled = after_ready(daemon, result)
-        if retried:
-            bootstrap_again(daemon)
-    report(daemon, result, settled=settled)
+        failure = error
+    if failure:
+        report_degraded(daemon, failure)
+    is_settled = failure is None
+    if result and is_settled and (is_full or _has_desired_changes(result)):
+        is_settled = report_and_release_units(daemon, result)
+        if is_retry:
+            restart_failed_bootstrap(daemon)
+    finish_cycle(daemon, result, is_settled=is_settled)
 
 
-def report(daemon: Daemon, result: ReconcileResult | None, *, settled: bool, boot: bool = False) -> None:
-    """After a reconcile: how the proxies are, what is stale, what the fleet sees, which files matter, when to come back."""
+def finish_cycle(daemon: Daemon, result: ReconcileResult | None, *, is_settled: bool, is_boot: bool = False) -> None:
+    """Check the proxies and running units after a reconcile, and schedule the next cycle.
+
+    Writes status.json and the metrics, and sends the supervisor the files to watch.  Without a
+    `result` the last known state stays; without `is_settled` the next cycle is a retry.
+    """
     host = daemon.host
-    pauses = [AFTER_BOOT] if boot else []
+    delays = [AFTER_BOOT] if is_boot else []
     stale: tuple[str, ...] | None = None
     if result:
         checked = proxies.check(host, result.resolved)
-        if len(result.settings.proxy.url) > 1:  # one that is alone can be failing without haste
-            pauses.append(checked.next_in)
+        if len(result.settings.proxy.url) > 1:  # a failing single proxy is not urgent: there is no other
+            delays.append(checked.next_in)
         if checked.changed:
-            result, carried_out = _change_over(daemon, result)
-            settled = settled and carried_out
-        stale = None if boot else _stale(daemon, result)
+            result, is_switched = _switch_proxy(daemon, result)
+            is_settled = is_settled and is_switched
+        stale = None if is_boot else _check_stale_units(daemon, result)
     journal_events.log_contested(host)
     with host.locked() as state:
-        memory = state.update_memory(lambda memory: memory.record_outcome(settled=settled))
-    if result and settled and (stale or memory.contested):
-        daemon.say(journal_events.summary(result, stale=stale or (), contested=sorted(memory.contested)))
+        memory = state.update_memory(lambda memory: memory.record_outcome(settled=is_settled))
+    if result and is_settled and (stale or memory.contested):
+        daemon.set_status(journal_events.summary(result, stale=stale or (), contested=sorted(memory.contested)))
     watch = result.settings.watch if result else _last_watch(daemon)
-    pauses.append(spread(watch.interval) if settled else pause(memory.failures, bool(memory.desired)))
-    _save(daemon, watch, memory, stale, min(pauses))
-    daemon.send(WatchPaths(tuple(paths(daemon, result))))
-    daemon.send(NextRun(min(pauses)))
+    delays.append(jittered(watch.interval) if is_settled else retry_delay(memory.failures, bool(memory.desired)))
+    _save_status(daemon, watch, memory, stale, min(delays))
+    daemon.send(WatchPaths(tuple(_watched_paths(daemon, result))))
+    daemon.send(NextRun(min(delays)))
 
 
-def _change_over(daemon: Daemon, before: ReconcileResult) -> tuple[ReconcileResult, bool]:
-    """Take up another proxy; True if it could all be carried out, else the next cycle tries again."""
+def _switch_proxy(daemon: Daemon, before: ReconcileResult) -> tuple[ReconcileResult, bool]:
+    """Reconcile with the newly chosen proxy; return the result, and False if that failed.
+
+    After a failure the result is `before`, and the next cycle tries again.
+    """
     try:
         facts = before.resolved.facts
-        result = one_pass(daemon, daemon.static_settings(), facts, Trigger.DAEMON_BOOT)
+        result = reconcile_once(daemon, daemon.static_settings(), facts, Trigger.DAEMON_BOOT)
         result.raise_problems()
         return result, True
     except AgentError as error:
-        degraded(daemon, error)
+        report_degraded(daemon, error)
         return before, False
 
 
-def _asked_for(result: ReconcileResult) -> bool:
+def _has_desired_changes(result: ReconcileResult) -> bool:
     """Return True if a reconcile changed more than what had drifted."""
     return set(result.plan.changes) != set(result.repaired)
 
 
-def paths(daemon: Daemon, result: ReconcileResult | None) -> list[str]:
-    """The files, where they are for us, of which a change is worth a turn; one that is fought over is not."""
-    files, known = daemon.host.files, daemon.host.state.memory()
-    settings = result.settings if result else _static(daemon)
-    found = [CONFIG, CONFIG_D + "/", NODEADM_D + "/", *known.desired]
+def _watched_paths(daemon: Daemon, result: ReconcileResult | None) -> list[str]:
+    """Return the real paths of files whose change starts a cycle, without contested files."""
+    files, memory = daemon.host.files, daemon.host.state.memory()
+    settings = result.settings if result else _settings_or_defaults(daemon)
+    paths = [CONFIG, CONFIG_D + "/", NODEADM_D + "/", *memory.desired]
     if result:
-        found += [file.path for file in desired_files(settings, result.intent, result.resolved.inputs.ca)]
-    found += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
-    found += [_resolved(files, path) for path in found if not path.endswith("/")]  # of a link the file is edited
-    own = [os.path.abspath(daemon.sources.config)] if daemon.sources.config else []
-    mine = [path for path in dict.fromkeys(found) if not {path, _resolved(files, path)} & set(known.contested)]
-    return own + list(map(files.real, mine))
+        paths += [file.path for file in desired_files(settings, result.intent, result.resolved.inputs.ca)]
+    paths += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
+    paths += [_resolved(files, path) for path in paths if not path.endswith("/")]  # editors change the target of a link
+    config = [os.path.abspath(daemon.sources.config)] if daemon.sources.config else []
+    watched = [path for path in dict.fromkeys(paths) if not {path, _resolved(files, path)} & set(memory.contested)]
+    return config + list(map(files.real, watched))
 
 
 def _resolved(files: FileSystem, path: str) -> str:
-    """The file that is meant; of a loop of links, which is a problem of the pass, the link."""
+    """Return the target of a link; the link itself for a loop, which fails the reconcile."""
     try:
         return files.resolve(path)
     except FileError:
         return path
 
 
-def _facts(daemon: Daemon, static: StaticSettings) -> tuple[Facts, AgentError | None]:
-    """What the metadata service says, else what it last said since power on, and what was wrong with it."""
+def _current_or_cached_facts(daemon: Daemon, static: StaticSettings) -> tuple[Facts, AgentError | None]:
+    """Return the facts and no error, or facts cached since power on and the error of the request.
+
+    Raises MetadataError if nothing is cached.
+    """
     try:
-        return ask(daemon, static), None
+        return request_facts(daemon, static), None
     except MetadataError as error:
         instance = daemon.host.state.memory().instance
-        known = daemon.host.state.cached(instance, "facts") if instance else None
-        if not known:
+        cached = daemon.host.state.cached(instance, "facts") if instance else None
+        if not cached:
             raise
-        return facts_from_json(json.dumps(known)), error
+        return facts_from_json(json.dumps(cached)), error
 
 
-def _stale(daemon: Daemon, result: ReconcileResult) -> tuple[str, ...] | None:
-    """The units that run with an old environment, told once a change, and restarted if the owner wants that.
+def _check_stale_units(daemon: Daemon, result: ReconcileResult) -> tuple[str, ...] | None:
+    """Return the units that run with an old environment, or None if that could not be determined.
 
-    None when it could not be seen.
+    They are logged once for each change, and restarted if watch.restart says so.
     """
     host, settings, intent = daemon.host, result.settings, result.intent
     stale: tuple[str, ...] | None = None
     try:
-        look = partial(stale_units, host, settings, intent)
-        stale = look()
+        find_stale = partial(stale_units, host, settings, intent)
+        stale = find_stale()
         if stale and intent and settings.watch.restart == "changed":
-            restart_stale(host, result.resolved.facts.instance_id, intent, look, daemon.busy)
-            stale = look()
+            instance_id = result.resolved.facts.instance_id
+            restart_stale(host, instance_id, intent, find_stale, daemon.expect_silence)
+            stale = find_stale()
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))
         return stale
-    what = " ".join([intent.digest(), *stale]) if intent and stale else ""
+    news = " ".join([intent.digest(), *stale]) if intent and stale else ""
     with host.locked() as state:
-        news, memory = state.memory().report_once("stale", what)
+        is_news, memory = state.memory().report_once("stale", news)
         state.update_memory(lambda _: memory)
-    if news:
+    if is_news:
         meaning = "runs with an old environment; restart at a convenient time: systemctl restart " + " ".join(stale)
         get_logger().warning("units.stale", units=stale, meaning=meaning)
     return stale
 
 
-def _save(daemon: Daemon, watch: Watch, known: Memory, stale: Sequence[str] | None, pause: float) -> None:
-    """What status.json says beside the pass, and the metrics made of it; what is stale stays when nobody looked."""
+def _save_status(daemon: Daemon, watch: Watch, memory: Memory, stale: Sequence[str] | None, delay: float) -> None:
+    """Write the schedule and the findings of this cycle to status.json, and the metrics.
+
+    With `stale` None, the stale units of the cycle before stay.
+    """
     host = daemon.host
     with host.locked() as state:
-        status = status_file.save_schedule(state, known, stale, time.time() + pause)
+        status = status_file.save_schedule(state, memory, stale, time.time() + delay)
         if status:
             metrics_file.publish(state, host.files, watch, status)
 
 
-def refused(daemon: Daemon) -> None:
-    """Wrong settings end the daemon at its boot: what status.json says of that the fleet has to see too."""
-    # The settings are what is reported, by whoever calls this.
+def publish_settings_error(daemon: Daemon) -> None:
+    """Publish metrics after wrong settings have ended the boot; status.json is written already."""
+    # An error here is dropped: the caller reports the settings.
     with contextlib.suppress(AgentError), daemon.host.locked() as state:
         status = state.status()
         if status:
@@ -184,15 +208,18 @@ def refused(daemon: Daemon) -> None:
 
 
 def _last_watch(daemon: Daemon) -> Watch:
-    """While the settings cannot be read the metrics stay where they are, and before that go where the image's files say."""
+    """Return the Watch settings to use while the settings cannot be read.
+
+    The metrics stay where they are, or go where the image's files say if there were none.
+    """
     status = daemon.host.state.status()
     if status is None or status.metrics is None:
-        return _static(daemon).watch
+        return _settings_or_defaults(daemon).watch
     return Watch(metrics=posixpath.dirname(status.metrics.path or ""))
 
 
-def _static(daemon: Daemon) -> Settings:
-    """Return the settings of the files; the defaults when they are what is wrong."""
+def _settings_or_defaults(daemon: Daemon) -> Settings:
+    """Return the settings of the files, or the defaults if the files are wrong."""
     try:
         return daemon.static_settings().settings
     except AgentError:

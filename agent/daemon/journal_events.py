@@ -1,4 +1,4 @@
-"""What the daemon says: to the journal what changed and why, to `systemctl status` how the node stands."""
+"""Journal events of the daemon, and its status line for `systemctl status`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from agent.node.reconcile import ReconcileResult
 from agent.node.status_file import save_degraded
 from agent.node.units import gates_closed
 
-#: Event by the phase that a boot ends with.
+#: Phase after a boot → event.
 EVENTS = {"configured": "node.configured", "unconfigured": "node.unconfigured"}
 
 
 def log_contested(host: Host) -> None:
-    """Say, at first and once an hour, which files are left alone because somebody else changes them again and again."""
+    """Log contested files, which are left alone because another process keeps changing them.
+
+    Each is logged at first, then once an hour.
+    """
     with host.locked() as state:
         due, memory = state.memory().due_reports(time.monotonic())
         state.update_memory(lambda _: memory)
@@ -34,12 +37,12 @@ def log_contested(host: Host) -> None:
 
 
 def log_degraded(host: Host, error: AgentError) -> str:
-    """Say loudly what is wrong and what it means, once as long as it is the same; return what it means.
+    """Log the error and its consequence, once as long as it stays the same; return the consequence.
 
-    Policy and meaning are what can be seen: the settings may be what is wrong.
+    Policy and consequence are read from the machine, because the settings may be what is wrong.
     """
-    closed = gates_closed(host)
-    if closed and not host.state.ready:
+    is_closed = gates_closed(host)
+    if is_closed and not host.state.ready:
         meaning = "docker and kubelet stay stopped until the problem is fixed"
     elif host.state.memory().desired:
         meaning = "the last good values stay in place"
@@ -47,26 +50,26 @@ def log_degraded(host: Host, error: AgentError) -> str:
         meaning = "units start with the last good values"
     try:
         with host.locked() as state:
-            news, memory = state.memory().report_once("degraded", redact(str(error)))
+            is_news, memory = state.memory().report_once("degraded", redact(str(error)))
             state.update_memory(lambda _: memory)
             save_degraded(state, error)
-    except AgentError as second:  # the disk may be what is wrong: then the journal has to do
-        news = True
+    except AgentError as second:  # the disk may be what is wrong: then only the journal has it
+        is_news = True
         get_logger().error("status.failed", error=str(second))
-    if news:
-        policy = "closed" if closed else "open"
+    if is_news:
+        policy = "closed" if is_closed else "open"
         get_logger().error("node.degraded", error=str(error), hint=error.hint or "-", policy=policy, meaning=meaning)
     return meaning
 
 
 def set_status(send: Send, text: str) -> None:
-    """Tell systemd (`systemctl status`) what we are at."""
+    """Report to systemd what the daemon is doing (`systemctl status`)."""
     send(Status(redact(text)))
 
 
-def summary(done: ReconcileResult, *, stale: Sequence[str] = (), contested: Sequence[str] = ()) -> str:
-    """A node that is as planned, in one line."""
-    intent = done.intent
+def summary(result: ReconcileResult, *, stale: Sequence[str] = (), contested: Sequence[str] = ()) -> str:
+    """Return a status line for a node whose files are as planned."""
+    intent = result.intent
     now = time.strftime("%H:%M", time.gmtime())
     if intent is None:
         return f"unconfigured: no proxy.url in the settings, nothing is written; last reconcile {now} UTC"

@@ -1,4 +1,4 @@
-"""What a worker tells the supervisor: one JSON object a line, and the type of each message.
+"""Messages from a worker to the supervisor: their types, and their form of one JSON object a line.
 
 The supervisor imports this module, so it stays light: no dataclasses, which load inspect.
 """
@@ -9,35 +9,38 @@ import json
 import os
 from typing import Any, Callable, NamedTuple, Union
 
-#: The most seconds that a message may name, about 30 years: with more of them a clock's sum could
-#: overflow.
+#: Most seconds that a message may carry, about 30 years: the sum with a clock could overflow with
+#: more.
 LONGEST = 1e9
 
 
 class Status(NamedTuple):
-    """A line for `systemctl status`, redacted by the worker."""
+    """Line for `systemctl status`, redacted by the worker."""
 
     text: str
 
 
 class Ready(NamedTuple):
-    """The node has booted: units that wait for the agent may start."""
+    """End of the boot: units that wait for the agent may start."""
 
 
 class NextRun(NamedTuple):
-    """The next pass is due in so many seconds."""
+    """Seconds until the next cycle."""
 
     seconds: float
 
 
 class WatchPaths(NamedTuple):
-    """A change of one of these files is worth a pass; a path that ends in `/` is a directory of which every file counts."""
+    """Files whose change starts a cycle.
+
+    A path that ends in `/` is a directory; every file in it counts.
+    """
 
     paths: tuple[str, ...]
 
 
 class Busy(NamedTuple):
-    """What begins now may take so many seconds without another message."""
+    """Seconds without a message that the worker announces before something that takes long."""
 
     seconds: float
 
@@ -47,12 +50,15 @@ Send = Callable[[Message], None]
 
 
 def encode(message: Message) -> str:
-    """Return the message as one line of ASCII, without the line feed; the name of a file may be any bytes."""
+    """Return the message as a line of ASCII without line feed; file names may hold any bytes."""
     return json.dumps({"type": type(message).__name__, **message._asdict()})
 
 
 def decode(line: str) -> Message:
-    """Return the message of a line.  Raises ValueError, without quoting the line, if it is not one."""
+    """Return the message of a line.
+
+    Raises ValueError, without quoting the line, if it is not a message.
+    """
     try:
         fields = json.loads(line)
         kind = _KINDS[fields.pop("type")]
@@ -77,7 +83,7 @@ def _paths(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise TypeError
     for path in value:
-        os.fsencode(path)  # raises for what cannot be a name here
+        os.fsencode(path)  # raises ValueError if it cannot be a file name
     return tuple(value)
 
 

@@ -1,8 +1,8 @@
-"""The daemon's life: a light process that waits, and for the boot and for each pass a child that ends when it is done.
+"""Supervisor of the daemon: a light process that forks a worker for the boot and for each cycle.
 
-It imports nothing that it does not need to wait (a test looks): the 25 MB of a pass live for half a
-second in ten minutes. What a child says is a message of protocol.py; nobody but the supervisor
-speaks to systemd.
+It imports only what it needs to wait (a test checks that): the 25 MB of a cycle are in use for half
+a second in ten minutes. A worker sends messages of protocol.py; only the supervisor talks to
+systemd.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Callable
 from agent import journal
 from agent.daemon import retry
 from agent.daemon.protocol import Busy, NextRun, Ready, Status, WatchPaths, decode
-from agent.edges.child import SILENCE, Hear, NoChild
-from agent.edges.inotify import Files
+from agent.edges.child import SILENCE, ForkError, HandleLine
+from agent.edges.inotify import FileWatcher
 from agent.edges.notify import Notify
 from agent.edges.signals import STOPS, Signals
 
 
 class Reason(Enum):
-    """Why a pass is due; the value is what the journal says."""
+    """Reason why a cycle is due; the value goes to the journal."""
 
     BOOT = "boot"
     RELOAD = "reload"
@@ -33,63 +33,66 @@ class Reason(Enum):
     TIME = "time"
 
 
-#: Does one pass, hands on each line that it says, and returns its exit code.  `idle` and NoChild as
-#: in edges.child.
-Perform = Callable[[Reason, Hear, Callable[[], float]], int]
+#: Runs a worker for one boot or cycle, passes on each line that it writes, and returns its exit
+#: code. `idle` and ForkError as in edges.child.
+RunWorker = Callable[[Reason, HandleLine, Callable[[], float]], int]
 
 
 class Supervisor:
-    """One daemon.  `perform` does a pass; `clock` gives seconds that never jump."""
+    """State and loop of the waiting process; `clock` returns seconds that never jump."""
 
     def __init__(
         self,
-        perform: Perform,
+        run_worker: RunWorker,
         notify: Notify,
         signals: Signals,
-        files: Files,
+        watcher: FileWatcher,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._perform = perform
+        self._run_worker = run_worker
         self._notify = notify
         self._signals = signals
-        self._files = files
+        self._watcher = watcher
         self._clock = clock
-        self._ping = watchdog_interval()
-        self._pinged = clock()
-        self._ready = False
-        #: When the last pass ended, when the next is due, and when one for the sake of files is.
-        self._ended = clock()
+        self._ping_interval = watchdog_interval()
+        self._last_ping = clock()
+        self._is_ready = False
+        #: When the last cycle ended, when the next is due, and when one is due because files
+        #: changed.
+        self._last_end = clock()
         self._next_run: float | None = None
         self._files_run: float | None = None
         self._paths: list[str] = []
         self._gap, self._crash_delay = retry.GAP_FIRST, retry.CRASH_FIRST
 
-    def stay(self) -> int:
-        """Boot, then stay until SIGTERM; return the exit code."""
-        code = self._pass(Reason.BOOT)
-        if code and not self._ready and not self._asked_to_end():
-            return code if code > 0 else 1  # before READY=1 a failure is systemd's affair, as are wrong settings
+    def run(self) -> int:
+        """Boot, then run cycles until SIGTERM; return the exit code."""
+        code = self._cycle(Reason.BOOT)
+        if code and not self._is_ready and not self._is_stop_pending():
+            # Before READY=1 systemd handles a failure (Restart=), and wrong settings end the
+            # daemon.
+            return code if code > 0 else 1
         while True:
             reason = self._wait()
             if reason is None:
                 self._notify("STOPPING=1")
                 return 0
-            self._pass(reason)
+            self._cycle(reason)
 
     def _wait(self) -> Reason | None:
-        """Sleep until a pass is due, and return why; None when it is time to end."""
+        """Sleep until a cycle is due, and return why; None if the daemon has to stop."""
         while True:
-            number = self._signals.wait(self._remaining(), *self._files.descriptors)
-            reload = False
-            while number == signal.SIGHUP:  # many of them are one reload, and a stop behind them is heard
-                reload, number = True, self._signals.wait(0)
+            number = self._signals.wait(self._remaining(), *self._watcher.descriptors)
+            is_reload = False
+            while number == signal.SIGHUP:  # several are one reload, and a stop behind them is not missed
+                is_reload, number = True, self._signals.wait(0)
             if number in STOPS:
                 return None
             self.idle()
             now = self._clock()
-            if self._files.changed() and self._files_run is None:
-                self._files_run = max(now + retry.SETTLE, self._ended + self._gap)
-            if reload:
+            if self._watcher.changed() and self._files_run is None:
+                self._files_run = max(now + retry.SETTLE, self._last_end + self._gap)
+            if is_reload:
                 return Reason.RELOAD
             if self._files_run is not None and now >= self._files_run:
                 return Reason.FILES
@@ -97,68 +100,71 @@ class Supervisor:
                 return Reason.TIME
 
     def _remaining(self) -> float:
-        """Return the seconds until the next pass or ping is due."""
+        """Return the seconds until the next cycle or ping is due."""
         now = self._clock()
-        passes = [max(0.0, moment - now) for moment in (self._next_run, self._files_run) if moment is not None]
-        return min([*passes, self.idle()])
+        runs = [max(0.0, due - now) for due in (self._next_run, self._files_run) if due is not None]
+        return min([*runs, self.idle()])
 
-    def _asked_to_end(self) -> bool:
+    def _is_stop_pending(self) -> bool:
         numbers = list(iter(partial(self._signals.wait, 0), None))
         for number in numbers:
-            self._signals.put_back(number)
+            self._signals.requeue(number)
         return any(number in STOPS for number in numbers)
 
     def idle(self) -> float:
-        """Ping the watchdog if it is time; return the seconds until the next ping.  Only a loop that works gets here."""
-        if self._ping is None:
+        """Ping the watchdog if it is time; return the seconds until the next ping.
+
+        Only a loop that is not stuck calls this.
+        """
+        if self._ping_interval is None:
             return retry.ORDINARY
         now = self._clock()
-        if now - self._pinged >= self._ping:
+        if now - self._last_ping >= self._ping_interval:
             self._notify("WATCHDOG=1")
-            self._pinged = now
-        return max(0.0, self._pinged + self._ping - now)
+            self._last_ping = now
+        return max(0.0, self._last_ping + self._ping_interval - now)
 
-    def _pass(self, reason: Reason) -> int:
-        """Do one pass, take in what it says, and return its exit code."""
+    def _cycle(self, reason: Reason) -> int:
+        """Run one worker, act on its messages, and return its exit code."""
         if reason is Reason.FILES:
-            self._gap = retry.gap_after(self._gap, self._clock() - self._ended)
+            self._gap = retry.next_gap(self._gap, self._clock() - self._last_end)
         self._next_run, self._files_run, self._paths = None, None, []
         if reason is Reason.RELOAD:
             self._notify(f"RELOADING=1\nMONOTONIC_USEC={int(time.monotonic() * 1e6)}")
         try:
-            code = self._perform(reason, self._hear, self.idle)
-            ended = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        except NoChild as error:
-            if not self._ready:
-                raise  # as a boot that fails
-            code, ended = 1, str(error)
-        if code and (self._ready or code < 0) and not self._asked_to_end():
-            _report_crash(reason, ended, stays=self._ready)
+            code = self._run_worker(reason, self._handle_line, self.idle)
+            ending = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        except ForkError as error:
+            if not self._is_ready:
+                raise  # like any boot that fails
+            code, ending = 1, str(error)
+        if code and (self._is_ready or code < 0) and not self._is_stop_pending():
+            _report_crash(reason, ending, stays=self._is_ready)
         if reason is Reason.RELOAD:
             self._notify("READY=1")
-        self._ended = self._clock()
+        self._last_end = self._clock()
         if self._paths:
-            self._files.watch(self._paths)
+            self._watcher.watch(self._paths)
         if code:
-            self._next_run = self._ended + self._crash_delay
-            self._crash_delay = retry.crash_after(self._crash_delay)
+            self._next_run = self._last_end + self._crash_delay
+            self._crash_delay = retry.next_crash_delay(self._crash_delay)
         else:
             self._crash_delay = retry.CRASH_FIRST
-            self._next_run = self._ended + retry.ORDINARY if self._next_run is None else self._next_run
+            self._next_run = self._last_end + retry.ORDINARY if self._next_run is None else self._next_run
         return code
 
-    def _hear(self, line: str) -> float | None:
-        """Do what a line of a pass asks for; return the seconds that the pass may be silent, if it named some."""
+    def _handle_line(self, line: str) -> float | None:
+        """Act on a line of a worker; return the seconds of silence that it announces, else None."""
         try:
             message = decode(line)
         except ValueError as error:
-            head = "<4>" if journal.reached() else "warning: "
-            print(f'{head}message.ignored error="{error}"', file=sys.stderr, flush=True)
+            level = "<4>" if journal.is_stderr_connected() else "warning: "
+            print(f'{level}message.ignored error="{error}"', file=sys.stderr, flush=True)
             return None
         if isinstance(message, Status):
-            self._notify("STATUS=" + message.text.partition("\n")[0])  # the next line would be another word to systemd
+            self._notify("STATUS=" + message.text.partition("\n")[0])  # a second line would be another assignment
         elif isinstance(message, Ready):
-            self._ready = True
+            self._is_ready = True
             self._notify("READY=1")
         elif isinstance(message, NextRun):
             self._next_run = self._clock() + message.seconds
@@ -169,20 +175,24 @@ class Supervisor:
         return None
 
 
-def _report_crash(reason: Reason, ended: str, *, stays: bool) -> None:
-    """Log by hand: the logger is one of the things that this process does without.
+def _report_crash(reason: Reason, ending: str, *, stays: bool) -> None:
+    """Log a crash without the logger, which this process does not import.
 
-    With fields unless the crash is the end of this process too (`journal.send`).
+    With journal fields, unless this process ends with the crash (`stays` is False, see
+    `journal.send`).
     """
-    text = f'pass.crashed reason={reason.value} ended="{ended}"'
+    text = f'pass.crashed reason={reason.value} ended="{ending}"'
     head = ("MESSAGE=" + text, "PRIORITY=3", "SYSLOG_IDENTIFIER=eks-proxy-agent")
-    fields = ("EKS_PROXY_EVENT=pass.crashed", "REASON=" + reason.value, "EKS_PROXY_ENDED=" + ended)
-    journaled = journal.reached()
-    if not (stays and journaled and journal.send(*head, *fields)):
-        print(("<3>" if journaled else "error: ") + text, file=sys.stderr, flush=True)
+    fields = ("EKS_PROXY_EVENT=pass.crashed", "REASON=" + reason.value, "EKS_PROXY_ENDED=" + ending)
+    is_journal = journal.is_stderr_connected()
+    if not (stays and is_journal and journal.send(*head, *fields)):
+        print(("<3>" if is_journal else "error: ") + text, file=sys.stderr, flush=True)
 
 
 def watchdog_interval() -> float | None:
-    """Return the seconds between pings: half of what systemd allows (sd_watchdog_enabled(3)), or None without a watchdog."""
+    """Return the seconds between pings, or None without a watchdog.
+
+    Half of what systemd allows (sd_watchdog_enabled(3)).
+    """
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     return int(microseconds) / 2e6 if microseconds.isdigit() and int(microseconds) else None

@@ -1,4 +1,4 @@
-"""One pass of the daemon, in a process of its own: the supervisor's child."""
+"""Worker of the daemon: the supervisor's child, a process for the boot or one cycle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.daemon.boot import Daemon, boot
 from agent.daemon.protocol import Busy, Message, NextRun, encode
 from agent.daemon.retry import POSTPONED
 from agent.daemon.supervisor import Reason
-from agent.edges.child import Say
+from agent.edges.child import WriteLine
 from agent.edges.signals import Stop, watched
 from agent.errors import LockedError, SettingsError
 from agent.log import add_field, get_logger
@@ -20,45 +20,48 @@ from agent.node.host import host_of, need_root
 from agent.node.sources import sources_of
 
 
-def work(arguments: argparse.Namespace, reason: Reason, say: Say) -> int:
-    """Boot, or do one pass after it, and return the exit code; SIGTERM ends it early with 0.  Raises AgentError."""
-    # journald cannot tell any more of which unit a process was that has ended; the daemon lives,
-    # and stands for it.
+def work(arguments: argparse.Namespace, reason: Reason, write_line: WriteLine) -> int:
+    """Boot or run one cycle, and return the exit code, which is 0 after SIGTERM.
+
+    Raises AgentError.
+    """
+    # journald cannot find the unit of a process that has already ended.  The daemon stays, so its
+    # process id names the unit.
     add_field("OBJECT_PID", str(os.getppid()))
     host = host_of(arguments)
     need_root(host, "run")
     with watched() as signals, contextlib.suppress(Stop):
-        daemon = Daemon(host, sources_of(arguments), lambda message: say(encode(message)), signals)
+        daemon = Daemon(host, sources_of(arguments), lambda message: write_line(encode(message)), signals)
         if reason is Reason.BOOT:
             _boot(daemon)
         else:
-            _cycle(daemon, reason, say)
+            _cycle(daemon, reason, write_line)
     return 0
 
 
 def _boot(daemon: Daemon) -> None:
-    """Boot; what comes after READY=1 is imported after it, while docker starts."""
+    """Boot; what is needed after READY=1 is imported after it, while docker starts."""
     try:
-        done = boot(daemon)
+        result = boot(daemon)
     except SettingsError:
-        from agent.daemon.cycle import refused
+        from agent.daemon.cycle import publish_settings_error
 
-        refused(daemon)
+        publish_settings_error(daemon)
         raise
-    from agent.daemon.cycle import report
+    from agent.daemon.cycle import finish_cycle
 
-    report(daemon, done, settled=done is not None, boot=True)
+    finish_cycle(daemon, result, is_settled=result is not None, is_boot=True)
 
 
-def _cycle(daemon: Daemon, reason: Reason, say: Say) -> None:
-    """Do one pass, and say at its end what it sent: each time that the supervisor hears something it has to wake up."""
+def _cycle(daemon: Daemon, reason: Reason, write_line: WriteLine) -> None:
+    """Run one cycle, and send its messages together: each line wakes the supervisor up."""
     from agent.daemon.cycle import run_cycle
 
     messages: list[Message] = []
 
     def send(message: Message) -> None:
         if isinstance(message, Busy):
-            daemon.send(message)  # it is about what comes before the end
+            daemon.send(message)  # it announces a silence before the end
         else:
             messages.append(message)
 
@@ -69,4 +72,4 @@ def _cycle(daemon: Daemon, reason: Reason, say: Say) -> None:
         messages.append(NextRun(POSTPONED))
     finally:
         if messages:
-            say("\n".join(map(encode, messages)))
+            write_line("\n".join(map(encode, messages)))

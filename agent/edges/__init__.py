@@ -1,1 +1,1 @@
-"""The thin part: typed arguments in, typed values out, no policy."""
+"""Thin access to the system: typed arguments in, typed values out, no policy."""

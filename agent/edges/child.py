@@ -1,7 +1,7 @@
-"""A child of our own that does one pass and ends: what it took of memory goes with it.
+"""Child process for one cycle of the daemon: the memory of the cycle is freed when it ends.
 
-It is a fork, not a program: nothing is started, and the parent's process id, which systemd knows,
-stays what it is.
+It is a fork without exec: no program is started, and the parent keeps the process id that systemd
+knows.
 """
 
 from __future__ import annotations
@@ -16,69 +16,67 @@ from typing import Callable, Optional
 from agent.edges.signals import STOPS, Signals
 from agent.errors import AgentError
 
-#: Seconds that a child may be silent before it counts as hung, unless what it said last allows
-#: more.
+#: Seconds without a line after which a child counts as hung, unless its last line allows more.
 SILENCE = 600.0
-#: Seconds that it gets to end after SIGTERM, which systemd's TimeoutStopSec= has to exceed; and
+#: Seconds that it gets to end after SIGTERM, which TimeoutStopSec= of the unit has to exceed; and
 #: after SIGKILL.
-GRACE, DEAD = 20.0, 10.0
+STOP_TIMEOUT, KILL_TIMEOUT = 20.0, 10.0
 
-#: Takes one line, or several at once, which then arrive together.
-Say = Callable[[str], None]
-#: Takes a line, and returns the seconds that the child may be silent after it; None for the usual
-#: ones.
-Hear = Callable[[str], Optional[float]]
-#: What a child does; the answer is its exit code.
-Work = Callable[[Say], int]
-
-
-class NoChild(AgentError):
-    """The kernel had no process to give, as on a node at its limit of them; it may have one soon."""
+#: Writes one line to the parent, or several that then arrive together.
+WriteLine = Callable[[str], None]
+#: Handles a line; returns the seconds that the child may be silent after it, or None for SILENCE.
+HandleLine = Callable[[str], Optional[float]]
+#: The work of a child; returns its exit code.
+Work = Callable[[WriteLine], int]
 
 
-class Hung(AgentError):
-    """A child that not even SIGKILL ends, as in an uninterruptible read: whoever waits for it hangs too."""
+class ForkError(AgentError):
+    """Failed fork, as on a node at its limit of processes; a later try may succeed."""
 
 
-def run(work: Work, signals: Signals, hear: Hear, idle: Callable[[], float]) -> int:
-    """Fork, do `work` there, and `hear` each line that it says.  Answers its exit code, -N when signal N ended it.
+class HungError(AgentError):
+    """A child that survives SIGKILL, as in an uninterruptible read; waiting would hang too."""
 
-    While it waits, `idle` is called, which answers the seconds until it wants to be called again.
-    SIGTERM is passed on to the child, and then, like SIGHUP, left to whoever asks `signals` next.
-    Raises NoChild and Hung.
+
+def run(work: Work, signals: Signals, handle_line: HandleLine, idle: Callable[[], float]) -> int:
+    """Fork, do `work` in the child, and pass each of its lines to `handle_line`.
+
+    Returns the exit code of the child, or -N if signal N killed it. While this waits, it calls
+    `idle`, which returns the seconds until its next call. SIGTERM is passed on to the child;
+    SIGTERM and SIGHUP stay queued in `signals`. Raises ForkError and HungError.
     """
     pid, descriptor = _fork(work)
     try:
-        return _attend(pid, descriptor, signals, hear, idle)
+        return _wait(pid, descriptor, signals, handle_line, idle)
     finally:
         os.close(descriptor)
 
 
-def _attend(pid: int, descriptor: int, signals: Signals, hear: Hear, idle: Callable[[], float]) -> int:
-    rest, ends, stopping, killed = b"", time.monotonic() + SILENCE, False, False
+def _wait(pid: int, descriptor: int, signals: Signals, handle_line: HandleLine, idle: Callable[[], float]) -> int:
+    rest, deadline, is_stopping, is_killed = b"", time.monotonic() + SILENCE, False, False
     while True:
-        left = ends - time.monotonic()
-        if left <= 0:
-            if killed:
-                raise Hung(f"worker process {pid}: still running {DEAD:g} s after SIGKILL")
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            if is_killed:
+                raise HungError(f"worker process {pid}: still running {KILL_TIMEOUT:g} s after SIGKILL")
             os.kill(pid, signal.SIGKILL)
-            killed, ends = True, time.monotonic() + DEAD
+            is_killed, deadline = True, time.monotonic() + KILL_TIMEOUT
             continue
-        number = signals.wait(min(left, idle()), descriptor, fresh=True)
+        number = signals.wait(min(remaining, idle()), descriptor, only_new=True)
         if number is not None:
-            signals.put_back(number)
-        if number in STOPS and not stopping:
+            signals.requeue(number)
+        if number in STOPS and not is_stopping:
             os.kill(pid, signal.SIGTERM)
-            stopping, ends = True, time.monotonic() + GRACE
+            is_stopping, deadline = True, time.monotonic() + STOP_TIMEOUT
         data = _read(descriptor)
         if data == b"":
             return _exit_code(os.waitpid(pid, 0)[1])
         lines = (rest + (data or b"")).split(b"\n")
         rest = lines.pop()
         for line in lines:
-            allowed = hear(line.decode("utf-8", "replace"))
-            if not stopping:
-                ends = time.monotonic() + (SILENCE if allowed is None else allowed)
+            allowed = handle_line(line.decode("utf-8", "replace"))
+            if not is_stopping:
+                deadline = time.monotonic() + (SILENCE if allowed is None else allowed)
 
 
 def _fork(work: Work) -> tuple[int, int]:
@@ -86,33 +84,33 @@ def _fork(work: Work) -> tuple[int, int]:
     os.set_blocking(read_end, False)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Until the child has handlers of its own, a signal would run the parent's, and write into the
+    # Until the child has its own handlers, a signal would run the parent's, which write into the
     # parent's pipe.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, *STOPS))
     try:
         pid = os.fork()
         if pid == 0:
-            _live(work, write_end, mask)
+            _run_child(work, write_end, mask)
     except OSError as error:
         os.close(read_end)
-        raise NoChild(f"cannot fork a worker process: {error.strerror}") from None
+        raise ForkError(f"cannot fork a worker process: {error.strerror}") from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(write_end)
     return pid, read_end
 
 
-def _live(work: Work, descriptor: int, mask: set[signal.Signals] | set[int]) -> None:
-    """The child's life; never returns into the parent's code."""
+def _run_child(work: Work, descriptor: int, mask: set[signal.Signals] | set[int]) -> None:
+    """Do the work of the child and exit; never return into the parent's code."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGHUP, *STOPS):
             signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        code = work(lambda text: _say(descriptor, text))
+        code = work(lambda text: _write_line(descriptor, text))
         sys.stdout.flush()
-    except BaseException:  # noqa: BLE001 -- a bug in a pass must not go on as a second parent
+    except BaseException:  # noqa: BLE001 -- after a bug the child must not continue as a second parent
         with contextlib.suppress(Exception):
             sys.excepthook(*sys.exc_info())
     finally:
@@ -121,8 +119,8 @@ def _live(work: Work, descriptor: int, mask: set[signal.Signals] | set[int]) -> 
         os._exit(code)
 
 
-def _say(descriptor: int, text: str) -> None:
-    with contextlib.suppress(OSError):  # the parent is gone: the pass is carried out all the same
+def _write_line(descriptor: int, text: str) -> None:
+    with contextlib.suppress(OSError):  # the parent is gone: the cycle is carried out nevertheless
         os.write(descriptor, text.encode() + b"\n")
 
 

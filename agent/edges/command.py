@@ -1,4 +1,4 @@
-"""The only place that starts programs."""
+"""Starting of programs; no other module starts any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import attrs
 from agent.core.redact import redact
 from agent.errors import CommandError
 
-#: What a program gets to see: nothing of our own environment leaks in.
+#: Environment of a program: nothing of our own is inherited.
 BASE_ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -23,12 +23,14 @@ BASE_ENVIRONMENT: Mapping[str, str] = {
 
 #: Seconds between SIGTERM and SIGKILL.
 GRACE = 10.0
-#: What timeout(1) exits with when the time is up.
+#: Exit code of timeout(1) after a timeout.
 TIMED_OUT = 124
 
 
 @attrs.frozen
 class Result:
+    """Result of a program that has ended."""
+
     returncode: int
     stdout: str
     stderr: str
@@ -42,9 +44,10 @@ def run(
     check: bool = True,
     text: str = "",
 ) -> Result:
-    """Run a program to its end; `text` is its stdin, which is empty without.
+    """Run a program until it ends, with `text` as its standard input.
 
-    Raises CommandError when it is absent, takes over `timeout` seconds, or, with `check`, fails.
+    Raises CommandError if it does not exist, takes longer than `timeout` seconds, or, with `check`,
+    exits with a code other than 0.
     """
     shown = " ".join(map(shlex.quote, argv))
     try:
@@ -62,16 +65,17 @@ def run(
         raise CommandError(f"{shown}: {error.strerror}") from None
     result = Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
     if check and result.returncode:
-        said = redact(result.stderr.strip())[-500:]  # in this order: half a URL is not known for one
-        raise CommandError(f"{shown}: exit code {result.returncode}: {said}")
+        stderr = redact(result.stderr.strip())[-500:]  # redact first: half a URL is not recognised
+        raise CommandError(f"{shown}: exit code {result.returncode}: {stderr}")
     return result
 
 
 def stream(argv: Sequence[str], *, timeout: float, environment: Mapping[str, str]) -> int:
-    """Run a program whose output goes where ours goes; its exit code as a shell gives it (128 + N for signal N).
+    """Run a program that inherits stdout and stderr; return its exit code as a shell does.
 
-    After `timeout` seconds its whole process group gets SIGTERM, GRACE seconds later SIGKILL, and
-    the answer is 124. Raises CommandError when it cannot be started.
+    That is 128 + N for signal N, and TIMED_OUT after `timeout` seconds: then its whole process
+    group gets SIGTERM, and SIGKILL after GRACE more seconds. Raises CommandError if it cannot be
+    started.
     """
     try:
         process = subprocess.Popen(
@@ -90,22 +94,22 @@ def stream(argv: Sequence[str], *, timeout: float, environment: Mapping[str, str
         return TIMED_OUT
     finally:
         if process.poll() is None:
-            _end(process)
+            _stop(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group: the leader may be gone long before a child of it that is deaf to SIGTERM."""
-    ends = time.monotonic() + GRACE
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop the whole process group: the leader may end long before a child that ignores SIGTERM."""
+    deadline = time.monotonic() + GRACE
     _signal_group(process.pid, signal.SIGTERM)
-    while _signal_group(process.pid, 0) and time.monotonic() < ends:
-        process.poll()  # a leader that nobody waited for still counts as one of the group
+    while _signal_group(process.pid, 0) and time.monotonic() < deadline:
+        process.poll()  # a leader that is not waited for still counts as a member of the group
         time.sleep(0.05)
     _signal_group(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def _signal_group(group: int, number: int) -> bool:
-    """Whether there was anybody to send it to."""
+    """Send a signal to a process group; return False if it has no process."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:

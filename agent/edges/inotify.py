@@ -1,4 +1,4 @@
-"""The kernel's word that a file changed, inotify(7), through ctypes: 0.5 MB, where a library would take more."""
+"""Watches of files through inotify(7) and ctypes: 0.5 MB, where a library would take more."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ _EVENT = struct.Struct("iIII")
 _NONBLOCK, _CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 
 
-class Files:
-    """Watches files by the directories they lie in: an editor replaces a file, and a watch of the old one would be blind.
+class FileWatcher:
+    """Watches of files, set on the directories that hold them.
 
-    A path that ends in `/` is a directory of which every file counts.  What does not exist yet is
-    waited for in the directory above.  Where the kernel refuses (all watches of the machine are
-    taken, or all its instances, as busy nodes know it) the interval has to do, and the next `watch`
-    tries again.
+    An editor replaces a file, and a watch on the old file would see nothing of that.
+
+    A path that ends in `/` is a directory whose every file counts.  A path that does not exist yet
+    is watched in the nearest directory above it.  Where the kernel refuses (all watches or
+    instances of the machine are in use, as happens on busy nodes), watch.interval has to do, and
+    the next `watch` tries again.
     """
 
     def __init__(self) -> None:
@@ -32,15 +34,15 @@ class Files:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """What can be read when something happened; nothing while the kernel refuses."""
+        """Return the descriptor that is readable after a change; none while the kernel refuses."""
         return (self._descriptor,) if self._descriptor >= 0 else ()
 
     def watch(self, paths: Iterable[str]) -> None:
-        """Watch these and no others; to be said again after each pass, since directories come and go."""
+        """Watch only these paths; to call after each cycle, since directories come and go."""
         if self._descriptor < 0:
             self._descriptor = self._open()
         names: dict[int, set[bytes]] = {}
-        for directory, name in map(_place, paths):
+        for directory, name in map(_existing_directory, paths):
             number = self._add(directory)
             if number >= 0:
                 names.setdefault(number, set()).add(name)
@@ -49,18 +51,18 @@ class Files:
         self._names = names
 
     def changed(self) -> bool:
-        """Whether anything happened to the files since the last call; does not wait."""
-        found = False
+        """Return True if a watched file changed since the last call; does not wait."""
+        has_changed = False
         while True:
             try:
                 data = os.read(self._descriptor, 65536)
-            except OSError:  # EAGAIN: that was all; EBADF: this kernel has none
-                return found
+            except OSError:  # EAGAIN: no more events; EBADF: no descriptor, the kernel refused
+                return has_changed
             for number, mask, name in _events(data):
-                wanted = self._names.get(number, ())
-                found = found or bool(mask & _OVERFLOW) or name in wanted or b"" in wanted
-                if wanted and mask & (_DELETE_SELF | _MOVE_SELF):
-                    found = True
+                watched = self._names.get(number, ())
+                has_changed = has_changed or bool(mask & _OVERFLOW) or name in watched or b"" in watched
+                if watched and mask & (_DELETE_SELF | _MOVE_SELF):
+                    has_changed = True
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -77,8 +79,11 @@ class Files:
         return number
 
 
-def _place(path: str) -> tuple[str, bytes]:
-    """The nearest directory that is there, and the name in it that matters: none for all of them."""
+def _existing_directory(path: str) -> tuple[str, bytes]:
+    """Return the nearest existing directory of a path, and the name to watch in it.
+
+    An empty name stands for every name.
+    """
     directory, name = os.path.split(path)
     while not os.path.isdir(directory) and directory not in ("/", ""):
         directory, name = os.path.split(directory)
@@ -86,10 +91,11 @@ def _place(path: str) -> tuple[str, bytes]:
 
 
 def _events(data: bytes) -> list[tuple[int, int, bytes]]:
-    found, at = [], 0
-    while at + _EVENT.size <= len(data):
-        number, mask, _, length = _EVENT.unpack_from(data, at)
-        at += _EVENT.size
-        found.append((number, mask, data[at : at + length].rstrip(b"\0")))
-        at += length
-    return found
+    """Return watch, mask and name of each event in the data of one read."""
+    events, offset = [], 0
+    while offset + _EVENT.size <= len(data):
+        number, mask, _, length = _EVENT.unpack_from(data, offset)
+        offset += _EVENT.size
+        events.append((number, mask, data[offset : offset + length].rstrip(b"\0")))
+        offset += length
+    return events

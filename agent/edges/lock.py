@@ -1,4 +1,4 @@
-"""One lock for all commands that change the machine."""
+"""The lock of all commands that change the machine."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ BOOTSTRAP_LOCK = "/run/eks-proxy-agent/bootstrap.lock"
 
 
 class Lock:
-    """Proof that the lock is held; `held` alone makes one."""
+    """Proof that the lock is held; only `held` creates it."""
 
 
 @contextlib.contextmanager
 def held(
     files: FileSystem, path: str = LOCK, *, wait: float = 5.0, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Lock]:
-    """Hold the lock; a pass of the daemon takes milliseconds, so others wait `wait` seconds before they give up.
+    """Hold the lock, after waiting for it up to `wait` seconds.
 
-    Raises LockedError that names the pid of the holder.
+    A reconcile takes milliseconds, so a short wait is usually enough.  Raises LockedError with the
+    pid of the holder.
     """
     tries = int(wait / 0.05)
     while True:
@@ -40,7 +41,7 @@ def held(
         tries -= 1
         sleep(0.05)
     try:
-        with contextlib.suppress(OSError):  # a full disk: the pid is for people, the lock holds without it
+        with contextlib.suppress(OSError):  # a full disk: only the pid is lost, which is for people
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield Lock()
@@ -59,7 +60,10 @@ def _open(files: FileSystem, path: str) -> int:
 
 
 def _locked(descriptor: int, real: str) -> bool:
-    """Take the lock, if it is free and the file is still the one at `real`: revert removes it, with the lock held."""
+    """Take the lock; return False if it is not free or the file is no longer the one at `real`.
+
+    revert removes the file while it holds the lock.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(descriptor), os.stat(real))

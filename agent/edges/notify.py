@@ -1,4 +1,4 @@
-"""systemd's notification socket, sd_notify(3)."""
+"""The notification socket of systemd, sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ Notify = Callable[[str], None]
 
 
 def notifier() -> Notify:
-    """A function that sends lines such as `READY=1` to systemd; outside systemd it does nothing.
+    """Return a function that sends lines such as `READY=1` to systemd.
 
-    Raises AgentError when systemd waits for us and systemd-python is not there.
+    Outside systemd it does nothing.
+
+    Raises AgentError if systemd waits for them and systemd-python is not installed.
     """
     if not os.environ.get("NOTIFY_SOCKET"):
         return lambda message: None
     try:
         from systemd import daemon
-    except ImportError:  # a namespace package of the same name hides the reason: no ModuleNotFoundError here
+    except ImportError:  # not ModuleNotFoundError: an empty namespace package may have the same name
         raise AgentError(
             "cannot send READY=1 to systemd: the Python package systemd-python is not installed",
             hint="install systemd-python for this Python",
@@ -28,5 +30,5 @@ def notifier() -> Notify:
 
 
 def _plain(message: str) -> str:
-    """Return what the socket takes: the name of a file may be any bytes, and a text from a file may hold NUL."""
+    """Escape what the socket refuses: bytes of file names that are not UTF-8, and NUL."""
     return message.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")

@@ -1,4 +1,4 @@
-"""What time is it at a proxy?  Its Date header, of whatever it answers."""
+"""The time of day at a proxy: the Date header of any response."""
 
 from __future__ import annotations
 
@@ -9,39 +9,42 @@ import time
 
 from agent import __version__
 from agent.core.net.proxy_url import ProxyUrl
-from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, trusting
-from agent.edges.tcp import first_to_accept
+from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, unverified_context
+from agent.edges.tcp import connect_first
 
-#: Bytes that the header of the answer may have, and all that may come (certificates too).
+#: Limits in bytes: the header of the response, and everything received (certificates included).
 _HEADER_LIMIT, _LIMIT = 65536, 262144
 
 
-def ask_date(proxy: ProxyUrl, *, timeout: float) -> str:
-    """The header as it came, empty when there is none; raises nothing for what the other side does.
+def request_date(proxy: ProxyUrl, *, timeout: float) -> str:
+    """Return the Date header as received, or an empty string; no failure of the proxy raises.
 
-    Takes `timeout` seconds at the most, in a thread, because the resolver of the C library cannot
-    be given a time limit: one that hangs is left behind.
+    Takes at most `timeout` seconds, in a thread: the resolver of the C library has no time limit,
+    and a thread that hangs in it is abandoned.
     """
     dates: list[str] = []
-    asking = threading.Thread(target=_ask, args=(proxy, time.monotonic() + timeout, dates), daemon=True)
-    asking.start()
-    asking.join(timeout)
+    thread = threading.Thread(target=_request, args=(proxy, time.monotonic() + timeout, dates), daemon=True)
+    thread.start()
+    thread.join(timeout)
     return dates[0] if dates else ""
 
 
-def _ask(proxy: ProxyUrl, ends: float, dates: list[str]) -> None:
-    """Any certificate will do: to a clock that is wrong none is valid, and nothing is believed but the time."""
+def _request(proxy: ProxyUrl, deadline: float, dates: list[str]) -> None:
+    """Append the Date header to `dates`.
+
+    Certificates are not verified: with a wrong clock none is valid, and only the time is used.
+    """
     host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
     lines = ["GET / HTTP/1.1", f"Host: {host}:{proxy.port}", "User-Agent: eks-proxy-agent/" + __version__]
     try:
         addresses = socket.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
-        with first_to_accept(addresses, ends) as sock:
-            stream: Stream = TcpStream(sock, ends, _LIMIT)
+        with connect_first(addresses, deadline) as sock:
+            stream: Stream = TcpStream(sock, deadline, _LIMIT)
             if proxy.scheme == "https":
-                stream = TlsStream(stream, trusting(), proxy.host)
+                stream = TlsStream(stream, unverified_context(), proxy.host)
             stream.send(("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode("ascii"))
-            answer = http.client.HTTPResponse(Reader(stream, _HEADER_LIMIT), method="GET")  # type: ignore[arg-type]
-            answer.begin()  # reads the header alone
-            dates.append(answer.getheader("Date") or "")
+            response = http.client.HTTPResponse(Reader(stream, _HEADER_LIMIT), method="GET")  # type: ignore[arg-type]
+            response.begin()  # reads only the header
+            dates.append(response.getheader("Date") or "")
     except (OSError, ValueError, http.client.HTTPException):
         return

@@ -1,4 +1,4 @@
-"""How is a proxy?  Looks at one or several, at several targets, all at once and bounded as a whole."""
+"""Health checks of proxies for one or more targets, at the same time and with a time limit."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Callable
 
 from agent.core.net.proxy_health import Verdict
 from agent.core.net.proxy_url import Credentials, ProxyUrl
-from agent.edges.proxy_tunnel import OneProbe
+from agent.edges.proxy_tunnel import TunnelProbe
 
-#: Seconds after the end of a probe in which a thread may still say what it came to.
+#: Seconds after the deadline of the probes in which a thread may still deliver its verdict.
 _GRACE = 0.1
 
 
@@ -25,10 +25,10 @@ def probe(
     timeout: float = 3.0,
     tls: bool = True,
 ) -> Verdict:
-    """Ask `proxy` for a tunnel to `host`:`port`, and with `tls` shake hands with the host through it.
+    """Request a tunnel to `host`:`port` from `proxy`, with `tls` also a TLS handshake through it.
 
-    Takes `timeout` seconds at the most, whatever the other side does, and raises nothing for what
-    it does; ValueError for a host that cannot stand in a request.
+    Takes at most `timeout` seconds, and no failure of the other side raises.  Raises ValueError for
+    a host that cannot stand in a request.
     """
     return probe_each(proxy, [(host, port)], credentials, timeout=timeout, tls=tls)[0]
 
@@ -41,12 +41,12 @@ def probe_each(
     timeout: float = 3.0,
     tls: bool = True,
 ) -> tuple[Verdict, ...]:
-    """The same for several targets at once; all together take `timeout` seconds at the most."""
-    ends = time.monotonic() + timeout
+    """Probe several targets at the same time, in at most `timeout` seconds in total."""
+    deadline = time.monotonic() + timeout
     trust = ssl.create_default_context() if tls or proxy.scheme == "https" else None
-    probes = [OneProbe(proxy, host, port, credentials, ends, tls=tls, trust=trust) for host, port in targets]
-    _run_all(probes, timeout, lambda: all(one.verdict for one in probes))
-    return tuple(one.result() for one in probes)
+    probes = [TunnelProbe(proxy, host, port, credentials, deadline, tls=tls, trust=trust) for host, port in targets]
+    _run_all(probes, timeout, lambda: all(probe.verdict for probe in probes))
+    return tuple(probe.result() for probe in probes)
 
 
 def probe_all(
@@ -58,26 +58,27 @@ def probe_all(
     timeout: float = 3.0,
     enough: Callable[[Sequence[Verdict | None]], bool] = all,
 ) -> tuple[Verdict | None, ...]:
-    """Ask several proxies for a tunnel to one target at once, no TLS.
+    """Request a tunnel to one target from several proxies at the same time, without TLS.
 
-    Ends early when `enough` says so of the verdicts; None for a proxy that was not waited for.
+    Ends early when `enough` of the verdicts so far is True.  Returns None for a proxy that was not
+    waited for.
     """
-    ends = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout
     trust = ssl.create_default_context() if any(proxy.scheme == "https" for proxy in proxies) else None
-    probes = [OneProbe(proxy, host, port, credentials, ends, tls=False, trust=trust) for proxy in proxies]
-    early = _run_all(probes, timeout, lambda: enough([one.verdict for one in probes]))
-    return tuple(one.verdict if early else one.result() for one in probes)
+    probes = [TunnelProbe(proxy, host, port, credentials, deadline, tls=False, trust=trust) for proxy in proxies]
+    is_enough = _run_all(probes, timeout, lambda: enough([probe.verdict for probe in probes]))
+    return tuple(probe.verdict if is_enough else probe.result() for probe in probes)
 
 
-def _run_all(probes: Sequence[OneProbe], timeout: float, enough: Callable[[], bool]) -> bool:
-    """Whether it was enough before the time was up.
+def _run_all(probes: Sequence[TunnelProbe], timeout: float, enough: Callable[[], bool]) -> bool:
+    """Run the probes until `enough`; return False if the time was up first.
 
-    A thread each, because the resolver of the C library cannot be given a time limit: one that
-    hangs is left behind.
+    A thread for each: the resolver of the C library has no time limit, and a thread that hangs in
+    it is abandoned.
     """
-    ends = time.monotonic() + timeout + _GRACE
-    ended = threading.Condition()
-    with ended:
-        for one in probes:
-            threading.Thread(target=one.run, args=(ended,), daemon=True).start()
-        return ended.wait_for(enough, ends - time.monotonic())
+    deadline = time.monotonic() + timeout + _GRACE
+    progress = threading.Condition()
+    with progress:
+        for probe in probes:
+            threading.Thread(target=probe.run, args=(progress,), daemon=True).start()
+        return progress.wait_for(enough, deadline - time.monotonic())

@@ -1,8 +1,7 @@
-"""One look at a proxy, step by step: name, connection, CONNECT, and if wanted TLS through the tunnel.
+"""One health check of a proxy in steps: name, connection, CONNECT, optionally TLS in the tunnel.
 
-http.client parses the answer and does not make the connection: its set_tunnel() throws away the
-headers of a refusal (before Python 3.12), and there Squid says what is wrong.  requests and urllib3
-sit on top of it.
+http.client only parses the response: its set_tunnel() discards the headers of a refusal (before
+Python 3.12), and in them Squid says what is wrong.  requests and urllib3 are built on it.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from agent.core.net import proxy_health as verdict
 from agent.core.net import x509
 from agent.core.net.proxy_health import Response, Verdict
 from agent.core.net.proxy_url import Credentials, ProxyUrl
-from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, trusting
-from agent.edges.tcp import Address, first_to_accept
+from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, unverified_context
+from agent.edges.tcp import Address, connect_first
 
-#: Bytes that an answer to CONNECT may have, and all that may come in a connection (certificates
-#: too).
+#: Limits in bytes: the response to CONNECT, and everything received in a connection (certificates
+#: included).
 _HEADER_LIMIT, _LIMIT = 65536, 262144
-#: Pause between tries of a name while DNS itself does not answer (seconds).
-_AGAIN = 0.1
+#: Seconds between tries of a name while DNS itself does not respond.
+_RESOLVE_PAUSE = 0.1
 
 _REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET)
 
@@ -45,8 +44,8 @@ class _Failed(Exception):
         self.verdict = verdict
 
 
-class OneProbe:
-    """One look: what is done step by step, and how far it has come."""
+class TunnelProbe:
+    """The steps of one health check, and the stage that it has reached."""
 
     def __init__(
         self,
@@ -54,67 +53,67 @@ class OneProbe:
         host: str,
         port: int,
         credentials: Credentials | None,
-        ends: float,
+        deadline: float,
         *,
         tls: bool,
         trust: ssl.SSLContext | None,
     ) -> None:
         if not host or any(not 0x21 <= ord(char) <= 0x7E for char in host):
             raise ValueError(f"{host!r}: not a host name")
-        self._proxy, self._host, self._ends, self._tls = proxy, host, ends, tls
-        self._target = "{}:{}".format(f"[{host}]" if ":" in host else host, port)
+        self._proxy, self._host, self._deadline, self._tls = proxy, host, deadline, tls
+        self._target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._trust = trust
         self._secret = _basic(credentials) if credentials else ""
         self._started = time.monotonic()
         self._stage = "resolve"
         self.verdict: Verdict | None = None
 
-    def run(self, ended: threading.Condition) -> None:
-        """Look, keep the verdict, and wake up who waits for it."""
-        found = self._look()
-        with ended:
+    def run(self, progress: threading.Condition) -> None:
+        """Probe, keep the verdict, and notify the thread that waits for it."""
+        found = self._probe()
+        with progress:
             self.verdict = found
-            ended.notify_all()
+            progress.notify_all()
 
     def result(self) -> Verdict:
-        """The verdict; a time-out when none was come to."""
+        """Return the verdict, or a timeout if there is none yet."""
         return self.verdict or self._timed_out()
 
-    def _look(self) -> Verdict:
+    def _probe(self) -> Verdict:
         try:
             addresses = self._resolve()
-            found, stream, sock = self._tunnel(addresses)
+            tunnel, stream, sock = self._open_tunnel(addresses)
             with sock:
-                if not (found.ok and self._tls):
-                    return found
-                return self._look_inside(found, stream, addresses)
+                if not (tunnel.ok and self._tls):
+                    return tunnel
+                return self._probe_tls(tunnel, stream, addresses)
         except _Failed as failed:
             return attrs.evolve(failed.verdict, seconds=failed.verdict.seconds or self._elapsed())
 
     def _resolve(self) -> list[Address]:
-        """Tries again while DNS itself does not answer: at boot it may come up while we ask."""
+        """Resolve the proxy; try again while DNS itself does not respond, as may happen at boot."""
         while True:
             try:
                 return socket.getaddrinfo(self._proxy.host, self._proxy.port, type=socket.SOCK_STREAM)
             except socket.gaierror as error:
-                if error.errno != socket.EAI_AGAIN or time.monotonic() + _AGAIN >= self._ends:
+                if error.errno != socket.EAI_AGAIN or time.monotonic() + _RESOLVE_PAUSE >= self._deadline:
                     raise _Failed(verdict.not_resolved(self._proxy, error.strerror or str(error))) from None
-                time.sleep(_AGAIN)
+                time.sleep(_RESOLVE_PAUSE)
             except (OSError, UnicodeError) as error:
                 raise _Failed(verdict.not_resolved(self._proxy, str(error))) from None
 
-    def _tunnel(self, addresses: Sequence[Address]) -> tuple[Verdict, Stream, socket.socket]:
-        """Connect and ask for the tunnel; the verdict on the answer, with its time."""
+    def _open_tunnel(self, addresses: Sequence[Address]) -> tuple[Verdict, Stream, socket.socket]:
+        """Connect and request the tunnel; return the verdict on the response, with its time."""
         sock = self._connect(addresses)
         try:
-            stream: Stream = TcpStream(sock, self._ends, _LIMIT)
+            stream: Stream = TcpStream(sock, self._deadline, _LIMIT)
             if self._proxy.scheme == "https":
                 self._stage = "proxy-tls"
-                stream = self._shake_hands(stream, self._proxy.host, partial(self._issuer_of_proxy, addresses))
+                stream = self._handshake(stream, self._proxy.host, partial(self._issuer_of_proxy, addresses))
             self._stage = "answer"
-            response = self._ask(stream)
-            found = verdict.answered(self._proxy, self._target, response, with_credentials=bool(self._secret))
-            return attrs.evolve(found, seconds=self._elapsed()), stream, sock
+            response = self._request_tunnel(stream)
+            tunnel = verdict.answered(self._proxy, self._target, response, with_credentials=bool(self._secret))
+            return attrs.evolve(tunnel, seconds=self._elapsed()), stream, sock
         except BaseException:
             sock.close()
             raise
@@ -122,7 +121,7 @@ class OneProbe:
     def _connect(self, addresses: Sequence[Address]) -> socket.socket:
         self._stage = "connect"
         try:
-            return first_to_accept(addresses, self._ends)
+            return connect_first(addresses, self._deadline)
         except socket.timeout:
             raise _Failed(self._timed_out()) from None
         except OSError as error:
@@ -132,8 +131,8 @@ class OneProbe:
             kind = kind or "unreachable"
             raise _Failed(verdict.not_connected(self._proxy, kind, error.strerror or str(error))) from None
 
-    def _ask(self, stream: Stream) -> Response:
-        """Send CONNECT and read the answer's header."""
+    def _request_tunnel(self, stream: Stream) -> Response:
+        """Send CONNECT and read the header of the response."""
         lines = [f"CONNECT {self._target} HTTP/1.1", "Host: " + self._target]
         lines += ["User-Agent: eks-proxy-agent/" + __version__]
         lines += ["Proxy-Authorization: Basic " + self._secret] if self._secret else []
@@ -150,18 +149,18 @@ class OneProbe:
         headers["proxy-authenticate"] = self._masked(", ".join(response.msg.get_all("Proxy-Authenticate", [])))
         return Response(response.status, self._masked(response.reason), headers)
 
-    def _look_inside(self, found: Verdict, stream: Stream, addresses: Sequence[Address]) -> Verdict:
-        """TLS with the target, as clients on this node see it."""
+    def _probe_tls(self, tunnel: Verdict, stream: Stream, addresses: Sequence[Address]) -> Verdict:
+        """Do a TLS handshake with the target, as clients on this node do."""
         self._stage = "tls"
-        inside = self._shake_hands(stream, self._host, partial(self._issuer_of_target, addresses))
-        return verdict.with_certificate(found, self._host, x509.issuer(inside.certificate()))
+        inner = self._handshake(stream, self._host, partial(self._issuer_of_target, addresses))
+        return verdict.with_certificate(tunnel, self._host, x509.issuer(inner.certificate()))
 
-    def _shake_hands(self, stream: Stream, server: str, read_issuer: Callable[[], str]) -> TlsStream:
+    def _handshake(self, stream: Stream, server: str, read_issuer: Callable[[], str]) -> TlsStream:
         try:
             return TlsStream(stream, self._trust or ssl.create_default_context(), server)
         except ssl.SSLCertVerificationError as error:
-            found = verdict.untrusted(self._proxy, server, error.verify_message, read_issuer())
-            raise _Failed(found) from None
+            untrusted = verdict.untrusted(self._proxy, server, error.verify_message, read_issuer())
+            raise _Failed(untrusted) from None
         except socket.timeout:
             raise _Failed(self._timed_out()) from None
         except (OSError, ValueError) as error:
@@ -171,22 +170,24 @@ class OneProbe:
         return self._read_issuer(addresses, lambda stream: stream, self._proxy.host)
 
     def _issuer_of_target(self, addresses: Sequence[Address]) -> str:
-        return self._read_issuer(addresses, self._through, self._host)
+        return self._read_issuer(addresses, self._through_tunnel, self._host)
 
-    def _through(self, stream: Stream) -> Stream:
+    def _through_tunnel(self, stream: Stream) -> Stream:
         if self._proxy.scheme == "https":
-            stream = TlsStream(
-                stream, self._trust or ssl.create_default_context(), self._proxy.host
-            )  # gets the credentials
-        self._ask(stream)
+            # Verified, because the proxy gets the credentials.
+            stream = TlsStream(stream, self._trust or ssl.create_default_context(), self._proxy.host)
+        self._request_tunnel(stream)
         return stream
 
-    def _read_issuer(self, addresses: Sequence[Address], way: Callable[[Stream], Stream], server: str) -> str:
-        """Who signed a certificate that is not trusted, in a second connection that trusts anything; empty if in doubt."""
+    def _read_issuer(self, addresses: Sequence[Address], route: Callable[[Stream], Stream], server: str) -> str:
+        """Return the issuer of a certificate that is not trusted; empty if it cannot be read.
+
+        It is read in a second connection, which accepts any certificate.
+        """
         try:
-            with first_to_accept(addresses, self._ends) as sock:
-                stream = way(TcpStream(sock, self._ends, _LIMIT))
-                return x509.issuer(TlsStream(stream, trusting(), server).certificate())
+            with connect_first(addresses, self._deadline) as sock:
+                stream = route(TcpStream(sock, self._deadline, _LIMIT))
+                return x509.issuer(TlsStream(stream, unverified_context(), server).certificate())
         except (OSError, ValueError, _Failed):
             return ""
 
@@ -195,8 +196,8 @@ class OneProbe:
             getattr(error, "reason", None) or getattr(error, "strerror", None) or error or type(error).__name__
         )
         reason = reason.replace("_", " ").lower() if isinstance(error, ssl.SSLError) else self._masked(reason)
-        first = self._masked(head.decode("latin-1")).encode("latin-1")
-        return verdict.broken(self._proxy, self._stage, self._target, reason, first)
+        masked_head = self._masked(head.decode("latin-1")).encode("latin-1")
+        return verdict.broken(self._proxy, self._stage, self._target, reason, masked_head)
 
     def _timed_out(self) -> Verdict:
         return verdict.timed_out(self._proxy, self._stage, self._target, self._elapsed())
@@ -205,9 +206,9 @@ class OneProbe:
         return time.monotonic() - self._started
 
     def _masked(self, text: str) -> str:
-        """What the other side said, without the credentials, should it have sent them back, as they came or decoded.
+        """Mask the credentials in a text from the proxy, encoded or decoded: it may send them back.
 
-        http.client reads ISO-8859-1.
+        http.client decodes ISO-8859-1, so the decoded form is masked in that encoding.
         """
         if not self._secret:
             return text
@@ -215,6 +216,6 @@ class OneProbe:
 
 
 def _basic(credentials: Credentials) -> str:
-    """The credentials in the form of RFC 7617, with its charset UTF-8."""
+    """Encode credentials for Basic authentication (RFC 7617), with its charset UTF-8."""
     pair = f"{credentials.user}:{credentials.password}"
     return base64.b64encode(pair.encode("utf-8")).decode("ascii")

@@ -1,4 +1,4 @@
-"""SIGHUP, SIGTERM and SIGINT as values that a loop waits for, instead of code that runs anywhere."""
+"""SIGHUP, SIGTERM and SIGINT as values that a loop waits for, not as handlers that run anywhere."""
 
 from __future__ import annotations
 
@@ -11,43 +11,46 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
-#: The signals that ask for the end.
+#: The signals that stop the process.
 STOPS = (signal.SIGTERM, signal.SIGINT)
 _WATCHED = (signal.SIGHUP, *STOPS)
 
 
 class Stop(Exception):
-    """SIGTERM or SIGINT came while something was waiting."""
+    """SIGTERM or SIGINT, received during a wait."""
 
 
 class Signals:
-    """Collects signals; `wait` is both the loop's sleep and the way to hear of them."""
+    """Queue of received signals; `wait` is the sleep of a loop and returns them."""
 
     def __init__(self, read_end: int) -> None:
         self._read_end = read_end
         self._arrived: list[int] = []
-        self._put_off: list[int] = []
+        self._deferred: list[int] = []
 
-    def wait(self, seconds: float | None, *descriptors: int, fresh: bool = False) -> int | None:
-        """The next signal, or None after `seconds` (None: no limit) or when one of the descriptors can be read.
+    def wait(self, seconds: float | None, *descriptors: int, only_new: bool = False) -> int | None:
+        """Return the next signal, or None after `seconds` or when a descriptor is readable.
 
-        `fresh`: only one that was not put off or back before.
+        `seconds` None: no limit.  `only_new`: ignore signals that were deferred or requeued.
         """
-        if self._put_off and not fresh:
-            return self._put_off.pop(0)
+        if self._deferred and not only_new:
+            return self._deferred.pop(0)
         return self._next(seconds, *descriptors)
 
-    def put_back(self, number: int) -> None:
-        """Let `wait` answer this one once more."""
-        self._put_off.append(number)
+    def requeue(self, number: int) -> None:
+        """Let `wait` return this signal once more."""
+        self._deferred.append(number)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep for retries: raises Stop at once when the process is to end; a SIGHUP is put off until `wait`."""
+        """Sleep between retries.  SIGHUP ends the sleep and is deferred until `wait`.
+
+        Raises Stop immediately if the process has to stop.
+        """
         number = self._next(seconds)
         if number in STOPS:
             raise Stop
         if number is not None:
-            self._put_off.append(number)
+            self._deferred.append(number)
 
     def _next(self, seconds: float | None, *descriptors: int) -> int | None:
         if not self._arrived:
@@ -59,7 +62,10 @@ class Signals:
 
 @contextlib.contextmanager
 def watched() -> Iterator[Signals]:
-    """Collect signals inside the block.  Children are not affected: a handler does not survive exec."""
+    """Collect signals inside the block.
+
+    Programs that it starts are unaffected, because exec resets handlers.
+    """
     read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     before = {number: signal.signal(number, _ignore) for number in _WATCHED}
     wakeup = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
@@ -75,22 +81,24 @@ def watched() -> Iterator[Signals]:
 
 @contextlib.contextmanager
 def unwound() -> Iterator[None]:
-    """Inside the block SIGTERM and SIGHUP end this process as ever, but only after what it started was ended.
+    """Let SIGTERM and SIGHUP unwind the block before they kill this process.
 
-    So systemd, and a shell, see what they expect: not a failure, but the signal that they sent.
+    So programs that the block started are stopped first.
+
+    systemd and a shell then see what they expect: not a failure, but the signal that they sent.
     Under nohup SIGHUP does nothing.
     """
     numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
     arrived: list[int] = []
 
-    def end(number: int, frame: FrameType | None) -> NoReturn:
+    def unwind(number: int, frame: FrameType | None) -> NoReturn:
         for other in numbers:
-            signal.signal(other, signal.SIG_IGN)  # one is enough, and must not cut off the end
+            signal.signal(other, signal.SIG_IGN)  # a second signal must not interrupt the unwinding
         arrived.append(number)
         sys.exit(128 + number)
 
     for number in numbers:
-        signal.signal(number, end)
+        signal.signal(number, unwind)
     try:
         yield
     finally:
@@ -101,4 +109,4 @@ def unwound() -> Iterator[None]:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """A handler has to be there for the wakeup descriptor to be written."""
+    """Do nothing; without a handler the wakeup descriptor is not written."""

@@ -1,8 +1,8 @@
-"""A byte stream that ends in time and in size, and TLS over it, for talking to somebody who may be hostile.
+"""Byte streams with a deadline and a size limit, and TLS over them, for peers that may be hostile.
 
-Time-outs of sockets are per read: what drips a byte a second never ends.  Here each call may only
-take what is left of the whole.  TLS goes over any stream, so that there can be TLS to the proxy and
-TLS through it.
+Timeouts of sockets apply to each read: a peer that sends a byte a second never ends.  Here each
+call gets only what remains of the whole.  TLS goes over any stream, so there can be TLS to the
+proxy and TLS through it.
 """
 
 from __future__ import annotations
@@ -16,47 +16,54 @@ from typing import Any, Protocol
 _CHUNK = 16384
 
 
-class TooMuch(OSError):
-    """The other side sent more than it may."""
+class TooMuchDataError(OSError):
+    """More data from the peer than the limit."""
 
 
 class Stream(Protocol):
-    """What bytes go to and come from."""
+    """A connection that bytes are sent to and received from."""
 
     def send(self, data: bytes) -> None:
-        """All of it."""
+        """Send all of the data."""
 
     def receive(self, size: int = _CHUNK) -> bytes:
-        """At least one byte; none when the other side has ended."""
+        """Return at least one byte; none after the peer has closed."""
 
 
 class TcpStream:
-    """A connected socket; raises socket.timeout at `ends` (monotonic seconds) and TooMuch after `limit` bytes."""
+    """A connected socket.
 
-    def __init__(self, sock: socket.socket, ends: float, limit: int) -> None:
-        self._sock, self._ends, self._left = sock, ends, limit
+    Raises socket.timeout at `deadline` (monotonic seconds), and TooMuchDataError after `limit`
+    bytes.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: float, limit: int) -> None:
+        self._sock, self._deadline, self._remaining = sock, deadline, limit
 
     def send(self, data: bytes) -> None:
-        self._arm()
-        self._sock.sendall(data)  # its time-out is for all of it
+        self._set_timeout()
+        self._sock.sendall(data)  # its timeout is for all of the data
 
     def receive(self, size: int = _CHUNK) -> bytes:
-        if self._left <= 0:
-            raise TooMuch("too much data")
-        self._arm()
-        data = self._sock.recv(min(size, self._left))
-        self._left -= len(data)
+        if self._remaining <= 0:
+            raise TooMuchDataError("too much data")
+        self._set_timeout()
+        data = self._sock.recv(min(size, self._remaining))
+        self._remaining -= len(data)
         return data
 
-    def _arm(self) -> None:
-        left = self._ends - time.monotonic()
-        if left <= 0:
+    def _set_timeout(self) -> None:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
             raise socket.timeout("timed out")
-        self._sock.settimeout(left)
+        self._sock.settimeout(remaining)
 
 
 class TlsStream:
-    """TLS as a client over another stream; the handshake is done when it is there.  Raises ssl.SSLError and OSError."""
+    """A TLS client over another stream; the constructor does the handshake.
+
+    Raises ssl.SSLError and OSError.
+    """
 
     def __init__(self, below: Stream, context: ssl.SSLContext, host: str) -> None:
         self._below = below
@@ -70,12 +77,12 @@ class TlsStream:
                 self._flush()
                 self._fill()
             except ssl.SSLError:
-                self._flush()  # the alert that tells the other side why
+                self._flush()  # the alert that informs the peer of the reason
                 raise
         self._flush()
 
     def send(self, data: bytes) -> None:
-        self._tls.write(data)  # into memory: takes it all
+        self._tls.write(data)  # into memory: accepts all of it
         self._flush()
 
     def receive(self, size: int = _CHUNK) -> bytes:
@@ -89,7 +96,7 @@ class TlsStream:
                 return b""
 
     def certificate(self) -> bytes:
-        """The other side's certificate as DER."""
+        """Return the certificate of the peer as DER."""
         return self._tls.getpeercert(binary_form=True) or b""
 
     def _flush(self) -> None:
@@ -104,8 +111,8 @@ class TlsStream:
         self._incoming.write(data)
 
 
-def trusting() -> ssl.SSLContext:
-    """For looking at whoever answers: takes any certificate."""
+def unverified_context() -> ssl.SSLContext:
+    """Return a context that accepts any certificate, to inspect a peer that is not trusted."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -113,28 +120,28 @@ def trusting() -> ssl.SSLContext:
 
 
 class Reader(io.RawIOBase):
-    """A stream as a file of at most `limit` bytes, for a parser; `head` is all that came.
+    """A stream as a file of at most `limit` bytes for a parser; `head` is everything that was read.
 
-    Not only the bytes that are shown: a secret that is cut off is not recognised, and so not
-    masked.
+    `head` holds more than the bytes that are shown, because a secret that is cut off would not be
+    recognised and masked.
     """
 
     def __init__(self, stream: Stream, limit: int) -> None:
-        self._stream, self._left = stream, limit
+        self._stream, self._remaining = stream, limit
         self.head = bytearray()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self._left <= 0:
-            raise TooMuch("header too long")
-        data = self._stream.receive(min(len(buffer), self._left))
+        if self._remaining <= 0:
+            raise TooMuchDataError("header too long")
+        data = self._stream.receive(min(len(buffer), self._remaining))
         buffer[: len(data)] = data
-        self._left -= len(data)
+        self._remaining -= len(data)
         self.head += data
         return len(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """What http.client asks a socket for."""
+        """Return a buffered file, as http.client requests of a socket."""
         return io.BufferedReader(self, _CHUNK)

@@ -1,4 +1,4 @@
-"""systemd's units, through systemctl, and the environments of their processes."""
+"""Units of systemd, through systemctl, and the environments of their processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from agent.errors import CommandError
 
 
 class Systemd:
-    """The units of this machine; where systemd is not `running` there is nothing to ask and nothing to do.
+    """Units of this machine.
+
+    Unless systemd is `running`, queries return nothing and changes do nothing.
 
     Every call raises CommandError.
     """
@@ -19,7 +21,10 @@ class Systemd:
         self.running = running
 
     def show(self, names: Sequence[str], *, timeout: float = 30.0) -> dict[str, UnitState]:
-        """Give the state by name, of units that do not exist too; one call for all, because each costs 10 ms at boot."""
+        """Return the state of each unit by name, also of units that do not exist.
+
+        One systemctl for all, because each costs 10 ms at boot.
+        """
         if not names:
             return {}
         try:
@@ -33,11 +38,14 @@ class Systemd:
         self._systemctl("daemon-reload", timeout=120)
 
     def enable(self, names: Sequence[str]) -> None:
-        """Enable; `reload` has to follow, else systemctl would run all generators here and once more there."""
+        """Enable units; `reload` has to follow.
+
+        systemctl does not reload itself, because all generators would run twice.
+        """
         self._systemctl("--no-reload", "enable", "--", *names, timeout=120)
 
     def disable(self, names: Sequence[str]) -> None:
-        """Disable without stopping; `reload` has to follow here too."""
+        """Disable units without stopping them; `reload` has to follow, as for `enable`."""
         self._systemctl("--no-reload", "disable", "--", *names, timeout=120)
 
     def disable_now(self, names: Sequence[str]) -> None:
@@ -47,25 +55,31 @@ class Systemd:
         self._systemctl("stop", "--", *names, timeout=120)
 
     def try_restart(self, name: str, *, timeout: float) -> None:
-        """Restart a unit if it runs, and wait until it does again."""
+        """Restart a unit if it is active, and wait until it is active again."""
         self._systemctl("try-restart", "--", name, timeout=timeout)
 
     def dependants(self, name: str) -> tuple[str, ...]:
-        """The units that systemd stops and restarts together with this one (systemd.unit(5), Requires= and its kind)."""
+        """Return the units that systemd stops and restarts together with this one.
+
+        These have Requires= or a similar dependency on it (systemd.unit(5)).
+        """
         properties = "--property=RequiredBy,RequisiteOf,BoundBy,ConsistsOf"
         return tuple(self._systemctl("show", "--value", properties, "--", name).split())
 
     def start(self, names: Sequence[str]) -> None:
-        """Queue the start and return: waiting for a unit that is ordered after us would be a deadlock."""
+        """Queue the start and return.
+
+        Waiting for a unit that is ordered after the agent would be a deadlock.
+        """
         self._systemctl("start", "--no-block", "--", *names)
 
     def _systemctl(self, *arguments: str, timeout: float = 30.0) -> str:
-        """Give what systemctl prints; empty where it has nobody to talk to."""
+        """Return what systemctl prints; an empty string where systemd does not run."""
         return command.run(["systemctl", *arguments], timeout=timeout).stdout if self.running else ""
 
 
 class OfflineSystemd(Systemd):
-    """The units of a tree in which nothing runs: they can be enabled and disabled."""
+    """Units of a tree in which nothing runs: they can be enabled and disabled."""
 
     def __init__(self, root: str) -> None:
         super().__init__(running=False)
@@ -91,7 +105,10 @@ class OfflineSystemd(Systemd):
 
 
 def environ(pid: int) -> bytes:
-    """The environment that a process was started with; empty when it is gone.  Raises CommandError without the right."""
+    """Return the environment that a process was started with; empty if the process has ended.
+
+    Raises CommandError, for example without permission.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             return file.read()

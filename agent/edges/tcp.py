@@ -1,4 +1,4 @@
-"""TCP connections within a bound: to the first of several addresses that accepts, and to many hosts at once."""
+"""TCP connections with a deadline: to the first address that accepts, and to many hosts at once."""
 
 from __future__ import annotations
 
@@ -16,87 +16,87 @@ from agent.core.intent.reachability import ProbeResult
 
 #: An entry of getaddrinfo: family, kind, protocol, canonical name, address.
 Address = tuple[Any, ...]
-#: Pause between tries of a name that does not resolve yet (seconds): at boot DNS may come up while
-#: we ask.
-_AGAIN = 0.05
+#: Seconds between tries of a name that does not resolve yet: at boot DNS may come up during a
+#: probe.
+_RESOLVE_PAUSE = 0.05
 
 
-def ask(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> dict[str, ProbeResult]:
-    """Try all hosts at once; the whole takes `bound` seconds at most, less when all are decided earlier.
+def probe(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> dict[str, ProbeResult]:
+    """Connect to all hosts at the same time; return the result for each.
 
-    A thread each, because the resolver of the C library cannot be given a time limit: one that
-    hangs is left behind.
+    Takes at most `bound` seconds in total, less if all results are there earlier.  A thread for
+    each host: the resolver of the C library has no time limit, and a thread that hangs in it is
+    abandoned.
     """
-    ends = time.monotonic() + bound
-    answers = {host: ProbeResult() for host in hosts}
-    threads = [threading.Thread(target=_ask, args=(host, port, ends, answers), daemon=True) for host in answers]
+    deadline = time.monotonic() + bound
+    results = {host: ProbeResult() for host in hosts}
+    threads = [threading.Thread(target=_probe, args=(host, port, deadline, results), daemon=True) for host in results]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(max(0.0, ends - time.monotonic()))
-    return dict(answers)
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return dict(results)
 
 
-def _ask(host: str, port: int, ends: float, answers: dict[str, ProbeResult]) -> None:
-    found: list[Address] = []
-    while not found and time.monotonic() < ends:
+def _probe(host: str, port: int, deadline: float, results: dict[str, ProbeResult]) -> None:
+    entries: list[Address] = []
+    while not entries and time.monotonic() < deadline:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            time.sleep(_AGAIN)
-    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
-    answers[host] = ProbeResult(False, addresses)
-    answers[host] = ProbeResult(
-        _any_connects([entry for entry in found if _is_elsewhere(str(entry[4][0]))], ends), addresses
-    )
+            time.sleep(_RESOLVE_PAUSE)
+    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in entries))
+    results[host] = ProbeResult(False, addresses)
+    remote = [entry for entry in entries if _is_remote(str(entry[4][0]))]
+    results[host] = ProbeResult(_any_accepts(remote, deadline), addresses)
 
 
-def _is_elsewhere(address: str) -> bool:
-    """Not this node itself: a DNS that sinks names there must not find a pod's port 443."""
+def _is_remote(address: str) -> bool:
+    """Return False for this node itself: a DNS sinkhole must not lead to port 443 of a pod here."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     return not (ip.is_loopback or ip.is_unspecified)
 
 
-def _any_connects(found: Sequence[Address], ends: float) -> bool:
-    """Whether one of the addresses accepts."""
+def _any_accepts(entries: Sequence[Address], deadline: float) -> bool:
+    """Return True if one of the addresses accepts a connection."""
     try:
-        first_to_accept(found, ends).close()
+        connect_first(entries, deadline).close()
     except OSError:
         return False
     return True
 
 
-def first_to_accept(found: Sequence[Address], ends: float) -> socket.socket:
-    """A connected, blocking socket; `ends` is in seconds of the monotonic clock.
+def connect_first(entries: Sequence[Address], deadline: float) -> socket.socket:
+    """Connect to all addresses at the same time; return the first connected socket, now blocking.
 
-    All are tried at once, so that a silent one does not use up the time of the others.  Raises
-    OSError: a refusal rather than what kept another address from being tried, or socket.timeout
-    when none did and the time is up.
+    So an address that does not respond does not use up the time of the others.  `deadline`: seconds
+    of the monotonic clock.  Raises socket.timeout if the deadline passes while a connection is
+    still pending, else the OSError of an address, a refusal before any other.
     """
-    waiting: dict[socket.socket, Address] = {}
+    pending: dict[socket.socket, Address] = {}
     errors: list[OSError] = []
-    for entry in found:
-        _start(entry, waiting, errors)
+    for entry in entries:
+        _start(entry, pending, errors)
     try:
-        while waiting and time.monotonic() < ends:
-            _, decided, _ = select.select([], list(waiting), [], max(0.0, ends - time.monotonic()))
+        while pending and time.monotonic() < deadline:
+            _, decided, _ = select.select([], list(pending), [], max(0.0, deadline - time.monotonic()))
             for sock in decided:
                 number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                del waiting[sock]
+                del pending[sock]
                 if number == 0:
                     sock.setblocking(True)
                     return sock
                 sock.close()
                 errors.append(OSError(number, os.strerror(number)))
-        if waiting or not errors:
+        if pending or not errors:
             raise socket.timeout("timed out")
         raise next((error for error in errors if error.errno == errno.ECONNREFUSED), errors[0])
     finally:
-        for sock in waiting:
+        for sock in pending:
             sock.close()
 
 
-def _start(entry: Address, waiting: dict[socket.socket, Address], errors: list[OSError]) -> None:
+def _start(entry: Address, pending: dict[socket.socket, Address], errors: list[OSError]) -> None:
     sock: socket.socket | None = None
     try:
         sock = socket.socket(entry[0], entry[1], entry[2])
@@ -104,8 +104,8 @@ def _start(entry: Address, waiting: dict[socket.socket, Address], errors: list[O
         number = sock.connect_ex(entry[4])
         if number not in (0, errno.EINPROGRESS):
             raise OSError(number, os.strerror(number))
-        waiting[sock] = entry
-    except OSError as error:  # no IPv6 here, no route there
+        pending[sock] = entry
+    except OSError as error:  # no IPv6 on this node, no route to the address
         errors.append(error)
         if sock is not None:
             sock.close()

@@ -1,4 +1,4 @@
-"""What the agent acts on: files below a root, its own state, systemd; and the one way to change that state."""
+"""The machine that the agent changes: files below a root, state and systemd."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from agent.errors import AgentError, UsageError
 
 @attrs.frozen
 class Host:
-    """The machine, or the tree of an image.  `state` can be read at any time, and saved by `locked` alone."""
+    """The machine, or the tree of an image.
+
+    `state` can be read at any time; only `locked` gives the object that can save it.
+    """
 
     files: FileSystem
     state: State
@@ -29,20 +32,20 @@ class Host:
     def locked(self, *, wait: float = 5.0) -> Iterator[LockedState]:
         """Hold the lock of all commands that change this machine, and yield its state for saving.
 
-        Raises LockedError when another run holds it for longer than `wait` seconds.
+        Raises LockedError if another run holds it for longer than `wait` seconds.
         """
         with held(self.files, wait=wait) as lock:
             yield LockedState(self.files, lock)
 
 
 def host_of(arguments: argparse.Namespace) -> Host:
-    """Return the host at --root; raises UsageError when that is not a directory."""
+    """Return the host at --root.  Raises UsageError if that is not a directory."""
     files = files_of(arguments)
     return Host(files, State(files), _units(files))
 
 
 def files_of(arguments: argparse.Namespace) -> FileSystem:
-    """Return the files below --root, for a command that only reads one or two; raises UsageError."""
+    """Return the files below --root, for a command that reads only a few.  Raises UsageError."""
     if not os.path.isdir(arguments.root):
         raise UsageError(f"--root {arguments.root}: not a directory")
     return FileSystem(arguments.root)
@@ -55,7 +58,10 @@ def _units(files: FileSystem) -> Systemd:
 
 
 def need_root(host: Host, command: str, *, other_tree: bool = True) -> None:
-    """Raise AgentError unless the running machine may be changed; another tree takes the right to write there only."""
+    """Raise AgentError if this is the running machine and the user is not root.
+
+    Another tree takes only permission to write there.
+    """
     if host.files.live and os.geteuid() != 0:
         hint = "run it with sudo, or use --root DIR for another tree" if other_tree else "run it with sudo"
         raise AgentError(f"{command}: requires root", hint=hint)

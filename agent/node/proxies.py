@@ -1,9 +1,9 @@
-"""Which of the operator's proxies this node uses, and how they are: asked at boot, checked while the daemon runs.
+"""Choice among the operator's proxies at boot, and their health checks while the daemon runs.
 
-A single proxy is never asked before docker starts.  Of several, the first that serves is chosen at
-boot and remembered in /run, so for this boot and for this list; `core/net/proxy_selection.py` says
-when that changes.  The preflight is what the first requests of docker and kubelet will meet: TLS
-through the proxy to one or two endpoints.
+A single proxy is never checked before docker starts.  Of several, the first that serves is chosen
+at boot.  The choice is kept in /run, so for this boot and for this list;
+`core/net/proxy_selection.py` decides when it changes.  The preflight does what the first requests
+of docker and kubelet will do: TLS through the proxy to one or two endpoints.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from agent.node.host import Host
 
 #: Seconds that the choice at boot may hold up docker, and a health check of the daemon.
 CHOICE_BOUND, CHECK_BOUND = 2.0, 3.0
-#: Seconds for the whole preflight, and how many endpoints are asked for.
+#: Seconds for the whole preflight, and its number of endpoints.
 PREFLIGHT_BOUND, PREFLIGHT_ENDPOINTS = 3.0, 2
 
 
 class ProxyCheck(NamedTuple):
     """Result of one health check of the proxies.
 
-    `changed`: another proxy is chosen, so a cycle is due, which takes up the new choice by itself.
+    `changed`: another proxy is chosen, so a reconcile is due, which reads the new choice itself.
     `next_in`: seconds until the next check.
     """
 
@@ -43,14 +43,14 @@ class ProxyCheck(NamedTuple):
 
 
 def remembered_choice(state: State, inputs: Inputs) -> Choice | None:
-    """Return the choice among several proxies that was made since power on, if it is this host's."""
+    """Return the choice among several proxies since power on; None if this is not the instance."""
     return state.proxies().choice if inputs.on_instance else None
 
 
 def choose(state: State, inputs: Inputs, results: ProbeResults) -> Choice | None:
-    """Ask the proxies, if there are several and nothing is remembered of this list; else return None.
+    """Choose among the proxies; return None if there is one only or this list has a choice.
 
-    Takes CHOICE_BOUND seconds at most, less when the first serves.
+    Takes at most CHOICE_BOUND seconds, less if the first one serves.
     """
     urls = inputs.settings.proxy.url
     if len(urls) < 2 or not inputs.on_instance:
@@ -73,16 +73,16 @@ def remember(state: LockedState, choice: Choice | None) -> None:
 
 
 def check(host: Host, resolved: Resolved) -> ProxyCheck:
-    """Check the proxies once, for the daemon: after READY=1, then whenever `next_in` has passed, or more often.
+    """Check the proxies once, for the daemon: after READY=1, then at least every `next_in` seconds.
 
-    Too soon after the last check it does nothing: a reload, or a file that is put right, waits for
-    no proxy. The first check of a boot is the preflight as well.  The result goes to /run and into
-    status.json, and into the log when it is news.  Takes a few seconds at most, and raises nothing:
-    a check that fails is logged, and tried again.
+    Too soon after the last check this does nothing, so that neither a reload nor the repair of a
+    file waits for a proxy. The first check of a boot includes the preflight.  The result is saved
+    in /run and status.json, and logged if it is news.  Takes a few seconds at most, and raises
+    nothing: a check that fails is logged, and tried again.
     """
     try:
         return _check(host, resolved)
-    except Exception as error:  # noqa: BLE001 -- the daemon's life must not hang on a health check
+    except Exception as error:  # noqa: BLE001 -- the daemon must survive any bug in a health check
         get_logger().error("proxy.look_failed", error=f"{type(error).__name__}: {error}")
         return ProxyCheck(False, resolved.settings.watch.interval)
 
@@ -100,52 +100,52 @@ def _check(host: Host, resolved: Resolved) -> ProxyCheck:
         return ProxyCheck(False, remaining)
     name, port = first_endpoint(inputs.settings, inputs.facts, intent)
     verdicts = probe_all(urls, name, port, intent.credentials, timeout=CHECK_BOUND)
-    ahead = preflight(resolved, host.state.proxies().preflight)
+    preflight_status = preflight(resolved, host.state.proxies().preflight)
     with host.locked() as state:
         cached = remembered_choice(state, inputs)
         before = cached if cached is not None and cached.urls == urls else Choice(urls, urls[0])
         after = proxy_selection.observe(
             before, verdicts, now=time.monotonic(), wall=time.time(), after=watch.failover_after
         )
-        state.save_proxies(ProxyMemory(after, ahead))
-        status_file.save_proxies(state, after, ahead)
+        state.save_proxies(ProxyMemory(after, preflight_status))
+        status_file.save_proxies(state, after, preflight_status)
     _report_news(before, after)
     pause = proxy_selection.pause(after, interval=watch.interval, after=watch.failover_after)
     if after.failed_for is None:
-        pause *= random.uniform(0.9, 1.0)  # the nodes of a group start together, and need not ask together for ever
+        pause *= random.uniform(0.9, 1.0)  # nodes of a group that started together drift apart
     return ProxyCheck(after.chosen != before.chosen, pause)
 
 
 def _report_choice(choice: Choice) -> None:
-    """Log a fresh choice: quietly when the owner's first is taken, loudly when none serves."""
+    """Log a fresh choice: as info for the first of the list, as an error if no proxy serves."""
     log = get_logger()
-    not_serving = [one for one in choice.seen if not one.up]
-    if all(one in not_serving for one in choice.seen):
-        log.error("proxy.none_serves", chosen=str(choice.chosen), found=[one.text for one in choice.seen])
+    not_serving = [proxy for proxy in choice.seen if not proxy.up]
+    if len(not_serving) == len(choice.seen):
+        log.error("proxy.none_serves", chosen=str(choice.chosen), found=[proxy.text for proxy in choice.seen])
     elif choice.chosen != choice.urls[0]:
-        log.warning("proxy.chosen", proxy=str(choice.chosen), instead=[one.text for one in not_serving])
+        log.warning("proxy.chosen", proxy=str(choice.chosen), instead=[proxy.text for proxy in not_serving])
     else:
         log.info("proxy.chosen", proxy=str(choice.chosen))
 
 
 def _report_news(before: Choice, after: Choice) -> None:
-    """Log what changed since the last look; no line when nothing did."""
+    """Log what changed since the last check, if anything did."""
     log = get_logger()
-    up = {one.url: one.up for one in before.seen}
-    for one in after.seen:
-        if one.up and up.get(one.url) is False:
-            log.info("proxy.up", proxy=str(one.url))
-        elif not one.up and up.get(one.url) is not False:
-            log.warning("proxy.down", proxy=str(one.url), text=one.text)
+    was_up = {proxy.url: proxy.up for proxy in before.seen}
+    for proxy in after.seen:
+        if proxy.up and was_up.get(proxy.url) is False:
+            log.info("proxy.up", proxy=str(proxy.url))
+        elif not proxy.up and was_up.get(proxy.url) is not False:
+            log.warning("proxy.down", proxy=str(proxy.url), text=proxy.text)
     if after.chosen != before.chosen:
         log.warning("proxy.failover", proxy=str(after.chosen), instead_of=str(before.chosen))
 
 
 def preflight(resolved: Resolved, before: PreflightStatus | None) -> PreflightStatus | None:
-    """The value of status.json's `preflight`; `before` is the last one of this boot.  None when it is off.
+    """Return the `preflight` of status.json, None if it is off; `before` is this boot's last.
 
-    Once a boot and proxy when it is well; while it is not, at every look, and told when it becomes
-    another.
+    A preflight that succeeds is done once for each boot and proxy.  One that fails is repeated at
+    every check, and logged when the failure changes.
     """
     targets = endpoints(resolved.settings, resolved.facts, resolved.intent)[:PREFLIGHT_ENDPOINTS]
     if resolved.settings.failure.preflight == "off" or resolved.intent is None or not targets:

@@ -1,7 +1,9 @@
-"""What this instance reaches without the proxy: asked once, remembered with the instance, so that NO_PROXY stays stable.
+"""Probes of what this instance reaches without the proxy.
 
-A yes is kept for the instance's life.  A no is asked again at the next boot, after READY=1, so that
-it costs no time.
+Results are kept with the instance, so that NO_PROXY stays stable.
+
+A positive result is kept for the life of the instance.  A negative one is probed again at the next
+boot, after READY=1, where it delays nothing.
 """
 
 from __future__ import annotations
@@ -22,38 +24,42 @@ BOUND = 1.0
 
 @attrs.frozen
 class Reachability:
-    """All results known now, and those that are new: to be remembered by a command that changes the host."""
+    """All results, and the `fresh` ones, which a command that changes the host has to save."""
 
     results: dict[str, ProbeResult]
     fresh: dict[str, ProbeResult] = attrs.field(factory=dict)
 
     @property
-    def ask_again(self) -> bool:
-        """Return True if a negative probe should be repeated after READY=1: it is of an earlier boot, or DNS failed."""
+    def should_reprobe(self) -> bool:
+        """Return True if negative probes should be repeated after READY=1.
+
+        That is so if they are of an earlier boot, or if DNS failed.
+        """
         return not self.fresh or any(not result.addresses for result in self.fresh.values())
 
 
 def probe_directly(state: State, inputs: Inputs) -> Reachability:
-    """Probe what was never asked on this instance.  Takes BOUND seconds at most."""
-    known = recall(state, inputs.facts.instance_id)
-    fresh = _probe({candidate.host for candidate in _wanted(inputs)} - set(known))
-    return Reachability({**known, **fresh}, fresh)
+    """Probe the endpoints that were never probed on this instance.  Takes at most BOUND seconds."""
+    cached = recall(state, inputs.facts.instance_id)
+    fresh = _probe({candidate.host for candidate in _candidates(inputs)} - set(cached))
+    return Reachability({**cached, **fresh}, fresh)
 
 
 def probe_again(state: State, inputs: Inputs) -> dict[str, ProbeResult]:
-    """Probe again where the answer was no, and return what says yes by now."""
-    known = recall(state, inputs.facts.instance_id)
-    no = {one.host for one in _wanted(inputs) if not known.get(one.host, ProbeResult()).direct}
-    return {host: result for host, result in _probe(no).items() if result.direct}
+    """Probe endpoints with a negative result again; return those reached directly now."""
+    cached = recall(state, inputs.facts.instance_id)
+    hosts = {candidate.host for candidate in _candidates(inputs)}
+    negative = {host for host in hosts if not cached.get(host, ProbeResult()).direct}
+    return {host: result for host, result in _probe(negative).items() if result.direct}
 
 
 def recall(state: State, instance_id: str) -> dict[str, ProbeResult]:
-    """Return the results remembered for an instance; what is not of our making is asked again."""
-    known = state.cached(instance_id, "direct") or {}
+    """Return the results saved for an instance; none if they are corrupt."""
+    cached = state.cached(instance_id, "direct") or {}
     try:
         return {
             host: ProbeResult(bool(result["direct"]), tuple(str(ip_address(text)) for text in result["addresses"]))
-            for host, result in known.items()
+            for host, result in cached.items()
         }
     except (KeyError, TypeError, ValueError):
         return {}
@@ -67,8 +73,8 @@ def remember(state: LockedState, instance_id: str, fresh: dict[str, ProbeResult]
         state.save_of_instance(instance_id, "direct", plain)
 
 
-def left_open(inputs: Inputs) -> tuple[str, ...]:
-    """Return what was not probed because this is not the instance, for people."""
+def unprobed_notes(inputs: Inputs) -> tuple[str, ...]:
+    """Return notes for people on settings not probed because this is not the instance."""
     settings = inputs.settings
     if inputs.on_instance or not settings.proxy.url:
         return ()
@@ -81,7 +87,7 @@ def left_open(inputs: Inputs) -> tuple[str, ...]:
     return (f'{names}: "auto" is probed only on the instance, so the list may differ there; set explicit values',)
 
 
-def _wanted(inputs: Inputs) -> tuple[Candidate, ...]:
+def _candidates(inputs: Inputs) -> tuple[Candidate, ...]:
     settings = inputs.settings
     if not settings.proxy.url or not inputs.on_instance:
         return ()
@@ -89,4 +95,4 @@ def _wanted(inputs: Inputs) -> tuple[Candidate, ...]:
 
 
 def _probe(hosts: set[str]) -> dict[str, ProbeResult]:
-    return tcp.ask(sorted(hosts), bound=BOUND) if hosts else {}
+    return tcp.probe(sorted(hosts), bound=BOUND) if hosts else {}

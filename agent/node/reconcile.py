@@ -1,4 +1,7 @@
-"""One reconcile: inputs, network, Intent, Plan, apply, status.  Boot, daemon, `apply` and `bootstrap` do this and no more."""
+"""One reconcile: inputs, network, Intent, Plan, apply, status.
+
+Boot, daemon, `apply` and `bootstrap` do this and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,11 @@ from agent.node.status_file import phase_of
 
 
 class Trigger(enum.Enum):
-    """Why a reconcile is due, as far as that decides what it does.
+    """Reason for a reconcile, as far as that decides what it does.
 
-    COMMAND: a person asked, so nothing that differs is drift.  DAEMON_BOOT: the units of
-    node.enable are looked after too.  DAEMON_CYCLE: the files alone; a unit that somebody disabled
-    since the boot stays so.
+    COMMAND: an operator runs it, so no difference counts as drift.  DAEMON_BOOT: units of
+    node.enable are enabled too.  DAEMON_CYCLE: files only; a unit that was disabled since the boot
+    stays disabled.
     """
 
     COMMAND = "command"
@@ -42,7 +45,7 @@ class Trigger(enum.Enum):
 
 
 class Network(NamedTuple):
-    """What was seen of the network, and how much of it is new; `choice` is the proxy in use, of several."""
+    """Results of the network, and those that are fresh; `choice` is the proxy in use."""
 
     reachability: Reachability
     choice: Choice | None
@@ -51,16 +54,16 @@ class Network(NamedTuple):
 
 @attrs.frozen
 class ReconcileResult:
-    """A reconcile that was carried out: what it came from, and the Plan that it took (empty when all was right).
+    """Result of one reconcile: its inputs, and the Plan carried out (empty if nothing differed).
 
-    `ask_again`: what was not reached directly at an earlier boot, or did not resolve at this one,
-    may be by now. `repaired`: those of the plan's changes that put right what somebody else had
-    changed.
+    `should_reprobe`: endpoints that were not reached directly at an earlier boot, or did not
+    resolve at this one, may be reachable by now. `repaired`: those of the plan's changes that
+    repaired drift.
     """
 
     resolved: Resolved
     plan: Plan
-    ask_again: bool = False
+    should_reprobe: bool = False
     repaired: tuple[Change, ...] = ()
 
     @property
@@ -73,19 +76,19 @@ class ReconcileResult:
 
     @property
     def phase(self) -> str:
-        """Return what status.json calls the node now."""
+        """Return the phase of the node, as in status.json."""
         return phase_of(self.resolved, self.plan.problems)
 
     def raise_problems(self) -> None:
-        """Raise FileError if single files could not be done."""
+        """Raise FileError if single files could not be changed."""
         if self.plan.problems:
             raise FileError("\n".join(self.plan.problems))
 
 
 def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger) -> ReconcileResult:
-    """Make the node's files what settings and facts ask for, and record it in status.json.
+    """Bring the node's files to the desired state, and record the result in status.json.
 
-    Raises AgentError; single files that cannot be done do not hold up the others, see
+    Raises AgentError.  A single file that cannot be changed does not hold up the others, see
     ReconcileResult.raise_problems.
     """
     inputs = load_inputs(host, static, facts)
@@ -102,7 +105,7 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         repaired = () if trigger is Trigger.COMMAND else memory.drifted(plan, desired)
         if trigger is not Trigger.COMMAND:
             log_changes(plan, repaired)
-        result = ReconcileResult(resolved, plan, network.reachability.ask_again, repaired)
+        result = ReconcileResult(resolved, plan, network.reachability.should_reprobe, repaired)
         _remember(state, static, inputs, network)
         desired = memory.still_desired(desired, set(planned.changes) - set(plan.changes))
         remembered = memory.after_command if trigger is Trigger.COMMAND else memory.after_daemon
@@ -114,25 +117,25 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
 
 
 def probe(state: State, inputs: Inputs) -> Network:
-    """Ask what was not asked before about direct endpoints and proxies; nothing is saved."""
-    found = reachability.probe_directly(state, inputs)
-    fresh = proxies.choose(state, inputs, found.results)
-    return Network(found, fresh or proxies.remembered_choice(state, inputs), fresh)
+    """Probe direct endpoints and proxies that have no cached result; nothing is saved."""
+    reached = reachability.probe_directly(state, inputs)
+    fresh = proxies.choose(state, inputs, reached.results)
+    return Network(reached, fresh or proxies.remembered_choice(state, inputs), fresh)
 
 
 def cached_network(state: State, inputs: Inputs) -> Network:
-    """Return what is remembered of the network; nothing is asked."""
+    """Return the cached results of the network, without any request."""
     results = reachability.recall(state, inputs.facts.instance_id)
     return Network(Reachability(results), proxies.remembered_choice(state, inputs), None)
 
 
 def compose_intent(inputs: Inputs, network: Network) -> Resolved:
-    """Compose the Intent of these inputs, with the proxy that is in use."""
+    """Compose the Intent from the inputs and the proxy in use."""
     return resolve(inputs, network.reachability.results, current(inputs.settings.proxy.url, network.choice))
 
 
 def require_proxy(resolved: Resolved) -> None:
-    """Raise SettingsError for the policy "closed" without a proxy: a mistake, not a node that wants none."""
+    """Raise SettingsError for policy "closed" without a proxy, which is a mistake."""
     if resolved.intent is None and resolved.settings.failure.policy == "closed":
         raise SettingsError(
             ['failure.policy is "closed" but proxy.url is not set: docker and kubelet stay stopped; set proxy.url']
@@ -140,21 +143,24 @@ def require_proxy(resolved: Resolved) -> None:
 
 
 def forget_network(state: LockedState, instance_id: str) -> None:
-    """Forget what was seen of the network, so that the next reconcile asks again and chooses the proxy anew."""
+    """Forget the results of the network: the next reconcile probes and chooses a proxy again."""
     if state.cached(instance_id, "direct"):
         state.save_of_instance(instance_id, "direct", {})
-    remembered = state.proxies()
-    if remembered.choice:
-        state.save_proxies(remembered._replace(choice=None))
+    memory = state.proxies()
+    if memory.choice:
+        state.save_proxies(memory._replace(choice=None))
 
 
 def _enabling(resolved: Resolved, trigger: Trigger) -> Settings | None:
-    """Return the settings if node.enable is to be looked after, which is not for every cycle of the daemon."""
+    """Return the settings if this reconcile enables units (node.enable), else None.
+
+    A cycle of the daemon enables none.
+    """
     return resolved.settings if resolved.intent and trigger is not Trigger.DAEMON_CYCLE else None
 
 
 def _remember(state: LockedState, static: StaticSettings, inputs: Inputs, network: Network) -> None:
-    """Save with the instance what later reconciles go on with."""
+    """Save with the instance what later reconciles read."""
     instance_id = inputs.facts.instance_id
     if static.sources.keep:
         state.keep_flags(instance_id, kept_flags(static.sources))

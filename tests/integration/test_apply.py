@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.commands import node as node_commands
 from agent.core.plan.plan import SAVED, Baseline, Change, Plan
 from agent.core.systemd import UnitState
-from agent.daemon.boot import Daemon, after_ready, ask, one_pass
+from agent.daemon.boot import Daemon, reconcile_once, report_and_release_units, request_facts
 from agent.edges import files as disk_module
 from agent.edges.files import FileSystem
 from agent.edges.signals import watched
@@ -710,8 +710,8 @@ def test_the_daemon_starts_a_held_unit_when_the_proxy_is_removed(node, opened):
     with watched() as signals:
         daemon = Daemon(opened, inputs, lambda message: None, signals)
         static = daemon.static_settings()
-        facts = ask(daemon, static)
-        assert after_ready(daemon, one_pass(daemon, static, facts, Trigger.DAEMON_BOOT))
+        facts = request_facts(daemon, static)
+        assert report_and_release_units(daemon, reconcile_once(daemon, static, facts, Trigger.DAEMON_BOOT))
     assert opened.units.calls[-1] == ("start", "docker.service")
 
 

@@ -38,10 +38,10 @@ def run(work: child.Work, signals: Signals, heard: list[str]) -> int:
 def test_what_it_says_is_heard_line_by_line(signals: Signals) -> None:
     """In its order, also what is longer than a pipe, and the exit code is its answer."""
 
-    def work(say: child.Say) -> int:
-        say("first\nsecond")
-        say("x" * 200000)
-        say("last")
+    def work(write_line: child.WriteLine) -> int:
+        write_line("first\nsecond")
+        write_line("x" * 200000)
+        write_line("last")
         return 3
 
     heard: list[str] = []
@@ -53,7 +53,7 @@ def test_it_leaves_no_descriptor_and_no_zombie(signals: Signals) -> None:
     """After many of them this process has what it had."""
     before = sorted(os.listdir("/proc/self/fd"))
     for _ in range(20):
-        assert run(lambda say: 0, signals, []) == 0
+        assert run(lambda write_line: 0, signals, []) == 0
     assert sorted(os.listdir("/proc/self/fd")) == before
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
@@ -63,7 +63,7 @@ def test_it_leaves_no_descriptor_and_no_zombie(signals: Signals) -> None:
 def test_a_crash_is_an_exit_code(signals: Signals, number: int) -> None:
     """A signal ends it, not us."""
 
-    def crash(say: Callable[[str], None]) -> int:
+    def crash(write_line: Callable[[str], None]) -> int:
         faulthandler.disable()  # pytest's would tell of it
         os.kill(os.getpid(), number)
         return 0
@@ -80,8 +80,8 @@ def test_without_a_process_to_give_nothing_is_left_behind(signals: Signals, monk
     before = len(os.listdir("/proc/self/fd"))
     with monkeypatch.context() as patched:
         patched.setattr(os, "fork", refuse)
-        with pytest.raises(child.NoChild, match="Resource temporarily unavailable"):
-            run(lambda say: 0, signals, [])
+        with pytest.raises(child.ForkError, match="Resource temporarily unavailable"):
+            run(lambda write_line: 0, signals, [])
     assert len(os.listdir("/proc/self/fd")) == before
     os.kill(os.getpid(), signal.SIGHUP)
     assert signals.wait(FOREVER) == signal.SIGHUP
@@ -90,7 +90,7 @@ def test_without_a_process_to_give_nothing_is_left_behind(signals: Signals, monk
 def test_a_bug_in_it_does_not_go_on_as_a_second_daemon(signals: Signals, capfd: pytest.CaptureFixture[str]) -> None:
     """An exception ends the child with its traceback, whatever it was."""
 
-    def work(say: child.Say) -> int:
+    def work(write_line: child.WriteLine) -> int:
         raise SystemExit("not through our stack")
 
     pid = os.getpid()
@@ -105,7 +105,7 @@ def test_sigterm_ends_it_and_is_not_lost(signals: Signals) -> None:
     """
     timer = threading.Timer(0.2, lambda: [os.kill(os.getpid(), one) for one in (signal.SIGHUP, signal.SIGTERM)])
     timer.start()
-    assert run(lambda say: time.sleep(FOREVER) or 0, signals, []) == -signal.SIGTERM
+    assert run(lambda write_line: time.sleep(FOREVER) or 0, signals, []) == -signal.SIGTERM
     timer.join()
     assert {signals.wait(0), signals.wait(0)} == {signal.SIGHUP, signal.SIGTERM}
     assert signals.wait(0) is None
@@ -114,7 +114,7 @@ def test_sigterm_ends_it_and_is_not_lost(signals: Signals) -> None:
 def test_the_child_has_signals_of_its_own(signals: Signals) -> None:
     """What is sent to it does not reach the parent's loop."""
 
-    def work(say: child.Say) -> int:
+    def work(write_line: child.WriteLine) -> int:
         with watched() as own:
             os.kill(os.getpid(), signal.SIGHUP)
             return 7 if own.wait(FOREVER) == signal.SIGHUP else 1
@@ -126,22 +126,22 @@ def test_the_child_has_signals_of_its_own(signals: Signals) -> None:
 def test_a_child_that_is_silent_for_too_long_is_killed(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped, deaf or hanging: the bound ends it."""
     monkeypatch.setattr(child, "SILENCE", 0.2)
-    assert run(lambda say: os.kill(os.getpid(), signal.SIGSTOP) or 0, signals, []) == -signal.SIGKILL
+    assert run(lambda write_line: os.kill(os.getpid(), signal.SIGSTOP) or 0, signals, []) == -signal.SIGKILL
 
 
 def test_a_child_may_be_silent_as_long_as_the_hearer_allows(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known to take long gets more time, until the next line."""
     monkeypatch.setattr(child, "SILENCE", 0.2)
 
-    def work(say: child.Say) -> int:
-        say("60")
+    def work(write_line: child.WriteLine) -> int:
+        write_line("60")
         time.sleep(0.5)
-        say("")
+        write_line("")
         os.kill(os.getpid(), signal.SIGSTOP)
         return 5
 
-    hear: child.Hear = lambda line: float(line) if line else None  # noqa: E731
-    assert child.run(work, signals, hear, lambda: FOREVER) == -signal.SIGKILL
+    handle_line: child.HandleLine = lambda line: float(line) if line else None  # noqa: E731
+    assert child.run(work, signals, handle_line, lambda: FOREVER) == -signal.SIGKILL
 
 
 def test_the_watchdog_is_pinged_while_it_works(signals: Signals) -> None:
@@ -152,7 +152,7 @@ def test_the_watchdog_is_pinged_while_it_works(signals: Signals) -> None:
         pings.append(time.monotonic())
         return 0.02
 
-    child.run(lambda say: time.sleep(0.3) or 0, signals, lambda line: None, idle)
+    child.run(lambda write_line: time.sleep(0.3) or 0, signals, lambda line: None, idle)
     assert len(pings) >= 5
 
 

@@ -12,15 +12,15 @@ from typing import Callable
 
 import pytest
 
-from agent.edges.inotify import Files
+from agent.edges.inotify import FileWatcher
 
 
 @pytest.fixture
-def files() -> Iterator[Files]:
+def watcher() -> Iterator[FileWatcher]:
     """Watches, closed after the test."""
-    files = Files()
-    yield files
-    files.close()
+    watcher = FileWatcher()
+    yield watcher
+    watcher.close()
 
 
 @pytest.fixture
@@ -52,55 +52,55 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", list(CHANGES.values()), ids=list(CHANGES))
-def test_every_kind_of_change_is_seen_once(files: Files, path: Path, change: Callable[[Path], object]) -> None:
+def test_every_kind_of_change_is_seen_once(watcher: FileWatcher, path: Path, change: Callable[[Path], object]) -> None:
     """And it is news only once."""
-    files.watch([str(path)])
-    assert not files.changed()
+    watcher.watch([str(path)])
+    assert not watcher.changed()
     change(path)
-    assert files.changed()
-    assert not files.changed()
+    assert watcher.changed()
+    assert not watcher.changed()
 
 
-def test_reading_and_other_files_are_no_news(files: Files, path: Path) -> None:
+def test_reading_and_other_files_are_no_news(watcher: FileWatcher, path: Path) -> None:
     """Nor is a temporary file beside it."""
-    files.watch([str(path)])
+    watcher.watch([str(path)])
     path.read_text()
     list(path.parent.iterdir())
     (path.parent / ".file.swp").write_text("x")
     (path.parent / ".file.swp").unlink()
-    assert not files.changed()
+    assert not watcher.changed()
 
 
-def test_a_file_that_is_not_there_yet(files: Files, tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_yet(watcher: FileWatcher, tmp_path: Path) -> None:
     """It is waited for in the directory above; the next watch is nearer."""
     path = tmp_path / "a/b/file"
-    files.watch([str(path)])
+    watcher.watch([str(path)])
     path.parent.mkdir(parents=True)
-    assert files.changed()
-    files.watch([str(path)])
-    assert not files.changed()
+    assert watcher.changed()
+    watcher.watch([str(path)])
+    assert not watcher.changed()
     path.write_text("x")
-    assert files.changed()
+    assert watcher.changed()
 
 
-def test_every_file_of_a_directory(files: Files, tmp_path: Path) -> None:
+def test_every_file_of_a_directory(watcher: FileWatcher, tmp_path: Path) -> None:
     """A path that ends in a slash is a directory of which every name counts, once it is there."""
     directory = tmp_path / "config.d"
-    files.watch([str(directory) + "/"])
+    watcher.watch([str(directory) + "/"])
     directory.mkdir()
-    assert files.changed()
-    files.watch([str(directory) + "/"])
+    assert watcher.changed()
+    watcher.watch([str(directory) + "/"])
     (directory / "any.toml").write_text("x")
-    assert files.changed()
+    assert watcher.changed()
 
 
-def test_what_is_watched_no_longer_is_no_news(files: Files, path: Path, tmp_path: Path) -> None:
+def test_what_is_watched_no_longer_is_no_news(watcher: FileWatcher, path: Path, tmp_path: Path) -> None:
     """Another list replaces the one before, in the same directory too."""
-    files.watch([str(path), str(tmp_path / "x")])
-    files.watch([str(path.parent / "other")])
+    watcher.watch([str(path), str(tmp_path / "x")])
+    watcher.watch([str(path.parent / "other")])
     path.write_text("new")
     (tmp_path / "x").write_text("new")
-    assert not files.changed()
+    assert not watcher.changed()
 
 
 def test_a_kernel_that_refuses_is_asked_again(path: Path) -> None:
@@ -112,24 +112,24 @@ def test_a_kernel_that_refuses_is_asked_again(path: Path) -> None:
     os.close(free)
     resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
     try:
-        files = Files()
+        watcher = FileWatcher()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert files.descriptors == ()
-    assert not files.changed()
-    files.watch([str(path)])
+    assert watcher.descriptors == ()
+    assert not watcher.changed()
+    watcher.watch([str(path)])
     path.write_text("new")
-    assert files.changed()
-    files.close()
+    assert watcher.changed()
+    watcher.close()
 
 
-def test_many_watches_leave_nothing(files: Files, path: Path) -> None:
+def test_many_watches_leave_nothing(watcher: FileWatcher, path: Path) -> None:
     """Said again and again, as after each pass, the list holds no more than once; closed, nothing
     is left.
     """
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(200):
-        files.watch([str(path), str(path.parent) + "/"])
+        watcher.watch([str(path), str(path.parent) + "/"])
     assert len(os.listdir("/proc/self/fd")) == before
-    information = Path(f"/proc/self/fdinfo/{files.descriptors[0]}").read_text()
+    information = Path(f"/proc/self/fdinfo/{watcher.descriptors[0]}").read_text()
     assert information.count("inotify wd:") == 1

@@ -79,7 +79,7 @@ def in_namespace(directory, hosts, program):
 
 ASK = """
     from agent.edges import tcp
-    found = tcp.ask(%r, bound=%r)
+    found = tcp.probe(%r, bound=%r)
     print(json.dumps({host: [answer.direct, answer.addresses] for host, answer in found.items()}))
     sys.stdout.flush()
     os._exit(0)  # whoever still waits for the silent name server
@@ -124,11 +124,11 @@ APPLY = """
     from agent.node import inputs, reachability
     from agent.cli import main
 
-    asked, ask = [], reachability.tcp.ask
+    asked, ask = [], reachability.tcp.probe
     def noted(hosts, **options):
         asked.append(sorted(hosts))
         return ask(hosts, **options)
-    reachability.tcp.ask = noted
+    reachability.tcp.probe = noted
     inputs.is_on_instance = lambda host, sources: True
 
     def apply(*flags):

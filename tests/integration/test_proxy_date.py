@@ -18,7 +18,7 @@ import pytest
 from agent.checks import clock
 from agent.checks.finding import FAIL, OK, SKIP
 from agent.core.net.proxy_url import ProxyUrl
-from agent.edges.proxy_date import ask_date
+from agent.edges.proxy_date import request_date
 from tests.boot.harness.tls import Authority
 from tests.integration.listening import Listener
 
@@ -53,7 +53,7 @@ def serve() -> Iterator[Serve]:
 @pytest.mark.parametrize("repeated", [b"", b"x", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["closes", "a page", "more"])
 def test_date_is_read_whatever_follows_the_header(serve: Serve, repeated: bytes) -> None:
     """Only the header is read, because a body may be endless."""
-    assert ask_date(serve(HEADER, repeated), timeout=5.0) == DATE
+    assert request_date(serve(HEADER, repeated), timeout=5.0) == DATE
 
 
 def test_https_proxy_needs_no_valid_certificate(serve: Serve, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_https_proxy_needs_no_valid_certificate(serve: Serve, tmp_path: Path) ->
     authority.issue("proxy.example.test")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(authority.directory / "proxy.example.test.pem", authority.directory / "proxy.example.test.key")
-    assert ask_date(serve(HEADER, tls=tls), timeout=5.0) == DATE
+    assert request_date(serve(HEADER, tls=tls), timeout=5.0) == DATE
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ def test_https_proxy_needs_no_valid_certificate(serve: Serve, tmp_path: Path) ->
 )
 def test_server_without_a_date(serve: Serve, data: bytes, repeated: bytes) -> None:
     """The request has a time limit, and the result is empty."""
-    assert ask_date(serve(data, repeated), timeout=0.5) == ""
+    assert request_date(serve(data, repeated), timeout=0.5) == ""
 
 
 def test_unreachable_server_has_no_date() -> None:
     """The port is closed, or the name does not resolve."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    assert ask_date(ProxyUrl("http", "127.0.0.1", port), timeout=5.0) == ""
-    assert ask_date(ProxyUrl("http", "a" * 64 + ".invalid", port), timeout=5.0) == ""
+    assert request_date(ProxyUrl("http", "127.0.0.1", port), timeout=5.0) == ""
+    assert request_date(ProxyUrl("http", "a" * 64 + ".invalid", port), timeout=5.0) == ""
 
 
 @pytest.mark.parametrize(("ahead", "state"), [(0, OK), (3600, FAIL), (None, SKIP)])

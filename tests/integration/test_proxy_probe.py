@@ -409,8 +409,8 @@ def test_squid_sends_a_date(network, squid):
     program = """
 import sys
 from agent.core.net.proxy_url import parse_proxy_url
-from agent.edges.proxy_date import ask_date
-print(ask_date(parse_proxy_url(sys.argv[1]), timeout=5.0))
+from agent.edges.proxy_date import request_date
+print(request_date(parse_proxy_url(sys.argv[1]), timeout=5.0))
 """
     argv = network.namespace.inside([sys.executable, "-c", program, f"http://{PROXY}:3128"])
     assert run(argv, cwd=REPOSITORY, env={}).stdout.endswith(" GMT\n")

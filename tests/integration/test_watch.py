@@ -22,9 +22,9 @@ from agent.daemon.protocol import Busy, Message, NextRun, Ready, Status, WatchPa
 from agent.daemon.supervisor import Reason, Supervisor
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
-from agent.edges.child import SILENCE, Hear, NoChild
+from agent.edges.child import SILENCE, ForkError, HandleLine
 from agent.edges.files import FileSystem
-from agent.edges.inotify import Files
+from agent.edges.inotify import FileWatcher
 from agent.edges.lock import held
 from agent.edges.signals import watched
 from agent.edges.state import LockedState
@@ -524,11 +524,11 @@ def test_a_link_to_a_name_that_is_not_text_is_watched(node: Node, service: Metad
         message = decode(encode(WatchPaths(tuple(once.watched))))
         assert isinstance(message, WatchPaths)
         assert str(path) in message.paths
-        with contextlib.closing(Files()) as files:
-            files.watch(message.paths)
-            assert not files.changed()
+        with contextlib.closing(FileWatcher()) as watcher:
+            watcher.watch(message.paths)
+            assert not watcher.changed()
             path.write_text("edited=1\n")
-            assert files.changed()
+            assert watcher.changed()
 
 
 def test_a_change_over_that_fails_degrades_the_node(
@@ -616,16 +616,16 @@ def test_many_reloads_are_one_and_a_stop_is_heard_behind_them(capfd: pytest.Capt
     """
     reasons: list[Reason] = []
 
-    def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
+    def perform(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
         reasons.append(reason)
-        hear(encode(Ready()))
+        handle_line(encode(Ready()))
         last = [signal.SIGTERM] if len(reasons) == 2 else []
         for number in [signal.SIGHUP] * 5 + last:
             os.kill(os.getpid(), number)
         return -signal.SIGTERM if last else 0
 
-    with watched() as signals, contextlib.closing(Files()) as files:
-        assert Supervisor(perform, lambda text: None, signals, files).stay() == 0
+    with watched() as signals, contextlib.closing(FileWatcher()) as watcher:
+        assert Supervisor(perform, lambda text: None, signals, watcher).run() == 0
     assert reasons == [Reason.BOOT, Reason.RELOAD]
     assert "crashed" not in capfd.readouterr().err
 
@@ -636,19 +636,19 @@ def test_a_pass_for_which_there_is_no_process_is_tried_again(capfd: pytest.Captu
     """
     reasons: list[Reason] = []
 
-    def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
+    def perform(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
         reasons.append(reason)
         if reason == Reason.BOOT:
-            hear(encode(Ready()))
+            handle_line(encode(Ready()))
             os.kill(os.getpid(), signal.SIGHUP)
             return 0
         os.kill(os.getpid(), signal.SIGHUP if len(reasons) == 2 else signal.SIGTERM)
         if len(reasons) == 2:
-            raise NoChild("cannot fork a worker process")
+            raise ForkError("cannot fork a worker process")
         return 0
 
-    with watched() as signals, contextlib.closing(Files()) as files:
-        assert Supervisor(perform, lambda text: None, signals, files).stay() == 0
+    with watched() as signals, contextlib.closing(FileWatcher()) as watcher:
+        assert Supervisor(perform, lambda text: None, signals, watcher).run() == 0
     assert reasons == [Reason.BOOT, Reason.RELOAD, Reason.RELOAD]
     assert 'pass.crashed reason=reload ended="cannot fork a worker process"' in capfd.readouterr().err
 
@@ -659,16 +659,16 @@ def test_a_line_that_is_not_a_message_is_ignored(capfd: pytest.CaptureFixture[st
     """
     told: list[str] = []
 
-    def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
-        assert [hear(line) for line in ("", "READY=1", '{"type": "NextRun", "seconds": "secret"}')] == [None] * 3
-        hear(encode(Status("all is well\nREADY=1")))
-        assert hear(encode(Busy(5))) == 5 + SILENCE
-        hear(encode(Ready()))
+    def perform(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
+        assert [handle_line(line) for line in ("", "READY=1", '{"type": "NextRun", "seconds": "secret"}')] == [None] * 3
+        handle_line(encode(Status("all is well\nREADY=1")))
+        assert handle_line(encode(Busy(5))) == 5 + SILENCE
+        handle_line(encode(Ready()))
         os.kill(os.getpid(), signal.SIGTERM)
         return 0
 
-    with watched() as signals, contextlib.closing(Files()) as files:
-        assert Supervisor(perform, told.append, signals, files).stay() == 0
+    with watched() as signals, contextlib.closing(FileWatcher()) as watcher:
+        assert Supervisor(perform, told.append, signals, watcher).run() == 0
     assert told == ["STATUS=all is well", "READY=1", "STOPPING=1"]
     assert capfd.readouterr().err == 'warning: message.ignored error="not a message"\n' * 3
 
@@ -682,12 +682,12 @@ def test_a_crash_is_found_by_its_fields(
     daemon ends with it.
     """
     sent: list[str] = []
-    monkeypatch.setattr(journal, "reached", lambda: True)
+    monkeypatch.setattr(journal, "is_stderr_connected", lambda: True)
     monkeypatch.setattr(journal, "send", lambda *fields: sent.extend(fields) or taken)
 
-    def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
+    def perform(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
         if reason == Reason.BOOT and not boot:
-            hear(encode(Ready()))
+            handle_line(encode(Ready()))
             os.kill(os.getpid(), signal.SIGHUP)
             return 0
         return -signal.SIGSEGV
@@ -696,8 +696,8 @@ def test_a_crash_is_found_by_its_fields(
         if text == "READY=1" and sent:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with watched() as signals, contextlib.closing(Files()) as files:
-        assert Supervisor(perform, notify, signals, files).stay() == (1 if boot else 0)
+    with watched() as signals, contextlib.closing(FileWatcher()) as watcher:
+        assert Supervisor(perform, notify, signals, watcher).run() == (1 if boot else 0)
     text = f'pass.crashed reason={"boot" if boot else "reload"} ended="by signal 11"'
     assert ("<3>" + text in capfd.readouterr().err) == (boot or not taken)
     assert bool(sent) is not boot

@@ -20,13 +20,13 @@ from agent.daemon import boot as booting
 from agent.daemon import cycle as turning
 from agent.daemon import journal_events
 from agent.daemon.boot import Daemon, boot
-from agent.daemon.cycle import report, run_cycle
+from agent.daemon.cycle import finish_cycle, run_cycle
 from agent.daemon.protocol import Message, encode
 from agent.daemon.supervisor import Reason, Supervisor
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
-from agent.edges.child import Hear
-from agent.edges.inotify import Files
+from agent.edges.child import HandleLine
+from agent.edges.inotify import FileWatcher
 from agent.edges.signals import watched
 from agent.node import reconcile as configuring
 from agent.node import status_file
@@ -73,7 +73,7 @@ class Life:
         self._begin = clock.now
         self.wakes = 0
 
-    def wait(self, seconds: float | None, *descriptors: int, fresh: bool = False) -> int | None:
+    def wait(self, seconds: float | None, *descriptors: int, only_new: bool = False) -> int | None:
         """Sleep; the end of the days is a SIGTERM."""
         self.wakes += 1
         until = self._clock.now + (seconds or 0)
@@ -85,7 +85,7 @@ class Life:
         self._events.pop(0)
         return action()
 
-    def put_back(self, number: int) -> None:
+    def requeue(self, number: int) -> None:
         """Nothing is put back here."""
 
     def sleep(self, seconds: float) -> None:
@@ -117,28 +117,28 @@ class Week:
         life = Life(self.clock, [*events, (days * DAY, lambda: signal.SIGTERM)])
         machine = host_of(argparse.Namespace(root=str(self.node.root)))
 
-        def perform(reason: Reason, hear: Hear, idle: Callable[[], float]) -> int:
+        def perform(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
             def send(message: Message) -> None:
-                hear(encode(message))
+                handle_line(encode(message))
 
             self.passes.append(reason)
             with watched() as signals:
                 daemon = Daemon(machine, SettingsSources(), send, signals)
                 if reason is Reason.BOOT:
-                    done = boot(daemon)
-                    report(daemon, done, settled=done is not None, boot=True)
+                    result = boot(daemon)
+                    finish_cycle(daemon, result, is_settled=result is not None, is_boot=True)
                 else:
                     run_cycle(daemon, reason)
             if len(self.passes) % 25 == 0:
                 self.samples.append(held())
             return 0
 
-        files = Files()
+        watcher = FileWatcher()
         try:
-            supervisor = Supervisor(perform, self.said.append, life, files, self.clock.monotonic)  # type: ignore[arg-type]
-            assert supervisor.stay() == 0
+            supervisor = Supervisor(perform, self.said.append, life, watcher, self.clock.monotonic)  # type: ignore[arg-type]
+            assert supervisor.run() == 0
         finally:
-            files.close()
+            watcher.close()
         return life
 
     def edit(self, text: str = "http_proxy=http://wrong\n") -> None:

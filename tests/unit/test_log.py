@@ -228,7 +228,7 @@ def test_credentials_never_reach_a_line(line, level, value):
 @pytest.mark.parametrize(("level", "prefix"), [("info", "<6>"), ("warning", "<4>"), ("error", "<3>")])
 def test_the_journal_gets_the_level_its_own_way(line, monkeypatch, level, prefix):
     """sd-daemon(3): `journalctl -p warning` finds the warnings."""
-    monkeypatch.setattr(journal, "reached", lambda: True)
+    monkeypatch.setattr(journal, "is_stderr_connected", lambda: True)
     monkeypatch.setitem(sys.modules, "systemd._journal", None)  # as where systemd-python is not installed
     assert line(level, "node.degraded", error="x") == prefix + "node.degraded error=x"
 
@@ -238,7 +238,7 @@ def test_the_journal_gets_fields(monkeypatch):
     credentials.
     """
     sent = []
-    monkeypatch.setattr(journal, "reached", lambda: True)
+    monkeypatch.setattr(journal, "is_stderr_connected", lambda: True)
     monkeypatch.setattr(log, "_send", lambda *entry: sent.append(entry) or True)
     structlog.reset_defaults()
     log.get_logger().warning("units.stale", units=("a.service", "b.service"), reason="http://me:secret@p:1", more=1)
@@ -279,11 +279,11 @@ def test_a_journal_of_somebody_else_is_none(monkeypatch, stream):
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     if stream is not None:
         monkeypatch.setenv("JOURNAL_STREAM", stream)
-    assert journal.reached() is False
+    assert journal.is_stderr_connected() is False
 
 
 def test_the_journal_is_known_by_device_and_inode(monkeypatch):
     """systemd.exec(5): JOURNAL_STREAM names the file that stderr is."""
     status = os.fstat(2)
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
-    assert journal.reached() is True
+    assert journal.is_stderr_connected() is True

@@ -365,7 +365,7 @@ def clock_cases(patch):
     yield "a minute", at(61)
     yield "an hour", at(-3600)
     yield "an invalid header", [clock.judge("x", now, PROXY)]
-    patch.setattr(clock, "ask_date", lambda proxy, timeout: "")
+    patch.setattr(clock, "request_date", lambda proxy, timeout: "")
     yield "no header", list(clock.check(checked()))
 
 

@@ -6,7 +6,7 @@ from itertools import accumulate, repeat
 
 import pytest
 
-from agent.daemon.retry import crash_after, gap_after, pause, spread
+from agent.daemon.retry import jittered, next_crash_delay, next_gap, retry_delay
 
 
 def low(least: float, most: float) -> float:
@@ -32,17 +32,26 @@ def high(least: float, most: float) -> float:
     ],
 )
 def test_pauses_grow_up_to_a_limit(failures: int, configured: bool, shortest: float, longest: float) -> None:
-    """The pause between tries grows with jitter, to a minute on a node that was never configured,
+    """The delay between tries grows with jitter, to a minute on a node that was never configured,
     else to five.
     """
-    assert pause(failures, configured, low) == pytest.approx(shortest)
-    assert pause(failures, configured, high) == pytest.approx(longest)
-    assert shortest - 0.01 <= pause(failures, configured) <= longest + 0.01
+    assert retry_delay(failures, configured, low) == pytest.approx(shortest)
+    assert retry_delay(failures, configured, high) == pytest.approx(longest)
+    assert shortest - 0.01 <= retry_delay(failures, configured) <= longest + 0.01
 
 
 def test_crashes_are_tried_again_more_and_more_slowly() -> None:
     """Twice as long each time, up to five minutes."""
-    assert list(accumulate(repeat(5.0, 8), lambda delay, _: crash_after(delay))) == [5, 10, 20, 40, 80, 160, 300, 300]
+    assert list(accumulate(repeat(5.0, 8), lambda delay, _: next_crash_delay(delay))) == [
+        5,
+        10,
+        20,
+        40,
+        80,
+        160,
+        300,
+        300,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -51,10 +60,10 @@ def test_crashes_are_tried_again_more_and_more_slowly() -> None:
 )
 def test_the_gap_between_passes_for_files_doubles_until_they_are_quiet(gap: float, quiet: float, after: float) -> None:
     """Up to a minute; files that were quiet for more than twice the gap begin anew."""
-    assert gap_after(gap, quiet) == after
+    assert next_gap(gap, quiet) == after
 
 
 def test_the_interval_is_spread_by_a_tenth() -> None:
     """The nodes of a group do not ask together."""
-    assert (spread(100, low), spread(100, high)) == (pytest.approx(90), pytest.approx(110))
-    assert 90 <= spread(100) <= 110
+    assert (jittered(100, low), jittered(100, high)) == (pytest.approx(90), pytest.approx(110))
+    assert 90 <= jittered(100) <= 110
