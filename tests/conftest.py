@@ -1,5 +1,7 @@
-"""Rules for all tests: unit tests touch nothing, and under CI=true nothing is skipped, but runs as
-root where it has to.
+"""Rules for all tests.
+
+Unit tests touch nothing outside the process.  With CI=true no test may be skipped; tests that need
+root are skipped for other users.
 """
 
 import os
@@ -11,17 +13,16 @@ import pytest
 
 CI = os.environ.get("CI") == "true"
 
-# No example is timed; and CI finds the same ones in each run, so that a red run can be had again.
+# No example has a deadline.  CI uses the same examples in each run, so that a failure can be
+# reproduced.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if CI else "here")
 
 
 # --- unit tests touch nothing
-# ---------------------------------------------------------------------------------------
 
-# Audit events (docs.python.org, "Audit events table") and the kind that `@pytest.mark.allows(...)`
-# names.
+# Audit events (docs.python.org, "Audit events table") → kind in `@pytest.mark.allows(...)`.
 _REFUSED = {
     "subprocess.Popen": "subprocess",
     "os.system": "subprocess",
@@ -40,14 +41,16 @@ _REFUSED = {
 
 
 class Unplanned(BaseException):
-    """A unit test did what only integration tests may; not an Exception, so that no code under test
-    swallows it.
+    """A forbidden action of a unit test.
+
+    Not an Exception, so that no code under test swallows it.
     """
 
 
 class _Guard:
-    """What the running unit test may do, and what it did all the same; off (None) outside unit
-    tests.
+    """Actions that the running unit test is allowed, and forbidden ones that it did.
+
+    Off (`allowed` is None) outside unit tests.
     """
 
     def __init__(self):
@@ -56,9 +59,9 @@ class _Guard:
 
     def audit(self, event, arguments):
         if self.allowed is not None and event in _REFUSED and _REFUSED[event] not in self.allowed:
-            what = f"{_REFUSED[event]}: {event}{arguments!r}"
-            self.seen.append(what)
-            raise Unplanned(what)
+            action = f"{_REFUSED[event]}: {event}{arguments!r}"
+            self.seen.append(action)
+            raise Unplanned(action)
 
     def sleep(self, seconds):
         self.audit("time.sleep", (seconds,))
@@ -72,25 +75,22 @@ sys.addaudithook(_guard.audit)
 
 @pytest.fixture(autouse=True)
 def _touch_nothing(request, monkeypatch):
-    """Fail a unit test at any subprocess, DNS look-up, socket connect or sleep that it is not
-    marked for.
-    """
+    """Fail a unit test that does an unmarked fork, exec, DNS lookup, connection or sleep."""
     if "unit" not in request.node.path.relative_to(request.config.rootpath / "tests").parts[:1]:
         yield
         return
     mark = request.node.get_closest_marker("allows")
-    monkeypatch.setattr(time, "sleep", _guard.sleep)  # an audit event only from Python 3.11 on
+    monkeypatch.setattr(time, "sleep", _guard.sleep)  # before Python 3.11 it is not an audit event
     _guard.allowed, _guard.seen = frozenset(mark.args if mark else ()), []
     try:
         yield
     finally:
         _guard.allowed = None
     if _guard.seen:
-        pytest.fail("unplanned in a unit test: " + "; ".join(_guard.seen), pytrace=False)
+        pytest.fail("not allowed in a unit test: " + "; ".join(_guard.seen), pytrace=False)
 
 
-# --- under CI=true nothing is skipped
-# -------------------------------------------------------------------------------
+# --- with CI=true nothing is skipped
 
 
 def _fail_instead(report, why):
@@ -102,54 +102,55 @@ def _fail_instead(report, why):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
-    """Turn a skip into a failure, unless the test says that this platform can never run it."""
+    """Turn a skip into a failure, unless the test is marked as impossible on this platform."""
     outcome = yield
     if item.get_closest_marker("impossible_here") is None:
-        _fail_instead(outcome.get_result(), "CI=true: a test may not be skipped (see the marker impossible_here)")
+        _fail_instead(outcome.get_result(), "CI=true: a test must not be skipped (see the marker impossible_here)")
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_make_collect_report():
-    """The same for a whole module."""
+    """Turn the skip of a whole module into a failure."""
     outcome = yield
-    _fail_instead(outcome.get_result(), "CI=true: a module may not be skipped")
+    _fail_instead(outcome.get_result(), "CI=true: a module must not be skipped")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Refuse a marker without its reason; say which tests need root, and which stay together on one
-    worker of pytest-xdist.
+    """Refuse markers without a reason; mark tests that need root, and groups for pytest-xdist.
+
+    A group stays on one worker.
     """
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
         directory = item.path.relative_to(item.config.rootpath / "tests").parts[0]
         if directory == "integration":
             item.add_marker(pytest.mark.integration)
-        if directory in ("packaging", "clients"):  # the packages and the clients are made once, and that takes long
+        if directory in ("packaging", "clients"):  # packages and clients are built once, which takes long
             item.add_marker(pytest.mark.xdist_group(directory))
         for mark in (*item.iter_markers("impossible_here"), *item.iter_markers("needs_root")):
             if not (mark.args and isinstance(mark.args[0], str)):
-                raise pytest.UsageError(f"{item.nodeid}: {mark.name} needs its reason")
+                raise pytest.UsageError(f"{item.nodeid}: {mark.name}: requires a reason")
             if mark.name == "needs_root" and os.geteuid() != 0:
                 item.add_marker(pytest.mark.skip(reason=f"needs root: {mark.args[0]}"))
 
 
 def pytest_collection_finish(session):
-    """Refuse a pytest and pytest-xdist that do not keep groups together: each worker would make the
-    packages, and boot the nodes.
+    """Refuse a pytest-xdist that does not keep groups together.
+
+    Otherwise each worker would build the packages, and boot the nodes.
     """
     if getattr(session.config.option, "loadgroup", False):
         for item in session.items:
             if item.get_closest_marker("xdist_group") and "@" not in item.nodeid.rpartition("]")[2]:
-                raise pytest.UsageError(f"{item.nodeid}: pytest-xdist has not put it into its group")
+                raise pytest.UsageError(f"{item.nodeid}: pytest-xdist has not assigned its group")
 
 
-# --- what `make test` left out
-# --------------------------------------------------------------------------------------
+# --- tests that `make test` left out
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say at the end what was not run at all, and what another command runs."""
+    """Print what was not run at all, and which command runs it."""
     elsewhere = os.environ.get("TESTS_ELSEWHERE")
     if elsewhere:
         terminalreporter.section("not part of this run", sep="-")

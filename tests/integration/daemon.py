@@ -1,4 +1,4 @@
-"""The daemon as a real process that tells its notification socket what a systemd would hear."""
+"""The daemon as a real process, with a notification socket in the place of systemd."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Callable
 
 from tests.integration.command_line import PROXY, REPOSITORY, Node, environment
 
-#: Seconds after which a test gives up on the daemon; nothing here takes more than five.
-PATIENCE = 20.0
+#: Seconds until a test fails that waits for the daemon; nothing here takes more than five.
+TIMEOUT = 20.0
 
 
 class Running:
-    """The daemon on a node, and all that it has told systemd so far."""
+    """A daemon on a node, and the notifications that it has sent so far."""
 
     def __init__(self, node: Node, directory: Path, env: dict[str, str] | None = None) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(directory / "notify"))
-        self.said: list[str] = []
+        self.notifications: list[str] = []
         self.log = directory / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -37,10 +37,10 @@ class Running:
                 stderr=log,
             )
 
-    def hear(self, what: str) -> str:
-        """Wait until it says a line that starts with `what`, from now on; answers the line."""
-        ends = time.monotonic() + PATIENCE
-        while time.monotonic() < ends:
+    def wait_for(self, prefix: str) -> str:
+        """Wait for a new notification that starts with `prefix`, and return it."""
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
             self._socket.settimeout(0.1)
             try:
                 lines = self._socket.recv(65536).decode().splitlines()
@@ -48,33 +48,33 @@ class Running:
                 if self.process.poll() is not None:
                     break
                 continue
-            self.said += lines
-            found = [line for line in lines if line.startswith(what)]
-            if found:
-                return found[0]
-        raise AssertionError(f"never said {what}, but {self.said}\n{self.log.read_text()}")
+            self.notifications += lines
+            matches = [line for line in lines if line.startswith(prefix)]
+            if matches:
+                return matches[0]
+        raise AssertionError(f"no notification {prefix}, but {self.notifications}\n{self.log.read_text()}")
 
-    def tell(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         """Send a signal."""
         self.process.send_signal(number)
 
-    def end(self) -> int:
-        """Wait for its end; answers the exit code."""
-        code = self.process.wait(PATIENCE)
+    def wait(self) -> int:
+        """Wait until it ends; return the exit code."""
+        code = self.process.wait(TIMEOUT)
         self._socket.setblocking(False)
         while True:
             try:
-                self.said += self._socket.recv(65536).decode().splitlines()
+                self.notifications += self._socket.recv(65536).decode().splitlines()
             except BlockingIOError:
                 return code
 
     def stop(self) -> int:
-        """SIGTERM, and its end."""
-        self.tell(signal.SIGTERM)
-        return self.end()
+        """Send SIGTERM, and wait until it ends; return the exit code."""
+        self.send_signal(signal.SIGTERM)
+        return self.wait()
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Kill it if it runs, and close the socket."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -86,9 +86,9 @@ Start = Callable[..., Running]
 
 @contextmanager
 def starter(node: Node) -> Iterator[Start]:
-    """Starts daemons on the node; they are gone afterwards."""
+    """Yield a function that starts daemons on the node; they are killed afterwards."""
     running: list[Running] = []
-    with tempfile.TemporaryDirectory(prefix="run-") as directory:  # a socket's path may have 107 bytes only
+    with tempfile.TemporaryDirectory(prefix="run-") as directory:  # the path of a socket has a limit of 107 bytes
 
         def start(env: dict[str, str] | None = None) -> Running:
             home = Path(directory, str(len(running)))
@@ -99,20 +99,20 @@ def starter(node: Node) -> Iterator[Start]:
         try:
             yield start
         finally:
-            for one in running:
-                one.close()
+            for daemon in running:
+                daemon.close()
 
 
 def configure(node: Node, endpoint: str, more: str = "", proxy: str = PROXY, deadline: float = 10) -> None:
-    """Write config.toml; `more` may open sections of its own."""
-    text = (
-        '[metadata]\nendpoint = "%s"\ndeadline = %g\n[node]\nunits = ["docker"]\nenable = []\n[proxy]\nurl = "%s"\n%s\n'
+    """Write config.toml; `more` may open more sections."""
+    node.settings(
+        f'[metadata]\nendpoint = "{endpoint}"\ndeadline = {deadline:g}\n'
+        f'[node]\nunits = ["docker"]\nenable = []\n[proxy]\nurl = "{proxy}"\n{more}\n'
     )
-    node.settings(text % (endpoint, deadline, proxy, more))
 
 
 def status(node: Node) -> dict[str, object]:
-    """status.json as it stands."""
-    found = json.loads(node.read("run/eks-proxy-agent/status.json"))
-    assert isinstance(found, dict)
-    return found
+    """Return status.json."""
+    document = json.loads(node.read("run/eks-proxy-agent/status.json"))
+    assert isinstance(document, dict)
+    return document

@@ -1,4 +1,4 @@
-"""Threads that accept connections, and how such a one ends."""
+"""A listener on loopback with a thread, and its clean end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Callable
 
 
 class Listener:
-    """A port of loopback, and a thread that hands each connection on; ended by `close`."""
+    """A port of loopback, and a thread that passes each connection to `serve`, until `close`."""
 
     def __init__(self, serve: Callable[[socket.socket], object]) -> None:
         self._sock = socket.create_server(("127.0.0.1", 0))
@@ -28,8 +28,8 @@ class Listener:
     def close(self) -> None:
         """Refuse connections from now on.
 
-        Shut down before it is closed: a thread that is left waiting for a descriptor goes on to the
-        next listener that gets its number, and answers in that one's place.
+        The socket is shut down before it is closed: a thread that still waits on the descriptor
+        would go on with the next listener that gets the same number, and serve in its place.
         """
         if self._sock.fileno() >= 0:
             self._sock.shutdown(socket.SHUT_RDWR)

@@ -1,5 +1,6 @@
-"""Run the agent and write down each write of our state, and whether the lock was held: python -m
-... LOG ARGUMENT...
+"""A run of the agent that records each write to its state, and whether the lock was held.
+
+Usage: python -m ... LOG ARGUMENT...
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from agent.edges.systemd import OfflineSystemd
 
 STATE = ("/var/lib/eks-proxy-agent/", "/run/eks-proxy-agent/")
 LOCK = "/run/eks-proxy-agent/lock"
-#: Audit events that change a file, and how many of their first arguments are paths ("open" is
-#: judged by its flags).
+#: Audit events that change a file, and the number of leading arguments that are paths.  For "open"
+#: the flags decide.
 CHANGES = {"open": 1, "os.rename": 2, "os.remove": 1, "os.truncate": 1, "os.link": 2, "os.symlink": 2}
 
 
 class Guard:
-    """An audit hook for the tree at `root`; each line of `log` is `locked` or `unlocked`, the
-    event, path and callers.
+    """An audit hook for the tree at `root`.
+
+    Each line of `log` is `locked` or `unlocked`, the event, the path and the callers.
     """
 
     def __init__(self, root: str, log: Path) -> None:
@@ -31,20 +33,18 @@ class Guard:
         self._log = log
 
     def audit(self, event: str, arguments: tuple[object, ...]) -> None:
-        """Look at one event.  What is opened here itself is only read, or is no state."""
+        """Record an event that changes state; what this class opens itself is not recorded."""
         if event not in CHANGES or (event == "open" and not _writes(arguments[2])):
             return
         for path in map(str, arguments[: CHANGES[event]]):
             name = path[len(self._root) :] if path.startswith(self._root) else ""
             if name.startswith(STATE) and "lock" not in os.path.basename(name):
-                held = "locked" if self._is_locked() else "unlocked"
+                lock = "locked" if self._is_locked() else "unlocked"
                 with self._log.open("a") as log:
-                    log.write(f"{held} {event} {name} by {_callers()}\n")
+                    log.write(f"{lock} {event} {name} by {_callers()}\n")
 
     def _is_locked(self) -> bool:
-        """Whether the lock is held, which is by this process: it is the only one that works on the
-        tree.
-        """
+        """Return True if the lock is held, hence by this process: no other uses the tree."""
         try:
             with open(self._root + LOCK, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,13 +60,13 @@ def _writes(flags: object) -> bool:
 
 
 def _callers() -> str:
-    """The functions of the agent that led here, the innermost first."""
+    """Return the functions of the agent that led here, the innermost first."""
     frames = [frame for frame in traceback.extract_stack() if "/agent/" in frame.filename]
     return " < ".join(f"{Path(frame.filename).stem}.{frame.name}" for frame in frames[:-7:-1])
 
 
 def running(self: OfflineSystemd, names: list[str]) -> dict[str, UnitState]:
-    """Every unit runs, with this process as its own, whose environment has no proxy."""
+    """Report every unit as active, with this process, which has no proxy in its environment."""
     return {name: UnitState(name, main_pid=os.getpid()) for name in names}
 
 

@@ -1,6 +1,4 @@
-"""The embedded metadata service with moods: it does what real ones, proxies and captive portals do
-on bad days.
-"""
+"""The metadata service with moods: it fails as real services, proxies and captive portals do."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ HTML = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Welcome
 
 
 class Clock:
-    """A clock that moves only when it is told to, or when someone sleeps by it."""
+    """A clock that moves only when a test sets it, or during `sleep`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -29,14 +27,14 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Move on at once."""
+        """Move the clock on, without any delay."""
         self.slept.append(seconds)
         self.now += seconds
 
 
 @attrs.define
 class Mood:
-    """What is done instead of an answer to the next `times` requests whose path ends in `path`."""
+    """Misbehaviour for the next `times` requests whose path ends in `path`."""
 
     misbehave: Callable[[MoodyHandler], None]
     path: str = ""
@@ -44,8 +42,8 @@ class Mood:
 
 
 @attrs.frozen
-class Asked:
-    """One request that came in."""
+class ReceivedRequest:
+    """A request that was received."""
 
     method: str
     path: str
@@ -54,36 +52,36 @@ class Asked:
 
 
 class MoodyHandler(Handler):
-    """Looks for a mood before it answers."""
+    """A handler that looks for a mood before it responds."""
 
     service: MoodyService
 
-    def reply(self, response: Reply) -> None:
-        """The answer, unless a mood stands in the way."""
+    def reply(self, answer: Reply) -> None:
+        """Send the answer, unless there is a mood for the request."""
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.service.asked.append(Asked(self.command, self.path, headers, self.client_address))
+        self.service.asked.append(ReceivedRequest(self.command, self.path, headers, self.client_address))
         mood = self.service.take(self.path)
         if mood is None:
             super().reply(response)
         else:
             mood.misbehave(self)
 
-    def usual(self, response: Reply) -> None:
-        """Send `response`, whatever the moods."""
-        super().reply(response)
+    def usual(self, answer: Reply) -> None:
+        """Send `answer` whatever the moods."""
+        super().reply(answer)
 
     def raw(self, data: bytes) -> None:
-        """Bytes as they are; the connection ends after them."""
+        """Send bytes unchanged, and close the connection."""
         self.close_connection = True
         self.connection.sendall(data)
 
 
 class MoodyService(MetadataService):
-    """A MetadataService with a list of moods, which remembers what it was asked."""
+    """A MetadataService with a list of moods, which records the requests that it receives."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.moods: list[Mood] = []
-        self.asked: list[Asked] = []
+        self.asked: list[ReceivedRequest] = []
         self.ended = threading.Event()
         self.handler = type("BoundHandler", (MoodyHandler,), {"service": self})
         super().__init__(*arguments, **options)
@@ -93,7 +91,7 @@ class MoodyService(MetadataService):
         super().__exit__(*error)
 
     def take(self, path: str) -> Mood | None:
-        """The mood for a request of `path`, once."""
+        """Return the mood for a request of `path`, and count it as used."""
         for mood in self.moods:
             if mood.times > 0 and path.endswith(mood.path):
                 mood.times -= 1
@@ -101,42 +99,40 @@ class MoodyService(MetadataService):
         return None
 
     def tokens_asked(self) -> int:
-        """How many tokens were asked for."""
+        """Return the number of requests for a token."""
         return sum(asked.method == "PUT" for asked in self.asked)
 
 
 def status(code: int) -> Callable[[MoodyHandler], None]:
-    """Refuse with `code`."""
+    """Respond with an error `code`."""
     return lambda handler: handler.usual(error_reply(code))
 
 
 def answer(body: bytes, code: int = 200, **headers: str) -> Callable[[MoodyHandler], None]:
-    """Answer `body`, whatever was asked."""
+    """Respond with `body` to any request."""
     return lambda handler: handler.usual(Reply(code, body, headers))
 
 
 def raw(data: bytes) -> Callable[[MoodyHandler], None]:
-    """Answer bytes that need not be HTTP."""
+    """Respond with bytes that need not be HTTP."""
     return lambda handler: handler.raw(data)
 
 
 def reset(handler: MoodyHandler) -> None:
-    """Drop the connection with a RST."""
+    """Close the connection with a RST."""
     handler.close_connection = True
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     handler.connection.close()
 
 
 def hang(handler: MoodyHandler) -> None:
-    """Say nothing until the service ends."""
+    """Send nothing until the service ends."""
     handler.close_connection = True
     handler.service.ended.wait(60)
 
 
 def drip(start: bytes, on_byte: Callable[[], None]) -> Callable[[MoodyHandler], None]:
-    """Send `start`, then one byte after the other for ever; `on_byte` is called after each one and
-    moves the clock.
-    """
+    """Send `start`, then one byte after another for ever; `on_byte` is called after each byte."""
 
     def misbehave(handler: MoodyHandler) -> None:
         handler.close_connection = True
@@ -149,9 +145,7 @@ def drip(start: bytes, on_byte: Callable[[], None]) -> Callable[[MoodyHandler], 
 
 
 def flood(*, announced: bool, sent: list[int]) -> Callable[[MoodyHandler], None]:
-    """Send 1 GiB, with a Content-Length or in chunks; what really went out is appended to
-    `sent`.
-    """
+    """Send 1 GiB, with a Content-Length or in chunks; append the number of bytes sent to `sent`."""
     total, block = 1 << 30, b"x" * (1 << 16)
 
     def misbehave(handler: MoodyHandler) -> None:
@@ -171,7 +165,7 @@ def flood(*, announced: bool, sent: list[int]) -> Callable[[MoodyHandler], None]
 
 
 def free_port(host: str) -> tuple[str, int]:
-    """An address at which nobody listens."""
+    """Return an address at which nothing listens."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.bind((host, 0))

@@ -1,6 +1,4 @@
-"""A pass as a child of the daemon: what it says is heard, and however it ends, the daemon goes
-on.
-"""
+"""A worker as a child of the daemon: its lines arrive, and the daemon survives any end of it."""
 
 from __future__ import annotations
 
@@ -30,13 +28,13 @@ def signals() -> Iterator[Signals]:
         yield signals
 
 
-def run(work: child.Work, signals: Signals, heard: list[str]) -> int:
-    """Run `work` as a child, nothing else to do meanwhile."""
-    return child.run(work, signals, heard.append, lambda: FOREVER)
+def run(work: child.Work, signals: Signals, lines: list[str]) -> int:
+    """Run `work` as a child, with nothing else to do meanwhile."""
+    return child.run(work, signals, lines.append, lambda: FOREVER)
 
 
-def test_what_it_says_is_heard_line_by_line(signals: Signals) -> None:
-    """In its order, also what is longer than a pipe, and the exit code is its answer."""
+def test_lines_of_the_child_arrive_in_order(signals: Signals) -> None:
+    """Lines longer than a pipe's buffer arrive too, and the exit code is returned."""
 
     def work(write_line: child.WriteLine) -> int:
         write_line("first\nsecond")
@@ -44,13 +42,13 @@ def test_what_it_says_is_heard_line_by_line(signals: Signals) -> None:
         write_line("last")
         return 3
 
-    heard: list[str] = []
-    assert run(work, signals, heard) == 3
-    assert heard == ["first", "second", "x" * 200000, "last"]
+    lines: list[str] = []
+    assert run(work, signals, lines) == 3
+    assert lines == ["first", "second", "x" * 200000, "last"]
 
 
-def test_it_leaves_no_descriptor_and_no_zombie(signals: Signals) -> None:
-    """After many of them this process has what it had."""
+def test_child_leaves_no_descriptor_and_no_zombie(signals: Signals) -> None:
+    """After many children this process has the same descriptors as before."""
     before = sorted(os.listdir("/proc/self/fd"))
     for _ in range(20):
         assert run(lambda write_line: 0, signals, []) == 0
@@ -60,19 +58,19 @@ def test_it_leaves_no_descriptor_and_no_zombie(signals: Signals) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
-def test_a_crash_is_an_exit_code(signals: Signals, number: int) -> None:
-    """A signal ends it, not us."""
+def test_crash_is_an_exit_code(signals: Signals, number: int) -> None:
+    """The signal ends the child, not the daemon."""
 
     def crash(write_line: Callable[[str], None]) -> int:
-        faulthandler.disable()  # pytest's would tell of it
+        faulthandler.disable()  # pytest's would print a traceback
         os.kill(os.getpid(), number)
         return 0
 
     assert run(crash, signals, []) == -number
 
 
-def test_without_a_process_to_give_nothing_is_left_behind(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel at its limit refuses: no descriptor stays open, and signals are heard as before."""
+def test_failed_fork_leaves_nothing_behind(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the kernel refuses at its limit, no descriptor stays open, and signals still arrive."""
 
     def refuse() -> int:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -87,23 +85,21 @@ def test_without_a_process_to_give_nothing_is_left_behind(signals: Signals, monk
     assert signals.wait(FOREVER) == signal.SIGHUP
 
 
-def test_a_bug_in_it_does_not_go_on_as_a_second_daemon(signals: Signals, capfd: pytest.CaptureFixture[str]) -> None:
-    """An exception ends the child with its traceback, whatever it was."""
+def test_exception_does_not_leave_the_child(signals: Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    """Any exception ends the child with its traceback; it does not go on as a second daemon."""
 
     def work(write_line: child.WriteLine) -> int:
-        raise SystemExit("not through our stack")
+        raise SystemExit("not through the stack of the parent")
 
     pid = os.getpid()
     assert run(work, signals, []) == 1
     assert os.getpid() == pid
-    assert "not through our stack" in capfd.readouterr().err
+    assert "not through the stack of the parent" in capfd.readouterr().err
 
 
-def test_sigterm_ends_it_and_is_not_lost(signals: Signals) -> None:
-    """The child is told to end, and who waits next hears of it too; a reload that came before as
-    well.
-    """
-    timer = threading.Timer(0.2, lambda: [os.kill(os.getpid(), one) for one in (signal.SIGHUP, signal.SIGTERM)])
+def test_sigterm_ends_the_child_and_stays_queued(signals: Signals) -> None:
+    """SIGTERM is passed on to the child and stays queued, like a SIGHUP before it."""
+    timer = threading.Timer(0.2, lambda: [os.kill(os.getpid(), number) for number in (signal.SIGHUP, signal.SIGTERM)])
     timer.start()
     assert run(lambda write_line: time.sleep(FOREVER) or 0, signals, []) == -signal.SIGTERM
     timer.join()
@@ -111,26 +107,26 @@ def test_sigterm_ends_it_and_is_not_lost(signals: Signals) -> None:
     assert signals.wait(0) is None
 
 
-def test_the_child_has_signals_of_its_own(signals: Signals) -> None:
-    """What is sent to it does not reach the parent's loop."""
+def test_child_has_its_own_signals(signals: Signals) -> None:
+    """A signal to the child does not reach the loop of the parent."""
 
     def work(write_line: child.WriteLine) -> int:
-        with watched() as own:
+        with watched() as child_signals:
             os.kill(os.getpid(), signal.SIGHUP)
-            return 7 if own.wait(FOREVER) == signal.SIGHUP else 1
+            return 7 if child_signals.wait(FOREVER) == signal.SIGHUP else 1
 
     assert run(work, signals, []) == 7
     assert signals.wait(0) is None
 
 
-def test_a_child_that_is_silent_for_too_long_is_killed(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped, deaf or hanging: the bound ends it."""
+def test_silent_child_is_killed(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that is stopped or hangs is killed after SILENCE seconds."""
     monkeypatch.setattr(child, "SILENCE", 0.2)
     assert run(lambda write_line: os.kill(os.getpid(), signal.SIGSTOP) or 0, signals, []) == -signal.SIGKILL
 
 
-def test_a_child_may_be_silent_as_long_as_the_hearer_allows(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is known to take long gets more time, until the next line."""
+def test_handler_may_allow_a_longer_silence(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that is known to take long gets more time, until the next line."""
     monkeypatch.setattr(child, "SILENCE", 0.2)
 
     def work(write_line: child.WriteLine) -> int:
@@ -144,8 +140,8 @@ def test_a_child_may_be_silent_as_long_as_the_hearer_allows(signals: Signals, mo
     assert child.run(work, signals, handle_line, lambda: FOREVER) == -signal.SIGKILL
 
 
-def test_the_watchdog_is_pinged_while_it_works(signals: Signals) -> None:
-    """The loop goes on while a child is busy."""
+def test_watchdog_is_pinged_while_a_child_works(signals: Signals) -> None:
+    """The loop goes on while a child works."""
     pings: list[float] = []
 
     def idle() -> float:
@@ -157,8 +153,8 @@ def test_the_watchdog_is_pinged_while_it_works(signals: Signals) -> None:
 
 
 @pytest.mark.parametrize("module", ["agent.commands.run"])
-def test_the_waiting_process_is_light(module: str) -> None:
-    """It loads none of what a pass needs: no libraries but systemd's, no subprocess."""
+def test_supervisor_imports_only_light_modules(module: str) -> None:
+    """It loads nothing that only a cycle needs: no libraries but that of systemd, no subprocess."""
     code = f"import agent.cli, {module}, sys; agent.cli.parser().parse_args(['run']); print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
     ours = {name for name in done.stdout.split() if name.startswith("agent")}
@@ -172,8 +168,8 @@ def test_the_waiting_process_is_light(module: str) -> None:
     }  # fmt: skip
 
 
-def test_the_clocks_of_waiting_never_jump() -> None:
-    """Nothing that waits asks for the time of day."""
+def test_waiting_uses_the_monotonic_clock() -> None:
+    """Modules that wait do not read the time of day."""
     import agent.daemon.supervisor
     import agent.edges.child
     import agent.edges.signals

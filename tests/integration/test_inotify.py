@@ -1,6 +1,4 @@
-"""Which change of a file the kernel tells us of: every one that an editor or a careless hand
-makes.
-"""
+"""File changes that inotify reports: all that an editor or an accident makes."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from agent.edges.inotify import FileWatcher
 
 @pytest.fixture
 def watcher() -> Iterator[FileWatcher]:
-    """Watches, closed after the test."""
+    """A FileWatcher, closed after the test."""
     watcher = FileWatcher()
     yield watcher
     watcher.close()
@@ -33,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def replaced(path: Path) -> None:
-    """As editors do."""
+    """Replace a file, as editors do."""
     (path.parent / "swap").write_text("new")
     (path.parent / "swap").rename(path)
 
@@ -52,8 +50,10 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", list(CHANGES.values()), ids=list(CHANGES))
-def test_every_kind_of_change_is_seen_once(watcher: FileWatcher, path: Path, change: Callable[[Path], object]) -> None:
-    """And it is news only once."""
+def test_every_kind_of_change_is_reported_once(
+    watcher: FileWatcher, path: Path, change: Callable[[Path], object]
+) -> None:
+    """A change is reported by one call only."""
     watcher.watch([str(path)])
     assert not watcher.changed()
     change(path)
@@ -61,8 +61,8 @@ def test_every_kind_of_change_is_seen_once(watcher: FileWatcher, path: Path, cha
     assert not watcher.changed()
 
 
-def test_reading_and_other_files_are_no_news(watcher: FileWatcher, path: Path) -> None:
-    """Nor is a temporary file beside it."""
+def test_reads_and_other_files_are_not_reported(watcher: FileWatcher, path: Path) -> None:
+    """Neither is a temporary file beside the watched one."""
     watcher.watch([str(path)])
     path.read_text()
     list(path.parent.iterdir())
@@ -71,8 +71,8 @@ def test_reading_and_other_files_are_no_news(watcher: FileWatcher, path: Path) -
     assert not watcher.changed()
 
 
-def test_a_file_that_is_not_there_yet(watcher: FileWatcher, tmp_path: Path) -> None:
-    """It is waited for in the directory above; the next watch is nearer."""
+def test_missing_file_is_watched_for(watcher: FileWatcher, tmp_path: Path) -> None:
+    """It is watched for in the nearest directory above; the next `watch` is nearer."""
     path = tmp_path / "a/b/file"
     watcher.watch([str(path)])
     path.parent.mkdir(parents=True)
@@ -83,8 +83,8 @@ def test_a_file_that_is_not_there_yet(watcher: FileWatcher, tmp_path: Path) -> N
     assert watcher.changed()
 
 
-def test_every_file_of_a_directory(watcher: FileWatcher, tmp_path: Path) -> None:
-    """A path that ends in a slash is a directory of which every name counts, once it is there."""
+def test_every_file_of_a_directory_counts(watcher: FileWatcher, tmp_path: Path) -> None:
+    """A path that ends in a slash is a directory whose every name counts, once it exists."""
     directory = tmp_path / "config.d"
     watcher.watch([str(directory) + "/"])
     directory.mkdir()
@@ -94,8 +94,8 @@ def test_every_file_of_a_directory(watcher: FileWatcher, tmp_path: Path) -> None
     assert watcher.changed()
 
 
-def test_what_is_watched_no_longer_is_no_news(watcher: FileWatcher, path: Path, tmp_path: Path) -> None:
-    """Another list replaces the one before, in the same directory too."""
+def test_files_no_longer_watched_are_not_reported(watcher: FileWatcher, path: Path, tmp_path: Path) -> None:
+    """Another list replaces the one before, also for files in the same directory."""
     watcher.watch([str(path), str(tmp_path / "x")])
     watcher.watch([str(path.parent / "other")])
     path.write_text("new")
@@ -103,9 +103,10 @@ def test_what_is_watched_no_longer_is_no_news(watcher: FileWatcher, path: Path, 
     assert not watcher.changed()
 
 
-def test_a_kernel_that_refuses_is_asked_again(path: Path) -> None:
-    """Without an inotify instance (EMFILE) nothing is seen and nothing fails; the next watch tries
-    again.
+def test_refused_watch_is_tried_again(path: Path) -> None:
+    """Without an inotify instance (EMFILE) nothing is reported and nothing fails.
+
+    The next `watch` tries again.
     """
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(0)
@@ -123,10 +124,8 @@ def test_a_kernel_that_refuses_is_asked_again(path: Path) -> None:
     watcher.close()
 
 
-def test_many_watches_leave_nothing(watcher: FileWatcher, path: Path) -> None:
-    """Said again and again, as after each pass, the list holds no more than once; closed, nothing
-    is left.
-    """
+def test_repeated_watches_leak_nothing(watcher: FileWatcher, path: Path) -> None:
+    """Repeated after each cycle, the list holds each path once; no descriptor leaks."""
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(200):
         watcher.watch([str(path), str(path.parent) + "/"])

@@ -1,4 +1,4 @@
-"""The lock: one run at a time, across processes, and nobody has to clean up after a kill."""
+"""The lock: one run at a time, across processes, and no clean-up after a kill."""
 
 import contextlib
 import errno
@@ -27,13 +27,13 @@ with held(FileSystem(sys.argv[1])):
 
 @pytest.fixture
 def disk(tmp_path):
-    """A Disk on an empty directory."""
+    """A FileSystem on an empty directory."""
     return FileSystem(str(tmp_path))
 
 
 @contextlib.contextmanager
 def other_process(root):
-    """Another process that holds the lock until the block ends, or until it is killed."""
+    """Run another process that holds the lock until the block ends, or until it is killed."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, root], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -44,21 +44,21 @@ def other_process(root):
 
 
 def no_sleep(seconds):
-    """Wait without waiting."""
+    """Sleep without any delay."""
 
 
-def test_the_second_run_is_told_who_holds_the_lock(disk):
-    """After its patience, and without having waited longer."""
+def test_locked_error_names_the_holder(disk):
+    """After `wait` seconds, and not later, the error names the pid of the holder."""
     waited = []
     with other_process(disk.root) as process:
         with pytest.raises(LockedError) as error, lock.held(disk, wait=1, sleep=waited.append):
-            pytest.fail("two at once")
+            pytest.fail("two holders at the same time")
         assert str(error.value) == f"/run/eks-proxy-agent/lock: locked by another run (pid {process.pid})"
         assert sum(waited) == pytest.approx(1)
 
 
-def test_the_command_line_says_so_with_exit_code_75(tmp_path, monkeypatch):
-    """And nothing is changed."""
+def test_command_exits_with_75_if_locked(tmp_path, monkeypatch):
+    """A command that does not get the lock names the holder and changes nothing."""
     node = Node(tmp_path)
     monkeypatch.setattr(lock.time, "sleep", no_sleep)
     monkeypatch.setattr(lock.held.__wrapped__, "__kwdefaults__", {"wait": 0.1, "sleep": no_sleep})
@@ -72,8 +72,8 @@ def test_the_command_line_says_so_with_exit_code_75(tmp_path, monkeypatch):
     node.apply()
 
 
-def test_a_killed_holder_frees_the_lock(disk):
-    """The kernel does it; a pid that is left in the file means nothing."""
+def test_killed_holder_releases_the_lock(disk):
+    """The kernel releases the lock; the pid that stays in the file has no effect."""
     with other_process(disk.root) as process:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -81,56 +81,55 @@ def test_a_killed_holder_frees_the_lock(disk):
             pass
 
 
-def test_a_patient_run_gets_the_lock_when_it_is_free(disk):
-    """A pass of the daemon takes milliseconds."""
+def test_waiting_run_gets_the_released_lock(disk):
+    """A run waits for the lock, because a reconcile takes milliseconds."""
     first = lock.held(disk)
     first.__enter__()
     with lock.held(disk, wait=1, sleep=lambda seconds: first.__exit__(None, None, None)):
         pass
 
 
-def test_the_lock_is_free_after_an_error(disk):
-    """Whatever happens inside."""
+def test_lock_is_released_after_an_error(disk):
+    """Any exception inside the block releases the lock."""
     with pytest.raises(ZeroDivisionError), lock.held(disk):
         raise ZeroDivisionError
     with lock.held(disk, wait=0):
         pass
 
 
-def test_two_locks_do_not_meet(disk):
-    """A bootstrap that takes half an hour must not keep the daemon from its passes."""
+def test_two_locks_are_independent(disk):
+    """A bootstrap that takes half an hour does not block the daemon."""
     with lock.held(disk, lock.BOOTSTRAP_LOCK, wait=0), lock.held(disk, wait=0):
         pass
 
 
-def test_a_lock_file_that_was_removed_lets_nobody_in_twice(disk, monkeypatch):
-    """revert removes the file while it holds it; who opened the old one must not run beside who
-    made a new one.
+def test_removed_lock_file_does_not_allow_two_holders(disk, monkeypatch):
+    """revert removes the file while it holds the lock.
+
+    A run that opened the old file does not run beside one that created a new file.
     """
     first, third = lock.held(disk), lock.held(disk)
     first.__enter__()
     flock = lock.fcntl.flock
 
-    def late(descriptor, operation):
-        """Between the second run's open and its flock, the first one ends and a third one
-        begins.
-        """
+    def late_flock(descriptor, operation):
+        """End the first run and begin a third one, between open and flock of the second."""
         monkeypatch.setattr(lock.fcntl, "flock", flock)
         shutil.rmtree(os.path.dirname(disk.real(lock.LOCK)))
         first.__exit__(None, None, None)
         third.__enter__()
         flock(descriptor, operation)
 
-    monkeypatch.setattr(lock.fcntl, "flock", late)
+    monkeypatch.setattr(lock.fcntl, "flock", late_flock)
     with pytest.raises(LockedError), lock.held(disk, wait=0):
-        pytest.fail("two at once")
+        pytest.fail("two holders at the same time")
     third.__exit__(None, None, None)
     with lock.held(disk, wait=0):
         pass
 
 
-def test_a_lock_whose_directory_was_removed_can_be_had(disk):
-    """A run that waited finds no file and no directory any more, and makes them."""
+def test_lock_creates_its_missing_directory(disk):
+    """A run that waited, and finds neither file nor directory any more, creates both."""
     first = lock.held(disk)
     first.__enter__()
 
@@ -143,7 +142,7 @@ def test_a_lock_whose_directory_was_removed_can_be_had(disk):
 
 
 def test_children_do_not_inherit_the_lock(disk):
-    """What bootstrap.sh leaves running must not hold it."""
+    """A program that bootstrap.sh leaves running does not hold the lock."""
     with lock.held(disk):
         child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False)
     with child:
@@ -152,19 +151,19 @@ def test_children_do_not_inherit_the_lock(disk):
         child.stdin.close()
 
 
-def test_a_full_run_directory_costs_only_the_name_of_the_holder(disk, monkeypatch):
-    """The pid in the file is a courtesy."""
+def test_full_run_directory_loses_only_the_pid(disk, monkeypatch):
+    """The lock works without the pid in the file."""
 
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(lock.os, "pwrite", full)
     with lock.held(disk), pytest.raises(LockedError, match="pid unknown"), lock.held(disk, wait=0):
-        pytest.fail("two at once")
+        pytest.fail("two holders at the same time")
 
 
-def test_what_is_no_file_cannot_be_locked(disk):
-    """The error names it."""
+def test_directory_cannot_be_locked(disk):
+    """The error names the path."""
     os.makedirs(disk.real(lock.LOCK))
     with pytest.raises(FileError, match=r"^/run/eks-proxy-agent/lock: cannot open: Is a"), lock.held(disk):
         pytest.fail("locked a directory")

@@ -1,6 +1,4 @@
-"""The preflight of the daemon: how often a proxy is asked, for what, and what is kept and told of
-it.
-"""
+"""The preflight of the daemon: its requests, its result, and what is logged of it."""
 
 from __future__ import annotations
 
@@ -30,34 +28,34 @@ HOST = "sts.example.test"
 
 
 class Proxy(Server):
-    """A proxy on loopback, of which the daemon knows."""
+    """A proxy on loopback that a node is configured with."""
 
-    def found(self, *entries: Entry, **settings: Any) -> Any:
-        """What the last pass came to; `entries` are reached directly."""
-        made = attrs.evolve(Settings(), **settings)
-        return SimpleNamespace(settings=made, facts=FACTS, intent=Intent(self.url, self.url, entries))
+    def resolved(self, *entries: Entry, **settings: Any) -> Any:
+        """Return the Resolved of the last reconcile; `entries` are reached directly."""
+        evolved = attrs.evolve(Settings(), **settings)
+        return SimpleNamespace(settings=evolved, facts=FACTS, intent=Intent(self.url, self.url, entries))
 
-    def become(self, behave: Any) -> None:
-        """Answer otherwise from now on."""
+    def behave_as(self, behave: Any) -> None:
+        """Behave differently from now on."""
         self._behave = behave
 
     @property
-    def asked(self) -> list[str]:
-        """The hosts that were asked for."""
+    def hosts(self) -> list[str]:
+        """The hosts that tunnels were requested for."""
         return sorted(request.split()[1].decode().partition(":")[0] for request in self.requests)
 
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    """One that refuses everything."""
-    made = Proxy(FORBIDDEN)
-    yield made
-    made.close()
+    """A proxy that refuses every request."""
+    server = Proxy(FORBIDDEN)
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def carries(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proxy:
-    """It opens tunnels instead, to a host with a certificate that is trusted here."""
+def working_proxy(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proxy:
+    """The proxy, but it opens tunnels, to a host whose certificate is trusted."""
     authority = Authority(tmp_path / "ca", "World CA")
     authority.issue(HOST)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
@@ -69,68 +67,70 @@ def carries(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pr
         with tls.wrap_socket(connection, server_side=True):
             server.ended.wait()
 
-    proxy.become(tunnel)
+    proxy.behave_as(tunnel)
     return proxy
 
 
 def one_endpoint() -> dict[str, Any]:
-    """Settings with an endpoint of the owner's."""
+    """Return settings with one endpoint of the operator."""
     return {"check": Check((HOST + ":443",))}
 
 
-def test_two_endpoints_are_enough(proxy: Proxy) -> None:
-    """The first that a joining node asks for, in the time that docker takes to start."""
-    shown = preflight(proxy.found(), None)
-    assert shown is not None
-    assert (shown.ok, shown.kind, shown.proxy) == (False, "denied", str(proxy.url))
-    assert proxy.asked == ["api.ecr.eu-west-1.amazonaws.com", "eks.eu-west-1.amazonaws.com"]
+def test_preflight_requests_two_endpoints(proxy: Proxy) -> None:
+    """They are the first that a joining node needs, and take no longer than docker's start."""
+    result = preflight(proxy.resolved(), None)
+    assert result is not None
+    assert (result.ok, result.kind, result.proxy) == (False, "denied", str(proxy.url))
+    assert proxy.hosts == ["api.ecr.eu-west-1.amazonaws.com", "eks.eu-west-1.amazonaws.com"]
 
 
-def test_a_proxy_that_is_well_is_asked_once_a_boot(carries: Proxy, capsys: pytest.CaptureFixture[str]) -> None:
-    """And once more when another one is in use."""
-    found = carries.found(**one_endpoint())
-    first = preflight(found, None)
+def test_successful_preflight_is_done_once_per_boot_and_proxy(
+    working_proxy: Proxy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is done again when another proxy is in use."""
+    resolved = working_proxy.resolved(**one_endpoint())
+    first = preflight(resolved, None)
     assert first is not None
     assert (first.ok, first.kind, first.hint) == (True, "ok", "")
-    assert preflight(found, first) is first
-    assert carries.asked == [HOST]
-    assert preflight(found, first._replace(proxy="http://192.0.2.1:3128")) is not first
-    assert carries.asked == [HOST, HOST]
+    assert preflight(resolved, first) is first
+    assert working_proxy.hosts == [HOST]
+    assert preflight(resolved, first._replace(proxy="http://192.0.2.1:3128")) is not first
+    assert working_proxy.hosts == [HOST, HOST]
     assert capsys.readouterr().err.count("preflight.ok") == 2
 
 
-def test_a_proxy_that_is_not_well_is_asked_again_and_told_when_that_changes(
-    carries: Proxy, capsys: pytest.CaptureFixture[str]
+def test_failed_preflight_is_repeated_and_logged_when_it_changes(
+    working_proxy: Proxy, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At every look, until it is; the same fault is told once."""
-    tunnel, found = carries._behave, carries.found(**one_endpoint())
-    kinds, shown = [], None
+    """It is repeated at every check until it succeeds; the same failure is logged once."""
+    tunnel, resolved = working_proxy._behave, working_proxy.resolved(**one_endpoint())
+    kinds, result = [], None
     for behave in (FORBIDDEN, FORBIDDEN, BROKEN, tunnel):
-        carries.become(behave)
-        shown = preflight(found, shown)
-        assert shown is not None
-        kinds.append(shown.kind)
+        working_proxy.behave_as(behave)
+        result = preflight(resolved, result)
+        assert result is not None
+        kinds.append(result.kind)
     assert kinds == ["denied", "denied", "upstream", "ok"]
-    assert len(carries.asked) == 4
+    assert len(working_proxy.hosts) == 4
     log = capsys.readouterr().err
     assert (log.count("preflight.failed"), log.count("preflight.ok")) == (2, 1)
 
 
-def test_there_is_none_when_it_is_off_or_nothing_goes_through_the_proxy(proxy: Proxy) -> None:
-    """Off, no proxy, or all endpoints direct: nobody is asked."""
-    unconfigured = proxy.found()
+def test_no_preflight_if_off_or_without_proxied_endpoints(proxy: Proxy) -> None:
+    """If it is off, without a proxy, or with all endpoints direct, nothing is requested."""
+    unconfigured = proxy.resolved()
     unconfigured.intent = None
-    direct = proxy.found(Entry("eu-west-1.amazonaws.com", "owner"))
-    for found in (proxy.found(failure=Failure(preflight="off")), unconfigured, direct):
-        assert preflight(found, PreflightStatus(False, "denied", "", "", str(proxy.url), None)) is None
+    direct = proxy.resolved(Entry("eu-west-1.amazonaws.com", "owner"))
+    for resolved in (proxy.resolved(failure=Failure(preflight="off")), unconfigured, direct):
+        assert preflight(resolved, PreflightStatus(False, "denied", "", "", str(proxy.url), None)) is None
     assert proxy.requests == []
 
 
-def test_no_credentials_are_kept_or_told(proxy: Proxy, capsys: pytest.CaptureFixture[str]) -> None:
-    """They go to the proxy, and the status is for everybody."""
-    found = proxy.found(**one_endpoint())
-    found.intent = attrs.evolve(found.intent, credentials=Credentials("node", "s3cret"))
-    shown = preflight(found, None)
+def test_preflight_neither_saves_nor_logs_credentials(proxy: Proxy, capsys: pytest.CaptureFixture[str]) -> None:
+    """The proxy gets them; the status is world-readable."""
+    resolved = proxy.resolved(**one_endpoint())
+    resolved.intent = attrs.evolve(resolved.intent, credentials=Credentials("node", "s3cret"))
+    result = preflight(resolved, None)
     assert b"Proxy-Authorization: Basic bm9kZTpzM2NyZXQ=" in proxy.requests[0]
-    told = str(shown) + capsys.readouterr().err
-    assert not any(secret in told for secret in ("s3cret", "bm9kZTpzM2NyZXQ="))
+    output = str(result) + capsys.readouterr().err
+    assert not any(secret in output for secret in ("s3cret", "bm9kZTpzM2NyZXQ="))

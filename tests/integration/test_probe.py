@@ -1,5 +1,6 @@
-"""What is reached directly, asked in a network namespace where names answer, refuse, stay silent or
-are unknown.
+"""Probes of direct endpoints, in a network namespace.
+
+Its names accept, refuse, do not respond, or do not resolve.
 """
 
 import json
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.needs_root("a network namespace")
 REGION = "eu-central-1.amazonaws.com"
 API_SERVER = "abc.gr7.eu-central-1.eks.amazonaws.com"
 
-#: Runs in the namespace: the listeners, and a name server that knows nobody.
+#: Runs in the namespace: the listeners, and a name server that knows no name.
 SCENE = """
 import json, os, socket, sys, threading
 
@@ -27,11 +28,11 @@ def listen(family, address, backlog=16):
     sock.listen(backlog)
     return sock
 
-answers = [listen(socket.AF_INET, "192.0.2.1"), listen(socket.AF_INET6, "fd00:e::1")]
-ingress = [listen(socket.AF_INET, "127.0.0.1"), listen(socket.AF_INET6, "::1")]  # a pod with a port of the node
+accepting = [listen(socket.AF_INET, "192.0.2.1"), listen(socket.AF_INET6, "fd00:e::1")]
+ingress = [listen(socket.AF_INET, "127.0.0.1"), listen(socket.AF_INET6, "::1")]  # a pod with a host port
 silent = listen(socket.AF_INET, "192.0.2.3", 0)
 full = []
-for _ in range(4):  # a queue that is full drops every SYN
+for _ in range(4):  # a full queue drops every SYN
     full.append(socket.socket())
     full[-1].setblocking(False)
     full[-1].connect_ex(("192.0.2.3", 443))
@@ -64,8 +65,9 @@ exec "$@"
 
 
 def in_namespace(directory, hosts, program):
-    """What a Python program prints as JSON when it runs beside SCENE; `hosts` are name and
-    addresses.
+    """Run a Python program beside SCENE, and return what it prints as JSON.
+
+    `hosts` are pairs of name and address.
     """
     (directory / "hosts").write_text("".join(f"{address} {name}\n" for name, address in hosts))
     (directory / "resolv.conf").write_text("nameserver 192.0.2.53\noptions timeout:30 attempts:5\n")
@@ -77,18 +79,19 @@ def in_namespace(directory, hosts, program):
     return json.loads(done.stdout)
 
 
-ASK = """
+PROBE = """
     from agent.edges import tcp
-    found = tcp.probe(%r, bound=%r)
-    print(json.dumps({host: [answer.direct, answer.addresses] for host, answer in found.items()}))
+    results = tcp.probe(%r, bound=%r)
+    print(json.dumps({host: [result.direct, result.addresses] for host, result in results.items()}))
     sys.stdout.flush()
-    os._exit(0)  # whoever still waits for the silent name server
+    os._exit(0)  # a thread may still wait for the name server
 """
 
 
-def test_only_hosts_that_accept_are_direct_and_nothing_holds_it_up(tmp_path):
-    """A refusal, a dropped SYN, a sinkhole, an unknown name and a name server that says nothing are
-    all no, in one second.
+def test_only_hosts_that_accept_are_direct(tmp_path):
+    """A refusal, a dropped SYN, a sinkhole and an unknown name are negative within one second.
+
+    So is a name server that does not respond.
     """
     hosts = [
         ("answers.test", "192.0.2.1"),
@@ -102,21 +105,22 @@ def test_only_hosts_that_accept_are_direct_and_nothing_holds_it_up(tmp_path):
         ("sinkhole-at-home.test", "127.0.0.1"),
         ("unreachable.test", "203.0.113.9"),
     ]
-    asked = sorted({name for name, _ in hosts} | {"never.test", "unknown.test", "late.test", "bad..name"})
-    found = in_namespace(tmp_path, hosts, ASK % (asked, 1.0))
-    assert [host for host in asked if found[host][0]] == ["answers.test", "ipv6.test", "late.test", "one-of-two.test"]
-    assert found["silent.test"][1] == ["192.0.2.3"]
-    assert found["never.test"][1] == []
+    names = sorted({name for name, _ in hosts} | {"never.test", "unknown.test", "late.test", "bad..name"})
+    output = in_namespace(tmp_path, hosts, PROBE % (names, 1.0))
+    assert [host for host in names if output[host][0]] == ["answers.test", "ipv6.test", "late.test", "one-of-two.test"]
+    assert output["silent.test"][1] == ["192.0.2.3"]
+    assert output["never.test"][1] == []
 
 
-def test_hosts_that_are_all_decided_are_not_waited_for(tmp_path):
-    """The bound is a limit and no pause: ten minutes of it pass at once when every host has
-    accepted or refused.
+def test_probe_ends_when_all_results_are_there(tmp_path):
+    """The bound is a limit and not a pause.
+
+    A bound of ten minutes is not used up if each host has accepted or refused.
     """
-    found = in_namespace(
-        tmp_path, [("a.test", "192.0.2.1"), ("b.test", "192.0.2.2")], ASK % (["a.test", "b.test"], 600)
+    output = in_namespace(
+        tmp_path, [("a.test", "192.0.2.1"), ("b.test", "192.0.2.2")], PROBE % (["a.test", "b.test"], 600)
     )
-    assert (found["a.test"][0], found["b.test"][0]) == (True, False)
+    assert (output["a.test"][0], output["b.test"][0]) == (True, False)
 
 
 APPLY = """
@@ -124,11 +128,11 @@ APPLY = """
     from agent.node import inputs, reachability
     from agent.cli import main
 
-    asked, ask = [], reachability.tcp.probe
-    def noted(hosts, **options):
-        asked.append(sorted(hosts))
-        return ask(hosts, **options)
-    reachability.tcp.probe = noted
+    probed, probe = [], reachability.tcp.probe
+    def record(hosts, **options):
+        probed.append(sorted(hosts))
+        return probe(hosts, **options)
+    reachability.tcp.probe = record
     inputs.is_on_instance = lambda host, sources: True
 
     def apply(*flags):
@@ -138,22 +142,23 @@ APPLY = """
             return {e["entry"]: e["reason"] for e in json.load(status)["no_proxy"]}
 
     runs = [apply()]
-    for sock in answers:
+    for sock in accepting:
         sock.close()
     runs += [apply(), apply("--refresh")]
-    print(json.dumps({"runs": runs, "asked": asked}))
+    print(json.dumps({"runs": runs, "probed": probed}))
     sys.stdout.flush()
     os._exit(0)
 """
 
 
-def test_auto_takes_exactly_what_answers_and_asks_once(tmp_path):
-    """Services that accept enter NO_PROXY and stay when they are silent later, until --refresh; no
-    other service enters.
+def test_auto_adds_hosts_that_accept_and_probes_once(tmp_path):
+    """Hosts that accept enter NO_PROXY, and stay there until --refresh although they go down.
+
+    No other service enters.
     """
     node = Node(tmp_path / "node")
-    sets = ["aws.direct=auto", "cluster.endpoint_access=auto", f"cluster.endpoint=https://{API_SERVER}"]
-    arguments = node.arguments("apply", *(word for one in sets for word in ("--set", one)))
+    pairs = ["aws.direct=auto", "cluster.endpoint_access=auto", f"cluster.endpoint=https://{API_SERVER}"]
+    arguments = node.arguments("apply", *(word for pair in pairs for word in ("--set", pair)))
     hosts = [
         ("ec2." + REGION, "192.0.2.1"),
         ("s3." + REGION, "192.0.2.3"),
@@ -163,12 +168,12 @@ def test_auto_takes_exactly_what_answers_and_asks_once(tmp_path):
         (API_SERVER, "10.0.7.1"),
     ]
     status = str(node.root / "run/eks-proxy-agent/status.json")
-    found = in_namespace(tmp_path, hosts, APPLY % (arguments, status))
-    first, second, refreshed = found["runs"]
-    tried = {entry: reason for entry, reason in first.items() if reason.startswith(("direct:", "aws:"))}
-    assert tried == {"ec2." + REGION: "direct:ec2", "s3." + REGION: "direct:s3"}
-    assert first[API_SERVER] == "api-endpoint", "its address lies in the VPC"
+    output = in_namespace(tmp_path, hosts, APPLY % (arguments, status))
+    first, second, refreshed = output["runs"]
+    probed = {entry: reason for entry, reason in first.items() if reason.startswith(("direct:", "aws:"))}
+    assert probed == {"ec2." + REGION: "direct:ec2", "s3." + REGION: "direct:s3"}
+    assert first[API_SERVER] == "api-endpoint", "its address is in the VPC"
     assert second == first
     assert not [reason for reason in refreshed.values() if reason.startswith("direct:")]
-    assert len(found["asked"]) == 2, "the second run asks nobody"
-    assert found["asked"][0] == found["asked"][1]
+    assert len(output["probed"]) == 2, "the second run probes nothing"
+    assert output["probed"][0] == output["probed"][1]

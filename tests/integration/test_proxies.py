@@ -1,6 +1,4 @@
-"""Several proxies in the settings: when they are asked, when they are not, and what is
-remembered.
-"""
+"""Several proxies in the settings: when they are checked, and what is remembered."""
 
 import contextlib
 import json
@@ -22,30 +20,30 @@ STATUS = "run/eks-proxy-agent/status.json"
 
 
 class Proxy:
-    """Opens a tunnel to anything, and counts how often it was asked."""
+    """A proxy that opens a tunnel to any target, and counts its requests."""
 
     def __init__(self):
-        self.asked = 0
+        self.requests = 0
         self._listener = Listener(self._serve)
         self.url = f"http://127.0.0.1:{self._listener.port}"
 
     def _serve(self, connection):
         with connection, contextlib.suppress(OSError):
-            self.asked += 1
+            self.requests += 1
             connection.recv(65536)
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
     def close(self):
-        """From now on connections are refused."""
+        """Refuse connections from now on."""
         self._listener.close()
 
 
 @pytest.fixture
 def pair():
     """Two proxies that serve."""
-    made = [Proxy(), Proxy()]
-    yield made
-    for proxy in made:
+    proxies = [Proxy(), Proxy()]
+    yield proxies
+    for proxy in proxies:
         proxy.close()
 
 
@@ -57,50 +55,51 @@ def elsewhere(tmp_path):
 
 @pytest.fixture
 def node(elsewhere, monkeypatch):
-    """A tree that counts as this machine, so that its proxies are asked."""
+    """A tree that counts as this machine, so that its proxies are checked."""
     monkeypatch.setattr(inputs, "is_on_instance", lambda host, sources: True)
     return elsewhere
 
 
 def settings(node, *urls, more=""):
-    """Put proxies into the settings."""
+    """Write settings with these proxies."""
     text = f"[proxy]\nurl = {json.dumps(urls)}\n[node]\nunits = []\n[aws]\ndirect = []\n"
     (node.directory / "config.toml").write_text(text + '[failure]\npreflight = "off"\n' + more)
 
 
 def in_use(node):
-    """The proxy in node.env."""
+    """Return the proxy in node.env."""
     return node.read("etc/eks-proxy-agent/node.env").decode().splitlines()[0].partition("=")[2]
 
 
-def found(node):
-    """What the last pass found, for a look."""
+def resolved(node):
+    """Return the host and the Resolved of the last reconcile, for a check."""
     files = FileSystem(str(node.root))
     host = Host(files, State(files), Systemd(running=False))
     config, facts = node.directory / "config.toml", node.directory / "facts.json"
     static = static_settings(files, SettingsSources(config=str(config), facts=str(facts)))
-    inputs_now = inputs.load_inputs(host, static, inputs.facts_of(static))
-    return host, compose_intent(inputs_now, cached_network(host.state, inputs_now))
+    loaded = inputs.load_inputs(host, static, inputs.facts_of(static))
+    return host, compose_intent(loaded, cached_network(host.state, loaded))
 
 
-def test_the_first_that_answers_is_taken_and_remembered(node, pair):
-    """A second run asks nobody, not even when the first proxy is there by then; the plan takes the
-    same.
+def test_first_proxy_that_serves_is_chosen_and_remembered(node, pair):
+    """A second run checks no proxy, and the plan has the same one.
+
+    That holds even if the first proxy is up by then.
     """
     first, second = pair
     first.close()
     settings(node, first.url, second.url)
     node.apply()
     assert in_use(node) == second.url
-    asked = second.asked
+    requests = second.requests
     code, out, err = node.run("plan")
     assert (code, out) == (0, ""), err
     node.apply()
-    assert (in_use(node), second.asked) == (second.url, asked)
+    assert (in_use(node), second.requests) == (second.url, requests)
 
 
-def test_refresh_and_other_settings_choose_anew(node, pair):
-    """The owner's word, and another list or order, are a new choice."""
+def test_refresh_and_changed_settings_choose_again(node, pair):
+    """--refresh, another list and another order lead to a new choice."""
     first, second = pair
     settings(node, "http://127.0.0.1:1", second.url)
     node.apply()
@@ -115,8 +114,8 @@ def test_refresh_and_other_settings_choose_anew(node, pair):
     assert in_use(node) == second.url
 
 
-def test_a_plan_shows_what_apply_would_choose_and_keeps_nothing(node, pair):
-    """With nothing remembered it asks as apply would, and leaves no trace."""
+def test_plan_shows_the_choice_and_saves_nothing(node, pair):
+    """Without a remembered choice plan checks the proxies as apply does, and leaves no trace."""
     first, second = pair
     first.close()
     settings(node, first.url, second.url)
@@ -126,8 +125,8 @@ def test_a_plan_shows_what_apply_would_choose_and_keeps_nothing(node, pair):
     assert not (node.root / STATE).exists()
 
 
-def test_with_all_dead_the_first_is_used(node, pair):
-    """And standard error says so, with what was found of each."""
+def test_first_proxy_is_used_if_none_serves(node, pair):
+    """Standard error then has the result for each proxy."""
     for proxy in pair:
         proxy.close()
     settings(node, pair[0].url, pair[1].url)
@@ -138,28 +137,29 @@ def test_with_all_dead_the_first_is_used(node, pair):
     assert err.count("Connection refused") == 2
 
 
-def test_a_single_proxy_is_not_asked_before_docker_may_start(node, pair):
-    """There is nothing to choose, so it costs no time."""
+def test_single_proxy_is_not_checked_before_docker_starts(node, pair):
+    """There is nothing to choose, so no time is spent."""
     settings(node, pair[0].url)
     node.apply()
     node.apply("--refresh")
-    assert pair[0].asked == 0
+    assert pair[0].requests == 0
     assert not (node.root / STATE).exists()
 
 
-def test_nobody_is_asked_for_another_tree(elsewhere, pair):
-    """An image builder's answers would be wrong: the first is used there, whatever somebody
-    remembered in the tree.
+def test_proxies_are_not_checked_for_another_tree(elsewhere, pair):
+    """The results of an image builder would be wrong.
+
+    The first proxy is used there, whatever choice the tree remembers.
     """
     settings(elsewhere, pair[0].url, pair[1].url)
     elsewhere.apply("--refresh")
     assert in_use(elsewhere) == pair[0].url
-    assert proxies.check(*found(elsewhere)) == proxies.ProxyCheck(False, 600.0)
-    assert pair[0].asked == pair[1].asked == 0
+    assert proxies.check(*resolved(elsewhere)) == proxies.ProxyCheck(False, 600.0)
+    assert pair[0].requests == pair[1].requests == 0
 
 
-def test_revert_forgets_the_choice(node, pair):
-    """Nothing of ours stays in /run."""
+def test_revert_removes_the_choice(node, pair):
+    """Nothing of the agent stays in /run."""
     settings(node, pair[0].url, pair[1].url)
     node.apply()
     assert (node.root / STATE).exists()
@@ -167,40 +167,38 @@ def test_revert_forgets_the_choice(node, pair):
     assert not (node.root / STATE).exists()
 
 
-@pytest.mark.parametrize("spoilt", [b"", b"{", b"[]", b'{"choice": 7}', b'{"choice": {"urls": [1]}}', b"\xff\xfe"])
-def test_a_spoilt_memory_is_no_memory(node, pair, spoilt):
-    """Then the proxies are asked anew."""
+@pytest.mark.parametrize("corrupt", [b"", b"{", b"[]", b'{"choice": 7}', b'{"choice": {"urls": [1]}}', b"\xff\xfe"])
+def test_corrupt_choice_is_ignored(node, pair, corrupt):
+    """The proxies are checked again."""
     settings(node, "http://127.0.0.1:1", pair[1].url)
-    node.write(STATE, spoilt)
+    node.write(STATE, corrupt)
     node.apply()
     assert in_use(node) == pair[1].url
 
 
-def test_a_look_tells_status_json_how_the_proxies_are(node, pair):
-    """All of them, also those that the choice did not wait for; and too soon after it there is
-    none.
-    """
+def test_check_writes_all_proxies_to_status_json(node, pair):
+    """It includes proxies that the choice did not wait for; too soon after it there is no check."""
     settings(node, pair[0].url, pair[1].url)
     node.apply()
     pair[1].close()
-    last = found(node)
-    look = proxies.check(*last)
-    assert not look.changed
-    assert 270 <= look.next_in <= 300
+    last = resolved(node)
+    checked = proxies.check(*last)
+    assert not checked.changed
+    assert 270 <= checked.next_in <= 300
     status = json.loads(node.read(STATUS))
-    shown = [(one["url"], one["up"], one["chosen"]) for one in status["proxies"]]
-    assert shown == [(pair[0].url, True, True), (pair[1].url, False, False)]
-    asked = pair[0].asked
-    soon = proxies.check(*last)
-    assert (soon.changed, pair[0].asked) == (False, asked)
-    assert soon.next_in <= 300
+    reported = [(proxy["url"], proxy["up"], proxy["chosen"]) for proxy in status["proxies"]]
+    assert reported == [(pair[0].url, True, True), (pair[1].url, False, False)]
+    requests = pair[0].requests
+    second = proxies.check(*last)
+    assert (second.changed, pair[0].requests) == (False, requests)
+    assert second.next_in <= 300
 
 
-def test_a_look_that_cannot_be_kept_harms_nobody(node, pair, capsys):
-    """The daemon goes on, and the log says what is wrong."""
+def test_check_survives_a_failed_write(node, pair, capsys):
+    """The daemon goes on, and the log has the error."""
     settings(node, pair[0].url, pair[1].url)
     node.apply()
     (node.root / STATE).unlink()
     (node.root / STATE).mkdir()
-    assert proxies.check(*found(node)) == proxies.ProxyCheck(False, 600.0)
+    assert proxies.check(*resolved(node)) == proxies.ProxyCheck(False, 600.0)
     assert "proxy.look_failed" in capsys.readouterr().err

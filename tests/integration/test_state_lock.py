@@ -71,10 +71,10 @@ def run_daemon(start: Start) -> str:
     When the reload begins, the work of the boot is done.
     """
     daemon = start()
-    daemon.hear("READY=1")
-    daemon.tell(signal.SIGHUP)
-    daemon.hear("RELOADING=1")
-    daemon.hear("READY=1")
+    daemon.wait_for("READY=1")
+    daemon.send_signal(signal.SIGHUP)
+    daemon.wait_for("RELOADING=1")
+    daemon.wait_for("READY=1")
     assert daemon.stop() == 0
     return daemon.log.read_text()
 

@@ -1,6 +1,4 @@
-"""Days of the daemon's life in seconds: the real loop, real passes and a real metadata service,
-with a clock of its own.
-"""
+"""Days of the daemon in seconds: real loop, cycles and metadata service, with a simulated clock."""
 
 from __future__ import annotations
 
@@ -16,8 +14,8 @@ from typing import Callable
 
 import pytest
 
-from agent.daemon import boot as booting
-from agent.daemon import cycle as turning
+from agent.daemon import boot as boot_module
+from agent.daemon import cycle as cycle_module
 from agent.daemon import journal_events
 from agent.daemon.boot import Daemon, boot
 from agent.daemon.cycle import finish_cycle, run_cycle
@@ -28,7 +26,7 @@ from agent.demo.metadata_service import MetadataService
 from agent.edges.child import HandleLine
 from agent.edges.inotify import FileWatcher
 from agent.edges.signals import watched
-from agent.node import reconcile as configuring
+from agent.node import reconcile as reconcile_module
 from agent.node import status_file
 from agent.node.host import host_of
 from agent.node.sources import SettingsSources
@@ -41,31 +39,29 @@ WEEK = 7 * DAY
 
 
 class Clock:
-    """Seconds that pass when the daemon sleeps; the time of day is somebody else's and jumps."""
+    """Seconds that pass only while the daemon sleeps; its time of day jumps at the test's will."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.ahead = 0.0
 
     def monotonic(self) -> float:
-        """CLOCK_MONOTONIC."""
+        """Return CLOCK_MONOTONIC."""
         return self.now
 
     def time(self) -> float:
-        """CLOCK_REALTIME, as wrong as it has been set."""
+        """Return CLOCK_REALTIME, as wrong as it was set."""
         return 1.7e9 + self.now + self.ahead
 
     def gmtime(self, seconds: float | None = None) -> struct_time:
-        """The same in parts."""
+        """Return the same as a struct."""
         return gmtime(self.time() if seconds is None else seconds)
 
     strftime = staticmethod(strftime)
 
 
 class Life:
-    """In the place of `Signals`: sleeping makes the clock go on, up to the next thing that
-    happens.
-    """
+    """A substitute for `Signals`: a sleep moves the clock on, up to the next event."""
 
     def __init__(self, clock: Clock, events: list[tuple[float, Callable[[], int | None]]]) -> None:
         self._clock = clock
@@ -74,82 +70,83 @@ class Life:
         self.wakes = 0
 
     def wait(self, seconds: float | None, *descriptors: int, only_new: bool = False) -> int | None:
-        """Sleep; the end of the days is a SIGTERM."""
+        """Sleep; SIGTERM ends the last day."""
         self.wakes += 1
         until = self._clock.now + (seconds or 0)
-        at, action = self._events[0]
-        if self._begin + at > until:
+        seconds_from_begin, action = self._events[0]
+        if self._begin + seconds_from_begin > until:
             self._clock.now = until
             return None
-        self._clock.now = max(self._clock.now, self._begin + at)
+        self._clock.now = max(self._clock.now, self._begin + seconds_from_begin)
         self._events.pop(0)
         return action()
 
     def requeue(self, number: int) -> None:
-        """Nothing is put back here."""
+        """Do nothing: no signal is requeued here."""
 
     def sleep(self, seconds: float) -> None:
-        """Retries inside a pass take no time."""
+        """Let the retries of a cycle take no time."""
 
 
 def held() -> tuple[int, int, int]:
-    """What this process holds: objects, open files, kB of memory."""
+    """Return what this process holds: objects, open files, kB of memory."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return len(gc.get_objects()), len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class Week:
-    """A daemon on a scratch node, and what it did."""
+    """A daemon on a scratch node, and a record of what it did."""
 
     def __init__(self, node: Node, service: MetadataService, monkeypatch: pytest.MonkeyPatch) -> None:
         self.node, self.service = node, service
         self.clock = Clock()
-        self.passes: list[Reason] = []
-        self.said: list[str] = []
+        self.cycles: list[Reason] = []
+        self.notifications: list[str] = []
         self.samples: list[tuple[int, int, int]] = []
-        for module in (status_file, configuring, journal_events, booting, turning):
+        for module in (status_file, reconcile_module, journal_events, boot_module, cycle_module):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setenv("WATCHDOG_USEC", "180000000")
 
     def live(self, *events: tuple[float, Callable[[], int | None]], days: int = 7) -> Life:
-        """Boot, and live through these days with these events; the daemon has to end with 0."""
+        """Boot, and run for these days with these events; the daemon has to exit with 0."""
         life = Life(self.clock, [*events, (days * DAY, lambda: signal.SIGTERM)])
-        machine = host_of(argparse.Namespace(root=str(self.node.root)))
+        host = host_of(argparse.Namespace(root=str(self.node.root)))
 
-        def perform(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
+        def run_worker(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
             def send(message: Message) -> None:
                 handle_line(encode(message))
 
-            self.passes.append(reason)
+            self.cycles.append(reason)
             with watched() as signals:
-                daemon = Daemon(machine, SettingsSources(), send, signals)
+                daemon = Daemon(host, SettingsSources(), send, signals)
                 if reason is Reason.BOOT:
                     result = boot(daemon)
                     finish_cycle(daemon, result, is_settled=result is not None, is_boot=True)
                 else:
                     run_cycle(daemon, reason)
-            if len(self.passes) % 25 == 0:
+            if len(self.cycles) % 25 == 0:
                 self.samples.append(held())
             return 0
 
         watcher = FileWatcher()
         try:
-            supervisor = Supervisor(perform, self.said.append, life, watcher, self.clock.monotonic)  # type: ignore[arg-type]
+            supervisor = Supervisor(run_worker, self.notifications.append, life, watcher, self.clock.monotonic)  # type: ignore[arg-type]
             assert supervisor.run() == 0
         finally:
             watcher.close()
         return life
 
     def edit(self, text: str = "http_proxy=http://wrong\n") -> None:
-        """Somebody writes /etc/environment."""
+        """Edit /etc/environment as another process."""
         self.node.write("etc/environment", text.encode())
 
 
 @pytest.fixture
 def week(monkeypatch: pytest.MonkeyPatch) -> Iterator[Week]:
-    """A node that looks every ten minutes, as by default, which makes a thousand passes; in memory,
-    where fsync costs nothing.
+    """A node with a cycle every ten minutes, the default, so a thousand cycles a week.
+
+    It is in memory, where fsync costs nothing.
     """
     shared = Path("/dev/shm")
     with (
@@ -163,38 +160,37 @@ def week(monkeypatch: pytest.MonkeyPatch) -> Iterator[Week]:
         yield Week(node, service, monkeypatch)
 
 
-def test_a_quiet_week_costs_nothing(week: Week, capfd: pytest.CaptureFixture[str]) -> None:
-    """A thousand passes over a node that is as planned: no file is touched, no line logged, nothing
-    grows.
-    """
+def test_quiet_week_changes_nothing(week: Week, capfd: pytest.CaptureFixture[str]) -> None:
+    """In a thousand cycles without drift no file is written, nothing logged, and nothing grows."""
     stamps: dict[str, tuple[int, int]] = {}
 
-    def remember() -> None:
+    def record_stamps() -> None:
         stamps.update(week.node.stamps())
         capfd.readouterr()
 
-    life = week.live((HOUR, remember))
-    assert 950 < len(week.passes) < 1100
-    assert week.passes.count(Reason.FILES) <= 1, "our own writes are no news"
+    life = week.live((HOUR, record_stamps))
+    assert 950 < len(week.cycles) < 1100
+    assert week.cycles.count(Reason.FILES) <= 1, "writes of the agent start no cycle"
     assert week.node.stamps() == stamps
     assert capfd.readouterr().err == ""
-    nothing_grows(week)
+    assert_nothing_grows(week)
     assert life.wakes <= WEEK / 60, "at most one wake-up a minute"
-    pings = week.said.count("WATCHDOG=1")
-    assert WEEK / 100 < pings <= WEEK / 90 + 1, "pinged in half of the time that systemd allows, and no more"
+    pings = week.notifications.count("WATCHDOG=1")
+    assert WEEK / 100 < pings <= WEEK / 90 + 1, "a ping each half of WatchdogSec=, and no more"
 
 
-def test_three_eventful_days(week: Week, capfd: pytest.CaptureFixture[str]) -> None:
-    """Edits, reloads, lies and absences of metadata, broken settings and jumps of the clock: all
-    mended, nothing grows.
+def test_three_days_of_faults_are_repaired(week: Week, capfd: pytest.CaptureFixture[str]) -> None:
+    """Edits, reloads, lost and wrong metadata, wrong settings and clock jumps are all repaired.
+
+    Nothing grows.
     """
     settings = week.node.read("etc/eks-proxy-agent/config.toml")
     usual = week.service.instance
     grown = Instance(vpc_cidrs_v4=(*usual.vpc_cidrs_v4, "10.77.0.0/16"))
-    lying = Instance(vpc_cidrs_v4=("100.64.0.0/16",))
-    seen: list[bool] = []
+    wrong = Instance(vpc_cidrs_v4=("100.64.0.0/16",))
+    kept: list[bool] = []
 
-    def be(instance: Instance) -> None:
+    def become(instance: Instance) -> None:
         week.service.instance = instance
 
     def jump(seconds: float) -> None:
@@ -202,37 +198,35 @@ def test_three_eventful_days(week: Week, capfd: pytest.CaptureFixture[str]) -> N
 
     events: list[tuple[float, Callable[[], int | None]]] = []
     for day in range(3):
-        at = day * DAY + 3 * HOUR
+        start = day * DAY + 3 * HOUR
         events += [
-            (at, week.edit),
-            (at + HOUR, lambda: be(grown)),
-            (at + 2 * HOUR, lambda: be(lying)),
-            (at + 2 * HOUR + 700, lambda: seen.append("10.77.0.0/16" in week.node.no_proxy())),
-            (at + 2 * HOUR + 720, lambda: be(grown)),
-            (at + 3 * HOUR, lambda: be(usual)),
-            (at + 4 * HOUR, lambda: week.node.settings(settings + "oops = 1\n") and None),
-            (at + 5 * HOUR, lambda: week.node.settings(settings) and None),
-            (at + 6 * HOUR, lambda: signal.SIGHUP),
-            (at + 7 * HOUR, lambda: jump(-365 * DAY)),
-            (at + 8 * HOUR, lambda: jump(366 * DAY)),
+            (start, week.edit),
+            (start + HOUR, lambda: become(grown)),
+            (start + 2 * HOUR, lambda: become(wrong)),
+            (start + 2 * HOUR + 700, lambda: kept.append("10.77.0.0/16" in week.node.no_proxy())),
+            (start + 2 * HOUR + 720, lambda: become(grown)),
+            (start + 3 * HOUR, lambda: become(usual)),
+            (start + 4 * HOUR, lambda: week.node.settings(settings + "oops = 1\n") and None),
+            (start + 5 * HOUR, lambda: week.node.settings(settings) and None),
+            (start + 6 * HOUR, lambda: signal.SIGHUP),
+            (start + 7 * HOUR, lambda: jump(-365 * DAY)),
+            (start + 8 * HOUR, lambda: jump(366 * DAY)),
         ]
     week.live(*events, days=3)
     log = capfd.readouterr().err
     assert log.count("drift.repaired") == 3
     assert log.count("node.degraded") == 3
-    assert seen == [True] * 3, "a CIDR that is missing in one pass stays"
+    assert kept == [True] * 3, "a CIDR that is missing in one cycle stays"
     assert log.count("metadata.missing") >= 6
-    assert week.passes.count(Reason.RELOAD) == 3
+    assert week.cycles.count(Reason.RELOAD) == 3
     assert week.node.variables()["http_proxy"] == PROXY
     assert set(usual.vpc_cidrs_v4) <= set(week.node.no_proxy())
-    assert "10.77.0.0/16" not in week.node.no_proxy(), "and one that stays away goes"
-    nothing_grows(week)
+    assert "10.77.0.0/16" not in week.node.no_proxy(), "a CIDR that stays missing goes"
+    assert_nothing_grows(week)
 
 
-def nothing_grows(week: Week) -> None:
-    """The second half of the days holds what the first half did, with a margin for caches and
-    fragments.
-    """
+def assert_nothing_grows(week: Week) -> None:
+    """Compare the second half of the days with the first, with a margin for caches."""
     half = len(week.samples) // 2
     assert half >= 5
     early, late = week.samples[half - 1], week.samples[-1]

@@ -1,6 +1,4 @@
-"""Log lines: one line an event, in a shape that grep and the journal understand, and never a
-credential.
-"""
+"""Log lines: one line an event, easy to grep and to query in the journal, without credentials."""
 
 import ast
 import os
@@ -22,7 +20,7 @@ PROXY = ProxyUrl("http", "proxy.corp", 3128)
 
 @pytest.fixture
 def line(monkeypatch, capsys):
-    """Log something; the line that came out, and nothing on stdout."""
+    """A function that logs an event and returns its line; nothing may go to stdout."""
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     structlog.reset_defaults()
 
@@ -73,13 +71,13 @@ def line(monkeypatch, capsys):
     ],
 )
 def test_redact(text, redacted):
-    """User info and passwords go, and what stands around them stays readable."""
+    """User info and passwords are masked, and the text around them stays readable."""
     assert log.redact(text) == redacted
     assert log.redact(redacted) == redacted
 
 
-def texts_of_ours():
-    """Every text in agent/ but the docstrings, with its place."""
+def texts_of_the_agent():
+    """Yield every text in agent/ except docstrings, with its place."""
     for path in sorted(Path(log.__file__).parent.rglob("*.py")):
         tree = ast.parse(path.read_text("utf-8"))
         statements = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
@@ -94,28 +92,29 @@ def texts_of_ours():
                 yield f"{path.name}:{node.lineno}", node.value
 
 
-def test_no_message_of_ours_reads_like_a_secret():
-    """Whatever is put after or into it, a message keeps its own words: `a password: needs root`
-    would end at the colon.
+def test_no_text_of_the_agent_looks_like_a_secret():
+    """A message keeps its words whatever value is inserted.
+
+    `a password: needs root`, for example, would end at the colon.
     """
-    urls = [text for _, text in texts_of_ours() if "%s@%s" in text]
-    assert len(urls) == 1, "the one that makes a URL with credentials is what the mask is for"
+    urls = [text for _, text in texts_of_the_agent() if "%s@%s" in text]
+    assert len(urls) == 1, "only one text builds a URL with credentials, which the mask is for"
     masked = [
-        (place, text) for place, text in texts_of_ours() if text not in urls and log.redact(text + "x") != text + "x"
+        (place, text)
+        for place, text in texts_of_the_agent()
+        if text not in urls and log.redact(text + "x") != text + "x"
     ]
     assert masked == []
 
 
 @pytest.mark.parametrize("text", ["x", "SECRET", "A_", "a://", "proxy=", "proxy= ", "a:// ", 'a://"', "proxy=a://"])
-def test_redact_takes_a_line_of_a_megabyte(text):
-    """In one go over it: a pattern that tries again at each letter would take an hour, and no time
-    limit of ours ends it.
-    """
+def test_redact_scans_a_line_of_a_megabyte_once(text):
+    """A pattern that tries again at each letter would take an hour, and no time limit ends it."""
     line = text * (1_000_000 // len(text))
     assert log.redact(line) == line
 
 
-#: The rule as one pattern, which is easier to believe, and takes hours for the lines above.
+#: The rule as one pattern: easier to verify, but it takes hours for the lines above.
 RULE = re.compile(
     r"(?P<path>(?<!\S)/[^\s:=]{0,4096}(?=: ))"
     r"|(?P<url>[A-Za-z][A-Za-z0-9+.-]{0,63}://)(?:\S*@|[^\n\"']*@)"
@@ -147,15 +146,13 @@ WORDS = [
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=30).map("".join).filter(lambda text: "pass://" not in text))
-def test_redact_masks_what_the_rule_says(text):
-    """Up to the last @ of the word, else of the phrase; a password that is called so, to the end of
-    its line.
-    """
+def test_redact_agrees_with_the_rule(text):
+    """A URL is masked up to the last @ of its word or phrase, a password to the end of its line."""
     assert log.redact(text) == RULE.sub(lambda match: match.group(match.lastgroup) + MASK[match.lastgroup], text)
 
 
-def test_a_scheme_that_is_called_pass_is_no_way_out():
-    """`pass://` could be both, and is masked as the one of which less is shown."""
+def test_scheme_named_pass_is_masked():
+    """`pass://` could be both, and is masked as a password, which hides more."""
     assert log.redact("pass://me:secret@h secret") == "pass:***"
 
 
@@ -164,16 +161,16 @@ def test_a_scheme_that_is_called_pass_is_no_way_out():
     st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1),
     st.sampled_from(["%s", "http_proxy=%s\nA=1\n", "-proxy = %s", 'cannot reach "%s": refused', "https_proxy='%s'"]),
 )
-def test_no_credentials_of_ours_survive(user, password, around):
-    """As we write them, percent-encoded, whatever they are and wherever the URL stands."""
+def test_redact_masks_all_credentials_of_the_agent(user, password, around):
+    """As the agent writes them, percent-encoded, with any characters and anywhere in a text."""
     url = PROXY.with_credentials(Credentials(user, password))
     secret = url[len("http://") : url.index("@")]
     assert log.redact(around % url) == around % "http://***@proxy.corp:3128"
     assert len(secret) < 12 or secret not in log.redact(around % url)
 
 
-def test_a_line_is_level_event_and_values(line):
-    """The values in the order in which they were given."""
+def test_line_has_level_event_and_values(line):
+    """The values are in the order of the arguments."""
     assert (
         line("info", "file.changed", file="/etc/environment", number=3)
         == "info: file.changed file=/etc/environment number=3"
@@ -181,7 +178,7 @@ def test_a_line_is_level_event_and_values(line):
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "expected"),
     [
         ("plain", "plain"),
         ("", '""'),
@@ -201,42 +198,41 @@ def test_a_line_is_level_event_and_values(line):
         (True, "True"),
     ],
 )
-def test_values_that_need_it_are_quoted(line, value, shown):
-    """One event is one line, whatever an error text or a file brings along, and a terminal is not
-    written to.
+def test_values_are_quoted_where_needed(line, value, expected):
+    """One event is one line, whatever an error text or a file holds.
+
+    Control characters never reach a terminal.
     """
-    assert line("warning", "event", value=value) == "warning: event value=" + shown
+    assert line("warning", "event", value=value) == "warning: event value=" + expected
 
 
 @given(st.text())
-def test_any_value_makes_one_printable_line(text):
-    """Whatever the characters."""
-    shown = log._value(text)
-    assert shown.isprintable()
-    assert shown == text or shown.startswith('"')
+def test_any_value_is_one_printable_line(text):
+    """This holds for any characters."""
+    rendered = log._value(text)
+    assert rendered.isprintable()
+    assert rendered == text or rendered.startswith('"')
 
 
 @pytest.mark.parametrize("value", ["http://me:secret@proxy.corp:1", ("a", "http://me:secret@proxy.corp:1")])
 @pytest.mark.parametrize("level", ["info", "warning", "error"])
-def test_credentials_never_reach_a_line(line, level, value):
-    """Nor do those of a list."""
+def test_credentials_are_not_logged(line, level, value):
+    """Neither are those in a list."""
     text = line(level, "event", error=value)
     assert "secret" not in text
     assert "http://***@proxy.corp:1" in text
 
 
 @pytest.mark.parametrize(("level", "prefix"), [("info", "<6>"), ("warning", "<4>"), ("error", "<3>")])
-def test_the_journal_gets_the_level_its_own_way(line, monkeypatch, level, prefix):
+def test_journal_gets_the_level_as_a_prefix(line, monkeypatch, level, prefix):
     """sd-daemon(3): `journalctl -p warning` finds the warnings."""
     monkeypatch.setattr(journal, "is_stderr_connected", lambda: True)
-    monkeypatch.setitem(sys.modules, "systemd._journal", None)  # as where systemd-python is not installed
+    monkeypatch.setitem(sys.modules, "systemd._journal", None)  # as without systemd-python
     assert line(level, "node.degraded", error="x") == prefix + "node.degraded error=x"
 
 
-def test_the_journal_gets_fields(monkeypatch):
-    """Each entry has the name of its event, what it is about under the field's own names, and no
-    credentials.
-    """
+def test_journal_entries_have_fields(monkeypatch):
+    """Each entry has the name of its event and standard fields, without credentials."""
     sent = []
     monkeypatch.setattr(journal, "is_stderr_connected", lambda: True)
     monkeypatch.setattr(log, "_send", lambda *entry: sent.append(entry) or True)
@@ -254,8 +250,8 @@ def test_the_journal_gets_fields(monkeypatch):
     ]
 
 
-def test_the_journal_takes_the_name_of_any_file(monkeypatch):
-    """Python has bytes that are no UTF-8 as halves of characters, at which systemd-python fails."""
+def test_journal_entry_may_hold_any_file_name(monkeypatch):
+    """Bytes that are not UTF-8 are surrogates in Python, at which systemd-python fails."""
     sent = []
     monkeypatch.setitem(sys.modules, "systemd", ModuleType("systemd"))
     monkeypatch.setitem(sys.modules, "systemd._journal", ModuleType("systemd._journal"))
@@ -265,7 +261,7 @@ def test_the_journal_takes_the_name_of_any_file(monkeypatch):
 
 
 @pytest.mark.allows("subprocess")
-def test_structlog_is_not_imported_before_somebody_logs():
+def test_structlog_is_imported_only_to_log():
     """It costs 70 ms, and most commands log nothing."""
     import subprocess
 
@@ -274,15 +270,15 @@ def test_structlog_is_not_imported_before_somebody_logs():
 
 
 @pytest.mark.parametrize("stream", [None, "", "8:1234", "nonsense"])
-def test_a_journal_of_somebody_else_is_none(monkeypatch, stream):
-    """cloud-init's scripts inherit JOURNAL_STREAM, and their stderr is a log file."""
+def test_journal_of_an_ancestor_is_not_used(monkeypatch, stream):
+    """Scripts of cloud-init inherit JOURNAL_STREAM, and their stderr is a log file."""
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     if stream is not None:
         monkeypatch.setenv("JOURNAL_STREAM", stream)
     assert journal.is_stderr_connected() is False
 
 
-def test_the_journal_is_known_by_device_and_inode(monkeypatch):
+def test_journal_is_recognised_by_device_and_inode(monkeypatch):
     """systemd.exec(5): JOURNAL_STREAM names the file that stderr is."""
     status = os.fstat(2)
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")

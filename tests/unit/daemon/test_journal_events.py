@@ -1,4 +1,4 @@
-"""What the daemon says of drift and of a node: short, and without secrets."""
+"""Log texts of repairs and the order of restarts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.node.change_log import _short_diff
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "text"),
     [
         (b"LANG=C\nhttp_proxy=x\n", b"LANG=C\nhttp_proxy=y\n", "-http_proxy=x\n+http_proxy=y"),
         (None, b"a\n", "+a"),
@@ -22,31 +22,29 @@ from agent.node.change_log import _short_diff
         (b"the.client_secret-of-a: hunter2\n", b"", "-the.client_secret-of-a: ***"),
     ],
 )
-def test_a_repair_is_told_by_the_lines_that_went_and_came(before: bytes, after: bytes, said: str) -> None:
-    """Lines that stay are nobody's business, and values of what looks like a secret are masked."""
-    assert _short_diff(Change("/etc/environment", before, after)) == said
+def test_repair_is_logged_as_removed_and_added_lines(before: bytes, after: bytes, text: str) -> None:
+    """Unchanged lines are left out, and values that look like secrets are masked."""
+    assert _short_diff(Change("/etc/environment", before, after)) == text
 
 
-def test_a_repair_of_the_mode_alone_says_the_mode() -> None:
-    """A node.env that others could read."""
+def test_repair_of_the_mode_is_logged_as_the_mode() -> None:
+    """An example is a node.env that others could read."""
     assert _short_diff(Change("/etc/x", b"a", b"a", 0o600)) == "mode becomes 0600"
 
 
-def test_a_long_repair_is_cut_off() -> None:
-    """Somebody's large file in the place of ours does not flood the journal."""
+def test_long_repair_is_truncated() -> None:
+    """A large file in the place of the agent's does not flood the journal."""
     assert len(_short_diff(Change("/etc/x", b"x\n" * 100000, b"a"))) <= 2000
 
 
 @pytest.mark.parametrize("text", [b"a.", b"secret", b"http://"])
-def test_a_line_of_a_megabyte_is_read_once(text: bytes) -> None:
-    """The pass that tells of it has ten minutes to live, and the file may have been four times as
-    long.
-    """
+def test_line_of_a_megabyte_is_scanned_once(text: bytes) -> None:
+    """The worker that logs it has ten minutes, and the file may be four times as long."""
     assert len(_short_diff(Change("/etc/x", text * (1_000_000 // len(text)), b"a"))) == 2000
 
 
-def test_what_others_need_is_restarted_first_and_kubelet_last() -> None:
-    """containerd before docker, then what hangs on neither."""
+def test_dependencies_are_restarted_first_and_kubelet_last() -> None:
+    """containerd is restarted before docker, then units that depend on neither."""
     names = ["kubelet.service", "amazon-ssm-agent.service", "docker.service", "containerd.service"]
     assert restart_order(names) == (
         "containerd.service",

@@ -1,4 +1,4 @@
-"""What a worker says, line by line."""
+"""Messages of a worker, line by line."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MESSAGES = st.one_of(
 
 
 @given(MESSAGES)
-def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
-    """Its type too, and as one line of ASCII, whatever bytes the names of files have."""
+def test_message_survives_encoding(message: Message) -> None:
+    """Its type survives too; it is one line of ASCII, whatever bytes the file names have."""
     line = encode(message)
     assert (line.isascii(), "\n" in line) == (True, False)
     assert decode(line) == message
@@ -64,8 +64,8 @@ def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
     ],
     ids=lambda line: line[:60],
 )
-def test_what_is_not_a_message_is_a_value_error(line: str) -> None:
-    """Whatever is wrong with it, the supervisor has one exception to catch."""
+def test_invalid_line_raises_value_error(line: str) -> None:
+    """The supervisor has only one exception to catch."""
     with pytest.raises(ValueError, match=r"^not a message$"):
         decode(line)
 
@@ -77,7 +77,7 @@ JSON = st.recursive(
 
 
 @given(st.text() | JSON.map(json.dumps))
-def test_garbage_raises_nothing_else(line: str) -> None:
-    """A line is a message or a ValueError."""
+def test_any_line_is_a_message_or_a_value_error(line: str) -> None:
+    """No line raises any other exception."""
     with contextlib.suppress(ValueError):
         decode(line)

@@ -9,18 +9,18 @@ import pytest
 from agent.daemon.retry import jittered, next_crash_delay, next_gap, retry_delay
 
 
-def low(least: float, most: float) -> float:
-    """Draw the least."""
-    return least
+def low(lower: float, upper: float) -> float:
+    """Draw the lower bound."""
+    return lower
 
 
-def high(least: float, most: float) -> float:
-    """Draw the most."""
-    return most
+def high(lower: float, upper: float) -> float:
+    """Draw the upper bound."""
+    return upper
 
 
 @pytest.mark.parametrize(
-    ("failures", "configured", "shortest", "longest"),
+    ("failures", "was_configured", "shortest", "longest"),
     [
         (0, False, 2, 2),
         (1, False, 3.2, 3.8),
@@ -31,17 +31,15 @@ def high(least: float, most: float) -> float:
         (10**6, True, 300, 300),
     ],
 )
-def test_pauses_grow_up_to_a_limit(failures: int, configured: bool, shortest: float, longest: float) -> None:
-    """The delay between tries grows with jitter, to a minute on a node that was never configured,
-    else to five.
-    """
-    assert retry_delay(failures, configured, low) == pytest.approx(shortest)
-    assert retry_delay(failures, configured, high) == pytest.approx(longest)
-    assert shortest - 0.01 <= retry_delay(failures, configured) <= longest + 0.01
+def test_retry_delay_grows_up_to_a_limit(failures: int, was_configured: bool, shortest: float, longest: float) -> None:
+    """The delay grows with jitter: to a minute on a node that was never configured, else five."""
+    assert retry_delay(failures, was_configured, low) == pytest.approx(shortest)
+    assert retry_delay(failures, was_configured, high) == pytest.approx(longest)
+    assert shortest - 0.01 <= retry_delay(failures, was_configured) <= longest + 0.01
 
 
-def test_crashes_are_tried_again_more_and_more_slowly() -> None:
-    """Twice as long each time, up to five minutes."""
+def test_crash_delay_doubles_up_to_a_limit() -> None:
+    """It is twice as long each time, up to five minutes."""
     assert list(accumulate(repeat(5.0, 8), lambda delay, _: next_crash_delay(delay))) == [
         5,
         10,
@@ -55,15 +53,15 @@ def test_crashes_are_tried_again_more_and_more_slowly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gap", "quiet", "after"),
+    ("gap", "quiet", "expected"),
     [(1, 0, 2), (1, 2.5, 2), (1, 2.6, 1), (8, 9, 16), (40, 41, 60), (60, 61, 60), (60, 121, 1)],
 )
-def test_the_gap_between_passes_for_files_doubles_until_they_are_quiet(gap: float, quiet: float, after: float) -> None:
-    """Up to a minute; files that were quiet for more than twice the gap begin anew."""
-    assert next_gap(gap, quiet) == after
+def test_gap_doubles_until_files_are_quiet(gap: float, quiet: float, expected: float) -> None:
+    """It grows up to a minute; files that are quiet for more than twice the gap reset it."""
+    assert next_gap(gap, quiet) == expected
 
 
-def test_the_interval_is_spread_by_a_tenth() -> None:
-    """The nodes of a group do not ask together."""
+def test_interval_has_a_jitter_of_ten_percent() -> None:
+    """The nodes of a group do not act together."""
     assert (jittered(100, low), jittered(100, high)) == (pytest.approx(90), pytest.approx(110))
     assert 90 <= jittered(100) <= 110
