@@ -14,7 +14,7 @@ import time
 
 from tests.boot.harness import case as cases
 from tests.boot.harness.bed import Bed
-from tests.boot.harness.daemon import ENVIRONMENT, Life
+from tests.boot.harness.daemon import ENVIRONMENT, RunningAgent
 
 #: Ways to build such a daemon, as what they have in memory while they wait; the first is what the
 #: agent does.
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
         trial = bed.trial(cases.load("watch"))
         settings = trial.root / "etc/eks-proxy-agent/config.toml"
         settings.write_text(settings.read_text().partition("[watch]")[0])
-        life = Life(trial, limit=options.minutes * 60 + 600)
+        life = RunningAgent(trial, limit=options.minutes * 60 + 600)
         for way, code in WAYS.items():
             print(f"{_memory_of(life, code)}  {way}", flush=True)
         time.sleep(90)  # the first look after the boot is over
@@ -63,7 +63,7 @@ def _memory(smaps: str) -> str:
     return f"{pss / 1024:5.1f} MB PSS, {alone / 1024:4.1f} MB alone"
 
 
-def _memory_of(life: Life, code: str) -> str:
+def _memory_of(life: RunningAgent, code: str) -> str:
     """The memory of a Python that has done this and waits."""
     path = "import sys; sys.path[:0] = [{!r}, {!r}]; ".format(_LIBRARY, _LIBRARY + "/vendor")
     script = """
@@ -73,7 +73,7 @@ def _memory_of(life: Life, code: str) -> str:
     return _memory(life.running.run("sh", "-c", script, "sh", path + code))
 
 
-def _idle(life: Life, minutes: float) -> None:
+def _idle(life: RunningAgent, minutes: float) -> None:
     before, looked = _counters(life), life.status()["updated"]
     begin = time.monotonic()
     time.sleep(minutes * 60)
@@ -88,7 +88,7 @@ def _idle(life: Life, minutes: float) -> None:
     print("{:>6} was a pass among that".format("there" if life.status()["updated"] != looked else "no"))
 
 
-def _counters(life: Life) -> dict[str, int]:
+def _counters(life: RunningAgent) -> dict[str, int]:
     """proc(5): CPU in ticks of 10 ms, voluntary context switches, which are the times that it went
     to sleep.
     """
@@ -103,7 +103,7 @@ def _counters(life: Life) -> dict[str, int]:
     }
 
 
-def _repairs(life: Life, times: int) -> None:
+def _repairs(life: RunningAgent, times: int) -> None:
     """Seconds from the end of somebody's write until the file is right again, by a loop inside the
     node.
     """

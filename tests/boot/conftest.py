@@ -1,6 +1,4 @@
-"""Fixtures of the boot tests: one bed a session, and a loud word when this machine cannot have
-one.
-"""
+"""Fixtures of the boot tests: a bed for the session, and a visible notice if it cannot run here."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ LEFT_OUT = pytest.StashKey[str]()
 
 
 def missing() -> list[str]:
-    """Why this machine cannot boot a node; empty when it can."""
+    """Return the reasons why this machine cannot boot a node; none if it can."""
     reasons = []
     if os.geteuid() != 0:
         reasons.append("not root")
@@ -36,45 +34,47 @@ def missing() -> list[str]:
 
 @pytest.fixture(scope="session")
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
-    """The services, in a network of their own; building a root for the first time takes two minutes
-    and says so.
+    """The services, in a network of their own.
+
+    Building a root for the first time takes two minutes; that is printed.
     """
     reasons = missing()
     if reasons:
-        said = f"no node can boot here: {'; '.join(reasons)}"
+        notice = f"cannot boot nodes here: {'; '.join(reasons)}"
         if os.environ.get("CI") == "true":
-            pytest.fail(said, pytrace=False)
-        request.config.stash[LEFT_OUT] = said
-        pytest.skip(said)
+            pytest.fail(notice, pytrace=False)
+        request.config.stash[LEFT_OUT] = notice
+        pytest.skip(notice)
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        made = Bed()
+        session_bed = Bed()
     try:
-        yield made
+        yield session_bed
     finally:
-        made.close()
+        session_bed.close()
 
 
 @pytest.fixture
 def trial(bed: Bed) -> Iterator[Callable[..., Trial]]:
-    """Puts a case, by the name of its directory, on a new node, or on a snapshot of a node; it is
-    removed after the test.
+    """A function that puts a case, by the name of its directory, on a new node.
+
+    The node may be a snapshot of another one; it is removed after the test.
     """
-    made: list[Trial] = []
+    trials: list[Trial] = []
 
     def put(name: str, image: Trial | None = None) -> Trial:
-        made.append(bed.trial(cases.load(name), image))
-        return made[-1]
+        trials.append(bed.trial(cases.load(name), image))
+        return trials[-1]
 
     try:
         yield put
     finally:
-        for one in made:
-            one.close()
+        for node in trials:
+            node.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say at the end, where people look, that no node was booted."""
+    """Print at the end that no node was booted."""
     if LEFT_OUT in config.stash:
-        terminalreporter.section("boot tests left out", sep="!", red=True)
+        terminalreporter.section("boot tests skipped", sep="!", red=True)
         terminalreporter.line(f"{config.stash[LEFT_OUT]}. With CI=true this is a failure.")

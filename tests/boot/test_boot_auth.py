@@ -1,6 +1,4 @@
-"""A Squid that asks for a password full of awkward characters: everybody gets through, and nobody
-else sees it.
-"""
+"""A Squid with a password full of special characters: all clients pass, and nothing shows it."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ SHOWN = ("plan", "plan --json", "status", "status --json", "config show", "confi
 
 @pytest.fixture
 def node(trial: Callable[[str], Trial]) -> Trial:
-    """A node whose proxy asks for the password."""
+    """A node whose proxy requires the password."""
     return trial("auth-awkward-password")
 
 
@@ -43,12 +41,12 @@ def squid(node: Trial) -> Iterator[Squid]:
 
 
 def credentials(node: Trial) -> str:
-    """USER:PASSWORD of the case."""
+    """Return USER:PASSWORD of the case."""
     return (node.root / "etc/eks-proxy-agent/credentials").read_text().rstrip("\n")
 
 
 def readable_by_others(top: Path) -> Iterator[Path]:
-    """Every file that the node wrote and that anybody but its owner can read."""
+    """Yield every file that the node wrote and that users other than its owner can read."""
     for directory, _, names in os.walk(top):
         for path in (Path(directory, name) for name in names):
             if stat.S_ISREG(path.lstat().st_mode) and path.lstat().st_mode & 0o077:
@@ -56,27 +54,23 @@ def readable_by_others(top: Path) -> Iterator[Path]:
 
 
 def holding(path: Path, secrets: list[str]) -> list[str]:
-    """Which of the secrets a file holds."""
+    """Return the secrets that a file holds."""
     content = path.read_bytes()
     return [secret for secret in secrets if secret.encode() in content]
 
 
 def show(running: Running) -> str:
-    """What the agent prints for people and machines, and what systemd and docker tell about the
-    environment.
-    """
-    said = "".join(running.run("eks-proxy-agent", *words.split(), check=False) for words in SHOWN)
+    """Return what the agent, systemd and docker print about settings and environment."""
+    output = "".join(running.run("eks-proxy-agent", *words.split(), check=False) for words in SHOWN)
     return (
-        said
+        output
         + running.run("systemctl", "show", "docker", "containerd", "eks-proxy-agent")
         + running.run("docker", "info")
     )
 
 
 def change(running: Running, line: str, password: str) -> None:
-    """Change the credentials file, reload the agent, and wait until node.env and dnf.conf hold that
-    encoded password.
-    """
+    """Change the credentials, reload, and wait until node.env and dnf.conf have that password."""
     (running.directory / "credentials").write_text(f"{line}\n")
     running.run("mv", "/probe/credentials", "/etc/eks-proxy-agent/credentials")
     running.run("chmod", "600", "/etc/eks-proxy-agent/credentials")
@@ -85,12 +79,13 @@ def change(running: Running, line: str, password: str) -> None:
         running.wait_until(f"the password in {file}", "grep", "--quiet", f"{password}@", file)
 
 
-def test_all_clients_pass_with_an_awkward_password_and_nothing_shows_it(node: Trial, squid: Squid) -> None:
-    """docker, containerd, dnf and curl get through, no output, log, process list or open file has
-    it, a reload changes it.
+def test_all_clients_pass_with_a_special_password(node: Trial, squid: Squid) -> None:
+    """docker, containerd, dnf and curl get through.
+
+    No output, log, process list or readable file has the password, and a reload changes it.
     """
-    known = credentials(node)
-    secrets = [*node.case.secrets, base64.b64encode(known.encode()).decode().rstrip("=")]
+    pair = credentials(node)
+    secrets = [*node.case.secrets, base64.b64encode(pair.encode()).decode().rstrip("=")]
     running = node.start(hold=True)
     running.wait_settled()
     running.run("docker", "pull", IMAGE)
@@ -99,8 +94,8 @@ def test_all_clients_pass_with_an_awkward_password_and_nothing_shows_it(node: Tr
     running.run("systemd-run", "--quiet", "--wait", UNIT_ENVIRONMENT, "curl", "--fail", "--silent", CURL)
     running.run("sh", "-euc", f"set -a; . /etc/eks-proxy-agent/node.env; exec curl --fail --silent {CURL}")
     shown = show(running)
-    change(running, f"{known}2", "vXkTail92")
-    change(running, known, "vXkTail9")
+    change(running, f"{pair}2", "vXkTail92")
+    change(running, pair, "vXkTail9")
     node.finish(running)
     assert pulled == ""
     assert [secret for secret in secrets if secret in shown] == []
@@ -113,18 +108,18 @@ def test_all_clients_pass_with_an_awkward_password_and_nothing_shows_it(node: Tr
     assert {path: found for path, found in open_files.items() if found} == {}
 
 
-def test_without_the_password_the_same_proxy_lets_nobody_through(node: Trial, squid: Squid) -> None:
-    """The proxy does ask: a node without the credentials gets 407."""
+def test_proxy_refuses_requests_without_the_password(node: Trial, squid: Squid) -> None:
+    """A node without the credentials gets 407, so the proxy does require them."""
     for name in ("config.toml", "credentials"):
         (node.root / "etc/eks-proxy-agent" / name).unlink()
     (node.root / "etc/eks-proxy-agent/config.toml").write_text('proxy.url = "http://login.example.test:3128"\n')
     running = node.start(hold=True)
     running.wait_settled()
-    said = running.run("sh", "-c", f"docker pull {IMAGE} 2>&1", check=False)
+    output = running.run("sh", "-c", f"docker pull {IMAGE} 2>&1", check=False)
     running.finish()
-    assert "407" in said
-    # A connection that ended before anything was asked, as the agent's look tries a second address,
-    # is no request.
-    asked = [line for line in squid.requests() if "error:transaction-end-before-headers" not in line]
-    assert asked
-    assert not [line for line in asked if " 407 " not in line]
+    assert "407" in output
+    # A connection that ends without a request is left out: the agent's health check tries a second
+    # address.
+    requests = [line for line in squid.requests() if "error:transaction-end-before-headers" not in line]
+    assert requests
+    assert not [line for line in requests if " 407 " not in line]

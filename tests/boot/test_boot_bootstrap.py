@@ -11,14 +11,15 @@ SIGNAL = ["/opt/aws/bin/cfn-signal", "--exit-code", "{}", "--stack", "blue-nodes
 
 
 def signals(node: Trial) -> list[dict[str, Any]]:
-    """Every call of cfn-signal so far: argv and environment."""
+    """Return every call of cfn-signal so far: argv and environment."""
     log = node.root / "var/log/cfn-signal.jsonl"
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def test_bootstrap_that_waits_for_kubelet_ends_and_runs_once(trial: Callable[[str], Trial]) -> None:
-    """bootstrap.sh may block on docker and kubelet without a deadlock, gets only the proxy, and a
-    reboot does not run it.
+def test_bootstrap_may_wait_for_kubelet_and_runs_once(trial: Callable[[str], Trial]) -> None:
+    """bootstrap.sh may wait for docker and kubelet without a deadlock.
+
+    Its environment has only the proxy, and a reboot does not run it again.
     """
     node = trial("bootstrap-ok")
     first = node.boot()
@@ -32,16 +33,17 @@ def test_bootstrap_that_waits_for_kubelet_ends_and_runs_once(trial: Callable[[st
     (signal,) = signals(node)
     assert signal["argv"] == [part.format(0) for part in SIGNAL] + ["--region", "eu-west-1"]
     assert signal["environment"]["HTTPS_PROXY"] == "http://svc-eks:Tr0ub4dor%263@proxy.example.test:3128"
-    said = log.read_text()
+    text = log.read_text()
     second = node.boot()
     assert second.unit("eks-proxy-agent-bootstrap")["ExecMainStatus"] == "0"
-    assert log.read_text() == said
+    assert log.read_text() == text
     assert len(signals(node)) == 1
 
 
-def test_signal_carries_the_exit_code_of_bootstrap(trial: Callable[[str], Trial]) -> None:
-    """When bootstrap.sh exits 7, so does the bootstrap unit, and cfn-signal is told 7; a reboot
-    repeats neither.
+def test_exit_code_of_bootstrap_is_signalled(trial: Callable[[str], Trial]) -> None:
+    """If bootstrap.sh exits with 7, the bootstrap unit does too, and cfn-signal gets 7.
+
+    A reboot repeats neither.
     """
     node = trial("bootstrap-fails")
     first = node.boot()

@@ -9,9 +9,10 @@ from tests.boot.harness.bed import Trial
 from tests.boot.harness.packages import INSTALL, NAME, PACKAGE, Repository
 
 
-def test_dnf_installs_a_package_that_only_the_proxy_can_reach(trial: Callable[[str], Trial]) -> None:
-    """Real dnf takes the proxy from dnf.conf, which the agent reached through the link yum.conf, as
-    root and as anybody.
+def test_dnf_installs_a_package_through_the_proxy(trial: Callable[[str], Trial]) -> None:
+    """Real dnf reads the proxy from dnf.conf, which the agent edited through the link yum.conf.
+
+    That holds for root and for any user.
     """
     node = trial("dnf-through-squid")
     repository = Repository(node.bed.namespace, node.node.directory / "repository")
@@ -24,7 +25,7 @@ def test_dnf_installs_a_package_that_only_the_proxy_can_reach(trial: Callable[[s
         node.finish(running)
     finally:
         repository.stop()
-    asked = [line for line in node.requests() if f"http://{NAME}/" in line and "libdnf" in line]
-    assert sum("repodata/repomd.xml 200" in line for line in asked) == 2, node.requests()
-    assert any(f"{PACKAGE}-1-1.noarch.rpm 200" in line for line in asked), node.requests()
+    requests = [line for line in node.requests() if f"http://{NAME}/" in line and "libdnf" in line]
+    assert sum("repodata/repomd.xml 200" in line for line in requests) == 2, node.requests()
+    assert any(f"{PACKAGE}-1-1.noarch.rpm 200" in line for line in requests), node.requests()
     assert Path(node.root, "etc/yum.conf").is_symlink()

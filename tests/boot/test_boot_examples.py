@@ -1,5 +1,6 @@
-"""The ways in: user data byte for byte as packaging/examples has it, with real cloud-init; and an
-image of the shell recipe.
+"""The user data of packaging/examples, byte for byte, with real cloud-init.
+
+Also an image that was set up by the shell recipe.
 """
 
 from __future__ import annotations
@@ -22,35 +23,34 @@ RECIPE = "eks-proxy-recipe.service"
 
 
 def docker(boot: Boot) -> dict[str, str]:
-    """The environment that dockerd runs with."""
+    """Return the environment of dockerd."""
     return boot.environment("docker") or {}
 
 
 def lines(path: Path) -> list[str]:
-    """The lines of a log that a stand-in of the node wrote."""
+    """Return the lines of a log of a stand-in."""
     return path.read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", ["settings", "apply"])
 def test_user_data_of_a_few_lines_configures_the_node(trial: Callable[[str], Trial], name: str) -> None:
-    """The shortest forms end in a node whose docker has the proxy and pulls through it."""
+    """With the shortest forms, docker has the proxy and pulls through it."""
     boot = trial(f"example-{name}").boot()
     assert docker(boot)["HTTPS_PROXY"] == PROXY
     assert not [text for text in boot.messages("cloud-final") if "Failed" in text]
 
 
-def test_settings_beside_a_nodeconfig_know_its_cluster(trial: Callable[[str], Trial]) -> None:
-    """What the NodeConfig says of the API server and the service CIDR is in NO_PROXY, and need not
-    be said twice.
-    """
+def test_settings_beside_a_nodeconfig_use_its_cluster(trial: Callable[[str], Trial]) -> None:
+    """API server and service CIDR of the NodeConfig are in NO_PROXY without being set again."""
     bypass = docker(trial("example-settings-nodeconfig").boot())["NO_PROXY"].split(",")
     assert {API_SERVER, "172.20.0.0/16"} <= set(bypass)
 
 
 @pytest.mark.parametrize("name", ["bootstrap", "cloudformation"])
 def test_bootstrap_runs_once_behind_the_proxy_and_is_signalled(trial: Callable[[str], Trial], name: str) -> None:
-    """bootstrap.sh gets its arguments and the proxy, the stack gets its exit code, and a reboot
-    repeats neither.
+    """bootstrap.sh gets its arguments and the proxy, and the stack gets its exit code.
+
+    A reboot repeats neither.
     """
     node = trial(f"example-{name}")
     log = node.root / "var/log"
@@ -69,9 +69,10 @@ def test_bootstrap_runs_once_behind_the_proxy_and_is_signalled(trial: Callable[[
     assert lines(log / "eks-bootstrap.log") == [arguments, *environment]
 
 
-def test_traces_of_the_shell_recipe_are_cleared_away(trial: Callable[[str], Trial]) -> None:
-    """Where the recipe ran twice, the agent's first boot leaves one proxy line a file and one
-    drop-in, and says so.
+def test_leftovers_of_the_shell_recipe_are_removed(trial: Callable[[str], Trial]) -> None:
+    """After the recipe ran twice, the first boot of the agent leaves one proxy line per file.
+
+    It leaves one drop-in, and logs what it removed.
     """
     node = trial("recipe-traces")
     tree.install(BOOT_TESTS / "recipe/tree", node.root)

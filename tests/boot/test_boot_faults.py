@@ -1,4 +1,4 @@
-"""The power goes away, the agent is killed, and no file is ever half written."""
+"""Power cuts and kills of the agent, which must never leave a half-written file."""
 
 from __future__ import annotations
 
@@ -15,31 +15,29 @@ from tests.boot.harness.case import Case
 from tests.boot.harness.waiting import wait_for
 
 OURS = ("etc", "var/lib/eks-proxy-agent")
-# Where the power is cut, in turn, boot after boot on the same disk: when a file has been written
-# and not renamed yet, and when it has just been renamed (strace(1): after the Nth call of that
-# name).
+# Points of the power cuts, in turn, boot after boot on the same disk: after a file is written and
+# before it is renamed, and just after a rename (strace(1): after the Nth call of that name).
 CUTS = [("fsync", 2), ("rename", 3)]
-BOOTS = 60  # many more than it takes
+BOOTS = 60  # many more than needed
 
 
-def how_it_went(evidence: Path) -> str:
-    """What became of a boot whose agent is to be stopped: "stopped", "settled" when nothing stopped
-    it, or nothing yet.
-    """
+def outcome(evidence: Path) -> str:
+    """Return "stopped" for a stopped agent, "settled" if nothing stopped it, or nothing yet."""
     return "stopped" if trace.stopped(evidence / "trace") else "settled" if (evidence / "settled").exists() else ""
 
 
 def contents(root: Path, case: Case) -> dict[str, bytes]:
-    """The files the case expects, as they are now; a missing file is empty."""
+    """Return the files that the case expects, as they are now; a missing file is empty."""
     names = [name for name, _ in case.expected(1) if not (root / name).is_symlink()]
     return {name: (root / name).read_bytes() if (root / name).exists() else b"" for name in names}
 
 
-def test_power_cut_in_the_middle_of_apply_leaves_whole_files_and_the_next_boot_converges(
+def test_power_cuts_during_apply_leave_whole_files(
     trial: Callable[[str], Trial],
 ) -> None:
-    """However often the node dies in mid-apply, every file is wholly old or wholly new, and an
-    undisturbed boot ends it.
+    """After each power cut every file is completely old or completely new.
+
+    An undisturbed boot then completes the change.
     """
     node = trial("power-cut")
     old = contents(node.root, node.case)
@@ -48,32 +46,32 @@ def test_power_cut_in_the_middle_of_apply_leaves_whole_files_and_the_next_boot_c
     for (call, count), _ in zip(cycle(CUTS), range(BOOTS)):
         trace.install(node.root, trace.stop_at(call, count))
         running = node.start(hold=True)
-        wait_for("the agent to stop", partial(how_it_went, running.directory))
+        wait_for("the agent to stop", partial(outcome, running.directory))
         running.kill()
-        now = contents(node.root, node.case)
-        torn = [name for name in now if now[name] not in (old[name], new[name])]
+        current = contents(node.root, node.case)
+        torn = [name for name in current if current[name] not in (old[name], new[name])]
         assert torn == [], f"after {call} {count}"
-        seen.add(frozenset(name for name in now if now[name] == new[name] != old[name]))
-        if now == new:  # from here on it would only be cut in the middle of what lies in /run
+        seen.add(frozenset(name for name in current if current[name] == new[name] != old[name]))
+        if current == new:  # later cuts would only affect files in /run
             break
-    assert now == new, f"after {BOOTS} cuts"
+    assert current == new, f"after {BOOTS} cuts"
     trace.remove(node.root)
     node.boot()
-    assert len(seen) > len(new) / 2, "the cuts must have fallen between the files"
-    left = [path for top in OURS for path in (node.root / top).rglob("*") if path.name.endswith(".eks-proxy-agent")]
-    assert left == []
+    assert len(seen) > len(new) / 2, "cuts must have occurred between files"
+    leftovers = [
+        path for top in OURS for path in (node.root / top).rglob("*") if path.name.endswith(".eks-proxy-agent")
+    ]
+    assert leftovers == []
     assert node.boot().reloads() == 0
 
 
-def test_every_replaced_file_is_written_synced_renamed_and_its_directory_synced(trial: Callable[[str], Trial]) -> None:
-    """By strace, each file comes to its place by write, fsync, rename and fsync of the directory,
-    in that order.
-    """
+def test_files_are_replaced_by_write_fsync_rename_fsync(trial: Callable[[str], Trial]) -> None:
+    """strace shows that order for each file: write, fsync, rename, fsync of the directory."""
     node = trial("power-cut")
     trace.install(node.root)
     boot = node.boot()
     steps: dict[str, str] = defaultdict(str)  # by temporary file
-    renamed: dict[str, tuple[str, str]] = {}  # temporary file: the directory it was renamed into, and what it became
+    renamed: dict[str, tuple[str, str]] = {}  # temporary file: its new directory and path
     for call in trace.calls(boot.directory / "trace"):
         steps[call.path] += f"{call.name} "
         if call.name == "rename":
@@ -87,11 +85,12 @@ def test_every_replaced_file_is_written_synced_renamed_and_its_directory_synced(
     assert {f"/{name}" for name in contents(node.root, node.case)} <= set(durable)
 
 
-def test_killing_and_restarting_the_agent_leaves_docker_alone_and_no_password_shows(
+def test_kill_and_restart_of_the_agent_do_not_affect_docker(
     trial: Callable[[str], Trial],
 ) -> None:
-    """Under policy closed too, SIGKILL and restart of the agent keep docker's process; nothing
-    readable has the password.
+    """Also with policy closed, docker keeps its process.
+
+    No readable file has the password.
     """
     node = trial("credentials")
     running = node.start(hold=True)
@@ -111,6 +110,6 @@ def test_killing_and_restarting_the_agent_leaves_docker_alone_and_no_password_sh
     assert pids() == before
     assert running.run("stat", "--format=%a", "/run/eks-proxy-agent") == "755\n"
     running.run("systemctl", "stop", "eks-proxy-agent")
-    running.run("systemctl", "restart", "docker")  # what the policy makes it wait for outlives the agent
+    running.run("systemctl", "restart", "docker")  # the ready file survives the agent
     running.run("systemctl", "start", "eks-proxy-agent")
     node.finish(running)

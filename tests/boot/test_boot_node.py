@@ -7,9 +7,10 @@ from typing import Callable
 from tests.boot.harness.bed import Trial
 
 
-def test_fresh_node_is_proxied_and_its_second_boot_writes_and_reloads_nothing(trial: Callable[[str], Trial]) -> None:
-    """A fresh node pulls through Squid; booting it again touches no file below /etc and reloads
-    systemd not once.
+def test_second_boot_of_a_fresh_node_changes_nothing(trial: Callable[[str], Trial]) -> None:
+    """A fresh node pulls through Squid; its next boot changes no file below /etc.
+
+    Nor does it reload systemd.
     """
     node = trial("fresh-node")
     first, second = node.boot(), node.boot()
@@ -19,8 +20,9 @@ def test_fresh_node_is_proxied_and_its_second_boot_writes_and_reloads_nothing(tr
 
 
 def test_image_baked_on_one_instance_boots_as_another(trial: Callable[[str], Trial]) -> None:
-    """A node made from another node's disk has its own VPC's values, and needs no reload since its
-    drop-ins are baked.
+    """A node from another node's disk has the values of its own VPC.
+
+    It needs no reload, because its drop-ins are baked.
     """
     node = trial("baked-image")
     assert node.boot().status()["instance_id"] == "i-0a1b2c3d4e5f60718"
@@ -30,9 +32,10 @@ def test_image_baked_on_one_instance_boots_as_another(trial: Callable[[str], Tri
     assert baked.reloads() == 0
 
 
-def test_node_without_any_settings_boots_as_if_the_agent_were_absent(trial: Callable[[str], Trial]) -> None:
-    """Without settings the agent is ready at once, docker starts unproxied, and nothing below /etc
-    is the agent's.
+def test_node_without_settings_boots_as_without_the_agent(trial: Callable[[str], Trial]) -> None:
+    """The agent is ready immediately, docker starts without a proxy.
+
+    No file below /etc is the agent's.
     """
     boot = trial("no-settings").boot()
     assert boot.active_at("eks-proxy-agent") < boot.active_at("docker")

@@ -1,6 +1,4 @@
-"""Nodes of Amazon Linux 2023: nodeadm starts before cloud-init, and its NodeConfig says which
-cluster it is.
-"""
+"""Nodes of Amazon Linux 2023: nodeadm starts before cloud-init; NodeConfig names the cluster."""
 
 from __future__ import annotations
 
@@ -10,13 +8,14 @@ from tests.boot.harness.bed import Trial
 
 
 def requests_of(node: Trial) -> dict[str, str]:
-    """The last request of each user agent that Squid saw in this boot."""
+    """Return the last request of each user agent in Squid's log of this boot."""
     return {line.rpartition(' "')[2].rstrip('"'): line for line in node.requests()}
 
 
 def test_nodeadm_calls_through_squid_on_the_first_boot(trial: Callable[[str], Trial]) -> None:
-    """nodeadm's own call, before cloud-init, takes the proxy of a MIME part; NodeConfigs are
-    merged, and their proxy told of.
+    """nodeadm's call, before cloud-init, uses the proxy of a MIME part.
+
+    NodeConfigs are merged, and a proxy in them is reported.
     """
     node = trial("nodeadm-parts")
     boot = node.boot()
@@ -28,9 +27,10 @@ def test_nodeadm_calls_through_squid_on_the_first_boot(trial: Callable[[str], Tr
     assert any(warning in text.replace("\\", "") for text in boot.messages("eks-proxy-agent"))
 
 
-def test_node_config_that_breaks_leaves_the_last_good_values(trial: Callable[[str], Trial]) -> None:
-    """Broken YAML is told with its line; docker, containerd and nodeadm go on with what the boot
-    before had.
+def test_invalid_node_config_keeps_the_last_good_values(trial: Callable[[str], Trial]) -> None:
+    """Invalid YAML is reported with its line.
+
+    docker, containerd and nodeadm keep the values of the boot before.
     """
     node = trial("nodeadm-broken")
     node.boot()

@@ -1,6 +1,4 @@
-"""Several proxies: one is chosen at boot, and another only after an outage of the set time; and the
-look after a boot.
-"""
+"""Several proxies: the choice at boot, the failover after an outage, and the preflight."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ class Proxies:
     """Squids at the two addresses of the case, started and stopped by the test."""
 
     def __init__(self, bed: Bed, directory: Path) -> None:
-        """Take both addresses: where no Squid runs, connections are refused."""
+        """Add both addresses: where no Squid runs, connections are refused."""
         self.bed = bed
         self.directory = directory
         self.running: dict[str, Squid] = {}
@@ -37,14 +35,14 @@ class Proxies:
             bed.namespace.add(address)
 
     def start(self, address: str) -> Squid:
-        """A new Squid there, with a log of its own."""
+        """Start a new Squid there, with a log of its own."""
         self.started += 1
         directory = self.directory / f"squid-{self.started}"
         self.running[address] = Squid(self.bed.namespace, directory, address=address)
         return self.running[address]
 
     def stop(self, address: str) -> None:
-        """End the one there."""
+        """Stop the Squid there."""
         self.running.pop(address).stop()
 
 
@@ -56,20 +54,20 @@ def node(trial: Callable[[str], Trial]) -> Trial:
 
 @pytest.fixture
 def proxies(node: Trial) -> Iterator[Proxies]:
-    """None runs yet."""
-    made = Proxies(node.bed, node.node.directory)
-    yield made
-    for address in list(made.running):
-        made.stop(address)
+    """Both proxies, not running yet."""
+    pair = Proxies(node.bed, node.node.directory)
+    yield pair
+    for address in list(pair.running):
+        pair.stop(address)
 
 
 def url(address: str) -> str:
-    """The proxy there, as the settings name it."""
+    """Return the proxy there, as the settings name it."""
     return f"http://{address}:3128"
 
 
-def said(boot: Boot, event: str) -> list[dict[str, Any]]:
-    """The journal's entries of one event of the agent."""
+def entries_of(boot: Boot, event: str) -> list[dict[str, Any]]:
+    """Return the journal entries of one event of the agent."""
     return [
         entry
         for entry in boot.journal
@@ -77,70 +75,70 @@ def said(boot: Boot, event: str) -> list[dict[str, Any]]:
     ]
 
 
-def in_use(running: Running, address: str) -> None:
+def wait_for_proxy_in_use(running: Running, address: str) -> None:
     """Wait until node.env names that proxy."""
     running.wait_until(f"{address} in node.env", "grep", "--quiet", f"http_proxy={url(address)}$", NODE_ENV, limit=60)
 
 
-def proxies_in(running: Running, *states: str) -> None:
-    """Wait until status.json says of the two proxies `up` or `down` and `chosen` or not."""
-    wanted = json.dumps([{"up": "up" in state, "chosen": "chosen" in state} for state in states])
+def wait_for_states(running: Running, *states: str) -> None:
+    """Wait for states of the two proxies in status.json: `up` or `down`, `chosen` or not."""
+    expected = json.dumps([{"up": "up" in state, "chosen": "chosen" in state} for state in states])
     code = (
         "import json,sys; found = json.load(open(sys.argv[1])).get('proxies') or []; "
         "sys.exit([{k: one[k] for k in ('up', 'chosen')} for one in found] != json.loads(sys.argv[2]))"
     )
-    running.wait_until(f"{states} in status.json", "python3", "-c", code, STATUS, wanted, limit=60)
+    running.wait_until(f"{states} in status.json", "python3", "-c", code, STATUS, expected, limit=60)
 
 
-def test_the_first_that_answers_at_boot_is_chosen_and_docker_pulls_through_it(node: Trial, proxies: Proxies) -> None:
-    """The preferred proxy is dead: every file names the second, before docker starts."""
+def test_first_proxy_that_serves_at_boot_is_chosen(node: Trial, proxies: Proxies) -> None:
+    """The preferred proxy is down: every file names the second one before docker starts."""
     second = proxies.start(SECOND)
     running = node.start(hold=True)
     running.wait_settled()
-    in_use(running, SECOND)
-    proxies_in(running, "down", "up chosen")
+    wait_for_proxy_in_use(running, SECOND)
+    wait_for_states(running, "down", "up chosen")
     assert running.run("sh", "-c", f"docker pull {IMAGE} 2>&1; echo exit $?").endswith("exit 0\n")
-    assert running.run("eks-proxy-agent", "plan") == "", "plan takes the remembered choice"
+    assert running.run("eks-proxy-agent", "plan") == "", "plan uses the remembered choice"
     boot = node.finish(running)
     assert any(f"http://{REGISTRY_NAME}/v2/" in line and "docker/" in line for line in second.requests())
     assert (boot.environment("docker") or {})["http_proxy"] == url(SECOND)
     assert "proxy=" + url(SECOND) in (node.root / "etc/dnf/dnf.conf").read_text()
-    (chosen,) = said(boot, "proxy.chosen")
+    (chosen,) = entries_of(boot, "proxy.chosen")
     assert f"{url(FIRST)}: Connection refused" in str(chosen["MESSAGE"])
 
 
 @pytest.mark.long
-def test_one_switch_after_the_set_time_none_before_and_none_back(node: Trial, proxies: Proxies) -> None:
-    """The chosen proxy is stopped while the daemon runs; the other takes over, and keeps it when
-    the first is back.
+def test_failover_after_the_configured_time_and_not_back(node: Trial, proxies: Proxies) -> None:
+    """The chosen proxy is stopped while the daemon runs.
 
-    Back it goes at the next boot.
+    The other one takes over and stays chosen when the first is back, until the next boot.
     """
     proxies.start(FIRST)
     proxies.start(SECOND)
     running = node.start(hold=True)
     running.wait_settled()
-    proxies_in(running, "up chosen", "up")
+    wait_for_states(running, "up chosen", "up")
     proxies.stop(FIRST)
-    in_use(running, SECOND)
-    proxies_in(running, "down", "up chosen")
+    wait_for_proxy_in_use(running, SECOND)
+    wait_for_states(running, "down", "up chosen")
     proxies.start(FIRST)
-    proxies_in(running, "up", "up chosen")
+    wait_for_states(running, "up", "up chosen")
     seen = running.run("stat", "--format=%Y", STATUS).strip()
     later = f"[ $(stat --format=%Y {STATUS}) -ge $(({seen} + 9)) ]"
-    running.wait_until("another look", "sh", "-c", later, limit=60)
-    in_use(running, SECOND)
+    running.wait_until("another check", "sh", "-c", later, limit=60)
+    wait_for_proxy_in_use(running, SECOND)
     first = node.finish(running)
-    (down,), (failover,) = said(first, "proxy.down"), said(first, "proxy.failover")
+    (down,), (failover,) = entries_of(first, "proxy.down"), entries_of(first, "proxy.failover")
     seconds = (int(failover["__MONOTONIC_TIMESTAMP"]) - int(down["__MONOTONIC_TIMESTAMP"])) / 1e6
-    assert seconds >= AFTER - 1, "but for what the journal took"
+    assert seconds >= AFTER - 1, "apart from the delay of the journal"
     second = node.boot()
     assert (second.environment("docker") or {})["http_proxy"] == url(FIRST)
 
 
-def test_with_all_proxies_dead_the_first_is_taken_loudly(node: Trial, proxies: Proxies) -> None:
-    """Both drop every packet: READY comes all the same, long before a connection would time out,
-    and the log says it.
+def test_first_proxy_is_used_with_an_error_if_none_serves(node: Trial, proxies: Proxies) -> None:
+    """Both drop every packet.
+
+    READY=1 is sent nevertheless, long before a connection would time out, and an error is logged.
     """
     silent = [
         Listener(node.bed.namespace, node.node.directory / address, address, 3128, silent=True)
@@ -152,15 +150,16 @@ def test_with_all_proxies_dead_the_first_is_taken_loudly(node: Trial, proxies: P
         for listener in silent:
             listener.stop()
     assert (boot.environment("docker") or {})["http_proxy"] == url(FIRST)
-    (loud,) = said(boot, "proxy.none_serves")
-    assert loud["PRIORITY"] == "3"
-    assert url(FIRST) in str(loud["MESSAGE"])
-    assert url(SECOND) in str(loud["MESSAGE"])
+    (error,) = entries_of(boot, "proxy.none_serves")
+    assert error["PRIORITY"] == "3"
+    assert url(FIRST) in str(error["MESSAGE"])
+    assert url(SECOND) in str(error["MESSAGE"])
 
 
-def test_the_preflight_says_after_the_boot_what_clients_will_meet(bed: Bed, trial: Callable[[str], Trial]) -> None:
-    """Behind a proxy that inspects TLS: with its CA all is well; without it the journal and the
-    status name the issuer.
+def test_preflight_reports_tls_inspection(bed: Bed, trial: Callable[[str], Trial]) -> None:
+    """Behind a proxy that inspects TLS, the preflight succeeds with its CA.
+
+    Without the CA, journal and status name the issuer.
     """
     inspected = Inspected(bed.namespace, bed.session.work / "preflight", "192.0.2.12")
     try:
@@ -180,10 +179,10 @@ def test_the_preflight_says_after_the_boot_what_clients_will_meet(bed: Bed, tria
 
 
 def preflight(node: Trial) -> dict[str, Any]:
-    """What status.json says of it after a boot."""
+    """Boot the node; return the preflight of status.json."""
     running = node.start(hold=True)
     running.wait_settled()
     running.wait_until("the preflight", "grep", "--quiet", '"preflight": {', STATUS)
-    found: dict[str, Any] = json.loads(running.run("cat", STATUS))["preflight"]
+    result: dict[str, Any] = json.loads(running.run("cat", STATUS))["preflight"]
     node.finish(running)
-    return found
+    return result

@@ -1,5 +1,6 @@
-"""The package in an image: installed, baked, cleaned, copied to two instances; upgraded and erased
-while a node runs.
+"""The package in an image: installed, baked, cleaned and copied to two instances.
+
+Also upgraded and erased while a node runs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tests.boot.harness.bed import Trial
 from tests.boot.harness.node import Running
 from tests.packaging import rpms
 
-#: With the tests of tests/packaging on one worker of pytest-xdist: it builds the packages once.
+#: On one worker of pytest-xdist with tests/packaging, which builds the packages once.
 pytestmark = pytest.mark.xdist_group("packaging")
 
 NAME = "eks-proxy-agent"
@@ -23,9 +24,7 @@ RUNTIMES = ("docker", "containerd", "kubelet")
 
 
 def build_image(trial: Callable[..., Trial]) -> Trial:
-    """A node that got the agent by rpm, was baked, lived once as an instance, and was cleaned;
-    switched off.
-    """
+    """Return a node with the agent by rpm: baked, booted once, cleaned and powered off."""
     builder = trial("rpm-builder")
     system = rpms.enrol(builder.root)
     system.rpm("-i", rpms.built())
@@ -45,24 +44,25 @@ def build_image(trial: Callable[..., Trial]) -> Trial:
 
 
 def read(node: Trial, name: str) -> str:
-    """A file of a node."""
+    """Return the text of a file of a node."""
     return (node.root / name).read_text()
 
 
 def pids(running: Running) -> dict[str, str]:
-    """The main processes of the runtimes."""
+    """Return the main processes of the runtimes."""
     return {unit: running.show(unit, "MainPID") for unit in RUNTIMES}
 
 
 def rpm(running: Running, *arguments: str) -> str:
-    """Run the node's own rpm, inside."""
+    """Run the node's own rpm, inside the node."""
     command: list[str] = ["rpm", "--dbpath", "/var/lib/rpm", "--force-debian", *arguments]
     return running.run(*command)
 
 
-def test_one_image_made_by_rpm_boots_as_two_instances(trial: Callable[..., Trial]) -> None:
-    """Each copy of the image has its own values at its first boot, without a reload, under policy
-    closed, and rpm -V is clean.
+def test_one_image_built_by_rpm_boots_as_two_instances(trial: Callable[..., Trial]) -> None:
+    """Each copy has its own values at its first boot, without a reload, with policy closed.
+
+    rpm -V reports nothing.
     """
     image = build_image(trial)
     for name in ("rpm-blue", "rpm-green"):
@@ -80,9 +80,10 @@ def test_one_image_made_by_rpm_boots_as_two_instances(trial: Callable[..., Trial
         assert read(node, JOINS) == "called\n"
 
 
-def test_upgrade_and_erase_leave_a_running_node_alone(trial: Callable[..., Trial]) -> None:
-    """An upgrade restarts the agent only and bootstraps nothing; after an erase docker can be
-    restarted, without the proxy.
+def test_upgrade_and_erase_do_not_affect_a_running_node(trial: Callable[..., Trial]) -> None:
+    """An upgrade restarts only the agent, and does not bootstrap again.
+
+    After an erase docker can be restarted, without the proxy.
     """
     node = trial("rpm-builder")
     rpms.enrol(node.root).rpm("-i", rpms.built())

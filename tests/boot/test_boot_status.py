@@ -1,6 +1,4 @@
-"""`status` and the metrics of a node that lives: the daemon in its sandbox, stopped, and without a
-directory to write to.
-"""
+"""`status` and metrics while the daemon runs, is stopped, and cannot write the metrics."""
 
 from __future__ import annotations
 
@@ -16,12 +14,11 @@ USUAL = "var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom"
 AGENT = "eks-proxy-agent"
 
 
-def test_status_and_metrics_follow_the_daemons_life(trial: Callable[[str], Trial]) -> None:
-    """A node that is well says so; a stopped daemon is called dead, and the command that status
-    names mends it.
+def test_status_and_metrics_follow_the_daemon(trial: Callable[[str], Trial]) -> None:
+    """A healthy node is reported as such; for a stopped daemon, status names the start command.
 
-    The sandbox lets the metrics into the usual directory, not into another one; that is said once,
-    and the node stays well.
+    The unit's sandbox allows metrics in the usual directory, not in another one; that is logged
+    once, and the node stays healthy.
     """
     node = trial("status")
     running = node.start(hold=True)

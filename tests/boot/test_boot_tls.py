@@ -1,4 +1,4 @@
-"""A proxy that inspects TLS: with its CA in node.ca_bundle https works, and without it does not."""
+"""A proxy that inspects TLS: https works only with its CA in node.ca_bundle."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ANCHOR = "/usr/local/share/ca-certificates/eks-proxy-agent.crt"
 @pytest.fixture(scope="module")
 def inspected(bed: Bed) -> Iterator[Inspected]:
     """The proxy, and a registry behind it."""
-    made = Inspected(bed.namespace, bed.session.work / "tls", "192.0.2.12")
-    yield made
-    made.stop()
+    proxy = Inspected(bed.namespace, bed.session.work / "tls", "192.0.2.12")
+    yield proxy
+    proxy.stop()
 
 
 @pytest.fixture
@@ -34,14 +34,12 @@ def node(inspected: Inspected, trial: Callable[[str], Trial]) -> Trial:
 
 
 def docker_pull(running: Running) -> str:
-    """What docker said, and its exit code at the end."""
+    """Return the output of docker pull, with its exit code at the end."""
     return running.run("sh", "-c", f"docker pull {IMAGE} 2>&1; echo exit $?")
 
 
-def test_with_the_proxy_s_ca_docker_and_containerd_pull_over_https(node: Trial, inspected: Inspected) -> None:
-    """The CA is in the trust store before docker starts, and revert takes it out of the store
-    again.
-    """
+def test_docker_and_containerd_pull_over_https_with_the_ca(node: Trial, inspected: Inspected) -> None:
+    """The CA is in the trust store before docker starts, and revert removes it."""
     certificate = inspected.authority.certificate.read_text().strip()
     running = node.start(hold=True)
     running.wait_settled()
@@ -58,11 +56,11 @@ def test_with_the_proxy_s_ca_docker_and_containerd_pull_over_https(node: Trial, 
 
 
 def test_without_the_ca_https_fails_at_the_certificate(node: Trial) -> None:
-    """It is the CA that makes the difference: without it docker refuses the proxy's certificate."""
+    """Without the CA docker refuses the proxy's certificate, so the CA makes the difference."""
     settings = node.root / "etc/eks-proxy-agent/config.toml"
     settings.write_text(settings.read_text().replace("ca_bundle", "# ca_bundle"))
     running = node.start(hold=True)
     running.wait_settled()
-    said = docker_pull(running)
+    output = docker_pull(running)
     node.finish(running)
-    assert "x509: certificate signed by unknown authority" in said
+    assert "x509: certificate signed by unknown authority" in output

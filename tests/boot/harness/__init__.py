@@ -1,3 +1,4 @@
-"""A bed of real parts in which a node boots: root file systems, a network of its own, services,
-boots and their evidence.
+"""A test bed of real parts in which nodes boot.
+
+It has root file systems, a network, services, boots and their evidence.
 """

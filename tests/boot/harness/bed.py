@@ -1,6 +1,4 @@
-"""The bed: one network with its services, and the trials (a case on a node) that run in it one
-after the other.
-"""
+"""The bed: a network with its services, and the trials (a case on a node) that run in it."""
 
 from __future__ import annotations
 
@@ -28,11 +26,12 @@ UNITS = ("eks-proxy-agent.service", "eks-proxy-agent-bootstrap.service")
 
 
 class Bed:
-    """Everything outside the nodes; made once a test session."""
+    """Everything outside the nodes, created once a test session."""
 
     def __init__(self) -> None:
-        """Clear away what a killed session left, then start the services. Takes minutes when no
-        root is cached.
+        """Remove leftovers of a killed session, then start the services.
+
+        Takes minutes if no root is cached.
         """
         self.base = root.base()
         self.session = Session()
@@ -46,9 +45,7 @@ class Bed:
         self._nodes = 0
 
     def trial(self, case: Case, image: Trial | None = None) -> Trial:
-        """A new node with the image that the case describes, or with a snapshot of another node's
-        disk; still switched off.
-        """
+        """Return a new node, powered off, with the case's image or a copy of a node's disk."""
         self._nodes += 1
         name = f"{self.session.name}-{self._nodes}"
         return Trial(self, case, name, self.session.work / name, image)
@@ -62,7 +59,7 @@ class Trial:
     """A case on a node of its own."""
 
     def __init__(self, bed: Bed, case: Case, name: str, directory: Path, image: Trial | None = None) -> None:
-        """Make the node's root; see Bed.trial."""
+        """Create the node's root; see Bed.trial."""
         self.bed = bed
         self.case = case
         self.served_at = 0  # when the metadata service was last started, in microseconds of the monotonic clock
@@ -95,25 +92,23 @@ class Trial:
         self._metadata = Metadata(self.bed.namespace, directory, metadata, content)
 
     def change_instance(self, **values: Any) -> None:
-        """Let the running metadata service say something else of the instance; it reads its file
-        again by itself.
-        """
+        """Change values of the instance; the metadata service reads its file again by itself."""
         path = self.node.directory / f"metadata-{self._served}/instance.json"
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps({**json.loads(path.read_text()), **values}))
         fresh.rename(path)
 
     def stop_serving(self) -> None:
-        """Stop the metadata service; connections to its address are refused from then on."""
+        """Stop the metadata service; its address refuses connections from then on."""
         if self._metadata is not None:
             self._metadata.stop()
             self._metadata = None
 
     def start(self, *, hold: bool = False, limit: float = 90) -> Running:
-        """Begin the next boot; with hold it goes on when Running.finish() is called.
+        """Begin the next boot; with `hold` it goes on at Running.finish().
 
-        The metadata service is there from the beginning, or comes as late as the case says (then
-        this call takes as long).
+        The metadata service starts with it, or as late as the case says (then this call takes as
+        long).
         """
         self.stop_serving()
         self._boots += 1
@@ -128,35 +123,39 @@ class Trial:
         return running
 
     def finish(self, running: Running) -> Boot:
-        """Let a boot come to its end and check it against the case."""
+        """Let a boot end, and check it against the case."""
         boot = running.finish()
         verify(self.case, boot, self.root, self.requests())
         return boot
 
     def boot(self, limit: float = 90, **differently: Any) -> Boot:
-        """A whole boot, checked against the case; keys of case.toml may be given for this boot and
-        those after it.
+        """Boot and check against the case.
+
+        Keyword arguments replace keys of case.toml, for this boot and all later ones.
         """
         self.case = replace(self.case, **differently)
         return self.finish(self.start(limit=limit))
 
     def requests(self) -> list[str]:
-        """What Squid was asked since the last boot began, but for the agent's own looks: Squid may
-        log one of an earlier boot.
+        """Return Squid's requests since the last boot began, without health checks of the agent.
+
+        Squid may log one of an earlier boot late.
         """
         lines = self.bed.squid.requests()[self._requests :]
         return [line for line in lines if '"eks-proxy-agent/' not in line]
 
     def bake(self) -> None:
-        """Make an image of the node, as EKS image builds do: no machine id, nothing of cloud-init's
-        instance.
+        """Prepare the node as an image, as EKS image builds do.
+
+        The machine id and the instance data of cloud-init are removed.
         """
         (self.root / "etc/machine-id").write_text("")
         shutil.rmtree(self.root / "var/lib/cloud", ignore_errors=True)
 
     def close(self) -> None:
-        """Switch everything off and remove the node; with BOOT_KEEP=DIRECTORY the evidence of its
-        boots stays there.
+        """Stop everything and remove the node.
+
+        With BOOT_KEEP=DIRECTORY the evidence of its boots is copied there.
         """
         self.stop_serving()
         for probe in self.node.directory.glob("probe-*") if "BOOT_KEEP" in os.environ else []:

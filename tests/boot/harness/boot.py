@@ -1,4 +1,4 @@
-"""The evidence of one boot, as the probe in the node left it."""
+"""The evidence of one boot, as the probe in the node wrote it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .command import BedError
 
 
 class Boot:
-    """What was seen at the end of a boot, just before the node powered off."""
+    """The state at the end of a boot, just before the node powered off."""
 
     def __init__(self, directory: Path, number: int) -> None:
-        """Take what the node saw as /probe; number counts the boots of that node from 1."""
+        """Read the directory that the node sees as /probe; `number` counts its boots from 1."""
         self.directory = directory
         self.number = number
 
     def text(self, name: str) -> str:
-        """One piece of evidence as text."""
+        """Return one piece of evidence as text."""
         return (self.directory / name).read_text(errors="replace")
 
     @cached_property
@@ -32,14 +32,16 @@ class Boot:
         return loaded
 
     def unit(self, name: str) -> Mapping[str, str]:
-        """The properties of a service, named without its suffix; a unit that was never loaded is
-        inactive.
+        """Return the properties of a service, named without suffix.
+
+        A unit that was never loaded is inactive.
         """
         return self.units.get(f"{name}.service", {"ActiveState": "inactive", "LoadState": "not-found"})
 
     def active_at(self, name: str) -> int:
-        """When a service became active, in microseconds of the monotonic clock, which host and node
-        share.
+        """Return when a service became active, in microseconds of the monotonic clock.
+
+        Host and node share that clock.  Raises BedError if it was never active.
         """
         moment = int(self.unit(name).get("ActiveEnterTimestampMonotonic", "0"))
         if moment == 0:
@@ -47,15 +49,15 @@ class Boot:
         return moment
 
     def environment(self, name: str) -> dict[str, str] | None:
-        """What /proc/PID/environ of a service's main process held; None when it had none."""
-        found: dict[str, dict[str, str] | None] = json.loads(self.text("environ.json"))
-        return found.get(f"{name}.service")
+        """Return /proc/PID/environ of a service's main process; None if it had none."""
+        environments: dict[str, dict[str, str] | None] = json.loads(self.text("environ.json"))
+        return environments.get(f"{name}.service")
 
     @cached_property
     def etc(self) -> dict[str, list[Any]]:
-        """Every path below /etc with modification time, inode, mode and size."""
-        found: dict[str, list[Any]] = json.loads(self.text("etc.json"))
-        return found
+        """Every path below /etc with its modification time, inode, mode and size."""
+        paths: dict[str, list[Any]] = json.loads(self.text("etc.json"))
+        return paths
 
     @cached_property
     def journal(self) -> list[dict[str, Any]]:
@@ -63,8 +65,9 @@ class Boot:
         return [json.loads(line) for line in self.text("journal.jsonl").splitlines()]
 
     def messages(self, unit: str = "") -> list[str]:
-        """The text of the journal's entries, of one service or of all; also what systemd says about
-        that service.
+        """Return the texts of journal entries, of one service or of all.
+
+        What systemd logs about that service is included.
         """
         name = f"{unit}.service"
         return [
@@ -74,29 +77,28 @@ class Boot:
         ]
 
     def reloads(self) -> int:
-        """How often systemd reloaded its units (systemd 252 writes "Reloading." each time)."""
-        own = [_text(entry.get("MESSAGE")) for entry in self.journal if entry.get("_PID") == "1"]
-        return sum(message.startswith("Reloading") and "unit" not in message for message in own)
+        """Return how often systemd reloaded its units (systemd 252 logs "Reloading." each time)."""
+        messages = [_text(entry.get("MESSAGE")) for entry in self.journal if entry.get("_PID") == "1"]
+        return sum(message.startswith("Reloading") and "unit" not in message for message in messages)
 
     def status(self) -> dict[str, Any]:
-        """The agent's /run/eks-proxy-agent/status.json at the end of the boot, which is as
-        documented; empty without one.
-        """
+        """Return status.json at the end of the boot, or an empty dict; checks its schema."""
         if not (self.directory / "run/status.json").exists():
             return {}
-        found: dict[str, Any] = json.loads(self.text("run/status.json"))
-        assert problems(found, file=True) == []
-        return found
+        status: dict[str, Any] = json.loads(self.text("run/status.json"))
+        assert problems(status, file=True) == []
+        return status
 
 
 def _values(field: object) -> list[object]:
-    """The values of a journal field: one, or a list when an entry has it several times."""
+    """Return the values of a journal field: one, or a list if an entry has it several times."""
     return field if isinstance(field, list) else [field]
 
 
 def _text(message: object) -> str:
-    """Text of a message: journalctl --output=json gives a message that is not plain text as a list
-    of its bytes.
+    """Return a message as text.
+
+    journalctl --output=json prints a message that is not plain text as a list of its bytes.
     """
     if isinstance(message, list):
         return bytes(message).decode("utf-8", "replace")

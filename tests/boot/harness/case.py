@@ -1,11 +1,13 @@
-"""A case directory: what to boot, and what must be there afterwards.
+"""A case directory: what to boot, and the expected result.
 
-NAME/case.toml       see Case; every key has a default NAME/config.toml     becomes
-/etc/eks-proxy-agent/config.toml NAME/metadata.json   the instance that the metadata service
-describes, as for `eks-proxy-agent demo --serve --instance` NAME/user-data       the user data, byte
-for byte NAME/image/          is laid over the node's root before the first boot NAME/expected/
-files as they must be after every boot, byte for byte metadata-2.json, user-data-2 and expected-2/
-replace those of the same name from the second boot on.
+NAME/case.toml       see Case; every key has a default
+NAME/config.toml     becomes /etc/eks-proxy-agent/config.toml
+NAME/metadata.json   the instance of the metadata service (`demo --serve --instance`)
+NAME/user-data       the user data, byte for byte
+NAME/image/          is copied over the node's root before the first boot
+NAME/expected/       files as they must be after every boot, byte for byte
+
+metadata-2.json, user-data-2 and expected-2/ replace those of the same name from the second boot on.
 """
 
 from __future__ import annotations
@@ -27,40 +29,42 @@ CASES = Path(__file__).resolve().parents[1] / "cases"
 
 @dataclass(frozen=True)
 class Case:
-    """One case; the fields after directory are the keys of case.toml."""
+    """One case; the fields after `directory` are the keys of case.toml."""
 
     name: str
     directory: Path
     about: str = ""  # one sentence for people
-    agent: bool = True  # the agent is installed; otherwise the node is Debian and what image/ brings
+    agent: bool = True  # the agent is installed; otherwise the node is Debian with image/
     pods: bool = False  # containers can run on it
-    cloud_init: bool = False  # cloud-init runs; it costs two seconds a boot
-    gzip_user_data: bool = False  # the metadata service hands out user-data compressed
-    enable: tuple[str, ...] = ()  # units enabled in the image, besides what presets enable
+    cloud_init: bool = False  # cloud-init runs; it takes two seconds a boot
+    gzip_user_data: bool = False  # the metadata service returns user-data compressed
+    enable: tuple[str, ...] = ()  # units enabled in the image, besides those of presets
     disable: tuple[str, ...] = ("docker.service",)  # as on an AMI, where bootstrap.sh enables docker
-    modes: dict[str, str] = field(default_factory=dict)  # path: octal mode, for files that image/ brings
-    serve_after: float = 0  # seconds from power on until the metadata service answers; negative: never
-    pull: str = ""  # "through": every boot pulls an image that only the proxy can reach; "fails": and must not get it
-    phase: str = "configured"  # of status.json; empty: there is no status.json
-    active: tuple[str, ...] = ()  # services that are active at the end
-    inactive: tuple[str, ...] = ()  # services that are not
-    failed: tuple[str, ...] = ()  # the only services that may have failed, and must have
+    modes: dict[str, str] = field(default_factory=dict)  # path: octal mode, for files of image/
+    serve_after: float = 0  # seconds from power on until the metadata service starts; negative: never
+    pull: str = ""  # "through": every boot pulls an image through the proxy; "fails": the pull must fail
+    phase: str = "configured"  # in status.json; empty: without status.json
+    active: tuple[str, ...] = ()  # services that must be active at the end
+    inactive: tuple[str, ...] = ()  # services that must not be active
+    failed: tuple[str, ...] = ()  # exactly the services that must have failed
     absent: tuple[str, ...] = ()  # paths that must not exist
     expected_modes: dict[str, str] = field(default_factory=dict)  # path: octal mode after the boot
-    proxied: tuple[str, ...] = ()  # running services whose environment must be that of the expected node.env
-    secrets: tuple[str, ...] = ()  # texts that must be nowhere a person or a log collector looks
+    proxied: tuple[str, ...] = ()  # services whose environment must match the expected node.env
+    secrets: tuple[str, ...] = ()  # texts that no person or log collector may see
 
     def numbered(self, name: str, boot: int) -> Path | None:
-        """The file or directory of that name for a boot counted from 1: the highest NAME-N with N
-        <= boot, else NAME.
+        """Return the file or directory for a boot, counted from 1.
+
+        That is NAME-N with the highest N <= boot, else NAME.
         """
         base = Path(name)
         names = [f"{base.stem}-{number}{base.suffix}" for number in range(boot, 1, -1)] + [name]
         return next((self.directory / n for n in names if (self.directory / n).exists()), None)
 
     def expected(self, boot: int) -> Iterator[tuple[str, bytes]]:
-        """Every expected file for that boot: path relative to the root, and content (of a link:
-        where it points).
+        """Yield each expected file of a boot: path relative to the root, and content.
+
+        The content of a link is its target.
         """
         directory = self.numbered("expected", boot)
         for path in sorted(directory.rglob("*")) if directory else []:
@@ -72,7 +76,7 @@ class Case:
 
 
 def load(name: str, cases: Path = CASES) -> Case:
-    """Read NAME/case.toml below cases; raises ValueError for a key that no case knows."""
+    """Read NAME/case.toml below `cases`.  Raises ValueError for an unknown key."""
     directory = cases / name
     with (directory / "case.toml").open("rb") as handle:
         values: dict[str, Any] = tomllib.load(handle)

@@ -1,5 +1,6 @@
-"""Control groups of a boot: two systemds in one group would each take the other's processes for
-their own.
+"""Control groups of a boot.
+
+Two systemds in one group would each manage the processes of the other.
 """
 
 from __future__ import annotations
@@ -16,36 +17,33 @@ ROOT = Path("/sys/fs/cgroup")
 
 
 def hierarchies() -> list[Path]:
-    """The mounted hierarchies, all of which a boot joins."""
-    found = []
+    """Return the mounted hierarchies, all of which a boot joins."""
+    points = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, tail = line.partition(" - ")
         point, kind = Path(fields.split()[4]), tail.split()[0]
         if kind in ("cgroup", "cgroup2"):
-            found.append(point)
-    return found
+            points.append(point)
+    return points
 
 
 def create(name: str) -> list[Path]:
-    """Make a group in every hierarchy and return their cgroup.procs files, to be joined before
-    nspawn starts.
+    """Create a group in every hierarchy and return their cgroup.procs files.
+
+    They have to be joined before nspawn starts.
     """
     groups = [hierarchy / name for hierarchy in hierarchies()]
     for group in groups:
         group.mkdir(exist_ok=True)
-        for allowed in (
-            "cpuset.cpus",
-            "cpuset.mems",
-        ):  # empty in a new group, which then accepts no process (cpuset(7))
-            if (group.parent / allowed).exists():
-                (group / allowed).write_text((group.parent / allowed).read_text())
+        # Empty in a new group, which accepts no process until they are set (cpuset(7)).
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            if (group.parent / setting).exists():
+                (group / setting).write_text((group.parent / setting).read_text())
     return [group / "cgroup.procs" for group in groups]
 
 
 def remove_all(name: str) -> None:
-    """Remove every group whose name starts with this one; their processes have ended or are just
-    ending.
-    """
+    """Remove every group whose name starts with this one, once its processes have ended."""
     for hierarchy in hierarchies():
         for group in hierarchy.glob(f"{name}*"):
             with suppress(BedError):

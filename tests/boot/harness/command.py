@@ -1,4 +1,4 @@
-"""The only place of the harness that runs a program and waits for it."""
+"""Programs that the harness runs and waits for; no other module does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Union
 
 Argument = Union[str, Path]
 
-# Nothing of the caller's environment reaches a program of the bed, above all no proxy variable.
+# Programs of the bed inherit nothing of the caller's environment, above all no proxy variable.
 CLEAN_ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
@@ -20,7 +20,7 @@ CLEAN_ENVIRONMENT: Mapping[str, str] = {
 
 
 class BedError(Exception):
-    """The bed itself could not be made or did not answer; says what was run and what came back."""
+    """The bed could not be created, or did not respond; the text has the command and its output."""
 
 
 def run(
@@ -32,10 +32,10 @@ def run(
     cwd: Path | None = None,
     stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end and return its output as text.
+    """Run a program until it ends, and return its output as text.
 
-    env is added to a clean environment. Raises BedError when it fails (unless check is false) or
-    outlives timeout seconds.
+    `env` is added to a clean environment. Raises BedError if it fails (unless `check` is false) or
+    takes longer than `timeout` seconds.
     """
     command: list[str] = [os.fspath(part) for part in argv]
     try:
@@ -51,9 +51,9 @@ def run(
             errors="replace",
         )
     except subprocess.TimeoutExpired as error:
-        raise BedError(f"{shlex.join(command)}: no end after {timeout:.0f} s") from error
+        raise BedError(f"{shlex.join(command)}: timed out after {timeout:.0f} s") from error
     except FileNotFoundError as error:
         raise BedError(f"{command[0]}: not installed") from error
     if check and done.returncode != 0:
-        raise BedError(f"{shlex.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
+        raise BedError(f"{shlex.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
     return done

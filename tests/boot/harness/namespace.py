@@ -1,6 +1,4 @@
-"""A network of its own: nothing in it leaves the machine, and the metadata address in it is
-ours.
-"""
+"""A network of its own, with its own metadata address; nothing in it leaves the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from pathlib import Path
 
 from .command import Argument, run
 
-# 169.254.169.254 is the address a node asks; the others are documentation addresses (RFC 5737).
+# 169.254.169.254 is the address that nodes use; the others are documentation addresses (RFC 5737).
 METADATA = "169.254.169.254"
 PROXY = "192.0.2.10"
 REGISTRY = "192.0.2.20"
@@ -18,9 +16,7 @@ SECURE = "192.0.2.22"
 
 
 class Namespace:
-    """A network namespace whose only interface is a loopback that carries the addresses of the
-    services.
-    """
+    """A network namespace whose loopback, its only interface, has the addresses of the services."""
 
     def __init__(self, name: str) -> None:
         """Create it under /run/netns."""
@@ -32,11 +28,12 @@ class Namespace:
             self.add(address)
 
     def add(self, address: str) -> None:
-        """Make an IPv4 address local; no harm when it is already."""
+        """Make an IPv4 address local; does nothing if it is already."""
         run(["ip", "-n", self.name, "address", "replace", f"{address}/32", "dev", "lo"])
 
     def inside(self, argv: Sequence[Argument]) -> list[Argument]:
-        """The same command, to be run inside; `ip` replaces itself by it, so the process id is the
-        command's own.
+        """Return the command that runs `argv` inside.
+
+        `ip` replaces itself by it, so the process id is the command's own.
         """
         return ["ip", "netns", "exec", self.name, *argv]

@@ -1,4 +1,4 @@
-"""A node: a root file system that lives through several boots, each with systemd as PID 1."""
+"""A node: a root file system that survives several boots, each with systemd as PID 1."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .command import CLEAN_ENVIRONMENT, Argument, BedError, run
 from .namespace import Namespace
 from .waiting import wait_for
 
-# nspawn in a mount namespace of its own: it wants a tmpfs there (there is no systemd on the host
-# that made one), and whatever it mounts goes away with it. The shell joins the boot's control
-# groups before it becomes nspawn.
+# nspawn in a mount namespace of its own: it requires a tmpfs that systemd would have mounted on the
+# host, and its mounts disappear with the namespace. The shell joins the boot's control groups
+# before it becomes nspawn.
 WRAPPER = """
 mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn || exit 1
 while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done
 shift
 exec "$@"
 """
-# What containers need of nspawn: capabilities, keyrings and BPF for runc, and a kernel log for
-# kubelet to read.
+# Options of nspawn that containers need: capabilities, keyrings and BPF for runc, and a kernel log
+# for kubelet.
 FOR_PODS = ("--capability=all", "--system-call-filter=@keyring bpf", "--bind=/dev/null:/dev/kmsg")
 
 
@@ -34,16 +34,14 @@ class Running:
     """A boot that is under way."""
 
     def __init__(self, process: subprocess.Popen[bytes], directory: Path, number: int, limit: float) -> None:
-        """Take the directory that the node sees as /probe; limit is the number of seconds until the
-        boot is ended by force.
-        """
+        """Take the directory that the node sees as /probe; kill the boot after `limit` seconds."""
         self.directory = directory
         self._process = process
         self._number = number
-        self._end = time.monotonic() + limit
+        self._deadline = time.monotonic() + limit
 
     def leader(self) -> int:
-        """The process id, on the host, of the node's PID 1."""
+        """Return the process id, on the host, of the node's PID 1."""
         return wait_for("the node's PID 1", lambda: _container_init(self._process.pid), limit=10)
 
     def run(self, *argv: Argument, check: bool = True, timeout: float = 60) -> str:
@@ -52,39 +50,41 @@ class Running:
         return run([*enter, *argv], check=check, timeout=timeout).stdout
 
     def show(self, unit: str, prop: str) -> str:
-        """One property of a unit now."""
+        """Return the current value of a unit's property."""
         return self.run("systemctl", "show", "--value", f"--property={prop}", unit).strip()
 
     def wait_settled(self) -> None:
-        """Until systemd has no job left and the probe waits for release (the boot must have been
-        started with hold).
+        """Wait until systemd has no job left and the probe waits for release.
+
+        The boot must have been started with `hold`.
         """
         self._wait_for_file("settled")
 
-    def wait_until(self, what: str, *argv: Argument, limit: float = 30) -> None:
-        """Until a command inside the node succeeds; raises BedError naming `what` after limit
-        seconds.
+    def wait_until(self, event: str, *argv: Argument, limit: float = 30) -> None:
+        """Wait until a command inside the node succeeds.
+
+        Raises BedError that names `event` after `limit` seconds.
         """
         enter: list[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
-        wait_for(what, lambda: run([*enter, *argv], check=False).returncode == 0, limit=limit, interval=0.1)
+        wait_for(event, lambda: run([*enter, *argv], check=False).returncode == 0, limit=limit, interval=0.1)
 
     def kill(self) -> None:
-        """Take the power away: SIGKILL to PID 1 ends every process of the node at once."""
+        """Cut the power: SIGKILL to PID 1 ends every process of the node immediately."""
         os.kill(self.leader(), signal.SIGKILL)
         self._process.wait(20)
 
     def finish(self) -> Boot:
-        """Let the probe collect and power off, and return the evidence."""
+        """Let the probe collect evidence and power off; return the evidence."""
         (self.directory / "release").touch()
         self._wait_for_file("done")
         try:
-            self._process.wait(max(self._left(), 10))
+            self._process.wait(max(self._remaining(), 10))
         except subprocess.TimeoutExpired:
             raise BedError(f"the node did not power off\n{self.console()}") from None
         return Boot(self.directory, self._number)
 
     def stop(self) -> None:
-        """End the boot, whatever state it is in."""
+        """Stop the boot, whatever its state."""
         if self._process.poll() is None:
             with suppress(BedError, OSError):
                 os.kill(self.leader(), signal.SIGKILL)
@@ -94,31 +94,31 @@ class Running:
             self._process.wait(10)
 
     def console(self) -> str:
-        """The last lines of the node's console."""
+        """Return the last lines of the node's console."""
         return (self.directory / "console.log").read_text(errors="replace")[-4000:]
 
     def _wait_for_file(self, name: str) -> None:
-        def there() -> bool:
+        def exists() -> bool:
             if (self.directory / name).exists():
                 return True
             if self._process.poll() is not None:
-                raise BedError(f"the node ended (exit {self._process.returncode}) before '{name}'\n{self.console()}")
+                raise BedError(
+                    f"the node ended (exit code {self._process.returncode}) before '{name}'\n{self.console()}"
+                )
             return False
 
         try:
-            wait_for(f"'{name}' of boot {self._number}", there, limit=self._left())
+            wait_for(f"'{name}' of boot {self._number}", exists, limit=self._remaining())
         except BedError as error:
             self.stop()
             raise BedError(f"{error}\n{self.console()}") from None
 
-    def _left(self) -> float:
-        return max(self._end - time.monotonic(), 1)
+    def _remaining(self) -> float:
+        return max(self._deadline - time.monotonic(), 1)
 
 
 class Node:
-    """A root file system (layers below, a throw-away copy-on-write layer above) and the boots it
-    went through.
-    """
+    """A root file system and its boots: layers, and a temporary copy-on-write layer above them."""
 
     def __init__(
         self,
@@ -130,11 +130,10 @@ class Node:
         *,
         pods: bool = False,
     ) -> None:
-        """Mount it; layers are read-only, the topmost first, and directory must be where overlayfs
-        can write.
+        """Mount it; `layers` are read-only, the topmost first.
 
-        With an image, a node that is switched off and has the same layers, its disk is a copy of
-        that node's. With pods, containers can run on it.
+        `directory` must be where overlayfs can write. `image` is a node that is powered off and has
+        the same layers: its disk is copied. With `pods`, containers can run on the node.
         """
         self.name = name
         self.namespace = namespace
@@ -152,8 +151,9 @@ class Node:
         run(["mount", "-t", "overlay", "-o", options, name, self.root])
 
     def start(self, *, pull: str = "", hold: bool = False, limit: float = 90) -> Running:
-        """Begin a boot. pull names an image that the probe pulls; with hold the probe waits for
-        Running.finish().
+        """Begin a boot; `pull` names an image that the probe pulls.
+
+        With `hold` the probe waits for Running.finish().
         """
         self._boots += 1
         probe = self.directory / f"probe-{self._boots}"
@@ -182,11 +182,11 @@ class Node:
         return self._running
 
     def boot(self, *, pull: str = "", limit: float = 90) -> Boot:
-        """A whole boot, from power on to power off."""
+        """Boot from power on to power off."""
         return self.start(pull=pull, limit=limit).finish()
 
     def close(self) -> None:
-        """End a running boot and give the disk back."""
+        """Stop a running boot and remove the disk."""
         if self._running is not None:
             self._running.stop()
         run(["umount", self.root], check=False)
@@ -195,7 +195,10 @@ class Node:
 
 
 def _container_init(nspawn: int) -> int | None:
-    """The descendant of nspawn that is PID 1 of a namespace one level down (proc(5), NSpid)."""
+    """Return the descendant of nspawn that is PID 1 of a namespace one level down.
+
+    Source: proc(5), NSpid.
+    """
     waiting = [nspawn]
     while waiting:
         pid = waiting.pop()

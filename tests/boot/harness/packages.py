@@ -1,6 +1,4 @@
-"""A repository of RPM packages that holds one package, made from nothing, behind a name that only
-Squid knows.
-"""
+"""A repository with one RPM package, built from scratch, under a name that only Squid resolves."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from .services import Service
 
 NAME = "packages.example.test"
 PACKAGE = "eksproxy-hello"
-# dnf asks the release package of the distribution for its version; Debian has none.
+# dnf reads the version from the release package of the distribution; Debian has none.
 INSTALL = ("dnf", "--assumeyes", "--releasever=1", "install", PACKAGE)
 SPEC = f"""\
 Name: {PACKAGE}
@@ -32,7 +30,7 @@ class Repository:
     """A directory made by rpmbuild and createrepo_c, served on port 80."""
 
     def __init__(self, namespace: Namespace, directory: Path) -> None:
-        """Make it and start to serve."""
+        """Build it and start to serve."""
         served = directory / "served"
         served.mkdir(parents=True)
         spec = directory / "hello.spec"
@@ -43,5 +41,5 @@ class Repository:
         self.service = Service(namespace, argv, 80, directory / "output")
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self.service.stop()

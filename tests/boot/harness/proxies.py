@@ -1,4 +1,4 @@
-"""A world behind a proxy, and proxies that ail in one way each, at addresses of their own."""
+"""AWS endpoints behind a proxy, and proxies with one fault each, at addresses of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tls import INSPECTING, PORT_OPTIONS, Authority
 
 API_SERVER = "10.0.7.1"
 AWS = "192.0.2.40"
-# What a node in eu-west-1 asks for; the account is that of the metadata service.
+# Endpoints that a node in eu-west-1 needs; the account is that of the metadata service.
 NAMES = tuple(
     f"{service}.eu-west-1.amazonaws.com"
     for service in ("eks", "api.ecr", "111122223333.dkr.ecr", "s3", "sts", "ec2", "cloudformation")
@@ -20,16 +20,15 @@ API_NAME = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com"
 HOSTS = "".join(f"{AWS} {name}\n" for name in NAMES) + f"{API_SERVER} {API_NAME}\n"
 
 HEALTHY, DOWN, FORBIDS, ASKS, INSPECTS, MUTE, LATE = (f"192.0.2.{number}" for number in range(30, 37))
-# Of a proxy whose clock stands still (squid.conf: what it says instead of a header that it may not
-# send).
+# A proxy whose clock stands still: squid.conf replaces a header that it denies.
 STILL = "reply_header_access Date deny all\nreply_header_replace Date Sat, 01 Jan 2000 00:00:00 GMT"
 
 
 class Proxies:
-    """AWS's endpoints (one server that speaks TLS), a private API server, and the proxies."""
+    """AWS endpoints (one server with TLS), a private API server, and the proxies."""
 
     def __init__(self, namespace: Namespace, directory: Path) -> None:
-        """Start them all; DOWN is an address at which nothing listens."""
+        """Start them all; at DOWN nothing listens."""
         self.world = Authority(directory / "world", "Amazon Root CA of this test")
         self.world.issue(NAMES[0], *NAMES[1:])
         pair = f"{{certificate: {self.world.directory}/{NAMES[0]}.pem, key: {self.world.directory}/{NAMES[0]}.key}}"
@@ -47,15 +46,15 @@ class Proxies:
 
     def _inspecting(self, namespace: Namespace, directory: Path) -> Squid:
         authority = Authority(directory / "corp", "Corp Proxy CA")
-        made = directory / "inspects"
-        made.mkdir()
-        run(["/usr/lib/squid/security_file_certgen", "-c", "-s", made / "made", "-M", "4MB"])
-        run(["chown", "-R", "proxy:proxy", made])
-        more = INSPECTING.format(directory=made, trusted=self.world.certificate)
+        files = directory / "inspects"
+        files.mkdir()
+        run(["/usr/lib/squid/security_file_certgen", "-c", "-s", files / "made", "-M", "4MB"])
+        run(["chown", "-R", "proxy:proxy", files])
+        more = INSPECTING.format(directory=files, trusted=self.world.certificate)
         options = PORT_OPTIONS.format(ca=authority)
-        return Squid(namespace, made, address=INSPECTS, port_options=options, more=more, hosts=HOSTS)
+        return Squid(namespace, files, address=INSPECTS, port_options=options, more=more, hosts=HOSTS)
 
     def stop(self) -> None:
-        """End them."""
+        """Stop them all."""
         for service in self._services:
             service.stop()

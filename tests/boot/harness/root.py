@@ -1,5 +1,6 @@
-"""Root file systems, built once into a cache directory that the hash of their recipe names: Debian,
-and the agent on top.
+"""Root file systems: Debian, and the agent on top.
+
+Each is built once into a cache directory that is named by the hash of its recipe.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ UNUSED_AFTER = 24 * 3600  # seconds until a layer of an older source tree is del
 MINIMAL = ("debootstrap", "--variant=minbase")
 SUITE = "bookworm"
 # python3-cffi-backend: debootstrap does not resolve the virtual packages that python3-cryptography
-# asks for.
+# depends on.
 INCLUDE = (
     "systemd systemd-sysv dbus iproute2 curl ca-certificates docker.io containerd "
     "python3 python3-cffi-backend cloud-init strace procps dnf"
 ).split()
-# What Debian would start on its own while a node boots.
+# Units that Debian would start by itself while a node boots.
 MASKED = (
     "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service "
     "fstrim.timer getty@tty1.service console-getty.service"
@@ -41,29 +42,29 @@ SOURCES = ("agent", "packaging", "systemd", "Makefile", "pyproject.toml")
 
 
 def cache() -> Path:
-    """Where roots are kept (XDG Base Directory Specification)."""
+    """Return the directory that keeps roots (XDG Base Directory Specification)."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "eks-proxy-agent" / "roots"
 
 
 def base() -> Path:
-    """A Debian root with systemd, dockerd, containerd, dnf and cloud-init; about 90 s and 650 MB
-    when it is not cached yet.
+    """Return a Debian root with systemd, dockerd, containerd, dnf and cloud-init.
+
+    About 90 s and 650 MB if it is not cached.
     """
     return _cached("base-" + hashlib.sha256(RECIPE.encode()).hexdigest()[:16], _build_base)
 
 
 def newer_systemd() -> Path:
-    """A root with the systemd of Debian 13, 257, and little else; about 60 s and 300 MB when it is
-    not cached yet.
+    """Return a root with the systemd of Debian 13, 257, and little else.
+
+    About 60 s and 300 MB if it is not cached.
     """
     return _cached("systemd-257", lambda root: run([*MINIMAL, "--include=systemd", "trixie", root], timeout=1200))
 
 
 def agent() -> Path:
-    """What `make install` puts onto a node, as a layer above base(); built again when its sources
-    changed.
-    """
+    """Return what `make install` installs, as a layer above base(); rebuilt after a change."""
     return _cached("agent-" + _source_hash(), _build_agent)
 
 
@@ -75,8 +76,8 @@ def _build_base(root: Path) -> None:
         raise RuntimeError(f"debootstrap left packages unconfigured:\n{unconfigured}")
     run(["systemctl", f"--root={root}", "mask", *MASKED])
     (root / "etc/machine-id").write_text("")  # as EKS image builds leave it
-    # init.d: no Amazon Linux node has init scripts beside its units, and `systemctl enable` would
-    # reload once more for them.
+    # init.d: Amazon Linux has no init scripts beside its units, for which `systemctl enable` would
+    # reload once more.
     for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "etc/init.d"):
         shutil.rmtree(root / waste, ignore_errors=True)
 
@@ -84,7 +85,7 @@ def _build_base(root: Path) -> None:
 def _build_agent(layer: Path) -> None:
     _say("installing the agent into a layer of the boot tests (make install) ...")
     layer.mkdir()
-    # With the caller's environment: it may say where pip and apt find their packages.
+    # With the caller's environment: it may configure where pip and apt find packages.
     install = ["make", "install", f"DESTDIR={layer}", f"PYTHON={GUEST_PYTHON}"]
     run(install, cwd=REPOSITORY, timeout=900, env=dict(os.environ))
 
@@ -101,8 +102,9 @@ def _source_hash() -> str:
 
 
 def _cached(name: str, build: Callable[[Path], object]) -> Path:
-    """The directory of that name, built aside and renamed, so that a killed build leaves nothing
-    that looks complete.
+    """Return the directory of that name; build it elsewhere and rename it if it is missing.
+
+    So a killed build leaves nothing that looks complete.
     """
     target = cache() / name
     with _locked():
@@ -126,7 +128,7 @@ def _delete(condition: Callable[[Path], bool]) -> None:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """One builder at a time; the kernel drops the lock of a builder that dies."""
+    """Allow one builder at a time; the kernel releases the lock of a builder that dies."""
     cache().mkdir(parents=True, exist_ok=True)
     with (cache() / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -137,6 +139,6 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-if __name__ == "__main__":  # `python -m tests.boot.harness.root` fills the cache ahead of the tests
+if __name__ == "__main__":  # `python -m tests.boot.harness.root` fills the cache before the tests
     print(base())
     print(agent())

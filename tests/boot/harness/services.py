@@ -1,6 +1,4 @@
-"""The services a node talks to, all real programs: Squid, a Docker registry, and the metadata
-service.
-"""
+"""The services of a node, all real programs: Squid, a Docker registry, the metadata service."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ from .waiting import wait_for
 
 PROXY_PORT = 3128
 REGISTRY_PORT = 5000
-# Only Squid's hosts_file knows these names, so whoever reaches them went through the proxy.
+# Only Squid's hosts_file has these names, so a connection to them went through the proxy.
 REGISTRY_NAME = f"registry.example.test:{REGISTRY_PORT}"
 IMAGE = f"{REGISTRY_NAME}/hello:v1"
 HOSTS = f"{REGISTRY} registry.example.test\n{PACKAGES} packages.example.test\n{SECURE} secure.example.test\n"
@@ -61,11 +59,12 @@ http:
 
 
 class Service:
-    """A program that listens inside a namespace; started once, ended by its process id."""
+    """A program that listens inside a namespace; started once, stopped by its process id."""
 
     def __init__(self, namespace: Namespace, argv: Sequence[Argument], port: int, log: Path, cwd: Path | None = None):
-        """Start it and wait until it listens. Raises BedError with its output when it ends
-        instead.
+        """Start it and wait until it listens.
+
+        Raises BedError with its output if it ends instead.
         """
         self.log = log
         with log.open("w") as output:
@@ -81,22 +80,21 @@ class Service:
 
     def _listens(self, port: int) -> bool:
         if self.process.poll() is not None:
-            raise BedError(f"service ended with {self.process.returncode}:\n{self.log.read_text()[-2000:]}")
+            raise BedError(f"service ended with exit code {self.process.returncode}:\n{self.log.read_text()[-2000:]}")
         # /proc/net/tcp (proc(5)): local address as HEXADDRESS:HEXPORT, state (0A is LISTEN), ...,
-        # inode of the socket. The inode tells whether it is this process that listens, and not one
-        # that was there before.
-        own = f"/proc/{self.process.pid}"
+        # inode of the socket.  The inode shows that this process listens, and not an earlier one.
+        process = f"/proc/{self.process.pid}"
         with suppress(OSError):
-            sockets = {os.readlink(link) for link in Path(own, "fd").iterdir()}
+            sockets = {os.readlink(link) for link in Path(process, "fd").iterdir()}
             for table in ("tcp", "tcp6"):
-                for line in Path(own, "net", table).read_text().splitlines()[1:]:
+                for line in Path(process, "net", table).read_text().splitlines()[1:]:
                     field = line.split()
                     if field[1].endswith(f":{port:04X}") and field[3] == "0A" and f"socket:[{field[9]}]" in sockets:
                         return True
         return False
 
     def stop(self) -> None:
-        """End it; no harm when it has ended already."""
+        """Stop it; does nothing if it has ended already."""
         self.process.terminate()
         try:
             self.process.wait(10)
@@ -106,7 +104,7 @@ class Service:
 
 
 class Squid:
-    """The company's proxy, the only one who can resolve the names of HOSTS."""
+    """The company's proxy; only it can resolve the names of HOSTS."""
 
     url = f"http://proxy.example.test:{PROXY_PORT}"
 
@@ -120,10 +118,10 @@ class Squid:
         more: str = "",
         hosts: str = HOSTS,
     ) -> None:
-        """Start it with its files in a new directory that its user owns; `more` are lines of
-        squid.conf before all access rules.
+        """Start it with its files in a new directory.
 
-        `hosts` are the names that it can resolve, as lines of hosts(5).
+        `more` are lines of squid.conf before all access rules; `hosts` are the names that it can
+        resolve, as lines of hosts(5).
         """
         directory.mkdir(exist_ok=True)
         namespace.add(address)
@@ -137,21 +135,21 @@ class Squid:
         for path in (directory, *directory.iterdir()):
             shutil.chown(path, "proxy", "proxy")
         self._access_log = directory / "access.log"
-        # The service name keeps the shared memory of two Squids apart; letters and digits only.
+        # The service name separates the shared memory of two Squids; letters and digits only.
         name = f"{namespace.name}{'' if address == PROXY else address}".replace("-", "").replace(".", "")
         self.service = Service(namespace, ["squid", "-N", "-n", name, "-f", conf], PROXY_PORT, directory / "output")
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self.service.stop()
 
     def requests(self) -> list[str]:
-        """Every request so far: method, URL, status and user agent."""
+        """Return every request so far: method, URL, status and user agent."""
         return self._access_log.read_text().splitlines() if self._access_log.exists() else []
 
 
 def squid_with_password(namespace: Namespace, directory: Path, address: str, user: str, password: str) -> Squid:
-    """A Squid that lets nobody through without that password (basic_ncsa_auth(8))."""
+    """Start a Squid that requires this user and password (basic_ncsa_auth(8))."""
     directory.mkdir()
     digest = run(["openssl", "passwd", "-6", "-stdin"], stdin=f"{password}\n").stdout
     (directory / "passwords").write_text(f"{user}:{digest}")
@@ -159,7 +157,7 @@ def squid_with_password(namespace: Namespace, directory: Path, address: str, use
 
 
 class Registry:
-    """A Docker registry that holds one image, made from nothing."""
+    """A Docker registry with one image, built from scratch."""
 
     def __init__(
         self, namespace: Namespace, directory: Path, address: str = REGISTRY, port: int = REGISTRY_PORT, more: str = ""
@@ -176,7 +174,7 @@ class Registry:
         run(namespace.inside([*copy, f"oci:{image}:v1", target]))
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self.service.stop()
 
 
@@ -191,39 +189,37 @@ def _image_from_nothing(directory: Path) -> Path:
 
 
 class Listener:
-    """A port at an address of its own that accepts and says when, drops every SYN (silent), or is
-    connected to and mute.
+    """A port at an address of its own that accepts and logs the time.
+
+    `silent`: it drops every SYN.  `mute`: it accepts but never responds.
     """
 
     def __init__(
         self, namespace: Namespace, log: Path, address: str, port: int, *, silent: bool = False, mute: bool = False
     ) -> None:
-        """Take the address and listen."""
+        """Add the address and listen."""
         namespace.add(address)
         mode = ["silent"] if silent else ["mute"] if mute else []
         argv: list[Argument] = [sys.executable, LISTENER, address, str(port), *mode]
         self.service = Service(namespace, argv, port, log)
 
     def accepted(self) -> list[int]:
-        """When it was connected to, in microseconds of the monotonic clock, which host and node
-        share.
+        """Return the times of connections, in microseconds of the monotonic clock.
+
+        Host and node share that clock.
         """
         return [int(line) for line in self.service.log.read_text().split()]
 
     def stop(self) -> None:
-        """End it: from then on the address refuses connections."""
+        """Stop it: the address refuses connections from then on."""
         self.service.stop()
 
 
 class Metadata:
-    """The metadata service of one instance: the strict one of `eks-proxy-agent demo --serve`, where
-    nodes ask for it.
-    """
+    """The metadata service of one instance: `eks-proxy-agent demo --serve`, at the real address."""
 
     def __init__(self, namespace: Namespace, directory: Path, instance: Path, user_data: bytes) -> None:
-        """Serve the instance that a JSON file describes, with that user data; directory is for its
-        files.
-        """
+        """Serve the instance of a JSON file, with that user data; `directory` is for its files."""
         directory.mkdir()
         values = json.loads(instance.read_text())
         if user_data:
@@ -243,5 +239,5 @@ class Metadata:
         self.service = Service(namespace, argv, 80, directory / "output", cwd=REPOSITORY)
 
     def stop(self) -> None:
-        """End it: from then on the address refuses connections."""
+        """Stop it: the address refuses connections from then on."""
         self.service.stop()

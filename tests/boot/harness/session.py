@@ -1,5 +1,6 @@
-"""What one test session owns on the machine, named so that a later session can clear away what a
-killed one left.
+"""What a test session owns on the machine.
+
+Everything carries its name, so that a later session can remove leftovers of a killed one.
 """
 
 from __future__ import annotations
@@ -23,19 +24,18 @@ NAMESPACES = Path("/run/netns")
 
 
 def start_time(pid: int) -> str:
-    """When a process started, in clock ticks since boot (proc(5), field 22): with the pid it names
-    a process for good.
+    """Return when a process started, in clock ticks since boot (proc(5), field 22).
+
+    Together with the pid that identifies a process for good.
     """
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
 class Session:
-    """The name, the work directory (a tmpfs, so that no boot wears the disk) and the end of one
-    test session.
-    """
+    """A test session: its name, and its work directory on a tmpfs, which spares the disk."""
 
     def __init__(self) -> None:
-        """Clear away what dead sessions left, then take a name and a directory."""
+        """Remove leftovers of dead sessions, then create a name and a directory."""
         clear_dead_sessions()
         self.name = f"{PREFIX}{os.getpid()}-{start_time(os.getpid())}"
         self.work = WORK_PARENT / self.name
@@ -48,7 +48,7 @@ class Session:
 
 
 def clear_dead_sessions() -> None:
-    """Clear away what carries our prefix and whose owner no longer lives."""
+    """Remove everything with our prefix whose session has ended."""
     for name in sorted(_session_names()):
         match = re.fullmatch(rf"{PREFIX}(\d+)-(\d+)", name)
         if match is None:
@@ -60,9 +60,7 @@ def clear_dead_sessions() -> None:
 
 
 def clear(session: str) -> None:
-    """End the processes, unmount the mounts and delete the directories of a session, in that
-    order.
-    """
+    """Kill processes, unmount mounts and delete directories of a session, in that order."""
     namespaces = [path.name for path in NAMESPACES.glob(f"{session}*")]
     for namespace in namespaces:
         wait_for(f"the end of the processes in {namespace}", partial(_kill_inside, namespace), limit=20)
@@ -83,7 +81,7 @@ def _session_names() -> Iterator[str]:
 
 
 def _kill_inside(namespace: str) -> bool:
-    """Kill, by id, every process in a network namespace that is ours; true when none is left."""
+    """Kill, by id, every process in a network namespace of ours; return True if none is left."""
     pids = run(["ip", "netns", "pids", namespace], check=False).stdout.split()
     for pid in pids:
         with suppress(ProcessLookupError):
@@ -92,6 +90,6 @@ def _kill_inside(namespace: str) -> bool:
 
 
 def _mounts_below(directory: Path) -> list[str]:
-    """Mount points at or below a directory, the innermost first (proc(5), mountinfo)."""
+    """Return the mount points at or below a directory, the innermost first (proc(5), mountinfo)."""
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return sorted({p for p in points if p == str(directory) or p.startswith(f"{directory}/")}, reverse=True)

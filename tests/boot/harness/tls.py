@@ -1,6 +1,4 @@
-"""TLS: certificate authorities made for one test, a registry that speaks https, and a Squid that
-looks inside.
-"""
+"""TLS: CAs made for one test, a registry with https, and a Squid that inspects TLS."""
 
 from __future__ import annotations
 
@@ -26,10 +24,10 @@ tls_outgoing_options cafile={trusted}"""
 
 
 class Authority:
-    """A CA: two files, and certificates that it signs."""
+    """A certificate authority, and the certificates that it issues."""
 
     def __init__(self, directory: Path, name: str) -> None:
-        """Make it in a new directory."""
+        """Create it in a new directory."""
         directory.mkdir(parents=True)
         self.directory = directory
         self.key, self.certificate = directory / "ca.key", directory / "ca.pem"
@@ -38,11 +36,12 @@ class Authority:
         run([*new, "-subj", f"/CN={name}", "-addext", extension, "-keyout", self.key, "-out", self.certificate])
 
     def issue(self, name: str, *more: str) -> None:
-        """A server's certificate, NAME.pem and NAME.key beside the CA's, valid for more names (or
-        IP:ADDRESS) too.
+        """Issue NAME.pem and NAME.key for a server, beside the CA's files.
+
+        The certificate is valid for more names (or IP:ADDRESS) too.
         """
         key, request, extensions = (self.directory / f"{name}.{suffix}" for suffix in ("key", "csr", "ext"))
-        names = [one if one.startswith("IP:") else f"DNS:{one}" for one in (name, *more)]
+        names = [entry if entry.startswith("IP:") else f"DNS:{entry}" for entry in (name, *more)]
         extensions.write_text(f"subjectAltName={','.join(names)}\n")
         new: list[Argument] = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
         run([*new, "-keyout", key, "-out", request])
@@ -51,12 +50,10 @@ class Authority:
 
 
 class Inspected:
-    """A registry that speaks https, behind a Squid that inspects TLS with the certificates of a CA
-    of its own.
-    """
+    """A registry with https, behind a Squid that inspects TLS with certificates of its own CA."""
 
     def __init__(self, namespace: Namespace, directory: Path, address: str, other_name: str = NAME) -> None:
-        """Start both; `address` is the proxy's, and the registry goes by `other_name` too."""
+        """Start both; `address` is the proxy's, and the registry also has the name `other_name`."""
         world, self.authority = (
             Authority(directory / "world", "World CA"),
             Authority(directory / "corp", "Corp Proxy CA"),
@@ -65,16 +62,16 @@ class Inspected:
         world.issue(NAME, other_name)
         certificate = f"  tls: {{certificate: {world.directory}/{NAME}.pem, key: {world.directory}/{NAME}.key}}"
         self._registry = Registry(namespace, directory / "registry", SECURE, 443, certificate)
-        made = directory / "squid"
-        made.mkdir()
-        run(["/usr/lib/squid/security_file_certgen", "-c", "-s", made / "made", "-M", "4MB"])
-        run(["chown", "-R", "proxy:proxy", made])
-        more = INSPECTING.format(directory=made, trusted=world.certificate)
+        files = directory / "squid"
+        files.mkdir()
+        run(["/usr/lib/squid/security_file_certgen", "-c", "-s", files / "made", "-M", "4MB"])
+        run(["chown", "-R", "proxy:proxy", files])
+        more = INSPECTING.format(directory=files, trusted=world.certificate)
         options = PORT_OPTIONS.format(ca=self.authority)
         hosts = f"{HOSTS}{SECURE} {other_name}\n"
-        self.squid = Squid(namespace, made, address=address, port_options=options, more=more, hosts=hosts)
+        self.squid = Squid(namespace, files, address=address, port_options=options, more=more, hosts=hosts)
 
     def stop(self) -> None:
-        """End both."""
+        """Stop both."""
         self.squid.stop()
         self._registry.stop()

@@ -1,6 +1,4 @@
-"""strace of the agent inside a node: stopping it at an exact system call, and reading the order of
-its calls.
-"""
+"""strace of the agent inside a node: a stop at an exact system call, and the order of its calls."""
 
 from __future__ import annotations
 
@@ -25,35 +23,34 @@ ExecStart=/usr/bin/strace -f -y -o {trace} -e trace=openat,write,fsync,fdatasync
 
 
 def install(root: Path, options: str = "") -> None:
-    """Let the node's next boots run the agent under strace."""
+    """Let the next boots of the node run the agent under strace."""
     target = root / UNIT
     target.parent.mkdir(exist_ok=True)
     target.write_text(DROP_IN.format(trace=TRACE, options=options))
 
 
 def remove(root: Path) -> None:
-    """Let the agent run as it is again."""
+    """Let the agent run without strace again."""
     (root / UNIT).unlink()
     (root / UNIT).parent.rmdir()
 
 
 def stop_at(call: str, number: int) -> str:
-    """Options that stop the agent for good right after its Nth call (strace(1), inject): the moment
-    to cut the power.
+    """Return options that stop the agent for good after its Nth call, to cut the power then.
+
+    Source: strace(1), inject.
     """
     return f"-e inject={call}:signal=STOP:when={number}"
 
 
 def stopped(trace: Path) -> bool:
-    """Whether the agent has come to that point."""
+    """Return True if the agent has reached that call."""
     return trace.exists() and "--- stopped by SIGSTOP ---" in trace.read_text(errors="replace")
 
 
 @dataclass(frozen=True)
 class Call:
-    """One system call that succeeded: its name, the path it was about, and for a rename where it
-    went.
-    """
+    """A system call that succeeded, its path, and the target of a rename."""
 
     name: str
     path: str
@@ -61,7 +58,7 @@ class Call:
 
 
 def calls(trace: Path) -> Iterator[Call]:
-    """The write, fsync and rename calls of a trace, in order."""
+    """Yield the write, fsync and rename calls of a trace, in order."""
     for line in _joined(trace.read_text(errors="replace").splitlines()):
         call = line.partition(" ")[2].lstrip()
         renamed = re.match(r'rename(?:at2?)?\((?:[^"]*)"([^"]+)",(?:[^"]*)"([^"]+)".*= 0$', call)
@@ -73,9 +70,7 @@ def calls(trace: Path) -> Iterator[Call]:
 
 
 def _joined(lines: list[str]) -> Iterator[str]:
-    """Put together the calls that strace printed in two halves because another thread was in
-    between.
-    """
+    """Join calls that strace printed in two halves because another thread ran in between."""
     open_halves = {}
     for line in lines:
         pid, _, call = line.partition(" ")

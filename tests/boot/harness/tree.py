@@ -1,4 +1,4 @@
-"""Laying a directory of the repository over a node's root."""
+"""Copies of directories of the repository over a node's root."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 
 def install(source: Path, root: Path) -> None:
-    """Copy source's content over root: links stay links, owner root, modes 0755 and 0644 whatever
-    the checkout has.
+    """Copy the content of `source` over `root`: links stay links, and the owner is root.
+
+    Modes are 0755 and 0644, whatever the checkout has.
     """
     for directory, directories, files in os.walk(source):
         target = root / Path(directory).relative_to(source)
@@ -19,7 +20,7 @@ def install(source: Path, root: Path) -> None:
 
 
 def place(source: Path, target: Path) -> None:
-    """Copy one file or link, as install does."""
+    """Copy one file or link, as `install` does."""
     target.unlink(missing_ok=True)
     shutil.copyfile(source, target, follow_symlinks=False)
     if not source.is_symlink():

@@ -1,4 +1,4 @@
-"""What every boot of every case is checked for; a case's own asserts are in the test files."""
+"""Checks of every boot of every case; assertions of a single case are in the test files."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from .boot import Boot
 from .case import Case
 from .services import IMAGE, REGISTRY_NAME
 
-# A service that is just reading its settings again, as a degraded agent does, is as good as active
-# (systemd says so too).
+# A service that is reloading, as a degraded agent may be, counts as active, as it does for systemd.
 RUNNING = ("active", "reloading")
-# What no boot may say.
-NEVER_SAID = ("ordering cycle", "Traceback (most recent call last)", "Unknown key name", "Unknown section")
+# Texts that no boot may print.
+FORBIDDEN = ("ordering cycle", "Traceback (most recent call last)", "Unknown key name", "Unknown section")
 NODE_ENV = "etc/eks-proxy-agent/node.env"
-# Places that people and log collectors read, besides the journal: a credential must be in none of
-# them that others may read.
+# Files that people and log collectors read, besides the journal: no world-readable one may hold a
+# credential.
 OPEN_PLACES = ("etc/environment", "etc/dnf/dnf.conf", "var/log/cloud-init.log", "var/log/cloud-init-output.log")
 
 
 def verify(case: Case, boot: Boot, root: Path, requests: Sequence[str]) -> None:
-    """Raise AssertionError with everything that is not as the case says.
+    """Raise AssertionError with everything that differs from the case.
 
-    With BOOT_ACCEPT=1 expected files that differ are written anew as well, to be read before they
-    are committed. root is the node's root after the boot; requests are the lines of Squid's access
-    log that the boot added.
+    With BOOT_ACCEPT=1 expected files that differ are rewritten too, to be reviewed before a commit.
+    `root` is the node's root after the boot; `requests` are the lines that the boot added to
+    Squid's access log.
     """
     problems = [
         *_files(case, boot, root),
@@ -41,31 +40,31 @@ def verify(case: Case, boot: Boot, root: Path, requests: Sequence[str]) -> None:
     if case.pull == "fails" and (boot.text("pull.out").endswith("exit 0\n") or requests):
         problems.append(f"docker pull did not fail: {boot.text('pull.out')}{list(requests)}")
     if problems:
-        own = "\n".join(boot.messages("eks-proxy-agent")[-40:])
-        said = "\n".join(problems)
-        raise AssertionError(f"case {case.name}, boot {boot.number}:\n{said}\n--- the agent's journal ---\n{own}")
+        log = "\n".join(boot.messages("eks-proxy-agent")[-40:])
+        text = "\n".join(problems)
+        raise AssertionError(f"case {case.name}, boot {boot.number}:\n{text}\n--- the agent's journal ---\n{log}")
 
 
 def _files(case: Case, boot: Boot, root: Path) -> Iterator[str]:
     for name, content in case.expected(boot.number):
-        now = _content(root / name)
-        if now == content:
+        actual = _content(root / name)
+        if actual == content:
             continue
-        if os.environ.get("BOOT_ACCEPT") and now is not None:
+        if os.environ.get("BOOT_ACCEPT") and actual is not None:
             expected = case.numbered("expected", boot.number) or case.directory
-            (expected / name).write_bytes(now)
-        yield f"/{name}: {'missing' if now is None else 'differs; it is now'}\n{(now or b'').decode(errors='replace')}"
+            (expected / name).write_bytes(actual)
+        yield f"/{name}: {'missing' if actual is None else 'differs; it is now'}\n{(actual or b'').decode(errors='replace')}"
     for name in case.absent:
         if (root / name).exists():
             yield f"/{name}: must not exist"
     for name, mode in case.expected_modes.items():
-        found = f"{(root / name).stat().st_mode & 0o7777:04o}" if (root / name).exists() else "missing"
-        if found != mode:
-            yield f"/{name}: mode {found}, not {mode}"
+        actual_mode = f"{(root / name).stat().st_mode & 0o7777:04o}" if (root / name).exists() else "missing"
+        if actual_mode != mode:
+            yield f"/{name}: mode {actual_mode}, not {mode}"
 
 
 def _content(path: Path) -> bytes | None:
-    """A file's content, where a link points, or None."""
+    """Return the content of a file, the target of a link, or None."""
     if path.is_symlink():
         return os.fsencode(os.readlink(path))
     return path.read_bytes() if path.is_file() else None
@@ -86,34 +85,34 @@ def _units(case: Case, boot: Boot) -> Iterator[str]:
 
 
 def _environments(case: Case, boot: Boot) -> Iterator[str]:
-    """The proxy variables of running services, against the expected node.env."""
+    """Compare the proxy variables of running services with the expected node.env."""
     expected: dict[str, str] = {}
     for name, content in case.expected(boot.number):
         if name == NODE_ENV:
             lines = [line for line in content.decode().splitlines() if line and not line.startswith("#")]
             expected = dict(line.split("=", 1) for line in lines)
     for name in case.proxied:
-        found = boot.environment(name) or {}
-        proxies = {key: value for key, value in found.items() if key.lower().endswith("_proxy")}
+        environment = boot.environment(name) or {}
+        proxies = {key: value for key, value in environment.items() if key.lower().endswith("_proxy")}
         if not expected or proxies != expected:
             yield f"{name} runs with {proxies}, expected {expected}"
 
 
 def _journal(boot: Boot) -> Iterator[str]:
-    # A cycle is found before the journal runs: in a container only the console hears of it.
+    # A cycle is detected before journald starts: in a container only the console shows it.
     for message in [*boot.messages(), *boot.text("console.log").splitlines()]:
-        if any(text in message for text in NEVER_SAID):
-            yield f"said: {message}"
+        if any(text in message for text in FORBIDDEN):
+            yield f"must not be printed: {message}"
 
 
 def _pulled(boot: Boot, requests: Sequence[str]) -> list[str]:
-    said = boot.text("pull.out")
+    output = boot.text("pull.out")
     problems = []
-    if not said.endswith("exit 0\n"):
-        problems.append(f"docker pull {IMAGE}: {said}")
-    wanted = f"http://{REGISTRY_NAME}/v2/"
-    if not any(wanted in line and "docker/" in line for line in requests):
-        problems.append(f"no request of dockerd for {wanted} in Squid's log: {list(requests)}")
+    if not output.endswith("exit 0\n"):
+        problems.append(f"docker pull {IMAGE}: {output}")
+    url = f"http://{REGISTRY_NAME}/v2/"
+    if not any(url in line and "docker/" in line for line in requests):
+        problems.append(f"no request of dockerd for {url} in Squid's log: {list(requests)}")
     return problems
 
 

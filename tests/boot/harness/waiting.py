@@ -1,4 +1,4 @@
-"""Waiting for a condition, always with a bound; the bound is a safety net, never a measurement."""
+"""Waits for a condition, always with a limit, which is a safety net and not a measurement."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from .command import BedError
 T = TypeVar("T")
 
 
-def wait_for(what: str, probe: Callable[[], T | None], limit: float = 30, interval: float = 0.02) -> T:
-    """Ask probe until it returns something true, and return that; raise BedError naming `what`
-    after limit seconds.
+def wait_for(event: str, probe: Callable[[], T | None], limit: float = 30, interval: float = 0.02) -> T:
+    """Call `probe` until it returns something true, and return that.
+
+    Raises BedError that names `event` after `limit` seconds.
     """
-    end = time.monotonic() + limit
+    deadline = time.monotonic() + limit
     while True:
-        found = probe()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise BedError(f"waited {limit:.0f} s in vain for {what}")
+        result = probe()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise BedError(f"{event}: timed out after {limit:.0f} s")
         time.sleep(interval)

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Stands in for the bootstrap.sh of EKS, which needs AWS: it notes how it was called, restarts docker, and starts
-# kubelet and waits for that.
+# Stand-in for the bootstrap.sh of EKS, which needs AWS: it records how it was called, restarts docker, and
+# starts kubelet and waits for that.
 set -o errexit
 {
     echo "arguments: $*"
