@@ -38,7 +38,7 @@ class FileWatcher:
         return (self._descriptor,) if self._descriptor >= 0 else ()
 
     def watch(self, paths: Iterable[str]) -> None:
-        """Watch only these paths; to call after each cycle, since directories come and go."""
+        """Watch only these paths; call it after each cycle, since directories come and go."""
         if self._descriptor < 0:
             self._descriptor = self._open()
         names: dict[int, set[bytes]] = {}

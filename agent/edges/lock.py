@@ -37,7 +37,7 @@ def held(
         holder = _holder(descriptor)
         os.close(descriptor)
         if tries <= 0:
-            raise LockedError(f"{path}: locked by another run (pid {holder})", hint="wait until it ends, then retry")
+            raise LockedError(f"{path}: locked by another run (pid {holder})", hint="wait for it to end, then retry")
         tries -= 1
         sleep(0.05)
     try:

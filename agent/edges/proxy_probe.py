@@ -28,7 +28,7 @@ def probe(
     """Request a tunnel to `host`:`port` from `proxy`, with `tls` also a TLS handshake through it.
 
     Takes at most `timeout` seconds, and no failure of the other side raises.  Raises ValueError for
-    a host that cannot stand in a request.
+    a host with characters that a request cannot hold.
     """
     return probe_each(proxy, [(host, port)], credentials, timeout=timeout, tls=tls)[0]
 

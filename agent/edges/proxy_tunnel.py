@@ -70,9 +70,9 @@ class TunnelProbe:
 
     def run(self, progress: threading.Condition) -> None:
         """Probe, keep the verdict, and notify the thread that waits for it."""
-        found = self._probe()
+        outcome = self._probe()
         with progress:
-            self.verdict = found
+            self.verdict = outcome
             progress.notify_all()
 
     def result(self) -> Verdict:
