@@ -9,8 +9,7 @@ import json
 import os
 from typing import Any, Callable, NamedTuple, Union
 
-#: Most seconds that a message may carry, about 30 years: the sum with a clock could overflow with
-#: more.
+#: Most seconds that a message may hold, about 30 years: a larger sum with a clock could overflow.
 LONGEST = 1e9
 
 
@@ -40,7 +39,7 @@ class WatchPaths(NamedTuple):
 
 
 class Busy(NamedTuple):
-    """Seconds without a message that the worker announces before something that takes long."""
+    """Seconds of silence that the worker announces before a long operation."""
 
     seconds: float
 
