@@ -60,8 +60,8 @@ def test_bootstrap_runs_once_behind_the_proxy_and_is_signalled(trial: Callable[[
     assert arguments.split()[1:3] == ["my-cluster", "--apiserver-endpoint"]
     assert f"HTTPS_PROXY={PROXY}" in environment
     (signal,) = map(json.loads, lines(log / "cfn-signal.jsonl"))
-    told = "--exit-code 0 --stack my-nodes --resource NodeGroup --region eu-west-1"
-    assert signal["argv"][1:] == told.split()
+    expected = "--exit-code 0 --stack my-nodes --resource NodeGroup --region eu-west-1"
+    assert signal["argv"][1:] == expected.split()
     assert signal["environment"]["HTTPS_PROXY"] == PROXY
     again = node.boot()
     assert docker(again)["HTTPS_PROXY"] == PROXY

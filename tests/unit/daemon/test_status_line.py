@@ -1,6 +1,6 @@
 """Status lines of the daemon in `systemctl status`.
 
-After an intended change: ACCEPT=1 pytest tests/unit/daemon/test_status_line.py, then review the diff.
+After an intended change: ACCEPT=1 pytest tests/unit/daemon/test_status_line.py; review the diff.
 """
 
 from __future__ import annotations
