@@ -1,1 +1,4 @@
-"""`cluster`: the pods get the same proxy as the nodes.  `plan` decides, `apply` writes, `verify` looks."""
+"""`cluster`: the proxy settings of the nodes for the pods.
+
+`plan` decides, `apply` writes, `verify` compares.
+"""

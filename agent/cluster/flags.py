@@ -1,4 +1,7 @@
-"""The words and flags of `eks-proxy-agent cluster`; argparse only, because every command line pays for it."""
+"""Actions and flags of `eks-proxy-agent cluster`.
+
+It imports argparse only, because every command line loads it.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from typing import Any
 from agent.commands.arguments import json_flag, settings_flags
 
 _ACTIONS = (
-    ("service-cidr", "ask the cluster for its service CIDR, and say how it is known"),
+    ("service-cidr", "print the cluster's service CIDR and its source"),
     ("render", "write the ConfigMap and the patches as files for kubectl"),
-    ("plan", "show what apply would change, object by object; change nothing"),
+    ("plan", "show what apply would change in each object; change nothing"),
     ("apply", "write the ConfigMap, patch the workloads, and wait for their rollouts"),
-    ("verify", "compare the pods with the ConfigMap and with what the nodes believe"),
-    ("revert", "take everything back that apply did"),
+    ("verify", "compare the ConfigMap and the pods with the settings of the nodes"),
+    ("revert", "undo every change of apply"),
 )
-#: Seconds for one workload's rollout, unless --timeout says otherwise.
+#: Seconds for one workload's rollout, unless --timeout sets another value.
 TIMEOUT = 600.0
 #: Seconds for one request to the API server.
 REQUEST = 30.0
@@ -33,38 +36,34 @@ def add_cluster(commands: Any) -> None:
 def _flags(command: argparse.ArgumentParser, name: str) -> None:
     command.set_defaults(root="/", facts="", from_node="", namespace="", take_over=False)
     settings_flags(command)
-    command.add_argument("--kubeconfig", default="", metavar="FILE", help="kubectl's kubeconfig")
-    command.add_argument("--context", default="", metavar="NAME", help="a context of the kubeconfig")
-    text = "for each request to the API server (default: %(default)g)"
+    command.add_argument("--kubeconfig", default="", metavar="FILE", help="kubeconfig file for kubectl")
+    command.add_argument("--context", default="", metavar="NAME", help="context of the kubeconfig")
+    text = "timeout of each request to the API server (default: %(default)g)"
     command.add_argument("--request-timeout", type=_seconds, default=REQUEST, metavar="SECONDS", help=text)
     if name == "service-cidr":
         json_flag(command)
         return
-    command.add_argument(
-        "-n", "--namespace", default="", metavar="NAME", help="only this namespace: its ConfigMap and its workloads"
-    )
+    text = "use only this namespace: its ConfigMap and its workloads"
+    command.add_argument("-n", "--namespace", default="", metavar="NAME", help=text)
     if name != "revert":
-        command.add_argument(
-            "--facts", default="", metavar="FILE", help="take a node's facts from this JSON file (region, VPC)"
-        )
-        command.add_argument(
-            "--from-node", default="", metavar="FILE", help="take all values from a node's own status.json"
-        )
+        text = "read a node's facts (region, VPC) from this JSON file"
+        command.add_argument("--facts", default="", metavar="FILE", help=text)
+        text = "read all values from this status.json of a node"
+        command.add_argument("--from-node", default="", metavar="FILE", help=text)
     if name in ("plan", "verify"):
         json_flag(command)
     if name in ("plan", "apply"):
-        command.add_argument(
-            "--take-over", action="store_true", help="remove the containers' own env that beats the ConfigMap"
-        )
+        text = "remove the containers' own env that overrides the ConfigMap"
+        command.add_argument("--take-over", action="store_true", help=text)
     if name in ("apply", "revert"):
-        text = "for each workload's rollout (default: %(default)g)"
+        text = "timeout of each workload's rollout (default: %(default)g)"
         command.add_argument("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=text)
     if name == "render":
-        command.add_argument("--output", default="", metavar="DIR", help="write files there: ConfigMap and patches")
-        command.add_argument("--offline", action="store_true", help="ask no cluster")
-        command.add_argument(
-            "--manifest", action="append", default=[], metavar="FILE", help="a workload's manifest (repeatable)"
-        )
+        text = "write the ConfigMap and the patches to files in this directory"
+        command.add_argument("--output", default="", metavar="DIR", help=text)
+        command.add_argument("--offline", action="store_true", help="do not query a cluster")
+        text = "read a workload from this manifest (repeatable)"
+        command.add_argument("--manifest", action="append", default=[], metavar="FILE", help=text)
 
 
 def _seconds(text: str) -> float:
@@ -73,5 +72,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and up to 86400")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0 and up to 86400")
     return value

@@ -1,4 +1,4 @@
-"""What every `cluster` command starts from: the settings, the cluster at hand, and the Intent that nodes and pods share."""
+"""Inputs of every `cluster` command: settings, cluster, and the Intent of nodes and pods."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Optional
 
 import attrs
 
-from agent.cluster.service_cidr import ask_service_range
+from agent.cluster.service_cidr import LOOKUP, query_service_range
 from agent.core.cluster.facts import (
     api_host,
+    assumptions,
     facts_of_settings,
+    host_for_nodes,
     missing_region,
-    nodes_host,
     region_of,
-    uncertain,
 )
 from agent.core.cluster.objects import DEFAULT_NAMESPACE
 from agent.core.cluster.service_cidr import ServiceRange, covers
@@ -40,7 +40,11 @@ from agent.node.sources import StaticSettings, read_credentials, read_local_file
 
 @attrs.frozen
 class ClusterInputs:
-    """`direct` is what NO_PROXY has to cover, each with what it is; `namespaces` have a ConfigMap each."""
+    """Inputs of a `cluster` command.
+
+    `direct` are pairs of a host or CIDR that NO_PROXY has to cover, and its name.  Each of
+    `namespaces` has a ConfigMap.
+    """
 
     settings: Settings
     intent: Intent
@@ -51,41 +55,44 @@ class ClusterInputs:
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """The settings of the files and flags alone."""
+    """Return the settings of the files and flags alone."""
     return static_settings(host_of(arguments).files, sources_of(arguments)).settings
 
 
 def kubectl_of(arguments: argparse.Namespace, settings: Settings) -> Kubectl:
-    """kubectl, with the flags that are passed through."""
+    """Return kubectl with the flags that are passed through."""
     flags = ["--kubeconfig=" + arguments.kubeconfig] if arguments.kubeconfig else []
     flags += ["--context=" + arguments.context] if arguments.context else []
     return Kubectl(settings.cluster.kubectl, [*flags, f"--request-timeout={arguments.request_timeout:g}s"])
 
 
 def scope(settings: Settings, namespace: str) -> tuple[tuple[str, ...], tuple[Workload, ...]]:
-    """The namespaces and workloads that a command is about: all of cluster.workloads, or those of --namespace."""
-    if namespace and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):  # it becomes part of paths
-        raise UsageError(f"--namespace {quoted(namespace)} is no name of a namespace")
-    workloads = tuple(
-        dict.fromkeys(one for one in settings.cluster.workloads if namespace in ("", one.namespace))
-    )  # in the order of the settings: rollouts follow it
-    namespaces = (namespace,) if namespace else tuple(dict.fromkeys(one.namespace for one in workloads))
+    """Return the namespaces and workloads of a command: cluster.workloads, or those of --namespace.
+
+    They are in the order of the settings: rollouts follow it.
+    """
+    # The namespace becomes part of API paths.
+    if namespace and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
+        raise UsageError(f"--namespace {quoted(namespace)}: not a valid namespace name")
+    matches = (workload for workload in settings.cluster.workloads if namespace in ("", workload.namespace))
+    workloads = tuple(dict.fromkeys(matches))
+    namespaces = (namespace,) if namespace else tuple(dict.fromkeys(workload.namespace for workload in workloads))
     return namespaces or (DEFAULT_NAMESPACE,), workloads
 
 
 def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> ClusterInputs:
-    """Everything together; without `kubectl` no cluster is asked.
+    """Return all inputs; without `kubectl`, query no cluster.
 
-    Raises SettingsError, and AgentError that names the ways out when the VPC, the region or the
-    service CIDR is unknown.
+    Raises SettingsError, and AgentError with the remedies if the VPC, the region or the service
+    CIDR is unknown.
     """
-    service = ask_service_range(kubectl) if kubectl else None
+    service = query_service_range(kubectl) if kubectl else None
     if arguments.from_node:
         settings, composed, cluster_info, warnings = _of_node(arguments, kubectl)
     else:
         settings, composed, cluster_info, warnings = _compose(arguments, kubectl, service)
     if composed is None:
-        raise SettingsError(["proxy.url is not set: there is nothing to give to the pods"], hint=_TAKE_BACK)
+        raise SettingsError(["proxy.url is not set, so there is no proxy for the pods"], hint=_REVERT)
     direct = _direct(service, api_host(settings, cluster_info, composed))
     return ClusterInputs(
         settings,
@@ -96,29 +103,29 @@ def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> Cluster
     )
 
 
-_TAKE_BACK = "eks-proxy-agent cluster revert takes back what was given before"
+_REVERT = "to undo an earlier apply: eks-proxy-agent cluster revert"
 _Composed = tuple[Settings, Optional[Intent], ClusterInfo, tuple[str, ...]]
 
 
 def _of_node(arguments: argparse.Namespace, kubectl: Kubectl | None) -> _Composed:
-    """The node's own Intent; the settings give the workloads and the credentials."""
+    """Return a node's own Intent; workloads and credentials come from the settings."""
     files = host_of(arguments).files
     settings = static_settings(files, sources_of(arguments)).settings
     credentials = read_credentials(files, settings.proxy.credentials_file)
     text = read_local_file(arguments.from_node).decode("utf-8", "replace")
-    api_host = nodes_host(kubectl.server(), settings.vpc.cidrs or ()) if kubectl else ""
-    return settings, intent_from_status(text, arguments.from_node, credentials), ClusterInfo(endpoint=api_host), ()
+    endpoint = host_for_nodes(kubectl.server(), settings.vpc.cidrs or ()) if kubectl else ""
+    return settings, intent_from_status(text, arguments.from_node, credentials), ClusterInfo(endpoint=endpoint), ()
 
 
 def _compose(arguments: argparse.Namespace, kubectl: Kubectl | None, service: ServiceRange | None) -> _Composed:
-    """The same path as on a node (agent/node/inputs.py), with what only the cluster knows put in."""
+    """Compose the Intent as on a node (agent/node/inputs.py), and add the cluster's values."""
     host = host_of(arguments)
     static = static_settings(host.files, sources_of(arguments))
     server = kubectl.server() if kubectl else ""
     layered, user_data, on_instance = static.layered, UserData(), False
     vpc_cidrs = layered.settings.vpc.cidrs
     if vpc_cidrs is not None and not static.sources.facts:
-        region = region_of(layered.settings.cluster.endpoint or nodes_host(server, vpc_cidrs))
+        region = region_of(layered.settings.cluster.endpoint or host_for_nodes(server, vpc_cidrs))
         facts = facts_of_settings(layered.settings, region)
     else:
         facts = _facts(static)
@@ -129,14 +136,14 @@ def _compose(arguments: argparse.Namespace, kubectl: Kubectl | None, service: Se
     info = cluster_info(host.files, settings, user_data)
     inputs = Inputs(layered, facts, info, on_instance=on_instance)
     results = probe_directly(host.state, inputs).results if on_instance else {}
-    endpoint = nodes_host(server, settings.vpc.cidrs or facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
+    endpoint = host_for_nodes(server, settings.vpc.cidrs or facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
     service_cidrs = (service.cidrs if service else ()) or info.service_cidrs
     info = attrs.evolve(info, endpoint=info.endpoint or endpoint, service_cidrs=service_cidrs)
     _refuse_gaps(settings, info, facts, service)
     credentials = read_credentials(host.files, settings.proxy.credentials_file)
     chosen = current(settings.proxy.url, remembered_choice(host.state, inputs))
     composed = resolve(attrs.evolve(inputs, cluster_info=info, credentials=credentials), results, chosen).intent
-    warnings = () if on_instance or composed is None else tuple(uncertain(settings))
+    warnings = () if on_instance or composed is None else tuple(assumptions(settings))
     return settings, composed, info, warnings
 
 
@@ -146,31 +153,35 @@ def _facts(static: StaticSettings) -> Facts:
     except MetadataError as error:
         if static.sources.facts:
             raise
-        hint = "set vpc.cidrs (in the settings or with --set), give --facts FILE, or run this on a node; or --from-node FILE"
-        raise AgentError(f"the CIDRs of the VPC are not known: {error}", hint=hint) from None
+        hint = (
+            "set vpc.cidrs (in the settings or with --set), use --facts FILE or --from-node FILE, or run this on a node"
+        )
+        raise AgentError(f"the CIDRs of the VPC are unknown: {error}", hint=hint) from None
 
 
 def _refuse_gaps(settings: Settings, cluster_info: ClusterInfo, facts: Facts, service: ServiceRange | None) -> None:
     if service and not cluster_info.service_cidrs and settings.cluster.service_cidr == "auto":
-        hint = "set cluster.service_cidr; aws eks describe-cluster --query cluster.kubernetesNetworkConfig tells it"
-        raise AgentError(f"the service CIDR is not known: {service.how}", hint=hint)
-    if settings.proxy.url and missing_region(settings, cluster_info, facts):
-        what = missing_region(settings, cluster_info, facts)
-        hint = "set cluster.endpoint to https://... as the nodes call it, or give --facts FILE"
-        raise AgentError(f"the region is not known, and so {what}: the kubeconfig names no EKS endpoint", hint=hint)
+        raise AgentError(
+            f"the service CIDR is unknown: {service.how}", hint=f"set cluster.service_cidr; to look it up: {LOOKUP}"
+        )
+    missing = missing_region(settings, cluster_info, facts) if settings.proxy.url else ""
+    if missing:
+        hint = "set cluster.endpoint to the https:// URL that the nodes use, or use --facts FILE"
+        text = f"the region is unknown, and {missing} cannot be computed without it"
+        raise AgentError(f"{text}: the kubeconfig names no EKS endpoint", hint=hint)
 
 
 def _direct(service: ServiceRange | None, api_host: str) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = [(api_host, "the API server")] if api_host else []
+    direct: list[tuple[str, str]] = [(api_host, "the API server")] if api_host else []
     if service and service.cidrs:
-        found += [(value, "the service CIDR") for value in service.cidrs]
+        direct += [(value, "the service CIDR") for value in service.cidrs]
     elif service:
-        found += [(value, "the service address") for value in service.addresses]
-    return tuple(found)
+        direct += [(value, "the service address") for value in service.addresses]
+    return tuple(direct)
 
 
 def _contradiction(settings: Settings, service: ServiceRange | None) -> tuple[str, ...]:
-    said = settings.cluster.service_cidr
-    if service is None or said == "auto" or covers((said,), service.addresses):
+    configured = settings.cluster.service_cidr
+    if service is None or configured == "auto" or covers((configured,), service.addresses):
         return ()
-    return (f"cluster.service_cidr is {said}, but that is not this cluster's: {service.how}",)
+    return (f"cluster.service_cidr is {configured}, which is not the service CIDR of this cluster: {service.how}",)

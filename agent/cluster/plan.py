@@ -1,4 +1,4 @@
-"""What `cluster apply` would do, as the API server's dry run answers it."""
+"""Steps of `cluster apply`, each with the result of the API server's dry run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from agent.core.cluster.kubectl_errors import conflicting_managers
 from agent.core.cluster.managed_fields import is_ours_alone
 from agent.core.cluster.objects import (
     CONFIG_MAP,
+    MANAGER,
     SECRET,
     Source,
     read_source,
@@ -21,15 +22,17 @@ from agent.core.cluster.objects import (
     source_of,
     source_path,
 )
-from agent.core.cluster.patch import Beaten, Patch, apply_patch, patch_text
+from agent.core.cluster.patch import EnvOverride, Patch, apply_patch, patch_text
 from agent.core.settings.workloads import Workload
-from agent.edges.kubectl import Kubectl, KubectlError, again
+from agent.edges.kubectl import Kubectl, KubectlError, retry
 from agent.errors import AgentError
+
+UP_TO_DATE = "nothing to do: the cluster is up to date"
 
 
 @attrs.frozen
 class Step:
-    """One object: what changes (nothing, perhaps), and what the person should know besides."""
+    """Changes of one object, perhaps none, and notes for the operator."""
 
     name: str
     verb: str
@@ -39,7 +42,7 @@ class Step:
 
 @attrs.frozen
 class SourceStep:
-    """A ConfigMap or Secret to be written."""
+    """ConfigMap or Secret to write."""
 
     source: Source
     manifest: Mapping[str, Any] = attrs.field(repr=False)
@@ -48,7 +51,7 @@ class SourceStep:
 
 @attrs.frozen
 class ClusterPlan:
-    """All steps in the order in which they are taken; `surplus` are objects of the other kind that are ours and go."""
+    """All steps in their order; `surplus` are our objects of the other kind, which are deleted."""
 
     sources: tuple[SourceStep, ...]
     workloads: tuple[tuple[Workload, Step], ...]
@@ -56,53 +59,56 @@ class ClusterPlan:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        gone = (Step(str(read_source(found)), "delete", changes(found, None)) for _, found in self.surplus)
-        return (*(one.step for one in self.sources), *(step for _, step in self.workloads), *gone)
+        deletions = (Step(str(read_source(obj)), "delete", changes(obj, None)) for _, obj in self.surplus)
+        writes = (source_step.step for source_step in self.sources)
+        return (*writes, *(step for _, step in self.workloads), *deletions)
 
     @property
     def pending(self) -> bool:
         return any(step.changes for step in self.steps)
 
     def source(self, namespace: str) -> Source:
-        return next(one.source for one in self.sources if one.source.namespace == namespace)
+        return next(step.source for step in self.sources if step.source.namespace == namespace)
 
 
 def make_plan(kubectl: Kubectl, inputs: ClusterInputs, *, take_over: bool) -> ClusterPlan:
-    """Read all objects, and have the server try every write without doing it.
+    """Read all objects, and let the server dry-run every write.
 
-    Whatever is wrong shows here, before the first write: raises AgentError that names all workloads
-    that are absent.
+    So any problem shows before the first write.  Raises AgentError; it names all absent workloads.
     """
-    found = read_workloads(kubectl, inputs.workloads)
+    objects = read_workloads(kubectl, inputs.workloads)
     sources = []
     surplus: list[tuple[str, Mapping[str, Any]]] = []
     for namespace in inputs.namespaces:
         sources.append(_source_step(kubectl, inputs, namespace))
-        other = CONFIG_MAP if sources[-1].source.kind == SECRET else SECRET
-        path = source_path(other, namespace)
-        left = kubectl.find(path, allowed=False)
-        unused = left and set(recorded_workloads(left)) <= set(inputs.workloads)
-        surplus += [(path, left)] if left and unused and is_ours_alone(left) else []
-    by_namespace = {one.source.namespace: one.source for one in sources}
+        other_kind = CONFIG_MAP if sources[-1].source.kind == SECRET else SECRET
+        path = source_path(other_kind, namespace)
+        other = kubectl.find(path, allowed=False)
+        is_unused = other and set(recorded_workloads(other)) <= set(inputs.workloads)
+        surplus += [(path, other)] if other and is_unused and is_ours_alone(other) else []
+    by_namespace = {source_step.source.namespace: source_step.source for source_step in sources}
     workloads = []
-    for workload, before in found:
+    for workload, before in objects:
         patch = apply_patch(before, by_namespace[workload.namespace], take_over=take_over)
         if take_over:
-            _refuse_passwords(workload, patch.beaten)
-        after = _tried(kubectl, workload, patch) if patch.ops else before
+            _refuse_passwords(workload, patch.env_overrides)
+        after = _dry_run(kubectl, workload, patch) if patch.ops else before
         step = Step(str(workload), "patch", changes(before, after), _notes(patch))
         workloads.append((workload, step))
     return ClusterPlan(tuple(sources), tuple(workloads), tuple(surplus))
 
 
 def read_workloads(kubectl: Kubectl, workloads: Iterable[Workload]) -> list[tuple[Workload, Any]]:
-    """All of them; raises AgentError that names every one that does not exist."""
-    found = [(workload, kubectl.find(workload.path, f"reading {workload}")) for workload in workloads]
-    absent = [str(workload) for workload, answer in found if answer is None]
+    """Return each workload with its object.
+
+    Raises AgentError; it names all workloads that do not exist.
+    """
+    objects = [(workload, kubectl.find(workload.path, f"reading {workload}")) for workload in workloads]
+    absent = [str(workload) for workload, obj in objects if obj is None]
     if absent:
-        hint = "cluster.workloads names them: take out what this cluster does not have. Nothing was changed"
-        raise AgentError("not in this cluster: {}".format(", ".join(absent)), hint=hint)
-    return found
+        hint = "remove from cluster.workloads what this cluster does not have; nothing was changed"
+        raise AgentError(f"not found in this cluster: {', '.join(absent)}", hint=hint)
+    return objects
 
 
 def _source_step(kubectl: Kubectl, inputs: ClusterInputs, namespace: str) -> SourceStep:
@@ -110,58 +116,67 @@ def _source_step(kubectl: Kubectl, inputs: ClusterInputs, namespace: str) -> Sou
     before = kubectl.find(source_path(kind, namespace))
     salt = (read_source(before).salt if before else "") or secrets.token_hex(16)
     source = source_of(inputs.intent, namespace, salt)
-    workloads = [one for one in inputs.workloads if one.namespace == namespace]
-    recorded = [one for one in recorded_workloads(before) if one not in workloads]
+    workloads = [workload for workload in inputs.workloads if workload.namespace == namespace]
+    recorded = [workload for workload in recorded_workloads(before) if workload not in workloads]
     manifest = source.manifest([*workloads, *recorded])
     after = write_source(kubectl, source, manifest, dry_run=True)
     notes = tuple(
-        f"{one} is not in cluster.workloads any more, but has the proxy still; revert takes it back too"
-        for one in recorded
+        f"{workload} is no longer in cluster.workloads but still has the proxy; cluster revert includes it"
+        for workload in recorded
     )
     verb = "patch" if before else "create"
     return SourceStep(source, manifest, step=Step(str(source), verb, changes(before, after), notes))
 
 
 def write_source(kubectl: Kubectl, source: Source, manifest: Mapping[str, Any], *, dry_run: bool) -> Any:
-    """Server-side apply; somebody else's fields are reported, and stay theirs."""
+    """Write a ConfigMap or Secret by server-side apply, and return the result.
+
+    Raises AgentError if other field managers own the fields: these are never forced.
+    """
     try:
-        doing = f"{'trying to apply' if dry_run else 'applying'} {source}"
-        return again(lambda: kubectl.apply(manifest, doing, dry_run=dry_run))
+        doing = f"{'dry run: applying' if dry_run else 'applying'} {source}"
+        return retry(lambda: kubectl.apply(manifest, doing, dry_run=dry_run))
     except KubectlError as error:
         if error.reason != "ApplyConflict":
             raise
         managers = ", ".join(f'"{manager}"' for manager in conflicting_managers(error.stderr))
         fields = error.stderr.split("Please review")[0].strip()
+        file = f"DIR/{source.namespace}-{source.kind.lower()}.yaml"
         hint = (
-            "ask who that is; or take it over yourself: eks-proxy-agent cluster render --output DIR, and kubectl apply"
-            f" --server-side --force-conflicts --field-manager=eks-proxy-agent -f DIR/{source.namespace}-{source.kind.lower()}.yaml; pods that started"
-            " meanwhile have the other values: kubectl rollout restart"
+            "find out who manages it, or take it over: eks-proxy-agent cluster render --output DIR, then kubectl apply"
+            f" --server-side --force-conflicts --field-manager={MANAGER} -f {file};"
+            " pods that started before have the other values until kubectl rollout restart"
         )
-        text = f"{source} belongs to field manager {managers}, with other values; it is left as it is\n{fields}"
+        text = f"{source}: belongs to field manager {managers}, with other values; it was not changed\n{fields}"
         raise AgentError(text, hint=hint) from None
 
 
-def _tried(kubectl: Kubectl, workload: Workload, patch: Patch) -> Any:
-    doing = f"trying to patch {workload}"
+def _dry_run(kubectl: Kubectl, workload: Workload, patch: Patch) -> Any:
+    doing = f"dry run: patching {workload}"
     resource = f"{workload.kind.lower()}/{workload.name}"
-    return again(lambda: kubectl.patch(resource, workload.namespace, patch_text(patch), doing, dry_run=True))
+    return retry(lambda: kubectl.patch(resource, workload.namespace, patch_text(patch), doing, dry_run=True))
 
 
 def _notes(patch: Patch) -> tuple[str, ...]:
-    text = "and stays; --take-over removes it"
-    secret = "and holds a password; remove it yourself: kubectl set env"
+    remedy = "; to remove it, use --take-over"
+    manual = " and contains a password; remove it with kubectl set env"
     return tuple(
-        f"{one.where}: env {one.variable} beats envFrom, {secret if one.secret else text}" for one in patch.beaten
+        f"{override.where}: env {override.variable} overrides envFrom{manual if override.secret else remedy}"
+        for override in patch.env_overrides
     )
 
 
-def _refuse_passwords(workload: Workload, left: Sequence[Beaten]) -> None:
-    """An env entry with a password would have to be written down to be given back: that is for its owner to remove."""
-    ways = [
-        f"kubectl -n {workload.namespace} set env {workload.kind.lower()}/{workload.name} -c {one.container} {one.variable}-"
-        for one in left
-        if one.secret
+def _refuse_passwords(workload: Workload, overrides: Sequence[EnvOverride]) -> None:
+    """Raise AgentError if an env entry has a password; the operator has to remove it.
+
+    To restore such an entry, revert would need the password in the annotation.
+    """
+    resource = f"{workload.kind.lower()}/{workload.name}"
+    commands = [
+        f"kubectl -n {workload.namespace} set env {resource} -c {override.container} {override.variable}-"
+        for override in overrides
+        if override.secret
     ]
-    if ways:
-        text = f"{workload}: env with a password is not taken over, because revert could not give it back"
-        raise AgentError(text, hint="remove it yourself: " + "; ".join(ways))
+    if commands:
+        text = f"{workload}: --take-over does not remove env with a password, because revert could not restore it"
+        raise AgentError(text, hint="remove it yourself: " + "; ".join(commands))

@@ -1,4 +1,4 @@
-"""`cluster plan`: a plan for people and for machines; credentials are masked."""
+"""`cluster plan` as text and as JSON; credentials are masked."""
 
 from __future__ import annotations
 
@@ -8,48 +8,47 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from agent.cluster.plan import ClusterPlan, Step
+from agent.cluster.plan import UP_TO_DATE, ClusterPlan, Step
 from agent.core.cluster.objects import UNDO
 from agent.core.redact import redact
 
 PENDING = 3
+_VERBS = {"create": "will be created", "delete": "will be deleted", "patch": "will be changed"}
 
 
 def print_plan(arguments: argparse.Namespace, plan: ClusterPlan, warnings: Sequence[str]) -> int:
-    """Tell it; exit code 3 when anything would change."""
+    """Print the plan, and return exit code 3 if anything would change."""
     if arguments.json:
         print(json.dumps(_as_json(plan, warnings), indent=2))
         return PENDING if plan.pending else 0
     for step in plan.steps:
         for line in step_lines(step):
             print(redact(line))
-    tell(warnings)
+    print_warnings(warnings)
     if not plan.pending:
-        print("nothing to do: the cluster is as planned", file=sys.stderr)
+        print(UP_TO_DATE, file=sys.stderr)
     return PENDING if plan.pending else 0
 
 
 def step_lines(step: Step) -> list[str]:
-    """A step for people: one line for each thing that changes, below the container it belongs to."""
-    rolls = any(change.where for change in step.changes)
-    verb = {"create": "is created", "delete": "is deleted", "patch": "changes"}[step.verb]
-    lines = [
-        "{} {}".format(step.name, verb + (", and its pods are replaced" if rolls else "") if step.changes else "stays")
-    ]
+    """Return a step as text: one line for each changed field, below its container."""
+    replaces_pods = any(change.where for change in step.changes)
+    action = _VERBS[step.verb] + (", and its pods will be replaced" if replaces_pods else "")
+    lines = [f"{step.name} {action if step.changes else 'is up to date'}"]
     where = ""
-    for change in sorted(step.changes, key=lambda one: bool(one.where)):
+    for change in sorted(step.changes, key=lambda change: bool(change.where)):
         if change.where != where:
             where = change.where
             lines.append("  " + where)
         indent = "    " if where else "  "
         for sign, value in (("-", change.before), ("+", change.after)):
             if value is not None:
-                shown = "(what revert has to know)" if change.field.endswith(UNDO) else value
+                shown = "(record for revert)" if change.field.endswith(UNDO) else value
                 lines.append(f"{indent}{sign} {change.field}: {shown}")
     return lines + ["  note: " + note for note in step.notes]
 
 
-def tell(warnings: Sequence[str]) -> None:
+def print_warnings(warnings: Sequence[str]) -> None:
     for warning in warnings:
         print("warning: " + redact(warning), file=sys.stderr)
 
@@ -66,8 +65,13 @@ def _as_json(plan: ClusterPlan, warnings: Sequence[str]) -> dict[str, Any]:
                 "object": step.name,
                 "action": step.verb if step.changes else "none",
                 "changes": [
-                    {"where": one.where, "field": one.field, "before": shown(one.before), "after": shown(one.after)}
-                    for one in step.changes
+                    {
+                        "where": change.where,
+                        "field": change.field,
+                        "before": shown(change.before),
+                        "after": shown(change.after),
+                    }
+                    for change in step.changes
                 ],
                 "notes": list(step.notes),
             }

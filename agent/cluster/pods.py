@@ -1,4 +1,4 @@
-"""The pods of a workload, page by page, and which of them still need a ConfigMap or Secret."""
+"""Pods of a workload, page by page, and those that need a ConfigMap or Secret."""
 
 from __future__ import annotations
 
@@ -6,44 +6,49 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from agent.core.cluster.patch import containers, needs, template_spec
+from agent.core.cluster.patch import containers, requires_source, template_spec
 from agent.core.cluster.pod_state import has_ended, selector_text
 from agent.core.settings.workloads import Workload
 from agent.edges.kubectl import Kubectl
 
-#: Pods in one answer: a page of full pods is a few megabytes.
+#: Pods in one response: a full page is a few megabytes.
 PAGE = 500
 
 
-def pods(kubectl: Kubectl, workload: Workload, found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Page after page (Kubernetes API concepts, "Retrieving large results sets in chunks"); raises reason Expired (410)."""
-    selector = selector_text(found["spec"]["selector"])
+def list_pods(kubectl: Kubectl, workload: Workload, obj: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the pods of a workload, whose object is `obj`, page after page.
+
+    Raises KubectlError; its reason is Expired if the list is too old to continue (410).  Source:
+    Kubernetes API concepts, "Retrieving large results sets in chunks".
+    """
+    selector = selector_text(obj["spec"]["selector"])
     path = f"/api/v1/namespaces/{workload.namespace}/pods?limit={PAGE}&labelSelector={quote(selector)}"
     token = ""
     while True:
-        page = kubectl.get(
-            path + ("&continue=" + quote(token, safe="") if token else ""), f"listing the pods of {workload}"
-        )
+        page_path = path + ("&continue=" + quote(token, safe="") if token else "")
+        page = kubectl.get(page_path, f"listing the pods of {workload}")
         yield from page.get("items") or []
         token = (page.get("metadata") or {}).get("continue") or ""
         if not token:
             return
 
 
-def in_need(kubectl: Kubectl, workload: Workload, kind: str) -> str:
-    """What of a workload could not start without our ConfigMap or Secret, for people; empty for nothing.
+def find_dependent(kubectl: Kubectl, workload: Workload, kind: str) -> str:
+    """Return the part of a workload that cannot start without our ConfigMap or Secret, or "".
 
-    That is its template, when our note of what we did to it is gone, or a pod of the old one: such
-    pods stay with OnDelete, a partition, or while it is paused.
+    It is the template, if our annotation with our changes to it is gone, or a pod of an old
+    template: such pods remain with OnDelete, with a partition, or while the rollout is paused.
     """
-    found = kubectl.find(workload.path, f"reading {workload}")
-    if found is None:
+    obj = kubectl.find(workload.path, f"reading {workload}")
+    if obj is None:
         return ""
-    if _needs(template_spec(found), kind):
+    if _is_required(template_spec(obj), kind):
         return f"the template of {workload}"
-    users = (one for one in pods(kubectl, workload, found) if not has_ended(one) and _needs(one["spec"], kind))
-    return next(("pod {} of {}".format(one["metadata"]["name"], workload) for one in users), "")
+    dependents = (
+        pod for pod in list_pods(kubectl, workload, obj) if not has_ended(pod) and _is_required(pod["spec"], kind)
+    )
+    return next((f"pod {pod['metadata']['name']} of {workload}" for pod in dependents), "")
 
 
-def _needs(pod_spec: Mapping[str, Any], kind: str) -> bool:
-    return any(needs(container, kind) for _, _, container in containers(pod_spec))
+def _is_required(pod_spec: Mapping[str, Any], kind: str) -> bool:
+    return any(requires_source(container, kind) for _, _, container in containers(pod_spec))

@@ -1,4 +1,4 @@
-"""`cluster render`: the ConfigMap on stdout, or it and the patches as files for kubectl."""
+"""`cluster render`: the ConfigMap on stdout, or ConfigMap and patches as files for kubectl."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from agent.node.sources import read_local_file
 
 
 def render(arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubectl | None) -> int:
-    """Without --output the ConfigMaps go to stdout; with it everything goes to files, and stdout names them.
+    """Print the ConfigMaps, or with --output write all files and print the commands for them.
 
-    The patches depend on the containers that a workload has: it is read from the cluster, or from
+    The patches depend on the containers of a workload, which is read from the cluster or from
     --manifest FILE.
     """
     sources = {name: _source(inputs, name, kubectl) for name in inputs.namespaces}
     documents = {name: _yaml(source, inputs) for name, source in sources.items()}
     if not arguments.output:
         if any(source.kind == SECRET for source in sources.values()):
-            raise UsageError("the Secret holds the proxy's password; render it to files (0600) with --output DIR")
+            raise UsageError("the Secret contains the proxy's password; write it to a file (0600) with --output DIR")
         sys.stdout.write("---\n".join(documents.values()))
         return 0
     files = {f"{name}-{sources[name].kind.lower()}.yaml": text for name, text in documents.items()}
     commands = [f"kubectl apply -f {shlex.quote(os.path.join(arguments.output, name))}" for name in files]
-    for workload, found in _workloads(arguments, inputs, kubectl):
-        name = "{}.patch.json".format(str(workload).replace("/", "-"))
-        text = _patch(workload, found, sources[workload.namespace])
+    for workload, obj in _workloads(arguments, inputs, kubectl):
+        name = f"{str(workload).replace('/', '-')}.patch.json"
+        text = _patch(workload, obj, sources[workload.namespace])
         if not text:
-            print(f"note: {workload} is as wanted already: no patch", file=sys.stderr)
+            print(f"note: {workload} is up to date: no patch", file=sys.stderr)
             continue
         files[name] = text
         commands.append(_patch_command(workload, os.path.join(arguments.output, name)))
@@ -50,7 +50,10 @@ def render(arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubect
 
 
 def _source(inputs: ClusterInputs, namespace: str, kubectl: Kubectl | None) -> Source:
-    """With the salt that the cluster has: else each rendering would be a change."""
+    """Return the Source with the salt of the cluster.
+
+    A new salt would make each rendering a change.
+    """
     before = kubectl.find(source_path(SECRET, namespace)) if kubectl and inputs.intent.credentials else None
     return source_of(inputs.intent, namespace, (read_source(before).salt if before else "") or secrets.token_hex(16))
 
@@ -58,69 +61,77 @@ def _source(inputs: ClusterInputs, namespace: str, kubectl: Kubectl | None) -> S
 def _yaml(source: Source, inputs: ClusterInputs) -> str:
     import yaml
 
-    manifest = source.manifest(one for one in inputs.workloads if one.namespace == source.namespace)
+    manifest = source.manifest(workload for workload in inputs.workloads if workload.namespace == source.namespace)
     return str(yaml.safe_dump(manifest, sort_keys=False, width=2**20))
 
 
-def _patch(workload: Workload, found: Mapping[str, Any], source: Source) -> str:
-    """The patch as text, empty for none; raises FileError for a manifest that no API server would have taken."""
+def _patch(workload: Workload, obj: Mapping[str, Any], source: Source) -> str:
+    """Return the patch as text, or "" if nothing has to change.
+
+    Raises FileError for a manifest that an API server would not accept.
+    """
     try:
-        patch = apply_patch(found, source, take_over=False)
+        patch = apply_patch(obj, source, take_over=False)
         return patch_text(patch) if patch.ops else ""
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
-        raise FileError(f"{workload}: its manifest is not that of a {workload.kind} ({why})") from None
+        raise FileError(f"{workload}: not a valid manifest of a {workload.kind} ({why})") from None
 
 
 def _workloads(
     arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubectl | None
 ) -> Sequence[tuple[Workload, Mapping[str, Any]]]:
-    given = _given(arguments.manifest)
-    absent = [one for one in inputs.workloads if one not in given]
+    manifests = _read_manifests(arguments.manifest)
+    absent = [workload for workload in inputs.workloads if workload not in manifests]
     if absent and kubectl is None:
-        hint = "give their manifests: --manifest FILE (kubectl get ... -o yaml writes one), or leave out --offline"
-        raise AgentError("the containers of {} are not known".format(", ".join(map(str, absent))), hint=hint)
-    read = dict(read_workloads(kubectl, absent)) if kubectl else {}
-    return [(one, given.get(one) or read[one]) for one in inputs.workloads]
+        hint = "use --manifest FILE (to write one: kubectl get ... -o yaml), or remove --offline"
+        raise AgentError(f"the containers of {', '.join(map(str, absent))} are unknown", hint=hint)
+    objects = dict(read_workloads(kubectl, absent)) if kubectl else {}
+    return [(workload, manifests.get(workload) or objects[workload]) for workload in inputs.workloads]
 
 
-def _given(paths: Sequence[str]) -> dict[Workload, Mapping[str, Any]]:
-    """The workloads in files of manifests, YAML or JSON, one or many documents, or lists of objects."""
+def _read_manifests(paths: Sequence[str]) -> dict[Workload, Mapping[str, Any]]:
+    """Return the workloads in manifest files.
+
+    A file is YAML or JSON, with one or many documents, or lists of objects.
+    """
     import yaml
 
-    found: dict[Workload, Mapping[str, Any]] = {}
+    manifests: dict[Workload, Mapping[str, Any]] = {}
     for path in paths:
         try:
             documents = list(yaml.safe_load_all(read_local_file(path)))
-            objects = [item for one in documents for item in _items(one)]
+            objects = [item for document in documents for item in _items(document)]
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise FileError("{}: is not YAML: {}".format(path, str(error).replace("\n", " "))) from None
-        for one in objects:
-            metadata = one.get("metadata")
+            text = str(error).replace("\n", " ")
+            raise FileError(f"{path}: invalid YAML: {text}") from None
+        for obj in objects:
+            metadata = obj.get("metadata")
             if not isinstance(metadata, dict):
                 continue
-            name = (str(metadata.get("namespace", "default")), str(one.get("kind")), str(metadata.get("name")))
-            found[Workload(*name)] = one
-    return found
+            name = (str(metadata.get("namespace", "default")), str(obj.get("kind")), str(metadata.get("name")))
+            manifests[Workload(*name)] = obj
+    return manifests
 
 
 def _items(document: Any) -> list[Mapping[str, Any]]:
     if not isinstance(document, dict):
         return []
     items = document.get("items") if str(document.get("kind", "")).endswith("List") else [document]
-    return [one for one in items if isinstance(one, dict)] if isinstance(items, list) else []
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _patch_command(workload: Workload, path: str) -> str:
-    return f"kubectl -n {workload.namespace} patch {workload.kind.lower()} {workload.name} --type json --patch-file {shlex.quote(path)}"
+    resource = f"{workload.kind.lower()} {workload.name}"
+    return f"kubectl -n {workload.namespace} patch {resource} --type json --patch-file {shlex.quote(path)}"
 
 
 def _write(directory: str, texts: Mapping[str, str]) -> None:
-    """All of them, each readable for its owner only: one may hold a password."""
+    """Write all files, each readable only by its owner: one may contain a password."""
     try:
         os.makedirs(directory, exist_ok=True)
     except OSError as error:
-        raise FileError(f"--output {directory}: the directory cannot be made: {error.strerror}") from None
+        raise FileError(f"--output {directory}: cannot create the directory: {error.strerror}") from None
     files = FileSystem("/")
     for name, text in texts.items():
         files.write(os.path.join(os.path.realpath(directory), name), text.encode("utf-8"), 0o600)

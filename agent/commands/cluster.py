@@ -1,4 +1,4 @@
-"""`cluster`: give the cluster's pods the same proxy as the nodes have."""
+"""`cluster`: give the cluster's pods the same proxy as the nodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.errors import UsageError
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """One action."""
+    """Run one action."""
     settings = settings_of(arguments)
     kubectl = kubectl_of(arguments, settings)
     if arguments.action == "service-cidr":
@@ -25,28 +25,28 @@ def run(arguments: argparse.Namespace) -> int:
         also = "" if arguments.namespace else DEFAULT_NAMESPACE
         revert(kubectl, workloads, namespaces, arguments.timeout, also)
         return 0
-    return _of_intent(arguments, kubectl)
+    return _run_with_intent(arguments, kubectl)
 
 
-def _of_intent(arguments: argparse.Namespace, kubectl: Kubectl) -> int:
-    """The actions that compose the variables first."""
+def _run_with_intent(arguments: argparse.Namespace, kubectl: Kubectl) -> int:
+    """Run one of the actions that first compose the Intent."""
     from agent.cluster import apply, plan, plan_view, render, verify
 
     if arguments.action == "render":
         cluster = None if arguments.offline else kubectl
         if arguments.manifest and not arguments.output:
-            raise UsageError("--manifest is for the patches, which are written with --output DIR")
+            raise UsageError("--manifest requires --output DIR: it is for the patches")
         inputs = inputs_of(arguments, cluster)
         code = render.render(arguments, inputs, cluster)
-        plan_view.tell(inputs.warnings)
+        plan_view.print_warnings(inputs.warnings)
         return code
     inputs = inputs_of(arguments, kubectl)
     if arguments.action == "verify":
         return verify.print_verdict(arguments, verify.verify(kubectl, inputs), inputs)
-    planned = plan.make_plan(kubectl, inputs, take_over=arguments.take_over)
+    cluster_plan = plan.make_plan(kubectl, inputs, take_over=arguments.take_over)
     if arguments.action == "plan":
-        return plan_view.print_plan(arguments, planned, inputs.warnings)
-    plan_view.tell(inputs.warnings)
-    plan_view.tell([note for step in planned.steps for note in (f"{step.name}: {n}" for n in step.notes)])
-    apply.apply_plan(kubectl, planned, take_over=arguments.take_over, timeout=arguments.timeout)
+        return plan_view.print_plan(arguments, cluster_plan, inputs.warnings)
+    plan_view.print_warnings(inputs.warnings)
+    plan_view.print_warnings([f"{step.name}: {note}" for step in cluster_plan.steps for note in step.notes])
+    apply.apply_plan(kubectl, cluster_plan, take_over=arguments.take_over, timeout=arguments.timeout)
     return 0

@@ -1,1 +1,1 @@
-"""What `cluster` knows without asking anybody: objects, patches, verdicts on pods.  Pure."""
+"""Pure part of `cluster`: objects, patches, and verdicts on pods."""

@@ -1,4 +1,7 @@
-"""What an administrator's machine knows of the nodes without being one: the API server's host tells the region.  Pure."""
+"""Facts about the nodes that are known on a machine that is not a node.
+
+The host name of the API server contains the region.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,16 @@ _EKS_HOST = re.compile(r"[^.]+\.(?:[^.]+\.)?(?:(?P<old>[a-z0-9-]+)\.eks|eks-clus
 
 
 def region_of(host: str) -> str:
-    """The region in the name of an EKS API endpoint, else empty."""
+    """Return the region in the host name of an EKS API endpoint, or ""."""
     match = _EKS_HOST.fullmatch(host)
     return (match.group("old") or match.group("new")) if match else ""
 
 
-def nodes_host(server: str, vpc_cidrs: Iterable[str]) -> str:
-    """The host of a kubeconfig's server, if nodes reach the API server by it too: an EKS name, or an address of the VPC.
+def host_for_nodes(server: str, vpc_cidrs: Iterable[str]) -> str:
+    """Return the host of a kubeconfig's server if nodes reach the API server by it too, or "".
 
-    A tunnel, a jump host or a management product in between is nothing that nodes know.
+    That is an EKS name or an address of the VPC.  Nodes do not know a tunnel, a jump host or a
+    management product in between.
     """
     try:
         host = parsers.endpoint_host(server)
@@ -42,45 +46,55 @@ def nodes_host(server: str, vpc_cidrs: Iterable[str]) -> str:
 
 
 def facts_of_settings(settings: Settings, region: str) -> Facts:
-    """Facts for a machine that is no node, from vpc.cidrs and the region; without a region, names of AWS are unknown."""
+    """Return the facts for a machine that is not a node, from vpc.cidrs and the region.
+
+    Without a region, AWS host names are unknown.
+    """
     cidrs: tuple[str, ...] = settings.vpc.cidrs or ()
     v4, v6 = tuple(c for c in cidrs if ":" not in c), tuple(c for c in cidrs if ":" in c)
     if not region:
         return Facts("", "", v4, v6, "", "", "")
-    known = facts_from_json(
+    regional = facts_from_json(
         f'{{"instance_id": "i-0123456789abcdef0", "region": "{region}", "vpc_cidrs_v4": ["10.0.0.0/8"]}}'
     )
-    return Facts("", "", v4, v6, region, known.domain, known.partition)
+    return Facts("", "", v4, v6, region, regional.domain, regional.partition)
 
 
 def missing_region(settings: Settings, cluster_info: ClusterInfo, facts: Facts) -> str:
-    """What cannot be composed without a region, else empty."""
+    """Return the part of the Intent that cannot be composed without a region, or ""."""
     if facts.region:
         return ""
     if settings.aws.direct:
-        return "the names of aws.direct"
-    unknown = not (settings.cluster.endpoint or cluster_info.endpoint)
-    return "the API server's host" if unknown and settings.cluster.endpoint_access != "public" else ""
+        return "the hosts of aws.direct"
+    is_unknown = not (settings.cluster.endpoint or cluster_info.endpoint)
+    return "the host of the API server" if is_unknown and settings.cluster.endpoint_access != "public" else ""
 
 
-def uncertain(settings: Settings) -> list[str]:
-    """What only a node can find out, and what is assumed of it instead."""
-    found = []
+def assumptions(settings: Settings) -> list[str]:
+    """Return a warning for each value that only a node can determine, with the assumed value."""
+    warnings = []
     if settings.aws.direct is None:
-        found.append(
-            'aws.direct is "auto", which only a node can ask: the pods take the proxy for AWS, also where nodes need not'
+        warnings.append(
+            'aws.direct is "auto", which only a node can probe; the pods use the proxy for all AWS services,'
+            " even for those that nodes reach directly"
         )
     if settings.cluster.endpoint_access == "auto":
-        found.append('cluster.endpoint_access is "auto", which only a node can ask: the API server counts as private')
+        warnings.append(
+            'cluster.endpoint_access is "auto", which only a node can probe; the API server is assumed to be private'
+        )
     if len(settings.proxy.url) > 1:
-        several = f"proxy.url has {len(settings.proxy.url)} proxies, of which a node takes one that serves"
-        found.append(several + ": the pods take the first")
-    if found:
-        found.append("to have the pods share a node's own values, copy its status.json here and give --from-node FILE")
-    return found
+        warnings.append(
+            f"proxy.url has {len(settings.proxy.url)} proxies, and only a node can check them; the pods use the first"
+        )
+    if warnings:
+        warnings.append("to give the pods the values of a node, copy its status.json and use --from-node FILE")
+    return warnings
 
 
 def api_host(settings: Settings, cluster_info: ClusterInfo, composed: Intent) -> str:
-    """The API server's host that NO_PROXY has to cover; empty when it is unknown, or reached through the proxy."""
-    private = any(entry.reason == "api-endpoint" for entry in composed.no_proxy)
-    return endpoint_host(settings, cluster_info) if private else ""
+    """Return the API server's host that NO_PROXY has to cover.
+
+    It is "" if the host is unknown or reached through the proxy.
+    """
+    is_private = any(entry.reason == "api-endpoint" for entry in composed.no_proxy)
+    return endpoint_host(settings, cluster_info) if is_private else ""

@@ -1,4 +1,4 @@
-"""What kubectl's error texts mean, and the way out of each.  Pure.
+"""Meaning of kubectl's error texts, and a hint for each.
 
 The texts are those of kubectl 1.20 and later (k8s.io/kubectl/pkg/cmd/util, client-go's
 tools/clientcmd).
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 
-#: Reasons that pass by themselves: the same request may succeed a little later.
+#: Transient reasons of a server that responds: the same request may succeed a little later.
 BUSY = ("TooManyRequests", "ServiceUnavailable", "Timeout", "ServerTimeout", "InternalError")
-PASSING = (*BUSY, "Unreachable")
-#: Reasons that a fresh read cures: somebody else wrote between our read and our write.
+TRANSIENT = (*BUSY, "Unreachable")
+#: Reasons that a new read resolves: the object was written between our read and our write.
 OUTDATED = ("Conflict", "Invalid")
 
-# Order counts: the first that matches is the reason.
+# Order matters: the first match is the reason.
 _TEXTS: tuple[tuple[str, str], ...] = (
     (r"Apply failed with \d+ conflict", "ApplyConflict"),
     (r"Error from server \(Gone\)", "Expired"),
@@ -36,18 +36,18 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     (r"connection refused|connection reset|no such host|no route to host|unexpected EOF", "Unreachable"),
 )
 
-_LEAST = "packaging/examples/cluster-rbac.yaml has the least set"
+_MINIMUM = "packaging/examples/cluster-rbac.yaml has the minimum permissions"
 _HINTS = {
-    # A server-side apply that would create is refused without telling the verb.
-    "Forbidden": "a right is missing, perhaps that to create it; " + _LEAST,
-    "Unauthorized": "the cluster does not know who you are: renew the credentials of your kubeconfig, or use --context",
-    "Context": "kubectl config get-contexts lists those that there are",
-    "Kubeconfig": "name a readable one with --kubeconfig or KUBECONFIG; aws eks update-kubeconfig writes one",
-    "NoKubeconfig": "no kubeconfig was found: use --kubeconfig or KUBECONFIG; aws eks update-kubeconfig writes one",
-    "Credentials": "the command that your kubeconfig names for credentials failed: run it by itself",
-    "Untrusted": "certificate-authority-data in your kubeconfig is of another cluster, or a proxy inspects TLS",
-    "Unreachable": "is the API server private, and you are outside? Or does your own NO_PROXY lack it?",
-    "TooManyRequests": "the API server is overloaded: try again later",
+    # The server rejects a server-side apply that would create an object without naming the verb.
+    "Forbidden": f"permission denied, perhaps for create; {_MINIMUM}",
+    "Unauthorized": "the cluster rejected your credentials; renew those of your kubeconfig, or use --context",
+    "Context": "to list the contexts: kubectl config get-contexts",
+    "Kubeconfig": "set --kubeconfig or KUBECONFIG to a readable file; to write one: aws eks update-kubeconfig",
+    "NoKubeconfig": "no kubeconfig found; use --kubeconfig or KUBECONFIG; to write one: aws eks update-kubeconfig",
+    "Credentials": "the credential command of your kubeconfig failed; run it on its own to see why",
+    "Untrusted": "certificate-authority-data in your kubeconfig belongs to another cluster, or a proxy inspects TLS",
+    "Unreachable": "if the API server is private, run this inside its network; check that your own NO_PROXY covers it",
+    "TooManyRequests": "the API server is overloaded; try again later",
 }
 
 _FORBIDDEN = re.compile(
@@ -57,7 +57,10 @@ _FORBIDDEN = re.compile(
 
 
 def reason(stderr: str) -> str:
-    """One word: the API's own reason (Forbidden, NotFound, Conflict, ...), one of the table above, or empty."""
+    """Return the reason of a failure as one word, or "".
+
+    It is the API's own (Forbidden, NotFound, Conflict, ...) or one of the table above.
+    """
     for pattern, name in _TEXTS:
         if re.search(pattern, stderr, re.MULTILINE):
             return name
@@ -66,27 +69,23 @@ def reason(stderr: str) -> str:
 
 
 def hint(stderr: str) -> str:
-    """The way out, empty where kubectl's own text is all that can be said."""
-    found = _FORBIDDEN.search(stderr)
-    if found:
-        where = ' in namespace "{}"'.format(found.group("namespace")) if found.group("namespace") else " (cluster-wide)"
-        thing = found.group("resource") + ("." + found.group("group") if found.group("group") else "")
-        return "this right is missing: {} {}{}; {}".format(
-            found.group("verb"),
-            thing,
-            where,
-            _LEAST,
-        )
+    """Return the remedy of a failure, or "" if kubectl's own text is all that is known."""
+    match = _FORBIDDEN.search(stderr)
+    if match:
+        namespace, group = match.group("namespace"), match.group("group")
+        scope = f' in namespace "{namespace}"' if namespace else " (cluster-wide)"
+        resource = match.group("resource") + (f".{group}" if group else "")
+        return f"missing permission: {match.group('verb')} {resource}{scope}; {_MINIMUM}"
     return _HINTS.get(reason(stderr), "")
 
 
 def conflicting_managers(stderr: str) -> list[str]:
-    """The field managers that a refused server-side apply names."""
+    """Return the field managers that a rejected server-side apply names."""
     return sorted(set(re.findall(r'with "([^"]+)"', stderr)))
 
 
 def applied_range(stderr: str) -> str:
-    """The service CIDR in the API server's refusal of a cluster IP, or empty.
+    """Return the service CIDR in the API server's rejection of a cluster IP, or "".
 
     Source: ErrNotInRange in kubernetes/pkg/registry/core/service/ipallocator.
     """

@@ -1,4 +1,4 @@
-"""Who wrote what of an object: metadata.managedFields, read for people.  Pure.
+"""Field managers of an object, read from metadata.managedFields.
 
 Source: "Server-Side Apply", section "Field management", in the Kubernetes documentation; FieldsV1
 in its API reference.
@@ -16,61 +16,65 @@ from agent.core.cluster.objects import MANAGER, WORKLOADS
 
 
 @attrs.frozen(order=True)
-class Owner:
-    """`time` is RFC 3339 in UTC without fractions, as the API writes it: such texts sort by time."""
+class FieldManager:
+    """One writer of a field.
+
+    `time` is RFC 3339 in UTC without fractions, as the API writes it: such texts sort by time.
+    """
 
     time: str
     manager: str
     operation: str
 
     def __str__(self) -> str:
-        return '"{}" ({}, {})'.format(self.manager, self.operation, self.time or "time unknown")
+        return f'"{self.manager}" ({self.operation}, {self.time or "time unknown"})'
 
 
-def owners(found: Mapping[str, Any], path: Sequence[str]) -> tuple[Owner, ...]:
-    """The managers of the field at `path` (such as f:spec, f:template), newest first."""
-    matches = [owner for owner, fields in _entries(found) if _has(fields, path)]
+def managers(obj: Mapping[str, Any], path: Sequence[str]) -> tuple[FieldManager, ...]:
+    """Return the managers of the field at `path` (such as f:spec, f:template), newest first."""
+    matches = [manager for manager, fields in _entries(obj) if _has(fields, path)]
     return tuple(sorted(matches, reverse=True))
 
 
-def others(found: Mapping[str, Any], path: Sequence[str]) -> tuple[Owner, ...]:
-    """The managers of a field but for us."""
-    return tuple(owner for owner in owners(found, path) if owner.manager != MANAGER)
+def other_managers(obj: Mapping[str, Any], path: Sequence[str]) -> tuple[FieldManager, ...]:
+    """Return the managers of a field without ourselves, newest first."""
+    return tuple(writer for writer in managers(obj, path) if writer.manager != MANAGER)
 
 
-def is_ours(found: Mapping[str, Any]) -> bool:
-    """Whether a ConfigMap or Secret is of our making."""
-    return WORKLOADS in ((found.get("metadata") or {}).get("annotations") or {})
+def is_ours(obj: Mapping[str, Any]) -> bool:
+    """Return True if the agent made this ConfigMap or Secret."""
+    return WORKLOADS in ((obj.get("metadata") or {}).get("annotations") or {})
 
 
-def is_ours_alone(found: Mapping[str, Any]) -> bool:
-    """Whether we wrote its data and nobody else did: then it is ours to delete."""
-    return is_ours(found) and not others(found, ["f:data"])
+def is_ours_alone(obj: Mapping[str, Any]) -> bool:
+    """Return True if the agent may delete the object: it made it, and no one else wrote data."""
+    return is_ours(obj) and not other_managers(obj, ["f:data"])
 
 
 def container_path(group: str, name: str, *rest: str) -> list[str]:
-    """The path of a container in a workload's pod template, and of what is below."""
-    return ["f:spec", "f:template", "f:spec", "f:" + group, named(name), *rest]
+    """Return the path of a container in the pod template of a workload, and of a field below it."""
+    return ["f:spec", "f:template", "f:spec", "f:" + group, keyed_by_name(name), *rest]
 
 
-def named(name: str) -> str:
-    """An element of a list that is keyed by name."""
+def keyed_by_name(name: str) -> str:
+    """Return the path element of an item in a list that is keyed by name."""
     return "k:" + json.dumps({"name": name}, separators=(",", ":"))
 
 
-def data_changed(found: Mapping[str, Any], *, by_us: bool) -> str:
-    """When somebody last changed the data of a ConfigMap or Secret, we included or not; empty when that is not known.
+def data_changed(obj: Mapping[str, Any], *, by_us: bool) -> str:
+    """Return when the data of a ConfigMap or Secret last changed, or "" if that is unknown.
 
-    Our own entry gets a new time with each change of an annotation as well.
+    Without `by_us`, our own changes do not count.  Our own entry also gets a new time with each
+    change of an annotation.
     """
     path = ["f:data"]
-    return max((one.time for one in (owners if by_us else others)(found, path)), default="")
+    return max((writer.time for writer in (managers if by_us else other_managers)(obj, path)), default="")
 
 
-def _entries(found: Mapping[str, Any]) -> Iterator[tuple[Owner, Mapping[str, Any]]]:
-    for entry in (found.get("metadata") or {}).get("managedFields") or []:
-        owner = Owner(str(entry.get("time", "")), str(entry.get("manager", "")), str(entry.get("operation", "")))
-        yield owner, entry.get("fieldsV1") or {}
+def _entries(obj: Mapping[str, Any]) -> Iterator[tuple[FieldManager, Mapping[str, Any]]]:
+    for entry in (obj.get("metadata") or {}).get("managedFields") or []:
+        time, manager, operation = (str(entry.get(key, "")) for key in ("time", "manager", "operation"))
+        yield FieldManager(time, manager, operation), entry.get("fieldsV1") or {}
 
 
 def _has(fields: Any, path: Sequence[str]) -> bool:

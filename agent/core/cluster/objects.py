@@ -1,4 +1,4 @@
-"""The ConfigMap, or with a password the Secret, that carries the proxy variables into a namespace.  Pure."""
+"""ConfigMap, or Secret if there is a password, that holds the proxy variables of a namespace."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import attrs
 from agent.core.intent.intent import Intent
 from agent.core.settings.workloads import Workload, parse_workload
 
-#: The name of the well-known recipe, so that its references go on to work.
+#: The name that the well-known recipe uses, so that its references keep working.
 NAME = "proxy-environment-variables"
-#: The field manager under which we write (server-side apply and patches alike).
+#: The field manager of all our writes (server-side apply and patches alike).
 MANAGER = "eks-proxy-agent"
 DEFAULT_NAMESPACE = "kube-system"
 
@@ -35,7 +35,10 @@ _RESOURCE = {CONFIG_MAP: "configmaps", SECRET: "secrets"}
 
 @attrs.frozen
 class Source:
-    """What the containers of one namespace refer to: `data` is variable → value, with the password in a Secret."""
+    """ConfigMap or Secret to which the containers of one namespace refer.
+
+    `data` maps variables to values; in a Secret these contain the password.
+    """
 
     kind: str
     namespace: str
@@ -47,72 +50,80 @@ class Source:
 
     @property
     def path(self) -> str:
-        """Where the API serves it."""
+        """API path of the object."""
         return source_path(self.kind, self.namespace)
 
     @property
     def checksum(self) -> str:
-        """A short name of the data.
+        """Short digest of the data.
 
-        It stands on pods, which many may read: with the salt, which stands on the Secret only,
-        nobody can try passwords against it.
+        It is an annotation of pods, which many users may read.  The salt is only on the Secret, so
+        that no one can test passwords against the digest.
         """
-        text = "".join("{}={}\n".format(*pair) for pair in sorted(self.data.items())).encode("utf-8")
+        text = "".join(f"{name}={value}\n" for name, value in sorted(self.data.items())).encode("utf-8")
         return hashlib.blake2b(text, key=self.salt.encode("utf-8")[:64], digest_size=8).hexdigest()
 
     def manifest(self, workloads: Iterable[Workload]) -> dict[str, Any]:
-        """The object as it is applied; it names the workloads, so that revert finds those that the settings forgot."""
+        """Return the object to apply.
+
+        It lists the workloads, so that revert also finds those that are no longer in the settings.
+        """
         annotations = {WORKLOADS: ",".join(sorted(map(str, workloads)))}
         data = dict(sorted(self.data.items()))
         if self.kind == SECRET:
             annotations[SALT] = self.salt
             data = {key: base64.b64encode(value.encode("utf-8")).decode("ascii") for key, value in data.items()}
-        found: dict[str, Any] = {"apiVersion": "v1", "kind": self.kind}
-        found["metadata"] = {"name": NAME, "namespace": self.namespace, "annotations": annotations}
-        found.update({"type": "Opaque"} if self.kind == SECRET else {})
-        return {**found, "data": data}
+        manifest: dict[str, Any] = {"apiVersion": "v1", "kind": self.kind}
+        manifest["metadata"] = {"name": NAME, "namespace": self.namespace, "annotations": annotations}
+        manifest.update({"type": "Opaque"} if self.kind == SECRET else {})
+        return {**manifest, "data": data}
 
 
 def source_path(kind: str, namespace: str) -> str:
-    """The path of the ConfigMap or Secret of a namespace."""
+    """Return the API path of the ConfigMap or Secret of a namespace."""
     return f"/api/v1/namespaces/{namespace}/{_RESOURCE[kind]}/{NAME}"
 
 
 def all_sources_path(kind: str) -> str:
-    """The path of the list of those of all namespaces."""
+    """Return the API path that lists the ConfigMaps or Secrets of all namespaces."""
     return f"/api/v1/{_RESOURCE[kind]}?fieldSelector=metadata.name%3D{NAME}"
 
 
 def source_of(intent: Intent, namespace: str, salt: str) -> Source:
-    """The Source for an Intent: a Secret when the proxy has a password, and `salt` is used only then."""
+    """Return the Source of an Intent: a Secret if the proxy has a password.
+
+    Only a Secret uses `salt`.
+    """
     kind = SECRET if intent.credentials else CONFIG_MAP
     return Source(kind, namespace, dict(intent.variables(secret=True)), salt if kind == SECRET else "")
 
 
-def read_source(found: Mapping[str, Any]) -> Source:
-    """A Source from the cluster's own object: of its data what is ours, since others may keep keys of their own there.
+def read_source(obj: Mapping[str, Any]) -> Source:
+    """Return the Source of an object of the cluster.
 
-    Bytes that are no UTF-8 and no base64 are kept as marks of difference.
+    Its data has only the proxy variables, because others may keep keys of their own in the object.
+    A value that is not base64 is kept, and invalid UTF-8 is replaced: both differ from any valid
+    value.
     """
-    metadata = found.get("metadata") or {}
-    data = {str(key): str(value) for key, value in (found.get("data") or {}).items() if key in VARIABLES}
-    if found.get("kind") == SECRET:
+    metadata = obj.get("metadata") or {}
+    data = {str(key): str(value) for key, value in (obj.get("data") or {}).items() if key in VARIABLES}
+    if obj.get("kind") == SECRET:
         data = {key: _decoded(value) for key, value in data.items()}
     salt = (metadata.get("annotations") or {}).get(SALT, "")
-    return Source(str(found.get("kind")), str(metadata.get("namespace")), data, str(salt))
+    return Source(str(obj.get("kind")), str(metadata.get("namespace")), data, str(salt))
 
 
-def recorded_workloads(found: Mapping[str, Any] | None) -> tuple[Workload, ...]:
-    """The workloads that a ConfigMap or Secret of ours names."""
-    annotations = ((found or {}).get("metadata") or {}).get("annotations") or {}
-    found_names = map(_workload, str(annotations.get(WORKLOADS, "")).split(","))
-    return tuple(workload for workload in found_names if workload)
+def recorded_workloads(obj: Mapping[str, Any] | None) -> tuple[Workload, ...]:
+    """Return the workloads that our ConfigMap or Secret lists."""
+    annotations = ((obj or {}).get("metadata") or {}).get("annotations") or {}
+    workloads = map(_workload, str(annotations.get(WORKLOADS, "")).split(","))
+    return tuple(workload for workload in workloads if workload)
 
 
 def _workload(name: str) -> Workload | None:
     try:
         return parse_workload(name)
-    except ValueError:  # somebody's edit; what cannot be read names nothing
+    except ValueError:  # the annotation was edited; an unreadable name is ignored
         return None
 
 

@@ -1,4 +1,4 @@
-"""Whether ConfigMap, workloads and pods are as the nodes are: what is off, in words.  Pure; one object at a time."""
+"""Problems of one ConfigMap, workload or pod, compared with the nodes, as texts."""
 
 from __future__ import annotations
 
@@ -8,26 +8,33 @@ from typing import Any
 
 import attrs
 
-from agent.core.cluster.managed_fields import Owner, container_path, named, others
+from agent.core.cluster.managed_fields import FieldManager, container_path, keyed_by_name, other_managers
 from agent.core.cluster.objects import CHECKSUM, NAME, VARIABLES, Source
-from agent.core.cluster.patch import beaten, containers, needs, overruled, refers, shown_group, template_spec
-from agent.core.cluster.rollout import wanted_pods
+from agent.core.cluster.patch import (
+    containers,
+    env_overrides,
+    has_reference,
+    later_references,
+    requires_source,
+    shown_group,
+    template_spec,
+)
+from agent.core.cluster.rollout import desired_pods
 from agent.core.cluster.undo_annotation import Undo
 from agent.core.settings.workloads import Workload
 
-#: How a pod stands: it ends or has ended (nobody cares), its values are old, something is wrong
-#: with it.
+#: States of a pod.  ENDING: it terminates or has terminated, and is ignored.  STALE: it has old
+#: values.  WRONG: its spec is wrong.
 OK, ENDING, STALE, WRONG = "ok", "ending", "stale", "wrong"
 _ENDED = ("Succeeded", "Failed")
-_LATER = "envFrom {} comes after ours, and may beat it"
 
 
 @attrs.frozen
 class Expected:
-    """What pods of a namespace are compared with: the cluster's own ConfigMap or Secret.
+    """ConfigMap or Secret of the cluster with which the pods of a namespace are compared.
 
-    `changed` is when its data last changed, `edited` when by somebody else than us, and `created`
-    when it came to be; RFC 3339 as the API writes it, empty when that is not known.
+    `changed` is when its data last changed, `edited` when anyone but the agent last changed it, and
+    `created` when it was created.  All are RFC 3339 as the API writes it, "" if unknown.
     """
 
     source: Source
@@ -37,8 +44,8 @@ class Expected:
 
 
 @attrs.frozen
-class Pod:
-    """One pod's verdict; `problems` are the same text for all pods with the same problem."""
+class PodVerdict:
+    """State of one pod; the texts in `problems` are equal for all pods with the same problem."""
 
     namespace: str
     name: str
@@ -47,41 +54,48 @@ class Pod:
     problems: tuple[str, ...] = ()
 
 
-def source_problems(source: Source, wanted: Mapping[str, str] | None, direct: Sequence[tuple[str, str]]) -> list[str]:
-    """What is wrong with the ConfigMap's data.
+def source_problems(source: Source, desired: Mapping[str, str] | None, direct: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the problems of the ConfigMap's data.
 
-    `wanted` are the variables of the Intent, or None when they are not known; `direct` pairs of
-    what NO_PROXY has to cover (a CIDR or a host) and what it is.  No value is told: it may hold a
-    password.
+    `desired` are the variables of the Intent, or None if they are unknown.  `direct` are pairs of a
+    CIDR or host that NO_PROXY has to cover, and its name.  The texts have no proxy URL, which may
+    contain a password.
     """
-    found = [f"{name} is missing" for name in VARIABLES if name not in source.data]
-    found += [
-        f"{name} is not what the settings say{_difference(source.data[name], wanted[name], name)}"
+    problems = [f"{name} is missing" for name in VARIABLES if name not in source.data]
+    problems += [
+        f"{name} differs from the settings{_difference(source.data[name], desired[name], name)}"
         for name in VARIABLES
-        if wanted is not None and name in source.data and source.data[name] != wanted[name]
+        if desired is not None and name in source.data and source.data[name] != desired[name]
     ]
     for name in ("no_proxy", "NO_PROXY"):
-        entries = source.data.get(name, "").split(",")
-        missing = [(value, what) for value, what in direct if name in source.data and not covered(value, entries)]
-        found += [f"{name} lacks {what} {value}" for value, what in missing]
-    return found
+        if name in source.data:
+            entries = source.data[name].split(",")
+            problems += [
+                f"{name} does not cover {what} {value}" for value, what in direct if not covers(entries, value)
+            ]
+    return problems
 
 
-def _difference(found: str, wanted: str, name: str) -> str:
-    """Which entries of NO_PROXY differ; of the proxies nothing."""
+def _difference(actual: str, desired: str, name: str) -> str:
+    """Return which entries of NO_PROXY differ; for proxy URLs, return nothing."""
     if name.lower() != "no_proxy":
         return ""
-    here, there = found.split(","), wanted.split(",")
-    parts = ["lacks " + " ".join(e for e in there if e not in here)] if set(there) - set(here) else []
-    parts += ["has besides " + " ".join(e for e in here if e not in there)] if set(here) - set(there) else []
-    return ": " + "; ".join(parts) if parts else ": another order"
+    actual_entries, desired_entries = actual.split(","), desired.split(",")
+    missing = [entry for entry in desired_entries if entry not in actual_entries]
+    unexpected = [entry for entry in actual_entries if entry not in desired_entries]
+    parts = [f"missing {' '.join(missing)}"] if missing else []
+    parts += [f"unexpected {' '.join(unexpected)}"] if unexpected else []
+    return f": {'; '.join(parts)}" if parts else ": different order"
 
 
-def covered(value: str, entries: Sequence[str]) -> bool:
-    """Whether an entry of NO_PROXY is this CIDR, a larger one, this host, or a domain above it."""
+def covers(entries: Sequence[str], value: str) -> bool:
+    """Return True if an entry of NO_PROXY covers a CIDR or host.
+
+    An entry covers itself, the CIDRs inside it, and the hosts of its domain.
+    """
     if "/" in value:
         network = ipaddress.ip_network(value)
-        return any(_inside(network, entry) for entry in entries)
+        return any(_is_inside(network, entry) for entry in entries)
     host = value.lower()
     names = (entry.lower().lstrip(".") for entry in entries if entry)
     if any(host == name or host.endswith("." + name) for name in names):
@@ -90,10 +104,10 @@ def covered(value: str, entries: Sequence[str]) -> bool:
         address = ipaddress.ip_network(host)
     except ValueError:
         return False
-    return any(_inside(address, entry) for entry in entries)
+    return any(_is_inside(address, entry) for entry in entries)
 
 
-def _inside(network: Any, entry: str) -> bool:
+def _is_inside(network: Any, entry: str) -> bool:
     try:
         outer = ipaddress.ip_network(entry)
     except ValueError:
@@ -101,116 +115,133 @@ def _inside(network: Any, entry: str) -> bool:
     return bool(outer.version == network.version and network.subnet_of(outer))
 
 
-def template_problems(found: Mapping[str, Any], expected: Expected) -> list[str]:
-    """What is wrong with a workload's pod template, and who wrote it."""
-    spec, kind = template_spec(found), expected.source.kind
-    undo = Undo.read(found)
+def template_problems(obj: Mapping[str, Any], expected: Expected) -> list[str]:
+    """Return the problems of a workload's pod template, each with the field managers that wrote."""
+    spec, kind = template_spec(obj), expected.source.kind
+    undo = Undo.read(obj)
     problems = []
     for group, _, container in containers(spec):
-        if not refers(container, kind):
+        if not has_reference(container, kind):
             name = str(container["name"])
-            had = f"{group}/{name}" in undo.env_from
-            what = "lost its envFrom of" if had else "has no envFrom of"
-            owner = others(found, container_path(group, name))
-            problems.append(f"{shown_group(group)} {name} {what} {kind} {NAME}{_written_by(owner)}")
-    for group, name, entry in overruled(spec, kind):
-        owner = others(found, container_path(group, name, "f:envFrom"))
-        problems.append(f"{shown_group(group)} {name}: {_LATER.format(entry)}{_written_by(owner)}")
-    for one in beaten(spec, kind):
-        path = container_path(one.group, one.container, "f:env", named(one.variable))
-        problems.append(f"{one.where}: env {one.variable} beats envFrom{_written_by(others(found, path))}")
-    annotation = _annotations(found["spec"]["template"]).get(CHECKSUM)
+            is_lost = f"{group}/{name}" in undo.env_from
+            problem = _lost_reference(kind) if is_lost else _no_reference(kind)
+            writers = other_managers(obj, container_path(group, name))
+            problems.append(f"{shown_group(group)} {name}: {problem}{_written_by(writers)}")
+    for group, name, entry in later_references(spec, kind):
+        writers = other_managers(obj, container_path(group, name, "f:envFrom"))
+        problems.append(f"{shown_group(group)} {name}: {_later_reference(entry)}{_written_by(writers)}")
+    for override in env_overrides(spec, kind):
+        path = container_path(override.group, override.container, "f:env", keyed_by_name(override.variable))
+        problem = f"env {override.variable} overrides envFrom"
+        problems.append(f"{override.where}: {problem}{_written_by(other_managers(obj, path))}")
+    annotation = _annotations(obj["spec"]["template"]).get(CHECKSUM)
     if not problems and annotation != expected.source.checksum:
         problems.append(_checksum_problem(annotation))
     return problems
 
 
-def absence(found: Mapping[str, Any], workload: Workload, pods: int) -> list[str]:
-    """What is wrong when a workload has none of the pods that it is to have: nothing was looked at then."""
-    wanted = wanted_pods(found)
-    if pods or not wanted:
+def _no_reference(kind: str) -> str:
+    return f"no envFrom reference to {kind} {NAME}"
+
+
+def _lost_reference(kind: str) -> str:
+    return f"the envFrom reference to {kind} {NAME} was removed"
+
+
+def _later_reference(entry: str) -> str:
+    return f"envFrom {entry} comes after the agent's reference and may override it"
+
+
+def absence_problems(obj: Mapping[str, Any], workload: Workload, pods: int) -> list[str]:
+    """Return the problem of a workload that should have pods but has none, so none was checked."""
+    desired = desired_pods(obj)
+    if pods or not desired:
         return []
-    way = f"kubectl -n {workload.namespace} describe {workload.kind.lower()} {workload.name}"
-    return [f"has no pod, but is to have {wanted}: {way} tells why"]
+    command = f"kubectl -n {workload.namespace} describe {workload.kind.lower()} {workload.name}"
+    return [f"no pods (expected {desired}); to see why: {command}"]
 
 
 def _checksum_problem(annotation: str | None) -> str:
     if annotation is None:
-        return "the pod template has no checksum: a change of the values starts no rollout"
-    return "the pod template is of older values: `cluster apply` rolls the present ones out"
+        return "the pod template has no checksum annotation; changed values would not start a rollout"
+    return "the pod template has older values; to roll out the current ones: eks-proxy-agent cluster apply"
 
 
-def _written_by(owner: Sequence[Owner]) -> str:
-    return "; written by field manager {}".format(" and ".join(map(str, owner))) if owner else ""
+def _written_by(writers: Sequence[FieldManager]) -> str:
+    return f"; written by field manager {' and '.join(map(str, writers))}" if writers else ""
 
 
 def selector_text(selector: Mapping[str, Any]) -> str:
-    """A label selector as the API takes it in a URL's query (before percent-encoding)."""
-    terms = ["{}={}".format(*pair) for pair in sorted((selector.get("matchLabels") or {}).items())]
-    for one in selector.get("matchExpressions") or []:
-        key, values = one["key"], ",".join(one.get("values") or [])
+    """Return a label selector as the API takes it in a URL's query, before percent-encoding."""
+    terms = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    for expression in selector.get("matchExpressions") or []:
+        key, values = expression["key"], ",".join(expression.get("values") or [])
         forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "DoesNotExist": f"!{key}"}
-        terms.append(forms.get(one["operator"], str(key)))
+        terms.append(forms.get(expression["operator"], str(key)))
     return ",".join(terms)
 
 
-def foreign_managers(found: Mapping[str, Any]) -> tuple[str, ...]:
-    """Who else writes the containers of a workload: names of field managers, each once."""
-    spec = template_spec(found)
-    owner = [one for group, _, c in containers(spec) for one in others(found, container_path(group, str(c["name"])))]
-    return tuple(dict.fromkeys(one.manager for one in owner))
+def foreign_managers(obj: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of other field managers of a workload's containers, without duplicates."""
+    paths = [container_path(group, str(container["name"])) for group, _, container in containers(template_spec(obj))]
+    return tuple(dict.fromkeys(writer.manager for path in paths for writer in other_managers(obj, path)))
 
 
 def has_ended(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod ends or has ended: nothing starts in it any more."""
+    """Return True if a pod terminates or has terminated: no container starts in it again."""
     return bool(pod["metadata"].get("deletionTimestamp")) or (pod.get("status") or {}).get("phase") in _ENDED
 
 
-def judge_pod(pod: Mapping[str, Any], expected: Expected) -> Pod:
-    """How one pod stands."""
+def judge_pod(pod: Mapping[str, Any], expected: Expected) -> PodVerdict:
+    """Compare one pod with its ConfigMap or Secret."""
     metadata = pod["metadata"]
     spec, kind = pod["spec"], expected.source.kind
-    verdict = Pod(str(metadata["namespace"]), str(metadata["name"]), str(spec.get("nodeName", "")), OK)
+    verdict = PodVerdict(str(metadata["namespace"]), str(metadata["name"]), str(spec.get("nodeName", "")), OK)
     if has_ended(pod):
         return attrs.evolve(verdict, state=ENDING)
     problems = [
-        "{} {} has no envFrom of {} {}".format(shown_group(group), container["name"], kind, NAME)
+        f"{shown_group(group)} {container['name']}: {_no_reference(kind)}"
         for group, _, container in containers(spec)
-        if not refers(container, kind)
+        if not has_reference(container, kind)
     ]
-    problems += [f"{shown_group(group)} {name}: {_LATER.format(entry)}" for group, name, entry in overruled(spec, kind)]
-    problems += [f"{one.where}: env {one.variable} beats envFrom" for one in beaten(spec, kind)]
+    problems += [
+        f"{shown_group(group)} {name}: {_later_reference(entry)}" for group, name, entry in later_references(spec, kind)
+    ]
+    problems += [
+        f"{override.where}: env {override.variable} overrides envFrom" for override in env_overrides(spec, kind)
+    ]
     if problems:
         return attrs.evolve(verdict, state=WRONG, problems=tuple(problems))
-    stale = _stale(pod, expected)
+    stale = _stale_problem(pod, expected)
     return attrs.evolve(verdict, state=STALE, problems=(stale,)) if stale else verdict
 
 
-def _stale(pod: Mapping[str, Any], expected: Expected) -> str:
-    """A container's environment is made when it starts: by then the values have to be there.
+def _stale_problem(pod: Mapping[str, Any], expected: Expected) -> str:
+    """Return the problem of a pod with old values, or "".
 
-    When we change them, the checksum changes too.  Somebody's edit of the ConfigMap, there and
-    back, changes no checksum.
+    A container gets its environment when it starts, so the values have to be there before.  A
+    change by the agent also changes the checksum.  An edit of the ConfigMap by anyone else does
+    not, once the old values are back.
     """
     annotation = _annotations(pod).get(CHECKSUM)
     if annotation is not None and annotation != expected.source.checksum:
-        return "is of older values"
+        return "created with older values"
     changed = expected.changed if annotation is None else expected.edited
-    if not all(needs(container, expected.source.kind) for _, _, container in containers(pod["spec"])):
+    if not all(requires_source(container, expected.source.kind) for _, _, container in containers(pod["spec"])):
         changed = max(changed, expected.created)
     started = _started(pod)
     if changed and started and started < changed:
-        return f"has a container that runs since before the last change of {NAME} ({changed})"
+        return f"a container started before the last change of {NAME} ({changed})"
     return ""
 
 
 def _started(pod: Mapping[str, Any]) -> str:
-    """When the longest running container started; empty while none runs."""
+    """Return when the longest running container started, or "" if none runs."""
     status = pod.get("status") or {}
     statuses = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]  # sidecars too
     times = [((status.get("state") or {}).get("running") or {}).get("startedAt") for status in statuses]
     return min(filter(None, times), default="")
 
 
-def _annotations(found: Mapping[str, Any]) -> Mapping[str, str]:
-    return (found.get("metadata") or {}).get("annotations") or {}
+def _annotations(obj: Mapping[str, Any]) -> Mapping[str, str]:
+    return (obj.get("metadata") or {}).get("annotations") or {}

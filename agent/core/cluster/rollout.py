@@ -1,4 +1,7 @@
-"""How far a rollout is: what `kubectl rollout status` looks at (its source: kubectl/pkg/polymorphichelpers).  Pure."""
+"""Progress of a rollout, by the fields that `kubectl rollout status` reads.
+
+Source: kubectl/pkg/polymorphichelpers.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ import attrs
 
 @attrs.frozen
 class Rollout:
-    """`done`: all pods are of the current template and available.  `failed`: waiting longer is of no use.
+    """State of a rollout.
 
-    `by_hand`: the workload's update strategy leaves it to a person to delete the pods.
+    `done`: all pods have the current template and are available.  `failed`: waiting longer is of no
+    use.  `by_hand`: the update strategy of the workload leaves it to a person to delete the pods.
     """
 
     done: bool
@@ -21,56 +25,60 @@ class Rollout:
     by_hand: bool = False
 
 
-def rollout(found: Mapping[str, Any]) -> Rollout:
-    """The state of a DaemonSet, Deployment or StatefulSet as the API gives it."""
-    status, spec = found.get("status") or {}, found["spec"]
-    if int(status.get("observedGeneration", 0)) < int((found.get("metadata") or {}).get("generation", 0)):
-        return Rollout(False, "waiting for the controller to notice")
+def rollout(obj: Mapping[str, Any]) -> Rollout:
+    """Return the state of a DaemonSet, Deployment or StatefulSet as the API returned it."""
+    status, spec = obj.get("status") or {}, obj["spec"]
+    if int(status.get("observedGeneration", 0)) < int((obj.get("metadata") or {}).get("generation", 0)):
+        return Rollout(False, "waiting for the controller to observe the change")
     if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
-        return Rollout(True, "its update strategy is OnDelete: a pod changes when you delete it", by_hand=True)
+        return Rollout(True, "the update strategy is OnDelete; delete the pods to replace them", by_hand=True)
     if spec.get("paused"):
-        return Rollout(True, "it is paused: its pods change after kubectl rollout resume", by_hand=True)
-    if found.get("kind") == "DaemonSet":
+        return Rollout(True, "the rollout is paused; to replace the pods: kubectl rollout resume", by_hand=True)
+    if obj.get("kind") == "DaemonSet":
         return _counted(status, "desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable")
-    if found.get("kind") == "StatefulSet":
+    if obj.get("kind") == "StatefulSet":
         return _stateful_set(spec, status)
     return _deployment(spec, status)
 
 
-def wanted_pods(found: Mapping[str, Any]) -> int:
-    """How many pods a workload is to have: a DaemonSet's are counted by its controller, the others' by their owner."""
-    if found.get("kind") == "DaemonSet":
-        return int((found.get("status") or {}).get("desiredNumberScheduled", 0))
-    return int(found["spec"].get("replicas", 1))
+def desired_pods(obj: Mapping[str, Any]) -> int:
+    """Return the number of pods that a workload should have.
+
+    The controller counts those of a DaemonSet; for other workloads the operator sets the number.
+    """
+    if obj.get("kind") == "DaemonSet":
+        return int((obj.get("status") or {}).get("desiredNumberScheduled", 0))
+    return int(obj["spec"].get("replicas", 1))
 
 
 def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
-            return Rollout(
-                False, "exceeded its progress deadline: {}".format(condition.get("message", "")), failed=True
-            )
+            return Rollout(False, f"progress deadline exceeded: {condition.get('message', '')}", failed=True)
     old = int(status.get("replicas", 0)) - int(status.get("updatedReplicas", 0))
-    wanted = {**status, "wanted": spec.get("replicas", 1)}
-    found = _counted(wanted, "wanted", "updatedReplicas", "availableReplicas")
-    return attrs.evolve(found, done=found.done and old <= 0, text=f"{found.text}, {max(0, old)} old left")
+    counts = {**status, "desired": spec.get("replicas", 1)}
+    counted = _counted(counts, "desired", "updatedReplicas", "availableReplicas")
+    text = f"{counted.text}, {max(0, old)} old pending termination"
+    return attrs.evolve(counted, done=counted.done and old <= 0, text=text)
 
 
 def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
     partition = int(((spec.get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0)
-    wanted = int(spec.get("replicas", 1))
+    desired = int(spec.get("replicas", 1))
     if partition:
-        text = f"its partition is {partition}: pods below that number stay as they are until you lower it"
-        updated, needed = int(status.get("updatedReplicas", 0)), max(0, wanted - partition)
-        return Rollout(updated >= needed, f"{updated} of {needed} updated; {text}", by_hand=True)
-    # In a finished rollout the controller makes both revisions one, and counts no pod as updated
-    # any more.
+        text = f"the partition is {partition}; pods with a lower ordinal are replaced only when you lower it"
+        updated, needed = int(status.get("updatedReplicas", 0)), max(0, desired - partition)
+        return Rollout(updated >= needed, f"{updated} of {needed} pods updated; {text}", by_hand=True)
+    # At the end of a rollout the controller makes both revisions equal, and no longer counts any
+    # pod as updated.
     if status.get("updateRevision") == status.get("currentRevision"):
         ready = int(status.get("readyReplicas", 0))
-        return Rollout(ready >= wanted, f"{wanted} of {wanted} pods updated, {ready} available")
-    return attrs.evolve(_counted({**status, "w": wanted}, "w", "updatedReplicas", "readyReplicas"), done=False)
+        return Rollout(ready >= desired, f"{desired} of {desired} pods updated, {ready} available")
+    counts = {**status, "desired": desired}
+    return attrs.evolve(_counted(counts, "desired", "updatedReplicas", "readyReplicas"), done=False)
 
 
-def _counted(status: Mapping[str, Any], wanted: str, updated: str, available: str) -> Rollout:
-    total, new, up = (int(status.get(key, 0)) for key in (wanted, updated, available))
-    return Rollout(new >= total and up >= total, f"{new} of {total} pods updated, {up} available")
+def _counted(status: Mapping[str, Any], desired_key: str, updated_key: str, available_key: str) -> Rollout:
+    desired, updated, available = (int(status.get(key, 0)) for key in (desired_key, updated_key, available_key))
+    text = f"{updated} of {desired} pods updated, {available} available"
+    return Rollout(updated >= desired and available >= desired, text)

@@ -1,4 +1,4 @@
-"""The cluster's service CIDR, and how it is known.  Pure."""
+"""Service CIDR of the cluster, and where it comes from."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import attrs
 
 from agent.core.settings import parsers
 
-#: Documentation addresses (RFC 5737, RFC 3849), which no cluster has for its services.
+#: Documentation addresses (RFC 5737, RFC 3849), which no cluster uses for its services.
 OUTSIDE = {4: "203.0.113.1", 6: "2001:db8::1"}
 
-#: What EKS takes when the owner chose nothing.  Source: KubernetesNetworkConfigRequest in the EKS
+#: What EKS takes if the operator chose nothing.  Source: KubernetesNetworkConfigRequest in the EKS
 #: API reference. The Service default/kubernetes has the first address of the range ("Extend Service
 #: IP Ranges", Kubernetes documentation).
 _EKS = ("10.100.0.0/16", "172.20.0.0/16")
@@ -25,7 +25,11 @@ _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 @attrs.frozen
 class ServiceRange:
-    """`cidrs` is empty when only `addresses`, cluster IPs inside of the range, are known; `how` says it for people."""
+    """Service CIDRs of a cluster.
+
+    `cidrs` is empty if only `addresses`, cluster IPs inside the range, are known.  `how` is the
+    source of this, for people.
+    """
 
     cidrs: tuple[str, ...]
     addresses: tuple[str, ...]
@@ -33,40 +37,49 @@ class ServiceRange:
 
 
 def addresses_of(service: Mapping[str, Any]) -> tuple[str, ...]:
-    """The cluster IPs of a Service, the one or both of a dual-stack one; raises ValueError for what is no address, and for none."""
+    """Return the cluster IPs of a Service: one, or both of a dual-stack Service.
+
+    Raises ValueError if there is none, or if a value is not an address.
+    """
     spec = service.get("spec") or {}
-    found = [address for address in spec.get("clusterIPs") or [spec.get("clusterIP")] if address]
-    if not found:
-        raise ValueError("it has no cluster IP")
-    return tuple(str(ipaddress.ip_address(str(address))) for address in found)
+    addresses = [address for address in spec.get("clusterIPs") or [spec.get("clusterIP")] if address]
+    if not addresses:
+        raise ValueError("no cluster IP")
+    return tuple(str(ipaddress.ip_address(str(address))) for address in addresses)
 
 
 def from_service_cidrs(listing: Mapping[str, Any]) -> tuple[str, ...]:
-    """The CIDRs in a list of ServiceCIDR objects (networking.k8s.io), each once; raises ValueError."""
-    found = [cidr for item in listing.get("items") or [] for cidr in (item.get("spec") or {}).get("cidrs") or []]
-    return tuple(dict.fromkeys(map(parsers.cidr, found)))
+    """Return the CIDRs in a list of ServiceCIDR objects (networking.k8s.io), without duplicates.
+
+    Raises ValueError.
+    """
+    cidrs = [cidr for item in listing.get("items") or [] for cidr in (item.get("spec") or {}).get("cidrs") or []]
+    return tuple(dict.fromkeys(map(parsers.cidr, cidrs)))
 
 
-def guessed(addresses: tuple[str, ...]) -> ServiceRange:
-    """What the address of the Service default/kubernetes, the first of its range, tells on EKS."""
-    cidrs = tuple(_eks_range(address) for address in addresses)
-    known = tuple(cidr for cidr in cidrs if cidr)
-    where = "the Service default/kubernetes has {}".format(" and ".join(addresses))
-    if len(known) == len(addresses):
-        kinds = "what EKS chooses by itself" if "." in addresses[0] else "EKS gives IPv6 clusters a /108"
-        return ServiceRange(known, addresses, "{}, the first of {} ({})".format(where, " and ".join(known), kinds))
-    return ServiceRange((), addresses, where + ", which is the first of none of the ranges that EKS chooses by itself")
+def infer_range(addresses: tuple[str, ...]) -> ServiceRange:
+    """Infer EKS's default range from the addresses of the Service default/kubernetes.
+
+    These are the first of their ranges.
+    """
+    inferred = tuple(_eks_range(address) for address in addresses)
+    cidrs = tuple(cidr for cidr in inferred if cidr)
+    service = f"the Service default/kubernetes has {' and '.join(addresses)}"
+    if len(cidrs) == len(addresses):
+        rule = "an EKS default" if "." in addresses[0] else "EKS assigns a /108 to IPv6 clusters"
+        return ServiceRange(cidrs, addresses, f"{service}, the first address of {' and '.join(cidrs)} ({rule})")
+    return ServiceRange((), addresses, f"{service}, which is not the first address of an EKS default range")
 
 
 def covers(cidrs: tuple[str, ...], addresses: tuple[str, ...]) -> bool:
-    """Whether every address is in one of the CIDRs."""
+    """Return True if every address is in one of the CIDRs."""
     networks = [ipaddress.ip_network(cidr) for cidr in cidrs]
     return all(any(ipaddress.ip_address(address) in network for network in networks) for address in addresses)
 
 
-def _eks_range(address: str) -> str | None:
-    known = ipaddress.ip_address(address)
-    if isinstance(known, ipaddress.IPv4Address):
-        return next((cidr for cidr in _EKS if known == ipaddress.IPv4Network(cidr)[1]), None)
-    network = ipaddress.IPv6Network((known, _EKS_V6_PREFIX), strict=False)
-    return str(network) if known in _UNIQUE_LOCAL and known == network[1] else None
+def _eks_range(text: str) -> str | None:
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv4Address):
+        return next((cidr for cidr in _EKS if address == ipaddress.IPv4Network(cidr)[1]), None)
+    network = ipaddress.IPv6Network((address, _EKS_V6_PREFIX), strict=False)
+    return str(network) if address in _UNIQUE_LOCAL and address == network[1] else None
