@@ -1,4 +1,4 @@
-"""What kubectl's errors, rollouts, service ranges, hosts and a node's status mean."""
+"""kubectl's errors, rollouts, service ranges, hosts, and a node's status."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from agent.core.cluster import facts as cluster_facts
 from agent.core.cluster.kubectl_errors import applied_range, conflicting_managers, hint, reason
 from agent.core.cluster.rollout import rollout
-from agent.core.cluster.service_cidr import addresses_of, covers, from_service_cidrs, guessed
+from agent.core.cluster.service_cidr import addresses_of, covers, from_service_cidrs, infer_range
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials, ProxyUrl
@@ -18,7 +18,7 @@ from agent.errors import AgentError
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
+    ("text", "expected"),
     [
         ('Error from server (NotFound): daemonsets.apps "x" not found', "NotFound"),
         ("Error from server (Conflict): Operation cannot be fulfilled on daemonsets.apps", "Conflict"),
@@ -50,13 +50,13 @@ from agent.errors import AgentError
         ("something else", ""),
     ],
 )
-def test_a_word_for_each_failure(text, word):
-    """The reason decides what is tried again, and which way out is told."""
-    assert reason(text) == word
+def test_each_failure_has_a_reason(text, expected):
+    """The reason decides which requests are retried, and which hint is printed."""
+    assert reason(text) == expected
 
 
-def test_the_missing_right_is_named():
-    """Verb, resource with its group, and namespace."""
+def test_hint_names_the_missing_permission():
+    """The hint has the verb, the resource with its group, and the namespace."""
     text = 'User "a" cannot list resource "servicecidrs" in API group "networking.k8s.io" at the cluster scope'
     assert "list servicecidrs.networking.k8s.io (cluster-wide)" in hint("Error from server (Forbidden): " + text)
     text = 'User "a" cannot patch resource "configmaps" in API group "" in the namespace "kube-system"'
@@ -64,8 +64,8 @@ def test_the_missing_right_is_named():
     assert hint("something else") == ""
 
 
-def test_conflicting_managers_are_named_once():
-    """kubectl's text for one and for many conflicts."""
+def test_conflicting_managers_are_listed_once():
+    """kubectl has one text for one conflict and another for many; both name field managers."""
     text = 'conflicts with "b" using v1:\n- .data.A\nconflicts with "a" using v1:\n- .data.B\nwith "b"'
     assert conflicting_managers(text) == ["a", "b"]
     assert applied_range("The range of valid IPs is 10.0.0.0/24.") == "10.0.0.0/24"
@@ -73,7 +73,7 @@ def test_conflicting_managers_are_named_once():
 
 
 def rolling(kind, spec=None, **status):
-    """A workload of generation 2."""
+    """Return a workload of generation 2."""
     status.setdefault("observedGeneration", 2)
     return {"kind": kind, "metadata": {"generation": 2}, "spec": spec or {}, "status": status}
 
@@ -87,7 +87,7 @@ PARTITION = {"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}
 
 
 @pytest.mark.parametrize(
-    ("found", "done", "text"),
+    ("obj", "is_done", "text"),
     [
         (rolling("DaemonSet", **DAEMON), True, "3 of 3 pods updated, 3 available"),
         (rolling("DaemonSet", **{**DAEMON, "numberAvailable": 2}), False, "3 of 3 pods updated, 2 available"),
@@ -97,9 +97,9 @@ PARTITION = {"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}
         (rolling("DaemonSet"), True, "0 of 0"),
         (rolling("Deployment", {"replicas": 2, "paused": True}), True, "kubectl rollout resume"),
         (rolling("Deployment", {"replicas": 2}, **DEPLOYED), True, "2 of 2"),
-        (rolling("Deployment", {"replicas": 2}, **{**DEPLOYED, "replicas": 3}), False, "1 old left"),
+        (rolling("Deployment", {"replicas": 2}, **{**DEPLOYED, "replicas": 3}), False, "1 old pending termination"),
         (rolling("Deployment", {"replicas": 2}, **{**DEPLOYED, "availableReplicas": 1}), False, "1 available"),
-        (rolling("Deployment", {"replicas": 2}, conditions=[LATE]), False, "progress deadline: too slow"),
+        (rolling("Deployment", {"replicas": 2}, conditions=[LATE]), False, "progress deadline exceeded: too slow"),
         (rolling("StatefulSet", {"replicas": 2}, **STATE), True, "2 of 2"),
         (rolling("StatefulSet", {"replicas": 2}, **{**STATE, "readyReplicas": 1}), False, "1 available"),
         (
@@ -107,26 +107,26 @@ PARTITION = {"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}
             False,
             "2 of 2",
         ),
-        (rolling("StatefulSet", PARTITION, **{**STATE, "updatedReplicas": 1}), True, "its partition is 1"),
-        (rolling("StatefulSet", PARTITION, **STATE), False, "0 of 1 updated"),
+        (rolling("StatefulSet", PARTITION, **{**STATE, "updatedReplicas": 1}), True, "the partition is 1"),
+        (rolling("StatefulSet", PARTITION, **STATE), False, "0 of 1 pods updated"),
     ],
 )
-def test_how_far_a_rollout_is(found, done, text):
-    """Done is: seen by the controller, all pods of the new template, all available."""
-    seen = rollout(found)
-    assert seen.done is done
-    assert text in seen.text
-    assert seen.failed is ("deadline" in text)
+def test_rollout_progress(obj, is_done, text):
+    """A rollout is done if the controller observed it, and all pods are updated and available."""
+    state = rollout(obj)
+    assert state.done is is_done
+    assert text in state.text
+    assert state.failed is ("deadline" in text)
 
 
 def test_service_ranges():
-    """EKS's own ranges by the first address, dual-stack too; anything else is not guessed."""
+    """Only EKS's default ranges are inferred from their first address; dual-stack works too."""
     service = {"spec": {"clusterIP": "10.100.0.1", "clusterIPs": ["10.100.0.1", "fd00::1"]}}
-    assert guessed(addresses_of(service)).cidrs == ("10.100.0.0/16", "fd00::/108")
-    assert guessed(("10.100.0.1", "2001:db8::1")).cidrs == ()
-    assert guessed(("192.168.0.1",)).cidrs == ()
-    # 10.100.128.0/20 is a custom range inside of the first.
-    assert [guessed((first,)).cidrs for first in ("10.100.128.1", "172.20.0.2", "fd00::1:1")] == [(), (), ()]
+    assert infer_range(addresses_of(service)).cidrs == ("10.100.0.0/16", "fd00::/108")
+    assert infer_range(("10.100.0.1", "2001:db8::1")).cidrs == ()
+    assert infer_range(("192.168.0.1",)).cidrs == ()
+    # 10.100.128.0/20 is a custom range inside the first default range.
+    assert [infer_range((first,)).cidrs for first in ("10.100.128.1", "172.20.0.2", "fd00::1:1")] == [(), (), ()]
     assert from_service_cidrs(
         {"items": [{"spec": {"cidrs": ["10.0.0.0/8"]}}, {"spec": {"cidrs": ["10.0.0.0/8"]}}, {}]}
     ) == ("10.0.0.0/8",)
@@ -146,8 +146,8 @@ def test_service_ranges():
         ("127.0.0.1", ""),
     ],
 )
-def test_the_region_in_an_endpoint(host, region):
-    """The names that EKS gives API servers."""
+def test_region_of_an_endpoint(host, region):
+    """The host names of EKS API servers contain the region; other names do not."""
     assert cluster_facts.region_of(host) == region
 
 
@@ -162,25 +162,25 @@ def test_the_region_in_an_endpoint(host, region):
         ("", ""),
     ],
 )
-def test_a_host_that_nodes_know(server, host):
-    """A tunnel or a jump host of the kubeconfig is nothing for NO_PROXY."""
-    assert cluster_facts.nodes_host(server, ["10.0.0.0/16"]) == host
+def test_host_for_nodes(server, host):
+    """A tunnel or a jump host of the kubeconfig does not belong in NO_PROXY."""
+    assert cluster_facts.host_for_nodes(server, ["10.0.0.0/16"]) == host
 
 
 def test_facts_without_a_node():
-    """The region tells domain and partition; without one, what needs it is named."""
+    """The region determines domain and partition; without it, the values that need it are named."""
     settings = Settings(vpc=Vpc(("10.0.0.0/16", "fd00::/56")))
     facts = cluster_facts.facts_of_settings(settings, "cn-north-1")
     assert (facts.vpc_cidrs_v4, facts.vpc_cidrs_v6) == (("10.0.0.0/16",), ("fd00::/56",))
     assert (facts.domain, facts.partition) == ("amazonaws.com.cn", "aws-cn")
     none = cluster_facts.facts_of_settings(settings, "")
-    assert cluster_facts.missing_region(settings, ClusterInfo(), none) == "the API server's host"
+    assert cluster_facts.missing_region(settings, ClusterInfo(), none) == "the host of the API server"
     assert cluster_facts.missing_region(settings, ClusterInfo(endpoint="x"), none) == ""
     named = Settings(aws=Aws(("ec2",)), cluster=Cluster(endpoint="x", endpoint_access="private"))
-    assert cluster_facts.missing_region(named, ClusterInfo(), none) == "the names of aws.direct"
+    assert cluster_facts.missing_region(named, ClusterInfo(), none) == "the hosts of aws.direct"
     assert cluster_facts.missing_region(named, ClusterInfo(), facts) == ""
-    assert cluster_facts.uncertain(named) == []
-    assert len(cluster_facts.uncertain(settings)) == 3
+    assert cluster_facts.assumptions(named) == []
+    assert len(cluster_facts.assumptions(settings)) == 3
 
 
 PROXY = ProxyUrl("http", "p", 3128)
@@ -189,20 +189,20 @@ STATUS = {
     "schema": 1,
     "phase": "configured",
     "proxy": {"http": "http://p:3128", "https": "http://p:3128"},
-    "no_proxy": [{"entry": one.value, "reason": one.reason} for one in INTENT.no_proxy],
+    "no_proxy": [{"entry": entry.value, "reason": entry.reason} for entry in INTENT.no_proxy],
     "intent": INTENT.digest(),
 }
 
 
-def test_a_nodes_status_is_its_intent():
-    """The same variables, with the credentials of these settings."""
+def test_status_of_a_node_becomes_its_intent():
+    """The Intent has the node's variables, and the credentials of the administrator's settings."""
     assert intent_from_status(json.dumps(STATUS), "f", None) == INTENT
     with_password = intent_from_status(json.dumps(STATUS), "f", Credentials("u", "p"))
     assert dict(with_password.variables(secret=True))["http_proxy"] == "http://u:p@p:3128"
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "problem"),
     [
         ({"proxy": None, "phase": "unconfigured"}, 'the node has no proxy (phase "unconfigured")'),
         ({"no_proxy": [{"entry": "a,b", "reason": "x"}]}, "no_proxy: invalid entry"),
@@ -213,15 +213,15 @@ def test_a_nodes_status_is_its_intent():
         ({"intent": None}, "its values do not match its intent hash"),
     ],
 )
-def test_what_is_no_status_of_a_node(change, said):
-    """Every edit is found, and the error says where to get a right one."""
+def test_edited_status_is_rejected(change, problem):
+    """Every edit of a status is detected, and the error names it."""
     with pytest.raises(AgentError) as caught:
         intent_from_status(json.dumps({**STATUS, **change}), "f", None)
-    assert said in str(caught.value)
+    assert problem in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "[" * 100000, "\x00"])
-def test_what_is_no_json_is_no_status(text):
-    """Whatever the file holds."""
+def test_status_that_is_not_json_is_rejected(text):
+    """A status file without a JSON object is an error, whatever it contains."""
     with pytest.raises(AgentError, match="f: not the status of a configured node"):
         intent_from_status(text, "f", None)

@@ -1,9 +1,9 @@
-"""What verify says of objects, and what the plan's diff shows."""
+"""Problems that verify reports, and the diff of a plan."""
 
 import pytest
 
 from agent.core.cluster.diff import FieldChange, changes
-from agent.core.cluster.managed_fields import data_changed, is_ours_alone, others
+from agent.core.cluster.managed_fields import data_changed, is_ours_alone, other_managers
 from agent.core.cluster.objects import CHECKSUM, CONFIG_MAP, NAME, SECRET, UNDO, VARIABLES, Source, read_source
 from agent.core.cluster.pod_state import (
     ENDING,
@@ -11,8 +11,8 @@ from agent.core.cluster.pod_state import (
     STALE,
     WRONG,
     Expected,
-    absence,
-    covered,
+    absence_problems,
+    covers,
     judge_pod,
     selector_text,
     source_problems,
@@ -32,7 +32,7 @@ OPTIONAL = {"configMapRef": {"name": NAME, "optional": True}}
 
 
 def pod(*, env_from=(OURS,), env=(), checksum=SOURCE.checksum, started="2026-11-22T10:00:01Z", **metadata):
-    """A pod of one container."""
+    """Return a pod of one container."""
     container = {"name": "c", "envFrom": list(env_from), "env": list(env)}
     annotations = {CHECKSUM: checksum} if checksum else {}
     statuses = [{"state": {"running": {"startedAt": started}} if started else {"waiting": {}}}]
@@ -44,64 +44,62 @@ def pod(*, env_from=(OURS,), env=(), checksum=SOURCE.checksum, started="2026-11-
 
 
 @pytest.mark.parametrize(
-    ("found", "state", "problem"),
+    ("obj", "state", "problem"),
     [
         (pod(), OK, ""),
         (pod(started=CHANGED), OK, ""),
         (pod(started=""), OK, ""),
         (pod(checksum=None), STALE, "before the last change of proxy-environment-variables (2026-11-22T12:00:00Z)"),
         (pod(checksum=None, started="2026-11-22T12:00:00Z"), OK, ""),
-        (pod(checksum="other"), STALE, "is of older values"),
+        (pod(checksum="other"), STALE, "created with older values"),
         (
             pod(started="2026-11-22T09:59:59Z"),
             STALE,
-            "runs since before the last change of proxy-environment-variables",
+            "a container started before the last change of proxy-environment-variables",
         ),
-        (pod(started="2026-11-22T09:59:59Z", checksum=None), STALE, "runs since before"),
-        (pod(env_from=(OPTIONAL,)), STALE, "runs since before the last change"),
+        (pod(started="2026-11-22T09:59:59Z", checksum=None), STALE, "started before"),
+        (pod(env_from=(OPTIONAL,)), STALE, "started before the last change"),
         (pod(env_from=(OPTIONAL, OURS)), OK, ""),
         (pod(env_from=(OPTIONAL,), started="2026-11-22T11:00:00Z"), OK, ""),
-        (pod(env_from=()), WRONG, "container c has no envFrom of ConfigMap"),
-        (pod(env_from=({"secretRef": {"name": NAME}},)), WRONG, "container c has no envFrom of ConfigMap"),
+        (pod(env_from=()), WRONG, "container c: no envFrom reference to ConfigMap"),
+        (pod(env_from=({"secretRef": {"name": NAME}},)), WRONG, "container c: no envFrom reference to ConfigMap"),
         (
             pod(env_from=(OURS, {"secretRef": {"name": "x"}})),
             WRONG,
-            "container c: envFrom secretRef x comes after ours, and may beat it",
+            "container c: envFrom secretRef x comes after the agent's reference and may override it",
         ),
         (pod(env_from=(OURS, {"prefix": "HTTP_", "configMapRef": {"name": "x"}})), WRONG, "configMapRef x comes after"),
         (pod(env_from=(OURS, {"prefix": "DB_", "configMapRef": {"name": "x"}})), OK, ""),
-        (pod(env=({"name": "no_proxy", "value": "x"},)), WRONG, "container c: env no_proxy beats envFrom"),
+        (pod(env=({"name": "no_proxy", "value": "x"},)), WRONG, "container c: env no_proxy overrides envFrom"),
         (pod(env_from=(), deletionTimestamp=CHANGED), ENDING, ""),
     ],
 )
-def test_how_a_pod_stands(found, state, problem):
-    """A reference in every container, no env that beats it, and containers that started with the
-    present values.
-    """
-    seen = judge_pod(found, EXPECTED)
-    assert (seen.state, seen.node) == (state, "n")
-    assert problem in " ".join(seen.problems)
+def test_state_of_a_pod(obj, state, problem):
+    """An ok pod has the reference in every container, no overriding env, and the current values."""
+    verdict = judge_pod(obj, EXPECTED)
+    assert (verdict.state, verdict.node) == (state, "n")
+    assert problem in " ".join(verdict.problems)
 
 
-def test_a_sidecar_that_runs_since_before_an_edit_makes_the_pod_stale():
-    """Init containers that go on running have their environment since they started, too."""
-    found = pod()
+def test_sidecar_that_started_before_an_edit_makes_the_pod_stale():
+    """Init containers that keep running also have the environment of their start."""
+    obj = pod()
     old = {"state": {"running": {"startedAt": "2026-11-22T09:59:59Z"}}}
-    found["status"]["initContainerStatuses"] = [{"state": {"terminated": {}}}, old]
-    assert judge_pod(found, EXPECTED).state == STALE
+    obj["status"]["initContainerStatuses"] = [{"state": {"terminated": {}}}, old]
+    assert judge_pod(obj, EXPECTED).state == STALE
 
 
-def test_a_pod_that_is_done_counts_for_nothing():
-    """Succeeded and failed pods have no containers any more."""
-    found = pod(env_from=())
-    found["status"]["phase"] = "Succeeded"
-    assert judge_pod(found, EXPECTED).state == ENDING
-    del found["status"]
-    assert judge_pod(found, EXPECTED).state == WRONG
+def test_terminated_pod_is_ignored():
+    """Succeeded and failed pods have no running containers."""
+    obj = pod(env_from=())
+    obj["status"]["phase"] = "Succeeded"
+    assert judge_pod(obj, EXPECTED).state == ENDING
+    del obj["status"]
+    assert judge_pod(obj, EXPECTED).state == WRONG
 
 
 @pytest.mark.parametrize(
-    ("value", "entries", "yes"),
+    ("value", "entries", "is_covered"),
     [
         ("172.20.0.0/16", ["172.20.0.0/16"], True),
         ("172.20.0.0/16", ["172.16.0.0/12"], True),
@@ -116,13 +114,13 @@ def test_a_pod_that_is_done_counts_for_nothing():
         ("xeks.example", [".eks.example"], False),
     ],
 )
-def test_what_no_proxy_covers(value, entries, yes):
-    """CIDRs by larger CIDRs, hosts by names and domains."""
-    assert covered(value, entries) is yes
+def test_no_proxy_coverage(value, entries, is_covered):
+    """CIDRs are covered by larger CIDRs, hosts by names and domains."""
+    assert covers(entries, value) is is_covered
 
 
-def test_what_is_wrong_with_a_config_map():
-    """Missing keys, other values (without telling them), entries that are too few or too many."""
+def test_problems_of_a_config_map():
+    """Missing keys, different values (not shown), missing and unexpected entries are reported."""
     assert (
         source_problems(SOURCE, DATA, [("10.100.0.0/16", "the service CIDR"), ("x.eks.example", "the API server")])
         == []
@@ -132,32 +130,32 @@ def test_what_is_wrong_with_a_config_map():
     problems = source_problems(Source(SECRET, "kube-system", other), DATA, [("10.100.0.0/16", "the service CIDR")])
     assert problems == [
         "NO_PROXY is missing",
-        "HTTP_PROXY is not what the settings say",
-        "no_proxy is not what the settings say: lacks 10.0.0.0/8 .eks.example; has besides mine",
-        "no_proxy lacks the service CIDR 10.100.0.0/16",
+        "HTTP_PROXY differs from the settings",
+        "no_proxy differs from the settings: missing 10.0.0.0/8 .eks.example; unexpected mine",
+        "no_proxy does not cover the service CIDR 10.100.0.0/16",
     ]
     shuffled = {**DATA, "NO_PROXY": "10.0.0.0/8,localhost,.eks.example"}
     assert source_problems(Source(CONFIG_MAP, "n", shuffled), DATA, []) == [
-        "NO_PROXY is not what the settings say: another order"
+        "NO_PROXY differs from the settings: different order"
     ]
     assert source_problems(SOURCE, None, []) == []
 
 
 def fields(*path):
-    """FieldsV1 of one path."""
-    found = {}
+    """Return FieldsV1 of one path."""
+    tree = {}
     for key in reversed(path):
-        found = {key: found}
-    return found
+        tree = {key: tree}
+    return tree
 
 
 def entry(manager, path, time=CHANGED, operation="Update"):
-    """One of managedFields."""
+    """Return an entry of managedFields."""
     return {"manager": manager, "operation": operation, "time": time, "fieldsV1": fields(*path)}
 
 
 def daemon_set(container, managed=(), annotations=None, template=None):
-    """A workload of one container."""
+    """Return a workload of one container."""
     metadata = {
         "name": "x",
         "namespace": "kube-system",
@@ -168,9 +166,10 @@ def daemon_set(container, managed=(), annotations=None, template=None):
     return {"kind": "DaemonSet", "metadata": metadata, "spec": {"template": spec}}
 
 
-def test_a_template_that_somebody_wrote_anew_is_told_with_the_writer():
-    """The field managers of the very field, newest first, ours left out; and whether we had given
-    it before.
+def test_template_problem_names_the_field_managers():
+    """A problem names the other field managers of the field, newest first.
+
+    If the agent had added the reference before, the problem says that it was removed.
     """
     here = ["f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":"c"}']
     managed = [
@@ -178,21 +177,22 @@ def test_a_template_that_somebody_wrote_anew_is_told_with_the_writer():
         entry("eks", [*here, "f:env", 'k:{"name":"NO_PROXY"}'], operation="Apply"),
         entry("eks-proxy-agent", here),
     ]
-    note = {UNDO: '{"env":[],"envFrom":{"containers/c":"ConfigMap"}}'}
-    found = daemon_set({"name": "c", "env": [{"name": "NO_PROXY", "value": "x"}]}, managed, note)
-    lost = "container c lost its envFrom of ConfigMap proxy-environment-variables; written by field manager"
-    assert template_problems(found, EXPECTED) == [
-        lost + ' "eks" (Apply, 2026-11-22T10:00:00Z) and "old" (Update, 2026-01-01T00:00:00Z)',
-        'container c: env NO_PROXY beats envFrom; written by field manager "eks" (Apply, 2026-11-22T10:00:00Z)',
+    annotations = {UNDO: '{"env":[],"envFrom":{"containers/c":"ConfigMap"}}'}
+    obj = daemon_set({"name": "c", "env": [{"name": "NO_PROXY", "value": "x"}]}, managed, annotations)
+    lost = "container c: the envFrom reference to ConfigMap proxy-environment-variables was removed"
+    writers = '"eks" (Apply, 2026-11-22T10:00:00Z) and "old" (Update, 2026-01-01T00:00:00Z)'
+    assert template_problems(obj, EXPECTED) == [
+        f"{lost}; written by field manager {writers}",
+        'container c: env NO_PROXY overrides envFrom; written by field manager "eks" (Apply, 2026-11-22T10:00:00Z)',
     ]
     good = {"name": "c", "envFrom": [OURS]}
     assert template_problems(daemon_set(good, template={CHECKSUM: SOURCE.checksum}), EXPECTED) == []
-    assert "has no checksum" in template_problems(daemon_set(good), EXPECTED)[0]
-    assert "is of older values" in template_problems(daemon_set(good, template={CHECKSUM: "x"}), EXPECTED)[0]
+    assert "has no checksum annotation" in template_problems(daemon_set(good), EXPECTED)[0]
+    assert "has older values" in template_problems(daemon_set(good, template={CHECKSUM: "x"}), EXPECTED)[0]
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted"),
+    ("obj", "desired"),
     [
         ({"kind": "DaemonSet", "spec": {}, "status": {"desiredNumberScheduled": 3}}, 3),
         ({"kind": "DaemonSet", "spec": {}, "status": {}}, 0),
@@ -201,31 +201,29 @@ def test_a_template_that_somebody_wrote_anew_is_told_with_the_writer():
         ({"kind": "Deployment", "spec": {"replicas": 0}}, 0),
     ],
 )
-def test_a_workload_without_any_of_its_pods_is_told(found, wanted):
-    """Where pods are wanted and none is there, nothing was looked at; one pod, or none wanted, is
-    fine.
-    """
+def test_workload_without_any_pod_is_a_problem(obj, desired):
+    """Having no pods is a problem if some are desired, because verify could check none."""
     workload = Workload("n", "DaemonSet", "x")
-    way = f"has no pod, but is to have {wanted}: kubectl -n n describe daemonset x tells why"
-    assert absence(found, workload, 0) == ([way] if wanted else [])
-    assert absence(found, workload, 1) == []
+    problem = f"no pods (expected {desired}); to see why: kubectl -n n describe daemonset x"
+    assert absence_problems(obj, workload, 0) == ([problem] if desired else [])
+    assert absence_problems(obj, workload, 1) == []
 
 
-def test_who_changed_the_data_and_when():
-    """The time of a label's change is none of the data's."""
-    found = {
+def test_time_and_manager_of_a_data_change():
+    """A change of a label does not count as a change of the data."""
+    obj = {
         "metadata": {
             "managedFields": [entry("a", ["f:data", "f:X"]), entry("b", ["f:metadata"], "2027-01-01T00:00:00Z")]
         }
     }
-    assert data_changed(found, by_us=True) == CHANGED
+    assert data_changed(obj, by_us=True) == CHANGED
     ours = entry("eks-proxy-agent", ["f:data"], "2028-01-01T00:00:00Z")
-    both = {"metadata": {"managedFields": [*found["metadata"]["managedFields"], ours]}}
+    both = {"metadata": {"managedFields": [*obj["metadata"]["managedFields"], ours]}}
     assert data_changed(both, by_us=True) == "2028-01-01T00:00:00Z"
     assert data_changed(both, by_us=False) == CHANGED
-    assert [one.manager for one in others(found, ["f:data"])] == ["a"]
+    assert [writer.manager for writer in other_managers(obj, ["f:data"])] == ["a"]
     assert data_changed({}, by_us=True) == ""
-    assert not is_ours_alone(found)
+    assert not is_ours_alone(obj)
     ours = {"metadata": {"annotations": {"eks-proxy-agent/workloads": ""}, "managedFields": []}}
     assert is_ours_alone(ours)
 
@@ -243,14 +241,15 @@ def test_who_changed_the_data_and_when():
         ({}, ""),
     ],
 )
-def test_a_selector_in_a_url(selector, text):
-    """The four operators of LabelSelector in the API's text form."""
+def test_selector_text(selector, text):
+    """The four operators of LabelSelector have the text form of the API."""
     assert selector_text(selector) == text
 
 
-def test_a_diff_is_told_by_container():
-    """Named things by their names, lists by their items, NO_PROXY by entries, and the server's own
-    fields not at all.
+def test_diff_is_grouped_by_container():
+    """The diff compares named items by name, lists by item, NO_PROXY by entry.
+
+    Fields that the server writes are ignored.
     """
     before = daemon_set({"name": "c", "image": "1", "env": [{"name": "A", "value": "1"}]})
     after = daemon_set({"name": "c", "image": "2", "env": [{"name": "B", "value": "2"}], "envFrom": [OURS]})
@@ -267,28 +266,26 @@ def test_a_diff_is_told_by_container():
     assert changes(old, new) == (FieldChange("", "data NO_PROXY entries", "b", "d"),)
 
 
-def test_a_diff_of_a_secret_masks_its_data():
-    """That something changes is told, what is not."""
+def test_diff_of_a_secret_masks_its_data():
+    """The diff shows that a value changes, but not the value."""
     old, new = ({"kind": SECRET, "data": {"NO_PROXY": value}} for value in ("YQ==", "Yg=="))
     assert changes(old, new) == (FieldChange("", "data NO_PROXY", "***", "***"),)
     assert changes(None, new) == (FieldChange("", "data NO_PROXY", None, "***"),)
     assert changes(new, None) == (FieldChange("", "data NO_PROXY", "***", None),)
 
 
-def test_a_diff_of_a_secret_masks_its_salt():
-    """With the salt, and the checksum that stands below in the same plan, somebody could try
-    passwords.
-    """
+def test_diff_of_a_secret_masks_its_salt():
+    """With the salt and the checksum of the same plan, anyone could test passwords."""
     source = Source(SECRET, "n", {"HTTP_PROXY": "http://u:p@h:1"}, "the-salt")
     for before, after in ((None, source.manifest([])), (source.manifest([]), None)):
-        assert "annotation eks-proxy-agent/salt" in [one.field for one in changes(before, after)]
+        assert "annotation eks-proxy-agent/salt" in [change.field for change in changes(before, after)]
         assert "the-salt" not in str(changes(before, after))
 
 
-def test_a_secret_is_read_back():
-    """What is no base64 is kept as it is, and differs then."""
-    found = {"kind": SECRET, "metadata": {"namespace": "n"}, "data": {"NO_PROXY": "YQ==", "no_proxy": "a", "B": "%%%"}}
-    assert read_source(found).data == {"NO_PROXY": "a", "no_proxy": "a"}  # B is none of ours
+def test_secret_is_read_back():
+    """A value that is not base64 is kept as it is, so that it differs."""
+    obj = {"kind": SECRET, "metadata": {"namespace": "n"}, "data": {"NO_PROXY": "YQ==", "no_proxy": "a", "B": "%%%"}}
+    assert read_source(obj).data == {"NO_PROXY": "a", "no_proxy": "a"}  # B is not a proxy variable
     manifest = Source(SECRET, "n", {"NO_PROXY": "ä"}, "salt").manifest([])
     again = read_source({**manifest, "metadata": {**manifest["metadata"], "namespace": "n"}})
     assert (again.data, again.salt) == ({"NO_PROXY": "ä"}, "salt")
