@@ -1,5 +1,6 @@
-"""An administrator at a machine that is no node: settings, kubeconfig, and `eks-proxy-agent
-cluster` as a process.
+"""An administrator on a machine that is not a node.
+
+It has settings and a kubeconfig, and runs `eks-proxy-agent cluster` as a process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.integration.command_line import REPOSITORY, Outcome, environment, run
 
 PROXY = "http://proxy.corp.example:3128"
 API_HOST = "abc.gr7.eu-west-1.eks.amazonaws.com"
-# The metadata service is nobody: this machine may have one of its own.
+# No metadata service listens there: this machine may have one of its own.
 SETTINGS = f"""\
 [proxy]
 url = "{PROXY}"
@@ -36,10 +37,10 @@ ADD_ONS = ("aws-node", "kube-proxy")
 
 
 class Administrator:
-    """Somebody with a kubeconfig and the nodes' settings file."""
+    """User with a kubeconfig and the nodes' settings file."""
 
     def __init__(self, control_plane: ControlPlane, directory: Path, user: str = "admin") -> None:
-        """Write the settings into a directory of the test."""
+        """Write the settings to a directory of the test."""
         self.control_plane = control_plane
         self.directory = directory
         self.config = directory / "config.toml"
@@ -47,11 +48,11 @@ class Administrator:
         self.kubeconfig: Path | None = control_plane.kubeconfig_for(user)
 
     def run(self, action: str, *flags: str, env: Mapping[str, str] | None = None) -> Outcome:
-        """One action to its end."""
+        """Run one action, and wait for it."""
         return run(self._argv(action, *flags), env={**self.control_plane.environment, **(env or {})})
 
     def start(self, action: str, *flags: str) -> subprocess.Popen[str]:
-        """One action, not waited for."""
+        """Start one action without waiting for it."""
         return subprocess.Popen(
             self._argv(action, *flags),
             cwd=REPOSITORY,
@@ -60,8 +61,8 @@ class Administrator:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A shell gives its background jobs an ignored SIGINT, and CI may be one; an
-            # administrator's terminal does not.
+            # A shell starts background jobs with SIGINT ignored, and CI may be such a job.  On an
+            # administrator's terminal it is not ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one system call, no lock
         )
 
@@ -70,51 +71,51 @@ class Administrator:
         return [sys.executable, "-m", "agent", "cluster", action, *where, *flags]
 
     def apply(self, *flags: str) -> Outcome:
-        """`apply` that has to succeed."""
+        """Run apply, which has to succeed."""
         done = self.run("apply", *flags)
         assert done.code == 0, done.both
         return done
 
     def password(self, text: str) -> str:
-        """The flag that gives the proxy a password."""
+        """Return the flag that gives the proxy a password."""
         path = self.directory / "credentials"
         path.write_text(text)
         path.chmod(0o600)
         return f"--set=proxy.credentials_file={path}"
 
     def add_on(self, name: str) -> dict[str, Any]:
-        """An add-on as the cluster has it now."""
+        """Return an add-on as it is in the cluster now."""
         return self.control_plane.get(f"daemonset/{name}", "-n", "kube-system")
 
     def versions(self) -> dict[str, str]:
-        """The resourceVersion of all that apply may write."""
-        found = {name: self.add_on(name) for name in ADD_ONS}
-        found["data"] = self.control_plane.get(*CONFIG_MAP)
-        return {name: one["metadata"]["resourceVersion"] for name, one in found.items()}
+        """Return the resourceVersion of every object that apply may write."""
+        objects = {name: self.add_on(name) for name in ADD_ONS}
+        objects["data"] = self.control_plane.get(*CONFIG_MAP)
+        return {name: obj["metadata"]["resourceVersion"] for name, obj in objects.items()}
 
     def specs(self) -> str:
-        """What the add-ons' owner wrote: spec and annotations, but for the count of changes."""
-        found = {}
+        """Return spec, annotations and labels of the add-ons, without the count of changes."""
+        specs = {}
         for name in ADD_ONS:
-            one = self.add_on(name)
-            one["metadata"]["annotations"].pop("deprecated.daemonset.template.generation")
-            found[name] = (one["spec"], one["metadata"]["annotations"], one["metadata"]["labels"])
-        return json.dumps(found, sort_keys=True)
+            obj = self.add_on(name)
+            obj["metadata"]["annotations"].pop("deprecated.daemonset.template.generation")
+            specs[name] = (obj["spec"], obj["metadata"]["annotations"], obj["metadata"]["labels"])
+        return json.dumps(specs, sort_keys=True)
 
     def set_env(self, *arguments: str, name: str = "aws-node") -> None:
-        """What administrators type: `kubectl set env`."""
+        """Run `kubectl set env`, and wait for the rollout."""
         self.control_plane.kubectl("set", "env", "-n", "kube-system", f"daemonset/{name}", *arguments)
-        self.control_plane.rolled_out("kube-system", f"daemonset/{name}")
+        self.control_plane.wait_for_rollout("kube-system", f"daemonset/{name}")
 
     def patch(self, kind: str, patch: object, name: str = "aws-node") -> None:
-        """`kubectl patch`, and the rollout that follows."""
+        """Run `kubectl patch`, and wait for the rollout."""
         self.control_plane.kubectl(
             "patch", "-n", "kube-system", f"daemonset/{name}", f"--type={kind}", "-p", json.dumps(patch)
         )
-        self.control_plane.rolled_out("kube-system", f"daemonset/{name}")
+        self.control_plane.wait_for_rollout("kube-system", f"daemonset/{name}")
 
 
 def all_containers(workload: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Containers and init containers of a workload, by name."""
+    """Return the containers and init containers of a workload by name."""
     spec = workload["spec"]["template"]["spec"]
-    return {one["name"]: one for one in [*spec.get("initContainers", []), *spec["containers"]]}
+    return {container["name"]: container for container in [*spec.get("initContainers", []), *spec["containers"]]}

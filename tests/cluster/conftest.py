@@ -1,6 +1,4 @@
-"""Fixtures of the cluster tests: one control plane a session, and a loud word when this machine
-cannot have one.
-"""
+"""Fixtures of the cluster tests: one control plane a session, and a warning without one."""
 
 from __future__ import annotations
 
@@ -21,13 +19,13 @@ HERE = Path(__file__).resolve().parent
 MANIFESTS = HERE / "manifests"
 ADD_ONS = ("aws-node", "kube-proxy")
 NODES = ("ip-10-0-1-10.eu-west-1.compute.internal", "ip-10-0-1-11.eu-west-1.compute.internal")
-# What `cluster` writes beside the workloads.
+# The objects that `cluster` writes beside the workloads.
 WRITTEN = ("configmap/proxy-environment-variables", "secret/proxy-environment-variables")
-LEFT_OUT = pytest.StashKey[str]()
+SKIPPED = pytest.StashKey[str]()
 
 
 def missing() -> list[str]:
-    """Why this machine cannot have a control plane; empty when it can."""
+    """Return the reasons why this machine cannot run a control plane, if any."""
     if not Path("/etc/debian_version").exists():
         return ["not a Debian system"]
     reasons = []
@@ -46,16 +44,17 @@ def missing() -> list[str]:
 
 @pytest.fixture(scope="session")
 def kubernetes(request: pytest.FixtureRequest) -> Path:
-    """The directory with Kubernetes' programs; compiling them for the first time takes minutes and
-    says so.
+    """Return the directory of Kubernetes' programs.
+
+    The first time they are compiled, which takes minutes and is reported.
     """
     reasons = missing()
     if reasons:
-        said = f"no control plane can run here: {'; '.join(reasons)}"
+        text = f"no control plane can run here: {'; '.join(reasons)}"
         if os.environ.get("CI") == "true":
-            pytest.fail(said, pytrace=False)
-        request.config.stash[LEFT_OUT] = said
-        pytest.skip(said)
+            pytest.fail(text, pytrace=False)
+        request.config.stash[SKIPPED] = text
+        pytest.skip(text)
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         done = subprocess.run([HERE / "kubernetes.sh"], check=False, stdout=subprocess.PIPE, text=True)
@@ -66,28 +65,28 @@ def kubernetes(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def control_plane(kubernetes: Path) -> Iterator[ControlPlane]:
-    """A running cluster without nodes; all tests of a session share it."""
-    made = ControlPlane(own_directory(), kubernetes)
+    """Run a cluster without nodes, which all tests of a session share."""
+    control_plane = ControlPlane(own_directory(), kubernetes)
     try:
-        yield made
+        yield control_plane
     finally:
-        made.close()
+        control_plane.close()
 
 
 @pytest.fixture(scope="session")
 def nodes(control_plane: ControlPlane) -> Iterator[Nodes]:
-    """Two nodes whose pods become ready at once."""
-    made = Nodes(control_plane)
-    made.add(*NODES)
+    """Run two simulated nodes whose pods become ready immediately."""
+    nodes = Nodes(control_plane)
+    nodes.add(*NODES)
     try:
-        yield made
+        yield nodes
     finally:
-        made.close()
+        nodes.close()
 
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
-    """A new namespace in which pods are admitted; it is on its way out after the test."""
+    """Create a namespace that admits pods; its deletion begins after the test."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     control_plane.create_namespace(name)
     yield name
@@ -96,25 +95,23 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 
 @pytest.fixture
 def add_ons(control_plane: ControlPlane, nodes: Nodes) -> Iterator[ControlPlane]:
-    """aws-node and kube-proxy, freshly made and rolled out in kube-system, and nothing there that
-    `cluster` writes.
-    """
+    """Create aws-node and kube-proxy in kube-system, without anything that `cluster` writes."""
     _remove_add_ons(control_plane)
     for name in ADD_ONS:
         control_plane.kubectl("apply", "-f", str(MANIFESTS / f"{name}.yaml"))
     for name in ADD_ONS:
-        control_plane.rolled_out("kube-system", f"daemonset/{name}")
+        control_plane.wait_for_rollout("kube-system", f"daemonset/{name}")
     yield control_plane
     _remove_add_ons(control_plane)
 
 
 def _remove_add_ons(control_plane: ControlPlane) -> None:
-    what = [f"daemonset/{name}" for name in ADD_ONS] + list(WRITTEN)
-    control_plane.kubectl("delete", "--namespace=kube-system", "--ignore-not-found", *what)
+    resources = [f"daemonset/{name}" for name in ADD_ONS] + list(WRITTEN)
+    control_plane.kubectl("delete", "--namespace=kube-system", "--ignore-not-found", *resources)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say at the end, where people look, that no cluster was tested."""
-    if LEFT_OUT in config.stash:
-        terminalreporter.section("cluster tests left out", sep="!", red=True)
-        terminalreporter.line(f"{config.stash[LEFT_OUT]}. With CI=true this is a failure.")
+    """Report at the end, where it is noticed, that no cluster was tested."""
+    if SKIPPED in config.stash:
+        terminalreporter.section("cluster tests skipped", sep="!", red=True)
+        terminalreporter.line(f"{config.stash[SKIPPED]}. With CI=true this is a failure.")

@@ -1,4 +1,4 @@
-"""The rights that packaging/examples ships: enough for everything, and none too many."""
+"""Permissions of packaging/examples: sufficient for every action, and all of them necessary."""
 
 from __future__ import annotations
 
@@ -14,52 +14,49 @@ from tests.cluster.harness.control_plane import ControlPlane
 
 EXAMPLE = Path(__file__).parents[2] / "packaging/examples/cluster-rbac.yaml"
 #: Verb, namespace, group, resource and name.
-Right = tuple[str, str, str, str, str]
+Permission = tuple[str, str, str, str, str]
 VERBS = {"PATCH": "patch", "POST": "create", "DELETE": "delete", "PUT": "update"}
-#: Which kubectl asked for what and was not refused: -v=6 logs each request.
+#: A request that kubectl logged (-v=6) and the server did not reject with 403.
 REQUEST = re.compile(r"\] (GET|PATCH|POST|DELETE|PUT) https://[^/]+(/[^? ]+)\S* (?!403)\d+ ")
 PATH = re.compile(r"/apis?/(?:(?P<group>[^/]+\.[^/]+|apps)/)?v1(?:beta1)?(?:/namespaces/([^/]+))?/([^/]+)(?:/([^/]+))?")
 
 
-def given(text: str) -> set[Right]:
-    """The rights in a manifest."""
-    found = set()
-    for one in yaml.safe_load_all(text):
-        for rule in one.get("rules", []):
+def granted(text: str) -> set[Permission]:
+    """Return the permissions of a manifest."""
+    permissions = set()
+    for obj in yaml.safe_load_all(text):
+        for rule in obj.get("rules", []):
             for verb in rule["verbs"]:
                 for resource in rule["resources"]:
                     for name in rule.get("resourceNames", [""]):
-                        where = one["metadata"].get("namespace", "")
-                        found.add((verb, where, rule["apiGroups"][0], resource, name))
-    return found
+                        namespace = obj["metadata"].get("namespace", "")
+                        permissions.add((verb, namespace, rule["apiGroups"][0], resource, name))
+    return permissions
 
 
-def used(log: str) -> set[Right]:
-    """The rights that requests stand for; discovery is everybody's."""
-    found = set()
+def used(log: str) -> set[Permission]:
+    """Return the permissions that requests used, except discovery, which all users have."""
+    permissions = set()
     for method, path in REQUEST.findall(log):
         match = PATH.fullmatch(path)
         if match is not None:
             group, namespace, resource, name = (part or "" for part in match.groups())
             verb = VERBS.get(method, "get" if name else "list")
-            found.add((verb, namespace, group, resource, name))
-    return found
+            permissions.add((verb, namespace, group, resource, name))
+    return permissions
 
 
 @pytest.fixture
 def operator(add_ons: ControlPlane, tmp_path: Path) -> Iterator[Administrator]:
-    """Somebody with exactly the rights of the example."""
+    """Return a user with exactly the permissions of the example."""
     text = EXAMPLE.read_text().replace("kind: Group, name: eks-proxy-agent}", "kind: User, name: operator}")
     add_ons.kubectl("apply", "-f", "-", input=text)
-    made = Administrator(add_ons, tmp_path, "operator")
-    yield made
+    yield Administrator(add_ons, tmp_path, "operator")
     add_ons.kubectl("delete", "-f", "-", input=text)
 
 
-def write_down(operator: Administrator) -> None:
-    """Have the operator's kubectl write down what it asks; its errors come with stack traces
-    then.
-    """
+def log_requests(operator: Administrator) -> None:
+    """Let the operator's kubectl log its requests; its errors then include stack traces."""
     directory, programs = operator.directory, operator.control_plane.programs
     script = directory / "kubectl"
     script.write_text(f"""#!/bin/bash
@@ -73,11 +70,9 @@ exit $code
     operator.config.write_text(operator.config.read_text().replace("[cluster]", f'[cluster]\nkubectl = "{script}"'))
 
 
-def test_the_example_is_enough_and_no_right_too_many(operator: Administrator) -> None:
-    """Everything works with these rights, with a ConfigMap and with a Secret, and each of them was
-    needed.
-    """
-    write_down(operator)
+def test_permissions_of_the_example_are_sufficient_and_necessary(operator: Administrator) -> None:
+    """Every action works with them, for a ConfigMap and for a Secret, and uses each of them."""
+    log_requests(operator)
     secret = operator.password("user:password")
     codes: dict[str, int] = {}
     for flags in ((), (secret,)):
@@ -86,36 +81,34 @@ def test_the_example_is_enough_and_no_right_too_many(operator: Administrator) ->
             codes[f"{action} {flags} {len(codes)}"] = done.code
             assert done.code in (0, 3), done.both
     assert list(codes.values()) == [0, 3, 0, 0, 0] * 2
-    # The other kind goes when apply changes it, and with revert.
+    # apply deletes the other kind after a change of kind; revert deletes both.
     operator.apply()
     operator.apply(secret)
     reverted = operator.run("revert")
     assert reverted.code == 0
-    for kind in ("ConfigMaps", "Secrets"):  # to look there takes more
-        assert f"note: looking for {kind} of other namespaces: kubectl says: " in reverted.err
-    # A server-side apply that creates needs the right to create as well: the next test.
-    asked = used((operator.directory / "log").read_text())
-    created = {(verb, *rest) for verb, *rest in given(EXAMPLE.read_text()) if verb == "create"}
-    assert asked | created == given(EXAMPLE.read_text())
+    for kind in ("ConfigMaps", "Secrets"):  # listing these requires more permissions
+        assert f"note: listing {kind} of other namespaces: kubectl: " in reverted.err
+    # A server-side apply that creates an object also requires create: see the next test.
+    requested = used((operator.directory / "log").read_text())
+    create = {(verb, *rest) for verb, *rest in granted(EXAMPLE.read_text()) if verb == "create"}
+    assert requested | create == granted(EXAMPLE.read_text())
 
 
-def test_to_create_is_a_right_of_its_own(operator: Administrator) -> None:
-    """Without it the first apply ends before it changes anything, and says so."""
+def test_missing_create_permission_is_reported_before_any_change(operator: Administrator) -> None:
+    """Without permission to create the ConfigMap, the first apply fails before any change."""
     text = EXAMPLE.read_text().replace("kind: Group, name: eks-proxy-agent}", "kind: User, name: operator}")
     operator.control_plane.kubectl("apply", "-f", "-", input=text.replace("[create, patch, delete]", "[patch, delete]"))
     original = operator.specs()
     done = operator.run("apply")
     assert done.code == 1
-    assert (
-        "trying to apply kube-system/configmap/proxy-environment-variables: kubectl says: Error from server (Forbidden)"
-        in done.err
-    )
-    assert "hint: a right is missing, perhaps that to create it" in done.err
+    doing = "dry run: applying kube-system/configmap/proxy-environment-variables"
+    assert f"{doing}: kubectl: Error from server (Forbidden)" in done.err
+    assert "hint: permission denied, perhaps for create" in done.err
     assert operator.specs() == original
 
 
-def test_who_may_not_see_secrets_gives_a_config_map(operator: Administrator) -> None:
-    """Without a password the rights on Secrets may be left out."""
+def test_permissions_on_secrets_are_optional_without_a_password(operator: Administrator) -> None:
+    """Without a password, apply, verify and revert need no permission to read Secrets."""
     text = EXAMPLE.read_text().replace("kind: Group, name: eks-proxy-agent}", "kind: User, name: operator}")
     operator.control_plane.kubectl("apply", "-f", "-", input=text.replace("[configmaps, secrets]", "[configmaps]"))
     operator.apply()
@@ -123,13 +116,13 @@ def test_who_may_not_see_secrets_gives_a_config_map(operator: Administrator) -> 
     assert operator.run("revert").code == 0
 
 
-def test_to_look_takes_less(operator: Administrator) -> None:
-    """Who has the role of verify alone can verify, and changes nothing."""
+def test_verify_role_cannot_change_anything(operator: Administrator) -> None:
+    """A user with only the role of verify can verify, but not revert."""
     operator.apply()
     text = EXAMPLE.read_text().replace("kind: Group, name: eks-proxy-agent-verify}", "kind: User, name: nobody}")
     operator.control_plane.kubectl("apply", "-f", "-", input=text)
     operator.kubeconfig = operator.control_plane.kubeconfig_for("nobody")
     assert operator.run("verify").code == 0
-    refused = operator.run("revert")
-    assert refused.code == 1
-    assert "this right is missing: patch daemonsets.apps" in refused.err
+    rejected = operator.run("revert")
+    assert rejected.code == 1
+    assert "missing permission: patch daemonsets.apps" in rejected.err

@@ -12,10 +12,10 @@ import yaml
 from agent.cluster import pods
 from agent.core.cluster.kubectl_errors import applied_range
 from tests.cluster.administrator import CONFIG_MAP, Administrator
+from tests.cluster.api_proxy import ApiProxy, api_proxy, status
 from tests.cluster.conftest import MANIFESTS
 from tests.cluster.harness.control_plane import ControlPlane
 from tests.cluster.harness.nodes import Nodes
-from tests.cluster.moody_api import MoodyApi, moody_api, status
 from tests.integration.command_line import Outcome
 
 ALL_PODS = ("pods", "-n", "kube-system")
@@ -23,74 +23,69 @@ ALL_PODS = ("pods", "-n", "kube-system")
 
 @pytest.fixture
 def admin(add_ons: ControlPlane, tmp_path: Path) -> Administrator:
-    """The administrator of a cluster with the variables given to fresh add-ons."""
-    made = Administrator(add_ons, tmp_path)
-    made.apply()
-    return made
+    """Return the administrator of a cluster with new add-ons, after apply."""
+    administrator = Administrator(add_ons, tmp_path)
+    administrator.apply()
+    return administrator
 
 
-def test_pods_of_older_values_are_named_stale(admin: Administrator) -> None:
-    """Pods that their owner replaces by hand (OnDelete) are named, with their nodes, until they are
-    replaced.
-    """
+def test_pods_with_older_values_are_stale(admin: Administrator) -> None:
+    """Pods that are not replaced automatically (OnDelete) are listed with their nodes."""
     patch = [{"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "OnDelete"}}]
-    what = ("daemonset/kube-proxy", "-n", "kube-system", "--type=json", "-p", json.dumps(patch))
-    admin.control_plane.kubectl("patch", *what)
+    arguments = ("daemonset/kube-proxy", "-n", "kube-system", "--type=json", "-p", json.dumps(patch))
+    admin.control_plane.kubectl("patch", *arguments)
     flag = "--set=proxy.url=http://other-proxy:3128"
     applied = admin.apply(flag)
-    assert "its update strategy is OnDelete" in applied.err
+    assert "the update strategy is OnDelete" in applied.err
     done = admin.run("verify", flag)
     assert done.code == 3
-    assert "kube-system/daemonset/kube-proxy: 2 pods: is of older values: kube-proxy-" in done.out
+    assert "kube-system/daemonset/kube-proxy: 2 pods: created with older values: kube-proxy-" in done.out
     assert " on ip-10-0-1-10.eu-west-1.compute.internal" in done.out
-    found = json.loads(admin.run("verify", "--json", flag).out)
-    assert found["ok"] is False
-    assert found["objects"][2]["pods"] == {"ok": 0, "stale": 2, "wrong": 0, "ending": 0}
-    assert len(found["objects"][2]["pod_problems"]["is of older values"]) == 2
+    table = json.loads(admin.run("verify", "--json", flag).out)
+    assert table["ok"] is False
+    assert table["objects"][2]["pods"] == {"ok": 0, "stale": 2, "wrong": 0, "ending": 0}
+    assert len(table["objects"][2]["pod_problems"]["created with older values"]) == 2
 
 
-def test_a_config_map_that_somebody_edited_is_told_by_entry(admin: Administrator) -> None:
-    """Values that are not the nodes' are named, and the pods that run since before the edit are
-    stale.
-    """
+def test_edited_config_map_is_reported_by_entry(admin: Administrator) -> None:
+    """Differences from the nodes are reported, and pods that started before the edit are stale."""
     data = {"NO_PROXY": "localhost", "HTTP_PROXY": "http://user:hunter2@x:1", "https_proxy": None}
     admin.control_plane.kubectl("patch", *CONFIG_MAP, "-p", json.dumps({"data": data}))
     done = admin.run("verify")
     assert done.code == 3
     name = "kube-system/configmap/proxy-environment-variables: "
     assert name + "https_proxy is missing" in done.out
-    assert name + "HTTP_PROXY is not what the settings say" in done.out
-    assert name + "NO_PROXY lacks the service CIDR 172.20.0.0/16" in done.out
-    assert name + "NO_PROXY lacks the API server abc.gr7.eu-west-1.eks.amazonaws.com" in done.out
-    assert "daemonset/aws-node: 2 pods: is of older values" in done.out
+    assert name + "HTTP_PROXY differs from the settings" in done.out
+    assert name + "NO_PROXY does not cover the service CIDR 172.20.0.0/16" in done.out
+    assert name + "NO_PROXY does not cover the API server abc.gr7.eu-west-1.eks.amazonaws.com" in done.out
+    assert "daemonset/aws-node: 2 pods: created with older values" in done.out
     assert "hunter2" not in done.both
 
 
-def test_a_pod_from_before_a_change_and_back_is_stale(admin: Administrator) -> None:
-    """A container that runs since before the last change of the ConfigMap may have other values
-    than it has now.
-    """
+def test_pod_that_started_before_a_reverted_edit_is_stale(admin: Administrator) -> None:
+    """A container that started before the last change of the ConfigMap may have other values."""
     good = admin.control_plane.get(*CONFIG_MAP)["data"]["HTTP_PROXY"]
     for value in ("http://other:1", good):
         admin.control_plane.kubectl("patch", *CONFIG_MAP, "-p", json.dumps({"data": {"HTTP_PROXY": value}}))
-    late = "2099-01-01T00:00:00Z"  # the clocks of a test are too quick to tell before from after
+    late = "2099-01-01T00:00:00Z"  # a test is too fast for timestamps of one second
     pods = admin.control_plane.get(*ALL_PODS, "-l", "k8s-app=aws-node")["items"]
-    changed = max(one["time"] for one in admin.control_plane.get(*CONFIG_MAP)["metadata"]["managedFields"])
+    changed = max(entry["time"] for entry in admin.control_plane.get(*CONFIG_MAP)["metadata"]["managedFields"])
     started = {}
-    for pod, time in zip(sorted(pods, key=lambda one: one["metadata"]["name"]), ("2020-01-01T00:00:00Z", late)):
+    for pod, time in zip(sorted(pods, key=lambda pod: pod["metadata"]["name"]), ("2020-01-01T00:00:00Z", late)):
         started[pod["metadata"]["name"]] = time
-        for one in pod["status"]["containerStatuses"]:
-            one["state"]["running"]["startedAt"] = time
+        for container_status in pod["status"]["containerStatuses"]:
+            container_status["state"]["running"]["startedAt"] = time
         path = f"/api/v1/namespaces/kube-system/pods/{pod['metadata']['name']}/status"
         admin.control_plane.api().patch(path, {"status": {"containerStatuses": pod["status"]["containerStatuses"]}})
-    found = json.loads(admin.run("verify", "--json").out)["objects"][1]
-    assert found["pods"]["stale"] == 1
-    text = f"has a container that runs since before the last change of proxy-environment-variables ({changed})"
-    assert [name.split()[0] for name in found["pod_problems"][text]] == [min(started, key=lambda one: started[one])]
+    verdict = json.loads(admin.run("verify", "--json").out)["objects"][1]
+    assert verdict["pods"]["stale"] == 1
+    problem = f"a container started before the last change of proxy-environment-variables ({changed})"
+    oldest = min(started, key=lambda name: started[name])
+    assert [name.split()[0] for name in verdict["pod_problems"][problem]] == [oldest]
 
 
-def test_one_more_workload_makes_no_pod_of_the_others_stale(add_ons: ControlPlane, tmp_path: Path) -> None:
-    """The ConfigMap is written anew for it, but with the values that the pods have."""
+def test_another_workload_makes_no_pod_stale(add_ons: ControlPlane, tmp_path: Path) -> None:
+    """The ConfigMap is written again for a new workload, but with the values that the pods have."""
     admin = Administrator(add_ons, tmp_path)
     admin.apply('--set=cluster.workloads=["kube-system/daemonset/aws-node"]')
     before = add_ons.get(*CONFIG_MAP)["metadata"]
@@ -102,53 +97,47 @@ def test_one_more_workload_makes_no_pod_of_the_others_stale(add_ons: ControlPlan
     assert done.code == 0, done.both
 
 
-def test_a_managed_add_on_that_wrote_its_template_anew_is_explained(admin: Administrator) -> None:
-    """The field manager of an update that dropped envFrom and set its own env is named, and what to
-    do about it.
-    """
+def test_template_that_the_managed_add_on_rewrote_is_explained(admin: Administrator) -> None:
+    """The field manager of an update that dropped envFrom and set env is named, with the remedy."""
     manifest = list(yaml.safe_load_all((MANIFESTS / "kube-proxy.yaml").read_text()))
-    daemon_set = next(one for one in manifest if one["kind"] == "DaemonSet")
+    daemon_set = next(obj for obj in manifest if obj["kind"] == "DaemonSet")
     daemon_set["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "NO_PROXY", "value": "x"}]
     daemon_set["spec"]["template"]["metadata"]["annotations"] = {"eks": "new"}
     admin.control_plane.kubectl("replace", "--field-manager=eks", "-f", "-", input=json.dumps(daemon_set))
-    admin.control_plane.rolled_out("kube-system", "daemonset/kube-proxy")
+    admin.control_plane.wait_for_rollout("kube-system", "daemonset/kube-proxy")
     done = admin.run("verify")
     assert done.code == 3
-    assert (
-        "container kube-proxy has no envFrom of ConfigMap proxy-environment-variables; written by field manager"
-        in done.out
-    )
-    assert 'env NO_PROXY beats envFrom; written by field manager "eks" (Update, ' in done.out
+    problem = "container kube-proxy: no envFrom reference to ConfigMap proxy-environment-variables"
+    assert f"{problem}; written by field manager" in done.out
+    assert 'env NO_PROXY overrides envFrom; written by field manager "eks" (Update, ' in done.out
     assert 'field manager "eks" is the managed add-on' in done.out
     assert "aws-node: " not in done.out
     admin.apply("--take-over")
     assert admin.run("verify").code == 0
 
 
-def test_a_workload_and_a_config_map_that_are_gone(admin: Administrator) -> None:
-    """verify tells what does not exist, and goes on with the rest."""
+def test_missing_workload_and_config_map_are_reported(admin: Administrator) -> None:
+    """verify reports objects that do not exist, and continues with the others."""
     admin.control_plane.kubectl("delete", "-n", "kube-system", "daemonset/kube-proxy", *CONFIG_MAP[:1])
     done = admin.run("verify")
     assert done.code == 3
-    assert "kube-system/configmap/proxy-environment-variables: does not exist" in done.out
-    assert "kube-system/daemonset/kube-proxy: does not exist" in done.out
+    assert "kube-system/configmap/proxy-environment-variables: not found" in done.out
+    assert "kube-system/daemonset/kube-proxy: not found" in done.out
 
 
-def test_a_workload_that_gets_no_pod_at_all_is_not_ok(
+def test_workload_without_any_pod_is_wrong(
     control_plane: ControlPlane, nodes: Nodes, namespace: str, tmp_path: Path
 ) -> None:
-    """Where a controller cannot create the pods that are wanted there is none to look at, and that
-    is told.
-    """
+    """If a controller cannot create any of the desired pods, that is a problem."""
     admin = Administrator(control_plane, tmp_path)
     labels = {"app": "web"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
     spec = {"selector": {"matchLabels": labels}, "template": template}
     kinds = {"DaemonSet": spec, "Deployment": {**spec, "replicas": 3}, "StatefulSet": {**spec, "serviceName": "web"}}
-    for kind, one in kinds.items():
+    for kind, workload_spec in kinds.items():
         labels["app"] = kind.lower()
-        text = json.dumps({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web"}, "spec": one})
-        control_plane.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+        obj = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web"}, "spec": workload_spec}
+        control_plane.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(obj))
     flag = f"--set=cluster.workloads={json.dumps([f'{namespace}/{kind.lower()}/web' for kind in kinds])}"
     admin.apply(flag)
     assert admin.run("verify", flag).code == 0
@@ -157,10 +146,10 @@ def test_a_workload_that_gets_no_pod_at_all_is_not_ok(
     done = admin.run("verify", flag)
     assert done.code == 3, done.both
     for kind, count in (("daemonset", 2), ("deployment", 3), ("statefulset", 1)):
-        way = f"kubectl -n {namespace} describe {kind} web tells why"
-        assert f"{namespace}/{kind}/web: has no pod, but is to have {count}: {way}" in done.out
-    found = json.loads(admin.run("verify", flag, "--json").out)
-    assert (found["ok"], [len(one["problems"]) for one in found["objects"]]) == (False, [0, 1, 1, 1])
+        command = f"kubectl -n {namespace} describe {kind} web"
+        assert f"{namespace}/{kind}/web: no pods (expected {count}); to see why: {command}" in done.out
+    table = json.loads(admin.run("verify", flag, "--json").out)
+    assert (table["ok"], [len(verdict["problems"]) for verdict in table["objects"]]) == (False, [0, 1, 1, 1])
 
 
 def _in_process(admin: Administrator, monkeypatch: pytest.MonkeyPatch, capsys: Any, *flags: str) -> Outcome:
@@ -168,20 +157,18 @@ def _in_process(admin: Administrator, monkeypatch: pytest.MonkeyPatch, capsys: A
 
     for key, value in admin.control_plane.environment.items():
         monkeypatch.setenv(key, value)
-    where = ["--config", str(admin.config), "--kubeconfig", str(admin.kubeconfig)]
-    code = cli.main(["cluster", "verify", *where, *flags])
-    seen = capsys.readouterr()
-    return Outcome(code, seen.out, seen.err)
+    files = ["--config", str(admin.config), "--kubeconfig", str(admin.kubeconfig)]
+    code = cli.main(["cluster", "verify", *files, *flags])
+    streams = capsys.readouterr()
+    return Outcome(code, streams.out, streams.err)
 
 
 def test_pods_are_read_page_by_page(admin: Administrator, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    """With one pod a page the verdict is the same, and a list that grew too old (410) is begun
-    anew.
-    """
+    """With one pod a page the verdict is the same, and an expired list (410) is read again."""
     monkeypatch.setattr(pods, "PAGE", 1)
     assert _in_process(admin, monkeypatch, capsys).code == 0
-    # etcd forgets the revision that the continue token stands for, while the second page is asked
-    # for.
+    # etcd is compacted past the revision of the continue token before the second page is
+    # requested.
     bed = admin.control_plane
     mark, script = admin.directory / "mark", admin.directory / "kubectl"
     script.write_text(f"""#!/bin/bash
@@ -201,23 +188,23 @@ exec {bed.programs}/kubectl "$@"
     script.chmod(0o755)
     done = _in_process(admin, monkeypatch, capsys, f"--set=cluster.kubectl={script}")
     assert mark.exists()
-    assert "was too old to go on with; once more" in done.err, done.both
+    assert "the list of pods expired; reading it again" in done.err, done.both
     assert done.code == 0, done.both
 
 
 # --- service-cidr
-# ----------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def test_the_service_cidr_of_a_real_cluster(control_plane: ControlPlane, tmp_path: Path) -> None:
-    """The address of the Service default/kubernetes tells EKS's range, and the command says so."""
+    """EKS's range is inferred from the address of the Service default/kubernetes, and reported."""
     done = Administrator(control_plane, tmp_path).run("service-cidr")
     assert (done.code, done.out) == (0, "172.20.0.0/16\n")
-    assert "the Service default/kubernetes has 172.20.0.1, the first of 172.20.0.0/16" in done.err
+    assert "the Service default/kubernetes has 172.20.0.1, the first address of 172.20.0.0/16" in done.err
 
 
-def test_the_refusal_of_a_real_server_names_its_range(control_plane: ControlPlane) -> None:
-    """What an API server says to a cluster IP outside of its range is understood."""
+def test_rejection_of_a_real_server_names_its_range(control_plane: ControlPlane) -> None:
+    """The range is read from the API server's error for a cluster IP outside of it."""
     service = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -235,7 +222,7 @@ def _kubernetes(*addresses: str) -> tuple[int, dict[str, Any]]:
 
 
 def _service_cidrs(version: str, *cidrs: str) -> tuple[int, dict[str, Any]]:
-    """As kubectl get --raw shows it on Kubernetes 1.33."""
+    """Return the response to kubectl get --raw of Kubernetes 1.33."""
     item = {
         "metadata": {"name": "kubernetes", "uid": "1"},
         "spec": {"cidrs": list(cidrs)},
@@ -266,14 +253,14 @@ FORBIDDEN = status(
 
 
 @pytest.mark.parametrize(
-    ("answers", "code", "cidrs", "how"),
+    ("responses", "code", "cidrs", "how"),
     [
-        ({"services/kubernetes": _kubernetes("10.100.0.1")}, 0, ["10.100.0.0/16"], "what EKS chooses by itself"),
+        ({"services/kubernetes": _kubernetes("10.100.0.1")}, 0, ["10.100.0.0/16"], "an EKS default"),
         (
             {"services/kubernetes": _kubernetes("fd30:1c53:5f8a::1")},
             0,
             ["fd30:1c53:5f8a::/108"],
-            "EKS gives IPv6 clusters a /108",
+            "EKS assigns a /108 to IPv6 clusters",
         ),
         (
             {"services/kubernetes": _kubernetes("10.96.0.1"), "/v1/servicecidrs": _service_cidrs("v1", "10.96.0.0/20")},
@@ -294,66 +281,62 @@ FORBIDDEN = status(
             {"services/kubernetes": _kubernetes("172.20.0.1"), "servicecidrs": FORBIDDEN},
             0,
             ["172.20.0.0/16"],
-            "what EKS chooses by itself",
+            "an EKS default",
         ),
         (
             {"services/kubernetes": _kubernetes("10.96.0.1"), "default/services?": REFUSED},
             0,
             ["10.96.0.0/20"],
-            "asked by a dry run",
+            "rejected an address in a dry run",
         ),
-        ({"services/kubernetes": _kubernetes("10.96.0.1")}, 1, [], "the first of none of the ranges that EKS chooses"),
+        ({"services/kubernetes": _kubernetes("10.96.0.1")}, 1, [], "not the first address of an EKS default range"),
         (
             {"services/kubernetes": _kubernetes("10.100.128.1")},
             1,
             [],
-            "the first of none of the ranges that EKS chooses",
+            "not the first address of an EKS default range",
         ),
-        ({"services/kubernetes": _kubernetes("None")}, 1, [], "the Service default/kubernetes: 'None'"),
+        ({"services/kubernetes": _kubernetes("None")}, 1, [], "Service default/kubernetes: 'None'"),
     ],
     ids=["eks", "v6", "api", "beta", "forbidden", "dry-run", "unknown", "custom", "headless"],
 )
-def test_the_service_cidr_by_recorded_answers(
-    control_plane: ControlPlane, tmp_path: Path, answers: dict[str, Any], code: int, cidrs: Any, how: str
+def test_service_cidr_from_recorded_responses(
+    control_plane: ControlPlane, tmp_path: Path, responses: dict[str, Any], code: int, cidrs: Any, how: str
 ) -> None:
-    """Each way to the service CIDR, with answers as servers give them that this cluster is none
-    of.
-    """
-    with moody_api(control_plane, tmp_path) as door:
+    """Each source of the service CIDR works, with responses of other servers than this one."""
+    with api_proxy(control_plane, tmp_path) as proxy:
 
-        def mood(method: str, path: str) -> tuple[int, dict[str, Any]] | None:
-            return next((answer for part, answer in answers.items() if part in path), None)
+        def fault(method: str, path: str) -> tuple[int, dict[str, Any]] | None:
+            return next((response for part, response in responses.items() if part in path), None)
 
-        door.mood = mood
+        proxy.fault = fault
         admin = Administrator(control_plane, tmp_path)
-        admin.kubeconfig = door.kubeconfig
+        admin.kubeconfig = proxy.kubeconfig
         done = admin.run("service-cidr", "--json")
         assert done.code == code, done.both
         assert (json.loads(done.out)["cidrs"] if done.out else []) == cidrs
         assert how in done.both
 
 
-def test_a_cluster_whose_range_is_unknown_is_asked_of_the_owner(control_plane: ControlPlane, tmp_path: Path) -> None:
-    """Nothing is composed with a service CIDR that is a guess; the setting is the way out, and a
-    wrong one is told.
-    """
-    with moody_api(control_plane, tmp_path) as door:
-        door.mood = lambda method, path: _kubernetes("10.96.0.1") if "services/kubernetes" in path else None
+def test_unknown_service_cidr_requires_the_setting(control_plane: ControlPlane, tmp_path: Path) -> None:
+    """A service CIDR is never guessed: the setting is the remedy, and a wrong one is a warning."""
+    with api_proxy(control_plane, tmp_path) as proxy:
+        proxy.fault = lambda method, path: _kubernetes("10.96.0.1") if "services/kubernetes" in path else None
         admin = Administrator(control_plane, tmp_path)
-        admin.kubeconfig = door.kubeconfig
-        refused = admin.run("render")
-        assert refused.code == 1
-        assert "hint: set cluster.service_cidr" in refused.err
+        admin.kubeconfig = proxy.kubeconfig
+        failed = admin.run("render")
+        assert failed.code == 1
+        assert "hint: set cluster.service_cidr" in failed.err
         assert "10.96.0.0/20" in admin.run("render", "--set=cluster.service_cidr=10.96.0.0/20").out
         wrong = admin.run("render", "--set=cluster.service_cidr=10.97.0.0/16")
-        assert "cluster.service_cidr is 10.97.0.0/16, but that is not this cluster's" in wrong.err
+        assert "cluster.service_cidr is 10.97.0.0/16, which is not the service CIDR of this cluster" in wrong.err
 
 
-def test_a_door_forwards(control_plane: ControlPlane, tmp_path: Path) -> None:
-    """The door of these tests gives the real server's answers when its mood has none."""
-    with moody_api(control_plane, tmp_path) as door:
-        assert isinstance(door, MoodyApi)
+def test_api_proxy_forwards(control_plane: ControlPlane, tmp_path: Path) -> None:
+    """Without a fault, the proxy of these tests returns the responses of the real server."""
+    with api_proxy(control_plane, tmp_path) as proxy:
+        assert isinstance(proxy, ApiProxy)
         admin = Administrator(control_plane, tmp_path)
-        admin.kubeconfig = door.kubeconfig
+        admin.kubeconfig = proxy.kubeconfig
         assert admin.run("service-cidr").out == "172.20.0.0/16\n"
-        assert "GET /api/v1/namespaces/default/services/kubernetes" in door.seen[0]
+        assert "GET /api/v1/namespaces/default/services/kubernetes" in proxy.requests[0]

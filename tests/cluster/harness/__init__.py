@@ -1,3 +1,1 @@
-"""What the tests of `cluster` run on: a control plane of real programs, and nodes that a thread of
-ours plays.
-"""
+"""Test bed of `cluster`: a control plane of real programs, and nodes simulated by a thread."""

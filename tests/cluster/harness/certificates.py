@@ -1,6 +1,4 @@
-"""The cluster's certificate authority, the API server's certificate and the key of service
-accounts.
-"""
+"""Certificate authority of the cluster, API server's certificate, and key of service accounts."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ def create(directory: Path, address: str, names: Sequence[str]) -> None:
         ["openssl", "req", *ec, "-subj", "/CN=kube-apiserver", "-keyout", "apiserver.key", "-out", "apiserver.csr"],
         cwd=directory,
     )
-    for_whom = ",".join([f"IP:{address}", "DNS:localhost", *(f"DNS:{name}" for name in names)])
-    (directory / "extensions").write_text(f"subjectAltName={for_whom}\nextendedKeyUsage=serverAuth\n")
+    alternative_names = ",".join([f"IP:{address}", "DNS:localhost", *(f"DNS:{name}" for name in names)])
+    (directory / "extensions").write_text(f"subjectAltName={alternative_names}\nextendedKeyUsage=serverAuth\n")
     sign = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "extensions"]
     run(["openssl", "x509", "-req", "-in", "apiserver.csr", *sign, "-out", "apiserver.crt"], cwd=directory)
     run(["openssl", "genrsa", "-out", "accounts.key", "2048"], cwd=directory)

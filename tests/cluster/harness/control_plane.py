@@ -1,5 +1,6 @@
-"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler: a real control plane, with
-RBAC, for one session.
+"""Real control plane with RBAC, for one session.
+
+It is etcd, kube-apiserver, kube-controller-manager and kube-scheduler.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .process import Process
 SERVICE_CIDR = "172.20.0.0/16"
 API_PORT = 6443
 SYSTEM_NODE = "system:node:ip-10-0-1-23.eu-west-1.compute.internal"
-# user: groups. `operator` has the rights that a test gives it, `nobody` has none.
+# user: groups. `operator` has the permissions that a test grants, `nobody` has none.
 USERS: Mapping[str, Sequence[str]] = {
     "admin": ("system:masters",),
     "operator": (),
@@ -49,7 +50,7 @@ current-context: test
 
 
 class ControlPlane:
-    """A cluster without nodes."""
+    """Cluster without nodes."""
 
     def __init__(
         self,
@@ -61,11 +62,11 @@ class ControlPlane:
         names: Sequence[str] = (),
         inside: Sequence[Argument] = (),
     ) -> None:
-        """Start it and wait until it serves.
+        """Start it, and wait until it is ready.
 
-        Everything is in `directory`, and listens on `address` only, by default a loopback address
-        of this process. `names` are DNS names of its certificate, `inside` is a command to enter
-        its network with.
+        All files are in `directory`.  It listens on `address` only, by default a loopback address
+        of this process.  `names` are DNS names of its certificate, and `inside` is a command that
+        enters its network.
         """
         self.directory = directory
         self.programs = programs
@@ -87,12 +88,13 @@ class ControlPlane:
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's kubeconfig."""
+        """Kubeconfig of the administrator."""
         return self.kubeconfig_for("admin")
 
     def kubeconfig_for(self, user: str, *, server: str = "", token: str = "", embedded: bool = False) -> Path:
-        """A kubeconfig of one of USERS; with another server or token; with the CA embedded, so that
-        it can be moved.
+        """Write a kubeconfig of one of USERS, perhaps with another server or token.
+
+        With the CA embedded it can be moved to another machine.
         """
         path = self.directory / f"{user.replace(':', '-')}{'-other' if server or token else ''}.kubeconfig"
         authority = self.directory / "ca.crt"
@@ -109,8 +111,9 @@ class ControlPlane:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command needs that calls kubectl: nothing of the caller's, kubectl of the
-        cluster's version first.
+        """Environment for a command that calls kubectl.
+
+        It has nothing of the caller's, and finds the kubectl of the cluster's version first.
         """
         return {
             **CLEAN_ENVIRONMENT,
@@ -119,7 +122,7 @@ class ControlPlane:
         }
 
     def kubectl(self, *arguments: Argument, input: str | None = None, user: str = "admin") -> str:  # noqa: A002
-        """Standard output of kubectl; raises BedError with what it said when it fails."""
+        """Return the stdout of kubectl; raises BedError with its output if it fails."""
         done = self.try_kubectl(*arguments, input=input, user=user)
         if done.returncode != 0:
             raise BedError(
@@ -133,49 +136,44 @@ class ControlPlane:
         input: str | None = None,  # noqa: A002
         user: str = "admin",
     ) -> subprocess.CompletedProcess[str]:
-        """The same, whatever comes of it."""
+        """Return the result of kubectl, whether it succeeds or fails."""
         argv = [*self.inside, self.programs / "kubectl", f"--kubeconfig={self.kubeconfig_for(user)}", *arguments]
         return run(argv, env=self.environment, stdin=input or "", check=False, timeout=180)
 
     def get(self, *arguments: str) -> Any:
-        """`kubectl get ... -o json`, decoded."""
+        """Return the decoded output of `kubectl get ... -o json`."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def api(self, user: str = "admin") -> Api:
-        """A connection without kubectl; only where the address is reachable without entering a
-        network.
-        """
+        """Return a connection without kubectl, which does not enter the network of `inside`."""
         return Api(self.address, self.port, self.directory / "ca.crt", self.tokens[user])
 
     def create_namespace(self, name: str) -> None:
-        """Make a namespace and wait until pods are admitted there (the token of its service account
-        is there).
-        """
+        """Create a namespace, and wait until it admits pods: its service account has a token."""
         self.kubectl("create", "namespace", name)
         account = ["get", f"--namespace={name}", "serviceaccount", "default", "--output=jsonpath={.secrets[0].name}"]
         wait_for(f"the service account of {name}", lambda: self.try_kubectl(*account).stdout, limit=30)
 
-    def rolled_out(self, namespace: str, workload: str, limit: int = 120) -> None:
-        """Wait until a workload's pods are all of its current template, and ready; `workload` is
-        KIND/NAME.
-        """
+    def wait_for_rollout(self, namespace: str, workload: str, limit: int = 120) -> None:
+        """Wait until all pods of a workload (KIND/NAME) have its current template and are ready."""
         self.kubectl("rollout", "status", f"--namespace={namespace}", f"--timeout={limit}s", workload)
 
     def close(self) -> None:
-        """End all programs, the last started first, and remove the directory; with
-        CLUSTER_KEEP=DIRECTORY the logs stay there.
+        """Stop all programs in reverse order, and remove the directory.
+
+        With CLUSTER_KEEP=DIRECTORY, copy the logs there first.
         """
         while self.processes:
             self.processes.popitem()[1].stop()
         if "CLUSTER_KEEP" in os.environ:
-            kept = Path(os.environ["CLUSTER_KEEP"])
-            kept.mkdir(parents=True, exist_ok=True)
+            target = Path(os.environ["CLUSTER_KEEP"])
+            target.mkdir(parents=True, exist_ok=True)
             for log in self.directory.glob("*.log"):
-                shutil.copy(log, kept)
+                shutil.copy(log, target)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     # --- start
-    # ------------------------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------------
 
     def start(self, name: str, *flags: str, program: Argument = "") -> None:
         """Start one of the programs."""
@@ -187,7 +185,7 @@ class ControlPlane:
         peer = f"http://{self.address}:2380"
         self.start(
             "etcd",
-            *("--data-dir=%s" % (directory / "etcd"), f"--listen-client-urls={client}"),
+            *(f"--data-dir={directory}/etcd", f"--listen-client-urls={client}"),
             *(f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}"),
             *(f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"),
             program="etcd",
@@ -195,7 +193,7 @@ class ControlPlane:
         self.start(
             "kube-apiserver",
             *(f"--etcd-servers={client}", f"--bind-address={self.address}", f"--secure-port={self.port}"),
-            # The address is no one that a pod could reach, so nobody need put it into Endpoints.
+            # No pod could reach this address, so it need not be in Endpoints.
             *(f"--advertise-address={self.address}", "--endpoint-reconciler-type=none"),
             *("--tls-cert-file=apiserver.crt", "--tls-private-key-file=apiserver.key"),
             *(f"--service-cluster-ip-range={SERVICE_CIDR}", "--allow-privileged=true"),
@@ -204,13 +202,13 @@ class ControlPlane:
             *("--service-account-issuer=https://kubernetes.default", "--enable-admission-plugins=NodeRestriction"),
         )
         self._wait_until_served("kube-apiserver", "get", "--raw=/readyz")
-        # A node that nobody keeps stays as it is; the kubelets of these nodes are played, and need
-        # not hurry.
+        # The kubelets of these nodes are simulated and send no heartbeats: the long grace period
+        # keeps the nodes Ready.
         quick = ("--leader-elect=false", "--port=0", "--secure-port=0", "--kube-api-qps=300", "--kube-api-burst=600")
         self.start(
             "kube-controller-manager",
             *quick,
-            "--kubeconfig={}".format(self.kubeconfig_for("system:kube-controller-manager")),
+            f"--kubeconfig={self.kubeconfig_for('system:kube-controller-manager')}",
             *(
                 "--service-account-private-key-file=accounts.key",
                 "--root-ca-file=ca.crt",
@@ -218,9 +216,9 @@ class ControlPlane:
             ),
             "--node-monitor-grace-period=24h",
         )
-        self.start("kube-scheduler", *quick, "--kubeconfig={}".format(self.kubeconfig_for("system:kube-scheduler")))
-        # The controllers are at work when the namespace has its service account; without one no pod
-        # is admitted.
+        self.start("kube-scheduler", *quick, f"--kubeconfig={self.kubeconfig_for('system:kube-scheduler')}")
+        # The controllers run when the namespace has its service account; without it, no pod is
+        # admitted.
         self._wait_until_served(
             "kube-controller-manager", "get", "--namespace=kube-system", "serviceaccount", "default"
         )
@@ -235,8 +233,6 @@ class ControlPlane:
 
 
 def _own_loopback_address() -> str:
-    """An address of 127.0.0.0/8 made of our process id: the usual ports are free there, and nobody
-    else takes them.
-    """
+    """Return an address of 127.0.0.0/8 for our process id: its usual ports are free."""
     pid = os.getpid()
     return f"127.{128 + (pid >> 16) % 64}.{pid >> 8 & 255}.{pid & 255 or 1}"

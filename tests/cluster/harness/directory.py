@@ -1,5 +1,6 @@
-"""Temporary directories that carry their owner's process, so that a later session removes what a
-killed one left.
+"""Temporary directories named after their process.
+
+A later session removes those that a killed session left behind.
 """
 
 from __future__ import annotations
@@ -14,24 +15,25 @@ from pathlib import Path
 from tests.boot.harness.session import start_time
 
 PREFIX = "eksproxy-cluster-"
-ENOUGH = 2 << 30  # bytes for etcd and logs; a container may have 64 MB of /dev/shm
+REQUIRED = 2 << 30  # bytes for etcd and logs; a container may have only 64 MB of /dev/shm
 
 
 def own_directory() -> Path:
-    """A new directory of this process, after those of dead processes are gone; in memory where the
-    machine has such a place.
+    """Create a directory of this process, and remove those of dead processes.
+
+    It is in memory if /dev/shm is large enough.
     """
     shared = Path("/dev/shm")
-    in_memory = os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > ENOUGH
+    in_memory = os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > REQUIRED
     parent = shared if in_memory else Path(tempfile.gettempdir())
-    for left in parent.glob(f"{PREFIX}*"):
-        if not _has_owner(left.name):
-            shutil.rmtree(left, ignore_errors=True)
+    for directory in parent.glob(f"{PREFIX}*"):
+        if not _is_process_alive(directory.name):
+            shutil.rmtree(directory, ignore_errors=True)
     name = f"{PREFIX}{os.getpid()}-{start_time(os.getpid())}-"
     return Path(tempfile.mkdtemp(prefix=name, dir=parent))
 
 
-def _has_owner(name: str) -> bool:
+def _is_process_alive(name: str) -> bool:
     match = re.match(rf"{PREFIX}(\d+)-(\d+)-", name)
     if match is None:
         return False

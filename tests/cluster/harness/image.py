@@ -1,6 +1,4 @@
-"""An image for pods, made from nothing but one static program, in the registry that only the proxy
-can resolve.
-"""
+"""Image for pods with one static program, in the registry that only the proxy can resolve."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ IMAGE = f"{REGISTRY_NAME}/{NAME}"
 
 
 def push(bed: Bed) -> None:
-    """Compile wait.c, and put it into the bed's registry as an image."""
+    """Compile wait.c, and push it to the bed's registry as an image."""
     directory = bed.session.work / "image"
     layout, bundle = directory / "oci", directory / "bundle"
     directory.mkdir()

@@ -1,6 +1,4 @@
-"""Nodes without machines: a thread that does to the API what kubelet does there, so that rollouts
-come to their end.
-"""
+"""Simulated nodes: a thread updates the API as kubelet does, so that rollouts complete."""
 
 from __future__ import annotations
 
@@ -14,19 +12,18 @@ from typing import Any
 from .api import Api, ApiError
 from .control_plane import ControlPlane
 
-INTERVAL = 0.05  # seconds between two looks at the pods
+INTERVAL = 0.05  # seconds between two polls of the pods
 
 
 class Nodes:
-    """Node objects, and their kubelets' part: pods become Running and Ready, and those marked for
-    deletion go.
+    """Node objects, and the work of their kubelets.
 
-    Started with the first node and ended by close(). What the thread itself trips over is raised by
-    close().
+    Pods become Running and Ready, and pods marked for deletion are removed.  The thread starts with
+    the first node and stops with close(), which raises the thread's own errors.
     """
 
     def __init__(self, control_plane: ControlPlane) -> None:
-        """No node yet."""
+        """Begin without nodes."""
         self._control_plane = control_plane
         self._names: list[str] = []
         self._stuck: dict[str, str] = {}
@@ -35,7 +32,7 @@ class Nodes:
         self._error: BaseException | None = None
 
     def add(self, *names: str) -> None:
-        """Let nodes join the cluster, ready for pods."""
+        """Add nodes to the cluster, ready for pods."""
         api = self._control_plane.api()
         for name in names:
             api.create("/api/v1/nodes", _node(name))
@@ -47,9 +44,7 @@ class Nodes:
 
     @contextmanager
     def stuck(self, prefix: str, message: str = "back-off 10s restarting failed container") -> Iterator[None]:
-        """While it lasts, pods whose names begin so, and that are not ready yet, do not become
-        ready: they crash.
-        """
+        """Let pods whose names have this prefix crash, unless they are already ready."""
         self._stuck[prefix] = message
         try:
             yield
@@ -57,7 +52,7 @@ class Nodes:
             del self._stuck[prefix]
 
     def close(self) -> None:
-        """End the thread. The nodes stay, with nobody behind them."""
+        """Stop the thread.  The node objects stay, without a kubelet."""
         if self._thread is not None:
             self._end.set()
             self._thread.join(30)
@@ -66,7 +61,7 @@ class Nodes:
             raise self._error
 
     # --- the thread
-    # -------------------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         api = self._control_plane.api()
@@ -76,13 +71,13 @@ class Nodes:
                     for pod in api.get(f"/api/v1/pods?fieldSelector=spec.nodeName={name}&resourceVersion=0")["items"]:
                         self._keep(api, pod)
             except (http.client.HTTPException, OSError):
-                continue  # the API server is away, as tests want it to be; kubelet tries again too
+                continue  # a test stopped the API server; kubelet would retry too
             except BaseException as error:  # noqa: BLE001 - raised again by close()
                 self._error = error
                 return
 
     def _keep(self, api: Api, pod: dict[str, Any]) -> None:
-        """One look at a pod."""
+        """Update one pod."""
         path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
         try:
             if pod["metadata"].get("deletionTimestamp"):
@@ -95,7 +90,7 @@ class Nodes:
             if not message or pod["status"].get("phase") != "Running":
                 api.patch(f"{path}/status", {"status": status}, "strategic")
         except ApiError as error:
-            if error.status not in (404, 409, 429):  # gone, changed, or too much: the next look sees
+            if error.status not in (404, 409, 429):  # deleted, changed, or too many requests: the next poll retries
                 raise
 
 
@@ -130,8 +125,9 @@ def _node_status() -> dict[str, Any]:
 
 
 def running_status(pod: dict[str, Any], crash: str = "") -> dict[str, Any]:
-    """What kubelet reports of a pod that runs; with `crash`, of one whose containers end as soon as
-    they start.
+    """Return the status that kubelet reports for a running pod.
+
+    With `crash`, its containers exit as soon as they start, with this message.
     """
     spec, now, ready = pod["spec"], _now(), "False" if crash else "True"
     if crash:
@@ -155,14 +151,14 @@ def running_status(pod: dict[str, Any], crash: str = "") -> dict[str, Any]:
 def _containers(containers: Sequence[dict[str, Any]], state: dict[str, Any], *, ready: bool) -> list[dict[str, Any]]:
     return [
         {
-            "name": one["name"],
-            "image": one["image"],
-            "imageID": f"docker-pullable://{one['image']}",
-            "containerID": f"docker://{one['name']}",
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": f"docker-pullable://{container['image']}",
+            "containerID": f"docker://{container['name']}",
             "ready": ready,
             "started": ready,
             "restartCount": 0,
             "state": state,
         }
-        for one in containers
+        for container in containers
     ]

@@ -1,6 +1,4 @@
-"""Programs of the control plane: started in the background, ended by their ids, and never left
-behind.
-"""
+"""Programs of the control plane: background processes that never outlive the tests."""
 
 from __future__ import annotations
 
@@ -14,17 +12,16 @@ from tests.boot.harness.command import CLEAN_ENVIRONMENT, Argument, BedError
 
 
 class Process:
-    """A program in the background; the kernel ends it when the process that started it dies,
-    however that came about.
-    """
+    """Background program; the kernel kills it when the process that started it dies."""
 
     def __init__(self, argv: Sequence[Argument], log: Path, inside: Sequence[Argument] = ()) -> None:
-        """Start it, with what it says in `log`; `inside` is a command to enter a network with,
-        which must exec.
+        """Start it with its output in `log`.
+
+        `inside` is a command that enters a network, and must exec.
         """
         self.log = log
         self.name = Path(argv[0]).name
-        # PR_SET_PDEATHSIG of prctl(2): also after SIGKILL or Ctrl-C no etcd is left.
+        # PR_SET_PDEATHSIG of prctl(2): no etcd remains after SIGKILL or Ctrl-C either.
         command = [*inside, "setpriv", "--pdeathsig", "KILL", *argv]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -34,22 +31,22 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C is for pytest alone, which then ends them in their order
+                start_new_session=True,  # only pytest gets Ctrl-C, and stops them in order
             )
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id."""
         return self._process.pid
 
     def check(self) -> None:
-        """Raise BedError with the end of its log when it has ended."""
+        """Raise BedError with the end of its log if it has exited."""
         if self._process.poll() is not None:
-            said = self.log.read_text(errors="replace")[-3000:]
-            raise BedError(f"{self.name} ended with {self._process.returncode}:\n{said}")
+            tail = self.log.read_text(errors="replace")[-3000:]
+            raise BedError(f"{self.name} exited with {self._process.returncode}:\n{tail}")
 
     def stop(self) -> None:
-        """End it; no harm when it has ended already."""
+        """Stop it, if it still runs."""
         self._process.terminate()
         try:
             self._process.wait(5)
@@ -58,9 +55,9 @@ class Process:
             self._process.wait(10)
 
     def pause(self) -> None:
-        """Let it stand still, as a server that does not answer."""
+        """Suspend it (SIGSTOP), so that it does not respond."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume it (SIGCONT)."""
         self._process.send_signal(signal.SIGCONT)

@@ -1,4 +1,5 @@
-/* What runs in the containers of the boot: nothing, until it is told to end; with an argument it ends at once, as init containers do. */
+/* The program of the containers in the boot test: it waits for SIGTERM. With an argument it exits immediately, like an init
+ * container. */
 #include <signal.h>
 #include <unistd.h>
 

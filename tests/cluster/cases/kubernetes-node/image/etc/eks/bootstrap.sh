@@ -1,6 +1,7 @@
 #!/bin/bash
-# Stands in for the bootstrap.sh of EKS and does what that does at the end: writes the cluster's CA and the kubeconfig, gives kubelet
-# its flags, restarts docker, and starts kubelet.  That one asks the EC2 API too, and lets aws-iam-authenticator make the token.
+# Replaces the bootstrap.sh of EKS, and does the same at the end: it writes the cluster's CA and the kubeconfig, sets
+# kubelet's flags, restarts docker, and starts kubelet.  The original also queries the EC2 API, and gets the token from
+# aws-iam-authenticator.
 set -o errexit -o nounset
 while [ $# -gt 0 ]; do
     case "$1" in
