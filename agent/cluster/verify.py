@@ -153,8 +153,8 @@ def print_verdict(arguments: argparse.Namespace, verdicts: list[ObjectVerdict], 
             print(f"{verdict.name}: {count}: {redact(problem)}: {shown}{rest}")
     print_warnings(inputs.warnings)
     if any(verdict.summary and not verdict.problems and verdict.summary.problems for verdict in verdicts):
-        text = "pods get the values of their template when they are replaced: kubectl rollout restart"
-        print(f"{text}; with OnDelete, delete them", file=sys.stderr)
+        text = "to replace the pods: kubectl rollout restart; with update strategy OnDelete, delete them"
+        print(text, file=sys.stderr)
     return 0 if is_ok else DRIFT
 
 

@@ -164,7 +164,7 @@ def absence_problems(obj: Mapping[str, Any], workload: Workload, pods: int) -> l
 def _checksum_problem(annotation: str | None) -> str:
     if annotation is None:
         return "the pod template has no checksum annotation; changed values would not start a rollout"
-    return "the pod template has older values; to roll out the current ones: eks-proxy-agent cluster apply"
+    return "the pod template has older values"
 
 
 def _written_by(writers: Sequence[FieldManager]) -> str:

@@ -34,7 +34,7 @@ INTENT = Intent(PROXY, PROXY, (Entry("10.42.0.0/16", "vpc"), Entry("172.20.0.0/1
 WIDER = Intent(PROXY, PROXY, (*INTENT.no_proxy, Entry("10.43.0.0/16", "vpc")))
 PRIVATE = Intent(PROXY, PROXY, INTENT.no_proxy, Credentials("alice", "hunter2"))
 DIRECT = (("172.20.0.0/16", "the service CIDR"), ("10.42.0.0/16", "the VPC"))
-BEFORE, CHANGED, AFTER = (f"2026-11-22T{hour}:00:00Z" for hour in (9, 10, 11))
+BEFORE, CHANGED, AFTER = (f"2026-11-22T{hour}:00:00Z" for hour in (10, 11, 12))
 
 
 class Cluster:
@@ -139,7 +139,11 @@ PLANS = {
     "env that overrides envFrom, with --take-over": (Cluster(*WITH_ENV), inputs(), True),
     "env with a password": (Cluster(*WITH_SECRET_ENV), inputs(), False),
     "env with a password, with --take-over": (Cluster(*WITH_SECRET_ENV), inputs(), True),
-    "a proxy with a new password": (Cluster(*applied(), source(), source(PRIVATE, ())), inputs(PRIVATE), False),
+    "a proxy with a new password": (
+        Cluster(*applied(), source(), source(PRIVATE, (AWS_NODE,))),
+        inputs(PRIVATE),
+        False,
+    ),
     "workloads that do not exist": (Cluster(), inputs(), False),
     "a ConfigMap of another field manager": (Cluster(*NEW, conflict=CONFLICT), inputs(), False),
     "a corrupt undo annotation": (
@@ -315,5 +319,5 @@ def test_verdicts(printed):
 
 def test_hints():
     """Each of kubectl's errors has the golden reason and hint."""
-    cases = [block(error, [f"reason: {reason(error)}", f"hint: {hint(error)}"]) for error in ERRORS]
+    cases = [block(error, [f"reason: {reason(error) or 'none'}", f"hint: {hint(error) or 'none'}"]) for error in ERRORS]
     check("hints.txt", "".join(cases))
