@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat: make bench."""
+"""Repeatable measurements: make bench."""

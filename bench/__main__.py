@@ -1,9 +1,8 @@
-"""`make bench`: the same node booted with the agent and with the shell recipe, in turn, and the
-ratios of each pair.
+"""`make bench`: boots of a node with the agent and with the shell recipe, and their ratios.
 
-Each pair is two boots with the agent and two with the recipe on fresh copies of one root, in the
-bed of the boot tests. The metadata service begins to listen some seconds after power on, as a
-network does that takes its time, or is there from the beginning (`--late 0`).
+Each pair is two boots with the agent and two with the recipe, on new copies of one root, in the bed
+of the boot tests. The metadata service becomes reachable some seconds after power on, as on a slow
+network, or is reachable from the beginning (`--late 0`).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Row = dict[str, float]
 
 
 def main() -> None:
-    """Boot, measure, print."""
+    """Boot the nodes, measure, and print the figures."""
     if sys.argv[1:2] == ["verify"]:
         from bench import verify
 
@@ -113,8 +112,8 @@ def _boot(trial: Trial, name: str, late: float) -> Row:
 
 
 #: proc(5): utime, stime, cutime and cstime are the fields 14 to 17, in ticks of 10 ms; VmHWM is the
-#: peak in kB. The agent's work is done by a child, whose time counts when it has ended; `apply`,
-#: which does the same, tells its peak.
+#: peak in kB. A child does the agent's work, and its time counts when it has exited. The peak is
+#: that of `apply`, which does the same work.
 COST = {
     "agent": "pid=$(systemctl show --value --property=MainPID eks-proxy-agent); "
     'timeout 30 sh -c "while grep -q . /proc/$pid/task/$pid/children; do sleep 0.05; done"; cat /proc/$pid/stat; '
@@ -140,10 +139,10 @@ def _report(rows: dict[str, list[Row]], options: argparse.Namespace) -> None:
     for boot, title in ((1, "first boot"), (2, "second boot")):
         print(f"\n{title:<48} {'agent':>22} {'recipe':>22} {'ratio':>9}")
         for key, text in FIGURES.items():
-            mine, theirs = ([row[key] for row in rows[f"{name} {boot}"]] for name in UNITS)
-            ratios = [a / b for a, b in zip(mine, theirs) if b]
+            agent, recipe = ([row[key] for row in rows[f"{name} {boot}"]] for name in UNITS)
+            ratios = [a / b for a, b in zip(agent, recipe) if b]
             ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
-            print(f"{text:<48} {_spread(mine):>22} {_spread(theirs):>22} {ratio:>9}")
+            print(f"{text:<48} {_spread(agent):>22} {_spread(recipe):>22} {ratio:>9}")
 
 
 def _spread(values: list[float]) -> str:

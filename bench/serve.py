@@ -1,6 +1,4 @@
-"""The metadata service, ready to go: it binds its port when told to, and says at which moment that
-was.
-"""
+"""Metadata service that binds its port on request, and prints when it did."""
 
 import argparse
 import sys
@@ -11,8 +9,9 @@ from agent.demo.metadata_service import MetadataService
 
 
 def main() -> None:
-    """Wait for a line on stdin, listen, print the monotonic clock in microseconds, serve until
-    stdin ends.
+    """Wait for a line on stdin, then serve until stdin ends.
+
+    Print the monotonic clock in microseconds when the port is open.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("address")

@@ -1,8 +1,7 @@
-"""`make bench ARGS=verify`: `cluster verify` on 10,000 pods of a real API server, beside `kubectl
-get pods -o json` alone.
+"""`make bench ARGS=verify`: `cluster verify` of 10,000 pods of a real API server.
 
-The pods are those of aws-node after `cluster apply`, with the status that kubelet gives a pod that
-runs; nobody runs them.
+The comparison is `kubectl get pods -o json`. The pods are those of aws-node after `cluster apply`,
+with the status that kubelet reports for a running pod, but they do not run.
 """
 
 from __future__ import annotations
@@ -45,8 +44,8 @@ cidrs = ["10.0.0.0/16"]
 [metadata]
 endpoint = "http://127.0.0.1:9"
 """
-WRITERS = 4  # connections that create pods at once
-SAMPLES = 0.03  # seconds between two looks at the memory of a command
+WRITERS = 4  # connections that create pods in parallel
+SAMPLE_INTERVAL = 0.03  # seconds between two readings of the memory of a command
 Cost = dict[str, float]
 FIGURES = {
     "seconds": "s from start to end",
@@ -56,7 +55,7 @@ FIGURES = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Create, measure, print."""
+    """Create the pods, measure, and print the figures."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=verify", description=__doc__)
     parser.add_argument("--pods", type=int, default=10_000)
     parser.add_argument("--pairs", type=int, default=5)
@@ -97,15 +96,15 @@ def _commands(cluster: ControlPlane, settings: str) -> dict[str, list[str]]:
 
 
 # --- the pods
-# -------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def _populate(cluster: ControlPlane, apply: list[str], count: int) -> None:
-    """Let the workload have the variables, and give it its pods."""
+    """Apply the variables to the workload, and create its pods."""
     cluster.kubectl("apply", "-f", CLUSTER_TESTS / "manifests/aws-node.yaml")
     subprocess.run(apply, cwd=ROOT, env=cluster.environment, check=True, stdout=subprocess.DEVNULL)
     for name in ("kube-scheduler", "kube-controller-manager"):
-        cluster.processes.pop(name).stop()  # or the pods would be adopted, and deleted for want of nodes
+        cluster.processes.pop(name).stop()  # they would adopt the pods, and delete them for lack of nodes
     daemon_set = cluster.get("daemonset/aws-node", "--namespace=kube-system")
     begin = time.monotonic()
     errors: list[BaseException] = []
@@ -138,62 +137,61 @@ def _write(cluster: ControlPlane, daemon_set: dict[str, Any], numbers: range, er
             pod = copy.deepcopy(daemon_set["spec"]["template"])
             pod["metadata"].update(name=f"aws-node-{number:05}", ownerReferences=[owner])
             pod["metadata"].pop("creationTimestamp", None)
-            pod["spec"]["nodeName"] = "ip-10-0-{}-{}.eu-west-1.compute.internal".format(*divmod(number, 256))
+            pod["spec"]["nodeName"] = f"ip-10-0-{number // 256}-{number % 256}.eu-west-1.compute.internal"
             created = api.create(path, {"apiVersion": "v1", "kind": "Pod", **pod})
-            api.patch(
-                "{}/{}/status".format(path, pod["metadata"]["name"]), {"status": running_status(created)}, "strategic"
-            )
+            status = {"status": running_status(created)}
+            api.patch(f"{path}/{pod['metadata']['name']}/status", status, "strategic")
     except (BedError, OSError) as error:
         errors.append(error)
 
 
 # --- the measuring
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def _cost(command: list[str], environment: dict[str, str]) -> Cost:
-    """Time, CPU and memory of a command; its output is thrown away."""
-    with tempfile.TemporaryFile() as said:
+    """Return the time, CPU and memory of a command; its output is discarded."""
+    with tempfile.TemporaryFile() as errors:
         begin = time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=said)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
         peak = 0
         while True:
             pid, status, cpu = _waited(process.pid)
             if pid:
                 break
-            peak = max(peak, sum(_memory(one) for one in _tree(process.pid)))
-            time.sleep(SAMPLES)
+            peak = max(peak, sum(_memory(member) for member in _tree(process.pid)))
+            time.sleep(SAMPLE_INTERVAL)
         seconds = time.monotonic() - begin
         process.returncode = status
-        said.seek(0)
-        assert status == 0, f"{command}: status {status}\n{said.read().decode()}"
+        errors.seek(0)
+        assert status == 0, f"{command}: status {status}\n{errors.read().decode()}"
     return {"seconds": seconds, "cpu": cpu, "memory": peak / 1024}
 
 
 def _waited(pid: int) -> tuple[int, int, float]:
-    ended, status, usage = os.wait4(pid, os.WNOHANG)
-    return ended, status, usage.ru_utime + usage.ru_stime
+    exited, status, usage = os.wait4(pid, os.WNOHANG)
+    return exited, status, usage.ru_utime + usage.ru_stime
 
 
 def _tree(pid: int) -> set[int]:
-    """A process and all its descendants (proc(5), children)."""
-    found = {pid}
+    """Return a process and all its descendants (proc(5), children)."""
+    pids = {pid}
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             children = [int(child) for child in task.read_text().split()]
         except OSError:
             continue
         for child in children:
-            found |= _tree(child)
-    return found
+            pids |= _tree(child)
+    return pids
 
 
 def _memory(pid: int) -> int:
-    """The kB of a process, its part of what it shares included (proc(5), smaps_rollup)."""
+    """Return the PSS of a process in kB, its part of shared pages (proc(5), smaps_rollup)."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return 0  # it has just ended
+        return 0  # it has just exited
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
@@ -201,9 +199,9 @@ def _report(rows: dict[str, list[Cost]], options: argparse.Namespace) -> None:
     print(f"{options.pods} pods, {options.pairs} pairs; median (min to max)\n")
     print(f"{'':<40} {'cluster verify':>24} {'kubectl get pods':>24} {'ratio':>9}")
     for key, text in FIGURES.items():
-        mine, theirs = ([row[key] for row in rows[name]] for name in rows)
-        ratio = statistics.median(a / b for a, b in zip(mine, theirs))
-        print(f"{text:<40} {_spread(mine):>24} {_spread(theirs):>24} {ratio:>9.2f}")
+        verify, kubectl = ([row[key] for row in rows[name]] for name in rows)
+        ratio = statistics.median(a / b for a, b in zip(verify, kubectl))
+        print(f"{text:<40} {_spread(verify):>24} {_spread(kubectl):>24} {ratio:>9.2f}")
 
 
 def _spread(values: list[float]) -> str:
