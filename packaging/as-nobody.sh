@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs a command of this checkout as the user nobody, for tests on a machine that has root only: as-nobody.sh COMMAND ...
-# HOME and TMPDIR are a directory of its own, which is removed afterwards; the checkout can be read only.
+# Runs a command of this checkout as the user nobody, for tests on a machine that only has root: as-nobody.sh COMMAND ...
+# HOME and TMPDIR are a directory of its own, which is removed afterwards.  The checkout is readable, not writable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,12 +15,12 @@ scratch=$AS_NOBODY
 unset AS_NOBODY
 as_nobody=(setpriv --reuid=nobody "--regid=$(id -g nobody)" --clear-groups --)
 
-# The checkout, or the Python of .venv, may lie below a directory that nobody else may enter, such as /root. In this mount
-# namespace an empty overlay gives such a directory another mode; the machine's own is left alone.
+# The checkout, or the Python of .venv, may be below a directory that only its owner may enter, such as /root.  In this
+# mount namespace an empty overlay gives such a directory another mode; the directory itself is not changed.
 overlay=$scratch/overlay
 mkdir "$overlay"
 mount -t tmpfs -o mode=0755 tmpfs "$overlay"
-enter() { # enter DIR: make it, and before it its parents, a directory that nobody can enter
+enter() { # enter DIR: let the user nobody enter it, its parents first
     [ "$1" = / ] || enter "$(dirname "$1")"
     "${as_nobody[@]}" test -x "$1" || {
         upper=$(mktemp -d "$overlay/XXXXXX")
@@ -36,9 +36,9 @@ chmod 0755 "$scratch"
 install -d -o nobody "$scratch/home"
 export HOME=$scratch/home TMPDIR=$scratch/home USER=nobody LOGNAME=nobody
 export HYPOTHESIS_STORAGE_DIRECTORY=$HOME/.hypothesis
-closed=$("${as_nobody[@]}" find agent docs packaging systemd tests ./*.* .venv/bin ! -readable -print -quit 2>&1)
-if [ -n "$closed" ] || ! "${as_nobody[@]}" .venv/bin/python -c 'import agent, pytest'; then
-    echo "error: the user nobody cannot read $PWD: ${closed:-.venv}" >&2
+unreadable=$("${as_nobody[@]}" find agent docs packaging systemd tests ./*.* .venv/bin ! -readable -print -quit 2>&1)
+if [ -n "$unreadable" ] || ! "${as_nobody[@]}" .venv/bin/python -c 'import agent, pytest'; then
+    echo "error: the user nobody cannot read $PWD: ${unreadable:-.venv}" >&2
     exit 1
 fi
 exec "${as_nobody[@]}" "$@"

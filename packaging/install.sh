@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs the agent and its libraries below DESTDIR, for the interpreter PYTHON (the one that the node has).
+# Installs the agent and its libraries below DESTDIR, for the interpreter PYTHON (that of the node).
 #
 #   usr/lib/eks-proxy-agent/{agent,vendor}   the package and its libraries, byte-compiled
 #   usr/bin/eks-proxy-agent                  the launcher
@@ -7,8 +7,8 @@
 #   usr/share/{man,bash-completion}          manual pages and completion
 #   etc/eks-proxy-agent                      the default settings
 #
-# The same sources give the same bytes.  The libraries are fetched and compiled once, and kept in a cache; or they are
-# taken from the directory VENDOR, which vendor.sh made.  INTERPRETER is PYTHON's path on the node, where it is another.
+# The same sources give the same bytes.  The libraries are fetched and compiled once, and kept in a cache, or taken from
+# the directory VENDOR, which vendor.sh made.  INTERPRETER is PYTHON's path on the node, if it is different there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,13 +20,13 @@ case "$python" in
     /*) ;;
     *)
         python=$(command -v "$python") || {
-            echo "error: PYTHON=$PYTHON: there is no such Python on this machine" >&2
+            echo "error: PYTHON=$PYTHON: no such Python on this machine" >&2
             exit 1
         }
         ;;
 esac
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || {
-    echo "error: PYTHON=$python is not Python 3.9 or newer" >&2
+    echo "error: PYTHON=$python: Python 3.9 or newer is required" >&2
     exit 1
 }
 work=$(mktemp -d)
@@ -34,7 +34,7 @@ trap 'rm -rf "$work"' EXIT
 
 # --- the libraries --------------------------------------------------------------------------------------------------
 
-# The cached directory's name is what it depends on: the pins, the script, and which Python on which machine.
+# The name of the cached directory depends on the pins, the scripts, the Python and the machine.
 cached_vendor() {
     local key cache=${XDG_CACHE_HOME:-$HOME/.cache}/eks-proxy-agent/vendor fresh
     key=$(
@@ -55,7 +55,7 @@ print(sys.version, sysconfig.get_platform(), platform.libc_ver())'
             rm -rf "$fresh"
             exit 1
         }
-        # Another run may have been faster; then its result stays.
+        # If another run was faster, its result stays.
         mv -T "$fresh/vendor" "$cache/$key" 2>/dev/null || [ -d "$cache/$key" ]
         rm -rf "$fresh"
     fi
@@ -64,7 +64,7 @@ print(sys.version, sysconfig.get_platform(), platform.libc_ver())'
 
 # --- the tree -------------------------------------------------------------------------------------------------------
 
-# Replaces a directory below $root by a copy of another.
+# Replaces a directory below $root with a copy of another.
 lay() { # lay SOURCE TARGET TAR-OPTIONS
     local source=$1 target=$root$2
     shift 2
@@ -73,7 +73,7 @@ lay() { # lay SOURCE TARGET TAR-OPTIONS
     tar -C "$source" "$@" -cf - . | tar -C "$target" --no-same-owner -xf -
     find "$target" -type d -exec chmod 0755 {} +
     find "$target" -type f -exec chmod 0644 {} +
-    # rpm looks for what a library needs only in executable files.
+    # rpm reads the requirements of a library only from executable files.
     find "$target" -type f -name '*.so' -exec chmod 0755 {} +
 }
 
@@ -97,7 +97,7 @@ install -D -m 0644 "$work/pages/completion" "$root/usr/share/bash-completion/com
 mkdir -p "$root/etc/eks-proxy-agent/config.d"
 settings=$root/etc/eks-proxy-agent/config.toml
 if [ -e "$settings" ] && ! cmp -s packaging/config.toml "$settings"; then
-    echo "kept as it is: $settings" >&2
+    echo "kept: $settings" >&2
 else
     install -m 0644 packaging/config.toml "$settings"
 fi

@@ -4,7 +4,7 @@
 #
 #   lock.sh [X.Y ...]   3.9: Amazon Linux 2023, EL 9; 3.11: Debian 12, where the RPM is tested; 3.12: EL 10
 #
-# pythonX.Y.txt is what ships, pythonX.Y-build.txt what systemd-python is compiled with.
+# pythonX.Y.txt has the libraries that ship, pythonX.Y-build.txt those that compile systemd-python.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,7 +28,7 @@ lock() { # lock PIP-COMPILE NAME REQUIREMENTS...
 mkdir -p packaging/locks
 for version in "$@"; do
     python=$(packaging/setup.sh find "$version") || {
-        echo "error: this machine has no Python $version to resolve its lock with" >&2
+        echo "error: no Python $version on this machine; its lock has to be resolved with it" >&2
         exit 1
     }
     "$python" -m venv "$work/$version"

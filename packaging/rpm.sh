@@ -1,30 +1,30 @@
 #!/bin/bash
-# Builds dist/*.rpm for the interpreter PYTHON (a path, a name, or X.Y); the node has it as /usr/bin/pythonX.Y.
+# Builds dist/*.rpm for the interpreter PYTHON (a path, a name, or X.Y); on the node it is /usr/bin/pythonX.Y.
 #
-#   WHEELS=DIR    take the libraries from this directory and nothing from the network
-#   DIST=DIR      put the package there instead
+#   WHEELS=DIR    take the libraries from this directory, and do not use the network
+#   DIST=DIR      write the package to this directory
 #
-# The libraries are those of packaging/locks, or nothing is built.  The same sources give the same file.
+# The libraries are those of packaging/locks; if one differs, the build fails.  The same sources give the same file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 umask 022
 
 die() {
-    printf 'error: %s\n' "$@" >&2
+    printf 'error: %s\n' "$*" >&2
     exit 1
 }
 
 # --- which Python ---------------------------------------------------------------------------------------------------
 
-wanted=${PYTHON:-/usr/bin/python3}
-case "$wanted" in
-    [0-9]*) python=$(packaging/setup.sh find "$wanted") || die "PYTHON=$wanted: there is no Python $wanted on this machine" ;;
-    *) python=$(command -v "$wanted") || die "PYTHON=$wanted: there is no such Python on this machine" ;;
+target=${PYTHON:-/usr/bin/python3}
+case "$target" in
+    [0-9]*) python=$(packaging/setup.sh find "$target") || die "PYTHON=$target: no Python $target on this machine" ;;
+    *) python=$(command -v "$target") || die "PYTHON=$target: no such Python on this machine" ;;
 esac
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || die "PYTHON=$wanted does not run"
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || die "PYTHON=$target: does not run"
 lock=packaging/locks/python$version
-[ -e "$lock.txt" ] || die "PYTHON=$wanted: the libraries are not locked for Python $version" \
-    "(packaging/locks has those that are); make lock ARGS=$version"
+[ -e "$lock.txt" ] || die "PYTHON=$target: the libraries are not locked for Python $version;" \
+    "to lock them: make lock ARGS=$version"
 
 packaging/setup.sh rpm "$python"
 PIP=$(packaging/setup.sh installer "$python" 2>/dev/null) || {
@@ -43,8 +43,8 @@ mkdir -p "$work/SOURCES" "$work/libraries" "$dist"
 read -ra pip <<<"$PIP"
 pinned=(--disable-pip-version-check -q --no-input --no-deps --require-hashes --only-binary :all:)
 
-# fetch DIRECTORY [OPTIONS]: into DIRECTORY.  pip looks into systemd-python's source, with what the lock names for that and
-# nothing that this Python happens to have, or to lack.
+# fetch DIRECTORY [OPTIONS]: download to DIRECTORY.  pip reads the metadata of systemd-python from its source; the build
+# tools are those of the lock, whatever this Python has installed.
 fetch() {
     local directory=$1
     shift
@@ -57,16 +57,16 @@ fetch() {
 offline() { PIP_CONFIG_FILE=/dev/null fetch "$work/libraries" --isolated --no-index --find-links "$1"; }
 
 if [ -n "${WHEELS:-}" ]; then
-    [ -d "$WHEELS" ] || die "WHEELS=$WHEELS is not a directory"
-    offline "$WHEELS" || die "WHEELS=$WHEELS does not hold what $lock.txt and $lock-build.txt name, with these hashes" \
-        "(pip says above which file is missing or differs)"
+    [ -d "$WHEELS" ] || die "WHEELS=$WHEELS: not a directory"
+    offline "$WHEELS" || die "WHEELS=$WHEELS: files of $lock.txt or $lock-build.txt" \
+        "are missing or have other hashes; see pip's error above"
 else
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/eks-proxy-agent/wheels/$version-$(uname -m)
     mkdir -p "$cache"
     offline "$cache" 2>/dev/null || {
         echo "fetching the libraries for Python $version (kept in $cache) ..." >&2
-        fetch "$cache" || die "the libraries of $lock.txt cannot be fetched (pip says above which)"
-        offline "$cache" || die "$cache is spoilt; remove it"
+        fetch "$cache" || die "cannot fetch the libraries of $lock.txt; see pip's error above"
+        offline "$cache" || die "$cache: corrupt; remove it"
     }
 fi
 
@@ -93,7 +93,7 @@ pack "$work/SOURCES/eks-proxy-agent-libraries-py$version.tar" -C "$work" librari
 
 options=()
 if [ -z "$(rpm --eval '%{?_unitdir}')" ]; then
-    # Debian: no macros of its own, and no rpm database in which BuildRequires could be found.
+    # Debian has no such macros, and no rpm database in which rpmbuild could find the BuildRequires.
     options+=(--load packaging/rpm.macros --nodeps)
 fi
 rpmbuild -bb "${options[@]}" \
@@ -102,7 +102,7 @@ rpmbuild -bb "${options[@]}" \
     --define "agent_version $release" --define "pyver $version" --define "build_python $python" \
     --define "lock $PWD/$lock.txt" rpm.spec >"$work/log" 2>&1 || {
     tail -n 40 "$work/log" >&2
-    die "rpmbuild failed; the end of what it said is above"
+    die "rpmbuild failed; the end of its output is above"
 }
 for package in "$work"/RPMS/*.rpm; do
     mv "$package" "$dist/"

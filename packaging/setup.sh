@@ -1,14 +1,14 @@
 #!/bin/bash
-# Prepares a machine with python3 and make, level by level.  Quick and silent when nothing is missing.
+# Prepares a machine with python3 and make, level by level.  Fast and silent if nothing is missing.
 #
 #   setup.sh demo           .venv/bin/eks-proxy-agent; neither root nor a compiler
-#   setup.sh dev            the same, with systemd-python and what lint and the unit tests need
-#   setup.sh test           the same, with the programs that all tests need
-#   setup.sh cluster        the same, with what the cluster tests need, a compiler for Kubernetes included
+#   setup.sh dev            the same, with systemd-python, linters and the libraries of the unit tests
+#   setup.sh test           the same, with the programs for all tests
+#   setup.sh cluster        the same, with the packages of the cluster tests, including a compiler for Kubernetes
 #   setup.sh python X.Y     .venv-X.Y for the unit tests, with the Python X.Y of this machine
 #   setup.sh has X.Y        exits 0 if this machine has that Python
-#   setup.sh find X.Y       prints where it is
-#   setup.sh build PYTHON   what compiling systemd-python for PYTHON needs
+#   setup.sh find X.Y       prints its path
+#   setup.sh build PYTHON   the packages for compiling systemd-python for PYTHON
 #   setup.sh rpm PYTHON     the same, and rpmbuild
 #   setup.sh installer PYTHON   prints a pip that can install for PYTHON
 #
@@ -34,7 +34,7 @@ package_manager() {
     done
 }
 
-# Debian's name of a package, in the words of the distribution of Amazon Linux; nothing where there is none.
+# Prints Amazon Linux's name of a Debian package; nothing if it is not required there.
 translate() {
     case "$1" in
         python3-venv) ;;
@@ -53,12 +53,12 @@ installed() {
     esac
 }
 
-# Installs the packages given by Debian's names; names them and fails when it may not.
+# Installs packages, given by Debian's names.  Without root it prints them and fails.
 system_packages() {
     local manager name missing=()
     [ "$#" -gt 0 ] || return 0
     manager=$(package_manager)
-    [ -n "$manager" ] || die "neither apt-get nor dnf here; install by hand what Debian calls: $*"
+    [ -n "$manager" ] || die "no apt-get or dnf on this machine; install these packages (Debian's names) yourself: $*"
     for name in "$@"; do
         [ "$manager" = apt-get ] || name=$(translate "$name")
         [ -z "$name" ] || installed "$name" || missing+=("$name")
@@ -66,7 +66,7 @@ system_packages() {
     [ "${#missing[@]}" -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
         say "missing system packages: ${missing[*]}"
-        say "install them with: sudo $manager install -y ${missing[*]}"
+        say "to install them: sudo $manager install -y ${missing[*]}"
         return 1
     fi
     say "installing system packages: ${missing[*]}"
@@ -76,7 +76,7 @@ system_packages() {
     esac
 }
 
-# The servers among them (Squid, the registry) are for the tests to start: without this file Debian would start them.
+# The tests start the servers among them (Squid, the registry).  Without this file Debian would start them.
 install_debian() {
     local policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
@@ -93,11 +93,11 @@ install_debian() {
     fi
 }
 
-# Runs a talkative command; shows what it said only when it fails.
+# Runs a verbose command; shows its output only if it fails.
 quietly() {
-    local said
-    said=$("$@" 2>&1) || {
-        say "$said"
+    local output
+    output=$("$@" 2>&1) || {
+        say "$output"
         die "failed: $*"
     }
 }
@@ -110,7 +110,7 @@ version = "%d.%d" % sys.version_info[:2]
 sys.exit(not (version == sys.argv[1] if len(sys.argv) > 1 else sys.version_info >= (3, 9)))' ${2:+"$2"} 2>/dev/null
 }
 
-# The Python for .venv: $PYTHON, python3, or the newest that is called python3.X.
+# Prints the Python for .venv: $PYTHON, python3, or the newest python3.X.
 find_python() {
     local name
     for name in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3.10 python3.9; do
@@ -119,10 +119,10 @@ find_python() {
             return
         fi
     done
-    die "Python 3.9 or newer is needed, and ${PYTHON:-python3} is not"
+    die "${PYTHON:-python3}: Python 3.9 or newer is required"
 }
 
-# A Python of one version: on the PATH, or where pyenv keeps those that are not active.
+# Prints the Python of a version: from the PATH, or an inactive one of pyenv.
 find_version() {
     local name
     for name in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
@@ -136,34 +136,34 @@ find_version() {
 
 has_ensurepip() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
 
-of_the_system() { "$1" -c 'import sys; sys.exit(sys.base_prefix != "/usr")'; }
+is_system_python() { "$1" -c 'import sys; sys.exit(sys.base_prefix != "/usr")'; }
 
-# What .venv needs of the system, when it has to be made with this Python.
+# Prints the system packages for creating .venv with this Python, if it does not exist.
 venv_needs() {
-    if ! is_python .venv/bin/python && ! has_ensurepip "$1" && of_the_system "$1"; then
+    if ! is_python .venv/bin/python && ! has_ensurepip "$1" && is_system_python "$1"; then
         echo python3-venv
     fi
 }
 
-can_compile() { # can_compile PYTHON: what systemd-python needs
+can_compile() { # can_compile PYTHON: whether systemd-python can be compiled
     command -v gcc >/dev/null && pkg-config --exists libsystemd 2>/dev/null &&
         "$1" -c 'import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))'
 }
 
-# What compiling systemd-python for this Python needs of the system.
+# Prints the system packages for compiling systemd-python for this Python.
 build_needs() {
     can_compile "$1" && return
     echo gcc libsystemd-dev pkg-config
-    ! of_the_system "$1" || echo python3-dev
+    ! is_system_python "$1" || echo python3-dev
 }
 
-# What rpm.spec builds with, where rpm can look for it.
+# Prints the BuildRequires of rpm.spec, where rpm checks them.
 rpm_needs() {
     [ "$(package_manager)" != dnf ] || echo systemd-rpm-macros python3-pip
 }
 
-# What the tests call, besides Python.
+# Prints the packages of the programs that the tests run, besides Python.
 test_needs() {
     if [ "$(package_manager)" != apt-get ]; then
         echo systemd
@@ -180,49 +180,49 @@ pip_install() { # pip_install VENV ARGUMENTS
     "$python" -m pip --disable-pip-version-check install -qq --no-input -c packaging/requirements.txt "$@"
 }
 
-# environment VENV PYTHON LEVEL: brings a virtual environment to a level (demo, unit, dev), unless its stamp says it is there.
+# environment VENV PYTHON LEVEL: brings a virtual environment to a level (demo, unit, dev), unless its stamp has that level.
 environment() {
-    local venv=$1 python=$2 level=$3 what=() stamp wanted
+    local venv=$1 python=$2 level=$3 packages=() stamp key
     case "$level" in
-        demo) what=(-e .) ;;
-        unit) what=(-r packaging/requirements-test.txt -e .) ;;
-        dev) what=(-r packaging/requirements-dev.txt -e .) ;;
+        demo) packages=(-e .) ;;
+        unit) packages=(-r packaging/requirements-test.txt -e .) ;;
+        dev) packages=(-r packaging/requirements-dev.txt -e .) ;;
     esac
     if [ "$level" != demo ]; then
         if can_compile "$python"; then
-            what+=(-r packaging/requirements-systemd.txt)
+            packages+=(-r packaging/requirements-systemd.txt)
         else
-            say "$venv: without systemd-python, for want of a compiler or headers; everything but \`run\` works"
+            say "$venv: no systemd-python, because a compiler or headers are missing; only \`run\` needs it"
         fi
     fi
     stamp=$venv/.stamp-$level
-    wanted=$(
+    key=$(
         {
             pwd
             cat pyproject.toml packaging/requirements*.txt packaging/setup.sh
         } | sha256sum | cut -c1-64
     )
-    # What developers have is enough for the demo.
-    [ "$level" != demo ] || ! grep -qs "^$wanted" "$venv/.stamp-dev" || stamp=$venv/.stamp-dev
-    [ "$level" = demo ] || wanted+=" ${what[*]}"
+    # The level dev includes the demo.
+    [ "$level" != demo ] || ! grep -qs "^$key" "$venv/.stamp-dev" || stamp=$venv/.stamp-dev
+    [ "$level" = demo ] || key+=" ${packages[*]}"
     exec 9<pyproject.toml
-    flock 9 # two makes at once
-    if ! grep -qsF "$wanted" "$stamp" || ! "$venv/bin/python" -c '' 2>/dev/null; then
+    flock 9 # against a second make
+    if ! grep -qsF "$key" "$stamp" || ! "$venv/bin/python" -c '' 2>/dev/null; then
         say "$venv: preparing ($level) ..."
         "$venv/bin/python" -c 'import pip' 2>/dev/null || {
-            has_ensurepip "$python" || die "$python has no ensurepip: it cannot make a virtual environment"
+            has_ensurepip "$python" || die "$python: no ensurepip, so it cannot create a virtual environment"
             "$python" -m venv --clear "$venv"
         }
-        # Editable installs by pyproject.toml need pip 21.3.
+        # Editable installs with pyproject.toml require pip 21.3.
         pip_install "$venv" 'pip>=21.3'
-        pip_install "$venv" "${what[@]}"
+        pip_install "$venv" "${packages[@]}"
         [ "$level" = demo ] || pip_install "$venv" --no-deps -r packaging/requirements-test-no-deps.txt
-        printf '%s\n' "$wanted" >"$stamp"
+        printf '%s\n' "$key" >"$stamp"
     fi
     exec 9>&-
 }
 
-# The Python that .venv has, or is to be made with.
+# Prints the Python of .venv, or the one to create it with.
 venv_python() {
     if is_python .venv/bin/python; then
         echo .venv/bin/python
@@ -231,14 +231,14 @@ venv_python() {
     fi
 }
 
-# A pip that installs for another Python, run by that Python: markers and wheels are then those of the target.
+# Prints a pip that installs for a Python and is run by it, so that markers and wheels are those of the target.
 installer() {
     if "$1" -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (21, 3))' 2>/dev/null; then
         echo "$1 -m pip"
     elif .venv/bin/python -m pip --python "$1" --version >/dev/null 2>&1; then
         echo ".venv/bin/python -m pip --python $1"
     else
-        die "no pip can install for $1: its own is absent or older than 21.3, and .venv's does not know it"
+        die "$1: no pip can install for it; its own is absent or older than 21.3, and .venv's does not support it"
     fi
 }
 
@@ -256,37 +256,37 @@ case "${1:-}" in
         python=$(venv_python)
         # shellcheck disable=SC2046
         system_packages $(venv_needs "$python") $(build_needs "$python") || has_ensurepip "$python" ||
-            die "$python cannot make a virtual environment without them"
-        environment .venv "$python" dev # says what is lost without a compiler
+            die "$python: cannot create a virtual environment without these packages"
+        environment .venv "$python" dev # reports a missing compiler
         ;;
     test)
         python=$(venv_python)
         # shellcheck disable=SC2046
-        system_packages $(venv_needs "$python") $(build_needs "$python") $(test_needs) || die "the tests need them"
+        system_packages $(venv_needs "$python") $(build_needs "$python") $(test_needs) || die "the tests require these packages"
         environment .venv "$python" dev
         ;;
     cluster)
         "$0" test
-        # Elsewhere the tests themselves say why they are left out.
+        # Elsewhere the tests report why they are skipped.
         # shellcheck disable=SC2046
         [ "$(package_manager)" != apt-get ] || system_packages $(sed 's/#.*//' tests/cluster/packages.txt) ||
-            die "the cluster tests need them"
+            die "the cluster tests require these packages"
         ;;
     python)
-        python=$(find_version "$2") || die "there is no Python $2 here"
+        python=$(find_version "$2") || die "no Python $2 on this machine"
         environment ".venv-$2" "$python" unit
         ;;
     has) find_version "$2" >/dev/null ;;
     find) find_version "$2" ;;
     build)
         # shellcheck disable=SC2046
-        system_packages $(build_needs "$2") || die "systemd-python cannot be compiled for $2 without them"
-        can_compile "$2" || die "$2 still lacks its headers (Python.h), or libsystemd's"
+        system_packages $(build_needs "$2") || die "$2: cannot compile systemd-python without these packages"
+        can_compile "$2" || die "$2: its headers (Python.h) or those of libsystemd are missing"
         ;;
     rpm)
         # shellcheck disable=SC2046
-        system_packages rpm $(rpm_needs) $(build_needs "$2") || die "an RPM for $2 cannot be built without them"
-        can_compile "$2" || die "$2 still lacks its headers (Python.h), or libsystemd's"
+        system_packages rpm $(rpm_needs) $(build_needs "$2") || die "$2: cannot build an RPM without these packages"
+        can_compile "$2" || die "$2: its headers (Python.h) or those of libsystemd are missing"
         ;;
     installer) installer "$2" ;;
     *) die "usage: setup.sh demo | dev | test | cluster | python X.Y | has X.Y | find X.Y | build PYTHON | rpm PYTHON | installer PYTHON" ;;
