@@ -87,7 +87,7 @@ def test_upgrade_and_erase_do_not_affect_a_running_node(trial: Callable[..., Tri
     """
     node = trial("rpm-builder")
     rpms.enrol(node.root).rpm("-i", rpms.built())
-    rpms.lay_rpm(node.root)
+    rpms.copy_rpm(node.root)
     shutil.copy(rpms.next_version(), node.root / "next.rpm")
     running = node.start(hold=True)
     running.wait_settled()

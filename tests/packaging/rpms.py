@@ -1,6 +1,4 @@
-"""RPMs built from this source, and throw-away roots in which they are installed, upgraded and
-erased.
-"""
+"""RPMs built from this source, and temporary roots for installing, upgrading and erasing them."""
 
 import atexit
 import functools
@@ -18,14 +16,14 @@ from pathlib import Path
 from tests.boot.harness import root as roots
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-#: The Python of the boot tests' root, and of Debian 12 itself.
+#: The Python of the boot tests' root, and of Debian 12.
 GUEST_PYTHON = roots.GUEST_PYTHON
-#: What goes into a package, as packaging/rpm.sh has it, and what else is needed to build one.
+#: The sources of a package, as in packaging/rpm.sh, and the other files for building one.
 INPUTS = "agent docs packaging systemd rpm.spec LICENSE README.md CHANGELOG.md".split()
 TOOLS = ["Makefile", "pyproject.toml"]
 DATABASE = "var/lib/rpm"
-#: Directories that the package `filesystem` owns on Amazon Linux and EL, and that our root, being
-#: Debian, lacks.
+#: Directories of the package `filesystem` of Amazon Linux and EL, which our Debian root does not
+#: have.
 FILESYSTEM = (
     "usr/share/man/man5 usr/share/man/man8 usr/share/licenses usr/share/doc "
     "usr/share/bash-completion/completions usr/lib/systemd/system-preset var/lib/rpm"
@@ -34,7 +32,7 @@ FACTS = '{"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_c
 
 
 def make(dist, source=REPOSITORY, check=True, **environment):
-    """Run `make rpm` in a source tree; the package goes to the directory dist."""
+    """Run `make rpm` in a source tree; it writes the package to the directory `dist`."""
     done = subprocess.run(
         ["make", "rpm", f"DIST={dist}"],
         cwd=source,
@@ -51,7 +49,7 @@ def make(dist, source=REPOSITORY, check=True, **environment):
 
 @functools.cache
 def scratch():
-    """A directory that lives as long as this process."""
+    """Return a directory that is removed at the end of this process."""
     directory = Path(tempfile.mkdtemp(prefix="eks-proxy-agent-rpms-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
@@ -59,7 +57,7 @@ def scratch():
 
 @functools.cache
 def built(python=GUEST_PYTHON):
-    """The package for a Python, built once a test session."""
+    """Return the package for a Python, built once a test session."""
     dist = scratch() / python.replace("/", "_")
     make(dist, PYTHON=python)
     return next(dist.glob("*.rpm"))
@@ -67,7 +65,7 @@ def built(python=GUEST_PYTHON):
 
 @functools.cache
 def next_version():
-    """The package of a later version, whose default settings have changed."""
+    """Return the package of a later version with other default settings."""
     source = copy_source(scratch() / "next" / "source")
     init, settings = source / "agent/__init__.py", source / "packaging/config.toml"
     init.write_text(init.read_text().replace('__version__ = "', '__version__ = "99.'))
@@ -77,28 +75,26 @@ def next_version():
 
 
 def copy_source(directory):
-    """What a package is built from, as somebody would have it who got a tarball."""
+    """Copy the sources of a package without git, as from a tarball."""
     directory.mkdir(parents=True)
     for name in INPUTS + TOOLS:
         if (REPOSITORY / name).is_dir():
             shutil.copytree(REPOSITORY / name, directory / name, copy_function=shutil.copy)
         else:
             shutil.copy(REPOSITORY / name, directory)
-    (directory / ".venv").symlink_to(REPOSITORY / ".venv")  # for its pip, where the target Python has none
+    (directory / ".venv").symlink_to(REPOSITORY / ".venv")  # for its pip, if the target Python has none
     return directory
 
 
 @functools.cache
 def epoch():
-    """The time of the newest commit that a package is built from, as packaging/rpm.sh finds it."""
+    """Return the time of the newest commit of the sources, as packaging/rpm.sh determines it."""
     command = ["git", "log", "-1", "--format=%ct", "--", *INPUTS]
     return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def wheels(directory):
-    """A directory with a copy of the libraries that packaging/rpm.sh fetched for Debian's
-    Python.
-    """
+    """Copy the libraries that packaging/rpm.sh fetched for Debian's Python to a directory."""
     built()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     version = os.path.basename(os.path.realpath(GUEST_PYTHON)).replace("python", "")
@@ -106,13 +102,13 @@ def wheels(directory):
 
 
 def query(package, *arguments):
-    """The lines that `rpm -qp` answers."""
+    """Return the output lines of `rpm -qp`."""
     command = ["rpm", "-qp", *arguments, str(package)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
 def unpack(package, directory):
-    """Lay the package's files below a directory, without rpm and its scriptlets."""
+    """Unpack the package's files to a directory, without rpm and its scriptlets."""
     directory.mkdir(parents=True)
     archive = subprocess.run(["rpm2cpio", str(package)], check=True, capture_output=True).stdout
     subprocess.run(["cpio", "-idm", "--quiet"], cwd=directory, input=archive, check=True)
@@ -120,17 +116,17 @@ def unpack(package, directory):
 
 
 # --- roots
-# ----------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 class Root:
-    """A Debian root with an rpm database, which says what of Debian's an RPM may depend on."""
+    """Debian root with an rpm database, which has Debian's files as dependencies for RPMs."""
 
     def __init__(self, path):
         self.path = path
 
     def rpm(self, *arguments, check=True):
-        """Run rpm on this root; its scriptlets run inside.  What it prints, or raise with it."""
+        """Run rpm on this root with its scriptlets inside, and return its output."""
         command = ["rpm", f"--root={self.path}", "--dbpath", f"/{DATABASE}", "--force-debian", *map(str, arguments)]
         done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if check and done.returncode:
@@ -138,7 +134,7 @@ class Root:
         return done.stdout
 
     def run(self, *command, check=True, cwd="/", **environment):
-        """Run a command inside, with no variables but those given; what it prints."""
+        """Run a command inside with only these variables, and return its output."""
         inside = ["chroot", self.path, "/usr/bin/env", "-i", "-C", cwd, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
         inside += [f"{key}={value}" for key, value in environment.items()]
         done = subprocess.run(
@@ -155,20 +151,21 @@ class Root:
         path.write_text(text)
 
     def contents(self):
-        """Every path but those of rpm's own database: kind and mode, and where it points, or (below
-        etc) what it holds.
+        """Return the mode and content of every path outside rpm's own database.
+
+        The content is the target of a link, the hash of a file below etc, or the size of another.
         """
-        found = {}
+        entries = {}
         for directory, directories, files in os.walk(self.path):
             for name in [*directories, *files]:
                 path = os.path.join(directory, name)
                 status = os.lstat(path)
-                what = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
+                content = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
                 name = os.path.relpath(path, self.path)
                 if stat.S_ISREG(status.st_mode):
-                    what = _hash(path) if name.startswith("etc/") else f"{status.st_size} bytes"
-                found[name] = (stat.filemode(status.st_mode), what)
-        return {path: what for path, what in found.items() if not path.startswith(DATABASE)}
+                    content = _hash(path) if name.startswith("etc/") else f"{status.st_size} bytes"
+                entries[name] = (stat.filemode(status.st_mode), content)
+        return {path: entry for path, entry in entries.items() if not path.startswith(DATABASE)}
 
 
 def _hash(path):
@@ -177,7 +174,7 @@ def _hash(path):
 
 @contextmanager
 def root():
-    """A new root: an overlay on that of the boot tests, gone afterwards."""
+    """Make a temporary root: an overlay on that of the boot tests."""
     base = roots.base()
     _clear_dead()
     directory = Path(f"/var/tmp/eks-proxy-agent-rpm-{os.getpid()}")
@@ -195,18 +192,18 @@ def root():
 
 
 def enrol(path):
-    """Give a Debian root an rpm database, in which what Debian brought is one package."""
+    """Add an rpm database to a Debian root, with Debian's files as one package."""
     for name in FILESYSTEM:
         (path / name).mkdir(parents=True, exist_ok=True)
-    made = Root(path)
-    made.rpm("-i", "--justdb", system_package())
-    return made
+    root = Root(path)
+    root.rpm("-i", "--justdb", system_package())
+    return root
 
 
-def lay_rpm(path):
-    """Put this machine's rpm into a root of the same Debian, for use from inside."""
-    said = subprocess.run(["ldd", "/usr/bin/rpm"], check=True, capture_output=True, text=True).stdout
-    for name in ["/usr/bin/rpm", *re.findall(r"(/\S+) \(0x", said)]:
+def copy_rpm(path):
+    """Copy this machine's rpm to a root of the same Debian, for use from inside."""
+    libraries = subprocess.run(["ldd", "/usr/bin/rpm"], check=True, capture_output=True, text=True).stdout
+    for name in ["/usr/bin/rpm", *re.findall(r"(/\S+) \(0x", libraries)]:
         if not (path / name.lstrip("/")).exists():
             shutil.copy(name, path / name.lstrip("/"))
     shutil.copytree("/usr/lib/rpm", path / "usr/lib/rpm", dirs_exist_ok=True)
@@ -228,8 +225,9 @@ def _remove(directory):
 
 @functools.cache
 def system_package():
-    """A package without files that provides what Debian brought into the root and Amazon Linux has
-    as packages.
+    """Return a package without files, whose provides are Debian's files in the root.
+
+    On Amazon Linux these are packages.
     """
     base = roots.base()
     version = os.path.basename(os.readlink(base / GUEST_PYTHON.lstrip("/"))).replace("python", "")

@@ -1,6 +1,4 @@
-"""packaging/examples: each file parsed by the tool that it is for, each command line by the agent's
-own parser.
-"""
+"""packaging/examples: its own tool parses each file, and the agent each command line."""
 
 import json
 import re
@@ -20,7 +18,7 @@ CASES = ROOT / "tests/boot/cases"
 TOOLS = Path(sys.executable).parent
 USER_DATA = sorted((EXAMPLES / "user-data").iterdir())
 
-# What CloudFormation puts in for the boot of its user data.
+# The values of CloudFormation for the boot of its user data.
 PARAMETERS = {
     "ProxyUrl": "http://proxy.example.com:3128",
     "ClusterName": "my-cluster",
@@ -28,7 +26,7 @@ PARAMETERS = {
     "CertificateAuthority": "TXkgY2x1c3RlcidzIENBLg==",
     "AWS::StackName": "my-nodes",
 }
-# What bakes an image, in this order: both ways of building one do just that.
+# The commands that bake an image, in this order: both examples of image builds have exactly these.
 BAKING = [
     "yum install -y /tmp/eks-proxy-agent.rpm",
     "install -m 0644 /tmp/config.toml /etc/eks-proxy-agent/config.toml",
@@ -39,35 +37,34 @@ BAKING = [
 
 
 def command_lines(text):
-    """The agent's arguments wherever text calls it: on a line of its own (continued ones joined) or
-    between backticks.
+    """Return the agent's arguments of each call in a text.
+
+    A call is on a line of its own, perhaps with continuation lines, or between backticks.
     """
     joined = re.sub(r"\\\n\s*", "", text)
-    called = r"^[ \t]*(?:- |\$ )?(?:sudo |exec )?eks-proxy-agent (.*)$|`(?:sudo )?eks-proxy-agent ([^`]+)`"
-    return [shlex.split(line or inline, comments=True) for line, inline in re.findall(called, joined, re.MULTILINE)]
+    call = r"^[ \t]*(?:- |\$ )?(?:sudo |exec )?eks-proxy-agent (.*)$|`(?:sudo )?eks-proxy-agent ([^`]+)`"
+    return [shlex.split(line or inline, comments=True) for line, inline in re.findall(call, joined, re.MULTILINE)]
 
 
 def agent(*arguments, **options):
-    """Run the command as a person does."""
+    """Run the agent as a user does."""
     command = [sys.executable, "-m", "agent", *arguments]
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, **options)
 
 
 def settings_of(user_data, directory):
-    """The settings, by SECTION.KEY, that a node with this user data comes to; fails when anything
-    is wrong with them.
-    """
+    """Return the settings of a node with this user data by SECTION.KEY; they have to be valid."""
     facts = {"instance_id": "i-0123456789abcdef0", "region": "eu-west-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
     (directory / "facts.json").write_text(json.dumps({**facts, "user_data": user_data}))
     flags = ["--root", str(directory), "--facts", str(directory / "facts.json")]
     checked = agent("config", "check", *flags)
     assert (checked.returncode, checked.stderr) == (0, "")
     shown = json.loads(agent("config", "show", "--json", *flags).stdout)
-    return {f"{one['section']}.{one['key']}": one["value"] for one in shown}
+    return {f"{setting['section']}.{setting['key']}": setting["value"] for setting in shown}
 
 
 # --- every file
-# -----------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -75,46 +72,47 @@ def settings_of(user_data, directory):
     [*USER_DATA, EXAMPLES / "image-builder.yaml", ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))],
     ids=lambda path: path.name,
 )
-def test_every_command_line_is_one_that_the_agent_knows(path):
-    """What a person copies from an example or a page is never refused as wrong usage."""
+def test_every_command_line_is_valid(path):
+    """The agent accepts every command line of an example or a page."""
     for arguments in command_lines(path.read_text()):
         cli.parser().parse_args(arguments)
 
 
-def test_the_index_names_every_example():
-    """README.md there lists each file, and no file that is not there."""
+def test_index_lists_every_example():
+    """README.md of the examples lists exactly the files that exist."""
     named = re.findall(r"^\| `([^`]+)` \|", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
     files = [str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*") if path.is_file()]
     assert sorted(named) == sorted(name for name in files if name != "README.md")
 
 
 # --- images
-# ---------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def packer():
-    """The Packer template; python-hcl2 leaves strings in their quotes."""
+    """Return the Packer template; python-hcl2 keeps the quotes of strings."""
     import hcl2
 
     return hcl2.loads((EXAMPLES / "eks-node.pkr.hcl").read_text())
 
 
 def unquoted(value):
-    """An HCL string as text; a bare expression becomes what it is in a template."""
+    """Return an HCL string without its quotes; a bare expression stays as it is."""
     return value[1:-1] if value.startswith('"') else value
 
 
 def provisioners():
-    """The provisioners in their order: kind and body."""
+    """Return the kind and body of each provisioner, in order."""
     ((build),) = packer()["build"]
     return [
         (unquoted(kind), body) for block in build["provisioner"] for kind, body in block.items() if kind[:2] != "__"
     ]
 
 
-def test_packer_uploads_what_the_owner_names():
-    """The package is a file of the owner's, the settings are those beside the template; nothing
-    comes from a repository.
+def test_packer_uploads_the_package_and_the_settings():
+    """The package is a file of the operator, the settings are beside the template.
+
+    Nothing comes from a repository.
     """
     uploads = {unquoted(b["destination"]): unquoted(b["source"]) for kind, b in provisioners() if kind == "file"}
     assert uploads == {
@@ -124,9 +122,7 @@ def test_packer_uploads_what_the_owner_names():
 
 
 def test_packer_installs_bakes_and_cleans_in_this_order():
-    """The one shell provisioner comes last, installs before it bakes, and cleans after
-    everything.
-    """
+    """The only shell provisioner is the last; it installs, bakes, and cleans at the end."""
     kinds = [kind for kind, _ in provisioners()]
     assert kinds == ["file", "file", "shell"]
     steps = [unquoted(step).replace("sudo ", "") for step in provisioners()[-1][1]["inline"]]
@@ -134,13 +130,14 @@ def test_packer_installs_bakes_and_cleans_in_this_order():
 
 
 def image_builder():
-    """The component document."""
+    """Return the component document."""
     return yaml.safe_load((EXAMPLES / "image-builder.yaml").read_text())
 
 
-def test_image_builder_component_is_as_awstoe_wants_it():
-    """Keys, phases, actions and inputs are those of AWSTOE's document schema; each parameter used
-    is declared.
+def test_image_builder_component_matches_the_schema_of_awstoe():
+    """Keys, phases, actions and inputs match AWSTOE's document schema.
+
+    Each parameter that is used is declared.
     """
     document = image_builder()
     assert set(document) == {"name", "description", "schemaVersion", "parameters", "phases"}
@@ -151,46 +148,46 @@ def test_image_builder_component_is_as_awstoe_wants_it():
         assert set(step) == {"name", "action", "inputs"}
         kind, keys = inputs[step["action"]]
         assert isinstance(step["inputs"], kind)
-        assert [set(one) for one in ([step["inputs"]] if kind is dict else step["inputs"]) if set(one) != keys] == []
+        tables = [step["inputs"]] if kind is dict else step["inputs"]
+        assert [set(table) for table in tables if set(table) != keys] == []
     declared = {name for parameter in document["parameters"] for name in parameter}
     assert set(re.findall(r"{{ *([^ }]+) *}}", json.dumps(document["phases"]))) == declared
 
 
-def test_image_builder_does_what_packer_does():
-    """Both images are baked by the same commands, and the first that fails ends the build."""
+def test_image_builder_and_packer_run_the_same_commands():
+    """Both bake with the same commands, and the first failure ends the build."""
     _, install = image_builder()["phases"][0]["steps"]
     assert install["inputs"]["commands"] == ["set -o errexit", *BAKING]
 
 
 @pytest.mark.parametrize("phase", [0, 1], ids=["build", "test"])
 def test_image_builder_scripts_pass_shellcheck(phase):
-    """AWSTOE makes one bash script of a step's commands; shellcheck finds nothing in it."""
+    """AWSTOE makes one bash script of a step's commands; shellcheck has no findings in it."""
     commands = image_builder()["phases"][phase]["steps"][-1]["inputs"]["commands"]
     script = "\n".join(["#!/bin/bash", *commands, ""])
     done = subprocess.run([TOOLS / "shellcheck", "-"], input=script, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_image_builder_s_test_phase_tells_a_node_with_a_proxy_from_one_without(tmp_path):
-    """Its grep finds the phase that a configured node writes, and nothing on a node whose user data
-    lacks the proxy.
-    """
-    (look,) = [step for step in image_builder()["phases"][1]["steps"][0]["inputs"]["commands"] if "grep" in step]
+def test_test_phase_of_image_builder_distinguishes_configured_nodes(tmp_path):
+    """Its grep matches the phase of a configured node, and not that of a node without a proxy."""
+    (check,) = [step for step in image_builder()["phases"][1]["steps"][0]["inputs"]["commands"] if "grep" in step]
     facts = {"instance_id": "i-0123456789abcdef0", "region": "eu-west-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
     (tmp_path / "facts.json").write_text(json.dumps(facts))
-    found = []
+    codes = []
     for name, flags in (("with", ["--proxy", PARAMETERS["ProxyUrl"]]), ("without", [])):
         root = tmp_path / name
         root.mkdir()
         assert agent("apply", "--root", str(root), "--facts", str(tmp_path / "facts.json"), *flags).returncode == 0
-        script = look.replace("/run/", f"{root}/run/")
-        found.append(subprocess.run(["/bin/bash", "-ec", script], check=False, capture_output=True).returncode)
-    assert found == [0, 1]
+        script = check.replace("/run/", f"{root}/run/")
+        codes.append(subprocess.run(["/bin/bash", "-ec", script], check=False, capture_output=True).returncode)
+    assert codes == [0, 1]
 
 
-def test_the_images_settings_can_be_baked_and_cleaned(tmp_path):
-    """With config.toml in a tree, bake and clean succeed there, leave docker its drop-in, and no
-    proxy of the builder.
+def test_settings_of_the_image_can_be_baked_and_cleaned(tmp_path):
+    """bake and clean succeed with config.toml in a root.
+
+    docker keeps its drop-in, and the proxy of the builder is removed.
     """
     settings = tmp_path / "etc/eks-proxy-agent/config.toml"
     settings.parent.mkdir(parents=True)
@@ -209,14 +206,14 @@ def test_the_images_settings_can_be_baked_and_cleaned(tmp_path):
 
 
 def cfn_lint(path):
-    """What cfn-lint says of a template, one line a finding."""
+    """Return cfn-lint's findings in a template, one a line."""
     pytest.importorskip("cfnlint", reason="cfn-lint needs Python 3.10")
     command = [TOOLS / "cfn-lint", "--format", "parseable", "--include-checks", "I", "--", path]
     return subprocess.run(command, check=False, capture_output=True, text=True).stdout
 
 
 def template():
-    """The template as CloudFormation understands it, `!Sub` and its kind as Fn::Sub."""
+    """Return the template as CloudFormation reads it, with `!Sub` and similar tags as Fn::Sub."""
     pytest.importorskip("cfnlint", reason="cfn-lint needs Python 3.10")
     from cfnlint.decode import cfn_yaml
 
@@ -224,30 +221,30 @@ def template():
 
 
 def rendered_user_data():
-    """The template's user data with PARAMETERS in their places."""
+    """Return the template's user data with PARAMETERS substituted."""
     text = template()["Resources"]["NodeTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"][
         "Fn::Sub"
     ]
     return re.sub(r"\${([^}]+)}", lambda match: PARAMETERS[match.group(1)], text)
 
 
-def test_cfn_lint_finds_nothing():
-    """Not an error, a warning or a hint."""
+def test_cfn_lint_has_no_findings():
+    """cfn-lint reports no error, no warning and no hint."""
     assert cfn_lint(EXAMPLES / "node-group.yaml") == ""
 
 
-def test_cfn_lint_would_find_something(tmp_path):
-    """A misspelt property and a reference to nothing are found, so that silence means something."""
+def test_cfn_lint_detects_mistakes(tmp_path):
+    """A misspelt property and an undefined reference are findings, so the test above can fail."""
     text = (EXAMPLES / "node-group.yaml").read_text()
     bad = tmp_path / "bad.yaml"
     bad.write_text(text.replace("UserData:", "UserDate:").replace("!Ref SubnetIds", "!Ref Subnets"))
-    said = cfn_lint(bad)
-    assert "UserDate" in said
-    assert "Subnets" in said
+    findings = cfn_lint(bad)
+    assert "UserDate" in findings
+    assert "Subnets" in findings
 
 
 def test_image_builder_component_fits_into_a_template(tmp_path):
-    """CloudFormation takes the component as the Data of an AWS::ImageBuilder::Component."""
+    """The component is valid as the Data of an AWS::ImageBuilder::Component."""
     data = (EXAMPLES / "image-builder.yaml").read_text()
     properties = {"Name": "eks-proxy-agent", "Version": "1.0.0", "Platform": "Linux", "Data": data}
     resource = {"Type": "AWS::ImageBuilder::Component", "Properties": properties}
@@ -257,10 +254,8 @@ def test_image_builder_component_fits_into_a_template(tmp_path):
     assert cfn_lint(tmp_path / "component.json") == ""
 
 
-def test_the_group_waits_for_the_signal_that_the_agent_sends(tmp_path):
-    """The agent signals the resource that waits, before the stack gives up, on creation as on
-    update.
-    """
+def test_group_waits_for_the_signal_of_the_agent(tmp_path):
+    """The agent signals the waiting resource before its timeout, on creation and on update."""
     resources = template()["Resources"]
     settings = settings_of(rendered_user_data(), tmp_path)
     group = resources[settings["signal.resource"]]
@@ -270,62 +265,59 @@ def test_the_group_waits_for_the_signal_that_the_agent_sends(tmp_path):
     assert settings["bootstrap.timeout"] < 60 * int(re.fullmatch(r"PT(\d+)M", minutes).group(1))
 
 
-def test_the_groups_user_data_is_booted():
-    """The boot case example-cloudformation has the very user data that the template gives for
-    PARAMETERS.
-    """
+def test_user_data_of_the_group_is_booted():
+    """The boot case example-cloudformation has the template's user data for PARAMETERS."""
     assert (CASES / "example-cloudformation/user-data").read_text() == rendered_user_data()
 
 
 # --- the cluster
-# ----------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
-def test_the_rights_name_what_the_agent_writes_and_patches():
-    """The roles name the ConfigMap and the default workloads of the code, bind no one but our
-    groups, and have no wildcard.
+def test_permissions_name_the_objects_that_the_agent_writes():
+    """The roles name the ConfigMap and the default workloads, and have no wildcard.
+
+    They are bound only to our groups.
     """
     from agent.core.cluster.objects import NAME
     from agent.core.settings.workloads import DEFAULT_WORKLOADS
 
     objects = list(yaml.safe_load_all((EXAMPLES / "cluster-rbac.yaml").read_text()))
-    rules = [rule for one in objects for rule in one.get("rules", ())]
+    rules = [rule for obj in objects for rule in obj.get("rules", ())]
     named = {
         (resource, name) for rule in rules for resource in rule["resources"] for name in rule.get("resourceNames", ())
     }
     workloads = {(f"{workload.kind.lower()}s", workload.name) for workload in DEFAULT_WORKLOADS}
     assert named == workloads | {("configmaps", NAME), ("secrets", NAME), ("services", "kubernetes")}
     assert "*" not in json.dumps(rules)
-    subjects = {subject["name"] for one in objects for subject in one.get("subjects", ())}
+    subjects = {subject["name"] for obj in objects for subject in obj.get("subjects", ())}
     assert subjects == {"eks-proxy-agent", "eks-proxy-agent-verify"}
-    roles = {(one["kind"], one["metadata"]["name"], one["metadata"].get("namespace")) for one in objects}
-    for one in objects:
-        if "roleRef" in one:
-            assert (one["roleRef"]["kind"], one["roleRef"]["name"], one["metadata"].get("namespace")) in roles
+    roles = {(obj["kind"], obj["metadata"]["name"], obj["metadata"].get("namespace")) for obj in objects}
+    for obj in objects:
+        if "roleRef" in obj:
+            assert (obj["roleRef"]["kind"], obj["roleRef"]["name"], obj["metadata"].get("namespace")) in roles
 
 
 # --- user data
-# ------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", USER_DATA, ids=lambda path: path.name)
 def test_every_form_of_user_data_is_booted(path):
-    """A boot case of that name has the example itself as its user data, not a copy that may grow
-    old.
-    """
+    """A boot case of that name links to the example as its user data, so it cannot get outdated."""
     assert (CASES / f"example-{path.name}" / "user-data").resolve() == path
 
 
 @pytest.mark.parametrize("name", ["settings", "settings-nodeconfig"])
-def test_settings_in_user_data_are_right(name, tmp_path):
-    """`config check` finds nothing in them, and they name the proxy."""
-    found = settings_of((EXAMPLES / "user-data" / name).read_text(), tmp_path)
-    assert found["proxy.url"] == [PARAMETERS["ProxyUrl"]]
+def test_settings_in_user_data_are_valid(name, tmp_path):
+    """`config check` accepts them, and they set the proxy."""
+    settings = settings_of((EXAMPLES / "user-data" / name).read_text(), tmp_path)
+    assert settings["proxy.url"] == [PARAMETERS["ProxyUrl"]]
 
 
 @pytest.mark.parametrize("name", ["apply", "bootstrap"])
 def test_scripts_in_user_data_are_one_command(name):
-    """Beside its comments, a script is one call of the agent that names the proxy."""
+    """Apart from comments, a script is one call of the agent with the proxy."""
     text = (EXAMPLES / "user-data" / name).read_text()
     (arguments,) = command_lines(text)
     assert (arguments[0], cli.parser().parse_args(arguments).proxy) == (name, PARAMETERS["ProxyUrl"])

@@ -1,4 +1,4 @@
-"""`make install` as a package build or an image build calls it."""
+"""`make install`, as a package build or an image build runs it."""
 
 import hashlib
 import os
@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# The interpreter below the virtual environment, as a node has one below nothing.
-PYTHON = os.path.join(sys.base_prefix, "bin", "python{}.{}".format(*sys.version_info[:2]))
+# The base interpreter of the virtual environment: a node has no virtual environment.
+PYTHON = os.path.join(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
 
 def install(directory):
-    """Install below a directory, as the command that docs/install.md names."""
+    """Install below a directory with the command of docs/install.md."""
     command = ["make", "install", f"DESTDIR={directory}", f"PYTHON={PYTHON}"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return directory
 
 
 def contents(directory):
-    """Every path below a directory with its mode and the hash of its bytes."""
+    """Return every path below a directory with its mode and the hash of its bytes."""
     return {
         str(path.relative_to(directory)): (
             path.stat().st_mode,
@@ -34,14 +34,12 @@ def contents(directory):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """One installed tree, for tests that only look."""
+    """Return an installed tree, for tests that only read it."""
     return install(tmp_path_factory.mktemp("installed") / "tree")
 
 
-def test_the_command_runs_where_it_was_installed(tree, tmp_path):
-    """The launcher finds its package and libraries beside itself, whatever the caller's Python
-    settings are.
-    """
+def test_installed_command_runs(tree, tmp_path):
+    """The launcher finds its package and libraries, whatever the caller's Python settings are."""
     (tmp_path / "agent.py").write_text("raise SystemExit('the wrong agent')\n")
     command = [
         str(tree / "usr/bin/eks-proxy-agent"),
@@ -60,9 +58,10 @@ def test_the_command_runs_where_it_was_installed(tree, tmp_path):
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
 
 
-def test_the_layout_is_the_documented_one(tree):
-    """The files that the units, the presets and the documentation name are there, and nothing
-    outside these directories.
+def test_layout_is_as_documented(tree):
+    """The files of the units, the presets and the documentation exist.
+
+    No file is outside these directories.
     """
     named = [
         "usr/bin/eks-proxy-agent",
@@ -83,8 +82,9 @@ def test_the_layout_is_the_documented_one(tree):
 
 
 def test_every_module_is_compiled(tree):
-    """No .py lacks its .pyc: compiling costs 300 ms at each start, and leaves files behind that no
-    package owns.
+    """Every .py has its .pyc.
+
+    Otherwise each start would compile for 300 ms, and write files that no package owns.
     """
     library = tree / "usr/lib/eks-proxy-agent"
     tag = sys.implementation.cache_tag
@@ -92,27 +92,23 @@ def test_every_module_is_compiled(tree):
     assert [p for p in sources if not (p.parent / "__pycache__" / f"{p.stem}.{tag}.pyc").exists()] == []
 
 
-def test_no_file_knows_where_it_was_built(tree):
-    """No file holds the path of the source, of the tree or of a temporary directory, compiled ones
-    included.
-    """
-    places = re.compile(b"|".join(re.escape(str(p).encode()) for p in (ROOT, tree, Path("/tmp/pip-"))))
+def test_no_file_has_a_path_of_the_build(tree):
+    """No file, not even a .pyc, has a path of the source, the tree or a temporary directory."""
+    paths = re.compile(b"|".join(re.escape(str(p).encode()) for p in (ROOT, tree, Path("/tmp/pip-"))))
     assert [
-        name for name in contents(tree) if (tree / name).is_file() and places.search((tree / name).read_bytes())
+        name for name in contents(tree) if (tree / name).is_file() and paths.search((tree / name).read_bytes())
     ] == []
 
 
 def test_installing_again_gives_the_same_bytes(tree, tmp_path):
-    """Two trees are equal in names, modes and bytes, and so is one over which it was installed
-    twice.
-    """
+    """Two trees have equal names, modes and bytes, even after a second install over one of them."""
     other = install(tmp_path / "other")
     assert contents(other) == contents(tree)
     assert contents(install(other)) == contents(tree)
 
 
-def test_the_owners_settings_survive(tmp_path):
-    """A config.toml that is there already is kept."""
+def test_settings_of_the_operator_are_kept(tmp_path):
+    """An existing config.toml is kept."""
     settings = tmp_path / "etc/eks-proxy-agent/config.toml"
     settings.parent.mkdir(parents=True)
     settings.write_text('[proxy]\nurl = "http://proxy.example.test:3128"\n')
@@ -121,8 +117,8 @@ def test_the_owners_settings_survive(tmp_path):
 
 
 @pytest.mark.parametrize("python", ["python3.99", "/nowhere/python3"])
-def test_an_absent_python_is_named(tmp_path, python):
-    """A Python that this machine has not is named as it was asked for, and nothing is installed."""
+def test_absent_python_is_named(tmp_path, python):
+    """The error has the value of PYTHON if this machine does not have it; nothing is installed."""
     command = ["make", "install", f"DESTDIR={tmp_path}/tree", f"PYTHON={python}"]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode != 0

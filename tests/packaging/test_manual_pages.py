@@ -1,4 +1,4 @@
-"""The manual pages and the completion, made from the parser and the default settings."""
+"""Manual pages and completion, which are generated from the parser and the default settings."""
 
 import argparse
 import os
@@ -20,14 +20,14 @@ PAGES = ["eks-proxy-agent.8", "eks-proxy-agent.toml.5"]
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """The directory with what packaging/man/pages.py writes."""
+    """Return the directory with the output of packaging/man/pages.py."""
     directory = tmp_path_factory.mktemp("pages")
     subprocess.run([sys.executable, "-I", str(ROOT / "packaging/man/pages.py"), str(directory)], check=True)
     return directory
 
 
 def shown(path):
-    """A page as a reader sees it, without bold and without lines broken inside sentences."""
+    """Return a page as text, without bold and without line breaks inside sentences."""
     command = ["man", "--local-file", "--ascii", str(path)]
     environment = dict(os.environ, MANWIDTH="1000", MAN_KEEP_FORMATTING="", LC_ALL="C.UTF-8")
     text = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
@@ -35,7 +35,7 @@ def shown(path):
 
 
 def commands(top, prefix=""):
-    """Every command of a parser by its name, the inner ones with both words."""
+    """Yield the name and parser of every command; a subcommand has both words."""
     for action in top._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, below in action.choices.items():
@@ -44,13 +44,13 @@ def commands(top, prefix=""):
 
 
 def flags(command):
-    """The long flags of a command."""
+    """Return the long flags of a command."""
     return [flag for action in command._actions for flag in action.option_strings if flag.startswith("--")]
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_groff_and_mandoc_find_nothing_to_warn_of(pages, page):
-    """Both formatters render the page without a warning, mandoc's style checks included."""
+def test_groff_and_mandoc_have_no_warnings(pages, page):
+    """Both formatters render the page without a warning, including mandoc's style checks."""
     environment = dict(os.environ, MANWIDTH="80", LC_ALL="C.UTF-8")
     command = ["man", "--warnings", "--local-file", "-E", "UTF-8", "-Tutf8", "-Z", str(pages / page)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
@@ -60,7 +60,7 @@ def test_groff_and_mandoc_find_nothing_to_warn_of(pages, page):
 
 
 def test_every_command_and_flag_is_in_the_page(pages):
-    """eks-proxy-agent(8) names what the parser knows."""
+    """eks-proxy-agent(8) has every command and flag of the parser."""
     text = shown(pages / PAGES[0])
     for name, command in commands(parser()):
         assert re.search(rf"^ +{name}\b", text, re.M), name
@@ -68,14 +68,14 @@ def test_every_command_and_flag_is_in_the_page(pages):
 
 
 def test_defaults_are_filled_in(pages):
-    """Where a flag's help has a default, the page has the value and not argparse's name for it."""
+    """If a flag's help has a default, the page has its value, not argparse's placeholder."""
     text = shown(pages / PAGES[0])
-    assert "For each workload's rollout (default: 600)." in text
+    assert "Timeout of each workload's rollout (default: 600)." in text
     assert "%(" not in text
 
 
 def test_every_exit_code_is_in_the_page(pages):
-    """eks-proxy-agent(8) names the exit code of every error."""
+    """eks-proxy-agent(8) has the exit code of every error."""
     section = shown(pages / PAGES[0]).partition("EXIT STATUS")[2].partition("FILES")[0]
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AgentError)]
     codes = {kind.exit_code for kind in kinds} | {0, 3, 124}
@@ -83,9 +83,7 @@ def test_every_exit_code_is_in_the_page(pages):
 
 
 def test_every_setting_is_in_the_page_under_its_section(pages):
-    """eks-proxy-agent.toml(5) names each key of each section, because packaging/config.toml
-    does.
-    """
+    """eks-proxy-agent.toml(5) has each key of each section, from packaging/config.toml."""
     text = shown(pages / PAGES[1]).partition("SETTINGS")[2]
     for section, cls in SECTIONS.items():
         part = text.partition(f"[{section}]")[2].partition("\n   [")[0]
@@ -93,8 +91,8 @@ def test_every_setting_is_in_the_page_under_its_section(pages):
         assert missing == [], section
 
 
-def test_the_page_shows_the_defaults_of_the_settings_file(pages):
-    """Whatever stands behind a key in packaging/config.toml stands in the page."""
+def test_page_has_the_defaults_of_the_settings_file(pages):
+    """The page has the value of every key in packaging/config.toml."""
     text = re.sub(r"\s+", " ", shown(pages / PAGES[1]))
     settings = re.sub(r"\n# {5,}", " ", (ROOT / "packaging/config.toml").read_text())
     values = re.findall(r"^#[a-z_]+ = (.*?)\s*(?:# e\.g\.)?$", settings, re.M)
@@ -103,16 +101,14 @@ def test_the_page_shows_the_defaults_of_the_settings_file(pages):
 
 
 def complete(pages, *words):
-    """What bash offers for the last of the words."""
+    """Return bash's completions for the last word."""
     script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _eks_proxy_agent; echo "${COMPREPLY[*]}"'
     command = ["bash", "--norc", "-c", script, "bash", str(pages / "completion"), "eks-proxy-agent", *words]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
 
 def test_completion_offers_every_command_and_flag(pages):
-    """bash offers the first words, then the flags of each command, and for `config` its second
-    word.
-    """
+    """bash offers the commands, then the flags of each, and for `config` its second word."""
     names = dict(commands(parser()))
     assert set(complete(pages, "")) == {name.split()[0] for name in names} | {"--version", "--help"}
     for name in names.keys() - {"help"}:
@@ -128,8 +124,8 @@ def test_completion_of_help_offers_commands(pages):
     assert complete(pages, "help", "apply", "") == []
 
 
-def test_completion_offers_files_where_files_are_meant(pages, tmp_path):
-    """After --facts come files, after --root directories only, after --proxy nothing."""
+def test_completion_offers_files_for_file_flags(pages, tmp_path):
+    """--facts completes files, --root directories only, --proxy nothing."""
     (tmp_path / "facts.json").write_text("")
     (tmp_path / "tree").mkdir()
     assert complete(pages, "apply", "--facts", f"{tmp_path}/f") == [f"{tmp_path}/facts.json"]
@@ -137,8 +133,8 @@ def test_completion_offers_files_where_files_are_meant(pages, tmp_path):
     assert complete(pages, "apply", "--proxy", "") == []
 
 
-def test_completion_is_sound_shell(pages):
-    """shellcheck finds nothing in it."""
+def test_completion_passes_shellcheck(pages):
+    """shellcheck has no findings in the completion."""
     shellcheck = Path(sys.executable).parent / "shellcheck"
     done = subprocess.run([str(shellcheck), "-s", "bash", str(pages / "completion")], check=False, capture_output=True)
     assert done.returncode == 0, done.stdout.decode()

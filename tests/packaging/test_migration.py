@@ -1,6 +1,4 @@
-"""docs/migration.md: no line of the shell recipe is forgotten, and what it shows is what
-happens.
-"""
+"""docs/migration.md covers every line of the shell recipe, and its output is the real output."""
 
 import json
 import re
@@ -13,11 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/migration.md").read_text()
 RECIPE = ROOT / "tests/boot/recipe/tree/usr/local/sbin/eks-proxy-recipe"
-# Our stand-in adds these, so that it can run at all (tests/boot/recipe/README.md); the last is the
-# end of a text.
+# Lines that our version of the recipe adds, so that it can run (tests/boot/recipe/README.md); the
+# last ends a here-document.
 ADDED = re.compile(r"#|\. /etc/eks-proxy-recipe.conf|IMDS=|until TOKEN=|sleep|done|EOF")
-# What the stand-in leaves out: the head of the boothook, the script that bootstraps, and the
-# cluster's part.
+# Lines that our version omits: the head of the boothook, the bootstrap script, and the part for the
+# cluster.
 OTHERS = """\
 Content-Type: text/cloud-boothook; charset="us-ascii"
 PROXY="proxy.example.com:3128"
@@ -43,49 +41,48 @@ PROXY = "http://proxy.example.com:3128"
 
 
 def rows():
-    """The tables of the line-by-line chapters: the fragments of the recipe's line, and what is
-    there now.
+    """Yield the rows of the line-by-line chapters.
+
+    Each has the fragments of the recipe's line, and their replacement.
     """
     chapters = "".join(re.findall(r"^## Line by line.*?(?=^## )", PAGE, re.MULTILINE | re.DOTALL))
-    for recipe, now in re.findall(r"^\| (.*?) \| (.*?) \|$", chapters, re.MULTILINE):
-        yield re.findall(r"`([^`]+)`", recipe), now
+    for recipe, replacement in re.findall(r"^\| (.*?) \| (.*?) \|$", chapters, re.MULTILINE):
+        yield re.findall(r"`([^`]+)`", recipe), replacement
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line and not ADDED.match(line)])
-def test_every_line_of_the_recipe_has_its_row(line):
-    """Each line has a fragment of it in some row that says what is there now, or that there is
-    nothing yet.
-    """
-    assert [now for fragments, now in rows() if now and any(fragment in line for fragment in fragments)]
+def test_every_line_of_the_recipe_has_a_row(line):
+    """A fragment of each line is in a row with its replacement."""
+    assert [text for fragments, text in rows() if text and any(fragment in line for fragment in fragments)]
 
 
-def test_no_row_is_about_nothing():
+def test_every_row_is_about_the_recipe():
     """Each fragment in the tables is part of a line of the recipe."""
     fragments = [fragment for row, _ in rows() for fragment in row]
     assert fragments
     assert [fragment for fragment in fragments if not any(fragment in line for line in LINES)] == []
 
 
-def test_every_file_of_this_repository_that_the_page_names_is_there():
-    """Paths into packaging/examples lead somewhere."""
+def test_every_path_of_the_page_exists():
+    """Paths of packaging/ on the page exist."""
     named = re.findall(r"`(packaging/[^`]+)`", PAGE)
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_every_setting_that_the_page_names_is_there():
-    """Names like proxy.url are those that `config show` knows."""
+def test_every_setting_of_the_page_exists():
+    """Names such as proxy.url are those of `config show`."""
     sections = "proxy|cluster|aws|vpc|node|metadata|bootstrap|signal|failure"
     named = re.findall(rf"`((?:{sections})\.[a-z_]+)(?: = [^`]+)?`", PAGE)
     command = [sys.executable, "-m", "agent", "config", "show", "--json", "--root", str(ROOT / "docs")]
-    known = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    shown = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
     settings = set(named) - {"bootstrap.sh", "proxy.conf"}
     assert settings
-    assert settings - {f"{one['section']}.{one['key']}" for one in known} == set()
+    assert settings - {f"{setting['section']}.{setting['key']}" for setting in shown} == set()
 
 
-def lay_traces(root):
-    """A tree in which the recipe ran twice, once before a pipeline added sections to yum.conf."""
+def write_traces(root):
+    """Write the files of two runs of the recipe, one before a pipeline added to yum.conf."""
     text = RECIPE.read_text().replace("$PROXY", PROXY[len("http://") :])
     variables = re.search(r">> /etc/environment\n(.*?)^EOF", text, re.MULTILINE | re.DOTALL).group(1)
     proxy = re.search(r">> /etc/yum.conf\n(.*?)^EOF", text, re.MULTILINE | re.DOTALL).group(1)
@@ -105,7 +102,7 @@ def lay_traces(root):
 
 
 def agent(root, *arguments):
-    """Run the command on a tree, and give what a person sees."""
+    """Run the command on a root, and return its output."""
     facts = root.parent / "facts.json"
     facts.write_text('{"instance_id": "i-0123456789abcdef0", "region": "eu-west-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}')
     flags = [] if arguments[0] == "revert" else ["--facts", str(facts), "--proxy", PROXY]
@@ -115,12 +112,10 @@ def agent(root, *arguments):
     return done.stdout + done.stderr
 
 
-def test_apply_says_what_the_page_shows(tmp_path):
-    """The page's example is the command's own output on a tree with the traces, and revert lays
-    them again.
-    """
+def test_apply_prints_the_output_of_the_page(tmp_path):
+    """The page's example is the real output for the recipe's files, and revert restores these."""
     root = tmp_path / "root"
-    files = lay_traces(root)
+    files = write_traces(root)
     shown = re.search(r"^\$ eks-proxy-agent apply\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL).group(1)
     assert agent(root, "apply") == shown
     assert agent(root, "apply") == "nothing to do: the node is as planned\n"

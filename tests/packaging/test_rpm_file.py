@@ -1,4 +1,4 @@
-"""The package as a file: what it holds, needs and promises, and that it can be built again."""
+"""The package as a file: its contents, requirements and provides, and its reproducible build."""
 
 import os
 import re
@@ -10,55 +10,57 @@ import pytest
 from tests.packaging import rpms
 
 LIBRARY = "usr/lib/eks-proxy-agent"
-TAG = "cpython-{}{}".format(*tuple(
-    map(int, subprocess.run(
-        [rpms.GUEST_PYTHON, "-c", "import sys; print(*sys.version_info[:2])"], check=True, capture_output=True, text=True
-    ).stdout.split())
-))  # fmt: skip
+TAG = subprocess.run(
+    [rpms.GUEST_PYTHON, "-c", "import sys; print(sys.implementation.cache_tag)"],
+    check=True,
+    capture_output=True,
+    text=True,
+).stdout.strip()
 
 
 @pytest.fixture(scope="module")
 def package():
-    """The package for Debian's Python."""
+    """Return the package for Debian's Python."""
     return rpms.built()
 
 
 @pytest.fixture(scope="module")
 def tree(package, tmp_path_factory):
-    """Its files."""
+    """Return the unpacked files of the package."""
     return rpms.unpack(package, tmp_path_factory.mktemp("package") / "tree")
 
 
 def files(tree):
-    """Every file below a directory, by its name there."""
+    """Return every file below a directory, by its relative name."""
     return {str(path.relative_to(tree)): path for path in sorted(tree.rglob("*")) if path.is_file()}
 
 
-def test_the_same_source_gives_the_same_file(package, tmp_path):
-    """A source without git, elsewhere, with other time stamps, wheels from a directory and no
-    network gives the same bytes.
+def test_build_is_reproducible(package, tmp_path):
+    """Another copy of the sources gives the same bytes.
+
+    It has no git, other timestamps, wheels from a directory, and no network.
     """
     source, wheels = rpms.copy_source(tmp_path / "elsewhere"), rpms.wheels(tmp_path / "wheels")
-    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
-    rpms.make(tmp_path, source, SOURCE_DATE_EPOCH=rpms.epoch(), WHEELS=str(wheels), **nowhere)
+    no_network = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
+    rpms.make(tmp_path, source, SOURCE_DATE_EPOCH=rpms.epoch(), WHEELS=str(wheels), **no_network)
     assert (tmp_path / package.name).read_bytes() == package.read_bytes()
 
 
-def test_no_time_is_later_than_the_sources(package):
-    """No time stamp tells when it was built."""
+def test_no_timestamp_is_later_than_the_sources(package):
+    """No timestamp reveals the time of the build."""
     times = rpms.query(package, "--queryformat", "[%{FILEMTIMES}\n]%{BUILDTIME}\n")
     assert {time for time in times if int(time) > int(rpms.epoch())} == set()
 
 
-def test_no_scriptlet_holds_an_unexpanded_macro(package):
-    """rpm leaves a macro that it does not know as it stands."""
+def test_no_scriptlet_has_an_unexpanded_macro(package):
+    """rpm does not expand an unknown macro, so a "%" would remain."""
     scripts = "\n".join(rpms.query(package, "--scripts", "--triggers"))
     assert "systemctl" in scripts
     assert "%" not in scripts
 
 
-def test_nothing_is_where_other_programs_look(package):
-    """No file is in site-packages, and none outside the directories that the manual page names."""
+def test_all_files_are_in_documented_directories(package):
+    """No file is in site-packages or outside the directories of the manual page."""
     ours = re.compile(
         r"/etc/eks-proxy-agent(/config\.d|/config\.toml|/node\.env)?|/usr/bin/eks-proxy-agent|/usr/lib/eks-proxy-agent(/.*)?"
         r"|/usr/lib/systemd/system/eks-proxy-agent(-bootstrap)?\.service"
@@ -71,30 +73,29 @@ def test_nothing_is_where_other_programs_look(package):
     assert [path for path in listed if "site-packages" in path or "dist-packages" in path] == []
 
 
-def test_every_module_is_compiled_and_nothing_else_is(tree):
-    """Each .py has its one .pyc for this Python, so that none is written later, which no package
-    would own.
+def test_every_module_is_compiled_exactly_once(tree):
+    """Each .py has one .pyc for this Python.
+
+    Otherwise one would be written later, which no package owns.
     """
     sources = {name for name in files(tree / LIBRARY) if name.endswith(".py")}
     caches = {name for name in files(tree / LIBRARY) if "__pycache__" in name}
     directories = {name: os.path.split(name) for name in sources}
-    wanted = {
+    expected = {
         os.path.join(directory, "__pycache__", f"{name[:-3]}.{TAG}.pyc") for directory, name in directories.values()
     }
-    assert caches == wanted
+    assert caches == expected
 
 
-def test_byte_code_is_valid_whatever_the_time_stamps_become(tree):
-    """Each .pyc is of the kind that Python does not compare with the time of its source (PEP 552:
-    flags 1).
-    """
+def test_byte_code_does_not_depend_on_timestamps(tree):
+    """Python does not compare the .pyc files with their sources (PEP 552: flags 1)."""
     flags = {path.read_bytes()[4:8] for name, path in files(tree / LIBRARY).items() if name.endswith(".pyc")}
     assert flags == {b"\1\0\0\0"}
 
 
-def test_no_file_knows_where_it_was_built(tree):
-    """No file holds a path of this machine, compiled ones included."""
-    places = [
+def test_no_file_has_a_path_of_the_build(tree):
+    """No file, compiled ones included, has a path of this machine."""
+    paths = [
         str(rpms.REPOSITORY),
         f"{Path.home()}/.",
         "BUILDROOT",
@@ -103,13 +104,14 @@ def test_no_file_knows_where_it_was_built(tree):
         "pip-install-",
         "pip-build-",
     ]
-    pattern = re.compile("|".join(map(re.escape, places)).encode())
+    pattern = re.compile("|".join(map(re.escape, paths)).encode())
     assert [name for name, path in files(tree).items() if pattern.search(path.read_bytes())] == []
 
 
-def test_the_launcher_isolates_the_interpreter_of_the_node(tree, package):
-    """The first line names /usr/bin/pythonX.Y, whichever Python built it, with -I; and the package
-    requires it.
+def test_launcher_uses_the_isolated_python_of_the_node(tree, package):
+    """The first line is /usr/bin/pythonX.Y -I, whichever Python built it.
+
+    The package requires that Python.
     """
     first = (tree / "usr/bin/eks-proxy-agent").read_text().splitlines()[0]
     version = TAG.replace("cpython-3", "3.")
@@ -117,41 +119,37 @@ def test_the_launcher_isolates_the_interpreter_of_the_node(tree, package):
     assert f"python(abi) = {version}" in rpms.query(package, "--requires")
 
 
-def test_bundled_libraries_are_those_that_are_there(tree, package):
-    """Each library in the private directory is a bundled() provide with its version, and there is
-    no other.
-    """
-    there = set()
+def test_bundled_provides_match_the_libraries(tree, package):
+    """The bundled() provides are exactly the libraries in the private directory, with versions."""
+    installed = set()
     for metadata in (tree / LIBRARY / "vendor").glob("*.dist-info/METADATA"):
         fields = dict(line.split(": ", 1) for line in metadata.read_text("utf-8").splitlines()[:4] if ": " in line)
         name = re.sub("[-_.]+", "-", fields["Name"]).lower()
-        there.add(f"bundled(python3dist({name})) = {fields['Version']}")
+        installed.add(f"bundled(python3dist({name})) = {fields['Version']}")
     provides = rpms.query(package, "--provides")
-    assert {line for line in provides if line.startswith("bundled")} == there
+    assert {line for line in provides if line.startswith("bundled")} == installed
     rest = {re.sub(r"[( ].*", "", line) for line in provides if not line.startswith("bundled")}
     assert rest == {"eks-proxy-agent", "config"}
 
 
 def test_every_bundled_library_ships_its_licence(tree):
-    """Beside our own licence there is a directory with at least one file for each library."""
+    """Beside our own licence, each library has a directory with at least one file."""
     licences = tree / "usr/share/licenses/eks-proxy-agent"
     libraries = {path.name[: -len(".dist-info")] for path in (tree / LIBRARY / "vendor").glob("*.dist-info")}
     assert {path.parent.name for path in licences.glob("*/*")} == libraries
     assert (licences / "LICENSE").read_bytes() == (rpms.REPOSITORY / "LICENSE").read_bytes()
 
 
-def test_rpmlint_finds_nothing(package):
-    """rpmlint is content with package and spec, but for what packaging/rpmlint.toml excuses with a
-    reason.
-    """
+def test_rpmlint_has_no_findings(package):
+    """rpmlint has no findings in package and spec, except filtered ones (packaging/rpmlint.toml)."""
     config = rpms.REPOSITORY / "packaging/rpmlint.toml"
     command = ["rpmlint", "--config", str(config), str(package), str(rpms.REPOSITORY / "rpm.spec")]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert "0 errors, 0 warnings" in done.stdout, done.stdout + done.stderr
 
 
-def test_every_excuse_for_rpmlint_has_its_reason():
-    """Above each filter stands a comment."""
+def test_every_filter_of_rpmlint_has_a_reason():
+    """Above each filter is a comment."""
     lines = (rpms.REPOSITORY / "packaging/rpmlint.toml").read_text().splitlines()
     begin = lines.index("Filters = [")
     pairs = zip(lines[begin:], lines[begin + 1 :])
@@ -160,9 +158,7 @@ def test_every_excuse_for_rpmlint_has_its_reason():
 
 
 def test_every_distribution_builds_with_the_same_packages():
-    """The spec has no conditional: what it builds with has the same names on Amazon Linux 2023, EL
-    9 and EL 10.
-    """
+    """The BuildRequires have the same names on Amazon Linux 2023, EL 9 and EL 10."""
     command = ["rpmspec", "--load", "packaging/rpm.macros", "-q", "--buildrequires", "rpm.spec"]
     needs = {}
     for system, defines in {
@@ -182,22 +178,20 @@ PYTHONS = {"3.9": "Amazon Linux 2023, EL 9", "3.12": "EL 10"}
 
 
 def python(version):
-    """The Python of a version, where this machine has it; else nothing."""
+    """Return the Python of a version, or "" if this machine does not have it."""
     done = subprocess.run(
         ["packaging/setup.sh", "find", version], cwd=rpms.REPOSITORY, check=False, capture_output=True, text=True
     )
     return done.stdout.strip()
 
 
-@pytest.mark.impossible_here("no package of Debian 12 brings these Pythons")
+@pytest.mark.impossible_here("Debian 12 has no package of these Pythons")
 @pytest.mark.parametrize("version", PYTHONS)
-def test_the_package_for_a_distribution_works_with_its_python(version, tmp_path):
-    """Built for the Python of a supported distribution, every library can be imported, and the demo
-    runs.
-    """
+def test_package_for_a_distribution_works_with_its_python(version, tmp_path):
+    """With the Python of a distribution, all libraries can be imported, and the demo runs."""
     interpreter = python(version)
     if not interpreter:
-        pytest.skip(f"this machine has no Python {version} ({PYTHONS[version]})")
+        pytest.skip(f"no Python {version} ({PYTHONS[version]}) on this machine")
     tree = rpms.unpack(rpms.built(interpreter), tmp_path / "tree")
     launcher = tree / "usr/bin/eks-proxy-agent"
     assert launcher.read_text().startswith(f"#!/usr/bin/python{version} -I\n")

@@ -1,5 +1,6 @@
-"""The package on a root with an rpm database: installed, upgraded, downgraded, erased; scriptlets
-run inside.
+"""The package installed, upgraded, downgraded and erased on a root with an rpm database.
+
+Scriptlets run inside the root.
 """
 
 import json
@@ -20,36 +21,36 @@ CLOSED = '[proxy]\nurl = "http://proxy.example.test:3128"\n[failure]\npolicy = "
 
 @pytest.fixture
 def root():
-    """A root without the package."""
-    with rpms.root() as made:
-        made.write("facts.json", rpms.FACTS)
-        yield made
+    """Make a root without the package."""
+    with rpms.root() as root:
+        root.write("facts.json", rpms.FACTS)
+        yield root
 
 
 def install(root):
-    """Install the package; dependencies are checked."""
+    """Install the package with its dependencies checked."""
     root.rpm("-i", rpms.built())
 
 
 def erase(root):
-    """Erase the package; what scriptlets said."""
+    """Erase the package, and return the output of its scriptlets."""
     return root.rpm("-e", NAME)
 
 
 def difference(before, after):
-    """The paths that are in one only, or not the same in both."""
+    """Return the paths that are only in one, or differ."""
     return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
 
 
 def configure(root, settings=CLOSED):
-    """Write settings as the owner does, and configure the node."""
-    root.write("etc/eks-proxy-agent/config.d/50-owner.toml", settings)
+    """Write settings as an operator does, and configure the node."""
+    root.write("etc/eks-proxy-agent/config.d/50-operator.toml", settings)
     root.run(NAME, "apply", "--facts", "/facts.json")
     assert (root.path / DROP_IN).exists()
 
 
-def test_an_erased_package_leaves_nothing(root):
-    """After install, bake, use and erase every path is as it was, in kind, mode and content."""
+def test_erased_package_leaves_nothing(root):
+    """After install, use, bake and erase, every path has its original type, mode and content."""
     before = root.contents()
     install(root)
     assert root.rpm("-V", NAME) == ""
@@ -61,10 +62,8 @@ def test_an_erased_package_leaves_nothing(root):
     assert difference(before, root.contents()) == []
 
 
-def test_installing_enables_the_units_and_starts_and_writes_nothing(root):
-    """An image build that installs the package has two enabled units more, and no settings of the
-    builder.
-    """
+def test_install_only_enables_the_units(root):
+    """Installing in an image build enables two units; it starts nothing and writes nothing else."""
     before = root.contents()
     install(root)
     owned = {path.lstrip("/") for path in root.rpm("-ql", NAME).splitlines()}
@@ -73,8 +72,8 @@ def test_installing_enables_the_units_and_starts_and_writes_nothing(root):
     assert [path for path in difference(before, root.contents()) if path not in owned] == sorted(enabled)
 
 
-def test_running_the_installed_command_writes_no_byte_code(root):
-    """The private directory is the same after the commands have been used."""
+def test_installed_command_writes_no_byte_code(root):
+    """The private directory is unchanged after the commands have run."""
     install(root)
     before = root.contents()
     root.run(NAME, "status")
@@ -83,21 +82,22 @@ def test_running_the_installed_command_writes_no_byte_code(root):
 
 
 def test_edited_settings_survive_upgrade_and_downgrade(root):
-    """The owner's config.toml stays, the new default comes as .rpmnew, the node's files are not
-    touched.
+    """An edited config.toml stays, and the new default becomes .rpmnew.
+
+    The files of the node are not changed.
     """
     install(root)
     url = 'url = "http://proxy.example.test:3128"'
     edited = (root.path / SETTINGS).read_text().replace("[proxy]\n", f"[proxy]\n{url}\n")
     root.write(SETTINGS, edited)
     root.run(NAME, "apply", "--facts", "/facts.json")
-    node = {path: what for path, what in root.contents().items() if path.startswith(("etc/", "var/lib/eks"))}
+    node = {path: entry for path, entry in root.contents().items() if path.startswith(("etc/", "var/lib/eks"))}
 
     root.rpm("-U", rpms.next_version())
     assert root.run(NAME, "--version").startswith("eks-proxy-agent 99.")
     assert (root.path / SETTINGS).read_text() == edited
     assert "Something new" in (root.path / f"{SETTINGS}.rpmnew").read_text()
-    after = {path: what for path, what in root.contents().items() if path.startswith(("etc/", "var/lib/eks"))}
+    after = {path: entry for path, entry in root.contents().items() if path.startswith(("etc/", "var/lib/eks"))}
     assert difference(node, after) == [f"{SETTINGS}.rpmnew"]
     assert re.fullmatch(rf"S\.5[.T]+\s+c /{SETTINGS}\n", root.rpm("-V", NAME, check=False))
 
@@ -110,7 +110,7 @@ def test_edited_settings_survive_upgrade_and_downgrade(root):
 
 
 def test_upgrade_leaves_files_of_the_new_version_only(root):
-    """An upgraded root is the same as one into which the new version was installed."""
+    """An upgraded root is equal to one with a new installation of that version."""
     install(root)
     root.rpm("-U", rpms.next_version())
     upgraded = root.contents()
@@ -119,10 +119,8 @@ def test_upgrade_leaves_files_of_the_new_version_only(root):
     assert difference(upgraded, root.contents()) == []
 
 
-def test_an_erased_node_of_policy_closed_can_start_docker(root):
-    """The drop-ins that hold docker back go with the package; what the owner wrote into config.d
-    stays.
-    """
+def test_docker_can_start_after_erase_with_policy_closed(root):
+    """The gates are removed with the package; the operator's file in config.d stays."""
     before = root.contents()
     install(root)
     configure(root)
@@ -131,68 +129,65 @@ def test_an_erased_node_of_policy_closed_can_start_docker(root):
     assert difference(before, root.contents()) == [
         "etc/eks-proxy-agent",
         "etc/eks-proxy-agent/config.d",
-        "etc/eks-proxy-agent/config.d/50-owner.toml",
+        "etc/eks-proxy-agent/config.d/50-operator.toml",
     ]
 
 
 def test_policy_closed_survives_bake_and_upgrade(root):
-    """The drop-ins that hold docker back are baked, and an upgrade leaves them alone."""
+    """The gates are baked, and an upgrade does not change them."""
     install(root)
-    root.write("etc/eks-proxy-agent/config.d/50-owner.toml", CLOSED)
+    root.write("etc/eks-proxy-agent/config.d/50-operator.toml", CLOSED)
     root.run(NAME, "bake")
     baked = (root.path / GATE).read_text()
     root.rpm("-U", rpms.next_version())
     assert (root.path / GATE).read_text() == baked
 
 
-def test_that_bootstrap_ran_is_remembered_after_erase(root):
-    """The one thing of ours that stays: a package that is installed again must not bootstrap the
-    instance again.
-    """
+def test_bootstrap_record_survives_erase(root):
+    """Only bootstrap.json stays: a reinstalled package must not bootstrap the instance again."""
     before = root.contents()
     install(root)
     configure(root)
-    (root.path / "etc/eks-proxy-agent/config.d/50-owner.toml").unlink()
-    note = "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/bootstrap.json"
-    root.write(note, json.dumps({"exit_code": 0, "signalled": True}))
+    (root.path / "etc/eks-proxy-agent/config.d/50-operator.toml").unlink()
+    record = "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/bootstrap.json"
+    root.write(record, json.dumps({"exit_code": 0, "signalled": True}))
     erase(root)
     new = [path for path in difference(before, root.contents()) if (root.path / path).is_file()]
-    assert new == [note]
+    assert new == [record]
 
 
-def test_a_package_that_cannot_be_reverted_stays(root):
-    """When the files cannot be put back, erasing fails, says why, leaves the units enabled, and can
-    be tried again.
-    """
+def test_erase_fails_if_revert_fails(root):
+    """If revert fails, erasing fails with the reason, and can be retried; the units stay enabled."""
     before = root.contents()
     install(root)
     configure(root)
     baseline = root.path / "var/lib/eks-proxy-agent/baseline.json"
     good = baseline.read_bytes()
     baseline.write_text("garbage")
-    said = root.rpm("-e", NAME, check=False)
-    assert "baseline.json: corrupt, or written by another version" in said
-    assert "stays installed" in said
+    output = root.rpm("-e", NAME, check=False)
+    assert "baseline.json: corrupt, or written by another version" in output
+    assert "stays installed" in output
     assert root.rpm("-q", NAME).startswith(NAME)
     assert (root.path / GATE).exists()
-    wanted = {path.name for path in (root.path / "etc/systemd/system/multi-user.target.wants").iterdir()}
-    assert wanted >= {f"{NAME}.service", f"{NAME}-bootstrap.service"}, "docker would wait for ever at the next boot"
+    enabled = {path.name for path in (root.path / "etc/systemd/system/multi-user.target.wants").iterdir()}
+    assert enabled >= {f"{NAME}.service", f"{NAME}-bootstrap.service"}, "docker would wait forever at the next boot"
     baseline.write_bytes(good)
     erase(root)
     assert all(path.startswith("etc/eks-proxy-agent") for path in difference(before, root.contents()))
 
 
 def test_hostile_packages_are_not_imported(root):
-    """Packages named like ours and our libraries do nothing, be they in the directory, PYTHONPATH
-    or site-packages.
+    """Packages with the names of ours or of our libraries are never imported.
+
+    They are in the working directory, in PYTHONPATH and in site-packages.
     """
     install(root)
-    places = ("hostile", "usr/lib/python3/dist-packages", "root/.local/lib/python3.11/site-packages")
-    places += ("usr/local/lib/python3.11/dist-packages",)
-    for place in places:
+    directories = ("hostile", "usr/lib/python3/dist-packages", "root/.local/lib/python3.11/site-packages")
+    directories += ("usr/local/lib/python3.11/dist-packages",)
+    for parent in directories:
         for name in ("agent", "requests", "yaml", "structlog", "attrs", "attr", "tenacity", "systemd", "urllib3"):
             for module in ("__init__", "daemon", "cli"):
-                root.write(f"{place}/{name}/{module}.py", "raise SystemExit('hostile')\n")
+                root.write(f"{parent}/{name}/{module}.py", "raise SystemExit('hostile')\n")
     hostile = {
         "PYTHONPATH": "/hostile",
         "PYTHONHOME": "/hostile",
@@ -200,17 +195,16 @@ def test_hostile_packages_are_not_imported(root):
         "HOME": "/root",
     }
     assert "hostile" not in root.run(NAME, "demo", cwd="/hostile", **hostile)
-    code = "import sys; sys.path[:0] = [p for p in {}]; from systemd import daemon; print(daemon.__file__)"
-    directory = "/usr/lib/eks-proxy-agent"
-    said = root.run(
-        rpms.GUEST_PYTHON, "-I", "-c", code.format([directory, f"{directory}/vendor"]), cwd="/hostile", **hostile
-    )
-    assert said == f"{directory}/vendor/systemd/daemon.py\n"
+    library = "/usr/lib/eks-proxy-agent"
+    path = [library, f"{library}/vendor"]
+    code = f"import sys; sys.path[:0] = {path}; from systemd import daemon; print(daemon.__file__)"
+    output = root.run(rpms.GUEST_PYTHON, "-I", "-c", code, cwd="/hostile", **hostile)
+    assert output == f"{library}/vendor/systemd/daemon.py\n"
 
 
-def test_what_the_package_requires_is_checked(root):
-    """Without the system's packages rpm refuses to install, and names Python and systemd."""
+def test_requirements_of_the_package_are_checked(root):
+    """Without the system's packages rpm does not install it, and names Python and systemd."""
     root.rpm("-e", "--justdb", "--nodeps", "system")
-    said = root.rpm("-i", rpms.built(), check=False)
+    output = root.rpm("-i", rpms.built(), check=False)
     for name in ("python(abi) = 3.11", "systemd", "/bin/sh", "libsystemd.so.0()(64bit)"):
-        assert f"{name} is needed by {NAME}" in said
+        assert f"{name} is needed by {NAME}" in output

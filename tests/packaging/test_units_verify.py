@@ -1,4 +1,4 @@
-"""The units among those of EKS nodes: no ordering cycle, no key that systemd does not know."""
+"""The units together with those of EKS nodes: no ordering cycle, no unknown key."""
 
 import shutil
 import subprocess
@@ -11,13 +11,13 @@ ROOT = HERE.parent.parent
 UNITS = ("eks-proxy-agent.service", "eks-proxy-agent-bootstrap.service")
 NODES = {
     "AL2023": ["al2023"],
-    # From 24.3 on the stage that was cloud-init.service is cloud-init-network.service.
+    # Since 24.3, the stage cloud-init.service is called cloud-init-network.service.
     "AL2023, cloud-init 24": ["al2023", "cloud-init-24"],
     "EL, docker": ["el"],
     "EL, containerd": ["el", "el-containerd"],
 }
 
-# systemd's own, which every distribution has alike.
+# systemd's own, which are the same in every distribution.
 TARGETS = "basic sysinit multi-user sockets timers paths slices network network-pre network-online".split()
 TARGETS += "local-fs local-fs-pre swap shutdown umount remote-fs".split()
 PROGRAMS = ("true", "kill", "eks-proxy-agent")
@@ -25,7 +25,7 @@ SYSTEM = Path("usr/lib/systemd/system")
 
 
 def make_node(directory, trees):
-    """Lay a tree of units, systemd's targets and our units, all enabled; return its root."""
+    """Make a root with these trees, systemd's targets and our units, all enabled."""
     for tree in trees:
         shutil.copytree(HERE / "unit-trees" / tree, directory, dirs_exist_ok=True)
     for target in TARGETS:
@@ -48,27 +48,26 @@ def make_node(directory, trees):
 
 
 def systemctl(directory, *arguments):
-    """Run systemctl on a tree; it needs no running systemd for that."""
+    """Run systemctl on a root, which requires no running systemd."""
     subprocess.run(["systemctl", f"--root={directory}", *arguments], check=True, capture_output=True, text=True)
 
 
 def verify(directory, *arguments):
-    """Run systemd-analyze verify on a tree."""
+    """Run systemd-analyze verify on a root."""
     command = ["systemd-analyze", f"--root={directory}", "--man=no", *arguments]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def cycles(directory):
-    """The lines that name an ordering cycle when the whole node boots; the exit code is 0 all the
-    same.
-    """
+    """Return the lines that name an ordering cycle of the whole boot; the exit code is 0 anyway."""
     done = verify(directory, "verify", "multi-user.target")
     return [line for line in done.stderr.splitlines() if "ordering cycle" in line]
 
 
 def complaints(directory):
-    """What systemd finds wrong in our units alone; with this option it fails, but looks at no
-    dependency.
+    """Return systemd's errors in our units.
+
+    With this option systemd-analyze fails on an error, and ignores dependencies.
     """
     done = verify(directory, "--recursive-errors=no", "verify", *UNITS)
     return done.stderr + ("" if done.returncode == 0 else f"exit code {done.returncode}")
@@ -82,26 +81,24 @@ def add_line(directory, unit, line):
 
 @pytest.fixture(params=list(NODES))
 def node(request, tmp_path):
-    """The units of a node of one kind, ours among them."""
+    """Make the units of one kind of node, with ours."""
     return make_node(tmp_path / "node", NODES[request.param])
 
 
 def test_no_ordering_cycle(node):
-    """systemd finds an order for the whole boot, our units among the others."""
+    """systemd finds an order for the whole boot, including our units."""
     assert cycles(node) == []
 
 
 def test_no_unknown_key(node):
-    """systemd knows every key and finds every program of our units."""
+    """systemd knows every key, and finds every program, of our units."""
     assert complaints(node) == ""
 
 
 def test_preset_enables_both_units(node):
-    """The preset alone, as on the first boot of an image, makes multi-user.target want both
-    units.
-    """
-    wanted = {path.name for path in (node / "etc/systemd/system/multi-user.target.wants").iterdir()}
-    assert wanted >= set(UNITS)
+    """The preset alone, as on the first boot of an image, enables both units."""
+    enabled = {path.name for path in (node / "etc/systemd/system/multi-user.target.wants").iterdir()}
+    assert enabled >= set(UNITS)
 
 
 @pytest.mark.parametrize(
@@ -112,43 +109,41 @@ def test_preset_enables_both_units(node):
         ("eks-proxy-agent-bootstrap.service", "Before=cloud-init.service"),
     ],
 )
-def test_a_cycle_is_seen(node, unit, line):
-    """A line that makes a cycle is found, so that its absence means something."""
+def test_ordering_cycle_is_detected(node, unit, line):
+    """A line that causes a cycle is an error, so the tests above can fail."""
     add_line(node, unit, line)
     assert cycles(node)
 
 
-def test_an_unknown_key_is_seen(node):
-    """A misspelt key is found."""
+def test_unknown_key_is_detected(node):
+    """A misspelt key is an error."""
     add_line(node, "eks-proxy-agent.service", "Befor=docker.service")
     assert "Befor" in complaints(node)
 
 
-def test_a_missing_program_is_seen(node):
-    """A program that the package does not install is found."""
+def test_missing_program_is_detected(node):
+    """A program that the package does not install is an error."""
     (node / "usr/bin/eks-proxy-agent").unlink()
     assert "eks-proxy-agent" in complaints(node)
 
 
-def test_bootstrap_is_not_ordered_against_what_it_starts():
-    """bootstrap.sh waits for kubelet and docker, so its unit may not come before or after them."""
+def test_bootstrap_is_not_ordered_against_the_units_that_it_starts():
+    """bootstrap.sh waits for kubelet and docker, so its unit has no order relative to them."""
     text = (ROOT / "systemd" / "eks-proxy-agent-bootstrap.service").read_text()
     ordered = " ".join(line for line in text.splitlines() if line.startswith(("Before=", "After=", "Requires=")))
     assert [name for name in ("docker", "containerd", "kubelet", "Requires=") if name in ordered] == []
 
 
-def test_what_the_agent_keeps_in_run_outlives_its_restart():
-    """/run/eks-proxy-agent is the only directory of /run that the agent writes; systemd makes it,
-    and keeps it at a stop.
-    """
+def test_runtime_directory_survives_a_restart():
+    """In /run the agent writes only /run/eks-proxy-agent, which systemd creates and preserves."""
     lines = (ROOT / "systemd" / "eks-proxy-agent.service").read_text().splitlines()
     runtime = [line for line in lines if line.startswith("RuntimeDirectory")]
     assert runtime == ["RuntimeDirectory=eks-proxy-agent", "RuntimeDirectoryMode=0755", "RuntimeDirectoryPreserve=yes"]
     assert [line for line in lines if line.startswith("ReadWritePaths=") and "/run" in line] == []
 
 
-def test_every_ordering_line_has_its_reason():
-    """Above each Before= and After= stands a comment (or the Wants= that belongs to it)."""
+def test_every_ordering_line_has_a_reason():
+    """Above each Before= and After= is a comment (or the Wants= that belongs to it)."""
     bare = []
     for unit in UNITS:
         lines = (ROOT / "systemd" / unit).read_text().splitlines()
