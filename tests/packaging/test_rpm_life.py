@@ -157,7 +157,7 @@ def test_bootstrap_record_survives_erase(root):
 
 
 def test_erase_fails_if_revert_fails(root):
-    """If revert fails, erasing fails with the reason, and can be retried; the units stay enabled."""
+    """If revert fails, erasing fails with the reason; the units stay enabled, and a retry works."""
     before = root.contents()
     install(root)
     configure(root)
