@@ -1,6 +1,6 @@
 #!/bin/bash
-# Byte-compiles DIRECTORY: valid whatever the time stamps become, since an image build or an RPM need not keep them, and
-# the same for the same sources.  TARGET, where the directory is on the node, is what tracebacks show.
+# Byte-compiles DIRECTORY.  The result does not depend on timestamps, which an image build or an RPM may change; the same
+# sources give the same bytes.  TARGET is the path of the directory on the node, which tracebacks show.
 #
 #   compile.sh PYTHON DIRECTORY TARGET
 set -euo pipefail

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Fills DIRECTORY with the libraries that ship for the interpreter PYTHON, byte-compiled.
 #
-#   vendor.sh PYTHON DIRECTORY [WHEELS]   with WHEELS, nothing but the files of that directory is used
+#   vendor.sh PYTHON DIRECTORY [WHEELS]   with WHEELS, only the files of that directory are used
 #
-# With a lock (packaging/locks) for that Python each file has to have one of its hashes; a Python without one is for
-# development, and gets what packaging/requirements.txt pins.  PIP is a pip that installs for PYTHON, if it is known.
+# If packaging/locks has a lock for that Python, each file must have one of its hashes.  A Python without a lock is for
+# development, and gets the versions of packaging/requirements.txt.  PIP may name a pip that installs for PYTHON.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,14 +15,14 @@ trap 'rm -rf "$work"' EXIT
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 lock=packaging/locks/python$version
 read -ra pip <<<"${PIP:-$(packaging/setup.sh installer "$python")}"
-# No cache: it may hold a systemd-python that was built for, and carries the paths of, another Python of this version.
+# No cache: it may have a systemd-python that was built for another Python of this version, and contains its paths.
 pip+=(--disable-pip-version-check install -qq --no-input --no-compile --no-deps --no-cache-dir)
 if [ -n "$wheels" ]; then
     pip+=(--isolated --no-index --find-links "$wheels")
     export PIP_CONFIG_FILE=/dev/null
 fi
 
-# -g0: the compiler's notes for debuggers would hold the path of the temporary directory.
+# -g0: debug information would contain the path of the temporary directory.
 export CFLAGS="${CFLAGS:-} -g0" TMPDIR=$work
 if [ -e "$lock.txt" ]; then
     pip+=(--require-hashes)
@@ -33,7 +33,7 @@ else
     "${pip[@]}" --target "$directory" -r packaging/requirements.txt -r packaging/requirements-systemd.txt
 fi
 
-# The scripts there carry the path of this Python.  The rest is pip's book-keeping, for uninstalling.
+# The scripts contain the path of this Python.  The other files are pip's records for uninstalling.
 rm -rf "${directory:?}/bin"
 find "$directory" \( -path '*.dist-info/RECORD' -o -path '*.dist-info/INSTALLER' -o -path '*.dist-info/REQUESTED' \
     -o -path '*.dist-info/direct_url.json' \) -delete
