@@ -198,7 +198,7 @@ def stabilize_facts(host: Host, facts: Facts) -> Facts:
         except AgentError:
             last = None
         steady, memory = drift.debounce_facts(facts, last, state.memory(), time.monotonic())
-        is_news, memory = memory.says("missing", ", ".join(memory.missing))
+        is_news, memory = memory.report_once("missing", ", ".join(memory.missing))
         state.update_memory(lambda _: memory)
     if is_news:
         meaning = f"kept until missing in {drift.PASSES} cycles and for {drift.ABSENT:g} s"

@@ -1,7 +1,7 @@
-"""One HTTP exchange that ends in time, whatever the other side does, and obeys nothing from the environment.
+"""One HTTP exchange with an end in time, whatever the server does, that ignores the environment.
 
-The time-outs of requests are per read: an answer that drips a byte a second never ends.  Here each
-read of the socket, headers included, may only take what is left of the whole, without threads or
+The timeouts of requests are per read: an answer that drips a byte a second never ends.  Here each
+read of the socket, headers included, may only take what remains of the whole, without threads or
 signals.  For urllib3 1.26 and 2.
 """
 
@@ -26,7 +26,10 @@ _WRONG_URL = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema,
 
 
 class ExchangeError(Exception):
-    """No whole answer came; another try may do better.  `silent`: connected, but nothing came back in time."""
+    """An exchange without a complete answer; another try may succeed.
+
+    `silent`: connected, but nothing came back in time.
+    """
 
     def __init__(self, cause: str, *, silent: bool = False) -> None:
         super().__init__(cause)
@@ -35,7 +38,11 @@ class ExchangeError(Exception):
 
 @attrs.frozen
 class HttpResponse:
-    """At most `limit` + 1 bytes of body, which tells that there was more; `size` is what the other side announced."""
+    """Status and body of an answer.
+
+    `body` has at most `limit` + 1 bytes, which shows that there was more; `size` is what the server
+    announced.
+    """
 
     status: int
     body: bytes
@@ -45,7 +52,11 @@ class HttpResponse:
 def exchange(
     session: DirectSession, method: str, url: str, headers: Mapping[str, str], timeouts: tuple[float, float], limit: int
 ) -> HttpResponse:
-    """Ask once.  `timeouts` are seconds to connect and for each read.  Raises ExchangeError; ValueError for a wrong URL."""
+    """Send one request and read the answer.
+
+    `timeouts` are seconds to connect and for each read.  Raises ExchangeError; ValueError for a
+    wrong URL.
+    """
     try:
         with session.request(
             method, url, headers=dict(headers), timeout=timeouts, stream=True, allow_redirects=False
@@ -54,10 +65,10 @@ def exchange(
     except _WRONG_URL:  # of requests; these are OSErrors too
         raise
     except (OSError, urllib3.exceptions.HTTPError) as error:
-        cause = "no complete answer in time" if _timed_out(error) else _bottom(error)
+        cause = "no complete answer in time" if _timed_out(error) else _innermost(error)
         raise ExchangeError(cause, silent=isinstance(error, requests.ReadTimeout)) from None
     announced = re.fullmatch("[0-9]{1,18}", response.headers.get("Content-Length", ""))
-    if announced and len(body) < min(int(announced.group()), limit):  # urllib3 1.26 does not look
+    if announced and len(body) < min(int(announced.group()), limit):  # urllib3 1.26 does not check
         raise ExchangeError(f"the answer ended after {len(body)} of {announced.group()} bytes")
     size = announced.group() if announced else f"more than {limit}"
     return HttpResponse(response.status_code, body, size)
@@ -68,8 +79,8 @@ def _timed_out(error: BaseException) -> bool:
     return isinstance(error, timeouts) or any(isinstance(argument, timeouts) for argument in error.args)
 
 
-def _bottom(error: BaseException) -> str:
-    """What lies below the errors of requests and urllib3, in a few words."""
+def _innermost(error: BaseException) -> str:
+    """Return in a few words what lies below the errors of requests and urllib3."""
     if isinstance(error, requests.ConnectTimeout):
         return "no connection in time"
     while type(error).__module__.startswith(("requests.", "urllib3.")) and error.__context__ is not None:
@@ -80,32 +91,35 @@ def _bottom(error: BaseException) -> str:
 class DirectSession(requests.Session):
     """Plain HTTP, never through a proxy, never redirected, one keep-alive connection.
 
-    `left` tells how many seconds the answer that is being read may still take.
+    `remaining` returns how many seconds the answer that is being read may still take.
     """
 
-    def __init__(self, left: Callable[[], float]) -> None:
+    def __init__(self, remaining: Callable[[], float]) -> None:
         super().__init__()
         self.trust_env = False  # no proxy variables, no .netrc
         self.headers.update({"Accept-Encoding": "identity", "User-Agent": "eks-proxy-agent/" + __version__})
         self.adapters.clear()
-        self.mount("http://", _Adapter(left))
+        self.mount("http://", _Adapter(remaining))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """No answer is a redirect; requests would read its body, however long, even if told not to follow."""
+        """Return None: no answer is a redirect.
+
+        requests would read its body, however long, even with allow_redirects=False.
+        """
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, left: Callable[[], float]) -> None:
-        self._left = left
+    def __init__(self, remaining: Callable[[], float]) -> None:
+        self._remaining = remaining
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        left = self._left
+        remaining = self._remaining
 
         class Connection(HTTPConnection):
             def _new_conn(self) -> socket.socket:
-                return _Socket(super()._new_conn(), left)
+                return _Socket(super()._new_conn(), remaining)
 
         class Pool(HTTPConnectionPool):
             ConnectionCls = Connection
@@ -116,15 +130,15 @@ class _Adapter(HTTPAdapter):
 class _Socket(socket.socket):
     """Takes over a connected socket; http.client reads everything through `recv_into`."""
 
-    def __init__(self, connected: socket.socket, left: Callable[[], float]) -> None:
+    def __init__(self, connected: socket.socket, remaining: Callable[[], float]) -> None:
         timeout = connected.gettimeout()
         super().__init__(connected.family, connected.type, connected.proto, fileno=connected.detach())
         self.settimeout(timeout)
-        self._left = left
+        self._remaining = remaining
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        left = self._left()
-        if left <= 0:
+        remaining = self._remaining()
+        if remaining <= 0:
             raise socket.timeout("the answer took too long")
-        self.settimeout(left)
+        self.settimeout(remaining)
         return super().recv_into(*args, **kwargs)

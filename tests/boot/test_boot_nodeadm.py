@@ -36,5 +36,5 @@ def test_invalid_node_config_keeps_the_last_good_values(trial: Callable[[str], T
     node.boot()
     boot = node.boot(phase="degraded")
     assert requests_of(node)["nodeadm-config"].startswith("GET http://registry.example.test:5000/v2/ 200")
-    assert "NodeConfig (user data): line 7, column 1: is not YAML" in boot.status()["error"]
+    assert "NodeConfig (user data): line 7, column 1: invalid YAML" in boot.status()["error"]
     assert any("node.degraded" in text and "line 7, column 1" in text for text in boot.messages("eks-proxy-agent"))

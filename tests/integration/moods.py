@@ -56,8 +56,8 @@ class MoodyHandler(Handler):
 
     service: MoodyService
 
-    def reply(self, answer: Reply) -> None:
-        """Send the answer, unless there is a mood for the request."""
+    def reply(self, response: Reply) -> None:
+        """Send the response, unless there is a mood for the request."""
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.service.asked.append(ReceivedRequest(self.command, self.path, headers, self.client_address))
         mood = self.service.take(self.path)
@@ -66,9 +66,9 @@ class MoodyHandler(Handler):
         else:
             mood.misbehave(self)
 
-    def usual(self, answer: Reply) -> None:
-        """Send `answer` whatever the moods."""
-        super().reply(answer)
+    def usual(self, response: Reply) -> None:
+        """Send `response` whatever the moods."""
+        super().reply(response)
 
     def raw(self, data: bytes) -> None:
         """Send bytes unchanged, and close the connection."""

@@ -334,7 +334,7 @@ def test_check_reports_all_unusable_files(node: Node) -> None:
     assert "proxy.credentials_file: /etc/absent: no such file" in done.err
     assert "node.ca_bundle: /etc/absent.pem: no such file" in done.err
     assert 'NodeConfig: service CIDR: "nonsense" is not a CIDR' in done.err
-    assert "hint: mend it there" in done.err
+    assert "hint: correct it there" in done.err
 
 
 def test_check_and_plan_lint_the_entries_of_the_operator(node: Node) -> None:

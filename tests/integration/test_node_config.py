@@ -56,17 +56,17 @@ def test_another_version_of_the_same_api_is_read_and_another_api_refused(node):
     drop_in(node, "10.yaml", DROP_IN.replace("node.eks.aws", "karpenter.k8s.aws") % ("v1", "10.104.0.0/16"))
     done = node.main("apply")
     assert done.code == 1
-    assert '/etc/eks/nodeadm.d/10.yaml): the apiVersion "karpenter.k8s.aws/v1" is none of node.eks.aws/' in done.err
+    assert '/etc/eks/nodeadm.d/10.yaml): apiVersion "karpenter.k8s.aws/v1" is not node.eks.aws/' in done.err
     assert "10.103.0.0/16" in node.no_proxy()
 
 
 @pytest.mark.parametrize(
     ("user_data", "file", "message"),
     [
-        (USER_DATA + " x: [", None, "NodeConfig (user data): line 8, column 2: is not YAML"),
-        (USER_DATA, "spec: {", "NodeConfig (/etc/eks/nodeadm.d/10.yaml): line 1, column 8: is not YAML"),
-        (USER_DATA, "kind: Pod", "NodeConfig (/etc/eks/nodeadm.d/10.yaml): has no kind: NodeConfig"),
-        (USER_DATA, "\x00\x01", "NodeConfig (/etc/eks/nodeadm.d/10.yaml): is not YAML"),
+        (USER_DATA + " x: [", None, "NodeConfig (user data): line 8, column 2: invalid YAML"),
+        (USER_DATA, "spec: {", "NodeConfig (/etc/eks/nodeadm.d/10.yaml): line 1, column 8: invalid YAML"),
+        (USER_DATA, "kind: Pod", "NodeConfig (/etc/eks/nodeadm.d/10.yaml): kind is not NodeConfig"),
+        (USER_DATA, "\x00\x01", "NodeConfig (/etc/eks/nodeadm.d/10.yaml): invalid YAML"),
     ],
 )
 def test_a_wrong_node_config_leaves_the_last_good_values(node, user_data, file, message):

@@ -1,1 +1,1 @@
-"""What this instance is."""
+"""Facts: what this instance is, and what it knows of its cluster."""

@@ -1,4 +1,4 @@
-"""Single values of the metadata service: checked and canonical, or MetadataError that says what came.  Pure."""
+"""Single values of the metadata service: canonical, or a MetadataError that quotes them.  Pure."""
 
 from __future__ import annotations
 
@@ -10,39 +10,46 @@ from agent.core.net.proxy_url import quoted
 from agent.core.noproxy.entries import canonical_cidr
 from agent.errors import MetadataError
 
-#: No answer may be longer (bytes); EC2 itself allows 16 KiB of user data.
+#: Limits of one answer (bytes); EC2 itself allows 16 KiB of user data.
 VALUE_LIMIT = 16 * 1024
 USER_DATA_LIMIT = 128 * 1024
 
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 #: Field of Facts → its pattern, and the words that say what is allowed.
-_TOKENS = {
+_PATTERNS = {
     "instance_id": ("i-[0-9a-f]{8,17}", "an instance id such as i-0123456789abcdef0"),
     "mac": ("[0-9a-f]{2}(:[0-9a-f]{2}){5}", "a MAC address such as 06:1d:5a:3b:7c:9e"),
     "region": ("[a-z]{2,10}(-[a-z]{1,20}){1,4}-[0-9]{1,2}", "a region such as eu-central-1"),
     "domain": (f"(?=.{{1,253}}$)(?:{_LABEL}[.])+[a-z]{{2,63}}", "a DNS domain such as amazonaws.com"),
     "partition": ("aws(-[a-z]{1,20}){0,3}", "a partition such as aws or aws-cn"),
 }
-#: IP version → the shortest prefix a VPC can have, generously, and an example.  0.0.0.0/0 in
+#: IP version → the shortest prefix that a VPC can have, generously, and an example.  0.0.0.0/0 in
 #: NO_PROXY would send everything past the proxy.  Source: "VPC CIDR blocks" in the VPC user guide
 #: (/16 and /44 there).
 _VPC = {4: (8, "10.0.0.0/16"), 6: (16, "2600:1f16:67f:f200::/56")}
 
 
-def token(field: str, label: str, answer: bytes | None) -> str:
-    """The one word in `answer` (None: 404) to `field`; `label` names what was asked, for the error."""
-    pattern, wanted = _TOKENS[field]
+def single_value(field: str, label: str, answer: bytes | None) -> str:
+    """Return the one word in `answer` (None: 404) for `field`; `label` names the request in errors.
+
+    Raises MetadataError.
+    """
+    pattern, expected = _PATTERNS[field]
     if answer is None:
-        raise MetadataError(f"{label}: is not set (404); expected {wanted}")
+        raise MetadataError(f"{label}: not set (404); expected {expected}")
     bounded(label, answer, VALUE_LIMIT)
     text = answer.decode("latin-1").strip(" \r\n")
     if not re.fullmatch(pattern, text):
-        raise MetadataError(f"{label}: {quoted(text)} is not {wanted}")
+        raise MetadataError(f"{label}: {quoted(text)} is not {expected}")
     return text
 
 
 def cidrs(version: int, label: str, answer: bytes | None) -> tuple[str, ...]:
-    """The CIDRs of IP `version` in `answer`, one a line: canonical, sorted by number, unique.  None: 404, no CIDRs."""
+    """Return the CIDRs of IP `version` in `answer`, one a line.
+
+    They are canonical, sorted by number and unique.  None stands for a 404, which means no CIDRs.
+    Raises MetadataError.
+    """
     shortest, example = _VPC[version]
     bounded(label, answer or b"", VALUE_LIMIT)
     networks = set()
@@ -61,21 +68,25 @@ def cidrs(version: int, label: str, answer: bytes | None) -> tuple[str, ...]:
 
 
 def account(label: str, answer: bytes | None) -> str:
-    """The account id in `answer`: twelve digits, alone or as accountId of an identity document.  None (404) or empty: unknown."""
+    """Return the account id in `answer`: twelve digits.
+
+    They stand alone or as accountId of an identity document.  None (404) and an empty answer mean
+    unknown, which is "".  Raises MetadataError.
+    """
     if not answer:
         return ""
     text = bounded(label, answer, VALUE_LIMIT).decode("latin-1").strip()
     try:
-        found = json.loads(text)["accountId"] if text.startswith("{") else text
+        account_id = json.loads(text)["accountId"] if text.startswith("{") else text
     except (ValueError, KeyError, TypeError, RecursionError):
-        found = None
-    if not isinstance(found, str) or not re.fullmatch("[0-9]{12}", found):
+        account_id = None
+    if not isinstance(account_id, str) or not re.fullmatch("[0-9]{12}", account_id):
         raise MetadataError(f"{label}: {quoted(text)} holds no account id of 12 digits")
-    return found
+    return account_id
 
 
 def bounded(label: str, answer: bytes, limit: int) -> bytes:
-    """`answer`, if it is not longer than `limit` bytes."""
+    """Return `answer`; raises MetadataError if it is longer than `limit` bytes."""
     if len(answer) > limit:
-        raise MetadataError(f"{label}: has {len(answer)} bytes; at most {limit} are allowed")
+        raise MetadataError(f"{label}: {len(answer)} bytes long; at most {limit} are allowed")
     return answer

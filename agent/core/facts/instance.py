@@ -1,6 +1,6 @@
-"""Facts: what this instance is, as the metadata service or a --facts file tells it.  Pure; every value is checked.
+"""Facts: what this instance is, from the metadata service or a --facts file.  Pure.
 
-Source of the paths: "Instance metadata categories" in the EC2 user guide.
+Every value is checked.  Source of the paths: "Instance metadata categories" in the EC2 user guide.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from agent.errors import MetadataError
 MAC_PATH = "meta-data/mac"
 USER_DATA_PATH = "user-data"
 
-#: Region prefix → partition and its DNS domain, the first match wins, where the service answers
-#: 404. Source: endpoints.json of botocore; a test compares them.
+#: Region prefix → partition and its DNS domain, for when the service answers 404; the first match
+#: wins.  Source: endpoints.json of botocore; a test compares them.
 _PARTITIONS = (
     ("cn-", "aws-cn", "amazonaws.com.cn"),
     ("us-gov-", "aws-us-gov", "amazonaws.com"),
@@ -32,12 +32,15 @@ _PARTITIONS = (
     ("", "aws", "amazonaws.com"),
 )
 _LISTS = ("vpc_cidrs_v4", "vpc_cidrs_v6")
-_LEAST = {"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
+_MINIMUM = {"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
 
 
 @attrs.frozen
 class Facts:
-    """One instance.  CIDRs are canonical, sorted by number and unique; `user_data` is raw, b"" when there is none."""
+    """One instance.
+
+    CIDRs are canonical, sorted by number and unique; `user_data` is raw, b"" if there is none.
+    """
 
     instance_id: str
     mac: str
@@ -50,8 +53,8 @@ class Facts:
     user_data: bytes = attrs.field(default=b"", repr=False)
 
 
-def questions(mac: str) -> dict[str, str]:
-    """Field of Facts → the path below /latest/ that answers it, for the interface `mac`."""
+def metadata_paths(mac: str) -> dict[str, str]:
+    """Return the path below /latest/ of each field of Facts, for the interface `mac`."""
     interface = f"meta-data/network/interfaces/macs/{mac}/"
     return {
         "instance_id": "meta-data/instance-id",
@@ -67,81 +70,88 @@ def questions(mac: str) -> dict[str, str]:
 
 
 def parse_mac(answer: bytes | None) -> str:
-    """The MAC in the answer to MAC_PATH, to be asked first: other paths hold it.  Raises MetadataError."""
-    return values.token("mac", "/latest/" + MAC_PATH, answer.strip().rstrip(b"/") if answer else answer)
+    """Return the MAC in the answer to MAC_PATH, the first request because other paths hold it.
+
+    Raises MetadataError.
+    """
+    return values.single_value("mac", "/latest/" + MAC_PATH, answer.strip().rstrip(b"/") if answer else answer)
 
 
 def parse_facts(answers: Mapping[str, bytes | None]) -> Facts:
-    """Facts from the answers to `questions`, by field; None is a 404.  Raises MetadataError for the first wrong one."""
+    """Return Facts from the answers to `metadata_paths`, by field; None is a 404.
+
+    Raises MetadataError for the first wrong one.
+    """
     mac = parse_mac(answers.get("mac"))
-    paths = questions(mac)
+    paths = metadata_paths(mac)
     return _facts({**answers, "mac": mac.encode()}, lambda field: "/latest/" + paths[field])
 
 
 def facts_to_json(facts: Facts) -> str:
-    """The JSON that `facts_from_json` reads.  User data may hold secrets: keep it in a file of mode 0600."""
+    """Return the JSON that `facts_from_json` reads.
+
+    User data may hold secrets: keep it in a file of mode 0600.
+    """
     document = attrs.asdict(facts)
     document["user_data_base64"] = base64.b64encode(document.pop("user_data")).decode("ascii")
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def facts_from_json(text: str, source: str = "facts") -> Facts:
-    """Facts from JSON as `facts_to_json` writes it; user data may also stand as plain text under `user_data`.
+    """Return Facts from JSON as `facts_to_json` writes it.
 
-    Only instance_id, region and vpc_cidrs_v4 must be there.  `source` names the text in errors.
-    Raises MetadataError.
+    `user_data` may also hold user data as plain text.  Only instance_id, region and vpc_cidrs_v4
+    are required.  `source` names the text in errors. Raises MetadataError.
     """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise MetadataError(f"{source}: is not JSON: {error}", hint=_least()) from None
+        raise MetadataError(f"{source}: invalid JSON: {error}", hint=_minimum()) from None
     if not isinstance(document, dict):
-        raise MetadataError(f"{source}: is not a JSON object", hint=_least())
-    known = set(attrs.fields_dict(Facts)) | {"user_data_base64"}
-    problems = [f"{key} is missing" for key in _LEAST if document.get(key) is None]
-    problems += [f"unknown key {quoted(key)}" for key in sorted(document) if key not in known]
+        raise MetadataError(f"{source}: not a JSON object", hint=_minimum())
+    fields = set(attrs.fields_dict(Facts)) | {"user_data_base64"}
+    problems = [f"{key} is missing" for key in _MINIMUM if document.get(key) is None]
+    problems += [f"unknown key {quoted(key)}" for key in sorted(document) if key not in fields]
     if problems:
-        raise MetadataError("{}: {}".format(source, "; ".join(problems)), hint=_least())
+        raise MetadataError("{}: {}".format(source, "; ".join(problems)), hint=_minimum())
     answers = {key: _bytes(f"{source}: {key}", key, document[key]) for key in document if document[key] is not None}
     answers["user_data"] = answers.pop("user_data_base64", b"") or answers.get("user_data", b"")
     return _facts(answers, lambda field: f"{source}: {field}")
 
 
 def _facts(answers: Mapping[str, bytes | None], label: Callable[[str], str]) -> Facts:
-    def token(field: str, default: str) -> str:
-        return values.token(field, label(field), answers[field]) if answers.get(field) else default
+    def optional(field: str, default: str) -> str:
+        return values.single_value(field, label(field), answers[field]) if answers.get(field) else default
 
-    region = values.token("region", label("region"), answers.get("region"))
-    partition, domain = next((found[1], found[2]) for found in _PARTITIONS if region.startswith(found[0]))
+    region = values.single_value("region", label("region"), answers.get("region"))
+    partition, domain = next((row[1], row[2]) for row in _PARTITIONS if region.startswith(row[0]))
     facts = Facts(
-        instance_id=values.token("instance_id", label("instance_id"), answers.get("instance_id")),
-        mac=token("mac", default=""),
+        instance_id=values.single_value("instance_id", label("instance_id"), answers.get("instance_id")),
+        mac=optional("mac", default=""),
         vpc_cidrs_v4=values.cidrs(4, label("vpc_cidrs_v4"), answers.get("vpc_cidrs_v4")),
         vpc_cidrs_v6=values.cidrs(6, label("vpc_cidrs_v6"), answers.get("vpc_cidrs_v6")),
         region=region,
-        domain=token("domain", default=domain),
-        partition=token("partition", default=partition),
+        domain=optional("domain", default=domain),
+        partition=optional("partition", default=partition),
         account=values.account(label("account"), answers.get("account")),
         user_data=values.bounded(label("user_data"), answers.get("user_data") or b"", values.USER_DATA_LIMIT),
     )
     if not facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6:
-        raise MetadataError(
-            "{}: is empty, and so is vpc_cidrs_v6; the VPC of an interface has a CIDR".format(label("vpc_cidrs_v4"))
-        )
+        raise MetadataError(f"{label('vpc_cidrs_v4')}: empty, and so is vpc_cidrs_v6; every VPC has a CIDR")
     return facts
 
 
 def _bytes(label: str, key: str, value: Any) -> bytes:
-    """A value of a --facts file in the form in which the metadata service would have sent it."""
+    """Return a value of a --facts file in the form that the metadata service would have sent."""
     lines = value if key in _LISTS else [value]
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-        raise MetadataError("{}: is not {}".format(label, "a list of strings" if key in _LISTS else "a string"))
+        raise MetadataError(f"{label}: not {'a list of strings' if key in _LISTS else 'a string'}")
     raw = "\n".join(lines).encode("utf-8", "replace")
     try:
         return base64.b64decode(raw, validate=True) if key == "user_data_base64" else raw
     except ValueError:
-        raise MetadataError(f"{label}: is not base64") from None
+        raise MetadataError(f"{label}: invalid base64") from None
 
 
-def _least() -> str:
-    return "the least that is needed: " + json.dumps(_LEAST)
+def _minimum() -> str:
+    return "required at least: " + json.dumps(_MINIMUM)

@@ -310,7 +310,7 @@ def direct_cases(patch):
     yield "a service of aws.direct", probed("aws:s3", s3=unknown)
     yield "a detected service", probed("direct:ecr", a=up, b=down, c=unknown)
     yield "an unknown API server", probed("api-endpoint")
-    patch.setattr(direct.tcp, "ask", lambda hosts, bound: {})
+    patch.setattr(direct.tcp, "probe", lambda hosts, bound: {})
     no_hosts = SETTINGS.replace('["s3"]', "[]").replace("endpoint =", 'endpoint_access = "public"\nendpoint =')
     yield "nothing is direct", list(direct.check(checked(text=no_hosts)))
 

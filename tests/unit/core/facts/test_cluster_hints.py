@@ -1,4 +1,4 @@
-"""What bootstrap.sh's arguments and NodeConfigs tell of the cluster."""
+"""Cluster information from the arguments of bootstrap.sh and from NodeConfigs."""
 
 import pytest
 import yaml
@@ -39,8 +39,8 @@ def node_config(**cluster):
     ],
 )
 def test_reads_arguments(arguments, name, endpoint, cidrs):
-    """Endpoint and service CIDRs are taken from bootstrap.sh's flags; an empty value is none, as it
-    is for bootstrap.sh.
+    """Endpoint and service CIDRs are taken from bootstrap.sh's flags; bootstrap.sh ignores an
+    empty value, and so does the agent.
     """
     hints = from_arguments(arguments)
     assert (hints.name, hints.endpoint, hints.service_cidrs) == (name, endpoint, cidrs)
@@ -64,7 +64,7 @@ def test_reads_arguments(arguments, name, endpoint, cidrs):
     ],
 )
 def test_refuses_arguments(arguments, problem):
-    """A wrong value is refused with the thing and the value, before it gets into NO_PROXY."""
+    """A wrong value is refused by name, before it gets into NO_PROXY."""
     with pytest.raises(AgentError) as caught:
         from_arguments(arguments)
     assert problem in str(caught.value)
@@ -82,7 +82,7 @@ def test_reads_a_node_config():
 
 
 def test_a_later_node_config_wins_field_by_field():
-    """Several documents are merged as nodeadm merges them; an empty field takes nothing away."""
+    """Several documents are merged as nodeadm merges them; an empty field removes nothing."""
     first = node_config(name="one", apiServerEndpoint="https://a.corp", cidr="10.100.0.0/16")
     hints = from_node_configs([first, node_config(name="two", cidr="")])
     assert (hints.name, hints.endpoint, hints.service_cidrs) == ("two", "a.corp", ("10.100.0.0/16",))
@@ -99,17 +99,15 @@ def test_a_later_node_config_wins_field_by_field():
         "kind: NodeConfig\nspec: {kubelet: {config: {maxPods: 110}}}",
     ],
 )
-def test_a_node_config_may_say_nothing(text):
-    """A NodeConfig without a cluster is a part that only tunes kubelet."""
+def test_a_node_config_without_a_cluster(text):
+    """A NodeConfig may only tune kubelet."""
     hints = from_node_configs([text])
     assert (hints.name, hints.endpoint, hints.service_cidrs) == ("", "", ())
 
 
 @pytest.mark.parametrize("name", ["2024-01-01", "2024-99-99"])
-def test_what_looks_like_a_date_is_text(name):
-    """nodeadm's reader knows no dates: such a name, or flag of kubelet's, is a string, and so is a
-    lone `=`.
-    """
+def test_a_date_is_text(name):
+    """nodeadm's reader has no dates: such a name or kubelet flag is a string, and so is `=`."""
     cluster = f"spec: {{cluster: {{name: {name}}}, kubelet: {{flags: [2024-99-99, 2024-01-01T00:00:00Z, =]}}}}"
     assert from_node_configs(["kind: NodeConfig\n" + cluster]).name == name
 
@@ -117,18 +115,18 @@ def test_what_looks_like_a_date_is_text(name):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("kind: [", "NodeConfig: line 1, column 8: is not YAML"),
-        ("a: b: c", "line 1, column 5: is not YAML"),
-        ("kind: NodeConfig\n---\nkind: Pod", "has no kind: NodeConfig"),
-        ("kind: NodeConfig\n\tx: y", "is not YAML"),
-        ("kind: NodeConfig\nx: !!python/object:os.system {}", "is not YAML"),
-        ("kind: NodeConfig\nx: !!int abc", "is not YAML"),
-        ("kind: NodeConfig\nx: !!bool abc", "is not YAML"),
-        ("kind: NodeConfig\nx: *gone", "is not YAML"),
-        ("[" * 5000, "is nested too deeply"),
-        ("just text", "has no kind: NodeConfig"),
-        ("- kind: NodeConfig", "has no kind: NodeConfig"),
-        ("kind: Pod", "has no kind: NodeConfig"),
+        ("kind: [", "NodeConfig: line 1, column 8: invalid YAML"),
+        ("a: b: c", "line 1, column 5: invalid YAML"),
+        ("kind: NodeConfig\n---\nkind: Pod", "kind is not NodeConfig"),
+        ("kind: NodeConfig\n\tx: y", "invalid YAML"),
+        ("kind: NodeConfig\nx: !!python/object:os.system {}", "invalid YAML"),
+        ("kind: NodeConfig\nx: !!int abc", "invalid YAML"),
+        ("kind: NodeConfig\nx: !!bool abc", "invalid YAML"),
+        ("kind: NodeConfig\nx: *gone", "invalid YAML"),
+        ("[" * 5000, "nested too deeply"),
+        ("just text", "kind is not NodeConfig"),
+        ("- kind: NodeConfig", "kind is not NodeConfig"),
+        ("kind: Pod", "kind is not NodeConfig"),
         ("kind: NodeConfig\nspec: {cluster: {name: 123}}", "cluster name: expected a string, got the integer 123"),
         ("kind: NodeConfig\nspec: {cluster: {cidr: [10.0.0.0/16]}}", "service CIDR: expected a string, got an array"),
         ("kind: NodeConfig\nspec: {cluster: {cidr: 10.0.0.0/99}}", 'service CIDR: "10.0.0.0/99" is not a CIDR'),
@@ -140,9 +138,7 @@ def test_what_looks_like_a_date_is_text(name):
     ],
 )
 def test_refuses_a_node_config(text, problem):
-    """What is no NodeConfig, or says something impossible, is refused with the place or the
-    value.
-    """
+    """Text that is not a NodeConfig, and impossible values, are refused with place or value."""
     with pytest.raises(AgentError) as caught:
         from_node_configs([text])
     assert str(caught.value).startswith("NodeConfig: ")
@@ -154,16 +150,16 @@ BOMB = ["a0: &a0 x"] + ["a{}: &a{} [{}]".format(n, n, ",".join(["*a%s" % (n - 1)
 
 
 def test_aliases_are_no_bomb():
-    """A document of aliases is read in no time: nothing unfolds it."""
+    """A document of aliases is read quickly: nothing unfolds it."""
     assert from_node_configs(["\n".join(["kind: NodeConfig", *BOMB])]).name == ""
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("kind: *a9", "has no kind: NodeConfig"), ("kind: NodeConfig\napiVersion: *a9", "the apiVersion is not a string")],
+    [("kind: *a9", "kind is not NodeConfig"), ("kind: NodeConfig\napiVersion: *a9", "apiVersion is not a string")],
 )
-def test_a_bomb_in_the_place_of_a_value_is_not_told(text, problem):
-    """Nor is one unfolded for an error."""
+def test_a_bomb_is_not_unfolded_into_an_error(text, problem):
+    """An alias in the place of a value is not unfolded for the text of an error."""
     with pytest.raises(AgentError, match=problem):
         from_node_configs(["\n".join([*BOMB, text])])
 

@@ -1,4 +1,4 @@
-"""Facts: every value is checked, canonical, and survives the trip through JSON."""
+"""Facts: every value is checked, canonical, and the same after a round trip through JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.facts.instance import Facts, facts_from_json, facts_to_json, parse_facts, parse_mac, questions
+from agent.core.facts.instance import Facts, facts_from_json, facts_to_json, metadata_paths, parse_facts, parse_mac
 from agent.errors import MetadataError
 
 MAC = "06:1d:5a:3b:7c:9e"
@@ -25,7 +25,7 @@ GOOD: dict[str, bytes | None] = {
     "partition": b"aws",
     "user_data": None,
 }
-LEAST = {"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
+MINIMUM = {"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
 HTML = b"<!DOCTYPE html><html><body>Sign in\x1b[31m</body></html>" * 20
 
 
@@ -49,7 +49,7 @@ def from_json(text: str) -> MetadataError:
 
 
 def test_good_answers() -> None:
-    """What the service usually says becomes Facts."""
+    """The usual answers of the service become Facts."""
     assert parse_facts(GOOD) == Facts(
         instance_id="i-0123456789abcdef0",
         mac=MAC,
@@ -62,14 +62,14 @@ def test_good_answers() -> None:
     )
 
 
-def test_questions_hold_the_mac_of_the_interface() -> None:
-    """The CIDRs are asked for the one interface, below the directory of its MAC."""
-    assert questions(MAC)["vpc_cidrs_v6"] == f"meta-data/network/interfaces/macs/{MAC}/vpc-ipv6-cidr-blocks"
+def test_paths_of_cidrs_hold_the_mac_of_the_interface() -> None:
+    """The CIDRs are those of one interface, below the directory of its MAC."""
+    assert metadata_paths(MAC)["vpc_cidrs_v6"] == f"meta-data/network/interfaces/macs/{MAC}/vpc-ipv6-cidr-blocks"
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"/", b"/\n"])
 def test_mac_may_end_like_a_listing(end: bytes) -> None:
-    """A slash or a newline after the MAC is no part of it."""
+    """A slash or a newline after the MAC is not part of it."""
     assert parse_mac(MAC.encode() + end) == MAC
 
 
@@ -102,7 +102,7 @@ def test_one_kind_of_cidr_may_be_absent(nothing: bytes | None) -> None:
     """
     assert parse_facts(answers(vpc_cidrs_v6=nothing)).vpc_cidrs_v6 == ()
     assert parse_facts(answers(vpc_cidrs_v4=nothing, vpc_cidrs_v6=b"2600:1f16::/56")).vpc_cidrs_v4 == ()
-    assert "vpc-ipv4-cidr-blocks: is empty" in refused({"vpc_cidrs_v4": nothing, "vpc_cidrs_v6": nothing})
+    assert "vpc-ipv4-cidr-blocks: empty" in refused({"vpc_cidrs_v4": nothing, "vpc_cidrs_v6": nothing})
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_one_kind_of_cidr_may_be_absent(nothing: bytes | None) -> None:
     ],
 )
 def test_domain_and_partition_follow_from_the_region(region: str, partition: str, domain: str) -> None:
-    """Where the service does not know its domain and partition, the region tells them."""
+    """If the service does not know its domain and partition, they follow from the region."""
     facts = parse_facts(answers(region=region.encode(), domain=None, partition=None))
     assert (facts.partition, facts.domain) == (partition, domain)
 
@@ -164,9 +164,9 @@ def test_domain_and_partition_follow_from_the_region(region: str, partition: str
     ],
 )
 def test_wrong_value_is_named(field: str, value: bytes) -> None:
-    """A value that is not what was asked for is an error with the question and the value."""
+    """A value of another form is an error with the path and the value."""
     error = refused({field: value})
-    assert error.startswith("/latest/" + questions(MAC)[field] + ": ")
+    assert error.startswith("/latest/" + metadata_paths(MAC)[field] + ": ")
     assert " is not " in error
     assert error.isprintable()
 
@@ -184,15 +184,15 @@ def test_html_is_shown_short_and_printable(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["instance_id", "mac", "region"])
-def test_what_must_be_there_is_missed(field: str) -> None:
-    """404 for what every instance has is an error."""
-    assert "is not set (404); expected " in refused({field: None})
+def test_a_required_value_is_missing(field: str) -> None:
+    """A 404 for a value that every instance has is an error."""
+    assert "not set (404); expected " in refused({field: None})
 
 
 @pytest.mark.parametrize(("field", "size"), [("instance_id", 16385), ("vpc_cidrs_v4", 16385), ("user_data", 131073)])
 def test_sizes_are_bounded(field: str, size: int) -> None:
-    """An answer that is too long is refused by its size alone."""
-    assert f"has {size} bytes; at most {size - 1} are allowed" in refused({field: b"\n" * size})
+    """An answer that is too long is refused for its size alone."""
+    assert f"{size} bytes long; at most {size - 1} are allowed" in refused({field: b"\n" * size})
 
 
 def test_user_data_is_not_shown() -> None:
@@ -202,7 +202,7 @@ def test_user_data_is_not_shown() -> None:
 
 @given(st.binary(max_size=200), st.sampled_from(sorted(GOOD)))
 def test_any_bytes_give_facts_or_a_clear_error(raw: bytes, field: str) -> None:
-    """Whatever comes, nothing but clean values or a MetadataError goes out."""
+    """Any bytes give clean values or a MetadataError."""
     try:
         clean = attrs.evolve(parse_facts(answers(**{field: raw})), user_data=b"")
         shown = " ".join("".join(value or "") for value in attrs.astuple(clean))
@@ -238,20 +238,20 @@ ANY_FACTS = st.builds(
 
 @given(ANY_FACTS)
 def test_facts_survive_json(facts: Facts) -> None:
-    """What is written is read back, user data to the byte."""
+    """Facts are read back as they were written, user data to the byte."""
     assert facts_from_json(facts_to_json(facts)) == facts
 
 
-def test_the_least_that_a_facts_file_needs() -> None:
-    """Three values are enough; the others follow or stay empty."""
-    facts = facts_from_json(json.dumps(LEAST))
+def test_minimum_of_a_facts_file() -> None:
+    """Three values are enough; the others follow from them or stay empty."""
+    facts = facts_from_json(json.dumps(MINIMUM))
     assert (facts.mac, facts.vpc_cidrs_v6, facts.domain, facts.partition) == ("", (), "amazonaws.com", "aws")
     assert facts.user_data == b""
 
 
 def test_user_data_as_plain_text() -> None:
-    """Whoever writes a facts file by hand need not encode anything."""
-    text = json.dumps({**LEAST, "user_data": "#!/bin/sh\n", "domain": None})
+    """A facts file that is written by hand needs no encoding."""
+    text = json.dumps({**MINIMUM, "user_data": "#!/bin/sh\n", "domain": None})
     assert facts_from_json(text).user_data == b"#!/bin/sh\n"
 
 
@@ -261,33 +261,33 @@ def test_facts_file_lists_everything_that_is_missing_or_unknown() -> None:
     assert str(error) == (
         'facts.json: instance_id is missing; region is missing; vpc_cidrs_v4 is missing; unknown key "vpc_cidr"'
     )
-    assert json.loads(error.hint.partition(": ")[2]) == LEAST
+    assert json.loads(error.hint.partition(": ")[2]) == MINIMUM
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"x"', "[" * 100000, '{"a":', "\x00"])
-def test_facts_file_that_is_no_json_object(text: str) -> None:
+def test_facts_file_that_is_not_a_json_object(text: str) -> None:
     """Anything but a JSON object is an error that says so."""
-    assert str(from_json(text)).startswith("facts.json: is not ")
+    assert str(from_json(text)).startswith(("facts.json: invalid JSON: ", "facts.json: not a JSON object"))
 
 
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"region": 5}, "facts.json: region: is not a string"),
-        ({"vpc_cidrs_v4": "10.0.0.0/16"}, "facts.json: vpc_cidrs_v4: is not a list of strings"),
-        ({"vpc_cidrs_v4": [1]}, "facts.json: vpc_cidrs_v4: is not a list of strings"),
-        ({"vpc_cidrs_v4": []}, "facts.json: vpc_cidrs_v4: is empty"),
+        ({"region": 5}, "facts.json: region: not a string"),
+        ({"vpc_cidrs_v4": "10.0.0.0/16"}, "facts.json: vpc_cidrs_v4: not a list of strings"),
+        ({"vpc_cidrs_v4": [1]}, "facts.json: vpc_cidrs_v4: not a list of strings"),
+        ({"vpc_cidrs_v4": []}, "facts.json: vpc_cidrs_v4: empty"),
         ({"vpc_cidrs_v4": ["10.0.0.0/16", "x"]}, 'facts.json: vpc_cidrs_v4: "x" is not a CIDR'),
         ({"region": ""}, 'facts.json: region: "" is not a region'),
         ({"region": "eu-central-1\ud800"}, 'facts.json: region: "eu-central-1?" is not a region'),
         ({"instance_id": "x"}, 'facts.json: instance_id: "x" is not an instance id'),
-        ({"user_data_base64": "%"}, "facts.json: user_data_base64: is not base64"),
-        ({"user_data_base64": "\u00e9"}, "facts.json: user_data_base64: is not base64"),
+        ({"user_data_base64": "%"}, "facts.json: user_data_base64: invalid base64"),
+        ({"user_data_base64": "\u00e9"}, "facts.json: user_data_base64: invalid base64"),
     ],
 )
 def test_facts_file_is_checked_as_strictly(changed: dict[str, Any], expected: str) -> None:
     """The same rules as for the metadata service, with the names of the file."""
-    assert str(from_json(json.dumps({**LEAST, **changed}))).startswith(expected)
+    assert str(from_json(json.dumps({**MINIMUM, **changed}))).startswith(expected)
 
 
 @pytest.mark.parametrize("answer", [b'{"accountId": "111122223333", "region": "x"}', b"111122223333\n"])

@@ -1,4 +1,4 @@
-"""User data: our parts are found in every form, everything else is left to cloud-init."""
+"""User data: the agent's parts are read in every form, everything else is left to cloud-init."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SHELL = "#!/bin/bash\necho hello\n"
 
 
 def message(body: bytes, kind: str = SETTINGS_TYPE, encoding: str = "") -> bytes:
-    """A MIME part as people write it: headers, an empty line, the body."""
-    how = f"Content-Transfer-Encoding: {encoding}\n" if encoding else ""
-    return (f"Content-Type: {kind}\n{how}\n").encode() + body
+    """Return a MIME part: headers, an empty line, the body."""
+    header = f"Content-Transfer-Encoding: {encoding}\n" if encoding else ""
+    return (f"Content-Type: {kind}\n{header}\n").encode() + body
 
 
 def multipart(*parts: bytes, boundary: str = "==BOUNDARY==", end: bytes = b"\n") -> bytes:
-    """Parts in an envelope like the one in the EKS user guide."""
+    """Return a multipart message like the one in the EKS user guide."""
     head = f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="{boundary}"\n\n'
     line = b"--" + boundary.encode()
     whole = head.encode() + b"".join(line + b"\n" + part + b"\n" for part in parts) + line + b"--\n"
@@ -39,7 +39,7 @@ def multipart(*parts: bytes, boundary: str = "==BOUNDARY==", end: bytes = b"\n")
 
 
 def refused(raw: bytes) -> str:
-    """The one problem that reading ends with."""
+    """Return the one problem with which reading fails."""
     with pytest.raises(SettingsError) as caught:
         read_user_data(raw)
     (problem,) = caught.value.problems
@@ -72,13 +72,13 @@ def test_settings_part_in_every_form(
         "beside a shell part": multipart(shell, part),
         "nested": multipart(shell, multipart(shell, part, boundary="inner")),
     }[shape]
-    found = read_user_data(whole(raw))
-    assert [text.strip() for text in found.settings] == [TOML.strip()]
-    assert found.node_configs == ()
+    user_data = read_user_data(whole(raw))
+    assert [text.strip() for text in user_data.settings] == [TOML.strip()]
+    assert user_data.node_configs == ()
 
 
-def test_what_pythons_own_writer_makes() -> None:
-    """A message from the standard library, as cloud-init's make-mime builds it, is read back."""
+def test_a_message_of_the_standard_library() -> None:
+    """A message of Python's email package, as cloud-init's make-mime builds it, is read back."""
     outer = MIMEMultipart()
     outer.attach(MIMEText(SHELL, "x-shellscript", "us-ascii"))
     outer.attach(MIMEText(YAML, "plain", "us-ascii"))
@@ -104,13 +104,13 @@ def test_parts_keep_their_order_and_kinds() -> None:
 @pytest.mark.parametrize("start", [b"", b"\n\n", b"\xef\xbb\xbf", b" \r\n"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_blank_lines_before_and_crlf(start: bytes, end: bytes) -> None:
-    """What templates and editors of Windows leave does not hide the parts."""
-    found = read_user_data(start + multipart(message(b"a = 1\nb = 2"), end=end))
-    assert [text.splitlines() for text in found.settings] == [["a = 1", "b = 2"]]
+    """Traces of templates and of editors on Windows do not hide the parts."""
+    user_data = read_user_data(start + multipart(message(b"a = 1\nb = 2"), end=end))
+    assert [text.splitlines() for text in user_data.settings] == [["a = 1", "b = 2"]]
 
 
 def test_multipart_without_its_last_line() -> None:
-    """A cut-off end of the envelope loses nothing that arrived."""
+    """A message without its closing line loses nothing."""
     raw = multipart(message(b"a = 1")).replace(b"--==BOUNDARY==--\n", b"")
     assert [text.strip() for text in read_user_data(raw).settings] == ["a = 1"]
 
@@ -154,34 +154,32 @@ def test_plain_node_config(text: str, whole: Callable[[bytes], bytes]) -> None:
         b"Content-Type: multipart/mixed; boundary=\n\n--\n",
     ],
 )
-def test_what_is_not_ours_is_left_alone(raw: bytes) -> None:
-    """Scripts, cloud-config, other documents, damaged and binary data: nothing of ours, and no
-    error.
-    """
+def test_other_user_data_is_left_alone(raw: bytes) -> None:
+    """Scripts, cloud-config, other documents, damaged and binary data give nothing, and no error."""
     assert read_user_data(raw) == UserData()
 
 
 @pytest.mark.parametrize(
     ("part", "expected"),
     [
-        (message(b'a = "\xff"'), "is not UTF-8 (line 1)"),
-        (message(b"\nurl = 1\n\xc3("), "is not UTF-8 (line 3)"),
-        (message("a = 1".encode("utf-16")), "is not UTF-8 (line 1)"),
-        (message(b"a = 1\nb = '\x00'"), "has the control character '\\x00' (line 2)"),
-        (message(b"a = '\x1b[31m'"), "has the control character '\\x1b' (line 1)"),
-        (message("a = '\u0085'".encode()), "has the control character '\\x85' (line 1)"),
-        (message(gzip.compress(TOML.encode(), mtime=0)[:-9], encoding="binary"), "is gzip, but damaged or cut off"),
-        (message(base64.encodebytes(b"\x1f\x8bgarbage"), encoding="base64"), "is gzip, but damaged or cut off"),
+        (message(b'a = "\xff"'), "not UTF-8 (line 1)"),
+        (message(b"\nurl = 1\n\xc3("), "not UTF-8 (line 3)"),
+        (message("a = 1".encode("utf-16")), "not UTF-8 (line 1)"),
+        (message(b"a = 1\nb = '\x00'"), "control character '\\x00' (line 2)"),
+        (message(b"a = '\x1b[31m'"), "control character '\\x1b' (line 1)"),
+        (message("a = '\u0085'".encode()), "control character '\\x85' (line 1)"),
+        (message(gzip.compress(TOML.encode(), mtime=0)[:-9], encoding="binary"), "damaged or truncated gzip"),
+        (message(base64.encodebytes(b"\x1f\x8bgarbage"), encoding="base64"), "damaged or truncated gzip"),
         (message(b"!!! what !!!", encoding="base64"), "cannot be decoded"),
         (
             message(base64.encodebytes(gzip.compress(b"#" * (LIMIT + 1), mtime=0)), encoding="base64"),
-            "is longer than 1024 KiB",
+            "longer than 1024 KiB",
         ),
     ],
     ids="latin1 third-line utf16 nul escape c1 cut-gzip bad-gzip bad-base64 bomb".split(),
 )
 def test_broken_part_of_ours_is_named(part: bytes, expected: str) -> None:
-    """An error says which part of the user data it is and what is wrong with it."""
+    """An error names the part of the user data and what is wrong with it."""
     raw = multipart(message(SHELL.encode(), "text/x-shellscript"), part)
     problem = refused(raw)
     assert problem.startswith("user data, part 2 (application/x-eks-proxy-agent): " + expected)
@@ -192,28 +190,26 @@ def test_broken_node_config_is_named() -> None:
     """The same for NodeConfigs, as a part and alone."""
     assert (
         refused(message(b"\xff", NODE_CONFIG_TYPE))
-        == "user data, part 1 (application/node.eks.aws): is not UTF-8 (line 1)"
+        == "user data, part 1 (application/node.eks.aws): not UTF-8 (line 1)"
     )
-    assert refused(YAML.encode() + b"\xff") == "user data (NodeConfig): is not UTF-8 (line 7)"
+    assert refused(YAML.encode() + b"\xff") == "user data (NodeConfig): not UTF-8 (line 7)"
 
 
 def test_broken_parts_of_others_do_not_matter() -> None:
-    """What is wrong with a part of cloud-init's is cloud-init's to say."""
+    """Errors in parts of cloud-init are left to cloud-init."""
     others = [message(b"\x1f\x8b\xff\x00", "application/gzip"), message(b"%%", "text/x-shellscript", "base64")]
     assert read_user_data(multipart(*others, message(b"a = 1"))).settings == ("a = 1",)
 
 
 def test_gzip_bomb() -> None:
-    """A small file that unpacks to a lot is refused before it fills the memory."""
+    """A small file that unpacks to a large one is refused before it fills the memory."""
     bomb = gzip.compress(bytes(1 << 28), 9)
     assert len(bomb) < 1 << 19
-    assert refused(bomb) == "user data: is longer than 1024 KiB unpacked"
+    assert refused(bomb) == "user data: longer than 1024 KiB unpacked"
 
 
 def test_blank_lines_are_read_once() -> None:
-    """A kilobyte of gzip makes a million of them, and a pattern that begins anew at each would take
-    hours of the boot.
-    """
+    """A kilobyte of gzip makes a million of them; a pattern that restarts at each takes hours."""
     assert read_user_data(gzip.compress(b"x" + b"\n" * (LIMIT - 1))) == UserData()
 
 
@@ -225,9 +221,7 @@ def test_many_parts_share_one_limit() -> None:
 
 
 def test_concatenated_gzip() -> None:
-    """Two gzip files one after the other are one, as for gunzip; a hundred are an attack and not
-    ours.
-    """
+    """Two gzip files one after the other are one, as for gunzip; a hundred are an attack."""
     halves = [message(b"a = 1\n"), b"b = 2\n"]
     assert read_user_data(b"".join(map(gzip.compress, halves))).settings == ("a = 1\nb = 2\n",)
     assert read_user_data(b"".join(gzip.compress(b"") for _ in range(100))) == UserData()
@@ -242,16 +236,16 @@ def test_deep_nesting_is_refused() -> None:
 
 
 def test_contents_are_not_shown() -> None:
-    """User data may hold secrets: its representation tells nothing of them."""
+    """User data may hold secrets: its representation shows none."""
     assert "s3cret" not in repr(read_user_data(message(b"token = 's3cret'")))
 
 
 @given(st.binary(max_size=400), st.booleans())
 def test_any_bytes_are_read_or_refused(raw: bytes, compressed: bool) -> None:
-    """Nothing but clean texts or a SettingsError comes out, whatever goes in."""
+    """Any bytes give clean texts or a SettingsError."""
     try:
-        found = read_user_data(gzip.compress(raw) if compressed else raw)
-        texts = found.settings + found.node_configs
+        user_data = read_user_data(gzip.compress(raw) if compressed else raw)
+        texts = user_data.settings + user_data.node_configs
     except SettingsError as error:
         texts = error.problems
     assert not any("\x00" in text or "\x1b" in text for text in texts)
@@ -284,18 +278,18 @@ HEADERS = st.lists(
 
 @given(HEADERS)
 def test_any_mime_is_read_or_refused(lines: list[bytes]) -> None:
-    """The same for what looks like MIME: wrong nesting, encodings, headers in odd places."""
+    """The same for text that looks like MIME: wrong nesting, encodings, headers in odd places."""
     try:
-        found = read_user_data(b"\n".join(lines))
-        texts = found.settings + found.node_configs
+        user_data = read_user_data(b"\n".join(lines))
+        texts = user_data.settings + user_data.node_configs
     except SettingsError as error:
         texts = error.problems
     assert not any("\x00" in text or "\x1b" in text for text in texts)
 
 
 @given(st.text(st.characters(blacklist_categories=("Cc", "Cs")), max_size=200), st.sampled_from(ENCODINGS[1:5]))
-def test_text_arrives_unchanged(text: str, how: tuple[str, Callable[[bytes], bytes]]) -> None:
+def test_text_arrives_unchanged(text: str, form: tuple[str, Callable[[bytes], bytes]]) -> None:
     """Any text of one line in a part arrives as it was written."""
-    encoding, encode = how
-    found = read_user_data(multipart(message(encode(text.encode()), encoding=encoding)))
-    assert found.settings == (text.lstrip("\ufeff") if text.startswith("\ufeff") else text,)
+    encoding, encode = form
+    user_data = read_user_data(multipart(message(encode(text.encode()), encoding=encoding)))
+    assert user_data.settings == (text.lstrip("\ufeff") if text.startswith("\ufeff") else text,)
