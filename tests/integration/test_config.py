@@ -361,7 +361,9 @@ def test_check_lints_without_facts(node: Node, tmp_path: Path) -> None:
 
 def test_plan_names_what_was_not_probed(node: Node) -> None:
     """With --facts nothing is probed; plan names the settings that are still "auto"."""
-    note = 'note: aws.direct: "auto" is probed only on the instance, so the list may differ there; set explicit values\n'
+    note = (
+        'note: aws.direct: "auto" is probed only on the instance, so the list may differ there; set explicit values\n'
+    )
     assert node.main("plan").err == note
     both = note.replace("aws.direct", "aws.direct and cluster.endpoint_access")
     assert node.main("plan", "--set", "cluster.endpoint=https://api.corp").err == both
