@@ -24,7 +24,7 @@ b/2r2R3zenF+0KYRAiApCJPCNz400Q+y5DwvgSQcSA5B8+1/2ZoR9DdPmMAH1A==
 
 
 def make(directory):
-    """A file NAME.pem and NAME.key for each kind, one that expired, and `der`, which is no PEM."""
+    """A file NAME.pem and NAME.key for each kind, one that expired, and `der`, which is not PEM."""
     (directory / "Expired CA.pem").write_text(EXPIRED)
     for name, options in KINDS.items():
         key = [] if "-newkey" in options else ["-newkey", "rsa:2048"]

@@ -284,7 +284,7 @@ def test_address(text: str, expected: tuple[str, int]) -> None:
     "text", ["", "127.0.0.1", ":80", "127.0.0.1:", "127.0.0.1:65536", "::1:80", "[::1]", "a b:80", "x:80\n"]
 )
 def test_wrong_address(text: str) -> None:
-    """What is no ADDRESS:PORT is a usage error that shows how to write it."""
+    """A value that is not ADDRESS:PORT is a usage error that shows how to write it."""
     with pytest.raises(UsageError) as caught:
         parse_address(text)
     assert "127.0.0.1:1338" in caught.value.hint

@@ -105,7 +105,7 @@ def observe(
 
     `now` is in monotonic seconds, `wall` in seconds since 1970.  Another proxy is chosen, in the
     operator's order, if the current one has failed for `after` seconds (None: never) and the other
-    one has a higher rank.  A higher rank alone is no reason.
+    one has a higher rank.  A higher rank alone is not enough.
     """
     seen = tuple(_observation(choice, url, verdict, wall) for url, verdict in zip(choice.urls, verdicts) if verdict)
     ranks = {url: DEAD if verdict is None else verdict.rank for url, verdict in zip(choice.urls, verdicts)}

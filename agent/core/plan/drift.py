@@ -1,4 +1,4 @@
-"""What the daemon keeps from cycle to cycle, until a reboot: desired state, repairs, missing facts.
+"""Memory of the daemon until a reboot: desired state, repairs, missing facts.
 
 Pure.  A moment is in seconds of a clock that never jumps (CLOCK_MONOTONIC).
 """
@@ -27,7 +27,7 @@ USER_DATA = "user data"
 
 @attrs.frozen
 class Memory:
-    """What the daemon keeps from cycle to cycle.
+    """Memory of the daemon.
 
     `instance`: the instance-id; empty until the first reconcile since power-on.
     `desired`: the last desired state of each file (see `desired_digest`), by resolved path.

@@ -52,7 +52,7 @@ class Record:
 
 @attrs.frozen
 class Baseline:
-    """What revert restores, for the whole machine.
+    """State that revert restores, for the whole machine.
 
     `files`: a Record for each resolved path.  `directories`: those that the agent created.
     `enabled`: units that the agent enabled.  `baked`: the drop-ins belong to the image, and stay on

@@ -155,7 +155,7 @@ def test_plain_node_config(text: str, whole: Callable[[bytes], bytes]) -> None:
     ],
 )
 def test_other_user_data_is_left_alone(raw: bytes) -> None:
-    """Scripts, cloud-config, other documents, damaged and binary data give nothing, and no error."""
+    """Scripts, cloud-config, other documents, damaged and binary data give nothing and no error."""
     assert read_user_data(raw) == UserData()
 
 
