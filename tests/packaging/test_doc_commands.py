@@ -45,6 +45,7 @@ direct = ["ec2", "ecr", "s3"]
 WRONG = """\
 [proxy]
 url = "proxy:3128"
+noproxy = ["a.corp"]
 
 [node]
 yum = "yes"
