@@ -21,6 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from agent import __version__
 from agent.core.net.proxy_url import quoted
+from agent.edges.http_headers import BoundedResponse
 
 _WRONG_URL = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema)
 
@@ -28,12 +29,13 @@ _WRONG_URL = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema,
 class ExchangeError(Exception):
     """An exchange without a complete answer; another try may succeed.
 
-    `silent`: connected, but nothing came back in time.
+    `is_connected`: the server accepted the connection.  `is_silent`: and sent nothing in time.
     """
 
-    def __init__(self, cause: str, *, silent: bool = False) -> None:
+    def __init__(self, cause: str, *, is_connected: bool = True, is_silent: bool = False) -> None:
         super().__init__(cause)
-        self.silent = silent
+        self.is_connected = is_connected
+        self.is_silent = is_silent
 
 
 @attrs.frozen
@@ -66,7 +68,9 @@ def exchange(
         raise
     except (OSError, urllib3.exceptions.HTTPError) as error:
         cause = "no complete answer in time" if _timed_out(error) else _innermost(error)
-        raise ExchangeError(cause, silent=isinstance(error, requests.ReadTimeout)) from None
+        raise ExchangeError(
+            cause, is_connected=not _refused(error), is_silent=isinstance(error, requests.ReadTimeout)
+        ) from None
     announced = re.fullmatch("[0-9]{1,18}", response.headers.get("Content-Length", ""))
     if announced and len(body) < min(int(announced.group()), limit):  # urllib3 1.26 does not check
         raise ExchangeError(f"the answer ended after {len(body)} of {announced.group()} bytes")
@@ -79,13 +83,20 @@ def _timed_out(error: BaseException) -> bool:
     return isinstance(error, timeouts) or any(isinstance(argument, timeouts) for argument in error.args)
 
 
+def _refused(error: BaseException) -> bool:
+    """Return True if no connection came about; requests wraps urllib3's error as the `reason`."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError))
+
+
 def _innermost(error: BaseException) -> str:
     """Return in a few words what lies below the errors of requests and urllib3."""
     if isinstance(error, requests.ConnectTimeout):
         return "no connection in time"
     while type(error).__module__.startswith(("requests.", "urllib3.")) and error.__context__ is not None:
         error = error.__context__
-    return getattr(error, "strerror", None) or f"{type(error).__name__} {quoted(str(error))}"
+    words = getattr(error, "strerror", None) or ""
+    return words[:1].lower() + words[1:] if words else f"{type(error).__name__} {quoted(str(error))}"
 
 
 class DirectSession(requests.Session):
@@ -108,6 +119,12 @@ class DirectSession(requests.Session):
         """
 
 
+class _FramedResponse(BoundedResponse):
+    """An answer of which only the headers that delimit its body are read, and no cookie."""
+
+    kept = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+
+
 class _Adapter(HTTPAdapter):
     def __init__(self, remaining: Callable[[], float]) -> None:
         self._remaining = remaining
@@ -118,6 +135,8 @@ class _Adapter(HTTPAdapter):
         remaining = self._remaining
 
         class Connection(HTTPConnection):
+            response_class = _FramedResponse
+
             def _new_conn(self) -> socket.socket:
                 return _Socket(super()._new_conn(), remaining)
 

@@ -6,24 +6,38 @@ Imports requests and tenacity (0.15 s): import this module where it is used, not
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from typing import Callable, NoReturn
+from collections.abc import Mapping
+from typing import Callable, NoReturn, TypeVar
 
 import tenacity
 
 from agent.core.facts.imds_values import USER_DATA_LIMIT, VALUE_LIMIT
-from agent.core.facts.instance import MAC_PATH, USER_DATA_PATH, Facts, metadata_paths, parse_facts, parse_mac
+from agent.core.facts.instance import (
+    MAC_PATH,
+    REQUIRED,
+    USER_DATA_PATH,
+    Facts,
+    is_answered,
+    metadata_paths,
+    parse_facts,
+    parse_mac,
+)
 from agent.core.net.proxy_url import quoted
-from agent.edges.http import DirectSession, ExchangeError, exchange
+from agent.edges.http import DirectSession, ExchangeError, HttpResponse, exchange
 from agent.errors import MetadataError
+
+T = TypeVar("T")
 
 _TOKEN_PATH = "api/token"
 _TOKEN_TTL = 21600  # seconds, the longest that is allowed
 _TOKEN_MARGIN = 300  # seconds before its expiry in which a token is no longer used
 
-#: Limit of one try (seconds); a healthy service answers within milliseconds.
-_TRY = 2.0
+#: Limit of one try (seconds); a healthy service answers within milliseconds.  With less than
+#: _LEAST_TRY remaining there is no further try: its timeout would hide the cause of the last one.
+_TRY, _LEAST_TRY = 2.0, 0.05
 #: At boot the network comes late.  For the first seconds tries are frequent and an address that
 #: does not respond is given up quickly, so that the node waits at most _CONNECT_EAGER plus one
 #: pause after the service is reachable.
@@ -31,26 +45,30 @@ _EAGER = 10.0
 _CONNECT_EAGER, _CONNECT = 0.05, 1.0
 _OFTEN, _SELDOM = tenacity.wait_random(0.01, 0.04), tenacity.wait_random(0.3, 1)
 _WHILE_BUSY = tenacity.wait_random_exponential(multiplier=0.02, max=2)
+_WHILE_NOT_SET = tenacity.wait_random_exponential(multiplier=0.02, max=0.5)
 
 _OTHER = "check that this is an instance metadata service of version 2"
 _DISABLED = "the metadata service is disabled for this instance, or the request went through a proxy (X-Forwarded-For)"
 _HOP_LIMIT = "in a container, set the instance's metadata hop limit to 2 or more; then check for a firewall that drops the answer"
+_ELSEWHERE = "on an EC2 instance, check that its metadata service is enabled, and metadata.endpoint; elsewhere, pass --facts FILE or try `make demo`"
 
 
 class _TransientError(Exception):
-    """Failure of one try; `busy` if the service itself refused for now."""
+    """Failure of one try; `pause` is the wait before the next, None for that after no answer."""
 
-    def __init__(self, cause: str, *, busy: bool = False, hint: str = "") -> None:
-        super().__init__(cause)
-        self.busy = busy
+    def __init__(self, problem: str, *, hint: str = "", pause: tenacity.wait.wait_base | None = None) -> None:
+        super().__init__(problem)
         self.hint = hint
+        self.pause = pause
 
 
 class MetadataClient:
     """Client of the service at `endpoint` (http://ADDRESS[:PORT]).
 
-    Each `fetch` ends within `deadline` seconds.  `sleep` is called between tries; an exception that
-    it raises ends the fetch.
+    Each `fetch` ends within `deadline` seconds, and within `unreachable_deadline` seconds if no
+    HTTP answer has come by then, whatever its status.  `waiting` is called before each pause with
+    the problem and the seconds that remain.  `sleep` is called between tries; an exception that it
+    raises ends the fetch.
     """
 
     def __init__(
@@ -58,53 +76,92 @@ class MetadataClient:
         endpoint: str,
         deadline: float,
         *,
+        unreachable_deadline: float = math.inf,
+        waiting: Callable[[str, float], None] = lambda problem, remaining: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._service = f"instance metadata service at {endpoint.rstrip('/')}"
         self._base = endpoint.rstrip("/") + "/latest/"
-        self._deadline = deadline
+        self._deadline, self._unreachable_deadline = deadline, unreachable_deadline
+        self._waiting = waiting
         self._clock = clock
         self._sleep = sleep
         self._started = self._try_deadline = self._token_expiry = clock()
+        self._is_reachable = False
+        self._last: _TransientError | None = None
         self._token = ""
         self._session = DirectSession(remaining=lambda: self._try_deadline - clock())
 
     def fetch(self) -> Facts:
-        """Return all facts, each of them checked.  Raises MetadataError."""
-        self._started = self._clock()
+        """Return all facts, each of them checked.
+
+        What every instance has is requested again while it is not set (404).  Raises MetadataError.
+        """
+        self._started, self._is_reachable, self._last = self._clock(), False, None
         try:
-            mac = self._query(MAC_PATH)
-            rest = {field: path for field, path in metadata_paths(parse_mac(mac)).items() if path != MAC_PATH}
-            return parse_facts({"mac": mac, **{field: self._query(path) for field, path in rest.items()}})
+            answers = self._require({"mac": MAC_PATH})
+            paths = metadata_paths(self._checked(lambda: parse_mac(answers["mac"])))
+            for group in REQUIRED:
+                answers.update(self._require({field: paths[field] for field in group}))
+            answers.update({field: self._query(path) for field, path in paths.items() if field not in answers})
+            return self._checked(lambda: parse_facts(answers))
         finally:
             self._session.close()  # the connection; token and session stay in use
 
+    def _checked(self, parse: Callable[[], T]) -> T:
+        try:
+            return parse()
+        except MetadataError as error:
+            raise MetadataError(f"{self._service}: {error}", hint=error.hint) from None
+
+    def _limit(self) -> float:
+        """Return the seconds that this fetch may take, as far as is known by now."""
+        return self._deadline if self._is_reachable else min(self._deadline, self._unreachable_deadline)
+
     def _remaining(self) -> float:
-        return self._started + self._deadline - self._clock()
+        return self._started + self._limit() - self._clock()
 
     def _is_eager(self) -> bool:
         return self._clock() - self._started < _EAGER
 
     def _query(self, path: str) -> bytes | None:
         """Return the answer to `path`, None for a 404, after as many tries as it takes."""
-        answer: bytes | None = tenacity.Retrying(
+        return self._retry(lambda: self._get(path))
+
+    def _require(self, paths: Mapping[str, str]) -> dict[str, bytes | None]:
+        """Return the answers by field once one of them is set, after as many tries as it takes."""
+
+        def get() -> dict[str, bytes | None]:
+            answers = {field: self._get(path) for field, path in paths.items()}
+            if not is_answered(tuple(paths), answers):
+                labels = " and ".join("/latest/" + path for path in paths.values())
+                raise _TransientError(f"{self._service}: {labels}: not set (404)", hint=_OTHER, pause=_WHILE_NOT_SET)
+            return answers
+
+        return self._retry(get)
+
+    def _retry(self, get: Callable[[], T]) -> T:
+        answer: T = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TransientError),
             wait=self._pause,
-            stop=lambda state: state.upcoming_sleep >= self._remaining(),
+            stop=lambda state: state.upcoming_sleep + _LEAST_TRY >= self._remaining(),
+            before_sleep=lambda state: self._waiting(str(_failure(state)), self._remaining()),
             sleep=self._sleep,
             retry_error_callback=self._fail,
-        )(self._get, path)
+        )(get)
+        self._last = None
         return answer
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
         """Return the seconds until the next try; random, as the nodes of a group boot together."""
-        if _failure(state).busy:
-            return _WHILE_BUSY(state)
-        return _OFTEN(state) if self._is_eager() else _SELDOM(state)
+        self._last = _failure(state)
+        pause = self._last.pause or (_OFTEN if self._is_eager() else _SELDOM)
+        return pause(state)
 
     def _fail(self, state: tenacity.RetryCallState) -> NoReturn:
         last = _failure(state)
-        raise MetadataError(f"{last} (tried for {self._deadline:g} s)", hint=last.hint)
+        raise MetadataError(f"{last} (tried for {round(self._limit(), 1):g} s)", hint=last.hint)
 
     def _get(self, path: str) -> bytes | None:
         if not self._token or self._clock() >= self._token_expiry:
@@ -112,7 +169,9 @@ class MetadataClient:
             answer = self._request("PUT", _TOKEN_PATH, {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_TTL)})
             token = (answer or b"").decode("latin-1").strip()
             if not re.fullmatch(r"[A-Za-z0-9+/=_.~-]{1,1024}", token):
-                raise MetadataError(f"PUT {self._base}{_TOKEN_PATH}: the answer is not a token", hint=_OTHER)
+                raise MetadataError(
+                    f"{self._service}: PUT /latest/{_TOKEN_PATH}: the answer is not a token", hint=_OTHER
+                )
             self._token, self._token_expiry = token, expiry
         return self._request("GET", path, {"X-aws-ec2-metadata-token": self._token})
 
@@ -121,30 +180,38 @@ class MetadataClient:
 
         Raises _TransientError, or MetadataError for what a retry cannot fix.
         """
-        label = f"{method} {self._base}{path}"
+        label = f"{self._service}: {method} /latest/{path}"
         limit = USER_DATA_LIMIT if path == USER_DATA_PATH else VALUE_LIMIT
-        remaining = min(self._remaining(), _TRY)
-        if remaining <= 0:
-            raise _TransientError(f"{label}: no time left to ask")
-        self._try_deadline = self._clock() + remaining
-        timeouts = (min(remaining, _CONNECT_EAGER if self._is_eager() else _CONNECT), remaining)
-        try:
-            answer = exchange(self._session, method, self._base + path, headers, timeouts, limit)
-        except ExchangeError as error:
-            silent = error.silent and method == "PUT"
-            raise _TransientError(f"{label}: {error}", hint=_HOP_LIMIT if silent else "") from None
-        except ValueError as error:
-            raise MetadataError(f"{label}: {error}", hint="write http://ADDRESS or http://ADDRESS:PORT") from None
+        answer = self._exchange(label, method, path, headers, limit)
+        self._is_reachable = True
         report = f"{label}: answered {answer.status} {quoted(answer.body.decode('latin-1'))}"
         if answer.status == 401:
             self._token = ""
-        if answer.status in (401, 429) or answer.status >= 500:
-            raise _TransientError(report, busy=True)
+        if answer.status in (401, 408, 429) or answer.status >= 500:
+            raise _TransientError(report, pause=_WHILE_BUSY)
         if answer.status not in (200, 404):
             raise MetadataError(report, hint=_DISABLED if answer.status == 403 else _OTHER)
         if len(answer.body) > limit:
             raise MetadataError(f"{label}: answered {answer.size} bytes; at most {limit} are allowed", hint=_OTHER)
         return answer.body if answer.status == 200 else None
+
+    def _exchange(self, label: str, method: str, path: str, headers: dict[str, str], limit: int) -> HttpResponse:
+        remaining = min(self._remaining(), _TRY)
+        if remaining <= 0:
+            elapsed = self._clock() - self._started
+            raise self._last or _TransientError(f"{label}: not sent; the requests before it took {elapsed:.3g} s")
+        self._try_deadline = self._clock() + remaining
+        timeouts = (min(remaining, _CONNECT_EAGER if self._is_eager() else _CONNECT), remaining)
+        try:
+            return exchange(self._session, method, self._base + path, headers, timeouts, limit)
+        except ExchangeError as error:
+            if not error.is_connected:
+                raise _TransientError(f"{self._service} did not answer: {error}", hint=_ELSEWHERE) from None
+            is_dropped = error.is_silent and method == "PUT"
+            raise _TransientError(f"{label}: {error}", hint=_HOP_LIMIT if is_dropped else "") from None
+        except ValueError as error:
+            hint = "write http://ADDRESS or http://ADDRESS:PORT"
+            raise MetadataError(f"{self._service}: {error}", hint=hint) from None
 
 
 def _failure(state: tenacity.RetryCallState) -> _TransientError:

@@ -1,4 +1,4 @@
-"""The metadata client against the embedded service, in all moods, over real sockets on loopback."""
+"""The metadata client against a misbehaving service, over real sockets on loopback."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CIDRS_V6 = "/vpc-ipv6-cidr-blocks"
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that client and service share."""
+    """Return a clock that client and service share."""
     return Clock()
 
 
 @pytest.fixture
 def service(clock: Clock) -> Iterator[MoodyService]:
-    """A service on loopback, with a second interface in another VPC."""
+    """Yield a service on loopback, with a second interface in another VPC."""
     other = Interface("06:ff:ff:ff:ff:fe", ("192.168.0.0/16",))
     with MoodyService(Instance(secondary=(other,)), clock=clock) as service:
         yield service
@@ -40,12 +40,12 @@ def service(clock: Clock) -> Iterator[MoodyService]:
 
 @pytest.fixture
 def client(service: MoodyService, clock: Clock) -> MetadataClient:
-    """A client with 30 seconds, none of which really pass."""
+    """Return a client with 30 seconds, none of which really pass."""
     return MetadataClient(service.endpoint, 30, clock=clock, sleep=clock.sleep)
 
 
 def refused(client: MetadataClient) -> MetadataError:
-    """The error that `fetch` ends with."""
+    """Return the error with which `fetch` fails."""
     with pytest.raises(MetadataError) as caught:
         client.fetch()
     return caught.value
@@ -90,8 +90,8 @@ def test_never_goes_through_a_proxy(client: MetadataClient, monkeypatch: pytest.
     assert client.fetch().instance_id == "i-0a1b2c3d4e5f60718"
 
 
-def test_what_is_not_set_is_normal(client: MetadataClient, service: MoodyService) -> None:
-    """No user data, no IPv6 and no service domain are 404, and no error."""
+def test_optional_values_may_be_absent(client: MetadataClient, service: MoodyService) -> None:
+    """A 404 for user data, IPv6 CIDRs and service domain is not an error."""
     service.instance = attrs.evolve(service.instance, domain="", partition="", region="cn-north-1")
     facts = client.fetch()
     assert (facts.user_data, facts.vpc_cidrs_v6, facts.domain, facts.partition) == (
@@ -109,7 +109,7 @@ def test_an_interface_with_ipv6_only(client: MetadataClient, service: MoodyServi
 
 
 def test_a_second_fetch_sees_what_changed_with_the_same_token(client: MetadataClient, service: MoodyService) -> None:
-    """The token lives on between fetches, the answers do not."""
+    """The token is kept between fetches, the answers are not."""
     client.fetch()
     service.instance = attrs.evolve(service.instance, vpc_cidrs_v4=("10.42.0.0/16", "10.43.0.0/16"))
     assert client.fetch().vpc_cidrs_v4 == ("10.42.0.0/16", "10.43.0.0/16")
@@ -117,7 +117,7 @@ def test_a_second_fetch_sees_what_changed_with_the_same_token(client: MetadataCl
 
 
 def test_token_is_renewed_before_it_ends(client: MetadataClient, service: MoodyService, clock: Clock) -> None:
-    """Shortly before its end the token is replaced, without a 401 and so without a pause."""
+    """Shortly before its expiry the token is replaced, without a 401 and so without a pause."""
     client.fetch()
     clock.now += 21600 - 299
     client.fetch()
@@ -127,18 +127,121 @@ def test_token_is_renewed_before_it_ends(client: MetadataClient, service: MoodyS
 
 @pytest.mark.parametrize("path", ["/mac", CIDRS_V4, "/user-data"])
 def test_401_brings_a_new_token(client: MetadataClient, service: MoodyService, path: str) -> None:
-    """A refused token is thrown away, a new one taken, and the question asked again."""
+    """A refused token is replaced, and the request is sent again."""
     service.moods = [Mood(moods.status(401), path, times=3)]
     assert client.fetch().region == "eu-central-1"
     assert service.tokens_asked() == 4
 
 
-@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("path", ["/mac", "/instance-id", CIDRS_V4, "/region"])
+def test_a_required_value_that_comes_late(
+    client: MetadataClient, service: MoodyService, clock: Clock, path: str
+) -> None:
+    """A 404 for what every instance has is requested again: at boot it may be there a second later."""
+    service.moods = [Mood(moods.status(404), path, times=20), Mood(moods.answer(b""), path, times=3)]
+    if path == "/region":
+        service.moods.append(Mood(moods.status(404), "/document", times=23))
+    facts = client.fetch()
+    assert (facts.region, facts.vpc_cidrs_v4) == ("eu-central-1", ("10.42.0.0/16", "100.64.0.0/16"))
+    assert len(clock.slept) == 23
+    assert max(clock.slept) <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("/mac", "/latest/meta-data/mac"),
+        ("/instance-id", "/latest/meta-data/instance-id"),
+        ("-cidr-blocks", "vpc-ipv4-cidr-blocks and /latest/"),
+    ],
+)
+def test_a_required_value_that_never_comes(
+    client: MetadataClient, service: MoodyService, clock: Clock, path: str, label: str
+) -> None:
+    """The wait for it ends at the deadline, and the error names it."""
+    began = clock.now
+    service.moods = [Mood(moods.status(404), path, times=10**6)]
+    error = str(refused(client))
+    assert error.startswith(f"instance metadata service at {service.endpoint}: ")
+    assert label in error
+    assert error.endswith(": not set (404) (tried for 30 s)")
+    assert 29 < clock.now - began <= 30
+
+
+def test_region_of_the_identity_document(client: MetadataClient, service: MoodyService, clock: Clock) -> None:
+    """Without placement/region the region is that of the identity document, without a retry."""
+    service.moods = [Mood(moods.status(404), "/region", times=10**6)]
+    assert client.fetch().region == "eu-central-1"
+    assert clock.slept == []
+
+
+def test_identity_document_may_be_absent(client: MetadataClient, service: MoodyService, clock: Clock) -> None:
+    """With placement/region the identity document is not requested again."""
+    service.moods = [Mood(moods.status(404), "/document", times=10**6)]
+    facts = client.fetch()
+    assert (facts.region, facts.account, facts.warnings) == ("eu-central-1", "", ())
+    assert clock.slept == []
+
+
+def test_unreachable_service_has_a_deadline_of_its_own() -> None:
+    """Off EC2 nothing answers, and the wait is the shorter one."""
+    clock = Clock()
+    endpoint = "http://{}:{}".format(*moods.free_port("127.0.0.1"))
+    client = MetadataClient(endpoint, 60, unreachable_deadline=3, clock=clock, sleep=clock.sleep)
+    began = clock.now
+    assert "connection refused (tried for 3 s)" in str(refused(client))
+    assert clock.now - began <= 3
+
+
+def test_a_404_is_not_unreachable(service: MoodyService, clock: Clock) -> None:
+    """A service that answers at all gets the whole deadline."""
+    service.moods = [Mood(moods.status(404), "/mac", times=10**6)]
+    client = MetadataClient(service.endpoint, 60, unreachable_deadline=3, clock=clock, sleep=clock.sleep)
+    assert "not set (404) (tried for 60 s)" in str(refused(client))
+
+
+def test_each_pause_is_announced(service: MoodyService, clock: Clock) -> None:
+    """Before each pause the caller gets the problem and the seconds that remain."""
+    calls: list[tuple[str, float]] = []
+    service.moods = [Mood(moods.status(404), "/mac", times=2), Mood(moods.status(503), "/region")]
+    MetadataClient(
+        service.endpoint, 30, waiting=lambda *call: calls.append(call), clock=clock, sleep=clock.sleep
+    ).fetch()
+    assert ["not set (404)" in calls[0][0], "answered 503" in calls[2][0], len(calls)] == [True, True, 3]
+    assert 30 >= calls[0][1] > calls[1][1] > calls[2][1] > 28
+
+
+def test_last_cause_is_reported_when_time_is_up(service: MoodyService, clock: Clock) -> None:
+    """An answer that uses up the time does not hide the error before it."""
+
+    def slow(handler: moods.MoodyHandler) -> None:
+        clock.now += 40
+        moods.status(404)(handler)
+
+    service.moods = [Mood(moods.status(503), "/vpc-ipv4-cidr-blocks", times=3), Mood(slow, "/vpc-ipv4-cidr-blocks")]
+    error = str(refused(MetadataClient(service.endpoint, 30, clock=clock, sleep=clock.sleep)))
+    assert "vpc-ipv4-cidr-blocks: answered 503" in error
+    assert error.endswith("(tried for 30 s)")
+
+
+def test_time_that_was_used_up_by_good_answers(service: MoodyService, clock: Clock) -> None:
+    """If no request failed, the error says what took the time."""
+
+    def slow(handler: moods.MoodyHandler) -> None:
+        clock.now += 40
+        moods.answer(b"06:1d:5a:3b:7c:9e")(handler)
+
+    service.moods = [Mood(slow, "/mac")]
+    error = str(refused(MetadataClient(service.endpoint, 30, clock=clock, sleep=clock.sleep)))
+    assert "GET /latest/meta-data/instance-id: not sent; the requests before it took 40 s" in error
+
+
+@pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
 @pytest.mark.parametrize("path", ["/api/token", "/mac", CIDRS_V4])
-def test_busy_service_is_asked_again(
+def test_busy_service_is_queried_again(
     client: MetadataClient, service: MoodyService, clock: Clock, code: int, path: str
 ) -> None:
-    """Throttling and server errors are waited out."""
+    """Timeouts of the server, throttling and server errors are retried."""
     service.moods = [Mood(moods.status(code), path, times=5)]
     assert client.fetch().region == "eu-central-1"
     assert len(clock.slept) == 5
@@ -159,12 +262,37 @@ def test_busy_service_is_asked_again(
     ids="reset nothing binary short cut-chunk wrong-chunk long-header many-headers".split(),
 )
 @pytest.mark.parametrize("path", ["/api/token", "/instance-id"])
-def test_broken_answer_is_asked_for_again(
+def test_broken_answer_is_requested_again(
     client: MetadataClient, service: MoodyService, misbehave: Callable[[Any], None], path: str
 ) -> None:
-    """A connection that breaks in the middle of an answer costs a retry and nothing else."""
+    """A connection that breaks in the middle of an answer costs a retry and no more."""
     service.moods = [Mood(misbehave, path, times=2)]
     assert client.fetch().instance_id == "i-0a1b2c3d4e5f60718"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Type: multipart/mixed; boundary*=a; boundary*0=b\r\n",
+        b"Content-Type:\r\n multipart/mixed;\r\n\tboundary*=a; boundary*0=b\r\n",
+        b"Content-Type: multipart/mixed" + b";a=b" * 3000 + b"\r\n",
+        b"Set-Cookie: a=b" + b"; expires=Mon" * 900 + b"\r\n",
+        b"Location: http://[broken\r\nRefresh: 0\r\n",
+    ],
+    ids="rfc2231 folded parameters cookie location".split(),
+)
+def test_odd_headers_are_ignored(client: MetadataClient, service: MoodyService, headers: bytes) -> None:
+    """Headers that do not delimit the body are not read, whatever they hold."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n" + headers + b"\r\n"
+    service.moods = [Mood(moods.raw(head + b"06:1d:5a:3b:7c:9e"), "/mac")]
+    assert client.fetch().mac == "06:1d:5a:3b:7c:9e"
+
+
+@pytest.mark.parametrize("headers", [b"X: " + b";a=b" * 8000 + b"\r\n", b"X: y\r\n" * 120])
+def test_long_headers_are_an_error(client: MetadataClient, service: MoodyService, headers: bytes) -> None:
+    """Headers over 16 KiB or 100 lines are refused, and the limit is named."""
+    service.moods = [Mood(moods.raw(b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n"), "/mac", times=10**6)]
+    assert "headers exceed 16384 bytes or 100 lines" in str(refused(client))
 
 
 @pytest.mark.parametrize(
@@ -184,25 +312,21 @@ def test_broken_answer_is_asked_for_again(
     ],
 )
 def test_nonsense_ends_in_a_clear_error_or_in_facts(client: MetadataClient, service: MoodyService, data: bytes) -> None:
-    """Whatever bytes come, fetch gives checked facts or a MetadataError that names the question,
-    never anything else.
-    """
+    """Any bytes give checked facts or a MetadataError that names the request."""
     service.moods = [Mood(moods.raw(data), "/instance-id", times=10**6)]
     try:
-        said = "meta-data/instance-id answered: " + client.fetch().instance_id
+        text = "meta-data/instance-id answered: " + client.fetch().instance_id
     except MetadataError as error:
-        said = str(error)
-    assert "meta-data/instance-id" in said
-    assert len(said) < 500
-    assert said.isprintable()
+        text = str(error)
+    assert "meta-data/instance-id" in text
+    assert len(text) < 500
+    assert text.isprintable()
 
 
 @pytest.mark.parametrize("path", ["/mac", "/instance-id", CIDRS_V4, CIDRS_V6, "/region", "/domain", "/partition"])
 @pytest.mark.parametrize("body", [HTML, b"\x00\x01\xff\xfe", b"10.0.0.0/16\nyes\x1b[31m", b"x" * 17000])
 def test_wrong_content_is_an_error(client: MetadataClient, service: MoodyService, path: str, body: bytes) -> None:
-    """HTML, binary or endless words with a status of 200 are refused, with a short printable form
-    of what came.
-    """
+    """HTML, binary or endless words with a status of 200 are refused, quoted short and printable."""
     service.moods = [Mood(moods.answer(body), path)]
     error = refused(client)
     assert path in str(error)
@@ -210,29 +334,28 @@ def test_wrong_content_is_an_error(client: MetadataClient, service: MoodyService
     assert len(str(error)) < 400
 
 
-def test_wrong_content_names_what_was_asked_what_came_and_what_is_allowed(
-    client: MetadataClient, service: MoodyService
-) -> None:
-    """The whole text of the error, once."""
+def test_wrong_content_names_service_path_value_and_form(client: MetadataClient, service: MoodyService) -> None:
+    """The whole text of such an error."""
     service.moods = [Mood(moods.answer(HTML), "/mac")]
     assert str(refused(client)) == (
+        f"instance metadata service at {service.endpoint}: "
         '/latest/meta-data/mac: "<!DOCTYPE html>\\n<html><head><title>Sign in</title></head><body>Welcome to the ho..." '
         "is not a MAC address such as 06:1d:5a:3b:7c:9e"
     )
 
 
 def test_html_instead_of_a_token(client: MetadataClient, service: MoodyService) -> None:
-    """A captive portal's page is not sent back as a token."""
+    """The page of a captive portal is not sent as a token."""
     service.moods = [Mood(moods.answer(HTML), "/api/token")]
     error = refused(client)
-    assert f"PUT {service.endpoint}/latest/api/token: the answer is not a token" in str(error)
+    assert f"{service.endpoint}: PUT /latest/api/token: the answer is not a token" in str(error)
     assert "version 2" in error.hint
     assert [asked.method for asked in service.asked] == ["PUT"]
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
 def test_redirects_are_not_followed(client: MetadataClient, service: MoodyService, code: int) -> None:
-    """A redirect is an error, and where it leads nobody is asked."""
+    """A redirect is an error, and its target is not contacted."""
     with MoodyService() as elsewhere:
         headers = {"Location": elsewhere.endpoint + "/latest/meta-data/mac"}
         service.moods = [Mood(moods.answer(b"over there", code, **headers), "/mac")]
@@ -241,12 +364,10 @@ def test_redirects_are_not_followed(client: MetadataClient, service: MoodyServic
 
 
 @pytest.mark.parametrize("code", [400, 405, 410])
-def test_other_statuses_are_errors_at_once(
-    client: MetadataClient, service: MoodyService, clock: Clock, code: int
-) -> None:
-    """What no retry can mend is not retried, and the error says the question and the answer."""
+def test_other_statuses_are_not_retried(client: MetadataClient, service: MoodyService, clock: Clock, code: int) -> None:
+    """A status that no retry can fix is an error that names request and answer."""
     service.moods = [Mood(moods.status(code), "/region")]
-    assert f"GET {service.endpoint}/latest/meta-data/placement/region: answered {code}" in str(refused(client))
+    assert f"{service.endpoint}: GET /latest/meta-data/placement/region: answered {code}" in str(refused(client))
     assert clock.slept == []
 
 
@@ -260,12 +381,12 @@ def test_disabled_service_is_explained(client: MetadataClient, service: MoodySer
 
 
 def test_no_cidrs_at_all_is_an_error(client: MetadataClient, service: MoodyService) -> None:
-    """Neither IPv4 nor IPv6 CIDRs: the NO_PROXY would be wrong, so there are no facts."""
+    """Neither IPv4 nor IPv6 CIDRs: NO_PROXY would be wrong, so there are no facts."""
     service.instance = Instance(vpc_cidrs_v4=())
     assert "vpc-ipv4-cidr-blocks" in str(refused(client))
 
 
-def test_the_whole_internet_is_no_vpc(client: MetadataClient, service: MoodyService) -> None:
+def test_the_whole_internet_is_not_a_vpc(client: MetadataClient, service: MoodyService) -> None:
     """0.0.0.0/0 would send everything past the proxy."""
     service.instance = Instance(vpc_cidrs_v4=("0.0.0.0/0",))
     assert '"0.0.0.0/0" is not a' in str(refused(client))
@@ -274,7 +395,7 @@ def test_the_whole_internet_is_no_vpc(client: MetadataClient, service: MoodyServ
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize("path", ["/mac", "/user-data"])
 def test_a_gibibyte_is_cut_off(client: MetadataClient, service: MoodyService, announced: bool, path: str) -> None:
-    """An endless answer is given up after its limit, in little memory, and reported."""
+    """An endless answer ends at its limit, in little memory, and is reported."""
     sent: list[int] = []
     service.moods = [Mood(moods.flood(announced=announced, sent=sent), path, times=100)]
     tracemalloc.start()
@@ -303,7 +424,7 @@ def test_a_gibibyte_is_cut_off(client: MetadataClient, service: MoodyService, an
 def test_dripping_answer_ends_at_the_deadline(
     client: MetadataClient, service: MoodyService, clock: Clock, start: bytes, path: str
 ) -> None:
-    """One byte a second never ends by itself; the fetch ends at its deadline and says why."""
+    """An answer of one byte a second ends at the deadline, and the error says why."""
     began = clock.now
 
     def one_second() -> None:
@@ -313,13 +434,13 @@ def test_dripping_answer_ends_at_the_deadline(
     error = refused(client)
     assert "no complete answer in time (tried for 30 s)" in str(error)
     assert path in str(error)
-    assert clock.now - began < 10 * 30, "the service's clock goes on while this thread waits for its turn"
+    assert clock.now - began < 10 * 30, "the clock of the service runs on while this thread waits for the interpreter"
 
 
 def test_one_dripping_answer_does_not_cost_the_whole_deadline(
     client: MetadataClient, service: MoodyService, clock: Clock
 ) -> None:
-    """After two seconds the question is asked again on a new connection."""
+    """After two seconds the request is sent again on a new connection."""
 
     def one_second() -> None:
         clock.now += 1
@@ -339,40 +460,39 @@ def test_silent_token_request_hints_at_the_hop_limit(service: MoodyService) -> N
     assert "hop limit" in error.hint
 
 
-def test_nobody_listens() -> None:
-    """The error tells the last cause and how long it was tried."""
+def test_nothing_listens() -> None:
+    """The error names the service, the last cause and the time that it was tried."""
     clock = Clock()
     endpoint = "http://{}:{}".format(*moods.free_port("127.0.0.1"))
     error = refused(MetadataClient(endpoint, 2, clock=clock, sleep=clock.sleep))
-    assert str(error) == f"PUT {endpoint}/latest/api/token: Connection refused (tried for 2 s)"
-    assert 2 / 0.04 <= len(clock.slept) <= 2 / 0.01
+    service = f"instance metadata service at {endpoint}"
+    assert str(error) == f"{service} did not answer: connection refused (tried for 2 s)"
+    assert "--facts FILE" in error.hint
+    assert "make demo" in error.hint
+    assert 1.9 / 0.04 <= len(clock.slept) <= 2 / 0.01
 
 
 def test_pauses_grow_only_after_ten_seconds() -> None:
-    """At first the pauses are so short that a late network costs well below 0.1 s; later they spare
-    the machine.
-    """
+    """At first pauses are so short that a late network costs below 0.1 s; later they save CPU."""
     clock = Clock()
     endpoint = "http://[{}]:{}".format(*moods.free_port("::1"))
     refused(MetadataClient(endpoint, 60, clock=clock, sleep=clock.sleep))
-    early = [pause for at, pause in _timeline(clock.slept) if at < 10]
-    late = [pause for at, pause in _timeline(clock.slept) if at >= 10]
+    early = [pause for begin, pause in _timeline(clock.slept) if begin < 10]
+    late = [pause for begin, pause in _timeline(clock.slept) if begin >= 10]
     assert max(early) <= 0.04
     assert 0.3 <= min(late) <= max(late) <= 1
     assert len(set(early)) > 50
 
 
 def _timeline(pauses: list[float]) -> Iterator[tuple[float, float]]:
-    at = 0.0
+    begin = 0.0
     for pause in pauses:
-        yield at, pause
-        at += pause
+        yield begin, pause
+        begin += pause
 
 
 def test_network_that_comes_late(clock: Clock) -> None:
-    """The first try after the service listens succeeds; nothing of what failed before is left
-    over.
-    """
+    """The first try after the service listens succeeds, whatever failed before."""
     host, port = moods.free_port("127.0.0.1")
     with ExitStack() as stack:
 
@@ -387,9 +507,7 @@ def test_network_that_comes_late(clock: Clock) -> None:
 
 
 def test_address_that_swallows_packets() -> None:
-    """Where nothing comes back, not even a refusal, a try ends within a fraction of a second and
-    the error says so.
-    """
+    """If nothing comes back, not even a refusal, a try ends within a fraction of a second."""
     with socket.socket() as full, ExitStack() as stack:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -399,12 +517,12 @@ def test_address_that_swallows_packets() -> None:
             waiting.connect_ex(full.getsockname())
         pauses: list[float] = []
         error = refused(MetadataClient("http://{}:{}".format(*full.getsockname()), 0.4, sleep=pauses.append))
-    assert "no connection in time (tried for 0.4 s)" in str(error)
+    assert "did not answer: no connection in time (tried for 0.4 s)" in str(error)
     assert len(pauses) >= 3
 
 
 def test_sleep_that_raises_ends_the_fetch(clock: Clock) -> None:
-    """SIGTERM during a pause ends the wait at once; nothing is asked again."""
+    """SIGTERM during a pause ends the wait, and no request follows."""
 
     class Terminated(Exception):
         pass
@@ -424,16 +542,14 @@ def test_sleep_that_raises_ends_the_fetch(clock: Clock) -> None:
 def test_token_is_never_logged(
     client: MetadataClient, service: MoodyService, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With every library at its most talkative, the token shows neither in a log nor in an
-    error.
-    """
+    """With every library at its most verbose, the token shows in no log and in no error."""
     caplog.set_level(logging.DEBUG)
     service.moods = [Mood(moods.status(401), "/mac"), Mood(moods.reset, "/region"), Mood(moods.status(410), "/domain")]
     error = refused(client)
     tokens = {asked.headers["x-aws-ec2-metadata-token"] for asked in service.asked if asked.method == "GET"}
     assert len(tokens) == 2
-    seen = caplog.text + str(error) + error.hint + "".join(capfd.readouterr())
-    assert not [token for token in tokens if token in seen]
+    output = caplog.text + str(error) + error.hint + "".join(capfd.readouterr())
+    assert not [token for token in tokens if token in output]
 
 
 @pytest.mark.parametrize(
@@ -449,8 +565,8 @@ def test_token_is_never_logged(
         "http://127.0.0.1:x",
     ],
 )
-def test_endpoint_that_is_no_http_url(endpoint: str) -> None:
-    """A wrong endpoint is an error at once."""
+def test_endpoint_that_is_not_an_http_url(endpoint: str) -> None:
+    """A wrong endpoint is an error without a retry."""
     clock = Clock()
     error = refused(MetadataClient(endpoint, 30, clock=clock, sleep=clock.sleep))
     assert "http://ADDRESS" in error.hint

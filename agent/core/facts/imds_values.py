@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from typing import Any
 
 from agent.core.net.proxy_url import quoted
 from agent.core.noproxy.entries import canonical_cidr
@@ -67,22 +68,40 @@ def cidrs(version: int, label: str, answer: bytes | None) -> tuple[str, ...]:
     return tuple(text for _, _, text in sorted(networks))
 
 
-def account(label: str, answer: bytes | None) -> str:
-    """Return the account id in `answer`: twelve digits.
+def account(label: str, answer: bytes | None) -> tuple[str, str]:
+    """Return the account id in `answer`, and a warning or "".
 
-    They stand alone or as accountId of an identity document.  None (404) and an empty answer mean
-    unknown, which is "".  Raises MetadataError.
+    An account id is twelve digits, alone or as accountId of an identity document.  Anything else is
+    unknown, which is "": nothing that the node needs depends on it.  None (404) and an empty answer
+    are unknown without a warning.
     """
-    if not answer:
-        return ""
-    text = bounded(label, answer, VALUE_LIMIT).decode("latin-1").strip()
+    if is_blank(answer):
+        return "", ""
+    text = bounded(label, answer or b"", VALUE_LIMIT).decode("latin-1").strip()
+    account_id = _identity_document(text).get("accountId") if text.startswith("{") else text
+    if isinstance(account_id, str) and re.fullmatch("[0-9]{12}", account_id):
+        return account_id, ""
+    value = f"{quoted(account_id)} is not" if isinstance(account_id, str) else "holds no"
+    return "", f"{label}: {value} an account id of 12 digits; the account is unknown"
+
+
+def region_of_document(answer: bytes | None) -> bytes | None:
+    """Return the region in an identity document, unchecked; None if there is none."""
+    region = _identity_document((answer or b"")[:VALUE_LIMIT].decode("latin-1")).get("region")
+    return region.encode("utf-8", "replace") if isinstance(region, str) else None
+
+
+def _identity_document(text: str) -> dict[str, Any]:
     try:
-        account_id = json.loads(text)["accountId"] if text.startswith("{") else text
-    except (ValueError, KeyError, TypeError, RecursionError):
-        account_id = None
-    if not isinstance(account_id, str) or not re.fullmatch("[0-9]{12}", account_id):
-        raise MetadataError(f"{label}: {quoted(text)} holds no account id of 12 digits")
-    return account_id
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def is_blank(answer: bytes | None) -> bool:
+    """Return True for a 404 (None) and for an answer without a word."""
+    return not (answer or b"").strip()
 
 
 def bounded(label: str, answer: bytes, limit: int) -> bytes:

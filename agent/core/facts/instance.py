@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 import attrs
@@ -40,6 +40,7 @@ class Facts:
     """One instance.
 
     CIDRs are canonical, sorted by number and unique; `user_data` is raw, b"" if there is none.
+    `warnings` say what of the answers was not usable and not needed.
     """
 
     instance_id: str
@@ -51,6 +52,7 @@ class Facts:
     partition: str
     account: str = ""
     user_data: bytes = attrs.field(default=b"", repr=False)
+    warnings: tuple[str, ...] = attrs.field(default=(), eq=False)
 
 
 def metadata_paths(mac: str) -> dict[str, str]:
@@ -67,6 +69,19 @@ def metadata_paths(mac: str) -> dict[str, str]:
         "account": "dynamic/instance-identity/document",
         "user_data": USER_DATA_PATH,
     }
+
+
+#: Besides the MAC, at least one field of each group has to have a value.  At boot EC2 answers 404
+#: for a second or two for what exists (amazon-eks-ami issues 1970 and 2419), so it is requested
+#: again. The identity document (`account`) holds the region too.
+REQUIRED = (("instance_id",), ("vpc_cidrs_v4", "vpc_cidrs_v6"), ("region", "account"))
+
+
+def is_answered(group: Sequence[str], answers: Mapping[str, bytes | None]) -> bool:
+    """Return True if these answers hold a value for a group of REQUIRED."""
+    if "region" in group:
+        answers = {**answers, "account": values.region_of_document(answers.get("account"))}
+    return not all(values.is_blank(answers.get(field)) for field in group)
 
 
 def parse_mac(answer: bytes | None) -> str:
@@ -93,6 +108,7 @@ def facts_to_json(facts: Facts) -> str:
     User data may hold secrets: keep it in a file of mode 0600.
     """
     document = attrs.asdict(facts)
+    del document["warnings"]
     document["user_data_base64"] = base64.b64encode(document.pop("user_data")).decode("ascii")
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
@@ -109,7 +125,7 @@ def facts_from_json(text: str, source: str = "facts") -> Facts:
         raise MetadataError(f"{source}: invalid JSON: {error}", hint=_minimum()) from None
     if not isinstance(document, dict):
         raise MetadataError(f"{source}: not a JSON object", hint=_minimum())
-    fields = set(attrs.fields_dict(Facts)) | {"user_data_base64"}
+    fields = set(attrs.fields_dict(Facts)) - {"warnings"} | {"user_data_base64"}
     problems = [f"{key} is missing" for key in _MINIMUM if document.get(key) is None]
     problems += [f"unknown key {quoted(key)}" for key in sorted(document) if key not in fields]
     if problems:
@@ -123,7 +139,8 @@ def _facts(answers: Mapping[str, bytes | None], label: Callable[[str], str]) -> 
     def optional(field: str, default: str) -> str:
         return values.single_value(field, label(field), answers[field]) if answers.get(field) else default
 
-    region = values.single_value("region", label("region"), answers.get("region"))
+    region = _region(answers, label)
+    account, warning = values.account(label("account"), answers.get("account"))
     partition, domain = next((row[1], row[2]) for row in _PARTITIONS if region.startswith(row[0]))
     facts = Facts(
         instance_id=values.single_value("instance_id", label("instance_id"), answers.get("instance_id")),
@@ -133,12 +150,22 @@ def _facts(answers: Mapping[str, bytes | None], label: Callable[[str], str]) -> 
         region=region,
         domain=optional("domain", default=domain),
         partition=optional("partition", default=partition),
-        account=values.account(label("account"), answers.get("account")),
+        account=account,
         user_data=values.bounded(label("user_data"), answers.get("user_data") or b"", values.USER_DATA_LIMIT),
+        warnings=(warning,) if warning else (),
     )
     if not facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6:
         raise MetadataError(f"{label('vpc_cidrs_v4')}: empty, and so is vpc_cidrs_v6; every VPC has a CIDR")
     return facts
+
+
+def _region(answers: Mapping[str, bytes | None], label: Callable[[str], str]) -> str:
+    """Return the region of its path, else that of the identity document.  Raises MetadataError."""
+    answer = answers.get("region")
+    in_document = values.region_of_document(answers.get("account")) if values.is_blank(answer) else None
+    if in_document is not None:
+        return values.single_value("region", label("account"), in_document)
+    return values.single_value("region", label("region"), answer)
 
 
 def _bytes(label: str, key: str, value: Any) -> bytes:

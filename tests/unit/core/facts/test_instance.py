@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.facts.instance import Facts, facts_from_json, facts_to_json, metadata_paths, parse_facts, parse_mac
+from agent.core.facts.instance import (
+    Facts,
+    facts_from_json,
+    facts_to_json,
+    is_answered,
+    metadata_paths,
+    parse_facts,
+    parse_mac,
+)
 from agent.errors import MetadataError
 
 MAC = "06:1d:5a:3b:7c:9e"
@@ -296,7 +304,73 @@ def test_the_account_is_read_from_the_identity_document(answer: bytes) -> None:
     assert parse_facts(answers(account=answer)).account == "111122223333"
 
 
-@pytest.mark.parametrize("answer", [HTML, b"{}", b'{"accountId": 5}', b"[" * 9000, b'{"accountId": "12"}'])
-def test_garbage_instead_of_an_account_is_an_error(answer: bytes) -> None:
-    """What holds no account id of twelve digits is refused, and the path is named."""
-    assert "/latest/dynamic/instance-identity/document" in refused({"account": answer})
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HTML,
+        b"{}",
+        b'{"accountId": 5}',
+        b'{"accountId": ' + b"[" * 800 + b"]" * 800 + b"}",
+        b"[" * 9000,
+        b'{"accountId": "12"}',
+    ],
+)
+def test_an_account_of_another_form_is_unknown(answer: bytes) -> None:
+    """Anything but twelve digits is unknown, with a warning that names the path."""
+    facts = parse_facts(answers(account=answer))
+    (warning,) = facts.warnings
+    assert facts.account == ""
+    assert warning.startswith("/latest/dynamic/instance-identity/document: ")
+    assert warning.endswith("an account id of 12 digits; the account is unknown")
+    assert warning.isprintable()
+    assert len(warning) < 300
+
+
+@pytest.mark.parametrize("answer", [None, b"", b" \n"])
+def test_no_account_is_unknown_without_a_warning(answer: bytes | None) -> None:
+    """A 404 for the identity document is normal."""
+    facts = parse_facts(answers(account=answer))
+    assert (facts.account, facts.warnings) == ("", ())
+
+
+def test_warnings_are_not_part_of_the_facts_on_disk() -> None:
+    """An older or newer version of the agent reads the same keys."""
+    facts = parse_facts(answers(account=b"12"))
+    assert "warnings" not in json.loads(facts_to_json(facts))
+    assert facts_from_json(facts_to_json(facts)) == facts
+    assert "unknown key" in str(from_json(json.dumps({**MINIMUM, "warnings": []})))
+
+
+DOCUMENT = b'{"accountId": "111122223333", "region": "ap-south-1"}'
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"\n"])
+def test_region_of_the_identity_document(answer: bytes | None) -> None:
+    """Without placement/region the region is that of the identity document."""
+    facts = parse_facts(answers(region=answer, account=DOCUMENT))
+    assert (facts.region, facts.account) == ("ap-south-1", "111122223333")
+    assert parse_facts(answers(account=DOCUMENT)).region == "eu-central-1"
+
+
+def test_wrong_region_of_the_identity_document() -> None:
+    """A wrong region there is an error that names the document."""
+    error = refused({"region": None, "account": b'{"region": "nowhere\\ud800"}'})
+    assert error == '/latest/dynamic/instance-identity/document: "nowhere?" is not a region such as eu-central-1'
+
+
+@pytest.mark.parametrize(
+    ("group", "changed", "expected"),
+    [
+        (("instance_id",), {}, True),
+        (("instance_id",), {"instance_id": b"\n"}, False),
+        (("vpc_cidrs_v4", "vpc_cidrs_v6"), {"vpc_cidrs_v4": None}, False),
+        (("vpc_cidrs_v4", "vpc_cidrs_v6"), {"vpc_cidrs_v4": None, "vpc_cidrs_v6": b"2600:1f16::/56"}, True),
+        (("region", "account"), {}, True),
+        (("region", "account"), {"region": None, "account": DOCUMENT}, True),
+        (("region", "account"), {"region": None, "account": b"111122223333"}, False),
+        (("region", "account"), {"region": None, "account": b'{"region": 5}'}, False),
+    ],
+)
+def test_which_answers_suffice(group: tuple[str, ...], changed: dict[str, bytes | None], expected: bool) -> None:
+    """One value of a group is enough; an identity document without a region is none."""
+    assert is_answered(group, answers(**changed)) is expected
