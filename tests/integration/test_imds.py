@@ -212,28 +212,17 @@ def test_each_pause_is_announced(service: MoodyService, clock: Clock) -> None:
 
 
 def test_last_cause_is_reported_when_time_is_up(service: MoodyService, clock: Clock) -> None:
-    """An answer that uses up the time does not hide the error before it."""
-
-    def slow(handler: moods.MoodyHandler) -> None:
-        clock.now += 40
-        moods.status(404)(handler)
-
-    service.moods = [Mood(moods.status(503), "/vpc-ipv4-cidr-blocks", times=3), Mood(slow, "/vpc-ipv4-cidr-blocks")]
-    error = str(refused(MetadataClient(service.endpoint, 30, clock=clock, sleep=clock.sleep)))
-    assert "vpc-ipv4-cidr-blocks: answered 503" in error
-    assert error.endswith("(tried for 30 s)")
+    """A pause that ends after the deadline does not hide the error before it."""
+    service.moods = [Mood(moods.status(503), "/region", times=10**6)]
+    client = MetadataClient(service.endpoint, 30, clock=clock, sleep=lambda seconds: clock.sleep(40))
+    assert "/region: answered 503" in str(refused(client))
 
 
-def test_time_that_was_used_up_by_good_answers(service: MoodyService, clock: Clock) -> None:
-    """If no request failed, the error says what took the time."""
-
-    def slow(handler: moods.MoodyHandler) -> None:
-        clock.now += 40
-        moods.answer(b"06:1d:5a:3b:7c:9e")(handler)
-
-    service.moods = [Mood(slow, "/mac")]
-    error = str(refused(MetadataClient(service.endpoint, 30, clock=clock, sleep=clock.sleep)))
-    assert "GET /latest/meta-data/instance-id: not sent; the requests before it took 40 s" in error
+def test_no_time_from_the_beginning(service: MoodyService, clock: Clock) -> None:
+    """Without any time no request is sent, and the error says so."""
+    error = str(refused(MetadataClient(service.endpoint, 0, clock=clock, sleep=clock.sleep)))
+    assert error.endswith("PUT /latest/api/token: not sent; the requests before it took 0 s (tried for 0 s)")
+    assert service.asked == []
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])

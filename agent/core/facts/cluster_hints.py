@@ -1,13 +1,16 @@
-"""Cluster information without any AWS call: NodeConfig and the arguments of bootstrap.sh."""
+"""Cluster information without any AWS call: NodeConfigs, and arguments of bootstrap.sh."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Callable
 
 import attrs
 
+from agent.core.facts.bootstrap_script import SERVICE_CIDRS, literal_words
+from agent.core.facts.node_config_yaml import documents
 from agent.core.net.proxy_url import quoted
 from agent.core.settings import parsers
 from agent.errors import AgentError
@@ -17,8 +20,10 @@ from agent.errors import AgentError
 class ClusterInfo:
     """Cluster name, API server and service CIDRs, as far as they are known.
 
-    `endpoint` is the host of the API server.  Unknown fields are empty.  `source` says where the
-    service CIDRs come from.  `warnings` names proxy variables that a NodeConfig sets itself.
+    `endpoint` is the host of the API server, `dns_address` the address of the cluster's DNS.
+    Unknown fields are empty.  `source` says where the service CIDRs come from.  `warnings` name
+    proxy variables that a NodeConfig sets itself, and `problems` those that keep the node from
+    joining.
     """
 
     name: str = ""
@@ -26,8 +31,15 @@ class ClusterInfo:
     service_cidrs: tuple[str, ...] = ()
     source: str = ""
     warnings: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    dns_address: str = ""
 
 
+#: Address of the metadata service in every VPC ("Use IMDS" in the EC2 user guide).
+METADATA_ADDRESS = "169.254.169.254"
+#: Warnings of one kind that are given in full.
+_TEXTS = 20
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy")
 _FLAGS = {
     "--apiserver-endpoint": "endpoint",
     "--service-ipv4-cidr": "service_cidr",
@@ -52,6 +64,21 @@ def from_arguments(arguments: Sequence[str]) -> ClusterInfo:
     return _checked("bootstrap arguments", name, endpoint, values.get("service_cidr", ()))
 
 
+def from_scripts(texts: Iterable[str]) -> ClusterInfo:
+    """Return what scripts of user data give bootstrap.sh in literal words; nothing is evaluated."""
+    words = literal_words(texts)
+    dns = words.get("dns", "")
+    cidrs = [words[kind] for kind in ("cidr-v4", "cidr-v6") if kind in words]
+    if not cidrs and dns in SERVICE_CIDRS:
+        cidrs = [SERVICE_CIDRS[dns]]
+    return ClusterInfo(
+        endpoint=words.get("endpoint", ""),
+        service_cidrs=tuple(sorted(cidrs)),
+        source="bootstrap.sh in user data",
+        dns_address=dns,
+    )
+
+
 def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> ClusterInfo:
     """Return what NodeConfig documents (API node.eks.aws) say.
 
@@ -60,23 +87,32 @@ def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> Cluste
     """
     cluster: dict[str, Any] = {}
     warnings: list[str] = []
+    problems: list[str] = []
     labels = [f"NodeConfig ({name})" for name in names]
-    for label, document in _yaml_documents(zip_longest(labels, texts, fillvalue="NodeConfig")):
+    for label, document in documents(zip_longest(labels, texts, fillvalue="NodeConfig")):
         if not isinstance(document, dict) or document.get("kind") != "NodeConfig":
             raise AgentError(f"{label}: kind is not NodeConfig")
         version = document.get("apiVersion", "node.eks.aws/")
-        if not isinstance(version, str):  # aliases of aliases of a list must not be unfolded into an error
+        if not isinstance(version, str):
             raise AgentError(f"{label}: apiVersion is not a string")
         if not version.startswith("node.eks.aws/"):
             raise AgentError(f"{label}: apiVersion {quoted(version)} is not node.eks.aws/...")
         spec = _table(document, "spec")
         cluster.update((key, value) for key, value in _table(spec, "cluster").items() if value)
-        warnings += _conflicts(_table(_table(spec, "instance"), "environment"))
+        environment = _table(_table(spec, "instance"), "environment")
+        warnings += _conflicts(environment)
+        problems += _hidden_metadata(label, _table(environment, "default"))
     cidr = cluster.get("cidr")
     cluster_info = _checked(
         "NodeConfig", cluster.get("name", ""), cluster.get("apiServerEndpoint", ""), [cidr] if cidr else ()
     )
-    return attrs.evolve(cluster_info, warnings=tuple(dict.fromkeys(warnings)))
+    return attrs.evolve(cluster_info, warnings=_limited(warnings), problems=_limited(problems))
+
+
+def _limited(texts: Iterable[str]) -> tuple[str, ...]:
+    unique = tuple(dict.fromkeys(texts))
+    more = len(unique) - _TEXTS
+    return (*unique[:_TEXTS], *([f"NodeConfig: {more} more of this kind"] if more > 0 else []))
 
 
 def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -87,38 +123,49 @@ def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _conflicts(environment: Mapping[str, Any]) -> list[str]:
     """Return a warning for each proxy variable of spec.instance.environment.
 
-    nodeadm writes these as Environment= lines, which the agent's EnvironmentFile= overrides.
+    nodeadm takes the key `default` into its own environment (os.Setenv) and into system.conf.d, for
+    every unit.  The other keys are units, and become Environment= lines, which the agent's
+    EnvironmentFile= overrides.  Source: nodeadm/internal/system/environment.go of amazon-eks-ami.
     """
     return [
-        f"NodeConfig sets {quoted(str(name))} for {quoted(str(unit))} in spec.instance.environment; it is overridden by the agent's value"
+        f"NodeConfig sets {quoted(str(name))} for {quoted(str(unit))} in spec.instance.environment; "
+        + (
+            "it is in force in nodeadm and in every unit without the agent's drop-in"
+            if unit == "default"
+            else "the agent's value overrides it"
+        )
         for unit, variables in environment.items()
         for name in (variables if isinstance(variables, dict) else ())
-        if str(name).lower() in ("http_proxy", "https_proxy", "no_proxy")
+        if str(name).lower() in _PROXY_VARIABLES
     ]
 
 
-def _yaml_documents(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Any]]:
-    """Yield each document with the label of its text; raises AgentError with line and column."""
-    import yaml  # only nodes with a NodeConfig pay for it
+def _hidden_metadata(label: str, default: Mapping[str, Any]) -> list[str]:
+    """Return a problem if nodeadm's own NO_PROXY lacks the metadata service.
 
-    class Loader(yaml.SafeLoader):
-        """YAML of nodeadm's reader (gopkg.in/yaml.v2): a date is text, and so is a lone `=`."""
+    nodeadm then requests it through a proxy, which cannot reach it, and the node does not join.
+    """
+    names = [name for name in default if name in (*_PROXY_VARIABLES, *map(str.upper, _PROXY_VARIABLES))]
+    return [
+        f"{label}: {name} in spec.instance.environment.default lacks {METADATA_ADDRESS}; "
+        f"delete {', '.join(names)} there: the agent sets these variables"
+        for name in names
+        if name.lower() == "no_proxy" and isinstance(default[name], str) and not _is_bypassed(default[name])
+    ]
 
-    for kind in ("timestamp", "value"):
-        Loader.add_constructor("tag:yaml.org,2002:" + kind, lambda loader, node: node.value)
-    for label, text in texts:
-        try:
-            yield from ((label, document) for document in yaml.load_all(text, Loader) if document is not None)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-            problem = getattr(error, "problem", "") or "cannot be read"
-            raise AgentError(f"{label}: {where}invalid YAML: {problem}") from None
-        except RecursionError:
-            raise AgentError(f"{label}: nested too deeply") from None
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # PyYAML's constructors let through what they stumble over: !!int abc
-            raise AgentError(f"{label}: invalid YAML: {quoted(str(error))}") from None
+
+def _is_bypassed(no_proxy: str) -> bool:
+    """Return True if nodeadm, a Go program, reaches METADATA_ADDRESS directly with this list."""
+    return any(_covers(entry.strip()) for entry in no_proxy.split(","))
+
+
+def _covers(entry: str) -> bool:
+    if entry in ("*", METADATA_ADDRESS, METADATA_ADDRESS + ":80"):
+        return True
+    try:
+        return "/" in entry and ipaddress.ip_address(METADATA_ADDRESS) in ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return False
 
 
 def first_known(*cluster_info: ClusterInfo) -> ClusterInfo:
@@ -129,7 +176,24 @@ def first_known(*cluster_info: ClusterInfo) -> ClusterInfo:
         service_cidrs=next((info.service_cidrs for info in cluster_info if info.service_cidrs), ()),
         source=next((info.source for info in cluster_info if info.service_cidrs), ""),
         warnings=tuple(warning for info in cluster_info for warning in info.warnings),
+        problems=tuple(problem for info in cluster_info for problem in info.problems),
+        dns_address=next((info.dns_address for info in cluster_info if info.dns_address), ""),
     )
+
+
+def unknown_service_cidr(cluster_info: ClusterInfo, vpc_cidrs: Iterable[str], guess: str) -> str:
+    """Return a warning if the service CIDR is a `guess` against which something speaks, else "".
+
+    For a node whose cluster.service_cidr is "auto".
+    """
+    if cluster_info.service_cidrs:
+        return ""
+    remedy = f"NO_PROXY has the default {guess}; if that is wrong, set cluster.service_cidr"
+    if cluster_info.dns_address:
+        return f"the service CIDR is unknown, and {cluster_info.dns_address} is the cluster's DNS; {remedy}"
+    if any(":" in cidr for cidr in vpc_cidrs):
+        return f"the service CIDR is unknown, and the VPC has IPv6; {remedy}"
+    return ""
 
 
 def _checked(source: str, name: Any, endpoint: Any, cidrs: Iterable[Any]) -> ClusterInfo:

@@ -1,11 +1,19 @@
 """Cluster information from the arguments of bootstrap.sh and from NodeConfigs."""
 
+import re
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs
+from agent.core.facts.cluster_hints import (
+    ClusterInfo,
+    first_known,
+    from_arguments,
+    from_node_configs,
+    unknown_service_cidr,
+)
 from agent.errors import AgentError
 
 HOST = "abc.gr7.eu-central-1.eks.amazonaws.com"
@@ -119,11 +127,15 @@ def test_a_date_is_text(name):
         ("a: b: c", "line 1, column 5: invalid YAML"),
         ("kind: NodeConfig\n---\nkind: Pod", "kind is not NodeConfig"),
         ("kind: NodeConfig\n\tx: y", "invalid YAML"),
-        ("kind: NodeConfig\nx: !!python/object:os.system {}", "invalid YAML"),
-        ("kind: NodeConfig\nx: !!int abc", "invalid YAML"),
-        ("kind: NodeConfig\nx: !!bool abc", "invalid YAML"),
-        ("kind: NodeConfig\nx: *gone", "invalid YAML"),
-        ("[" * 5000, "nested too deeply"),
+        ("kind: NodeConfig\nx: !!python/object:os.system {}", 'line 2, column 4: tag "tag:yaml.org,2002:python/obj'),
+        ("kind: NodeConfig\nx: !!int abc", 'tag "tag:yaml.org,2002:int" is not supported; remove it'),
+        ("kind: NodeConfig\n!x y: 1", 'line 2, column 1: tag "!x" is not supported'),
+        ("kind: NodeConfig\nx: ! y", 'tag "!" is not supported'),
+        ("kind: NodeConfig\nx: *gone", 'line 2, column 4: alias "*gone" is not supported; write its value'),
+        ("kind: NodeConfig\nx: &a {b: 1}\ny: *a", 'line 3, column 4: alias "*a" is not supported'),
+        ("kind: NodeConfig\nx: {<<: {b: 1}}", "line 2, column 5: merge key << is not supported; write its keys"),
+        ("[" * 5000, "line 1, column 65: nested more than 64 levels deep"),
+        ("kind: NodeConfig\n" + "#" * 65536, "NodeConfig: longer than 64 KiB in all"),
         ("just text", "kind is not NodeConfig"),
         ("- kind: NodeConfig", "kind is not NodeConfig"),
         ("kind: Pod", "kind is not NodeConfig"),
@@ -145,23 +157,47 @@ def test_refuses_a_node_config(text, problem):
     assert problem in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "value", ["1:30", "1:" * 20000 + "1", "9" * 60000, "1_000", "0x1F", "1.5e999", "1:30.5", ".inf"]
+)
+def test_other_numbers_are_text(value):
+    """Numbers of base 60 and the like are text: they take quadratic time, or nodeadm has none."""
+    text = f"kind: NodeConfig\nspec: {{cluster: {{cidr: {value}}}}}"
+    with pytest.raises(AgentError, match=f'service CIDR: "{re.escape(value[:50])}'):
+        from_node_configs([text])
+
+
+def test_an_anchor_alone_is_allowed():
+    """Only aliases make an anchor expensive."""
+    assert from_node_configs(["kind: NodeConfig\nspec: &x {cluster: &y {name: &z blue}}"]).name == "blue"
+
+
+def test_a_quoted_merge_key_is_a_string():
+    """Only a plain << merges."""
+    assert from_node_configs(["kind: NodeConfig\nspec: {cluster: {'<<': {name: x}}}"]).name == ""
+
+
+def test_all_node_configs_share_one_limit():
+    """The limit counts for all texts together."""
+    text = "kind: NodeConfig\n" + "#" * 40000
+    assert from_node_configs([text]).name == ""
+    with pytest.raises(AgentError, match="NodeConfig: longer than 64 KiB in all"):
+        from_node_configs([text, text])
+
+
 #: Aliases that would unfold to 10^9 strings.
 BOMB = ["a0: &a0 x"] + ["a{}: &a{} [{}]".format(n, n, ",".join(["*a%s" % (n - 1)] * 10)) for n in range(1, 10)]
 
 
-def test_aliases_are_no_bomb():
-    """A document of aliases is read quickly: nothing unfolds it."""
-    assert from_node_configs(["\n".join(["kind: NodeConfig", *BOMB])]).name == ""
+#: Merge keys of merge keys, which PyYAML alone takes exponential time for.
+MERGE_BOMB = ["x0: &x0 {k: 1}"] + [f"x{n}: &x{n} {{<<: [*x{n - 1}, *x{n - 1}]}}" for n in range(1, 29)]
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [("kind: *a9", "kind is not NodeConfig"), ("kind: NodeConfig\napiVersion: *a9", "apiVersion is not a string")],
-)
-def test_a_bomb_is_not_unfolded_into_an_error(text, problem):
-    """An alias in the place of a value is not unfolded for the text of an error."""
-    with pytest.raises(AgentError, match=problem):
-        from_node_configs(["\n".join([*BOMB, text])])
+@pytest.mark.parametrize("lines", [BOMB, MERGE_BOMB], ids=["aliases", "merge keys"])
+def test_bombs_are_refused_early(lines):
+    """Nothing is unfolded: the first alias or merge key is an error with its place."""
+    with pytest.raises(AgentError, match="NodeConfig: line 3, column [0-9]+: .* is not supported"):
+        from_node_configs(["\n".join(["kind: NodeConfig", *lines])])
 
 
 @given(st.one_of(st.text(max_size=80), st.text("{}[]:,-&*!|>'\"#% \nkabc01~", max_size=80)))
@@ -179,3 +215,75 @@ def test_arguments_come_before_node_configs():
     config = from_node_configs([node_config(name="two", apiServerEndpoint="https://b.corp", cidr="10.100.0.0/16")])
     assert first_known(arguments, config) == ClusterInfo("one", "a.corp", ("10.100.0.0/16",), "NodeConfig")
     assert first_known() == ClusterInfo()
+
+
+def environment(text):
+    """Return what a NodeConfig with this spec.instance.environment says."""
+    return from_node_configs([f"kind: NodeConfig\nspec: {{instance: {{environment: {text}}}}}"])
+
+
+def test_proxy_variables_of_node_configs():
+    """The warning says where the value is in force: `default` is nodeadm itself, the other keys are units."""
+    warnings = environment("{default: {https_proxy: 'http://x:1', TZ: UTC}, kubelet: {NO_PROXY: a}, x: y}").warnings
+    assert warnings == (
+        'NodeConfig sets "https_proxy" for "default" in spec.instance.environment; '
+        "it is in force in nodeadm and in every unit without the agent's drop-in",
+        'NodeConfig sets "NO_PROXY" for "kubelet" in spec.instance.environment; the agent\'s value overrides it',
+    )
+
+
+def test_many_proxy_variables_are_counted():
+    """Twenty warnings are given in full."""
+    warnings = environment("{" + ", ".join(f"u{number}: {{NO_PROXY: a}}" for number in range(1000)) + "}").warnings
+    assert len(warnings) == 21
+    assert warnings[-1] == "NodeConfig: 980 more of this kind"
+
+
+@pytest.mark.parametrize(
+    "default",
+    [
+        "{}",
+        "{HTTPS_PROXY: 'http://x:1'}",
+        "{NO_PROXY: '169.254.169.254'}",
+        "{NO_PROXY: 'localhost, 169.254.0.0/16'}",
+        "{no_proxy: '*'}",
+        "{No_Proxy: x}",
+        "{NO_PROXY: [x]}",
+    ],
+)
+def test_environment_with_which_nodeadm_reaches_the_metadata_service(default):
+    """Without NO_PROXY nodeadm has the agent's; with one, the address has to be in it."""
+    assert environment(f"{{default: {default}, kubelet: {{NO_PROXY: a}}}}").problems == ()
+
+
+def test_environment_that_hides_the_metadata_service():
+    """A NO_PROXY without the address keeps the node from joining, and the lines to delete are named."""
+    text = "{default: {HTTPS_PROXY: 'http://x:1', NO_PROXY: 'localhost,10.0.0.0/8,x/y'}}"
+    assert environment(text).problems == (
+        "NodeConfig: NO_PROXY in spec.instance.environment.default lacks 169.254.169.254; "
+        "delete HTTPS_PROXY, NO_PROXY there: the agent sets these variables",
+    )
+
+
+def test_problems_of_all_sources_are_kept():
+    """first_known drops neither warnings nor problems."""
+    info = environment("{default: {NO_PROXY: x}}")
+    assert first_known(ClusterInfo(), info).problems == info.problems
+    assert first_known(ClusterInfo(), info).warnings == info.warnings
+
+
+@pytest.mark.parametrize(
+    ("info", "cidrs", "expected"),
+    [
+        (ClusterInfo(), ["10.0.0.0/16"], ""),
+        (ClusterInfo(service_cidrs=("fd00::/108",)), ["10.0.0.0/16", "2600:1f16::/56"], ""),
+        (ClusterInfo(), ["10.0.0.0/16", "2600:1f16::/56"], "the VPC has IPv6"),
+        (ClusterInfo(dns_address="10.96.0.10"), ["10.0.0.0/16"], "10.96.0.10 is the cluster's DNS"),
+    ],
+)
+def test_a_guessed_service_cidr(info, cidrs, expected):
+    """The default is not taken without a word if the VPC has IPv6, or the DNS is elsewhere."""
+    warning = unknown_service_cidr(info, cidrs, "172.20.0.0/16")
+    assert expected in warning
+    assert bool(warning) == bool(expected)
+    assert not warning or "172.20.0.0/16; if that is wrong, set cluster.service_cidr" in warning
