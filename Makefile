@@ -9,7 +9,7 @@ export PYTHON WHEELS DIST
 # Files with a shebang in their first line; scripts in MIME parts are not included.
 SHELL_FILES = $(shell find .ci packaging bench tests -type f -exec awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 
-.PHONY: help setup demo test unit-test lint format boot-test cluster-test bench install rpm man lock clean
+.PHONY: help setup demo test unit-test fuzz lint format boot-test cluster-test bench install rpm man lock clean
 
 help: ## Show this list
 	@echo 'eks-proxy-agent: HTTP proxy configuration for EKS worker nodes.'
@@ -28,6 +28,10 @@ test: ## Run lint and all tests; as root on Debian also the boot tests
 
 unit-test: setup ## Run the unit tests (seconds)
 	@.venv/bin/python -m pytest -q tests/unit
+
+fuzz: ## Fuzz the readers of user data, NodeConfigs and metadata: make fuzz MINUTES=60
+	@packaging/setup.sh test
+	@.venv/bin/python -m tests.fuzz.run $(or $(MINUTES),10)
 
 lint: setup ## Run ruff, mypy --strict, shellcheck, codespell, and the tests of texts and links
 	@.venv/bin/ruff check --quiet .

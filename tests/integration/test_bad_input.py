@@ -173,20 +173,20 @@ NODE_CONFIG = "application/node.eks.aws"
             ["user data, part 1 (application/x-eks-proxy-agent): not UTF-8 (line 2)"],
         ),
         (mime(OURS, b"[proxy]\n#\x1b"), 78, ["control character"]),
-        (mime(OURS, b"!!!", "base64"), 78, ["user data, part 1", "cannot be decoded"]),
+        (mime(OURS, b"!!!", "base64"), 78, ["user data, part 1", "invalid base64"]),
         (
             mime(OURS, gzip.compress(b"#" * (2 << 20), mtime=0)),
             78,
-            ["user data, part 1", "longer than 1024 KiB unpacked"],
+            ["user data, part 1", "longer than 256 KiB unpacked"],
         ),
         (
             mime(OURS, gzip.compress(b"[proxy]", mtime=0)[:-9]),
             78,
             ["user data, part 1", "damaged or truncated gzip"],
         ),
-        (gzip.compress(b"#" * (2 << 20), mtime=0), 78, ["user data: longer than 1024 KiB unpacked"]),
+        (gzip.compress(b"#" * (2 << 20), mtime=0), 78, ["user data: longer than 256 KiB unpacked"]),
         (mime(NODE_CONFIG, b"kind: ["), 1, ["NodeConfig (user data): line 1", "invalid YAML"]),
-        (mime(NODE_CONFIG, b"kind: NodeConfig\nx: !!int abc"), 1, ["NodeConfig (user data): invalid YAML"]),
+        (mime(NODE_CONFIG, b"kind: NodeConfig\nx: !!int abc"), 1, ['NodeConfig (user data): line 2, column 4: tag "tag:yaml.org,2002:int" is not supported']),
         (
             mime(NODE_CONFIG, b"kind: NodeConfig\nspec: {cluster: {cidr: 10.0.0.0}}"),
             1,
@@ -211,7 +211,7 @@ def test_user_data(node: Node, data: bytes, code: int, texts: list[str]) -> None
         b"#!/bin/sh\n\xff\xfe\0",
         b"#cloud-config\n" + b"[" * 5000,
         b"Content-Type: multipart/mixed; boundary=b\n\n--b\n"
-        + b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" * 50,
+        + b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" * 30,
         b"Content-Type: text/plain; charset=\xff\n\n\xff",
     ],
     ids=["every byte", "ELF", "damaged gzip", "script", "cloud-config", "nested MIME", "odd charset"],

@@ -137,7 +137,7 @@ def test_401_brings_a_new_token(client: MetadataClient, service: MoodyService, p
 def test_a_required_value_that_comes_late(
     client: MetadataClient, service: MoodyService, clock: Clock, path: str
 ) -> None:
-    """A 404 for what every instance has is requested again: at boot it may be there a second later."""
+    """A 404 for what every instance has is requested again: it may be set a second later."""
     service.moods = [Mood(moods.status(404), path, times=20), Mood(moods.answer(b""), path, times=3)]
     if path == "/region":
         service.moods.append(Mood(moods.status(404), "/document", times=23))
@@ -315,7 +315,7 @@ def test_nonsense_ends_in_a_clear_error_or_in_facts(client: MetadataClient, serv
 @pytest.mark.parametrize("path", ["/mac", "/instance-id", CIDRS_V4, CIDRS_V6, "/region", "/domain", "/partition"])
 @pytest.mark.parametrize("body", [HTML, b"\x00\x01\xff\xfe", b"10.0.0.0/16\nyes\x1b[31m", b"x" * 17000])
 def test_wrong_content_is_an_error(client: MetadataClient, service: MoodyService, path: str, body: bytes) -> None:
-    """HTML, binary or endless words with a status of 200 are refused, quoted short and printable."""
+    """HTML, binary and endless words with status 200 are refused, quoted short and printable."""
     service.moods = [Mood(moods.answer(body), path)]
     error = refused(client)
     assert path in str(error)

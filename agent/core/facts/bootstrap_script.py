@@ -41,7 +41,7 @@ def literal_words(texts: Iterable[str]) -> dict[str, str]:
     words: dict[str, set[str]] = {}
     for text in texts:
         for line in text.replace("\\\n", " ").split("\n"):
-            if line.lstrip().startswith("#"):
+            if not ("=" in line or "--" in line) or line.lstrip().startswith("#"):
                 continue
             matches = [*filter(None, [_ASSIGNMENT.match(line)]), *_FLAG.finditer(line)]
             for match in matches:

@@ -138,12 +138,12 @@ class _MessageReader:
             return
         try:
             content = unpack(decoded(part), self._remaining)
+            self._remaining -= len(content)
         except ValueError:
             content = part.body  # what is wrong with it is for cloud-init to say
         text = content.lstrip(_LEADING)
         if part.type.startswith(_SCRIPT_TYPES) or _SCRIPT.match(text):
             self._scripts.append(text)
-            self._remaining -= min(len(text), self._remaining)
             return
         self._problems += misplaced_types(where, content, 1, part)
         if part.type == "text/plain" and not _FOREIGN.match(text):

@@ -136,6 +136,7 @@ def test_a_date_is_text(name):
         ("kind: NodeConfig\nx: {<<: {b: 1}}", "line 2, column 5: merge key << is not supported; write its keys"),
         ("[" * 5000, "line 1, column 65: nested more than 64 levels deep"),
         ("kind: NodeConfig\n" + "#" * 65536, "NodeConfig: longer than 64 KiB in all"),
+        ("kind: NodeConfig\nx: [" + "a," * 10000 + "]", "line 2, column 19995: more than 10000 values"),
         ("just text", "kind is not NodeConfig"),
         ("- kind: NodeConfig", "kind is not NodeConfig"),
         ("kind: Pod", "kind is not NodeConfig"),
@@ -196,7 +197,7 @@ MERGE_BOMB = ["x0: &x0 {k: 1}"] + [f"x{n}: &x{n} {{<<: [*x{n - 1}, *x{n - 1}]}}"
 @pytest.mark.parametrize("lines", [BOMB, MERGE_BOMB], ids=["aliases", "merge keys"])
 def test_bombs_are_refused_early(lines):
     """Nothing is unfolded: the first alias or merge key is an error with its place."""
-    with pytest.raises(AgentError, match="NodeConfig: line 3, column [0-9]+: .* is not supported"):
+    with pytest.raises(AgentError, match=r"NodeConfig: line 3, column [0-9]+: .* is not supported"):
         from_node_configs(["\n".join(["kind: NodeConfig", *lines])])
 
 
@@ -223,11 +224,13 @@ def environment(text):
 
 
 def test_proxy_variables_of_node_configs():
-    """The warning says where the value is in force: `default` is nodeadm itself, the other keys are units."""
+    """The warning says where the value is in force: `default` is nodeadm, other keys are units."""
     warnings = environment("{default: {https_proxy: 'http://x:1', TZ: UTC}, kubelet: {NO_PROXY: a}, x: y}").warnings
     assert warnings == (
-        'NodeConfig sets "https_proxy" for "default" in spec.instance.environment; '
-        "it is in force in nodeadm and in every unit without the agent's drop-in",
+        (
+            'NodeConfig sets "https_proxy" for "default" in spec.instance.environment; '
+            "it is in force in nodeadm and in every unit without the agent's drop-in"
+        ),
         'NodeConfig sets "NO_PROXY" for "kubelet" in spec.instance.environment; the agent\'s value overrides it',
     )
 
@@ -257,11 +260,13 @@ def test_environment_with_which_nodeadm_reaches_the_metadata_service(default):
 
 
 def test_environment_that_hides_the_metadata_service():
-    """A NO_PROXY without the address keeps the node from joining, and the lines to delete are named."""
+    """A NO_PROXY without the address keeps the node from joining; the lines to delete are named."""
     text = "{default: {HTTPS_PROXY: 'http://x:1', NO_PROXY: 'localhost,10.0.0.0/8,x/y'}}"
     assert environment(text).problems == (
-        "NodeConfig: NO_PROXY in spec.instance.environment.default lacks 169.254.169.254; "
-        "delete HTTPS_PROXY, NO_PROXY there: the agent sets these variables",
+        (
+            "NodeConfig: NO_PROXY in spec.instance.environment.default lacks 169.254.169.254; "
+            "delete HTTPS_PROXY, NO_PROXY there: the agent sets these variables"
+        ),
     )
 
 
@@ -282,7 +287,7 @@ def test_problems_of_all_sources_are_kept():
     ],
 )
 def test_a_guessed_service_cidr(info, cidrs, expected):
-    """The default is not taken without a word if the VPC has IPv6, or the DNS is elsewhere."""
+    """A default against which the VPC or the DNS address speaks is not taken without a word."""
     warning = unknown_service_cidr(info, cidrs, "172.20.0.0/16")
     assert expected in warning
     assert bool(warning) == bool(expected)

@@ -155,7 +155,7 @@ def test_plain_node_config(text: str, whole: Callable[[bytes], bytes]) -> None:
     ],
 )
 def test_other_user_data_is_left_alone(raw: bytes) -> None:
-    """Scripts, cloud-config, other documents, damaged and binary data give nothing and no error."""
+    """Scripts, cloud-config, other documents, damaged and binary data give nothing."""
     assert read_user_data(raw) == UserData()
 
 
@@ -363,7 +363,7 @@ def test_what_is_meant_for_the_agent_and_cannot_be_used(raw: bytes, expected: st
     ],
 )
 def test_what_is_not_meant_for_the_agent(raw: bytes) -> None:
-    """Scripts, files that cloud-init writes, names of packages and other tables are not problems."""
+    """Scripts, files of cloud-init, names of packages and other tables are not problems."""
     assert problems(raw) == ()
 
 
