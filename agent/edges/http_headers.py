@@ -25,14 +25,13 @@ class BoundedResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read status line and headers."""
-        stream: Any = self.fp
-        if self.headers is not None or stream is None:
-            return
-        self.fp = _HeaderLines(stream, self.kept)  # type: ignore[assignment]
+        stream = self.fp
+        lines: Any = _HeaderLines(stream, self.kept)
+        self.fp = lines
         try:
             super().begin()
         finally:
-            if self.fp is not None:
+            if self.fp is lines:  # not closed because of an error
                 self.fp = stream
 
 

@@ -186,7 +186,11 @@ NODE_CONFIG = "application/node.eks.aws"
         ),
         (gzip.compress(b"#" * (2 << 20), mtime=0), 78, ["user data: longer than 256 KiB unpacked"]),
         (mime(NODE_CONFIG, b"kind: ["), 1, ["NodeConfig (user data): line 1", "invalid YAML"]),
-        (mime(NODE_CONFIG, b"kind: NodeConfig\nx: !!int abc"), 1, ['NodeConfig (user data): line 2, column 4: tag "tag:yaml.org,2002:int" is not supported']),
+        (
+            mime(NODE_CONFIG, b"kind: NodeConfig\nx: !!int abc"),
+            1,
+            ['NodeConfig (user data): line 2, column 4: tag "tag:yaml.org,2002:int" is not supported'],
+        ),
         (
             mime(NODE_CONFIG, b"kind: NodeConfig\nspec: {cluster: {cidr: 10.0.0.0}}"),
             1,

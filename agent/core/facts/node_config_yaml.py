@@ -70,10 +70,10 @@ def _loader() -> Any:
         depth = count = 0
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            event = self.peek_event()
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
             problem = ""
             if isinstance(event, yaml.AliasEvent):
-                problem = f"alias {quoted('*' + event.anchor)} is not supported; write its value"
+                problem = f"alias {quoted(f'*{event.anchor}')} is not supported; write its value"
             elif event.tag is not None:
                 problem = f"tag {quoted(event.tag)} is not supported; remove it"
             elif self.depth >= _DEPTH:
@@ -84,7 +84,7 @@ def _loader() -> Any:
                 raise _UnsupportedError(problem, event.start_mark)
             self.count += 1
             self.depth += 1
-            node = super().compose_node(parent, index)
+            node: Any = super().compose_node(parent, index)
             self.depth -= 1
             if node.tag == _TAG + "merge":
                 raise _UnsupportedError("merge key << is not supported; write its keys", node.start_mark)
