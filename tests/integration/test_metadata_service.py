@@ -27,104 +27,108 @@ TOKEN = "X-aws-ec2-metadata-token"
 ROOT = Path(__file__).parents[2]
 
 
-class Talk:
+class Connection:
     """One keep-alive connection to a service."""
 
     def __init__(self, service: MetadataService) -> None:
-        self.connection = http.client.HTTPConnection(service.endpoint[len("http://") :], timeout=10)
+        self._http = http.client.HTTPConnection(service.endpoint[len("http://") :], timeout=10)
 
-    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> tuple[int, str]:
-        """Status and body of the answer."""
-        self.connection.request(method, path, body=body or None, headers=headers or {})
-        response = self.connection.getresponse()
+    def request(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> tuple[int, str]:
+        """Return status and body of the answer."""
+        self._http.request(method, path, body=body or None, headers=headers or {})
+        response = self._http.getresponse()
         return response.status, response.read().decode()
 
+    def close(self) -> None:
+        """End the connection."""
+        self._http.close()
+
     def token(self, ttl: str = "60") -> dict[str, str]:
-        """The headers of someone with a new token."""
-        status, token = self.ask("PUT", "/latest/api/token", {TTL: ttl})
+        """Return the headers of a client with a new token."""
+        status, token = self.request("PUT", "/latest/api/token", {TTL: ttl})
         assert status == 200
         return {TOKEN: token}
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """The clock of the service."""
+    """Return the clock of the service."""
     return Clock()
 
 
 @pytest.fixture
 def service(clock: Clock) -> Iterator[MetadataService]:
-    """A service with a second interface."""
+    """Yield a service with a second interface."""
     other = Interface("06:00:00:00:00:01", ("192.168.0.0/16",))
     with MetadataService(Instance(secondary=(other,), user_data=b"#!/bin/sh\n"), clock=clock) as service:
         yield service
 
 
 @pytest.fixture
-def talk(service: MetadataService) -> Iterator[Talk]:
-    """A connection to it."""
-    talk = Talk(service)
-    yield talk
-    talk.connection.close()
+def connection(service: MetadataService) -> Iterator[Connection]:
+    """Yield a connection to it."""
+    connection = Connection(service)
+    yield connection
+    connection.close()
 
 
 @pytest.mark.parametrize("ttl", ["1", "21600"])
-def test_token_of_any_allowed_life(talk: Talk, ttl: str) -> None:
+def test_token_with_an_allowed_ttl(connection: Connection, ttl: str) -> None:
     """1 to 21600 seconds are allowed."""
-    assert talk.ask("GET", "/latest/meta-data/mac", talk.token(ttl)) == (200, "06:1d:5a:3b:7c:9e")
+    assert connection.request("GET", "/latest/meta-data/mac", connection.token(ttl)) == (200, "06:1d:5a:3b:7c:9e")
 
 
 @pytest.mark.parametrize("ttl", [None, "", "0", "21601", "-1", "+60", "60.0", "sixty", "99999999999999999999"])
-def test_token_of_any_other_life_is_400(talk: Talk, ttl: str | None) -> None:
-    """A missing or wrong life is a bad request."""
-    assert talk.ask("PUT", "/latest/api/token", {} if ttl is None else {TTL: ttl})[0] == 400
+def test_token_with_another_ttl_is_400(connection: Connection, ttl: str | None) -> None:
+    """A missing or wrong TTL is a bad request."""
+    assert connection.request("PUT", "/latest/api/token", {} if ttl is None else {TTL: ttl})[0] == 400
 
 
 @pytest.mark.parametrize("path", ["/", "/latest/", "/latest/meta-data/mac", "/latest/user-data", "/latest/nothing"])
 @pytest.mark.parametrize("headers", [{}, {TOKEN: ""}, {TOKEN: "wrong"}])
-def test_no_answer_without_a_token(talk: Talk, path: str, headers: dict[str, str]) -> None:
-    """Version 1 is off: whatever is asked, a missing or wrong token is 401, with a page of HTML."""
-    status, body = talk.ask("GET", path, headers)
+def test_no_answer_without_a_token(connection: Connection, path: str, headers: dict[str, str]) -> None:
+    """Version 1 is off: a missing or wrong token is 401 for every path, with a page of HTML."""
+    status, body = connection.request("GET", path, headers)
     assert status == 401
     assert "<title>401 - Unauthorized</title>" in body
 
 
-def test_token_ends(talk: Talk, clock: Clock) -> None:
-    """After its life a token is worth nothing."""
-    headers = talk.token("60")
+def test_token_expires(connection: Connection, clock: Clock) -> None:
+    """After its TTL a token is refused."""
+    headers = connection.token("60")
     clock.now += 59.9
-    assert talk.ask("GET", "/latest/meta-data/mac", headers)[0] == 200
+    assert connection.request("GET", "/latest/meta-data/mac", headers)[0] == 200
     clock.now += 0.1
-    assert talk.ask("GET", "/latest/meta-data/mac", headers)[0] == 401
+    assert connection.request("GET", "/latest/meta-data/mac", headers)[0] == 401
 
 
 @pytest.mark.parametrize(("method", "path"), [("PUT", "/latest/api/token"), ("GET", "/latest/meta-data/mac")])
-def test_what_came_through_a_proxy_is_403(talk: Talk, method: str, path: str) -> None:
+def test_request_through_a_proxy_is_403(connection: Connection, method: str, path: str) -> None:
     """X-Forwarded-For is refused, with a valid token too."""
-    assert talk.ask(method, path, {**talk.token(), TTL: "60", "x-forwarded-for": "10.0.0.1"})[0] == 403
+    assert connection.request(method, path, {**connection.token(), TTL: "60", "x-forwarded-for": "10.0.0.1"})[0] == 403
 
 
-def test_disabled_service_is_403(talk: Talk, service: MetadataService) -> None:
-    """Nothing is answered once the service is switched off."""
-    headers = talk.token()
+def test_disabled_service_is_403(connection: Connection, service: MetadataService) -> None:
+    """Every request is refused once the service is disabled."""
+    headers = connection.token()
     service.enabled = False
-    assert talk.ask("PUT", "/latest/api/token", {TTL: "60"})[0] == 403
-    assert talk.ask("GET", "/latest/meta-data/mac", headers)[0] == 403
+    assert connection.request("PUT", "/latest/api/token", {TTL: "60"})[0] == 403
+    assert connection.request("GET", "/latest/meta-data/mac", headers)[0] == 403
 
 
 @pytest.mark.parametrize("path", ["/2021-07-15/api/token", "/latest/meta-data/mac", "/latest/api/token/", "/"])
-def test_put_elsewhere_is_403(talk: Talk, path: str) -> None:
+def test_put_elsewhere_is_403(connection: Connection, path: str) -> None:
     """Tokens come from one path only, and not from a dated one."""
-    assert talk.ask("PUT", path, {TTL: "60"})[0] == 403
+    assert connection.request("PUT", path, {TTL: "60"})[0] == 403
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "HEAD", "PATCH", "OPTIONS", "BREW"])
-def test_other_methods_are_refused(talk: Talk, method: str) -> None:
-    """Only PUT and GET mean something; the body of the others does not confuse what follows on the
-    connection.
-    """
-    assert talk.ask(method, "/latest/meta-data/mac", talk.token(), b"GET / HTTP/1.1\r\n\r\n")[0] == 405
-    assert talk.ask("GET", "/latest/meta-data/mac", talk.token())[0] == 200
+def test_other_methods_are_refused(connection: Connection, method: str) -> None:
+    """Only PUT and GET are allowed; the body of another request is not taken for the next one."""
+    assert connection.request(method, "/latest/meta-data/mac", connection.token(), b"GET / HTTP/1.1\r\n\r\n")[0] == 405
+    assert connection.request("GET", "/latest/meta-data/mac", connection.token())[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -145,11 +149,11 @@ def test_other_methods_are_refused(talk: Talk, method: str) -> None:
         ("/latest/meta-data/placement/availability-zone/", "eu-central-1a"),
     ],
 )
-def test_tree(talk: Talk, path: str, expected: str) -> None:
+def test_tree(connection: Connection, path: str, expected: str) -> None:
     """Directories end in `/`, lists have no newline at their end, dated paths answer as /latest/
     does.
     """
-    assert talk.ask("GET", path, talk.token()) == (200, expected)
+    assert connection.request("GET", path, connection.token()) == (200, expected)
 
 
 @pytest.mark.parametrize(
@@ -164,26 +168,28 @@ def test_tree(talk: Talk, path: str, expected: str) -> None:
         "/meta-data/mac",
     ],
 )
-def test_what_is_not_set_is_404(talk: Talk, path: str) -> None:
+def test_absent_values_are_404(connection: Connection, path: str) -> None:
     """IPv6 CIDRs of an IPv4-only VPC, tags, unknown names and versions."""
-    assert talk.ask("GET", path, talk.token())[0] == 404
+    assert connection.request("GET", path, connection.token())[0] == 404
 
 
-def test_no_user_data_is_404(talk: Talk, service: MetadataService) -> None:
-    """Without user data its path does not exist, and the listing does not show it."""
+def test_no_user_data_is_404(connection: Connection, service: MetadataService) -> None:
+    """Without user data its path does not exist, and is not listed."""
     service.instance = attrs.evolve(service.instance, user_data=b"")
-    assert talk.ask("GET", "/latest/user-data", talk.token())[0] == 404
-    assert talk.ask("GET", "/latest/", talk.token()) == (200, "dynamic\nmeta-data")
+    assert connection.request("GET", "/latest/user-data", connection.token())[0] == 404
+    assert connection.request("GET", "/latest/", connection.token()) == (200, "dynamic\nmeta-data")
 
 
-def test_identity_document(talk: Talk) -> None:
+def test_identity_document(connection: Connection) -> None:
     """The document holds the same instance."""
-    document = json.loads(talk.ask("GET", "/latest/dynamic/instance-identity/document", talk.token())[1])
+    document = json.loads(
+        connection.request("GET", "/latest/dynamic/instance-identity/document", connection.token())[1]
+    )
     assert (document["instanceId"], document["region"]) == ("i-0a1b2c3d4e5f60718", "eu-central-1")
 
 
 def test_answer_leaves_in_one_piece(service: MetadataService) -> None:
-    """Headers and body arrive with one read: two writes would cost 40 ms each time."""
+    """Headers and body arrive in one read: two writes would cost 40 ms each time."""
     address = service.endpoint[len("http://") :].split(":")
     with socket.create_connection((address[0], int(address[1]))) as connection:
         for _ in range(20):
@@ -191,8 +197,10 @@ def test_answer_leaves_in_one_piece(service: MetadataService) -> None:
             assert connection.recv(65536).endswith(b"==")
 
 
-def test_garbage_does_not_disturb_it(service: MetadataService, talk: Talk, capfd: pytest.CaptureFixture[str]) -> None:
-    """Requests that are none, and clients that go away, leave the service well and stderr empty."""
+def test_garbage_does_not_disturb_it(
+    service: MetadataService, connection: Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Invalid requests and clients that disconnect do no harm, and leave stderr empty."""
     address = service.endpoint[len("http://") :].split(":")
     for garbage in (
         b"\x16\x03\x01\x00",
@@ -202,12 +210,12 @@ def test_garbage_does_not_disturb_it(service: MetadataService, talk: Talk, capfd
     ):
         with socket.create_connection((address[0], int(address[1]))) as connection:
             connection.sendall(garbage)
-    assert talk.ask("GET", "/latest/meta-data/mac", talk.token())[0] == 200
+    assert connection.request("GET", "/latest/meta-data/mac", connection.token())[0] == 200
     assert capfd.readouterr().err == ""
 
 
 def test_instance_file_is_read_again_when_it_changes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The VPC changes under a running client when the file does; a spoilt file is reported and
+    """The VPC changes under a running client when the file does; a corrupt file is reported and
     changes nothing.
     """
     file = tmp_path / "instance.json"
@@ -227,7 +235,7 @@ def test_instance_file_is_read_again_when_it_changes(tmp_path: Path, capfd: pyte
 
 
 def test_facts_file_is_an_instance_file() -> None:
-    """What the agent keeps of one node can be served to another."""
+    """Facts that the agent keeps of one node can be served to another."""
     with MetadataService(Instance(user_data=b"\x1f\x8b\x00", vpc_cidrs_v6=("2600:1f16::/56",))) as service:
         facts = MetadataClient(service.endpoint, 30).fetch()
         service.instance = Instance.from_json(facts_to_json(facts))
@@ -265,7 +273,7 @@ def test_missing_instance_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_taken_address_is_an_error(service: MetadataService) -> None:
-    """Two cannot listen at one address."""
+    """Two services cannot listen on one address."""
     address = service.endpoint[len("http://") :]
     with pytest.raises(AgentError, match=f"cannot listen on {address}: Address already in use"):
         serve(address)
@@ -284,7 +292,7 @@ def test_address(text: str, expected: tuple[str, int]) -> None:
     "text", ["", "127.0.0.1", ":80", "127.0.0.1:", "127.0.0.1:65536", "::1:80", "[::1]", "a b:80", "x:80\n"]
 )
 def test_wrong_address(text: str) -> None:
-    """A value that is not ADDRESS:PORT is a usage error that shows how to write it."""
+    """Text that is not ADDRESS:PORT is a usage error with an example."""
     with pytest.raises(UsageError) as caught:
         parse_address(text)
     assert "127.0.0.1:1338" in caught.value.hint
@@ -293,7 +301,7 @@ def test_wrong_address(text: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_served_from_the_command_line(tmp_path: Path, number: int, host: str) -> None:
-    """One line tells the endpoint once it listens; SIGTERM and SIGINT end it cleanly."""
+    """One line shows the endpoint once it listens; SIGTERM and SIGINT end it cleanly."""
     file = tmp_path / "instance.json"
     file.write_text('{"region": "ap-southeast-2"}')
     address = f"[{host}]:0" if ":" in host else host + ":0"
@@ -310,8 +318,8 @@ def test_served_from_the_command_line(tmp_path: Path, number: int, host: str) ->
     assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_ends_while_it_is_still_late() -> None:
-    """A service that is to come late can be ended before it came."""
+def test_a_late_service_can_be_stopped_before_it_listens() -> None:
+    """A service that starts late ends at a signal while it waits."""
     host, port = free_port("127.0.0.1")
     command = [sys.executable, "-c", _LATE, f"{host}:{port}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)

@@ -1,6 +1,4 @@
-"""Independent clients keep the embedded metadata service honest: they read from it what the agent
-reads.
-"""
+"""Independent clients read from the embedded metadata service what the agent reads."""
 
 from __future__ import annotations
 
@@ -31,13 +29,13 @@ WHY = "botocore for Python before 3.10 needs another urllib3 than the agent"
 
 
 def with_botocore(test: Any) -> Any:
-    """For a test with the fixture `botocore`; only an old Python excuses that it is missing."""
+    """Mark a test with the fixture `botocore`; only an old Python excuses that it is missing."""
     return pytest.mark.impossible_here(WHY)(pytest.mark.skipif(sys.version_info < (3, 10), reason=WHY)(test))
 
 
 @pytest.fixture
 def botocore() -> Any:
-    """The library."""
+    """Return the library."""
     import botocore.utils
 
     return botocore
@@ -45,21 +43,21 @@ def botocore() -> Any:
 
 @pytest.fixture(autouse=True)
 def _no_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clients here obey proxy variables, unlike ours."""
+    """Remove proxy variables, which these clients obey."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(params=INSTANCES)
 def service(request: pytest.FixtureRequest) -> Iterator[MetadataService]:
-    """The embedded service for each of some instances."""
+    """Yield the embedded service for each of some instances."""
     with MetadataService(INSTANCES[request.param]) as service:
         yield service
 
 
 @pytest.fixture
 def facts(service: MetadataService) -> Facts:
-    """What the agent's own client reads."""
+    """Return what the agent's own client reads."""
     return MetadataClient(service.endpoint, 30).fetch()
 
 
@@ -108,9 +106,7 @@ def test_botocore_reads_the_same(service: MetadataService, facts: Facts, botocor
 
 @with_botocore
 def test_botocore_finds_the_region(service: MetadataService, facts: Facts, botocore: Any) -> None:
-    """botocore derives the region from the availability zone, which it asks for with a slash at the
-    end.
-    """
+    """botocore derives the region from the availability zone, whose path it ends with a slash."""
     fetcher = botocore.utils.InstanceMetadataRegionFetcher(base_url=service.endpoint)
     assert fetcher.retrieve_region() == facts.region
 
@@ -124,17 +120,15 @@ def test_botocore_finds_the_role(service: MetadataService, botocore: Any) -> Non
 
 @with_botocore
 def test_partitions_are_those_of_botocore(botocore: Any) -> None:
-    """The partition and domain that we derive from a region are botocore's, for each region it
-    knows.
-    """
+    """Partition and domain of each region that botocore knows are the same as botocore's."""
     text = (Path(botocore.__file__).parent / "data/endpoints.json").read_text(encoding="utf-8")
-    known = [
+    regions = [
         (region, (partition["partition"], partition["dnsSuffix"]))
         for partition in json.loads(text)["partitions"]
         for region in partition["regions"]
     ]
-    assert len(known) > 30
-    for region, expected in known:
+    assert len(regions) > 30
+    for region, expected in regions:
         document = {"instance_id": "i-0123456789abcdef0", "region": region, "vpc_cidrs_v4": ["10.0.0.0/16"]}
         facts = facts_from_json(json.dumps(document))
         assert (facts.partition, facts.domain) == expected, region
