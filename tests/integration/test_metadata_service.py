@@ -208,8 +208,8 @@ def test_garbage_does_not_disturb_it(
         b"PUT / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
         b"GET / HTTP/1.1\r\n",
     ):
-        with socket.create_connection((address[0], int(address[1]))) as connection:
-            connection.sendall(garbage)
+        with socket.create_connection((address[0], int(address[1]))) as raw:
+            raw.sendall(garbage)
     assert connection.request("GET", "/latest/meta-data/mac", connection.token())[0] == 200
     assert capfd.readouterr().err == ""
 
