@@ -29,8 +29,7 @@ test: ## Run lint and all tests; as root on Debian also the boot tests
 unit-test: setup ## Run the unit tests (seconds)
 	@.venv/bin/python -m pytest -q tests/unit
 
-fuzz: ## Fuzz the readers of user data, NodeConfigs and metadata: make fuzz MINUTES=60
-	@packaging/setup.sh test
+fuzz: setup ## Fuzz the readers of what others write, for so many minutes: make fuzz MINUTES=60
 	@.venv/bin/python -m tests.fuzz.run $(or $(MINUTES),10)
 
 lint: setup ## Run ruff, mypy --strict, shellcheck, codespell, and the tests of texts and links
