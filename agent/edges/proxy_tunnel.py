@@ -24,6 +24,7 @@ from agent.core.net import proxy_health as verdict
 from agent.core.net import x509
 from agent.core.net.proxy_health import Response, Verdict
 from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.edges.http_headers import BoundedResponse
 from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, unverified_context
 from agent.edges.tcp import Address, connect_first
 
@@ -139,7 +140,7 @@ class TunnelProbe:
         reader = Reader(stream, _HEADER_LIMIT)
         try:
             stream.send(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
-            response = http.client.HTTPResponse(reader, method="CONNECT")  # type: ignore[arg-type]
+            response = BoundedResponse(reader, method="CONNECT")  # type: ignore[arg-type]
             response.begin()
         except socket.timeout:
             raise _Failed(self._timed_out()) from None

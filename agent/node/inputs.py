@@ -11,7 +11,7 @@ from typing import Callable
 
 import attrs
 
-from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs
+from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs, from_scripts
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.intent.inputs import Inputs
 from agent.core.settings.layers import USER_DATA, Layer, parse_toml
@@ -44,6 +44,8 @@ def facts_of(
     *,
     default: float = COMMAND_DEADLINE,
     longest: float = math.inf,
+    unreachable: float = math.inf,
+    waiting: Callable[[str, float], None] = lambda problem, remaining: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Facts:
     """Return this instance's facts: from `--facts`, else from the metadata service.
@@ -57,7 +59,13 @@ def facts_of(
     from agent.edges.imds import MetadataClient
 
     metadata = static.settings.metadata
-    return MetadataClient(metadata.endpoint, min(metadata.deadline or default, longest), sleep=sleep).fetch()
+    return MetadataClient(
+        metadata.endpoint,
+        min(metadata.deadline or default, longest),
+        unreachable_deadline=metadata.deadline or unreachable,
+        waiting=waiting,
+        sleep=sleep,
+    ).fetch()
 
 
 @attrs.frozen
@@ -89,13 +97,15 @@ def load_inputs(host: Host, static: StaticSettings, facts: Facts) -> NodeInputs:
     settings = layered.settings
     named_files = [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
     versions += files.versions([NODEADM_D, *_node_config_paths(files), *named_files])
+    info = cluster_info(files, settings, user_data)
     return NodeInputs(
         layered,
         facts,
-        cluster_info(files, settings, user_data),
+        info,
         read_credentials(files, settings.proxy.credentials_file),
         read_ca(files, settings),
         is_on_instance(host, static.sources),
+        user_data.problems + info.problems,
         static.sources,
         versions,
     )
@@ -128,12 +138,13 @@ def cluster_info(files: FileSystem, settings: Settings, user_data: UserData) -> 
     for path in _node_config_paths(files):
         content = files.read(path)
         if content:
-            parts = read_user_data(content).node_configs or (content.decode("utf-8", "replace"),)
+            parts = read_user_data(content, path).node_configs or (content.decode("utf-8", "replace"),)
             texts += parts
             names += [path] * len(parts)
     return first_known(
         from_arguments(settings.bootstrap.arguments),
         from_node_configs(texts, names) if texts else ClusterInfo(),
+        from_scripts(user_data.scripts),
     )
 
 

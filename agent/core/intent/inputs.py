@@ -28,6 +28,7 @@ class Inputs:
     credentials: Credentials | None = attrs.field(default=None, repr=False)
     ca: CaCertificates | None = None
     on_instance: bool = False
+    problems: tuple[str, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -55,6 +56,7 @@ class Resolved:
         inputs = self.inputs
         return (
             inputs.layered.warnings
+            + inputs.facts.warnings
             + inputs.cluster_info.warnings
             + (self.intent.warnings if self.intent else ())
             + (inputs.ca.warnings if inputs.ca else ())

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import attrs
 
-from agent.core.facts.cluster_hints import ClusterInfo
+from agent.core.facts.cluster_hints import ClusterInfo, unknown_service_cidr
 from agent.core.facts.instance import Facts
 from agent.core.intent import reachability
 from agent.core.intent.reachability import ProbeResults
@@ -83,9 +83,12 @@ def compose(
         return None
     http_proxy = chosen or settings.proxy.url[0]
     vpc_cidrs = settings.vpc.cidrs if settings.vpc.cidrs is not None else facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6
+    services = service_cidrs(settings, vpc_cidrs, cluster_info)
+    guess = unknown_service_cidr(cluster_info, vpc_cidrs, services[0])
+    guess = guess if settings.cluster.service_cidr == "auto" else ""
     entries = no_proxy.compose(
         vpc_cidrs=vpc_cidrs,
-        service_cidrs=service_cidrs(settings, vpc_cidrs, cluster_info),
+        service_cidrs=services,
         cluster_domain=settings.cluster.domain,
         api_endpoints=_api_endpoints(settings, facts, cluster_info, vpc_cidrs, results),
         aws=_aws(settings, facts, results),
@@ -96,7 +99,7 @@ def compose(
         settings.proxy.https_url or http_proxy,
         entries,
         credentials,
-        _warnings(settings, entries, credentials),
+        (*_warnings(settings, entries, credentials), *filter(None, [guess])),
     )
 
 

@@ -30,7 +30,7 @@ _TYPE = re.compile(r"[^/\s]+/[^/\s]+")
 
 
 class Place(enum.Enum):
-    """Where in a message a text stands."""
+    """Position of a text in a message."""
 
     PART = "part"
     PREAMBLE = "before the first part"

@@ -280,7 +280,7 @@ def test_base64_of_the_whole(wrap: Callable[[bytes], bytes], inner: bytes, expec
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress], ids=["base64", "base64 of gzip"])
 @pytest.mark.parametrize("kind", [SETTINGS_TYPE, "text/x-eks-proxy-agent", NODE_CONFIG_TYPE])
 def test_base64_part_without_its_header(kind: str, wrap: Callable[[bytes], bytes]) -> None:
-    """Karpenter drops Content-Transfer-Encoding; nodeadm decodes such a part all the same."""
+    """Karpenter drops Content-Transfer-Encoding; nodeadm decodes such a part anyway."""
     user_data = read_user_data(multipart(message(base64.encodebytes(wrap(YAML.encode())), kind)))
     assert user_data.settings + user_data.node_configs == (YAML,)
 
