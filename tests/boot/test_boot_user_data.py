@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Callable
 
 from tests.boot.harness.bed import Trial
@@ -25,12 +26,34 @@ def test_settings_of_a_mime_part_apply_to_all_programs(trial: Callable[[str], Tr
 
 
 def test_user_data_of_settings_alone_is_enough(trial: Callable[[str], Trial]) -> None:
-    """Compressed user data with only the agent's part configures the node.
+    """User data with only the agent's part configures the node, in any encoding of launchers.
 
-    cloud-init reports no error.
+    cloud-init reports no error about the compressed form.
     """
-    boot = trial("user-data-alone").boot()
+    node = trial("user-data-alone")
+    boot = node.boot()
     assert not [text for text in boot.messages("cloud-init") if "Failed" in text or "Traceback" in text]
+    for encoding in (("base64",), ("gzip", "base64")):
+        node.boot(user_data_encoding=encoding)
+
+
+def test_values_that_appear_late_are_waited_for(trial: Callable[[str], Trial]) -> None:
+    """A 404 for the MAC address, then for all CIDRs, is answered after four seconds.
+
+    nodeadm and docker start afterwards, with the whole list.
+    """
+    node = trial("metadata-404")
+    for late in ({"mac": "06:1d:5a:3b:7c:9e"}, {"vpc_cidrs_v4": ["10.0.0.0/16", "100.64.0.0/16"]}):
+        running = node.start(hold=True)
+        time.sleep(4)
+        appeared = time.monotonic_ns() // 1000
+        node.change_instance(**late)
+        running.wait_settled()
+        boot = node.finish(running)
+        assert min(boot.active_at("docker"), boot.active_at("nodeadm-config")) > appeared
+        expected = variables((node.root / "etc/eks-proxy-agent/node.env").read_text())
+        for name in ("nodeadm-config.env", "nodeadm-run.env"):
+            assert variables((node.root / "var/log" / name).read_text()) == expected, name
 
 
 def test_flags_of_one_line_of_user_data_survive_a_reboot(trial: Callable[[str], Trial]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
@@ -87,8 +88,8 @@ class Trial:
         directory = self.node.directory / f"metadata-{self._served}"
         user_data = self.case.numbered("user-data", self._boots)
         content = user_data.read_bytes() if user_data else b""
-        if self.case.gzip_user_data:
-            content = gzip.compress(content)
+        for encoding in self.case.user_data_encoding:
+            content = {"gzip": gzip.compress, "base64": base64.encodebytes}[encoding](content)
         self._metadata = Metadata(self.bed.namespace, directory, metadata, content)
 
     def change_instance(self, **values: Any) -> None:

@@ -37,7 +37,7 @@ class Case:
     agent: bool = True  # the agent is installed; otherwise the node is Debian with image/
     pods: bool = False  # containers can run on it
     cloud_init: bool = False  # cloud-init runs; it takes two seconds a boot
-    gzip_user_data: bool = False  # the metadata service returns user-data compressed
+    user_data_encoding: tuple[str, ...] = ()  # "gzip", "base64", one after the other, before it is served
     enable: tuple[str, ...] = ()  # units enabled in the image, besides those of presets
     disable: tuple[str, ...] = ("docker.service",)  # as on an AMI, where bootstrap.sh enables docker
     modes: dict[str, str] = field(default_factory=dict)  # path: octal mode, for files of image/
