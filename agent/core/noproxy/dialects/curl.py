@@ -17,13 +17,11 @@ Source: lib/noproxy.c; tested with libcurl 7.88.1, 8.16.0 and 8.23.0.
 
 from __future__ import annotations
 
-import functools
 import re
 
-import attrs
-
-from agent.core.net.addresses import Address, address, canonical
+from agent.core.net.addresses import address, canonical
 from agent.core.noproxy.dialects import curl_old
+from agent.core.noproxy.dialects.index import Index, domains, per_list
 from agent.core.noproxy.dialects.request import Request
 
 VARIABLES = curl_old.VARIABLES
@@ -44,61 +42,40 @@ def bypass_8_18(target: Request, no_proxy: str) -> str | None:
     return _bypass(target, no_proxy, blanks_separate=False, reads_ipv6=True)
 
 
-@attrs.frozen
-class _Entry:
-    """An entry, with `domain` to compare names, and `base` and `bits` to compare addresses.
-
-    With `base` None it matches no address.
-    """
-
-    text: str
-    domain: str
-    base: Address | None
-    bits: int
-
-    def holds(self, literal: Address) -> bool:
-        if self.base is None or self.base.version != literal.version:
-            return False
-        if self.bits == 0:
-            return self.base == literal
-        return 0 < self.bits <= literal.max_prefixlen and (
-            (int(self.base) ^ int(literal)) >> (literal.max_prefixlen - self.bits) == 0
-        )
-
-
 def _bypass(target: Request, no_proxy: str, *, blanks_separate: bool, reads_ipv6: bool) -> str | None:
     if no_proxy == "*":
         return no_proxy
+    names, networks = _indexes(no_proxy, blanks_separate, reads_ipv6)
     literal = address(target.host)
     host = target.host[:-1] if target.host.endswith(".") else target.host
     if literal is not None and literal.version == 6:
         host = min(host, canonical(literal), key=len)  # urlapi.c
         literal = literal if reads_ipv6 else None
-    for entry in _entries(no_proxy, blanks_separate, reads_ipv6):
-        if curl_old.covers(entry.domain, host) if literal is None else entry.holds(literal):
-            return entry.text
-    return None
+    return names.first(domains(host)) if literal is None else networks.first(networks.network_keys(literal))
 
 
-@functools.lru_cache(maxsize=16)
-def _entries(no_proxy: str, blanks_separate: bool, strict: bool) -> tuple[_Entry, ...]:
-    entries = []
+@per_list
+def _indexes(no_proxy: str, blanks_separate: bool, strict: bool) -> tuple[Index, Index]:
+    """Return the entries by the domain that each is compared as, and those that are networks."""
+    names, networks = Index(), Index()
     for match in re.finditer(r"[ \t]*([^ \t,]*)[ \t]*(,*)", no_proxy):
-        if match.group(1):
-            entries.append(_entry(match.group(1), strict))
+        text = match.group(1)
+        if text:
+            name = text[:-1] if text.endswith(".") else text
+            names.add(curl_old.lowered(name[1:] if name.startswith(".") else name), text)
+            _add_network(networks, text, strict)
         if not match.group(2) and not blanks_separate:
             break
-    return tuple(entries)
+    return names, networks
 
 
-def _entry(text: str, strict: bool) -> _Entry:
-    name = text[:-1] if text.endswith(".") else text
-    base, slash, bits = text.partition("/")
-    is_ignored = len(text) >= 128 or (strict and slash and not re.fullmatch("[0-9]+", bits))
-    digits = re.match(r"[+-]?[0-9]+", bits)  # atoi(3)
-    return _Entry(
-        text,
-        curl_old.lowered(name[1:] if name.startswith(".") else name),
-        None if is_ignored else address(base),
-        int(digits.group()) if digits and not is_ignored else 0,
-    )
+def _add_network(networks: Index, text: str, strict: bool) -> None:
+    """Add an entry that covers addresses; without a length, or with /0, it covers one."""
+    base_text, slash, bits_text = text.partition("/")
+    if len(text) >= 128 or (strict and slash and not re.fullmatch("[0-9]+", bits_text)):
+        return
+    base = address(base_text)
+    digits = re.match(r"[+-]?[0-9]+", bits_text)  # atoi(3)
+    bits = int(digits.group()) if digits else 0
+    if base is not None and 0 <= bits <= base.max_prefixlen:
+        networks.add_network(base, bits or base.max_prefixlen, text)

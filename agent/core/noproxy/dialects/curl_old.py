@@ -11,10 +11,10 @@ Source: check_noproxy() in lib/url.c of curl 7.19 to 7.85; tested with libcurl 7
 
 from __future__ import annotations
 
-import functools
 import re
 
 from agent.core.noproxy.dialects.dialect import Variables
+from agent.core.noproxy.dialects.index import Index, domains, per_list
 from agent.core.noproxy.dialects.request import Request
 
 VARIABLES = Variables(
@@ -28,15 +28,7 @@ def bypass(target: Request, no_proxy: str) -> str | None:
     """Return the entry that makes the target direct, None for the proxy."""
     if no_proxy == "*":
         return no_proxy
-    for entry, domain in _entries(no_proxy):
-        if covers(domain, target.host):
-            return entry
-    return None
-
-
-def covers(domain: str, host: str) -> bool:
-    """Return True if the host is the domain or one of its subdomains."""
-    return host.endswith(domain) and (len(host) == len(domain) or host[: -len(domain) or None].endswith("."))
+    return _index(no_proxy).first(domains(target.host))
 
 
 def lowered(text: str) -> str:
@@ -44,8 +36,11 @@ def lowered(text: str) -> str:
     return text.lower() if text.isascii() else "".join(char.lower() if char.isascii() else char for char in text)
 
 
-@functools.lru_cache(maxsize=16)
-def _entries(no_proxy: str) -> tuple[tuple[str, str], ...]:
-    """Return each entry of the list, and the domain that it is compared as."""
-    entries = [entry for entry in re.split(r"[, ]+", no_proxy) if entry]
-    return tuple((entry, lowered(entry[1:] if entry.startswith(".") else entry)) for entry in entries)
+@per_list
+def _index(no_proxy: str) -> Index:
+    """Return the entries by the domain that each is compared as."""
+    index = Index()
+    for entry in re.split(r"[, ]+", no_proxy):
+        if entry:
+            index.add(lowered(entry[1:] if entry.startswith(".") else entry), entry)
+    return index

@@ -19,15 +19,14 @@ net.SplitHostPort; tested with Go 1.19 and 1.27.
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import re
+from collections.abc import Hashable
 from typing import Union
 
-import attrs
-
-from agent.core.net.addresses import Address, address, folded
+from agent.core.net.addresses import address, folded
 from agent.core.noproxy.dialects.dialect import Variables
+from agent.core.noproxy.dialects.index import Index, per_list, suffixes
 from agent.core.noproxy.dialects.request import Request
 
 #: Result of `bypass` for a target that needs no entry.
@@ -38,31 +37,6 @@ VARIABLES = Variables(
 )
 
 _Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-
-
-@attrs.frozen
-class _Matcher:
-    """A parsed entry: exactly one of network, address and suffix, and a port ("": any).
-
-    `apex`: the suffix covers the domain itself too.
-    """
-
-    entry: str
-    network: _Network | None = None
-    address: Address | None = None
-    suffix: str = ""
-    apex: bool = False
-    port: str = ""
-
-    def matches(self, host: str, literal: Address | None, port: str) -> bool:
-        """Return True if the entry exempts the host; `literal` is the host if it is an address."""
-        if self.port not in ("", port):
-            return False
-        if self.network is not None:
-            return literal is not None and literal.version == self.network.version and literal in self.network
-        if self.address is not None:
-            return literal == self.address
-        return host.endswith(self.suffix) or (self.apex and host == self.suffix[1:])
 
 
 def bypass(target: Request, no_proxy: str) -> str | None:
@@ -83,37 +57,48 @@ def _bypass(target: Request, no_proxy: str, *, names_cover_addresses: bool) -> s
     literal = None if host_address is None else folded(host_address)
     if target.host == "localhost" or (literal is not None and literal.is_loopback):
         return LOOPBACK
-    matchers, has_wildcard = _parse(no_proxy)
+    index, has_wildcard = _index(no_proxy)
     if has_wildcard:
         return "*"
-    for matcher in matchers:
-        if matcher.suffix and literal is not None and not names_cover_addresses:
-            continue
-        if matcher.matches(target.host, literal, str(target.port)):
-            return matcher.entry
-    return None
+    keys: list[Hashable] = []
+    if literal is None or names_cover_addresses:
+        keys += [target.host, *suffixes(target.host)]
+    if literal is not None:
+        keys.append(literal)
+    with_port = [(key, port) for key in keys for port in ("", str(target.port))]
+    return index.first(with_port if literal is None else with_port + index.network_keys(literal))
 
 
-@functools.lru_cache(maxsize=16)
-def _parse(no_proxy: str) -> tuple[tuple[_Matcher, ...], bool]:
+@per_list
+def _index(no_proxy: str) -> tuple[Index, bool]:
+    """Return the entries by what they cover, and True if one of them is `*`.
+
+    The keys are pairs of a name, of a suffix with its dot, or of an address, and a port ("": any).
+    """
     entries = [entry.strip() for entry in no_proxy.split(",")]
-    matchers = (_matcher(entry, entry.lower()) for entry in entries if entry)
-    return tuple(matcher for matcher in matchers if matcher is not None), "*" in entries
+    index = Index()
+    for entry in entries:
+        if entry:
+            _add(index, entry, entry.lower())
+    return index, "*" in entries
 
 
-def _matcher(entry: str, text: str) -> _Matcher | None:
+def _add(index: Index, entry: str, text: str) -> None:
     network = _network(text)
     if network is not None:
-        return _Matcher(entry, network=network)
+        index.add_network(network.network_address, network.prefixlen, entry)
+        return
     host, port = _split_port(text)
     literal = address(host)
     if literal is not None:
-        return _Matcher(entry, address=folded(literal), port=port)
-    if not host:
-        return None
-    host = host[1:] if host.startswith("*.") else host
-    apex = not host.startswith(".")
-    return _Matcher(entry, suffix=_ascii("." + host if apex else host), apex=apex, port=port)
+        index.add((folded(literal), port), entry)
+    elif host:
+        host = host[1:] if host.startswith("*.") else host
+        covers_itself = not host.startswith(".")
+        suffix = _ascii("." + host if covers_itself else host)
+        index.add((suffix, port), entry)
+        if covers_itself:
+            index.add((suffix[1:], port), entry)
 
 
 def _network(text: str) -> _Network | None:

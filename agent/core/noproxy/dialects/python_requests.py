@@ -16,15 +16,15 @@ and 2.34.2.
 
 from __future__ import annotations
 
-import functools
+import ipaddress
 import re
+from collections.abc import Hashable
 from typing import Callable
-
-import attrs
 
 from agent.core.net.addresses import ipv4
 from agent.core.noproxy.dialects import python_urllib
 from agent.core.noproxy.dialects.dialect import Variables
+from agent.core.noproxy.dialects.index import Index, domains, per_list
 from agent.core.noproxy.dialects.request import Request
 
 VARIABLES = Variables(
@@ -34,46 +34,55 @@ VARIABLES = Variables(
     decisive=("http_proxy", "https_proxy", "all_proxy"),
 )
 
+#: Kinds of keys: the text of an entry, and the domain that it is compared as.
+_TEXT, _DOMAIN = "text", "domain"
+
 
 def bypass(target: Request, no_proxy: str) -> str | None:
     """Return the entry that makes the target direct, None for the proxy; 2.34 and later."""
-    return _bypass(target, no_proxy, _below)
+    return _bypass(target, no_proxy, _domain_keys)
 
 
 def bypass_old(target: Request, no_proxy: str) -> str | None:
     """Return the same for versions before 2.34."""
-    return _bypass(target, no_proxy, str.endswith)
+    return _bypass(target, no_proxy, _end_keys)
 
 
-def _bypass(target: Request, no_proxy: str, covers: Callable[[str, str], bool]) -> str | None:
-    literal = ipv4(target.host)
-    for entry, network in _entries(no_proxy):
-        if literal is not None:
-            if entry == target.host or (network and (int(literal) ^ network.base) >> (32 - network.bits) == 0):
-                return entry
-        elif covers(target.host, entry) or (target.has_port and covers(f"{target.host}:{target.port}", entry)):
-            return entry
-    return python_urllib.bypass_netloc(target.host, no_proxy)
+def _bypass(target: Request, no_proxy: str, keys_of: Callable[[str], list[Hashable]]) -> str | None:
+    index, literal = _index(no_proxy), ipv4(target.host)
+    if literal is not None:
+        keys = [(_TEXT, target.host), *index.network_keys(literal)]
+    else:
+        keys = keys_of(target.host) + (keys_of(f"{target.host}:{target.port}") if target.has_port else [])
+    return index.first(keys) or python_urllib.bypass_netloc(target.host, no_proxy)
 
 
-def _below(host: str, entry: str) -> bool:
-    domain = entry.lstrip(".")
-    return host == domain or host.endswith("." + domain)
+def _domain_keys(host: str) -> list[Hashable]:
+    return [(_DOMAIN, domain) for domain in domains(host)]
 
 
-@attrs.frozen
-class _Network:
-    base: int
-    bits: int
+def _end_keys(host: str) -> list[Hashable]:
+    return [(_TEXT, host[place:]) for place in range(len(host))]
 
 
-@functools.lru_cache(maxsize=16)
-def _entries(no_proxy: str) -> tuple[tuple[str, _Network | None], ...]:
-    """Return each entry without blanks, and its network if it is a CIDR."""
-    return tuple((entry, _network(entry)) for entry in no_proxy.replace(" ", "").split(",") if entry)
+@per_list
+def _index(no_proxy: str) -> Index:
+    """Return the entries by their text, by the domain that each is compared as, and by network.
+
+    Their blanks are removed.
+    """
+    index = Index()
+    for entry in no_proxy.replace(" ", "").split(","):
+        if entry:
+            index.add((_TEXT, entry), entry)
+            index.add((_DOMAIN, entry.lstrip(".")), entry)
+            network = _network(entry)
+            if network is not None:
+                index.add_network(*network, entry)
+    return index
 
 
-def _network(entry: str) -> _Network | None:
+def _network(entry: str) -> tuple[ipaddress.IPv4Address, int] | None:
     if entry.count("/") != 1:
         return None
     base_text, bits_text = entry.split("/")
@@ -82,7 +91,7 @@ def _network(entry: str) -> _Network | None:
         bits = int(bits_text)
     except ValueError:
         return None
-    return None if base is None or not 1 <= bits <= 32 else _Network(base, bits)
+    return None if base is None or not 1 <= bits <= 32 else (ipaddress.IPv4Address(base), bits)
 
 
 def _inet_aton(text: str) -> int | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 
 from agent.core.noproxy.dialects.dialect import Variables
+from agent.core.noproxy.dialects.index import Index, domains, per_list
 from agent.core.noproxy.dialects.request import Request
 
 VARIABLES = Variables(
@@ -35,9 +36,14 @@ def bypass_netloc(netloc: str, no_proxy: str) -> str | None:
     if no_proxy == "*":
         return no_proxy
     host = re.sub(r":[0-9]*\Z", "", netloc)
-    for entry in no_proxy.split(","):
-        entry = entry.strip()
-        name = entry.lstrip(".").lower()
-        if entry and (name in (host, netloc) or host.endswith("." + name) or netloc.endswith("." + name)):
-            return entry
-    return None
+    return _index(no_proxy).first([*domains(host), *domains(netloc)])
+
+
+@per_list
+def _index(no_proxy: str) -> Index:
+    """Return the entries by the name that each is compared as."""
+    index = Index()
+    for entry in map(str.strip, no_proxy.split(",")):
+        if entry:
+            index.add(entry.lstrip(".").lower(), entry)
+    return index

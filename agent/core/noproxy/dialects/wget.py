@@ -13,10 +13,9 @@ Source: sufmatch() in src/host.c and sepstring() in src/utils.c; tested with 1.2
 
 from __future__ import annotations
 
-import functools
-
 from agent.core.noproxy.dialects.curl_old import lowered
 from agent.core.noproxy.dialects.dialect import Variables
+from agent.core.noproxy.dialects.index import Index, domains, per_list, suffixes
 from agent.core.noproxy.dialects.request import Request
 
 VARIABLES = Variables(http=("http_proxy",), https=("https_proxy",), no_proxy=("no_proxy",))
@@ -24,17 +23,15 @@ VARIABLES = Variables(http=("http_proxy",), https=("https_proxy",), no_proxy=("n
 
 def bypass(target: Request, no_proxy: str) -> str | None:
     """Return the entry that makes the target direct, None for the proxy."""
-    for entry, text in _entries(no_proxy):
-        if target.host.endswith(text):
-            before = target.host[: len(target.host) - len(text)]
-            if not before or before.endswith(".") or text.startswith("."):
-                return entry or ","
-    return None
+    return _index(no_proxy).first([*domains(target.host), *suffixes(target.host)])
 
 
-@functools.lru_cache(maxsize=16)
-def _entries(no_proxy: str) -> tuple[tuple[str, str], ...]:
-    """Return each entry of the list, and the text that it is compared as."""
-    first, *others = no_proxy.split(",")
-    entries = [first, *(entry.lstrip(" \t\n\v\f\r") for entry in others)]
-    return tuple((entry, lowered(entry)) for entry in entries) if no_proxy else ()
+@per_list
+def _index(no_proxy: str) -> Index:
+    """Return the entries by the text that each is compared as."""
+    index = Index()
+    if no_proxy:
+        first, *others = no_proxy.split(",")
+        for entry in (first, *(entry.lstrip(" \t\n\v\f\r") for entry in others)):
+            index.add(lowered(entry), entry or ",")
+    return index

@@ -1,0 +1,69 @@
+"""Index of a NO_PROXY list, to find the first entry that covers a target.
+
+Each dialect adds its entries under keys, and searches for the keys that a target may have.  So the
+length of the list does not matter, and lint, which searches once for each entry, stays linear.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Callable, TypeVar
+
+from agent.core.net.addresses import Address
+
+T = TypeVar("T")
+
+#: Characters of a list that is parsed again quickly.  Lint asks about thousands of single entries,
+#: which must not evict the complete list.
+_SHORT = 256
+
+
+class Index:
+    """The entries of a list by their keys; of several entries with one key the first one counts."""
+
+    def __init__(self) -> None:
+        self._hits: dict[Hashable, tuple[int, str]] = {}
+        self._prefixes: set[tuple[int, int]] = set()
+
+    def add(self, key: Hashable, entry: str) -> None:
+        """Add an entry behind all others."""
+        self._hits.setdefault(key, (len(self._hits), entry))
+
+    def add_network(self, base: Address, bits: int, entry: str) -> None:
+        """Add an entry that covers the addresses of a network."""
+        self._prefixes.add((base.version, bits))
+        self.add(_network_key(base, bits), entry)
+
+    def first(self, keys: Iterable[Hashable]) -> str | None:
+        """Return the first entry that has one of the keys, or None."""
+        hits = [self._hits[key] for key in keys if key in self._hits]
+        return min(hits)[1] if hits else None
+
+    def network_keys(self, literal: Address) -> list[Hashable]:
+        """Return the keys of the networks of this list that an address may be in."""
+        return [_network_key(literal, bits) for version, bits in self._prefixes if version == literal.version]
+
+
+def _network_key(address: Address, bits: int) -> Hashable:
+    return address.version, bits, int(address) >> (address.max_prefixlen - bits)
+
+
+def domains(host: str) -> Iterator[str]:
+    """Yield the host, and what follows each of its dots: the domains that it is in."""
+    yield host
+    start = host.find(".") + 1
+    while start:
+        yield host[start:]
+        start = host.find(".", start) + 1
+
+
+def suffixes(host: str) -> list[str]:
+    """Return what begins with a dot at the end of a host: `.corp.example` and `.example`."""
+    return [host[place:] for place, char in enumerate(host) if char == "."]
+
+
+def per_list(parse: Callable[..., T]) -> Callable[..., T]:
+    """Cache what a dialect makes of the last lists; its first argument is the list."""
+    long, short = functools.lru_cache(maxsize=16)(parse), functools.lru_cache(maxsize=16)(parse)
+    return lambda no_proxy, *options: (short if len(no_proxy) < _SHORT else long)(no_proxy, *options)
