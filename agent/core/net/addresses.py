@@ -5,6 +5,7 @@ The ipaddress module accepts more or less, depending on the version of Python.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from typing import Union
@@ -34,6 +35,7 @@ def ipv6(text: str) -> ipaddress.IPv6Address | None:
         return None
 
 
+@functools.lru_cache(maxsize=256)
 def address(text: str) -> Address | None:
     """Return the IPv4 or IPv6 address, or None."""
     return ipv4(text) or ipv6(text)

@@ -156,6 +156,7 @@ def should_explain_cidrs(target: Request, routes: Sequence[Route], values: Value
     return any(route.proxy for route in routes) and address(target.host) is None and bool(cidrs(values.no_proxy))
 
 
+@functools.lru_cache(maxsize=1)
 def cidrs(no_proxy: str) -> tuple[str, ...]:
     """Return the entries that are CIDRs."""
     return tuple(entry.strip() for entry in no_proxy.split(",") if "/" in entry and network(entry.strip()) is not None)

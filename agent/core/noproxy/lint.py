@@ -7,15 +7,18 @@ dialects with targets that an entry is intended for.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
 from agent.core.noproxy import lint_aws, lint_forms
 from agent.core.noproxy.dialects.dialect import Dialect
+from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.request import Request, parse_request
 from agent.core.noproxy.entries import Entry, spellings
 from agent.core.noproxy.explain import Route, Values, disagree, of_entries, printable, routes_of, titles
+from agent.core.noproxy.lint_shadow import Candidates
 
 WARNING, NOTE = "warning", "note"
 
@@ -68,8 +71,9 @@ def judge(values: Values, *, region: str = "", targets: Iterable[Request] = ()) 
         if wide.get(entry):
             fix = "write the intended hosts or networks"
             yield LintFinding(WARNING, "wide", entry, values.reason(entry), (), wide[entry], fix)
+    candidates = Candidates(rest)
     for index, entry in enumerate(rest):
-        yield from _judge_entry(entry, index, rest, sane, region)
+        yield from _judge_entry(entry, index, candidates, sane, region)
     yield from _missing(sane)
     for target in targets:
         yield from disagreement(target, routes_of(target, values))
@@ -103,14 +107,14 @@ def disagreement(target: Request, routes: Sequence[Route]) -> Iterator[LintFindi
         yield LintFinding(WARNING, "disagree", target.spelled, "asked", _names(through), text, fix)
 
 
-def _judge_entry(entry: str, index: int, entries: Sequence[str], values: Values, region: str) -> Iterator[LintFinding]:
+def _judge_entry(entry: str, index: int, candidates: Candidates, values: Values, region: str) -> Iterator[LintFinding]:
     reason = values.reason(entry)
     form = lint_forms.form_of(entry)
     if is_composed(reason) and form.kind == "suffix":
         return  # the agent's suffixes are meant for subdomains only
     yield from _misread(form, entry, values)
     if not is_composed(reason):
-        yield from _shadowed(form, entry, index, entries, values)
+        yield from _shadowed(form, entry, index, candidates, values)
         name = entry.strip().lower()
         for kind, text, fix in lint_aws.judge_name(name, region, lambda host: not _proxied(host, values)):
             yield LintFinding(WARNING, kind, entry, reason, (), text, fix)
@@ -125,10 +129,9 @@ def _misread(form: lint_forms.Form, entry: str, values: Values) -> Iterator[Lint
     if not form.targets:
         text = "it is not a host name, .suffix, address or CIDR"
         yield LintFinding(WARNING, form.kind, entry, reason, (), text, form.fix)
-    alone = values.with_list(entry)
     for target in form.targets:
-        missed = _proxied(target, values) if _proxied(target, alone) else ()  # the complete list takes longer
-        if missed:
+        missed = _proxied(target, values)
+        if missed and _proxied(target, values.with_list(entry)):
             severity = WARNING if form.fix else NOTE
             text = form.text.format(titles(missed))
             yield LintFinding(severity, form.kind, entry, reason, _names(missed), text, form.fix)
@@ -136,13 +139,13 @@ def _misread(form: lint_forms.Form, entry: str, values: Values) -> Iterator[Lint
 
 
 def _shadowed(
-    form: lint_forms.Form, entry: str, index: int, entries: Sequence[str], values: Values
+    form: lint_forms.Form, entry: str, index: int, candidates: Candidates, values: Values
 ) -> Iterator[LintFinding]:
     """Yield a finding if another entry covers this one in every client.
 
     Of two entries that cover each other, only the later one is reported.
     """
-    for other_index, other in enumerate(entries):
+    for other_index, other in candidates.of(entry):
         if other_index == index or not _covers(other, form, entry, values):
             continue
         if other_index > index and _covers(entry, lint_forms.form_of(other), other, values):
@@ -160,8 +163,14 @@ def _covers(wide: str, form: lint_forms.Form, narrow: str, values: Values) -> bo
     """
     if not (form.targets and lint_forms.may_cover(wide, narrow)):
         return False
-    only_wide, only_narrow = values.with_list(wide), values.with_list(narrow)
-    return all(set(_proxied(text, only_wide)) <= set(_proxied(text, only_narrow)) for text in form.targets)
+    if wide == narrow:
+        return True
+    only_wide, only_narrow = values.with_list(wide).environment, values.with_list(narrow).environment
+    return all(
+        dialect.uses_proxy(target, only_narrow) or not dialect.uses_proxy(target, only_wide)
+        for target in filter(None, map(_request, form.targets))
+        for dialect in DIALECTS
+    )
 
 
 def _variables(values: Values) -> Iterator[LintFinding]:
@@ -185,11 +194,16 @@ def _missing(values: Values) -> Iterator[LintFinding]:
 
 def _proxied(text: str, values: Values) -> tuple[Dialect, ...]:
     """Return the families that reach the target through the proxy."""
+    target = _request(text)
+    return tuple(dialect for dialect in DIALECTS if target and dialect.uses_proxy(target, values.environment))
+
+
+@functools.lru_cache(maxsize=64)
+def _request(text: str) -> Request | None:
     try:
-        target = parse_request(text)
+        return parse_request(text)
     except ValueError:
-        return ()
-    return tuple(route.dialect for route in routes_of(target, values) if route.proxy is not None)
+        return None
 
 
 def _names(families: Iterable[Dialect]) -> tuple[str, ...]:

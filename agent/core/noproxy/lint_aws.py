@@ -35,7 +35,7 @@ def judge_name(entry: str, region: str, is_direct: Callable[[str], bool]) -> Ite
     if (
         named_region
         and named_region == (region or named_region)
-        and re.fullmatch(rf"s3[.-]{re.escape(named_region)}", service)
+        and service in ("s3." + named_region, "s3-" + named_region)
     ):
         dual_stack = f"s3.dualstack.{named_region}.{domain}"
         if not is_direct("https://bucket." + dual_stack):

@@ -32,8 +32,15 @@ class Variables:
         return self._read(environment, self.no_proxy)
 
     def _read(self, environment: Mapping[str, str], names: tuple[str, ...]) -> str:
-        hidden = {name.upper() for name in self.decisive if environment.get(name) == ""}
-        return next((environment[name] for name in names if environment.get(name) and name not in hidden), "")
+        for name in names:
+            value = environment.get(name)
+            if value and not self._is_hidden(environment, name):
+                return value
+        return ""
+
+    def _is_hidden(self, environment: Mapping[str, str], name: str) -> bool:
+        lower = name.lower()
+        return name != lower and lower in self.decisive and environment.get(lower) == ""
 
 
 @attrs.frozen
@@ -53,3 +60,10 @@ class Dialect:
     variables: Variables
     bypass: Callable[[Request, str], str | None]
     libcurl: tuple[int, int] | None = None
+
+    def uses_proxy(self, target: Request, environment: Mapping[str, str]) -> bool:
+        """Return True if a request to the target uses the proxy of these variables."""
+        return (
+            self.variables.proxy(environment, target.scheme) is not None
+            and self.bypass(target, self.variables.exceptions(environment)) is None
+        )

@@ -7,16 +7,12 @@ length of the list does not matter, and lint, which searches once for each entry
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from typing import Callable, TypeVar
 
 from agent.core.net.addresses import Address
 
 T = TypeVar("T")
-
-#: Characters of a list that is parsed again quickly.  Lint asks about thousands of single entries,
-#: which must not evict the complete list.
-_SHORT = 256
 
 
 class Index:
@@ -49,21 +45,23 @@ def _network_key(address: Address, bits: int) -> Hashable:
     return address.version, bits, int(address) >> (address.max_prefixlen - bits)
 
 
-def domains(host: str) -> Iterator[str]:
-    """Yield the host, and what follows each of its dots: the domains that it is in."""
-    yield host
-    start = host.find(".") + 1
-    while start:
-        yield host[start:]
-        start = host.find(".", start) + 1
+@functools.lru_cache(maxsize=64)
+def domains(host: str) -> tuple[str, ...]:
+    """Return the host, and what follows each of its dots: the domains that it is in."""
+    return (host, *(host[place + 1 :] for place, char in enumerate(host) if char == "."))
 
 
-def suffixes(host: str) -> list[str]:
+@functools.lru_cache(maxsize=64)
+def suffixes(host: str) -> tuple[str, ...]:
     """Return what begins with a dot at the end of a host: `.corp.example` and `.example`."""
-    return [host[place:] for place, char in enumerate(host) if char == "."]
+    return tuple(host[place:] for place, char in enumerate(host) if char == ".")
 
 
 def per_list(parse: Callable[..., T]) -> Callable[..., T]:
-    """Cache what a dialect makes of the last lists; its first argument is the list."""
-    long, short = functools.lru_cache(maxsize=16)(parse), functools.lru_cache(maxsize=16)(parse)
-    return lambda no_proxy, *options: (short if len(no_proxy) < _SHORT else long)(no_proxy, *options)
+    """Cache the results of a parser whose first argument is a list.
+
+    Lists and single entries have separate caches: lint asks about thousands of single entries,
+    which must not evict the complete list.
+    """
+    of_list, of_entry = functools.lru_cache(maxsize=6)(parse), functools.lru_cache(maxsize=16)(parse)
+    return lambda no_proxy, *options: (of_list if "," in no_proxy else of_entry)(no_proxy, *options)

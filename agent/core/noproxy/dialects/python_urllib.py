@@ -36,7 +36,7 @@ def bypass_netloc(netloc: str, no_proxy: str) -> str | None:
     if no_proxy == "*":
         return no_proxy
     host = re.sub(r":[0-9]*\Z", "", netloc)
-    return _index(no_proxy).first([*domains(host), *domains(netloc)])
+    return _index(no_proxy).first(domains(host) + domains(netloc))
 
 
 @per_list

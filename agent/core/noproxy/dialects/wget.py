@@ -23,7 +23,7 @@ VARIABLES = Variables(http=("http_proxy",), https=("https_proxy",), no_proxy=("n
 
 def bypass(target: Request, no_proxy: str) -> str | None:
     """Return the entry that makes the target direct, None for the proxy."""
-    return _index(no_proxy).first([*domains(target.host), *suffixes(target.host)])
+    return _index(no_proxy).first(domains(target.host) + suffixes(target.host))
 
 
 @per_list

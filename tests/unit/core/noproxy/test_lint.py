@@ -16,6 +16,7 @@ from agent.core.noproxy.explain import UNNAMED, Values, of_entries, variables
 from agent.core.noproxy.lint import NOTE, WARNING, advice, judge
 from agent.core.noproxy.lint_aws import region_of
 from agent.core.noproxy.lint_forms import breadth, form_of, may_cover
+from agent.core.noproxy.lint_shadow import Candidates
 from agent.core.settings.schema import Aws, Proxy, Settings
 
 NEEDED = "localhost,127.0.0.1,169.254.169.254"
@@ -361,6 +362,36 @@ def test_any_entry_has_a_form(entry, other):
         parse_request(text)
     assert isinstance(may_cover(other, entry), bool)
     assert isinstance(breadth(entry), str)
+
+
+SPELLED = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["", "", " ", "\t"]),
+    st.one_of(
+        st.text("aA.", min_size=1, max_size=6),
+        st.builds("10.{}.0.{}/{}".format, st.integers(0, 3), st.integers(0, 1), st.integers(7, 33)),
+        st.builds("fd00::{}/{}".format, st.integers(0, 3), st.integers(62, 129)),
+        st.sampled_from(["10.1.0.1", "fd00::1", "[fd00::1]", "a.a:80", "*.a", "a b", "x/y.a", "/8"]),
+    ),
+    st.sampled_from(["", "", " ", "."]),
+)
+
+
+@given(st.lists(SPELLED, min_size=1, max_size=12))
+def test_search_for_wider_entries_is_complete(entries):
+    """The index returns what a comparison with every entry of the list returns."""
+    candidates = Candidates(entries)
+    for entry in entries:
+        pairs = [(index, other) for index, other in enumerate(entries) if may_cover(other, entry)]
+        assert candidates.of(entry) == [pair for pair in pairs if entries.index(pair[1]) == pair[0]]
+
+
+def test_many_spellings_of_a_name_are_bounded():
+    """Of hundreds of spellings of one name a few are compared, and the later ones are still reported."""
+    entries = [" " * (1 + number % 20) + "\t" * (number // 20) + "a.corp" for number in range(400)]
+    shadowed = [finding for finding in findings(*entries) if finding.kind == "shadowed"]
+    assert len(Candidates(entries).of(entries[-1])) < 20
+    assert entries[-1] in [finding.entry for finding in shadowed]
 
 
 def test_a_password_in_an_entry_is_masked():

@@ -51,6 +51,29 @@ def test_direct_target_stays_direct_with_more_entries(target, before, after):
             assert dialect.bypass(target, before + "," + after) is not None
 
 
+ENTRIES = st.lists(
+    st.one_of(
+        NAMES,
+        NAMES.map(lambda name: "." + name),
+        NAMES.map(lambda name: name + ":443"),
+        ADDRESSES,
+        st.builds("{}/{}".format, st.ip_addresses(v=4), st.integers(1, 32)),
+        st.builds("{}/{}".format, st.ip_addresses(v=6), st.integers(1, 128)),
+    ),
+    max_size=8,
+)
+
+
+@given(target=TARGETS, entries=ENTRIES)
+@example(target=parse_request("a.n"), entries=["b", "n", ".n", "a.n", "n"])
+@example(target=parse_request("10.0.3.4"), entries=["10.0.3.0/24", "10.0.0.0/8", "10.0.3.4"])
+def test_first_entry_that_covers_the_target_decides(target, entries):
+    """A long list has the result of its entries one by one."""
+    for dialect in DIALECTS:
+        alone = (dialect.bypass(target, entry) for entry in entries)
+        assert dialect.bypass(target, ",".join(entries)) == next(filter(None, alone), dialect.bypass(target, ""))
+
+
 @given(target=TARGETS)
 def test_empty_list_exempts_nothing(target):
     """The exception is loopback in Go."""
