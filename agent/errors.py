@@ -1,21 +1,44 @@
-"""Errors of the agent, each with its exit code (docs/settings.md lists the codes)."""
+"""Errors of the agent, each with its exit code (docs/settings.md lists the codes).
+
+An error's text ends up in the journal, in status.json and on a terminal, and may have been caused
+by hostile user data.  So AgentError bounds it, whoever raises it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+#: The first problems are reported in full, the others are counted: at most so many problems, and so
+#: many characters of a line and of all lines.
+_MOST_PROBLEMS, _LONGEST_LINE, _LONGEST_TEXT = 20, 4_000, 16_000
+
+
+def shortlist(problems: Sequence[str]) -> list[str]:
+    """Return the first problems (or warnings), and a last line that counts the others."""
+    lines: list[str] = []
+    room = _LONGEST_TEXT
+    for problem in problems[:_MOST_PROBLEMS]:
+        line = problem if len(problem) <= _LONGEST_LINE else problem[: _LONGEST_LINE - 3] + "..."
+        room -= len(line)
+        if room < 0:
+            break
+        lines.append(line)
+    more = len(problems) - len(lines)
+    return [*lines, f"and {more:,} more"] if more else lines
 
 
 class AgentError(Exception):
     """Failure that an operator can act on.
 
-    The text names the object and its value, and never holds a credential.  `exit_code` is the exit
-    code of the command.  `hint`, if any, is the remedy.
+    The text names the object and its value, and never holds a credential; it may have a line for
+    each of several problems, and only the first ones are kept.  `exit_code` is the exit code of the
+    command.  `hint`, if any, is the remedy.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
+        super().__init__("\n".join(shortlist(message.split("\n"))))
         self.hint = hint
 
 
@@ -34,14 +57,14 @@ class LockedError(AgentError):
 class SettingsError(AgentError):
     """Wrong settings (EX_CONFIG of sysexits.h).
 
-    `problems` has a line for every mistake.
+    `problems` has a line for every mistake, so that those of several files can be put together.
     """
 
     exit_code = 78
 
-    def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
-        super().__init__("\n".join(problems), hint=hint)
+    def __init__(self, problems: Iterable[str], *, hint: str = "") -> None:
         self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems), hint=hint)
 
 
 class MetadataError(AgentError):

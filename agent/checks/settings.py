@@ -16,7 +16,7 @@ def check(node: CheckedNode) -> Iterator[Finding]:
     """Report each invalid setting, or the layers and the warnings of `config check`."""
     error = node.settings_error
     if error is not None:
-        for problem in error.problems if isinstance(error, SettingsError) else (str(error),):
+        for problem in str(error).split("\n"):
             hint = error.hint or "correct it, then run: eks-proxy-agent apply"
             yield Finding(GROUP, NAME, FAIL, problem, hint, SettingsError.exit_code)
         return

@@ -15,6 +15,8 @@ from agent.node.reconcile import ReconcileResult
 from agent.node.status_file import save_degraded
 from agent.node.units import gates_closed
 
+#: Bytes of STATUS= and its text together (sd_notify(3)): the text may name many files or units.
+_STATUS_LIMIT = 1024 - len("STATUS=")
 #: Phase after a boot → event.
 EVENTS = {"configured": "node.configured", "unconfigured": "node.unconfigured"}
 
@@ -64,7 +66,14 @@ def log_degraded(host: Host, error: AgentError) -> str:
 
 def set_status(send: Send, text: str) -> None:
     """Report to systemd what the daemon is doing (`systemctl status`)."""
-    send(Status(redact(text)))
+    send(Status(_one_line(redact(text))))
+
+
+def _one_line(text: str) -> str:
+    """Return the first line, shortened so that it is one of `systemctl status`."""
+    line = text.partition("\n")[0].encode("utf-8", "backslashreplace")
+    shown = line if len(line) <= _STATUS_LIMIT else line[: _STATUS_LIMIT - 3] + b"..."
+    return shown.decode("utf-8", "ignore")
 
 
 def summary(result: ReconcileResult, *, stale: Sequence[str] = (), contested: Sequence[str] = ()) -> str:

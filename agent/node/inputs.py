@@ -16,6 +16,7 @@ from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.intent.inputs import Inputs
 from agent.core.settings.layers import USER_DATA, Layer, parse_toml
 from agent.core.settings.schema import Settings
+from agent.core.settings.toml_text import USER_DATA_LIMIT
 from agent.core.settings.user_data import UserData, read_user_data
 from agent.edges.files import FileSystem, Versions
 from agent.edges.state import State, instance_file
@@ -122,7 +123,8 @@ def is_on_instance(host: Host, sources: SettingsSources) -> bool:
 def instance_layers(state: State, instance_id: str, user_data: UserData) -> tuple[Layer, ...]:
     """Return the layers of this instance: parts of user data, then the flags that `apply` kept."""
     texts = user_data.settings
-    layers = [parse_toml(name, text.encode("utf-8")) for name, text in zip(_user_data_names(len(texts)), texts)]
+    names = _user_data_names(len(texts))
+    layers = [parse_toml(name, text.encode("utf-8"), USER_DATA_LIMIT) for name, text in zip(names, texts)]
     kept = state.of_instance(instance_id, "flags")
     return (*layers, Layer("flags kept by apply", kept)) if kept else tuple(layers)
 

@@ -9,6 +9,7 @@ import attrs
 
 from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.proxy_url import Credentials, parse_credentials
+from agent.core.settings.config_d import is_settings, unread
 from agent.core.settings.layers import Layer, Layered, flag_layer, merge, parse_toml, without_metadata
 from agent.core.settings.schema import Settings
 from agent.edges.ca_bundle import read_bundle
@@ -52,7 +53,7 @@ class StaticSettings:
     """Settings that are known before the metadata service responds: those of files and flags.
 
     `versions` (FileSystem.versions) identifies the files they were read from, so that a change is
-    noticed.
+    noticed.  `warnings` are about files that are not read.
     """
 
     sources: SettingsSources
@@ -60,6 +61,7 @@ class StaticSettings:
     flags: Layer
     layered: Layered
     versions: Versions = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -70,7 +72,7 @@ class StaticSettings:
 
         Raises SettingsError with all mistakes.
         """
-        return merge((*self.layers, *layers, self.flags))
+        return _merge((*self.layers, *layers, self.flags), self.warnings)
 
 
 def sources_of(arguments: argparse.Namespace) -> SettingsSources:
@@ -103,13 +105,18 @@ def static_settings(files: FileSystem, sources: SettingsSources) -> StaticSettin
     if problems:
         raise SettingsError(problems + _problems(layers, sources))
     flags = sources.layer()
-    return StaticSettings(sources, tuple(layers), flags, merge([*layers, flags]), versions)
+    warnings = () if sources.config else unread(CONFIG_D, files.names(CONFIG_D))
+    return StaticSettings(sources, tuple(layers), flags, _merge([*layers, flags], warnings), versions, warnings)
+
+
+def _merge(layers: Sequence[Layer], warnings: tuple[str, ...]) -> Layered:
+    layered = merge(layers)
+    return attrs.evolve(layered, warnings=warnings + layered.warnings)
 
 
 def settings_paths(files: FileSystem) -> list[str]:
     """Return the paths that `static_settings` depends on: the files, and the directory config.d."""
-    names = (name for name in files.names(CONFIG_D) if name.endswith(".toml") and not name.startswith("."))
-    return [CONFIG, CONFIG_D, *(f"{CONFIG_D}/{name}" for name in names)]
+    return [CONFIG, CONFIG_D, *(f"{CONFIG_D}/{name}" for name in filter(is_settings, files.names(CONFIG_D)))]
 
 
 def _problems(layers: Sequence[Layer], sources: SettingsSources) -> list[str]:

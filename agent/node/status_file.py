@@ -17,7 +17,7 @@ from agent.core.status.document import CONFIGURED, DEGRADED, UNCONFIGURED, Statu
 from agent.core.status.proxy_memory import proxy_statuses
 from agent.core.status.records import MetricsStatus, PreflightStatus, ProxyPair, RepairsStatus
 from agent.edges.state import LockedState
-from agent.errors import FileError
+from agent.errors import FileError, shortlist
 
 
 def save_reconcile(state: LockedState, resolved: Resolved, problems: Sequence[str]) -> None:
@@ -39,7 +39,7 @@ def save_reconcile(state: LockedState, resolved: Resolved, problems: Sequence[st
     )
     if intent is None:  # without a proxy in use its health is obsolete
         document = attrs.evolve(document, proxies=(), preflight=None)
-    _save(state, document, phase_of(resolved, problems), "\n".join(problems) or None)
+    _save(state, document, phase_of(resolved, problems), "\n".join(shortlist(problems)) or None)
 
 
 def save_degraded(state: LockedState, error: Exception) -> None:

@@ -315,6 +315,35 @@ def test_check_warns_of_a_signal_that_is_never_sent(node: Node) -> None:
     assert "warning: signal.stack is set, but bootstrap.enabled is false" in done.err
 
 
+def test_files_that_are_not_read_are_reported(node: Node) -> None:
+    """config.d/10-proxy.conf has a warning in plan, apply, status and config check, until it is
+    renamed.
+    """
+    node.settings("[node]\nyum = false", "config.d/10-proxy.conf")
+    node.settings("[node]\nyum = false", "config.d/20-node.toml~")
+    warning = "/etc/eks-proxy-agent/config.d/10-proxy.conf: not read; only *.toml is read; rename it"
+    done = node.main("config check")
+    assert (done.code, done.err) == (0, f"warning: {warning}\n")
+    assert f"warning: {warning}" in node.main("plan").err
+    assert f"warning: {warning}" in node.main("apply").err
+    assert json.loads(node.main("status", "--json").out)["warnings"] == [warning]
+    assert f"warning    {warning}\n" in node.main("status").out
+    (node.root / "etc/eks-proxy-agent/config.d/10-proxy.conf").rename(
+        node.root / "etc/eks-proxy-agent/config.d/10-proxy.toml"
+    )
+    assert "not read" not in node.main("plan").err
+    assert shown(node)["node.yum"] == (False, "/etc/eks-proxy-agent/config.d/10-proxy.toml")
+
+
+def test_unconfigured_node_reports_files_that_are_not_read(tmp_path: Path) -> None:
+    """It is most important where nothing else is configured."""
+    node = Node(tmp_path)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n', "config.d/proxy.yaml")
+    done = node.main("plan")
+    assert "unconfigured" in done.err
+    assert "config.d/proxy.yaml: not read; only *.toml is read; rename it" in done.err
+
+
 def test_check_reads_user_data(node: Node) -> None:
     """Mistakes in a part of user data are reported with the line in the part."""
     node.be(user_data_base64=user_data('\n[proxy]\nurl = "x"\n'))

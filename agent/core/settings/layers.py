@@ -10,7 +10,6 @@ is allowed.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,12 +19,8 @@ from agent.core.net.proxy_url import quoted
 from agent.core.settings.line_numbers import line_numbers, line_of
 from agent.core.settings.schema import SECTIONS, Settings
 from agent.core.settings.suggestions import Suggestions
-from agent.errors import SettingsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from agent.core.settings.toml_text import FILE_LIMIT, loads, read
+from agent.errors import SettingsError, shortlist
 
 USER_DATA = "user data"
 
@@ -51,22 +46,13 @@ class Layered:
     warnings: tuple[str, ...] = ()
 
 
-def parse_toml(name: str, text: bytes) -> Layer:
-    """Read one TOML document.
+def parse_toml(name: str, text: bytes, limit: int = FILE_LIMIT) -> Layer:
+    """Read one TOML document of at most `limit` bytes.
 
     Raises SettingsError, which names line and column.
     """
-    try:
-        decoded = text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = text[: error.start].count(b"\n") + 1
-        raise SettingsError([f"{name}, line {line}: invalid UTF-8"]) from None
-    if decoded.startswith("\ufeff"):
-        raise SettingsError([f"{name}: TOML does not allow a byte order mark; save the file as UTF-8 without one"])
-    try:
-        return Layer(name, tomllib.loads(decoded), decoded)
-    except (ValueError, RecursionError) as error:  # a plain ValueError for an integer of thousands of digits
-        raise SettingsError([f"{name}: invalid TOML: {error}"]) from None
+    tables, decoded = read(name, text, limit)
+    return Layer(name, tables, decoded)
 
 
 def flag_layer(flags: Iterable[str], proxy: str = "") -> Layer:
@@ -104,8 +90,8 @@ def merge(layers: Sequence[Layer]) -> Layered:
     if problems:
         raise SettingsError(problems)
     settings = Settings(**{section: SECTIONS[section](**table) for section, table in values.items()})
-    warnings = [entry.warning for entry in settings.proxy.no_proxy if entry.warning]
-    return Layered(settings, origin, tuple("proxy.no_proxy: " + warning for warning in warnings))
+    warnings = ["proxy.no_proxy: " + entry.warning for entry in settings.proxy.no_proxy if entry.warning]
+    return Layered(settings, origin, tuple(shortlist(warnings)))
 
 
 def without_metadata(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,8 +162,8 @@ def _located(layer: Layer, mistakes: Sequence[tuple[str, str, str]]) -> list[str
 
 def _flag_value(value: str) -> Any:
     try:
-        table = tomllib.loads("value = " + value)
-    except (ValueError, RecursionError):
+        table = loads("value = " + value)
+    except ValueError:
         return value
     return table["value"] if list(table) == ["value"] else value
 

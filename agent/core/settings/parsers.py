@@ -11,6 +11,7 @@ from typing import Any, Callable, TypeVar
 
 from agent.core.net.proxy_url import ProxyUrl, is_host_name, parse_proxy_url, quoted
 from agent.core.noproxy.entries import OperatorEntry, canonical_cidr, parse_operator_entry
+from agent.errors import shortlist
 
 T = TypeVar("T")
 
@@ -139,7 +140,7 @@ def list_of(parse: Callable[[Any], T], *, repeated: bool = False) -> Callable[[A
             except ValueError as error:
                 problems.append(str(error))
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("; ".join(shortlist(problems)))
         return tuple(values if repeated else dict.fromkeys(values))
 
     return parse_list

@@ -6,6 +6,8 @@ import pytest
 
 from agent.core.plan.plan import Change
 from agent.core.systemd import restart_order
+from agent.daemon.journal_events import set_status
+from agent.daemon.protocol import Message, Status
 from agent.node.change_log import _short_diff
 
 
@@ -41,6 +43,18 @@ def test_long_repair_is_truncated() -> None:
 def test_line_of_a_megabyte_is_scanned_once(text: bytes) -> None:
     """The worker that logs it has ten minutes, and the file may be four times as long."""
     assert len(_short_diff(Change("/etc/x", text * (1_000_000 // len(text)), b"a"))) == 2000
+
+
+@pytest.mark.parametrize("text", ["degraded: " + "x" * 100_000, "ü" * 2000, "\udcff" * 2000, "a\nb" * 1000, "short"])
+def test_status_line_is_bounded(text: str) -> None:
+    """STATUS= is one line of at most 1 KiB, whatever an error or the name of a file repeats."""
+    messages: list[Message] = []
+    set_status(messages.append, text)
+    (message,) = messages
+    assert isinstance(message, Status)
+    assert len(("STATUS=" + message.text).encode()) <= 1024
+    assert "\n" not in message.text
+    assert message.text.startswith(text[:1].encode(errors="backslashreplace").decode())
 
 
 def test_dependencies_are_restarted_first_and_kubelet_last() -> None:

@@ -387,7 +387,7 @@ def test_search_for_wider_entries_is_complete(entries):
 
 
 def test_many_spellings_of_a_name_are_bounded():
-    """Of hundreds of spellings of one name a few are compared, and the later ones are still reported."""
+    """Of hundreds of spellings of one name only a few are compared."""
     entries = [" " * (1 + number % 20) + "\t" * (number // 20) + "a.corp" for number in range(400)]
     shadowed = [finding for finding in findings(*entries) if finding.kind == "shadowed"]
     assert len(Candidates(entries).of(entries[-1])) < 20

@@ -1,0 +1,45 @@
+"""Error texts: the first problems are reported, the others counted, and each text is bounded."""
+
+import pytest
+
+from agent.core.redact import redact
+from agent.errors import AgentError, FileError, SettingsError, UsageError, shortlist
+
+
+def problems(count):
+    """Return so many problems, as `config check` reports them."""
+    return [f"config.toml, line {number}: proxy.k{number}: unknown key" for number in range(1, count + 1)]
+
+
+def test_twenty_problems_are_reported_in_full():
+    """Up to twenty, nothing is left out."""
+    assert shortlist(problems(20)) == problems(20)
+    assert shortlist([]) == []
+
+
+def test_more_problems_are_counted():
+    """The last line has the number of those that are not shown."""
+    assert shortlist(problems(21)) == [*problems(20), "and 1 more"]
+    assert str(SettingsError(problems(150_000))).split("\n") == [*problems(20), "and 149,980 more"]
+
+
+def test_problems_of_several_files_can_be_put_together():
+    """SettingsError keeps them all: only its text is bounded."""
+    first, second = SettingsError(problems(30)), SettingsError(problems(40))
+    assert str(SettingsError([*first.problems, *second.problems])).endswith("\nand 50 more")
+
+
+@pytest.mark.parametrize("error", [AgentError, FileError, UsageError, lambda text: SettingsError([text])])
+@pytest.mark.parametrize("text", ["x" * 4_000_000, "x\n" * 2_000_000, ("x" * 4000 + "\n") * 1000, "\n" * 4_000_000])
+def test_no_error_has_megabytes(error, text):
+    """Whatever an error repeats, its text fits into one entry of the journal."""
+    shown = str(error(text))
+    assert len(shown) < 17_000
+    assert shown.count("\n") <= 20
+    assert redact(shown) == shown
+
+
+def test_a_long_line_is_shortened():
+    """One problem that repeats a long text leaves room for the next ones."""
+    first, second = shortlist(["x" * 100_000, "config.toml: wrong"])
+    assert (len(first), first[-4:], second) == (4000, "x...", "config.toml: wrong")
