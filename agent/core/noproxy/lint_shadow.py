@@ -41,17 +41,15 @@ class Candidates:
                 spellings.append((index, entry))
 
     def of(self, entry: str) -> list[tuple[int, str]]:
-        """Return the entries that may cover this one, in the order of the list, each with its index.
+        """Return all entries that may cover this one, in the order of the list, each with its index.
 
         The entry itself, or its first duplicate, is one of them.
         """
-        text = _plain(entry)
-        same = [pair for pair in self._entries.get(text, ()) if pair[1] == entry or ":" not in text]
-        wider = (pair for key in self._wider(text) for pair in self._entries.get(key, ()))
-        return sorted({*same, *wider})
+        return sorted({pair for key in self._keys(_plain(entry)) for pair in self._entries.get(key, ())})
 
-    def _wider(self, text: str) -> Iterator[Hashable]:
-        """Yield the keys of the domains and networks that a text may be in."""
+    def _keys(self, text: str) -> Iterator[Hashable]:
+        """Yield the keys of a text, and of the domains and networks that it may be in."""
+        yield text
         inner = network(text) or network(text + ("/128" if ":" in text else "/32"))
         if inner is not None:
             for version, bits in self._prefixes:
