@@ -23,7 +23,16 @@ from agent.errors import CommandError
 
 GROUP = "no-proxy"
 #: Reasons of the entries without which a node does not work.
-REASONS = ("metadata", "credentials", "vpc", "service-cidr", "cluster-domain", "internal", "api-endpoint")
+REASONS = (
+    "metadata",
+    "credentials",
+    "vpc",
+    "service-cidr",
+    "service-address",
+    "cluster-domain",
+    "internal",
+    "api-endpoint",
+)
 _DIRECTORIES = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
 
 

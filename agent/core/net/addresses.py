@@ -51,6 +51,8 @@ def canonical(value: Address) -> str:
 
     An IPv6 address is short; its last 32 bits are IPv4 in `::ffff:10.0.0.1` and `::10.0.0.1`.
     """
+    if value.version == 4:
+        return str(value)
     number = int(value)
     low = ipaddress.IPv4Address(number & 0xFFFFFFFF)
     if number >> 32 == 0xFFFF:

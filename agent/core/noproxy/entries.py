@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from typing import Callable, Union
+from typing import Union
 
 import attrs
 
@@ -29,7 +29,8 @@ PAM_LINE_LIMIT = 8190
 class Entry:
     """An entry of NO_PROXY and its reason.
 
-    Reasons are `vpc`, `service-cidr`, `metadata`, `aws:s3`, `owner` (the operator's) and so on.
+    Reasons are `vpc`, `service-cidr`, `service-address` (of the API server's own service),
+    `metadata`, `aws:s3`, `owner` (the operator's) and so on.
     """
 
     value: str
@@ -79,13 +80,15 @@ def compose(
     entries: list[Entry] = [Entry(spelling, reason) for value, reason in _ALWAYS for spelling in spellings(value)]
     if cluster_domain:
         entries.append(Entry("." + cluster_domain, "cluster-domain"))
-    entries += _sorted(vpc_cidrs, "vpc", _network_order)
-    entries += _sorted(service_cidrs, "service-cidr", _network_order)
+    services = _by_number(service_cidrs)
+    entries += [Entry(spelling, "vpc") for cidr in _by_number(vpc_cidrs) for spelling in _portable(cidr)]
+    entries += [Entry(spelling, "service-cidr") for cidr in services for spelling in _portable(cidr)]
+    entries += [Entry(spelling, "service-address") for cidr in services for spelling in spellings(api_service(cidr))]
     entries += [Entry(spelling, "api-endpoint") for host in sorted(api_endpoints) for spelling in spellings(host)]
     entries += [
         Entry(name, reason) for reason, name in sorted({(reason, name) for reason, names in aws for name in names})
     ]
-    entries += _sorted((spelling for entry in operator for spelling in entry.spellings), "owner", str)
+    entries += [Entry(text, "owner") for text in sorted({text for entry in operator for text in entry.spellings})]
     first: dict[str, Entry] = {}
     for entry in entries:
         first.setdefault(entry.value, entry)
@@ -126,7 +129,10 @@ def parse_operator_entry(text: str) -> OperatorEntry:
     value = text.lower()
     if _network(value) is not None:
         canonical = canonical_cidr(value)
-        return OperatorEntry((canonical,), "" if canonical == value else f"{quoted(text)} is normalized to {canonical}")
+        forms = _portable(canonical)
+        if host_of(canonical):
+            return OperatorEntry(forms, f"{quoted(text)} is one host; written as {' and '.join(forms)}")
+        return OperatorEntry(forms, "" if canonical == value else f"{quoted(text)} is normalized to {canonical}")
     address = _address(value.strip("[]") if value.startswith("[") and value.endswith("]") else value)
     if address is not None:
         return OperatorEntry(spellings(address))
@@ -150,6 +156,29 @@ def canonical_cidr(text: str) -> str:
     if network.prefixlen == 0:
         raise ValueError(f"{quoted(text)} would bypass the proxy for every address; write the intended networks")
     return str(network)
+
+
+def host_of(cidr: str) -> str:
+    """Return the address of a CIDR of one address (/32, /128), which all clients read, else ""."""
+    network = _network(cidr)
+    if network is None or network.prefixlen < network.max_prefixlen:
+        return ""
+    return addresses.canonical(network.network_address)
+
+
+def api_service(service_cidr: str) -> str:
+    """Return the first address of the service CIDR, which pods have as KUBERNETES_SERVICE_HOST.
+
+    Kubernetes reserves it for the service of the API server; clients that read no CIDR need it.
+    Source: repairs of the "kubernetes" service in kube-apiserver (pkg/controlplane).
+    """
+    network = ipaddress.ip_network(service_cidr)
+    return addresses.canonical(network[min(1, network.num_addresses - 1)])
+
+
+def _portable(cidr: str) -> tuple[str, ...]:
+    """Return the spellings of a canonical CIDR: those of the address if it has only one."""
+    return spellings(host_of(cidr) or cidr)
 
 
 def _network(text: str) -> Network | None:
@@ -184,5 +213,5 @@ def _network_order(cidr: str) -> tuple[int, int, int]:
     return network.version, int(network.network_address), network.prefixlen
 
 
-def _sorted(values: Iterable[str], reason: str, order: Callable[[str], object]) -> list[Entry]:
-    return [Entry(value, reason) for value in sorted(set(values), key=order)]  # type: ignore[arg-type]
+def _by_number(cidrs: Iterable[str]) -> list[str]:
+    return sorted(set(cidrs), key=_network_order)

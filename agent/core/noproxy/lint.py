@@ -24,7 +24,9 @@ WARNING, NOTE = "warning", "note"
 
 #: Reasons of entries that the agent composes: they have no better form, and the operator cannot
 #: change them.
-_COMPOSED = set("loopback metadata credentials internal cluster-domain vpc service-cidr api-endpoint".split())
+_COMPOSED = set(
+    "loopback metadata credentials internal cluster-domain vpc service-cidr service-address api-endpoint".split()
+)
 
 #: What every node must reach directly.  Without these it has no credentials, or connects to itself
 #: through the proxy.

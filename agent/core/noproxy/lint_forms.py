@@ -10,7 +10,7 @@ import re
 
 import attrs
 
-from agent.core.net.addresses import address
+from agent.core.net.addresses import address, canonical
 from agent.core.net.proxy_url import is_host_name
 from agent.core.noproxy.entries import spellings
 from agent.core.noproxy.explain import network
@@ -109,6 +109,8 @@ def _cidr(text: str) -> Form:
     if cidr is None:
         return _unreadable(text)
     host = str(cidr.network_address + min(7, cidr.num_addresses - 1))
+    if cidr.num_addresses == 1:
+        return _respelt("cidr", canonical(cidr.network_address), "it is ignored by {} because of its /")
     consequence = "its addresses use the proxy in {}; there is no better form for a network"
     return Form("cidr", (f"https://[{host}]" if ":" in host else "https://" + host,), consequence)
 

@@ -65,6 +65,7 @@ def test_every_source_has_its_reason():
         "cluster-domain",
         "vpc",
         "service-cidr",
+        "service-address",
         "api-endpoint",
         "aws:sts",
         "owner",
@@ -113,6 +114,7 @@ def test_both_service_cidrs_of_a_dual_stack_cluster():
     """Arguments may have an IPv4 and an IPv6 service CIDR; both are direct."""
     hints = from_arguments(["c", "--service-ipv6-cidr", "fd12::/108", "--service-ipv4-cidr", "10.88.0.0/16"])
     assert entries(intent(hints=hints), "service-cidr") == ["10.88.0.0/16", "fd12::/108"]
+    assert entries(intent(hints=hints), "service-address") == ["10.88.0.1", "fd12::1", "[fd12::1]"]
 
 
 def test_precedence_of_the_api_server():
@@ -190,7 +192,7 @@ def test_repr_shows_no_credentials():
 
 def test_digest_is_stable():
     """The same values have the same digest on every node, so nodes can be compared."""
-    assert intent("aws.direct=[]").digest() == "560f8aa1ff87"
+    assert intent("aws.direct=[]").digest() == "49864c064db1"
 
 
 def test_digest_changes_with_the_values():

@@ -27,6 +27,7 @@ KINDS = [
     "cluster-domain",
     "vpc",
     "service-cidr",
+    "service-address",
     "api-endpoint",
     "aws:ec2",
     "aws:s3",
@@ -89,6 +90,7 @@ def test_complete_list():
         ("100.64.0.0/16", "vpc"),
         ("2600:1f16::/56", "vpc"),
         ("172.20.0.0/16", "service-cidr"),
+        ("172.20.0.1", "service-address"),
         ("abc.gr7.eu-central-1.eks.amazonaws.com", "api-endpoint"),
         ("ec2.eu-central-1.amazonaws.com", "aws:ec2"),
         ("s3.eu-central-1.amazonaws.com", "aws:s3"),
@@ -142,6 +144,7 @@ def test_every_entry_is_valid_input(inputs):
     """
     entries = compose(**inputs)
     again = [parse_operator_entry(entry.value) for entry in entries]
+    assert not any("/32" in entry.value or "/128" in entry.value for entry in entries)
     assert not any(entry.warning for entry in again)
     assert {spelling for entry in again for spelling in entry.spellings} == {entry.value for entry in entries}
     assert compose(**{**inputs, "operator": inputs["operator"] + again}) == entries
@@ -159,12 +162,44 @@ def test_value_splits_into_its_entries(inputs):
 
 @given(INPUTS)
 def test_networks_are_canonical_and_sorted_by_number(inputs):
-    """VPC and service CIDRs have the form of `ipaddress`, IPv4 first, sorted by number."""
+    """VPC and service CIDRs have the form of `ipaddress`, IPv4 first, sorted by number.
+
+    One of a single address is that address.
+    """
     entries = compose(**inputs)
     for reason in ("vpc", "service-cidr"):
-        networks = [ipaddress.ip_network(entry.value) for entry in entries if entry.reason == reason]
+        values = [entry.value for entry in entries if entry.reason == reason and "[" not in entry.value]
+        networks = [ipaddress.ip_network(value) for value in values]
         assert networks == sorted(networks, key=lambda net: (net.version, int(net.network_address), net.prefixlen))
-        assert [str(network) for network in networks] == [entry.value for entry in entries if entry.reason == reason]
+        assert all(value == str(network) for value, network in zip(values, networks) if "/" in value)
+        assert all(network.num_addresses == 1 for value, network in zip(values, networks) if "/" not in value)
+
+
+@pytest.mark.parametrize(
+    ("service_cidr", "expected"),
+    [
+        ("172.20.0.0/16", ["172.20.0.1"]),
+        ("10.100.0.0/24", ["10.100.0.1"]),
+        ("10.100.0.64/31", ["10.100.0.65"]),
+        ("10.100.0.64/32", []),  # the CIDR itself is this address
+        ("fd12:3456::/108", ["fd12:3456::1", "[fd12:3456::1]"]),
+    ],
+)
+def test_first_address_of_the_service_cidr(service_cidr, expected):
+    """Pods have it as KUBERNETES_SERVICE_HOST, and not every client reads a CIDR."""
+    entries = compose(service_cidrs=[service_cidr])
+    assert [entry.value for entry in entries if entry.reason == "service-address"] == expected
+
+
+@pytest.mark.parametrize("kind", ["vpc_cidrs", "service_cidrs"])
+@pytest.mark.parametrize(
+    ("cidr", "expected"),
+    [("10.9.8.7/32", ["10.9.8.7"]), ("fd12::7/128", ["fd12::7", "[fd12::7]"]), ("10.9.8.6/31", ["10.9.8.6/31"])],
+)
+def test_network_of_one_address_is_the_address(kind, cidr, expected):
+    """An address is read by every client, a CIDR by some."""
+    reason = {"vpc_cidrs": "vpc", "service_cidrs": "service-cidr"}[kind]
+    assert [entry.value for entry in compose(**{kind: [cidr]}) if entry.reason == reason] == expected
 
 
 @pytest.mark.parametrize(
@@ -181,7 +216,6 @@ def test_networks_are_canonical_and_sorted_by_number(inputs):
         ("3com.example", ("3com.example",)),
         ("10.1.2.3", ("10.1.2.3",)),
         ("10.1.0.0/16", ("10.1.0.0/16",)),
-        ("10.1.2.3/32", ("10.1.2.3/32",)),
         ("FD12::0:7", ("fd12::7", "[fd12::7]")),
         ("[fd12::7]", ("fd12::7", "[fd12::7]")),
         ("fd12::/64", ("fd12::/64",)),
@@ -210,6 +244,22 @@ def test_accepts_with_a_warning(text, spelling, warning):
     assert entry.spellings == (spelling,)
     assert text in entry.warning
     assert warning in entry.warning
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "instead"),
+    [
+        ("10.1.2.3/32", ("10.1.2.3",), "written as 10.1.2.3"),
+        ("FD12::0:7/128", ("fd12::7", "[fd12::7]"), "written as fd12::7 and [fd12::7]"),
+        ("::ffff:a00:304/128", ("::ffff:10.0.3.4", "[::ffff:10.0.3.4]"), "written as ::ffff:10.0.3.4 and"),
+    ],
+)
+def test_host_as_cidr_becomes_the_address(text, expected, instead):
+    """The warning names what is written; the proposal is accepted without a warning."""
+    entry = parse_operator_entry(text)
+    assert entry.spellings == expected
+    assert f'"{text}" is one host; {instead}' in entry.warning
+    assert all(parse_operator_entry(spelling) == OperatorEntry(expected) for spelling in expected)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,15 @@ def composed_with(*entries):
     [
         ("10.0.0.0/16", "cidr", NOTE, {"curl-old", "wget", "urllib"}, "its addresses use the proxy", ""),
         ("fd00:1::/64", "cidr", NOTE, {"wget", "urllib", "curl"}, "there is no better form", ""),
+        ("10.0.0.7/32", "cidr", WARNING, {"curl-old", "wget", "urllib"}, "because of its /", "write 10.0.0.7"),
+        (
+            "fd00:1::7/128",
+            "cidr",
+            WARNING,
+            {"wget", "urllib"},
+            "because of its /",
+            "write both fd00:1::7 and [fd00:1::7]",
+        ),
         (".corp.example.com", "suffix", WARNING, {"go", "wget"}, "corp.example.com itself", "write corp.example.com,"),
         ("*.corp.example.com", "wildcard", WARNING, {"curl", "wget"}, "because of the *", "write corp.example.com"),
         ("10.1.*", "wildcard", WARNING, {"wget", "urllib"}, "because of the *", "write 10.1.0.0/16"),
