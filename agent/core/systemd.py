@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 import attrs
 
@@ -118,18 +119,29 @@ def restart_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (first.get(name, 9 if name == "kubelet.service" else 5), name)))
 
 
-def is_stale(environ: bytes, variables: Iterable[tuple[str, str]]) -> bool:
-    """Return True if a process lacks one of the variables or has another value.
+class OutdatedUnits(NamedTuple):
+    """Units whose process has not the desired environment.
 
-    `environ` is the content of its /proc/PID/environ.
+    `stale` ones need a restart.  `deferred` ones lack only what a new version of the agent added to
+    NO_PROXY; that takes effect at their next restart, which is not urgent.
     """
-    return bool(differences(environ, variables))
+
+    stale: tuple[str, ...] = ()
+    deferred: tuple[str, ...] = ()
+
+
+def is_deferred(different: Mapping[str, str], earlier: Collection[str]) -> bool:
+    """Return True if a process has one of the `earlier` NO_PROXY values, and else no difference.
+
+    `different` is the result of `differences`.
+    """
+    return bool(different) and all(name.lower() == "no_proxy" and value in earlier for name, value in different.items())
 
 
 def differences(environ: bytes, variables: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the variables of a process that differ from the desired ones.
 
-    The result maps the name to the value in the process, which is empty if it is not set.
+    `environ` is the content of its /proc/PID/environ.  The result maps the name to the value in the process, which is empty if it is not set.
     """
     pairs: dict[str, str] = {}
     for item in environ.split(b"\0"):

@@ -10,7 +10,6 @@ import json
 import os
 import posixpath
 import time
-from collections.abc import Sequence
 from functools import partial
 
 import attrs
@@ -19,6 +18,7 @@ from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import Memory
 from agent.core.settings.schema import Settings, Watch
+from agent.core.systemd import OutdatedUnits
 from agent.daemon import journal_events
 from agent.daemon.boot import (
     Daemon,
@@ -38,7 +38,7 @@ from agent.node import metrics_file, proxies, status_file
 from agent.node.inputs import NODEADM_D
 from agent.node.reconcile import ReconcileResult, Trigger
 from agent.node.sources import CONFIG, CONFIG_D, StaticSettings
-from agent.node.units import restart_stale, stale_units
+from agent.node.units import outdated_units, restart_stale, stale_units
 
 
 def run_cycle(daemon: Daemon, reason: Reason) -> None:
@@ -81,7 +81,7 @@ def finish_cycle(daemon: Daemon, result: ReconcileResult | None, *, is_settled: 
     """
     host = daemon.host
     delays = [AFTER_BOOT] if is_boot else []
-    stale: tuple[str, ...] | None = None
+    units: OutdatedUnits | None = None
     if result:
         checked = proxies.check(host, result.resolved)
         if len(result.settings.proxy.url) > 1:  # a failing single proxy is not urgent: there is no other
@@ -89,15 +89,16 @@ def finish_cycle(daemon: Daemon, result: ReconcileResult | None, *, is_settled: 
         if checked.changed:
             result, is_switched = _switch_proxy(daemon, result)
             is_settled = is_settled and is_switched
-        stale = None if is_boot else _check_stale_units(daemon, result)
+        units = None if is_boot else _check_units(daemon, result)
     journal_events.log_contested(host)
     with host.locked() as state:
         memory = state.update_memory(lambda memory: memory.record_outcome(settled=is_settled))
+    stale = units.stale if units else ()
     if result and is_settled and (stale or memory.contested):
-        daemon.set_status(journal_events.summary(result, stale=stale or (), contested=sorted(memory.contested)))
+        daemon.set_status(journal_events.summary(result, stale=stale, contested=sorted(memory.contested)))
     watch = result.settings.watch if result else _last_watch(daemon)
     delays.append(jittered(watch.interval) if is_settled else retry_delay(memory.failures, bool(memory.desired)))
-    _save_status(daemon, watch, memory, stale, min(delays))
+    _save_status(daemon, watch, memory, units, min(delays))
     daemon.send(WatchPaths(tuple(_watched_paths(daemon, result))))
     daemon.send(NextRun(min(delays)))
 
@@ -159,23 +160,24 @@ def _current_or_cached_facts(daemon: Daemon, static: StaticSettings) -> tuple[Fa
         return facts_from_json(json.dumps(cached)), error
 
 
-def _check_stale_units(daemon: Daemon, result: ReconcileResult) -> tuple[str, ...] | None:
-    """Return the units that run with an old environment, or None if that could not be determined.
+def _check_units(daemon: Daemon, result: ReconcileResult) -> OutdatedUnits | None:
+    """Return the units without the desired environment, or None if that could not be determined.
 
-    They are logged once for each change, and restarted if watch.restart says so.
+    Stale ones are logged once for each change, and restarted if watch.restart says so.
     """
     host, settings, intent = daemon.host, result.settings, result.intent
-    stale: tuple[str, ...] | None = None
+    units: OutdatedUnits | None = None
     try:
-        find_stale = partial(stale_units, host, settings, intent)
-        stale = find_stale()
-        if stale and intent and settings.watch.restart == "changed":
+        units = outdated_units(host, settings, intent)
+        if units.stale and intent and settings.watch.restart == "changed":
             instance_id = result.resolved.facts.instance_id
+            find_stale = partial(stale_units, host, settings, intent)
             restart_stale(host, instance_id, intent, find_stale, daemon.expect_silence)
-            stale = find_stale()
+            units = outdated_units(host, settings, intent)
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))
-        return stale
+        return units
+    stale = units.stale
     news = " ".join([intent.digest(), *stale]) if intent and stale else ""
     with host.locked() as state:
         is_news, memory = state.memory().report_once("stale", news)
@@ -183,17 +185,17 @@ def _check_stale_units(daemon: Daemon, result: ReconcileResult) -> tuple[str, ..
     if is_news:
         meaning = "runs with an old environment; restart at a convenient time: systemctl restart " + " ".join(stale)
         get_logger().warning("units.stale", units=stale, meaning=meaning)
-    return stale
+    return units
 
 
-def _save_status(daemon: Daemon, watch: Watch, memory: Memory, stale: Sequence[str] | None, delay: float) -> None:
+def _save_status(daemon: Daemon, watch: Watch, memory: Memory, units: OutdatedUnits | None, delay: float) -> None:
     """Write the schedule and the findings of this cycle to status.json, and the metrics.
 
-    With `stale` None, the stale units of the cycle before stay.
+    With `units` None, those of the cycle before stay.
     """
     host = daemon.host
     with host.locked() as state:
-        status = status_file.save_schedule(state, memory, stale, time.time() + delay)
+        status = status_file.save_schedule(state, memory, units, time.time() + delay)
         if status:
             metrics_file.publish(state, host.files, watch, status)
 

@@ -16,6 +16,9 @@ from agent.core.facts.instance import Facts, facts_to_json
 from agent.core.intent.inputs import Inputs, Resolved, resolve
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_selection import Choice, current
+from agent.core.noproxy.entries import render
+from agent.core.plan.accepted import Accepted, inputs_of
+from agent.core.plan.drift import Memory
 from agent.core.plan.plan import Change, Plan
 from agent.core.settings.schema import Settings
 from agent.edges.state import LockedState, State
@@ -109,7 +112,8 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         _remember(state, static, inputs, network)
         desired = memory.still_desired(desired, set(planned.changes) - set(plan.changes))
         remembered = memory.after_command if trigger is Trigger.COMMAND else memory.after_daemon
-        state.save_memory(remembered(plan, desired, time.monotonic()))
+        memory = remembered(plan, desired, time.monotonic())
+        state.save_memory(_with_list(state, memory, resolved, network))
         status_file.save_reconcile(state, resolved, plan.problems)
         if not plan.problems:
             state.set_ready()
@@ -157,6 +161,15 @@ def _enabling(resolved: Resolved, trigger: Trigger) -> Settings | None:
     A cycle of the daemon enables none.
     """
     return resolved.settings if resolved.intent and trigger is not Trigger.DAEMON_CYCLE else None
+
+
+def _with_list(state: LockedState, memory: Memory, resolved: Resolved, network: Network) -> Memory:
+    """Return the memory with the composed NO_PROXY, before status.json is written."""
+    if resolved.intent is None:
+        return attrs.evolve(memory, accepted=Accepted())
+    inputs = inputs_of(resolved.inputs, network.reachability.results)
+    written = status_file.written_list(state, resolved.facts.instance_id)
+    return memory.after_list(inputs, render(resolved.intent.no_proxy), written)
 
 
 def _remember(state: LockedState, static: StaticSettings, inputs: Inputs, network: Network) -> None:

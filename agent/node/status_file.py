@@ -10,13 +10,15 @@ import attrs
 from agent import __version__
 from agent.core.intent.inputs import Resolved
 from agent.core.net.proxy_selection import Choice
+from agent.core.noproxy.entries import render
 from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import Memory
 from agent.core.redact import redact
 from agent.core.status.document import CONFIGURED, DEGRADED, UNCONFIGURED, StatusDocument
 from agent.core.status.proxy_memory import proxy_statuses
 from agent.core.status.records import MetricsStatus, PreflightStatus, ProxyPair, RepairsStatus
-from agent.edges.state import LockedState
+from agent.core.systemd import OutdatedUnits
+from agent.edges.state import LockedState, State
 from agent.errors import FileError, shortlist
 
 
@@ -48,11 +50,11 @@ def save_degraded(state: LockedState, error: Exception) -> None:
 
 
 def save_schedule(
-    state: LockedState, memory: Memory, stale: Sequence[str] | None, next_pass: float
+    state: LockedState, memory: Memory, units: OutdatedUnits | None, next_pass: float
 ) -> StatusDocument | None:
-    """Save the daemon's part: repairs, stale units and `next_pass` (seconds since 1970).
+    """Save the daemon's part: repairs, outdated units and `next_pass` (seconds since 1970).
 
-    `stale` None means not checked: the earlier stale units stay.  Returns the saved document, or
+    `units` None means not checked: the earlier ones stay.  Returns the saved document, or
     None if there is no status.json to add to.
     """
     current = state.status()
@@ -61,7 +63,8 @@ def save_schedule(
     earlier = current.stale_units or ()  # empty at power-on: no unit can be stale yet
     document = attrs.evolve(
         current,
-        stale_units=earlier if stale is None else tuple(stale),
+        stale_units=earlier if units is None else units.stale,
+        deferred_units=current.deferred_units if units is None else units.deferred,
         repairs=RepairsStatus(memory.total, tuple(sorted(memory.contested))),
         next_pass=int(next_pass),
     )
@@ -88,7 +91,13 @@ def phase_of(resolved: Resolved, problems: Sequence[str]) -> str:
     return CONFIGURED if resolved.intent else UNCONFIGURED
 
 
-def _load(state: LockedState) -> StatusDocument:
+def written_list(state: State, instance_id: str) -> str:
+    """Return NO_PROXY as in the status of this instance, empty without one."""
+    document = _load(state)
+    return render(document.no_proxy) if document.instance_id == instance_id else ""
+
+
+def _load(state: State) -> StatusDocument:
     """Return the current document; a corrupt one is replaced by an empty one."""
     try:
         return state.status() or StatusDocument(phase="")

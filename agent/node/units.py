@@ -11,7 +11,7 @@ from agent.core.intent.intent import Intent
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
 from agent.core.plan.plan import Plan
 from agent.core.settings.schema import Settings
-from agent.core.systemd import RUNTIMES, is_stale, restart_order, to_release
+from agent.core.systemd import RUNTIMES, OutdatedUnits, differences, is_deferred, restart_order, to_release
 from agent.edges import command
 from agent.edges.systemd import environ
 from agent.errors import CommandError
@@ -126,21 +126,30 @@ def release_units(host: Host, settings: Settings, plan: Plan) -> tuple[str, ...]
 
 
 def stale_units(host: Host, settings: Settings, intent: Intent | None) -> tuple[str, ...]:
-    """Return the running units that need a restart.
+    """Return the running units that need a restart, see `outdated_units`."""
+    return outdated_units(host, settings, intent).stale
 
-    Their process has another proxy environment than the Intent, or is older than the proxy's CA in
-    the trust store, which programs read when they start.
+
+def outdated_units(host: Host, settings: Settings, intent: Intent | None) -> OutdatedUnits:
+    """Return the running units without the desired environment.
+
+    The process of a stale unit has another proxy environment than the Intent, or is older than the
+    proxy's CA in the trust store, which programs read when they start.
     """
     if intent is None:
-        return ()
-    variables, ca_changed_at = intent.variables(secret=True), host.state.memory().ca_changed_at
-    stale = []
+        return OutdatedUnits()
+    variables, memory = intent.variables(secret=True), host.state.memory()
+    stale, deferred = [], []
     for name, unit in host.units.show(settings.node.units).items():
         if unit.active == "active" and unit.main_pid:
             values = environ(unit.main_pid)
-            if values and (is_stale(values, variables) or unit.since < (ca_changed_at or 0)):
+            different = differences(values, variables) if values else {}
+            if is_deferred(different, memory.accepted.earlier):
+                deferred.append(name)
+                different = {}
+            if values and (different or unit.since < (memory.ca_changed_at or 0)):
                 stale.append(name)
-    return tuple(stale)
+    return OutdatedUnits(tuple(stale), tuple(name for name in deferred if name not in stale))
 
 
 def running_units(host: Host, plan: Plan) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ from typing import Callable
 import pytest
 
 from tests.boot.harness.bed import Trial
+from tests.boot.harness.daemon import RunningAgent
 from tests.boot.harness.node import Running
+from tests.boot.harness.waiting import wait_for
 from tests.packaging import rpms
 
 #: On one worker of pytest-xdist with tests/packaging, which builds the packages once.
@@ -83,14 +85,16 @@ def test_one_image_built_by_rpm_boots_as_two_instances(trial: Callable[..., Tria
 def test_upgrade_and_erase_do_not_affect_a_running_node(trial: Callable[..., Trial]) -> None:
     """An upgrade restarts only the agent, and does not bootstrap again.
 
-    After an erase docker can be restarted, without the proxy.
+    This is so with watch.restart = "changed" and a version that adds to NO_PROXY, too.  After an erase docker can be restarted, without the proxy.
     """
     node = trial("rpm-builder")
+    restarting = '[watch]\nrestart = "changed"\n'
+    (node.root / "etc/eks-proxy-agent/config.d/60-restart.toml").write_text(restarting)
     rpms.enrol(node.root).rpm("-i", rpms.built())
     rpms.copy_rpm(node.root)
     shutil.copy(rpms.next_version(), node.root / "next.rpm")
-    running = node.start(hold=True)
-    running.wait_settled()
+    daemon = RunningAgent(node)
+    running = daemon.running
     before, agent = pids(running), running.show(NAME, "MainPID")
     assert "0" not in (*before.values(), agent)
 
@@ -98,6 +102,12 @@ def test_upgrade_and_erase_do_not_affect_a_running_node(trial: Callable[..., Tri
     assert running.run("eks-proxy-agent", "--version").startswith("eks-proxy-agent 99.")
     assert running.show(NAME, "ActiveState") == "active"
     assert running.show(NAME, "MainPID") != agent
+    running.run("systemctl", "reload", NAME)  # a full reconcile, then the search for stale units
+    wait_for("the status to name the units", lambda: daemon.status().get("deferred_units"))
+    status = daemon.status()
+    assert {"docker.service", "containerd.service"} <= set(status["deferred_units"])
+    assert status["stale_units"] == []
+    assert "new.example.test" in read(node, "etc/eks-proxy-agent/node.env")
     assert pids(running) == before
     assert read(node, JOINS) == "called\n"
     assert rpm(running, "-V", NAME) == ""
@@ -110,5 +120,6 @@ def test_upgrade_and_erase_do_not_affect_a_running_node(trial: Callable[..., Tri
     boot = running.finish()
     assert boot.unit("docker")["ActiveState"] == "active"
     assert [name for name in boot.environment("docker") or {} if name.lower().endswith("_proxy")] == []
+    settings = ("/config.d", "/config.d/50-company.toml", "/config.d/60-restart.toml")
     left = [path for path in boot.etc if "eks-proxy" in path]
-    assert left == [f"/etc/eks-proxy-agent{name}" for name in ("", "/config.d", "/config.d/50-company.toml")]
+    assert left == [f"/etc/eks-proxy-agent{name}" for name in ("", *settings)]

@@ -119,6 +119,20 @@ def test_apply_upgrades_the_old_state(old: Golden) -> None:
     assert json.loads(old.main("plan", "--json").out)["changes"] == []
 
 
+def test_the_list_of_the_old_version_stays_accepted(old: Golden) -> None:
+    """This version only adds to NO_PROXY, so no process of the old one needs a restart."""
+    before = old.no_proxy()
+    state = State(FileSystem(str(old.root)))
+    assert state.memory().accepted.values == ()
+    old.succeed("apply")
+    added = set(old.no_proxy()) - set(before)
+    assert "172.20.0.1" in added
+    accepted = state.memory().accepted
+    assert accepted.values[-1] == ",".join(old.no_proxy())
+    has_status = state.status() is not None
+    assert accepted.earlier == ({",".join(before)} if has_status else frozenset())
+
+
 # --- revert ---------------------------------------------------------------------------------------
 
 

@@ -65,11 +65,15 @@ def built(python=GUEST_PYTHON):
 
 @functools.cache
 def next_version():
-    """Return the package of a later version with other default settings."""
+    """Return the package of a later version: other default settings, a new entry of NO_PROXY."""
     source = copy_source(scratch() / "next" / "source")
     init, settings = source / "agent/__init__.py", source / "packaging/config.toml"
     init.write_text(init.read_text().replace('__version__ = "', '__version__ = "99.'))
     settings.write_text(settings.read_text() + "\n# Something new.\n")
+    entries = source / "agent/core/noproxy/entries.py"
+    first = '    ("localhost", "loopback"),\n'
+    assert first in entries.read_text()
+    entries.write_text(entries.read_text().replace(first, f'{first}    ("new.example.test", "internal"),\n'))
     make(scratch() / "next" / "dist", source)
     return next((scratch() / "next" / "dist").glob("*.rpm"))
 

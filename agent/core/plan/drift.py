@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from agent.core.facts.instance import Facts
+from agent.core.plan.accepted import Accepted
 from agent.core.plan.files.managed_file import Effect, ManagedFile
 from agent.core.plan.plan import Change, Plan, digest
 from agent.errors import FileError
@@ -38,6 +39,7 @@ class Memory:
     `failures`: consecutive failed reconciles.
     `reported`: the last report of each kind, so that it is logged only once.
     `ca_changed_at`: the moment of the last change of the proxy's CA.
+    `accepted`: the NO_PROXY values with which a process is current.
     """
 
     instance: str = ""
@@ -49,6 +51,7 @@ class Memory:
     failures: int = 0
     reported: Mapping[str, str] = attrs.field(factory=dict)
     ca_changed_at: float | None = None
+    accepted: Accepted = attrs.field(factory=Accepted)
 
     def contested_paths(self, desired: Mapping[str, str]) -> frozenset[str]:
         """Return the contested files whose desired state has not changed since."""
@@ -108,6 +111,15 @@ class Memory:
             contested=contested,
             total=self.total + len(drifted),
         )
+
+    def after_list(self, inputs: Mapping[str, str], value: str, written: str) -> Memory:
+        """Return the memory once `value` is NO_PROXY for these inputs.
+
+        `written` is the list in status.json, empty without one.  It counts if no list is recorded:
+        the version that wrote it recorded none.
+        """
+        accepted = self.accepted if self.accepted.values or not written else Accepted({}, (written,))
+        return attrs.evolve(self, accepted=accepted.after(inputs, value))
 
     def due_reports(self, now: float) -> tuple[tuple[str, ...], Memory]:
         """Return the contested files to report now: at first, then once an hour."""
@@ -222,6 +234,7 @@ def memory_from_json(data: Mapping[str, Any] | None) -> Memory:
             failures=int(data["failures"]),
             reported={str(kind): str(text) for kind, text in data["reported"].items()},
             ca_changed_at=None if data["ca_changed_at"] is None else float(data["ca_changed_at"]),
+            accepted=Accepted.from_json(data["accepted"]) if "accepted" in data else Accepted(),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return Memory()

@@ -39,11 +39,15 @@ class Layer:
 
 @attrs.frozen
 class Layered:
-    """Effective settings, and for each key that was set the name of the layer that set it last."""
+    """Effective settings, and for each key that was set the name of the layer that set it last.
+
+    `raw` has the values of these keys as TOML gives them.
+    """
 
     settings: Settings
     origin: Mapping[tuple[str, str], str] = attrs.field(factory=dict)
     warnings: tuple[str, ...] = ()
+    raw: Mapping[tuple[str, str], Any] = attrs.field(factory=dict, repr=False, eq=False)
 
 
 def parse_toml(name: str, text: bytes, limit: int = FILE_LIMIT) -> Layer:
@@ -91,7 +95,12 @@ def merge(layers: Sequence[Layer]) -> Layered:
         raise SettingsError(problems)
     settings = Settings(**{section: SECTIONS[section](**table) for section, table in values.items()})
     warnings = ["proxy.no_proxy: " + entry.warning for entry in settings.proxy.no_proxy if entry.warning]
-    return Layered(settings, origin, tuple(shortlist(warnings)))
+    raw = {(section, key): layer.data[section][key] for layer in layers for section, key in _keys(layer)}
+    return Layered(settings, origin, tuple(shortlist(warnings)), raw)
+
+
+def _keys(layer: Layer) -> Iterator[tuple[str, str]]:
+    return ((section, key) for section, table in layer.data.items() for key in table)
 
 
 def without_metadata(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class StatusDocument:
     files: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     stale_units: tuple[str, ...] | None = None
+    deferred_units: tuple[str, ...] = ()
     repairs: RepairsStatus | None = None
     proxies: tuple[ProxyStatus, ...] | None = None
     preflight: PreflightStatus | None = None
@@ -95,6 +96,7 @@ class StatusDocument:
                 files=tuple(map(_path, optional(data, "files", list) or ())),
                 warnings=texts(data, "warnings"),
                 stale_units=texts(data, "stale_units") if "stale_units" in data else None,
+                deferred_units=texts(data, "deferred_units"),
                 repairs=_record(data, "repairs", RepairsStatus.from_json),
                 proxies=_proxies(data),
                 preflight=_record(data, "preflight", PreflightStatus.from_json),
@@ -128,6 +130,7 @@ class StatusDocument:
             "last_success": timestamp(self.last_success),
             "next_pass": timestamp(self.next_pass),
             "stale_units": None if self.stale_units is None else list(self.stale_units),
+            "deferred_units": list(self.deferred_units) or None,
             "repairs": self.repairs.to_json() if self.repairs else None,
             "metrics": self.metrics.to_json() if self.metrics else None,
         }

@@ -196,7 +196,11 @@ def _intent(status: StatusDocument, full: bool) -> list[Line]:
     if not status.digest:
         return []
     reasons = "" if full else " (reasons: status --full)"
-    return [Line("intent", f"{status.digest}, {len(status.no_proxy)} NO_PROXY entries{reasons}")]
+    lines = [f"{status.digest}, {len(status.no_proxy)} NO_PROXY entries{reasons}"]
+    if status.deferred_units:
+        units = ", ".join(status.deferred_units)
+        lines.append(f"what this version of the agent added to NO_PROXY takes effect at the next restart of {units}")
+    return _column("intent", lines)
 
 
 def _no_proxy(status: StatusDocument) -> list[Line]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.settings.schema import Node, Settings
-from agent.core.systemd import UnitState, is_stale, parse_unit, to_enable, to_release
+from agent.core.systemd import UnitState, differences, is_deferred, parse_unit, to_enable, to_release
 
 DOCKER = UnitState("docker.service")
 SETTINGS = Settings(node=Node(enable=("docker.service", "absent.service")))
@@ -171,11 +171,28 @@ def test_a_process_with_another_environment_is_stale(environ, stale):
 
     Other variables do not matter, whatever bytes they contain.
     """
-    assert is_stale(environ, VARIABLES) is stale
+    assert bool(differences(environ, VARIABLES)) is stale
 
 
 @given(st.dictionaries(st.text("ab=", min_size=1).filter(lambda name: "=" not in name), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))  # fmt: skip
 def test_an_environment_is_not_stale_against_itself(variables):
     """Values may contain `=` and anything but NUL."""
     environ = b"".join(f"{name}={value}".encode() + b"\0" for name, value in variables.items())
-    assert not is_stale(environ, tuple(variables.items()))
+    assert not differences(environ, variables.items())
+
+
+@pytest.mark.parametrize(
+    ("different", "deferred"),
+    [
+        ({"no_proxy": "a", "NO_PROXY": "a"}, True),
+        ({"no_proxy": "a"}, True),
+        ({}, False),
+        ({"no_proxy": "b"}, False),
+        ({"no_proxy": ""}, False),
+        ({"no_proxy": "a", "NO_PROXY": "c"}, False),
+        ({"no_proxy": "a", "http_proxy": "a"}, False),
+    ],
+)
+def test_a_restart_is_deferred_only_for_an_accepted_list(different, deferred):
+    """Another proxy, or a list of other inputs, needs a restart."""
+    assert is_deferred(different, {"a"}) is deferred

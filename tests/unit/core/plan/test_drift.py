@@ -10,6 +10,7 @@ import pytest
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.core.plan.accepted import Accepted
 from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import (
     ABSENT,
@@ -114,8 +115,10 @@ def test_the_same_text_is_reported_once() -> None:
 def test_the_memory_survives_a_restart_of_the_daemon() -> None:
     """The JSON of a memory gives the same memory; invalid data gives a new one."""
     memory = Memory("i", {"a": "b"}, {"a": (1.5, 2.0)}, 3, {"c": 4.0}, {"10.0.0.0/16": (2, 5.0)}, 1, {"x": "y"}, 6.0)
+    memory = attrs.evolve(memory, accepted=Accepted({"settings": "1"}, ("a", "a,b")))
     assert memory_from_json(json.loads(json.dumps(attrs.asdict(memory)))) == memory
-    for data in (None, {}, {"instance": 1}, {**attrs.asdict(memory), "missing": {"x": [1]}}):
+    plain = attrs.asdict(memory)
+    for data in (None, {}, {"instance": 1}, {**plain, "missing": {"x": [1]}}, {**plain, "accepted": {"values": 1}}):
         assert memory_from_json(data) == Memory()
 
 

@@ -100,6 +100,11 @@ SCREENS = {
     "configured": (HEALTHY, 0, False),
     "configured, with --full": (HEALTHY, 0, True),
     "stale unit": ({**HEALTHY, "stale_units": ["docker.service", "kubelet.service"]}, 0, False),
+    "after an upgrade that added to NO_PROXY": (
+        {**HEALTHY, "deferred_units": ["containerd.service", "docker.service"]},
+        0,
+        False,
+    ),
     "contested file": (
         {
             **HEALTHY,

@@ -1,0 +1,91 @@
+"""Units whose process has not the desired environment: stale, or deferred after an upgrade."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Callable
+
+import attrs
+import pytest
+
+from agent.core.intent.intent import Intent
+from agent.core.net.proxy_url import ProxyUrl
+from agent.core.noproxy.entries import Entry, render
+from agent.core.plan.accepted import Accepted
+from agent.core.plan.drift import Memory
+from agent.core.settings.schema import Node, Settings
+from agent.core.systemd import OutdatedUnits, UnitState
+from agent.edges.files import FileSystem
+from agent.edges.state import State
+from agent.edges.systemd import Systemd
+from agent.node.host import Host
+from agent.node.units import outdated_units
+
+UNIT = "docker.service"
+SETTINGS = Settings(node=Node(units=(UNIT,)))
+PROXY = ProxyUrl("http", "proxy.corp", 3128)
+INTENT = Intent(PROXY, PROXY, (Entry("a.corp", "owner"), Entry("b.corp", "owner")))
+OLDER = attrs.evolve(INTENT, no_proxy=INTENT.no_proxy[:1])
+ACCEPTED = Accepted({"settings": "1"}, tuple(render(intent.no_proxy) for intent in (OLDER, INTENT)))
+
+
+class OneUnit(Systemd):
+    """systemd with one active unit, whose main process is `pid`."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(running=False)
+        self.pid = pid
+
+    def show(self, names: Sequence[str], *, timeout: float = 30.0) -> dict[str, UnitState]:
+        """Return the unit, started ten seconds after power-on."""
+        return {UNIT: UnitState(UNIT, main_pid=self.pid, since=10.0)}
+
+
+Process = Callable[[Mapping[str, str]], int]
+
+
+@pytest.fixture
+def process() -> Iterator[Process]:
+    """A function that starts a process with an environment; it is killed after the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(environment: Mapping[str, str]) -> int:
+        child = subprocess.Popen(["/bin/sleep", "60"], env=dict(environment))
+        started.append(child)
+        while not Path(f"/proc/{child.pid}/environ").read_bytes():  # empty during execve(2)
+            time.sleep(0.01)
+        return child.pid
+
+    yield start
+    for child in started:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize(
+    ("intent", "memory", "expected"),
+    [
+        (INTENT, Memory(), OutdatedUnits()),
+        (OLDER, Memory(), OutdatedUnits(stale=(UNIT,))),
+        (OLDER, Memory(accepted=ACCEPTED), OutdatedUnits(deferred=(UNIT,))),
+        (OLDER, Memory(accepted=ACCEPTED, ca_changed_at=20.0), OutdatedUnits(stale=(UNIT,))),
+        (
+            attrs.evolve(OLDER, https_proxy=ProxyUrl("http", "old", 1)),
+            Memory(accepted=ACCEPTED),
+            OutdatedUnits((UNIT,)),
+        ),
+        (attrs.evolve(OLDER, no_proxy=()), Memory(accepted=ACCEPTED), OutdatedUnits((UNIT,))),
+    ],
+)
+def test_environment_of_a_process(
+    intent: Intent, memory: Memory, expected: OutdatedUnits, tmp_path: Path, process: Process
+) -> None:
+    """A list that was right for the same inputs is no reason to restart; all else is."""
+    files = FileSystem(str(tmp_path))
+    host = Host(files, State(files), OneUnit(process(dict(intent.variables(secret=True)))))
+    with host.locked() as state:
+        state.save_memory(memory)
+    assert outdated_units(host, SETTINGS, INTENT) == expected
