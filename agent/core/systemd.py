@@ -141,7 +141,8 @@ def is_deferred(different: Mapping[str, str], earlier: Collection[str]) -> bool:
 def differences(environ: bytes, variables: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the variables of a process that differ from the desired ones.
 
-    `environ` is the content of its /proc/PID/environ.  The result maps the name to the value in the process, which is empty if it is not set.
+    `environ` is the content of its /proc/PID/environ.  The result maps the name to the value in the
+    process, which is empty if it is not set.
     """
     pairs: dict[str, str] = {}
     for item in environ.split(b"\0"):

@@ -85,7 +85,8 @@ def test_one_image_built_by_rpm_boots_as_two_instances(trial: Callable[..., Tria
 def test_upgrade_and_erase_do_not_affect_a_running_node(trial: Callable[..., Trial]) -> None:
     """An upgrade restarts only the agent, and does not bootstrap again.
 
-    This is so with watch.restart = "changed" and a version that adds to NO_PROXY, too.  After an erase docker can be restarted, without the proxy.
+    This is so with watch.restart = "changed" and a version that adds to NO_PROXY, too.  After an
+    erase docker can be restarted, without the proxy.
     """
     node = trial("rpm-builder")
     restarting = '[watch]\nrestart = "changed"\n'
@@ -122,4 +123,4 @@ def test_upgrade_and_erase_do_not_affect_a_running_node(trial: Callable[..., Tri
     assert [name for name in boot.environment("docker") or {} if name.lower().endswith("_proxy")] == []
     settings = ("/config.d", "/config.d/50-company.toml", "/config.d/60-restart.toml")
     left = [path for path in boot.etc if "eks-proxy" in path]
-    assert left == [f"/etc/eks-proxy-agent{name}" for name in ("", *settings)]
+    assert sorted(left) == [f"/etc/eks-proxy-agent{name}" for name in ("", *settings)]
