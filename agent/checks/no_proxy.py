@@ -27,6 +27,7 @@ REASONS = (
     "metadata",
     "credentials",
     "vpc",
+    "pod-cidr",
     "service-cidr",
     "service-address",
     "cluster-domain",

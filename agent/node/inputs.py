@@ -19,6 +19,7 @@ from agent.core.settings.schema import Settings
 from agent.core.settings.toml_text import USER_DATA_LIMIT
 from agent.core.settings.user_data import UserData, read_user_data
 from agent.edges.files import FileSystem, Versions
+from agent.edges.kernel import is_fips
 from agent.edges.state import State, instance_file
 from agent.node.host import Host
 from agent.node.sources import (
@@ -60,13 +61,14 @@ def facts_of(
     from agent.edges.imds import MetadataClient
 
     metadata = static.settings.metadata
-    return MetadataClient(
+    facts = MetadataClient(
         metadata.endpoint,
         min(metadata.deadline or default, longest),
         unreachable_deadline=metadata.deadline or unreachable,
         waiting=waiting,
         sleep=sleep,
     ).fetch()
+    return attrs.evolve(facts, fips=is_fips())
 
 
 @attrs.frozen

@@ -23,6 +23,7 @@ from agent.core.settings.schema import Settings
 from agent.core.systemd import UnitState
 from agent.edges import command
 from agent.edges.files import FileSystem
+from agent.edges.state import State
 from agent.edges.systemd import Systemd
 from tests.integration.command_line import PROXY
 
@@ -54,7 +55,9 @@ class Unit:
         url = parse_proxy_url(PROXY)
         intent = Intent(url, url, (Entry("localhost", "loopback"),))
         return SimpleNamespace(
-            host=SimpleNamespace(files=FileSystem(str(self.root)), units=Systemd()),
+            host=SimpleNamespace(
+                files=FileSystem(str(self.root)), units=Systemd(), state=State(FileSystem(str(self.root)))
+            ),
             intent=intent,
             is_from_status=False,
             settings=Settings(),

@@ -83,7 +83,7 @@ def process() -> Iterator[Process]:
 def test_environment_of_a_process(
     intent: Intent, memory: Memory, expected: OutdatedUnits, tmp_path: Path, process: Process
 ) -> None:
-    """A list that was right for the same inputs is no reason to restart; all else is."""
+    """A list that was right for the same inputs needs no restart; all else does."""
     files = FileSystem(str(tmp_path))
     host = Host(files, State(files), OneUnit(process(dict(intent.variables(secret=True)))))
     with host.locked() as state:

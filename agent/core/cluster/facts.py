@@ -64,7 +64,7 @@ def missing_region(settings: Settings, cluster_info: ClusterInfo, facts: Facts) 
     """Return the part of the Intent that cannot be composed without a region, or ""."""
     if facts.region:
         return ""
-    if settings.aws.direct:
+    if any("." not in service for service in settings.aws.direct or ()):  # a single host needs none
         return "the hosts of aws.direct"
     is_unknown = not (settings.cluster.endpoint or cluster_info.endpoint)
     return "the host of the API server" if is_unknown and settings.cluster.endpoint_access != "public" else ""

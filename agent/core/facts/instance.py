@@ -40,6 +40,7 @@ class Facts:
     """One instance.
 
     CIDRs are canonical, sorted by number and unique; `user_data` is raw, b"" if there is none.
+    `fips`: its kernel is in FIPS mode, so that clients use the names of FIPS endpoints.
     `warnings` say what of the answers was not usable and not needed.
     """
 
@@ -53,6 +54,7 @@ class Facts:
     account: str = ""
     user_data: bytes = attrs.field(default=b"", repr=False)
     warnings: tuple[str, ...] = attrs.field(default=(), eq=False)
+    fips: bool = False
 
 
 def metadata_paths(mac: str) -> dict[str, str]:
@@ -109,6 +111,8 @@ def facts_to_json(facts: Facts) -> str:
     """
     document = attrs.asdict(facts)
     del document["warnings"]
+    if not facts.fips:  # earlier versions do not know the key
+        del document["fips"]
     document["user_data_base64"] = base64.b64encode(document.pop("user_data")).decode("ascii")
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
@@ -130,9 +134,12 @@ def facts_from_json(text: str, source: str = "facts") -> Facts:
     problems += [f"unknown key {quoted(key)}" for key in sorted(document) if key not in fields]
     if problems:
         raise MetadataError("{}: {}".format(source, "; ".join(problems)), hint=_minimum())
+    fips = document.pop("fips", False)
+    if not isinstance(fips, bool):
+        raise MetadataError(f"{source}: fips: not true or false")
     answers = {key: _bytes(f"{source}: {key}", key, document[key]) for key in document if document[key] is not None}
     answers["user_data"] = answers.pop("user_data_base64", b"") or answers.get("user_data", b"")
-    return _facts(answers, lambda field: f"{source}: {field}")
+    return attrs.evolve(_facts(answers, lambda field: f"{source}: {field}"), fips=fips)
 
 
 def _facts(answers: Mapping[str, bytes | None], label: Callable[[str], str]) -> Facts:

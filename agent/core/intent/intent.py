@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from functools import partial
 from types import MappingProxyType
 
 import attrs
@@ -16,7 +15,7 @@ from agent.core.facts.cluster_hints import ClusterInfo, unknown_service_cidr
 from agent.core.facts.instance import Facts
 from agent.core.intent import reachability
 from agent.core.intent.reachability import ProbeResults
-from agent.core.net.aws_endpoints import cluster_endpoint_suffixes, service_names
+from agent.core.net.aws_endpoints import cluster_endpoint_suffixes
 from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.core.noproxy import entries as no_proxy
 from agent.core.noproxy.entries import Entry
@@ -88,6 +87,7 @@ def compose(
     guess = guess if settings.cluster.service_cidr == "auto" else ""
     entries = no_proxy.compose(
         vpc_cidrs=vpc_cidrs,
+        pod_cidrs=settings.vpc.pod_cidrs,
         service_cidrs=services,
         cluster_domain=settings.cluster.domain,
         api_endpoints=_api_endpoints(settings, facts, cluster_info, vpc_cidrs, results),
@@ -138,13 +138,12 @@ def _api_endpoints(
 def _aws(settings: Settings, facts: Facts, results: ProbeResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return pairs of a reason and the names of a direct AWS service.
 
-    The services are those of aws.direct, or those whose probes succeeded.
+    The services (or single hosts) are those of aws.direct, or those whose probes succeeded.
     """
     if settings.aws.direct is None:
         services = reachability.direct_services(reachability.candidates(settings, facts, ""), results)
         return tuple(("direct:" + service, names) for service, names in services)
-    names = partial(service_names, region=facts.region, domain=facts.domain, partition=facts.partition)
-    return tuple(("aws:" + service, names(service)) for service in settings.aws.direct)
+    return tuple(("aws:" + service, reachability.names_of(service, facts)) for service in settings.aws.direct)
 
 
 def _warnings(settings: Settings, entries: tuple[Entry, ...], credentials: Credentials | None) -> tuple[str, ...]:

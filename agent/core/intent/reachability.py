@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 
 import attrs
 
@@ -51,13 +50,21 @@ def candidates(settings: Settings, facts: Facts, endpoint: str) -> tuple[Candida
     """
     hosts: list[Candidate] = []
     if settings.aws.direct is None:
-        names = partial(service_names, region=facts.region, domain=facts.domain, partition=facts.partition)
         hosts += [
-            Candidate(service, name, host_to_probe(name, facts)) for service in SERVICES for name in names(service)
+            Candidate(service, name, host_to_probe(name, facts))
+            for service in SERVICES
+            for name in names_of(service, facts)
         ]
     if settings.cluster.endpoint_access == "auto" and endpoint:
         hosts.append(Candidate("api-endpoint", endpoint, endpoint))
     return tuple(hosts)
+
+
+def names_of(service: str, facts: Facts) -> tuple[str, ...]:
+    """Return the DNS names of a service, or of a single host of aws.direct, for this instance."""
+    if service not in SERVICES:
+        return (service,)
+    return service_names(service, facts.region, facts.domain, facts.partition, fips=facts.fips)
 
 
 def direct_services(probed: Sequence[Candidate], results: ProbeResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -89,4 +96,4 @@ def is_private(endpoint: str, vpc_cidrs: Iterable[str], results: ProbeResults) -
 
 def host_to_probe(name: str, facts: Facts) -> str:
     """Return the host behind a name: that of the account for a registry, which has no other."""
-    return f"{facts.account}.{name}" if facts.account and name.startswith(("dkr.ecr.", "dkr-ecr.")) else name
+    return f"{facts.account}.{name}" if facts.account and name.startswith(("dkr.ecr", "dkr-ecr")) else name

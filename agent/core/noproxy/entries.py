@@ -29,8 +29,8 @@ PAM_LINE_LIMIT = 8190
 class Entry:
     """An entry of NO_PROXY and its reason.
 
-    Reasons are `vpc`, `service-cidr`, `service-address` (of the API server's own service),
-    `metadata`, `aws:s3`, `owner` (the operator's) and so on.
+    Reasons are `vpc`, `pod-cidr`, `service-cidr`, `service-address` (of the API server's own
+    service), `metadata`, `aws:s3`, `owner` (the operator's) and so on.
     """
 
     value: str
@@ -65,6 +65,7 @@ _ALWAYS: tuple[tuple[str, str], ...] = (
 def compose(
     *,
     vpc_cidrs: Iterable[str] = (),
+    pod_cidrs: Iterable[str] = (),
     service_cidrs: Iterable[str] = (),
     cluster_domain: str = "cluster.local",
     api_endpoints: Iterable[str] = (),
@@ -73,15 +74,16 @@ def compose(
 ) -> tuple[Entry, ...]:
     """Return the complete list, ordered by kind and sorted within a kind, each value once.
 
-    A value has the reason of its first kind.  `vpc_cidrs` and `service_cidrs` are canonical CIDRs,
-    `api_endpoints` hosts or suffixes with a leading dot, `aws` pairs of a reason (`aws:s3`) and
-    names.  The order of the arguments' elements does not matter.
+    A value has the reason of its first kind.  `vpc_cidrs`, `pod_cidrs` and `service_cidrs` are
+    canonical CIDRs, `api_endpoints` hosts or suffixes with a leading dot, `aws` pairs of a reason
+    (`aws:s3`) and names.  The order of the arguments' elements does not matter.
     """
     entries: list[Entry] = [Entry(spelling, reason) for value, reason in _ALWAYS for spelling in spellings(value)]
     if cluster_domain:
         entries.append(Entry("." + cluster_domain, "cluster-domain"))
     services = _by_number(service_cidrs)
     entries += [Entry(spelling, "vpc") for cidr in _by_number(vpc_cidrs) for spelling in _portable(cidr)]
+    entries += [Entry(spelling, "pod-cidr") for cidr in _by_number(pod_cidrs) for spelling in _portable(cidr)]
     entries += [Entry(spelling, "service-cidr") for cidr in services for spelling in _portable(cidr)]
     entries += [Entry(spelling, "service-address") for cidr in services for spelling in spellings(api_service(cidr))]
     entries += [Entry(spelling, "api-endpoint") for host in sorted(api_endpoints) for spelling in spellings(host)]

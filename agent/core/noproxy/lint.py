@@ -25,7 +25,7 @@ WARNING, NOTE = "warning", "note"
 #: Reasons of entries that the agent composes: they have no better form, and the operator cannot
 #: change them.
 _COMPOSED = set(
-    "loopback metadata credentials internal cluster-domain vpc service-cidr service-address api-endpoint".split()
+    "loopback metadata credentials internal cluster-domain vpc pod-cidr service-cidr service-address api-endpoint".split()
 )
 
 #: What every node must reach directly.  Without these it has no credentials, or connects to itself

@@ -1,7 +1,7 @@
 """NO_PROXY values with which a running process counts as current.
 
 The list is a function of the inputs.  If the inputs are the same and the list is longer, only
-another version of the agent can have added to it.  That is no reason to restart a unit, see
+another version of the agent can have added to it.  Units need no restart for that, see
 docs/decisions/daemon.md.
 """
 

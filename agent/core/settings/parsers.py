@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, TypeVar
 
+from agent.core.net.aws_endpoints import SERVICES
 from agent.core.net.proxy_url import ProxyUrl, is_host_name, parse_proxy_url, quoted
 from agent.core.noproxy.entries import OperatorEntry, canonical_cidr, parse_operator_entry
 from agent.errors import shortlist
@@ -154,6 +155,15 @@ def auto_or(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
 def never_or(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
     """Return a reader that also accepts "never", as None."""
     return lambda value: None if value == "never" else parse(value)
+
+
+def aws_service(value: Any) -> str:
+    """Read a service of SERVICES, or a single host such as eks.eu-central-1.amazonaws.com."""
+    text = str(typed(value, str))
+    host = text.lower().rstrip(".")
+    if text in SERVICES or ("." in host and is_host_name(host)):
+        return text if text in SERVICES else host
+    raise ValueError(f"unknown value {quoted(text)}")
 
 
 def program(value: Any) -> str:

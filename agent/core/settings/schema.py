@@ -81,8 +81,8 @@ class Cluster:
 class Aws:
     direct: tuple[str, ...] | None = _key(
         None,
-        parsers.auto_or(parsers.list_of(parsers.one_of(*SERVICES))),
-        '"auto" (probed) or a list of ' + ", ".join(SERVICES),
+        parsers.auto_or(parsers.list_of(parsers.aws_service)),
+        '"auto" (probed) or a list of hosts and of ' + ", ".join(SERVICES),
     )
 
 
@@ -91,6 +91,7 @@ class Vpc:
     cidrs: tuple[str, ...] | None = _key(
         None, parsers.cidrs_or_auto, '"auto" (from the metadata service) or a list of CIDRs'
     )
+    pod_cidrs: tuple[str, ...] = _key((), parsers.list_of(parsers.cidr), "a list of CIDRs")
 
 
 @attrs.frozen

@@ -23,6 +23,8 @@ from agent.core.intent.reachability import ProbeResult
 from agent.core.net.proxy_health import Verdict
 from agent.core.net.proxy_url import Credentials, parse_proxy_url
 from agent.core.noproxy.dialects.families import DIALECTS
+from agent.core.plan.accepted import Accepted
+from agent.core.plan.drift import Memory
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.managed_file import WholeFile
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
@@ -89,10 +91,10 @@ def resolved(text=SETTINGS):
     return Resolved(inputs, intent.compose(inputs.settings, inputs.facts, inputs.cluster_info))
 
 
-def checked(content=(), links=(), units=None, memory=None, text=SETTINGS, live=True, **changes):
+def checked(content=(), links=(), units=None, memory=None, text=SETTINGS, live=True, accepted=(), **changes):
     """Return a configured node with those files and units."""
     node = resolved(text)
-    state = SimpleNamespace(memory=lambda: SimpleNamespace(ca_changed_at=memory))
+    state = SimpleNamespace(memory=lambda: Memory(ca_changed_at=memory, accepted=Accepted({}, accepted)))
     host = SimpleNamespace(files=Files(content, links, live), units=units or Units(), state=state)
     known = CheckedNode(
         host,
@@ -243,11 +245,12 @@ def processes_cases(patch):
     """Environments of a docker process, as /proc/PID/environ has them."""
     docker = UnitState(DOCKER, main_pid=1133, drop_ins=(DROPIN,), environment_files=(NODE_ENV,), since=10.0)
 
-    def process(environment, memory=None, desired=None, **changes):
+    def process(environment, memory=None, desired=None, accepted=(), **changes):
         raw = b"\0".join(f"{name}={value}".encode() for name, value in environment.items())
         patch.setattr(processes, "environ", lambda pid: raw)
         state = attrs.evolve(docker, **changes)
-        return list(processes.check(checked(units=Units(state), memory=memory, reconciled=desired or resolved())))
+        node = checked(units=Units(state), memory=memory, reconciled=desired or resolved(), accepted=accepted)
+        return list(processes.check(node))
 
     entries = variables()["no_proxy"].split(",")
     yield "ok", process(variables())
@@ -255,6 +258,9 @@ def processes_cases(patch):
     yield "without NO_PROXY", process(variables(no_proxy="", NO_PROXY=""))
     old = ",".join([*entries[1:], "old.example.com"])
     yield "an old NO_PROXY", process(variables(no_proxy=old, NO_PROXY=old))
+    fewer = ",".join(entries[1:])
+    earlier = variables(no_proxy=fewer, NO_PROXY=fewer)
+    yield "the NO_PROXY of an earlier version", process(earlier, accepted=(fewer, variables()["no_proxy"]))
     reordered = ",".join(reversed(entries))
     yield "another order", process(variables(no_proxy=reordered, NO_PROXY=reordered))
     yield "another proxy", process(variables(http_proxy="http://me:secret@other:1"))

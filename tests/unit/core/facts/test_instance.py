@@ -241,6 +241,7 @@ ANY_FACTS = st.builds(
     domain=st.sampled_from(["amazonaws.com", "c2s.ic.gov"]),
     partition=st.sampled_from(["aws", "aws-iso-b"]),
     user_data=st.binary(max_size=300),
+    fips=st.booleans(),
 )
 
 
@@ -255,6 +256,13 @@ def test_minimum_of_a_facts_file() -> None:
     facts = facts_from_json(json.dumps(MINIMUM))
     assert (facts.mac, facts.vpc_cidrs_v6, facts.domain, facts.partition) == ("", (), "amazonaws.com", "aws")
     assert facts.user_data == b""
+
+
+def test_the_file_of_an_ordinary_kernel_has_no_new_key() -> None:
+    """An earlier version, after a downgrade, accepts the cached facts."""
+    facts = facts_from_json(json.dumps(MINIMUM))
+    assert "fips" not in json.loads(facts_to_json(facts))
+    assert json.loads(facts_to_json(attrs.evolve(facts, fips=True)))["fips"] is True
 
 
 def test_user_data_as_plain_text() -> None:
@@ -288,6 +296,7 @@ def test_facts_file_that_is_not_a_json_object(text: str) -> None:
         ({"vpc_cidrs_v4": ["10.0.0.0/16", "x"]}, 'facts.json: vpc_cidrs_v4: "x" is not a CIDR'),
         ({"region": ""}, 'facts.json: region: "" is not a region'),
         ({"region": "eu-central-1\ud800"}, 'facts.json: region: "eu-central-1?" is not a region'),
+        ({"fips": "1"}, "facts.json: fips: not true or false"),
         ({"instance_id": "x"}, 'facts.json: instance_id: "x" is not an instance id'),
         ({"user_data_base64": "%"}, "facts.json: user_data_base64: invalid base64"),
         ({"user_data_base64": "\u00e9"}, "facts.json: user_data_base64: invalid base64"),

@@ -117,6 +117,14 @@ def test_both_service_cidrs_of_a_dual_stack_cluster():
     assert entries(intent(hints=hints), "service-address") == ["10.88.0.1", "fd12::1", "[fd12::1]"]
 
 
+def test_pod_cidrs_of_an_overlay_network():
+    """They are direct besides the VPC, canonical and sorted."""
+    composed = intent('vpc.pod_cidrs=["192.168.7.1/16", "10.244.0.0/16"]')
+    assert entries(composed, "pod-cidr") == ["10.244.0.0/16", "192.168.0.0/16"]
+    assert entries(composed, "vpc") == ["10.0.0.0/16"]
+    assert entries(intent(), "pod-cidr") == []
+
+
 def test_precedence_of_the_api_server():
     """The order is: settings, arguments of bootstrap.sh, NodeConfig, the suffix of the region."""
     arguments, config = from_arguments(ARGUMENTS), from_node_configs([NODE_CONFIG])

@@ -2,6 +2,8 @@
 
 import json
 
+import attrs
+
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import facts_from_json
 from agent.core.intent.intent import compose
@@ -67,3 +69,26 @@ def test_there_is_always_an_endpoint_to_check_proxies_with():
     )
     none = settings("[check]\nendpoints = []")
     assert first_endpoint(none, FACTS, None) == ("sts.cn-north-1.amazonaws.com.cn", 443)
+
+
+def test_fips_kernel_checks_fips_endpoints_where_they_exist():
+    """Clients on such a kernel use them; there are none in China or Frankfurt."""
+    text = '[aws]\ndirect = []\n[cluster]\nendpoint_access = "public"'
+    place = {"region": "us-east-1", "domain": "amazonaws.com", "partition": "aws", "fips": True}
+    facts = attrs.evolve(FACTS, **place)
+    assert [host for host, _ in endpoints(settings(text), facts, None)] == [
+        "fips.eks.us-east-1.amazonaws.com",
+        "api.ecr-fips.us-east-1.amazonaws.com",
+        "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com",
+        "s3-fips.us-east-1.amazonaws.com",
+        "sts-fips.us-east-1.amazonaws.com",
+        "ec2-fips.us-east-1.amazonaws.com",
+        "cloudformation-fips.us-east-1.amazonaws.com",
+    ]
+    for region, domain, partition in (
+        ("eu-central-1", "amazonaws.com", "aws"),
+        ("cn-north-1", "amazonaws.com.cn", "aws-cn"),
+    ):
+        plain = attrs.evolve(facts, region=region, domain=domain, partition=partition, fips=False)
+        fips = attrs.evolve(plain, fips=True)
+        assert endpoints(settings(text), fips, None) == endpoints(settings(text), plain, None)

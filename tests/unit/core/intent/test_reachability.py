@@ -87,3 +87,26 @@ def test_unknown_api_server_counts_as_private() -> None:
     assert intent is not None
     endpoints: tuple[str, ...] = tuple(entry.value for entry in intent.no_proxy if entry.reason == "api-endpoint")
     assert endpoints == (".eu-central-1.eks.amazonaws.com",)
+
+
+def test_fips_names_are_candidates_on_a_fips_kernel() -> None:
+    """A registry is probed by the account's name, also that of its FIPS endpoint."""
+    facts = attrs.evolve(FACTS, region="us-east-1")
+    plain = {candidate.entry: candidate.host for candidate in candidates(settings(), facts, "")}
+    fips = {candidate.entry: candidate.host for candidate in candidates(settings(), attrs.evolve(facts, fips=True), "")}
+    added = {entry: host for entry, host in fips.items() if entry not in plain}
+    assert plain.items() <= fips.items()
+    assert all("fips" in entry for entry in added)
+    assert added["dkr.ecr-fips.us-east-1.amazonaws.com"] == "111122223333.dkr.ecr-fips.us-east-1.amazonaws.com"
+    assert added["sts-fips.us-east-1.amazonaws.com"] == "sts-fips.us-east-1.amazonaws.com"
+
+
+def test_single_host_is_direct_without_the_other_names_of_its_service() -> None:
+    """eks.REGION.amazonaws.com may have an endpoint where eks.REGION.api.aws has none."""
+    host = "eks.eu-central-1.amazonaws.com"
+    intent = compose(settings(["s3", host], "public"), FACTS, ClusterInfo())
+    assert intent is not None
+    entries = {entry.value: entry.reason for entry in intent.no_proxy if entry.reason.startswith("aws:")}
+    assert entries[host] == "aws:" + host
+    assert "eks.eu-central-1.api.aws" not in entries
+    assert entries["s3.eu-central-1.amazonaws.com"] == "aws:s3"

@@ -20,11 +20,11 @@ PLACES = [
 ]
 
 #: Service names of the agent and of botocore, where they differ.
-CLIENTS = {"elasticloadbalancing": ("elb", "elbv2")}
+CLIENTS = {"elasticfilesystem": ("efs",), "elasticloadbalancing": ("elb", "elbv2"), "monitoring": ("cloudwatch",)}
 
 #: Names that botocore does not have: registries (for docker), the SSM agent's own channels, and
 #: S3's old names.
-NOT_IN_BOTOCORE = ("dkr.ecr.", "dkr-ecr.", "ssmmessages.", "ec2messages.", "s3-", "s3.amazonaws.com")
+NOT_IN_BOTOCORE = ("dkr.ecr", "dkr-ecr", "ssmmessages", "ec2messages", "s3-", "s3.amazonaws.com")
 
 
 TOO_OLD = "the last botocore for Python before 3.10 lacks current dual-stack names"
@@ -127,15 +127,14 @@ def botocore_host():
     loader = Loader()
     partitions, providers = loader.load_data("partitions"), {}
 
-    def resolve(client, region, *, dual_stack=False, **parameters):
+    def resolve(client, region, *, dual_stack=False, fips=False, **parameters):
         if client not in providers:
             rules = loader.load_service_model(client, "endpoint-rule-set-1")
             providers[client] = EndpointProvider(rules, partitions)
         if client in ("s3", "sts"):
             parameters.setdefault("UseGlobalEndpoint", False)
-        url = (
-            providers[client].resolve_endpoint(Region=region, UseFIPS=False, UseDualStack=dual_stack, **parameters).url
-        )
+        parameters = {"Region": region, "UseFIPS": fips, "UseDualStack": dual_stack, **parameters}
+        url = providers[client].resolve_endpoint(**parameters).url
         return urlsplit(url).hostname
 
     return resolve
@@ -154,6 +153,40 @@ def test_names_equal_those_of_botocore(service, place, botocore_host):
         return
     dual = {botocore_host(client, place[0], dual_stack=True) for client in clients}
     assert {name for name in names if not name.startswith(NOT_IN_BOTOCORE)} <= standard | dual
+
+
+@pytest.mark.impossible_here(TOO_OLD)
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0])
+def test_fips_names_equal_those_of_botocore(service, place, botocore_host):
+    """The hosts that AWS's client uses with FIPS are covered, in the regions that have them."""
+    plain, names = service_names(service, *place), service_names(service, *place, fips=True)
+    if not place[0].startswith(("us-east", "us-gov")):
+        assert names == plain
+        return
+    clients = CLIENTS.get(service, (service,))
+    standard = {botocore_host(client, place[0], fips=True) for client in clients}
+    assert all(covered(host, names) for host in standard)
+    dual = {botocore_host(client, place[0], fips=True, dual_stack=True) for client in clients}
+    added = {name for name in set(names) - set(plain) if not name.startswith(NOT_IN_BOTOCORE)}
+    assert added <= standard | dual
+
+
+def test_fips_names_in_virginia():
+    """Registries have them too; eks puts the word first."""
+    place = ("us-east-1", "amazonaws.com", "aws")
+    added = {name for service in ("ecr", "eks", "s3", "eks-auth") for name in service_names(service, *place, fips=True)}
+    assert {name for name in added if "fips" in name} == {
+        "api.ecr-fips.us-east-1.amazonaws.com",
+        "dkr.ecr-fips.us-east-1.amazonaws.com",
+        "ecr-fips.us-east-1.api.aws",
+        "dkr-ecr-fips.us-east-1.on.aws",
+        "fips.eks.us-east-1.amazonaws.com",
+        "eks-fips.us-east-1.api.aws",
+        "s3-fips.us-east-1.amazonaws.com",
+        "s3-fips.dualstack.us-east-1.amazonaws.com",
+        "eks-auth-fips.us-east-1.api.aws",
+    }
 
 
 @pytest.mark.impossible_here(TOO_OLD)

@@ -26,6 +26,7 @@ KINDS = [
     "internal",
     "cluster-domain",
     "vpc",
+    "pod-cidr",
     "service-cidr",
     "service-address",
     "api-endpoint",
@@ -45,6 +46,7 @@ ADDRESSES = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(ca
 INPUTS = st.fixed_dictionaries(
     {
         "vpc_cidrs": st.lists(CIDRS, max_size=4),
+        "pod_cidrs": st.lists(CIDRS, max_size=2),
         "service_cidrs": st.lists(CIDRS, max_size=2),
         "api_endpoints": st.lists(st.one_of(NAMES, NAMES.map(lambda name: "." + name), ADDRESSES), max_size=2),
         "aws": st.lists(st.tuples(st.sampled_from(["aws:ec2", "aws:s3"]), st.lists(NAMES, max_size=3)), max_size=3),

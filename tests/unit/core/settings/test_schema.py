@@ -58,6 +58,15 @@ PROXY = ProxyUrl("http", "proxy", 3128)
         ("cluster", "domain", "K8s.Corp.", "k8s.corp"),
         ("aws", "direct", [], ()),
         ("aws", "direct", ["s3", "sts"], ("s3", "sts")),
+        ("aws", "direct", ["eks-auth", "xray"], ("eks-auth", "xray")),
+        (
+            "aws",
+            "direct",
+            ["s3", "EKS.eu-central-1.amazonaws.com.", "x.vpce.amazonaws.com"],
+            ("s3", "eks.eu-central-1.amazonaws.com", "x.vpce.amazonaws.com"),
+        ),
+        ("vpc", "pod_cidrs", [], ()),
+        ("vpc", "pod_cidrs", ["10.244.0.1/16", "fd10::/64"], ("10.244.0.0/16", "fd10::/64")),
         ("vpc", "cidrs", "auto", None),
         ("vpc", "cidrs", ["10.0.0.0/16", "fd00::/56"], ("10.0.0.0/16", "fd00::/56")),
         ("node", "units", ["docker", "a@b.service"], ("docker.service", "a@b.service")),
@@ -126,7 +135,11 @@ def test_accepts(section, key, value, setting):
         ("cluster", "domain", "", "is not a DNS domain"),
         ("cluster", "domain", "a b", "is not a DNS domain"),
         ("aws", "direct", ["s3", "S3", "dynamodb"], 'unknown value "S3"; unknown value "dynamodb"'),
+        ("aws", "direct", ["https://eks.eu-central-1.amazonaws.com"], "unknown value"),
+        ("aws", "direct", ["10.0.0.1", "*.amazonaws.com"], 'unknown value "10.0.0.1"; unknown value "*.amazonaws.com"'),
         ("aws", "direct", "s3", "expected an array, got the string "),
+        ("vpc", "pod_cidrs", ["10.244.0.0"], "is not a CIDR"),
+        ("vpc", "pod_cidrs", ["0.0.0.0/0"], "bypass the proxy for every address"),
         ("vpc", "cidrs", [], "must not be empty"),
         ("vpc", "cidrs", ["10.0.0.0/16", "x"], '"x" is not a CIDR'),
         ("vpc", "cidrs", ["::/0"], "bypass the proxy for every address"),
@@ -191,7 +204,7 @@ def test_refuses(section, key, value, problem):
     assert "\n" not in line
     assert len(line) < 400
     assert "hunter2" not in line
-    assert "secret" not in line
+    assert "secret" not in line.replace("secretsmanager", "")
 
 
 TOML_VALUES = st.recursive(
