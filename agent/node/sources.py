@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import shlex
 from collections.abc import Iterator, Sequence
 
 import attrs
 
 from agent.core.net.ca_certificates import CaCertificates
+from agent.core.net.certificate_forms import conversion
 from agent.core.net.proxy_url import Credentials, parse_credentials
 from agent.core.settings.config_d import is_settings, unread
 from agent.core.settings.layers import Layer, Layered, flag_layer, merge, parse_toml, without_metadata
@@ -166,7 +169,9 @@ def read_credentials(files: FileSystem, path: str) -> Credentials | None:
     try:
         return parse_credentials(content.decode("utf-8"))
     except UnicodeDecodeError:
-        raise FileError(f"proxy.credentials_file: {path}: invalid UTF-8") from None
+        is_utf_16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        problem = "is UTF-16; save it as UTF-8" if is_utf_16 else "invalid UTF-8"
+        raise FileError(f"proxy.credentials_file: {path}: {problem}") from None
     except ValueError as error:
         raise FileError(f"proxy.credentials_file: {path}: {error}") from None
 
@@ -189,6 +194,10 @@ def read_ca(files: FileSystem, settings: Settings) -> CaCertificates | None:
         raise FileError(
             "node.ca_bundle: no trust store; this node has neither update-ca-trust nor update-ca-certificates"
         )
+    file = "FILE" if inline else value
+    other_form = conversion(content, shlex.quote(file), shlex.quote(file + ".pem"))
+    if other_form:
+        raise FileError(f"{name}: {other_form}")
     try:
         bundle = read_bundle(content.decode("ascii", "replace"))
     except ValueError as error:

@@ -1,5 +1,8 @@
 """node.ca_bundle in a tree: planned, written to the trust store's directory, refused, reverted."""
 
+import re
+import subprocess
+
 import pytest
 
 from tests.integration import certificates
@@ -104,3 +107,49 @@ def test_a_tree_with_the_ca_has_nothing_to_do(node, samples):
     assert node.main("plan").code == 0
     assert node.main("revert").code == 0
     assert node.main("revert").out == "nothing to do: the agent has not changed any file\n"
+
+
+def as_one_line(text, joint):
+    """Return PEM text with its line ends replaced."""
+    return joint.join(text.strip().splitlines()).encode()
+
+
+def openssl(*arguments, stdin):
+    """Return the output of openssl."""
+    return subprocess.run(["openssl", *arguments], input=stdin, check=True, capture_output=True).stdout
+
+
+OTHER_FORMS = {
+    "DER": lambda ca: openssl("x509", "-outform", "der", stdin=ca),
+    "PKCS#7": lambda ca: openssl("crl2pkcs7", "-nocrl", "-certfile", "/dev/stdin", stdin=ca),
+    "PKCS#7 in DER": lambda ca: openssl("crl2pkcs7", "-nocrl", "-certfile", "/dev/stdin", "-outform", "der", stdin=ca),
+    "without its line ends, lost": lambda ca: as_one_line(ca.decode(), ""),
+    "without its line ends, as blanks": lambda ca: as_one_line(ca.decode(), " ") + b"\r\n",
+    "without its line ends, as text": lambda ca: as_one_line(ca.decode(), "\\n"),
+    "without its line ends, no BEGIN": lambda ca: b"".join(ca.splitlines(keepends=True)[1:-1]),
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_the_proposed_command_converts_another_form(form, node, samples):
+    """The error names the form; the command it proposes makes a file that is accepted."""
+    node.write("etc/corp ca.cer", OTHER_FORMS[form]((samples / "Corp Proxy CA.pem").read_bytes()))
+    settings(node, "/etc/corp ca.cer")
+    done = node.main("plan")
+    assert done.code == 1
+    assert "node.ca_bundle: /etc/corp ca.cer: " in done.err
+    assert form.partition(",")[0] in done.err
+    command = re.search(r"(?:convert it|restore them): (.*)", done.err).group(1)
+    converted = command.replace("/etc/corp ca.cer", str(node.root / "etc/corp ca.cer"))
+    subprocess.run(["sh", "-c", converted], check=True, stderr=subprocess.PIPE)
+    settings(node, "/etc/corp ca.cer.pem")
+    assert node.main("apply").code == 0
+    assert "BEGIN CERTIFICATE" in node.read(node.anchor)
+
+
+def test_pem_text_on_one_line_in_the_settings_is_named(node, samples):
+    """There is no file then, so the command has FILE."""
+    settings(node, as_one_line((samples / "Second CA.pem").read_text(), " ").decode())
+    done = node.main("plan")
+    assert "node.ca_bundle: a certificate without its line ends" in done.err
+    assert " FILE | " in done.err

@@ -16,7 +16,7 @@ from agent.core.facts.instance import Facts
 from agent.core.intent import reachability
 from agent.core.intent.reachability import ProbeResults
 from agent.core.net.aws_endpoints import cluster_endpoint_suffixes
-from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.core.net.proxy_url import Credentials, ProxyUrl, is_percent_encoded
 from agent.core.noproxy import entries as no_proxy
 from agent.core.noproxy.entries import Entry
 from agent.core.settings.schema import Settings
@@ -154,6 +154,10 @@ def _warnings(settings: Settings, entries: tuple[Entry, ...], credentials: Crede
         warnings.append(
             f"NO_PROXY: its line in /etc/environment has {length} bytes; "
             f"pam_env ignores a line over {limit} bytes and all lines after it"
+        )
+    if credentials and is_percent_encoded(credentials):
+        warnings.append(
+            "proxy.credentials_file: looks percent-encoded; if it is, write USER:PASSWORD as they are: the agent encodes them"
         )
     if credentials and settings.node.yum and settings.proxy.credentials_in_yum:
         warnings.append("yum.conf: has the proxy's credentials and mode 0600; dnf silently ignores it for other users")

@@ -71,6 +71,9 @@ def parse_proxy_url(text: str) -> ProxyUrl:
     uses 1080 and the others 80. Without a scheme, Go rejects what curl accepts.
     Raises ValueError; its text never repeats user info.
     """
+    several = several_urls(text)
+    if several:
+        raise ValueError(f"{quoted(text)} names several proxies; write one each: {', '.join(map(quoted, several))}")
     if any(not 0x21 <= ord(char) <= 0x7E for char in text):
         bad = next(char for char in text if not 0x21 <= ord(char) <= 0x7E)
         raise ValueError(f"contains the character {bad!a}; use ASCII without blanks (a non-ASCII host name as xn--...)")
@@ -83,14 +86,43 @@ def parse_proxy_url(text: str) -> ProxyUrl:
         raise ValueError(f'{quoted(text)} contains "%"; expected {FORM} without percent-encoding')
     match = _URL.fullmatch(text)
     if match is None:
-        raise ValueError(f"{quoted(text)} has no scheme; write http://{text if is_plain(text) else 'HOST:PORT'}")
+        raise ValueError(f"{quoted(text)} has {_missing(text)}")
     scheme, host = match.group("scheme").lower(), match.group("host").lower()
     port, rest = match.group("port"), match.group("rest")
     if scheme not in ("http", "https"):
         raise ValueError(f"{quoted(text)} has the scheme {scheme}; expected http or https")
     if rest not in ("", "/"):
-        raise ValueError(f"{quoted(text)} has a path; expected {FORM} and nothing after it")
+        better = _with_scheme(text[: match.start("rest")])
+        raise ValueError(f"{quoted(text)} has a path; write {better or FORM} and nothing after it")
     return ProxyUrl(scheme, _host(host, text), _port(port, text))
+
+
+def several_urls(text: str) -> tuple[str, ...]:
+    """Return the URLs of proxies that one string holds, none if it holds one or anything else."""
+    if "@" in text:
+        return ()
+    words = re.split(r"[\s,;]+", text.strip())
+    return tuple(map(_with_scheme, words)) if len(words) > 1 and all(map(_with_scheme, words)) else ()
+
+
+def _missing(text: str) -> str:
+    """Return what a URL without a scheme lacks, and the remedy."""
+    complete, example = _with_scheme(text), _with_scheme(text + ":3128")
+    if complete or not example:
+        return f"no scheme; write {complete or FORM}"
+    return f"no scheme and no port; write both, as in {example}"
+
+
+def _with_scheme(text: str) -> str:
+    """Return a URL whose scheme may be missing, "" if it is invalid in another way."""
+    url = _URL.fullmatch(text if "://" in text else "http://" + text)
+    try:
+        if url is None or url.group("scheme").lower() not in ("http", "https") or url.group("rest") not in ("", "/"):
+            return ""
+        host, port = _host(url.group("host").lower(), text), _port(url.group("port"), text)
+    except ValueError:
+        return ""
+    return str(ProxyUrl(url.group("scheme").lower(), host, port))
 
 
 def _host(host: str, text: str) -> str:
@@ -111,17 +143,12 @@ def _host(host: str, text: str) -> str:
 
 def _port(port: str | None, text: str) -> int:
     if port is None:
-        raise ValueError(
-            f"{quoted(text)} has no port; write it, as in http://HOST:3128, because clients' defaults differ (curl 1080, others 80)"
-        )
+        example = _with_scheme(text.rstrip("/") + ":3128") or "http://HOST:3128"
+        reason = "clients' defaults differ (curl 1080, others 80)"
+        raise ValueError(f"{quoted(text)} has no port; write it, as in {example}, because {reason}")
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise ValueError(f"{quoted(text)} has the port {quoted(port)}; expected a number from 1 to 65535")
     return int(port)
-
-
-def is_plain(text: str) -> bool:
-    """Return True if `text` has only characters of a host name, an address or a port."""
-    return bool(re.fullmatch(r"[A-Za-z0-9.:-]+", text))
 
 
 def quoted(text: str, limit: int = 80) -> str:
@@ -147,6 +174,10 @@ def parse_credentials(text: str) -> Credentials:
     The password may contain colons and any printable character.
     Raises ValueError; its text repeats nothing of the file.
     """
+    if text.startswith("\ufeff"):
+        raise ValueError("begins with a byte order mark; save it as UTF-8 without one")
+    if text.lstrip().startswith("{"):
+        raise ValueError("is JSON; write USER:PASSWORD on one line")
     line = text[:-1] if text.endswith("\n") else text
     if not line:
         raise ValueError("is empty; write USER:PASSWORD on one line")
@@ -154,7 +185,15 @@ def parse_credentials(text: str) -> Credentials:
         raise ValueError("has more than one line; write USER:PASSWORD on one line")
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in line):
         raise ValueError("contains a control character; write USER:PASSWORD on one line")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", line):
+        raise ValueError("is a URL; write only USER:PASSWORD, not percent-encoded")
     user, colon, password = line.partition(":")
     if not (user and colon):
         raise ValueError("does not have the form USER:PASSWORD")
     return Credentials(user, password)
+
+
+def is_percent_encoded(credentials: Credentials) -> bool:
+    """Return True if each % of the credentials begins a percent-encoded byte, and there is one."""
+    text = f"{credentials.user}:{credentials.password}"
+    return "%" in text and not re.search("%(?![0-9A-Fa-f]{2})", text)

@@ -117,17 +117,60 @@ def parse_operator_entry(text: str) -> OperatorEntry:
     """Parse an entry of proxy.no_proxy: NAME, .NAME, address or CIDR.
 
     A name or an IPv4 address may have :PORT, which gets a warning.
-    Raises ValueError; its text names the allowed form.
+    Raises ValueError; its text names the entries that are meant, or the allowed form.
     """
+    try:
+        return _parse(text)
+    except _Refused as error:
+        meant = proposals(text)
+        remedy = "write " + ", ".join(map(quoted, meant)) if meant else error.remedy
+        raise ValueError(f"{quoted(text)} {error.problem}" + ("; " + remedy if remedy else "")) from None
+
+
+def proposals(text: str) -> tuple[str, ...]:
+    """Return the valid entries that a rejected text means, none if that is unclear."""
+    words = [_meant(word) for word in re.split(r"[\s,;|]+", text) if word]
+    return tuple(dict.fromkeys(words)) if all(words) else ()
+
+
+def _meant(word: str) -> str:
+    """Return a valid entry for one host or network, or ""."""
+    if "://" in word:
+        word = _split_port(re.split(r"[/?#]", word.partition("://")[2])[0].rpartition("@")[2])[0]
+    octets = re.fullmatch(r"((?:[0-9]{1,3}\.){1,3})(?:\*\.)*\*", word)
+    if octets:
+        numbers = octets.group(1).split(".")[:-1]
+        word = ".".join(numbers + ["0"] * (4 - len(numbers))) + f"/{8 * len(numbers)}"
+    elif word.startswith("*") and len(word) > 1:
+        word = word.lstrip("*").lstrip(".")
+    try:
+        if re.fullmatch(r"[0-9.]+/[0-9.]+\.[0-9.]+", word):
+            word = str(ipaddress.IPv4Network(word, strict=False))
+        word = word if word.isascii() else word.lower().encode("idna").decode("ascii")
+        _parse(word)
+    except ValueError:  # UnicodeError and _Refused too
+        return ""
+    return word
+
+
+class _Refused(ValueError):
+    """The `problem` of an entry, and the `remedy` if it is unclear what is meant."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+def _parse(text: str) -> OperatorEntry:
     if not text or any(not 0x21 <= ord(char) <= 0x7E or char == "," for char in text):
-        raise ValueError(
-            f"{quoted(text)} contains a blank, comma, control or non-ASCII character; write one entry for each host"
-        )
+        raise _Refused("contains a blank, comma, control or non-ASCII character", "write one entry for each host")
+    if text == "*":
+        raise _Refused("would bypass the proxy for every host", "write the hosts and networks that are direct")
     if "*" in text:
-        better = text.lstrip("*") if text.startswith("*.") else ".example.com"
-        raise ValueError(f"{quoted(text)} contains *, which clients read differently; write {quoted(better)}")
+        raise _Refused("contains *, which clients read differently", "write each host, or the domain of all of them")
     if "://" in text:
-        raise ValueError(f"{quoted(text)} is a URL; write only the host")
+        raise _Refused("is a URL", "write only the host")
     value = text.lower()
     if _network(value) is not None:
         canonical = canonical_cidr(value)
@@ -141,7 +184,7 @@ def parse_operator_entry(text: str) -> OperatorEntry:
     host, port = _split_port(value)
     bare = host[:-1] if host.endswith(".") else host
     if _address(bare) is None and not is_host_name(bare[1:] if bare.startswith(".") else bare):
-        raise ValueError(f"{quoted(text)} is not a host name, .suffix, address or CIDR")
+        raise _Refused("is not a host name, .suffix, address or CIDR")
     if port is None:
         return OperatorEntry((bare,))
     return OperatorEntry((bare + ":" + port,), f"{quoted(text)} has a port; curl and wget ignore entries with a port")

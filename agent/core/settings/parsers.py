@@ -7,11 +7,12 @@ not a number, and a single string is not a list.  A guess would surprise the ope
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Callable, TypeVar
 
 from agent.core.net.aws_endpoints import SERVICES
-from agent.core.net.proxy_url import ProxyUrl, is_host_name, parse_proxy_url, quoted
-from agent.core.noproxy.entries import OperatorEntry, canonical_cidr, parse_operator_entry
+from agent.core.net.proxy_url import ProxyUrl, is_host_name, parse_proxy_url, quoted, several_urls
+from agent.core.noproxy.entries import OperatorEntry, canonical_cidr, parse_operator_entry, proposals
 from agent.errors import shortlist
 
 T = TypeVar("T")
@@ -160,9 +161,9 @@ def never_or(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
 def aws_service(value: Any) -> str:
     """Read a service of SERVICES, or a single host such as eks.eu-central-1.amazonaws.com."""
     text = str(typed(value, str))
-    host = text.lower().rstrip(".")
+    host = text if text in SERVICES else text.lower().rstrip(".")
     if text in SERVICES or ("." in host and is_host_name(host)):
-        return text if text in SERVICES else host
+        return host
     raise ValueError(f"unknown value {quoted(text)}")
 
 
@@ -186,8 +187,14 @@ def host_and_port(value: Any) -> str:
 def proxy_urls(value: Any) -> tuple[ProxyUrl, ...]:
     if isinstance(value, list):
         return list_of(lambda item: parse_proxy_url(typed(item, str)))(value)
+    if isinstance(value, str) and several_urls(value):
+        raise ValueError(f"{quoted(value)} names several proxies; write {_array(several_urls(value))}")
     url = optional_proxy_url(value)
     return () if url is None else (url,)
+
+
+def _array(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(quoted, texts))}]"
 
 
 def optional_proxy_url(value: Any) -> ProxyUrl | None:
@@ -195,6 +202,8 @@ def optional_proxy_url(value: Any) -> ProxyUrl | None:
 
 
 def owner_entries(value: Any) -> tuple[OperatorEntry, ...]:
+    if isinstance(value, str) and proposals(value):
+        raise ValueError(f"expected an array, got {_described(value)}; write {_array(proposals(value))}")
     return list_of(lambda item: parse_operator_entry(typed(item, str)))(value)
 
 

@@ -10,6 +10,7 @@ import re
 import sys
 from typing import Any
 
+from agent.core.settings.toml_remedy import remedy
 from agent.errors import SettingsError
 
 if sys.version_info >= (3, 11):
@@ -57,7 +58,8 @@ def read(name: str, content: bytes, limit: int) -> tuple[dict[str, Any], str]:
     except TooDeepError as error:
         raise SettingsError([f"{name}, line {error.line}: key with more than {MAX_DOTS} dots"]) from None
     except ValueError as error:
-        raise SettingsError([f"{name}: invalid TOML: {error}"]) from None
+        meant = remedy(text, str(error))
+        raise SettingsError([f"{name}: invalid TOML: {error}" + (f"; write {meant}" if meant else "")]) from None
 
 
 def loads(text: str) -> dict[str, Any]:

@@ -255,3 +255,11 @@ def test_warning_about_a_line_that_pam_env_ignores(length, warning):
         (text,) = warnings
         assert f"has {length} bytes" in text
         assert warning in text
+
+
+@pytest.mark.parametrize(("password", "warned"), [("p%40ss", True), ("100%", False), ("p@ss", False)])
+def test_warning_about_percent_encoded_credentials(password, warned):
+    """They would be encoded twice; the warning repeats nothing of them."""
+    warnings = [text for text in intent(credentials=Credentials("alice", password)).warnings if "percent" in text]
+    assert bool(warnings) is warned
+    assert not any("alice" in text or "%40" in text for text in warnings)

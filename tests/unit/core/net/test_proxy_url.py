@@ -1,6 +1,7 @@
 """The proxy's URL and its credentials: accepted and rejected forms, errors, and encoding."""
 
 import contextlib
+import re
 import string
 from urllib.parse import unquote, urlsplit
 
@@ -8,7 +9,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent.core.net.proxy_url import Credentials, ProxyUrl, parse_credentials, parse_proxy_url, quoted
+from agent.core.net.proxy_url import (
+    Credentials,
+    ProxyUrl,
+    is_percent_encoded,
+    parse_credentials,
+    parse_proxy_url,
+    quoted,
+)
 
 URL = ProxyUrl("http", "proxy.corp", 3128)
 
@@ -43,8 +51,15 @@ def test_accepts(text, url):
         ("http:/proxy:3128", "no scheme; write http://HOST:PORT"),
         ("socks5://proxy:1080", "the scheme socks5; expected http or https"),
         ("ftp://proxy:21", "the scheme ftp"),
-        ("http://proxy", "no port"),
-        ("http://[fd00::1]", "no port"),
+        ("[fd00::1]:3128", "write http://[fd00::1]:3128"),
+        ("proxy.corp", "no scheme and no port; write both, as in http://proxy.corp:3128"),
+        ("10.0.0.9", "no scheme and no port; write both, as in http://10.0.0.9:3128"),
+        ("proxy..corp:3128", "no scheme; write http://HOST:PORT"),
+        ("http://proxy", "no port; write it, as in http://proxy:3128, because"),
+        ("https://proxy/", "no port; write it, as in https://proxy:3128, because"),
+        ("http://[fd00::1]", "no port; write it, as in http://[fd00::1]:3128, because"),
+        ("http://a:1,http://b:2", 'names several proxies; write one each: "http://a:1", "http://b:2"'),
+        ("http://a:1 b:2", 'names several proxies; write one each: "http://a:1", "http://b:2"'),
         ("http://proxy:", 'the port ""; expected a number from 1 to 65535'),
         ("http://proxy:0", 'the port "0"; expected a number from 1 to 65535'),
         ("http://proxy:65536", 'the port "65536"'),
@@ -53,7 +68,7 @@ def test_accepts(text, url):
         ("http://proxy:-1", 'the port "-1"'),
         ("http://proxy:3128:3129", 'the port "3128:3129"'),
         ("http://proxy:port", 'the port "port"'),
-        ("http://proxy:3128/path", "a path"),
+        ("http://proxy:3128/path", "a path; write http://proxy:3128 and nothing after it"),
         ("http://proxy:3128?x=1", "nothing after it"),
         ("http://proxy:3128#x", "nothing after it"),
         ("http://:3128", "no valid host name"),
@@ -91,6 +106,28 @@ def test_rejects(text, part):
     assert part in str(caught.value)
     assert str(caught.value).isascii()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "proxy:3128",
+        "[fd00::1]:3128",
+        "proxy.corp",
+        "http://proxy",
+        "https://[fd00::1]",
+        "http://proxy:3128/path",
+        "http://a:1, b:2",
+        "a:1;b:2",
+    ],
+)
+def test_each_proposed_url_is_accepted(text):
+    """What the error proposes can be copied into the settings."""
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        parse_proxy_url(text)
+    proposed = re.findall(r'https?://[^ ",;]+', str(caught.value).rpartition("; ")[2])
+    assert proposed
+    assert all(str(parse_proxy_url(url)) == url for url in proposed)
 
 
 @given(
@@ -166,8 +203,22 @@ def test_accepts_credentials(text, user, password):
 
 
 @pytest.mark.parametrize(
+    ("password", "expected"),
+    [("p%40ss", True), ("%c3%a9", True), ("100%", False), ("p%40ss%", False), ("pass", False), ("%zz%40", False)],
+)
+def test_percent_encoded_credentials_are_recognized(password, expected):
+    """Each % of encoded credentials has two hexadecimal digits."""
+    assert is_percent_encoded(Credentials("alice", password)) is expected
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ("\ufeffalice:hunter2\n", "byte order mark; save it as UTF-8 without one"),
+        ("http://alice:hunter2@proxy:3128\n", "is a URL; write only USER:PASSWORD"),
+        ("https://alice:hunter2", "is a URL"),
+        ('{"username": "alice", "password": "hunter2"}\n', "is JSON; write USER:PASSWORD"),
+        ('{\n "username": "alice",\n "password": "hunter2"\n}\n', "is JSON; write USER:PASSWORD"),
         ("", "is empty"),
         ("\n", "is empty"),
         ("alice:hunter2\nbob:hunter3\n", "more than one line"),

@@ -14,6 +14,7 @@ from agent.core.noproxy.entries import (
     canonical_cidr,
     compose,
     parse_operator_entry,
+    proposals,
     render,
     spellings,
 )
@@ -268,19 +269,19 @@ def test_host_as_cidr_becomes_the_address(text, expected, instead):
     ("text", "part"),
     [
         ("", "one entry for each host"),
-        ("a.corp b.corp", "one entry for each host"),
-        (" a.corp", "one entry for each host"),
-        ("a.corp,b.corp", "one entry for each host"),
-        ("a.corp\n", "one entry for each host"),
-        ("a.corp\r", "one entry for each host"),
-        ("a\tb", "one entry for each host"),
+        ("a.corp b.corp", 'write "a.corp", "b.corp"'),
+        (" a.corp", 'write "a.corp"'),
+        ("a.corp,b.corp", 'write "a.corp", "b.corp"'),
+        ("a.corp\n", 'write "a.corp"'),
+        ("a.corp\r", 'write "a.corp"'),
+        ("a\tb", 'write "a", "b"'),
         ("a\0b", "one entry for each host"),
         ("\x7f", "one entry for each host"),
         ("bücher.example", "non-ASCII"),
-        ("*", 'write ".example.com"'),
-        ("*.corp", 'write ".corp"'),
+        ("*", "would bypass the proxy for every host; write the hosts and networks that are direct"),
+        ("*.corp", 'contains *, which clients read differently; write "corp"'),
         ("a*.corp", "contains *"),
-        ("http://a.corp", "write only the host"),
+        ("http://a.corp", 'is a URL; write "a.corp"'),
         ("a.corp/path", "is not a host name, .suffix, address or CIDR"),
         ("a..corp", "is not a host name"),
         ("..corp", "is not a host name"),
@@ -288,13 +289,13 @@ def test_host_as_cidr_becomes_the_address(text, expected, instead):
         ("-a.corp", "is not a host name"),
         ("a.corp:0", "is not a host name"),
         ("a.corp:99999", "is not a host name"),
-        ("http://alice:hunter2@a.corp", "write only the host"),
+        ("http://alice:hunter2@a.corp", 'is a URL; write "a.corp"'),
         ("a.corp:", "is not a host name"),
         ("a.corp:80:81", "is not a host name"),
         ("10.1.2", "is not a host name"),
         ("10.1.2.256", "is not a host name"),
         ("10.1.0.0/33", "is not a host name"),
-        ("10.1.0.0/255.255.0.0", "is not a host name"),
+        ("10.1.0.0/255.255.0.0", 'is not a host name, .suffix, address or CIDR; write "10.1.0.0/16"'),
         ("fd12::/129", "is not a host name"),
         ("fe80::1%eth0", "is not a host name"),
         ("[10.1.2.3", "is not a host name"),
@@ -314,6 +315,43 @@ def test_rejects(text, part):
     assert "hunter2" not in str(caught.value)
     assert str(caught.value).isascii()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("*.example.com", ("example.com",)),
+        ("*example.com", ("example.com",)),
+        ("10.*", ("10.0.0.0/8",)),
+        ("10.1.*.*", ("10.1.0.0/16",)),
+        ("192.168.7.*", ("192.168.7.0/24",)),
+        ("a.corp,b.corp", ("a.corp", "b.corp")),
+        ("a.corp, 10.*;*.b.corp|a.corp", ("a.corp", "10.0.0.0/8", "b.corp")),
+        ("https://nexus.corp:8443/repository", ("nexus.corp",)),
+        ("bücher.example", ("xn--bcher-kva.example",)),
+        ("10.1.0.0/255.255.0.0", ("10.1.0.0/16",)),
+        ("*", ()),
+        ("a*.corp", ()),
+        ("*.1", ()),
+        ("a.corp,*", ()),
+        ("0.0.0.0/0", ()),
+        (",", ()),
+    ],
+)
+def test_proposals(text, expected):
+    """An entry in another form has the portable one; an unclear one has none."""
+    assert proposals(text) == expected
+
+
+@given(
+    st.one_of(
+        st.text(max_size=40), st.lists(OPERATOR_TEXTS | st.sampled_from(["*.a", "10.*", "*"]), max_size=4).map(",".join)
+    )
+)
+def test_each_proposal_is_accepted(text):
+    """Whatever is proposed for a rejected entry is a valid one."""
+    for proposal in proposals(text):
+        assert parse_operator_entry(proposal).spellings
 
 
 @given(st.text(max_size=40))

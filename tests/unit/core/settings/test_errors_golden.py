@@ -19,6 +19,9 @@ GOLDEN = Path(__file__).parent / "golden" / "errors.txt"
 WRONG_VALUES = {
     "proxy.url": [
         '"proxy:3128"',
+        '"proxy.corp"',
+        '"http://a:3128,http://b:3128"',
+        '["http://a:3128 http://b:3128"]',
         '"http://proxy"',
         '"http://proxy:0"',
         '"ftp://proxy:21"',
@@ -28,7 +31,15 @@ WRONG_VALUES = {
     ],
     "proxy.https_url": ['"proxy:3128"'],
     "proxy.credentials_file": ['"proxy.pass"', '"/etc/../proxy.pass"', '"user:secret"'],
-    "proxy.no_proxy": ['["*"]', '["a b"]', '["https://example.com"]', '["10.0.0.0/99"]'],
+    "proxy.no_proxy": [
+        '"a.corp,b.corp"',
+        '["a.corp,*.b.corp"]',
+        '["10.*"]',
+        '["*"]',
+        '["a b"]',
+        '["https://example.com"]',
+        '["10.0.0.0/99"]',
+    ],
     "cluster.name": ['"my cluster"'],
     "cluster.endpoint": ['"http://api.example.com"', '"https://api.example.com/path"'],
     "cluster.endpoint_access": ['"Private"'],
@@ -76,6 +87,8 @@ DOCUMENTS = [
     "[[proxy]]\nurl = 1",
     "[proxy.url]\nhost = 1",
     "[proxy]\nurl = http://proxy:3128",
+    "[proxy]\nno_proxy = [a.corp, 10.0.0.0/8]",
+    "[proxy]\nurl: http://proxy:3128",
     "\ufeff[proxy]",
     "[proxy]\n# \udce9",
 ]
