@@ -41,7 +41,7 @@ class Candidates:
                 spellings.append((index, entry))
 
     def of(self, entry: str) -> list[tuple[int, str]]:
-        """Return all entries that may cover this one, in the order of the list, each with its index.
+        """Return all entries that may cover this one, in the order of the list with indexes.
 
         The entry itself, or its first duplicate, is one of them.
         """
