@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Iterator
 
@@ -70,7 +69,7 @@ def _manager(files: FileSystem) -> tuple[str, str] | None:
 
 
 def _exists(files: FileSystem, path: str) -> bool:
-    return os.path.exists(files.real(files.resolve(path)))
+    return files.status(path) is not None
 
 
 def _main_proxy(node: CheckedNode, program: str, path: str) -> Finding:

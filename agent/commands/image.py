@@ -8,9 +8,9 @@ import sys
 import attrs
 
 from agent.commands.node import DAEMON, print_changes
+from agent.core.plan.baseline import forget_instance
 from agent.core.plan.desired import clean_files, image_files
 from agent.core.plan.files.managed_file import Effect
-from agent.core.plan.plan import forget_instance
 from agent.errors import FileError
 from agent.node.apply import apply
 from agent.node.host import host_of, need_root
@@ -67,17 +67,18 @@ def clean_command(arguments: argparse.Namespace) -> int:
     with host.locked() as state:
         ca = read_ca(host.files, settings)
         plan = plan_node(host, clean_files(settings, ca, baked=host.state.baseline().baked))
-        plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline))
+        failed = frozenset(path for path in host.state.baseline().files if plan.fails(path))
+        plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline, failed))
         plan = apply(plan, host, state)
-        withdrawn = withdraw(host)
-        instances = state.forget(bootstrap=True)
+        withdrawn, problems = withdraw(host)
+        instances = state.forget(bootstrap=True, status=not problems)
     print_changes(host, plan)
     for path in withdrawn:
         print(f"removed {path}")
     for instance_id in instances:
         print(f"removed the state of instance {instance_id}")
-    if plan.problems:
-        raise FileError("\n".join(plan.problems))
+    if plan.problems or problems:
+        raise FileError("\n".join(plan.problems + problems))
     if plan.empty and not (instances or stopped or withdrawn):
         print("nothing to do: no trace of an instance remains")
     return 0

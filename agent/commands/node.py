@@ -127,13 +127,13 @@ def revert_command(arguments: argparse.Namespace) -> int:
         print(f"stopped and disabled {DAEMON}; to enable it again: systemctl enable --now {DAEMON}")
     with host.locked() as state:
         plan = apply(plan_revert(host), host, state)
-        withdrawn = withdraw(host)
-        state.forget()
+        withdrawn, problems = withdraw(host)
+        state.forget(status=not problems)
     print_changes(host, plan)
     for path in withdrawn:
         print(f"removed {path}")
-    if plan.problems:
-        raise FileError("\n".join(plan.problems))
+    if plan.problems or problems:
+        raise FileError("\n".join(plan.problems + problems))
     for name in running_units(host, plan):
         print(f"{name} uses the proxy until its next restart: systemctl restart {name}", file=sys.stderr)
     if plan.empty and not withdrawn:

@@ -10,19 +10,21 @@ import os
 import posixpath
 import stat
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Optional
 
-from agent.core.plan.plan import FileState
+from agent.core.plan.baseline import Attributes, FileState
+from agent.edges import directory as entry
+from agent.edges.directory import FLAGS
+from agent.edges.tree import Location, walk
 from agent.errors import FileError
 
 #: Configuration files are small; a larger one is a mistake and is not read into memory.
 MAX_SIZE = 4 * 1024 * 1024
-#: The file system has no extended attributes, or this one must not be written: the file is written
-#: without it.
-_IGNORED_ERRORS = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
-
-_ACL = "system.posix_acl_access"
-
+#: These errors mean that a path does not exist.  After any other its state is unknown.
+_ABSENT = (FileNotFoundError, NotADirectoryError)
+#: A directory that is not empty, or is a mount point.
+_IN_USE = (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY)
 
 #: Paths, and what identifies the current version of each file (None: absent).
 Versions = tuple[tuple[str, Optional[tuple[int, ...]]], ...]
@@ -34,61 +36,76 @@ class FileSystem:
     Paths are those of the node (`/etc/environment`); symbolic links do not lead out of the root.
     """
 
-    def __init__(self, root: str = "/") -> None:
+    def __init__(self, root: str = "/", *, is_guarded: bool = False) -> None:
         self.root = os.path.realpath(root)
+        self._is_guarded = is_guarded
 
     @property
     def live(self) -> bool:
         """Return True for the tree of the running machine."""
         return self.root == "/"
 
+    def guarded(self) -> FileSystem:
+        """Return the same tree for paths in directories that may belong to other users.
+
+        A link there is an error: with it another user could choose what root writes.
+        """
+        return FileSystem(self.root, is_guarded=True)
+
     def real(self, path: str) -> str:
-        """Return the path that this process uses for a `path` of the node."""
+        """Return the path that another process uses for a `path` of the node."""
         return self.root.rstrip("/") + path
 
     def resolve(self, path: str) -> str:
         """Return `path` with all links resolved, as a path of the node; it need not exist.
 
-        Raises FileError for a loop of links.
+        Raises FileError, for example for a loop of links.
         """
-        done, todo, links = "/", [part for part in path.split("/") if part], 0
-        while todo:
-            part = todo.pop(0)
-            if part in ("", "."):
-                continue
-            if part == "..":
-                done = posixpath.dirname(done)
-                continue
-            here = posixpath.join(done, part)
-            try:
-                target = os.readlink(self.real(here))
-            except OSError:
-                done = here
-                continue
-            links += 1
-            if links > 40:
-                raise FileError(f"{path}: too many levels of symbolic links")
-            done = "/" if target.startswith("/") else done
-            todo = target.split("/") + todo
-        return done
+        try:
+            with self._place(path) as place:
+                return place.path
+        except OSError as error:
+            raise _failure(path, "cannot be resolved", error) from None
+
+    def status(self, path: str) -> os.stat_result | None:
+        """Return stat(2) of a path, or None if it does not exist.  Raises FileError."""
+        try:
+            with self._place(path) as place:
+                return os.stat(place.name, dir_fd=place.descriptor, follow_symlinks=False)
+        except _ABSENT:
+            return None
+        except OSError as error:
+            raise _failure(path, "cannot be read", error) from None
+
+    def is_directory(self, path: str) -> bool:
+        """Return True if `path` is a directory.  Raises FileError."""
+        status = self.status(path)
+        return status is not None and stat.S_ISDIR(status.st_mode)
+
+    def is_private(self, path: str) -> bool:
+        """Return True if root or this user owns the file and no other user can read or write it."""
+        status = self.status(path)
+        return status is not None and status.st_uid in (0, os.geteuid()) and not stat.S_IMODE(status.st_mode) & 0o077
 
     def state(self, path: str, limit: int = MAX_SIZE) -> FileState:
-        """Return the state of the file at a resolved path; an error becomes its `problem`."""
+        """Return the state of the file at a path; an error becomes its `problem`."""
         try:
-            content, status = self._read(path, limit)
+            # O_NONBLOCK: open(2) must not hang if someone has put a FIFO there.
+            descriptor = self._open(path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                return entry.read(descriptor, limit)
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
             return FileState()
         except NotADirectoryError:
             return FileState(problem="a component of the path is not a directory")
         except OSError as error:
-            return FileState(problem=f"cannot be read: {error.strerror}")
-        except FileError as error:
-            return FileState(problem=str(error))
-        return FileState(content, stat.S_IMODE(status.st_mode))
+            return FileState(problem=_problem("cannot be read", error))
 
     def read(self, path: str, limit: int = MAX_SIZE) -> bytes | None:
         """Return the content of a file, or None if it does not exist.  Raises FileError."""
-        state = self.state(self.resolve(path), limit)
+        state = self.state(path, limit)
         if state.problem:
             raise FileError(f"{path}: {state.problem}")
         return state.content
@@ -101,9 +118,12 @@ class FileSystem:
         return tuple((path, self._version(path)) for path in paths)
 
     def _version(self, path: str) -> tuple[int, ...] | None:
+        """Return the version; None also for an unreadable file, which its reader will report."""
         try:
-            status = os.stat(self.real(self.resolve(path)))
-        except (OSError, FileError):
+            status = self.status(path)
+        except FileError:
+            return None
+        if status is None:
             return None
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
@@ -113,70 +133,72 @@ class FileSystem:
         Raises FileError.
         """
         try:
-            return sorted(os.listdir(self.real(self.resolve(directory))))
+            descriptor = self._open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                return sorted(os.listdir(descriptor))
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise FileError(f"{directory}: cannot be listed: {error.strerror}") from None
+            raise _failure(directory, "cannot be listed", error) from None
 
-    def is_private(self, path: str) -> bool:
-        """Return True if root or this user owns the file and no other user can read or write it."""
-        status = os.stat(self.real(self.resolve(path)))
-        return status.st_uid in (0, os.geteuid()) and not stat.S_IMODE(status.st_mode) & 0o077
+    def open(self, path: str, flags: int, mode: int) -> int:
+        """Return the descriptor of a file that is opened with these flags.  Raises FileError."""
+        try:
+            return self._open(path, flags, mode)
+        except OSError as error:
+            raise _failure(path, "cannot open", error) from None
 
-    def write(self, path: str, content: bytes, mode: int | None = None) -> None:
+    def write(self, path: str, content: bytes, mode: int | None = None, attributes: Attributes | None = None) -> None:
         """Write `content` to a resolved path, atomically; it is on the disk when this returns.
 
-        Mode, owner and extended attributes (SELinux label, ACLs) of the old file stay.  `mode`
-        overrides its mode.  With a private mode this process becomes the owner, and the ACL is not
-        kept: another user may have created the file in order to read it.  Raises FileError; the old
-        file is then untouched.
+        Mode, owner and extended attributes (SELinux label, ACLs) of the old file stay, unless
+        `mode` or `attributes` override them.  With a private mode this process becomes the owner,
+        and the ACL is not kept: another user may have created the file in order to read it.  Raises
+        FileError; the old file is then untouched.
         """
-        real = self.real(path)
-        temporary = _temporary(real)
         try:
-            _unlink(temporary)  # of a killed run: the lock excludes a concurrent one
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                _write_all(descriptor, content)
-                _inherit(real, descriptor, mode)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.rename(temporary, real)
-            _sync_directory(os.path.dirname(real))
+            with self._place(path, follow=False) as place:
+                entry.write(place.descriptor, place.name, content, mode, attributes)
         except OSError as error:
-            _unlink(temporary, quiet=True)
-            raise FileError(f"{path}: cannot be written: {error.strerror}") from None
+            raise _failure(path, "cannot be written", error) from None
 
-    def remove(self, path: str, *, follow: bool = True) -> None:
-        """Remove a file, if it exists, durably.
+    def remove(self, path: str, *, follow: bool = True) -> bool:
+        """Remove a file durably; return True if it existed.
 
         `follow`: of a link remove the target and keep the link.  Raises FileError.
         """
-        path = self.resolve(path) if follow else path
-        self.sweep(path)
-        real = self.real(path)
         try:
-            os.unlink(real)
-            _sync_directory(os.path.dirname(real))
-        except FileNotFoundError:
-            return
+            with self._place(path, follow=follow) as place:
+                entry.sweep(place.descriptor, place.name)
+                return entry.remove(place.descriptor, place.name)
+        except _ABSENT:
+            return False
         except OSError as error:
-            raise FileError(f"{path}: cannot be removed: {error.strerror}") from None
+            raise _failure(path, "cannot be removed", error) from None
 
     def sweep(self, path: str) -> None:
-        """Remove the temporary file that a killed write of `path` left."""
-        _unlink(_temporary(self.real(path)), quiet=True)
+        """Remove the temporary file that a killed write of `path` left.  Raises FileError."""
+        try:
+            with self._place(path) as place:
+                entry.sweep(place.descriptor, place.name)
+        except _ABSENT:
+            return
+        except OSError as error:
+            raise _failure(path, "its temporary file cannot be removed", error) from None
 
     def missing_directories(self, path: str) -> list[str]:
-        """Return the missing parent directories of `path`, the outermost first."""
-        missing: list[str] = []
-        directory = posixpath.dirname(path)
-        while not os.path.isdir(self.real(directory)) and directory != "/":
-            missing.insert(0, directory)
-            directory = posixpath.dirname(directory)
-        return missing
+        """Return the missing parent directories of `path`, the outermost first.
+
+        Raises FileError.
+        """
+        try:
+            with self._place(path, follow=False) as place:
+                names = () if place.is_blocked else place.names[:-1]
+                return [posixpath.join(place.parent, *names[: number + 1]) for number in range(len(names))]
+        except OSError as error:
+            raise _failure(path, "cannot be read", error) from None
 
     def make_directory(self, path: str) -> None:
         """Create a directory, if it does not exist, durably, with mode 0755 whatever the umask.
@@ -184,22 +206,27 @@ class FileSystem:
         Raises FileError.
         """
         try:
-            os.mkdir(self.real(path), 0o755)  # so that others can never write there
-            os.chmod(self.real(path), 0o755)  # noqa: S103 -- the mode of system directories
-            _sync_directory(os.path.dirname(self.real(path)))
+            with self._place(path, follow=False) as place:
+                entry.make_directory(place.descriptor, place.name)
         except FileExistsError:
             return
         except OSError as error:
-            raise FileError(f"{path}: cannot be created: {error.strerror}") from None
+            raise _failure(path, "cannot be created", error) from None
 
     def remove_directory(self, path: str) -> bool:
-        """Remove a directory if it is empty; return True if it no longer exists."""
+        """Remove a directory if it is empty; return True if it no longer exists.
+
+        Raises FileError.
+        """
         try:
-            os.rmdir(self.real(self.resolve(path)))
-        except FileNotFoundError:
+            with self._place(path) as place:
+                entry.remove_directory(place.descriptor, place.name)
+        except _ABSENT:
             return True
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in _IN_USE:
+                return False
+            raise _failure(path, "cannot be removed", error) from None
         return True
 
     def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
@@ -208,83 +235,24 @@ class FileSystem:
         Raises FileError.
         """
         path = self.resolve(path)
+        self.sweep(path)  # a killed run may have left it beside an unchanged file
         if self.state(path, len(content)) == FileState(content, mode):
             return
         for directory in self.missing_directories(path):
             self.make_directory(directory)
         self.write(path, content, mode)
 
-    def _read(self, path: str, limit: int) -> tuple[bytes, os.stat_result]:
-        # O_NONBLOCK: open(2) must not hang if someone has put a FIFO there.
-        descriptor = os.open(self.real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise FileError("is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
-            with open(descriptor, "rb", closefd=False) as file:
-                content = file.read(limit + 1)
-        finally:
-            os.close(descriptor)
-        if len(content) > limit:
-            raise FileError(f"is larger than {limit} bytes")
-        return content, status
+    def _place(self, path: str, *, follow: bool = True) -> AbstractContextManager[Location]:
+        return walk(self.root, path, follow=follow, guarded=self._is_guarded)
+
+    def _open(self, path: str, flags: int, mode: int = 0) -> int:
+        with self._place(path) as place:
+            return os.open(place.name, flags | FLAGS, mode, dir_fd=place.descriptor)
 
 
-def _temporary(real: str) -> str:
-    directory, name = os.path.split(real)
-    return os.path.join(directory, f".{name}.eks-proxy-agent")
+def _problem(verb: str, error: OSError) -> str:
+    return "too many levels of symbolic links" if error.errno == errno.ELOOP else f"{verb}: {error.strerror}"
 
 
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _inherit(old: str, descriptor: int, mode: int | None) -> None:
-    """Copy owner, extended attributes and mode of the old file to the new one."""
-    try:
-        status: os.stat_result | None = os.stat(old)
-    except FileNotFoundError:
-        status = None
-    if status is not None:
-        private = mode is not None and not mode & 0o077
-        if not private and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-            os.fchown(descriptor, status.st_uid, status.st_gid)
-        for name in _attributes(old):
-            if private and name == _ACL:  # it would let others read until the final mode sets its mask
-                continue
-            try:
-                os.setxattr(descriptor, name, os.getxattr(old, name))
-            except OSError as error:
-                if error.errno not in _IGNORED_ERRORS:
-                    raise
-    new_mode = mode if mode is not None else (0o644 if status is None else stat.S_IMODE(status.st_mode))
-    os.fchmod(descriptor, new_mode)
-
-
-def _attributes(path: str) -> list[str]:
-    try:
-        return os.listxattr(path)
-    except OSError as error:
-        if error.errno not in _IGNORED_ERRORS:
-            raise
-        return []
-
-
-def _sync_directory(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _unlink(path: str, quiet: bool = False) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    except OSError:
-        if not quiet:
-            raise
+def _failure(path: str, verb: str, error: OSError) -> FileError:
+    return FileError(f"{path}: {_problem(verb, error)}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Callable
 
 from agent.edges.files import FileSystem
-from agent.errors import FileError, LockedError
+from agent.errors import LockedError
 
 LOCK = "/run/eks-proxy-agent/lock"
 BOOTSTRAP_LOCK = "/run/eks-proxy-agent/bootstrap.lock"
@@ -32,7 +32,7 @@ def held(
     tries = int(wait / 0.05)
     while True:
         descriptor = _open(files, path)
-        if _locked(descriptor, files.real(files.resolve(path))):
+        if _locked(descriptor, files, path):
             break
         holder = _holder(descriptor)
         os.close(descriptor)
@@ -53,22 +53,20 @@ def _open(files: FileSystem, path: str) -> int:
     resolved = files.resolve(path)
     for directory in files.missing_directories(resolved):
         files.make_directory(directory)
-    try:
-        return os.open(files.real(resolved), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise FileError(f"{path}: cannot open: {error.strerror}") from None
+    return files.open(resolved, os.O_RDWR | os.O_CREAT, 0o600)
 
 
-def _locked(descriptor: int, real: str) -> bool:
-    """Take the lock; return False if it is not free or the file is no longer the one at `real`.
+def _locked(descriptor: int, files: FileSystem, path: str) -> bool:
+    """Take the lock; return False if it is not free or the file is no longer the one at `path`.
 
     revert removes the file while it holds the lock.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(descriptor), os.stat(real))
-    except (BlockingIOError, FileNotFoundError):
+    except BlockingIOError:
         return False
+    status = files.status(path)
+    return status is not None and os.path.samestat(os.fstat(descriptor), status)
 
 
 def _holder(descriptor: int) -> str:

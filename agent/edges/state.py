@@ -6,7 +6,6 @@ carries files to another instance.
 
 from __future__ import annotations
 
-import base64
 import json
 import posixpath
 from collections.abc import Mapping
@@ -14,14 +13,14 @@ from typing import Any, Callable
 
 import attrs
 
+from agent.core.plan.baseline import Baseline
 from agent.core.plan.drift import Memory, memory_from_json
-from agent.core.plan.files.kinds import kind_of
-from agent.core.plan.plan import Baseline, Record
 from agent.core.status.document import StatusDocument
 from agent.core.status.proxy_memory import ProxyMemory
+from agent.core.status.records import BootstrapStatus, is_plain_name, is_sane
 from agent.edges.files import FileSystem
 from agent.edges.lock import BOOTSTRAP_LOCK, LOCK, Lock
-from agent.errors import FileError
+from agent.errors import AgentError, FileError
 
 LIBRARY = "/var/lib/eks-proxy-agent"
 BASELINE = LIBRARY + "/baseline.json"
@@ -44,6 +43,16 @@ _LOSSES = {
 }
 
 
+def _flags(data: Mapping[str, Any]) -> None:
+    """Raise TypeError unless this is a layer of settings: tables of values by section."""
+    if not all(isinstance(table, dict) for table in data.values()):
+        raise TypeError("expected tables")
+
+
+#: The readers of the tables that are not read by a type of their own.
+_READERS: Mapping[str, Callable[[dict[str, Any]], object]] = {"bootstrap": BootstrapStatus.from_json, "flags": _flags}
+
+
 class State:
     """Read access to the agent's state.
 
@@ -56,24 +65,20 @@ class State:
     def baseline(self) -> Baseline:
         """Return the baseline; an empty one before the first change."""
         data = self._load(BASELINE)
-        if data is None:
-            return Baseline()
         try:
-            return Baseline(
-                files={path: _record(path, record) for path, record in data["files"].items()},
-                directories=tuple(map(str, data["folders"])),
-                enabled=tuple(map(str, data["enabled"])),
-                baked=bool(data["baked"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError):
+            return Baseline() if data is None else Baseline.from_json(data)
+        except ValueError:
             raise _corrupt(BASELINE) from None
 
     def of_instance(self, instance_id: str, name: str) -> dict[str, Any] | None:
         """Return the table `name` (facts, flags, bootstrap) of an instance, or None."""
         path = instance_file(instance_id, name)
         data = self._load(path)
-        if name == "bootstrap" and data and not isinstance(data.get("exit_code"), (int, type(None))):
-            raise _corrupt(path)
+        try:
+            if data is not None and name in _READERS:
+                _READERS[name](data)
+        except (AgentError, KeyError, TypeError, ValueError):
+            raise _corrupt(path) from None
         return data
 
     def cached(self, instance_id: str, name: str) -> dict[str, Any] | None:
@@ -144,7 +149,7 @@ class State:
             data = json.loads(content.decode("utf-8"))
         except (ValueError, RecursionError):
             raise _corrupt(path) from None
-        if not isinstance(data, dict):
+        if not isinstance(data, dict) or not is_sane(data):
             raise _corrupt(path)
         return data
 
@@ -161,9 +166,7 @@ class LockedState(State):
         if baseline == Baseline():
             self._files.remove(BASELINE)
             return
-        files = {path: _plain(record) for path, record in sorted(baseline.files.items())}
-        rest = {"folders": list(baseline.directories), "enabled": list(baseline.enabled), "baked": baseline.baked}
-        self._save(BASELINE, {"files": files, **rest}, 0o600)
+        self._save(BASELINE, baseline.to_json(), 0o600)
 
     def save_of_instance(self, instance_id: str, name: str, data: Mapping[str, Any]) -> None:
         self._save(instance_file(instance_id, name), data, 0o600)
@@ -177,11 +180,13 @@ class LockedState(State):
             merged[section] = {**merged.get(section, {}), **table}
         self.save_of_instance(instance_id, "flags", merged)
 
-    def forget(self, *, bootstrap: bool = False) -> tuple[str, ...]:
+    def forget(self, *, bootstrap: bool = False, status: bool = True) -> tuple[str, ...]:
         """Remove the state of every instance and of this boot; return the instance-ids.
 
         Without `bootstrap` the record of the bootstrap stays, so that it does not run again on its
-        instance.  The lock file is removed last: a process that creates a new one is not excluded.
+        instance.  Without `status` status.json stays: it has the path of a metrics file that could
+        not be removed.  The lock file is removed last: a process that creates a new one is not
+        excluded.
         """
         names = ("flags", "facts", "direct", "restarts") + (("bootstrap",) if bootstrap else ())
         instances = tuple(self._files.names(INSTANCES))
@@ -190,7 +195,9 @@ class LockedState(State):
                 self._files.remove(instance_file(instance_id, name))
             self._files.sweep(instance_file(instance_id, "bootstrap"))
             self._files.remove_directory(f"{INSTANCES}/{instance_id}")
-        for path in (STATUS, READY, PROXIES, WATCH, PREPARED, BOOTSTRAP_LOCK, LOCK):
+        for path in (BASELINE, TRUST_PENDING, RELOAD_PENDING):  # these stay, but not what a killed run left
+            self._files.sweep(path)
+        for path in ((STATUS,) if status else ()) + (READY, PROXIES, WATCH, PREPARED, BOOTSTRAP_LOCK, LOCK):
             self._files.remove(path)
         for directory in (INSTANCES, LIBRARY, RUN):
             self._files.remove_directory(directory)
@@ -236,28 +243,17 @@ class LockedState(State):
             self._files.remove(path)
 
     def _save(self, path: str, data: Mapping[str, Any], mode: int) -> None:
-        self._files.sweep(path)  # `put` leaves the temporary file of a killed run if the file is the same
         self._files.put(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode)
 
 
 def instance_file(instance_id: str, name: str) -> str:
-    """Return the path of the table `name` of an instance."""
+    """Return the path of the table `name` of an instance.
+
+    Raises FileError for an instance-id that is not the name of a directory.
+    """
+    if not is_plain_name(instance_id):
+        raise FileError(f"instance-id {instance_id!a}: not the name of a directory")
     return f"{INSTANCES}/{instance_id}/{name}.json"
-
-
-def _plain(record: Record) -> dict[str, Any]:
-    before = None if record.before is None else base64.b64encode(record.before).decode("ascii")
-    return dict(attrs.asdict(record), before=before, written=list(record.written))
-
-
-def _record(path: str, data: Mapping[str, Any]) -> Record:
-    before = data["before"]
-    return Record(
-        kind=kind_of(str(data["kind"]), path),
-        before=None if before is None else base64.b64decode(before, validate=True),
-        mode=int(data["mode"]),
-        written=tuple(map(str, data["written"])),
-    )
 
 
 def _corrupt(path: str) -> FileError:

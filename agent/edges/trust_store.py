@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from agent.edges import command
 from agent.edges.files import FileSystem
 
@@ -16,13 +14,16 @@ _STORES: tuple[tuple[str, str, str], ...] = (
 
 
 def ca_path(files: FileSystem) -> str | None:
-    """Return the path of the agent's certificates; None without a supported trust store."""
-    return next((f"{directory}/{name}" for directory, name, _ in _STORES if os.path.isdir(files.real(directory))), None)
+    """Return the path of the agent's certificates; None without a supported trust store.
+
+    Raises FileError.
+    """
+    return next((f"{directory}/{name}" for directory, name, _ in _STORES if files.is_directory(directory)), None)
 
 
 def update(files: FileSystem) -> None:
-    """Rebuild the trust store from its directory.  Raises CommandError."""
+    """Rebuild the trust store from its directory.  Raises CommandError and FileError."""
     for directory, _, tool in _STORES:
-        if os.path.isdir(files.real(directory)):
+        if files.is_directory(directory):
             command.run([tool], timeout=120)
             return

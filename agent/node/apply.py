@@ -7,6 +7,7 @@ first drop-in is written.  A file that cannot be written does not hold up the ot
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Callable
 
@@ -29,13 +30,12 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     files = host.files
     before = state.baseline()
     # Temporary files of a killed run: the baseline names each file before it is written.
-    for path in (BASELINE, *before.files):
-        files.sweep(path)
-        files.sweep(path + SAVED)
+    files.sweep(BASELINE)
+    unswept = _sweep((name for path in before.files for name in (path, path + SAVED)), files)
     # Others used these directories at the last revert; by now they may be empty.
     has_stale_directories = bool(before.directories) and not before.files
     if plan.empty and plan.baseline == before and not has_stale_directories:
-        return plan
+        return attrs.evolve(plan, problems=plan.problems + tuple(unswept))
     directories = _missing_directories(plan, files)
     growing = attrs.evolve(
         plan.baseline,
@@ -49,15 +49,37 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     if plan.trust:
         state.set_trust_pending(True)
     failed = _write_files(plan.changes, files)
-    remaining = _remove_empty_directories(growing.directories, files)
-    failed_commands = _run_commands(plan, host, state)
-    state.save_baseline(attrs.evolve(growing if failed else plan.baseline, directories=tuple(remaining)))
+    remaining, stuck = _remove_empty_directories(growing.directories, files)
+    failed_commands, disabled = _run_commands(plan, host, state)
+    # The record of what could not be done stays, for the next run.
+    kept = {path: record for path, record in growing.files.items() if path in failed}
+    final = attrs.evolve(
+        plan.baseline,
+        files={**plan.baseline.files, **kept},
+        directories=tuple(remaining),
+        enabled=plan.baseline.enabled if disabled else growing.enabled,
+    )
+    state.save_baseline(final)
     done = tuple(change for change in plan.changes if change.path not in failed)
-    return attrs.evolve(plan, changes=done, problems=plan.problems + tuple(failed.values()) + tuple(failed_commands))
+    problems = (*plan.problems, *unswept, *failed.values(), *stuck, *failed_commands)
+    return attrs.evolve(plan, changes=done, problems=problems)
 
 
-def _run_commands(plan: Plan, host: Host, state: LockedState) -> list[str]:
-    """Run the commands that must follow the changes; return the errors of those that failed.
+def _sweep(paths: Iterable[str], files: FileSystem) -> list[str]:
+    """Remove the temporary files of these paths; return the errors."""
+    errors = []
+    for path in paths:
+        try:
+            files.sweep(path)
+        except FileError as error:
+            errors.append(str(error))
+    return errors
+
+
+def _run_commands(plan: Plan, host: Host, state: LockedState) -> tuple[list[str], bool]:
+    """Run the commands that must follow the changes.
+
+    Returns the errors of those that failed, and True if the units are disabled that should be.
 
     A failed command does not hold up the others.  Reload and trust store stay recorded as pending
     until all of their commands succeeded.  In a tree other than `/` these do not run and stay
@@ -67,17 +89,17 @@ def _run_commands(plan: Plan, host: Host, state: LockedState) -> list[str]:
     trust_failed = _attempt([(plan.trust and files.live, lambda: trust_store.update(files))])
     if plan.trust and files.live and not trust_failed:
         state.set_trust_pending(False)
-    units_failed = _attempt(
+    not_disabled = _attempt([(bool(plan.disable), lambda: units.disable(plan.disable))])
+    units_failed = not_disabled + _attempt(
         [
             (bool(plan.enable), lambda: units.enable(plan.enable)),
-            (bool(plan.disable), lambda: units.disable(plan.disable)),
             (plan.reload and files.live, units.reload),
             (bool(plan.start), lambda: units.start(plan.start)),
         ]
     )
     if plan.reload and files.live and not units_failed:
         state.set_reload_pending(False)
-    return trust_failed + units_failed
+    return trust_failed + units_failed, not not_disabled
 
 
 def _attempt(steps: Iterable[tuple[bool, Callable[[], None]]]) -> list[str]:
@@ -86,7 +108,7 @@ def _attempt(steps: Iterable[tuple[bool, Callable[[], None]]]) -> list[str]:
         try:
             if due:
                 step()
-        except CommandError as error:
+        except (CommandError, FileError) as error:
             failed.append(str(error))
     return failed
 
@@ -107,7 +129,7 @@ def _write_files(changes: tuple[Change, ...], files: FileSystem) -> dict[str, st
                 continue
             for directory in files.missing_directories(change.path):
                 files.make_directory(directory)
-            files.write(change.path, change.after, change.mode)
+            files.write(change.path, change.after, change.mode, change.attributes)
         except FileError as error:
             failed[change.path] = str(error)
     return failed
@@ -117,13 +139,22 @@ def _missing_directories(plan: Plan, files: FileSystem) -> list[str]:
     missing: list[str] = []
     for change in plan.changes:
         if change.after is not None:
-            missing += files.missing_directories(change.path)
+            with contextlib.suppress(FileError):  # the write will report it
+                missing += files.missing_directories(change.path)
     return list(dict.fromkeys(missing))
 
 
-def _remove_empty_directories(directories: tuple[str, ...], files: FileSystem) -> list[str]:
-    """Remove the agent's empty directories, the innermost first; return the remaining ones."""
-    remaining = [
-        directory for directory in sorted(directories, key=len, reverse=True) if not files.remove_directory(directory)
-    ]
-    return sorted(remaining, key=lambda directory: (len(directory), directory))
+def _remove_empty_directories(directories: tuple[str, ...], files: FileSystem) -> tuple[list[str], list[str]]:
+    """Remove the agent's empty directories, the innermost first.
+
+    Returns the remaining ones, and the errors.
+    """
+    remaining, errors = [], []
+    for directory in sorted(directories, key=len, reverse=True):
+        try:
+            if files.remove_directory(directory):
+                continue
+        except FileError as error:
+            errors.append(str(error))
+        remaining.append(directory)
+    return sorted(remaining, key=lambda directory: (len(directory), directory)), errors

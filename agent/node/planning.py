@@ -8,9 +8,10 @@ import attrs
 
 from agent.core.intent.inputs import Resolved
 from agent.core.plan import drift
+from agent.core.plan.baseline import Baseline, FileState
 from agent.core.plan.desired import desired_files
 from agent.core.plan.files.managed_file import Effect, ManagedFile
-from agent.core.plan.plan import Baseline, FileState, Plan, copy_names, make_plan, make_revert
+from agent.core.plan.plan import Plan, copy_names, make_plan, make_revert
 from agent.core.settings.schema import Settings
 from agent.core.systemd import to_enable
 from agent.errors import FileError

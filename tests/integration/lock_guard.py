@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any, Callable
 
 from agent import cli
 from agent.core.systemd import UnitState
@@ -17,13 +18,13 @@ from agent.edges.systemd import OfflineSystemd
 
 STATE = ("/var/lib/eks-proxy-agent/", "/run/eks-proxy-agent/")
 LOCK = "/run/eks-proxy-agent/lock"
-#: Audit events that change a file, and the number of leading arguments that are paths.  For "open"
-#: the flags decide.
-CHANGES = {"open": 1, "os.rename": 2, "os.remove": 1, "os.truncate": 1, "os.link": 2, "os.symlink": 2}
+#: Functions of `os` that change a file, and the number of leading arguments that are paths.  For
+#: "open" the flags decide.  An audit event of open(2) would not have the descriptor of a directory.
+CHANGES = {"open": 1, "rename": 2, "replace": 2, "unlink": 1, "remove": 1, "truncate": 1, "link": 2, "symlink": 2}
 
 
 class Guard:
-    """An audit hook for the tree at `root`.
+    """A watch over the functions of `os` for the tree at `root`.
 
     Each line of `log` is `locked` or `unlocked`, the event, the path and the callers.
     """
@@ -32,16 +33,27 @@ class Guard:
         self._root = os.path.realpath(root)
         self._log = log
 
-    def audit(self, event: str, arguments: tuple[object, ...]) -> None:
-        """Record an event that changes state; what this class opens itself is not recorded."""
-        if event not in CHANGES or (event == "open" and not _writes(arguments[2])):
-            return
-        for path in map(str, arguments[: CHANGES[event]]):
-            name = path[len(self._root) :] if path.startswith(self._root) else ""
-            if name.startswith(STATE) and "lock" not in os.path.basename(name):
-                lock = "locked" if self._is_locked() else "unlocked"
-                with self._log.open("a") as log:
-                    log.write(f"{lock} {event} {name} by {_callers()}\n")
+    def install(self) -> None:
+        """Replace the functions of `os` by functions that record first."""
+        for name in CHANGES:
+            setattr(os, name, self._recording(name, getattr(os, name)))
+
+    def _recording(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def recording(*arguments: Any, **keywords: Any) -> Any:
+            if name != "open" or _writes(arguments[1]):
+                directories = [keywords.get("dir_fd", keywords.get("src_dir_fd")), keywords.get("dst_dir_fd")]
+                for path, directory in zip(arguments[: CHANGES[name]], directories):
+                    self._record(name, os.path.join(_path_of(directory), os.fsdecode(path)))
+            return real(*arguments, **keywords)
+
+        return recording
+
+    def _record(self, event: str, path: str) -> None:
+        name = path[len(self._root) :] if path.startswith(self._root) else ""
+        if name.startswith(STATE) and "lock" not in os.path.basename(name):
+            lock = "locked" if self._is_locked() else "unlocked"
+            with self._log.open("a") as log:
+                log.write(f"{lock} {event} {name} by {_callers()}\n")
 
     def _is_locked(self) -> bool:
         """Return True if the lock is held, hence by this process: no other uses the tree."""
@@ -53,6 +65,10 @@ class Guard:
         except BlockingIOError:
             return True
         return False
+
+
+def _path_of(directory: int | None) -> str:
+    return os.getcwd() if directory is None else os.readlink(f"/proc/self/fd/{directory}")
 
 
 def _writes(flags: object) -> bool:
@@ -72,5 +88,5 @@ def running(self: OfflineSystemd, names: list[str]) -> dict[str, UnitState]:
 
 if __name__ == "__main__":
     OfflineSystemd.show = running
-    sys.addaudithook(Guard(sys.argv[sys.argv.index("--root") + 1], Path(sys.argv[1])).audit)
+    Guard(sys.argv[sys.argv.index("--root") + 1], Path(sys.argv[1])).install()
     sys.exit(cli.main(sys.argv[2:]))

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.commands import node as node_commands
-from agent.core.plan.plan import SAVED, Baseline, Change, Plan
+from agent.core.plan.baseline import Baseline
+from agent.core.plan.plan import SAVED, Change, Plan
 from agent.core.systemd import UnitState
 from agent.daemon.boot import Daemon, reconcile_once, report_and_release_units, request_facts
-from agent.edges import files as disk_module
+from agent.edges import directory as disk_module
 from agent.edges.files import FileSystem
 from agent.edges.signals import watched
 from agent.edges.state import State
@@ -359,7 +360,7 @@ class Faulty:
             return real
 
         def counted(*arguments, **keywords):
-            if (name != "open" or arguments[1] & os.O_CREAT) and (name != "unlink" or os.path.exists(arguments[0])):
+            if name != "open" or arguments[1] & os.O_CREAT:
                 self.calls += 1
                 if self.calls == self.target:
                     self.strike(name, real, arguments)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.plan.plan import FileState
-from agent.edges import files as disk_module
+from agent.core.plan.baseline import FileState
+from agent.edges import directory as disk_module
 from agent.edges.files import MAX_SIZE, FileSystem
 from agent.errors import FileError
 from tests.integration.scratch import PROXY, REPOSITORY, Node

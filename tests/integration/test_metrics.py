@@ -19,6 +19,7 @@ import structlog
 
 from agent.core.settings.schema import Watch
 from agent.core.status.document import StatusDocument
+from agent.core.status.records import METRICS_FILE
 from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import Systemd
@@ -91,7 +92,7 @@ def saved_status(host: Host) -> StatusDocument:
 def test_promtool_reports_no_problem(host: Host) -> None:
     """`promtool check metrics` accepts the file and every name without a message."""
     publish(host)
-    with (directory(host) / metrics_file.NAME).open("rb") as file:
+    with (directory(host) / METRICS_FILE).open("rb") as file:
         done = subprocess.run(
             ["promtool", "check", "metrics"], stdin=file, capture_output=True, check=False, timeout=60
         )
@@ -101,7 +102,7 @@ def test_promtool_reports_no_problem(host: Host) -> None:
 def test_node_exporter_serves_the_metrics(host: Host) -> None:
     """A real node_exporter serves every sample with its labels and value, and no error."""
     publish(host)
-    written = samples((directory(host) / metrics_file.NAME).read_text())
+    written = samples((directory(host) / METRICS_FILE).read_text())
     with node_exporter(directory(host)) as fetch:
         served = fetch()
     assert {name: served.get(name) for name in written} == written
@@ -112,7 +113,7 @@ def test_node_exporter_serves_the_metrics(host: Host) -> None:
 def test_node_exporter_never_reads_half_a_file(host: Host) -> None:
     """The temporary file of a killed write has a name that the collector does not read."""
     publish(host)
-    (directory(host) / (f".{metrics_file.NAME}.eks-proxy-agent")).write_text("eks_proxy_agent_phase{pha")
+    (directory(host) / (f".{METRICS_FILE}.eks-proxy-agent")).write_text("eks_proxy_agent_phase{pha")
     with node_exporter(directory(host)) as fetch:
         assert fetch()["node_textfile_scrape_error"] == 0
 
@@ -124,7 +125,7 @@ def test_the_file_is_readable_by_all_and_has_no_password(host: Host) -> None:
         publish(host)
     finally:
         os.umask(before)
-    path = directory(host) / metrics_file.NAME
+    path = directory(host) / METRICS_FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert "pa55word" not in path.read_text()
     assert "proxy.corp:3128" in path.read_text()
@@ -138,8 +139,8 @@ def test_auto_finds_the_usual_directories(tmp_path: Path, usual: str) -> None:
     assert publish(host) == {"path": None, "error": None}
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     directory(host, usual).mkdir(parents=True)
-    assert publish(host) == {"path": f"{usual}/{metrics_file.NAME}", "error": None}
-    assert os.listdir(directory(host, usual)) == [metrics_file.NAME]
+    assert publish(host) == {"path": f"{usual}/{METRICS_FILE}", "error": None}
+    assert os.listdir(directory(host, usual)) == [METRICS_FILE]
 
 
 def test_an_empty_setting_turns_the_metrics_off(host: Host) -> None:
@@ -153,15 +154,15 @@ def test_the_file_follows_the_setting(host: Host) -> None:
     """The operator's directory gets the file; it is removed when the setting names another one."""
     for name in ("/srv/one", "/srv/two"):
         directory(host, name).mkdir(parents=True)
-        assert publish(host, name) == {"path": f"{name}/{metrics_file.NAME}", "error": None}
+        assert publish(host, name) == {"path": f"{name}/{METRICS_FILE}", "error": None}
     assert os.listdir(directory(host)) == os.listdir(directory(host, "/srv/one")) == []
-    assert os.listdir(directory(host, "/srv/two")) == [metrics_file.NAME]
+    assert os.listdir(directory(host, "/srv/two")) == [METRICS_FILE]
 
 
 def test_unchanged_metrics_are_not_written(host: Host) -> None:
     """The same values leave the file as it is; another value is written."""
     publish(host)
-    path = directory(host) / metrics_file.NAME
+    path = directory(host) / METRICS_FILE
     before = path.stat()
     publish(host)
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -180,7 +181,7 @@ def test_a_write_error_is_logged_once(host: Host, trouble: str, capsys: pytest.C
     with broken(directory(host, place), trouble):
         for _ in range(3):
             metrics = publish(host, place)
-            assert (metrics["path"], place in metrics["error"]) == (f"{place}/{metrics_file.NAME}", True)
+            assert (metrics["path"], place in metrics["error"]) == (f"{place}/{METRICS_FILE}", True)
     assert capsys.readouterr().err.count("metrics.failed") == 1
     directory(host, place).mkdir(exist_ok=True)
     for _ in range(3):
@@ -203,13 +204,13 @@ def test_a_link_of_another_user_is_replaced_and_not_followed(host: Host, tmp_pat
     """The directory may belong to another user: a link's target is not written and not removed."""
     other = tmp_path / "passwd"
     other.write_text("root:x:0:0\n")
-    path = directory(host) / metrics_file.NAME
+    path = directory(host) / METRICS_FILE
     path.symlink_to(other)
     publish(host)
     assert (path.is_symlink(), other.read_text()) == (False, "root:x:0:0\n")
     path.unlink()
     path.symlink_to(other)
-    assert metrics_file.withdraw(host) == (f"{USUAL}/{metrics_file.NAME}",)
+    assert metrics_file.withdraw(host) == ((f"{USUAL}/{METRICS_FILE}",), ())
     assert (os.path.lexists(path), other.read_text()) == (False, "root:x:0:0\n")
 
 
@@ -224,10 +225,10 @@ def test_revert_and_clean_remove_the_metrics(tmp_path: Path, command: str) -> No
     directory(host, "/srv/metrics").mkdir(parents=True)
     with host.locked() as state:
         metrics_file.publish(state, host.files, Watch(metrics="/srv/metrics"), saved_status(host))
-    assert os.listdir(directory(host, "/srv/metrics")) == [metrics_file.NAME]
+    assert os.listdir(directory(host, "/srv/metrics")) == [METRICS_FILE]
     done = node.main(command)
     assert done.code == 0
-    assert f"removed /srv/metrics/{metrics_file.NAME}\n" in done.out
+    assert f"removed /srv/metrics/{METRICS_FILE}\n" in done.out
     assert os.listdir(directory(host, "/srv/metrics")) == []
     assert "nothing to do" in node.main(command).out
 
@@ -275,7 +276,7 @@ def test_every_alert_has_its_test() -> None:
 def test_the_rules_use_existing_metrics(host: Host) -> None:
     """The agent writes each metric that a rule uses."""
     publish(host)
-    text = (directory(host) / metrics_file.NAME).read_text()
+    text = (directory(host) / METRICS_FILE).read_text()
     names = {word for rule in alerts() for word in words(rule["expr"]) if word.startswith("eks_proxy_agent_")}
     assert names
     assert {name for name in names if f"# TYPE {name} " not in text} == set()

@@ -13,7 +13,16 @@ import pytest
 from agent.edges.systemd import OfflineSystemd
 from tests.integration.scratch import PROXY, REPOSITORY, Node
 
-CALLS = "openat,creat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,rmdir,chmod,fchmod,link,symlink,truncate,ftruncate,utimensat"
+CALLS = "openat,creat,write,pwrite64,fsync,fdatasync,/^rename,/^unlink,/^mkdir,rmdir,/^f?chmod,/^link,/^symlink,truncate,ftruncate,utimensat"
+
+#: A descriptor with its path, and a name below it.
+ARGUMENT = re.compile(r'(?:\d+|AT_FDCWD)<([^>]*)>(?:, "([^"]*)")?')
+
+
+def name_of(call, line):
+    """The name of a system call without a descriptor, which the agent gives to each."""
+    name = re.sub(r"(?<=.)at2?$", "", call) if call != "openat" else call
+    return "rmdir" if "AT_REMOVEDIR" in line else name
 
 
 @attrs.frozen
@@ -82,12 +91,13 @@ def traced(node, command="apply"):
         if match is None:
             continue
         name, arguments, opened = match.groups()
-        names = re.findall(r'"([^"]*)"|\d+<([^>]*)>', arguments) if opened is None else [(opened, "")]
         paths = tuple(
-            (text or target).replace(str(node.root), "", 1) for text, target in names if str(node.root) in text + target
+            os.path.join(path, text).rstrip("/").replace(str(node.root), "", 1)
+            for path, text in ([(opened, "")] if opened else ARGUMENT.findall(arguments))
+            if os.path.join(path, text).startswith(str(node.root))
         )
         if paths:
-            calls.append(Call(name, paths, line))
+            calls.append(Call(name_of(name, line), paths, line))
     return calls
 
 
@@ -186,7 +196,7 @@ def points(node, command, names):
 
 
 @pytest.mark.parametrize(
-    ("command", "names"), [("apply", ["write", "fsync", "rename"]), ("revert", ["rename", "unlink", "rmdir"])]
+    ("command", "names"), [("apply", ["write", "fsync", "renameat"]), ("revert", ["renameat", "unlinkat"])]
 )
 def test_sigkill_at_any_call_damages_no_file(node, tmp_path, command, names):
     """Every file is wholly old or wholly new.
@@ -246,8 +256,8 @@ def copy_of(node, directory):
             "/etc/eks-proxy-agent/node.env: cannot be written: No space left on device",
             True,
         ),
-        ("rename:error=EPERM:when=3", "/etc/environment: cannot be written: Operation not permitted", True),
-        ("mkdir:error=EROFS:when=4", "cannot be created: Read-only file system", True),
+        ("renameat:error=EPERM:when=3", "/etc/environment: cannot be written: Operation not permitted", True),
+        ("mkdirat:error=EROFS:when=4", "cannot be created: Read-only file system", True),
         ("fsync:error=EIO:when=1..99", "Input/output error", False),
     ],
 )

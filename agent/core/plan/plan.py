@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import attrs
 
-from agent.core.plan.files.kinds import KINDS
+from agent.core.plan.baseline import Attributes, Baseline, FileState, Record
 from agent.core.plan.files.managed_file import PRIVATE, Effect, ManagedFile
 from agent.errors import FileError
 
@@ -20,56 +20,10 @@ SAVED = ".eks-proxy-agent-save"
 
 
 @attrs.frozen
-class FileState:
-    """Current state of a file.
-
-    `content`: None if it does not exist.  `problem`: why an existing file cannot be used.
-    """
-
-    content: bytes | None = attrs.field(default=None, repr=False)
-    mode: int = 0o644
-    problem: str = ""
-
-
-@attrs.frozen
-class Record:
-    """The baseline of one file.
-
-    `before`: its content without the agent, None for no file; edits by others are added to it.
-    `written`: digests of what the agent wrote last.
-    """
-
-    kind: str
-    before: bytes | None = attrs.field(default=None, repr=False)
-    mode: int = 0o644
-    written: tuple[str, ...] = ()
-
-    @property
-    def file(self) -> type[ManagedFile]:
-        """The class that can restore it."""
-        return KINDS[self.kind]
-
-
-@attrs.frozen
-class Baseline:
-    """State that revert restores, for the whole machine.
-
-    `files`: a Record for each resolved path.  `directories`: those that the agent created.
-    `enabled`: units that the agent enabled.  `baked`: the drop-ins belong to the image, and stay on
-    an instance without a proxy.
-    """
-
-    files: Mapping[str, Record] = attrs.field(factory=dict)
-    directories: tuple[str, ...] = ()
-    enabled: tuple[str, ...] = ()
-    baked: bool = False
-
-
-@attrs.frozen
 class Change:
     """One file to write, or to remove if `after` is None.
 
-    `mode` None keeps the mode of the file.
+    `mode` and `attributes` None keep those of the file.
     """
 
     path: str
@@ -77,6 +31,7 @@ class Change:
     after: bytes | None = attrs.field(repr=False)
     mode: int | None = None
     effect: Effect = Effect.NONE
+    attributes: Attributes | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -101,18 +56,9 @@ class Plan:
     def empty(self) -> bool:
         return not (self.changes or self.enable or self.start or self.disable or self.reload or self.trust)
 
-
-def forget_instance(baseline: Baseline) -> Baseline:
-    """Return the baseline of a cleaned image: only the drop-ins and the CA.
-
-    The original content of the other files must not come back on another instance.
-    """
-    kept = {
-        path: record
-        for path, record in baseline.files.items()
-        if record.before is None and record.file.effect is not Effect.NONE
-    }
-    return attrs.evolve(baseline, files=kept)
+    def fails(self, path: str) -> bool:
+        """Return True if a file could not be planned; its problem begins with its path."""
+        return any(problem.startswith(path + ": ") for problem in self.problems)
 
 
 def make_plan(
@@ -155,7 +101,8 @@ def make_plan(
         if record is None and state.content is not None:
             notes += filter(None, [file.note(state.content)])
         records[file.path] = _record(file, state, after, record)
-        changes.append(Change(file.path, state.content, after, mode, file.effect))
+        attributes = None if file.mode else _public_attributes(state, record)
+        changes.append(Change(file.path, state.content, after, mode, file.effect, attributes))
     if complete:
         paths = {file.path for file in desired}
         obsolete = {
@@ -214,7 +161,10 @@ def _record(file: ManagedFile, state: FileState, after: bytes | None, record: Re
     """
     written = (digest(after),) if after is not None else ()
     if record is None:
-        return Record(file.kind, state.content, state.mode, written)
+        attributes = None if state.content is None else state.attributes
+        return Record(file.kind, state.content, state.mode, written, attributes)
+    if record.file.own_lines and state.content is not None and state.mode != PRIVATE:  # others may have changed these
+        record = attrs.evolve(record, mode=state.mode, attributes=state.attributes)
     if state.content is None or _is_ours(state.content, record):
         current = (digest(state.content),) if state.content is not None else ()
         return attrs.evolve(record, written=written + current)
@@ -236,6 +186,11 @@ def _public_mode(state: FileState, record: Record | None) -> int | None:
     For a file that no longer holds credentials; None if its mode needs no change.
     """
     return record.mode if record and record.file.may_be_private and state.mode == PRIVATE != record.mode else None
+
+
+def _public_attributes(state: FileState, record: Record | None) -> Attributes | None:
+    """Return the original owner, group, ACL and the like of such a file, None to keep its own."""
+    return record.attributes if record and record.file.may_be_private and state.mode == PRIVATE else None
 
 
 def _is_ours(content: bytes, record: Record) -> bool:
@@ -288,8 +243,13 @@ def _add_restore(
         else:
             copy = next(name for name in copy_names(path) if _is_free(state.content, states.get(name, FileState())))
             if copy not in states:
-                changes.append(Change(copy, None, state.content, state.mode))
+                changes.append(Change(copy, None, state.content, state.mode, attributes=state.attributes))
             notes.append(f"{path}: edited since the agent wrote it; the edited file is kept as {copy}")
-    mode = _public_mode(state, record) if state.content is not None and record.file.own_lines else record.mode
+    mode: int | None = record.mode
+    attributes = record.attributes
+    if state.content is not None and record.file.own_lines:
+        mode, attributes = _public_mode(state, record), _public_attributes(state, record)
+    if after is None:
+        mode, attributes = None, None
     if after != state.content or (after is not None and mode not in (None, state.mode)):
-        changes.append(Change(path, state.content, after, mode if after is not None else None, record.file.effect))
+        changes.append(Change(path, state.content, after, mode, record.file.effect, attributes))

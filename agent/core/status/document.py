@@ -14,12 +14,14 @@ import attrs
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy.entries import Entry
+from agent.core.plan.baseline import plain_path
 from agent.core.status.records import (
     MetricsStatus,
     PreflightStatus,
     ProxyPair,
     ProxyStatus,
     RepairsStatus,
+    is_plain_name,
     optional,
     required,
     texts,
@@ -88,7 +90,7 @@ class StatusDocument:
                 updated=parse_timestamp(data.get("updated")),
                 last_success=parse_timestamp(data.get("last_success")),
                 next_pass=parse_timestamp(data.get("next_pass")),
-                instance_id=optional(data, "instance_id", str),
+                instance_id=_instance_id(data),
                 region=optional(data, "region", str),
                 digest=optional(data, "intent", str),
                 proxy=_record(data, "proxy", ProxyPair.from_json),
@@ -190,9 +192,16 @@ def _entry(data: Mapping[str, Any]) -> Entry:
     return Entry(value, reason)
 
 
+def _instance_id(data: Mapping[str, Any]) -> str | None:
+    value = optional(data, "instance_id", str)
+    if value is not None and not is_plain_name(value):
+        raise ValueError("instance_id: not the name of a directory")
+    return value
+
+
 def _path(data: str | Mapping[str, Any]) -> str:
     """Return a path; `status --json` has it beside the state of the file."""
-    return data if isinstance(data, str) else required(data, "path", str)
+    return plain_path(data if isinstance(data, str) else required(data, "path", str))
 
 
 def _proxies(data: Mapping[str, Any]) -> tuple[ProxyStatus, ...] | None:

@@ -11,9 +11,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from agent.core.net.proxy_url import ProxyUrl, parse_proxy_url
+from agent.core.plan.baseline import plain_path
 from agent.core.status.timestamps import format_timestamp, parse_timestamp
 
 T = TypeVar("T")
+#: The name of the metrics file, in whichever directory: no other file is ever removed for it.
+METRICS_FILE = "eks_proxy_agent.prom"
+#: The agent's own state is flat.
+_MAX_DEPTH = 16
 
 
 class ProxyPair(NamedTuple):
@@ -109,7 +114,10 @@ class MetricsStatus(NamedTuple):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> MetricsStatus:
-        return cls(optional(data, "path", str), optional(data, "error", str))
+        path = optional(data, "path", str)
+        if path is not None and not plain_path(path).endswith("/" + METRICS_FILE):
+            raise ValueError(f"metrics: path: not a {METRICS_FILE}")
+        return cls(path, optional(data, "error", str))
 
     def to_json(self) -> dict[str, Any]:
         return self._asdict()
@@ -163,6 +171,33 @@ def texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
     if not all(isinstance(value, str) for value in values):
         raise TypeError(f"{key}: expected a list of strings")
     return tuple(values)
+
+
+def is_plain_name(name: str) -> bool:
+    """Return True for a name that leads to no other directory than the one it is in."""
+    return name not in ("", ".", "..") and "/" not in name and name.isprintable()
+
+
+def is_sane(data: Any) -> bool:
+    """Return True for JSON with text and numbers that can be written again.
+
+    Not so: half of a surrogate pair, Infinity and NaN, and nesting that no writer gets through.
+    """
+    todo = [(data, 0)]
+    while todo:
+        value, depth = todo.pop()
+        if depth > _MAX_DEPTH:
+            return False
+        if isinstance(value, dict):
+            todo += [(item, depth + 1) for pair in value.items() for item in pair]
+        elif isinstance(value, list):
+            todo += [(item, depth + 1) for item in value]
+        elif isinstance(value, str):
+            if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+                return False
+        elif isinstance(value, (int, float)) and not -1e15 < value < 1e15:  # nor NaN
+            return False
+    return True
 
 
 def timestamp(seconds: int | None) -> str | None:

@@ -24,12 +24,13 @@ from agent.core.net.proxy_health import Verdict
 from agent.core.net.proxy_url import Credentials, parse_proxy_url
 from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.plan.accepted import Accepted
+from agent.core.plan.baseline import FileState
 from agent.core.plan.drift import Memory
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.managed_file import WholeFile
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.plan.files.yum_conf import DNF_CONF, YUM_CONF
-from agent.core.plan.plan import Change, FileState, Plan
+from agent.core.plan.plan import Change, Plan
 from agent.core.settings.layers import merge, parse_toml
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import RepairsStatus

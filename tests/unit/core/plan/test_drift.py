@@ -11,6 +11,7 @@ from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.core.plan.accepted import Accepted
+from agent.core.plan.baseline import Baseline, FileState
 from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import (
     ABSENT,
@@ -26,7 +27,7 @@ from agent.core.plan.drift import (
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, EnvironmentFile, render
 from agent.core.plan.files.managed_file import Effect, WholeFile
 from agent.core.plan.files.yum_conf import YUM_CONF
-from agent.core.plan.plan import Baseline, Change, FileState, Plan, digest, make_plan, make_revert
+from agent.core.plan.plan import Change, Plan, digest, make_plan, make_revert
 from agent.core.settings.schema import Settings
 from agent.errors import FileError
 

@@ -6,13 +6,14 @@ import pytest
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.core.noproxy.entries import Entry
+from agent.core.plan.baseline import Baseline, FileState, Record
 from agent.core.plan.desired import desired_files, static_files
 from agent.core.plan.files.ca_anchor import CaAnchor
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, EnvironmentFile
 from agent.core.plan.files.managed_file import Effect, WholeFile
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
 from agent.core.plan.files.yum_conf import YUM_CONF
-from agent.core.plan.plan import SAVED, Baseline, Change, FileState, Record, digest, make_plan, make_revert
+from agent.core.plan.plan import SAVED, Change, digest, make_plan, make_revert
 from agent.core.settings.schema import Failure, Node, Settings
 from agent.errors import FileError
 
