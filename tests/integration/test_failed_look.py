@@ -1,0 +1,140 @@
+"""A file or link that cannot be looked at is not absent: nothing is replaced or removed for it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+import structlog
+
+from agent.edges import directory, files, tree
+from agent.edges.files import FileSystem
+from agent.edges.systemd import Systemd
+from agent.errors import FileError
+from agent.node import host as host_module
+from tests.integration.command_line import PROXY, Node
+
+FAILURES = [errno.EACCES, errno.EIO]
+DROP_INS = "etc/systemd/system/docker.service.d"
+
+
+class FailingOs:
+    """The `os` of the file edge, in which one call on one name fails."""
+
+    def __init__(self, call: str, name: str, number: int) -> None:
+        self._call, self._name, self._number = call, name, number
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(os, name)
+        return self._failing(real) if name == self._call else real
+
+    def _failing(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def failing(*arguments: Any, **keywords: Any) -> Any:
+            if os.path.basename(_path(arguments[0])) == self._name:
+                raise OSError(self._number, os.strerror(self._number))
+            return real(*arguments, **keywords)
+
+        return failing
+
+
+def _path(argument: Any) -> str:
+    return os.readlink(f"/proc/self/fd/{argument}") if isinstance(argument, int) else str(argument)
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    """A node with settings, whose drop-in directory of docker belongs to the distribution."""
+    monkeypatch.setattr(host_module, "_units", lambda files: Systemd(running=False))
+    structlog.reset_defaults()
+    node = Node(tmp_path)
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n[node]\nunits = ["docker"]\n[aws]\ndirect = []\n')
+    (node.root / DROP_INS).mkdir()
+    yield node
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def fail(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, int], None]:
+    """A function that lets a call of the file edge fail."""
+
+    def fail(call: str, name: str, number: int) -> None:
+        for module in (directory, files, tree):
+            monkeypatch.setattr(module, "os", FailingOs(call, name, number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", FAILURES)
+def test_an_unreadable_link_is_not_replaced(
+    node: Node, monkeypatch: pytest.MonkeyPatch, fail: Any, number: int
+) -> None:
+    """yum.conf stays a link; it is named, and the other files are written."""
+    fail("readlink", "yum.conf", number)
+    done = node.main("apply")
+    assert (done.code, f"/etc/yum.conf: cannot be resolved: {os.strerror(number)}" in done.err) == (1, True)
+    assert os.readlink(node.root / "etc/yum.conf") == "dnf/dnf.conf"
+    assert node.variables()["http_proxy"] == PROXY
+
+
+@pytest.mark.parametrize("number", FAILURES)
+@pytest.mark.parametrize("call", ["open", "stat"])
+def test_an_unreadable_directory_does_not_become_the_agents(
+    node: Node, monkeypatch: pytest.MonkeyPatch, fail: Any, call: str, number: int
+) -> None:
+    """revert would remove a directory that the agent took for its own."""
+    before = node.tree("var/lib/eks-proxy-agent")
+    fail(call, os.path.basename(DROP_INS), number)
+    node.main("apply")
+    monkeypatch.undo()
+    baseline = json.loads(node.read("var/lib/eks-proxy-agent/baseline.json"))
+    assert "/" + DROP_INS not in baseline["folders"]
+    assert node.main("revert").code == 0
+    assert node.tree("var/lib/eks-proxy-agent") == before
+
+
+@pytest.mark.parametrize("number", FAILURES)
+@pytest.mark.parametrize(
+    ("call", "look"),
+    [
+        ("listdir", lambda disk: disk.names("/etc")),
+        ("stat", lambda disk: disk.is_directory("/etc")),
+        ("stat", lambda disk: disk.status("/etc")),
+        ("stat", lambda disk: disk.remove("/etc")),
+        ("readlink", lambda disk: disk.resolve("/etc")),
+        ("readlink", lambda disk: disk.read("/etc")),
+        ("open", lambda disk: disk.missing_directories("/etc/x")),
+        ("open", lambda disk: disk.sweep("/etc/x")),
+        ("open", lambda disk: disk.remove("/etc/x")),
+        ("open", lambda disk: disk.remove_directory("/etc/x")),
+        ("rmdir", lambda disk: disk.remove_directory("/etc")),
+    ],
+)  # fmt: skip
+def test_each_failed_look_is_an_error(tmp_path: Path, fail: Any, call: str, look: Any, number: int) -> None:
+    """The error names the path and the reason."""
+    (tmp_path / "etc").mkdir()
+    disk = FileSystem(str(tmp_path))
+    fail(call, "etc", number)
+    with pytest.raises(FileError, match=rf"^/etc(/x)?: .*{os.strerror(number)}$"):
+        look(disk)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPERM, errno.EROFS])
+def test_a_temporary_file_that_cannot_be_removed_is_an_error(tmp_path: Path, fail: Any, number: int) -> None:
+    """Otherwise it would stay for ever without a word."""
+    (tmp_path / ".x.eks-proxy-agent").touch()
+    fail("unlink", ".x.eks-proxy-agent", number)
+    with pytest.raises(FileError, match=r"^/x: its temporary file cannot be removed: "):
+        FileSystem(str(tmp_path)).sweep("/x")
+
+
+@pytest.mark.parametrize("number", [errno.ENOTEMPTY, errno.EBUSY])
+def test_a_directory_in_use_stays(tmp_path: Path, fail: Any, number: int) -> None:
+    """It is not empty, or a mount point."""
+    (tmp_path / "x").mkdir()
+    fail("rmdir", "x", number)
+    assert not FileSystem(str(tmp_path)).remove_directory("/x")
