@@ -29,6 +29,7 @@ from tests.integration.command_line import PROXY, REPOSITORY, Node
 from tests.integration.moods import free_port
 
 USUAL = metrics_file.USUAL[0]
+NOBODY = 65534
 SECRET = "http://user:pa55word@proxy.corp:3128"
 FULL: Mapping[str, Any] = {
     "schema": 1,
@@ -212,6 +213,54 @@ def test_a_link_of_another_user_is_replaced_and_not_followed(host: Host, tmp_pat
     path.symlink_to(other)
     assert metrics_file.withdraw(host) == ((f"{USUAL}/{METRICS_FILE}",), ())
     assert (os.path.lexists(path), other.read_text()) == (False, "root:x:0:0\n")
+
+
+@pytest.mark.needs_root("chown(2)")
+@pytest.mark.parametrize(
+    ("owner", "mode", "link_owner"),
+    [(NOBODY, 0o755, NOBODY), (NOBODY, 0o755, 0), (0, 0o777, 0), (0, 0o775, 0), (0, 0o1777, NOBODY)],
+)
+@pytest.mark.parametrize("linked", ["/var/lib/node_exporter/textfile_collector", "/var/lib/node_exporter"])
+def test_no_link_of_another_user_chooses_the_directory(
+    host: Host, tmp_path: Path, owner: int, mode: int, link_owner: int, linked: str
+) -> None:
+    """With it another user could make root create a file, and remove one, anywhere."""
+    (tmp_path / "etc/cron.d/textfile_collector").mkdir(parents=True)
+    shutil.rmtree(directory(host, linked))
+    link = directory(host, linked)
+    link.symlink_to("/etc/cron.d")
+    os.lchown(link, link_owner, link_owner)
+    os.chown(link.parent, owner, owner)
+    link.parent.chmod(mode)
+    metrics = publish(host)
+    assert "a link of another user" in metrics["error"]
+    assert [path for path in (tmp_path / "etc").rglob("*") if path.is_file()] == []
+    for theirs in (tmp_path / "etc/cron.d", tmp_path / "etc/cron.d/textfile_collector"):
+        (theirs / METRICS_FILE).touch()
+    removed, problems = metrics_file.withdraw(host)
+    assert removed == ()
+    assert any("a link of another user" in problem for problem in problems)
+    assert len([path for path in (tmp_path / "etc").rglob("*") if path.is_file()]) == 2
+
+
+@pytest.mark.needs_root("chown(2)")
+def test_a_link_of_root_is_followed_and_a_directory_of_a_user_is_used(host: Host, tmp_path: Path) -> None:
+    """An administrator moved the directory; it belongs to the user of node_exporter."""
+    (tmp_path / "data").mkdir()
+    os.chown(tmp_path / "data", NOBODY, NOBODY)
+    directory(host).rmdir()
+    directory(host).symlink_to("/data")
+    assert publish(host)["error"] is None
+    assert os.listdir(tmp_path / "data") == [METRICS_FILE]
+    assert metrics_file.withdraw(host) == ((f"{USUAL}/{METRICS_FILE}",), ())
+    assert os.listdir(tmp_path / "data") == []
+
+
+def test_the_setting_may_have_dots(host: Host, tmp_path: Path) -> None:
+    """status.json has the plain path, because it is refused there otherwise."""
+    (tmp_path / "data").mkdir()
+    assert publish(host, "/srv/..//data/./")["path"] == f"/data/{METRICS_FILE}"
+    assert os.listdir(tmp_path / "data") == [METRICS_FILE]
 
 
 @pytest.mark.parametrize("command", ["revert", "clean"])
