@@ -75,5 +75,9 @@ class FileError(AgentError):
     """Failure to read, parse or write a file, which is left unchanged."""
 
 
+class CorruptError(FileError):
+    """Content of a state file that no version of the agent wrote."""
+
+
 class CommandError(AgentError):
     """Failure or timeout of a system program (systemctl, cfn-signal)."""

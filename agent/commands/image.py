@@ -7,7 +7,7 @@ import sys
 
 import attrs
 
-from agent.commands.node import DAEMON, print_changes
+from agent.commands.node import DAEMON, print_changes, print_losses
 from agent.core.plan.baseline import forget_instance
 from agent.core.plan.desired import clean_files, image_files
 from agent.core.plan.files.managed_file import Effect
@@ -29,6 +29,7 @@ def bake_command(arguments: argparse.Namespace) -> int:
     """
     host, sources = host_of(arguments), sources_of(arguments)
     need_root(host, "bake")
+    print_losses(host, "baseline.json")
     static = static_settings(host.files, sources)
     settings = static.settings
     with host.locked() as state:
@@ -58,6 +59,7 @@ def clean_command(arguments: argparse.Namespace) -> int:
     """Remove every trace of this instance and of its proxy; what `bake` wrote stays."""
     host, sources = host_of(arguments), sources_of(arguments)
     need_root(host, "clean")
+    print_losses(host, "baseline.json")
     settings = static_settings(host.files, sources).settings
     daemon = host.units.show((DAEMON,)).get(DAEMON)
     stopped = bool(daemon and daemon.active in ("active", "activating", "reloading"))

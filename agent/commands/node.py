@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import posixpath
 import sys
 
 from agent.core.intent.inputs import Resolved
@@ -38,6 +39,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
     """Configure the node and print the changes."""
     host = host_of(arguments)
     need_root(host, "apply")
+    print_losses(host, "baseline.json", "flags.json")
     static = static_settings(host.files, sources_of(arguments))
     facts = facts_of(static)
     if arguments.refresh:
@@ -83,6 +85,7 @@ def _print_stale(host: Host, result: ReconcileResult) -> None:
 def plan_command(arguments: argparse.Namespace) -> int:
     """Print what `apply` would do; return 3 if there are changes."""
     host = host_of(arguments)
+    print_losses(host, "baseline.json", "flags.json")
     static = static_settings(host.files, sources_of(arguments))
     inputs = load_inputs(host, static, facts_of(static))
     resolved = compose_intent(inputs, probe(host.state, inputs))
@@ -120,6 +123,7 @@ def revert_command(arguments: argparse.Namespace) -> int:
     """
     host = host_of(arguments)
     need_root(host, "revert")
+    print_losses(host, "baseline.json")
     host.state.baseline()  # a corrupt baseline must fail before the daemon is stopped, not after
     daemon = host.units.show([DAEMON]).get(DAEMON)
     if daemon and daemon.exists and (daemon.enabled == "enabled" or daemon.active not in ("inactive", "failed")):
@@ -139,6 +143,13 @@ def revert_command(arguments: argparse.Namespace) -> int:
     if plan.empty and not withdrawn:
         print("nothing to do: the agent has not changed any file")
     return 0
+
+
+def print_losses(host: Host, *without: str) -> None:
+    """Print a warning for each corrupt state file, except those whose error ends the command."""
+    for path, loss in host.state.losses().items():
+        if posixpath.basename(path) not in without:
+            print(f"warning: {path}: corrupt; {loss}", file=sys.stderr)
 
 
 def print_changes(host: Host, plan: Plan) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from agent.commands.node import DAEMON
+from agent.commands.node import DAEMON, print_losses
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
 from agent.core.plan.plan import digest
 from agent.core.status.document import NOT_RUN, StatusDocument
@@ -25,7 +25,9 @@ _COLOURS = {"good": "32", "warn": "33", "bad": "31"}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    view = inspect_node(host_of(arguments))
+    host = host_of(arguments)
+    view = inspect_node(host)
+    print_losses(host)
     if arguments.json:
         print(json.dumps(view.to_json(), indent=2))
         return 0

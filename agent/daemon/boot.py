@@ -68,6 +68,7 @@ def boot(daemon: Daemon) -> ReconcileResult | None:
     drop-in.  Raises SettingsError: wrong settings do not fix themselves.
     """
     host = daemon.host
+    journal_events.log_losses(host)
     try:
         static = daemon.static_settings()
         is_prepared = prepare(daemon, static.settings)

@@ -21,6 +21,12 @@ _STATUS_LIMIT = 1024 - len("STATUS=")
 EVENTS = {"configured": "node.configured", "unconfigured": "node.unconfigured"}
 
 
+def log_losses(host: Host) -> None:
+    """Log the corrupt state files, before the reconcile replaces those that it can."""
+    for path, loss in host.state.losses().items():
+        get_logger().error("state.corrupt", file=path, meaning=loss)
+
+
 def log_contested(host: Host) -> None:
     """Log contested files, which are left alone because another process keeps changing them.
 

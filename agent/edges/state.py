@@ -6,21 +6,22 @@ carries files to another instance.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import posixpath
 from collections.abc import Mapping
 from typing import Any, Callable
 
 import attrs
 
 from agent.core.plan.baseline import Baseline
-from agent.core.plan.drift import Memory, memory_from_json
+from agent.core.plan.drift import Memory
 from agent.core.status.document import StatusDocument
 from agent.core.status.proxy_memory import ProxyMemory
-from agent.core.status.records import BootstrapStatus, is_plain_name, is_sane
+from agent.core.status.records import is_plain_name
+from agent.edges import state_files
 from agent.edges.files import FileSystem
 from agent.edges.lock import BOOTSTRAP_LOCK, LOCK, Lock
-from agent.errors import AgentError, FileError
+from agent.errors import CorruptError, FileError
 
 LIBRARY = "/var/lib/eks-proxy-agent"
 BASELINE = LIBRARY + "/baseline.json"
@@ -35,22 +36,6 @@ TRUST_PENDING = LIBRARY + "/trust-pending"
 RELOAD_PENDING = RUN + "/reload-pending"
 #: Bytes.  The baseline holds the originals of all files in base64, each up to files.MAX_SIZE.
 _MAX_SIZE = 128 * 1024 * 1024
-#: What is lost with a corrupt file, by its name.
-_LOSSES = {
-    "baseline.json": "revert cannot restore the original files without it",
-    "flags.json": "the flags kept by apply are lost with it",
-    "bootstrap.json": "bootstrap.sh runs again on this instance without it",
-}
-
-
-def _flags(data: Mapping[str, Any]) -> None:
-    """Raise TypeError unless this is a layer of settings: tables of values by section."""
-    if not all(isinstance(table, dict) for table in data.values()):
-        raise TypeError("expected tables")
-
-
-#: The readers of the tables that are not read by a type of their own.
-_READERS: Mapping[str, Callable[[dict[str, Any]], object]] = {"bootstrap": BootstrapStatus.from_json, "flags": _flags}
 
 
 class State:
@@ -64,22 +49,13 @@ class State:
 
     def baseline(self) -> Baseline:
         """Return the baseline; an empty one before the first change."""
-        data = self._load(BASELINE)
-        try:
-            return Baseline() if data is None else Baseline.from_json(data)
-        except ValueError:
-            raise _corrupt(BASELINE) from None
+        baseline: Baseline | None = self._load(BASELINE)
+        return baseline or Baseline()
 
     def of_instance(self, instance_id: str, name: str) -> dict[str, Any] | None:
         """Return the table `name` (facts, flags, bootstrap) of an instance, or None."""
-        path = instance_file(instance_id, name)
-        data = self._load(path)
-        try:
-            if data is not None and name in _READERS:
-                _READERS[name](data)
-        except (AgentError, KeyError, TypeError, ValueError):
-            raise _corrupt(path) from None
-        return data
+        table: dict[str, Any] | None = self._load(instance_file(instance_id, name))
+        return table
 
     def cached(self, instance_id: str, name: str) -> dict[str, Any] | None:
         """Return a table that can be rebuilt (facts, direct, restarts); None if it is corrupt."""
@@ -93,29 +69,56 @@ class State:
 
         Raises FileError, also for a file of another version.
         """
-        data = self._load(STATUS)
-        try:
-            return None if data is None else StatusDocument.from_json(data)
-        except ValueError:
-            raise _corrupt(STATUS) from None
+        document: StatusDocument | None = self._load(STATUS)
+        return document
 
     def memory(self) -> Memory:
         """Return what the daemon keeps between cycles until a reboot; empty if it is corrupt."""
         try:
-            return memory_from_json(self._load(WATCH))
+            memory: Memory | None = self._load(WATCH)
         except FileError:
-            return Memory()
+            memory = None
+        return memory or Memory()
 
     def proxies(self) -> ProxyMemory:
-        """Return the choice among several proxies and the preflight, both of this boot."""
+        """Return the choice among several proxies and the preflight, both of this boot.
+
+        What is corrupt is left out.
+        """
         try:
-            return ProxyMemory.from_json(self._load(PROXIES) or {})
+            content = self._files.read(PROXIES, _MAX_SIZE)
+            return ProxyMemory.from_json(state_files.parse(PROXIES, content) if content is not None else {})
         except FileError:
             return ProxyMemory()
 
     def prepared(self) -> dict[str, Any] | None:
-        """Return the desired units of the last reconcile, or None; see daemon/boot.py."""
-        return self._load(PREPARED)
+        """Return the desired units of the last reconcile, or None; see daemon/boot.py.
+
+        An empty one if it is corrupt, which is not what a reconcile saves.
+        """
+        try:
+            prepared: dict[str, Any] | None = self._load(PREPARED)
+        except FileError:
+            prepared = {}
+        return prepared
+
+    def losses(self) -> dict[str, str]:
+        """Return what is lost with each corrupt file, by its path.
+
+        Files that cannot be read are left to their readers: without root some are private.
+        """
+        paths, texts = [BASELINE, STATUS, WATCH, PROXIES, PREPARED], {}
+        with contextlib.suppress(FileError):
+            for instance in self._files.names(INSTANCES):
+                paths += [f"{INSTANCES}/{instance}/{name}" for name in state_files.TABLES]
+        for path in paths:
+            try:
+                self._load(path)
+            except CorruptError:
+                texts[path] = state_files.loss(path)
+            except FileError:
+                continue
+        return texts
 
     @property
     def ready(self) -> bool:
@@ -141,17 +144,10 @@ class State:
         """
         return self._files.state(TRUST_PENDING).content is not None
 
-    def _load(self, path: str) -> dict[str, Any] | None:
+    def _load(self, path: str) -> Any:
+        """Return what the reader of a file makes of it, None without the file."""
         content = self._files.read(path, _MAX_SIZE)
-        if content is None:
-            return None
-        try:
-            data = json.loads(content.decode("utf-8"))
-        except (ValueError, RecursionError):
-            raise _corrupt(path) from None
-        if not isinstance(data, dict) or not is_sane(data):
-            raise _corrupt(path)
-        return data
+        return None if content is None else state_files.read(path, content)
 
 
 class LockedState(State):
@@ -254,12 +250,3 @@ def instance_file(instance_id: str, name: str) -> str:
     if not is_plain_name(instance_id):
         raise FileError(f"instance-id {instance_id!a}: not the name of a directory")
     return f"{INSTANCES}/{instance_id}/{name}.json"
-
-
-def _corrupt(path: str) -> FileError:
-    """Return the error for a corrupt file, with a hint that names the loss."""
-    loss = _LOSSES.get(posixpath.basename(path))
-    hint = "inspect it, then move it away" + ("; " + loss if loss else "")
-    if path == STATUS:
-        hint = "to rewrite it: eks-proxy-agent apply"
-    return FileError(f"{path}: corrupt, or written by another version", hint=hint)

@@ -8,13 +8,11 @@ boot, after READY=1, where it delays nothing.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 import attrs
 
 from agent.core.intent.inputs import Inputs
 from agent.core.intent.intent import endpoint_host
-from agent.core.intent.reachability import Candidate, ProbeResult, candidates
+from agent.core.intent.reachability import Candidate, ProbeResult, candidates, results_from_json
 from agent.edges import tcp
 from agent.edges.state import LockedState, State
 
@@ -55,14 +53,7 @@ def probe_again(state: State, inputs: Inputs) -> dict[str, ProbeResult]:
 
 def recall(state: State, instance_id: str) -> dict[str, ProbeResult]:
     """Return the results saved for an instance; none if they are corrupt."""
-    cached = state.cached(instance_id, "direct") or {}
-    try:
-        return {
-            host: ProbeResult(bool(result["direct"]), tuple(str(ip_address(text)) for text in result["addresses"]))
-            for host, result in cached.items()
-        }
-    except (KeyError, TypeError, ValueError):
-        return {}
+    return results_from_json(state.cached(instance_id, "direct") or {})
 
 
 def remember(state: LockedState, instance_id: str, fresh: dict[str, ProbeResult]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -41,6 +42,22 @@ class ProbeResult:
 
 
 ProbeResults = Mapping[str, ProbeResult]
+
+
+def results_from_json(data: Mapping[str, Any]) -> dict[str, ProbeResult]:
+    """Return the results from the JSON of `attrs.asdict`, by host.
+
+    Raises ValueError for invalid data.
+    """
+    try:
+        return {
+            host: ProbeResult(
+                bool(result["direct"]), tuple(str(ipaddress.ip_address(text)) for text in result["addresses"])
+            )
+            for host, result in data.items()
+        }
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"results of probes: {error!r}") from None
 
 
 def candidates(settings: Settings, facts: Facts, endpoint: str) -> tuple[Candidate, ...]:

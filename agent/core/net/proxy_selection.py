@@ -170,6 +170,10 @@ def choice_to_json(choice: Choice) -> dict[str, Any]:
     }
 
 
+#: Seconds: no check takes longer, and no clock is set later, to the year 3000.
+_LONGEST, _LATEST = 1e9, 32503680000
+
+
 def choice_from_json(data: Mapping[str, Any] | None) -> Choice | None:
     """Return the Choice, or None if there is none or the data is corrupt.
 
@@ -193,6 +197,8 @@ def choice_from_json(data: Mapping[str, Any] | None) -> Choice | None:
 
 
 def _observation_from_json(data: Mapping[str, Any]) -> ProxyObservation:
+    if not (0 <= float(data["seconds"]) < _LONGEST and 0 <= float(data["since"]) < _LATEST):
+        raise ValueError("not a duration and a moment of this millennium")
     return ProxyObservation(
         parse_proxy_url(data["url"]), int(data["rank"]), str(data["text"]), float(data["seconds"]), float(data["since"])
     )

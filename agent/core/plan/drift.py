@@ -13,6 +13,7 @@ import attrs
 
 from agent.core.facts.instance import Facts
 from agent.core.plan.accepted import Accepted
+from agent.core.plan.baseline import plain_path
 from agent.core.plan.files.managed_file import Effect, ManagedFile
 from agent.core.plan.plan import Change, Plan, digest
 from agent.errors import FileError
@@ -215,26 +216,21 @@ def _with_kept(current: tuple[str, ...], cached: tuple[str, ...], kept: Iterable
 _NAMES_IN_0_1 = {"wishes": "desired", "fought": "contested", "told": "reported", "anchored": "ca_changed_at"}
 
 
-def memory_from_json(data: Mapping[str, Any] | None) -> Memory:
-    """Return the Memory from the JSON of `attrs.asdict`.
-
-    Invalid data gives a new Memory: nothing in it is worth a failure.
-    """
-    if data is None:
-        return Memory()
+def memory_from_json(data: Mapping[str, Any]) -> Memory:
+    """Return the Memory from the JSON of `attrs.asdict`.  Raises ValueError for invalid data."""
     data = {_NAMES_IN_0_1.get(name, name): value for name, value in data.items()}
     try:
         return Memory(
             instance=str(data["instance"]),
-            desired={str(path): str(digest) for path, digest in data["desired"].items()},
-            repairs={str(path): tuple(map(float, moments)) for path, moments in data["repairs"].items()},
+            desired={plain_path(path): str(digest) for path, digest in data["desired"].items()},
+            repairs={plain_path(path): tuple(map(float, moments)) for path, moments in data["repairs"].items()},
             total=int(data["total"]),
-            contested={str(path): float(moment) for path, moment in data["contested"].items()},
+            contested={plain_path(path): float(moment) for path, moment in data["contested"].items()},
             missing={str(name): (int(passes), float(since)) for name, (passes, since) in data["missing"].items()},
             failures=int(data["failures"]),
             reported={str(kind): str(text) for kind, text in data["reported"].items()},
             ca_changed_at=None if data["ca_changed_at"] is None else float(data["ca_changed_at"]),
             accepted=Accepted.from_json(data["accepted"]) if "accepted" in data else Accepted(),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        return Memory()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"memory: {error!r}") from None

@@ -23,6 +23,11 @@ class ProxyMemory(NamedTuple):
         """
         return cls(choice_from_json(data.get("choice")), _preflight(data.get("preflight")))
 
+    def is_all_of(self, data: Mapping[str, Any]) -> bool:
+        """Return True if no part of the JSON was dropped."""
+        dropped = (data.get("choice") and not self.choice) or (data.get("preflight") and not self.preflight)
+        return not dropped
+
     def to_json(self) -> dict[str, Any]:
         return {
             "choice": choice_to_json(self.choice) if self.choice else None,

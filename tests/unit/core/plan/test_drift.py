@@ -114,20 +114,27 @@ def test_the_same_text_is_reported_once() -> None:
 
 
 def test_the_memory_survives_a_restart_of_the_daemon() -> None:
-    """The JSON of a memory gives the same memory; invalid data gives a new one."""
-    memory = Memory("i", {"a": "b"}, {"a": (1.5, 2.0)}, 3, {"c": 4.0}, {"10.0.0.0/16": (2, 5.0)}, 1, {"x": "y"}, 6.0)
+    """The JSON of a memory gives the same memory; invalid data is an error."""
+    memory = Memory("i", {"/a": "b"}, {"/a": (1.5, 2.0)}, 3, {"/c": 4.0}, {"10.0.0.0/16": (2, 5.0)}, 1, {"x": "y"}, 6.0)
     memory = attrs.evolve(memory, accepted=Accepted({"settings": "1"}, ("a", "a,b")))
-    assert memory_from_json(json.loads(json.dumps(attrs.asdict(memory)))) == memory
-    plain = attrs.asdict(memory)
-    for data in (None, {}, {"instance": 1}, {**plain, "missing": {"x": [1]}}, {**plain, "accepted": {"values": 1}}):
-        assert memory_from_json(data) == Memory()
+    valid = attrs.asdict(memory)
+    assert memory_from_json(json.loads(json.dumps(valid))) == memory
+    for data in (
+        {},
+        {"instance": 1},
+        {**valid, "missing": {"x": [1]}},
+        {**valid, "desired": {"../a": "b"}},
+        {**valid, "accepted": {"values": 1}},
+    ):
+        with pytest.raises(ValueError, match=r"^memory: "):
+            memory_from_json(data)
 
 
 def test_an_upgrade_at_run_time_forgets_nothing() -> None:
     """The names that version 0.1 used for some fields are read too."""
-    old = {"instance": "i", "wishes": {"a": "b"}, "repairs": {}, "total": 3, "fought": {"c": 4.0}, "missing": {}}
+    old = {"instance": "i", "wishes": {"/a": "b"}, "repairs": {}, "total": 3, "fought": {"/c": 4.0}, "missing": {}}
     old.update(failures=1, told={"x": "y"}, anchored=6.0)
-    memory = Memory("i", {"a": "b"}, {}, 3, {"c": 4.0}, {}, 1, {"x": "y"}, 6.0)
+    memory = Memory("i", {"/a": "b"}, {}, 3, {"/c": 4.0}, {}, 1, {"x": "y"}, 6.0)
     assert memory_from_json(old) == memory
 
 
