@@ -17,14 +17,7 @@ from agent.errors import shortlist
 
 T = TypeVar("T")
 
-_TOML_TYPES = {
-    bool: "boolean",
-    str: "string",
-    int: "integer",
-    float: "number",
-    list: "array",
-    dict: "table",
-}
+_TOML_TYPES = {bool: "boolean", str: "string", int: "integer", float: "number", list: "array", dict: "table"}
 
 
 def typed(value: Any, expected: type) -> Any:
