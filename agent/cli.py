@@ -93,6 +93,9 @@ def parser() -> Parser:
         action="store_true",
         help="use what apply would write instead of what is in force (implied by --facts)",
     )
+    explain.add_argument(
+        "--unit", default="", metavar="UNIT", help="use what the next start of this unit of node.units gets"
+    )
     explain.add_argument("--matrix", action="store_true", help="print a table of hosts and clients")
     explain.add_argument(
         "--lint", action="store_true", help="check the entries of NO_PROXY instead; exit code 3 if there is a warning"

@@ -8,6 +8,7 @@ from agent.checks import units
 from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.redact import redact_proxy
+from agent.core.settings.unit_table import variables_of
 from agent.core.systemd import UnitState, differences, is_deferred
 from agent.edges.systemd import environ
 from agent.errors import CommandError
@@ -41,7 +42,7 @@ def _process(node: CheckedNode, unit: UnitState) -> Finding:
         return Finding(GROUP, name, SKIP, str(error) if is_root() else NEEDS_ROOT)
     if not environment:
         return Finding(GROUP, name, SKIP, f"{process} has exited")
-    desired = dict(node.intent.variables(secret=True))
+    desired = dict(variables_of(name, node.intent.variables(secret=True)))
     different = differences(environment, desired.items())
     memory = node.host.state.memory()
     if is_deferred(different, memory.accepted.earlier) and unit.since >= (memory.ca_changed_at or 0):
@@ -73,6 +74,8 @@ def _describe(different: dict[str, str], desired: dict[str, str]) -> str:
 def _difference(name: str, value: str, desired: str) -> str:
     if not value:
         return f"{name} is not set"
+    if not desired:
+        return f"{name} is set, and must not be: this unit queries the metadata service"
     if name.lower() == "no_proxy":
         actual_entries, desired_entries = value.split(","), desired.split(",")
         missing = [entry for entry in desired_entries if entry not in actual_entries]

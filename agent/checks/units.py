@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
-from agent.core.plan.files.environment import NAMES, NODE_ENV, assignments
+from agent.core.plan.files.environment import NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
+from agent.core.settings.unit_table import unset_names, variables_of
 from agent.core.status.document import DEGRADED, StatusDocument
 from agent.core.systemd import UnitState, to_enable
 from agent.edges.files import FileSystem
@@ -51,10 +52,10 @@ def _override(node: CheckedNode, unit: UnitState) -> tuple[str, str] | None:
     Environment= lines are harmless: files override them.  Raises PermissionError if only root can
     know.
     """
-    desired = dict(node.intent.variables(secret=True))
+    desired = {name: value for name, value in variables_of(unit.name, node.intent.variables(secret=True)) if value}
     for path in _read_after_node_env(unit):
         for name, value in _assignments(node.host.files, path).items():
-            if name in NAMES and value != desired[name]:
+            if name in desired and value != desired[name]:
                 if node.is_from_status:
                     raise PermissionError(path)  # it may be the same value, with the credentials
                 return path, name
@@ -116,13 +117,15 @@ def _not_loaded(files: FileSystem, unit: UnitState) -> Finding | None:
 def _overridden(node: CheckedNode, unit: UnitState) -> Finding | None:
     files = node.host.files
     if NODE_ENV not in unit.environment_files:
-        return _without_node_env(files, unit)
-    desired = node.intent.variables(secret=True)
-    removed = [name for name, value in desired if name in unit.unset or f"{name}={value}" in unit.unset]
+        return _without_line(files, unit, "EnvironmentFile=", "gets no proxy")
+    desired = variables_of(unit.name, node.intent.variables(secret=True))
+    removed = [name for name, value in desired if value and (name in unit.unset or f"{name}={value}" in unit.unset)]
     if removed:
         source = _source(files, unit.drop_ins, rb"UnsetEnvironment[ \t]*=.*\b%s\b.*" % removed[0].encode())
         text = f"UnsetEnvironment= of {source or 'the unit'} removes {', '.join(removed)}"
         return Finding(GROUP, unit.name, FAIL, text, _removal_hint("the line", source, unit))
+    if not set(unset_names(unit.name)) <= set(unit.unset):
+        return _without_line(files, unit, "UnsetEnvironment=", "queries the metadata service through the proxy")
     try:
         override = _override(node, unit)
     except PermissionError:
@@ -135,15 +138,15 @@ def _overridden(node: CheckedNode, unit: UnitState) -> Finding | None:
     return Finding(GROUP, unit.name, FAIL, text, _removal_hint("the line", source, unit))
 
 
-def _without_node_env(files: FileSystem, unit: UnitState) -> Finding:
-    """Say why a unit with our drop-in does not have the EnvironmentFile= that it names."""
+def _without_line(files: FileSystem, unit: UnitState, key: str, consequence: str) -> Finding:
+    """Say why a unit with our drop-in lacks the value of one of its lines."""
     dropin = EnvironmentDropin.path_of(unit.name)
-    source = _source(files, _later_drop_ins(unit), rb"EnvironmentFile[ \t]*=")
+    source = _source(files, _later_drop_ins(unit), key[:-1].encode() + rb"[ \t]*=")
     if source:
-        text = f"{dropin} is loaded, but {source} resets EnvironmentFile="
-        return Finding(GROUP, unit.name, FAIL, text, _removal_hint("the empty EnvironmentFile=", source, unit))
+        text = f"{dropin} is loaded, but {source} resets {key}"
+        return Finding(GROUP, unit.name, FAIL, text, _removal_hint("the empty " + key, source, unit))
     if unit.needs_reload:
-        text = f"{dropin} changed since systemd loaded it; the unit's next start gets no proxy"
+        text = f"{dropin} changed since systemd loaded it; the unit's next start {consequence}"
         return Finding(GROUP, unit.name, FAIL, text, _reload_hint(unit))
     return Finding(GROUP, unit.name, SKIP, "the agent's drop-in is not as planned (see files)")
 

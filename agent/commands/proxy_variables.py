@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,6 +12,9 @@ import attrs
 from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables, variables_in
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
+from agent.core.plan.files.systemd_dropin import EnvironmentDropin
+from agent.core.settings.parsers import service_unit
+from agent.core.settings.unit_table import reads_etc_environment, variables_of
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, UsageError
 from agent.node.host import files_of
@@ -36,10 +39,11 @@ def values_of(arguments: argparse.Namespace) -> VariablesSource:
 
     `--no-proxy` and `--proxy` override the values in force.  `--planned`, and any other flag that
     reads settings, selects what `apply` would write.  The metadata service is queried only then,
-    and only without `--facts`.
+    and only without `--facts`.  `--unit` selects what the next start of a unit gets.
     """
     is_planned = arguments.planned or arguments.facts or arguments.sets or arguments.config
-    source = _planned(arguments) if is_planned else _in_force(files_of(arguments))
+    unit = _unit(arguments.unit) if arguments.unit else ""
+    source = _planned(arguments, unit) if is_planned else _in_force(files_of(arguments), unit)
     if arguments.proxy and not is_planned:
         proxy = _proxy(arguments.proxy)
         values = source.values
@@ -49,7 +53,7 @@ def values_of(arguments: argparse.Namespace) -> VariablesSource:
             source = attrs.evolve(source, notes=("NO_PROXY is not set on this node; give a list with --no-proxy",))
     if arguments.no_proxy is not None:
         source = VariablesSource(_with_list(source.values, arguments.no_proxy), source.region)
-    return source
+    return _for_unit(source, unit) if unit else source
 
 
 def _proxy(text: str) -> str:
@@ -59,13 +63,38 @@ def _proxy(text: str) -> str:
         raise UsageError(f"--proxy: {error}") from None
 
 
+def _unit(text: str) -> str:
+    try:
+        return service_unit(text)
+    except ValueError as error:
+        raise UsageError(f"--unit: {error}") from None
+
+
+def _not_covered(unit: str) -> AgentError:
+    hint = (
+        f"add it to node.units; to see what it gets now: systemctl show --property=Environment,EnvironmentFiles {unit}"
+    )
+    return AgentError(
+        f"--unit: {unit} has no drop-in of the agent, so the agent does not know its environment", hint=hint
+    )
+
+
+def _for_unit(source: VariablesSource, unit: str) -> VariablesSource:
+    """Return the source without the variables that the drop-in of `unit` removes."""
+    environment = {name: value for name, value in variables_of(unit, source.values.environment.items()) if value}
+    removed = [name for name in source.values.environment if name not in environment]
+    notes = (f"{unit}: without {', '.join(removed)}",) if removed else ()
+    values = attrs.evolve(source.values, environment=environment)
+    return attrs.evolve(source, values=values, notes=source.notes + notes)
+
+
 def _with_list(values: Values, no_proxy: str) -> Values:
     """Return values with the same proxy and another list."""
     http, https = (values.environment.get(name) or UNNAMED for name in ("http_proxy", "https_proxy"))
     return Values(variables(http, https, no_proxy))
 
 
-def _planned(arguments: argparse.Namespace) -> VariablesSource:
+def _planned(arguments: argparse.Namespace, unit: str) -> VariablesSource:
     from agent.node.host import host_of
     from agent.node.inputs import facts_of, load_inputs
     from agent.node.reachability import unprobed_notes
@@ -78,20 +107,36 @@ def _planned(arguments: argparse.Namespace) -> VariablesSource:
     intent = compose_intent(inputs, probe(host.state, inputs)).intent
     if intent is None:
         raise AgentError("proxy.url: not set, so nothing is planned", hint="set it with --proxy URL")
+    if unit and unit not in inputs.settings.node.units:
+        raise _not_covered(unit)
     values = of_entries(intent.no_proxy, str(intent.http_proxy), str(intent.https_proxy))
-    return VariablesSource(values, inputs.facts.region, ("planned: what `apply` would write", *unprobed_notes(inputs)))
+    notes = ("planned: what `apply` would write", *unprobed_notes(inputs))
+    return VariablesSource(values, inputs.facts.region, notes)
 
 
-def _in_force(files: FileSystem) -> VariablesSource:
-    """Return the values of the first of these that has any.
+def _in_force(files: FileSystem, unit: str) -> VariablesSource:
+    """Return the values of the node, or of a covered unit.  Raises AgentError for another unit."""
+    if not unit:
+        return _first_in_force(files, (ENVIRONMENT, NODE_ENV))
+    if files.state(EnvironmentDropin.path_of(unit)).content is None:
+        raise _not_covered(unit)
+    node_env = files.state(NODE_ENV)
+    if node_env.content is None and not node_env.problem and not reads_etc_environment(unit):
+        note = f"{NODE_ENV} is missing, so {unit} gets no proxy; run: eks-proxy-agent apply"
+        return VariablesSource(Values({}), notes=(note,))
+    return _first_in_force(files, (NODE_ENV, ENVIRONMENT))
 
-    They are /etc/environment, which is world-readable; the file that the units read; status.json.
+
+def _first_in_force(files: FileSystem, names: Sequence[str]) -> VariablesSource:
+    """Return the values of the first of `names` that has any, else those of status.json.
+
+    /etc/environment is world-readable; node.env, which units read, is not.
     """
     status = _status(files)
     intent = status.intent() if status else None
     reasons = {entry.value: entry.reason for entry in intent.no_proxy} if intent else {}
     environments = {name: _variables(files, name) for name in (ENVIRONMENT, NODE_ENV)}
-    name = next((name for name, environment in environments.items() if environment), "")
+    name = next((name for name in names if environments[name]), "")
     region = (status.region if status else None) or ""
     notes: list[str] = []
     if name:

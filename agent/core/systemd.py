@@ -141,11 +141,12 @@ def is_deferred(different: Mapping[str, str], earlier: Collection[str]) -> bool:
 def differences(environ: bytes, variables: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the variables of a process that differ from the desired ones.
 
-    `environ` is the content of its /proc/PID/environ.  The result maps the name to the value in the
-    process, which is empty if it is not set.
+    `environ` is the content of its /proc/PID/environ.  A variable with the desired value "" must
+    not be set.  The result maps the name to the value in the process, which is empty if it is not
+    set.
     """
     pairs: dict[str, str] = {}
     for item in environ.split(b"\0"):
         name, _, value = item.partition(b"=")
         pairs[name.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
-    return {name: pairs.get(name, "") for name, value in variables if pairs.get(name) != value}
+    return {name: pairs.get(name, "") for name, value in variables if pairs.get(name, "") != value}

@@ -11,6 +11,7 @@ from agent.core.intent.intent import Intent
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
 from agent.core.plan.plan import Plan
 from agent.core.settings.schema import Settings
+from agent.core.settings.unit_table import variables_of
 from agent.core.systemd import RUNTIMES, OutdatedUnits, differences, is_deferred, restart_order, to_release
 from agent.edges import command
 from agent.edges.systemd import environ
@@ -143,7 +144,7 @@ def outdated_units(host: Host, settings: Settings, intent: Intent | None) -> Out
     for name, unit in host.units.show(settings.node.units).items():
         if unit.active == "active" and unit.main_pid:
             values = environ(unit.main_pid)
-            different = differences(values, variables) if values else {}
+            different = differences(values, variables_of(name, variables)) if values else {}
             if is_deferred(different, memory.accepted.earlier):
                 deferred.append(name)
                 different = {}

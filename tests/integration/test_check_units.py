@@ -80,7 +80,7 @@ class Unit:
 def unit(tmp_path: Path) -> Unit:
     """Make a unit with harmless drop-ins and ours."""
     docker = Unit(tmp_path)
-    docker.add(OURS, EnvironmentDropin.text)
+    docker.add(OURS, EnvironmentDropin("docker.service").merge(None).decode())
     for path, text in HARMLESS.items():
         docker.add(path, text)
     return docker

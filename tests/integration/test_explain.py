@@ -139,6 +139,47 @@ def test_foreign_proxy_url_is_safe_to_print(tmp_path: Path, value: str, shown: s
     assert "\x1b" not in done.both
 
 
+def test_unit_has_its_own_values(node: Node) -> None:
+    """nodeadm's drop-in removes http_proxy; docker reads the password of node.env."""
+    node.write("etc/secret", b"user:s3cret\n", 0o600)
+    assert node.main("apply", "--set", "proxy.credentials_file=/etc/secret").code == 0
+    for unit, route in (("nodeadm-run", "direct: no proxy is set"), ("docker", "through http://***@proxy.corp:3128")):
+        done = node.run("explain", "http://x.org", "--unit", unit, facts=False)
+        assert f"http://x.org\n  {route}, for every client\n" in done.out, done.both
+        assert done.err.startswith("note: in force: /etc/eks-proxy-agent/node.env\n")
+    done = node.run("explain", "http://x.org", "https://x.org", "--unit", "nodeadm-run.service", facts=False)
+    assert "note: nodeadm-run.service: without http_proxy, HTTP_PROXY\n" in done.err
+    assert "https://x.org\n  through http://***@proxy.corp:3128, for every client\n" in done.out
+
+
+def test_unit_that_reads_node_env_only_has_no_proxy_without_it(node: Node) -> None:
+    """docker falls back to /etc/environment, cloud-init does not."""
+    (node.root / "etc/eks-proxy-agent/node.env").unlink()
+    done = node.run("explain", "x.org", "--unit", "docker", facts=False)
+    assert (done.err, f"through {PROXY}" in done.out) == ("note: in force: /etc/environment\n", True)
+    done = node.run("explain", "x.org", "--unit", "nodeadm-config", facts=False)
+    assert "node.env is missing, so nodeadm-config.service gets no proxy; run: eks-proxy-agent apply" in done.err
+    assert "direct: no proxy is set, for every client" in done.out
+
+
+def test_unit_of_the_plan(node: Node) -> None:
+    """--planned and --no-proxy work with --unit too."""
+    for flags in (["--planned"], ["--no-proxy", "localhost"], ["--proxy", "http://other:1"]):
+        done = node.run("explain", "http://x.org", "--unit", "nodeadm-run", *flags, facts="--planned" in flags)
+        assert "http://x.org\n  direct: no proxy is set, for every client\n" in done.out, done.both
+
+
+@pytest.mark.parametrize("flags", [[], ["--planned"]])
+def test_unit_without_drop_in_is_an_error(node: Node, flags: list[str]) -> None:
+    """The agent does not know the environment of a unit that it does not cover."""
+    done = node.run("explain", "x.org", "--unit", "sshd", *flags, facts=bool(flags))
+    assert (done.code, done.out) == (1, "")
+    assert "--unit: sshd.service has no drop-in of the agent" in done.err
+    assert "node.units" in done.err
+    done = node.run("explain", "x.org", "--unit", "a/b", facts=False)
+    assert (done.code, done.out) == (2, "")
+
+
 def test_status_json_is_used_without_files(node: Node) -> None:
     """A user without access to node.env, on a node without /etc/environment, has status.json."""
     (node.root / "etc/environment").unlink()

@@ -16,22 +16,8 @@ from agent.core.net.aws_endpoints import SERVICES
 from agent.core.net.proxy_url import ProxyUrl
 from agent.core.noproxy.entries import OperatorEntry
 from agent.core.settings import parsers
+from agent.core.settings.unit_table import DEFAULT_UNITS
 from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
-
-#: Services of a node that open connections to the outside (Amazon Linux 2023, and images with
-#: bootstrap.sh).  One line a unit, with the reason.  A test compares the list with Before= of the
-#: agent's unit and with config.toml.
-DEFAULT_UNITS = (
-    "docker.service",  # pulls images
-    "containerd.service",  # pulls images
-    "kubelet.service",  # runs credential helpers that call ECR
-    "sandbox-image.service",  # logs in to ECR and pulls the pause image
-    "nodeadm-config.service",  # calls the EC2 API
-    "nodeadm-run.service",  # pulls images and starts kubelet
-    "cloud-config.service",  # may install packages
-    "cloud-final.service",  # runs the shell scripts of user data
-    "amazon-ssm-agent.service",  # registers the node with SSM
-)
 
 
 def _key(default: Any, parse: Callable[[Any], Any], allowed: str, *, unset: str = "auto") -> Any:

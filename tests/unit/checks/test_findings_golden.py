@@ -32,6 +32,7 @@ from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.plan.files.yum_conf import DNF_CONF, YUM_CONF
 from agent.core.plan.plan import Change, Plan
 from agent.core.settings.layers import merge, parse_toml
+from agent.core.settings.unit_table import HTTP_NAMES
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import RepairsStatus
 from agent.core.systemd import UnitState
@@ -213,7 +214,7 @@ def units_cases(patch):
     yield "its unit file changed", agent_with(needs_reload=True)
     yield "degraded", agent_with(StatusDocument("degraded", "<error>"))
 
-    base = {DROPIN: EnvironmentDropin.text.encode()}
+    base = {DROPIN: EnvironmentDropin(DOCKER).merge(None)}
     docker = UnitState(DOCKER, drop_ins=(DROPIN,), environment_files=(ENVIRONMENT, NODE_ENV))
     other = "/etc/systemd/system/docker.service.d/95-other.conf"
 
@@ -240,6 +241,23 @@ def units_cases(patch):
     yield "overridden", docker_with(other_text=text, drop_ins=both, environment_files=after)
     yield "overridden by the unit", docker_with(environment_files=after)
     yield "overridden, not root", docker_with(environment_files=after, is_from_status=True)
+
+    nodeadm, dropin = "nodeadm-run.service", EnvironmentDropin("nodeadm-run.service")
+    other = "/etc/systemd/system/nodeadm-run.service.d/zzz-other.conf"
+
+    def nodeadm_with(other_text="", **changes):
+        state = UnitState(nodeadm, drop_ins=(dropin.path, other), environment_files=(NODE_ENV,), unset=HTTP_NAMES)
+        content = {dropin.path: dropin.merge(None), other: other_text.encode()}
+        content["/etc/x.env"] = b"http_proxy=http://other:1\n"
+        agent = UnitState(units.AGENT, before=(nodeadm,))
+        return list(units.check(checked(content, units=Units(agent, attrs.evolve(state, **changes)))))[1:]
+
+    yield "nodeadm", nodeadm_with()
+    yield "nodeadm with another http_proxy", nodeadm_with(environment_files=after)
+    yield "nodeadm without a proxy", nodeadm_with(unset=(*HTTP_NAMES, "HTTPS_PROXY"))
+    yield "nodeadm with http_proxy", nodeadm_with("[Service]\nUnsetEnvironment=\n", unset=())
+    yield "nodeadm with an old drop-in", nodeadm_with(unset=(), needs_reload=True)
+    yield "nodeadm with an edited drop-in", nodeadm_with(unset=())
 
 
 def processes_cases(patch):
@@ -269,6 +287,11 @@ def processes_cases(patch):
     desired = attrs.evolve(resolved(), intent=new)
     yield "other credentials", process(dict(old.variables(secret=True)), desired=desired)
     yield "the unit's fault", process({"HOME": "/"}, environment_files=())
+    nodeadm = EnvironmentDropin.path_of("nodeadm-run.service")
+    as_nodeadm = {"name": "nodeadm-run.service", "drop_ins": (nodeadm,), "unset": HTTP_NAMES}
+    yield "nodeadm with http_proxy", process(variables(), **as_nodeadm)
+    without = {name: value for name, value in variables().items() if name not in HTTP_NAMES}
+    yield "nodeadm", process(without, **as_nodeadm)
     yield "exited", process({})
     yield "none running", process({}, active="inactive")
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.settings.schema import Node, Settings
+from agent.core.settings.unit_table import variables_of
 from agent.core.systemd import UnitState, differences, is_deferred, parse_unit, to_enable, to_release
 
 DOCKER = UnitState("docker.service")
@@ -172,6 +173,21 @@ def test_a_process_with_another_environment_is_stale(environ, stale):
     Other variables do not matter, whatever bytes they contain.
     """
     assert bool(differences(environ, VARIABLES)) is stale
+
+
+@pytest.mark.parametrize(
+    ("environ", "stale"),
+    [
+        (b"https_proxy=http://proxy.corp:3128\0", False),
+        (b"https_proxy=http://proxy.corp:3128\0http_proxy=\0", False),
+        (b"https_proxy=http://proxy.corp:3128\0http_proxy=http://proxy.corp:3128\0", True),
+        (b"http_proxy=http://proxy.corp:3128\0", True),
+    ],
+)
+def test_a_process_of_nodeadm_must_not_have_http_proxy(environ, stale):
+    """Its drop-in removes the variable, so a process that has it is older."""
+    variables = (("http_proxy", "http://proxy.corp:3128"), ("https_proxy", "http://proxy.corp:3128"))
+    assert bool(differences(environ, variables_of("nodeadm-run.service", variables))) is stale
 
 
 @given(st.dictionaries(st.text("ab=", min_size=1).filter(lambda name: "=" not in name), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))  # fmt: skip

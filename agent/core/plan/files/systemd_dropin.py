@@ -1,6 +1,6 @@
 """The drop-ins of systemd units.
 
-Their text does not depend on the instance, so a baked image needs no daemon-reload at boot.
+Their text depends on the unit alone, so a baked image needs no daemon-reload at boot.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import attrs
 
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.managed_file import Effect, ManagedFile
+from agent.core.settings.unit_table import reads_etc_environment, unset_names
 
 DIRECTORY = "/etc/systemd/system/"
 #: The units that failure.policy = "closed" holds back.  A gate on others would lock operators out
@@ -48,15 +49,18 @@ class EnvironmentDropin(Dropin):
     """The drop-in that gives a unit the proxy variables."""
 
     name = "90-eks-proxy.conf"
-    text = f"""\
-{_HEAD}[Service]
-# The minus: a missing file must not keep the unit from starting.  The later file wins.
-EnvironmentFile=-{ENVIRONMENT}
-EnvironmentFile=-{NODE_ENV}
-"""
 
     def merge(self, current: bytes | None) -> bytes | None:
-        return self.text.encode("ascii")
+        """Return the constant text for this unit; see unit_table.py for the reasons."""
+        lines = [_HEAD + "[Service]"]
+        lines += ["# The minus: a missing file must not keep the unit from starting.  The later file wins."]
+        lines += [f"EnvironmentFile=-{ENVIRONMENT}"] if reads_etc_environment(self.unit) else []
+        lines += [f"EnvironmentFile=-{NODE_ENV}"]
+        unset = unset_names(self.unit)
+        if unset:
+            lines += ["# Its plain http is for the metadata service, which no proxy reaches."]
+            lines += ["UnsetEnvironment=" + " ".join(unset)]
+        return ("\n".join(lines) + "\n").encode("ascii")
 
     @classmethod
     def unit_of(cls, path: str) -> str | None:

@@ -1,8 +1,8 @@
 """NO_PROXY: its constant entries, order and reasons, and the entries that an operator may write."""
 
 import ipaddress
-import re
 import itertools
+import re
 
 import pytest
 from hypothesis import given

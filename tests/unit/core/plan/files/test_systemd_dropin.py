@@ -1,4 +1,4 @@
-"""The drop-ins: constant text, so that a baked image needs no daemon-reload at boot."""
+"""The drop-ins: the unit alone decides the text, so a baked image needs no daemon-reload at boot."""
 
 import pytest
 
@@ -6,6 +6,7 @@ from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, Enviro
 from agent.core.settings.schema import DEFAULT_UNITS
 
 ENVIRONMENT_TEXT = EnvironmentDropin("docker.service").merge(None)
+NODEADM_TEXT = EnvironmentDropin("nodeadm-run.service").merge(None)
 CLOSED_TEXT = ClosedGate("docker.service").merge(None)
 
 
@@ -23,12 +24,37 @@ def test_units_read_etc_environment_and_then_node_env():
     ]
 
 
+@pytest.mark.parametrize("unit", ["cloud-init.service", "cloud-init-network.service", "cloud-init-main.service"])
+def test_cloud_init_reads_node_env_only(unit):
+    """A foreign proxy in /etc/environment must not carry its requests to the metadata service."""
+    assert directives(EnvironmentDropin(unit).merge(None)) == [
+        "[Service]",
+        "EnvironmentFile=-/etc/eks-proxy-agent/node.env",
+    ]
+
+
+@pytest.mark.parametrize("unit", ["nodeadm-config.service", "nodeadm-run.service", "nodeadm-boot-hook.service"])
+def test_nodeadm_has_no_proxy_for_plain_http(unit):
+    """Its plain http is for the metadata service; a NO_PROXY of a NodeConfig may lack that."""
+    assert directives(EnvironmentDropin(unit).merge(None)) == [
+        "[Service]",
+        "EnvironmentFile=-/etc/eks-proxy-agent/node.env",
+        "UnsetEnvironment=http_proxy HTTP_PROXY",
+    ]
+
+
+@pytest.mark.parametrize("unit", ["cloud-config.service", "cloud-final.service", "my-nodeadm-run.service"])
+def test_all_other_units_read_both_files(unit):
+    """The rules are for nodeadm and for the stages of cloud-init that query the metadata service."""
+    assert EnvironmentDropin(unit).merge(None) == ENVIRONMENT_TEXT
+
+
 def test_policy_closed_asserts_and_does_not_require():
     """An Assert blocks the start only; Requires= would stop docker with the agent."""
     assert directives(CLOSED_TEXT) == ["[Unit]", "AssertPathExists=/run/eks-proxy-agent/ready"]
 
 
-@pytest.mark.parametrize("text", [ENVIRONMENT_TEXT, CLOSED_TEXT])
+@pytest.mark.parametrize("text", [ENVIRONMENT_TEXT, NODEADM_TEXT, CLOSED_TEXT])
 def test_a_drop_in_names_its_program_and_how_to_revert(text):
     """The first line names the agent and `revert`, and every line is complete."""
     first = text.decode("ascii").splitlines()[0]
