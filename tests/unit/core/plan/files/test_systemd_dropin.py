@@ -1,4 +1,4 @@
-"""The drop-ins: the unit alone decides the text, so a baked image needs no daemon-reload at boot."""
+"""The drop-ins: their unit alone decides the text, so a baked image needs no reload at boot."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_nodeadm_has_no_proxy_for_plain_http(unit):
 
 @pytest.mark.parametrize("unit", ["cloud-config.service", "cloud-final.service", "my-nodeadm-run.service"])
 def test_all_other_units_read_both_files(unit):
-    """The rules are for nodeadm and for the stages of cloud-init that query the metadata service."""
+    """The rules are for nodeadm and for the stages of cloud-init that query metadata."""
     assert EnvironmentDropin(unit).merge(None) == ENVIRONMENT_TEXT
 
 
