@@ -28,8 +28,15 @@ def check(node: CheckedNode) -> Iterator[Finding]:
     if node.skip_reason == UNCONFIGURED:
         text = UNCONFIGURED
     yield Finding(GROUP, NAME, OK, text + _unread(node))
-    for warning in node.reconciled.warnings if node.reconciled else ():
-        yield Finding(GROUP, "warning", WARN, warning)
+    if node.reconciled is None:
+        return
+    problems = node.reconciled.inputs.cluster_info.problems
+    for problem in problems:
+        text, _, remedy = problem.partition("; ")
+        yield Finding(GROUP, "NodeConfig", FAIL, text, remedy)
+    for warning in node.reconciled.warnings:
+        if warning not in problems:
+            yield Finding(GROUP, "warning", WARN, warning)
 
 
 def _unread(node: CheckedNode) -> str:

@@ -35,6 +35,8 @@ def check(host: Host, layered: Layered, facts: Facts | None) -> None:
     ca = problems.collect(lambda: read_ca(host.files, settings))
     user_data = facts.user_data if facts else b""  # without the metadata service there are only files
     info = problems.collect(lambda: cluster_info(host.files, settings, read_user_data(user_data))) or ClusterInfo()
+    for problem in info.problems:
+        problems.add(AgentError(problem))
     for line in _warnings(layered, facts, info, credentials, ca):
         print(line, file=sys.stderr)
     problems.raise_all()
@@ -51,8 +53,11 @@ class _Problems:
         try:
             return read()
         except AgentError as error:
-            self._errors.append(error)
+            self.add(error)
             return None
+
+    def add(self, error: AgentError) -> None:
+        self._errors.append(error)
 
     def raise_all(self) -> None:
         if len(self._errors) == 1:

@@ -87,6 +87,43 @@ def test_a_wrong_node_config_leaves_the_last_good_values(node, user_data, file, 
     )
 
 
+HIDING = """  instance:
+    environment:
+      default:
+        HTTPS_PROXY: http://user:secret@x:1
+        NO_PROXY: localhost,10.0.0.0/8
+"""
+
+
+def test_a_node_config_that_hides_the_metadata_service_is_a_failure(node):
+    """`check` and `config check` fail and name the lines to delete; `apply` works and warns."""
+    text = "NodeConfig (user data): NO_PROXY in spec.instance.environment.default lacks 169.254.169.254"
+    remedy = "delete HTTPS_PROXY, NO_PROXY there: the agent sets these variables"
+    node.be(user_data=USER_DATA + HIDING)
+    applied = node.main("apply")
+    assert applied.code == 0
+    assert f"warning: {text}; {remedy}" in applied.err
+    for command in (["config check"], ["check", "--only", "settings"]):
+        done = node.main(*command)
+        assert done.code == 1, done.both
+        assert text in done.both
+        assert remedy in done.both
+        assert "secret" not in done.both
+        assert done.both.count(text) == 1
+    node.be(user_data=USER_DATA + HIDING.replace("10.0.0.0/8", "169.254.0.0/16"))
+    assert node.main("config check").code == 0
+    assert node.main("check", "--only", "settings").code == 0
+
+
+def test_a_file_of_nodeadm_that_hides_the_metadata_service_is_named(node):
+    """`config check` reads /etc/eks/nodeadm.d too."""
+    node.be()
+    drop_in(node, "10.yaml", DROP_IN.partition("spec")[0] % "v1alpha1" + "spec:\n" + HIDING)
+    done = node.main("config check")
+    assert done.code == 1, done.both
+    assert "NodeConfig (/etc/eks/nodeadm.d/10.yaml): NO_PROXY in spec.instance.environment.default lacks" in done.err
+
+
 def test_proxy_variables_in_a_node_config_are_warnings(node):
     """Each proxy variable in spec.instance.environment is a conflict, reported once."""
     environment = "  instance:\n    environment:\n      default: {https_proxy: 'http://x:1', TZ: UTC}\n      kubelet: {NO_PROXY: a}\n"

@@ -58,6 +58,7 @@ class Resolved:
             inputs.layered.warnings
             + inputs.facts.warnings
             + inputs.cluster_info.warnings
+            + inputs.cluster_info.problems
             + (self.intent.warnings if self.intent else ())
             + (inputs.ca.warnings if inputs.ca else ())
         )
