@@ -17,6 +17,7 @@ from agent.node.apply import apply
 from agent.node.host import Host, host_of, need_root
 from agent.node.inputs import facts_of, load_inputs
 from agent.node.metrics_file import withdraw
+from agent.node.overrides import override_warnings
 from agent.node.planning import changed_paths, node_files, plan_node, plan_revert
 from agent.node.reachability import unprobed_notes
 from agent.node.reconcile import (
@@ -47,7 +48,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
             forget_network(state, facts.instance_id)
     result = reconcile(host, static, facts, Trigger.COMMAND)
     print_changes(host, result.plan)
-    for warning in result.resolved.warnings:
+    for warning in result.resolved.warnings + result.overrides:
         print("warning: " + warning, file=sys.stderr)
     result.raise_problems()
     if result.intent is None:
@@ -101,7 +102,8 @@ def plan_command(arguments: argparse.Namespace) -> int:
         for action in actions:
             print(action)
     messages = ["node.ca_bundle: " + summary for summary in (inputs.ca.summaries if inputs.ca else ())]
-    messages += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in resolved.warnings]
+    warnings = resolved.warnings + override_warnings(host.files, resolved, plan)
+    messages += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in warnings]
     messages += advice(resolved.intent.no_proxy, inputs.facts.region) if resolved.intent else ()
     messages += ["note: " + note for note in unprobed_notes(inputs)]
     pending = bool(not plan.empty or actions)

@@ -44,6 +44,15 @@ def log_contested(host: Host) -> None:
         )
 
 
+def log_overrides(host: Host, overrides: Sequence[str]) -> None:
+    """Log the drop-ins of others that override the agent's, once as long as they stay the same."""
+    with host.locked() as state:
+        is_news, memory = state.memory().report_once("overrides", "\n".join(overrides))
+        state.update_memory(lambda _: memory)
+    for text in overrides if is_news else ():
+        get_logger().warning("unit.overridden", text=text)
+
+
 def log_degraded(host: Host, error: AgentError) -> str:
     """Log the error and its consequence, once as long as it stays the same; return the consequence.
 

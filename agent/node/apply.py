@@ -13,7 +13,8 @@ from typing import Callable
 
 import attrs
 
-from agent.core.plan.plan import SAVED, Change, Plan
+from agent.core.plan.plan import Change, Plan
+from agent.core.plan.saved_copies import SAVED
 from agent.edges import trust_store
 from agent.edges.files import FileSystem
 from agent.edges.state import BASELINE, LockedState
@@ -114,14 +115,14 @@ def _attempt(steps: Iterable[tuple[bool, Callable[[], None]]]) -> list[str]:
 
 
 def _write_files(changes: tuple[Change, ...], files: FileSystem) -> dict[str, str]:
-    """Write and remove files; return the errors by path.
+    """Write and remove files, in order; return the errors by path.
 
-    If the copy of an edited file cannot be saved, the file itself stays as it is.
+    A file stays as it is if another one, which has to be in place before, could not be written.
     """
     failed: dict[str, str] = {}
     for change in changes:
-        if any(path.startswith(change.path + SAVED) for path in failed):
-            failed[change.path] = f"{change.path}: not reverted, because the edited file cannot be saved"
+        if change.requires in failed:
+            failed[change.path] = f"{change.path}: left as it is, because {change.requires} cannot be written"
             continue
         try:
             if change.after is None:

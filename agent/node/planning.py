@@ -11,11 +11,13 @@ from agent.core.plan import drift
 from agent.core.plan.baseline import Baseline, FileState
 from agent.core.plan.desired import desired_files
 from agent.core.plan.files.managed_file import Effect, ManagedFile
-from agent.core.plan.plan import Plan, copy_names, make_plan, make_revert
+from agent.core.plan.plan import Plan, make_plan, make_revert
+from agent.core.plan.saved_copies import copy_names
 from agent.core.settings.schema import Settings
 from agent.core.systemd import to_enable
 from agent.errors import FileError
 from agent.node.host import Host
+from agent.node.overrides import overridden_notes
 
 
 def node_files(host: Host, resolved: Resolved) -> tuple[ManagedFile, ...]:
@@ -52,13 +54,16 @@ def plan_node(
     baseline = host.state.baseline()
     states: dict[str, FileState] = {}
     resolved: list[ManagedFile] = []
+    links: dict[str, str] = {}
     for file in desired:
         try:
             path = host.files.resolve(file.path)
         except FileError as error:
             path, states[file.path] = file.path, FileState(problem=str(error))
+        links[file.path] = path
         if path not in (other.path for other in resolved):  # yum.conf is usually a link to dnf.conf
-            resolved.append(attrs.evolve(file, path=path))
+            replaced_by = links.get(file.replaced_by, file.replaced_by)
+            resolved.append(attrs.evolve(file, path=path, replaced_by=replaced_by))
     for path in [file.path for file in resolved] + list(baseline.files):
         if path not in states:
             states[path] = host.files.state(path)
@@ -66,7 +71,7 @@ def plan_node(
     pending = host.state.reload_pending
     units = host.units.show(settings.node.enable) if settings else {}
     enable = to_enable(settings, units, interrupted=pending) if settings else ()
-    return make_plan(
+    plan = make_plan(
         tuple(resolved),
         states,
         baseline,
@@ -78,6 +83,7 @@ def plan_node(
         reload_pending=pending,
         trust_pending=host.state.trust_pending and host.files.live,  # an image does this at its first boot
     )
+    return attrs.evolve(plan, notes=plan.notes + overridden_notes(host.files, plan))
 
 
 def plan_revert(host: Host) -> Plan:

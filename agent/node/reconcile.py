@@ -28,6 +28,7 @@ from agent.node.apply import apply
 from agent.node.change_log import log_changes
 from agent.node.host import Host
 from agent.node.inputs import load_inputs
+from agent.node.overrides import override_warnings
 from agent.node.planning import desired_digests, node_files, plan_node
 from agent.node.reachability import Reachability
 from agent.node.sources import StaticSettings, kept_flags
@@ -61,13 +62,14 @@ class ReconcileResult:
 
     `should_reprobe`: endpoints that were not reached directly at an earlier boot, or did not
     resolve at this one, may be reachable by now. `repaired`: those of the plan's changes that
-    repaired drift.
+    repaired drift.  `overrides`: warnings about drop-ins of others that override the agent's.
     """
 
     resolved: Resolved
     plan: Plan
     should_reprobe: bool = False
     repaired: tuple[Change, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -108,13 +110,14 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         repaired = () if trigger is Trigger.COMMAND else memory.drifted(plan, desired)
         if trigger is not Trigger.COMMAND:
             log_changes(plan, repaired)
-        result = ReconcileResult(resolved, plan, network.reachability.should_reprobe, repaired)
+        overrides = override_warnings(host.files, resolved, plan)
+        result = ReconcileResult(resolved, plan, network.reachability.should_reprobe, repaired, overrides)
         _remember(state, static, inputs, network)
         desired = memory.still_desired(desired, set(planned.changes) - set(plan.changes))
         remembered = memory.after_command if trigger is Trigger.COMMAND else memory.after_daemon
         memory = remembered(plan, desired, time.monotonic())
         state.save_memory(_with_list(state, memory, resolved, network))
-        status_file.save_reconcile(state, resolved, plan.problems)
+        status_file.save_reconcile(state, resolved, plan.problems, overrides)
         if not plan.problems:
             state.set_ready()
     return result

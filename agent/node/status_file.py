@@ -22,10 +22,12 @@ from agent.edges.state import LockedState, State
 from agent.errors import FileError, shortlist
 
 
-def save_reconcile(state: LockedState, resolved: Resolved, problems: Sequence[str]) -> None:
+def save_reconcile(
+    state: LockedState, resolved: Resolved, problems: Sequence[str], overrides: tuple[str, ...] = ()
+) -> None:
     """Save the result of a reconcile; `problems` are the errors of single files.
 
-    The fields that the daemon added stay.
+    `overrides` are warnings about drop-ins of others.  The fields that the daemon added stay.
     """
     intent, facts = resolved.intent, resolved.facts
     files = desired_files(resolved.settings, intent, resolved.inputs.ca)
@@ -37,7 +39,7 @@ def save_reconcile(state: LockedState, resolved: Resolved, problems: Sequence[st
         proxy=ProxyPair(intent.http_proxy, intent.https_proxy) if intent else None,
         no_proxy=intent.no_proxy if intent else (),
         files=tuple(file.path for file in files if file.merge(None) is not None),
-        warnings=resolved.warnings,
+        warnings=resolved.warnings + overrides,
     )
     if intent is None:  # without a proxy in use its health is obsolete
         document = attrs.evolve(document, proxies=(), preflight=None)

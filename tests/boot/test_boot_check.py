@@ -20,7 +20,7 @@ from tests.boot.harness.services import Listener
 #: One node for all of them, so one worker of pytest-xdist.
 pytestmark = pytest.mark.xdist_group("check")
 
-DROP_IN = "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"
+DROP_IN = "/etc/systemd/system/docker.service.d/zz-eks-proxy.conf"
 FREEZE = "systemctl kill --signal=STOP eks-proxy-agent"  # otherwise it repairs what the test breaks
 THAW = "systemctl kill --signal=CONT eks-proxy-agent"
 RESTART_ALL = "systemctl restart docker containerd kubelet"
@@ -183,11 +183,11 @@ FAULTS = {
     ),
     "a later EnvironmentFile= of kubelet": Fault(
         "echo HTTPS_PROXY=http://other.example.test:1 > /etc/kubelet.env;"
-        " printf '[Service]\\nEnvironmentFile=/etc/kubelet.env\\n' > /etc/systemd/system/kubelet.service.d/95-other.conf;"
+        " printf '[Service]\\nEnvironmentFile=/etc/kubelet.env\\n' > /etc/systemd/system/kubelet.service.d/zzz-other.conf;"
         " systemctl daemon-reload; systemctl restart kubelet",
         "units kubelet.service",
-        "EnvironmentFile=/etc/kubelet.env of /etc/systemd/system/kubelet.service.d/95-other.conf overrides HTTPS_PROXY",
-        "rm /etc/systemd/system/kubelet.service.d/95-other.conf; systemctl daemon-reload; systemctl restart kubelet",
+        "EnvironmentFile=/etc/kubelet.env of /etc/systemd/system/kubelet.service.d/zzz-other.conf overrides HTTPS_PROXY",
+        "rm /etc/systemd/system/kubelet.service.d/zzz-other.conf; systemctl daemon-reload; systemctl restart kubelet",
     ),
     "yum.conf, a file instead of the link": Fault(
         f"{FREEZE}; cp --remove-destination /etc/dnf/dnf.conf /etc/yum.conf",
@@ -196,10 +196,10 @@ FAULTS = {
         f"ln -sfn dnf/dnf.conf /etc/yum.conf; {THAW}",
     ),
     "a drop-in that resets ours": Fault(
-        "printf '[Service]\\nEnvironmentFile=\\n' > /etc/systemd/system/docker.service.d/99-other.conf; systemctl daemon-reload",
+        "printf '[Service]\\nEnvironmentFile=\\n' > /etc/systemd/system/docker.service.d/zzz-other.conf; systemctl daemon-reload",
         "units docker.service",
-        "but /etc/systemd/system/docker.service.d/99-other.conf resets EnvironmentFile=",
-        "rm /etc/systemd/system/docker.service.d/99-other.conf; systemctl daemon-reload",
+        "but /etc/systemd/system/docker.service.d/zzz-other.conf resets EnvironmentFile=",
+        "rm /etc/systemd/system/docker.service.d/zzz-other.conf; systemctl daemon-reload",
     ),
     "agent disabled": Fault(
         "systemctl disable eks-proxy-agent",

@@ -92,7 +92,7 @@ def test_leftovers_of_the_shell_recipe_are_removed(trial: Callable[[str], Trial]
     running.wait_settled()
     drop_ins = running.show("docker", "DropInPaths").split()
     said = "\n".join(node.finish(running).messages("eks-proxy-agent"))
-    assert drop_ins == ["/etc/systemd/system/docker.service.d/90-eks-proxy.conf"]
+    assert drop_ins == ["/etc/systemd/system/docker.service.d/zz-eks-proxy.conf"]
     assert "/etc/environment: 12 lines of an earlier proxy setup are replaced" in said
     assert "yum.conf: 2 earlier proxy lines in [main] are replaced" in said
     assert "2 lines with the same proxy in [main:exclude] are removed" in said

@@ -40,7 +40,7 @@ def test_edited_file_is_repaired_once(trial: Callable[[str], Trial]) -> None:
     wait_for("the status to report it", lambda: agent.status()["repairs"] == {"total": 1, "fought": []})
     agent.running.run("rm", "-r", DROP_INS)
     agent.running.run("sh", "-c", f"echo x > {NODE_ENV}.new; mv {NODE_ENV}.new {NODE_ENV}")
-    agent.wait_for_event("drift.repaired", "REASON=missing", f"FILE={DROP_INS}/90-eks-proxy.conf")
+    agent.wait_for_event("drift.repaired", "REASON=missing", f"FILE={DROP_INS}/zz-eks-proxy.conf")
     agent.wait_for_event("drift.repaired", "FILE=" + NODE_ENV)
     wait_for("the status to report it", lambda: agent.status()["repairs"]["total"] == 3)
     after = agent.read()

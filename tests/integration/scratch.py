@@ -27,6 +27,15 @@ OTHER_DROP_IN = b"[Service]\nRestart=always\n"
 OURS = ("var/lib/eks-proxy-agent", "run/eks-proxy-agent")
 
 
+def rename_to_former(root):
+    """Give the drop-ins, and their records, the names that an earlier version gave them."""
+    for path in root.glob("etc/systemd/system/*.d/zz-eks-proxy.conf"):
+        path.rename(path.with_name("90-eks-proxy.conf"))
+    baseline = root / "var/lib/eks-proxy-agent/baseline.json"
+    if baseline.exists():
+        baseline.write_text(baseline.read_text().replace("/zz-eks-proxy.conf", "/90-eks-proxy.conf"))
+
+
 class Node:
     """A root tree, with its settings and facts in the parent directory."""
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from agent.commands import node as node_commands
 from agent.core.plan.baseline import Baseline
-from agent.core.plan.plan import SAVED, Change, Plan
+from agent.core.plan.plan import Change, Plan
+from agent.core.plan.saved_copies import SAVED
 from agent.core.systemd import UnitState
 from agent.daemon.boot import Daemon, reconcile_once, report_and_release_units, request_facts
 from agent.edges import directory as disk_module
@@ -26,10 +27,10 @@ from agent.node.apply import apply
 from agent.node.host import Host
 from agent.node.reconcile import Trigger
 from agent.node.sources import SettingsSources
-from tests.integration.scratch import DNF_CONF, ENVIRONMENT, PROXY, Node
+from tests.integration.scratch import DNF_CONF, ENVIRONMENT, PROXY, Node, rename_to_former
 
 DOCKER_D = "etc/systemd/system/docker.service.d"
-DROP_IN = DOCKER_D + "/90-eks-proxy.conf"
+DROP_IN = DOCKER_D + "/zz-eks-proxy.conf"
 KUBELET_D = "etc/systemd/system/kubelet.service.d"
 OTHER = "http://other.corp:8080"
 
@@ -200,11 +201,11 @@ def test_revert_saves_a_copy_of_an_edited_drop_in(node):
     node.apply()
     edited = node.read(DROP_IN) + b"Environment=MINE=1\n"
     node.write(DROP_IN, edited)
-    kubelet = node.root / KUBELET_D / "90-eks-proxy.conf"
+    kubelet = node.root / KUBELET_D / "zz-eks-proxy.conf"
     kubelet.write_bytes(edited)
     code, _, err = node.run("revert")
     assert code == 0
-    for name in (DROP_IN, KUBELET_D + "/90-eks-proxy.conf"):
+    for name in (DROP_IN, KUBELET_D + "/zz-eks-proxy.conf"):
         assert not (node.root / name).exists()
         assert node.read(name + SAVED) == edited
         assert f"/{name}{SAVED}" in err
@@ -251,7 +252,7 @@ def test_a_file_in_place_of_our_directory_is_a_problem_and_not_a_hang(node):
     node.write(KUBELET_D, b"")
     for command in ("plan", "apply", "revert"):
         code, _, err = node.run(command)
-        assert (code, f"{KUBELET_D}/90-eks-proxy.conf: a component of the path is not a directory" in err) == (1, True)
+        assert (code, f"{KUBELET_D}/zz-eks-proxy.conf: a component of the path is not a directory" in err) == (1, True)
     assert node.read("etc/environment") == ENVIRONMENT
 
 
@@ -424,9 +425,10 @@ def steps(node):
     return {
         "the first apply": ([], lambda: node.run("apply")),
         "an apply with other settings": ([node.apply], reconfigure),
+        "an upgrade": ([node.apply, lambda: rename_to_former(node.root)], lambda: node.run("apply")),
         "a revert": ([node.apply], lambda: node.run("revert")),
         "a revert of what others edited": (
-            [node.apply, lambda: node.write(KUBELET_D + "/90-eks-proxy.conf", b"[X]\n")],
+            [node.apply, lambda: node.write(KUBELET_D + "/zz-eks-proxy.conf", b"[X]\n")],
             lambda: node.run("revert"),
         ),
     }
@@ -445,7 +447,8 @@ def tree(node, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "cut", ["the first apply", "an apply with other settings", "a revert", "a revert of what others edited"]
+    "cut",
+    ["the first apply", "an apply with other settings", "an upgrade", "a revert", "a revert of what others edited"],
 )
 def test_after_a_kill_at_any_call_the_next_run_converges(node, tree, cut):
     """Killed before each call that changes the disk, every file is wholly old or wholly new.
@@ -474,6 +477,7 @@ def test_after_a_kill_at_any_call_the_next_run_converges(node, tree, cut):
         for path, entry in node.tree().items():
             if path not in node.temporaries():
                 assert entry in (old.get(path), new.get(path)), f"{path} is half written at call {target}"
+        assert cut != "an upgrade" or has_drop_ins(node), f"a unit has no drop-in at call {target}"
         tree.save("cut")
         node.configure(PROXY)
         node.apply()
@@ -490,7 +494,13 @@ def test_after_a_kill_at_any_call_the_next_run_converges(node, tree, cut):
         shutil.rmtree(node.directory.with_name(node.directory.name + "cut"))
 
 
-@pytest.mark.parametrize("cut", ["the first apply", "an apply with other settings", "a revert"])
+def has_drop_ins(node):
+    """True if each unit has a drop-in, by either name."""
+    names = ("zz-eks-proxy.conf", "90-eks-proxy.conf")
+    return all(any((node.root / directory / name).exists() for name in names) for directory in (DOCKER_D, KUBELET_D))
+
+
+@pytest.mark.parametrize("cut", ["the first apply", "an apply with other settings", "an upgrade", "a revert"])
 def test_a_full_disk_at_any_call_damages_no_file(node, tree, cut):
     """ENOSPC once, at any call, leaves no file half written; the next run completes the work."""
     before, step = steps(node)[cut]
@@ -506,6 +516,7 @@ def test_a_full_disk_at_any_call_damages_no_file(node, tree, cut):
         tree.run(step, strike=no_space, target=target)
         for path, entry in node.tree().items():
             assert entry in (old.get(path), new.get(path)), f"{path} is half written at call {target}"
+        assert cut != "an upgrade" or has_drop_ins(node), f"a unit has no drop-in at call {target}"
         tree.run(step)
         assert node.tree() == new, f"the same step again after call {target}"
         node.revert()
@@ -514,7 +525,10 @@ def test_a_full_disk_at_any_call_damages_no_file(node, tree, cut):
 
 # Events of a node between its first apply and the last revert.
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["apply", "revert", "other", "fewer", "none", "environment", "yum"]), st.integers(0, 40)),
+    st.tuples(
+        st.sampled_from(["apply", "revert", "other", "fewer", "none", "former", "environment", "yum"]),
+        st.integers(0, 40),
+    ),
     max_size=8,
 )
 
@@ -540,6 +554,8 @@ def test_after_any_history_revert_restores_the_original(tree, events):
             text, line = node.read(name), b"added%d=1\n" % number
             node.write(name, text + (b"" if text.endswith(b"\n") else b"\n") + line)
             added[name].append(line)
+        elif event == "former":
+            rename_to_former(node.root)
         elif event == "revert":
             tree.run(lambda: node.run("revert"), target=target or None)
         else:

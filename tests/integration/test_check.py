@@ -138,7 +138,7 @@ def separate_yum_conf(node: Node) -> None:
     node.write("etc/yum.conf", (node.root / "etc/dnf/dnf.conf").read_bytes())
 
 
-DOCKER = "etc/systemd/system/docker.service.d/90-eks-proxy.conf"
+DOCKER = "etc/systemd/system/docker.service.d/zz-eks-proxy.conf"
 FAULTS = [
     # fault, failed findings, exit code
     (sed("etc/environment", "3128", "8080"), ["files /etc/environment"], 3),

@@ -102,7 +102,7 @@ def test_other_drop_ins_are_ok(unit: Unit) -> None:
 def test_the_drop_in_that_resets_ours_is_named(unit: Unit, directory: str) -> None:
     """Of the drop-ins that are read after ours, it is the one with an empty EnvironmentFile=."""
     path = unit.add(
-        directory + "/92-other.conf", "[Service]\nEnvironmentFile =\nEnvironmentFile=-/etc/docker.env.d/all\n"
+        directory + "/zzz-other.conf", "[Service]\nEnvironmentFile =\nEnvironmentFile=-/etc/docker.env.d/all\n"
     )
     finding = unit.problem(unit.state(path, *HARMLESS, environment_files=("/etc/docker.env.d/all",)))
     assert (finding.state, finding.text) == (FAIL, f"{OURS} is loaded, but {path} resets EnvironmentFile=")
@@ -130,7 +130,7 @@ def test_unset_with_another_value_is_ok(unit: Unit) -> None:
 def test_the_drop_in_whose_file_overrides_ours_is_named(unit: Unit, directory: str) -> None:
     """A drop-in that has the path in a comment, or as the prefix of another path, is not."""
     unit.add("/etc/docker.env", "NO_PROXY=localhost\nHTTP_PROXY=http://other:1\n")
-    path = unit.add(directory + "/91-other.conf", "[Service]\nEnvironmentFile=-/etc/docker.env\n")
+    path = unit.add(directory + "/zzz-other.conf", "[Service]\nEnvironmentFile=-/etc/docker.env\n")
     finding = unit.problem(unit.state(path, *HARMLESS, environment_files=(*FILES, "/etc/docker.env")))
     assert finding.state == FAIL
     assert f"EnvironmentFile=/etc/docker.env of {path} overrides HTTP_PROXY" in finding.text
@@ -152,7 +152,7 @@ def test_our_drop_in_was_edited_and_loaded(unit: Unit) -> None:
 
 def broken_states(unit: Unit) -> list[UnitState]:
     """Return states in which the unit's next start does not get our environment."""
-    resetting = unit.add(DIRECTORIES[0] + "/99-other.conf", "[Service]\nEnvironmentFile=\n")
+    resetting = unit.add(DIRECTORIES[0] + "/zzz-other.conf", "[Service]\nEnvironmentFile=\n")
     return [
         unit.state(resetting, environment_files=()),
         unit.state(unset=("no_proxy",)),

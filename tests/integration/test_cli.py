@@ -39,7 +39,7 @@ def test_plan_shows_and_changes_nothing(node: Node) -> None:
     assert " LANG=C.UTF-8\n" in done.out
     assert f"+http_proxy={PROXY}\n" in done.out
     assert "+++ /etc/dnf/dnf.conf\n" in done.out
-    assert "+++ /etc/systemd/system/docker.service.d/90-eks-proxy.conf\n" in done.out
+    assert "+++ /etc/systemd/system/docker.service.d/zz-eks-proxy.conf\n" in done.out
 
 
 def test_plan_as_json_lists_the_same_changes(node: Node) -> None:

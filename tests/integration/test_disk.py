@@ -410,7 +410,7 @@ def test_a_bad_environment_file_is_named_and_the_others_are_written(node, make):
     assert (path.lstat().st_ino, path.lstat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert b"proxy=%s\n" % PROXY.encode() in node.read("etc/dnf/dnf.conf")
     assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/eks-proxy-agent/node.env")
-    assert node.read("etc/systemd/system/docker.service.d/90-eks-proxy.conf")
+    assert node.read("etc/systemd/system/docker.service.d/zz-eks-proxy.conf")
     code, _, err = node.run("plan")
     assert (code, BAD[make] in err) == (1, True)
 
@@ -463,7 +463,7 @@ def test_a_file_in_place_of_a_drop_in_directory(node, name):
     assert "a component of the path is not a directory" in err
     assert node.read(name) == b"a file"
     assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/environment")
-    assert node.read("etc/systemd/system/kubelet.service.d/90-eks-proxy.conf")
+    assert node.read("etc/systemd/system/kubelet.service.d/zz-eks-proxy.conf")
 
 
 @pytest.mark.parametrize(
@@ -513,7 +513,7 @@ def test_a_corrupt_baseline_is_refused(node, content):
 def test_originals_of_any_allowed_size_can_be_restored(node):
     """The baseline contains all of them and is still read."""
     big = b"#" * (MAX_SIZE - 2000) + b"\n"
-    for name in ("etc/environment", "etc/dnf/dnf.conf", "etc/systemd/system/docker.service.d/90-eks-proxy.conf"):
+    for name in ("etc/environment", "etc/dnf/dnf.conf", "etc/systemd/system/docker.service.d/zz-eks-proxy.conf"):
         node.write(name, big)
     before = node.tree()
     node.apply()
@@ -555,7 +555,7 @@ def test_a_read_only_mount_affects_only_the_files_below_it(node):
     assert PROXY.encode() not in node.read("etc/dnf/dnf.conf")
     for name in ("etc/environment", "etc/eks-proxy-agent/node.env"):
         assert b"http_proxy=%s\n" % PROXY.encode() in node.read(name)
-    assert node.read("etc/systemd/system/kubelet.service.d/90-eks-proxy.conf")
+    assert node.read("etc/systemd/system/kubelet.service.d/zz-eks-proxy.conf")
     node.apply()  # without the mount the last file is written
     node.revert()
     assert node.tree() == Node(node.directory / "fresh").tree()

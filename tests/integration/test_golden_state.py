@@ -133,6 +133,18 @@ def test_the_list_of_the_old_version_stays_accepted(old: Golden) -> None:
     assert accepted.earlier == ({",".join(before)} if has_status else frozenset())
 
 
+def test_apply_renames_the_drop_ins(old: Golden) -> None:
+    """Each new drop-in is written before the old one is removed, all in one plan."""
+    former = sorted(path.rpartition("/")[0] for path in old.theirs() if path.endswith("/90-eks-proxy.conf"))
+    assert former
+    lines = old.succeed("apply").out.splitlines()
+    assert not [path for path in old.theirs() if path.endswith("/90-eks-proxy.conf")]
+    for directory in former:
+        assert f"{directory}/zz-eks-proxy.conf" in old.theirs()
+        created = lines.index(f"created /{directory}/zz-eks-proxy.conf")
+        assert created < lines.index(f"removed /{directory}/90-eks-proxy.conf")
+
+
 # --- revert ---------------------------------------------------------------------------------------
 
 
@@ -154,7 +166,8 @@ def test_revert_is_byte_exact(old: Golden, commands: tuple[str, ...]) -> None:
 def test_revert_keeps_foreign_edits(old: Golden, commands: tuple[str, ...]) -> None:
     """Lines that others added stay; of an edited drop-in a copy is saved."""
     environment, dnf = old.root / "etc/environment", old.root / "etc/dnf/dnf.conf"
-    drop_in = "etc/systemd/system/docker.service.d/90-eks-proxy.conf"
+    name = "zz-eks-proxy.conf" if commands else "90-eks-proxy.conf"
+    drop_in = f"etc/systemd/system/docker.service.d/{name}"
     foreign = b"[foreign]\nname=foreign\n"
     environment.write_bytes(b"FOREIGN=1\n" + environment.read_bytes())
     dnf.write_bytes(dnf.read_bytes() + foreign)

@@ -72,7 +72,7 @@ def test_bake_writes_drop_ins_and_enables_units_only(image: Path, agent: Run) ->
     """bake writes drop-ins and enables units; it writes no node.env and no proxy variables."""
     assert agent("bake") == 0
     assert wants(image) == ["docker.service", *sorted(OURS)]
-    assert (image / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
+    assert (image / "etc/systemd/system/docker.service.d/zz-eks-proxy.conf").exists()
     assert not (image / "etc/eks-proxy-agent/node.env").exists()
     assert "proxy" not in (image / "etc/environment").read_text() + (image / "etc/dnf/dnf.conf").read_text()
 
@@ -224,5 +224,5 @@ def test_bake_again_removes_what_the_settings_no_longer_name(image: Path, agent:
     assert agent("bake") == 0
     config.write_text('[proxy]\nurl = "http://proxy.example.com:3128"\n[node]\nunits = ["docker"]\n')
     assert agent("bake") == 0
-    assert [path.name for path in sorted(directory.iterdir())] == ["90-eks-proxy.conf"]
+    assert [path.name for path in sorted(directory.iterdir())] == ["zz-eks-proxy.conf"]
     assert not (image / "etc/systemd/system/kubelet.service.d").exists()

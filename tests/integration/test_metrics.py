@@ -42,7 +42,7 @@ FULL: Mapping[str, Any] = {
     "instance_id": "i-0a1b2c3d4e5f60718",
     "region": "eu-central-1",
     "intent": "349dd264e6c3",
-    "files": ["/etc/environment", "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"],
+    "files": ["/etc/environment", "/etc/systemd/system/docker.service.d/zz-eks-proxy.conf"],
     "stale_units": ["docker.service"],
     "repairs": {"total": 7, "fought": ['/etc/a "quoted" \\ name']},
     "proxies": [{"url": SECRET, "up": True, "latency_seconds": 0.25, "chosen": True, "since": None}],

@@ -67,7 +67,7 @@ def test_all_files_are_written_before_ready(node: Node, service: MetadataService
         if message == Ready():
             assert node.variables()["http_proxy"] == PROXY
             assert node.variables("etc/eks-proxy-agent/node.env")["http_proxy"] == PROXY
-            assert (node.root / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
+            assert (node.root / "etc/systemd/system/docker.service.d/zz-eks-proxy.conf").exists()
             assert status(node)["phase"] == "configured"
             assert (node.root / "run/eks-proxy-agent/ready").exists()
 
@@ -132,7 +132,7 @@ def test_drop_ins_do_not_wait_for_metadata(node: Node, service: MoodyService, st
     configure(node, service.endpoint)
     daemon = start()
     daemon.wait_for("STATUS=querying the metadata service")
-    assert (node.root / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
+    assert (node.root / "etc/systemd/system/docker.service.d/zz-eks-proxy.conf").exists()
     assert "http_proxy" not in node.variables()
     assert "READY=1" not in daemon.notifications
 

@@ -16,7 +16,7 @@ from tests.integration.command_line import FACTS, PROXY, REPOSITORY, Node, envir
 from tests.status_schema import problems
 
 NODE_ENV = "/etc/eks-proxy-agent/node.env"
-DROP_IN = "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"
+DROP_IN = "/etc/systemd/system/docker.service.d/zz-eks-proxy.conf"
 OURS = [NODE_ENV, "/etc/environment", "/etc/yum.conf", DROP_IN]
 
 

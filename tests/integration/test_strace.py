@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from agent.edges.systemd import OfflineSystemd
-from tests.integration.scratch import PROXY, REPOSITORY, Node
+from tests.integration.scratch import PROXY, REPOSITORY, Node, rename_to_former
 
 CALLS = "openat,creat,write,pwrite64,fsync,fdatasync,/^rename,/^unlink,/^mkdir,rmdir,/^f?chmod,/^link,/^symlink,truncate,ftruncate,utimensat"
 
@@ -122,8 +122,8 @@ def test_every_file_is_durable_before_the_next_one_is_begun(node):
         "/etc/eks-proxy-agent/node.env",
         "/etc/environment",
         "/etc/dnf/dnf.conf",
-        "/etc/systemd/system/docker.service.d/90-eks-proxy.conf",
-        "/etc/systemd/system/kubelet.service.d/90-eks-proxy.conf",
+        "/etc/systemd/system/docker.service.d/zz-eks-proxy.conf",
+        "/etc/systemd/system/kubelet.service.d/zz-eks-proxy.conf",
     }
 
 
@@ -147,6 +147,18 @@ def test_the_baseline_is_durable_before_the_first_change(node):
             (directory,) = call.paths
             synced = [later.paths[0] for later in calls[number:] if later.name == "fsync"]
             assert synced[0] == os.path.dirname(directory)
+
+
+def test_a_new_drop_in_is_durable_before_the_old_one_is_removed(node):
+    """An upgrade renames the drop-ins; a power cut leaves each unit at least one of them."""
+    node.apply()
+    rename_to_former(node.root)
+    calls = [(call.name, call.paths[-1]) for call in traced(node)]
+    for unit in ("docker", "kubelet"):
+        directory = f"/etc/systemd/system/{unit}.service.d"
+        created = calls.index(("rename", directory + "/zz-eks-proxy.conf"))
+        synced = calls.index(("fsync", directory), created)
+        assert synced < calls.index(("unlink", directory + "/90-eks-proxy.conf"))
 
 
 def test_only_temporary_files_are_opened_for_writing(node):

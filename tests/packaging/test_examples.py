@@ -197,7 +197,7 @@ def test_settings_of_the_image_can_be_baked_and_cleaned(tmp_path):
         assert f"eks-proxy-agent {step}" in BAKING
         done = agent(step, "--root", str(tmp_path))
         assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "etc/systemd/system/docker.service.d/90-eks-proxy.conf").exists()
+    assert (tmp_path / "etc/systemd/system/docker.service.d/zz-eks-proxy.conf").exists()
     assert (tmp_path / "etc/environment").read_text() == "LANG=C.UTF-8\n"
 
 

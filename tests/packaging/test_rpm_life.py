@@ -14,7 +14,7 @@ pytestmark = pytest.mark.needs_root("rpm installs into a root")
 
 NAME = "eks-proxy-agent"
 SETTINGS = "etc/eks-proxy-agent/config.toml"
-DROP_IN = "etc/systemd/system/docker.service.d/90-eks-proxy.conf"
+DROP_IN = "etc/systemd/system/docker.service.d/zz-eks-proxy.conf"
 GATE = "etc/systemd/system/docker.service.d/91-eks-proxy-closed.conf"
 CLOSED = '[proxy]\nurl = "http://proxy.example.test:3128"\n[failure]\npolicy = "closed"\n'
 

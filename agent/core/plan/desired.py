@@ -7,9 +7,9 @@ from agent.core.net.ca_certificates import CaCertificates
 from agent.core.plan.files import environment, legacy_dropin
 from agent.core.plan.files.ca_anchor import CaAnchor
 from agent.core.plan.files.environment import NODE_ENV, EnvironmentFile
-from agent.core.plan.files.legacy_dropin import LegacyDropin
+from agent.core.plan.files.legacy_dropin import legacy_dropins
 from agent.core.plan.files.managed_file import PRIVATE, ManagedFile, WholeFile
-from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
+from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin, FormerDropin
 from agent.core.plan.files.yum_conf import DnfConf, YumConf
 from agent.core.settings.schema import Settings
 
@@ -43,16 +43,23 @@ def image_files(settings: Settings, ca: CaCertificates | None) -> Files:
 
     They include the removal of the drop-ins that the shell recipe left.
     """
-    legacy = (LegacyDropin(unit) for unit in legacy_dropin.UNITS if unit in settings.node.units)
-    return (*legacy, *static_files(settings, ca))
+    legacy = (
+        file
+        for unit in sorted(settings.node.units)
+        for file in legacy_dropins(unit, replaced_by=EnvironmentDropin.path_of(unit))
+    )
+    return (*static_files(settings, ca), *legacy)
 
 
 def static_files(settings: Settings, ca: CaCertificates | None = None) -> Files:
     """Return the drop-ins and the CA.
 
-    They depend on the settings alone, so they can be written before the network is up.
+    They depend on the settings alone, so they can be written before the network is up.  A drop-in
+    of an earlier version goes when the new one is in place.
     """
-    files: list[ManagedFile] = [EnvironmentDropin(unit) for unit in sorted(settings.node.units)]
+    units = sorted(settings.node.units)
+    files: list[ManagedFile] = [EnvironmentDropin(unit) for unit in units]
+    files += [FormerDropin(unit, replaced_by=EnvironmentDropin.path_of(unit)) for unit in units]
     if settings.failure.policy == "closed":
         files += [ClosedGate(unit) for unit in GATED_UNITS]
     if ca is not None:
@@ -70,7 +77,7 @@ def clean_files(settings: Settings, ca: CaCertificates | None, *, baked: bool) -
         EnvironmentFile(None),
         YumConf(None),
         DnfConf(None),
-        *(LegacyDropin(unit) for unit in legacy_dropin.UNITS),
+        *(file for unit in legacy_dropin.UNITS for file in legacy_dropins(unit)),
         WholeFile(NODE_ENV, None),
         *(static_files(settings, ca) if baked else ()),
     )

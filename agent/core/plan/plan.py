@@ -6,24 +6,22 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
 import attrs
 
 from agent.core.plan.baseline import Attributes, Baseline, FileState, Record
 from agent.core.plan.files.managed_file import PRIVATE, Effect, ManagedFile
+from agent.core.plan.saved_copies import copy_names
 from agent.errors import FileError
-
-#: The suffix of the copy that revert keeps of a file that was edited by others.
-SAVED = ".eks-proxy-agent-save"
 
 
 @attrs.frozen
 class Change:
     """One file to write, or to remove if `after` is None.
 
-    `mode` and `attributes` None keep those of the file.
+    `mode` and `attributes` None keep those of the file.  `requires`: the path of another change; if
+    that fails, this one is not made.
     """
 
     path: str
@@ -32,6 +30,7 @@ class Change:
     mode: int | None = None
     effect: Effect = Effect.NONE
     attributes: Attributes | None = attrs.field(default=None, repr=False)
+    requires: str = ""
 
 
 @attrs.frozen
@@ -79,21 +78,24 @@ def make_plan(
     `states` has every path of `desired` and of `baseline`.  `complete`: also restore files that
     the agent wrote earlier and that are no longer desired, for example after a unit was removed
     from node.units; with a `scope`, only files with that effect.  `skip`: files that keep their
-    content and their record.  A file that cannot be planned becomes a problem and does not hold up
-    the others.
+    content and their record.  A file that cannot be planned becomes a problem.  It holds up only
+    the files that it replaces, which come after it in `desired`.
     """
     changes: list[Change] = []
     problems: list[str] = []
     notes: list[str] = []
     records = dict(baseline.files)
+    paths = {file.path for file in desired}
+    missing = {path for path in paths & set(skip) if states[path].content is None}
     for file in desired:
-        if file.path in skip:
+        if file.path in skip or file.replaced_by in missing:
             continue
         state, record = states[file.path], records.get(file.path)
         try:
             after = _content(file, state, record)
         except FileError as error:
             problems.append(f"{file.path}: {error}")
+            missing.add(file.path)
             continue
         mode = file.mode or _public_mode(state, record)
         if after == state.content and (after is None or mode in (None, state.mode)):
@@ -102,9 +104,9 @@ def make_plan(
             notes += filter(None, [file.note(state.content)])
         records[file.path] = _record(file, state, after, record)
         attributes = None if file.mode else _public_attributes(state, record)
-        changes.append(Change(file.path, state.content, after, mode, file.effect, attributes))
+        requires = file.replaced_by if file.replaced_by in paths else ""
+        changes.append(Change(file.path, state.content, after, mode, file.effect, attributes, requires))
     if complete:
-        paths = {file.path for file in desired}
         obsolete = {
             path: record
             for path, record in baseline.files.items()
@@ -115,9 +117,14 @@ def make_plan(
             if not any(problem.startswith(path + ": ") for problem in problems):
                 del records[path]
     effects = {change.effect for change in changes}
+    written = {change.path for change in changes if change.after is not None}
+    absent = {path for path, state in states.items() if state == FileState()} - written
+    absent.update(change.path for change in changes if change.after is None)
+    # A file that was absent and is absent again has nothing to revert.
+    kept = {path: record for path, record in records.items() if record.before is not None or path not in absent}
     return Plan(
         tuple(changes),
-        attrs.evolve(baseline, files=records, enabled=tuple(dict.fromkeys(baseline.enabled + enable))),
+        attrs.evolve(baseline, files=kept, enabled=tuple(dict.fromkeys(baseline.enabled + enable))),
         enable,
         start,
         (),
@@ -197,16 +204,6 @@ def _is_ours(content: bytes, record: Record) -> bool:
     return content == record.before or digest(content) in record.written
 
 
-def copy_names(path: str) -> Iterator[str]:
-    """Yield the names for the copy of an edited file, in order.
-
-    There are several, because revert does not overwrite the copies of an earlier one.
-    """
-    yield path + SAVED
-    for number in itertools.count(2):
-        yield f"{path}{SAVED}.{number}"
-
-
 def _is_free(content: bytes, state: FileState) -> bool:
     """Return True if a copy may have this name: no file has it, or the same copy."""
     return state.content == content or state == FileState()
@@ -228,7 +225,7 @@ def _add_restore(
     if state.problem:
         problems.append(f"{path}: {state.problem}")
         return
-    after = record.before
+    after, requires = record.before, ""
     if state.content is not None and not _is_ours(state.content, record):
         if record.file.own_lines:
             try:
@@ -242,6 +239,7 @@ def _add_restore(
             return
         else:
             copy = next(name for name in copy_names(path) if _is_free(state.content, states.get(name, FileState())))
+            requires = copy
             if copy not in states:
                 changes.append(Change(copy, None, state.content, state.mode, attributes=state.attributes))
             notes.append(f"{path}: edited since the agent wrote it; the edited file is kept as {copy}")
@@ -252,4 +250,4 @@ def _add_restore(
     if after is None:
         mode, attributes = None, None
     if after != state.content or (after is not None and mode not in (None, state.mode)):
-        changes.append(Change(path, state.content, after, mode, record.file.effect, attributes))
+        changes.append(Change(path, state.content, after, mode, record.file.effect, attributes, requires))

@@ -216,7 +216,7 @@ def units_cases(patch):
 
     base = {DROPIN: EnvironmentDropin(DOCKER).merge(None)}
     docker = UnitState(DOCKER, drop_ins=(DROPIN,), environment_files=(ENVIRONMENT, NODE_ENV))
-    other = "/etc/systemd/system/docker.service.d/95-other.conf"
+    other = "/etc/systemd/system/docker.service.d/zzz-other.conf"
 
     def docker_with(content=base, other_text="", agent=agent, is_from_status=False, **changes):
         content = {**content, other: other_text.encode(), "/etc/x.env": b"HTTPS_PROXY=http://other:1\n"}

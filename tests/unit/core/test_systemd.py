@@ -29,7 +29,7 @@ LoadState=loaded
 ActiveState=active
 UnitFileState=enabled
 NeedDaemonReload=yes
-DropInPaths=/etc/systemd/system/docker.service.d/90-eks-proxy.conf /run/systemd/x.conf"""
+DropInPaths=/etc/systemd/system/docker.service.d/zz-eks-proxy.conf /run/systemd/x.conf"""
 #: Output for a unit that the gate of policy "closed" refused to start.
 REFUSED = """\
 Id=docker.service
@@ -54,7 +54,7 @@ def test_all_properties_are_parsed():
         main_pid=1129,
         since=2.5,
         needs_reload=True,
-        drop_ins=("/etc/systemd/system/docker.service.d/90-eks-proxy.conf", "/run/systemd/x.conf"),
+        drop_ins=("/etc/systemd/system/docker.service.d/zz-eks-proxy.conf", "/run/systemd/x.conf"),
         environment_files=("/etc/default/docker", "/etc/eks-proxy-agent/node.env"),
         unset=("HTTP_PROXY", "X=1"),
         before=("shutdown.target", "kubelet.service"),

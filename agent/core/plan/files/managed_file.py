@@ -26,7 +26,8 @@ class ManagedFile(abc.ABC):
 
     `kind` is its name in the baseline: KINDS maps it to the class that can restore the file.
     `own_lines`: the agent owns some lines only, and edits by others stay.  `may_be_private`: the
-    file gets mode PRIVATE while it holds credentials.
+    file gets mode PRIVATE while it holds credentials.  `replaced_by`: the path of a file that must
+    be in place before this one is changed.
     """
 
     kind: ClassVar[str]
@@ -36,6 +37,7 @@ class ManagedFile(abc.ABC):
 
     path: str
     mode: int | None = attrs.field(default=None, kw_only=True)
+    replaced_by: str = attrs.field(default="", kw_only=True)
 
     @abc.abstractmethod
     def merge(self, current: bytes | None) -> bytes | None:

@@ -46,9 +46,13 @@ class Dropin(ManagedFile):
 
 
 class EnvironmentDropin(Dropin):
-    """The drop-in that gives a unit the proxy variables."""
+    """The drop-in that gives a unit the proxy variables.
 
-    name = "90-eks-proxy.conf"
+    systemd reads the drop-ins of a unit in the order of their names, from whatever directory.  The
+    name comes after `http-proxy.conf` and `proxy.conf`, which others leave.
+    """
+
+    name = "zz-eks-proxy.conf"
 
     def merge(self, current: bytes | None) -> bytes | None:
         """Return the constant text for this unit; see unit_table.py for the reasons."""
@@ -64,9 +68,18 @@ class EnvironmentDropin(Dropin):
 
     @classmethod
     def unit_of(cls, path: str) -> str | None:
-        """Return the unit whose drop-in `path` is; None for other paths."""
-        match = re.fullmatch(re.escape(cls.path_of("UNIT")).replace("UNIT", "([^/]+)"), path)
+        """Return the unit whose drop-in `path` is, by either name; None for other paths."""
+        match = re.fullmatch(f"{re.escape(DIRECTORY)}([^/]+)[.]d/(?:{cls.name}|{FormerDropin.name})", path)
         return match.group(1) if match else None
+
+
+class FormerDropin(Dropin):
+    """The drop-in by the name that earlier versions gave it, which is to be removed."""
+
+    name = "90-eks-proxy.conf"
+
+    def merge(self, current: bytes | None) -> bytes | None:
+        return None
 
 
 class ClosedGate(Dropin):

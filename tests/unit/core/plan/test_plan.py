@@ -11,14 +11,15 @@ from agent.core.plan.desired import desired_files, static_files
 from agent.core.plan.files.ca_anchor import CaAnchor
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, EnvironmentFile
 from agent.core.plan.files.managed_file import Effect, WholeFile
-from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
+from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin, FormerDropin
 from agent.core.plan.files.yum_conf import YUM_CONF
-from agent.core.plan.plan import SAVED, Change, digest, make_plan, make_revert
+from agent.core.plan.plan import Change, digest, make_plan, make_revert
+from agent.core.plan.saved_copies import SAVED
 from agent.core.settings.schema import Failure, Node, Settings
 from agent.errors import FileError
 
 PATH = "/etc/file"
-DROP_IN = "/etc/systemd/system/docker.service.d/90-eks-proxy.conf"
+DROP_IN = "/etc/systemd/system/docker.service.d/zz-eks-proxy.conf"
 ABSENT = FileState()
 SETTINGS = Settings(node=Node(units=("kubelet.service", "docker.service")))
 INTENT = Intent(
@@ -67,11 +68,20 @@ def test_without_an_intent_no_file_is_desired():
     ]
 
 
-def test_node_env_comes_first_and_the_drop_ins_last():
-    """docker's proxy is written before the drop-in that makes docker read it."""
-    paths = [file.path for file in desired_files(SETTINGS, INTENT)]
+def test_node_env_comes_first_and_old_drop_ins_last():
+    """docker's proxy is written before the drop-in that makes docker read it.
+
+    A drop-in that another one replaces comes after that one.
+    """
+    files = desired_files(SETTINGS, INTENT)
+    paths = [file.path for file in files]
     assert paths[:3] == [NODE_ENV, ENVIRONMENT, YUM_CONF]
-    assert paths[-2:] == [EnvironmentDropin.path_of(unit) for unit in ("docker.service", "kubelet.service")]
+    drop_ins = [EnvironmentDropin.path_of(unit) for unit in ("docker.service", "kubelet.service")]
+    assert [path for path in paths if path in drop_ins] == drop_ins
+    replaced = {file.path.rpartition("/")[2] for file in files if file.replaced_by}
+    assert replaced == {"90-eks-proxy.conf", "proxy.conf", "http-proxy.conf"}
+    for index, file in enumerate(files):
+        assert not file.replaced_by or file.replaced_by in paths[:index]
 
 
 def test_credentials_are_in_node_env_only():
@@ -100,7 +110,7 @@ def test_policy_closed_gates_the_runtimes():
     """The gates are separate drop-ins, also for units that are not in node.units."""
     paths = [file.path for file in static_files(attrs.evolve(SETTINGS, failure=Failure(policy="closed")), None)]
     assert [path for path in paths if "91-" in path] == [ClosedGate.path_of(unit) for unit in GATED_UNITS]
-    assert [path for path in paths if "90-" in path] == [file.path for file in static_files(SETTINGS, None)]
+    assert [path for path in paths if "91-" not in path] == [file.path for file in static_files(SETTINGS, None)]
 
 
 # --- comparison -----------------------------------------------------------------------------------
@@ -252,6 +262,55 @@ def test_a_created_file_that_others_emptied_is_removed(path, emptied):
     assert applied(make_revert(states, plan.baseline), states)[path] == ABSENT
 
 
+# --- files that replace others --------------------------------------------------------------------
+
+FORMER = FormerDropin.path_of("docker.service")
+OLD_TEXT = b"# Written by an earlier version.\n"
+#: What an earlier version left: its drop-in, and the record of it.
+OLD_STATES = {DROP_IN: ABSENT, FORMER: FileState(OLD_TEXT)}
+OLD_BASELINE = Baseline({FORMER: Record("drop-in", None, 0o644, (digest(OLD_TEXT),))})
+UNITS_FILES = static_files(Settings(node=Node(units=("docker.service",))), None)
+
+
+def test_a_renamed_drop_in_is_written_before_the_old_one_is_removed():
+    """One plan with one reload; nothing is left to revert of the old one."""
+    plan = make_plan(UNITS_FILES, OLD_STATES, OLD_BASELINE)
+    assert [(change.path, change.after is None, change.requires) for change in plan.changes] == [
+        (DROP_IN, False, ""),
+        (FORMER, True, DROP_IN),
+    ]
+    assert (plan.reload, plan.notes, set(plan.baseline.files)) == (True, (), {DROP_IN})
+    states = applied(plan, OLD_STATES)
+    assert make_plan(UNITS_FILES, states, plan.baseline).empty
+    assert applied(make_revert(states, plan.baseline), states) == {DROP_IN: ABSENT, FORMER: ABSENT}
+
+
+def test_an_interrupted_rename_is_completed():
+    """A kill came after one of the two steps; the baseline has both records."""
+    both = make_plan(UNITS_FILES, OLD_STATES, OLD_BASELINE).baseline.files
+    baseline = Baseline({**OLD_BASELINE.files, **both})
+    new = FileState(EnvironmentDropin("docker.service").merge(None))
+    for states, changes in (
+        (OLD_STATES, [DROP_IN, FORMER]),
+        ({DROP_IN: new, FORMER: FileState(OLD_TEXT)}, [FORMER]),
+        ({DROP_IN: new, FORMER: ABSENT}, []),
+    ):
+        plan = make_plan(UNITS_FILES, states, baseline)
+        assert [change.path for change in plan.changes] == changes
+        assert set(plan.baseline.files) == {DROP_IN}
+        assert {state.content for state in applied(make_revert(states, baseline), states).values()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("state", "skip"), [(FileState(problem="is a directory"), ()), (ABSENT, (DROP_IN,))], ids=["problem", "contested"]
+)
+def test_an_old_drop_in_stays_while_the_new_one_is_missing(state, skip):
+    """Without either of them the unit would have no proxy."""
+    plan = make_plan(UNITS_FILES, {**OLD_STATES, DROP_IN: state}, OLD_BASELINE, skip=skip)
+    assert plan.changes == ()
+    assert plan.baseline == OLD_BASELINE
+
+
 # --- restore --------------------------------------------------------------------------------------
 
 
@@ -293,12 +352,12 @@ def test_an_incomplete_plan_restores_nothing():
         (
             Record("whole", b"old", 0o644, (digest(b"1"),)),
             FileState(b"2", 0o600),
-            [Change(PATH + SAVED, None, b"2", 0o600), Change(PATH, b"2", b"old", 0o644)],
+            [Change(PATH + SAVED, None, b"2", 0o600), Change(PATH, b"2", b"old", 0o644, requires=PATH + SAVED)],
         ),
         (
             Record("whole", None, 0o644, (digest(b"1"),)),
             FileState(b"2"),
-            [Change(PATH + SAVED, None, b"2", 0o644), Change(PATH, b"2", None)],
+            [Change(PATH + SAVED, None, b"2", 0o644), Change(PATH, b"2", None, requires=PATH + SAVED)],
         ),
         (
             Record("environment", b"A=1\nhttp_proxy=old\n", 0o644, (digest(b"1"),)),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent.core.status.document import PHASES, StatusDocument
 from agent.core.status.metrics import render as rendered
 
-DROP_IN = "/etc/systemd/system/%s.service.d/90-eks-proxy.conf"
+DROP_IN = "/etc/systemd/system/%s.service.d/zz-eks-proxy.conf"
 FULL = {
     "schema": 1,
     "version": "1.2.3",
@@ -38,8 +38,8 @@ phase{phase="degraded"} 0
 intent_info{hash="349dd264e6c3"} 1
 drift_repairs_total 7
 file_fought_over{path="/etc/environment"} 1
-file_fought_over{path="/etc/systemd/system/docker.service.d/90-eks-proxy.conf"} 0
-file_fought_over{path="/etc/systemd/system/kubelet.service.d/90-eks-proxy.conf"} 0
+file_fought_over{path="/etc/systemd/system/docker.service.d/zz-eks-proxy.conf"} 0
+file_fought_over{path="/etc/systemd/system/kubelet.service.d/zz-eks-proxy.conf"} 0
 unit_stale{unit="docker.service"} 1
 unit_stale{unit="kubelet.service"} 0
 proxy_up{proxy="http://one.corp:3128"} 0

@@ -16,7 +16,7 @@ from tests import status_schema
 
 GOLDEN = Path(__file__).parent / "golden/screens.txt"
 NOW = parse_timestamp("2026-11-22T20:35:05+00:00")
-DROP_IN = "/etc/systemd/system/%s.service.d/90-eks-proxy.conf"
+DROP_IN = "/etc/systemd/system/%s.service.d/zz-eks-proxy.conf"
 FIRST, SECOND = "http://one.corp:3128", "http://two.corp:3128"
 
 

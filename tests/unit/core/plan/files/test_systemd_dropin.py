@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
+from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin, FormerDropin
 from agent.core.settings.schema import DEFAULT_UNITS
 
 ENVIRONMENT_TEXT = EnvironmentDropin("docker.service").merge(None)
@@ -68,8 +68,22 @@ def test_a_drop_in_names_its_program_and_how_to_revert(text):
 @pytest.mark.parametrize("unit", [*DEFAULT_UNITS, "a@b.service"])
 def test_drop_ins_are_in_the_directory_of_their_unit(unit):
     """Their names sort last, and nodeadm does not use them (it uses environment.conf)."""
-    assert EnvironmentDropin(unit).path == f"/etc/systemd/system/{unit}.d/90-eks-proxy.conf"
+    assert EnvironmentDropin(unit).path == f"/etc/systemd/system/{unit}.d/zz-eks-proxy.conf"
     assert ClosedGate(unit).path == f"/etc/systemd/system/{unit}.d/91-eks-proxy-closed.conf"
+
+
+def test_the_name_sorts_after_the_drop_ins_of_others():
+    """systemd reads drop-ins in the order of their names; the last EnvironmentFile= wins."""
+    others = ["override.conf", "http-proxy.conf", "proxy.conf", "environment.conf", "99-proxy.conf", "z.conf"]
+    assert max([*others, EnvironmentDropin.name, FormerDropin.name]) == EnvironmentDropin.name
+
+
+@pytest.mark.parametrize("cls", [EnvironmentDropin, FormerDropin])
+def test_the_unit_of_a_drop_in_is_read_from_either_name(cls):
+    """status.json of an earlier version has the earlier name."""
+    assert EnvironmentDropin.unit_of(cls.path_of("a@b.service")) == "a@b.service"
+    assert EnvironmentDropin.unit_of(ClosedGate.path_of("docker.service")) is None
+    assert EnvironmentDropin.unit_of("/etc/systemd/system/docker.service.d/zzz-eks-proxy.conf") is None
 
 
 def test_only_runtimes_are_gated():
