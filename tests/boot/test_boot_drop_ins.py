@@ -1,0 +1,94 @@
+"""Drop-ins beside those of others: their order, their former name, leftovers of the recipes."""
+
+from __future__ import annotations
+
+import json
+from typing import Callable
+
+from tests.boot.harness import cri
+from tests.boot.harness.bed import Trial
+from tests.boot.harness.daemon import AGENT, RunningAgent
+from tests.boot.harness.services import IMAGE, squid_with_password
+from tests.boot.harness.waiting import wait_for
+
+LOGIN = "192.0.2.11"  # login.example.test in the node's /etc/hosts
+DOCKER_D = "/etc/systemd/system/docker.service.d"
+#: What an earlier version left on a running node: its drop-ins, and its state with their names.
+DOWNGRADE = """
+systemctl stop eks-proxy-agent
+for path in /etc/systemd/system/*.d/zz-eks-proxy.conf; do mv $path ${path%/*}/90-eks-proxy.conf; done
+sed -i s,/zz-eks-proxy.conf,/90-eks-proxy.conf,g /var/lib/eks-proxy-agent/baseline.json /run/eks-proxy-agent/*.json
+systemctl daemon-reload
+"""
+
+
+def reloads(agent: RunningAgent) -> int:
+    """Return how often systemd has reloaded its units."""
+    return agent.running.run("journalctl", "--quiet", "--output=cat", "_PID=1").count("Reloading.\n")
+
+
+def test_an_upgrade_renames_the_drop_ins_without_a_restart(trial: Callable[[str], Trial]) -> None:
+    """One reload of systemd; watch.restart = "changed" restarts nothing, and no unit is stale."""
+    agent = RunningAgent(trial("watch-restart"))
+    agent.running.run("sh", "-e", "-c", DOWNGRADE)
+    pids, before = agent.pids(), reloads(agent)
+    assert agent.running.show("docker", "DropInPaths") == f"{DOCKER_D}/90-eks-proxy.conf"
+    agent.running.run("systemctl", "start", AGENT)
+    assert reloads(agent) == before + 1
+    assert agent.running.show("docker", "DropInPaths") == f"{DOCKER_D}/zz-eks-proxy.conf"
+    assert agent.running.run("find", "/etc/systemd/system", "-name", "90-eks-proxy.conf") == ""
+    *_, created = agent.events("file.created", f"FILE={DOCKER_D}/zz-eks-proxy.conf")
+    (removed,) = agent.events("file.removed", f"FILE={DOCKER_D}/90-eks-proxy.conf")
+    assert int(created["__MONOTONIC_TIMESTAMP"]) < int(removed["__MONOTONIC_TIMESTAMP"])
+    last = agent.status()["updated"]
+    wait_for("another cycle", lambda: agent.status()["updated"] != last)
+    assert (agent.pids(), agent.status()["stale_units"]) == (pids, [])
+    assert agent.events("unit.restarted") + agent.events("drift.repaired") == []
+    assert reloads(agent) == before + 1
+    agent.running.run("eks-proxy-agent", "check", "--only", "files", "--only", "units", "--only", "processes")
+    agent.node.finish(agent.running)
+
+
+def test_leftovers_of_both_recipes_do_not_take_the_password_away(trial: Callable[[str], Trial]) -> None:
+    """containerd pulls and sandbox-image logs in through a Squid that requires a password."""
+    node = trial("recipe-leftovers")
+    squid = squid_with_password(node.bed.namespace, node.node.directory / "squid", LOGIN, "node", "s3cretW0rd")
+    try:
+        running = node.start(hold=True)
+        running.wait_settled()
+        assert cri.pull(running, IMAGE) == ""
+        assert any(" 200 " in line and '"sandbox-image"' in line for line in squid.requests())
+        texts = node.finish(running).messages(AGENT)
+        for name in ("docker.service.d: proxy.conf", "sandbox-image.service.d: http-proxy.conf"):
+            assert any(f"{name} of the shell recipe is removed" in text for text in texts)
+    finally:
+        squid.stop()
+
+
+def test_a_drop_in_that_overrides_is_logged_once(trial: Callable[[str], Trial]) -> None:
+    """A drop-in that sorts after the agent's wins; the journal, status and `check` name it.
+
+    The agent's drop-in wins over `override.conf`, which is logged at the boot that creates it.
+    """
+    node = trial("watch")
+    other = node.root / DOCKER_D[1:]
+    other.mkdir(parents=True)
+    (other / "zzz-other.conf").write_text("[Service]\nEnvironmentFile=/etc/other.env\n")
+    (other / "override.conf").write_text("[Service]\nEnvironmentFile=/etc/other.env\n")
+    (node.root / "etc/other.env").write_text("HTTPS_PROXY=http://other.example.test:3128\n")
+    agent = RunningAgent(node)
+    text = f"EnvironmentFile=/etc/other.env of {DOCKER_D}/zzz-other.conf overrides HTTPS_PROXY"
+    (entry,) = agent.wait_for_event("unit.overridden")
+    assert text in str(entry["MESSAGE"])
+    assert any(text in warning for warning in agent.status()["warnings"])
+    notes = [str(note["MESSAGE"]) for note in agent.events("file.note")]
+    assert [note for note in notes if f"{DOCKER_D}/override.conf: its EnvironmentFile=/etc/other.env" in note]
+    findings = json.loads(agent.running.run("eks-proxy-agent", "check", "--json", check=False))["findings"]
+    failures = [finding["text"] for finding in findings if finding["state"] == "fail" and finding["group"] == "units"]
+    assert failures == [f"{text[: text.index(' overrides')]} overrides HTTPS_PROXY"]
+    last = agent.status()["updated"]
+    wait_for("another cycle", lambda: agent.status()["updated"] != last)
+    assert len(agent.events("unit.overridden")) == 1
+    agent.running.run("rm", f"{DOCKER_D}/zzz-other.conf")
+    wait_for("the warning to go", lambda: agent.status()["warnings"] == [], limit=45)
+    agent.node.finish(agent.running)
