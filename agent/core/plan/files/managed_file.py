@@ -27,13 +27,15 @@ class ManagedFile(abc.ABC):
     `kind` is its name in the baseline: KINDS maps it to the class that can restore the file.
     `own_lines`: the agent owns some lines only, and edits by others stay.  `may_be_private`: the
     file gets mode PRIVATE while it holds credentials.  `replaced_by`: the path of a file that must
-    be in place before this one is changed.
+    be in place before this one is changed.  `needed_by_units`: without it, units of node.units
+    start without the proxy.
     """
 
     kind: ClassVar[str]
     effect: ClassVar[Effect] = Effect.NONE
     own_lines: ClassVar[bool] = False
     may_be_private: ClassVar[bool] = False
+    needed_by_units: ClassVar[bool] = True
 
     path: str
     mode: int | None = attrs.field(default=None, kw_only=True)

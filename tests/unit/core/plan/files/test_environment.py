@@ -60,7 +60,26 @@ def files(draw, lines=FOREIGN | PROXY):
         # The joined line is part of another value.
         (b"A=1\\\nhttp_proxy=x\nB=2\n", b"A=1\\\nhttp_proxy=x\nB=2\n"),
         (b"http_proxy=a\\\nb\nB=2\n", b"B=2\n"),
-        (b"A=\\\\\nhttp_proxy=x\nB=2\n", b"A=\\\\\nB=2\n"),
+        # An escaped backslash continues nothing, except for pam_env.
+        (b"A=1\\\\\n\nhttp_proxy=x\n# c\nB=2\n", b"A=1\\\\\n\nhttp_proxy=x\n# c\nB=2\n"),
+        (b"http_proxy=x\\\\\nB=2\n", b"http_proxy=x\\\\\nB=2\n"),
+        (b"A='1\\'\nhttp_proxy=x\nB=2\n", b"A='1\\'\nB=2\n"),
+        (b"http_proxy='x\\'\nB=2\n", b"B=2\n"),
+        # Quotes may span lines; a comment may hold any byte.
+        (b'no_proxy="localhost,\n127.0.0.1,\n.internal"\nFOO=bar\n', b"FOO=bar\n"),
+        (b"no_proxy='a\n\nb' \\\n c\nFOO=bar\n", b"FOO=bar\n"),
+        (b'FOO="a\nhttp_proxy=x"\nhttp_proxy=y\n', b'FOO="a\nhttp_proxy=x"\n'),
+        (b"# Proxy f\xfcr alle\nFOO=1\n; caf\xe9=\n", b"# Proxy f\xfcr alle\nFOO=1\n; caf\xe9=\n"),
+        (b"http_proxy=caf\xe9\nFOO=1\n", b"FOO=1\n"),
+        (b"FOO=1\nno_proxy='a", b"FOO=1\n"),
+        (b"FOO=it's\nhttp_proxy=x\n", b"FOO=it's\n"),
+        # A line that sets other variables too stays as it is.
+        (b'export NO_PROXY="a" LANG=C\nhttp_proxy=b FOO=1\n', b'export NO_PROXY="a" LANG=C\nhttp_proxy=b FOO=1\n'),
+        (b"http_proxy=b; export http_proxy\nno_proxy=a, b\n", b""),
+        (b"http_proxy=b; . /etc/more\n", b"http_proxy=b; . /etc/more\n"),
+        (b"if true; then\nexport http_proxy=b\nfi\n", b"if true; then\nexport http_proxy=b\nfi\n"),
+        (b'no_proxy="a\nFOO=1"\n', b'no_proxy="a\nFOO=1"\n'),  # for pam_env, FOO is set
+        (b"A=1\rhttp_proxy=x\n", b"A=1\rhttp_proxy=x\n"),  # systemd ends a line at CR, others do not
     ],
 )
 def test_our_lines_come_last_and_other_lines_stay(current, kept):
@@ -137,8 +156,70 @@ def test_a_value_that_readers_parse_differently_is_refused(char):
 
 
 @pytest.mark.parametrize(
+    ("current", "cleaned"),
+    [
+        (b"FOO=1\n" + LINES, b"FOO=1\n"),
+        (b"FOO=1", b"FOO=1"),
+        (b'no_proxy="a,\nb"\nFOO=1\n', b"FOO=1\n"),
+        (b'export NO_PROXY="a" LANG=C\nhttp_proxy=b FOO=1\n', b"export LANG=C\nFOO=1\n"),
+        (b"  FOO=1 http_proxy=b # c\n", b"  FOO=1 # c\n"),
+        (b"FOO='1 2'\thttp_proxy=b", b"FOO='1 2'"),
+        (b"export http_proxy\n", b"export http_proxy\n"),
+    ],
+)
+def test_without_variables_only_the_proxies_go(current, cleaned):
+    """The other variables of a line that also sets a proxy stay."""
+    assert EnvironmentFile(None).merge(current) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("current", "line", "rest"),
+    [
+        (b"A=1\nhttp_proxy=b; . /etc/more\n", "line 2: sets http_proxy", "command ."),
+        (b"if true; then\nexport http_proxy=b\nfi\n", "line 1: sets http_proxy", "command if"),
+        (b'no_proxy="a\nFOO=1"\n', "line 1: sets no_proxy", "FOO"),
+        (b"A=\\\\\nhttp_proxy=x\n", "line 1: sets http_proxy", "A"),
+        (b"http_proxy=x FOO=1 BAR\n", "line 1: sets http_proxy", "FOO"),
+    ],
+)
+def test_a_proxy_that_cannot_be_separated_is_refused(current, line, rest):
+    """`clean` leaves no proxy without a word; the error names the line and what else it does."""
+    with pytest.raises(FileError) as error:
+        EnvironmentFile(None).merge(current)
+    assert str(error.value).startswith(line)
+    assert f"together with {rest}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "note"),
+    [
+        (b"A=1\n", ""),
+        (b"http_proxy=old\n", "1 line of an earlier proxy setup is replaced"),
+        (b'no_proxy="a,\nb"\nhttp_proxy=old\n', "3 lines of an earlier proxy setup are replaced"),
+        (
+            b"http_proxy=old\nexport no_proxy=a LANG=C\n",
+            (
+                "1 line of an earlier proxy setup is replaced; "
+                "line 2 sets no_proxy together with LANG, so it stays; the agent's lines below it win"
+            ),
+        ),
+    ],
+)
+def test_the_note_names_lines_that_are_replaced_or_stay(before, note):
+    """It is about the original file."""
+    assert EnvironmentFile(OURS).note(before) == ("/etc/environment: " + note if note else "")
+
+
+@pytest.mark.parametrize(
     ("current", "line", "problem"),
     [
+        (b'A=1\nJAVA_OPTS="-Dx=1\n', "line 2", "not closed"),
+        (b"A='1\n" + LINES, "line 1", "not closed"),
+        (b"no_proxy='a\nFOO=1\n", "line 1", "not closed"),
+        (b"# c\\\nA='1\n", "line 2", "not closed"),  # since systemd 254
+        (b'A="1\n2\xff"\n', "line 2", "UTF-8"),
+        (b"A=\xef\xbf\xbf\n", "line 1", "UTF-8"),
+        (b"# \0\n", "line 1", "NUL"),
         (b"A=1\nB=\xff\n", "line 2", "UTF-8"),
         (b"\xffhttp_proxy=x\n", "line 1", "UTF-8"),
         (b"A=1\n\nB=\0\n", "line 3", "NUL"),
@@ -146,8 +227,11 @@ def test_a_value_that_readers_parse_differently_is_refused(char):
     ],
 )
 @pytest.mark.parametrize("action", [merged, lambda current: EnvironmentFile.restore(current, None)])
-def test_a_file_that_systemd_would_reject_is_refused(action, current, line, problem):
-    """One invalid byte makes systemd ignore the whole file, so the error names its line."""
+def test_a_file_in_which_systemd_would_not_read_our_lines_is_refused(action, current, line, problem):
+    """The error names the line.
+
+    One invalid byte rejects the whole file, and an open quote takes in what follows.
+    """
     with pytest.raises(FileError) as error:
         action(current)
     assert line in str(error.value)
