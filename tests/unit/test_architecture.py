@@ -21,7 +21,7 @@ CORE = [path for path in FILES if AGENT / "core" in path.parents]
 # Modules that only compute: no files, no clock, no environment, no network.  datetime is allowed
 # for the calendar; CLOCK lists its functions that read the clock.
 PURE = set(
-    "__future__ abc base64 binascii collections dataclasses datetime difflib email enum functools gzip hashlib html io ipaddress "
+    "__future__ abc base64 binascii bisect collections dataclasses datetime difflib email enum functools gzip hashlib html io ipaddress "
     "itertools json math operator re string textwrap tomllib types typing unicodedata urllib zlib".split()
 ) | {"attr", "attrs", "cattrs", "tomli", "yaml"}
 PURE_ONLY = {

@@ -1,4 +1,4 @@
-"""How the readers of an environment file divide it: systemd, the shells and pam_env.
+"""Readers of environment files (systemd, the shells, pam_env), and how each divides one.
 
 They agree on plain lines, and differ on quotes, comments and backslashes.  So a file can be cut
 only where each of them is between two statements.
