@@ -15,7 +15,7 @@ from agent.core.plan.files.environment import NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.settings.unit_table import unset_names, variables_of
 from agent.core.status.document import DEGRADED, StatusDocument
-from agent.core.systemd import UnitState, to_enable
+from agent.core.systemd import UnitState, considered, enabling, to_enable
 from agent.edges.files import FileSystem
 
 GROUP = "units"
@@ -27,7 +27,7 @@ BOUND = 4.0
 
 def check(node: CheckedNode) -> Iterator[Finding]:
     """Check the agent's unit, the units of node.units that exist, and those of node.enable."""
-    covered, enable = node.settings.node.units, node.settings.node.enable
+    covered, enable = node.settings.node.units, considered(node.settings)
     states = node.host.units.show(list(dict.fromkeys((AGENT, *covered, *enable))), timeout=BOUND)
     agent = states[AGENT]
     yield _agent(agent, node.status)
@@ -35,7 +35,9 @@ def check(node: CheckedNode) -> Iterator[Finding]:
         if states[name].exists:
             yield _unit(node, states[name], agent)
     for name in to_enable(node.settings, states):
-        yield Finding(GROUP, name, FAIL, "disabled, but listed in node.enable", "systemctl enable --now " + name)
+        rule = enabling(node.settings, states).rule
+        text = f'disabled; node.enable = "auto": {rule}' if rule else "disabled, but listed in node.enable"
+        yield Finding(GROUP, name, FAIL, text, "systemctl enable --now " + name)
 
 
 def problem(node: CheckedNode, unit: UnitState) -> Finding | None:

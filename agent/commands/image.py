@@ -11,6 +11,7 @@ from agent.commands.node import DAEMON, print_changes, print_losses
 from agent.core.plan.baseline import forget_instance
 from agent.core.plan.desired import clean_files, image_files
 from agent.core.plan.files.managed_file import Effect
+from agent.core.systemd import considered, enabling
 from agent.errors import FileError
 from agent.node.apply import apply
 from agent.node.host import host_of, need_root
@@ -36,8 +37,9 @@ def bake_command(arguments: argparse.Namespace) -> int:
         files = image_files(settings, read_ca(host.files, settings))
         # The plan also removes what an earlier bake wrote and the settings no longer name.
         plan = plan_node(host, files, scope=Effect.DAEMON_RELOAD)
-        units = host.units.show((DAEMON, BOOTSTRAP, *settings.node.enable))
-        enable = tuple(name for name, unit in units.items() if unit.exists and unit.enabled == "disabled")
+        units = host.units.show((DAEMON, BOOTSTRAP, *considered(settings)))
+        ours = (units[name] for name in (DAEMON, BOOTSTRAP, *enabling(settings, units).units) if name in units)
+        enable = tuple(unit.name for unit in ours if unit.exists and unit.enabled == "disabled")
         baseline = attrs.evolve(plan.baseline, baked=True, enabled=plan.baseline.enabled + enable)
         plan = attrs.evolve(plan, enable=enable, reload=plan.reload or bool(enable), baseline=baseline)
         plan = apply(plan, host, state)

@@ -12,6 +12,7 @@ from agent.core.noproxy.lint import advice
 from agent.core.plan.diff import unified
 from agent.core.plan.plan import Plan
 from agent.core.status.document import entries_to_json
+from agent.core.systemd import considered, enabling
 from agent.errors import CommandError, FileError
 from agent.node.apply import apply
 from agent.node.host import Host, host_of, need_root
@@ -94,8 +95,9 @@ def plan_command(arguments: argparse.Namespace) -> int:
     settings = resolved.settings if resolved.intent else None
     plan = plan_node(host, node_files(host, resolved), settings)
     actions = _unit_actions(host, plan)
+    rule = enabling(settings, host.units.show(considered(settings))).rule if settings else ""
     if arguments.json:
-        print(json.dumps(_plan_json(resolved, plan, actions), indent=2))
+        print(json.dumps({**_plan_json(resolved, plan, actions), "node_enable": rule or None}, indent=2))
     else:
         for change in plan.changes:
             sys.stdout.write(unified(change))
@@ -106,6 +108,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     messages += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in warnings]
     messages += advice(resolved.intent.no_proxy, inputs.facts.region) if resolved.intent else ()
     messages += ["note: " + note for note in unprobed_notes(inputs)]
+    messages += [f'note: node.enable = "auto": {rule}'] if rule else []
     pending = bool(not plan.empty or actions)
     if resolved.intent is None:
         messages.append("unconfigured: no proxy.url in the settings")
@@ -178,7 +181,7 @@ def _unit_actions(host: Host, plan: Plan) -> list[str]:
     return actions + [f"systemctl enable{now} {name}" for name in plan.enable]
 
 
-def _plan_json(resolved: Resolved, plan: Plan, actions: list[str]) -> object:
+def _plan_json(resolved: Resolved, plan: Plan, actions: list[str]) -> dict[str, object]:
     return {
         "schema": 1,
         "instance_id": resolved.facts.instance_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import attrs
@@ -13,7 +13,8 @@ from agent.core.settings.schema import Settings
 #: The properties that `systemctl show` prints; it reads all of them from systemd anyway.
 PROPERTIES = (
     "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic,InactiveExitTimestampMonotonic,"
-    "ExecMainStartTimestampMonotonic,Job,NeedDaemonReload,DropInPaths,EnvironmentFiles,UnsetEnvironment,Before"
+    "ExecMainStartTimestampMonotonic,Job,NeedDaemonReload,DropInPaths,EnvironmentFiles,UnsetEnvironment,Before,"
+    "Requires,Wants,BindsTo,After"
 )
 
 
@@ -24,7 +25,8 @@ class UnitState:
     `main_pid`: 0 without a main process.  `blocked`: an Assert...= line refused its last start.
     `started`: it was started at least once since power-on.  `queued`: it has a job, as all units
     have that wait for READY=1.  `since`: start of its process, in seconds of CLOCK_MONOTONIC.
-    `environment_files`: in the order in which they are read; the later one wins.
+    `environment_files`: in the order in which they are read; the later one wins.  `needs`: the
+    units of Requires=, Wants= and BindsTo=.
     """
 
     name: str
@@ -41,6 +43,8 @@ class UnitState:
     environment_files: tuple[str, ...] = ()
     unset: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 def parse_unit(name: str, block: str) -> UnitState:
@@ -78,6 +82,8 @@ def parse_unit(name: str, block: str) -> UnitState:
         environment_files=tuple(re.sub(r" \(ignore_errors=(yes|no)\)$", "", file) for file in files if file),
         unset=words("UnsetEnvironment"),
         before=words("Before"),
+        needs=words("Requires") + words("Wants") + words("BindsTo"),
+        after=words("After"),
     )
 
 
@@ -87,13 +93,88 @@ RUNTIMES = ("containerd.service", "docker.service")
 IDLE = ("inactive", "failed")
 
 
+#: The units whose state decides about node.enable = "auto"; the first is the one to enable.
+_DOCKER, _KUBELET, _CRI_DOCKER = AUTO = ("docker.service", "kubelet.service", "cri-docker.service")
+
+
+class Enabling(NamedTuple):
+    """The units that node.enable means, and for "auto" the rule that decided it, for people."""
+
+    units: tuple[str, ...]
+    rule: str = ""
+
+
+def considered(settings: Settings) -> tuple[str, ...]:
+    """Return the units whose state `enabling` needs."""
+    return AUTO if settings.node.enable is None else settings.node.enable
+
+
+def enabling(settings: Settings, units: Mapping[str, UnitState]) -> Enabling:
+    """Return the units to enable: those of the list, for "auto" docker.service where it is used.
+
+    An image may have docker for builds only, next to a kubelet with containerd.
+    """
+    if settings.node.enable is not None:
+        return Enabling(settings.node.enable)
+    docker = units.get(_DOCKER)
+    if docker is None or not (docker.exists or docker.enabled.startswith("masked")):
+        return Enabling(())
+    runtime = _container_runtime(settings.bootstrap.arguments)
+    user = next((unit for unit in map(units.get, AUTO[1:]) if unit and unit.exists and _uses_docker(unit)), None)
+    kubelet = units.get(_KUBELET)
+    if kubelet is None or not kubelet.exists:
+        reason = "there is no kubelet.service"
+    elif user:
+        reason = f"{user.name} names it"
+    elif runtime == "dockerd":
+        reason = "bootstrap.arguments has --container-runtime dockerd"
+    else:
+        return Enabling((), "docker.service is left as it is: kubelet.service does not use it")
+    if docker.enabled.startswith("masked"):
+        return Enabling((), "docker.service is masked and stays so")
+    return Enabling((_DOCKER,), f"docker.service is enabled: {reason}")
+
+
+def _uses_docker(unit: UnitState) -> bool:
+    """Return True if a unit names docker.service.
+
+    After= with containerd.service too is the order of a unit that works with either.
+    """
+    return _DOCKER in unit.needs or (_DOCKER in unit.after and RUNTIMES[0] not in unit.after)
+
+
+def _container_runtime(arguments: Sequence[str]) -> str:
+    """Return the last --container-runtime of bootstrap.sh's arguments, or ""."""
+    flag, value = "--container-runtime", ""
+    for index, argument in enumerate(arguments):
+        if argument == flag:
+            value = arguments[index + 1] if index + 1 < len(arguments) else ""
+        elif argument.startswith(flag + "="):
+            value = argument.partition("=")[2]
+    return value
+
+
+def dependencies(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return `needs` and `after` of a unit file, where no systemd runs that could be asked.
+
+    Lines of other sections have other keys.  Source: systemd.unit(5).
+    """
+    values: dict[str, list[str]] = {}
+    for line in text.replace("\\\n", " ").splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            values.setdefault(key.strip(), []).extend(value.split())
+    needs = (name for key in ("Requires", "Wants", "BindsTo") for name in values.get(key, ()))
+    return tuple(needs), tuple(values.get("After", ()))
+
+
 def to_enable(settings: Settings, units: Mapping[str, UnitState], *, interrupted: bool = False) -> tuple[str, ...]:
     """Return the units of node.enable that exist and are disabled; they are started too.
 
     A unit that is enabled and stopped stays stopped, because an administrator stopped it.  The
     exception is after an `interrupted` run: it may have enabled the unit without starting it.
     """
-    candidates = (units[name] for name in settings.node.enable if name in units)
+    candidates = (units[name] for name in enabling(settings, units).units if name in units)
     to_start = ("inactive",) if interrupted else ()
     return tuple(
         unit.name for unit in candidates if unit.exists and (unit.enabled == "disabled" or unit.active in to_start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -148,7 +149,7 @@ def recall_units(host: Host, image: Settings) -> Settings:
     try:
         return attrs.evolve(
             image,
-            node=attrs.evolve(image.node, units=tuple(prepared["units"]), enable=tuple(prepared["enable"])),
+            node=attrs.evolve(image.node, units=tuple(prepared["units"]), enable=_names(prepared["enable"])),
             failure=attrs.evolve(image.failure, policy=str(prepared["policy"])),
         )
     except (KeyError, TypeError):
@@ -166,7 +167,12 @@ def remember_units(host: Host, image: Settings, settings: Settings) -> None:
 
 def _units(settings: Settings) -> dict[str, Any]:
     node = settings.node
-    return {"units": list(node.units), "enable": list(node.enable), "policy": settings.failure.policy}
+    enable = None if node.enable is None else list(node.enable)
+    return {"units": list(node.units), "enable": enable, "policy": settings.failure.policy}
+
+
+def _names(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
 
 
 def _machine_id(host: Host) -> str:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
 
-from agent.core.systemd import PROPERTIES, UnitState, parse_unit
+from agent.core.systemd import PROPERTIES, UnitState, dependencies, parse_unit
 from agent.edges import command
 from agent.errors import CommandError
+
+#: Where unit files are, in order of precedence (systemd.unit(5)), and bytes read of each.
+_DIRECTORIES = (
+    "/etc/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+_MAX_SIZE = 65536
 
 
 class Systemd:
@@ -83,6 +94,7 @@ class OfflineSystemd(Systemd):
 
     def __init__(self, root: str) -> None:
         super().__init__(running=False)
+        self._root = root.rstrip("/")
         self._offline = ["systemctl", "--root=" + root]
 
     def show(self, names: Sequence[str], *, timeout: float = 30.0) -> dict[str, UnitState]:
@@ -90,10 +102,25 @@ class OfflineSystemd(Systemd):
             name: command.run([*self._offline, "is-enabled", "--", name], timeout=timeout, check=False).stdout.strip()
             for name in names
         }
-        return {
-            name: UnitState(name, exists=state not in ("", "not-found"), enabled=state, active="")
-            for name, state in states.items()
-        }
+        return {name: self._state(name, state) for name, state in states.items()}
+
+    def _state(self, name: str, enabled: str) -> UnitState:
+        exists = enabled not in ("", "not-found")
+        needs, after = dependencies(self._text(name)) if exists else ((), ())
+        return UnitState(name, exists=exists, enabled=enabled, active="", needs=needs, after=after)
+
+    def _text(self, name: str) -> str:
+        """Return the text of a unit file, of the first directory that has it, and its drop-ins."""
+        files = [f"{directory}/{name}" for directory in _DIRECTORIES]
+        paths = [path for path in files if os.path.isfile(self._root + path)][:1]
+        for path in files:
+            with contextlib.suppress(OSError):
+                paths += [f"{path}.d/{drop_in}" for drop_in in sorted(os.listdir(self._root + path + ".d"))]
+        texts = []
+        for path in paths:
+            with contextlib.suppress(OSError), open(self._root + path, "rb") as file:
+                texts.append(file.read(_MAX_SIZE).decode("utf-8", "replace"))
+        return "\n".join(texts)
 
     def enable(self, names: Sequence[str]) -> None:
         command.run([*self._offline, "enable", "--", *names])

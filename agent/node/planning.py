@@ -14,7 +14,7 @@ from agent.core.plan.files.managed_file import Effect, ManagedFile
 from agent.core.plan.plan import Plan, make_plan, make_revert
 from agent.core.plan.saved_copies import copy_names
 from agent.core.settings.schema import Settings
-from agent.core.systemd import to_enable
+from agent.core.systemd import considered, to_enable
 from agent.errors import FileError
 from agent.node.host import Host
 from agent.node.overrides import overridden_notes
@@ -69,7 +69,7 @@ def plan_node(
             states[path] = host.files.state(path)
     states.update(_copies(host, baseline, states))
     pending = host.state.reload_pending
-    units = host.units.show(settings.node.enable) if settings else {}
+    units = host.units.show(considered(settings)) if settings else {}
     enable = to_enable(settings, units, interrupted=pending) if settings else ()
     plan = make_plan(
         tuple(resolved),

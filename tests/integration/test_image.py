@@ -77,6 +77,56 @@ def test_bake_writes_drop_ins_and_enables_units_only(image: Path, agent: Run) ->
     assert "proxy" not in (image / "etc/environment").read_text() + (image / "etc/dnf/dnf.conf").read_text()
 
 
+@pytest.mark.parametrize(
+    ("unit", "drop_in", "rule"),
+    [
+        ("Requires=docker.service", "", "docker.service is enabled: kubelet.service names it"),
+        ("After=containerd.service", "Wants=docker.service", "docker.service is enabled: kubelet.service names it"),
+        (
+            "After=containerd.service docker.service",
+            "",
+            "docker.service is left as it is: kubelet.service does not use it",
+        ),
+    ],
+)
+def test_docker_is_enabled_where_kubelet_uses_it(
+    unit: str, drop_in: str, rule: str, image: Path, agent: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In an image no systemd runs: the unit files count.  plan names the rule, bake follows it."""
+    text = UNIT.replace("[Service]", f"[Unit]\n{unit}\n[Service]", 1)
+    assert unit in text
+    (image / "usr/lib/systemd/system/kubelet.service").write_text(text)
+    if drop_in:
+        (image / "etc/systemd/system/kubelet.service.d").mkdir(parents=True)
+        (image / "etc/systemd/system/kubelet.service.d/10-image.conf").write_text(f"[Unit]\n{drop_in}\n")
+    agent("plan")
+    assert f'note: node.enable = "auto": {rule}' in capsys.readouterr().err
+    agent("plan", "--json")
+    assert json.loads(capsys.readouterr().out)["node_enable"] == rule
+    assert agent("bake") == 0
+    assert ("docker.service" in wants(image)) is ("enabled" in rule)
+
+
+def test_list_enables_docker_next_to_any_kubelet(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator's list decides alone, and plan names no rule."""
+    (image / "usr/lib/systemd/system/kubelet.service").write_text(UNIT)
+    flags = ("--set", 'node.enable=["docker"]')
+    agent("plan", *flags)
+    assert "node.enable" not in capsys.readouterr().err
+    assert agent("bake", *flags) == 0
+    assert "docker.service" in wants(image)
+
+
+def test_masked_docker_stays_masked(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """An administrator masked it."""
+    (image / "etc/systemd/system/docker.service").symlink_to("/dev/null")
+    agent("plan")
+    assert "docker.service is masked and stays so" in capsys.readouterr().err
+    assert agent("bake") == 0
+    assert "docker.service" not in wants(image)
+    assert os.readlink(image / "etc/systemd/system/docker.service") == "/dev/null"
+
+
 def test_bake_twice_changes_nothing(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """A second bake reports that there is nothing to do, and changes nothing."""
     agent("bake")

@@ -85,8 +85,10 @@ class Node:
     units: tuple[str, ...] = _key(
         DEFAULT_UNITS, parsers.list_of(parsers.service_unit), "a list of systemd services, such as docker"
     )
-    enable: tuple[str, ...] = _key(
-        ("docker.service",), parsers.list_of(parsers.service_unit), "a list of systemd services to enable and start"
+    enable: tuple[str, ...] | None = _key(
+        None,
+        parsers.auto_or(parsers.list_of(parsers.service_unit)),
+        '"auto" (docker where it is used) or a list of systemd services to enable and start',
     )
     environment: bool = _key(True, parsers.boolean, "true or false")
     yum: bool = _key(True, parsers.boolean, "true or false")

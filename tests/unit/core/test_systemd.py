@@ -5,9 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.settings.schema import Node, Settings
+from agent.core.settings.schema import Bootstrap, Node, Settings
 from agent.core.settings.unit_table import variables_of
-from agent.core.systemd import UnitState, differences, is_deferred, parse_unit, to_enable, to_release
+from agent.core.systemd import (
+    UnitState,
+    considered,
+    dependencies,
+    differences,
+    enabling,
+    is_deferred,
+    parse_unit,
+    to_enable,
+    to_release,
+)
 
 DOCKER = UnitState("docker.service")
 SETTINGS = Settings(node=Node(enable=("docker.service", "absent.service")))
@@ -108,6 +118,80 @@ def test_after_an_interrupted_run_an_enabled_unit_is_started():
     assert to_enable(SETTINGS, {DOCKER.name: DOCKER}, interrupted=True) == ()
     absent = {DOCKER.name: attrs.evolve(DOCKER, exists=False, enabled="", active="inactive")}
     assert to_enable(SETTINGS, absent, interrupted=True) == ()
+
+
+AUTO_SETTINGS = Settings()
+KUBELET, CRI_DOCKER = UnitState("kubelet.service"), UnitState("cri-docker.service")
+BOTH = ("basic.target", "containerd.service", "docker.service")
+
+
+def auto(*units, arguments=()):
+    """Return what node.enable = "auto" means on a node with these units and a disabled docker."""
+    disabled = UnitState("docker.service", enabled="disabled", active="inactive")
+    states = {unit.name: unit for unit in (disabled, *units)}
+    return enabling(Settings(bootstrap=Bootstrap(arguments=arguments)), states)
+
+
+@pytest.mark.parametrize(
+    ("units", "arguments", "enabled", "rule"),
+    [
+        ((), (), True, "docker.service is enabled: there is no kubelet.service"),
+        ((attrs.evolve(KUBELET, exists=False),), (), True, "there is no kubelet.service"),
+        ((KUBELET,), (), False, "left as it is: kubelet.service does not use it"),
+        ((attrs.evolve(KUBELET, needs=("containerd.service",)),), (), False, "does not use it"),
+        ((attrs.evolve(KUBELET, needs=("docker.service",)),), (), True, "kubelet.service names it"),
+        ((attrs.evolve(KUBELET, needs=("docker.service",), after=BOTH),), (), True, "kubelet.service names it"),
+        ((attrs.evolve(KUBELET, after=("docker.service",)),), (), True, "kubelet.service names it"),
+        ((attrs.evolve(KUBELET, after=BOTH),), (), False, "does not use it"),
+        ((KUBELET, attrs.evolve(CRI_DOCKER, needs=("docker.service",))), (), True, "cri-docker.service names it"),
+        ((KUBELET, attrs.evolve(CRI_DOCKER, needs=("docker.service",), exists=False)), (), False, "does not use it"),
+        ((KUBELET,), ("c", "--container-runtime", "dockerd"), True, "has --container-runtime dockerd"),
+        ((KUBELET,), ("c", "--container-runtime=dockerd"), True, "has --container-runtime dockerd"),
+        ((KUBELET,), ("c", "--container-runtime", "dockerd", "--container-runtime=containerd"), False, "not use it"),
+        ((KUBELET,), ("c", "--container-runtime"), False, "does not use it"),
+        ((UnitState("docker.service", exists=False, enabled="masked"),), (), False, "is masked and stays so"),
+        ((UnitState("docker.service", exists=False, enabled="masked"), KUBELET), (), False, "left as it is"),
+        ((UnitState("docker.service", exists=False, enabled=""),), (), False, ""),
+    ],
+)
+def test_auto_enables_docker_where_it_is_used(units, arguments, enabled, rule):
+    """The rule that decided is named; without docker there is nothing to say."""
+    decided = auto(*units, arguments=arguments)
+    assert decided.units == (("docker.service",) if enabled else ())
+    assert rule in decided.rule
+    assert bool(decided.rule) == bool(rule)
+
+
+def test_auto_follows_the_rule_when_units_are_enabled():
+    """A disabled docker stays disabled next to a kubelet with containerd."""
+    docker = UnitState("docker.service", enabled="disabled", active="inactive")
+    units = {unit.name: unit for unit in (docker, KUBELET)}
+    assert to_enable(AUTO_SETTINGS, units) == ()
+    assert to_enable(AUTO_SETTINGS, {docker.name: docker}) == ("docker.service",)
+    assert set(considered(AUTO_SETTINGS)) >= {"docker.service", "kubelet.service", "cri-docker.service"}
+
+
+def test_a_list_needs_no_rule():
+    """It works whatever kubelet uses."""
+    units = {"docker.service": UnitState("docker.service", enabled="disabled"), "kubelet.service": KUBELET}
+    assert to_enable(SETTINGS, units) == ("docker.service",)
+    assert enabling(SETTINGS, units) == (("docker.service", "absent.service"), "")
+    assert considered(SETTINGS) == ("docker.service", "absent.service")
+
+
+@pytest.mark.parametrize(
+    ("text", "needs", "after"),
+    [
+        ("[Unit]\nRequires=docker.service\nAfter=docker.service\n", ("docker.service",), ("docker.service",)),
+        ("[Unit]\nWants = a.service b.service\nBindsTo=c.service\n", ("a.service", "b.service", "c.service"), ()),
+        ("[Unit]\nAfter=a.service \\\n  b.service\n", (), ("a.service", "b.service")),
+        ("[Unit]\n#Requires=docker.service\nDescription=After=x\n[Service]\nExecStart=/bin/x\n", (), ()),
+        ("", (), ()),
+    ],
+)
+def test_dependencies_of_a_unit_file(text, needs, after):
+    """As systemd reads them: lists, continued lines, comments."""
+    assert dependencies(text) == (needs, after)
 
 
 def test_units_outside_node_enable_are_not_enabled():

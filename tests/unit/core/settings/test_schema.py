@@ -66,6 +66,8 @@ PROXY = ProxyUrl("http", "proxy", 3128)
             ("s3", "eks.eu-central-1.amazonaws.com", "x.vpce.amazonaws.com"),
         ),
         ("vpc", "pod_cidrs", [], ()),
+        ("node", "enable", "auto", None),
+        ("node", "enable", ["docker"], ("docker.service",)),
         ("vpc", "pod_cidrs", ["10.244.0.1/16", "fd10::/64"], ("10.244.0.0/16", "fd10::/64")),
         ("vpc", "cidrs", "auto", None),
         ("vpc", "cidrs", ["10.0.0.0/16", "fd00::/56"], ("10.0.0.0/16", "fd00::/56")),
