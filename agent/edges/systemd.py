@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 
 from agent.core.systemd import PROPERTIES, UnitState, dependencies, parse_unit
 from agent.edges import command
-from agent.errors import CommandError
+from agent.edges.files import FileSystem
+from agent.errors import CommandError, FileError
 
-#: Where unit files are, in order of precedence (systemd.unit(5)), and bytes read of each.
+#: Where unit files are, in order of precedence (systemd.unit(5)).
 _DIRECTORIES = (
     "/etc/systemd/system",
     "/usr/local/lib/systemd/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
-_MAX_SIZE = 65536
 
 
 class Systemd:
@@ -94,7 +93,7 @@ class OfflineSystemd(Systemd):
 
     def __init__(self, root: str) -> None:
         super().__init__(running=False)
-        self._root = root.rstrip("/")
+        self._files = FileSystem(root)
         self._offline = ["systemctl", "--root=" + root]
 
     def show(self, names: Sequence[str], *, timeout: float = 30.0) -> dict[str, UnitState]:
@@ -112,15 +111,17 @@ class OfflineSystemd(Systemd):
     def _text(self, name: str) -> str:
         """Return the text of a unit file, of the first directory that has it, and its drop-ins."""
         files = [f"{directory}/{name}" for directory in _DIRECTORIES]
-        paths = [path for path in files if os.path.isfile(self._root + path)][:1]
+        texts = [text for text in map(self._read, files) if text][:1]
         for path in files:
-            with contextlib.suppress(OSError):
-                paths += [f"{path}.d/{drop_in}" for drop_in in sorted(os.listdir(self._root + path + ".d"))]
-        texts = []
-        for path in paths:
-            with contextlib.suppress(OSError), open(self._root + path, "rb") as file:
-                texts.append(file.read(_MAX_SIZE).decode("utf-8", "replace"))
+            with contextlib.suppress(FileError):
+                texts += [self._read(f"{path}.d/{drop_in}") for drop_in in self._files.names(path + ".d")]
         return "\n".join(texts)
+
+    def _read(self, path: str) -> str:
+        """Return the text of a file below the root; empty for one that cannot be read."""
+        with contextlib.suppress(FileError):
+            return (self._files.read(path) or b"").decode("utf-8", "replace")
+        return ""
 
     def enable(self, names: Sequence[str]) -> None:
         command.run([*self._offline, "enable", "--", *names])

@@ -107,6 +107,21 @@ def test_docker_is_enabled_where_kubelet_uses_it(
     assert ("docker.service" in wants(image)) is ("enabled" in rule)
 
 
+def test_unit_files_of_the_tree_alone_decide(image: Path, agent: Run, tmp_path: Path) -> None:
+    """A link leads to the file of the tree, and not to the one of the build host."""
+    (image / "usr/lib/systemd/system/kubelet.service").write_text(UNIT)
+    directory = image / "etc/systemd/system/kubelet.service.d"
+    directory.mkdir(parents=True)
+    outside = tmp_path / "outside.conf"
+    outside.write_text("[Unit]\nRequires=docker.service\n")
+    inside = image / str(outside).lstrip("/")
+    inside.parent.mkdir(parents=True)
+    inside.write_text("[Unit]\nRequires=containerd.service\n")
+    (directory / "20-link.conf").symlink_to(outside)
+    assert agent("bake") == 0
+    assert "docker.service" not in wants(image)
+
+
 def test_list_enables_docker_next_to_any_kubelet(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """An operator's list decides alone, and plan names no rule."""
     (image / "usr/lib/systemd/system/kubelet.service").write_text(UNIT)
