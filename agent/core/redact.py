@@ -25,7 +25,7 @@ _MASKS = {"path": "", "setting": "", "url": "***@", "bare": "***@", "key": "***"
 def redact(text: str) -> str:
     """Return `text` with every user info and password replaced by ***."""
     at_of_word, at_of_phrase = _Last("@", r"\s", text), _Last("@", "[\n\"']", text)
-    scheme_of_word = _Last("://", r"\s", text)
+    first_at, first_scheme = _First("@", text), _First("://", text)
     parts: list[str] = []
     shown = start = 0
     while True:
@@ -34,10 +34,11 @@ def redact(text: str) -> str:
             return "".join(parts) + text[shown:]
         kind = match.lastgroup or ""
         begin, end = match.end(kind), match.end()
-        if kind == "url":
+        if kind == "bare" and first_scheme.after(begin) < first_at.after(begin):
+            end = 0  # the scheme is a match of its own
+        elif kind in ("url", "bare"):
             end = at_of_word.after(begin) or at_of_phrase.after(begin)
-        elif kind == "bare":
-            end = 0 if scheme_of_word.after(begin) else at_of_word.after(begin)
+            end = max(end, at_of_word.after(end) if end else 0)  # a quote ends the phrase, but not the word
         if not end:  # no user info; a key may begin in the middle of what looked like a scheme
             start = match.start() + 1
             continue
@@ -52,6 +53,20 @@ def redact_proxy(value: str) -> str:
     """
     name = "proxy="
     return redact(name + value)[len(name) :]
+
+
+class _First:
+    """Search for the first `needle`; each stretch is searched once, as by `_Last`."""
+
+    def __init__(self, needle: str, text: str) -> None:
+        self._needle, self._text, self._first = needle, text, -1
+
+    def after(self, position: int) -> int:
+        """Return the first needle from `position` on, or the length of the text."""
+        if position > self._first:
+            self._first = self._text.find(self._needle, position)
+            self._first = len(self._text) if self._first < 0 else self._first
+        return self._first
 
 
 class _Last:

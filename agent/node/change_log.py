@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
+from agent.core.plan.files.lines import pluralize
 from agent.core.plan.plan import Change, Plan
 from agent.core.redact import redact
 from agent.log import get_logger
@@ -31,21 +32,25 @@ def log_changes(plan: Plan, repaired: Sequence[Change] = ()) -> None:
 
 
 def _short_diff(change: Change) -> str:
-    """Return the removed and added lines, with secrets masked.
+    """Return the removed and added lines with a proxy, with secrets masked; count the others.
 
-    Without context: the other lines of the file do not belong in the journal.
+    Other lines do not belong in the journal, which more people read than root: they may be
+    passwords of other programs under any name.
     """
     before, after = (
         (text or b"").decode("utf-8", "backslashreplace").splitlines() for text in (change.before, change.after)
     )
     diff = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
     lines = [line for line in diff if not line.startswith("@@ ")]
-    text = "\n".join(lines) or f"mode becomes {change.mode or 0:04o}"
-    return _VALUES.sub(r"\1***", redact(text))[:_LONGEST]
+    if not lines:
+        return f"mode becomes {change.mode or 0:04o}"
+    shown = [line for line in lines if _OURS.match(line)]
+    others = len(lines) - len(shown)
+    text = redact("\n".join(shown))[:_LONGEST]
+    return "\n".join(filter(None, [text, pluralize(others, "{n} other line{s}") if others else ""]))
 
 
 #: The longest diff in the journal.  Longer ones come from files that others replaced altogether.
 _LONGEST = 2000
-#: Other values that look like secrets; better too many than too few.  Bounded, so that a long line
-#: does not take minutes.
-_VALUES = re.compile(r"(?i)((?:secret|token|_key|apikey)[\w.-]{0,256}[\"']?[ \t]*[=:][ \t]*)[^\n]+")
+#: A line of a diff that sets a proxy, in an environment file, yum.conf or dnf.conf.
+_OURS = re.compile(r"[-+][ \t]*(?:export[ \t]+)?(?:(?:http|https|no)_proxy|proxy)[ \t]*[=:]", re.IGNORECASE)

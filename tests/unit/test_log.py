@@ -47,6 +47,12 @@ def line(monkeypatch, capsys):
         ("mail me@corp", "mail me@corp"),
         ("http://a:1,b@c", "http://***@c"),
         ("http_proxy=me:secret@proxy:3128", "http_proxy=***@proxy:3128"),
+        ('http://other/ http://user:@U"S3cr3t@host', "http://***@host"),
+        ("proxy=user:pw@host:1http://x", "proxy=***@host:1http://x"),
+        ("no_proxy=a.corp, user:secret@b.corp, c.corp", "no_proxy=***@b.corp, c.corp"),
+        ("NO_PROXY='a.corp user:secret@b.corp'", "NO_PROXY='***@b.corp'"),
+        ("no_proxy=a,http://me:secret@b", "no_proxy=a,http://***@b"),
+        ("no_proxy=a http_proxy=http://me:secret@b", "no_proxy=a http_proxy=http://***@b"),
         ("http://me:se,cr'et@h", "http://***@h"),
         ("proxy_password = secret\nbest=1", "proxy_password = ***\nbest=1"),
         ("+proxy_password=se cret # x\n best=1", "+proxy_password=***\n best=1"),
@@ -107,7 +113,9 @@ def test_no_text_of_the_agent_looks_like_a_secret():
     assert masked == []
 
 
-@pytest.mark.parametrize("text", ["x", "SECRET", "A_", "a://", "proxy=", "proxy= ", "a:// ", 'a://"', "proxy=a://"])
+@pytest.mark.parametrize(
+    "text", ["x", "SECRET", "A_", "a://", "proxy=", "proxy= ", "a:// ", 'a://"', "proxy=a://", 'proxy="', "proxy=a b "]
+)
 def test_redact_scans_a_line_of_a_megabyte_once(text):
     """A pattern that tries again at each letter would take an hour, and no time limit ends it."""
     line = text * (1_000_000 // len(text))
@@ -117,8 +125,8 @@ def test_redact_scans_a_line_of_a_megabyte_once(text):
 #: The rule as one pattern: easier to verify, but it takes hours for the lines above.
 RULE = re.compile(
     r"(?P<path>(?<!\S)/[^\s:=]{0,4096}(?=: ))"
-    r"|(?P<url>[A-Za-z][A-Za-z0-9+.-]{0,63}://)(?:\S*@|[^\n\"']*@)"
-    r"|(?P<bare>(?i:proxy)[ \t]*=[ \t]*[\"']?)(?!\S*://)\S*@"
+    r"|(?P<url>[A-Za-z][A-Za-z0-9+.-]{0,63}://)(?:\S*@|[^\n\"']*@(?:\S*@)?)"
+    r"|(?P<bare>(?i:proxy)[ \t]*=[ \t]*[\"']?)(?:(?![^\s@]*://)\S*@|(?![^\n\"'@]*://)[^\n\"']*@(?:\S*@)?)"
     r"|(?P<key>(?i:pass(?:word|wd)?)[ \t]*[=:][ \t]*)\S[^\n]*"
     r"|(?P<name>\b[A-Z0-9_]{0,32}(?:SECRET|TOKEN|API_?KEY|ACCESS_KEY)[A-Z0-9_]{0,32}[ \t]*=[ \t]*)\S[^\n]*"
 )
