@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.status.records import METRICS_FILE
 from agent.edges.systemd import Systemd
 from agent.errors import CommandError
@@ -146,7 +147,7 @@ def test_a_baseline_of_an_earlier_version_is_completed(node: Node) -> None:
 def test_the_saved_copy_of_an_edited_file_is_its_authors(node: Node) -> None:
     """revert keeps an edited drop-in as a copy, which its author must still be able to read."""
     succeed(node, "apply")
-    path = node.root / "etc/systemd/system/docker.service.d/90-eks-proxy.conf"
+    path = node.root / EnvironmentDropin.path_of("docker.service")[1:]
     path.write_bytes(b"# edited\n")
     path.chmod(0o640)
     os.chown(path, 77, 88)
