@@ -17,7 +17,7 @@ from tests.boot.harness.waiting import wait_for
 OURS = ("etc", "var/lib/eks-proxy-agent")
 # Points of the power cuts, in turn, boot after boot on the same disk: after a file is written and
 # before it is renamed, and just after a rename (strace(1): after the Nth call of that name).
-CUTS = [("fsync", 2), ("rename", 3)]
+CUTS = [("fsync", 2), ("renameat", 3)]
 BOOTS = 60  # many more than needed
 
 

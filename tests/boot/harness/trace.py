@@ -17,7 +17,7 @@ WatchdogSec=0
 ReadWritePaths=/probe
 SystemCallFilter=
 ExecStart=
-ExecStart=/usr/bin/strace -f -y -o {trace} -e trace=openat,write,fsync,fdatasync,rename,renameat,renameat2 \
+ExecStart=/usr/bin/strace -f -y -o {trace} -e trace=openat,write,fsync,fdatasync,renameat,renameat2 \
 {options} /usr/bin/eks-proxy-agent run
 """
 
@@ -61,10 +61,10 @@ def calls(trace: Path) -> Iterator[Call]:
     """Yield the write, fsync and rename calls of a trace, in order."""
     for line in _joined(trace.read_text(errors="replace").splitlines()):
         call = line.partition(" ")[2].lstrip()
-        renamed = re.match(r'rename(?:at2?)?\((?:[^"]*)"([^"]+)",(?:[^"]*)"([^"]+)".*= 0$', call)
+        renamed = re.match(r'renameat2?\(\d+<([^>]+)>, "([^"]+)", \d+<([^>]+)>, "([^"]+)".*= 0$', call)
         on_file = re.match(r"(write|fsync|fdatasync)\(\d+<([^>]+)>.*= \d+$", call)
         if renamed:
-            yield Call("rename", renamed[1], renamed[2])
+            yield Call("rename", f"{renamed[1]}/{renamed[2]}", f"{renamed[3]}/{renamed[4]}")
         elif on_file:
             yield Call(on_file[1], on_file[2])
 
