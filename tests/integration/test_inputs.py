@@ -6,6 +6,7 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,9 +53,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Return a counter of how often each document was parsed."""
     parsed: Counter[str] = Counter()
 
-    def counting(name: str, text: bytes) -> Layer:
+    def counting(name: str, *arguments: Any) -> Layer:
         parsed[name] += 1
-        return parse_toml(name, text)
+        return parse_toml(name, *arguments)
 
     for module in (sources, inputs):
         monkeypatch.setattr(module, "parse_toml", counting)
