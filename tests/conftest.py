@@ -115,6 +115,15 @@ def pytest_make_collect_report():
     _fail_instead(outcome.get_result(), "CI=true: a module must not be skipped")
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Return a short id for large and binary values; it must be equal in all workers.
+
+    gzip writes the time of day into its output.  pytest numbers ids that occur more than once.
+    """
+    is_opaque = isinstance(val, (str, bytes)) and (len(val) > 80 or val[:2] == b"\x1f\x8b" or val[:4] == "H4sI")
+    return f"{argname} of {len(val)}" if is_opaque else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Refuse markers without a reason; mark tests that need root, and groups for pytest-xdist.
