@@ -1,7 +1,7 @@
 """Errors of the agent, each with its exit code (docs/settings.md lists the codes).
 
 An error's text ends up in the journal, in status.json and on a terminal, and may have been caused
-by hostile user data.  So AgentError bounds it, whoever raises it.
+by hostile user data.  So AgentError bounds it.
 """
 
 from __future__ import annotations

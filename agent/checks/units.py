@@ -13,7 +13,7 @@ from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.plan.files.environment import NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
-from agent.core.settings.unit_table import unset_names, variables_of
+from agent.core.settings.unit_table import UNORDERED, unset_names, variables_of
 from agent.core.status.document import DEGRADED, StatusDocument
 from agent.core.systemd import UnitState, considered, enabling, to_enable
 from agent.edges.files import FileSystem
@@ -98,6 +98,9 @@ def _unit(node: CheckedNode, unit: UnitState, agent: UnitState) -> Finding:
     if unit.needs_reload:
         text = "the agent's drop-in is loaded; another file of the unit changed since systemd loaded it"
         return Finding(GROUP, unit.name, WARN, text, RELOAD)
+    if unit.name in UNORDERED:
+        text = f"the agent's drop-in is loaded and not overridden; {UNORDERED[unit.name].caveat}"
+        return Finding(GROUP, unit.name, OK, text)
     if unit.name not in agent.before:
         text = "the agent's drop-in is loaded, but the unit does not wait for the agent at boot"
         hint = f"add After={AGENT} to its section [Unit]: systemctl edit {unit.name}"

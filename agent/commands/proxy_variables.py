@@ -14,7 +14,7 @@ from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, pri
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.settings.parsers import service_unit
-from agent.core.settings.unit_table import reads_etc_environment, variables_of
+from agent.core.settings.unit_table import UNORDERED, reads_etc_environment, variables_of
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, UsageError
 from agent.node.host import files_of
@@ -84,6 +84,7 @@ def _for_unit(source: VariablesSource, unit: str) -> VariablesSource:
     environment = {name: value for name, value in variables_of(unit, source.values.environment.items()) if value}
     removed = [name for name in source.values.environment if name not in environment]
     notes = (f"{unit}: without {', '.join(removed)}",) if removed else ()
+    notes += (f"{unit}: {UNORDERED[unit].caveat}",) if unit in UNORDERED else ()
     values = attrs.evolve(source.values, environment=environment)
     return attrs.evolve(source, values=values, notes=source.notes + notes)
 

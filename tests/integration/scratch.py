@@ -18,7 +18,7 @@ FACTS = {
     "vpc_cidrs_v4": ["10.0.0.0/16"],
     "vpc_cidrs_v6": ["2600:1f16:67f:f200::/56"],
 }
-#: Two units, not nine: each adds one more file of the same kind.  AWS services are named, so that
+#: Two units, not all: each adds one more file of the same kind.  AWS services are named, so that
 #: nothing is probed.
 CONFIG = '[proxy]\nurl = "%s"\n[node]\nunits = ["docker", "kubelet"]\n[aws]\ndirect = ["ec2", "s3"]\n'
 ENVIRONMENT = b"# locale\nLANG=C.UTF-8\r\nhttp_proxy=http://old:1\nLAST=1"

@@ -70,7 +70,7 @@ def test_what_is_not_applied_yet_is_drift(node: Node) -> None:
     done = node.main("check")
     assert done.code == 3
     result = check(node)
-    assert [name.count(",") for name in named(result, "fail")] == [0, 0, 0, 6, 1]
+    assert [name.count(",") for name in named(result, "fail")] == [0, 0, 0, 9, 2, 1]
     assert f"+http_proxy={PROXY}\n" in done.out
     assert done.out.count("+EnvironmentFile=-/etc/environment\n") == 1
     assert {"no-proxy list", "packages /etc/dnf/dnf.conf"} <= set(named(result, "skip"))

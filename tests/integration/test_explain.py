@@ -162,6 +162,14 @@ def test_unit_that_reads_node_env_only_has_no_proxy_without_it(node: Node) -> No
     assert "direct: no proxy is set, for every client" in done.out
 
 
+def test_unit_that_starts_before_the_agent_has_a_note(node: Node) -> None:
+    """Boothooks of a first boot have no proxy; the note has the remedy."""
+    for flags in (["--planned"], []):
+        done = node.run("explain", "x.org", "--unit", "cloud-init-main", *flags, facts=bool(flags))
+        assert "note: cloud-init-main.service: it starts before the agent, so boothooks of the first boot" in done.err
+        assert "set -a; . /etc/environment" in done.err
+
+
 def test_unit_of_the_plan(node: Node) -> None:
     """--planned and --no-proxy work with --unit too."""
     for flags in (["--planned"], ["--no-proxy", "localhost"], ["--proxy", "http://other:1"]):

@@ -111,7 +111,7 @@ def test_the_drop_in_of_the_containerd_recipe_is_removed(node: Node, unit: str) 
 
 
 def test_clean_removes_the_drop_ins_of_both_recipes(node: Node) -> None:
-    """The image has no proxy of its builder, whoever configured it."""
+    """The image has no proxy of its builder, however it was configured."""
     names = [
         f"etc/systemd/system/{unit}.service.d/{name}"
         for unit in ("docker", "kubelet", "containerd", "sandbox-image")

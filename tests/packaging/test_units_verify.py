@@ -95,6 +95,45 @@ def test_no_unknown_key(node):
     assert complaints(node) == ""
 
 
+def waiting_for_agent(directory):
+    """Return the units that start after the agent, directly or through others."""
+    later = {}
+    for path in (directory / SYSTEM).iterdir():
+        for line in path.read_text().splitlines():
+            key, _, names = line.partition("=")
+            for name in names.split():
+                if key == "Before":
+                    later.setdefault(path.name, set()).add(name)
+                elif key == "After":
+                    later.setdefault(name, set()).add(path.name)
+    waiting, new = set(), {"eks-proxy-agent.service"}
+    while new:
+        waiting |= new
+        new = set().union(*(later.get(name, set()) for name in new)) - waiting
+    return waiting
+
+
+def test_network_does_not_wait_for_the_agent(node):
+    """The agent waits for the metadata service, so nothing before the network may wait for it."""
+    waiting = waiting_for_agent(node)
+    assert waiting >= {"docker.service", "cloud-init.service", "eks-proxy-agent-bootstrap.service"}
+    assert waiting.isdisjoint({"network-pre.target", "network.target", "systemd-networkd.service", "sysinit.target"})
+
+
+def test_network_that_waits_for_the_agent_is_detected(tmp_path):
+    """From cloud-init 24.3 on, cloud-init-main.service precedes the network."""
+    node = make_node(tmp_path / "node", NODES["AL2023, cloud-init 24"])
+    add_line(node, "eks-proxy-agent.service", "Before=cloud-init-main.service")
+    assert "network-pre.target" in waiting_for_agent(node)
+
+
+def test_bootstrap_waits_for_the_stage_that_runs_boothooks():
+    """That is cloud-init.service, or cloud-init-network.service from cloud-init 24.3 on."""
+    lines = (ROOT / "systemd" / "eks-proxy-agent-bootstrap.service").read_text().splitlines()
+    assert {"After=cloud-init.service", "After=cloud-init-network.service"} <= set(lines)
+    assert not [line for line in lines if line.startswith("After=cloud-final")]
+
+
 def test_preset_enables_both_units(node):
     """The preset alone, as on the first boot of an image, enables both units."""
     enabled = {path.name for path in (node / "etc/systemd/system/multi-user.target.wants").iterdir()}

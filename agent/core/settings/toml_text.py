@@ -1,4 +1,4 @@
-"""TOML texts within limits: whoever may launch an instance writes its user data.
+"""TOML texts within limits: anyone who may launch an instance writes its user data.
 
 The limits bound time and memory.  tomllib keeps a prefix for each dot of a key, so that 60 KiB of
 dots took 273 MB.

@@ -4,20 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-#: Services of a node that open connections to the outside (Amazon Linux 2023, and images with
-#: bootstrap.sh).  One line a unit, with the reason.  A test compares the list with Before= of the
-#: agent's unit and with config.toml.
-DEFAULT_UNITS = (
-    "docker.service",  # pulls images
-    "containerd.service",  # pulls images
-    "kubelet.service",  # runs credential helpers that call ECR
-    "sandbox-image.service",  # logs in to ECR and pulls the pause image
-    "nodeadm-config.service",  # calls the EC2 API
-    "nodeadm-run.service",  # pulls images and starts kubelet
-    "cloud-config.service",  # may install packages
-    "cloud-final.service",  # runs the shell scripts of user data
-    "amazon-ssm-agent.service",  # registers the node with SSM
+import attrs
+
+
+@attrs.frozen
+class NodeUnit:
+    """A unit that gets a drop-in by default.
+
+    `reason`: its need of the proxy.  `is_ordered`: it waits for the agent at boot, because Before=
+    of the agent's unit names it.  `caveat`: what the drop-in cannot do for it.
+    """
+
+    name: str
+    reason: str
+    is_ordered: bool = True
+    caveat: str = ""
+
+
+#: The services of an EKS node that open connections to the outside (Amazon Linux 2023, and images
+#: with bootstrap.sh).  A test compares the table with the agent's unit and with config.toml.
+UNITS = (
+    NodeUnit("docker.service", "pulls images"),
+    NodeUnit("containerd.service", "pulls images"),
+    NodeUnit("kubelet.service", "runs credential helpers that call ECR"),
+    NodeUnit("sandbox-image.service", "logs in to ECR and pulls the pause image"),
+    NodeUnit("soci-snapshotter.service", "downloads layers of images (NodeConfig featureGates.FastImagePull)"),
+    NodeUnit("nodeadm-config.service", "calls the EC2 API"),
+    NodeUnit("nodeadm-run.service", "pulls images and starts kubelet"),
+    NodeUnit("cloud-init.service", "runs boothooks and downloads #include, before cloud-init 24.3"),
+    NodeUnit("cloud-init-network.service", "is that stage from cloud-init 24.3 on"),
+    NodeUnit(
+        "cloud-init-main.service",
+        "runs all stages of cloud-init from 24.3 on",
+        # It precedes network-pre.target: the network would wait for the agent, and that for it.
+        is_ordered=False,
+        caveat=(
+            "it starts before the agent, so boothooks of the first boot have no proxy; "
+            "let a boothook that needs it run: set -a; . /etc/environment"
+        ),
+    ),
+    NodeUnit("cloud-config.service", "may install packages"),
+    NodeUnit("cloud-final.service", "runs the shell scripts of user data"),
+    NodeUnit("amazon-ssm-agent.service", "registers the node with SSM"),
+    NodeUnit("amazon-cloudwatch-agent.service", "sends metrics and logs to CloudWatch"),
+    NodeUnit("cfn-hup.service", "polls CloudFormation for changes"),
 )
+DEFAULT_UNITS = tuple(unit.name for unit in UNITS)
+#: The default units that start before the agent, by name.
+UNORDERED = {unit.name: unit for unit in UNITS if not unit.is_ordered}
 
 _NODEADM, _CLOUD_INIT = "nodeadm-", "cloud-init"
 #: The proxy for plain http, as the environment names it.

@@ -252,6 +252,10 @@ def units_cases(patch):
         agent = UnitState(units.AGENT, before=(nodeadm,))
         return list(units.check(checked(content, units=Units(agent, attrs.evolve(state, **changes)))))[1:]
 
+    main, name = EnvironmentDropin("cloud-init-main.service"), "cloud-init-main.service"
+    state = UnitState(name, drop_ins=(main.path,), environment_files=(NODE_ENV,))
+    content, agent = {main.path: main.merge(None)}, UnitState(units.AGENT)
+    yield "cloud-init-main", list(units.check(checked(content, units=Units(agent, state))))[1:]
     yield "nodeadm", nodeadm_with()
     yield "nodeadm with another http_proxy", nodeadm_with(environment_files=after)
     yield "nodeadm without a proxy", nodeadm_with(unset=(*HTTP_NAMES, "HTTPS_PROXY"))

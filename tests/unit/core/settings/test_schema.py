@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from agent.core.net.proxy_url import ProxyUrl
 from agent.core.noproxy.entries import OperatorEntry
 from agent.core.settings.layers import Layer, merge, parse_toml
-from agent.core.settings.schema import DEFAULT_UNITS, SECTIONS, Settings
+from agent.core.settings.schema import SECTIONS, Settings
+from agent.core.settings.unit_table import DEFAULT_UNITS, UNITS, UNORDERED
 from agent.errors import SettingsError
 
 ROOT = Path(__file__).parents[4]
@@ -310,11 +311,30 @@ def test_the_packaged_file_is_valid_with_everything_uncommented():
     assert len(merge([parse_toml("config.toml", text.encode())]).origin) == len(KEYS)
 
 
-def test_the_unit_file_orders_every_default_unit():
-    """All default units start after the agent; cloud-init is only ordered, see the unit file."""
+def test_the_unit_file_orders_the_units_of_the_table():
+    """Before= of the agent's unit names the ordered units of the table, and no other."""
     text = (ROOT / "systemd" / "eks-proxy-agent.service").read_text()
-    assert set(re.findall(r"(?m)^Before=(.*)$", text)) == {
-        *DEFAULT_UNITS,
-        "cloud-init.service",
-        "cloud-init-network.service",
-    }
+    ordered = re.findall(r"(?m)^Before=(.*)$", text)
+    assert sorted(ordered) == sorted(unit.name for unit in UNITS if unit.is_ordered)
+
+
+def test_the_packaged_file_lists_the_units_of_the_table():
+    """config.toml shows the default in the order of the table."""
+    (value,) = [value for section, key, value, _ in documented() if (section, key) == ("node", "units")]
+    assert [name + ".service" for name in re.findall(r'"([^"]+)"', value)] == list(DEFAULT_UNITS)
+    assert len(set(DEFAULT_UNITS)) == len(DEFAULT_UNITS)
+
+
+@pytest.mark.parametrize("unit", ["cloud-init-main", "cloud-init-local", "nodeadm-boot-hook"])
+def test_the_agent_does_not_hold_up_what_the_network_waits_for(unit):
+    """These units precede network-pre.target, and the agent waits for the network."""
+    text = (ROOT / "systemd" / "eks-proxy-agent.service").read_text()
+    assert f"Before={unit}.service" not in text
+    assert unit + ".service" not in [other.name for other in UNITS if other.is_ordered]
+
+
+def test_every_unit_of_the_table_has_a_reason():
+    """A unit that starts before the agent also says what that means, and the remedy."""
+    assert [unit.name for unit in UNITS if not unit.reason] == []
+    assert [unit.name for unit in UNITS if bool(unit.caveat) is unit.is_ordered] == []
+    assert ". /etc/environment" in UNORDERED["cloud-init-main.service"].caveat

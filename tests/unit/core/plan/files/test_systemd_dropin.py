@@ -3,7 +3,7 @@
 import pytest
 
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin, FormerDropin
-from agent.core.settings.schema import DEFAULT_UNITS
+from agent.core.settings.unit_table import DEFAULT_UNITS
 
 ENVIRONMENT_TEXT = EnvironmentDropin("docker.service").merge(None)
 NODEADM_TEXT = EnvironmentDropin("nodeadm-run.service").merge(None)
