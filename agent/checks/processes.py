@@ -9,7 +9,7 @@ from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
 from agent.checks.finding import FAIL, OK, SKIP, Finding
 from agent.core.redact import redact_proxy
 from agent.core.settings.unit_table import variables_of
-from agent.core.systemd import UnitState, differences, is_deferred
+from agent.core.systemd import UnitState, differences
 from agent.edges.systemd import environ
 from agent.errors import CommandError
 
@@ -45,8 +45,8 @@ def _process(node: CheckedNode, unit: UnitState) -> Finding:
     desired = dict(variables_of(name, node.intent.variables(secret=True)))
     different = differences(environment, desired.items())
     memory = node.host.state.memory()
-    if is_deferred(different, memory.accepted.earlier) and unit.since >= (memory.ca_changed_at or 0):
-        text = f"{process} has the NO_PROXY of an earlier version of the agent, which was right for these settings"
+    if memory.accepted.defers(name, different) and unit.since >= (memory.ca_changed_at or 0):
+        text = f"{process} has the environment of an earlier version of the agent, which was right for these settings"
         return Finding(GROUP, name, OK, f"{text}; what the new version added takes effect at the next restart")
     if not different and unit.since < (memory.ca_changed_at or 0):
         text = f"{process} started before the proxy's CA changed in the trust store; programs read it at start"

@@ -83,7 +83,7 @@ def _for_unit(source: VariablesSource, unit: str) -> VariablesSource:
     """Return the source without the variables that the drop-in of `unit` removes."""
     environment = {name: value for name, value in variables_of(unit, source.values.environment.items()) if value}
     removed = [name for name in source.values.environment if name not in environment]
-    notes = (f"{unit}: without {', '.join(removed)}",) if removed else ()
+    notes: tuple[str, ...] = (f"{unit}: without {', '.join(removed)}",) if removed else ()
     notes += (f"{unit}: {UNORDERED[unit].caveat}",) if unit in UNORDERED else ()
     values = attrs.evolve(source.values, environment=environment)
     return attrs.evolve(source, values=values, notes=source.notes + notes)

@@ -203,8 +203,8 @@ def restart_order(names: Iterable[str]) -> tuple[str, ...]:
 class OutdatedUnits(NamedTuple):
     """Units whose process has not the desired environment.
 
-    `stale` ones need a restart.  `deferred` ones lack only what a new version of the agent added to
-    NO_PROXY; that takes effect at their next restart, which is not urgent.
+    `stale` ones need a restart.  `deferred` ones lack only what a new version of the agent added;
+    that takes effect at their next restart, which is not urgent.
     """
 
     stale: tuple[str, ...] = ()

@@ -167,12 +167,18 @@ def _enabling(resolved: Resolved, trigger: Trigger) -> Settings | None:
 
 
 def _with_list(state: LockedState, memory: Memory, resolved: Resolved, network: Network) -> Memory:
-    """Return the memory with the composed NO_PROXY, before status.json is written."""
+    """Return the memory with the composed NO_PROXY, before status.json is written.
+
+    Units that are new although the settings name none are those of a new version of the agent.
+    """
     if resolved.intent is None:
         return attrs.evolve(memory, accepted=Accepted())
     inputs = inputs_of(resolved.inputs, network.reachability.results)
     written = status_file.written_list(state, resolved.facts.instance_id)
-    return memory.after_list(inputs, render(resolved.intent.no_proxy), written)
+    covered = status_file.covered_units(state, resolved.facts.instance_id)
+    is_default = ("node", "units") not in resolved.inputs.layered.raw
+    new = [unit for unit in resolved.settings.node.units if covered and is_default and unit not in covered]
+    return memory.after_list(inputs, render(resolved.intent.no_proxy), written, new)
 
 
 def _remember(state: LockedState, static: StaticSettings, inputs: Inputs, network: Network) -> None:

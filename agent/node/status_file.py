@@ -13,6 +13,7 @@ from agent.core.net.proxy_selection import Choice
 from agent.core.noproxy.entries import render
 from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import Memory
+from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.redact import redact
 from agent.core.status.document import CONFIGURED, DEGRADED, UNCONFIGURED, StatusDocument
 from agent.core.status.proxy_memory import proxy_statuses
@@ -97,6 +98,13 @@ def written_list(state: State, instance_id: str) -> str:
     """Return NO_PROXY as in the status of this instance, empty without one."""
     document = _load(state)
     return render(document.no_proxy) if document.instance_id == instance_id else ""
+
+
+def covered_units(state: State, instance_id: str) -> frozenset[str]:
+    """Return the units with a drop-in as in the status of this instance, none without one."""
+    document = _load(state)
+    units = map(EnvironmentDropin.unit_of, document.files) if document.instance_id == instance_id else ()
+    return frozenset(unit for unit in units if unit)
 
 
 def _load(state: State) -> StatusDocument:

@@ -12,7 +12,7 @@ from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, Enviro
 from agent.core.plan.plan import Plan
 from agent.core.settings.schema import Settings
 from agent.core.settings.unit_table import variables_of
-from agent.core.systemd import RUNTIMES, OutdatedUnits, differences, is_deferred, restart_order, to_release
+from agent.core.systemd import RUNTIMES, OutdatedUnits, differences, restart_order, to_release
 from agent.edges import command
 from agent.edges.systemd import environ
 from agent.errors import CommandError
@@ -145,7 +145,7 @@ def outdated_units(host: Host, settings: Settings, intent: Intent | None) -> Out
         if unit.active == "active" and unit.main_pid:
             values = environ(unit.main_pid)
             different = differences(values, variables_of(name, variables)) if values else {}
-            if is_deferred(different, memory.accepted.earlier):
+            if memory.accepted.defers(name, different):
                 deferred.append(name)
                 different = {}
             if values and (different or unit.since < (memory.ca_changed_at or 0)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from agent.edges.state import State
 from agent.edges.systemd import Systemd
 from agent.node.host import Host
 from agent.node.units import outdated_units
+from tests.integration.command_line import PROXY as PROXY_URL
+from tests.integration.command_line import Node as NodeTree
 
 UNIT = "docker.service"
 SETTINGS = Settings(node=Node(units=(UNIT,)))
@@ -89,3 +92,22 @@ def test_environment_of_a_process(
     with host.locked() as state:
         state.save_memory(memory)
     assert outdated_units(host, SETTINGS, INTENT) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "new"), [("", ["cfn-hup.service"]), ('[node]\nunits = ["docker", "cfn-hup"]\n', [])]
+)
+def test_units_that_an_upgrade_covers_are_recorded(tmp_path: Path, settings: str, new: list[str]) -> None:
+    """status.json of the version before lacks a default unit; a unit of the settings is stale."""
+    node = NodeTree(tmp_path)
+    node.settings(f'[proxy]\nurl = "{PROXY_URL}"\n[aws]\ndirect = []\n{settings}')
+    status, memory = (node.root / f"run/eks-proxy-agent/{name}.json" for name in ("status", "watch"))
+    assert node.main("apply").code == 0
+    assert json.loads(memory.read_text())["accepted"]["units"] == []
+    document = json.loads(status.read_text())
+    document["files"] = [path for path in document["files"] if "cfn-hup" not in path]
+    status.write_text(json.dumps(document))
+    assert node.main("apply").code == 0
+    assert json.loads(memory.read_text())["accepted"]["units"] == new
+    assert node.main("apply", "--set", 'proxy.no_proxy=["a.corp"]').code == 0
+    assert json.loads(memory.read_text())["accepted"]["units"] == []

@@ -1,15 +1,15 @@
-"""NO_PROXY values with which a running process counts as current.
+"""Environments with which a running process counts as current after an upgrade of the agent.
 
-The list is a function of the inputs.  If the inputs are the same and the list is longer, only
-another version of the agent can have added to it.  Units need no restart for that, see
-docs/decisions/daemon.md.
+NO_PROXY is a function of the inputs.  If the inputs are the same and the list is longer, only
+another version of the agent can have added to it, and likewise to the units.  Units need no restart
+for that, see docs/decisions/daemon.md.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -17,6 +17,7 @@ import attrs
 from agent.core.intent.inputs import Inputs
 from agent.core.intent.reachability import ProbeResults
 from agent.core.noproxy.entries import host_of
+from agent.core.systemd import is_deferred
 
 #: The sections of settings that NO_PROXY depends on.
 _SECTIONS = ("proxy", "cluster", "aws", "vpc")
@@ -27,14 +28,16 @@ _FACTS = ("vpc_cidrs_v4", "vpc_cidrs_v6", "region", "domain", "partition", "acco
 class Accepted:
     """The accepted values of NO_PROXY, the desired one last, and the inputs they were composed of.
 
-    `inputs` are named digests, see `inputs_of`.
+    `inputs` are named digests, see `inputs_of`.  `units` are those that this version covers, and an
+    earlier one did not; their processes may run without any proxy.
     """
 
     inputs: Mapping[str, str] = attrs.field(factory=dict)
     values: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
 
-    def after(self, inputs: Mapping[str, str], value: str) -> Accepted:
-        """Return what is accepted once `value` is the list for these inputs.
+    def after(self, inputs: Mapping[str, str], value: str, units: Iterable[str] = ()) -> Accepted:
+        """Return what is accepted once `value` is the list for these inputs, and `units` are new.
 
         The earlier values stay accepted if every input of theirs is the same and the list only
         grew.  An input that was not recorded is one that only this version has, such as the probe
@@ -43,7 +46,16 @@ class Accepted:
         is_same = all(inputs.get(name) == digest for name, digest in self.inputs.items())
         if not self.values or not is_same or not _includes(value, self.values[-1]):
             return Accepted(dict(inputs), (value,))
-        return Accepted(dict(inputs), (*(earlier for earlier in self.values if earlier != value), value))
+        values = (*(earlier for earlier in self.values if earlier != value), value)
+        return Accepted(dict(inputs), values, tuple(dict.fromkeys((*self.units, *units))))
+
+    def defers(self, unit: str, different: Mapping[str, str]) -> bool:
+        """Return True if a process of a unit lacks only what a new version of the agent added.
+
+        `different` is the result of `systemd.differences`.
+        """
+        is_uncovered = unit in self.units and bool(different) and not any(different.values())
+        return is_uncovered or is_deferred(different, self.earlier)
 
     @property
     def earlier(self) -> frozenset[str]:
@@ -54,7 +66,7 @@ class Accepted:
     def from_json(cls, data: Mapping[str, Any]) -> Accepted:
         """Return the value from the JSON of `attrs.asdict`.  Raises TypeError, KeyError."""
         inputs = {str(name): str(digest) for name, digest in data["inputs"].items()}
-        return cls(inputs, tuple(map(str, data["values"])))
+        return cls(inputs, tuple(map(str, data["values"])), tuple(map(str, data.get("units", ()))))
 
 
 def inputs_of(inputs: Inputs, results: ProbeResults) -> dict[str, str]:

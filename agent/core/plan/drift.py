@@ -113,14 +113,14 @@ class Memory:
             total=self.total + len(drifted),
         )
 
-    def after_list(self, inputs: Mapping[str, str], value: str, written: str) -> Memory:
-        """Return the memory once `value` is NO_PROXY for these inputs.
+    def after_list(self, inputs: Mapping[str, str], value: str, written: str, units: Iterable[str] = ()) -> Memory:
+        """Return the memory once `value` is NO_PROXY for these inputs, and `units` are new.
 
         `written` is the list in status.json, empty without one.  It counts if no list is recorded:
         the version that wrote it recorded none.
         """
         accepted = self.accepted if self.accepted.values or not written else Accepted({}, (written,))
-        return attrs.evolve(self, accepted=accepted.after(inputs, value))
+        return attrs.evolve(self, accepted=accepted.after(inputs, value, units))
 
     def due_reports(self, now: float) -> tuple[tuple[str, ...], Memory]:
         """Return the contested files to report now: at first, then once an hour."""

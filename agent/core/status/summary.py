@@ -199,7 +199,7 @@ def _intent(status: StatusDocument, full: bool) -> list[Line]:
     lines = [f"{status.digest}, {len(status.no_proxy)} NO_PROXY entries{reasons}"]
     if status.deferred_units:
         units = ", ".join(status.deferred_units)
-        lines.append(f"what this version of the agent added to NO_PROXY takes effect at the next restart of {units}")
+        lines.append(f"what this version of the agent added takes effect at the next restart of {units}")
     return _column("intent", lines)
 
 

@@ -29,6 +29,21 @@ def test_a_list_that_only_grew_keeps_the_earlier_one():
     assert accepted.after({**INPUTS, "probe new": "3"}, "a,b,c") == accepted, "the next cycle changes nothing"
 
 
+def test_a_unit_that_a_new_version_covers_needs_no_restart():
+    """Its process has no proxy; one with another proxy, and one of another unit, are stale."""
+    accepted = Accepted().after(INPUTS, "a").after(INPUTS, "a", ["new.service"]).after(INPUTS, "a,b")
+    assert accepted.units == ("new.service",)
+    unset = {"http_proxy": "", "no_proxy": ""}
+    assert accepted.defers("new.service", unset)
+    assert accepted.defers("new.service", {"no_proxy": "a"})
+    assert not accepted.defers("new.service", {})
+    assert not accepted.defers("new.service", {**unset, "http_proxy": "http://other:1"})
+    assert not accepted.defers("old.service", unset)
+    assert not accepted.after({**INPUTS, "settings": "other"}, "a,b").defers("new.service", unset)
+    assert Accepted.from_json(attrs.asdict(accepted)) == accepted
+    assert Accepted.from_json({"inputs": INPUTS, "values": ["a"]}).units == ()
+
+
 @pytest.mark.parametrize(
     ("changed", "value"),
     [
