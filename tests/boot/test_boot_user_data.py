@@ -72,3 +72,15 @@ def test_flags_of_one_line_of_user_data_survive_a_reboot(trial: Callable[[str], 
     second = node.boot(proxied=("docker", "containerd"), pull="through")
     assert second.reloads() == 0
     assert log.read_text().count("systemctl restart docker") == 1, "user data ran again"
+
+
+def test_boothook_downloads_through_squid_on_the_first_boot(trial: Callable[[str], Trial]) -> None:
+    """cloud-init has a drop-in and waits for the agent, and so do soci-snapshotter and others."""
+    node = trial("boothook")
+    boot = node.boot()
+    log = node.root / "var/log"
+    expected = variables((node.root / "etc/eks-proxy-agent/node.env").read_text())
+    assert variables((log / "boothook.env").read_text()) == expected
+    assert (log / "boothook.codes").read_text() == "200\n"
+    assert any('"boothook"' in line and " 200 " in line for line in node.requests())
+    assert boot.active_at("eks-proxy-agent") < boot.active_at("soci-snapshotter") < boot.active_at("containerd")
