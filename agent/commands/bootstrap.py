@@ -19,6 +19,7 @@ from agent.core.intent.intent import Intent, compose
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data
 from agent.core.status.timestamps import format_timestamp
+from agent.daemon.journal_events import log_losses
 from agent.edges import command
 from agent.edges.lock import BOOTSTRAP_LOCK, held
 from agent.edges.signals import unwound
@@ -41,6 +42,7 @@ _STUB = b"bootstrap.sh has been removed"
 def run(arguments: argparse.Namespace) -> int:
     host = host_of(arguments)
     need_root(host, "bootstrap", other_tree=False)
+    log_losses(host)
     # SIGTERM, SIGHUP and SIGINT end bootstrap.sh too: otherwise it would run in parallel with the
     # next one.  CloudFormation is not signalled: the node may be rebooting, and then it runs again.
     with unwound():

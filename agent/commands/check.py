@@ -12,6 +12,7 @@ from typing import Any
 from agent.checks.context import CheckedNode, inspect_node
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.runner import GROUPS, Group, examine, exit_code
+from agent.commands.node import print_losses
 from agent.core.net.proxy_url import quoted
 from agent.errors import UsageError
 from agent.node.host import host_of
@@ -26,7 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the findings to stdout, a summary to stderr, and return the exit code."""
     groups = _selected_groups(arguments.only)
     start = time.monotonic()
-    node = inspect_node(host_of(arguments), sources_of(arguments))
+    host = host_of(arguments)
+    print_losses(host)
+    node = inspect_node(host, sources_of(arguments))
     findings = examine(node, groups)
     if arguments.json:
         print(json.dumps(_document(node, findings), indent=2))

@@ -137,6 +137,16 @@ def test_a_file_that_is_not_json_is_reported_by_each_command(old: OldNode, name:
         assert code == 1
 
 
+def test_check_reports_each_corrupt_file(old: OldNode) -> None:
+    """All of them at once; it goes on with what it can examine."""
+    old.restore()
+    for name in FILES:
+        old.write(name, b"{")
+    done = old.main("check", "--only=files", "--only=settings")
+    assert [name for name in FILES if f"/{name}: corrupt" not in done.err] == []
+    assert done.code == 78  # flags.json is a layer of settings
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_no_corrupt_file_ends_in_a_traceback(old: OldNode, name: str) -> None:
     """Mutations with a fixed seed: every command returns one of its exit codes."""
