@@ -45,7 +45,7 @@ def test_a_baseline_comes_back_whole(baseline: Baseline) -> None:
     "path", ["", "/", "x", "x/y", "/..", "/a/../b", "/a/.", "//a", "/a//b", "/a/", "/a\0", None, 7, ["/a"]]
 )
 def test_other_paths_are_refused(path: Any) -> None:
-    """Relative ones, those with dots or empty names, and what is no path."""
+    """Relative ones, those with dots or empty names, and text that is not a path."""
     with pytest.raises(ValueError, match="path"):
         plain_path(path)
 
