@@ -9,6 +9,7 @@ import time
 
 from agent import __version__
 from agent.core.net.proxy_url import ProxyUrl
+from agent.edges.http_headers import BoundedResponse
 from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, unverified_context
 from agent.edges.tcp import connect_first
 
@@ -34,17 +35,25 @@ def _request(proxy: ProxyUrl, deadline: float, dates: list[str]) -> None:
 
     Certificates are not verified: with a wrong clock none is valid, and only the time is used.
     """
-    host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
-    lines = ["GET / HTTP/1.1", f"Host: {host}:{proxy.port}", "User-Agent: eks-proxy-agent/" + __version__]
     try:
         addresses = socket.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
         with connect_first(addresses, deadline) as sock:
             stream: Stream = TcpStream(sock, deadline, _LIMIT)
             if proxy.scheme == "https":
                 stream = TlsStream(stream, unverified_context(), proxy.host)
-            stream.send(("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode("ascii"))
-            response = http.client.HTTPResponse(Reader(stream, _HEADER_LIMIT), method="GET")  # type: ignore[arg-type]
-            response.begin()  # reads only the header
-            dates.append(response.getheader("Date") or "")
+            dates.append(read_date(proxy, stream))
     except (OSError, ValueError, http.client.HTTPException):
         return
+
+
+def read_date(proxy: ProxyUrl, stream: Stream) -> str:
+    """Send a request to the proxy, and return the Date header of its response, or an empty string.
+
+    Raises OSError, ValueError and http.client.HTTPException for a response that is not HTTP.
+    """
+    host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
+    lines = ["GET / HTTP/1.1", f"Host: {host}:{proxy.port}", "User-Agent: eks-proxy-agent/" + __version__]
+    stream.send(("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode("ascii"))
+    response = BoundedResponse(Reader(stream, _HEADER_LIMIT), method="GET")  # type: ignore[arg-type]
+    response.begin()  # reads only the header
+    return response.getheader("Date") or ""

@@ -37,8 +37,8 @@ _RESOLVE_PAUSE = 0.1
 _REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET)
 
 
-class _Failed(Exception):
-    """A verdict that ends the probe."""
+class ProbeError(Exception):
+    """End of a probe before its last step, with the verdict."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.text)
@@ -88,7 +88,7 @@ class TunnelProbe:
                 if not (tunnel.ok and self._tls):
                     return tunnel
                 return self._probe_tls(tunnel, stream, addresses)
-        except _Failed as failed:
+        except ProbeError as failed:
             return attrs.evolve(failed.verdict, seconds=failed.verdict.seconds or self._elapsed())
 
     def _resolve(self) -> list[Address]:
@@ -98,10 +98,10 @@ class TunnelProbe:
                 return socket.getaddrinfo(self._proxy.host, self._proxy.port, type=socket.SOCK_STREAM)
             except socket.gaierror as error:
                 if error.errno != socket.EAI_AGAIN or time.monotonic() + _RESOLVE_PAUSE >= self._deadline:
-                    raise _Failed(verdict.not_resolved(self._proxy, error.strerror or str(error))) from None
+                    raise ProbeError(verdict.not_resolved(self._proxy, error.strerror or str(error))) from None
                 time.sleep(_RESOLVE_PAUSE)
             except (OSError, UnicodeError) as error:
-                raise _Failed(verdict.not_resolved(self._proxy, str(error))) from None
+                raise ProbeError(verdict.not_resolved(self._proxy, str(error))) from None
 
     def _open_tunnel(self, addresses: Sequence[Address]) -> tuple[Verdict, Stream, socket.socket]:
         """Connect and request the tunnel; return the verdict on the response, with its time."""
@@ -112,7 +112,7 @@ class TunnelProbe:
                 self._stage = "proxy-tls"
                 stream = self._handshake(stream, self._proxy.host, partial(self._issuer_of_proxy, addresses))
             self._stage = "answer"
-            response = self._request_tunnel(stream)
+            response = self.request_tunnel(stream)
             tunnel = verdict.answered(self._proxy, self._target, response, with_credentials=bool(self._secret))
             return attrs.evolve(tunnel, seconds=self._elapsed()), stream, sock
         except BaseException:
@@ -124,15 +124,15 @@ class TunnelProbe:
         try:
             return connect_first(addresses, self._deadline)
         except socket.timeout:
-            raise _Failed(self._timed_out()) from None
+            raise ProbeError(self._timed_out()) from None
         except OSError as error:
             kind = "refused" if error.errno in _REFUSED else "timeout" if error.errno == errno.ETIMEDOUT else ""
             if kind == "timeout":
-                raise _Failed(self._timed_out()) from None
+                raise ProbeError(self._timed_out()) from None
             kind = kind or "unreachable"
-            raise _Failed(verdict.not_connected(self._proxy, kind, error.strerror or str(error))) from None
+            raise ProbeError(verdict.not_connected(self._proxy, kind, error.strerror or str(error))) from None
 
-    def _request_tunnel(self, stream: Stream) -> Response:
+    def request_tunnel(self, stream: Stream) -> Response:
         """Send CONNECT and read the header of the response."""
         lines = [f"CONNECT {self._target} HTTP/1.1", "Host: " + self._target]
         lines += ["User-Agent: eks-proxy-agent/" + __version__]
@@ -143,9 +143,9 @@ class TunnelProbe:
             response = BoundedResponse(reader, method="CONNECT")  # type: ignore[arg-type]
             response.begin()
         except socket.timeout:
-            raise _Failed(self._timed_out()) from None
+            raise ProbeError(self._timed_out()) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _Failed(self._broken(error, bytes(reader.head))) from None
+            raise ProbeError(self._broken(error, bytes(reader.head))) from None
         headers = {name.lower(): self._masked(value) for name, value in response.msg.items()}
         headers["proxy-authenticate"] = self._masked(", ".join(response.msg.get_all("Proxy-Authenticate", [])))
         return Response(response.status, self._masked(response.reason), headers)
@@ -161,11 +161,11 @@ class TunnelProbe:
             return TlsStream(stream, self._trust or ssl.create_default_context(), server)
         except ssl.SSLCertVerificationError as error:
             untrusted = verdict.untrusted(self._proxy, server, error.verify_message, read_issuer())
-            raise _Failed(untrusted) from None
+            raise ProbeError(untrusted) from None
         except socket.timeout:
-            raise _Failed(self._timed_out()) from None
+            raise ProbeError(self._timed_out()) from None
         except (OSError, ValueError) as error:
-            raise _Failed(self._broken(error)) from None
+            raise ProbeError(self._broken(error)) from None
 
     def _issuer_of_proxy(self, addresses: Sequence[Address]) -> str:
         return self._read_issuer(addresses, lambda stream: stream, self._proxy.host)
@@ -177,7 +177,7 @@ class TunnelProbe:
         if self._proxy.scheme == "https":
             # Verified, because the proxy gets the credentials.
             stream = TlsStream(stream, self._trust or ssl.create_default_context(), self._proxy.host)
-        self._request_tunnel(stream)
+        self.request_tunnel(stream)
         return stream
 
     def _read_issuer(self, addresses: Sequence[Address], route: Callable[[Stream], Stream], server: str) -> str:
@@ -189,7 +189,7 @@ class TunnelProbe:
             with connect_first(addresses, self._deadline) as sock:
                 stream = route(TcpStream(sock, self._deadline, _LIMIT))
                 return x509.issuer(TlsStream(stream, unverified_context(), server).certificate())
-        except (OSError, ValueError, _Failed):
+        except (OSError, ValueError, ProbeError):
             return ""
 
     def _broken(self, error: Exception, head: bytes = b"") -> Verdict:

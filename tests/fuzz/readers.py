@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
 from http.client import HTTPException
 from typing import Callable
 
-from agent.core.facts.cluster_hints import from_node_configs, from_scripts
+from agent.checks.clock import judge as judge_clock
+from agent.core.facts.cluster_hints import ClusterInfo, from_node_configs, from_scripts
 from agent.core.facts.instance import facts_from_json, is_answered, metadata_paths, parse_facts
+from agent.core.intent.intent import compose
+from agent.core.net.proxy_health import answered, with_certificate
+from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.core.net.x509 import issuer
+from agent.core.noproxy.dialects.java import non_proxy_hosts
+from agent.core.noproxy.dialects.request import parse_request
+from agent.core.noproxy.explain import Values, routes_of, should_explain_cidrs, variables
+from agent.core.noproxy.explain_view import paragraph
+from agent.core.noproxy.lint import advice, judge
+from agent.core.redact import redact
+from agent.core.settings.layers import flag_layer, merge, parse_toml
+from agent.core.settings.toml_text import USER_DATA_LIMIT
 from agent.core.settings.user_data import UserData, read_user_data
 from agent.edges.http_headers import BoundedResponse
+from agent.edges.proxy_date import read_date
+from agent.edges.proxy_tunnel import ProbeError, TunnelProbe
 from agent.errors import AgentError
 
-#: Longest text of an error, a warning or a problem (characters).
-LONGEST = 4096
+#: Longest line of an error, a warning or a problem, and the longest text (characters).
+LONGEST_LINE, LONGEST = 4096, 17_000
 ANSWERS: dict[str, bytes | None] = {
     "instance_id": b"i-0123456789abcdef0",
     "mac": b"06:1d:5a:3b:7c:9e",
     "vpc_cidrs_v4": b"10.0.0.0/16",
     "region": b"eu-central-1",
 }
+FACTS = parse_facts(ANSWERS)
+PROXY = ProxyUrl("http", "proxy.corp", 3128)
+TARGETS = ["https://example.com", "http://10.0.0.7", "https://[fd00::1]:8443", "a." * 126 + "a"]
 
 
 def user_data(data: bytes) -> None:
@@ -87,10 +107,70 @@ def http_answer(data: bytes) -> None:
         response.close()
 
 
+def settings(data: bytes) -> None:
+    """Read a text of settings as user data and as flags, and compose the Intent."""
+    with contextlib.suppress(AgentError):
+        flag_layer(data.decode("utf-8", "replace").split("\n"))
+    layered = merge([parse_toml("user data", data, USER_DATA_LIMIT)])
+    printable(*layered.warnings)
+    composed = compose(layered.settings, FACTS, ClusterInfo())
+    if composed:
+        printable(*composed.warnings)
+        assert advice(composed.no_proxy, FACTS.region) is not None
+
+
+def no_proxy(data: bytes) -> None:
+    """Lint a list, and explain the routes to some of its entries, and Java's option."""
+    text = data.decode("utf-8", "surrogateescape")
+    values = Values(variables("http://p:1", "http://p:1", text))
+    for finding in judge(values, region="eu-central-1", targets=map(parse_request, TARGETS)):
+        assert finding.line.isprintable()
+    for entry in [*text.split(",", 100)[:100], *TARGETS]:
+        with contextlib.suppress(ValueError):  # that of a target is for people too
+            target = parse_request(entry)
+            routes = routes_of(target, values)
+            assert all(line.isprintable() for line in paragraph(target, routes))
+            should_explain_cidrs(target, routes, values)
+    assert non_proxy_hosts(text.split(",")) is not None
+
+
+def redacted(data: bytes) -> None:
+    """Redact a text."""
+    assert redact(data.decode("utf-8", "replace")) is not None
+
+
+class _Peer:
+    """A proxy that sends `data` and closes the connection."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def send(self, data: bytes) -> None:
+        """Accept a request."""
+
+    def receive(self, size: int = 16384) -> bytes:
+        """Return what comes next."""
+        return self._data.read(size)
+
+
+def proxy_answer(data: bytes) -> None:
+    """Read a response to CONNECT, a response with a Date, and a certificate."""
+    probe = TunnelProbe(PROXY, "sts.corp", 443, Credentials("u", "p"), math.inf, tls=False, trust=None)
+    try:
+        verdict = answered(PROXY, "sts.corp:443", probe.request_tunnel(_Peer(data)), with_credentials=True)
+    except ProbeError as failed:
+        verdict = failed.verdict
+    printable(verdict.text, verdict.hint)
+    with contextlib.suppress(OSError, HTTPException, ValueError):
+        printable(judge_clock(read_date(PROXY, _Peer(data)), 0.0, str(PROXY)).text)
+    printable(with_certificate(verdict, "sts.amazonaws.com", issuer(data)).text)
+
+
 def printable(*texts: str) -> None:
     """Check texts for people: short, and without control characters."""
     for text in texts:
         assert len(text) <= LONGEST
+        assert max(map(len, text.split("\n"))) <= LONGEST_LINE
         assert text.replace("\n", "").isprintable(), ascii(text)
 
 

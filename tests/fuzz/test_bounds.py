@@ -24,16 +24,9 @@ def stumble(data: bytes) -> None:
     raise TypeError(data)
 
 
-class LongError(AgentError):
-    """Error that evades the limit of its class."""
-
-    def __str__(self) -> str:
-        return "x" * 5000
-
-
 def shout(data: bytes) -> None:
-    """Raise an error that is too long for people."""
-    raise LongError("")
+    """Raise an error that a terminal would obey."""
+    raise AgentError("\x1b[2J")
 
 
 def refuse(data: bytes) -> None:

@@ -56,6 +56,13 @@ def test_date_is_read_whatever_follows_the_header(serve: Serve, repeated: bytes)
     assert request_date(serve(HEADER, repeated), timeout=5.0) == DATE
 
 
+@pytest.mark.parametrize("header", [b"boundary*=a; boundary*0=b", b"boundary*0*=x; boundary*1=y", b";a=b" * 4000])
+def test_parameters_of_a_header_are_not_parsed(serve: Serve, header: bytes) -> None:
+    """Python's email package would raise TypeError for such pieces (RFC 2231), or take seconds."""
+    content_type = b"\r\nContent-Type: multipart/mixed; " + header + b"\r\n\r\n"
+    assert request_date(serve(HEADER.replace(b"\r\n\r\n", content_type)), timeout=5.0) == DATE
+
+
 def test_https_proxy_needs_no_valid_certificate(serve: Serve, tmp_path: Path) -> None:
     """With a wrong clock no certificate is valid."""
     authority = Authority(tmp_path / "ca", "Unknown CA")
@@ -74,8 +81,9 @@ def test_https_proxy_needs_no_valid_certificate(serve: Serve, tmp_path: Path) ->
         (b"HTTP/1.1 400 Bad Request\r\n", b"X: y\r\n"),
         (b"HTTP/1.1 400 Bad Request\r\nX: ", b"y" * 100_000),
         (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: multipart/mixed" + b";a=b" * 240_000 + b"\r\nDate: x\r\n\r\n", b""),
     ],
-    ids=["no data", "TLS", "no date", "an endless header", "a long header", "always 100"],
+    ids=["no data", "TLS", "no date", "an endless header", "a long header", "always 100", "parameters"],
 )
 def test_server_without_a_date(serve: Serve, data: bytes, repeated: bytes) -> None:
     """The request has a time limit, and the result is empty."""

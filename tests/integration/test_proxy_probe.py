@@ -153,6 +153,14 @@ def test_huge_response_is_rejected(serve, data):
     assert verdict.text.isprintable()
 
 
+@pytest.mark.parametrize("header", [b"boundary*=a; boundary*0=b", b"boundary*0*=x; boundary*1=y", b";a=b" * 4000])
+@pytest.mark.parametrize(("status", "kind"), [(b"200 OK", "ok"), (b"403 Forbidden", "denied"), (b"503 No", "upstream")])
+def test_parameters_of_a_header_are_not_parsed(serve, status, kind, header):
+    """Python's email package would raise TypeError for such pieces (RFC 2231), or take seconds."""
+    response = b"HTTP/1.1 %s\r\nContent-Type: multipart/mixed; %s\r\n\r\n" % (status, header)
+    assert check_server(serve(sends(response)), tls=False).kind == kind
+
+
 @pytest.mark.parametrize(
     ("data", "part"),
     [

@@ -25,7 +25,7 @@ def judge_name(entry: str, region: str, is_direct: Callable[[str], bool]) -> Ite
     """
     name = entry.lstrip("*").lstrip(".")
     domain = next((domain for domain in _DOMAINS if name.endswith("." + domain)), "")
-    if not domain:
+    if not domain or not re.fullmatch(r"[!-?A-~ ]*", name):  # user info must not be repeated
         return
     service = name[: -len(domain) - 1]
     named_region = region_of(service)

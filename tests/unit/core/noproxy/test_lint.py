@@ -404,6 +404,14 @@ def test_many_spellings_of_a_name_are_bounded():
     assert entries[-1] in [finding.entry for finding in shadowed]
 
 
+@pytest.mark.parametrize("name", ["user:secret@s3.eu-central-1.amazonaws.com", "\ud7fcs3.us-east-1.amazonaws.com"])
+def test_fix_of_an_aws_name_is_safe_to_print(name):
+    """The fix repeats a name, and never user info or characters that a terminal would obey."""
+    for finding in findings(name):
+        assert "secret" not in finding.line + finding.fix
+        assert finding.line.isprintable()
+
+
 def test_a_password_in_an_entry_is_masked():
     """A URL in the list is shown without its user info."""
     (finding,) = findings("http://user:secret@host.corp/")
