@@ -45,6 +45,11 @@ def main() -> None:
 
         idle.main(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["scale"]:
+        from bench import scale
+
+        scale.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--late", type=float, default=3.0, help="seconds from power on until metadata is reachable")

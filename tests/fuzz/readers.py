@@ -119,12 +119,17 @@ def settings(data: bytes) -> None:
         assert advice(composed.no_proxy, FACTS.region) is not None
 
 
-def no_proxy(data: bytes) -> None:
-    """Lint a list, and explain the routes to some of its entries, and Java's option."""
-    text = data.decode("utf-8", "surrogateescape")
-    values = Values(variables("http://p:1", "http://p:1", text))
+def lint(data: bytes) -> None:
+    """Lint a list."""
+    values = _values(data.decode("utf-8", "surrogateescape"))
     for finding in judge(values, region="eu-central-1", targets=map(parse_request, TARGETS)):
         assert finding.line.isprintable()
+
+
+def explain(data: bytes) -> None:
+    """Explain the routes to some entries of a list, and Java's option."""
+    text = data.decode("utf-8", "surrogateescape")
+    values = _values(text)
     for entry in [*text.split(",", 100)[:100], *TARGETS]:
         with contextlib.suppress(ValueError):  # that of a target is for people too
             target = parse_request(entry)
@@ -132,6 +137,10 @@ def no_proxy(data: bytes) -> None:
             assert all(line.isprintable() for line in paragraph(target, routes))
             should_explain_cidrs(target, routes, values)
     assert non_proxy_hosts(text.split(",")) is not None
+
+
+def _values(no_proxy: str) -> Values:
+    return Values(variables("http://p:1", "http://p:1", no_proxy))
 
 
 def redacted(data: bytes) -> None:

@@ -26,7 +26,8 @@ LISTS = st.lists(ENTRIES, max_size=10).flatmap(
 @given(LISTS.map(lambda text: text.encode("utf-8", "replace")) | st.binary(max_size=60))
 def test_any_list_is_judged(data: bytes) -> None:
     """Any list has findings and routes, each in printable lines, and nothing is raised."""
-    readers.no_proxy(data)
+    readers.lint(data)
+    readers.explain(data)
 
 
 SECRETS = st.lists(
@@ -45,7 +46,12 @@ def test_any_text_is_redacted(data: bytes) -> None:
 
 def listed(entry: Callable[[int], str], count: int = COUNT) -> Bomb:
     """Return a bomb of so many entries, within SIZE if there are more than COUNT."""
-    return Bomb(readers.no_proxy, lambda: ",".join(map(entry, range(count))).encode())
+    return Bomb(readers.lint, lambda: ",".join(map(entry, range(count))).encode())
+
+
+def explained(entry: Callable[[int], str]) -> Bomb:
+    """Return the same to be explained, for the first of its entries as targets."""
+    return Bomb(readers.explain, lambda: ",".join(map(entry, range(COUNT))).encode())
 
 
 def text(unit: str) -> Bomb:
@@ -77,21 +83,26 @@ BOMBS = {
     "wildcards": listed(lambda number: f"*.h{number}.corp"),
     "AWS names": listed(lambda number: f"s3.us-{'a' * (number % 40 + 1)}-north-{number % 99}.amazonaws.com", 1500),
     "top-level domains": listed(lambda number: "com"),
-    "blanks instead of commas": Bomb(
-        readers.no_proxy, lambda: b" ".join(b"h%d.corp" % number for number in range(COUNT))
-    ),
+    "blanks instead of commas": Bomb(readers.lint, lambda: b" ".join(b"h%d.corp" % number for number in range(COUNT))),
     "long entries": listed(lambda number: " ".join(f"h{index}.c{number}" for index in range(40)), 160),
-    "one entry": Bomb(readers.no_proxy, lambda: b"a" * SIZE),
-    "dots": Bomb(readers.no_proxy, lambda: b"." * SIZE),
-    "labels": Bomb(readers.no_proxy, lambda: b"a." * (SIZE // 2)),
-    "brackets": Bomb(readers.no_proxy, lambda: b"[" * SIZE),
-    "colons": Bomb(readers.no_proxy, lambda: b":" * SIZE),
-    "slashes": Bomb(readers.no_proxy, lambda: b"/" * SIZE),
-    "stars": Bomb(readers.no_proxy, lambda: b"*" * SIZE),
-    "digits": Bomb(readers.no_proxy, lambda: b"9" * SIZE),
-    "commas": Bomb(readers.no_proxy, lambda: b"," * SIZE),
-    "blanks": Bomb(readers.no_proxy, lambda: b" " * SIZE),
+    "one entry": Bomb(readers.lint, lambda: b"a" * SIZE),
+    "dots": Bomb(readers.lint, lambda: b"." * SIZE),
+    "labels": Bomb(readers.lint, lambda: b"a." * (SIZE // 2)),
+    "brackets": Bomb(readers.lint, lambda: b"[" * SIZE),
+    "colons": Bomb(readers.lint, lambda: b":" * SIZE),
+    "slashes": Bomb(readers.lint, lambda: b"/" * SIZE),
+    "stars": Bomb(readers.lint, lambda: b"*" * SIZE),
+    "digits": Bomb(readers.lint, lambda: b"9" * SIZE),
+    "commas": Bomb(readers.lint, lambda: b"," * SIZE),
+    "blanks": Bomb(readers.lint, lambda: b" " * SIZE),
     "not ASCII": listed(lambda number: f"\u00fc{number}.de"),
+    "explain: names": explained(lambda number: f"h{number}.corp.example.com"),
+    "explain: networks": explained(lambda number: f"10.{number // 256}.{number % 256}.0/24"),
+    "explain: all forms": explained(
+        lambda number: ("h{}.corp", ".h{}.corp", "fd00::{}", "h{}:80")[number % 4].format(number)
+    ),
+    "explain: labels": Bomb(readers.explain, lambda: b"a." * (SIZE // 2)),
+    "explain: blanks": Bomb(readers.explain, lambda: b"a " * (SIZE // 2)),
     "redact: letters": text("a"),
     "redact: capitals": text("A_"),
     "redact: schemes": text("a://"),

@@ -15,11 +15,13 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 #: inet_pton(3) and Go reject leading zeros.
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+_IPV4_ADDRESS = re.compile(_IPV4)
+_IPV6_ADDRESS = re.compile(rf"[0-9a-fA-F:]*:(?:[0-9a-fA-F]*|{_IPV4})")
 
 
 def ipv4(text: str) -> ipaddress.IPv4Address | None:
     """Return the IPv4 address of four decimal numbers, as inet_pton(3) reads it, or None."""
-    return ipaddress.IPv4Address(text) if re.fullmatch(_IPV4, text) else None
+    return ipaddress.IPv4Address(text) if _IPV4_ADDRESS.fullmatch(text) else None
 
 
 def ipv6(text: str) -> ipaddress.IPv6Address | None:
@@ -27,7 +29,7 @@ def ipv6(text: str) -> ipaddress.IPv6Address | None:
 
     Brackets and a zone are not accepted. The last 32 bits may be written as IPv4.
     """
-    if not re.fullmatch(rf"[0-9a-fA-F:]*:(?:[0-9a-fA-F]*|{_IPV4})", text):
+    if ":" not in text or not _IPV6_ADDRESS.fullmatch(text):
         return None
     try:
         return ipaddress.IPv6Address(text)

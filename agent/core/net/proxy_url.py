@@ -14,6 +14,7 @@ from agent.core.net import addresses
 #: One label of a host name: RFC 1123 section 2.1, and the underscore, which internal zones use.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_NUMBERS = re.compile(r"[0-9.]+")
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>\[[^\]]*\]|[^:/?#\[\]]*)(?::(?P<port>[^/?#]*))?(?P<rest>.*)",
     re.DOTALL,
@@ -61,7 +62,7 @@ def is_host_name(text: str) -> bool:
 
     Digits and dots alone are not a name.
     """
-    return len(text) <= 253 and bool(_NAME.fullmatch(text)) and not re.fullmatch(r"[0-9.]+", text)
+    return len(text) <= 253 and bool(_NAME.fullmatch(text)) and not _NUMBERS.fullmatch(text)
 
 
 def parse_proxy_url(text: str) -> ProxyUrl:
@@ -131,7 +132,7 @@ def _host(host: str, text: str) -> str:
             return addresses.canonical(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
             raise ValueError(f"{quoted(text)} has no IPv6 address in the brackets") from None
-    if re.fullmatch(r"[0-9.]+", host):
+    if _NUMBERS.fullmatch(host):
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:

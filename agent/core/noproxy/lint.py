@@ -8,14 +8,14 @@ dialects with targets that an entry is intended for.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import attrs
 
 from agent.core.noproxy import lint_aws, lint_forms
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import DIALECTS
-from agent.core.noproxy.dialects.request import Request, parse_request
+from agent.core.noproxy.dialects.request import PORTS, Request, parse_request
 from agent.core.noproxy.entries import Entry, spellings
 from agent.core.noproxy.explain import Route, Values, disagree, of_entries, printable, routes_of, titles
 from agent.core.noproxy.lint_shadow import Candidates
@@ -58,25 +58,22 @@ class LintFinding:
         return subject + self.text + ("; " + self.fix if self.fix else "")
 
 
-def judge(values: Values, *, region: str = "", targets: Iterable[Request] = ()) -> Iterator[LintFinding]:
+def judge(
+    values: Values, *, region: str = "", targets: Iterable[Request] = (), among: Container[str] | None = None
+) -> Iterator[LintFinding]:
     """Yield the findings about the list, in its order, then the targets on which clients disagree.
 
     `targets` are read one at a time.  `region` is the node's; without it, names of other regions
-    are not reported.
+    are not reported.  `among` has the entries to judge; None means all.
     """
     yield from _variables(values)
     entries = [entry for entry in values.no_proxy.split(",") if entry.strip()]
     wide = {entry: lint_forms.breadth(entry) for entry in entries if not is_composed(values.reason(entry))}
-    rest = [entry for entry in entries if not wide.get(entry)]
-    sane = values.with_list(",".join(rest))
     for entry in entries:
         if wide.get(entry):
             fix = "write the intended hosts or networks"
             yield LintFinding(WARNING, "wide", entry, values.reason(entry), (), wide[entry], fix)
-    candidates = Candidates(rest)
-    for index, entry in enumerate(rest):
-        yield from _judge_entry(entry, index, candidates, sane, region)
-    yield from _missing(sane)
+    yield from _List(values, region, [entry for entry in entries if not wide.get(entry)]).findings(among)
     for target in targets:
         yield from disagreement(target, routes_of(target, values))
 
@@ -87,11 +84,12 @@ def advice(entries: Iterable[Entry], region: str) -> tuple[str, ...]:
     These are findings about the operator's entries that have a remedy.  A port is not repeated: the
     parser of the entry warns about it.
     """
-    findings = judge(of_entries(entries), region=region)
+    listed = tuple(entries)
+    operator = {entry.value for entry in listed if not is_composed(entry.reason)}
     return tuple(
         f"{finding.severity}: proxy.no_proxy: {finding.line}"
-        for finding in findings
-        if finding.fix and finding.kind != "port" and not is_composed(finding.reason)
+        for finding in judge(of_entries(listed), region=region, among=operator)
+        if finding.fix and finding.kind != "port"
     )
 
 
@@ -109,70 +107,97 @@ def disagreement(target: Request, routes: Sequence[Route]) -> Iterator[LintFindi
         yield LintFinding(WARNING, "disagree", target.spelled, "asked", _names(through), text, fix)
 
 
-def _judge_entry(entry: str, index: int, candidates: Candidates, values: Values, region: str) -> Iterator[LintFinding]:
-    reason = values.reason(entry)
-    form = lint_forms.form_of(entry)
-    if is_composed(reason) and form.kind == "suffix":
-        return  # the agent's suffixes are meant for subdomains only
-    yield from _misread(form, entry, values)
-    if not is_composed(reason):
-        yield from _shadowed(form, entry, index, candidates, values)
-        name = entry.strip().lower()
-        for kind, text, fix in lint_aws.judge_name(name, region, lambda host: not _proxied(host, values)):
-            yield LintFinding(WARNING, kind, entry, reason, (), text, fix)
+class _List:
+    """A list without its wide entries, as the families of clients that have a proxy read it."""
 
+    def __init__(self, values: Values, region: str, entries: Sequence[str]) -> None:
+        self._reason, self._region, self._entries = values.reason, region, entries
+        self._text = ",".join(entries)
+        self._candidates = Candidates(entries)
+        self._families = {
+            scheme: [dialect for dialect in DIALECTS if dialect.variables.proxy(values.environment, scheme) is not None]
+            for scheme in PORTS
+        }
 
-def _misread(form: lint_forms.Form, entry: str, values: Values) -> Iterator[LintFinding]:
-    """Yield a finding if a client sends a target of the entry to the proxy.
+    def findings(self, among: Container[str] | None) -> Iterator[LintFinding]:
+        """Yield the findings about each entry, then what is missing."""
+        for index, entry in enumerate(self._entries):
+            if among is None or entry in among:
+                yield from self._judge(index, entry)
+        yield from self._missing()
 
-    The complete list counts, because another entry may cover the target.
-    """
-    reason = values.reason(entry)
-    if not form.targets:
-        text = "it is not a host name, .suffix, address or CIDR"
-        yield LintFinding(WARNING, form.kind, entry, reason, (), text, form.fix)
-    for target in form.targets:
-        missed = _proxied(target, values)
-        if missed and _proxied(target, values.with_list(entry)):
-            severity = WARNING if form.fix else NOTE
-            text = form.text.format(titles(missed))
-            yield LintFinding(severity, form.kind, entry, reason, _names(missed), text, form.fix)
+    def _judge(self, index: int, entry: str) -> Iterator[LintFinding]:
+        reason = self._reason(entry)
+        form = lint_forms.form_of(entry)
+        if is_composed(reason) and form.kind == "suffix":
+            return  # the agent's suffixes are meant for subdomains only
+        yield from self._misread(form, entry)
+        if not is_composed(reason):
+            yield from self._shadowed(form, index, entry)
+            name = entry.strip().lower()
+            for kind, text, fix in lint_aws.judge_name(name, self._region, lambda host: not self._proxied(host)):
+                yield LintFinding(WARNING, kind, entry, reason, (), text, fix)
+
+    def _misread(self, form: lint_forms.Form, entry: str) -> Iterator[LintFinding]:
+        """Yield a finding if a client sends a target of the entry to the proxy.
+
+        The complete list counts, because another entry may cover the target.
+        """
+        reason = self._reason(entry)
+        if not form.targets:
+            text = "it is not a host name, .suffix, address or CIDR"
+            yield LintFinding(WARNING, form.kind, entry, reason, (), text, form.fix)
+        for target in form.targets:
+            missed = self._proxied(target)
+            if missed and self._proxied(target, entry):
+                severity = WARNING if form.fix else NOTE
+                text = form.text.format(titles(missed))
+                yield LintFinding(severity, form.kind, entry, reason, _names(missed), text, form.fix)
+                return
+
+    def _shadowed(self, form: lint_forms.Form, index: int, entry: str) -> Iterator[LintFinding]:
+        """Yield a finding if another entry covers this one in every client.
+
+        Of two entries that cover each other, only the later one is reported.
+        """
+        for other_index, other in self._candidates.of(entry):
+            if other_index == index or not self._covers(other, form, entry):
+                continue
+            if other_index > index and self._covers(entry, lint_forms.form_of(other), other):
+                continue
+            text = f"{printable(other)} ({self._reason(other)}) covers it in every client"
+            text = "it is a duplicate" if other == entry else text
+            yield LintFinding(NOTE, "shadowed", entry, self._reason(entry), (), text, "remove it")
             return
 
+    def _covers(self, wide: str, form: lint_forms.Form, narrow: str) -> bool:
+        """Return True if entry `wide` alone exempts the targets of `narrow` wherever that does.
 
-def _shadowed(
-    form: lint_forms.Form, entry: str, index: int, candidates: Candidates, values: Values
-) -> Iterator[LintFinding]:
-    """Yield a finding if another entry covers this one in every client.
+        `form` is the form of `narrow`.
+        """
+        if not (form.targets and lint_forms.may_cover(wide, narrow)):
+            return False
+        return wide == narrow or all(
+            dialect.bypass(target, wide) is not None or dialect.bypass(target, narrow) is None
+            for target in filter(None, map(_request, form.targets))
+            for dialect in self._families[target.scheme]
+        )
 
-    Of two entries that cover each other, only the later one is reported.
-    """
-    for other_index, other in candidates.of(entry):
-        if other_index == index or not _covers(other, form, entry, values):
-            continue
-        if other_index > index and _covers(entry, lint_forms.form_of(other), other, values):
-            continue
-        text = f"{printable(other)} ({values.reason(other)}) covers it in every client"
-        text = "it is a duplicate" if other == entry else text
-        yield LintFinding(NOTE, "shadowed", entry, values.reason(entry), (), text, "remove it")
-        return
+    def _missing(self) -> Iterator[LintFinding]:
+        """Yield a finding for each target of _NEEDED that is not direct in every client."""
+        for text in _NEEDED:
+            missed = self._proxied(text)
+            if missed:
+                host = text[len("http://") :]
+                consequence = "it uses the proxy in " + titles(missed)
+                yield LintFinding(WARNING, "missing", host, "missing", _names(missed), consequence, "add " + host)
 
-
-def _covers(wide: str, form: lint_forms.Form, narrow: str, values: Values) -> bool:
-    """Return True if entry `wide` alone exempts the targets of `narrow` wherever that does.
-
-    `form` is the form of `narrow`.
-    """
-    if not (form.targets and lint_forms.may_cover(wide, narrow)):
-        return False
-    if wide == narrow:
-        return True
-    only_wide, only_narrow = values.with_list(wide).environment, values.with_list(narrow).environment
-    return all(
-        dialect.uses_proxy(target, only_narrow) or not dialect.uses_proxy(target, only_wide)
-        for target in filter(None, map(_request, form.targets))
-        for dialect in DIALECTS
-    )
+    def _proxied(self, text: str, entry: str | None = None) -> list[Dialect]:
+        """Return the families that use the proxy for a target, with one entry or with the list."""
+        target = _request(text)
+        no_proxy = self._text if entry is None else entry
+        families = self._families[target.scheme] if target else []
+        return [dialect for dialect in families if target and dialect.bypass(target, no_proxy) is None]
 
 
 def _variables(values: Values) -> Iterator[LintFinding]:
@@ -182,22 +207,6 @@ def _variables(values: Values) -> Iterator[LintFinding]:
         if lower != upper:
             text = f"{name} and {name.upper()} differ, and not all clients prefer the same one"
             yield LintFinding(WARNING, "variables", "", "", (), text, "set both to the same value")
-
-
-def _missing(values: Values) -> Iterator[LintFinding]:
-    """Yield a finding for each target of _NEEDED that is not direct in every client."""
-    for text in _NEEDED:
-        missed = _proxied(text, values)
-        if missed:
-            host = text[len("http://") :]
-            consequence = "it uses the proxy in " + titles(missed)
-            yield LintFinding(WARNING, "missing", host, "missing", _names(missed), consequence, "add " + host)
-
-
-def _proxied(text: str, values: Values) -> tuple[Dialect, ...]:
-    """Return the families that reach the target through the proxy."""
-    target = _request(text)
-    return tuple(dialect for dialect in DIALECTS if target and dialect.uses_proxy(target, values.environment))
 
 
 @functools.lru_cache(maxsize=64)

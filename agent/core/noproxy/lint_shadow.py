@@ -41,7 +41,7 @@ class Candidates:
                 spellings.append((index, entry))
 
     def of(self, entry: str) -> list[tuple[int, str]]:
-        """Return all entries that may cover this one, in the order of the list with indexes.
+        """Return all entries that may cover this one, in order, each with its index in the list.
 
         The entry itself, or its first duplicate, is one of them.
         """

@@ -17,7 +17,9 @@ Source: lib/noproxy.c; tested with libcurl 7.88.1, 8.16.0 and 8.23.0.
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Iterator
 
 from agent.core.net.addresses import address, canonical
 from agent.core.noproxy.dialects import curl_old
@@ -45,37 +47,51 @@ def bypass_8_18(target: Request, no_proxy: str) -> str | None:
 def _bypass(target: Request, no_proxy: str, *, blanks_separate: bool, reads_ipv6: bool) -> str | None:
     if no_proxy == "*":
         return no_proxy
-    names, networks = _indexes(no_proxy, blanks_separate, reads_ipv6)
+    blanks_separate = blanks_separate and (" " in no_proxy or "\t" in no_proxy)
     literal = address(target.host)
     host = target.host[:-1] if target.host.endswith(".") else target.host
     if literal is not None and literal.version == 6:
         host = min(host, canonical(literal), key=len)  # urlapi.c
         literal = literal if reads_ipv6 else None
-    return names.first(domains(host)) if literal is None else networks.first(networks.network_keys(literal))
+    if literal is None:
+        return _of_name(host, no_proxy, blanks_separate)
+    networks = _networks(no_proxy, blanks_separate, reads_ipv6)
+    return networks.first(networks.network_keys(literal))
+
+
+@functools.lru_cache(maxsize=16)  # the generations differ little for names
+def _of_name(host: str, no_proxy: str, blanks_separate: bool) -> str | None:
+    return _names(no_proxy, blanks_separate).first(domains(host))
 
 
 @per_list
-def _indexes(no_proxy: str, blanks_separate: bool, strict: bool) -> tuple[Index, Index]:
-    """Return the entries by the domain that each is compared as, and those that are networks."""
-    names, networks = Index(), Index()
+def _names(no_proxy: str, blanks_separate: bool) -> Index:
+    """Return the entries by the domain that each is compared as."""
+    index = Index()
+    for text in _entries(no_proxy, blanks_separate):
+        name = text[:-1] if text.endswith(".") else text
+        index.add(curl_old.lowered(name[1:] if name.startswith(".") else name), text)
+    return index
+
+
+@per_list
+def _networks(no_proxy: str, blanks_separate: bool, strict: bool) -> Index:
+    """Return the entries that cover addresses; without a length, or with /0, it is one address."""
+    index = Index()
+    for text in _entries(no_proxy, blanks_separate):
+        base_text, slash, bits_text = text.partition("/")
+        if len(text) < 128 and not (strict and slash and not re.fullmatch("[0-9]+", bits_text)):
+            base = address(base_text)
+            digits = re.match(r"[+-]?[0-9]+", bits_text)  # atoi(3)
+            bits = int(digits.group()) if digits else 0
+            if base is not None and 0 <= bits <= base.max_prefixlen:
+                index.add_network(base, bits or base.max_prefixlen, text)
+    return index
+
+
+def _entries(no_proxy: str, blanks_separate: bool) -> Iterator[str]:
     for match in re.finditer(r"[ \t]*([^ \t,]*)[ \t]*(,*)", no_proxy):
-        text = match.group(1)
-        if text:
-            name = text[:-1] if text.endswith(".") else text
-            names.add(curl_old.lowered(name[1:] if name.startswith(".") else name), text)
-            _add_network(networks, text, strict)
+        if match.group(1):
+            yield match.group(1)
         if not match.group(2) and not blanks_separate:
-            break
-    return names, networks
-
-
-def _add_network(networks: Index, text: str, strict: bool) -> None:
-    """Add an entry that covers addresses; without a length, or with /0, it covers one."""
-    base_text, slash, bits_text = text.partition("/")
-    if len(text) >= 128 or (strict and slash and not re.fullmatch("[0-9]+", bits_text)):
-        return
-    base = address(base_text)
-    digits = re.match(r"[+-]?[0-9]+", bits_text)  # atoi(3)
-    bits = int(digits.group()) if digits else 0
-    if base is not None and 0 <= bits <= base.max_prefixlen:
-        networks.add_network(base, bits or base.max_prefixlen, text)
+            return

@@ -60,10 +60,3 @@ class Dialect:
     variables: Variables
     bypass: Callable[[Request, str], str | None]
     libcurl: tuple[int, int] | None = None
-
-    def uses_proxy(self, target: Request, environment: Mapping[str, str]) -> bool:
-        """Return True if a request to the target uses the proxy of these variables."""
-        return (
-            self.variables.proxy(environment, target.scheme) is not None
-            and self.bypass(target, self.variables.exceptions(environment)) is None
-        )

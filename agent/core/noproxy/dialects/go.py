@@ -24,7 +24,7 @@ import re
 from collections.abc import Hashable
 from typing import Union
 
-from agent.core.net.addresses import address, folded
+from agent.core.net.addresses import Address, address, folded
 from agent.core.noproxy.dialects.dialect import Variables
 from agent.core.noproxy.dialects.index import Index, per_list, suffixes
 from agent.core.noproxy.dialects.request import Request
@@ -64,7 +64,7 @@ def _bypass(target: Request, no_proxy: str, *, names_cover_addresses: bool) -> s
     if literal is None or names_cover_addresses:
         keys += [target.host, *suffixes(target.host)]
     if literal is not None:
-        keys.append(literal)
+        keys.append(_number(literal))
     with_port = [(key, port) for key in keys for port in ("", str(target.port))]
     return index.first(with_port if literal is None else with_port + index.network_keys(literal))
 
@@ -73,7 +73,8 @@ def _bypass(target: Request, no_proxy: str, *, names_cover_addresses: bool) -> s
 def _index(no_proxy: str) -> tuple[Index, bool]:
     """Return the entries by what they cover, and True if one of them is `*`.
 
-    The keys are pairs of a name, of a suffix with its dot, or of an address, and a port ("": any).
+    The keys are pairs of a name, of a suffix with its dot, or of the number of an address, and
+    a port ("": any).
     """
     entries = [entry.strip() for entry in no_proxy.split(",")]
     index = Index()
@@ -91,7 +92,7 @@ def _add(index: Index, entry: str, text: str) -> None:
     host, port = _split_port(text)
     literal = address(host)
     if literal is not None:
-        index.add((folded(literal), port), entry)
+        index.add((_number(folded(literal)), port), entry)
     elif host:
         host = host[1:] if host.startswith("*.") else host
         covers_itself = not host.startswith(".")
@@ -101,11 +102,15 @@ def _add(index: Index, entry: str, text: str) -> None:
             index.add((suffix[1:], port), entry)
 
 
+def _number(literal: Address) -> Hashable:
+    return literal.version, int(literal)
+
+
 def _network(text: str) -> _Network | None:
     """Parse a CIDR like net.ParseCIDR; a network of IPv4-mapped addresses becomes one of IPv4."""
     base, slash, bits = text.partition("/")
-    literal = address(base)
-    if not slash or literal is None or not re.fullmatch(r"0*[0-9]{1,3}", bits):
+    literal = address(base) if slash else None
+    if literal is None or not re.fullmatch(r"0*[0-9]{1,3}", bits):
         return None
     bits = bits[-3:]
     if int(bits) > literal.max_prefixlen:

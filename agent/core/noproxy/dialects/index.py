@@ -20,7 +20,7 @@ class Index:
 
     def __init__(self) -> None:
         self._hits: dict[Hashable, tuple[int, str]] = {}
-        self._prefixes: set[tuple[int, int]] = set()
+        self._lengths: dict[int, set[int]] = {4: set(), 6: set()}
 
     def add(self, key: Hashable, entry: str) -> None:
         """Add an entry behind all others."""
@@ -28,21 +28,18 @@ class Index:
 
     def add_network(self, base: Address, bits: int, entry: str) -> None:
         """Add an entry that covers the addresses of a network."""
-        self._prefixes.add((base.version, bits))
-        self.add(_network_key(base, bits), entry)
+        self._lengths[base.version].add(bits)
+        self.add((base.version, bits, int(base) >> (base.max_prefixlen - bits)), entry)
 
     def first(self, keys: Iterable[Hashable]) -> str | None:
         """Return the first entry that has one of the keys, or None."""
-        hits = [self._hits[key] for key in keys if key in self._hits]
+        hits = [hit for hit in map(self._hits.get, keys) if hit]
         return min(hits)[1] if hits else None
 
     def network_keys(self, literal: Address) -> list[Hashable]:
         """Return the keys of the networks of this list that an address may be in."""
-        return [_network_key(literal, bits) for version, bits in self._prefixes if version == literal.version]
-
-
-def _network_key(address: Address, bits: int) -> Hashable:
-    return address.version, bits, int(address) >> (address.max_prefixlen - bits)
+        version, number, size = literal.version, int(literal), literal.max_prefixlen
+        return [(version, bits, number >> (size - bits)) for bits in self._lengths[version]]
 
 
 @functools.lru_cache(maxsize=64)

@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Hashable
 from typing import Callable
 
-from agent.core.net.addresses import ipv4
+from agent.core.net.addresses import address
 from agent.core.noproxy.dialects import python_urllib
 from agent.core.noproxy.dialects.dialect import Variables
 from agent.core.noproxy.dialects.index import Index, domains, per_list
@@ -34,52 +33,43 @@ VARIABLES = Variables(
     decisive=("http_proxy", "https_proxy", "all_proxy"),
 )
 
-#: Kinds of keys: the text of an entry, and the domain that it is compared as.
-_TEXT, _DOMAIN = "text", "domain"
-
 
 def bypass(target: Request, no_proxy: str) -> str | None:
     """Return the entry that makes the target direct, None for the proxy; 2.34 and later."""
-    return _bypass(target, no_proxy, _domain_keys)
+    return _bypass(target, no_proxy, _indexes(no_proxy)[1], domains)
 
 
 def bypass_old(target: Request, no_proxy: str) -> str | None:
     """Return the same for versions before 2.34."""
-    return _bypass(target, no_proxy, _end_keys)
+    return _bypass(target, no_proxy, _indexes(no_proxy)[0], _ends)
 
 
-def _bypass(target: Request, no_proxy: str, keys_of: Callable[[str], list[Hashable]]) -> str | None:
-    index, literal = _index(no_proxy), ipv4(target.host)
-    if literal is not None:
-        keys = [(_TEXT, target.host), *index.network_keys(literal)]
+def _bypass(target: Request, no_proxy: str, names: Index, keys_of: Callable[[str], tuple[str, ...]]) -> str | None:
+    literal = address(target.host)
+    if literal is not None and literal.version == 4:
+        texts = _indexes(no_proxy)[0]
+        entry = texts.first([target.host, *texts.network_keys(literal)])
     else:
-        keys = keys_of(target.host) + (keys_of(f"{target.host}:{target.port}") if target.has_port else [])
-    return index.first(keys) or python_urllib.bypass_netloc(target.host, no_proxy)
+        entry = names.first(keys_of(target.host) + (keys_of(f"{target.host}:{target.port}") if target.has_port else ()))
+    return entry or python_urllib.bypass_netloc(target.host, no_proxy)
 
 
-def _domain_keys(host: str) -> list[Hashable]:
-    return [(_DOMAIN, domain) for domain in domains(host)]
-
-
-def _end_keys(host: str) -> list[Hashable]:
-    return [(_TEXT, host[place:]) for place in range(len(host))]
+def _ends(host: str) -> tuple[str, ...]:
+    return tuple(host[place:] for place in range(len(host)))
 
 
 @per_list
-def _index(no_proxy: str) -> Index:
-    """Return the entries by their text, by the domain that each is compared as, and by network.
-
-    Their blanks are removed.
-    """
-    index = Index()
+def _indexes(no_proxy: str) -> tuple[Index, Index]:
+    """Return the entries by their text or network, and by their domain; blanks are removed."""
+    texts, by_domain = Index(), Index()
     for entry in no_proxy.replace(" ", "").split(","):
         if entry:
-            index.add((_TEXT, entry), entry)
-            index.add((_DOMAIN, entry.lstrip(".")), entry)
+            texts.add(entry, entry)
+            by_domain.add(entry.lstrip("."), entry)
             network = _network(entry)
             if network is not None:
-                index.add_network(*network, entry)
-    return index
+                texts.add_network(*network, entry)
+    return texts, by_domain
 
 
 def _network(entry: str) -> tuple[ipaddress.IPv4Address, int] | None:

@@ -12,6 +12,7 @@ botocore/utils.py should_bypass_proxies(); tested with both.
 
 from __future__ import annotations
 
+import functools
 import re
 
 from agent.core.noproxy.dialects.dialect import Variables
@@ -31,6 +32,7 @@ def bypass(target: Request, no_proxy: str) -> str | None:
     return bypass_netloc(target.netloc, no_proxy)
 
 
+@functools.lru_cache(maxsize=16)  # both versions of requests ask the same
 def bypass_netloc(netloc: str, no_proxy: str) -> str | None:
     """Return the same for a host, with or without port, as the caller of urllib writes it."""
     if no_proxy == "*":

@@ -15,6 +15,10 @@ PORTS = {"http": 80, "https": 443}
 #: Characters. Longer than any URL that a client sends; an endless line is not a target.
 LIMIT = 8192
 
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_PATH = re.compile(r"[/?#]")
+#: A name whose last label is a number, which some clients read as an address.
+_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
 #: IDNA 2003 replaces these characters, IDNA 2008 encodes them: two clients would request different
 #: hosts.
 _DEVIATIONS = "\u00df\u03c2\u200c\u200d"
@@ -40,8 +44,7 @@ class Request:
     @property
     def netloc(self) -> str:
         """Return host and port as the URL has them: IPv6 in brackets, only an explicit port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}" if self.has_port else host
+        return _netloc(self.host, self.port if self.has_port else None)
 
 
 def parse_request(text: str) -> Request:
@@ -53,28 +56,34 @@ def parse_request(text: str) -> Request:
     text = text.strip()
     if len(text) > LIMIT:
         raise ValueError(f"target has {len(text)} characters; a host name has at most 253")
-    if re.fullmatch(r"[0-9a-fA-F:.]+/[0-9]{1,3}", text):
+    if "/" in text and re.fullmatch(r"[0-9a-fA-F:.]+/[0-9]{1,3}", text):
         raise ValueError(f"{_shown(text)} is a network; write an address in it")
     scheme, authority = _scheme(text)
     host_text, port_text = _split(authority.rpartition("@")[2], text)
     host = _host(host_text, text)
     port = _port(port_text, text)
     effective = scheme or ("http" if port == PORTS["http"] else "https")
-    target = Request(effective, host, port or PORTS[effective], "", has_port=port is not None)
-    return attrs.evolve(target, spelled=scheme + "://" + target.netloc if scheme else target.netloc)
+    netloc = _netloc(host, port)
+    spelled = f"{scheme}://{netloc}" if scheme else netloc
+    return Request(effective, host, port or PORTS[effective], spelled, has_port=port is not None)
+
+
+def _netloc(host: str, port: int | None) -> str:
+    bracketed = f"[{host}]" if ":" in host else host
+    return bracketed if port is None else f"{bracketed}:{port}"
 
 
 def _scheme(text: str) -> tuple[str, str]:
     """Return scheme, empty if there is none, and authority."""
-    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
+    match = _SCHEME.match(text)
     if "\\" in text or (match is None and text.partition(":")[0].lower() in PORTS):
         raise ValueError(f"{_shown(text)} is not a URL; write https://HOST/")  # some clients read \ as /
     if match is None:
-        return "", re.split(r"[/?#]", text[2:] if text.startswith("//") else text, maxsplit=1)[0]
+        return "", _PATH.split(text[2:] if text.startswith("//") else text, maxsplit=1)[0]
     scheme = match.group(1).lower()
     if scheme not in PORTS:
         raise ValueError(f"{_shown(text)} has the scheme {scheme}; expected {' or '.join(PORTS)}")
-    return scheme, re.split(r"[/?#]", text[match.end() :], maxsplit=1)[0]
+    return scheme, _PATH.split(text[match.end() :], maxsplit=1)[0]
 
 
 def _split(authority: str, text: str) -> tuple[str, str | None]:
@@ -99,7 +108,7 @@ def _host(text: str, whole: str) -> str:
     name = host[:-1] if host.endswith(".") else host
     if ipv4(host) is not None:
         return host
-    if re.fullmatch(r"(.*\.)?([0-9]+|0x[0-9a-f]*)", name):
+    if _NUMBER.fullmatch(name):
         raise ValueError(
             f"{_shown(whole)} ends in a number but is not an IPv4 address of four decimal numbers; "
             "clients read other notations differently"
