@@ -11,6 +11,7 @@ from typing import Callable
 import pytest
 
 from tests.boot.harness import case as cases
+from tests.boot.harness import root
 from tests.boot.harness.bed import Bed, Trial
 
 PROGRAMS = "debootstrap systemd-nspawn squid docker-registry umoci skopeo ip nsenter unshare strace".split()
@@ -32,19 +33,23 @@ def missing() -> list[str]:
     return reasons
 
 
+def require(request: pytest.FixtureRequest, reason: str) -> None:
+    """Skip the test for a reason, if there is one; with CI=true that is a failure."""
+    if reason:
+        notice = f"cannot boot nodes here: {reason}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(notice, pytrace=False)
+        request.config.stash[LEFT_OUT] = notice
+        pytest.skip(notice)
+
+
 @pytest.fixture(scope="session")
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     """The services, in a network of their own.
 
     Building a root for the first time takes two minutes; that is printed.
     """
-    reasons = missing()
-    if reasons:
-        notice = f"cannot boot nodes here: {'; '.join(reasons)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(notice, pytrace=False)
-        request.config.stash[LEFT_OUT] = notice
-        pytest.skip(notice)
+    require(request, "; ".join(missing()))
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         session_bed = Bed()
@@ -55,7 +60,7 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 
 
 @pytest.fixture
-def trial(bed: Bed) -> Iterator[Callable[..., Trial]]:
+def trial(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Callable[..., Trial]]:
     """A function that puts a case, by the name of its directory, on a new node.
 
     The node may be a snapshot of another one; it is removed after the test.
@@ -63,7 +68,9 @@ def trial(bed: Bed) -> Iterator[Callable[..., Trial]]:
     trials: list[Trial] = []
 
     def put(name: str, image: Trial | None = None) -> Trial:
-        trials.append(bed.trial(cases.load(name), image))
+        case = cases.load(name)
+        require(request, root.missing(case.suite))
+        trials.append(bed.trial(case, image))
         return trials[-1]
 
     try:

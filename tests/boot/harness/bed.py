@@ -68,7 +68,8 @@ class Trial:
         self._requests = 0
         self._boots = 0
         self._served = 0
-        layers = [root.agent(), bed.base] if case.agent else [bed.base]
+        base = root.base(case.suite)
+        layers = [root.agent(case.suite), base] if case.agent else [base]
         self.node = Node(name, directory, layers, bed.namespace, image and image.node, pods=case.pods)
         self.root = self.node.root
         try:
@@ -167,6 +168,7 @@ class Trial:
     def _prepare(self) -> None:
         case = self.case
         tree.install(BOOT_TESTS / "image", self.root)
+        tree.install(BOOT_TESTS / "suites" / case.suite, self.root)
         if (case.directory / "config.toml").exists():
             directory = self.root / "etc/eks-proxy-agent"
             directory.mkdir(exist_ok=True)

@@ -34,6 +34,7 @@ class Case:
     name: str
     directory: Path
     about: str = ""  # one sentence for people
+    suite: str = "bookworm"  # the release of Debian
     agent: bool = True  # the agent is installed; otherwise the node is Debian with image/
     pods: bool = False  # containers can run on it
     cloud_init: bool = False  # cloud-init runs; it takes two seconds a boot

@@ -22,8 +22,11 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 GUEST_PYTHON = "/usr/bin/python3"  # Debian 12 on both sides, so what the host's Python builds runs in the guest
 UNUSED_AFTER = 24 * 3600  # seconds until a layer of an older source tree is deleted
 
-MINIMAL = ("debootstrap", "--variant=minbase")
-SUITE = "bookworm"
+#: Debian 12 stands for Amazon Linux 2023 and EL 9: systemd 252, dnf 4.14, cloud-init 22.4.  Debian
+#: 13 has systemd 257, docker 26, containerd 1.7 and cloud-init 25.1.
+BOOKWORM, TRIXIE = "bookworm", "trixie"
+#: The Python of the suite that the host does not have as GUEST_PYTHON.
+PYTHONS = {TRIXIE: "3.13"}
 # python3-cffi-backend: debootstrap does not resolve the virtual packages that python3-cryptography
 # depends on.
 INCLUDE = (
@@ -35,7 +38,6 @@ MASKED = (
     "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service "
     "fstrim.timer getty@tty1.service console-getty.service"
 ).split()
-RECIPE = "2 " + " ".join([SUITE, *INCLUDE, *MASKED])  # raise the number when _build_base changes
 
 # The parts of the repository that `make install` reads.
 SOURCES = ("agent", "packaging", "systemd", "Makefile", "pyproject.toml")
@@ -47,30 +49,46 @@ def cache() -> Path:
     return Path(home) / "eks-proxy-agent" / "roots"
 
 
-def base() -> Path:
+def base(suite: str = BOOKWORM) -> Path:
     """Return a Debian root with systemd, dockerd, containerd, dnf and cloud-init.
 
     About 90 s and 650 MB if it is not cached.
     """
-    return _cached("base-" + hashlib.sha256(RECIPE.encode()).hexdigest()[:16], _build_base)
+    name = "base-" + hashlib.sha256(_recipe(suite).encode()).hexdigest()[:16]
+    return _cached(name, lambda root: _build_base(root, suite))
 
 
-def newer_systemd() -> Path:
-    """Return a root with the systemd of Debian 13, 257, and little else.
-
-    About 60 s and 300 MB if it is not cached.
-    """
-    return _cached("systemd-257", lambda root: run([*MINIMAL, "--include=systemd", "trixie", root], timeout=1200))
-
-
-def agent() -> Path:
+def agent(suite: str = BOOKWORM) -> Path:
     """Return what `make install` installs, as a layer above base(); rebuilt after a change."""
-    return _cached("agent-" + _source_hash(), _build_agent)
+    return _cached("agent-" + _source_hash(suite), lambda layer: _build_agent(layer, suite))
 
 
-def _build_base(root: Path) -> None:
-    _say(f"building the base root of the boot tests (debootstrap {SUITE}, once, about 90 s) ...")
-    run([*MINIMAL, f"--include={','.join(INCLUDE)}", SUITE, root], timeout=1200)
+def missing(suite: str) -> str:
+    """Return why no agent can be built for the suite on this machine; empty if it can."""
+    version = PYTHONS.get(suite, "")
+    return "" if not version or _python(version) else f"no Python {version}, which Debian's {suite} has"
+
+
+def _recipe(suite: str) -> str:
+    return "2 " + " ".join([suite, *INCLUDE, *MASKED])  # raise the number when _build_base changes
+
+
+def _python(version: str) -> str:
+    """Return the host's Python of a version: on the PATH, or of pyenv; empty if there is none."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = [shutil.which(f"python{version}"), *map(str, pyenv.glob(f"versions/{version}.*/bin/python"))]
+    return next((path for path in found if path and _is_version(path, version)), "")
+
+
+def _is_version(path: str, version: str) -> bool:
+    """Return True if this Python has that version; a shim of pyenv may have none."""
+    done = run([path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], check=False)
+    return done.stdout.strip() == version
+
+
+def _build_base(root: Path, suite: str) -> None:
+    _say(f"building a root of the boot tests (debootstrap {suite}, once, about 90 s) ...")
+    run(["debootstrap", "--variant=minbase", f"--include={','.join(INCLUDE)}", suite, root], timeout=1200)
     unconfigured = run(["dpkg", f"--root={root}", "--audit"]).stdout
     if unconfigured:
         raise RuntimeError(f"debootstrap left packages unconfigured:\n{unconfigured}")
@@ -82,16 +100,17 @@ def _build_base(root: Path) -> None:
         shutil.rmtree(root / waste, ignore_errors=True)
 
 
-def _build_agent(layer: Path) -> None:
+def _build_agent(layer: Path, suite: str) -> None:
     _say("installing the agent into a layer of the boot tests (make install) ...")
     layer.mkdir()
     # With the caller's environment: it may configure where pip and apt find packages.
-    install = ["make", "install", f"DESTDIR={layer}", f"PYTHON={GUEST_PYTHON}"]
-    run(install, cwd=REPOSITORY, timeout=900, env=dict(os.environ))
+    python = _python(PYTHONS[suite]) if suite in PYTHONS else GUEST_PYTHON
+    install = ["make", "install", f"DESTDIR={layer}", f"PYTHON={python}"]
+    run(install, cwd=REPOSITORY, timeout=900, env={**os.environ, "INTERPRETER": GUEST_PYTHON})
 
 
-def _source_hash() -> str:
-    digest = hashlib.sha256(RECIPE.encode())
+def _source_hash(suite: str) -> str:
+    digest = hashlib.sha256(_recipe(suite).encode())
     for source in SOURCES:
         top = REPOSITORY / source
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
