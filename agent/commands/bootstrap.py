@@ -85,7 +85,9 @@ def bootstrap(host: Host, sources: SettingsSources, *, if_enabled: bool = False,
                 raise failure or AgentError("no facts about this instance")
             result = reconcile(host, static, resolved.facts, Trigger.COMMAND)
             resolved = result.resolved
-            result.raise_problems()
+            result.raise_unit_problems()
+            for problem in result.plan.problems:
+                get_logger().warning("file.failed", problem=problem)
             code = _run_once(host, resolved)
         except AgentError as error:
             get_logger().error("bootstrap.failed", error=str(error), hint=error.hint or "-")

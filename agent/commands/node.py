@@ -51,13 +51,14 @@ def apply_command(arguments: argparse.Namespace) -> int:
     print_changes(host, result.plan)
     for warning in result.resolved.warnings + result.overrides:
         print("warning: " + warning, file=sys.stderr)
-    result.raise_problems()
+    result.raise_unit_problems()
     if result.intent is None:
         meaning = "nothing is written" if result.plan.empty else "the agent's changes were reverted"
         print("unconfigured: no proxy.url in the settings; " + meaning, file=sys.stderr)
     released = release_units(host, result.settings, result.plan)
     for name in released:
         print(f"started {name}")
+    result.raise_problems()
     if result.intent is None:
         return 0
     if result.plan.empty and not released:

@@ -26,7 +26,7 @@ from agent.node.host import Host
 from agent.node.inputs import BOOT_DEADLINE, facts_of
 from agent.node.planning import desired_digests, plan_node
 from agent.node.reachability import probe_again, remember
-from agent.node.reconcile import ReconcileResult, Trigger, reconcile
+from agent.node.reconcile import ReconcileResult, Trigger, has_configured_units, reconcile
 from agent.node.sources import SettingsSources, StaticSettings, read_ca, static_settings
 from agent.node.units import release_units
 
@@ -69,6 +69,7 @@ def boot(daemon: Daemon) -> ReconcileResult | None:
     drop-in.  Raises SettingsError: wrong settings do not fix themselves.
     """
     host = daemon.host
+    result: ReconcileResult | None = None
     journal_events.log_losses(host)
     try:
         static = daemon.static_settings()
@@ -83,6 +84,8 @@ def boot(daemon: Daemon) -> ReconcileResult | None:
     except AgentError as error:
         report_degraded(daemon, error)
         daemon.send(Ready())
+        if result:
+            release_gated_units(daemon, result)
         return None
     daemon.send(Ready())
     is_released = report_and_release_units(daemon, result)
@@ -240,13 +243,20 @@ def report_and_release_units(daemon: Daemon, result: ReconcileResult) -> bool:
         instance_id=result.resolved.facts.instance_id,
         **({"proxy": str(intent.http_proxy), "intent": intent.digest()} if intent else {}),
     )
+    return release_gated_units(daemon, result)
+
+
+def release_gated_units(daemon: Daemon, result: ReconcileResult) -> bool:
+    """Start the units that were held back; return False if they are not configured or it failed."""
+    if not has_configured_units(result.plan):
+        return False
     try:
         released = release_units(daemon.host, result.settings, result.plan)
     except AgentError as error:
-        log.error("units.failed", error=str(error))
+        get_logger().error("units.failed", error=str(error))
         return False
     if released:
-        log.info("units.released", units=released)
+        get_logger().info("units.released", units=released)
     return True
 
 

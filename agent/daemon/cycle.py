@@ -23,6 +23,7 @@ from agent.daemon import journal_events
 from agent.daemon.boot import (
     Daemon,
     reconcile_once,
+    release_gated_units,
     report_and_release_units,
     report_degraded,
     request_facts,
@@ -70,6 +71,8 @@ def run_cycle(daemon: Daemon, reason: Reason) -> None:
         is_settled = report_and_release_units(daemon, result)
         if is_retry:
             restart_failed_bootstrap(daemon)
+    elif result and result.plan.problems:
+        release_gated_units(daemon, result)
     finish_cycle(daemon, result, is_settled=is_settled)
 
 

@@ -56,6 +56,10 @@ class Network(NamedTuple):
     fresh_choice: Choice | None
 
 
+#: The hint for problems of files that no unit needs.
+_ONLY_SPARE = "the units of node.units are configured without it; fix it by hand, then run: eks-proxy-agent apply"
+
+
 @attrs.frozen
 class ReconcileResult:
     """Result of one reconcile: its inputs, and the Plan carried out (empty if nothing differed).
@@ -87,7 +91,12 @@ class ReconcileResult:
     def raise_problems(self) -> None:
         """Raise FileError if single files could not be changed."""
         if self.plan.problems:
-            raise FileError("\n".join(self.plan.problems))
+            raise FileError("\n".join(self.plan.problems), hint=_ONLY_SPARE if has_configured_units(self.plan) else "")
+
+    def raise_unit_problems(self) -> None:
+        """Raise FileError if units are not configured because files could not be changed."""
+        if not has_configured_units(self.plan):
+            self.raise_problems()
 
 
 def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger) -> ReconcileResult:
@@ -118,9 +127,14 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         memory = remembered(plan, desired, time.monotonic())
         state.save_memory(_with_list(state, memory, resolved, network))
         status_file.save_reconcile(state, resolved, plan.problems, overrides)
-        if not plan.problems:
+        if has_configured_units(plan):
             state.set_ready()
     return result
+
+
+def has_configured_units(plan: Plan) -> bool:
+    """Return True if all problems of an applied plan concern files that no unit needs."""
+    return all(problem.partition(": ")[0] in plan.spare for problem in plan.problems)
 
 
 def probe(state: State, inputs: Inputs) -> Network:

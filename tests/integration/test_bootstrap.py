@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -254,12 +255,12 @@ AL2023 = "echo '\\n!!!!!!!!!!\\nERROR: bootstrap.sh has been removed from AL2023
         (lambda node: node.write("etc/eks/bootstrap.sh", b"echo no shebang\n", 0o755), "Exec format error"),
         (lambda node: node.write("etc/eks/bootstrap.sh", b"#!/nonexistent\n", 0o755), "No such file or directory"),
         (
-            lambda node: node.write("etc/environment", b"\xff\n"),
-            "/etc/environment: line 1: invalid UTF-8",
+            lambda node: node.write("etc/eks-proxy-agent/node.env/a-file", b""),
+            "/etc/eks-proxy-agent/node.env: is a directory",
         ),
         (lambda node: node.write("etc/proxy.pass", b"", 0o600), "/etc/proxy.pass: is empty"),
     ],
-    ids=["AL2023's stub", "absent", "not executable", "no shebang", "no interpreter", "environment", "credentials"],
+    ids=["AL2023's stub", "absent", "not executable", "no shebang", "no interpreter", "node.env", "credentials"],
 )
 def test_a_failure_before_bootstrap_is_signalled(
     node: Bootable, capfd: pytest.CaptureFixture[str], damage: Callable[[Bootable], object], text: str
@@ -275,7 +276,7 @@ def test_a_failure_before_bootstrap_is_signalled(
     assert text in err
     assert "Traceback" not in err
     node.script("etc/eks/bootstrap.sh", "exit 0")
-    node.write("etc/environment", b"")
+    shutil.rmtree(node.root / "etc/eks-proxy-agent/node.env", ignore_errors=True)
     node.configure()
     assert node.bootstrap("c") == 0
     assert (len(node.ran), [call.argv[1] for call in node.signals]) == (1, ["1", "0"])
@@ -289,12 +290,24 @@ def test_the_stub_error_has_a_hint(node: Bootable, capfd: pytest.CaptureFixture[
     assert "on Amazon Linux 2023 nodeadm joins the cluster" in capfd.readouterr().err
 
 
+def test_a_file_that_no_unit_needs_does_not_hold_up_bootstrap(
+    node: Bootable, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """bootstrap.sh has the proxy in its environment, and the log has the problem of the file."""
+    structlog.reset_defaults()
+    node.write("etc/environment", b"A='1\n")
+    assert node.bootstrap("c") == 0
+    assert (len(node.ran), [call.argv[1] for call in node.signals]) == (1, ["0"])
+    assert "warning: file.failed" in capfd.readouterr().err
+    assert "@proxy.corp" in node.ran[0].environment["https_proxy"]
+
+
 def test_a_failure_after_an_interrupted_run_is_not_recorded(node: Bootable) -> None:
     """A failure before bootstrap.sh is signalled, but not recorded for the interrupted run."""
     node.remember(exit_code=None, signalled=False)
-    node.write("etc/environment", b"\xff\n")
+    node.write("etc/proxy.pass", b"", 0o600)
     assert node.bootstrap("c") == 1
-    node.write("etc/environment", b"")
+    node.configure()
     assert node.bootstrap("c") == 0
     assert (len(node.ran), [call.argv[1] for call in node.signals]) == (1, ["1", "0"])
 

@@ -373,8 +373,8 @@ def too_large(path):
 
 
 def not_utf8(path):
-    """Write a Latin-1 comment there."""
-    path.write_bytes(b"A=1\n# caf\xe9\n")
+    """Write a value in Latin-1 there."""
+    path.write_bytes(b"A=1\nB=caf\xe9\n")
 
 
 def nul_bytes(path):

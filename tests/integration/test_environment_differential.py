@@ -55,7 +55,7 @@ FILES = st.lists(st.tuples(LINE, ENDINGS), max_size=6).map(lambda lines: "".join
 #: Files made of the characters that a reader may treat in its own way; none runs a program.
 RAW = st.lists(
     st.sampled_from(
-        ["FOO=", "no_proxy=", "=", "\n", "\n", "\r", " ", "'", '"', "\\", "#", ";", "x", "$FOO", "export "]
+        ["FOO=", "no_proxy=", "=", "\n", "\n", "\r", " ", "'", '"', "\\", "#", ";", "x", "export "]
     ),
     max_size=16,
 ).map(lambda parts: "".join(parts).encode())
@@ -99,7 +99,7 @@ def ended(text):
     return text if is_complete(text) else text.rstrip(b"\n") + b"\n\n:\n"
 
 
-many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=4000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @many
@@ -151,7 +151,7 @@ def test_no_reader_gets_a_proxy_after_clean(read, current):
         assert set(others(values)) <= set(others(after[reader])), reader
     if before["sh"] is not None:
         assert others(after["sh"]) == others(before["sh"])
-    assert EnvironmentFile(None).merge(cleaned) == cleaned
+        assert EnvironmentFile(None).merge(cleaned) == cleaned
 
 
 @many

@@ -38,7 +38,8 @@ class Plan:
     """All steps of one change of the machine, in this order.
 
     Files, trust store, units to enable and disable, one reload of systemd, units to start.
-    `problems`: what could not be planned.  `notes`: messages for the operator.
+    `problems`: what could not be planned.  `notes`: messages for the operator.  `spare`: the paths
+    of files that the units of node.units do not need.
     """
 
     changes: tuple[Change, ...] = ()
@@ -50,6 +51,7 @@ class Plan:
     trust: bool = False
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    spare: frozenset[str] = frozenset()
 
     @property
     def empty(self) -> bool:
@@ -122,6 +124,8 @@ def make_plan(
     absent.update(change.path for change in changes if change.after is None)
     # A file that was absent and is absent again has nothing to revert.
     kept = {path: record for path, record in records.items() if record.before is not None or path not in absent}
+    spare = frozenset(file.path for file in desired if not file.needed_by_units)
+    spare |= {path for path, record in baseline.files.items() if not record.file.needed_by_units}
     return Plan(
         tuple(changes),
         attrs.evolve(baseline, files=kept, enabled=tuple(dict.fromkeys(baseline.enabled + enable))),
@@ -132,6 +136,7 @@ def make_plan(
         trust_pending or Effect.TRUST_STORE in effects,
         tuple(problems),
         tuple(notes),
+        spare,
     )
 
 

@@ -126,6 +126,7 @@ _TOKEN = re.compile(
     rb"`[^`]*`|\$(?:\([^()]*\)|\{[^}]*\})?)+)"
 )
 _ASSIGNED = re.compile(rb"([A-Za-z_][A-Za-z0-9_]*)=")
+_QUOTES = re.compile(rb"['\"\\]")
 _IDENTIFIER = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 _OPENING = (b"if", b"case", b"for", b"while", b"until", b"{")
 _CLOSING = (b"fi", b"esac", b"done", b"}")
@@ -135,10 +136,11 @@ _RESERVED = (*_OPENING, *_CLOSING, b"then", b"elif", b"else", b"do", b"!")
 Word = tuple[int, bytes]
 
 
-def shell_commands(text: bytes) -> Iterator[tuple[int, list[Word]]]:
-    """Yield the simple commands of a shell: the offset after the operator of each, and its words.
+def shell_commands(text: bytes) -> Iterator[tuple[list[Word], bytes, int]]:
+    """Yield the simple commands of a shell: words, operator, and the offset after that.
 
-    The operator may be a newline.  Raises ValueError for a quote that is not closed.
+    The operator may be a newline; the last one is empty.  Raises ValueError for a quote that is
+    not closed.
     """
     words: list[Word] = []
     position = 0
@@ -150,9 +152,9 @@ def shell_commands(text: bytes) -> Iterator[tuple[int, list[Word]]]:
         if match.lastgroup == "word":
             words.append((match.start(), match[0]))
         elif match.lastgroup == "operator":
-            yield position, words
+            yield words, match[0], position
             words = []
-    yield position, words
+    yield words, b"", position
 
 
 def shell_reading(text: bytes) -> Reading | None:
@@ -164,14 +166,14 @@ def shell_reading(text: bytes) -> Reading | None:
     names: list[tuple[int, bytes]] = []
     depth, is_continued = 0, False
     try:
-        for end, words in shell_commands(text):
+        for words, operator, end in shell_commands(text):
             while words and words[0][1] in _RESERVED:
                 depth += (words[0][1] in _OPENING) - (words[0][1] in _CLOSING)
                 names += [(words[0][0], b"command " + words[0][1])] * (words[0][1] in _OPENING)
                 words = words[1:]
             names += _shell_names(words)
-            is_continued = text.endswith((b"&&", b"|"), 0, end) or (is_continued and not words)
-            if text[end - 1 : end] == b"\n" and depth == 0 and not is_continued:
+            is_continued = operator.endswith((b"&&", b"|")) or (is_continued and not words)
+            if operator == b"\n" and depth == 0 and not is_continued:
                 ends.append(end)
     except ValueError:
         return None
@@ -179,24 +181,33 @@ def shell_reading(text: bytes) -> Reading | None:
 
 
 def _shell_names(words: list[Word]) -> Iterator[tuple[int, bytes]]:
-    """Yield what a simple command sets.
+    """Yield what a simple command sets; any command may set what looks like an assignment.
 
-    What follows an assignment in the same command is part of the value for other readers.
+    A word that follows an assignment is part of its value for other readers.
     """
-    is_export = bool(words) and words[0][1] == b"export"
-    has_assignment = False
-    for offset, word in words[is_export:]:
-        assigned = _ASSIGNED.match(word)
-        if assigned:
+    command, has_assignment = b"", False
+    for offset, word in words:
+        name = assigned_name(word, is_export=bool(command))
+        if name:
             has_assignment = True
-            yield offset, assigned[1]
-        elif is_export:
-            if _IDENTIFIER.fullmatch(word):
-                yield offset, b"export " + word
-        else:
-            if not has_assignment:
+            yield offset, name
+        elif not command:
+            command = word
+            if is_exporting(word) == has_assignment:
                 yield offset, b"command " + word
-            return
+        elif is_exporting(command) and _IDENTIFIER.fullmatch(word):
+            yield offset, b"export " + word
+
+
+def is_exporting(word: bytes) -> bool:
+    """Return True for the name of a command that takes assignments."""
+    return _QUOTES.sub(b"", word) in (b"export", b"readonly", b"declare", b"typeset")
+
+
+def assigned_name(word: bytes, *, is_export: bool) -> bytes:
+    """Return the name that a word assigns, or nothing; `export` takes quoted assignments too."""
+    match = _ASSIGNED.match(_QUOTES.sub(b"", word) if is_export else word)
+    return match[1] if match else b""
 
 
 # --- pam_env
@@ -218,7 +229,7 @@ def pam_reading(text: bytes) -> Reading:
         body = line.lstrip(b" \t\n")
         if body[:1] not in (b"", b"#"):
             content, comment, _ = body.partition(b"#")
-            content = (joined or b"") + content.rstrip()
+            content = (joined or b"") + content.rstrip(b" \t\n")
             joined = content[:-1] if content.endswith(b"\\") and not comment else None
             key = re.match(rb"(?:export )?([A-Za-z0-9_]+)=", content)
             names += [(start, key[1])] if key and joined is None else []

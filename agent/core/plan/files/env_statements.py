@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
 
 import attrs
 
 from agent.core.plan.files.env_readers import (
     Assignment,
     Reading,
+    assigned_name,
+    is_exporting,
     pam_reading,
     shell_commands,
     shell_reading,
@@ -108,25 +109,31 @@ def without_proxies(statement: Statement) -> bytes:
         return statement.text
     if statement.is_ours:
         return b""
-    text = statement.text
-    words = list(_only_command(text))
-    kept = [word for _, word in words if word.partition(b"=")[0] not in _NAMES]
-    if [word for word in kept if word != b"export"] and not any(" " in name for name in statement.rest):
-        start, end = words[0][0], words[-1][0] + len(words[-1][1])
-        edited = text[:start] + b" ".join(kept) + text[end:]
-        if is_complete(edited) or not text.endswith(b"\n"):
-            return edited
+    edited = _edited(statement.text)
+    if edited is not None and (is_complete(edited) or not edited.endswith(b"\n")):
+        return edited
     raise FileError(f"line {statement.line}: {statement.mixture}; remove {', '.join(statement.ours)} there")
 
 
-def _only_command(text: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the words of a command that consists of assignments; none if there is anything else."""
+def _edited(text: bytes) -> bytes | None:
+    """Return a line of assignments without ours; None if it has anything else.
+
+    Several lines are several statements for some readers.
+    """
     try:
-        commands = [words for _, words in shell_commands(text) if words]
+        commands = [words for words, _, _ in shell_commands(text) if words]
     except ValueError:
-        return
-    if len(commands) == 1 and all(b"=" in word for _, word in commands[0][commands[0][0][1] == b"export" :]):
-        yield from commands[0]
+        return None
+    if len(commands) != 1 or len(split_lines(text)) > 1:
+        return None
+    words = commands[0]
+    is_export = is_exporting(words[0][1])
+    names = [assigned_name(word, is_export=is_export) for _, word in words[is_export:]]
+    if not all(names) or _NAMES.issuperset(names) or _NAMES.isdisjoint(names):
+        return None
+    kept = [word for (_, word), name in zip(words, [b""] * is_export + names) if name not in _NAMES]
+    end = words[-1][0] + len(words[-1][1])
+    return text[: words[0][0]] + b" ".join(kept) + text[end:]
 
 
 def _readings(text: bytes) -> tuple[list[Reading], list[Assignment]]:

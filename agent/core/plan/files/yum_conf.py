@@ -46,6 +46,7 @@ class YumConf(ManagedFile):
     kind = "yum"
     own_lines = True
     may_be_private = True
+    needed_by_units = False
 
     url: str | None = attrs.field(repr=False)
     path: str = YUM_CONF

@@ -180,6 +180,9 @@ def test_without_variables_only_the_proxies_go(current, cleaned):
         (b'no_proxy="a\nFOO=1"\n', "line 1: sets no_proxy", "FOO"),
         (b"A=\\\\\nhttp_proxy=x\n", "line 1: sets http_proxy", "A"),
         (b"http_proxy=x FOO=1 BAR\n", "line 1: sets http_proxy", "FOO"),
+        (b"http_proxy=x FOO='1\nBAR=2'\n", "line 1: sets http_proxy", "BAR, FOO"),
+        (b"FOO=1 export http_proxy=x\n", "line 1: sets http_proxy", "FOO"),
+        (b"A=1\rhttp_proxy=x\n", "line 1: sets http_proxy", "A"),
     ],
 )
 def test_a_proxy_that_cannot_be_separated_is_refused(current, line, rest):
