@@ -54,9 +54,7 @@ ENDINGS = st.sampled_from(["\n", "\n", "\n", "\r\n"])
 FILES = st.lists(st.tuples(LINE, ENDINGS), max_size=6).map(lambda lines: "".join(map("".join, lines)).encode())
 #: Files made of the characters that a reader may treat in its own way; none runs a program.
 RAW = st.lists(
-    st.sampled_from(
-        ["FOO=", "no_proxy=", "=", "\n", "\n", "\r", " ", "'", '"', "\\", "#", ";", "x", "export "]
-    ),
+    st.sampled_from(["FOO=", "no_proxy=", "=", "\n", "\n", "\r", " ", "'", '"', "\\", "#", ";", "x", "export "]),
     max_size=16,
 ).map(lambda parts: "".join(parts).encode())
 
