@@ -97,7 +97,7 @@ def ended(text):
     return text if is_complete(text) else text.rstrip(b"\n") + b"\n\n:\n"
 
 
-many = settings(max_examples=4000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @many
