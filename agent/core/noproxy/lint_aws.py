@@ -8,6 +8,7 @@ from typing import Callable
 
 _DOMAINS = "amazonaws.com amazonaws.com.cn amazonaws.eu api.aws on.aws api.amazonwebservices.com.cn".split()
 _DOMAINS += "on.amazonwebservices.com.cn compute.internal c2s.ic.gov sc2s.sgov.gov".split()
+_SUFFIXES = tuple("." + domain for domain in _DOMAINS)
 
 #: The form of AWS region names. A looser pattern would match names of buckets.
 _REGION = re.compile(
@@ -24,9 +25,9 @@ def judge_name(entry: str, region: str, is_direct: Callable[[str], bool]) -> Ite
     `is_direct` returns True if the complete list exempts a URL in every client.
     """
     name = entry.lstrip("*").lstrip(".")
-    domain = next((domain for domain in _DOMAINS if name.endswith("." + domain)), "")
-    if not domain or not re.fullmatch(r"[!-?A-~ ]*", name):  # user info must not be repeated
+    if not name.endswith(_SUFFIXES) or not re.fullmatch(r"[!-?A-~ ]*", name):  # user info must not be repeated
         return
+    domain = next(domain for domain in _DOMAINS if name.endswith("." + domain))
     service = name[: -len(domain) - 1]
     named_region = region_of(service)
     if region and named_region and named_region != region:

@@ -33,6 +33,8 @@ _REGISTRIES = set("co com net org gov edu ac go ne or".split())
 _ALL_OF_AWS = set("amazonaws.com amazonaws.com.cn api.aws on.aws amazonwebservices.com.cn".split())
 
 
+_WITH_PORT = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+):([0-9]{1,5})")
+_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
 _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 
@@ -67,7 +69,7 @@ def form_of(entry: str) -> Form:
         return _cidr(text)
     if ":" in text and address(text.strip("[]")) is not None:
         return _ipv6(text.strip("[]"))
-    port = re.fullmatch(r"(\[[^\[\]]+\]|[^:\[\]]+):([0-9]{1,5})", text)
+    port = _WITH_PORT.fullmatch(text)
     if port and _is_host(port.group(1).strip("[]").lstrip(".")):
         plain = " and ".join(spellings(port.group(1).strip("[]").lower()))
         consequence = "it is ignored by {} because of its port"
@@ -146,8 +148,7 @@ def _unreadable(text: str) -> Form:
 
 def _is_host(text: str) -> bool:
     """Return True if a target can have this host; a name must not end in a number."""
-    numeric = re.fullmatch(r"(.*\.)?([0-9]+|0x[0-9a-f]*)", text.lower())
-    return address(text) is not None or (is_host_name(text.lower()) and not numeric)
+    return address(text) is not None or (is_host_name(text.lower()) and not _NUMBER.fullmatch(text.lower()))
 
 
 def breadth(entry: str) -> str:

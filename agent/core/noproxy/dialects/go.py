@@ -65,16 +65,16 @@ def _bypass(target: Request, no_proxy: str, *, names_cover_addresses: bool) -> s
         keys += [target.host, *suffixes(target.host)]
     if literal is not None:
         keys.append(_number(literal))
-    with_port = [(key, port) for key in keys for port in ("", str(target.port))]
-    return index.first(with_port if literal is None else with_port + index.network_keys(literal))
+    keys += [(key, str(target.port)) for key in keys]
+    return index.first(keys if literal is None else keys + index.network_keys(literal))
 
 
 @per_list
 def _index(no_proxy: str) -> tuple[Index, bool]:
     """Return the entries by what they cover, and True if one of them is `*`.
 
-    The keys are pairs of a name, of a suffix with its dot, or of the number of an address, and
-    a port ("": any).
+    A key is a name, a suffix with its dot, or the number of an address; an entry with a port has a
+    pair of that and the port.
     """
     entries = [entry.strip() for entry in no_proxy.split(",")]
     index = Index()
@@ -92,14 +92,18 @@ def _add(index: Index, entry: str, text: str) -> None:
     host, port = _split_port(text)
     literal = address(host)
     if literal is not None:
-        index.add((_number(folded(literal)), port), entry)
+        index.add(_key(_number(folded(literal)), port), entry)
     elif host:
         host = host[1:] if host.startswith("*.") else host
         covers_itself = not host.startswith(".")
         suffix = _ascii("." + host if covers_itself else host)
-        index.add((suffix, port), entry)
+        index.add(_key(suffix, port), entry)
         if covers_itself:
-            index.add((suffix[1:], port), entry)
+            index.add(_key(suffix[1:], port), entry)
+
+
+def _key(thing: Hashable, port: str) -> Hashable:
+    return (thing, port) if port else thing
 
 
 def _number(literal: Address) -> Hashable:

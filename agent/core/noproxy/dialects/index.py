@@ -60,5 +60,5 @@ def per_list(parse: Callable[..., T]) -> Callable[..., T]:
     Lists and single entries have separate caches: lint asks about thousands of single entries,
     which must not evict the complete list.
     """
-    of_list, of_entry = functools.lru_cache(maxsize=6)(parse), functools.lru_cache(maxsize=16)(parse)
+    of_list, of_entry = functools.lru_cache(maxsize=4)(parse), functools.lru_cache(maxsize=64)(parse)
     return lambda no_proxy, *options: (of_list if "," in no_proxy else of_entry)(no_proxy, *options)

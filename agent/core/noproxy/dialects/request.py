@@ -15,6 +15,7 @@ PORTS = {"http": 80, "https": 443}
 #: Characters. Longer than any URL that a client sends; an endless line is not a target.
 LIMIT = 8192
 
+_CIDR = re.compile(r"[0-9a-fA-F:.]+/[0-9]{1,3}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PATH = re.compile(r"[/?#]")
 #: A name whose last label is a number, which some clients read as an address.
@@ -56,7 +57,7 @@ def parse_request(text: str) -> Request:
     text = text.strip()
     if len(text) > LIMIT:
         raise ValueError(f"target has {len(text)} characters; a host name has at most 253")
-    if "/" in text and re.fullmatch(r"[0-9a-fA-F:.]+/[0-9]{1,3}", text):
+    if _CIDR.fullmatch(text):
         raise ValueError(f"{_shown(text)} is a network; write an address in it")
     scheme, authority = _scheme(text)
     host_text, port_text = _split(authority.rpartition("@")[2], text)
