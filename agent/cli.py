@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Callable
+from typing import Any, Callable
 
 from agent import __version__
 from agent.cluster.flags import add_cluster
@@ -117,22 +117,45 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, and return the exit code of the process."""
-    _open_closed_streams()
+    _prepare_streams()
     arguments = parser().parse_args(argv)
     return guarded(lambda: dispatch(arguments))
 
 
-def _open_closed_streams() -> None:
-    """Open /dev/null in place of a closed stdout or stderr; let the others escape characters.
+class _BestEffort(io.FileIO):
+    """A file that drops what it cannot write.
+
+    A message for people must not fail what it reports: stderr may be a full disk, or a journal that
+    has ended.
+    """
+
+    def write(self, data: Any) -> int:
+        try:
+            written: int | None = super().write(data)
+        except OSError:
+            written = None
+        return len(data) if written is None else written
+
+
+def _prepare_streams() -> None:
+    """Open /dev/null in place of closed standard streams; let the others accept all characters.
 
     With stdout closed (`>&-`) Python has None there, and the next file that is opened would become
     descriptor 1.  A character that the locale cannot encode must not raise an error.
     """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - it stays open to the end
-        elif isinstance(getattr(sys, name), io.TextIOWrapper):
-            getattr(sys, name).reconfigure(errors="backslashreplace")
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open to the end
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stderr is sys.__stderr__:
+        encoding = sys.stderr.encoding if sys.stderr is not None else "utf-8"
+        file = io.BufferedWriter(_BestEffort(2, "wb", closefd=False))
+        sys.stderr = io.TextIOWrapper(file, encoding, "backslashreplace", line_buffering=True)
 
 
 def dispatch(arguments: argparse.Namespace) -> int:

@@ -6,11 +6,14 @@ by hostile user data.  So AgentError bounds it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 #: The first problems are reported in full, the others are counted: at most so many problems, and so
 #: many characters of a line and of all lines.
 _MOST_PROBLEMS, _LONGEST_LINE, _LONGEST_TEXT = 20, 4_000, 16_000
+#: Of an unexpected exception: characters of its text, and frames.
+_LONGEST_EXCEPTION, _FRAMES = 300, 8
 
 
 def shortlist(problems: Sequence[str]) -> list[str]:
@@ -79,5 +82,26 @@ class CorruptError(FileError):
     """Content of a state file that no version of the agent wrote."""
 
 
+class NoRoomError(FileError):
+    """Failure to write to a file system that takes nothing: it is full or read-only."""
+
+
 class CommandError(AgentError):
     """Failure or timeout of a system program (systemctl, cfn-signal)."""
+
+
+def as_agent_error(error: Exception) -> AgentError:
+    """Return an error for people; an unexpected exception has its type, and its origin as hint."""
+    if isinstance(error, AgentError):
+        return error
+    name, text = type(error).__name__, str(error).partition("\n")[0][:_LONGEST_EXCEPTION]
+    return AgentError(f"{name}: {text}" if text else name, hint=f"unexpected error; please report it: {_origin(error)}")
+
+
+def _origin(error: Exception) -> str:
+    """Return file and line of the calls that led to an exception, the innermost first."""
+    frames, step = [], error.__traceback__
+    while step is not None:
+        frames.append(f"{os.path.basename(step.tb_frame.f_code.co_filename)}:{step.tb_lineno}")
+        step = step.tb_next
+    return " < ".join(frames[: -_FRAMES - 1 : -1])

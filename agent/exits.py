@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Callable
 
+from agent import journal
 from agent.errors import AgentError
 
 
@@ -13,7 +14,8 @@ def guarded(work: Callable[[], int]) -> int:
     """Run `work` and return its exit code; print an error on stderr and return the error's code."""
     try:
         code = work()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except AgentError as error:
         return _fail(str(error), error.hint, error.exit_code)
@@ -32,7 +34,7 @@ def _fail(message: str, hint: str, code: int) -> int:
     from agent.core.redact import redact
 
     for line in message.splitlines() or [""]:
-        print("eks-proxy-agent: " + redact(line), file=sys.stderr)
+        journal.print_line("eks-proxy-agent: " + redact(line))
     if hint:
-        print("hint: " + redact(hint), file=sys.stderr)
+        journal.print_line("hint: " + redact(hint))
     return code

@@ -1,8 +1,14 @@
-"""Journal entries with fields; light enough for the supervisor."""
+"""Journal entries with fields, and lines on stderr; light enough for the supervisor.
+
+Nothing here raises an error: a log that is full, closed or gone must not keep a node from being
+configured, nor end the daemon.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 
 
 def is_stderr_connected() -> bool:
@@ -34,6 +40,13 @@ def send(*fields: str) -> bool:
         return False
     try:
         sendv(*(field.encode("utf-8", "backslashreplace") for field in fields))  # a file name may hold any bytes
-    except OSError:
+    except (OSError, ValueError):
         return False
     return True
+
+
+def print_line(text: str) -> None:
+    """Write a line to stderr, if there is one that takes it."""
+    if sys.stderr is not None:  # print(file=None) would write to stdout
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the file object is closed
+            print(text, file=sys.stderr, flush=True)

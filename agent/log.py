@@ -7,7 +7,6 @@ and `FILE=`, `UNIT=`, `REASON=` and `INSTANCE_ID=` narrow it down.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -49,7 +48,7 @@ class _Output:
         is_journal = journal.is_stderr_connected()
         if is_journal and _send(level, text, fields):
             return
-        print((_LEVELS.get(level, "") if is_journal else level + ": ") + text, file=sys.stderr, flush=True)
+        journal.print_line((_LEVELS.get(level, "") if is_journal else level + ": ") + text)
 
     debug = info = warning = error = critical = msg
 

@@ -1,4 +1,4 @@
-"""Parser of the command line: layout of help texts, and usage errors.
+"""Parser of the command line: layout of help texts, usage errors, and the check for root.
 
 argparse only at import, because every command line pays for it.
 """
@@ -9,6 +9,8 @@ import argparse
 import os
 from collections.abc import Iterable
 from typing import Any, NoReturn
+
+from agent.errors import AgentError
 
 #: The last line of every --help.  rpm.spec installs the directory.
 DOCUMENTATION = "Documentation: eks-proxy-agent(8) and /usr/share/doc/eks-proxy-agent/"
@@ -94,3 +96,10 @@ def _quoted(text: str) -> str:
     from agent.core.net.proxy_url import quoted
 
     return quoted(text)
+
+
+def need_root_of(root: str, command: str, *, other_tree: bool = True) -> None:
+    """Raise AgentError if `root` is the running machine and the user is not root."""
+    if os.path.realpath(root) == "/" and os.geteuid() != 0:
+        hint = "run it with sudo, or use --root DIR for another tree" if other_tree else "run it with sudo"
+        raise AgentError(f"{command}: requires root", hint=hint)

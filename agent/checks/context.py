@@ -19,6 +19,7 @@ from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data
 from agent.core.status.document import StatusDocument
 from agent.errors import AgentError, FileError, MetadataError
+from agent.node.budget import Budget
 from agent.node.host import Host
 from agent.node.inputs import COMMAND_DEADLINE, cluster_info, facts_of, load_inputs
 from agent.node.proxies import remembered_choice
@@ -111,7 +112,8 @@ def inspect_node(host: Host, sources: SettingsSources) -> CheckedNode:
         return _with_settings_error(node, error)
     start = time.monotonic()
     try:
-        facts = facts_of(static, longest=COMMAND_DEADLINE)
+        deadline = min(static.settings.metadata.deadline or COMMAND_DEADLINE, COMMAND_DEADLINE)
+        facts = facts_of(static, Budget(deadline, started=start))
         node = attrs.evolve(node, facts=facts, metadata_seconds=time.monotonic() - start)
     except AgentError as error:
         if not (isinstance(error, MetadataError) or sources.facts):

@@ -30,13 +30,15 @@ def check(node: CheckedNode) -> Iterator[Finding]:
     yield Finding(GROUP, NAME, OK, text + _unread(node))
     if node.reconciled is None:
         return
-    problems = node.reconciled.inputs.cluster_info.problems
-    for problem in problems:
+    of_node_configs = node.reconciled.inputs.cluster_info.problems
+    for problem in node.reconciled.problems:
         text, _, remedy = problem.partition("; ")
-        yield Finding(GROUP, "NodeConfig", FAIL, text, remedy)
+        if problem in of_node_configs:
+            yield Finding(GROUP, "NodeConfig", FAIL, text, remedy)
+        else:
+            yield Finding(GROUP, "user-data", FAIL, text, remedy, SettingsError.exit_code)
     for warning in node.reconciled.warnings:
-        if warning not in problems:
-            yield Finding(GROUP, "warning", WARN, warning)
+        yield Finding(GROUP, "warning", WARN, warning)
 
 
 def _unread(node: CheckedNode) -> str:

@@ -16,7 +16,7 @@ from agent.core.noproxy.lint import advice
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data
-from agent.errors import AgentError
+from agent.errors import AgentError, SettingsError
 from agent.node.host import Host
 from agent.node.inputs import cluster_info
 from agent.node.sources import read_ca, read_credentials
@@ -33,8 +33,11 @@ def check(host: Host, layered: Layered, facts: Facts | None) -> None:
     problems = _Problems()
     credentials = problems.collect(lambda: read_credentials(host.files, settings.proxy.credentials_file))
     ca = problems.collect(lambda: read_ca(host.files, settings))
-    user_data = facts.user_data if facts else b""  # without the metadata service there are only files
-    info = problems.collect(lambda: cluster_info(host.files, settings, read_user_data(user_data))) or ClusterInfo()
+    # Without the metadata service there are only files.
+    user_data = read_user_data(facts.user_data if facts else b"")
+    info = problems.collect(lambda: cluster_info(host.files, settings, user_data)) or ClusterInfo()
+    for problem in user_data.problems:
+        problems.add(SettingsError([problem]))
     for problem in info.problems:
         problems.add(AgentError(problem))
     for line in _warnings(layered, facts, info, credentials, ca):
@@ -64,6 +67,8 @@ class _Problems:
             raise self._errors[0]
         if self._errors:
             hints = "; ".join(error.hint for error in self._errors if error.hint)
+            if any(isinstance(error, SettingsError) for error in self._errors):
+                raise SettingsError(map(str, self._errors), hint=hints)
             raise AgentError("\n".join(map(str, self._errors)), hint=hints)
 
 

@@ -49,7 +49,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
             forget_network(state, facts.instance_id)
     result = reconcile(host, static, facts, Trigger.COMMAND)
     print_changes(host, result.plan)
-    for warning in result.resolved.warnings + result.overrides:
+    for warning in result.resolved.problems + result.resolved.warnings + result.overrides:
         print("warning: " + warning, file=sys.stderr)
     result.raise_unit_problems()
     if result.intent is None:
@@ -91,7 +91,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     print_losses(host, "baseline.json", "flags.json")
     static = static_settings(host.files, sources_of(arguments))
     inputs = load_inputs(host, static, facts_of(static))
-    resolved = compose_intent(inputs, probe(host.state, inputs))
+    resolved = compose_intent(inputs, probe(host, inputs))
     require_proxy(resolved)
     settings = resolved.settings if resolved.intent else None
     plan = plan_node(host, node_files(host, resolved), settings)
@@ -105,7 +105,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
         for action in actions:
             print(action)
     messages = ["node.ca_bundle: " + summary for summary in (inputs.ca.summaries if inputs.ca else ())]
-    warnings = resolved.warnings + override_warnings(host.files, resolved, plan)
+    warnings = resolved.problems + resolved.warnings + override_warnings(host.files, resolved, plan)
     messages += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in warnings]
     messages += advice(resolved.intent.no_proxy, inputs.facts.region) if resolved.intent else ()
     messages += ["note: " + note for note in unprobed_notes(inputs)]

@@ -105,7 +105,7 @@ def _planned(arguments: argparse.Namespace, unit: str) -> VariablesSource:
     host = host_of(arguments)
     static = static_settings(host.files, sources_of(arguments))
     inputs = load_inputs(host, static, facts_of(static))
-    intent = compose_intent(inputs, probe(host.state, inputs)).intent
+    intent = compose_intent(inputs, probe(host, inputs)).intent
     if intent is None:
         raise AgentError("proxy.url: not set, so nothing is planned", hint="set it with --proxy URL")
     if unit and unit not in inputs.settings.node.units:

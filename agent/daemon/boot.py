@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,76 +12,59 @@ import attrs
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.plan import drift
 from agent.core.plan.desired import static_files
+from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate
 from agent.core.settings.schema import Settings
 from agent.daemon import journal_events
-from agent.daemon.protocol import Busy, Ready, Send
+from agent.daemon.daemon import Daemon
+from agent.daemon.degraded import report_degraded
+from agent.daemon.protocol import Ready, ReadyWithin
 from agent.edges.child import SILENCE
-from agent.edges.signals import Signals
-from agent.errors import AgentError, SettingsError
+from agent.errors import AgentError
 from agent.log import add_field, get_logger
 from agent.node.apply import apply
+from agent.node.budget import Budget, boot_budget
 from agent.node.change_log import log_changes
 from agent.node.host import Host
-from agent.node.inputs import BOOT_DEADLINE, facts_of
+from agent.node.inputs import facts_of
 from agent.node.planning import desired_digests, plan_node
 from agent.node.reachability import probe_again, remember
 from agent.node.reconcile import ReconcileResult, Trigger, has_configured_units, reconcile
-from agent.node.sources import SettingsSources, StaticSettings, read_ca, static_settings
+from agent.node.sources import StaticSettings, read_ca
 from agent.node.units import release_units
 
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
 
 
-@attrs.frozen
-class Daemon:
-    """Host, settings and channels that a boot or a cycle works with.
-
-    `metadata_timeout`: seconds that a request for metadata may take at the longest; after boot
-    only.
-    """
-
-    host: Host
-    sources: SettingsSources
-    send: Send
-    signals: Signals
-    metadata_timeout: float = math.inf
-
-    def set_status(self, text: str) -> None:
-        """Report to systemd what the daemon is doing (`systemctl status`)."""
-        journal_events.set_status(self.send, text)
-
-    def expect_silence(self, seconds: float) -> None:
-        """Announce that no message may follow for so many seconds."""
-        self.send(Busy(seconds))
-
-    def static_settings(self) -> StaticSettings:
-        """Read the settings of files and flags.  Raises SettingsError and FileError."""
-        return static_settings(self.host.files, self.sources)
-
-
 def boot(daemon: Daemon) -> ReconcileResult | None:
     """Configure the node, then let the units that wait for the agent start.
 
-    READY=1 is sent even when the node is degraded, so that a node without its metadata service
-    still boots far enough to be inspected. Returns the result, or None if the node is degraded:
-    policy "open" lets docker start with the last good values, "closed" holds it back by its
-    drop-in.  Raises SettingsError: wrong settings do not fix themselves.
+    READY=1 is sent even when the node is degraded, whatever the exception, so that a node without
+    its metadata service or with wrong settings still boots far enough to be inspected. Returns the
+    result, or None if the node is degraded: policy "open" lets docker start with the last good
+    values, "closed" holds it back by its drop-in.
     """
-    host = daemon.host
+    limited = daemon
     result: ReconcileResult | None = None
-    journal_events.log_losses(host)
     try:
-        static = daemon.static_settings()
-        is_prepared = prepare(daemon, static.settings)
-        daemon.set_status(f"querying the metadata service at {static.settings.metadata.endpoint}")
+        journal_events.log_losses(daemon.host)
+        static = _static_settings(daemon)
+        settings = static.settings
+        budget = boot_budget(
+            settings.metadata.deadline,
+            names_proxy=bool(settings.proxy.url),
+            started=daemon.started,
+            show=daemon.set_status,
+            sleep=daemon.signals.sleep,
+        )
+        daemon.send(ReadyWithin(budget.remaining()))
+        limited = daemon.with_budget(budget)
+        is_prepared = prepare(limited, settings)
+        daemon.set_status(f"querying the metadata service at {settings.metadata.endpoint}")
         trigger = Trigger.DAEMON_CYCLE if is_prepared else Trigger.DAEMON_BOOT
-        result = reconcile_once(daemon, static, request_facts(daemon, static), trigger)
+        result = reconcile_once(limited, static, request_facts(limited, static, budget), trigger)
         result.raise_problems()
-    except SettingsError as error:
-        journal_events.log_degraded(host, error)
-        raise
-    except AgentError as error:
-        report_degraded(daemon, error)
+    except Exception as error:  # noqa: BLE001 -- the units that wait must not wait for ever
+        report_degraded(limited, error)
         daemon.send(Ready())
         if result:
             release_gated_units(daemon, result)
@@ -92,6 +74,22 @@ def boot(daemon: Daemon) -> ReconcileResult | None:
     restart_failed_bootstrap(daemon)
     result = _reprobe(daemon, static, result) if result.should_reprobe else result
     return result if is_released else None
+
+
+def _static_settings(daemon: Daemon) -> StaticSettings:
+    """Read the settings of files and flags.
+
+    If some are wrong, policy "closed" holds docker back nevertheless.  Raises AgentError.
+    """
+    try:
+        return daemon.static_settings()
+    except AgentError:
+        if daemon.usable_settings().failure.policy == "closed":
+            host = daemon.host
+            with host.locked() as state:
+                gates = tuple(map(ClosedGate, GATED_UNITS))
+                log_changes(apply(plan_node(host, gates, complete=False), host, state))
+        raise
 
 
 def _reprobe(daemon: Daemon, static: StaticSettings, result: ReconcileResult) -> ReconcileResult:
@@ -182,16 +180,15 @@ def _machine_id(host: Host) -> str:
     return (host.files.read("/etc/machine-id") or b"").decode("ascii", "replace").strip()
 
 
-def request_facts(daemon: Daemon, static: StaticSettings) -> Facts:
+def request_facts(daemon: Daemon, static: StaticSettings, budget: Budget) -> Facts:
     """Return this instance's facts, with values that the metadata service omits only for a moment.
 
-    The request is repeated until the service responds or the deadline has passed; SIGTERM ends the
+    The request is repeated until the service responds or the budget is spent; SIGTERM ends the
     wait.
     """
-    deadline = static.settings.metadata.deadline or BOOT_DEADLINE
-    if min(deadline, daemon.metadata_timeout) > SILENCE / 2:
-        daemon.expect_silence(deadline)
-    facts = facts_of(static, default=BOOT_DEADLINE, longest=daemon.metadata_timeout, sleep=daemon.signals.sleep)
+    if budget.remaining() > SILENCE / 2:
+        daemon.expect_silence(budget.remaining())
+    facts = facts_of(static, budget)
     add_field("INSTANCE_ID", facts.instance_id)
     return facts if daemon.sources.facts else stabilize_facts(daemon.host, facts)
 
@@ -236,6 +233,8 @@ def report_and_release_units(daemon: Daemon, result: ReconcileResult) -> bool:
     """
     log = get_logger()
     intent = result.intent
+    for problem in result.resolved.problems:
+        log.error("settings.problem", text=problem)
     for warning in result.resolved.warnings:
         log.warning("settings.warning", text=warning)
     log.info(
@@ -272,10 +271,3 @@ def restart_failed_bootstrap(daemon: Daemon) -> None:
             get_logger().info("bootstrap.started_again", unit=BOOTSTRAP_UNIT)
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))
-
-
-def report_degraded(daemon: Daemon, error: AgentError) -> None:
-    """Report the error and its consequence to the journal and to systemd."""
-    meaning = journal_events.log_degraded(daemon.host, error)
-    first_line = str(error).partition("\n")[0]
-    daemon.set_status(f"degraded: {first_line}; {meaning}")

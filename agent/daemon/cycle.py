@@ -5,40 +5,33 @@ It runs in a process of its own, see supervisor.py.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import posixpath
-import time
 from functools import partial
-
-import attrs
 
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import Memory
-from agent.core.settings.schema import Settings, Watch
 from agent.core.systemd import OutdatedUnits
 from agent.daemon import journal_events
 from agent.daemon.boot import (
-    Daemon,
     reconcile_once,
     release_gated_units,
     report_and_release_units,
-    report_degraded,
     request_facts,
     restart_failed_bootstrap,
 )
+from agent.daemon.daemon import Daemon
+from agent.daemon.degraded import report_degraded
+from agent.daemon.outcome import last_watch, save_schedule, watched_paths
 from agent.daemon.protocol import NextRun, WatchPaths
 from agent.daemon.retry import AFTER_BOOT, METADATA_TIMEOUT, jittered, retry_delay
 from agent.daemon.supervisor import Reason
-from agent.edges.files import FileSystem
-from agent.errors import AgentError, FileError, LockedError, MetadataError
+from agent.errors import AgentError, LockedError, MetadataError
 from agent.log import get_logger
-from agent.node import metrics_file, proxies, status_file
-from agent.node.inputs import NODEADM_D
+from agent.node import proxies
+from agent.node.budget import Budget
 from agent.node.reconcile import ReconcileResult, Trigger
-from agent.node.sources import CONFIG, CONFIG_D, StaticSettings
+from agent.node.sources import StaticSettings
 from agent.node.units import outdated_units, restart_stale, stale_units
 
 
@@ -47,14 +40,13 @@ def run_cycle(daemon: Daemon, reason: Reason) -> None:
 
     Raises LockedError if another run does not release the lock in time.
     """
-    daemon = attrs.evolve(daemon, metadata_timeout=METADATA_TIMEOUT)
     host = daemon.host
     with host.locked() as state:
         before = state.update_memory(Memory.reset) if reason is Reason.RELOAD else state.memory()
-    is_retry = before.failures > 0
+    is_retry = before.failures > 0 or reason is Reason.RETRY
     is_full = is_retry or reason is Reason.RELOAD  # as at boot, units of node.enable included
     result: ReconcileResult | None = None
-    failure: AgentError | None = None
+    failure: Exception | None = None
     try:
         static = daemon.static_settings()
         facts, failure = _current_or_cached_facts(daemon, static)
@@ -62,7 +54,7 @@ def run_cycle(daemon: Daemon, reason: Reason) -> None:
         result.raise_problems()
     except LockedError:
         raise  # an apply is running; nothing is wrong with the node
-    except AgentError as error:
+    except Exception as error:  # noqa: BLE001 -- a bug is a degraded node too
         failure = error
     if failure:
         report_degraded(daemon, failure)
@@ -100,10 +92,10 @@ def finish_cycle(daemon: Daemon, result: ReconcileResult | None, *, is_settled: 
     stale = units.stale if units else ()
     if result and is_settled and (stale or memory.contested):
         daemon.set_status(journal_events.summary(result, stale=stale, contested=sorted(memory.contested)))
-    watch = result.settings.watch if result else _last_watch(daemon)
+    watch = result.settings.watch if result else last_watch(daemon)
     delays.append(jittered(watch.interval) if is_settled else retry_delay(memory.failures, bool(memory.desired)))
-    _save_status(daemon, watch, memory, units, min(delays))
-    daemon.send(WatchPaths(tuple(_watched_paths(daemon, result))))
+    save_schedule(daemon, watch, memory, units, min(delays))
+    daemon.send(WatchPaths(_watched_paths(daemon, result)))
     daemon.send(NextRun(min(delays)))
 
 
@@ -127,26 +119,11 @@ def _has_desired_changes(result: ReconcileResult) -> bool:
     return set(result.plan.changes) != set(result.repaired)
 
 
-def _watched_paths(daemon: Daemon, result: ReconcileResult | None) -> list[str]:
-    """Return the real paths of files whose change starts a cycle, without contested files."""
-    files, memory = daemon.host.files, daemon.host.state.memory()
-    settings = result.settings if result else _settings_or_defaults(daemon)
-    paths = [CONFIG, CONFIG_D + "/", NODEADM_D + "/", *memory.desired]
-    if result:
-        paths += [file.path for file in desired_files(settings, result.intent, result.resolved.inputs.ca)]
-    paths += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
-    paths += [_resolved(files, path) for path in paths if not path.endswith("/")]  # editors change the target of a link
-    config = [os.path.abspath(daemon.sources.config)] if daemon.sources.config else []
-    watched = [path for path in dict.fromkeys(paths) if not {path, _resolved(files, path)} & set(memory.contested)]
-    return config + list(map(files.real, watched))
-
-
-def _resolved(files: FileSystem, path: str) -> str:
-    """Return the target of a link; the link itself for a loop, which fails the reconcile."""
-    try:
-        return files.resolve(path)
-    except FileError:
-        return path
+def _watched_paths(daemon: Daemon, result: ReconcileResult | None) -> tuple[str, ...]:
+    if result is None:
+        return watched_paths(daemon, daemon.usable_settings())
+    desired = desired_files(result.settings, result.intent, result.resolved.inputs.ca)
+    return watched_paths(daemon, result.settings, [file.path for file in desired])
 
 
 def _current_or_cached_facts(daemon: Daemon, static: StaticSettings) -> tuple[Facts, AgentError | None]:
@@ -154,8 +131,10 @@ def _current_or_cached_facts(daemon: Daemon, static: StaticSettings) -> tuple[Fa
 
     Raises MetadataError if nothing is cached.
     """
+    seconds = min(static.settings.metadata.deadline or METADATA_TIMEOUT, METADATA_TIMEOUT)
+    budget = Budget(seconds, sleep=daemon.signals.sleep)
     try:
-        return request_facts(daemon, static), None
+        return request_facts(daemon, static, budget), None
     except MetadataError as error:
         instance = daemon.host.state.memory().instance
         cached = daemon.host.state.cached(instance, "facts") if instance else None
@@ -190,43 +169,3 @@ def _check_units(daemon: Daemon, result: ReconcileResult) -> OutdatedUnits | Non
         meaning = "runs with an old environment; restart at a convenient time: systemctl restart " + " ".join(stale)
         get_logger().warning("units.stale", units=stale, meaning=meaning)
     return units
-
-
-def _save_status(daemon: Daemon, watch: Watch, memory: Memory, units: OutdatedUnits | None, delay: float) -> None:
-    """Write the schedule and the findings of this cycle to status.json, and the metrics.
-
-    With `units` None, those of the cycle before stay.
-    """
-    host = daemon.host
-    with host.locked() as state:
-        status = status_file.save_schedule(state, memory, units, time.time() + delay)
-        if status:
-            metrics_file.publish(state, host.files, watch, status)
-
-
-def publish_settings_error(daemon: Daemon) -> None:
-    """Publish metrics after wrong settings have ended the boot; status.json is written already."""
-    # An error here is dropped: the caller reports the settings.
-    with contextlib.suppress(AgentError), daemon.host.locked() as state:
-        status = state.status()
-        if status:
-            metrics_file.publish(state, daemon.host.files, _last_watch(daemon), status)
-
-
-def _last_watch(daemon: Daemon) -> Watch:
-    """Return the Watch settings to use while the settings cannot be read.
-
-    The metrics stay where they are, or go where the image's files say if there were none.
-    """
-    status = daemon.host.state.status()
-    if status is None or status.metrics is None:
-        return _settings_or_defaults(daemon).watch
-    return Watch(metrics=posixpath.dirname(status.metrics.path or ""))
-
-
-def _settings_or_defaults(daemon: Daemon) -> Settings:
-    """Return the settings of the files, or the defaults if the files are wrong."""
-    try:
-        return daemon.static_settings().settings
-    except AgentError:
-        return Settings()

@@ -1,4 +1,4 @@
-"""Journal events of the daemon, and its status line for `systemctl status`."""
+"""Journal events of a cycle, and the status line of a node whose files are as planned."""
 
 from __future__ import annotations
 
@@ -6,17 +6,10 @@ import time
 from collections.abc import Sequence
 
 from agent.core.plan import drift
-from agent.core.redact import redact
-from agent.daemon.protocol import Send, Status
-from agent.errors import AgentError
 from agent.log import get_logger
 from agent.node.host import Host
 from agent.node.reconcile import ReconcileResult
-from agent.node.status_file import save_degraded
-from agent.node.units import gates_closed
 
-#: Bytes of STATUS= and its text together (sd_notify(3)): the text may name many files or units.
-_STATUS_LIMIT = 1024 - len("STATUS=")
 #: Phase after a boot → event.
 EVENTS = {"configured": "node.configured", "unconfigured": "node.unconfigured"}
 
@@ -53,50 +46,13 @@ def log_overrides(host: Host, overrides: Sequence[str]) -> None:
         get_logger().warning("unit.overridden", text=text)
 
 
-def log_degraded(host: Host, error: AgentError) -> str:
-    """Log the error and its consequence, once as long as it stays the same; return the consequence.
-
-    Policy and consequence are read from the machine, because the settings may be what is wrong.
-    """
-    is_closed = gates_closed(host)
-    if is_closed and not host.state.ready:
-        meaning = "docker and kubelet stay stopped until the problem is fixed"
-    elif host.state.memory().desired:
-        meaning = "the last good values stay in place"
-    else:
-        meaning = "units start with the last good values"
-    try:
-        with host.locked() as state:
-            is_news, memory = state.memory().report_once("degraded", redact(str(error)))
-            state.update_memory(lambda _: memory)
-            save_degraded(state, error)
-    except AgentError as second:  # the disk may be what is wrong: then only the journal has it
-        is_news = True
-        get_logger().error("status.failed", error=str(second))
-    if is_news:
-        policy = "closed" if is_closed else "open"
-        get_logger().error("node.degraded", error=str(error), hint=error.hint or "-", policy=policy, meaning=meaning)
-    return meaning
-
-
-def set_status(send: Send, text: str) -> None:
-    """Report to systemd what the daemon is doing (`systemctl status`)."""
-    send(Status(_one_line(redact(text))))
-
-
-def _one_line(text: str) -> str:
-    """Return the first line, shortened so that it is one of `systemctl status`."""
-    line = text.partition("\n")[0].encode("utf-8", "backslashreplace")
-    shown = line if len(line) <= _STATUS_LIMIT else line[: _STATUS_LIMIT - 3] + b"..."
-    return shown.decode("utf-8", "ignore")
-
-
 def summary(result: ReconcileResult, *, stale: Sequence[str] = (), contested: Sequence[str] = ()) -> str:
     """Return a status line for a node whose files are as planned."""
     intent = result.intent
     now = time.strftime("%H:%M", time.gmtime())
     if intent is None:
-        return f"unconfigured: no proxy.url in the settings, nothing is written; last reconcile {now} UTC"
+        problems = "".join("; " + problem for problem in result.resolved.problems[:1])
+        return f"unconfigured: no proxy.url in the settings, nothing is written; last reconcile {now} UTC{problems}"
     entries = f"{len(intent.no_proxy)} NO_PROXY entries"
     parts = [f"configured: {intent.http_proxy}, {entries}, intent {intent.digest()}; last reconcile {now} UTC"]
     parts += ["restart needed: " + ", ".join(stale)] if stale else []

@@ -23,6 +23,12 @@ class Ready(NamedTuple):
     """End of the boot: units that wait for the agent may start."""
 
 
+class ReadyWithin(NamedTuple):
+    """Seconds after which the units start even if the boot has not ended by then."""
+
+    seconds: float
+
+
 class NextRun(NamedTuple):
     """Seconds until the next cycle."""
 
@@ -44,7 +50,7 @@ class Busy(NamedTuple):
     seconds: float
 
 
-Message = Union[Status, Ready, NextRun, WatchPaths, Busy]
+Message = Union[Status, Ready, ReadyWithin, NextRun, WatchPaths, Busy]
 Send = Callable[[Message], None]
 
 
@@ -86,5 +92,7 @@ def _paths(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-_KINDS: dict[str, Callable[..., Message]] = {kind.__name__: kind for kind in (Status, Ready, NextRun, WatchPaths, Busy)}
+_KINDS: dict[str, Callable[..., Message]] = {
+    kind.__name__: kind for kind in (Status, Ready, ReadyWithin, NextRun, WatchPaths, Busy)
+}
 _FIELDS: dict[str, Callable[[Any], Any]] = {"text": _text, "seconds": _seconds, "paths": _paths}

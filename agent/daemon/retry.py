@@ -1,7 +1,8 @@
 """All delays of the daemon, in seconds, and how they grow.
 
-Three are elsewhere: watch.interval is a setting, the health checks of the proxies have their own
-interval (core/net/proxy_selection.py), and edges/child.py limits how long a worker may be silent.
+Four are elsewhere: watch.interval is a setting, the health checks of the proxies have their own
+interval (core/net/proxy_selection.py), edges/child.py limits how long a worker may be silent, and
+node/budget.py how long a boot may wait.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ SETTLE = 0.5
 #: Between two cycles that changed files start, the shortest and the longest: another process may
 #: write the files all the time.
 GAP_FIRST, GAP_LONGEST = 1.0, 60.0
+#: From the end of the boot's budget to READY=1: a boot that has just stopped waiting may still end.
+#: And from the start of the daemon to READY=1, before its worker has said how long it may wait.
+READY_GRACE, READY_AT_LATEST = 10.0, 70.0
+#: Until READY=1 is sent again if systemd did not receive it.
+NOTIFY_AGAIN = 5.0
 #: From a cycle that crashed to the next, the first and the longest: trying sooner does not fix a
 #: bug.
 CRASH_FIRST, CRASH_LONGEST = 5.0, 300.0

@@ -8,55 +8,40 @@ import os
 
 import attrs
 
-from agent.daemon.boot import Daemon, boot
+from agent.daemon.boot import boot
+from agent.daemon.daemon import Daemon
+from agent.daemon.degraded import record_failure
 from agent.daemon.protocol import Busy, Message, NextRun, encode
 from agent.daemon.retry import POSTPONED
 from agent.daemon.supervisor import Reason
 from agent.edges.child import WriteLine
 from agent.edges.signals import Stop, watched
-from agent.errors import LockedError, SettingsError
+from agent.errors import LockedError
 from agent.log import add_field, get_logger
-from agent.node.host import host_of, need_root
+from agent.node.host import host_of
 from agent.node.sources import sources_of
 
 
-def work(arguments: argparse.Namespace, reason: Reason, write_line: WriteLine) -> int:
-    """Boot or run one cycle, and return the exit code, which is 0 after SIGTERM.
+def work(arguments: argparse.Namespace, reason: Reason, started: float, write_line: WriteLine) -> int:
+    """Boot or run one cycle, and return the exit code.
 
-    Raises AgentError.
+    That is 0 also after SIGTERM, and for a degraded node, and that of LockedError if another run
+    holds the lock.  `started`: see Daemon.  Raises UsageError.
     """
     # journald cannot find the unit of a process that has already ended.  The daemon stays, so its
     # process id names the unit.
     add_field("OBJECT_PID", str(os.getppid()))
     host = host_of(arguments)
-    need_root(host, "run")
     with watched() as signals, contextlib.suppress(Stop):
-        daemon = Daemon(host, sources_of(arguments), lambda message: write_line(encode(message)), signals)
+        daemon = Daemon(host, sources_of(arguments), lambda message: write_line(encode(message)), signals, started)
         if reason is Reason.BOOT:
-            _boot(daemon)
-        else:
-            _cycle(daemon, reason, write_line)
+            return _run(daemon, reason)
+        return _run_quietly(daemon, reason, write_line)
     return 0
 
 
-def _boot(daemon: Daemon) -> None:
-    """Boot; what is needed after READY=1 is imported after it, while docker starts."""
-    try:
-        result = boot(daemon)
-    except SettingsError:
-        from agent.daemon.cycle import publish_settings_error
-
-        publish_settings_error(daemon)
-        raise
-    from agent.daemon.cycle import finish_cycle
-
-    finish_cycle(daemon, result, is_settled=result is not None, is_boot=True)
-
-
-def _cycle(daemon: Daemon, reason: Reason, write_line: WriteLine) -> None:
+def _run_quietly(daemon: Daemon, reason: Reason, write_line: WriteLine) -> int:
     """Run one cycle, and send its messages together: each line wakes the supervisor up."""
-    from agent.daemon.cycle import run_cycle
-
     messages: list[Message] = []
 
     def send(message: Message) -> None:
@@ -66,10 +51,33 @@ def _cycle(daemon: Daemon, reason: Reason, write_line: WriteLine) -> None:
             messages.append(message)
 
     try:
-        run_cycle(attrs.evolve(daemon, send=send), reason)
-    except LockedError as error:
-        get_logger().warning("pass.postponed", error=str(error))
-        messages.append(NextRun(POSTPONED))
+        return _run(attrs.evolve(daemon, send=send), reason)
     finally:
         if messages:
             write_line("\n".join(map(encode, messages)))
+
+
+def _run(daemon: Daemon, reason: Reason) -> int:
+    """Run a boot or a cycle; any exception of it is a degraded node."""
+    try:
+        _run_once(daemon, reason)
+    except LockedError as error:  # an apply is running; nothing is wrong with the node
+        get_logger().warning("pass.postponed", error=str(error))
+        daemon.send(NextRun(POSTPONED))
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 -- status and metrics must not show the cycle before
+        record_failure(daemon, error)
+    return 0
+
+
+def _run_once(daemon: Daemon, reason: Reason) -> None:
+    if reason is Reason.BOOT:
+        result = boot(daemon)
+        # What is needed after READY=1 is imported after it, while docker starts.
+        from agent.daemon.cycle import finish_cycle
+
+        finish_cycle(daemon, result, is_settled=result is not None, is_boot=True)
+        return
+    from agent.daemon.cycle import run_cycle
+
+    run_cycle(daemon, reason)

@@ -82,8 +82,7 @@ def _wait(pid: int, descriptor: int, signals: Signals, handle_line: HandleLine, 
 def _fork(work: Work) -> tuple[int, int]:
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(read_end, False)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     # Until the child has its own handlers, a signal would run the parent's, which write into the
     # parent's pipe.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, *STOPS))
@@ -109,14 +108,19 @@ def _run_child(work: Work, descriptor: int, mask: set[signal.Signals] | set[int]
             signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = work(lambda text: _write_line(descriptor, text))
-        sys.stdout.flush()
     except BaseException:  # noqa: BLE001 -- after a bug the child must not continue as a second parent
         with contextlib.suppress(Exception):
             sys.excepthook(*sys.exc_info())
     finally:
-        with contextlib.suppress(Exception):
-            sys.stderr.flush()
+        _flush()
         os._exit(code)
+
+
+def _flush() -> None:
+    """Flush stdout and stderr as far as they are open and have room."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 def _write_line(descriptor: int, text: str) -> None:

@@ -17,7 +17,7 @@ from agent.core.plan.baseline import Attributes, FileState
 from agent.edges import directory as entry
 from agent.edges.directory import FLAGS
 from agent.edges.tree import Location, walk
-from agent.errors import FileError
+from agent.errors import FileError, NoRoomError
 
 #: Configuration files are small; a larger one is a mistake and is not read into memory.
 MAX_SIZE = 4 * 1024 * 1024
@@ -25,6 +25,9 @@ MAX_SIZE = 4 * 1024 * 1024
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 #: A directory that is not empty, or is a mount point.
 _IN_USE = (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY)
+
+#: The file system has neither space nor inodes, or the quota has none, or it is read-only.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 #: Paths, and what identifies the current version of each file (None: absent).
 Versions = tuple[tuple[str, Optional[tuple[int, ...]]], ...]
@@ -143,10 +146,15 @@ class FileSystem:
         except OSError as error:
             raise _failure(directory, "cannot be listed", error) from None
 
-    def open(self, path: str, flags: int, mode: int) -> int:
-        """Return the descriptor of a file that is opened with these flags.  Raises FileError."""
+    def open(self, path: str, flags: int, mode: int) -> int | None:
+        """Return the descriptor of a file that is opened with these flags; None if it is absent.
+
+        Raises FileError.
+        """
         try:
             return self._open(path, flags, mode)
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise _failure(path, "cannot open", error) from None
 
@@ -156,7 +164,7 @@ class FileSystem:
         Mode, owner and extended attributes (SELinux label, ACLs) of the old file stay, unless
         `mode` or `attributes` override them.  With a private mode this process becomes the owner,
         and the ACL is not kept: another user may have created the file in order to read it.  Raises
-        FileError; the old file is then untouched.
+        FileError or NoRoomError; the old file is then untouched.
         """
         try:
             with self._place(path, follow=False) as place:
@@ -255,4 +263,5 @@ def _problem(verb: str, error: OSError) -> str:
 
 
 def _failure(path: str, verb: str, error: OSError) -> FileError:
-    return FileError(f"{path}: {_problem(verb, error)}")
+    kind = NoRoomError if error.errno in _NO_ROOM else FileError
+    return kind(f"{path}: {_problem(verb, error)}")

@@ -1,4 +1,10 @@
-"""The lock of all commands that change the machine."""
+"""The locks of commands that change the machine.
+
+A lock is held on a directory of the agent's state, which needs no room in /run.  Its file in /run
+holds the pid of the holder for messages, if /run has room for it.  The file is locked too: in
+version 0.1 it alone was the lock, and a daemon of that version may run until the upgrade restarts
+it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +13,23 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from agent.edges.files import FileSystem
-from agent.errors import LockedError
+from agent.errors import FileError, LockedError, NoRoomError
 
-LOCK = "/run/eks-proxy-agent/lock"
-BOOTSTRAP_LOCK = "/run/eks-proxy-agent/bootstrap.lock"
+
+class LockPaths(NamedTuple):
+    """The directory that is locked, and the file that names the holder."""
+
+    directory: str
+    file: str
+
+
+LOCK = LockPaths("/var/lib/eks-proxy-agent", "/run/eks-proxy-agent/lock")
+BOOTSTRAP_LOCK = LockPaths("/var/lib/eks-proxy-agent/instances", "/run/eks-proxy-agent/bootstrap.lock")
+#: Seconds between two tries.
+_PAUSE = 0.05
 
 
 class Lock:
@@ -22,53 +38,71 @@ class Lock:
 
 @contextlib.contextmanager
 def held(
-    files: FileSystem, path: str = LOCK, *, wait: float = 5.0, sleep: Callable[[float], None] = time.sleep
+    files: FileSystem,
+    paths: LockPaths = LOCK,
+    *,
+    wait: float = 5.0,
+    sleep: Callable[[float], None] = time.sleep,
+    waiting: Callable[[str], None] = lambda problem: None,
 ) -> Iterator[Lock]:
     """Hold the lock, after waiting for it up to `wait` seconds.
 
-    A reconcile takes milliseconds, so a short wait is usually enough.  Raises LockedError with the
-    pid of the holder.
+    A reconcile takes milliseconds, so a short wait is usually enough.  `waiting` is called before
+    each pause with the problem.  Raises LockedError with the pid of the holder, and FileError.
     """
-    tries = int(wait / 0.05)
+    tries = int(wait / _PAUSE)
     while True:
-        descriptor = _open(files, path)
-        if _locked(descriptor, files, path):
-            break
-        holder = _holder(descriptor)
-        os.close(descriptor)
+        with contextlib.ExitStack() as stack:
+            if _acquire(files, paths, stack):
+                yield Lock()
+                return
+            problem = f"{paths.file}: locked by another run (pid {_holder(files, paths)})"
         if tries <= 0:
-            raise LockedError(f"{path}: locked by another run (pid {holder})", hint="wait for it to end, then retry")
+            raise LockedError(problem, hint="wait for it to end, then retry")
         tries -= 1
-        sleep(0.05)
+        waiting(problem)
+        sleep(_PAUSE)
+
+
+def _acquire(files: FileSystem, paths: LockPaths, stack: contextlib.ExitStack) -> bool:
+    """Lock directory and file until the stack ends; return False if one of them is not free."""
+    if _lock(files, paths.directory, os.O_RDONLY | os.O_DIRECTORY, stack) is None:
+        return False
     try:
-        with contextlib.suppress(OSError):  # a full disk: only the pid is lost, which is for people
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield Lock()
-    finally:
-        os.close(descriptor)
+        descriptor = _lock(files, paths.file, os.O_RDWR | os.O_CREAT, stack)
+    except NoRoomError:
+        return True
+    if descriptor is None:
+        return False
+    with contextlib.suppress(OSError):  # without room only the pid is lost, which is for people
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return True
 
 
-def _open(files: FileSystem, path: str) -> int:
-    resolved = files.resolve(path)
-    for directory in files.missing_directories(resolved):
-        files.make_directory(directory)
-    return files.open(resolved, os.O_RDWR | os.O_CREAT, 0o600)
+def _lock(files: FileSystem, path: str, flags: int, stack: contextlib.ExitStack) -> int | None:
+    """Return the descriptor of the locked `path`, which `stack` closes.
 
-
-def _locked(descriptor: int, files: FileSystem, path: str) -> bool:
-    """Take the lock; return False if it is not free or the file is no longer the one at `path`.
-
-    revert removes the file while it holds the lock.
+    Returns None if the lock is not free, or if the path leads to something else or nothing by now:
+    revert removes both paths while it holds the lock.
     """
+    resolved = files.resolve(path)
+    for missing in files.missing_directories(f"{resolved}/file" if flags & os.O_DIRECTORY else resolved):
+        files.make_directory(missing)
+    descriptor = files.open(resolved, flags, 0o600)
+    if descriptor is None:
+        return None
+    stack.callback(os.close, descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    status = files.status(path)
-    return status is not None and os.path.samestat(os.fstat(descriptor), status)
+        return None
+    except OSError as error:  # a file system of the network may have no locks
+        raise FileError(f"{path}: cannot be locked: {error.strerror}") from None
+    status = files.status(resolved)
+    return descriptor if status and os.path.samestat(os.fstat(descriptor), status) else None
 
 
-def _holder(descriptor: int) -> str:
-    text = os.pread(descriptor, 20, 0).strip()
-    return text.decode("ascii") if text.isdigit() else "unknown"
+def _holder(files: FileSystem, paths: LockPaths) -> str:
+    content = (files.state(paths.file).content or b"").strip()
+    return content.decode("ascii") if content.isdigit() else "unknown"

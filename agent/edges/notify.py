@@ -7,18 +7,19 @@ from typing import Callable
 
 from agent.errors import AgentError
 
-Notify = Callable[[str], None]
+#: Sends lines such as `READY=1`; returns False if systemd did not receive them.
+Notify = Callable[[str], bool]
 
 
 def notifier() -> Notify:
-    """Return a function that sends lines such as `READY=1` to systemd.
+    """Return a function that sends lines such as `READY=1` to systemd, and raises nothing.
 
     Outside systemd it does nothing.
 
     Raises AgentError if systemd waits for them and systemd-python is not installed.
     """
     if not os.environ.get("NOTIFY_SOCKET"):
-        return lambda message: None
+        return lambda message: True
     try:
         from systemd import daemon
     except ImportError:  # not ModuleNotFoundError: an empty namespace package may have the same name
@@ -26,7 +27,14 @@ def notifier() -> Notify:
             "cannot send READY=1 to systemd: the Python package systemd-python is not installed",
             hint="install systemd-python for this Python",
         ) from None
-    return lambda message: daemon.notify(_plain(message)) and None
+
+    def notify(message: str) -> bool:
+        try:
+            return bool(daemon.notify(_plain(message)))
+        except (OSError, ValueError):
+            return False
+
+    return notify
 
 
 def _plain(message: str) -> str:

@@ -16,8 +16,11 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 _WATCHED = (signal.SIGHUP, *STOPS)
 
 
-class Stop(Exception):
-    """SIGTERM or SIGINT, received during a wait."""
+class Stop(BaseException):
+    """SIGTERM or SIGINT, received during a wait.
+
+    Not an Exception: what reports every exception of a reconcile must not report this one.
+    """
 
 
 class Signals:

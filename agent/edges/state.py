@@ -21,7 +21,7 @@ from agent.core.status.records import is_plain_name
 from agent.edges import state_files
 from agent.edges.files import FileSystem
 from agent.edges.lock import BOOTSTRAP_LOCK, LOCK, Lock
-from agent.errors import CorruptError, FileError
+from agent.errors import CorruptError, FileError, NoRoomError
 
 LIBRARY = "/var/lib/eks-proxy-agent"
 BASELINE = LIBRARY + "/baseline.json"
@@ -151,11 +151,16 @@ class State:
 
 
 class LockedState(State):
-    """State that can also be saved; Host.locked() yields it while the lock is held."""
+    """State that can also be saved; Host.locked() yields it while the lock is held.
+
+    What /run has no room for is in `not_saved`, by path with the problem, and raises no error: the
+    node's files are elsewhere, and what is in /run can be made again.
+    """
 
     def __init__(self, files: FileSystem, lock: Lock) -> None:
         super().__init__(files)
         self._lock = lock
+        self.not_saved: dict[str, str] = {}
 
     def save_baseline(self, baseline: Baseline) -> None:
         """Save the baseline with mode 0600: the original content of files may hold a password."""
@@ -193,7 +198,7 @@ class LockedState(State):
             self._files.remove_directory(f"{INSTANCES}/{instance_id}")
         for path in (BASELINE, TRUST_PENDING, RELOAD_PENDING):  # these stay, but not what a killed run left
             self._files.sweep(path)
-        for path in ((STATUS,) if status else ()) + (READY, PROXIES, WATCH, PREPARED, BOOTSTRAP_LOCK, LOCK):
+        for path in ((STATUS,) if status else ()) + (READY, PROXIES, WATCH, PREPARED, BOOTSTRAP_LOCK.file, LOCK.file):
             self._files.remove(path)
         for directory in (INSTANCES, LIBRARY, RUN):
             self._files.remove_directory(directory)
@@ -224,7 +229,7 @@ class LockedState(State):
 
     def set_ready(self) -> None:
         """Create the file that failure.policy = "closed" waits for."""
-        self._files.put(READY, b"")
+        self._put(READY, b"", 0o644)
 
     def set_reload_pending(self, pending: bool) -> None:
         self._flag(RELOAD_PENDING, pending)
@@ -234,12 +239,25 @@ class LockedState(State):
 
     def _flag(self, path: str, is_set: bool) -> None:
         if is_set:
-            self._files.put(path, b"")
+            self._put(path, b"", 0o644)
         else:
             self._files.remove(path)
 
     def _save(self, path: str, data: Mapping[str, Any], mode: int) -> None:
-        self._files.put(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode)
+        self._put(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode)
+
+    def _put(self, path: str, content: bytes, mode: int) -> None:
+        """Write a file; one in /run that there is no room for goes to `not_saved`."""
+        try:
+            self._files.put(path, content, mode)
+        except NoRoomError as error:
+            if not path.startswith(RUN + "/"):
+                raise
+            try:
+                self._files.remove(path)  # an outdated status would mislead; this may also make the room
+                self._files.put(path, content, mode)
+            except NoRoomError:
+                self.not_saved[path] = str(error)
 
 
 def instance_file(instance_id: str, name: str) -> str:

@@ -14,28 +14,49 @@ from agent.edges.files import FileSystem
 from agent.edges.lock import held
 from agent.edges.state import LockedState, State
 from agent.edges.systemd import OfflineSystemd, Systemd
-from agent.errors import AgentError, UsageError
+from agent.errors import UsageError
+from agent.log import get_logger
+from agent.node.budget import Budget
+from agent.usage import need_root_of
+
+#: The consequence of a /run without room.
+_LOST = "status and metrics of this run may be missing; free space and inodes of /run: df -h /run; df -i /run"
 
 
 @attrs.frozen
 class Host:
     """The machine, or the tree of an image.
 
-    `state` can be read at any time; only `locked` gives the object that can save it.
+    `state` can be read at any time; only `locked` gives the object that can save it.  `budget`
+    limits the waits of the run.
     """
 
     files: FileSystem
     state: State
     units: Systemd
+    budget: Budget = attrs.field(factory=Budget)
+    _reported: set[str] = attrs.field(factory=set, init=False)
 
     @contextlib.contextmanager
-    def locked(self, *, wait: float = 5.0) -> Iterator[LockedState]:
+    def locked(self, *, wait: float | None = None) -> Iterator[LockedState]:
         """Hold the lock of all commands that change this machine, and yield its state for saving.
 
-        Raises LockedError if another run holds it for longer than `wait` seconds.
+        What /run has no room for is logged, once a run.  Raises LockedError if another run holds
+        the lock for longer than `wait` seconds, by default what the budget allows.
         """
-        with held(self.files, wait=wait) as lock:
-            yield LockedState(self.files, lock)
+        budget = self.budget
+        with held(
+            self.files,
+            wait=budget.lock_wait() if wait is None else wait,
+            sleep=budget.sleep,
+            waiting=budget.report,
+        ) as lock:
+            state = LockedState(self.files, lock)
+            yield state
+        for path, problem in state.not_saved.items():
+            if path not in self._reported:
+                self._reported.add(path)
+                get_logger().error("state.not_saved", file=path, error=problem, meaning=_LOST)
 
 
 def host_of(arguments: argparse.Namespace) -> Host:
@@ -62,6 +83,4 @@ def need_root(host: Host, command: str, *, other_tree: bool = True) -> None:
 
     Another tree takes only permission to write there.
     """
-    if host.files.live and os.geteuid() != 0:
-        hint = "run it with sudo, or use --root DIR for another tree" if other_tree else "run it with sudo"
-        raise AgentError(f"{command}: requires root", hint=hint)
+    need_root_of(host.files.root, command, other_tree=other_tree)

@@ -5,10 +5,6 @@ Nothing below reads a settings file.
 
 from __future__ import annotations
 
-import math
-import time
-from typing import Callable
-
 import attrs
 
 from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs, from_scripts
@@ -21,6 +17,7 @@ from agent.core.settings.user_data import UserData, read_user_data
 from agent.edges.files import FileSystem, Versions
 from agent.edges.kernel import is_fips
 from agent.edges.state import State, instance_file
+from agent.node.budget import Budget
 from agent.node.host import Host
 from agent.node.sources import (
     SettingsSources,
@@ -36,24 +33,15 @@ from agent.node.sources import (
 NODEADM_D = "/etc/eks/nodeadm.d"
 NODE_CONFIG_FILES = (".yaml", ".yml", ".json")
 
-#: Seconds to wait for the metadata service unless metadata.deadline is set: of a node that boots,
-#: and of a command whose operator waits for it.
-BOOT_DEADLINE, COMMAND_DEADLINE = 30.0, 2.0
+#: Seconds that a command waits for the metadata service, unless metadata.deadline is set: an
+#: operator waits for the command.
+COMMAND_DEADLINE = 2.0
 
 
-def facts_of(
-    static: StaticSettings,
-    *,
-    default: float = COMMAND_DEADLINE,
-    longest: float = math.inf,
-    unreachable: float = math.inf,
-    waiting: Callable[[str, float], None] = lambda problem, remaining: None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Facts:
+def facts_of(static: StaticSettings, budget: Budget | None = None) -> Facts:
     """Return this instance's facts: from `--facts`, else from the metadata service.
 
-    Waits for it metadata.deadline seconds (`default` if that is not set), but at most `longest`.
-    `sleep` may raise an exception to stop waiting.  Raises MetadataError.
+    Waits for it as long as the budget allows, by default that of a command.  Raises MetadataError.
     """
     path = static.sources.facts
     if path:
@@ -61,12 +49,14 @@ def facts_of(
     from agent.edges.imds import MetadataClient
 
     metadata = static.settings.metadata
+    budget = budget or Budget(metadata.deadline or COMMAND_DEADLINE)
+    deadline, unreachable_deadline = budget.for_metadata()
     facts = MetadataClient(
         metadata.endpoint,
-        min(metadata.deadline or default, longest),
-        unreachable_deadline=metadata.deadline or unreachable,
-        waiting=waiting,
-        sleep=sleep,
+        deadline,
+        unreachable_deadline=unreachable_deadline,
+        waiting=budget.report,
+        sleep=budget.sleep,
     ).fetch()
     return attrs.evolve(facts, fips=is_fips())
 

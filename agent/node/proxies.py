@@ -47,20 +47,21 @@ def remembered_choice(state: State, inputs: Inputs) -> Choice | None:
     return state.proxies().choice if inputs.on_instance else None
 
 
-def choose(state: State, inputs: Inputs, results: ProbeResults) -> Choice | None:
+def choose(state: State, inputs: Inputs, results: ProbeResults, bound: float = CHOICE_BOUND) -> Choice | None:
     """Choose among the proxies; return None if there is one only or this list has a choice.
 
-    Takes at most CHOICE_BOUND seconds, less if the first one serves.
+    Takes at most `bound` seconds, less if the first one serves; with 0 the choice is left to the
+    health checks after READY=1.
     """
     urls = inputs.settings.proxy.url
-    if len(urls) < 2 or not inputs.on_instance:
+    if len(urls) < 2 or not inputs.on_instance or not bound:
         return None
     cached = remembered_choice(state, inputs)
     if cached is not None and cached.urls == urls:
         return None
     intent = resolve(inputs, results, None).intent
     host, port = first_endpoint(inputs.settings, inputs.facts, intent)
-    verdicts = probe_all(urls, host, port, inputs.credentials, timeout=CHOICE_BOUND, enough=proxy_selection.decided)
+    verdicts = probe_all(urls, host, port, inputs.credentials, timeout=bound, enough=proxy_selection.decided)
     choice = proxy_selection.first_choice(urls, verdicts, now=time.monotonic(), wall=time.time())
     _report_choice(choice)
     return choice

@@ -36,10 +36,13 @@ class Reachability:
         return not self.fresh or any(not result.addresses for result in self.fresh.values())
 
 
-def probe_directly(state: State, inputs: Inputs) -> Reachability:
-    """Probe the endpoints that were never probed on this instance.  Takes at most BOUND seconds."""
+def probe_directly(state: State, inputs: Inputs, bound: float = BOUND) -> Reachability:
+    """Probe the endpoints that were never probed on this instance.
+
+    Takes at most `bound` seconds; with 0 nothing is probed.
+    """
     cached = recall(state, inputs.facts.instance_id)
-    fresh = _probe({candidate.host for candidate in _candidates(inputs)} - set(cached))
+    fresh = _probe({candidate.host for candidate in _candidates(inputs)} - set(cached), bound)
     return Reachability({**cached, **fresh}, fresh)
 
 
@@ -85,5 +88,5 @@ def _candidates(inputs: Inputs) -> tuple[Candidate, ...]:
     return candidates(settings, inputs.facts, endpoint_host(settings, inputs.cluster_info))
 
 
-def _probe(hosts: set[str]) -> dict[str, ProbeResult]:
-    return tcp.probe(sorted(hosts), bound=BOUND) if hosts else {}
+def _probe(hosts: set[str], bound: float = BOUND) -> dict[str, ProbeResult]:
+    return tcp.probe(sorted(hosts), bound=bound) if hosts and bound else {}

@@ -21,7 +21,7 @@ from agent.core.plan.accepted import Accepted, inputs_of
 from agent.core.plan.drift import Memory
 from agent.core.plan.plan import Change, Plan
 from agent.core.settings.schema import Settings
-from agent.edges.state import LockedState, State
+from agent.edges.state import READY, LockedState, State
 from agent.errors import FileError, SettingsError
 from agent.node import proxies, reachability, status_file
 from agent.node.apply import apply
@@ -106,7 +106,7 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
     ReconcileResult.raise_problems.
     """
     inputs = load_inputs(host, static, facts)
-    network = probe(host.state, inputs)
+    network = probe(host, inputs)
     with host.locked() as state:
         inputs = inputs.refreshed(host)
         resolved = compose_intent(inputs, network)
@@ -120,15 +120,14 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         if trigger is not Trigger.COMMAND:
             log_changes(plan, repaired)
         overrides = override_warnings(host.files, resolved, plan)
-        result = ReconcileResult(resolved, plan, network.reachability.should_reprobe, repaired, overrides)
         _remember(state, static, inputs, network)
+        plan = _open_gates(state, resolved.settings, plan)
+        result = ReconcileResult(resolved, plan, network.reachability.should_reprobe, repaired, overrides)
         desired = memory.still_desired(desired, set(planned.changes) - set(plan.changes))
         remembered = memory.after_command if trigger is Trigger.COMMAND else memory.after_daemon
         memory = remembered(plan, desired, time.monotonic())
         state.save_memory(_with_list(state, memory, resolved, network))
         status_file.save_reconcile(state, resolved, plan.problems, overrides)
-        if has_configured_units(plan):
-            state.set_ready()
     return result
 
 
@@ -137,10 +136,14 @@ def has_configured_units(plan: Plan) -> bool:
     return all(problem.partition(": ")[0] in plan.spare for problem in plan.problems)
 
 
-def probe(state: State, inputs: Inputs) -> Network:
-    """Probe direct endpoints and proxies that have no cached result; nothing is saved."""
-    reached = reachability.probe_directly(state, inputs)
-    fresh = proxies.choose(state, inputs, reached.results)
+def probe(host: Host, inputs: Inputs) -> Network:
+    """Probe direct endpoints and proxies that have no cached result; nothing is saved.
+
+    A spent budget leaves the probes to a later reconcile.
+    """
+    state, budget = host.state, host.budget
+    reached = reachability.probe_directly(state, inputs, budget.bounded(reachability.BOUND))
+    fresh = proxies.choose(state, inputs, reached.results, budget.bounded(proxies.CHOICE_BOUND))
     return Network(reached, fresh or proxies.remembered_choice(state, inputs), fresh)
 
 
@@ -193,6 +196,19 @@ def _with_list(state: LockedState, memory: Memory, resolved: Resolved, network: 
     is_default = ("node", "units") not in resolved.inputs.layered.raw
     new = [unit for unit in resolved.settings.node.units if covered and is_default and unit not in covered]
     return memory.after_list(inputs, render(resolved.intent.no_proxy), written, new)
+
+
+def _open_gates(state: LockedState, settings: Settings, plan: Plan) -> Plan:
+    """Create the ready file if the units are configured, and return the plan.
+
+    A /run without room for it is a problem only if docker waits for the file.
+    """
+    if not has_configured_units(plan):
+        return plan
+    state.set_ready()
+    if settings.failure.policy == "closed" and not state.ready:
+        return attrs.evolve(plan, problems=(*plan.problems, state.not_saved[READY]))
+    return plan
 
 
 def _remember(state: LockedState, static: StaticSettings, inputs: Inputs, network: Network) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import contextlib
 import shlex
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +14,7 @@ from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.certificate_forms import conversion
 from agent.core.net.proxy_url import Credentials, parse_credentials
 from agent.core.settings.config_d import is_settings, unread
-from agent.core.settings.layers import Layer, Layered, flag_layer, merge, parse_toml, without_metadata
+from agent.core.settings.layers import Layer, Layered, flag_layer, merge, merge_usable, parse_toml, without_metadata
 from agent.core.settings.schema import Settings
 from agent.edges.ca_bundle import read_bundle
 from agent.edges.files import MAX_SIZE, FileSystem, Versions
@@ -110,6 +111,23 @@ def static_settings(files: FileSystem, sources: SettingsSources) -> StaticSettin
     flags = sources.layer()
     warnings = () if sources.config else unread(CONFIG_D, files.names(CONFIG_D))
     return StaticSettings(sources, tuple(layers), flags, _merge([*layers, flags], warnings), versions, warnings)
+
+
+def usable_settings(files: FileSystem, sources: SettingsSources, instance: Sequence[Layer] = ()) -> Settings:
+    """Read what is right in the settings files, the layers of an `instance` and the flags.
+
+    Wrong values have their defaults, and so has a file that cannot be read.  For what must be done
+    although the settings are wrong: hold back docker, signal a failure, write the metrics.
+    """
+    layers: list[Layer] = []
+    with contextlib.suppress(FileError):
+        for name, content in _documents(files, sources):
+            with contextlib.suppress(SettingsError):
+                layers.append(parse_toml(name, content))
+    layers += instance
+    with contextlib.suppress(SettingsError):
+        layers.append(sources.layer())
+    return merge_usable(layers)
 
 
 def _merge(layers: Sequence[Layer], warnings: tuple[str, ...]) -> Layered:

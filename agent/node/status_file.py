@@ -40,7 +40,7 @@ def save_reconcile(
         proxy=ProxyPair(intent.http_proxy, intent.https_proxy) if intent else None,
         no_proxy=intent.no_proxy if intent else (),
         files=tuple(file.path for file in files if file.merge(None) is not None),
-        warnings=resolved.warnings + overrides,
+        warnings=resolved.problems + resolved.warnings + overrides,
     )
     if intent is None:  # without a proxy in use its health is obsolete
         document = attrs.evolve(document, proxies=(), preflight=None)

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from agent.commands.bootstrap import bootstrap
-from agent.node.host import host_of
+from agent.node.host import Host, host_of
 from agent.node.sources import SettingsSources
 from tests.integration.command_line import FACTS, PROXY, Node
 
@@ -102,8 +102,15 @@ class Bootable(Node):
 
     def bootstrap(self, *arguments: str, metadata: bool = True, **flags: Any) -> int:
         """Run it with ARGS, on the facts of this node, or where no metadata service answers."""
-        sources = SettingsSources(
+        return bootstrap(self.host, self.sources(*arguments, metadata=metadata), **flags)
+
+    @property
+    def host(self) -> Host:
+        """This node."""
+        return host_of(argparse.Namespace(root=str(self.root)))
+
+    def sources(self, *arguments: str, metadata: bool = True) -> SettingsSources:
+        """Flags of `bootstrap` for the facts of this node, or without a metadata service."""
+        return SettingsSources(
             arguments=arguments, facts=str(self.facts) if metadata else "", sets=() if metadata else GONE
         )
-        machine = host_of(argparse.Namespace(root=str(self.root)))
-        return bootstrap(machine, sources, **flags)

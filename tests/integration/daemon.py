@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -22,14 +23,14 @@ TIMEOUT = 20.0
 class Running:
     """A daemon on a node, and the notifications that it has sent so far."""
 
-    def __init__(self, node: Node, directory: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(self, node: Node, directory: Path, env: dict[str, str] | None = None, redirection: str = "") -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(directory / "notify"))
         self.notifications: list[str] = []
         self.log = directory / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                node.argv("run", facts=False),
+                ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *node.argv("run", facts=False)],
                 cwd=REPOSITORY,
                 env=environment({"NOTIFY_SOCKET": str(directory / "notify"), **(env or {})}),
                 stdin=subprocess.DEVNULL,
@@ -58,6 +59,12 @@ class Running:
         """Send a signal."""
         self.process.send_signal(number)
 
+    def kill_worker(self, number: int = signal.SIGKILL) -> None:
+        """Wait for a worker, and send it a signal."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        wait_until("the worker", children.read_text)
+        os.kill(int(children.read_text()), number)
+
     def wait(self) -> int:
         """Wait until it ends; return the exit code."""
         code = self.process.wait(TIMEOUT)
@@ -81,6 +88,14 @@ class Running:
         self._socket.close()
 
 
+def wait_until(event: str, condition: Callable[[], object]) -> None:
+    """Wait for a condition, with a limit that is not a measurement."""
+    limit = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < limit, event
+        time.sleep(0.02)
+
+
 Start = Callable[..., Running]
 
 
@@ -90,10 +105,10 @@ def starter(node: Node) -> Iterator[Start]:
     running: list[Running] = []
     with tempfile.TemporaryDirectory(prefix="run-") as directory:  # the path of a socket has a limit of 107 bytes
 
-        def start(env: dict[str, str] | None = None) -> Running:
+        def start(env: dict[str, str] | None = None, redirection: str = "") -> Running:
             home = Path(directory, str(len(running)))
             home.mkdir()
-            running.append(Running(node, home, env))
+            running.append(Running(node, home, env, redirection))
             return running[-1]
 
         try:

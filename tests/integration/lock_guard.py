@@ -17,7 +17,7 @@ from agent.core.systemd import UnitState
 from agent.edges.systemd import OfflineSystemd
 
 STATE = ("/var/lib/eks-proxy-agent/", "/run/eks-proxy-agent/")
-LOCK = "/run/eks-proxy-agent/lock"
+LOCK = "/var/lib/eks-proxy-agent"
 #: Functions of `os` that change a file, and the number of leading arguments that are paths.  For
 #: "open" the flags decide.  An audit event of open(2) would not have the descriptor of a directory.
 CHANGES = {"open": 1, "rename": 2, "replace": 2, "unlink": 1, "remove": 1, "truncate": 1, "link": 2, "symlink": 2}
@@ -58,12 +58,15 @@ class Guard:
     def _is_locked(self) -> bool:
         """Return True if the lock is held, hence by this process: no other uses the tree."""
         try:
-            with open(self._root + LOCK, "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = os.open(self._root + LOCK, os.O_RDONLY)
         except FileNotFoundError:
             return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+        finally:
+            os.close(descriptor)
         return False
 
 

@@ -16,7 +16,8 @@ from agent.core.plan.baseline import Baseline
 from agent.core.plan.plan import Change, Plan
 from agent.core.plan.saved_copies import SAVED
 from agent.core.systemd import UnitState
-from agent.daemon.boot import Daemon, reconcile_once, report_and_release_units, request_facts
+from agent.daemon.boot import reconcile_once, report_and_release_units, request_facts
+from agent.daemon.daemon import Daemon
 from agent.edges import directory as disk_module
 from agent.edges.files import FileSystem
 from agent.edges.signals import watched
@@ -24,6 +25,7 @@ from agent.edges.state import State
 from agent.edges.systemd import OfflineSystemd, Systemd
 from agent.errors import CommandError
 from agent.node.apply import apply
+from agent.node.budget import Budget
 from agent.node.host import Host
 from agent.node.reconcile import Trigger
 from agent.node.sources import SettingsSources
@@ -727,7 +729,7 @@ def test_the_daemon_starts_a_held_unit_when_the_proxy_is_removed(node, opened):
     with watched() as signals:
         daemon = Daemon(opened, inputs, lambda message: None, signals)
         static = daemon.static_settings()
-        facts = request_facts(daemon, static)
+        facts = request_facts(daemon, static, Budget())
         assert report_and_release_units(daemon, reconcile_once(daemon, static, facts, Trigger.DAEMON_BOOT))
     assert opened.units.calls[-1] == ("start", "docker.service")
 

@@ -20,9 +20,13 @@ import pytest
 import structlog
 import tenacity
 
+from agent.commands import bootstrap
 from agent.commands.bootstrap import SIGNAL_TRIES
+from agent.core.plan.plan import Plan
 from agent.edges import command
-from agent.errors import AgentError, FileError, LockedError, SettingsError
+from agent.edges.state import LockedState
+from agent.errors import AgentError, LockedError
+from agent.node.reconcile import ReconcileResult
 from tests.integration.bootable import PASSWORD, STACK, Bootable
 from tests.integration.command_line import FACTS, PROXY, REPOSITORY
 
@@ -313,11 +317,14 @@ def test_a_failure_after_an_interrupted_run_is_not_recorded(node: Bootable) -> N
 
 
 @pytest.mark.parametrize("code", ["0", [0], {}])
-def test_a_corrupt_record_is_signalled_as_a_failure(node: Bootable, code: object) -> None:
+def test_a_corrupt_record_is_signalled_as_a_failure(
+    node: Bootable, capfd: pytest.CaptureFixture[str], code: object
+) -> None:
     """A record without a valid exit code does not show whether bootstrap.sh ran: 1 is signalled."""
+    structlog.reset_defaults()
     node.remember(exit_code=code)
-    with pytest.raises(FileError, match=r"bootstrap\.json: corrupt, or written by another version"):
-        node.bootstrap("c")
+    assert node.bootstrap("c") == 1
+    assert "bootstrap.json: corrupt, or written by another version" in capfd.readouterr().err
     assert node.ran == []
     assert [call.argv[1] for call in node.signals] == ["1"]
 
@@ -342,12 +349,110 @@ def test_wrong_settings_of_an_instance_are_signalled(node: Bootable) -> None:
     assert [call.argv[1] for call in node.signals] == ["78"]
 
 
-def test_wrong_settings_of_the_image_are_an_error(node: Bootable) -> None:
-    """If the files of the image are wrong, the stack is unknown: only the error is raised."""
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ("[node]\nyum = 1\n" + STACK, "node.yum: expected a boolean, got the integer 1"),
+        (STACK + "region = 7\n", "signal.region: expected a string, got the integer 7"),
+    ],
+)
+def test_wrong_settings_of_the_image_are_signalled(
+    node: Bootable, capfd: pytest.CaptureFixture[str], wrong: str, text: str
+) -> None:
+    """An error in a file of the image is signalled as 78 to the stack that the same file names."""
+    structlog.reset_defaults()
+    node.configure(wrong)
+    assert node.bootstrap("c") == 78
+    assert (node.ran, [call.argv[1] for call in node.signals]) == ([], ["78"])
+    assert node.signals[0].argv[-2:] == ["--region", "eu-central-1"]
+    assert node.signals[0].environment["https_proxy"] == PROXY
+    assert text in capfd.readouterr().err
+
+
+def test_wrong_settings_do_not_hide_the_stack_of_user_data(node: Bootable) -> None:
+    """With a file of the image that is not TOML, the user data's stack gets the signal."""
+    node.settings("[proxy\n")
+    node.be(user_data="Content-Type: application/x-eks-proxy-agent\n\n" + STACK)
+    assert node.bootstrap("c") == 78
+    assert [call.argv[1:4] for call in node.signals] == [["78", "--stack", "my-stack"]]
+
+
+def test_without_a_stack_wrong_settings_only_fail(node: Bootable) -> None:
+    """If the stack is what is wrong, there is none to signal."""
     node.configure("[signal]\nstack = 1\n")
-    with pytest.raises(SettingsError):
-        node.bootstrap("c")
+    assert node.bootstrap("c") == 78
     assert (node.ran, node.signals) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("read_user_data", KeyError("x")),
+        ("load_inputs", MemoryError()),
+        ("held", OSError(28, "No space left on device")),
+        ("reconcile", RecursionError("too deep")),
+        ("_check_command", KeyError("x")),
+    ],
+)
+def test_any_exception_is_signalled(
+    node: Bootable, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], step: str, error: Exception
+) -> None:
+    """A bug, or a system without memory, is a failure like any other: 1, in one line of the log."""
+    structlog.reset_defaults()
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(bootstrap, step, fail)
+    assert node.bootstrap("c") == 1
+    assert [call.argv[1] for call in node.signals] == ["1"]
+    err = capfd.readouterr().err
+    assert f'error: bootstrap.failed error="{type(error).__name__}' in err.replace("=MemoryError", '="MemoryError')
+    assert "test_bootstrap.py:" in err, "the origin"
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_a_result_that_cannot_be_recorded_is_signalled(
+    node: Bootable, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """What bootstrap.sh returned counts, whatever the error when the state is saved."""
+    node.script("etc/eks/bootstrap.sh", f"exit {code}")
+
+    def fail(*arguments: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(LockedState, "save_of_instance", fail)
+    monkeypatch.setattr(bootstrap, "reconcile", lambda host, static, facts, trigger: configured)
+    inputs = bootstrap._read_inputs(node.host, node.sources("c"))
+    assert inputs.resolved is not None
+    configured = ReconcileResult(inputs.resolved, Plan())
+    assert node.bootstrap("c") == code
+    assert [call.argv[1] for call in node.signals] == [str(code)]
+
+
+def test_a_signal_that_fails_for_any_reason_keeps_the_result(
+    node: Bootable, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not even a bug in the signal changes the result of bootstrap.sh."""
+    structlog.reset_defaults()
+    monkeypatch.setattr(tenacity, "Retrying", lambda **options: 1 / 0)
+    assert node.bootstrap("c") == 0
+    assert 'error: signal.failed error="ZeroDivisionError: division by zero"' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2>&- >&- <&-"])
+@pytest.mark.parametrize("code", [0, 7])
+def test_a_log_that_cannot_be_written_changes_nothing(node: Bootable, redirection: str, code: int) -> None:
+    """With a full or closed stderr bootstrap.sh runs, and its result is signalled."""
+    node.script("etc/eks/bootstrap.sh", f"exit {code}")
+    argv = [sys.executable, "-c", COMMAND, str(node.root), str(node.facts)]
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *argv], cwd=REPOSITORY, check=False, timeout=60
+    )
+    assert done.returncode == code
+    assert (len(node.ran), [call.argv[1] for call in node.signals]) == (1, [str(code)])
+    assert node.remembered() == {"exit_code": code, "signalled": True}
 
 
 # --- the signal

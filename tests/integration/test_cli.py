@@ -182,7 +182,7 @@ def test_locked_by_another_run_is_75(node: Node) -> None:
     assert (done.code, done.out) == (75, "")
     assert f"pid {os.getpid()}" in done.err
     assert "hint: wait for it to end" in done.err
-    assert node.tree() == before
+    assert node.tree("var/lib/eks-proxy-agent") == before
 
 
 #: Imports everything first: another user may not be able to read this repository.
@@ -307,6 +307,27 @@ def test_a_full_disk_behind_stdout_is_an_error(node: Node) -> None:
     assert b"No space left on device" in done.stderr
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2>&- <&-"])
+@pytest.mark.parametrize("command", ["plan", "apply", "plan --bogus"])
+def test_a_full_or_closed_stderr_changes_nothing(node: Node, redirection: str, command: str) -> None:
+    """Warnings and errors are lost; data, files and exit code are as ever."""
+    node.settings('[proxy]\nno_proxy = ["nexus.corp:8443"]\n', "config.d/50.toml")
+    argv = [*node.argv(command.split(maxsplit=1)[0]), *command.split()[1:]]
+    before = run(argv)
+    assert before.err
+    assert node.run("revert").code == 0
+    done = run(["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *argv])
+    assert (done.code, done.out) == (before.code, before.out)
+
+
+def test_closed_standard_streams_are_not_taken_by_files(tmp_path: Path) -> None:
+    """The first file that is opened would get the descriptor, and error texts would go into it."""
+    code = "import os; from agent import cli; cli.main(['version']); os.write(3, b'%d' % os.open('/', 0))"
+    shell = f'exec "$@" <&- >&- 2>&- 3>{tmp_path}/descriptor'
+    assert run(["/bin/sh", "-c", shell, "sh", sys.executable, "-c", code]).code == 0
+    assert int((tmp_path / "descriptor").read_text()) > 3
 
 
 def test_a_closed_stdout_causes_no_traceback(node: Node) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import structlog
 
-from agent.daemon.boot import Daemon, boot
+from agent.daemon.boot import boot
+from agent.daemon.daemon import Daemon
 from agent.edges.signals import watched
 from agent.edges.systemd import Systemd
 from agent.errors import AgentError

@@ -1,6 +1,7 @@
 """The file edge on a real file system: what a write keeps, what it refuses, and errors."""
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -535,7 +536,7 @@ def in_namespace(node, script):
     (node.directory / "out").mkdir()
     command = " ".join(node.argv("apply"))
     environment = {"ROOT": str(node.root), "OUT": str(node.directory / "out"), "PATH": os.environ["PATH"]}
-    prelude = f"agent() {{ {command}; }}\ncd {REPOSITORY}\nmount --make-rprivate /\n"
+    prelude = f'agent() {{ {command} "$@"; }}\ncd {REPOSITORY}\nmount --make-rprivate /\n'
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-euc", prelude + script],
         env=environment, capture_output=True, text=True, check=False,
@@ -600,14 +601,54 @@ def test_a_full_disk_affects_only_the_files_on_it(node):
 
 
 @needs_mounts
-@pytest.mark.parametrize("directory", ["var/lib", "run"])
-def test_without_space_for_the_baseline_nothing_changes(node, directory):
-    """/var full: no baseline, so no change.  /run full: no lock file."""
+def test_without_space_for_the_baseline_nothing_changes(node):
+    """With /var full there is no baseline, so no change."""
     before = node.tree()
     done = in_namespace(
-        node, f'FULL="$ROOT/{directory}"; mount -t tmpfs -o size=4k,nr_inodes=3 tmpfs "$FULL"; {FILL} agent'
+        node, f'FULL="$ROOT/var/lib"; mount -t tmpfs -o size=4k,nr_inodes=3 tmpfs "$FULL"; {FILL} agent'
     )
     assert done.returncode == 1, done.stderr
-    assert "No space left on device" in done.stderr
-    assert f"/{directory}/eks-proxy-agent" in done.stderr
+    assert "/var/lib/eks-proxy-agent/baseline.json: cannot be written: No space left on device" in done.stderr
     assert node.tree() == before
+
+
+#: /run with so many inodes, of which the agent gets none, or only its directory.
+NO_INODE = 'mount -t tmpfs -o nr_inodes=2 tmpfs "$ROOT/run"; touch "$ROOT/run/fill"; '
+DIRECTORY_ONLY = 'mount -t tmpfs -o nr_inodes=2 tmpfs "$ROOT/run"; mkdir "$ROOT/run/eks-proxy-agent"; '
+READ_ONLY = 'mount -t tmpfs -o ro tmpfs "$ROOT/run"; '
+
+
+@needs_mounts
+@pytest.mark.parametrize("run", [NO_INODE, DIRECTORY_ONLY, READ_ONLY], ids=["no inode", "directory only", "read-only"])
+def test_a_run_directory_without_room_is_reported_and_the_node_configured(node, run):
+    """What /run cannot take is reported, once a file, and is not a failure."""
+    done = in_namespace(node, run + "agent")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("error: state.not_saved file=/run/eks-proxy-agent/status.json") == 1
+    assert "df -i /run" in done.stderr
+    assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/environment")
+    assert b"http_proxy=%s\n" % PROXY.encode() in node.read("etc/eks-proxy-agent/node.env")
+
+
+@needs_mounts
+def test_docker_that_waits_for_a_file_in_a_full_run_directory_is_a_failure(node):
+    """With policy closed docker cannot start without the ready file."""
+    done = in_namespace(node, NO_INODE + "agent --set failure.policy=closed")
+    assert done.returncode == 1, done.stderr
+    assert "/run/eks-proxy-agent: cannot be created: No space left on device" in done.stderr
+
+
+@needs_mounts
+def test_status_is_rewritten_in_a_full_run_directory(node):
+    """A file that the agent has in /run makes room for its next version."""
+    fill = 'n=0; while touch "$ROOT/run/fill-$n" 2>/dev/null; do n=$((n + 1)); done'
+    done = in_namespace(
+        node,
+        f'mount -t tmpfs -o nr_inodes=30 tmpfs "$ROOT/run"; agent; {fill}; agent --set node.yum=false; '
+        'cp "$ROOT/run/eks-proxy-agent/status.json" "$OUT"',
+    )
+    assert done.returncode == 0, done.stderr
+    assert "state.not_saved" not in done.stderr
+    files = json.loads((node.directory / "out/status.json").read_bytes())["files"]
+    assert "/etc/environment" in files
+    assert "/etc/dnf/dnf.conf" not in files

@@ -19,7 +19,8 @@ import structlog
 from agent import cli
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.settings.schema import Watch
-from agent.daemon.boot import Daemon, boot
+from agent.daemon.boot import boot
+from agent.daemon.daemon import Daemon
 from agent.edges.signals import watched
 from agent.edges.systemd import Systemd
 from agent.errors import AgentError

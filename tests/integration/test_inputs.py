@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agent.core.settings.layers import Layer, parse_toml
-from agent.daemon.boot import Daemon, boot
+from agent.daemon.boot import boot
+from agent.daemon.daemon import Daemon
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges.signals import watched

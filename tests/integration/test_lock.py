@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -103,10 +104,11 @@ def test_two_locks_are_independent(disk):
         pass
 
 
-def test_removed_lock_file_does_not_allow_two_holders(disk, monkeypatch):
-    """revert removes the file while it holds the lock.
+@pytest.mark.parametrize("removed", [lock.LOCK.directory, os.path.dirname(lock.LOCK.file)])
+def test_removed_lock_does_not_allow_two_holders(disk, monkeypatch, removed):
+    """revert removes directory and file while it holds the lock.
 
-    A run that opened the old file does not run beside one that created a new file.
+    A run that opened the old ones does not run beside one that created new ones.
     """
     first, third = lock.held(disk), lock.held(disk)
     first.__enter__()
@@ -115,7 +117,7 @@ def test_removed_lock_file_does_not_allow_two_holders(disk, monkeypatch):
     def late_flock(descriptor, operation):
         """End the first run and begin a third one, between open and flock of the second."""
         monkeypatch.setattr(lock.fcntl, "flock", flock)
-        shutil.rmtree(os.path.dirname(disk.real(lock.LOCK)))
+        shutil.rmtree(disk.real(removed))
         first.__exit__(None, None, None)
         third.__enter__()
         flock(descriptor, operation)
@@ -128,17 +130,18 @@ def test_removed_lock_file_does_not_allow_two_holders(disk, monkeypatch):
         pass
 
 
-def test_lock_creates_its_missing_directory(disk):
-    """A run that waited, and finds neither file nor directory any more, creates both."""
+def test_lock_creates_its_missing_directories(disk):
+    """A run that waited, and finds nothing of the lock any more, creates it again."""
     first = lock.held(disk)
     first.__enter__()
 
     def sleep(seconds):
-        shutil.rmtree(os.path.dirname(disk.real(lock.LOCK)))
+        for path in (lock.LOCK.directory, os.path.dirname(lock.LOCK.file)):
+            shutil.rmtree(disk.real(path))
         first.__exit__(None, None, None)
 
     with lock.held(disk, wait=1, sleep=sleep):
-        assert os.path.exists(disk.real(lock.LOCK))
+        assert os.path.exists(disk.real(lock.LOCK.file))
 
 
 def test_children_do_not_inherit_the_lock(disk):
@@ -162,8 +165,62 @@ def test_full_run_directory_loses_only_the_pid(disk, monkeypatch):
         pytest.fail("two holders at the same time")
 
 
-def test_directory_cannot_be_locked(disk):
+@pytest.mark.parametrize("paths", [lock.LOCK, lock.BOOTSTRAP_LOCK])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_lock_needs_no_room_in_run(disk, monkeypatch, paths, number):
+    """Without an inode in /run, or with /run read-only, two runs still exclude each other."""
+    real_open = os.open
+
+    def full(path, flags, *mode, **options):
+        if path == os.path.basename(paths.file) and flags & os.O_CREAT:
+            raise OSError(number, os.strerror(number))
+        return real_open(path, flags, *mode, **options)
+
+    monkeypatch.setattr(os, "open", full)
+    with lock.held(disk, paths), pytest.raises(LockedError, match="pid unknown"), lock.held(disk, paths, wait=0):
+        pytest.fail("two holders at the same time")
+    with lock.held(disk, paths, wait=0):
+        assert not os.path.exists(disk.real(paths.file))
+
+
+@pytest.mark.parametrize("paths", [lock.LOCK, lock.BOOTSTRAP_LOCK])
+def test_lock_of_version_0_1_is_respected(disk, paths):
+    """That version locks the file only; its daemon may run until an upgrade restarts it."""
+    with lock.held(disk, paths):
+        pass
+    with open(disk.real(paths.file), "rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(LockedError), lock.held(disk, paths, wait=0):
+            pytest.fail("two holders at the same time")
+    with lock.held(disk, paths), open(disk.real(paths.file), "rb+") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_wait_for_the_lock_is_reported(disk):
+    """Before each pause the caller learns what it waits for."""
+    problems = []
+    with (
+        other_process(disk.root) as process,
+        pytest.raises(LockedError),
+        lock.held(disk, wait=0.1, sleep=no_sleep, waiting=problems.append),
+    ):
+        pytest.fail("two holders at the same time")
+    assert problems == [f"/run/eks-proxy-agent/lock: locked by another run (pid {process.pid})"] * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "is_directory", "error"),
+    [
+        (lock.LOCK.file, True, r"^/run/eks-proxy-agent/lock: cannot open: Is a directory"),
+        (lock.LOCK.directory, False, r"^/var/lib/eks-proxy-agent: cannot open: Not a directory"),
+        (os.path.dirname(lock.LOCK.file), False, r"^/run/eks-proxy-agent/lock: cannot open: Not a directory"),
+    ],
+)
+def test_wrong_kind_of_file_cannot_be_locked(disk, path, is_directory, error):
     """The error names the path."""
-    os.makedirs(disk.real(lock.LOCK))
-    with pytest.raises(FileError, match=r"^/run/eks-proxy-agent/lock: cannot open: Is a"), lock.held(disk):
-        pytest.fail("locked a directory")
+    os.makedirs(disk.real(path if is_directory else os.path.dirname(path)))
+    if not is_directory:
+        with open(disk.real(path), "wb"):
+            pass
+    with pytest.raises(FileError, match=error), lock.held(disk):
+        pytest.fail("locked what is not a lock")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -14,18 +15,22 @@ from pathlib import Path
 
 import pytest
 
-from agent.daemon.boot import Daemon, boot
+from agent.daemon import boot as boot_module
+from agent.daemon.boot import boot
+from agent.daemon.daemon import Daemon
 from agent.daemon.protocol import Message, Ready
 from agent.daemon.supervisor import watchdog_interval
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
+from agent.edges.files import FileSystem
+from agent.edges.lock import held
 from agent.edges.notify import notifier
 from agent.edges.signals import watched
 from agent.node.host import host_of
 from agent.node.sources import SettingsSources
 from tests.integration import certificates, moods
 from tests.integration.command_line import PROXY, Node
-from tests.integration.daemon import TIMEOUT, Start, configure, starter, status
+from tests.integration.daemon import TIMEOUT, Start, configure, starter, status, wait_until
 from tests.integration.moods import Mood, MoodyService, free_port
 
 
@@ -148,45 +153,195 @@ def test_sigterm_ends_the_wait_for_metadata(node: Node, service: MoodyService, s
     assert "READY=1" not in daemon.notifications
 
 
-def test_wrong_settings_end_the_daemon_with_78(node: Node, start: Start) -> None:
-    """With wrong settings the daemon names all problems, exits with 78 and never sends READY=1."""
-    node.settings("[proxy]\nurl = 1\n[node]\nyum = 2\n")
+def test_wait_for_metadata_shows_the_seconds_left(node: Node, service: MoodyService, start: Start) -> None:
+    """`systemctl status` says what the boot waits for, and how long it still may."""
+    service.moods.append(Mood(moods.status(404), "/mac", times=1))
+    configure(node, service.endpoint)
     daemon = start()
-    assert daemon.wait() == 78
-    assert "READY=1" not in daemon.notifications
+    text = daemon.wait_for("STATUS=waiting, ")
+    assert re.fullmatch(r"STATUS=waiting, \d+ s left: instance metadata service at http:.*/mac: not set \(404\)", text)
+    daemon.wait_for("STATUS=configured")
+    assert daemon.stop() == 0
+
+
+def test_boot_waits_for_the_lock_within_its_budget(node: Node, service: MetadataService, start: Start) -> None:
+    """A lock that another run holds does not end the boot; `systemctl status` names the holder."""
+    configure(node, service.endpoint, deadline=3600)
+    with held(FileSystem(str(node.root))):
+        daemon = start()
+        text = daemon.wait_for("STATUS=waiting, ")
+        assert re.fullmatch(rf"STATUS=waiting, 3\d{{3}} s left: .*locked by another run \(pid {os.getpid()}\)", text)
+    daemon.wait_for("STATUS=configured")
+    daemon.wait_for("READY=1")
+    assert daemon.stop() == 0
+    assert "degraded" not in daemon.log.read_text()
+
+
+def test_lock_that_is_never_released_degrades_the_boot(node: Node, service: MetadataService, start: Start) -> None:
+    """Units start when the budget is spent; the daemon tries again, as at boot."""
+    configure(node, service.endpoint, deadline=0.3)
+    with held(FileSystem(str(node.root))):
+        daemon = start()
+        assert "locked by another run" in daemon.wait_for("STATUS=degraded")
+        daemon.wait_for("READY=1")
+    daemon.wait_for("STATUS=configured")
+    assert daemon.stop() == 0
+    assert daemon.notifications.count("READY=1") == 1
+    assert "crashed" not in daemon.log.read_text()
+
+
+TYPO = "[node]\nyum = 2\n"
+INVALID = "[proxy\n"
+
+
+@pytest.mark.parametrize("wrong", [TYPO, INVALID], ids=["wrong value", "no TOML"])
+def test_wrong_settings_at_boot_are_degraded_until_edited(
+    node: Node, service: MetadataService, start: Start, wrong: str
+) -> None:
+    """READY=1 is sent, the daemon stays, and corrected settings take effect without a restart."""
+    node.settings(wrong)
+    daemon = start()
+    report = daemon.wait_for("STATUS=degraded")
+    assert "config.toml" in report
+    assert "units start with the last good values" in report
+    daemon.wait_for("READY=1")
+    wait_until("the daemon to watch its files", lambda: status(node).get("next_pass"))
+    assert status(node)["phase"] == "degraded"
+    time.sleep(0.2)  # status.json is written before the supervisor sets its watches
+    configure(node, service.endpoint)
+    daemon.wait_for("STATUS=configured")
+    wait_until("the phase", lambda: status(node)["phase"] == "configured")
+    assert node.variables()["http_proxy"] == PROXY
+    assert daemon.stop() == 0
     log = daemon.log.read_text()
-    assert "config.toml, line 2: proxy.url: expected a string, got the integer 1" in log
-    assert "config.toml, line 4: node.yum: expected a boolean, got the integer 2" in log
+    assert daemon.notifications.count("READY=1") == 1
+    assert log.count("error: node.degraded") == 1
     assert "Traceback" not in log
 
 
-def test_wrong_user_data_ends_the_daemon_with_78(node: Node, service: MetadataService, start: Start) -> None:
-    """A mistake in user data ends the daemon too, and `status` reports it afterwards."""
+def test_wrong_settings_are_all_reported(node: Node, start: Start) -> None:
+    """The journal has every mistake, `systemctl status` the first one."""
+    node.settings("[proxy]\nurl = 1\n[node]\nyum = 2\n")
+    daemon = start()
+    assert "config.toml, line 2: proxy.url: expected a string" in daemon.wait_for("STATUS=degraded")
+    daemon.wait_for("READY=1")
+    assert daemon.stop() == 0
+    log = daemon.log.read_text()
+    assert "config.toml, line 2: proxy.url: expected a string, got the integer 1" in log
+    assert "config.toml, line 4: node.yum: expected a boolean, got the integer 2" in log
+
+
+def test_wrong_user_data_is_degraded_until_it_changes(node: Node, service: MetadataService, start: Start) -> None:
+    """A mistake in user data does not end the daemon either."""
     service.instance = Instance(user_data=b"Content-Type: application/x-eks-proxy-agent\n\n[node]\nyum = 1\n")
     configure(node, service.endpoint)
-    assert start().wait() == 78
+    daemon = start()
+    daemon.wait_for("READY=1")
     assert status(node)["phase"] == "degraded"
     assert "user data, line 2: node.yum: expected a boolean, got the integer 1" in str(status(node)["error"])
+    service.instance = Instance(user_data=b"Content-Type: application/x-eks-proxy-agent\n\n[node]\nyum = false\n")
+    daemon.wait_for("STATUS=configured")
+    assert daemon.stop() == 0
 
 
-def test_degraded_log_reads_policy_from_the_gates(node: Node, start: Start) -> None:
-    """On an image baked with policy closed, a typo hides the policy.
+@pytest.mark.parametrize("is_baked", [True, False])
+def test_wrong_settings_hold_docker_back_with_policy_closed(
+    node: Node, service: MetadataService, start: Start, is_baked: bool
+) -> None:
+    """A typo elsewhere does not open the gates, whether they were baked or not.
 
-    The gates are there, so docker cannot start, and the log says so.
+    The corrected settings do.
     """
-    node.settings('[proxy]\nurl = "http://proxy:3128"\n[failure]\npolicy = "closed"\n')
-    assert node.main("bake").code == 0
-    node.settings("[proxy]\nurl = 1\n")
+    closed = '[failure]\npolicy = "closed"\n'
+    gate = node.root / "etc/systemd/system/docker.service.d/91-eks-proxy-closed.conf"
+    if is_baked:
+        node.settings(f'[proxy]\nurl = "{PROXY}"\n{closed}')
+        assert node.main("bake").code == 0
+    assert gate.exists() == is_baked
+    node.settings(INVALID if is_baked else TYPO + closed)
     daemon = start()
-    assert daemon.wait() == 78
+    assert "docker and kubelet stay stopped" in daemon.wait_for("STATUS=degraded")
+    assert gate.exists()
+    daemon.wait_for("READY=1")
+    wait_until("the daemon to watch its files", lambda: status(node).get("next_pass"))
+    ready = node.root / "run/eks-proxy-agent/ready"
+    assert not ready.exists()
     (line,) = [line for line in daemon.log.read_text().splitlines() if "node.degraded" in line]
     assert "policy=closed" in line
     assert 'meaning="docker and kubelet stay stopped' in line
+    time.sleep(0.2)
+    configure(node, service.endpoint, closed)
+    daemon.wait_for("STATUS=configured")
+    assert ready.exists()
+    assert daemon.stop() == 0
+
+
+def test_killed_worker_at_boot_degrades_the_node(node: Node, service: MoodyService, start: Start) -> None:
+    """READY=1 is sent, status and metrics tell of the crash, and the boot is repeated."""
+    (node.root / "var/lib/node_exporter").mkdir(parents=True)
+    metrics = "var/lib/node_exporter/eks_proxy_agent.prom"
+    service.moods.append(Mood(moods.hang, times=1))
+    configure(node, service.endpoint, deadline=3600)
+    daemon = start()
+    daemon.wait_for("STATUS=querying the metadata service")
+    daemon.kill_worker()
+    assert daemon.wait_for("STATUS=degraded") == "STATUS=degraded: worker process killed by signal 9"
+    daemon.wait_for("READY=1")
+    wait_until("the metrics", lambda: 'eks_proxy_agent_phase{phase="degraded"} 1' in node.read(metrics))
+    assert (status(node)["phase"], status(node)["error"]) == ("degraded", "worker process killed by signal 9")
+    assert status(node)["next_pass"]
+    daemon.wait_for("STATUS=configured")
+    assert daemon.stop() == 0
+    assert daemon.notifications.count("READY=1") == 1
+    assert 'pass.crashed reason=boot ended="by signal 9"' in daemon.log.read_text()
+
+
+@pytest.mark.parametrize("step", ["reconcile", "prepare", "facts_of"])
+@pytest.mark.parametrize("error", [KeyError("x"), MemoryError(), OSError(28, "No space left on device")])
+def test_any_exception_of_a_boot_is_a_degraded_node(
+    node: Node,
+    service: MetadataService,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    step: str,
+    error: Exception,
+) -> None:
+    """READY=1 is sent; status has type and text, the journal also the origin, in one line."""
+    configure(node, service.endpoint)
+    messages: list[Message] = []
+
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(boot_module, step, fail)
+    with watched() as signals:
+        host = host_of(argparse.Namespace(root=str(node.root)))
+        assert boot(Daemon(host, SettingsSources(), messages.append, signals)) is None
+    assert messages.count(Ready()) == 1
+    assert status(node)["phase"] == "degraded"
+    assert str(status(node)["error"]).startswith(type(error).__name__)
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "node.degraded" in line]
+    assert "please report it: test_run.py:" in line
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full 2>&1", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("is_right", [True, False])
+def test_log_that_cannot_be_written_changes_nothing(
+    node: Node, service: MetadataService, start: Start, redirection: str, is_right: bool
+) -> None:
+    """With a full or closed stderr the node is configured, or degraded, and the daemon stays."""
+    configure(node, service.endpoint, "" if is_right else "oops = 1")
+    daemon = start(redirection=redirection)
+    daemon.wait_for("STATUS=configured" if is_right else "STATUS=degraded")
+    daemon.wait_for("READY=1")
+    assert status(node)["phase"] == ("configured" if is_right else "degraded")
+    assert daemon.stop() == 0
+    assert node.variables().get("http_proxy") == (PROXY if is_right else None)
 
 
 @pytest.mark.parametrize("error", ["no metadata", "wrong settings", "wrong user data"])
 def test_degraded_boot_replaces_the_metrics(node: Node, service: MoodyService, start: Start, error: str) -> None:
-    """Metrics of an earlier boot are replaced by a degraded phase, with and without an exit."""
+    """Metrics of an earlier boot are replaced by a degraded phase."""
     directory = node.root / ("srv/metrics" if error != "wrong settings" else "var/lib/node_exporter")
     directory.mkdir(parents=True)
     (directory / "eks_proxy_agent.prom").write_text('eks_proxy_agent_phase{phase="configured"} 1\n')
@@ -197,13 +352,8 @@ def test_degraded_boot_replaces_the_metrics(node: Node, service: MoodyService, s
     deadline = 0.2 if error == "no metadata" else 30  # long enough for a busy machine
     configure(node, endpoint, more, deadline=deadline)
     daemon = start()
-    if error == "no metadata":
-        daemon.wait_for("READY=1")
-        limit = time.monotonic() + TIMEOUT
-        while not status(node).get("metrics") and time.monotonic() < limit:
-            time.sleep(0.02)
-    else:
-        assert daemon.wait() == 78
+    daemon.wait_for("READY=1")
+    wait_until("the metrics", lambda: status(node).get("metrics"))
     metrics = (directory / "eks_proxy_agent.prom").read_text()
     assert 'eks_proxy_agent_phase{phase="degraded"} 1' in metrics
     assert "last_success" not in metrics
@@ -407,6 +557,14 @@ def test_notification_may_hold_any_bytes(monkeypatch: pytest.MonkeyPatch) -> Non
         assert receiver.recv(4096) == rb"STATUS=degraded: /etc/\udcff\0: is a directory"
 
 
+def test_lost_notification_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller learns that systemd did not get it, and decides what follows."""
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/notify")
+    assert notifier()("READY=1") is False
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert notifier()("READY=1") is True
+
+
 def test_last_good_values_stay_without_metadata(node: Node, service: MetadataService, start: Start) -> None:
     """A start without metadata leaves the files of the last boot unchanged."""
     configure(node, service.endpoint)
@@ -462,7 +620,8 @@ def test_log_and_status_hold_no_credentials(node: Node, service: MetadataService
     node.write("etc/proxy.pass", b"alice:hunter2@x\n", 0o600)
     configure(node, service.endpoint, 'credentials_file = "/etc/proxy.pass"\nno_proxy = ["http://alice:hunter2@p"]')
     wrong = start()
-    assert wrong.wait() == 78
+    wrong.wait_for("READY=1")
+    wrong.stop()
     configure(node, service.endpoint, 'credentials_file = "/etc/proxy.pass"')
     daemon = start()
     daemon.wait_for("READY=1")

@@ -10,32 +10,32 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Callable
 
 import pytest
 
-from agent import journal
 from agent.core.plan.drift import REPAIRS, Memory
-from agent.daemon.boot import Daemon
-from agent.daemon.cycle import run_cycle
-from agent.daemon.protocol import Busy, Message, NextRun, Ready, Status, WatchPaths, decode, encode
-from agent.daemon.supervisor import Reason, Supervisor
+from agent.daemon import cycle as cycle_module
+from agent.daemon import worker
+from agent.daemon.daemon import Daemon
+from agent.daemon.protocol import Message, NextRun, Status, WatchPaths, decode, encode
+from agent.daemon.supervisor import Reason
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
-from agent.edges.child import SILENCE, ForkError, HandleLine
 from agent.edges.files import FileSystem
 from agent.edges.inotify import FileWatcher
 from agent.edges.lock import held
 from agent.edges.signals import watched
 from agent.edges.state import LockedState
-from agent.errors import FileError
+from agent.errors import FileError, NoRoomError
 from agent.node import proxies
 from agent.node import reconcile as reconcile_module
 from agent.node.host import host_of
 from agent.node.sources import SettingsSources
 from tests.integration import moods
 from tests.integration.command_line import PROXY, Node
-from tests.integration.daemon import TIMEOUT, Start, configure, starter, status
+from tests.integration.daemon import Start, configure, starter, status, wait_until
 from tests.integration.moods import Mood, MoodyService
 
 SETTINGS = "etc/eks-proxy-agent/config.toml"
@@ -61,14 +61,6 @@ def start(node: Node) -> Iterator[Start]:
         yield start
 
 
-def wait_until(event: str, condition: Callable[[], object]) -> None:
-    """Wait for a condition, with a limit that is not a measurement."""
-    limit = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < limit, event
-        time.sleep(0.02)
-
-
 class Cycles:
     """Cycles of the daemon inside this process, one for each call; keeps the last messages."""
 
@@ -76,10 +68,11 @@ class Cycles:
         self._host = host_of(argparse.Namespace(root=str(node.root)))
         self.messages: list[Message] = []
 
-    def __call__(self, reason: Reason = Reason.TIME) -> None:
+    def __call__(self, reason: Reason = Reason.TIME) -> int:
+        """Run one cycle as the worker does, and return its exit code."""
         self.messages = []
         with watched() as signals:
-            run_cycle(Daemon(self._host, SettingsSources(), self.messages.append, signals), reason)
+            return worker._run(Daemon(self._host, SettingsSources(), self.messages.append, signals), reason)
 
     @property
     def next(self) -> float:
@@ -224,22 +217,63 @@ def test_locked_cycle_is_postponed(node: Node, service: MoodyService, start: Sta
     assert "degraded" not in daemon.log.read_text()
 
 
-def test_crashed_cycle_is_logged_and_repeated(node: Node, service: MoodyService, start: Start) -> None:
-    """The worker dies, the daemon does not."""
+def test_killed_worker_of_a_cycle_degrades_the_node(node: Node, service: MoodyService, start: Start) -> None:
+    """The daemon stays; status and metrics tell of the crash until the next cycle succeeds."""
+    (node.root / "var/lib/node_exporter").mkdir(parents=True)
+    metrics = "var/lib/node_exporter/eks_proxy_agent.prom"
     configure(node, service.endpoint)
     daemon = start()
     daemon.wait_for("READY=1")
     wait_until("the daemon to watch its files", lambda: status(node).get("repairs"))
+    variables = node.variables()
     service.moods.append(Mood(moods.hang, times=1))
     daemon.send_signal(signal.SIGHUP)
     daemon.wait_for("RELOADING=1")
-    children = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
-    wait_until("the worker", children.read_text)
-    os.kill(int(children.read_text()), signal.SIGSEGV)
+    daemon.kill_worker()
+    assert daemon.wait_for("STATUS=degraded") == "STATUS=degraded: worker process killed by signal 9"
     daemon.wait_for("READY=1")
-    assert 'pass.crashed reason=reload ended="by signal 11"' in daemon.log.read_text()
+    assert "; the last good values stay in place" in daemon.wait_for("STATUS=degraded: worker process killed")
+    wait_until("the metrics", lambda: 'eks_proxy_agent_phase{phase="degraded"} 1' in node.read(metrics))
+    assert (status(node)["phase"], status(node)["error"]) == ("degraded", "worker process killed by signal 9")
+    assert node.variables() == variables
+    assert 'pass.crashed reason=reload ended="by signal 9"' in daemon.log.read_text()
     daemon.wait_for("STATUS=configured")
+    wait_until("the metrics", lambda: 'eks_proxy_agent_phase{phase="configured"} 1' in node.read(metrics))
+    assert (status(node)["phase"], status(node)["error"]) == ("configured", None)
     assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("step", [(cycle_module, "reconcile_once"), (cycle_module, "_check_stale_units")])
+def test_any_exception_of_a_cycle_is_a_degraded_node(
+    node: Node,
+    service: MoodyService,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    step: tuple[ModuleType, str],
+) -> None:
+    """A bug degrades the node, with its type, text and origin; the next cycle is a retry."""
+    (node.root / "var/lib/node_exporter").mkdir(parents=True)
+    metrics = "var/lib/node_exporter/eks_proxy_agent.prom"
+    configure(node, service.endpoint)
+    cycle = Cycles(node)
+    cycle()
+
+    def fail(*arguments: object) -> None:
+        raise KeyError("x")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*step, fail)
+        assert cycle() == 0
+    assert (status(node)["phase"], status(node)["error"]) == ("degraded", "KeyError: 'x'")
+    assert 'eks_proxy_agent_phase{phase="degraded"} 1' in node.read(metrics)
+    assert cycle.status.splitlines()[-1] == "degraded: KeyError: 'x'; the last good values stay in place"
+    assert cycle.next < 5
+    assert str(node.root / "etc/environment") in cycle.watched
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "node.degraded" in line]
+    assert "please report it: test_watch.py:" in line
+    cycle()
+    assert (status(node)["phase"], status(node)["error"]) == ("configured", None)
+    assert 'eks_proxy_agent_phase{phase="configured"} 1' in node.read(metrics)
 
 
 # --- what is left alone
@@ -320,10 +354,37 @@ def test_repair_is_logged_although_memory_cannot_be_saved(
             raise FileError("/run/eks-proxy-agent/watch.json: cannot be written: No space left on device")
 
     monkeypatch.setattr(LockedState, "save_memory", full)
-    with pytest.raises(FileError):
-        cycle(Reason.FILES)
+    cycle(Reason.FILES)
     assert node.variables()["http_proxy"] == PROXY
     assert "drift.repaired file=/etc/environment" in capfd.readouterr().err
+
+
+def test_run_directory_without_room_is_not_degraded(
+    node: Node, service: MoodyService, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Drift is repaired; the journal names what could not be saved, and no old status misleads."""
+    configure(node, service.endpoint)
+    cycle = Cycles(node)
+    cycle()
+    (node.root / "etc/environment").write_text("x=1\n")
+    write = FileSystem.write
+
+    def full(files: FileSystem, path: str, content: bytes, mode: int | None = None) -> None:
+        if path.startswith("/run/"):
+            raise NoRoomError(f"{path}: cannot be written: No space left on device")
+        write(files, path, content, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FileSystem, "write", full)
+        cycle(Reason.FILES)
+    assert node.variables()["http_proxy"] == PROXY
+    assert cycle.status.startswith(f"configured: {PROXY}, ")
+    assert not (node.root / "run/eks-proxy-agent/status.json").exists()
+    log = capfd.readouterr().err
+    assert log.count("state.not_saved file=/run/eks-proxy-agent/status.json") == 1
+    assert "node.degraded" not in log
+    cycle()
+    assert status(node)["phase"] == "configured"
 
 
 def test_plan_is_not_drift_and_does_not_change_memory(node: Node, service: MoodyService) -> None:
@@ -593,99 +654,6 @@ def test_loop_of_links_is_a_problem_of_one_file(node: Node, service: MoodyServic
         (node.root / name).symlink_to(before)
     cycle()
     assert status(node)["phase"] == "configured"
-
-
-def test_many_reloads_are_one_cycle_and_a_stop_is_not_missed(capfd: pytest.CaptureFixture[str]) -> None:
-    """Reloads during a cycle lead to one more cycle; a cycle that SIGTERM ends has not crashed."""
-    reasons: list[Reason] = []
-
-    def run_worker(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
-        reasons.append(reason)
-        handle_line(encode(Ready()))
-        last = [signal.SIGTERM] if len(reasons) == 2 else []
-        for number in [signal.SIGHUP] * 5 + last:
-            os.kill(os.getpid(), number)
-        return -signal.SIGTERM if last else 0
-
-    with watched() as signals, contextlib.closing(FileWatcher()) as watcher:
-        assert Supervisor(run_worker, lambda text: None, signals, watcher).run() == 0
-    assert reasons == [Reason.BOOT, Reason.RELOAD]
-    assert "crashed" not in capfd.readouterr().err
-
-
-def test_failed_fork_is_logged_and_tried_again(capfd: pytest.CaptureFixture[str]) -> None:
-    """On a node at its limit of processes the daemon stays up, logs that, and tries again later."""
-    reasons: list[Reason] = []
-
-    def run_worker(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
-        reasons.append(reason)
-        if reason == Reason.BOOT:
-            handle_line(encode(Ready()))
-            os.kill(os.getpid(), signal.SIGHUP)
-            return 0
-        os.kill(os.getpid(), signal.SIGHUP if len(reasons) == 2 else signal.SIGTERM)
-        if len(reasons) == 2:
-            raise ForkError("cannot fork a worker process")
-        return 0
-
-    with watched() as signals, contextlib.closing(FileWatcher()) as watcher:
-        assert Supervisor(run_worker, lambda text: None, signals, watcher).run() == 0
-    assert reasons == [Reason.BOOT, Reason.RELOAD, Reason.RELOAD]
-    assert 'pass.crashed reason=reload ended="cannot fork a worker process"' in capfd.readouterr().err
-
-
-def test_a_line_that_is_not_a_message_is_ignored(capfd: pytest.CaptureFixture[str]) -> None:
-    """The daemon goes on and logs a warning without the line.
-
-    A status is one line for systemd.
-    """
-    notifications: list[str] = []
-
-    def run_worker(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
-        assert [handle_line(line) for line in ("", "READY=1", '{"type": "NextRun", "seconds": "secret"}')] == [None] * 3
-        handle_line(encode(Status("all is well\nREADY=1")))
-        assert handle_line(encode(Busy(5))) == 5 + SILENCE
-        handle_line(encode(Ready()))
-        os.kill(os.getpid(), signal.SIGTERM)
-        return 0
-
-    with watched() as signals, contextlib.closing(FileWatcher()) as watcher:
-        assert Supervisor(run_worker, notifications.append, signals, watcher).run() == 0
-    assert notifications == ["STATUS=all is well", "READY=1", "STOPPING=1"]
-    assert capfd.readouterr().err == 'warning: message.ignored error="not a message"\n' * 3
-
-
-@pytest.mark.parametrize("is_accepted", [True, False])
-@pytest.mark.parametrize("is_boot", [True, False])
-def test_crash_is_logged_with_journal_fields(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], is_boot: bool, is_accepted: bool
-) -> None:
-    """`journalctl EKS_PROXY_EVENT=pass.crashed` finds it.
-
-    If journald refuses, or the daemon ends with the crash, it is a line on stderr.
-    """
-    sent: list[str] = []
-    monkeypatch.setattr(journal, "is_stderr_connected", lambda: True)
-    monkeypatch.setattr(journal, "send", lambda *fields: sent.extend(fields) or is_accepted)
-
-    def run_worker(reason: Reason, handle_line: HandleLine, idle: Callable[[], float]) -> int:
-        if reason == Reason.BOOT and not is_boot:
-            handle_line(encode(Ready()))
-            os.kill(os.getpid(), signal.SIGHUP)
-            return 0
-        return -signal.SIGSEGV
-
-    def notify(text: str) -> None:
-        if text == "READY=1" and sent:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with watched() as signals, contextlib.closing(FileWatcher()) as watcher:
-        assert Supervisor(run_worker, notify, signals, watcher).run() == (1 if is_boot else 0)
-    text = f'pass.crashed reason={"boot" if is_boot else "reload"} ended="by signal 11"'
-    assert ("<3>" + text in capfd.readouterr().err) == (is_boot or not is_accepted)
-    assert bool(sent) is not is_boot
-    fields = {"MESSAGE=" + text, "PRIORITY=3", "EKS_PROXY_EVENT=pass.crashed", "REASON=reload"}
-    assert is_boot or fields <= set(sent)
 
 
 def test_status_has_the_time_of_the_next_cycle(node: Node, service: MetadataService) -> None:

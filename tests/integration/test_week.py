@@ -17,8 +17,9 @@ import pytest
 from agent.daemon import boot as boot_module
 from agent.daemon import cycle as cycle_module
 from agent.daemon import journal_events
-from agent.daemon.boot import Daemon, boot
+from agent.daemon.boot import boot
 from agent.daemon.cycle import finish_cycle, run_cycle
+from agent.daemon.daemon import Daemon
 from agent.daemon.protocol import Message, encode
 from agent.daemon.supervisor import Reason, Supervisor
 from agent.demo.instance import Instance

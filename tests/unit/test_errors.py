@@ -1,9 +1,12 @@
-"""Error texts: the first problems are reported, the others counted, and each text is bounded."""
+"""Error texts: the first problems are reported, the others counted, and each text is bounded.
+
+The same for exceptions that were not expected.
+"""
 
 import pytest
 
 from agent.core.redact import redact
-from agent.errors import AgentError, FileError, SettingsError, UsageError, shortlist
+from agent.errors import AgentError, FileError, SettingsError, UsageError, as_agent_error, shortlist
 
 
 def problems(count):
@@ -43,3 +46,41 @@ def test_a_long_line_is_shortened():
     """One problem that repeats a long text leaves room for the next ones."""
     first, second = shortlist(["x" * 100_000, "config.toml: wrong"])
     assert (len(first), first[-4:], second) == (4000, "x...", "config.toml: wrong")
+
+
+def test_expected_error_stays_as_it_is() -> None:
+    """Its text, hint and exit code are for the operator already."""
+    error = SettingsError(["a", "b"], hint="c")
+    assert as_agent_error(error) is error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyError("x"), "KeyError: 'x'"),
+        (MemoryError(), "MemoryError"),
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
+        (ValueError("first\nsecond"), "ValueError: first"),
+        (ValueError("x" * 10_000), "ValueError: " + "x" * 300),
+    ],
+)
+def test_unexpected_exception_has_type_and_text(error: Exception, text: str) -> None:
+    """One bounded line, and the exit code of a failure."""
+    shown = as_agent_error(error)
+    assert (str(shown), shown.exit_code) == (text, AgentError.exit_code)
+
+
+def test_unexpected_exception_has_its_origin() -> None:
+    """The hint has file and line of the innermost calls, and no source text."""
+
+    def recurse(depth: int) -> None:
+        if depth == 0:
+            raise KeyError("secret")
+        recurse(depth - 1)
+
+    with pytest.raises(KeyError) as caught:
+        recurse(100)
+    hint = as_agent_error(caught.value).hint
+    assert hint.startswith("unexpected error; please report it: test_errors.py:")
+    assert hint.count(" < test_errors.py:") == 7
+    assert "secret" not in hint

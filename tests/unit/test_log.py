@@ -1,6 +1,7 @@
 """Log lines: one line an event, easy to grep and to query in the journal, without credentials."""
 
 import ast
+import io
 import os
 import re
 import sys
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from agent import journal, log
 from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.errors import AgentError
+from agent.exits import guarded
 
 PROXY = ProxyUrl("http", "proxy.corp", 3128)
 
@@ -266,6 +269,51 @@ def test_journal_entry_may_hold_any_file_name(monkeypatch):
     monkeypatch.setattr(sys.modules["systemd._journal"], "sendv", lambda *fields: sent.extend(fields), raising=False)
     assert journal.send("FILE=" + os.fsdecode(b"/etc/\xff"), "UNIT=größe") is True
     assert sent == [rb"FILE=/etc/\udcff", "UNIT=größe".encode()]
+
+
+@pytest.mark.parametrize("error", [OSError(32, "Broken pipe"), ValueError("embedded null byte")])
+def test_journal_that_is_gone_is_not_an_error(monkeypatch, error):
+    """The line goes to stderr instead."""
+
+    def sendv(*fields):
+        raise error
+
+    monkeypatch.setitem(sys.modules, "systemd", ModuleType("systemd"))
+    monkeypatch.setitem(sys.modules, "systemd._journal", ModuleType("systemd._journal"))
+    monkeypatch.setattr(sys.modules["systemd._journal"], "sendv", sendv, raising=False)
+    assert journal.send("MESSAGE=x") is False
+
+
+@pytest.mark.parametrize("stream", ["none", "closed", "full"])
+def test_log_that_cannot_be_written_is_not_an_error(monkeypatch, capfd, stream):
+    """Neither is the error of a command; nothing goes to stdout instead."""
+    file = io.TextIOWrapper(io.BufferedWriter(FullFile()), write_through=True)
+    if stream == "closed":
+        file.close()
+    monkeypatch.setattr("sys.stderr", None if stream == "none" else file)
+    structlog.reset_defaults()
+
+    def work():
+        log.get_logger().error("node.degraded", error="x")
+        raise AgentError("wrong", hint="x")
+
+    code = guarded(work)
+    structlog.reset_defaults()
+    monkeypatch.undo()
+    assert (code, capfd.readouterr().out) == (1, "")
+
+
+class FullFile(io.RawIOBase):
+    """A file on a full disk."""
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        raise OSError(28, "No space left on device")
+
+    def close(self):
+        """Nothing is buffered that could be lost."""
 
 
 @pytest.mark.allows("subprocess")

@@ -19,7 +19,8 @@ class Inputs:
     """Settings with their provenance, the files that they name, and facts.
 
     `on_instance`: the facts are those of this machine, which is not so with --root or --facts.
-    Only then do probes and their cached results apply to this node.
+    Only then do probes and their cached results apply to this node.  `problems`: what user data and
+    NodeConfigs mean for this node, but cannot be used.
     """
 
     layered: Layered
@@ -51,6 +52,11 @@ class Resolved:
         return self.inputs.facts
 
     @property
+    def problems(self) -> tuple[str, ...]:
+        """Return the problems that do not fail a reconcile, each with its remedy."""
+        return self.inputs.problems
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Return the warnings for the operator."""
         inputs = self.inputs
@@ -58,7 +64,6 @@ class Resolved:
             inputs.layered.warnings
             + inputs.facts.warnings
             + inputs.cluster_info.warnings
-            + inputs.cluster_info.problems
             + (self.intent.warnings if self.intent else ())
             + (inputs.ca.warnings if inputs.ca else ())
         )

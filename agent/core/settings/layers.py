@@ -85,18 +85,29 @@ def merge(layers: Sequence[Layer]) -> Layered:
 
     Raises SettingsError with every problem of every layer.
     """
+    settings, origin, problems = _merge(layers)
+    if problems:
+        raise SettingsError(problems)
+    warnings = ["proxy.no_proxy: " + entry.warning for entry in settings.proxy.no_proxy if entry.warning]
+    raw = {(section, key): layer.data[section][key] for layer in layers for section, key in _keys(layer)}
+    return Layered(settings, origin, tuple(shortlist(warnings)), raw)
+
+
+def merge_usable(layers: Sequence[Layer]) -> Settings:
+    """Merge what is right in these layers, for what must be done although settings are wrong."""
+    return _merge(layers)[0]
+
+
+def _merge(layers: Sequence[Layer]) -> tuple[Settings, dict[tuple[str, str], str], list[str]]:
+    """Return the settings without the wrong values, the origin of each, and the problems."""
     problems: list[str] = []
     values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     origin: dict[tuple[str, str], str] = {}
     suggestions = Suggestions()
     for layer in layers:
         problems += _located(layer, list(_read(layer, values, origin, suggestions)))
-    if problems:
-        raise SettingsError(problems)
     settings = Settings(**{section: SECTIONS[section](**table) for section, table in values.items()})
-    warnings = ["proxy.no_proxy: " + entry.warning for entry in settings.proxy.no_proxy if entry.warning]
-    raw = {(section, key): layer.data[section][key] for layer in layers for section, key in _keys(layer)}
-    return Layered(settings, origin, tuple(shortlist(warnings)), raw)
+    return settings, origin, problems
 
 
 def _keys(layer: Layer) -> Iterator[tuple[str, str]]:

@@ -99,7 +99,7 @@ class Node:
 class Metadata:
     endpoint: str = _key("http://169.254.169.254", parsers.metadata_endpoint, "http://HOST or http://HOST:PORT")
     deadline: float | None = _key(
-        None, parsers.seconds_or_auto, '"auto" (30 s at boot, 2 s for a command), or seconds above 0 and up to 3600'
+        None, parsers.seconds_or_auto, '"auto" (60 s for a boot, 2 s for a command), or seconds above 0 and up to 3600'
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.plan.plan import Change
 from agent.core.systemd import restart_order
-from agent.daemon.journal_events import set_status
+from agent.daemon.daemon import set_status
 from agent.daemon.protocol import Message, Status
 from agent.node.change_log import _short_diff
 

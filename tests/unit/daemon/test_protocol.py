@@ -10,13 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.daemon.protocol import LONGEST, Busy, Message, NextRun, Ready, Status, WatchPaths, decode, encode
+from agent.daemon.protocol import (
+    LONGEST,
+    Busy,
+    Message,
+    NextRun,
+    Ready,
+    ReadyWithin,
+    Status,
+    WatchPaths,
+    decode,
+    encode,
+)
 
 SECONDS = st.floats(0, LONGEST)
 PATHS = st.lists(st.binary().map(os.fsdecode)).map(tuple)
 MESSAGES = st.one_of(
     st.builds(Status, st.text() | st.binary().map(os.fsdecode)),
     st.builds(Ready),
+    st.builds(ReadyWithin, SECONDS),
     st.builds(NextRun, SECONDS),
     st.builds(WatchPaths, PATHS),
     st.builds(Busy, SECONDS),

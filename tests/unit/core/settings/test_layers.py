@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.net.proxy_url import ProxyUrl
-from agent.core.settings.layers import USER_DATA, Layer, flag_layer, merge, parse_toml, without_metadata
+from agent.core.settings.layers import USER_DATA, Layer, flag_layer, merge, merge_usable, parse_toml, without_metadata
 from agent.errors import SettingsError
 
 URL_ALLOWED = "(allowed: http://HOST:PORT or https://HOST:PORT, or a list of them in order of preference)"
@@ -291,3 +291,22 @@ def test_metadata_flags_are_not_kept():
     Its settings are needed before the instance is known.
     """
     assert without_metadata({"metadata": {"deadline": 5}, "node": {"yum": False}}) == {"node": {"yum": False}}
+
+
+def test_what_is_right_is_usable_although_the_rest_is_wrong():
+    """Each wrong value has its default, and each right one counts; a later layer wins."""
+    first = parse_toml("config.toml", b'oops = 1\n[failure]\npolicy = "closed"\n[signal]\nstack = 1\nresource = "R"\n')
+    second = parse_toml("config.d/1.toml", b'[failure]\npolicy = "oops"\n[watch]\ninterval = 30\n[proxy]\nurl = 1\n')
+    settings = merge_usable([first, second])
+    assert (settings.failure.policy, settings.signal.stack, settings.signal.resource) == ("closed", "", "R")
+    assert (settings.watch.interval, settings.proxy.url) == (30, ())
+
+
+@given(st.binary())
+def test_any_settings_are_usable(content):
+    """Whatever is wrong, the rest is read."""
+    try:
+        layer = parse_toml("config.toml", content)
+    except SettingsError:
+        return
+    assert merge_usable([layer])

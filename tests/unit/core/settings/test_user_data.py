@@ -322,7 +322,7 @@ OURS = message(TOML.encode())
         (b'proxy.url = "http://p:1"\n', "user data: [proxy] with url is not read without a MIME header"),
         (b'[bootstrap]\nenabled = true\n[ "proxy" ]\n"url"=1', "user data: [proxy] with url is not read without"),
         (b'proxy = { https_url = "", url = "x" }', "user data: [proxy] with url is not read without"),
-        (base64.b64encode(gzip.compress(TOML.encode())), "user data: [proxy] with url is not read without"),
+        (base64.b64encode(gzip.compress(TOML.encode(), mtime=0)), "user data: [proxy] with url is not read without"),
         (multipart(message(TOML.encode(), "text/plain")), "user data, part 1 (text/plain): [proxy] with url is not read in a part of this type; write Content-Type: application/x-eks-proxy-agent"),
         (multipart(message(base64.encodebytes(TOML.encode()), "text/plain", "base64")), "part 1 (text/plain): [proxy] with url"),
         (multipart(b"\n" + TOML.encode()), "part 1 (text/plain): [proxy] with url"),
@@ -397,7 +397,9 @@ BOOTSTRAP = "#!/bin/bash\n/etc/eks/bootstrap.sh c\n"
         BOOTSTRAP.encode(),
         multipart(message(b"echo\n", "text/x-shellscript"), message(BOOTSTRAP.encode(), "text/x-shellscript")),
         multipart(message(base64.encodebytes(BOOTSTRAP.encode()), "text/plain", "base64")),
-        gzip.compress(multipart(message(gzip.compress(BOOTSTRAP.encode()), "text/x-shellscript", "binary"))),
+        gzip.compress(
+            multipart(message(gzip.compress(BOOTSTRAP.encode(), mtime=0), "text/x-shellscript", "binary")), mtime=0
+        ),
     ],
 )
 def test_scripts_that_call_bootstrap(raw: bytes) -> None:

@@ -1,0 +1,97 @@
+"""Boots that do not succeed: every unit that waits starts, and the agent goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Callable
+
+from tests.boot.harness.bed import Trial
+from tests.boot.harness.daemon import AGENT
+from tests.boot.harness.node import Running
+from tests.boot.harness.waiting import wait_for
+
+RUNTIMES = ("docker", "containerd", "kubelet")
+CONFIG = "etc/eks-proxy-agent/config.toml"
+DROP_IN = "etc/systemd/system/eks-proxy-agent.service.d/test.conf"
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text in a file of a node that is powered off."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def status(running: Running) -> dict[str, Any]:
+    """Return status.json."""
+    document: dict[str, Any] = json.loads(running.run("cat", "/run/eks-proxy-agent/status.json"))
+    return document
+
+
+def wait_for_docker(node: Trial, running: Running) -> None:
+    """Wait until the held units run, and check the boot against its case."""
+    for unit in RUNTIMES:
+        running.wait_until(f"{unit} to start by itself", "systemctl", "is-active", unit)
+    node.finish(running)
+
+
+def test_wrong_settings_are_corrected_without_a_restart(trial: Callable[[str], Trial]) -> None:
+    """With a typo in the image, other units start, and policy closed holds docker back.
+
+    After the edit the node is configured, by the same daemon; docker starts with the proxy.
+    """
+    node = trial("metadata-gone-closed")
+    edit(node.root / CONFIG, "[failure]", "[failure]\nprefligth = 'off'")
+    running = node.start(hold=True, limit=150)
+    running.wait_settled()
+    node.serve()
+    assert running.show(AGENT + "-bootstrap", "ExecMainStatus") == "78", "the bootstrap was not held back"
+    assert [running.show(unit, "ActiveState") for unit in RUNTIMES] == ["inactive"] * 3
+    document = status(running)
+    assert document["phase"] == "degraded"
+    assert "failure.prefligth: unknown key; did you mean failure.preflight?" in document["error"]
+    assert running.show(AGENT, "StatusText").startswith("degraded: /etc/eks-proxy-agent/config.toml, line ")
+    agent = running.show(AGENT, "MainPID")
+    running.run("sed", "-i", "/prefligth/d", "/" + CONFIG)
+    wait_for("the edit to take effect", lambda: status(running)["phase"] == "configured")
+    assert (running.show(AGENT, "MainPID"), running.show(AGENT, "NRestarts")) == (agent, "0")
+    running.wait_until("the bootstrap to run", "test", "-e", "/var/log/joined")
+    wait_for_docker(node, running)
+
+
+def test_killed_worker_at_boot_does_not_stop_the_boot(trial: Callable[[str], Trial]) -> None:
+    """SIGKILL to the worker while it waits for metadata: units start, status has the crash.
+
+    The next worker configures the node.
+    """
+    node = trial("metadata-gone-closed")
+    edit(node.root / CONFIG, "deadline = 2", "deadline = 600")
+    edit(node.root / CONFIG, "enabled = true", "enabled = false")  # it would wait for metadata too
+    running = node.start(hold=True, limit=150)
+    running.wait_until("the worker to wait", "sh", "-c", f"""
+        systemctl show --property=StatusText {AGENT} | grep -q 'waiting, .* s left: instance metadata service' &&
+        pkill --signal=KILL --parent "$(systemctl show --value --property=MainPID {AGENT})" """)  # fmt: skip
+    running.wait_settled()
+    node.serve()
+    errors = ["worker process killed by signal 9", None]
+    wait_for("the node to be configured", lambda: status(running)["phase"] == "configured")
+    events = running.run("journalctl", "--quiet", "--unit=" + AGENT, "--output=cat", "EKS_PROXY_EVENT=node.degraded")
+    assert f'error="{errors[0]}"' in events
+    crash = running.run("journalctl", "--quiet", "--unit=" + AGENT, "--output=cat", "EKS_PROXY_EVENT=pass.crashed")
+    assert crash.strip() == 'pass.crashed reason=boot ended="by signal 9"'
+    assert (status(running)["error"], running.show(AGENT, "NRestarts")) == (errors[1], "0")
+    wait_for_docker(node, running)
+
+
+def test_boot_without_a_log_is_configured(trial: Callable[[str], Trial]) -> None:
+    """With stderr closed, and on the next boot full, docker starts with the proxy."""
+    node = trial("fresh-node")
+    path = node.root / DROP_IN
+    path.parent.mkdir()
+    for redirection in ("2>&-", "2>/dev/full"):
+        path.write_text(
+            f"[Service]\nExecStart=\nExecStart=/bin/sh -c 'exec /usr/bin/eks-proxy-agent run {redirection}'\n"
+        )
+        boot = node.boot()
+        assert boot.active_at("docker") > boot.active_at("eks-proxy-agent")
