@@ -23,16 +23,18 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def line(intent: object, **arguments: Any) -> str:
+def line(intent: object, problems: tuple[str, ...] = (), **arguments: Any) -> str:
     """Return the status line, with a fixed time."""
-    result: Any = SimpleNamespace(intent=intent)
+    result: Any = SimpleNamespace(intent=intent, resolved=SimpleNamespace(problems=problems))
     return re.sub(r"\d\d:\d\d UTC", "12:34 UTC", summary(result, **arguments))
 
 
 def test_status_lines_match_the_golden_file() -> None:
     """The lines of a configured and of an unconfigured node are those of the golden file."""
     lines = [f"{name}: {line(INTENT, **arguments)}" for name, arguments in CASES.items()]
-    text = "\n".join([*lines, f"without a proxy: {line(None)}"]) + "\n"
+    misplaced = ("user data: [proxy] with url is not read; write a MIME part",)
+    lines += [f"without a proxy: {line(None)}", f"unusable user data: {line(None, misplaced)}"]
+    text = "\n".join(lines) + "\n"
     if os.environ.get("ACCEPT") == "1":
         GOLDEN.write_text(text)
     assert text == GOLDEN.read_text()
