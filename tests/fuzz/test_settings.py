@@ -65,6 +65,8 @@ def filled(start: str, unit: str, end: str = "") -> Bomb:
     return Bomb(readers.settings, make)
 
 
+#: A line with so many dots that the text is searched for deep keys.
+DOTS = "#" + "." * 70
 URL = '[proxy]\nurl = "http://p:1"\n'
 BOMBS = {
     "unknown keys": filled("[proxy]\n", "k{}=1\n"),
@@ -94,6 +96,14 @@ BOMBS = {
     "networks": filled(URL + "no_proxy = [", "'10.0.{}.0/24',".replace("{}", "{}"), "]"),
     "AWS names": filled(URL + "no_proxy = [", "'s3.us-a{}-north-1.amazonaws.com',".replace("{}", "b"), "]"),
     "IPv6 networks": filled(URL + "[vpc]\ncidrs = [", "'fd00:{}::/64',", "]"),
+    "entries in one string": filled("[proxy]\nno_proxy = '", "a{} ", "'"),
+    "entries without an end": filled("[proxy]\nno_proxy = '", "*.", "'"),
+    "one wrong entry": filled("[proxy]\nno_proxy = ['", "10.*,", "']"),
+    "dots of an entry": filled("[proxy]\nno_proxy = ['", ".", "']"),
+    "proxies in one string": filled("[proxy]\nurl = '", "http://a{}:1,", "'"),
+    "a proxy without a scheme": filled("[proxy]\nurl = '", "a:", "'"),
+    "a value without quotes": filled("[proxy]\nurl = ", "a "),
+    "a line without quotes": filled("", "\n", "[proxy]\nurl = http://a:1"),
     "units": filled("[node]\nunits = [", "'u{}',", "]"),
     "wrong units": filled("[node]\nunits = [", "'u {}',", "]"),
     "workloads": filled("[cluster]\nworkloads = [", "'a/ds/a{}',", "]"),
@@ -104,13 +114,13 @@ BOMBS = {
     "a long hexadecimal integer": filled("[node]\nyum = 0x", "f"),
     "underscores": filled("[node]\nyum = 1", "_9"),
     "a long float": filled("[node]\nyum = 1.", "9"),
-    "quotes": filled("." * 70 + "\n", '"'),
-    "open strings": filled("." * 70 + "\n", '"""\\'),
-    "escaped quotes": filled("." * 70 + '\na = """', '\\"""'),
-    "apostrophes": filled("." * 70 + "\n", "'"),
+    "quotes": filled(DOTS + "\n", '"'),
+    "open strings": filled(DOTS + "\n", '"""\\'),
+    "escaped quotes": filled(DOTS + '\na = """', '\\"""'),
+    "apostrophes": filled(DOTS + "\n", "'"),
     "a certificate": filled("[node]\nca_bundle = '''-----BEGIN CERTIFICATE-----\n", "A" * 64 + "\n", "'''"),
-    "comments": filled("." * 70 + "\n", "#."),
-    "blanks": filled("." * 70 + "\na", " ", "= 1"),
+    "comments": filled(DOTS + "\n", "#."),
+    "blanks": filled(DOTS + "\na", " ", "= 1"),
     "newlines": filled("", "\n"),
 }
 

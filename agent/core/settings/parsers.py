@@ -7,7 +7,7 @@ not a number, and a single string is not a list.  A guess would surprise the ope
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Callable, TypeVar
 
 from agent.core.net.aws_endpoints import SERVICES
@@ -17,6 +17,8 @@ from agent.errors import shortlist
 
 T = TypeVar("T")
 
+#: Elements of a proposed array.
+_SHOWN = 20
 _TOML_TYPES = {bool: "boolean", str: "string", int: "integer", float: "number", list: "array", dict: "table"}
 
 
@@ -186,8 +188,10 @@ def proxy_urls(value: Any) -> tuple[ProxyUrl, ...]:
     return () if url is None else (url,)
 
 
-def _array(texts: Iterable[str]) -> str:
-    return f"[{', '.join(map(quoted, texts))}]"
+def _array(texts: Sequence[str]) -> str:
+    """Return texts as an array of TOML; of many the first ones."""
+    shown = ", ".join(map(quoted, texts[:_SHOWN]))
+    return f"[{shown}, ...]" if len(texts) > _SHOWN else f"[{shown}]"
 
 
 def optional_proxy_url(value: Any) -> ProxyUrl | None:

@@ -106,6 +106,8 @@ def test_problems_and_warnings_of_one_key_are_counted():
     assert '"*.h19"' in problem
     assert '"*.h20"' not in problem
     assert "; and 980 more (allowed: " in problem
+    with pytest.raises(SettingsError, match=r'write \["h0", "h1", .*, "h19", \.\.\.\] \(allowed: '):
+        merge([parse_toml("user data", f"[proxy]\nno_proxy = '{' '.join(f'h{i}' for i in range(1000))}'".encode())])
     ports = ", ".join(f'"h{number}:80"' for number in range(1000))
     warnings = merge([parse_toml("user data", f"[proxy]\nno_proxy = [{ports}]".encode())]).warnings
     assert (len(warnings), warnings[-1]) == (21, "and 980 more")
