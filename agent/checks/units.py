@@ -13,13 +13,13 @@ from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.plan.files.environment import NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
-from agent.core.settings.unit_table import UNORDERED, unset_names, variables_of
+from agent.core.settings.unit_table import DEFAULT_UNITS, UNORDERED, unset_names, variables_of
 from agent.core.status.document import DEGRADED, StatusDocument
-from agent.core.systemd import UnitState, considered, enabling, to_enable
+from agent.core.systemd import AGENT, UnitState, considered, enabling, to_enable
 from agent.edges.files import FileSystem
+from agent.node.waiting import waiting_units
 
 GROUP = "units"
-AGENT = "eks-proxy-agent.service"
 RELOAD = "systemctl daemon-reload"
 #: Seconds that systemctl gets: it waits for PID 1, which may be busy, and a person waits for us.
 BOUND = 4.0
@@ -102,11 +102,21 @@ def _unit(node: CheckedNode, unit: UnitState, agent: UnitState) -> Finding:
         text = f"the agent's drop-in is loaded and not overridden; {UNORDERED[unit.name].caveat}"
         return Finding(GROUP, unit.name, OK, text)
     if unit.name not in agent.before:
-        text = "the agent's drop-in is loaded, but the unit does not wait for the agent at boot"
-        hint = f"add After={AGENT} to its section [Unit]: systemctl edit {unit.name}"
-        return Finding(GROUP, unit.name, WARN, text, hint)
+        return _does_not_wait(node, unit)
     text = "the agent's drop-in is loaded and not overridden; the unit starts after the agent"
     return Finding(GROUP, unit.name, OK, text)
+
+
+def _does_not_wait(node: CheckedNode, unit: UnitState) -> Finding:
+    text = "the agent's drop-in is loaded, but the unit does not wait for the agent at boot"
+    if unit.name in DEFAULT_UNITS:
+        hint = f"{RELOAD}; if that does not help, reinstall the package eks-proxy-agent"
+        return Finding(GROUP, unit.name, WARN, text, hint)
+    reason = dict(waiting_units(node.host, [unit.name]).obstacles).get(unit.name)
+    if reason:
+        hint = f"if it needs the proxy, restart it after boot: {restart(unit.name)}"
+        return Finding(GROUP, unit.name, WARN, f"{text}: it {reason}", hint)
+    return Finding(GROUP, unit.name, WARN, text, "eks-proxy-agent apply; it counts from the next boot on")
 
 
 def _not_loaded(files: FileSystem, unit: UnitState) -> Finding | None:

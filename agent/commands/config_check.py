@@ -13,6 +13,7 @@ from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy import entries
 from agent.core.noproxy.entries import Entry
 from agent.core.noproxy.lint import advice
+from agent.core.plan.desired import static_files
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data
@@ -20,6 +21,7 @@ from agent.errors import AgentError, SettingsError
 from agent.node.host import Host
 from agent.node.inputs import cluster_info
 from agent.node.sources import read_ca, read_credentials
+from agent.node.waiting import order_warnings
 
 T = TypeVar("T")
 
@@ -42,6 +44,8 @@ def check(host: Host, layered: Layered, facts: Facts | None) -> None:
         problems.add(AgentError(problem))
     for line in _warnings(layered, facts, info, credentials, ca):
         print(line, file=sys.stderr)
+    for warning in order_warnings(host, static_files(settings)) if settings.proxy.url else ():
+        print("warning: " + warning, file=sys.stderr)
     problems.raise_all()
     print("the settings are valid" + ("" if settings.proxy.url else "; without proxy.url nothing is configured"))
 

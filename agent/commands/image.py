@@ -18,6 +18,7 @@ from agent.node.host import host_of, need_root
 from agent.node.metrics_file import withdraw
 from agent.node.planning import plan_node
 from agent.node.sources import read_ca, sources_of, static_settings
+from agent.node.waiting import order_warnings, with_order
 
 BOOTSTRAP = "eks-proxy-agent-bootstrap.service"
 
@@ -34,7 +35,7 @@ def bake_command(arguments: argparse.Namespace) -> int:
     static = static_settings(host.files, sources)
     settings = static.settings
     with host.locked() as state:
-        files = image_files(settings, read_ca(host.files, settings))
+        files = with_order(host, image_files(settings, read_ca(host.files, settings)))
         # The plan also removes what an earlier bake wrote and the settings no longer name.
         plan = plan_node(host, files, scope=Effect.DAEMON_RELOAD)
         units = host.units.show((DAEMON, BOOTSTRAP, *considered(settings)))
@@ -44,7 +45,7 @@ def bake_command(arguments: argparse.Namespace) -> int:
         plan = attrs.evolve(plan, enable=enable, reload=plan.reload or bool(enable), baseline=baseline)
         plan = apply(plan, host, state)
     print_changes(host, plan)
-    for warning in static.layered.warnings:
+    for warning in static.layered.warnings + order_warnings(host, files):
         print("warning: " + warning, file=sys.stderr)
     if static.flags.data:
         print("warning: bake does not keep flags; write the settings into config.toml of the image", file=sys.stderr)
@@ -70,7 +71,7 @@ def clean_command(arguments: argparse.Namespace) -> int:
         print(f"stopped {DAEMON}; otherwise it would write the files again")
     with host.locked() as state:
         ca = read_ca(host.files, settings)
-        plan = plan_node(host, clean_files(settings, ca, baked=host.state.baseline().baked))
+        plan = plan_node(host, with_order(host, clean_files(settings, ca, baked=host.state.baseline().baked)))
         failed = frozenset(path for path in host.state.baseline().files if plan.fails(path))
         plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline, failed))
         plan = apply(plan, host, state)

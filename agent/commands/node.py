@@ -32,6 +32,7 @@ from agent.node.reconcile import (
 )
 from agent.node.sources import sources_of, static_settings
 from agent.node.units import release_units, running_units, stale_units
+from agent.node.waiting import order_warnings
 
 PENDING = 3
 DAEMON = "eks-proxy-agent.service"
@@ -49,7 +50,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
             forget_network(state, facts.instance_id)
     result = reconcile(host, static, facts, Trigger.COMMAND)
     print_changes(host, result.plan)
-    for warning in result.resolved.problems + result.resolved.warnings + result.overrides:
+    for warning in result.resolved.problems + result.resolved.warnings + result.unit_warnings:
         print("warning: " + warning, file=sys.stderr)
     result.raise_unit_problems()
     if result.intent is None:
@@ -94,7 +95,8 @@ def plan_command(arguments: argparse.Namespace) -> int:
     resolved = compose_intent(inputs, probe(host, inputs))
     require_proxy(resolved)
     settings = resolved.settings if resolved.intent else None
-    plan = plan_node(host, node_files(host, resolved), settings)
+    files = node_files(host, resolved)
+    plan = plan_node(host, files, settings)
     actions = _unit_actions(host, plan)
     rule = enabling(settings, host.units.show(considered(settings))).rule if settings else ""
     if arguments.json:
@@ -105,7 +107,8 @@ def plan_command(arguments: argparse.Namespace) -> int:
         for action in actions:
             print(action)
     messages = ["node.ca_bundle: " + summary for summary in (inputs.ca.summaries if inputs.ca else ())]
-    warnings = resolved.problems + resolved.warnings + override_warnings(host.files, resolved, plan)
+    unit_warnings = override_warnings(host.files, resolved, plan) + order_warnings(host, files)
+    warnings = resolved.problems + resolved.warnings + unit_warnings
     messages += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in warnings]
     messages += advice(resolved.intent.no_proxy, inputs.facts.region) if resolved.intent else ()
     messages += ["note: " + note for note in unprobed_notes(inputs)]

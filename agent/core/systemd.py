@@ -10,11 +10,13 @@ import attrs
 
 from agent.core.settings.schema import Settings
 
+#: The agent's unit.
+AGENT = "eks-proxy-agent.service"
 #: The properties that `systemctl show` prints; it reads all of them from systemd anyway.
 PROPERTIES = (
     "Id,LoadState,UnitFileState,ActiveState,MainPID,AssertResult,AssertTimestampMonotonic,InactiveExitTimestampMonotonic,"
     "ExecMainStartTimestampMonotonic,Job,NeedDaemonReload,DropInPaths,EnvironmentFiles,UnsetEnvironment,Before,"
-    "Requires,Wants,BindsTo,After"
+    "Requires,Wants,BindsTo,After,DefaultDependencies"
 )
 
 
@@ -45,6 +47,7 @@ class UnitState:
     before: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    default_dependencies: bool = True
 
 
 def parse_unit(name: str, block: str) -> UnitState:
@@ -84,7 +87,29 @@ def parse_unit(name: str, block: str) -> UnitState:
         before=words("Before"),
         needs=words("Requires") + words("Wants") + words("BindsTo"),
         after=words("After"),
+        default_dependencies=word("DefaultDependencies") != "no",
     )
+
+
+#: The agent starts after basic.target and waits for the network, so none of these may wait for it.
+_EARLY = ("sysinit.target", "basic.target", "sockets.target", "network-pre.target", "network.target", AGENT)
+
+
+def obstacle(unit: str, states: Mapping[str, UnitState]) -> str:
+    """Return why a unit cannot wait for the agent at boot; empty if it can.
+
+    `states` has the unit and, transitively, all units that start after it.
+    """
+    if not states[unit].exists:
+        return "does not exist"
+    if not states[unit].default_dependencies:
+        return "has DefaultDependencies=no"
+    later, new = set[str](), set(states[unit].before)
+    while new:
+        later |= new
+        new = {name for other in new if other in states for name in states[other].before} - later
+    early = next((name for name in _EARLY if name in later), "")
+    return f"starts before {early}" if early else ""
 
 
 #: The container runtimes.

@@ -31,6 +31,7 @@ from agent.node.reachability import probe_again, remember
 from agent.node.reconcile import ReconcileResult, Trigger, has_configured_units, reconcile
 from agent.node.sources import StaticSettings, read_ca
 from agent.node.units import release_units
+from agent.node.waiting import with_order
 
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
 
@@ -125,7 +126,7 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
     try:
         settings = recall_units(host, settings)
         with host.locked() as state:
-            static = static_files(settings, read_ca(host.files, settings))
+            static = with_order(host, static_files(settings, read_ca(host.files, settings)))
             plan = apply(plan_node(host, static, settings, complete=False), host, state)
             state.update_memory(
                 lambda memory: memory.after_preparation(plan, desired_digests(host, static), time.monotonic())

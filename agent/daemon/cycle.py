@@ -85,7 +85,7 @@ def finish_cycle(daemon: Daemon, result: ReconcileResult | None, *, is_settled: 
             result, is_switched = _switch_proxy(daemon, result)
             is_settled = is_settled and is_switched
         units = None if is_boot else _check_units(daemon, result)
-        journal_events.log_overrides(host, result.overrides)
+        journal_events.log_unit_warnings(host, result.unit_warnings)
     journal_events.log_contested(host)
     with host.locked() as state:
         memory = state.update_memory(lambda memory: memory.record_outcome(settled=is_settled))

@@ -37,13 +37,13 @@ def log_contested(host: Host) -> None:
         )
 
 
-def log_overrides(host: Host, overrides: Sequence[str]) -> None:
-    """Log the drop-ins of others that override the agent's, once as long as they stay the same."""
+def log_unit_warnings(host: Host, warnings: Sequence[str]) -> None:
+    """Log what keeps units from getting the proxy, once as long as it stays the same."""
     with host.locked() as state:
-        is_news, memory = state.memory().report_once("overrides", "\n".join(overrides))
+        is_news, memory = state.memory().report_once("units", "\n".join(warnings))
         state.update_memory(lambda _: memory)
-    for text in overrides if is_news else ():
-        get_logger().warning("unit.overridden", text=text)
+    for text in warnings if is_news else ():
+        get_logger().warning("unit.warning", text=text)
 
 
 def summary(result: ReconcileResult, *, stale: Sequence[str] = (), contested: Sequence[str] = ()) -> str:

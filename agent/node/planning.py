@@ -18,12 +18,13 @@ from agent.core.systemd import considered, to_enable
 from agent.errors import FileError
 from agent.node.host import Host
 from agent.node.overrides import overridden_notes
+from agent.node.waiting import order_notes, with_order
 
 
 def node_files(host: Host, resolved: Resolved) -> tuple[ManagedFile, ...]:
     """Return the desired files of the node with this Intent."""
     baked = host.state.baseline().baked
-    return desired_files(resolved.settings, resolved.intent, resolved.inputs.ca, baked=baked)
+    return with_order(host, desired_files(resolved.settings, resolved.intent, resolved.inputs.ca, baked=baked))
 
 
 def desired_digests(host: Host, files: tuple[ManagedFile, ...]) -> dict[str, str]:
@@ -83,7 +84,7 @@ def plan_node(
         reload_pending=pending,
         trust_pending=host.state.trust_pending and host.files.live,  # an image does this at its first boot
     )
-    return attrs.evolve(plan, notes=plan.notes + overridden_notes(host.files, plan))
+    return attrs.evolve(plan, notes=plan.notes + overridden_notes(host.files, plan) + order_notes(host, plan))
 
 
 def plan_revert(host: Host) -> Plan:

@@ -33,6 +33,7 @@ from agent.node.planning import desired_digests, node_files, plan_node
 from agent.node.reachability import Reachability
 from agent.node.sources import StaticSettings, kept_flags
 from agent.node.status_file import phase_of
+from agent.node.waiting import order_warnings
 
 
 class Trigger(enum.Enum):
@@ -66,14 +67,14 @@ class ReconcileResult:
 
     `should_reprobe`: endpoints that were not reached directly at an earlier boot, or did not
     resolve at this one, may be reachable by now. `repaired`: those of the plan's changes that
-    repaired drift.  `overrides`: warnings about drop-ins of others that override the agent's.
+    repaired drift.  `unit_warnings`: what keeps units from getting the proxy.
     """
 
     resolved: Resolved
     plan: Plan
     should_reprobe: bool = False
     repaired: tuple[Change, ...] = ()
-    overrides: tuple[str, ...] = ()
+    unit_warnings: tuple[str, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -119,15 +120,15 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         repaired = () if trigger is Trigger.COMMAND else memory.drifted(plan, desired)
         if trigger is not Trigger.COMMAND:
             log_changes(plan, repaired)
-        overrides = override_warnings(host.files, resolved, plan)
+        warnings = override_warnings(host.files, resolved, plan) + order_warnings(host, files)
         _remember(state, static, inputs, network)
         plan = _open_gates(state, resolved.settings, plan)
-        result = ReconcileResult(resolved, plan, network.reachability.should_reprobe, repaired, overrides)
+        result = ReconcileResult(resolved, plan, network.reachability.should_reprobe, repaired, warnings)
         desired = memory.still_desired(desired, set(planned.changes) - set(plan.changes))
         remembered = memory.after_command if trigger is Trigger.COMMAND else memory.after_daemon
         memory = remembered(plan, desired, time.monotonic())
         state.save_memory(_with_list(state, memory, resolved, network))
-        status_file.save_reconcile(state, resolved, plan.problems, overrides)
+        status_file.save_reconcile(state, resolved, plan.problems, warnings)
     return result
 
 

@@ -24,11 +24,12 @@ from agent.errors import FileError, shortlist
 
 
 def save_reconcile(
-    state: LockedState, resolved: Resolved, problems: Sequence[str], overrides: tuple[str, ...] = ()
+    state: LockedState, resolved: Resolved, problems: Sequence[str], unit_warnings: tuple[str, ...] = ()
 ) -> None:
     """Save the result of a reconcile; `problems` are the errors of single files.
 
-    `overrides` are warnings about drop-ins of others.  The fields that the daemon added stay.
+    `unit_warnings` say what keeps units from getting the proxy.  The fields that the daemon added
+    stay.
     """
     intent, facts = resolved.intent, resolved.facts
     files = desired_files(resolved.settings, intent, resolved.inputs.ca)
@@ -40,7 +41,7 @@ def save_reconcile(
         proxy=ProxyPair(intent.http_proxy, intent.https_proxy) if intent else None,
         no_proxy=intent.no_proxy if intent else (),
         files=tuple(file.path for file in files if file.merge(None) is not None),
-        warnings=resolved.problems + resolved.warnings + overrides,
+        warnings=resolved.problems + resolved.warnings + unit_warnings,
     )
     if intent is None:  # without a proxy in use its health is obsolete
         document = attrs.evolve(document, proxies=(), preflight=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Callable
 
 from tests.boot.harness import cri
@@ -78,7 +79,7 @@ def test_a_drop_in_that_overrides_is_logged_once(trial: Callable[[str], Trial]) 
     (node.root / "etc/other.env").write_text("HTTPS_PROXY=http://other.example.test:3128\n")
     agent = RunningAgent(node)
     text = f"EnvironmentFile=/etc/other.env of {DOCKER_D}/zzz-other.conf overrides HTTPS_PROXY"
-    (entry,) = agent.wait_for_event("unit.overridden")
+    (entry,) = agent.wait_for_event("unit.warning")
     assert text in str(entry["MESSAGE"])
     assert any(text in warning for warning in agent.status()["warnings"])
     notes = [str(note["MESSAGE"]) for note in agent.events("file.note")]
@@ -88,7 +89,31 @@ def test_a_drop_in_that_overrides_is_logged_once(trial: Callable[[str], Trial]) 
     assert failures == [f"{text[: text.index(' overrides')]} overrides HTTPS_PROXY"]
     last = agent.status()["updated"]
     wait_for("another cycle", lambda: agent.status()["updated"] != last)
-    assert len(agent.events("unit.overridden")) == 1
+    assert len(agent.events("unit.warning")) == 1
     agent.running.run("rm", f"{DOCKER_D}/zzz-other.conf")
     wait_for("the warning to go", lambda: agent.status()["warnings"] == [], limit=45)
     agent.node.finish(agent.running)
+
+
+def test_a_unit_of_the_operator_waits_if_that_is_safe(trial: Callable[[str], Trial]) -> None:
+    """From the second boot on it starts after the agent, with the proxy; there is no cycle.
+
+    A unit that precedes the network does not wait, which the journal, status and `check` say.
+    """
+    node = trial("operator-units")
+    first = node.boot()
+    notes = [text for text in first.messages(AGENT) if "waits for the agent" in text]
+    assert len(notes) == 1
+    assert "app.service waits for the agent from the next boot on" in notes[0]
+    second = node.start(hold=True)
+    second.wait_settled()
+    findings = json.loads(second.run("eks-proxy-agent", "check", "--json", "--only", "units"))["findings"]
+    node.case = replace(node.case, proxied=("docker", "containerd", "app"))
+    boot = node.finish(second)
+    assert boot.reloads() == 0
+    assert boot.active_at("early") < boot.active_at("eks-proxy-agent") < boot.active_at("app")
+    (warning,) = boot.status()["warnings"]
+    assert warning.startswith("node.units: early.service does not wait for the agent at boot, because it starts before")
+    assert any(warning in text for text in boot.messages(AGENT))
+    states = {finding["name"]: finding["state"] for finding in findings}
+    assert (states["app.service"], states["early.service"]) == ("ok", "warn")

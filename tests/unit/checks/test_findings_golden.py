@@ -252,6 +252,17 @@ def units_cases(patch):
         agent = UnitState(units.AGENT, before=(nodeadm,))
         return list(units.check(checked(content, units=Units(agent, attrs.evolve(state, **changes)))))[1:]
 
+    def app_with(*before, after_agent=False):
+        dropin = EnvironmentDropin("app.service")
+        state = UnitState("app.service", drop_ins=(dropin.path,), environment_files=(NODE_ENV,), before=before)
+        agent = UnitState(units.AGENT, before=("app.service",) if after_agent else ())
+        listed = SETTINGS + 'units = ["app"]\n'
+        node = checked({dropin.path: dropin.merge(None)}, text=listed, units=Units(agent, state))
+        return list(units.check(node))[1:]
+
+    yield "an operator's unit", app_with(after_agent=True)
+    yield "an operator's unit that does not wait yet", app_with()
+    yield "an operator's unit that cannot wait", app_with("network-pre.target")
     main, name = EnvironmentDropin("cloud-init-main.service"), "cloud-init-main.service"
     state = UnitState(name, drop_ins=(main.path,), environment_files=(NODE_ENV,))
     content, agent = {main.path: main.merge(None)}, UnitState(units.AGENT)

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from agent.core.settings.schema import Bootstrap, Node, Settings
 from agent.core.settings.unit_table import variables_of
 from agent.core.systemd import (
+    AGENT,
     UnitState,
     considered,
     dependencies,
     differences,
     enabling,
     is_deferred,
+    obstacle,
     parse_unit,
     to_enable,
     to_release,
@@ -231,6 +233,43 @@ def test_a_unit_that_never_started_is_released_only_with_policy_closed():
     refused = UnitState("docker.service", active="inactive", blocked=True)
     unused = UnitState("kubelet.service", active="inactive", started=False)
     assert to_release({"docker.service": refused, "kubelet.service": unused}, closed=False) == ("docker.service",)
+
+
+# --- units that can wait for the agent ------------------------------------------------------------
+
+EARLY = ["sysinit.target", "basic.target", "sockets.target", "network-pre.target", "network.target", AGENT]
+USUAL = ("multi-user.target", "shutdown.target")
+
+
+def ordered(**before):
+    """Units with these Before=, by name; `_` stands for the dot and `__` for a dash."""
+    names = {name.replace("__", "-").replace("_", "."): others for name, others in before.items()}
+    return {name: UnitState(name, before=tuple(others)) for name, others in names.items()}
+
+
+def test_a_usual_service_can_wait():
+    """It is before multi-user.target and shutdown.target, like every service."""
+    states = ordered(app_service=USUAL, multi__user_target=["graphical.target"], shutdown_target=["umount.target"])
+    assert obstacle("app.service", states) == ""
+    assert obstacle("app.service", ordered(app_service=["app.service"])) == "", "a unit before itself ends too"
+
+
+@pytest.mark.parametrize("early", EARLY)
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_unit_that_precedes_the_network_or_the_agent_cannot_wait(early, direct):
+    """systemd would find a cycle, or the network would come up only when the agent gives up."""
+    before = [*USUAL, early] if direct else [*USUAL, "other.service"]
+    states = ordered(app_service=before, other_service=["third.service"], third_service=[early])
+    assert obstacle("app.service", states) == f"starts before {early}"
+
+
+def test_a_unit_without_default_dependencies_cannot_wait():
+    """Such a unit starts early in the boot."""
+    states = {"app.service": UnitState("app.service", default_dependencies=False)}
+    assert obstacle("app.service", states) == "has DefaultDependencies=no"
+    assert obstacle("app.service", {"app.service": UnitState("app.service", exists=False)}) == "does not exist"
+    assert not parse_unit("app.service", "LoadState=loaded\nDefaultDependencies=no").default_dependencies
+    assert parse_unit("app.service", "LoadState=loaded\nDefaultDependencies=yes").default_dependencies
 
 
 # --- the environment of a process -----------------------------------------------------------------

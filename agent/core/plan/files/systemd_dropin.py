@@ -13,12 +13,14 @@ import attrs
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.managed_file import Effect, ManagedFile
 from agent.core.settings.unit_table import reads_etc_environment, unset_names
+from agent.core.systemd import AGENT
 
 DIRECTORY = "/etc/systemd/system/"
 #: The units that failure.policy = "closed" holds back.  A gate on others would lock operators out
 #: of the node.
 GATED_UNITS = ("docker.service", "containerd.service", "kubelet.service")
 
+_AFTER = "After=" + AGENT
 _HEAD = """\
 # Written by eks-proxy-agent, which overwrites edits.  To undo: eks-proxy-agent revert.
 """
@@ -45,8 +47,11 @@ class Dropin(ManagedFile):
         return f"{DIRECTORY}{unit}.d/{cls.name}"
 
 
+@attrs.frozen
 class EnvironmentDropin(Dropin):
     """The drop-in that gives a unit the proxy variables.
+
+    `waits`: the unit starts after the agent, although Before= of the agent's unit does not name it.
 
     systemd reads the drop-ins of a unit in the order of their names, from whatever directory.  The
     name comes after `http-proxy.conf` and `proxy.conf`, which others leave.
@@ -54,9 +59,12 @@ class EnvironmentDropin(Dropin):
 
     name = "zz-eks-proxy.conf"
 
+    waits: bool = attrs.field(default=False, kw_only=True)
+
     def merge(self, current: bytes | None) -> bytes | None:
         """Return the constant text for this unit; see unit_table.py for the reasons."""
-        lines = [_HEAD + "[Service]"]
+        order = f"[Unit]\n# Added by the operator: it waits for READY=1.\n{_AFTER}\n\n" if self.waits else ""
+        lines = [_HEAD + order + "[Service]"]
         lines += ["# The minus: a missing file must not keep the unit from starting.  The later file wins."]
         lines += [f"EnvironmentFile=-{ENVIRONMENT}"] if reads_etc_environment(self.unit) else []
         lines += [f"EnvironmentFile=-{NODE_ENV}"]
@@ -65,6 +73,11 @@ class EnvironmentDropin(Dropin):
             lines += ["# Its plain http is for the metadata service, which no proxy reaches."]
             lines += ["UnsetEnvironment=" + " ".join(unset)]
         return ("\n".join(lines) + "\n").encode("ascii")
+
+    @staticmethod
+    def lets_wait(content: bytes | None) -> bool:
+        """Return True if a drop-in makes its unit wait for the agent."""
+        return _AFTER.encode("ascii") in (content or b"").splitlines()
 
     @classmethod
     def unit_of(cls, path: str) -> str | None:

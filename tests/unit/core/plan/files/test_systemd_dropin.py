@@ -49,6 +49,15 @@ def test_all_other_units_read_both_files(unit):
     assert EnvironmentDropin(unit).merge(None) == ENVIRONMENT_TEXT
 
 
+def test_a_unit_that_waits_is_ordered_after_the_agent():
+    """Before= of the agent's unit cannot name a unit that only the operator knows."""
+    text = EnvironmentDropin("app.service", waits=True).merge(None)
+    assert directives(text) == ["[Unit]", "After=eks-proxy-agent.service", *directives(ENVIRONMENT_TEXT)]
+    assert EnvironmentDropin.lets_wait(text)
+    assert not EnvironmentDropin.lets_wait(ENVIRONMENT_TEXT)
+    assert not EnvironmentDropin.lets_wait(None)
+
+
 def test_policy_closed_asserts_and_does_not_require():
     """An Assert blocks the start only; Requires= would stop docker with the agent."""
     assert directives(CLOSED_TEXT) == ["[Unit]", "AssertPathExists=/run/eks-proxy-agent/ready"]
