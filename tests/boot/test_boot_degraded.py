@@ -93,3 +93,33 @@ def test_boot_without_a_log_is_configured(trial: Callable[[str], Trial]) -> None
         )
         boot = node.boot()
         assert boot.active_at("docker") > boot.active_at("eks-proxy-agent")
+
+
+#: Limits /run to a few more inodes than it has, and takes them.
+FILL = """\
+used=$(df --output=iused /run | tail -1)
+for more in 2 50 200; do mount -o remount,nr_inodes=$((used + more)) /run && break; done
+n=0; while touch /run/fill-$n; do n=$((n + 1)); done
+test -z "$(df --output=iavail /run | tail -1 | tr -d ' 0')"
+"""
+
+
+def test_boot_with_a_full_run_directory_is_configured(trial: Callable[[str], Trial]) -> None:
+    """Without an inode in /run, /etc has the proxy when docker starts.
+
+    The journal has what is missing, and the next cycle writes it.
+    """
+    node = trial("fresh-node")
+    (node.root / "etc/fill").write_text(FILL)
+    path = node.root / DROP_IN
+    path.parent.mkdir()
+    empty = "mount -o remount,nr_inodes=10000 /run; rm /run/fill-*"  # docker needs some too
+    path.write_text(f"[Service]\nExecStartPre=+/bin/sh /etc/fill\nExecStartPost=+/bin/sh -c '{empty}'\n")
+    running = node.start(hold=True)
+    running.wait_settled()
+    events = running.run("journalctl", "--quiet", "--unit=" + AGENT, "--output=cat", "EKS_PROXY_EVENT=state.not_saved")
+    assert "file=/run/eks-proxy-agent/status.json" in events
+    assert running.run("journalctl", "--quiet", "--unit=" + AGENT, "EKS_PROXY_EVENT=node.degraded", check=False) == ""
+    running.run("systemctl", "reload", AGENT)
+    running.wait_until("status.json", "test", "-e", "/run/eks-proxy-agent/status.json")
+    node.finish(running)
