@@ -138,7 +138,8 @@ def test_auto_finds_the_usual_directories(tmp_path: Path, usual: str) -> None:
     disk = FileSystem(str(tmp_path))
     host = Host(disk, State(disk), Systemd(running=False))
     assert publish(host) == {"path": None, "error": None}
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "var"]
+    assert os.listdir(tmp_path / "var/lib") == ["eks-proxy-agent"]  # which the lock is on
     directory(host, usual).mkdir(parents=True)
     assert publish(host) == {"path": f"{usual}/{METRICS_FILE}", "error": None}
     assert os.listdir(directory(host, usual)) == [METRICS_FILE]

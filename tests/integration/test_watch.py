@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -243,7 +243,7 @@ def test_killed_worker_of_a_cycle_degrades_the_node(node: Node, service: MoodySe
     assert daemon.stop() == 0
 
 
-@pytest.mark.parametrize("step", [(cycle_module, "reconcile_once"), (cycle_module, "_check_stale_units")])
+@pytest.mark.parametrize("step", [(cycle_module, "reconcile_once"), (cycle_module, "_check_units")])
 def test_any_exception_of_a_cycle_is_a_degraded_node(
     node: Node,
     service: MoodyService,
@@ -369,10 +369,10 @@ def test_run_directory_without_room_is_not_degraded(
     (node.root / "etc/environment").write_text("x=1\n")
     write = FileSystem.write
 
-    def full(files: FileSystem, path: str, content: bytes, mode: int | None = None) -> None:
+    def full(files: FileSystem, path: str, *arguments: Any) -> None:
         if path.startswith("/run/"):
             raise NoRoomError(f"{path}: cannot be written: No space left on device")
-        write(files, path, content, mode)
+        write(files, path, *arguments)
 
     with monkeypatch.context() as patched:
         patched.setattr(FileSystem, "write", full)
