@@ -14,6 +14,7 @@ from agent.core.plan.files.yum_conf import YUM_CONF
 from agent.core.plan.plan import Change, Plan
 from agent.core.status.document import StatusDocument
 from agent.errors import FileError
+from agent.node.package_manager import has_separate_yum_conf
 from agent.node.planning import node_files, plan_node
 
 GROUP = "files"
@@ -35,7 +36,7 @@ def check(node: CheckedNode) -> Iterator[Finding]:
             return
         yield Finding(GROUP, "files", SKIP, NEEDS_ROOT)
         return
-    is_separate = packages.has_separate_yum_conf(node.host.files)
+    is_separate = has_separate_yum_conf(node.host.files)
     changes = [change for change in plan.changes if not (is_separate and change.path == YUM_CONF)]
     for problem in plan.problems:
         path, _, text = problem.partition(": ")

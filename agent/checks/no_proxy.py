@@ -137,6 +137,11 @@ def _installed_dialects(files: FileSystem) -> tuple[Dialect, ...]:
     )
 
 
+def curl_dialect(files: FileSystem) -> Dialect:
+    """Return the family of this node's libcurl, the newest one if its version is unknown."""
+    return _curl_family(_libcurl_version(files) or (99, 0))
+
+
 def _libcurl_version(files: FileSystem) -> tuple[int, int] | None:
     """Return the version of this node's libcurl, or None if it is unknown."""
     if not files.live:

@@ -19,6 +19,7 @@ from agent.edges.kernel import is_fips
 from agent.edges.state import State, instance_file
 from agent.node.budget import Budget
 from agent.node.host import Host
+from agent.node.package_manager import needs_yum_conf
 from agent.node.sources import (
     SettingsSources,
     StaticSettings,
@@ -99,6 +100,7 @@ def load_inputs(host: Host, static: StaticSettings, facts: Facts) -> NodeInputs:
         read_ca(files, settings),
         is_on_instance(host, static.sources),
         user_data.problems + info.problems,
+        needs_yum_conf(files),
         static.sources,
         versions,
     )

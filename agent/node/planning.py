@@ -24,7 +24,11 @@ from agent.node.waiting import order_notes, with_order
 def node_files(host: Host, resolved: Resolved) -> tuple[ManagedFile, ...]:
     """Return the desired files of the node with this Intent."""
     baked = host.state.baseline().baked
-    return with_order(host, desired_files(resolved.settings, resolved.intent, resolved.inputs.ca, baked=baked))
+    inputs = resolved.inputs
+    desired = desired_files(
+        inputs.settings, resolved.intent, inputs.ca, baked=baked, needs_yum_conf=inputs.needs_yum_conf
+    )
+    return with_order(host, desired)
 
 
 def desired_digests(host: Host, files: tuple[ManagedFile, ...]) -> dict[str, str]:

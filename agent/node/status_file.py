@@ -31,8 +31,8 @@ def save_reconcile(
     `unit_warnings` say what keeps units from getting the proxy.  The fields that the daemon added
     stay.
     """
-    intent, facts = resolved.intent, resolved.facts
-    files = desired_files(resolved.settings, intent, resolved.inputs.ca)
+    intent, facts, inputs = resolved.intent, resolved.facts, resolved.inputs
+    files = desired_files(inputs.settings, intent, inputs.ca, needs_yum_conf=inputs.needs_yum_conf)
     document = attrs.evolve(
         _load(state),
         instance_id=facts.instance_id,

@@ -1,8 +1,10 @@
 """yum.conf after a merge, read by independent parsers: configparser, augeas and dnf."""
 
 import configparser
+import http.server
 import json
 import subprocess
+import threading
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -134,3 +136,75 @@ def test_every_reader_reads_the_old_proxy_after_restore(read):
     texts = [b"[main]\ngpgcheck=1\nproxy=http://old:1\n", b"[main]\nproxy=http://old:1"]
     restored = [YumConf.restore(YumConf(URL).merge(text) + b"best=True\n", text) for text in texts]
     assert read(restored) == ["http://old:1"] * 2
+
+
+REQUEST = """\
+import sys, dnf
+base = dnf.Base()
+base.conf.read(sys.argv[1])
+base.conf.cachedir = sys.argv[2]
+base.conf.substitutions["releasever"] = "1"
+base.conf.retries = 1
+try:
+    base.repos.add_new_repo("x", base.conf, baseurl=[sys.argv[3]]).load()
+except dnf.exceptions.RepoError:
+    pass
+"""
+
+
+class AskingProxy(http.server.BaseHTTPRequestHandler):
+    """A proxy that asks each client for a password, and notes what it gets."""
+
+    def do_GET(self):
+        """Refuse a request."""
+        self.server.requests.append((self.path, self.headers.get("Proxy-Authorization")))
+        self.send_response(407)
+        self.send_header("Proxy-Authenticate", 'Basic realm="x"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_CONNECT = do_GET  # noqa: N815 -- the name of http.server
+    protocol_version = "HTTP/1.1"  # else curl takes the answer for a broken connection
+
+    def log_message(self, *arguments):
+        """Log nothing."""
+
+
+@pytest.fixture
+def asking_proxy():
+    """A proxy with the requests that it got."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), AskingProxy) as server:
+        server.requests = []
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def requested_with(server, directory, text, url):
+    """Let dnf request a repository's metadata; return what the proxy got."""
+    server.requests.clear()
+    (directory / "dnf.conf").write_bytes(text)
+    command = ["/usr/bin/python3", "-I", "-c", REQUEST, str(directory / "dnf.conf"), str(directory / "cache"), url]
+    subprocess.run(command, env={}, check=True, timeout=30)
+    return server.requests
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("http://repo.test/x", "http://repo.test/x/repodata/repomd.xml"),
+        ("https://repo.test/x", "repo.test:443"),
+    ],
+)
+def test_dnf_does_not_send_the_old_password_to_the_new_proxy(asking_proxy, tmp_path, url, target):
+    """dnf has one proxy for all URLs, and sends it user and password of an earlier set-up."""
+    if subprocess.run(NEEDED["dnf"], stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("dnf is not installed (tests/packages.txt)")
+    new = f"http://127.0.0.1:{asking_proxy.server_address[1]}"
+    before = f"[main]\ngpgcheck=1\nproxy={new}\nproxy_username=u\nproxy_password=p\n".encode()
+    assert (target, "Basic dTpw") in requested_with(asking_proxy, tmp_path, before, url)
+    after = requested_with(asking_proxy, tmp_path, YumConf(new).merge(before), url)
+    assert {password for _, password in after} == {None}
+    assert {asked for asked, _ in after} == {target}

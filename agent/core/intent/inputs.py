@@ -20,7 +20,8 @@ class Inputs:
 
     `on_instance`: the facts are those of this machine, which is not so with --root or --facts.
     Only then do probes and their cached results apply to this node.  `problems`: what user data and
-    NodeConfigs mean for this node, but cannot be used.
+    NodeConfigs mean for this node, but cannot be used.  `needs_yum_conf`: yum.conf is created if
+    it does not exist.
     """
 
     layered: Layered
@@ -30,6 +31,7 @@ class Inputs:
     ca: CaCertificates | None = None
     on_instance: bool = False
     problems: tuple[str, ...] = ()
+    needs_yum_conf: bool = True
 
     @property
     def settings(self) -> Settings:

@@ -17,12 +17,18 @@ Files = tuple[ManagedFile, ...]
 
 
 def desired_files(
-    settings: Settings, intent: Intent | None, ca: CaCertificates | None = None, *, baked: bool = False
+    settings: Settings,
+    intent: Intent | None,
+    ca: CaCertificates | None = None,
+    *,
+    baked: bool = False,
+    needs_yum_conf: bool = True,
 ) -> Files:
     """Return all files of a configured node.
 
     node.env comes first: docker's proxy depends on it.  Without an Intent the result is empty,
-    except for the drop-ins of an image that was `baked`.
+    except for the drop-ins of an image that was `baked`.  Unless the node `needs_yum_conf`, that
+    is edited and not created.
     """
     if intent is None:
         return static_files(settings, ca) if baked else ()
@@ -32,10 +38,18 @@ def desired_files(
     if settings.node.environment:
         files.append(EnvironmentFile(intent.variables(secret=False)))
     if settings.node.yum:
-        secret = intent.credentials if settings.proxy.credentials_in_yum else None
-        url, mode = intent.http_proxy.with_credentials(secret), (PRIVATE if secret else None)
-        files += [YumConf(url, mode=mode), DnfConf(url, mode=mode)]
+        url = package_proxy(settings, intent)
+        mode = PRIVATE if settings.proxy.credentials_in_yum and intent.credentials else None
+        files += [YumConf(url, is_created=needs_yum_conf, mode=mode), DnfConf(url, mode=mode)]
     return (*files, *image_files(settings, ca))
+
+
+def package_proxy(settings: Settings, intent: Intent) -> str:
+    """Return the one proxy that yum and dnf have, for all repositories.
+
+    It is that of https:// URLs, as those of Amazon Linux 2023 are.
+    """
+    return intent.https_proxy.with_credentials(intent.credentials if settings.proxy.credentials_in_yum else None)
 
 
 def image_files(settings: Settings, ca: CaCertificates | None) -> Files:

@@ -69,6 +69,9 @@ class Files:
         content = self.content.get(path)
         return FileState(problem=content) if isinstance(content, str) else FileState(content)
 
+    def status(self, path):
+        return self.content.get(path)
+
     def names(self, directory):
         names = (path.rpartition("/") for path in self.content)
         return [name for parent, _, name in names if parent == directory]
@@ -380,6 +383,7 @@ def no_proxy_cases(patch):
 
 def packages_cases(patch):
     """Files of yum and dnf."""
+    patch.setattr(no_proxy, "_libcurl_version", lambda files: (8, 5))
     dnf, yum, link = {"/usr/bin/dnf": b""}, {"/usr/bin/yum": b""}, {YUM_CONF: DNF_CONF}
     ours, other = f"[main]\nproxy={PROXY}\n".encode(), b"[main]\nproxy=http://me:secret@other:1\n"
 
@@ -395,6 +399,10 @@ def packages_cases(patch):
     yield "unreadable", with_files({**dnf, DNF_CONF: "<problem>"})
     repository = b"[a]\nproxy=http://me:secret@other:1\n[b]\nproxy=_none_\n"
     yield "repositories", with_files({**dnf, DNF_CONF: ours, "/etc/yum.repos.d/x.repo": repository})[1:]
+    exempt = b"[c]\nbaseurl=https://repo.internal/x\n[d]\nmirrorlist=http://$host/$basearch\nenabled=0\n"
+    yield "exempt repositories", with_files({**dnf, DNF_CONF: ours, "/etc/yum.repos.d/x.repo": exempt})[1:]
+    user = b"[e]\nproxy_username=u\nproxy_password=p\n"
+    yield "a user of a repository", with_files({**yum, YUM_CONF: ours, "/etc/yum.repos.d/x.repo": user}, {})[1:]
     yield "node.yum", with_files(dnf, text=SETTINGS + "yum = false\n")
     yield "neither", with_files({})
 
@@ -435,7 +443,6 @@ def rendered():
     for cases in GROUPS:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(os, "geteuid", lambda: 0)
-            patch.setattr(packages, "_exists", lambda files, path: path in files.content)
             name = cases.__name__.removesuffix("_cases")
             for title, findings in cases(patch):
                 parts.append("\n".join([f"# {name}: {title}", *map(_lines, findings)]))

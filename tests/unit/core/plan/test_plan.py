@@ -101,9 +101,16 @@ def test_files_can_be_switched_off():
     assert [file.path for file in desired_files(settings, INTENT) if file.merge(None) is not None] == [NODE_ENV]
 
 
-def test_yum_gets_the_http_proxy():
-    """yum uses it for https repositories too."""
-    assert shared(YUM_CONF).merge(None) == b"[main]\nproxy=http://proxy.corp:3128\n"
+def test_yum_gets_the_https_proxy():
+    """yum has one proxy for all repositories, and those of Amazon Linux 2023 are https."""
+    assert shared(YUM_CONF).merge(None) == b"[main]\nproxy=http://tls.corp:3129\n"
+
+
+def test_without_yum_its_file_is_edited_and_not_created():
+    """The file of a node without yum and dnf belongs to somebody else."""
+    files = {file.path: file for file in desired_files(SETTINGS, INTENT, needs_yum_conf=False)}
+    assert [path for path, file in files.items() if file.merge(None) is not None and "yum" in path] == []
+    assert files[YUM_CONF].merge(b"[main]\n") == b"[main]\nproxy=http://tls.corp:3129\n"
 
 
 def test_policy_closed_gates_the_runtimes():
@@ -242,11 +249,11 @@ def test_edits_of_others_become_part_of_the_original(path):
     states, baseline = {path: FileState(before)}, Baseline()
     plan = make_plan((shared(path),), states, baseline)
     states, baseline = applied(plan, states), plan.baseline
-    edited = states[path].content.replace(b"proxy.corp", b"mine.corp") + b"added=1\n"
+    edited = states[path].content.replace(b"tls.corp", b"mine.corp") + b"added=1\n"
     states = {path: FileState(edited)}
     plan = make_plan((shared(path),), states, baseline)
     states, baseline = applied(plan, states), plan.baseline
-    assert b"proxy.corp" in states[path].content
+    assert b"tls.corp" in states[path].content
     assert b"mine.corp" not in states[path].content
     assert applied(make_revert(states, baseline), states)[path].content == before + b"added=1\n"
 
@@ -258,7 +265,7 @@ def test_a_created_file_that_others_emptied_is_removed(path, emptied):
     states = {path: FileState(emptied)}
     plan = make_plan((shared(path),), states, plan.baseline)
     states = applied(plan, states)
-    assert b"proxy.corp" in states[path].content
+    assert b"tls.corp" in states[path].content
     assert applied(make_revert(states, plan.baseline), states)[path] == ABSENT
 
 

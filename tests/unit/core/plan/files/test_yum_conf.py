@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from agent.core.plan.files.yum_conf import YumConf
+from agent.core.plan.files.yum_conf import DnfConf, YumConf
 
 URL = "http://proxy.corp:3128"
 OURS = b"proxy=http://proxy.corp:3128\n"
@@ -32,8 +32,8 @@ def words(section):
 
 # Usual options; one may have several lines.
 OPTION = st.sampled_from(
-    [b"gpgcheck=1", b"# proxy=x", b";proxy=x", b"", b" ", b"exclude=a\n b", b"exclude=a\n\n\tb", b"proxy_username=me",
-     b"proxy_password = secret", b"proxy_auth_method=any", b"sslproxy=1", b"cachedir=/var/$basearch", b"  # indented"]
+    [b"gpgcheck=1", b"# proxy=x", b";proxy=x", b"", b" ", b"exclude=a\n b", b"exclude=a\n\n\tb",
+     b"#proxy_password=x", b"proxy_auth_method=any", b"sslproxy=1", b"cachedir=/var/$basearch", b"  # indented"]
 )  # fmt: skip
 PROXY = st.sampled_from(
     [
@@ -44,6 +44,8 @@ PROXY = st.sampled_from(
         b"proxy=",
         b"proxy=a\n  b",
         b"proxy=a\n\n  b\n# c\n\td",
+        b"proxy_username=me",
+        b"Proxy_Password : secret\n more",
     ]
 )
 HEADER = st.sampled_from([b"[main]", b"[main] # ours", b"[fedora]", b"[ main2 ]"])
@@ -102,8 +104,15 @@ def files(draw, parts=OPTION | PROXY | HEADER):
         (b"[main]\n  a=1", b"[main]\n  a=1\n" + OURS),
         (
             b"[main]\nproxy_username=me\nproxy_password=x\nproxy_auth_method=any\n",
-            b"[main]\n" + OURS + b"proxy_username=me\nproxy_password=x\nproxy_auth_method=any\n",
+            b"[main]\n" + OURS + b"proxy_auth_method=any\n",
         ),
+        # User and password would be sent to the new proxy.
+        (
+            b"[main]\ngpgcheck=1\nproxy=http://old:1\nproxy_username=u\nproxy_password=p\n",
+            b"[main]\ngpgcheck=1\n" + OURS,
+        ),
+        (b"[main]\nproxy_username: u\n v\n\nproxy=old\na=1\n", b"[main]\n\n" + OURS + b"a=1\n"),
+        (b"[main]\n[x]\nproxy=old\nproxy_username=u\n", b"[main]\n" + OURS + b"[x]\nproxy=old\nproxy_username=u\n"),
         (b"[main]\nname=\xe4\0\n", b"[main]\n" + OURS + b"name=\xe4\0\n"),
     ],
 )
@@ -171,6 +180,15 @@ def test_restore_removes_only_our_line(before):
         (b"[x]\na=1\n\n[main]\n" + OURS, b"[x]\na=1\n", b"[x]\na=1\n"),
         (b"[x]\na=1\n\n[main]\n" + OURS + b"\n[y]\n", b"[x]\na=1\n", b"[x]\na=1\n\n[y]\n"),
         (b"[x]\na=1\n\n[main]\n" + OURS + b"b=1\n", b"[x]\na=1\n", b"[x]\na=1\n\n[main]\nb=1\n"),
+        # A line that others put right above it stays.
+        (b"[x]\na=1\n\nenabled=0\n[main]\n" + OURS, b"[x]\na=1\n", b"[x]\na=1\n\nenabled=0\n"),
+        (b"[x]\na=1\n\n# c\n[main]\n" + OURS, b"[x]\na=1\n", b"[x]\na=1\n\n# c\n"),
+        # User and password come back with the old proxy.
+        (
+            b"[main]\n" + OURS + b"a=1\n",
+            b"[main]\nproxy_username=u\nproxy=old\nproxy_password=p\n",
+            b"[main]\nproxy_username=u\nproxy=old\nproxy_password=p\na=1\n",
+        ),
         # A removed line of another section comes back as the last of its section, if that exists.
         (
             b"[main]\n" + OURS + b"[x]\na=1\n# c\n\n[y]\n",
@@ -201,6 +219,13 @@ def test_restore(current, before, restored):
         (b"[main]\nproxy=old\n  more\nproxy=old\n", "yum.conf: 2 earlier proxy lines in [main] are replaced"),
         (b"[main]\n[repo]\n" + OURS, "yum.conf: 1 line with the same proxy in [repo] is removed"),
         (b"[x]\n" + OURS * 2 + b"[y]\n" + OURS, "yum.conf: 3 lines with the same proxy in [x], [y] are removed"),
+        (
+            b"[main]\nproxy=old\nproxy_username=u\nproxy_password=p\n[x]\nproxy_username=v\n",
+            (
+                "yum.conf: 1 earlier proxy line in [main] is replaced; "
+                "user and password of an earlier proxy in [main] (proxy_username, proxy_password) are removed"
+            ),
+        ),
         (b"[repo]\nproxy=_none_\n", 'yum.conf: [repo] keeps its own proxy, "_none_"'),
         (
             b"[main]\nproxy=old\n[repo]\nproxy=http://me:secret@other:1\n",
@@ -211,3 +236,26 @@ def test_restore(current, before, restored):
 def test_the_note_lists_earlier_proxies(before, note):
     """It names replaced, removed and kept proxies, without a password."""
     assert YumConf(URL).note(before) == note
+
+
+@pytest.mark.parametrize(
+    ("current", "cleaned"),
+    [
+        (None, None),
+        (b"[main]\na=1\n", b"[main]\na=1\n"),
+        (
+            b"[main]\nproxy=x\nproxy_username=u\nproxy_password=p\na=1\n[r]\nproxy=y\n",
+            b"[main]\na=1\n[r]\nproxy=y\n",
+        ),
+    ],
+)
+def test_without_a_proxy_user_and_password_go_too(current, cleaned):
+    """`clean` leaves neither in an image; other sections stay."""
+    assert YumConf(None).merge(current) == cleaned
+
+
+@pytest.mark.parametrize("file", [YumConf(URL, is_created=False), DnfConf(URL)])
+def test_a_file_is_edited_although_it_would_not_be_created(file):
+    """Without yum and dnf, no file is created."""
+    assert file.merge(None) is None
+    assert file.merge(b"[main]\n") == b"[main]\n" + OURS
