@@ -29,8 +29,8 @@ OURS = ("var/lib/eks-proxy-agent", "run/eks-proxy-agent")
 
 def rename_to_former(root):
     """Give the drop-ins, and their records, the names that an earlier version gave them."""
-    for path in root.glob("etc/systemd/system/*.d/zz-eks-proxy.conf"):
-        path.rename(path.with_name("90-eks-proxy.conf"))
+    for path in root.glob("etc/systemd/system/*.d/*zz-eks-proxy.conf*"):  # and temporaries of a killed run
+        path.rename(path.with_name(path.name.replace("zz-", "90-")))
     baseline = root / "var/lib/eks-proxy-agent/baseline.json"
     if baseline.exists():
         baseline.write_text(baseline.read_text().replace("/zz-eks-proxy.conf", "/90-eks-proxy.conf"))

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from tests.integration.scratch import rename_to_former
 from tests.packaging import rpms
 
 pytestmark = pytest.mark.needs_root("rpm installs into a root")
@@ -49,8 +50,12 @@ def configure(root, settings=CLOSED):
     assert (root.path / DROP_IN).exists()
 
 
-def test_erased_package_leaves_nothing(root):
-    """After install, use, bake and erase, every path has its original type, mode and content."""
+@pytest.mark.parametrize("is_upgraded", [False, True], ids=["new", "upgraded"])
+def test_erased_package_leaves_nothing(root, is_upgraded):
+    """After install, use, bake and erase, every path has its original type, mode and content.
+
+    That holds right after an upgrade too, while the drop-ins still have their former name.
+    """
     before = root.contents()
     install(root)
     assert root.rpm("-V", NAME) == ""
@@ -58,6 +63,8 @@ def test_erased_package_leaves_nothing(root):
     root.run(NAME, "bake")
     assert (root.path / DROP_IN).exists()
     assert root.rpm("-V", NAME) == ""
+    if is_upgraded:
+        rename_to_former(root.path)
     erase(root)
     assert difference(before, root.contents()) == []
 
