@@ -187,8 +187,8 @@ def request_facts(daemon: Daemon, static: StaticSettings, budget: Budget) -> Fac
     The request is repeated until the service responds or the budget is spent; SIGTERM ends the
     wait.
     """
-    if budget.remaining() > SILENCE / 2:
-        daemon.expect_silence(budget.remaining())
+    if budget.seconds > SILENCE / 2:
+        daemon.expect_silence(budget.seconds)
     facts = facts_of(static, budget)
     add_field("INSTANCE_ID", facts.instance_id)
     return facts if daemon.sources.facts else stabilize_facts(daemon.host, facts)

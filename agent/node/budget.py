@@ -21,7 +21,7 @@ class Budget:
     """Seconds for all waits of a run together: metadata, lock, credentials and probes.
 
     The default has no limit: each wait then has only its own.  `started` is a moment of `clock`, by
-    default now.
+    default that of the first wait.
     `unreachable`: how much of it a metadata service gets that does not answer at all.  While the
     run waits, `show` gets a line about it, at most once a second.  `sleep` is called for each
     pause; it may raise an exception to end the run.
@@ -40,14 +40,17 @@ class Budget:
         self.seconds = seconds
         self.sleep = sleep
         self._clock = clock or time.monotonic
-        self._started = self._clock() if started is None else started
+        self._started = started
         self._unreachable = unreachable
         self._show = show
         self._shown = math.inf
 
     def elapsed(self) -> float:
         """Return the seconds since the start."""
-        return self._clock() - self._started
+        now = self._clock()
+        if self._started is None:
+            self._started = now
+        return now - self._started
 
     def remaining(self) -> float:
         """Return the seconds that remain, 0 if the budget is spent."""

@@ -27,7 +27,7 @@ def clock() -> Clock:
 
 def test_waits_share_the_budget(clock: Clock) -> None:
     """What one wait takes is not there for the next; a spent budget gives 0, not less."""
-    budget = Budget(60, clock=clock)
+    budget = Budget(60, started=clock.now, clock=clock)
     assert (budget.remaining(), budget.lock_wait(), budget.bounded(2)) == (60, 60, 2)
     clock.now += 59
     assert (budget.remaining(), budget.lock_wait(), budget.bounded(2)) == (1, 1, 1)
@@ -38,6 +38,15 @@ def test_waits_share_the_budget(clock: Clock) -> None:
 def test_budget_begins_with_the_unit(clock: Clock) -> None:
     """The time before the worker reads the settings counts."""
     assert Budget(60, started=clock.now - 10, clock=clock).remaining() == 50
+
+
+def test_budget_without_a_start_begins_with_its_first_wait(clock: Clock) -> None:
+    """What is imported before does not count, so the error of each cycle has the same seconds."""
+    budget = Budget(2, clock=clock)
+    clock.now += 1
+    assert budget.for_metadata() == (2, 2)
+    clock.now += 0.5
+    assert budget.remaining() == 1.5
 
 
 def test_without_a_budget_each_wait_has_its_own_limit() -> None:
@@ -69,7 +78,7 @@ def test_budget_of_a_boot(
 @pytest.mark.parametrize(("seconds", "least"), [(60.0, 1.0), (0.3, 0.3)])
 def test_spent_budget_suffices_for_a_service_that_is_up(clock: Clock, seconds: float, least: float) -> None:
     """After a long wait for the lock, one request still configures the node."""
-    budget = Budget(seconds, unreachable=30, clock=clock)
+    budget = Budget(seconds, started=clock.now, unreachable=30, clock=clock)
     clock.now += 100
     assert budget.for_metadata() == (least, least)
 
@@ -77,7 +86,7 @@ def test_spent_budget_suffices_for_a_service_that_is_up(clock: Clock, seconds: f
 def test_status_is_shown_at_most_once_a_second(clock: Clock) -> None:
     """The metadata service is requested more often than that."""
     shown: list[str] = []
-    budget = Budget(60, show=shown.append, clock=clock)
+    budget = Budget(60, started=clock.now, show=shown.append, clock=clock)
     for _ in range(30):
         budget.report("no answer")
         clock.now += 0.1
