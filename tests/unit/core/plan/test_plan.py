@@ -107,7 +107,7 @@ def test_yum_gets_the_https_proxy():
 
 
 def test_without_yum_its_file_is_edited_and_not_created():
-    """The file of a node without yum and dnf belongs to somebody else."""
+    """The file of a node without yum and dnf belongs to someone else."""
     files = {file.path: file for file in desired_files(SETTINGS, INTENT, needs_yum_conf=False)}
     assert [path for path, file in files.items() if file.merge(None) is not None and "yum" in path] == []
     assert files[YUM_CONF].merge(b"[main]\n") == b"[main]\nproxy=http://tls.corp:3129\n"
