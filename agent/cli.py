@@ -76,7 +76,7 @@ def parser() -> Parser:
         action="append",
         default=[],
         metavar="GROUP",
-        help="run this group only (repeatable): settings, metadata, files, units, processes, proxy, direct, no-proxy, packages, clock",
+        help="run this group only (repeatable): settings, metadata, files, units, processes, proxy, direct, no-proxy, packages, elsewhere, clock",
     )
     explain = _command(
         commands,

@@ -9,7 +9,19 @@ from typing import Callable
 
 import attrs
 
-from agent.checks import clock, direct, files, metadata, no_proxy, packages, processes, proxy, settings, units
+from agent.checks import (
+    clock,
+    direct,
+    elsewhere,
+    files,
+    metadata,
+    no_proxy,
+    packages,
+    processes,
+    proxy,
+    settings,
+    units,
+)
 from agent.checks.context import NEEDS_MACHINE, CheckedNode, error_summary
 from agent.checks.finding import FAIL, SKIP, Finding
 from agent.core.redact import redact
@@ -48,6 +60,7 @@ GROUPS = (
     Group(direct.GROUP, direct.check),
     Group(no_proxy.GROUP, no_proxy.check, needs_machine=False),
     Group(packages.GROUP, packages.check, needs_machine=False),
+    Group(elsewhere.GROUP, elsewhere.check, needs_machine=False),
     Group(clock.GROUP, clock.check),
 )
 

@@ -14,6 +14,7 @@ from agent.core.plan.files.managed_file import Effect
 from agent.core.systemd import considered, enabling
 from agent.errors import FileError
 from agent.node.apply import apply
+from agent.node.elsewhere import manager_confs
 from agent.node.host import host_of, need_root
 from agent.node.metrics_file import withdraw
 from agent.node.planning import plan_node
@@ -71,7 +72,9 @@ def clean_command(arguments: argparse.Namespace) -> int:
         print(f"stopped {DAEMON}; otherwise it would write the files again")
     with host.locked() as state:
         ca = read_ca(host.files, settings)
-        plan = plan_node(host, with_order(host, clean_files(settings, ca, baked=host.state.baseline().baked)))
+        confs = [path for path in manager_confs(host.files) if path.startswith("/etc/")]
+        desired = clean_files(settings, ca, confs, baked=host.state.baseline().baked)
+        plan = plan_node(host, with_order(host, desired))
         failed = frozenset(path for path in host.state.baseline().files if plan.fails(path))
         plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline, failed))
         plan = apply(plan, host, state)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
 from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables, variables_in
+from agent.core.plan.elsewhere.docker import DOCKER
+from agent.core.plan.elsewhere.place import ProxyPlace
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.settings.parsers import service_unit
 from agent.core.settings.unit_table import UNORDERED, reads_etc_environment, variables_of
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, UsageError
+from agent.node.elsewhere import docker_places, other_places
 from agent.node.host import files_of
 
 if TYPE_CHECKING:
@@ -118,14 +121,22 @@ def _planned(arguments: argparse.Namespace, unit: str) -> VariablesSource:
 def _in_force(files: FileSystem, unit: str) -> VariablesSource:
     """Return the values of the node, or of a covered unit.  Raises AgentError for another unit."""
     if not unit:
-        return _first_in_force(files, (ENVIRONMENT, NODE_ENV))
+        source = _first_in_force(files, (ENVIRONMENT, NODE_ENV))
+        return _with_places(source, (*docker_places(files), *other_places(files)))
     if files.state(EnvironmentDropin.path_of(unit)).content is None:
         raise _not_covered(unit)
     node_env = files.state(NODE_ENV)
     if node_env.content is None and not node_env.problem and not reads_etc_environment(unit):
         note = f"{NODE_ENV} is missing, so {unit} gets no proxy; run: eks-proxy-agent apply"
         return VariablesSource(Values({}), notes=(note,))
-    return _first_in_force(files, (NODE_ENV, ENVIRONMENT))
+    source = _first_in_force(files, (NODE_ENV, ENVIRONMENT))
+    return _with_places(source, docker_places(files) if unit == DOCKER else ())
+
+
+def _with_places(source: VariablesSource, places: Iterable[ProxyPlace]) -> VariablesSource:
+    """Return the source with a note on each place that sets another proxy for some programs."""
+    texts = ((place.path, place.text(source.values.environment, has_credentials=False)) for place in places)
+    return attrs.evolve(source, notes=(*source.notes, *(f"{path}: {text}" for path, text in texts if text)))
 
 
 def _first_in_force(files: FileSystem, names: Sequence[str]) -> VariablesSource:

@@ -29,7 +29,7 @@ def override_warnings(files: FileSystem, resolved: Resolved, plan: Plan) -> tupl
         text
         for unit in resolved.settings.node.units
         for text in overrides.overriding(
-            unit, _drop_ins(files, unit, planned), lambda path: variables_in(files, path, planned), variables
+            unit, drop_ins_of_others(files, unit, planned), lambda path: variables_in(files, path, planned), variables
         )
     )
 
@@ -43,7 +43,7 @@ def overridden_notes(files: FileSystem, plan: Plan) -> tuple[str, ...]:
         if unit and change.before is None and change.path == EnvironmentDropin.path_of(unit):
             notes += overrides.overridden(
                 unit,
-                _drop_ins(files, unit, planned),
+                drop_ins_of_others(files, unit, planned),
                 lambda path: variables_in(files, path),
                 is_rename=planned.get(FormerDropin.path_of(unit), b"") is None,
             )
@@ -70,7 +70,7 @@ def variables_in(files: FileSystem, path: str, planned: Mapping[str, bytes | Non
     return variables
 
 
-def _drop_ins(files: FileSystem, unit: str, planned: Mapping[str, bytes | None]) -> list[tuple[str, bytes]]:
+def drop_ins_of_others(files: FileSystem, unit: str, planned: Mapping[str, bytes | None]) -> list[tuple[str, bytes]]:
     """Return the drop-ins of others, in the order in which systemd reads them.
 
     Of files with the same name the one in the first directory counts.
@@ -86,13 +86,14 @@ def _drop_ins(files: FileSystem, unit: str, planned: Mapping[str, bytes | None])
                 paths.setdefault(name, f"{directory}/{name}")
     drop_ins = []
     for name in sorted(paths):
-        content = planned[paths[name]] if paths[name] in planned else _content(files, paths[name])
+        content = planned[paths[name]] if paths[name] in planned else content_of(files, paths[name])
         if content is not None:
             drop_ins.append((paths[name], content))
     return drop_ins
 
 
-def _content(files: FileSystem, path: str) -> bytes | None:
+def content_of(files: FileSystem, path: str) -> bytes | None:
+    """Return the content of a file; None if it does not exist or cannot be read."""
     try:
         return files.state(files.resolve(path)).content
     except FileError:

@@ -391,6 +391,22 @@ def test_one_damaged_file(node: Node, name: str, how: str, text: str) -> None:
     assert PROXY in node.read(name)
 
 
+def test_many_problems_are_counted(node: Node) -> None:
+    """The first 20 files that cannot be written are reported, on stderr and in status.json."""
+    units = [f"u{number:02}" for number in range(30)]
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n[node]\nunits = {json.dumps(units)}\n')
+    for unit in units:
+        node.write(f"etc/systemd/system/{unit}.service.d", b"not a directory")
+    done = node.main("apply")
+    assert done.code == 1
+    lines = [line for line in done.err.splitlines() if line.startswith("eks-proxy-agent: ")]
+    assert len(lines) == 21
+    assert lines[-1] == "eks-proxy-agent: and 10 more"
+    error = json.loads(node.read("run/eks-proxy-agent/status.json"))["error"]
+    assert error.splitlines()[-1] == "and 10 more"
+    assert len(error.splitlines()) == 21
+
+
 def test_yum_conf_in_another_encoding(node: Node) -> None:
     """yum.conf may hold any bytes: they stay, and the proxy is added."""
     DAMAGE["not UTF-8"](node.root / DNF_CONF)

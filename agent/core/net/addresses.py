@@ -48,6 +48,7 @@ def folded(value: Address) -> Address:
     return getattr(value, "ipv4_mapped", None) or value
 
 
+@functools.lru_cache(maxsize=64)
 def canonical(value: Address) -> str:
     """Return the address as inet_ntop(3) writes it.
 

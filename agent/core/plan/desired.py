@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agent.core.intent.intent import Intent
 from agent.core.net.ca_certificates import CaCertificates
 from agent.core.plan.files import environment, legacy_dropin
@@ -9,6 +11,7 @@ from agent.core.plan.files.ca_anchor import CaAnchor
 from agent.core.plan.files.environment import NODE_ENV, EnvironmentFile
 from agent.core.plan.files.legacy_dropin import legacy_dropins
 from agent.core.plan.files.managed_file import PRIVATE, ManagedFile, WholeFile
+from agent.core.plan.files.manager_conf import ManagerConf
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin, FormerDropin
 from agent.core.plan.files.yum_conf import DnfConf, YumConf
 from agent.core.settings.schema import Settings
@@ -81,16 +84,19 @@ def static_files(settings: Settings, ca: CaCertificates | None = None) -> Files:
     return tuple(files)
 
 
-def clean_files(settings: Settings, ca: CaCertificates | None, *, baked: bool) -> Files:
+def clean_files(
+    settings: Settings, ca: CaCertificates | None, manager_confs: Iterable[str] = (), *, baked: bool
+) -> Files:
     """Return the files of an image before its snapshot.
 
-    The proxy of the builder is removed, no matter who set it.  The drop-ins stay if the image was
-    `baked`.
+    The proxy of the builder is removed, no matter who set it, also from systemd's `manager_confs`.
+    The drop-ins stay if the image was `baked`.
     """
     return (
         EnvironmentFile(None),
         YumConf(None),
         DnfConf(None),
+        *map(ManagerConf, manager_confs),
         *(file for unit in legacy_dropin.UNITS for file in legacy_dropins(unit)),
         WholeFile(NODE_ENV, None),
         *(static_files(settings, ca) if baked else ()),

@@ -19,7 +19,7 @@ DropIns = Sequence[tuple[str, bytes]]
 #: Returns the variables that a file of EnvironmentFile= sets.
 Read = Callable[[str], Mapping[str, str]]
 
-_ROOTS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
+ROOTS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
 _DISTANCE = "to exempt the unit, take it out of node.units"
 
 
@@ -35,8 +35,8 @@ def directories(unit: str) -> tuple[str, ...]:
         names.append(stem + ".service")
     dashes = [index for index, char in enumerate(stem) if char == "-" and index + 1 < len(stem)]
     names += [stem[: index + 1] + ".service" for index in reversed(dashes)]
-    own = [f"{root}/{name}.d" for root in _ROOTS for name in names]
-    return (*own, *(f"{root}/service.d" for root in _ROOTS))
+    own = [f"{root}/{name}.d" for root in ROOTS for name in names]
+    return (*own, *(f"{root}/service.d" for root in ROOTS))
 
 
 def overriding(unit: str, drop_ins: DropIns, read: Read, variables: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -70,7 +70,7 @@ def overridden(unit: str, drop_ins: DropIns, read: Read, *, is_rename: bool) -> 
         name = _name(path)
         if name > EnvironmentDropin.name or (is_rename and name < FormerDropin.name):
             continue
-        for key, file in _lines(content):
+        for key, file in service_settings(content):
             if key != "EnvironmentFile" or file in (ENVIRONMENT, NODE_ENV):
                 continue
             if not file and is_rename:
@@ -87,7 +87,7 @@ def _environment_files(drop_ins: DropIns) -> list[tuple[str, str]]:
     """
     files: list[tuple[str, str]] = []
     for path, content in drop_ins:
-        for key, file in _lines(content):
+        for key, file in service_settings(content):
             if key == "EnvironmentFile":
                 files = [(path, "")] if not file else [] if file == NODE_ENV else [*files, (path, file)]
     return files
@@ -97,17 +97,17 @@ def _unset(drop_ins: DropIns) -> list[tuple[str, list[str]]]:
     """Return (drop-in, words) of each UnsetEnvironment= in force; an empty one resets them."""
     unset: list[tuple[str, list[str]]] = []
     for path, content in drop_ins:
-        for key, value in _lines(content):
+        for key, value in service_settings(content):
             if key == "UnsetEnvironment":
                 unset = [*unset, (path, value.replace('"', " ").replace("'", " ").split())] if value else []
     return unset
 
 
 def _resets_of_unset(drop_ins: DropIns) -> list[str]:
-    return [path for path, content in drop_ins if ("UnsetEnvironment", "") in _lines(content)]
+    return [path for path, content in drop_ins if ("UnsetEnvironment", "") in service_settings(content)]
 
 
-def _lines(content: bytes) -> Iterator[tuple[str, str]]:
+def service_settings(content: bytes) -> Iterator[tuple[str, str]]:
     """Yield (key, value) of section [Service], of EnvironmentFile= without its minus."""
     section = ""
     for line in content.decode("utf-8", "replace").replace("\\\n", " ").split("\n"):

@@ -11,7 +11,20 @@ from types import SimpleNamespace
 import attrs
 import pytest
 
-from agent.checks import clock, context, direct, files, metadata, no_proxy, packages, processes, proxy, runner, units
+from agent.checks import (
+    clock,
+    context,
+    direct,
+    elsewhere,
+    files,
+    metadata,
+    no_proxy,
+    packages,
+    processes,
+    proxy,
+    runner,
+    units,
+)
 from agent.checks import settings as settings_check
 from agent.checks.context import CheckedNode
 from agent.commands.check import _lines
@@ -407,6 +420,27 @@ def packages_cases(patch):
     yield "neither", with_files({})
 
 
+def elsewhere_cases(patch):
+    """Places that set another proxy."""
+
+    def with_files(**content):
+        return list(elsewhere.check(checked({path: text.encode() for path, text in content.items()})))
+
+    yield "nothing", with_files()
+    old = "http://me:secret@old:1"
+    yield "docker", with_files(**{"/etc/docker/daemon.json": f'{{"proxies": {{"http-proxy": "{old}"}}}}'})
+    unit = f"[Service]\nExecStart=dockerd --no-proxy=a --https-proxy={old} $OPTIONS\nEnvironmentFile=-/etc/sysconfig/docker\n"
+    options = f"OPTIONS='--http-proxy {old}'\nHTTP_PROXY={old}\n"
+    yield (
+        "flags of docker",
+        with_files(**{"/etc/systemd/system/docker.service": unit, "/etc/sysconfig/docker": options}),
+    )
+    default = f'[Manager]\nDefaultEnvironment="HTTPS_PROXY={old}" NO_PROXY=a\n'
+    yield "systemd", with_files(**{"/etc/systemd/system.conf.d/x.conf": default})
+    yield "login shells", with_files(**{"/etc/profile.d/x.sh": f"export https_proxy={old} all_proxy=\n"})
+    yield "wget", with_files(**{"/etc/wgetrc": "use_proxy = off\n"})
+
+
 def clock_cases(patch):
     """Date headers of a proxy."""
     now = 1_800_000_000.0
@@ -433,6 +467,7 @@ GROUPS = (
     direct_cases,
     no_proxy_cases,
     packages_cases,
+    elsewhere_cases,
     clock_cases,
 )
 

@@ -19,10 +19,8 @@ net.SplitHostPort; tested with Go 1.19 and 1.27.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Hashable
-from typing import Union
 
 from agent.core.net.addresses import Address, address, folded
 from agent.core.noproxy.dialects.dialect import Variables
@@ -35,8 +33,6 @@ LOOPBACK = "loopback"
 VARIABLES = Variables(
     http=("HTTP_PROXY", "http_proxy"), https=("HTTPS_PROXY", "https_proxy"), no_proxy=("NO_PROXY", "no_proxy")
 )
-
-_Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 def bypass(target: Request, no_proxy: str) -> str | None:
@@ -87,7 +83,7 @@ def _index(no_proxy: str) -> tuple[Index, bool]:
 def _add(index: Index, entry: str, text: str) -> None:
     network = _network(text)
     if network is not None:
-        index.add_network(network.network_address, network.prefixlen, entry)
+        index.add_network(*network, entry)
         return
     host, port = _split_port(text)
     literal = address(host)
@@ -110,20 +106,19 @@ def _number(literal: Address) -> Hashable:
     return literal.version, int(literal)
 
 
-def _network(text: str) -> _Network | None:
+def _network(text: str) -> tuple[Address, int] | None:
     """Parse a CIDR like net.ParseCIDR; a network of IPv4-mapped addresses becomes one of IPv4."""
-    base, slash, bits = text.partition("/")
-    literal = address(base) if slash else None
+    base_text, slash, bits = text.partition("/")
+    literal = address(base_text) if slash else None
     if literal is None or not re.fullmatch(r"0*[0-9]{1,3}", bits):
         return None
-    bits = bits[-3:]
-    if int(bits) > literal.max_prefixlen:
+    length = int(bits[-3:])
+    host_bits = literal.max_prefixlen - length
+    if host_bits < 0:
         return None
-    network = ipaddress.ip_network(f"{literal}/{int(bits)}", strict=False)
-    mapped = folded(network.network_address)
-    if mapped is network.network_address:
-        return network
-    return ipaddress.ip_network(f"{mapped}/{max(0, int(bits) - 96)}")
+    base = type(literal)(int(literal) >> host_bits << host_bits)
+    mapped = folded(base)
+    return (base, length) if mapped is base else (mapped, max(0, length - 96))
 
 
 def _split_port(text: str) -> tuple[str, str]:

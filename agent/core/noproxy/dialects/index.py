@@ -19,12 +19,15 @@ class Index:
     """The entries of a list by their keys; of several entries with one key the first one counts."""
 
     def __init__(self) -> None:
-        self._hits: dict[Hashable, tuple[int, str]] = {}
+        self._entries: list[str] = []
+        self._positions: dict[Hashable, int] = {}
         self._lengths: dict[int, set[int]] = {4: set(), 6: set()}
 
     def add(self, key: Hashable, entry: str) -> None:
         """Add an entry behind all others."""
-        self._hits.setdefault(key, (len(self._hits), entry))
+        if key not in self._positions:
+            self._positions[key] = len(self._entries)
+            self._entries.append(entry)
 
     def add_network(self, base: Address, bits: int, entry: str) -> None:
         """Add an entry that covers the addresses of a network."""
@@ -33,8 +36,9 @@ class Index:
 
     def first(self, keys: Iterable[Hashable]) -> str | None:
         """Return the first entry that has one of the keys, or None."""
-        hits = [hit for hit in map(self._hits.get, keys) if hit]
-        return min(hits)[1] if hits else None
+        positions = self._positions
+        hits = [positions[key] for key in keys if key in positions]
+        return self._entries[min(hits)] if hits else None
 
     def network_keys(self, literal: Address) -> list[Hashable]:
         """Return the keys of the networks of this list that an address may be in."""

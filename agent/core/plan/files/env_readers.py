@@ -199,6 +199,24 @@ def _shell_names(words: list[Word]) -> Iterator[tuple[int, bytes]]:
             yield offset, b"export " + word
 
 
+def shell_assignments(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield names and values of the assignments in a shell script, up to a syntax error.
+
+    No command is run, so conditions and functions count as if they were.
+    """
+    try:
+        for words, _, _ in shell_commands(text):
+            command = b""
+            for _, word in words:
+                name = assigned_name(word, is_export=bool(command))
+                if name and (not command or is_exporting(command)):
+                    yield name, _QUOTES.sub(b"", word).partition(b"=")[2]
+                elif not command and word not in _RESERVED:
+                    command = word
+    except ValueError:
+        return
+
+
 def is_exporting(word: bytes) -> bool:
     """Return True for the name of a command that takes assignments."""
     return _QUOTES.sub(b"", word) in (b"export", b"readonly", b"declare", b"typeset")

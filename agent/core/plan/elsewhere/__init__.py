@@ -1,0 +1,1 @@
+"""Places outside the agent's files that set a proxy: their text in, values out."""
