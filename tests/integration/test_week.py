@@ -15,8 +15,7 @@ from typing import Callable
 import pytest
 
 from agent.daemon import boot as boot_module
-from agent.daemon import cycle as cycle_module
-from agent.daemon import journal_events
+from agent.daemon import journal_events, outcome
 from agent.daemon.boot import boot
 from agent.daemon.cycle import finish_cycle, run_cycle
 from agent.daemon.daemon import Daemon
@@ -105,7 +104,7 @@ class Week:
         self.cycles: list[Reason] = []
         self.notifications: list[str] = []
         self.samples: list[tuple[int, int, int]] = []
-        for module in (status_file, reconcile_module, journal_events, boot_module, cycle_module):
+        for module in (status_file, reconcile_module, journal_events, boot_module, outcome):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setenv("WATCHDOG_USEC", "180000000")
 
@@ -130,9 +129,16 @@ class Week:
                 self.samples.append(held())
             return 0
 
+        def record_crash(problem: str, *_: object) -> int:
+            raise AssertionError(problem)
+
+        def notify(text: str) -> bool:
+            self.notifications.append(text)
+            return True
+
         watcher = FileWatcher()
         try:
-            supervisor = Supervisor(run_worker, self.notifications.append, life, watcher, self.clock.monotonic)  # type: ignore[arg-type]
+            supervisor = Supervisor(run_worker, record_crash, notify, life, watcher, self.clock.monotonic)  # type: ignore[arg-type]
             assert supervisor.run() == 0
         finally:
             watcher.close()
@@ -156,7 +162,7 @@ def week(monkeypatch: pytest.MonkeyPatch) -> Iterator[Week]:
     ):
         node = Node(Path(directory))
         node.settings(
-            f'[metadata]\nendpoint = "{service.endpoint}"\ndeadline = 1\n[node]\nunits = ["docker"]\nenable = []\n[proxy]\nurl = "{PROXY}"\n'
+            f'[metadata]\nendpoint = "{service.endpoint}"\n[node]\nunits = ["docker"]\nenable = []\n[proxy]\nurl = "{PROXY}"\n'
         )
         yield Week(node, service, monkeypatch)
 

@@ -191,6 +191,7 @@ def requested_with(server, directory, text, url):
     return server.requests
 
 
+@pytest.mark.needs_root("dnf opens the RPM database")
 @pytest.mark.parametrize(
     ("url", "target"),
     [
