@@ -35,7 +35,7 @@ class Host:
     state: State
     units: Systemd
     budget: Budget = attrs.field(factory=Budget)
-    _reported: set[str] = attrs.field(factory=set, init=False)
+    _reported: set[str] = attrs.field(factory=set, repr=False)  # shared with copies of another budget
 
     @contextlib.contextmanager
     def locked(self, *, wait: float | None = None) -> Iterator[LockedState]:

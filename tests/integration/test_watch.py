@@ -15,6 +15,7 @@ from typing import Any, Callable
 
 import pytest
 
+from agent.core.facts.instance import Facts
 from agent.core.plan.drift import REPAIRS, Memory
 from agent.daemon import cycle as cycle_module
 from agent.daemon import worker
@@ -32,7 +33,8 @@ from agent.errors import FileError, NoRoomError
 from agent.node import proxies
 from agent.node import reconcile as reconcile_module
 from agent.node.host import host_of
-from agent.node.sources import SettingsSources
+from agent.node.reconcile import ReconcileResult, Trigger
+from agent.node.sources import SettingsSources, StaticSettings
 from tests.integration import moods
 from tests.integration.command_line import PROXY, Node
 from tests.integration.daemon import Start, configure, starter, status, wait_until
@@ -357,6 +359,34 @@ def test_repair_is_logged_although_memory_cannot_be_saved(
     cycle(Reason.FILES)
     assert node.variables()["http_proxy"] == PROXY
     assert "drift.repaired file=/etc/environment" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("reason", "trigger"),
+    [
+        (Reason.TIME, Trigger.DAEMON_CYCLE),
+        (Reason.FILES, Trigger.DAEMON_CYCLE),
+        (Reason.RELOAD, Trigger.DAEMON_BOOT),
+        (Reason.RETRY, Trigger.DAEMON_BOOT),
+    ],
+)
+def test_retry_does_all_that_a_boot_does(
+    node: Node, service: MoodyService, monkeypatch: pytest.MonkeyPatch, reason: Reason, trigger: Trigger
+) -> None:
+    """The worker that was killed may have been the one that had to enable docker."""
+    configure(node, service.endpoint)
+    cycle = Cycles(node)
+    cycle()
+    triggers: list[Trigger] = []
+    reconcile_once = cycle_module.reconcile_once
+
+    def recording(daemon: Daemon, static: StaticSettings, facts: Facts, trigger: Trigger) -> ReconcileResult:
+        triggers.append(trigger)
+        return reconcile_once(daemon, static, facts, trigger)
+
+    monkeypatch.setattr(cycle_module, "reconcile_once", recording)
+    cycle(reason)
+    assert triggers == [trigger]
 
 
 def test_run_directory_without_room_is_not_degraded(
