@@ -88,6 +88,7 @@ def test_a_healthy_node_is_ok(node: BootedNode) -> None:
     assert named(result, "warn", "fail", "skip") == []
     assert {finding["group"] for finding in result["findings"]} == {
         "settings", "metadata", "files", "units", "processes", "proxy", "direct", "no-proxy", "packages", "clock",
+        "elsewhere",
     }  # fmt: skip
     processes = [finding["name"] for finding in result["findings"] if finding["group"] == "processes"]
     assert processes == ["docker.service", "containerd.service", "kubelet.service"]
@@ -210,7 +211,7 @@ FAULTS = {
     "docker disabled": Fault(
         f"{FREEZE}; systemctl disable docker",
         "units docker.service",
-        "disabled, but listed in node.enable",
+        'disabled; node.enable = "auto": docker.service is enabled',
         f"systemctl enable docker; {THAW}",
     ),
     "API server gone": Fault(

@@ -100,7 +100,7 @@ FILL = """\
 used=$(df --output=iused /run | tail -1)
 for more in 2 50 200; do mount -o remount,nr_inodes=$((used + more)) /run && break; done
 n=0; while touch /run/fill-$n; do n=$((n + 1)); done
-test -z "$(df --output=iavail /run | tail -1 | tr -d ' 0')"
+true # another process may free an inode meanwhile; the test sees whether the agent had one
 """
 
 
