@@ -87,8 +87,8 @@ def test_a_healthy_node_is_ok(node: BootedNode) -> None:
     assert (result["schema"], result["state"]) == (1, "ok")
     assert named(result, "warn", "fail", "skip") == []
     assert {finding["group"] for finding in result["findings"]} == {
-        "settings", "metadata", "files", "units", "processes", "proxy", "direct", "no-proxy", "packages", "clock",
-        "elsewhere",
+        "settings", "metadata", "files", "units", "processes", "proxy", "direct", "no-proxy", "packages", "elsewhere",
+        "clock",
     }  # fmt: skip
     processes = [finding["name"] for finding in result["findings"] if finding["group"] == "processes"]
     assert processes == ["docker.service", "containerd.service", "kubelet.service"]
@@ -133,6 +133,8 @@ def behind(name: str) -> str:
 
 #: A name server that receives every query and never responds.
 DEAF = 'import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("127.0.0.53", 53)); time.sleep(600)'
+OLD = "http://old.example.test:1"
+OPEN, CLOSE = "{", "}"
 PROXY = "proxy http://proxy.example.test:3128"
 HEALTHY = behind("HEALTHY")
 FAULTS = {
@@ -181,6 +183,27 @@ FAULTS = {
         "-http_proxy=http://proxy.example.test:8080\n",
         f"cp -p /run/kept /etc/environment; {THAW}",
         exit_code=3,
+    ),
+    "a quote in /etc/environment that is not closed": Fault(
+        f"{FREEZE}; cp -p /etc/environment /run/kept; sed -i '1iJAVA_OPTS=\"-Dx=1' /etc/environment",
+        "files /etc/environment",
+        "line 1: the quote of its value is not closed",
+        f"cp -p /run/kept /etc/environment; {THAW}",
+    ),
+    "a user of an earlier proxy in dnf.conf": Fault(
+        f"{FREEZE}; cp -p /etc/dnf/dnf.conf /run/kept;"
+        " sed -i 's/^proxy=.*/&\\nproxy_username=u\\nproxy_password=p/' /etc/dnf/dnf.conf",
+        "files /etc/dnf/dnf.conf",
+        "-proxy_username=u\n-proxy_password=***\n",
+        f"cp -p /run/kept /etc/dnf/dnf.conf; {THAW}",
+        exit_code=3,
+    ),
+    "proxies in daemon.json": Fault(
+        "cp -p /etc/docker/daemon.json /run/kept;"
+        f""" sed -i '1s|.*|{OPEN}"proxies": {OPEN}"https-proxy": "{OLD}"{CLOSE},|' /etc/docker/daemon.json""",
+        "elsewhere /etc/docker/daemon.json",
+        f'"proxies" sets HTTPS_PROXY to {OLD} for docker (23 and later)',
+        "cp -p /run/kept /etc/docker/daemon.json",
     ),
     "a later EnvironmentFile= of kubelet": Fault(
         "echo HTTPS_PROXY=http://other.example.test:1 > /etc/kubelet.env;"
@@ -239,6 +262,64 @@ def test_a_fault_is_the_only_failure(node: BootedNode, name: str) -> None:
     assert failure(result)["hint"]
     assert result["code"] == fault.exit_code
     assert named(node.check(), "warn", "fail", "skip") == []
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file that others left, its content, and the text of the warning."""
+
+    path: str
+    content: str
+    group: str
+    text: str
+
+
+LEFTOVERS = {
+    "DefaultEnvironment": Leftover(
+        "/etc/systemd/system.conf.d/DefaultEnvironment.conf",
+        f'[Manager]\nDefaultEnvironment="HTTPS_PROXY={OLD}"\n',
+        "elsewhere",
+        f"DefaultEnvironment= sets HTTPS_PROXY to {OLD} for all units outside node.units",
+    ),
+    "profile.d": Leftover(
+        "/etc/profile.d/proxy.sh",
+        f"export https_proxy={OLD}\n",
+        "elsewhere",
+        f"sets https_proxy to {OLD} for login shells",
+    ),
+    "a repository that NO_PROXY exempts": Leftover(
+        "/etc/yum.repos.d/local.repo",
+        "[local]\nname=local\nbaseurl=https://repo.artifacts.corp.example/\n",
+        "packages",
+        "dnf uses the proxy for [local] (repo.artifacts.corp.example) if its environment lacks NO_PROXY",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEFTOVERS)
+def test_a_leftover_is_the_only_warning(node: BootedNode, name: str) -> None:
+    """Other programs than the units of node.units may not reach what they need."""
+    leftover = LEFTOVERS[name]
+    directory = leftover.path.rpartition("/")[0]
+    node.do(f"mkdir -p {directory}; printf %s {shlex.quote(leftover.content)} > {leftover.path}")
+    try:
+        result = node.check()
+    finally:
+        node.do(f"rm {leftover.path}")
+    assert (named(result, "warn"), named(result, "fail")) == ([f"{leftover.group} {leftover.path}"], [])
+    (text,) = [finding["text"] for finding in result["findings"] if finding["state"] == "warn"]
+    assert leftover.text in text
+    assert result["code"] == 0
+
+
+def test_a_comment_in_latin_1_changes_nothing(node: BootedNode) -> None:
+    """The daemon keeps the byte, and `check` finds nothing."""
+    node.do("cp -p /etc/environment /run/kept; printf '# f\\374r\\n' | cat - /run/kept > /etc/environment")
+    try:
+        result = node.check()
+    finally:
+        node.do("cp -p /run/kept /etc/environment")
+    assert named(result, "warn", "fail", "skip") == []
 
 
 def test_a_cidr_added_to_the_vpc_is_a_failure_of_no_proxy(node: BootedNode) -> None:
