@@ -312,16 +312,6 @@ def test_a_leftover_is_the_only_warning(node: BootedNode, name: str) -> None:
     assert result["code"] == 0
 
 
-def test_a_comment_in_latin_1_changes_nothing(node: BootedNode) -> None:
-    """The daemon keeps the byte, and `check` finds nothing."""
-    node.do("cp -p /etc/environment /run/kept; printf '# f\\374r\\n' | cat - /run/kept > /etc/environment")
-    try:
-        result = node.check()
-    finally:
-        node.do("cp -p /run/kept /etc/environment")
-    assert named(result, "warn", "fail", "skip") == []
-
-
 def test_a_cidr_added_to_the_vpc_is_a_failure_of_no_proxy(node: BootedNode) -> None:
     """Files and processes are as the last reconcile left them, so only the group no-proxy fails."""
     node.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16", "10.9.0.0/16"])
