@@ -21,13 +21,20 @@ def shortlist(problems: Sequence[str]) -> list[str]:
     lines: list[str] = []
     room = _LONGEST_TEXT
     for problem in problems[:_MOST_PROBLEMS]:
-        line = problem if len(problem) <= _LONGEST_LINE else problem[: _LONGEST_LINE - 3] + "..."
+        line = problem if len(problem) <= _LONGEST_LINE else _shortened(problem, _LONGEST_LINE)
         room -= len(line)
         if room < 0:
             break
         lines.append(line)
     more = len(problems) - len(lines)
     return [*lines, f"and {more:,} more"] if more else lines
+
+
+def _shortened(text: str, length: int) -> str:
+    """Return the beginning of a long text, redacted while its user info is still complete."""
+    from agent.core.redact import redact  # rarely needed, and the supervisor does without
+
+    return redact(text)[: length - 3] + "..."
 
 
 class AgentError(Exception):
@@ -94,7 +101,8 @@ def as_agent_error(error: Exception) -> AgentError:
     """Return an error for people; an unexpected exception has its type, and its origin as hint."""
     if isinstance(error, AgentError):
         return error
-    name, text = type(error).__name__, str(error).partition("\n")[0][:_LONGEST_EXCEPTION]
+    name, text = type(error).__name__, str(error).partition("\n")[0]
+    text = text if len(text) <= _LONGEST_EXCEPTION else _shortened(text, _LONGEST_EXCEPTION)
     return AgentError(f"{name}: {text}" if text else name, hint=f"unexpected error; please report it: {_origin(error)}")
 
 

@@ -48,6 +48,14 @@ def test_a_long_line_is_shortened():
     assert (len(first), first[-4:], second) == (4000, "x...", "config.toml: wrong")
 
 
+@pytest.mark.parametrize("error", [AgentError, lambda text: as_agent_error(ValueError(text))])
+@pytest.mark.parametrize("length", [10, 60, 1_000, 100_000])
+def test_a_shortened_text_shows_no_credentials(error, length):
+    """The log redacts user info by the @ after it, which a shortened text would lack."""
+    text = f"response: http://alice:{'s3cr3t' * length}@proxy.corp:3128 " + "x" * 5_000
+    assert "s3cr3t" not in redact(str(error(text)))
+
+
 def test_expected_error_stays_as_it_is() -> None:
     """Its text, hint and exit code are for the operator already."""
     error = SettingsError(["a", "b"], hint="c")
@@ -61,7 +69,7 @@ def test_expected_error_stays_as_it_is() -> None:
         (MemoryError(), "MemoryError"),
         (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
         (ValueError("first\nsecond"), "ValueError: first"),
-        (ValueError("x" * 10_000), "ValueError: " + "x" * 300),
+        (ValueError("x" * 10_000), "ValueError: " + "x" * 297 + "..."),
     ],
 )
 def test_unexpected_exception_has_type_and_text(error: Exception, text: str) -> None:

@@ -65,4 +65,4 @@ def _describe(name: str, value: str) -> str:
         return f"{name} to nothing"
     if name.lower() == "no_proxy":
         return f"another {name}"
-    return f"{name} to {ascii(redact_proxy(value[:_LONGEST]))[1:-1]}"
+    return f"{name} to {ascii(redact_proxy(value)[:_LONGEST])[1:-1]}"

@@ -50,6 +50,13 @@ def test_a_long_value_is_cut():
     assert len(place({"http_proxy": "http://" + "x" * 9999}).text(DESIRED)) < 300
 
 
+@pytest.mark.parametrize("length", [1, 30, 1_000])
+def test_a_long_password_is_not_shown(length):
+    """A value is redacted before it is cut: without its end, user info is not recognized."""
+    text = place({"http_proxy": f"http://alice:{'s3cr3t' * length}@old.corp:3128"}).text(DESIRED)
+    assert text == "sets http_proxy to http://***@old.corp:3128 for its readers"
+
+
 @pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "no_proxy", "ALL_PROXY"])
 def test_names_of_proxies(name):
     """They are in lower or in upper case."""
