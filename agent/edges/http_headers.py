@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 from typing import Any, BinaryIO
 
-#: Status line and headers together, answers with status 1xx included (bytes, lines).
+#: Status line and headers together, responses with status 1xx included (bytes, lines).
 LIMIT = 16 * 1024
 _LINES = 100
 

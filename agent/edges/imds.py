@@ -20,7 +20,7 @@ from agent.core.facts.instance import (
     REQUIRED,
     USER_DATA_PATH,
     Facts,
-    is_answered,
+    has_value,
     metadata_paths,
     parse_facts,
     parse_mac,
@@ -35,7 +35,7 @@ _TOKEN_PATH = "api/token"
 _TOKEN_TTL = 21600  # seconds, the longest that is allowed
 _TOKEN_MARGIN = 300  # seconds before its expiry in which a token is no longer used
 
-#: Limit of one try (seconds); a healthy service answers within milliseconds.  With less than
+#: Limit of one try (seconds); a healthy service responds within milliseconds.  With less than
 #: _LEAST_TRY remaining there is no further try: its timeout would hide the cause of the last one.
 _TRY, _LEAST_TRY = 2.0, 0.05
 #: At boot the network comes late.  For the first seconds tries are frequent and an address that
@@ -100,12 +100,12 @@ class MetadataClient:
         """
         self._started, self._is_reachable, self._last = self._clock(), False, None
         try:
-            answers = self._require({"mac": MAC_PATH})
-            paths = metadata_paths(self._checked(lambda: parse_mac(answers["mac"])))
+            responses = self._require({"mac": MAC_PATH})
+            paths = metadata_paths(self._checked(lambda: parse_mac(responses["mac"])))
             for group in REQUIRED:
-                answers.update(self._require({field: paths[field] for field in group}))
-            answers.update({field: self._query(path) for field, path in paths.items() if field not in answers})
-            return self._checked(lambda: parse_facts(answers))
+                responses.update(self._require({field: paths[field] for field in group}))
+            responses.update({field: self._query(path) for field, path in paths.items() if field not in responses})
+            return self._checked(lambda: parse_facts(responses))
         finally:
             self._session.close()  # the connection; token and session stay in use
 
@@ -130,14 +130,14 @@ class MetadataClient:
         return self._retry(lambda: self._get(path))
 
     def _require(self, paths: Mapping[str, str]) -> dict[str, bytes | None]:
-        """Return the answers by field once one of them is set, after as many tries as it takes."""
+        """Return the responses by field once one of them is set, after any number of tries."""
 
         def get() -> dict[str, bytes | None]:
-            answers = {field: self._get(path) for field, path in paths.items()}
-            if not is_answered(tuple(paths), answers):
+            responses = {field: self._get(path) for field, path in paths.items()}
+            if not has_value(tuple(paths), responses):
                 labels = " and ".join("/latest/" + path for path in paths.values())
                 raise _TransientError(f"{self._service}: {labels}: not set (404)", hint=_OTHER, pause=_WHILE_NOT_SET)
-            return answers
+            return responses
 
         return self._retry(get)
 

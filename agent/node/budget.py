@@ -10,7 +10,7 @@ from typing import Callable
 #: metadata service that does not answer at all, if no file of the image names a proxy: this may be
 #: an image on a laptop, which must not wait for longer.
 BOOT, UNREACHABLE = 60.0, 30.0
-#: Seconds for a request for metadata even if the budget is spent: a service that is up answers at
+#: Seconds for a request for metadata even if the budget is spent: a service that is up responds at
 #: once, and then the node is configured after all.
 _LEAST = 1.0
 #: Seconds that a run without a budget waits for the lock; a reconcile takes milliseconds.
@@ -59,7 +59,7 @@ class Budget:
     def for_metadata(self) -> tuple[float, float]:
         """Return the seconds for a request for metadata, and those if the service does not answer.
 
-        They suffice for a service that answers at once, even if the budget is spent.
+        They suffice for a service that responds at once, even if the budget is spent.
         """
         least = min(_LEAST, self.seconds)
         if_unreachable = min(self.seconds, self._unreachable) - self.elapsed()

@@ -10,7 +10,7 @@ from typing import Callable
 
 from agent.checks.clock import judge as judge_clock
 from agent.core.facts.cluster_hints import ClusterInfo, from_node_configs, from_scripts
-from agent.core.facts.instance import facts_from_json, is_answered, metadata_paths, parse_facts
+from agent.core.facts.instance import facts_from_json, has_value, metadata_paths, parse_facts
 from agent.core.intent.intent import compose
 from agent.core.net.proxy_health import answered, with_certificate
 from agent.core.net.proxy_url import Credentials, ProxyUrl
@@ -68,8 +68,8 @@ def metadata_value(data: bytes) -> None:
     errors = []
     for field in metadata_paths("06:1d:5a:3b:7c:9e"):
         answers = {**ANSWERS, field: data}
-        is_answered((field,), answers)
-        is_answered(("region", "account"), {"account": data})
+        has_value((field,), answers)
+        has_value(("region", "account"), {"account": data})
         try:
             facts = parse_facts(answers)
             printable(*facts.warnings, facts.region, facts.domain, facts.account, *facts.vpc_cidrs_v4)

@@ -19,8 +19,8 @@ from agent.errors import MetadataError
 MAC_PATH = "meta-data/mac"
 USER_DATA_PATH = "user-data"
 
-#: Region prefix → partition and its DNS domain, for when the service answers 404; the first match
-#: wins.  Source: endpoints.json of botocore; a test compares them.
+#: Region prefix → partition and its DNS domain, for a service that responds with 404; the first
+#: match wins.  Source: endpoints.json of botocore; a test compares them.
 _PARTITIONS = (
     ("cn-", "aws-cn", "amazonaws.com.cn"),
     ("us-gov-", "aws-us-gov", "amazonaws.com"),
@@ -41,7 +41,7 @@ class Facts:
 
     CIDRs are canonical, sorted by number and unique; `user_data` is raw, b"" if there is none.
     `fips`: its kernel is in FIPS mode, so that clients use the names of FIPS endpoints.
-    `warnings` say what of the answers was not usable and not needed.
+    `warnings` say what of the responses was not usable and not needed.
     """
 
     instance_id: str
@@ -73,17 +73,17 @@ def metadata_paths(mac: str) -> dict[str, str]:
     }
 
 
-#: Besides the MAC, at least one field of each group has to have a value.  At boot EC2 answers 404
-#: for a second or two for what exists (amazon-eks-ami issues 1970 and 2419), so it is requested
+#: Besides the MAC, at least one field of each group has to have a value.  At boot EC2 responds with
+#: 404 for a second or two for what exists (amazon-eks-ami issues 1970 and 2419), so it is requested
 #: again. The identity document (`account`) holds the region too.
 REQUIRED = (("instance_id",), ("vpc_cidrs_v4", "vpc_cidrs_v6"), ("region", "account"))
 
 
-def is_answered(group: Sequence[str], answers: Mapping[str, bytes | None]) -> bool:
-    """Return True if these answers hold a value for a group of REQUIRED."""
+def has_value(group: Sequence[str], responses: Mapping[str, bytes | None]) -> bool:
+    """Return True if these responses hold a value for a group of REQUIRED."""
     if "region" in group:
-        answers = {**answers, "account": values.region_of_document(answers.get("account"))}
-    return not all(values.is_blank(answers.get(field)) for field in group)
+        responses = {**responses, "account": values.region_of_document(responses.get("account"))}
+    return not all(values.is_blank(responses.get(field)) for field in group)
 
 
 def parse_mac(answer: bytes | None) -> str:
@@ -94,14 +94,14 @@ def parse_mac(answer: bytes | None) -> str:
     return values.single_value("mac", "/latest/" + MAC_PATH, answer.strip().rstrip(b"/") if answer else answer)
 
 
-def parse_facts(answers: Mapping[str, bytes | None]) -> Facts:
-    """Return Facts from the answers to `metadata_paths`, by field; None is a 404.
+def parse_facts(responses: Mapping[str, bytes | None]) -> Facts:
+    """Return Facts from the responses to `metadata_paths`, by field; None is a 404.
 
     Raises MetadataError for the first wrong one.
     """
-    mac = parse_mac(answers.get("mac"))
+    mac = parse_mac(responses.get("mac"))
     paths = metadata_paths(mac)
-    return _facts({**answers, "mac": mac.encode()}, lambda field: "/latest/" + paths[field])
+    return _facts({**responses, "mac": mac.encode()}, lambda field: "/latest/" + paths[field])
 
 
 def facts_to_json(facts: Facts) -> str:
@@ -137,28 +137,28 @@ def facts_from_json(text: str, source: str = "facts") -> Facts:
     fips = document.pop("fips", False)
     if not isinstance(fips, bool):
         raise MetadataError(f"{source}: fips: not true or false")
-    answers = {key: _bytes(f"{source}: {key}", key, document[key]) for key in document if document[key] is not None}
-    answers["user_data"] = answers.pop("user_data_base64", b"") or answers.get("user_data", b"")
-    return attrs.evolve(_facts(answers, lambda field: f"{source}: {field}"), fips=fips)
+    responses = {key: _bytes(f"{source}: {key}", key, document[key]) for key in document if document[key] is not None}
+    responses["user_data"] = responses.pop("user_data_base64", b"") or responses.get("user_data", b"")
+    return attrs.evolve(_facts(responses, lambda field: f"{source}: {field}"), fips=fips)
 
 
-def _facts(answers: Mapping[str, bytes | None], label: Callable[[str], str]) -> Facts:
+def _facts(responses: Mapping[str, bytes | None], label: Callable[[str], str]) -> Facts:
     def optional(field: str, default: str) -> str:
-        return values.single_value(field, label(field), answers[field]) if answers.get(field) else default
+        return values.single_value(field, label(field), responses[field]) if responses.get(field) else default
 
-    region = _region(answers, label)
-    account, warning = values.account(label("account"), answers.get("account"))
+    region = _region(responses, label)
+    account, warning = values.account(label("account"), responses.get("account"))
     partition, domain = next((row[1], row[2]) for row in _PARTITIONS if region.startswith(row[0]))
     facts = Facts(
-        instance_id=values.single_value("instance_id", label("instance_id"), answers.get("instance_id")),
+        instance_id=values.single_value("instance_id", label("instance_id"), responses.get("instance_id")),
         mac=optional("mac", default=""),
-        vpc_cidrs_v4=values.cidrs(4, label("vpc_cidrs_v4"), answers.get("vpc_cidrs_v4")),
-        vpc_cidrs_v6=values.cidrs(6, label("vpc_cidrs_v6"), answers.get("vpc_cidrs_v6")),
+        vpc_cidrs_v4=values.cidrs(4, label("vpc_cidrs_v4"), responses.get("vpc_cidrs_v4")),
+        vpc_cidrs_v6=values.cidrs(6, label("vpc_cidrs_v6"), responses.get("vpc_cidrs_v6")),
         region=region,
         domain=optional("domain", default=domain),
         partition=optional("partition", default=partition),
         account=account,
-        user_data=values.bounded(label("user_data"), answers.get("user_data") or b"", values.USER_DATA_LIMIT),
+        user_data=values.bounded(label("user_data"), responses.get("user_data") or b"", values.USER_DATA_LIMIT),
         warnings=(warning,) if warning else (),
     )
     if not facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6:
@@ -166,10 +166,10 @@ def _facts(answers: Mapping[str, bytes | None], label: Callable[[str], str]) -> 
     return facts
 
 
-def _region(answers: Mapping[str, bytes | None], label: Callable[[str], str]) -> str:
+def _region(responses: Mapping[str, bytes | None], label: Callable[[str], str]) -> str:
     """Return the region of its path, else that of the identity document.  Raises MetadataError."""
-    answer = answers.get("region")
-    in_document = values.region_of_document(answers.get("account")) if values.is_blank(answer) else None
+    answer = responses.get("region")
+    in_document = values.region_of_document(responses.get("account")) if values.is_blank(answer) else None
     if in_document is not None:
         return values.single_value("region", label("account"), in_document)
     return values.single_value("region", label("region"), answer)

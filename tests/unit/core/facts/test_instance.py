@@ -15,7 +15,7 @@ from agent.core.facts.instance import (
     Facts,
     facts_from_json,
     facts_to_json,
-    is_answered,
+    has_value,
     metadata_paths,
     parse_facts,
     parse_mac,
@@ -382,4 +382,4 @@ def test_wrong_region_of_the_identity_document() -> None:
 )
 def test_which_answers_suffice(group: tuple[str, ...], changed: dict[str, bytes | None], expected: bool) -> None:
     """One value of a group is enough; an identity document without a region is none."""
-    assert is_answered(group, answers(**changed)) is expected
+    assert has_value(group, answers(**changed)) is expected
