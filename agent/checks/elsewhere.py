@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from agent.checks.context import CheckedNode
 from agent.checks.finding import FAIL, OK, WARN, Finding
-from agent.core.plan.elsewhere.docker import DOCKER
-from agent.node.elsewhere import docker_places, other_places
+from agent.node.elsewhere import other_places, unit_places
 
 GROUP = "elsewhere"
 
@@ -18,13 +17,12 @@ def check(node: CheckedNode) -> Iterator[Finding]:
     It fails where a unit of node.units uses it; other programs than those are a warning.
     """
     files, desired = node.host.files, dict(node.intent.variables(secret=True))
-    covers_docker = DOCKER in node.settings.node.units
     findings = 0
-    for place in (*docker_places(files), *other_places(files)):
+    for place in (*unit_places(files), *other_places(files)):
         text = place.text(desired, has_credentials=not node.is_from_status)
         if text:
             findings += 1
-            state = FAIL if place.wins and covers_docker else WARN
+            state = FAIL if place.unit in node.settings.node.units else WARN
             yield Finding(GROUP, place.path, state, text, place.remedy)
     if not findings:
         text = "no other proxy for docker, login shells, wget and units outside node.units"

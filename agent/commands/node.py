@@ -15,7 +15,7 @@ from agent.core.status.document import entries_to_json
 from agent.core.systemd import considered, enabling
 from agent.errors import CommandError, FileError
 from agent.node.apply import apply
-from agent.node.elsewhere import docker_warnings
+from agent.node.elsewhere import place_warnings
 from agent.node.host import Host, host_of, need_root
 from agent.node.inputs import facts_of, load_inputs
 from agent.node.metrics_file import withdraw
@@ -108,7 +108,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
         for action in actions:
             print(action)
     messages = ["node.ca_bundle: " + summary for summary in (inputs.ca.summaries if inputs.ca else ())]
-    unit_warnings = override_warnings(host.files, resolved, plan) + docker_warnings(host.files, resolved)
+    unit_warnings = override_warnings(host.files, resolved, plan) + place_warnings(host.files, resolved)
     unit_warnings += order_warnings(host, files)
     warnings = resolved.problems + resolved.warnings + unit_warnings
     messages += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in warnings]

@@ -11,7 +11,6 @@ import attrs
 
 from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables, variables_in
-from agent.core.plan.elsewhere.docker import DOCKER
 from agent.core.plan.elsewhere.place import ProxyPlace
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
@@ -19,7 +18,7 @@ from agent.core.settings.parsers import service_unit
 from agent.core.settings.unit_table import UNORDERED, reads_etc_environment, variables_of
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, UsageError
-from agent.node.elsewhere import docker_places, other_places
+from agent.node.elsewhere import other_places, unit_places
 from agent.node.host import files_of
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ def _in_force(files: FileSystem, unit: str) -> VariablesSource:
     """Return the values of the node, or of a covered unit.  Raises AgentError for another unit."""
     if not unit:
         source = _first_in_force(files, (ENVIRONMENT, NODE_ENV))
-        return _with_places(source, (*docker_places(files), *other_places(files)))
+        return _with_places(source, (*unit_places(files), *other_places(files)))
     if files.state(EnvironmentDropin.path_of(unit)).content is None:
         raise _not_covered(unit)
     node_env = files.state(NODE_ENV)
@@ -130,7 +129,7 @@ def _in_force(files: FileSystem, unit: str) -> VariablesSource:
         note = f"{NODE_ENV} is missing, so {unit} gets no proxy; run: eks-proxy-agent apply"
         return VariablesSource(Values({}), notes=(note,))
     source = _first_in_force(files, (NODE_ENV, ENVIRONMENT))
-    return _with_places(source, docker_places(files) if unit == DOCKER else ())
+    return _with_places(source, (place for place in unit_places(files) if place.unit == unit))
 
 
 def _with_places(source: VariablesSource, places: Iterable[ProxyPlace]) -> VariablesSource:

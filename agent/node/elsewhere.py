@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.core.intent.inputs import Resolved
-from agent.core.plan.elsewhere import docker, manager, programs
+from agent.core.plan.elsewhere import cloudwatch, docker, manager, programs
 from agent.core.plan.elsewhere.place import ProxyPlace
 from agent.core.plan.overrides import ROOTS, service_settings
 from agent.edges.files import FileSystem
@@ -13,20 +13,20 @@ from agent.errors import FileError
 from agent.node.overrides import content_of, drop_ins_of_others, variables_in
 
 
-def docker_warnings(files: FileSystem, resolved: Resolved) -> tuple[str, ...]:
-    """Return a warning for each setting of docker that overrides the agent's environment."""
-    if resolved.intent is None or docker.DOCKER not in resolved.settings.node.units:
+def place_warnings(files: FileSystem, resolved: Resolved) -> tuple[str, ...]:
+    """Return a warning for each setting of a unit's program that overrides its environment."""
+    if resolved.intent is None:
         return ()
-    desired = dict(resolved.intent.variables(secret=True))
-    places = ((place, place.text(desired)) for place in docker_places(files))
+    desired, units = dict(resolved.intent.variables(secret=True)), resolved.settings.node.units
+    places = ((place, place.text(desired)) for place in unit_places(files) if place.unit in units)
     return tuple(f"{place.path}: {text}; {place.remedy}" for place, text in places if text)
 
 
-def docker_places(files: FileSystem) -> Iterator[ProxyPlace]:
-    """Yield the settings of dockerd that override its environment."""
+def unit_places(files: FileSystem) -> Iterator[ProxyPlace]:
+    """Yield the settings of docker and the CloudWatch agent that override their environment."""
+    common_config = cloudwatch.in_common_config(content_of(files, cloudwatch.COMMON_CONFIG) or b"")
     daemon_json = docker.in_daemon_json(content_of(files, docker.DAEMON_JSON) or b"")
-    if daemon_json:
-        yield daemon_json
+    yield from filter(None, (common_config, daemon_json))
     settings: list[tuple[str, str, str]] = []
     for path, content in _unit_files(files, docker.DOCKER):
         settings += ((path, key, value) for key, value in service_settings(content))

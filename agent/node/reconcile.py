@@ -26,7 +26,7 @@ from agent.errors import FileError, SettingsError
 from agent.node import proxies, reachability, status_file
 from agent.node.apply import apply
 from agent.node.change_log import log_changes
-from agent.node.elsewhere import docker_warnings
+from agent.node.elsewhere import place_warnings
 from agent.node.host import Host
 from agent.node.inputs import load_inputs
 from agent.node.overrides import override_warnings
@@ -121,7 +121,7 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         repaired = () if trigger is Trigger.COMMAND else memory.drifted(plan, desired)
         if trigger is not Trigger.COMMAND:
             log_changes(plan, repaired)
-        warnings = override_warnings(host.files, resolved, plan) + docker_warnings(host.files, resolved)
+        warnings = override_warnings(host.files, resolved, plan) + place_warnings(host.files, resolved)
         warnings += order_warnings(host, files)
         _remember(state, static, inputs, network)
         plan = _open_gates(state, resolved.settings, plan)

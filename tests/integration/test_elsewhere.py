@@ -27,6 +27,12 @@ PLACES = {
         "fail",
         f"--https-proxy in ExecStart= sets HTTPS_PROXY to {OLD} for docker (23 and later)",
     ),
+    "CloudWatch agent": (
+        "opt/aws/amazon-cloudwatch-agent/etc/common-config.toml",
+        f'[proxy]\nhttps_proxy = "{OLD}"\n',
+        "fail",
+        f"[proxy] sets HTTPS_PROXY to {OLD} for the CloudWatch agent",
+    ),
     "DefaultEnvironment": (
         CONF,
         f'[Manager]\nDefaultEnvironment="HTTPS_PROXY={OLD}"\n',
@@ -47,7 +53,7 @@ PLACES = {
         f"sets HTTPS_PROXY to {OLD} for docker where its unit has no drop-in",
     ),
 }
-DOCKER = ["daemon.json", "ExecStart"]
+UNITS = {"daemon.json": "docker", "ExecStart": "docker", "CloudWatch agent": "amazon-cloudwatch-agent"}
 
 
 @pytest.fixture
@@ -63,7 +69,7 @@ def node(tmp_path: Path) -> Node:
 
 @pytest.mark.parametrize("name", PLACES)
 def test_check_names_each_place_once(node: Node, name: str) -> None:
-    """What docker uses fails; what other programs use is a warning.  Each has a remedy."""
+    """What a unit of node.units uses fails; what others use is a warning.  Each has a remedy."""
     path, content, state, text = PLACES[name]
     node.write(path, content.encode())
     done = node.main("check", "--json")
@@ -92,8 +98,8 @@ def test_the_agents_own_values_are_not_reported(node: Node) -> None:
     assert "profile.d" not in node.main("explain", "example.com", facts=False).err
 
 
-@pytest.mark.parametrize("name", DOCKER)
-def test_plan_and_apply_say_what_docker_uses_instead(node: Node, name: str) -> None:
+@pytest.mark.parametrize("name", UNITS)
+def test_plan_and_apply_say_what_a_unit_uses_instead(node: Node, name: str) -> None:
     """They name the values, what to delete, and the command that follows; status does too."""
     path, content, _, text = PLACES[name]
     node.write(path, content.encode())
@@ -102,7 +108,7 @@ def test_plan_and_apply_say_what_docker_uses_instead(node: Node, name: str) -> N
         assert done.code == 0
         assert f"warning: /{path}: {text}" in done.err
         assert f"from /{path}; " in done.err
-        assert "systemctl restart docker.service" in done.err
+        assert f"systemctl restart {UNITS[name]}.service" in done.err
     assert text in "\n".join(json.loads(node.main("status", "--json").out)["warnings"])
 
 
@@ -122,7 +128,9 @@ def test_explain_names_each_place(node: Node, name: str) -> None:
     done = node.main("explain", "example.com", facts=False)
     assert done.code == 0
     assert f"note: /{path}: {text}" in done.err
-    assert ("note: /" + path in node.main("explain", "x", "--unit", "docker", facts=False).err) == (name in DOCKER)
+    for unit in ("docker", "amazon-cloudwatch-agent"):
+        noted = "note: /" + path in node.main("explain", "x", "--unit", unit, facts=False).err
+        assert noted == (unit == UNITS.get(name))
     assert path not in node.main("explain", "x", "--no-proxy", "a", facts=False).err
 
 

@@ -34,7 +34,7 @@ def in_daemon_json(content: bytes) -> ProxyPlace | None:
         if isinstance(proxies, dict) and isinstance(proxies.get(key), str) and proxies[key]
     }
     remedy = f'delete "proxies" from {DAEMON_JSON}; {_RESTART}'
-    return ProxyPlace(DAEMON_JSON, '"proxies"', _USED_BY, values, remedy, wins=True) if values else None
+    return ProxyPlace(DAEMON_JSON, '"proxies"', _USED_BY, values, remedy, unit=DOCKER) if values else None
 
 
 def in_command_line(
@@ -63,4 +63,4 @@ def _place(path: str, setting: str, text: str, command: str = "") -> Iterator[Pr
     if values:
         names = ", ".join(f"--{key}" for key in _KEYS if key in flags)
         remedy = f"delete {names} from {path}; {command}{_RESTART}"
-        yield ProxyPlace(path, f"{names} in {setting}", _USED_BY, values, remedy, wins=True)
+        yield ProxyPlace(path, f"{names} in {setting}", _USED_BY, values, remedy, unit=DOCKER)

@@ -20,7 +20,7 @@ class ProxyPlace:
 
     `path`: the file.  `setting`: the setting in it, empty for the whole file.  `used_by`: the
     programs that read it.  `values`: the value by the name of the variable.  `remedy`: how to
-    remove it.  `wins`: it overrides the environment of a unit of node.units.
+    remove it.  `unit`: the unit whose environment it overrides, empty for other programs.
     """
 
     path: str
@@ -28,18 +28,18 @@ class ProxyPlace:
     used_by: str
     values: Mapping[str, str] = attrs.field(repr=False)
     remedy: str
-    wins: bool = False
+    unit: str = ""
 
     def text(self, desired: Mapping[str, str], *, has_credentials: bool = True) -> str:
         """Return what the place sets that differs from the desired values, empty if nothing does.
 
-        Credentials count only if the place `wins`, because a unit needs them, and if the desired
-        values have theirs.
+        Credentials count only if the place overrides those of a unit, which needs them, and if the
+        desired values have theirs.
         """
         texts = {
             name.lower(): _describe(name, value)
             for name, value in self.values.items()
-            if not _is_same(value, desired.get(name, ""), is_exact=self.wins and has_credentials)
+            if not _is_same(value, desired.get(name, ""), is_exact=bool(self.unit) and has_credentials)
         }
         setting = f"{self.setting} sets" if self.setting else "sets"
         return f"{setting} {', '.join(texts.values())} for {self.used_by}" if texts else ""

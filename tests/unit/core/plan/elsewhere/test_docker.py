@@ -72,4 +72,4 @@ def test_flags_of_dockerd(lines, variables, expected):
     """They are in ExecStart=, or in a variable that it names."""
     places = list(in_command_line(lines, variables))
     assert [(place.path, place.setting, place.values) for place in places] == expected
-    assert all(place.wins and f"from {place.path}; " in place.remedy for place in places)
+    assert all(place.unit == "docker.service" and f"from {place.path}; " in place.remedy for place in places)

@@ -12,9 +12,9 @@ DESIRED = {
 }
 
 
-def place(values, wins=False):
+def place(values, unit=""):
     """A place with these values."""
-    return ProxyPlace("/etc/x", "", "its readers", values, "delete it", wins=wins)
+    return ProxyPlace("/etc/x", "", "its readers", values, "delete it", unit=unit)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,9 @@ def test_the_text_names_what_differs(values, text):
     assert place(values).text(DESIRED) == text
 
 
-def test_a_place_that_wins_needs_the_credentials():
+def test_a_place_of_a_unit_needs_the_credentials():
     """A unit that uses it would have none; but only if the desired values have theirs."""
-    winning = place({"http_proxy": "http://proxy.corp:3128"}, wins=True)
+    winning = place({"http_proxy": "http://proxy.corp:3128"}, unit="docker.service")
     assert winning.text(DESIRED) == "sets http_proxy to http://proxy.corp:3128 for its readers"
     assert winning.text(DESIRED, has_credentials=False) == ""
 
