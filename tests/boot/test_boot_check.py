@@ -20,7 +20,9 @@ from tests.boot.harness.services import Listener
 #: One node for all of them, so one worker of pytest-xdist.
 pytestmark = pytest.mark.xdist_group("check")
 
-DROP_IN = "/etc/systemd/system/docker.service.d/zz-eks-proxy.conf"
+DIRECTORY = "/etc/systemd/system/docker.service.d"
+DROP_IN = f"{DIRECTORY}/zz-eks-proxy.conf"
+CLOUDWATCH = "/opt/aws/amazon-cloudwatch-agent/etc"
 FREEZE = "systemctl kill --signal=STOP eks-proxy-agent"  # otherwise it repairs what the test breaks
 THAW = "systemctl kill --signal=CONT eks-proxy-agent"
 RESTART_ALL = "systemctl restart docker containerd kubelet"
@@ -190,6 +192,20 @@ FAULTS = {
         "line 1: the quote of its value is not closed",
         f"cp -p /run/kept /etc/environment; {THAW}",
     ),
+    "an invalid byte in a value of /etc/environment": Fault(
+        f"{FREEZE}; cp -p /etc/environment /run/kept; sed -i '1iTEAM=\\xfc' /etc/environment",
+        "files /etc/environment",
+        "line 1: ",
+        f"cp -p /run/kept /etc/environment; {THAW}",
+    ),
+    "a drop-in of the shell recipe": Fault(
+        f"{FREEZE}; printf '[Service]\nEnvironmentFile=/etc/environment\n' > {DIRECTORY}/http-proxy.conf;"
+        " systemctl daemon-reload",
+        "files /etc/systemd/system/docker.service.d/http-proxy.conf",
+        "-EnvironmentFile=/etc/environment",
+        f"rm {DIRECTORY}/http-proxy.conf; systemctl daemon-reload; {THAW}",
+        exit_code=3,
+    ),
     "a user of an earlier proxy in dnf.conf": Fault(
         f"{FREEZE}; cp -p /etc/dnf/dnf.conf /run/kept;"
         " sed -i 's/^proxy=.*/&\\nproxy_username=u\\nproxy_password=p/' /etc/dnf/dnf.conf",
@@ -218,6 +234,25 @@ FAULTS = {
         "packages /etc/yum.conf",
         "not a link to /etc/dnf/dnf.conf any more",
         f"ln -sfn dnf/dnf.conf /etc/yum.conf; {THAW}",
+    ),
+    "a drop-in that removes a variable": Fault(
+        f"printf '[Service]\nUnsetEnvironment=https_proxy\n' > {DIRECTORY}/override.conf; systemctl daemon-reload",
+        "units docker.service",
+        "https_proxy",
+        f"rm {DIRECTORY}/override.conf; systemctl daemon-reload",
+    ),
+    "dockerd with --https-proxy": Fault(
+        f"printf '[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd --https-proxy={OLD}\n' > {DIRECTORY}/override.conf;"
+        " systemctl daemon-reload",
+        f"elsewhere {DIRECTORY}/override.conf",
+        f"--https-proxy in ExecStart= sets HTTPS_PROXY to {OLD} for docker (23 and later)",
+        f"rm {DIRECTORY}/override.conf; systemctl daemon-reload",
+    ),
+    "a proxy of the CloudWatch agent's own": Fault(
+        f"mkdir -p {CLOUDWATCH}; printf '[proxy]\nhttps_proxy = \"{OLD}\"\n' > {CLOUDWATCH}/common-config.toml",
+        f"elsewhere {CLOUDWATCH}/common-config.toml",
+        f"[proxy] sets HTTPS_PROXY to {OLD} for the CloudWatch agent",
+        f"rm {CLOUDWATCH}/common-config.toml",
     ),
     "a drop-in that resets ours": Fault(
         "printf '[Service]\\nEnvironmentFile=\\n' > /etc/systemd/system/docker.service.d/zzz-other.conf; systemctl daemon-reload",
@@ -264,6 +299,16 @@ def test_a_fault_is_the_only_failure(node: BootedNode, name: str) -> None:
     assert named(node.check(), "warn", "fail", "skip") == []
 
 
+def test_any_byte_in_a_comment_is_no_fault(node: BootedNode) -> None:
+    """A comment in Latin-1 above the agent's lines of /etc/environment changes nothing."""
+    node.do(f"{FREEZE}; cp -p /etc/environment /run/kept; sed -i '1i# Pr\\xfcfstand' /etc/environment")
+    try:
+        result = node.check()
+    finally:
+        node.do(f"cp -p /run/kept /etc/environment; {THAW}")
+    assert (named(result, "warn", "fail", "skip"), result["code"]) == ([], 0)
+
+
 @dataclass(frozen=True)
 class Leftover:
     """A file that others left, its content, and the text of the warning."""
@@ -280,6 +325,13 @@ LEFTOVERS = {
         f'[Manager]\nDefaultEnvironment="HTTPS_PROXY={OLD}"\n',
         "elsewhere",
         f"DefaultEnvironment= sets HTTPS_PROXY to {OLD} for all units outside node.units",
+    ),
+    "wgetrc": Leftover("/etc/wgetrc", f"https_proxy = {OLD}\n", "elsewhere", f"sets https_proxy to {OLD} for wget"),
+    "environment of docker's package": Leftover(
+        "/etc/sysconfig/docker",
+        f"HTTPS_PROXY={OLD}\n",
+        "elsewhere",
+        f"sets HTTPS_PROXY to {OLD} for docker where its unit has no drop-in of the agent",
     ),
     "profile.d": Leftover(
         "/etc/profile.d/proxy.sh",
