@@ -17,7 +17,7 @@ from typing import Callable
 from agent import journal
 from agent.daemon import retry
 from agent.daemon.protocol import Busy, NextRun, Ready, ReadyWithin, Status, WatchPaths, decode
-from agent.edges.child import SILENCE, ForkError, HandleLine
+from agent.edges.child import SILENCE, ForkError, HandleLine, HungError
 from agent.edges.inotify import FileWatcher
 from agent.edges.notify import Notify
 from agent.edges.signals import STOPS, Signals
@@ -184,7 +184,7 @@ class Supervisor:
         """Run a worker; return its exit code, and how it ended if it crashed."""
         try:
             code = run_worker(self._handle_line, self.idle)
-        except ForkError as error:
+        except (ForkError, HungError) as error:
             return 1, str(error)
         if code in (0, LockedError.exit_code):
             return code, ""

@@ -38,6 +38,10 @@ class HungError(AgentError):
     """A child that survives SIGKILL, as in an uninterruptible read; waiting would hang too."""
 
 
+#: Children that survived SIGKILL, to be collected when they have ended after all.
+_hung: set[int] = set()
+
+
 def run(work: Work, signals: Signals, handle_line: HandleLine, idle: Callable[[], float]) -> int:
     """Fork, do `work` in the child, and pass each of its lines to `handle_line`.
 
@@ -58,6 +62,7 @@ def _wait(pid: int, descriptor: int, signals: Signals, handle_line: HandleLine, 
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             if is_killed:
+                _hung.add(pid)
                 raise HungError(f"worker process {pid}: still running {KILL_TIMEOUT:g} s after SIGKILL")
             os.kill(pid, signal.SIGKILL)
             is_killed, deadline = True, time.monotonic() + KILL_TIMEOUT
@@ -79,7 +84,12 @@ def _wait(pid: int, descriptor: int, signals: Signals, handle_line: HandleLine, 
                 deadline = time.monotonic() + (SILENCE if allowed is None else allowed)
 
 
+def _collect_hung() -> None:
+    _hung.difference_update([pid for pid in _hung if os.waitpid(pid, os.WNOHANG)[0]])
+
+
 def _fork(work: Work) -> tuple[int, int]:
+    _collect_hung()
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(read_end, False)
     _flush()

@@ -57,6 +57,31 @@ def test_child_leaves_no_descriptor_and_no_zombie(signals: Signals) -> None:
         os.waitpid(-1, os.WNOHANG)
 
 
+def test_child_that_survives_sigkill_is_left_and_collected_later(
+    signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child in an uninterruptible read is an error; once it has ended it is not a zombie."""
+    monkeypatch.setattr(child, "SILENCE", 0.1)
+    monkeypatch.setattr(child, "KILL_TIMEOUT", 0.1)
+    lines: list[str] = []
+
+    def work(write_line: child.WriteLine) -> int:
+        write_line(str(os.getpid()))
+        time.sleep(FOREVER)
+        return 0
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "kill", lambda pid, number: None)
+        with pytest.raises(child.HungError, match="still running 0[.]1 s after SIGKILL"):
+            child.run(work, signals, lines.append, lambda: FOREVER)
+    (pid,) = map(int, lines)
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert run(lambda write_line: 0, signals, []) == 0
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
 def test_crash_is_an_exit_code(signals: Signals, number: int) -> None:
     """The signal ends the child, not the daemon."""

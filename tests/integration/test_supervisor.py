@@ -13,7 +13,7 @@ from agent import journal
 from agent.daemon import retry
 from agent.daemon.protocol import Busy, NextRun, Ready, ReadyWithin, Status, encode
 from agent.daemon.supervisor import Idle, Reason, Supervisor
-from agent.edges.child import SILENCE, ForkError, HandleLine
+from agent.edges.child import SILENCE, ForkError, HandleLine, HungError
 from agent.edges.inotify import FileWatcher
 from agent.edges.signals import Signals, watched
 from agent.errors import LockedError, UsageError
@@ -107,10 +107,16 @@ def cannot_fork(handle_line: HandleLine, idle: Idle) -> int:
     raise ForkError("cannot fork a worker process: Resource temporarily unavailable")
 
 
+def survives(handle_line: HandleLine, idle: Idle) -> int:
+    """Wait for a disk, uninterruptibly."""
+    raise HungError("worker process 7: still running 10 s after SIGKILL")
+
+
 CRASHES: list[tuple[Step, str, str]] = [
     (ends(-signal.SIGKILL), "by signal 9", "worker process killed by signal 9"),
     (ends(1), "with exit code 1", "worker process ended with exit code 1"),
     (ends(78), "with exit code 78", "worker process ended with exit code 78"),
+    (survives, *["worker process 7: still running 10 s after SIGKILL"] * 2),
     (cannot_fork, *["cannot fork a worker process: Resource temporarily unavailable"] * 2),
 ]
 each_crash = pytest.mark.parametrize(("crash", "ended", "problem"), CRASHES, ids=[ended for _, ended, _ in CRASHES])
