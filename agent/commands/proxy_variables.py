@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from agent.core.net.proxy_url import parse_proxy_url
-from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables, variables_in
-from agent.core.plan.elsewhere.place import ProxyPlace
-from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
+from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables
+from agent.core.plan.elsewhere.place import ProxyPlace, is_proxy_name
+from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.settings.parsers import service_unit
 from agent.core.settings.unit_table import UNORDERED, reads_etc_environment, variables_of
@@ -165,12 +165,16 @@ def _first_in_force(files: FileSystem, names: Sequence[str]) -> VariablesSource:
 
 
 def _variables(files: FileSystem, name: str) -> dict[str, str]:
-    """Return the variables in a file, without credentials; empty if the file cannot be read."""
+    """Return the proxies that systemd reads from a file, without credentials.
+
+    It is empty if the file cannot be read.
+    """
     try:
         text = files.read(name) or b""
     except FileError:
         return {}
-    return {key: value if key.lower() == "no_proxy" else _shown(value) for key, value in variables_in(text).items()}
+    proxies = {key: value for key, value in assignments(text).items() if is_proxy_name(key)}
+    return {key: value if key.lower() == "no_proxy" else _shown(value) for key, value in proxies.items()}
 
 
 def _shown(url: str) -> str:

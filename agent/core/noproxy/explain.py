@@ -25,10 +25,6 @@ GIVEN = "given"
 FOREIGN = "not the agent's"
 BUILT_IN = "built into the client"
 
-_LINE = re.compile(
-    r"[ \t]*(?:export[ \t]+)?((?:https?|all|no)_proxy|(?:HTTPS?|ALL|NO)_PROXY)[ \t]*=[ \t]*(.*)", re.DOTALL
-)
-
 
 @attrs.frozen
 class Values:
@@ -88,21 +84,6 @@ def of_entries(entries: Iterable[Entry], proxy: str = UNNAMED, https_proxy: str 
     listed = tuple(entries)
     reasons = {entry.value: entry.reason for entry in listed}
     return Values(variables(proxy, https_proxy, render(listed)), reasons)
-
-
-def variables_in(text: bytes) -> dict[str, str]:
-    """Return the proxy variables in a file of lines NAME=VALUE.
-
-    The last assignment of a name wins; one pair of quotes around a value is removed.
-    """
-    values: dict[str, str] = {}
-    for line in text.decode("utf-8", "replace").split("\n"):
-        match = _LINE.match(line)
-        if match:
-            value = match.group(2).rstrip(" \t")
-            quoted = re.fullmatch(r"([\"'])(.*)\1", value)
-            values[match.group(1)] = quoted.group(2) if quoted else value
-    return values
 
 
 def routes_of(target: Request, values: Values) -> tuple[Route, ...]:

@@ -21,7 +21,6 @@ from agent.core.noproxy.explain import (
     should_explain_cidrs,
     titles,
     variables,
-    variables_in,
 )
 from agent.core.noproxy.explain_view import matrix_head, matrix_row, objects, paragraph, problem, why
 
@@ -127,29 +126,6 @@ def test_cidrs_are_explained_for_a_name_that_uses_the_proxy(text, no_proxy, is_m
 
 
 # --- files ---
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (b"", {}),
-        (b"LANG=C\nhttp_proxy=http://p:1\n", {"http_proxy": "http://p:1"}),
-        (b"no_proxy=a\nno_proxy=b", {"no_proxy": "b"}),
-        (b'export NO_PROXY="a, b"  \n', {"NO_PROXY": "a, b"}),
-        (b" https_proxy = 'http://p:1'\n", {"https_proxy": "http://p:1"}),
-        (b"no_proxy=a\r\n", {"no_proxy": "a\r"}),
-        (b"all_proxy=http://p:1\nALL_PROXY=http://p:2\n", {"all_proxy": "http://p:1", "ALL_PROXY": "http://p:2"}),
-        (b"#no_proxy=a\nftp_proxy=x\nmy_no_proxy=1\nno_proxy", {}),
-        (b"no_proxy=\xff\n", {"no_proxy": "\ufffd"}),
-        (b"no_proxy=\n", {"no_proxy": ""}),
-    ],
-)
-def test_variables_of_a_file(text, expected):
-    """The last assignment wins and one pair of quotes is removed.
-
-    A carriage return stays, because clients see it.
-    """
-    assert variables_in(text) == expected
 
 
 # --- output ---
@@ -289,12 +265,6 @@ def test_any_input_gives_printable_lines(text, lower, upper):
     for line in [*paragraph(target, routes), matrix_row(target, routes), why(routes)]:
         assert line.isprintable()
     json.dumps(objects(target, routes))
-
-
-@given(st.binary(max_size=200))
-def test_any_file_is_accepted(text):
-    """Arbitrary bytes raise nothing."""
-    assert all(isinstance(value, str) for value in variables_in(text).values())
 
 
 @given(st.text())
