@@ -72,7 +72,7 @@ def test_child_that_survives_sigkill_is_left_and_collected_later(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "kill", lambda pid, number: None)
-        with pytest.raises(child.HungError, match="still running 0[.]1 s after SIGKILL"):
+        with pytest.raises(child.HungError, match="still running"):
             child.run(work, signals, lines.append, lambda: FOREVER)
     (pid,) = map(int, lines)
     os.kill(pid, signal.SIGKILL)
