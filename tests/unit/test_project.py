@@ -141,6 +141,16 @@ def anchors(path):
         slugs[slug] += 1
 
 
+def test_the_threat_model_names_tests_that_exist():
+    """Each row has at least one test."""
+    page = (ROOT / "docs/threat-model.md").read_text().partition("## Not defended")[0]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| attack", "|---"))]
+    assert [row for row in rows if not re.search("`test_[a-z0-9_]+` |`test_[a-z0-9_]+`,", row)] == []
+    tests = "".join(path.read_text() for path in committed() if path.suffix == ".py")
+    named = set(re.findall("`(test_[a-z0-9_]+)`", page))
+    assert {name for name in named if f"def {name}(" not in tests} == set()
+
+
 def test_every_link_leads_to_a_file_and_a_heading():
     """Each relative link of a page leads to a file, and its anchor to a heading there."""
     assert (ROOT / "docs/node.md", "what-is-written") in links(ROOT / "README.md")
