@@ -20,6 +20,13 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if CI else "here")
 
 
+# --- a time limit for every test
+
+# Seconds, with the fixtures, where the limit of pyproject.toml is too short: a root, packages or
+# Kubernetes are built first; `make fuzz` runs many examples.
+_LIMITS = {"boot": 1200, "clients": 900, "cluster": 3600, "fuzz": 1800, "packaging": 1200}
+
+
 # --- unit tests touch nothing
 
 # Audit events (docs.python.org, "Audit events table") → kind in `@pytest.mark.allows(...)`.
@@ -126,13 +133,15 @@ def pytest_make_parametrize_id(val, argname):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Refuse markers without a reason; mark tests that need root, and groups for pytest-xdist.
+    """Refuse markers without a reason; mark tests that need root, groups and time limits.
 
-    A group stays on one worker.
+    pytest-xdist keeps a group on one worker.
     """
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
         directory = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+        if directory in _LIMITS and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_LIMITS[directory]))
         if directory == "integration":
             item.add_marker(pytest.mark.integration)
         if directory in ("packaging", "clients"):  # packages and clients are built once, which takes long
