@@ -28,19 +28,24 @@ OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 class Server:
-    """A server on loopback that treats each connection alike, until the test ends."""
+    """A server on loopback that treats each connection alike, until the test ends.
 
-    def __init__(self, behave):
+    With a context it is one with TLS.
+    """
+
+    def __init__(self, behave, context=None):
         self.ended = threading.Event()
         self.requests = []
-        self._behave = behave
+        self._behave, self._context = behave, context
         self._listener = Listener(
             lambda connection: threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
         )
-        self.url = ProxyUrl("http", "127.0.0.1", self._listener.port)
+        self.url = ProxyUrl("https" if context else "http", "127.0.0.1", self._listener.port)
 
     def _serve(self, connection):
         with connection, contextlib.suppress(OSError):
+            if self._context:
+                connection = self._context.wrap_socket(connection, server_side=True)
             self.requests.append(connection.recv(65536))
             self._behave(self, connection)
 
@@ -55,8 +60,8 @@ def serve():
     """Return a function that starts servers, which end with the test."""
     made = []
 
-    def make(behave):
-        made.append(Server(behave))
+    def make(behave, context=None):
+        made.append(Server(behave, context))
         return made[-1]
 
     yield make
@@ -269,6 +274,48 @@ def test_untrusted_proxy_gets_no_credentials(tmp_path, monkeypatch):
         assert ended.wait(10)
     assert verdict.kind == "tls-untrusted"
     assert [BASIC.encode() in request for request in requests] == [True]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A CA that the test trusts, with a certificate for another name than 127.0.0.1."""
+    authority = Authority(tmp_path_factory.mktemp("tls") / "world", "World CA")
+    authority.issue("right", "IP:127.0.0.1", HOST)
+    authority.issue("wrong")
+    return authority
+
+
+def server_context(authority, name):
+    """Return the TLS context of a server with one of the certificates."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.directory / f"{name}.pem", authority.directory / f"{name}.key")
+    return context
+
+
+@pytest.mark.parametrize(("name", "kind"), [("right", "ok"), ("wrong", "tls-untrusted")])
+def test_proxy_with_a_certificate_of_another_name_gets_nothing(serve, world, monkeypatch, name, kind):
+    """Any trusted CA may have issued it: neither CONNECT nor the credentials are sent."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(world.certificate))
+    server = serve(sends(OK), server_context(world, name))
+    verdict = check_server(server, tls=False)
+    assert verdict.kind == kind
+    assert (BASIC.encode() in b"".join(server.requests)) == (kind == "ok")
+    assert kind == "ok" or b"".join(server.requests) == b""
+
+
+@pytest.mark.parametrize(("name", "kind"), [("right", "tls-inspected"), ("wrong", "tls-untrusted")])
+def test_target_with_a_certificate_of_another_name_is_untrusted(serve, world, monkeypatch, name, kind):
+    """The verdict names the issuer, although its CA is trusted."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(world.certificate))
+    context = server_context(world, name)
+
+    def open_tunnel(server, connection):
+        connection.sendall(OK)
+        with context.wrap_socket(connection, server_side=True) as stream:
+            stream.recv(1)
+
+    verdict = check_server(serve(open_tunnel))
+    assert (verdict.kind, verdict.issuer) == (kind, "World CA")
 
 
 def test_closed_port_is_refused():
