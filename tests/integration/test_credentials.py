@@ -1,5 +1,6 @@
 """The proxy's credentials: in yum.conf on request, changed, removed, and refused if unsafe."""
 
+import os
 import stat
 
 import pytest
@@ -97,6 +98,16 @@ def test_an_unsafe_credentials_file_leaves_the_last_good_values(node):
     assert done.code == 1
     assert "must be owned by root and have mode 0600" in done.err
     assert (node.read(NODE_ENV), node.read(YUM)) == before
+
+
+@pytest.mark.needs_root("chown(2)")
+@pytest.mark.parametrize(("uid", "code"), [(0, 0), (1234, 1)])
+def test_a_credentials_file_of_another_user_is_refused(node, uid, code):
+    """Mode 0600 does not help if its owner is not root: the owner could choose the credentials."""
+    os.chown(node.root / "etc/proxy.pass", uid, 0)
+    done = node.main("apply")
+    assert done.code == code
+    assert ("must be owned by root and have mode 0600" in done.err) == (code == 1)
 
 
 @pytest.mark.parametrize(
