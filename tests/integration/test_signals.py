@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from agent.edges.signals import Stop, watched
+from agent.edges.signals import Stop, unwound, watched
+from tests.integration.command_line import REPOSITORY
 
 FOREVER = 600.0  # no sleep in these tests may last that long
 
@@ -105,3 +106,39 @@ def test_ignored_sighup_is_received():
             assert signals.wait(FOREVER) == signal.SIGHUP
     finally:
         assert signal.signal(signal.SIGHUP, before) is signal.SIG_IGN
+
+
+UNWOUND = """
+import os, signal, sys
+from agent.edges.signals import unwound
+with unwound():
+    try:
+        os.kill(os.getpid(), {first})
+    finally:
+        os.kill(os.getpid(), {second})
+        sys.stdout.write("cleaned up")
+        sys.stdout.flush()
+"""
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGHUP, 0])
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGHUP])
+def test_second_signal_does_not_interrupt_the_clean_up(first, second):
+    """The block ends completely; then the first signal ends the process, as its sender expects."""
+    code = UNWOUND.format(first=int(first), second=int(second))
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False, stdout=subprocess.PIPE)
+    assert (done.stdout, done.returncode) == (b"cleaned up", -first)
+
+
+def test_signal_that_is_ignored_stays_ignored():
+    """Under nohup SIGHUP does not end the block."""
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + UNWOUND.format(first=1, second=1)
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False, stdout=subprocess.PIPE)
+    assert (done.stdout, done.returncode) == (b"cleaned up", 0)
+
+
+def test_block_without_a_signal_restores_the_handlers():
+    """Afterwards SIGTERM and SIGHUP have their default actions again."""
+    with unwound():
+        assert callable(signal.getsignal(signal.SIGTERM))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
