@@ -161,6 +161,18 @@ def test_a_new_drop_in_is_durable_before_the_old_one_is_removed(node):
         assert synced < calls.index(("unlink", directory + "/90-eks-proxy.conf"))
 
 
+def test_a_removal_is_durable_before_the_next_change(node):
+    """Otherwise a power cut brings back a drop-in whose original the baseline no longer has."""
+    node.apply()
+    calls = [call for call in traced(node, "revert") if call.name in ("rename", "unlink", "fsync")]
+    calls = [call for call in calls if not call.paths[0].startswith("/run/")]
+    removals = [number for number, call in enumerate(calls) if call.name == "unlink"]
+    assert "/var/lib/eks-proxy-agent/baseline.json" in [calls[number].paths[0] for number in removals]
+    for number in removals:
+        following = calls[number + 1]
+        assert (following.name, following.paths) == ("fsync", (os.path.dirname(calls[number].paths[0]),))
+
+
 def test_only_temporary_files_are_opened_for_writing(node):
     """No file is written in place, not even with O_TRUNC; the lock file has no content."""
     for call in traced(node):
