@@ -101,6 +101,17 @@ def test_accepts(section, key, value, setting):
     assert read(section, key, value) == setting
 
 
+PERIODS = [("watch", "interval"), ("watch", "failover_after")]
+OUT_OF_RANGE = [9, 9.99, 0, -1, 86401, 86400.1, float("nan"), float("inf")]
+
+
+@pytest.mark.parametrize(("section", "key"), PERIODS)
+@pytest.mark.parametrize("value", [10, 10.5, 86400])
+def test_accepts_a_period_within_its_range(section, key, value):
+    """The limits are in the range."""
+    assert read(section, key, value) == value
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value", "problem"),
     [
@@ -186,6 +197,7 @@ def test_accepts(section, key, value, setting):
         ("metadata", "deadline", 10**400, "is out of range"),
         ("metadata", "deadline", True, "expected a number, got the boolean true"),
         ("metadata", "deadline", "30", 'expected a number, got the string "30"'),
+        *((section, key, value, f"{value} is out of range") for section, key in PERIODS for value in OUT_OF_RANGE),
         ("bootstrap", "command", "bootstrap.sh", "is not an absolute path"),
         ("bootstrap", "command", "", "is not an absolute path"),
         ("bootstrap", "arguments", ["a\0b"], "contains a control character"),

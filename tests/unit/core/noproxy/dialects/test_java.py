@@ -1,5 +1,8 @@
 """The agent's list as Java's option, and the entries that it cannot express."""
 
+import ipaddress
+from fnmatch import fnmatch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +28,8 @@ from agent.core.noproxy.dialects.java import MOST_PATTERNS, non_proxy_hosts
         ("10.0.3.0/24", "10.0.3.*"),
         ("10.0.3.4/32", "10.0.3.4"),
         ("10.0.3.4/31", "10.0.3.4|10.0.3.5"),
+        ("10.0.4.1/22", "10.0.4.*|10.0.5.*|10.0.6.*|10.0.7.*"),  # bits of a host
+        ("10.0.3.4/8", "10.*"),
         ("10.0.4.0/22", "10.0.4.*|10.0.5.*|10.0.6.*|10.0.7.*"),
         ("", ""),
     ],
@@ -58,3 +63,15 @@ def test_patterns_are_unique():
 def test_any_list_becomes_a_value(entries):
     """Nothing is raised, and the number of patterns for an entry is limited."""
     assert non_proxy_hosts(entries).value.count("|") <= MOST_PATTERNS * len(entries)
+
+
+@given(st.ip_addresses(v=4), st.integers(0, 33))
+def test_any_network_becomes_patterns_or_is_left_out(address, bits):
+    """Also one with bits of a host, which stands for its network."""
+    java = non_proxy_hosts([f"{address}/{bits}"])
+    assert bool(java.value) != bool(java.left_out)
+    if java.value and bits <= 32:
+        network = ipaddress.ip_network(f"{address}/{bits}", strict=False)
+        assert java == non_proxy_hosts([str(network)])
+        assert any(fnmatch(str(network[0]), pattern) for pattern in java.value.split("|"))
+        assert any(fnmatch(str(network[-1]), pattern) for pattern in java.value.split("|"))
