@@ -82,14 +82,14 @@ def revert(
     for namespace in searched:
         for kind in (CONFIG_MAP, SECRET):
             path = source_path(kind, namespace)
-            obj = kubectl.find(path, allowed=kind == CONFIG_MAP and namespace in namespaces)
+            obj = kubectl.find(path, kind, allowed=kind == CONFIG_MAP and namespace in namespaces)
             objects += [(path, obj)] if obj else []
     recorded = [workload for _, obj in objects for workload in recorded_workloads(obj)]
     workloads = tuple(dict.fromkeys([*workloads, *recorded]))
     done: list[str] = []
     with _completed_steps_on_failure(done, _UNDO_REVERT):
         for workload in workloads:
-            if kubectl.find(workload.path, f"reading {workload}") is None:
+            if kubectl.find(workload.path, workload.kind, f"reading {workload}") is None:
                 print(f"note: {workload}: not found in this cluster", file=sys.stderr)
                 continue
             if _patch(kubectl, workload, revert_patch):
@@ -113,7 +113,7 @@ def _remaining_sources(kubectl: Kubectl, searched: Sequence[str]) -> list[str]:
     notes = []
     for kind in (CONFIG_MAP, SECRET):
         try:
-            listing = kubectl.get(all_sources_path(kind), f"listing {kind}s of other namespaces")
+            listing = kubectl.get(all_sources_path(kind), f"{kind}List", f"listing {kind}s of other namespaces")
         except CommandError as error:  # revert is complete without it
             notes.append(str(error))
             continue
@@ -166,10 +166,9 @@ def _patch(kubectl: Kubectl, workload: Workload, make: Callable[[Any], Patch]) -
     doing = f"patching {workload}"
 
     def attempt() -> bool:
-        patch = make(kubectl.get(workload.path, f"reading {workload}"))
+        patch = make(kubectl.get(workload.path, workload.kind, f"reading {workload}"))
         if patch.ops:
-            resource = f"{workload.kind.lower()}/{workload.name}"
-            kubectl.patch(resource, workload.namespace, patch_text(patch), doing, dry_run=False)
+            kubectl.patch(workload, patch_text(patch), doing, dry_run=False)
         return bool(patch.ops)
 
     return retry(attempt, outdated=True)
@@ -188,7 +187,7 @@ def _wait_for_rollout(kubectl: Kubectl, workload: Workload, timeout: float, undo
 
     def poll() -> Rollout:
         try:
-            last[0] = rollout(kubectl.get(workload.path, f"waiting for {workload}"))
+            last[0] = rollout(kubectl.get(workload.path, workload.kind, f"waiting for {workload}"))
             if not (quiet and last[0].done):
                 progress.show(last[0].text)
         except KubectlError as error:

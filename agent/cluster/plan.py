@@ -83,7 +83,7 @@ def make_plan(kubectl: Kubectl, inputs: ClusterInputs, *, take_over: bool) -> Cl
         sources.append(_source_step(kubectl, inputs, namespace))
         other_kind = CONFIG_MAP if sources[-1].source.kind == SECRET else SECRET
         path = source_path(other_kind, namespace)
-        other = kubectl.find(path, allowed=False)
+        other = kubectl.find(path, other_kind, allowed=False)
         is_unused = other and set(recorded_workloads(other)) <= set(inputs.workloads)
         surplus += [(path, other)] if other and is_unused and is_ours_alone(other) else []
     by_namespace = {source_step.source.namespace: source_step.source for source_step in sources}
@@ -103,7 +103,7 @@ def read_workloads(kubectl: Kubectl, workloads: Iterable[Workload]) -> list[tupl
 
     Raises AgentError; it names all workloads that do not exist.
     """
-    objects = [(workload, kubectl.find(workload.path, f"reading {workload}")) for workload in workloads]
+    objects = [(workload, kubectl.find(workload.path, workload.kind, f"reading {workload}")) for workload in workloads]
     absent = [str(workload) for workload, obj in objects if obj is None]
     if absent:
         hint = "remove from cluster.workloads what this cluster does not have; nothing was changed"
@@ -113,7 +113,7 @@ def read_workloads(kubectl: Kubectl, workloads: Iterable[Workload]) -> list[tupl
 
 def _source_step(kubectl: Kubectl, inputs: ClusterInputs, namespace: str) -> SourceStep:
     kind = SECRET if inputs.intent.credentials else CONFIG_MAP
-    before = kubectl.find(source_path(kind, namespace))
+    before = kubectl.find(source_path(kind, namespace), kind)
     salt = (read_source(before).salt if before else "") or secrets.token_hex(16)
     source = source_of(inputs.intent, namespace, salt)
     workloads = [workload for workload in inputs.workloads if workload.namespace == namespace]
@@ -153,8 +153,7 @@ def write_source(kubectl: Kubectl, source: Source, manifest: Mapping[str, Any], 
 
 def _dry_run(kubectl: Kubectl, workload: Workload, patch: Patch) -> Any:
     doing = f"dry run: patching {workload}"
-    resource = f"{workload.kind.lower()}/{workload.name}"
-    return retry(lambda: kubectl.patch(resource, workload.namespace, patch_text(patch), doing, dry_run=True))
+    return retry(lambda: kubectl.patch(workload, patch_text(patch), doing, dry_run=True))
 
 
 def _notes(patch: Patch) -> tuple[str, ...]:

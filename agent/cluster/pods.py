@@ -26,7 +26,7 @@ def list_pods(kubectl: Kubectl, workload: Workload, obj: Mapping[str, Any]) -> I
     token = ""
     while True:
         page_path = path + ("&continue=" + quote(token, safe="") if token else "")
-        page = kubectl.get(page_path, f"listing the pods of {workload}")
+        page = kubectl.get(page_path, "PodList", f"listing the pods of {workload}")
         yield from page.get("items") or []
         token = (page.get("metadata") or {}).get("continue") or ""
         if not token:
@@ -39,7 +39,7 @@ def find_dependent(kubectl: Kubectl, workload: Workload, kind: str) -> str:
     It is the template, if our annotation with our changes to it is gone, or a pod of an old
     template: such pods remain with OnDelete, with a partition, or while the rollout is paused.
     """
-    obj = kubectl.find(workload.path, f"reading {workload}")
+    obj = kubectl.find(workload.path, workload.kind, f"reading {workload}")
     if obj is None:
         return ""
     if _is_required(template_spec(obj), kind):

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.cluster.inputs import ClusterInputs
 from agent.cluster.plan import read_workloads
+from agent.core.cluster.manifests import workloads_in
 from agent.core.cluster.objects import SECRET, Source, read_source, source_of, source_path
 from agent.core.cluster.patch import apply_patch, patch_text
 from agent.core.settings.workloads import Workload
@@ -38,7 +39,7 @@ def render(arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubect
     commands = [f"kubectl apply -f {shlex.quote(os.path.join(arguments.output, name))}" for name in files]
     for workload, obj in _workloads(arguments, inputs, kubectl):
         name = f"{str(workload).replace('/', '-')}.patch.json"
-        text = _patch(workload, obj, sources[workload.namespace])
+        text = _patch(obj, sources[workload.namespace])
         if not text:
             print(f"note: {workload} is up to date: no patch", file=sys.stderr)
             continue
@@ -54,7 +55,7 @@ def _source(inputs: ClusterInputs, namespace: str, kubectl: Kubectl | None) -> S
 
     A new salt would make each rendering a change.
     """
-    before = kubectl.find(source_path(SECRET, namespace)) if kubectl and inputs.intent.credentials else None
+    before = kubectl.find(source_path(SECRET, namespace), SECRET) if kubectl and inputs.intent.credentials else None
     return source_of(inputs.intent, namespace, (read_source(before).salt if before else "") or secrets.token_hex(16))
 
 
@@ -65,60 +66,24 @@ def _yaml(source: Source, inputs: ClusterInputs) -> str:
     return str(yaml.safe_dump(manifest, sort_keys=False, width=2**20))
 
 
-def _patch(workload: Workload, obj: Mapping[str, Any], source: Source) -> str:
-    """Return the patch as text, or "" if nothing has to change.
-
-    Raises FileError for a manifest that an API server would not accept.
-    """
-    try:
-        patch = apply_patch(obj, source, take_over=False)
-        return patch_text(patch) if patch.ops else ""
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        why = f"{type(error).__name__}: {error}"
-        raise FileError(f"{workload}: not a valid manifest of a {workload.kind} ({why})") from None
+def _patch(obj: Mapping[str, Any], source: Source) -> str:
+    """Return the patch as text, or "" if nothing has to change."""
+    patch = apply_patch(obj, source, take_over=False)
+    return patch_text(patch) if patch.ops else ""
 
 
 def _workloads(
     arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubectl | None
 ) -> Sequence[tuple[Workload, Mapping[str, Any]]]:
-    manifests = _read_manifests(arguments.manifest)
+    manifests: dict[Workload, Mapping[str, Any]] = {}
+    for path in arguments.manifest:
+        manifests.update(workloads_in(path, read_local_file(path)))
     absent = [workload for workload in inputs.workloads if workload not in manifests]
     if absent and kubectl is None:
         hint = "use --manifest FILE (to write one: kubectl get ... -o yaml), or remove --offline"
         raise AgentError(f"the containers of {', '.join(map(str, absent))} are unknown", hint=hint)
     objects = dict(read_workloads(kubectl, absent)) if kubectl else {}
     return [(workload, manifests.get(workload) or objects[workload]) for workload in inputs.workloads]
-
-
-def _read_manifests(paths: Sequence[str]) -> dict[Workload, Mapping[str, Any]]:
-    """Return the workloads in manifest files.
-
-    A file is YAML or JSON, with one or many documents, or lists of objects.
-    """
-    import yaml
-
-    manifests: dict[Workload, Mapping[str, Any]] = {}
-    for path in paths:
-        try:
-            documents = list(yaml.safe_load_all(read_local_file(path)))
-            objects = [item for document in documents for item in _items(document)]
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            text = str(error).replace("\n", " ")
-            raise FileError(f"{path}: invalid YAML: {text}") from None
-        for obj in objects:
-            metadata = obj.get("metadata")
-            if not isinstance(metadata, dict):
-                continue
-            name = (str(metadata.get("namespace", "default")), str(obj.get("kind")), str(metadata.get("name")))
-            manifests[Workload(*name)] = obj
-    return manifests
-
-
-def _items(document: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(document, dict):
-        return []
-    items = document.get("items") if str(document.get("kind", "")).endswith("List") else [document]
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _patch_command(workload: Workload, path: str) -> str:

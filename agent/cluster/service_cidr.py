@@ -41,7 +41,7 @@ def query_service_range(kubectl: Kubectl) -> ServiceRange:
 
     Raises AgentError if the cluster cannot be queried at all.
     """
-    service = kubectl.get(_SERVICE, _DOING)
+    service = kubectl.get(_SERVICE, "Service", _DOING)
     try:
         addresses = addresses_of(service)
     except ValueError as error:
@@ -56,7 +56,7 @@ def query_service_range(kubectl: Kubectl) -> ServiceRange:
 def _service_cidr_api(kubectl: Kubectl, addresses: tuple[str, ...]) -> ServiceRange | None:
     for version in _APIS:
         try:
-            listing = kubectl.find(f"/apis/networking.k8s.io/{version}/servicecidrs", _DOING)
+            listing = kubectl.find(f"/apis/networking.k8s.io/{version}/servicecidrs", "ServiceCIDRList", _DOING)
             cidrs = from_service_cidrs(listing) if listing else ()
         except KubectlError as error:
             if error.reason != "Forbidden":  # without this permission, the other sources remain

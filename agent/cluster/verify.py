@@ -80,11 +80,11 @@ def verify(kubectl: Kubectl, inputs: ClusterInputs) -> list[ObjectVerdict]:
     desired = dict(inputs.intent.variables(secret=True))
     kind = SECRET if inputs.intent.credentials else CONFIG_MAP
     for namespace in inputs.namespaces:
-        obj = kubectl.find(source_path(kind, namespace)) or {"kind": kind, "metadata": {"namespace": namespace}}
+        obj = kubectl.find(source_path(kind, namespace), kind) or {"kind": kind, "metadata": {"namespace": namespace}}
         source = read_source(obj)
         is_absent = "uid" not in obj["metadata"]
         problems = [_NOT_FOUND] if is_absent else source_problems(source, desired, inputs.direct)
-        created = str(obj["metadata"].get("creationTimestamp", ""))
+        created = str(obj["metadata"].get("creationTimestamp") or "")
         changed, edited = data_changed(obj, by_us=True), data_changed(obj, by_us=False)
         expected[namespace] = Expected(source, changed, edited, created)
         verdicts.append(ObjectVerdict(str(source), tuple(problems)))
@@ -94,7 +94,7 @@ def verify(kubectl: Kubectl, inputs: ClusterInputs) -> list[ObjectVerdict]:
 
 
 def _check_workload(kubectl: Kubectl, workload: Workload, expected: Expected) -> ObjectVerdict:
-    obj = kubectl.find(workload.path, f"reading {workload}")
+    obj = kubectl.find(workload.path, workload.kind, f"reading {workload}")
     if obj is None:
         return ObjectVerdict(str(workload), (_NOT_FOUND,), PodSummary())
     problems = template_problems(obj, expected)

@@ -13,7 +13,10 @@ from typing import Any, Callable, TypeVar
 
 from agent.core.cluster.kubectl_errors import BUSY, OUTDATED, hint, reason
 from agent.core.cluster.objects import MANAGER
+from agent.core.cluster.shape import shape_problem
+from agent.core.net.proxy_url import quoted
 from agent.core.redact import redact
+from agent.core.settings.workloads import Workload
 from agent.edges import command
 from agent.errors import CommandError
 
@@ -52,21 +55,22 @@ class Kubectl:
         self._program = program
         self._flags = list(flags)
 
-    def get(self, path: str, doing: str = "") -> Any:
-        """Return the object at an API path; retry while the server is busy.
+    def get(self, path: str, kind: str, doing: str = "") -> Any:
+        """Return the object of a kind at an API path; retry while the server is busy.
 
-        Raises KubectlError.
+        Raises KubectlError, also for a response that does not have the shape of this kind
+        (core/cluster/shape.py); so do the methods below.
         """
-        return retry(lambda: self._decoded(doing or "reading " + path, ["get", "--raw", path]))
+        return retry(lambda: self._decoded(doing or "reading " + path, ["get", "--raw", path], kind))
 
-    def find(self, path: str, doing: str = "", *, allowed: bool = True) -> Any | None:
+    def find(self, path: str, kind: str, doing: str = "", *, allowed: bool = True) -> Any | None:
         """Return the object at an API path, or None if it does not exist.
 
         Without `allowed`, also return None if the user has no permission to read it.  Raises
         KubectlError.
         """
         try:
-            return self.get(path, doing)
+            return self.get(path, kind, doing)
         except KubectlError as error:
             if error.reason not in (("NotFound",) if allowed else ("NotFound", "Forbidden")):
                 raise
@@ -78,15 +82,16 @@ class Kubectl:
         The manifest goes through stdin: it may contain a password.  Raises KubectlError.
         """
         flags = ["apply", "--server-side", "--field-manager=" + MANAGER, "--validate=false", "--filename=-"]
-        return self._write(doing, flags, json.dumps(manifest), dry_run=dry_run)
+        return self._write(doing, flags, manifest["kind"], json.dumps(manifest), dry_run=dry_run)
 
-    def patch(self, resource: str, namespace: str, patch: str, doing: str, *, dry_run: bool) -> Any:
-        """Return the object after a JSON patch; `resource` is KIND/NAME.
+    def patch(self, workload: Workload, patch: str, doing: str, *, dry_run: bool) -> Any:
+        """Return a workload after a JSON patch.
 
         Raises KubectlError.
         """
-        flags = ["patch", resource, "--namespace=" + namespace, "--type=json", "--patch-file=/dev/stdin"]
-        return self._write(doing, [*flags, "--field-manager=" + MANAGER], patch, dry_run=dry_run)
+        flags = ["patch", f"{workload.kind.lower()}/{workload.name}", "--namespace=" + workload.namespace]
+        flags += ["--type=json", "--patch-file=/dev/stdin", "--field-manager=" + MANAGER]
+        return self._write(doing, flags, workload.kind, patch, dry_run=dry_run)
 
     def try_create(self, manifest: Mapping[str, Any], doing: str) -> None:
         """Dry-run the creation of an object; raises KubectlError if the server would reject it."""
@@ -111,10 +116,10 @@ class Kubectl:
                 raise
             return ""
 
-    def _write(self, doing: str, flags: list[str], text: str, *, dry_run: bool) -> Any:
-        return self._decoded(doing, [*flags, "--output=json", *(["--dry-run=server"] if dry_run else [])], text)
+    def _write(self, doing: str, flags: list[str], kind: str, text: str, *, dry_run: bool) -> Any:
+        return self._decoded(doing, [*flags, "--output=json", *(["--dry-run=server"] if dry_run else [])], kind, text)
 
-    def _decoded(self, doing: str, arguments: Sequence[str], text: str = "") -> Any:
+    def _decoded(self, doing: str, arguments: Sequence[str], kind: str, text: str = "") -> Any:
         output = self._run(doing, arguments, text)
         try:
             decoded = json.loads(output)
@@ -122,6 +127,11 @@ class Kubectl:
             raise KubectlError(doing, f"the response is not JSON: {redact(output):.200}") from None
         if not isinstance(decoded, dict) or not isinstance(decoded.get("kind"), str):
             raise KubectlError(doing, f"the response is not an API object: {redact(output):.200}")
+        if decoded["kind"] != kind:
+            raise KubectlError(doing, f"the response is not a {kind} but a {quoted(decoded['kind'])}")
+        problem = shape_problem(decoded, kind)
+        if problem:
+            raise KubectlError(doing, f"the response is not a valid {kind}: {problem}")
         return decoded
 
     def _run(self, doing: str, arguments: Sequence[str], text: str = "") -> str:

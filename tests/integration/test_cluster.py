@@ -168,16 +168,42 @@ HEAD = "kind: DaemonSet\nmetadata: {namespace: kube-system, name: aws-node}\n"
 @pytest.mark.parametrize(
     ("manifest", "problem"),
     [
-        ("kind: DaemonSet\nmetadata: [a]\n", "the containers of kube-system/daemonset/aws-node"),
-        ("kind: DaemonSetList\nitems: 3\n", "the containers of kube-system/daemonset/aws-node"),
-        (HEAD, "kube-system/daemonset/aws-node: not a valid manifest of a DaemonSet"),
-        (HEAD + "spec: {template: {spec: {containers: [{image: x}]}}}\n", "not a valid manifest"),
-        (HEAD + "spec: {template: {spec: {containers: [x]}}}\n", "not a valid manifest"),
-        (HEAD + "spec: {template: {spec: {containers: [{name: 2021-01-01}]}}}\n", "not a valid manifest"),
+        ("5\n", "document 1: not a Kubernetes object: expected a mapping"),
+        ("---\n" + HEAD + "---\n- a\n", 'document 1: DaemonSet "aws-node": spec: missing'),
+        ("kind: Service\n---\n- a\n", "document 2: not a Kubernetes object: expected a mapping"),
+        ("metadata: {name: a}\n", "document 1: not a Kubernetes object: it has no kind"),
+        ("kind: [a]\n", "document 1: not a Kubernetes object: it has no kind"),
+        ("kind: DaemonSet\nmetadata: [a]\n", "document 1: DaemonSet: metadata: expected a mapping, not a list"),
+        ("kind: DaemonSet\nspec: {}\n", "document 1: DaemonSet: metadata: missing"),
+        ("kind: DaemonSetList\nitems: 3\n", 'document 1: "DaemonSetList": items: expected a list'),
+        ("kind: List\nitems: [null]\n", "document 1: items[0]: not a Kubernetes object"),
+        ("kind: DaemonSetList\nitems: [{spec: {}}]\n", "document 1: items[0]: DaemonSet: metadata: missing"),
+        (HEAD, 'DaemonSet "aws-node": spec: missing'),
+        (
+            HEAD + "spec: {template: {spec: {containers: [{image: x}]}}}\n",
+            "spec.template.spec.containers[0].name: missing",
+        ),
+        (HEAD + "spec: {template: {spec: {containers: [x]}}}\n", "containers[0]: expected a mapping, not a string"),
+        (HEAD + "spec: {template: {spec: {containers: [null]}}}\n", "containers[0]: expected a mapping, not null"),
+        (HEAD + "spec: {template: {spec: {containers: [{name: 5}]}}}\n", "name: expected a string, not an integer"),
+        (
+            HEAD + "spec: {template: {spec: {containers: [{name: a, env: [{name: b, value: 8080}]}]}}}\n",
+            "spec.template.spec.containers[0].env[0].value: expected a string, not an integer",
+        ),
+        (
+            HEAD + "spec: {template: {metadata: {annotations: {a/b: true}}, spec: {}}}\n",
+            '.annotations["a/b"]: expected',
+        ),
+        (HEAD + "spec: &a {template: *a}\n", 'alias "*a" is not supported; write its value'),
+        (HEAD + "spec: {template: !!binary aGk=}\n", "tag"),
+        (
+            "kind: DaemonSet\nmetadata: {name: x}\nspec: {template: {spec: {}}, selector: 3}\n",
+            "spec.selector: expected",
+        ),
     ],
 )
 def test_invalid_manifest_is_an_error(node, tmp_path, manifest, problem):
-    """No API server has checked the file: the error names the workload, and nothing is written."""
+    """The error names the object and the field, and nothing is written."""
     (tmp_path / "manifest").write_text(manifest)
     flags = ["--output", str(tmp_path / "out"), "--manifest", str(tmp_path / "manifest")]
     done = render(node, "--facts", str(node.facts), "--set", 'cluster.workloads=["kube-system/ds/aws-node"]', *flags)

@@ -82,7 +82,7 @@ def _by_name(old: Any, new: Any) -> tuple[Any, Any]:
         names = (
             [item.get("name") if isinstance(item, dict) else None for item in value] if isinstance(value, list) else []
         )
-        is_named = bool(names) and None not in names and len(set(names)) == len(names)
+        is_named = bool(names) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
         tables.append({name: {**item} for name, item in zip(names, value)} if is_named else value)
     kinds = {type(table) for table in tables if table is not _ABSENT}
     return (tables[0], tables[1]) if kinds == {dict} else (old, new)

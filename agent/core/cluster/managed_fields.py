@@ -73,7 +73,7 @@ def data_changed(obj: Mapping[str, Any], *, by_us: bool) -> str:
 
 def _entries(obj: Mapping[str, Any]) -> Iterator[tuple[FieldManager, Mapping[str, Any]]]:
     for entry in (obj.get("metadata") or {}).get("managedFields") or []:
-        time, manager, operation = (str(entry.get(key, "")) for key in ("time", "manager", "operation"))
+        time, manager, operation = (str(entry.get(key) or "") for key in ("time", "manager", "operation"))
         yield FieldManager(time, manager, operation), entry.get("fieldsV1") or {}
 
 

@@ -106,17 +106,17 @@ def read_source(obj: Mapping[str, Any]) -> Source:
     value.
     """
     metadata = obj.get("metadata") or {}
-    data = {str(key): str(value) for key, value in (obj.get("data") or {}).items() if key in VARIABLES}
+    data = {key: str(value or "") for key, value in (obj.get("data") or {}).items() if key in VARIABLES}
     if obj.get("kind") == SECRET:
         data = {key: _decoded(value) for key, value in data.items()}
-    salt = (metadata.get("annotations") or {}).get(SALT, "")
-    return Source(str(obj.get("kind")), str(metadata.get("namespace")), data, str(salt))
+    salt = (metadata.get("annotations") or {}).get(SALT)
+    return Source(str(obj.get("kind")), str(metadata.get("namespace")), data, str(salt or ""))
 
 
 def recorded_workloads(obj: Mapping[str, Any] | None) -> tuple[Workload, ...]:
     """Return the workloads that our ConfigMap or Secret lists."""
     annotations = ((obj or {}).get("metadata") or {}).get("annotations") or {}
-    workloads = map(_workload, str(annotations.get(WORKLOADS, "")).split(","))
+    workloads = map(_workload, str(annotations.get(WORKLOADS) or "").split(","))
     return tuple(workload for workload in workloads if workload)
 
 

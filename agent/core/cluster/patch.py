@@ -191,7 +191,7 @@ def _after_ours(current: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping
 
 def _shown(entry: Mapping[str, Any]) -> str:
     key = next((key for key in REFERENCE.values() if key in entry), "")
-    return f"{key} {(entry.get(key) or {}).get('name', '')}"
+    return f"{key} {(entry.get(key) or {}).get('name') or ''}"
 
 
 def _is_override(entry: Mapping[str, Any], kind: str) -> bool:

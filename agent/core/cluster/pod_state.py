@@ -173,7 +173,7 @@ def _written_by(writers: Sequence[FieldManager]) -> str:
 
 def selector_text(selector: Mapping[str, Any]) -> str:
     """Return a label selector as the API takes it in a URL's query, before percent-encoding."""
-    terms = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    terms = [f"{key}={value or ''}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
     for expression in selector.get("matchExpressions") or []:
         key, values = expression["key"], ",".join(expression.get("values") or [])
         forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "DoesNotExist": f"!{key}"}
@@ -196,7 +196,7 @@ def judge_pod(pod: Mapping[str, Any], expected: Expected) -> PodVerdict:
     """Compare one pod with its ConfigMap or Secret."""
     metadata = pod["metadata"]
     spec, kind = pod["spec"], expected.source.kind
-    verdict = PodVerdict(str(metadata["namespace"]), str(metadata["name"]), str(spec.get("nodeName", "")), OK)
+    verdict = PodVerdict(str(metadata["namespace"]), str(metadata["name"]), str(spec.get("nodeName") or ""), OK)
     if has_ended(pod):
         return attrs.evolve(verdict, state=ENDING)
     problems = [

@@ -46,11 +46,11 @@ class Cluster:
         self.pods = list(pods)
         self.conflict = conflict
 
-    def find(self, path, doing="", *, allowed=True):
+    def find(self, path, kind, doing="", *, allowed=True):
         """Return an object or None."""
         return self.objects.get(path)
 
-    def get(self, path, doing=""):
+    def get(self, path, kind, doing=""):
         """Return the only page of pods."""
         assert "/pods?" in path
         return {"kind": "PodList", "items": self.pods}
@@ -61,11 +61,9 @@ class Cluster:
             raise KubectlError(doing, self.conflict)
         return {**(self.objects.get(path_of(manifest)) or {}), **manifest}
 
-    def patch(self, resource, namespace, patch, doing, *, dry_run):
+    def patch(self, workload, patch, doing, *, dry_run):
         """Return the workload after a JSON patch."""
-        kind, name = resource.split("/")
-        obj = self.objects[f"/apis/apps/v1/namespaces/{namespace}/{kind}s/{name}"]
-        return patched(obj, patch)
+        return patched(self.objects[workload.path], patch)
 
 
 def path_of(obj):
