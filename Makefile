@@ -9,7 +9,7 @@ export PYTHON WHEELS DIST
 # Files with a shebang in their first line; scripts in MIME parts are not included.
 SHELL_FILES = $(shell find .ci packaging bench tests -type f -exec awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 
-.PHONY: help setup demo test unit-test fuzz lint format boot-test cluster-test bench install rpm man lock clean
+.PHONY: help setup demo test unit-test fuzz soak lint format boot-test cluster-test bench install rpm man lock clean
 
 help: ## Show this list
 	@echo 'eks-proxy-agent: HTTP proxy configuration for EKS worker nodes.'
@@ -31,6 +31,10 @@ unit-test: setup ## Run the unit tests (seconds)
 
 fuzz: setup ## Fuzz the readers of what others write, for so many minutes: make fuzz MINUTES=60
 	@.venv/bin/python -m tests.fuzz.run $(or $(MINUTES),10)
+
+soak: ## Change and break a booted node at random, for so many minutes (root, Debian): make soak MINUTES=60 SEED=7
+	@packaging/setup.sh test
+	@.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events '$(EVENTS)')
 
 lint: setup ## Run ruff, mypy --strict, shellcheck, codespell, and the tests of texts and links
 	@.venv/bin/ruff check --quiet .
