@@ -14,6 +14,7 @@ from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.intent.inputs import Inputs, Resolved
 from agent.core.intent.intent import Intent
+from agent.core.record import record
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data
@@ -32,7 +33,7 @@ UNCONFIGURED = "unconfigured: proxy.url is not set"
 NEEDS_MACHINE = "requires a running machine, not a directory tree (--root)"
 
 
-@attrs.frozen
+@record
 class CheckedNode:
     """State of the node that `check` examines; None for what could not be read.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import attrs
+from agent.core.record import record
 
 OK, WARN, FAIL, SKIP = "ok", "warn", "fail", "skip"
 
 
-@attrs.frozen
+@record
 class Finding:
     """State of one thing that was checked, with the evidence (`text`) and the remedy (`hint`).
 

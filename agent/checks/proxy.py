@@ -6,14 +6,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import attrs
-
 from agent.checks.context import NEEDS_ROOT, CheckedNode
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.intent.intent import endpoint_host
 from agent.core.intent.probe_targets import endpoints, first_endpoint
 from agent.core.net.proxy_health import Verdict
 from agent.core.net.proxy_url import ProxyUrl
+from agent.core.record import record
 from agent.edges.proxy_probe import probe_each
 
 GROUP = "proxy"
@@ -23,7 +22,7 @@ BOUND = 3.0
 Endpoint = tuple[str, int]
 
 
-@attrs.frozen
+@record
 class ProxyEndpoints:
     """A proxy and the endpoints to request through it.
 

@@ -24,6 +24,7 @@ from agent.checks import (
 )
 from agent.checks.context import NEEDS_MACHINE, CheckedNode, error_summary
 from agent.checks.finding import FAIL, SKIP, Finding
+from agent.core.record import record
 from agent.core.redact import redact
 from agent.errors import AgentError
 
@@ -35,7 +36,7 @@ NO_SYSTEMD = "systemd is not running"
 BOUND = 6.0
 
 
-@attrs.frozen
+@record
 class Group:
     """A group of checks and what it requires.
 

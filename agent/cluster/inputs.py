@@ -25,6 +25,7 @@ from agent.core.intent.inputs import Inputs, resolve
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_selection import current
 from agent.core.net.proxy_url import quoted
+from agent.core.record import record
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import UserData, read_user_data
 from agent.core.settings.workloads import Workload
@@ -38,7 +39,7 @@ from agent.node.reachability import probe_directly
 from agent.node.sources import StaticSettings, read_credentials, read_local_file, sources_of, static_settings
 
 
-@attrs.frozen
+@record
 class ClusterInputs:
     """Inputs of a `cluster` command.
 

@@ -23,6 +23,7 @@ from agent.core.cluster.objects import (
     source_path,
 )
 from agent.core.cluster.patch import EnvOverride, Patch, apply_patch, patch_text
+from agent.core.record import record
 from agent.core.settings.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError, retry
 from agent.errors import AgentError
@@ -30,7 +31,7 @@ from agent.errors import AgentError
 UP_TO_DATE = "nothing to do: the cluster is up to date"
 
 
-@attrs.frozen
+@record
 class Step:
     """Changes of one object, perhaps none, and notes for the operator."""
 
@@ -40,7 +41,7 @@ class Step:
     notes: tuple[str, ...] = ()
 
 
-@attrs.frozen
+@record
 class SourceStep:
     """ConfigMap or Secret to write."""
 
@@ -49,7 +50,7 @@ class SourceStep:
     step: Step = attrs.field(kw_only=True)
 
 
-@attrs.frozen
+@record
 class ClusterPlan:
     """All steps in their order; `surplus` are our objects of the other kind, which are deleted."""
 

@@ -30,6 +30,7 @@ from agent.core.cluster.pod_state import (
     source_problems,
     template_problems,
 )
+from agent.core.record import record
 from agent.core.redact import redact
 from agent.core.settings.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError
@@ -60,7 +61,7 @@ class PodSummary:
             self.problems[problem].append(pod.name + (" on " + pod.node if pod.node else ""))
 
 
-@attrs.frozen
+@record
 class ObjectVerdict:
     """Problems of one object; a workload also has a summary of its pods."""
 

@@ -18,6 +18,7 @@ from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent.inputs import Resolved
 from agent.core.intent.intent import Intent, compose
+from agent.core.record import record
 from agent.core.settings.layers import Layer, Layered
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data
@@ -76,7 +77,7 @@ def bootstrap(host: Host, sources: SettingsSources, *, if_enabled: bool = False,
         return _fail(host, inputs, error)
 
 
-@attrs.frozen
+@record
 class _BootstrapInputs:
     """All that bootstrap.sh and the signal depend on, as far as it can be read.
 

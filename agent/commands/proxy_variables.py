@@ -14,6 +14,7 @@ from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, pri
 from agent.core.plan.elsewhere.place import ProxyPlace, is_proxy_name
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
+from agent.core.record import record
 from agent.core.settings.parsers import service_unit
 from agent.core.settings.unit_table import UNORDERED, reads_etc_environment, variables_of
 from agent.edges.files import FileSystem
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _NOTHING = "no proxy is set on this node; use --proxy and --no-proxy, or --planned to read the settings"
 
 
-@attrs.frozen
+@record
 class VariablesSource:
     """Values, the node's region if known, and notes on the source of the values."""
 

@@ -6,8 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import attrs
-
+from agent.core.record import record
 from agent.core.settings.schema import Settings
 
 #: The agent's unit.
@@ -20,7 +19,7 @@ PROPERTIES = (
 )
 
 
-@attrs.frozen
+@record
 class UnitState:
     """A unit as systemd sees it, which may differ from the files on disk.
 

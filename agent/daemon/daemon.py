@@ -6,6 +6,7 @@ import time
 
 import attrs
 
+from agent.core.record import record
 from agent.core.redact import redact
 from agent.core.settings.schema import Settings
 from agent.daemon.protocol import Busy, Send, Status
@@ -18,7 +19,7 @@ from agent.node.sources import SettingsSources, StaticSettings, static_settings,
 _STATUS_LIMIT = 1024 - len("STATUS=")
 
 
-@attrs.frozen
+@record
 class Daemon:
     """Host, settings and channels that a boot or a cycle works with.
 

@@ -14,8 +14,10 @@ from typing import Any, Callable
 
 import attrs
 
+from agent.core.record import record
 
-@attrs.frozen
+
+@record
 class Reply:
     """One complete HTTP response."""
 

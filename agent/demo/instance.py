@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from agent.core.record import record
 from agent.errors import AgentError
 
 
@@ -16,7 +17,7 @@ def _texts(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(values)
 
 
-@attrs.frozen
+@record
 class Interface:
     """One network interface, with the CIDRs of its whole VPC in the form of the service."""
 
@@ -25,7 +26,7 @@ class Interface:
     vpc_cidrs_v6: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
 
-@attrs.frozen
+@record
 class Instance:
     """Values of the service; the defaults are a node in Frankfurt with a second CIDR for pods."""
 

@@ -6,7 +6,7 @@ import re
 import ssl
 import time
 
-import attrs
+from agent.core.record import record
 
 _BEGIN = "-----BEGIN "
 _PRIVATE_KEY = re.compile(_BEGIN + "[A-Z0-9 ]*PRIVATE KEY")
@@ -14,7 +14,7 @@ _PRIVATE_KEY = re.compile(_BEGIN + "[A-Z0-9 ]*PRIVATE KEY")
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\r?\n(?:(?!-----BEGIN ).)*?-----END \1-----", re.DOTALL)
 
 
-@attrs.frozen
+@record
 class Bundle:
     """Validated CA certificates.
 

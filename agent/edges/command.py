@@ -9,8 +9,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 
-import attrs
-
+from agent.core.record import record
 from agent.core.redact import redact
 from agent.errors import CommandError
 
@@ -27,7 +26,7 @@ GRACE = 10.0
 TIMED_OUT = 124
 
 
-@attrs.frozen
+@record
 class Result:
     """Result of a program that has ended."""
 

@@ -12,7 +12,6 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Callable
 
-import attrs
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
@@ -21,6 +20,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from agent import __version__
 from agent.core.net.proxy_url import quoted
+from agent.core.record import record
 from agent.edges.http_headers import BoundedResponse
 
 _WRONG_URL = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema)
@@ -38,7 +38,7 @@ class ExchangeError(Exception):
         self.is_silent = is_silent
 
 
-@attrs.frozen
+@record
 class HttpResponse:
     """Status and body of an answer.
 

@@ -1,7 +1,7 @@
 """Client of the instance metadata service, version 2 only: a token, then one GET for each fact.
 
 Source: "Use the Instance Metadata Service to access instance metadata" in the EC2 user guide.
-Imports requests and tenacity (0.15 s): import this module where it is used, not at the top.
+Imports requests (0.1 s): import this module where it is used, not at the top.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from typing import Callable, NoReturn, TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, Callable, NoReturn, TypeVar
 
 from agent.core.facts.imds_values import USER_DATA_LIMIT, VALUE_LIMIT
 from agent.core.facts.instance import (
@@ -29,6 +27,9 @@ from agent.core.net.proxy_url import quoted
 from agent.edges.http import DirectSession, ExchangeError, HttpResponse, exchange
 from agent.errors import MetadataError
 
+if TYPE_CHECKING:
+    import tenacity
+
 T = TypeVar("T")
 
 _TOKEN_PATH = "api/token"
@@ -43,9 +44,10 @@ _TRY, _LEAST_TRY = 2.0, 0.05
 #: pause after the service is reachable.
 _EAGER = 10.0
 _CONNECT_EAGER, _CONNECT = 0.05, 1.0
-_OFTEN, _SELDOM = tenacity.wait_random(0.01, 0.04), tenacity.wait_random(0.3, 1)
-_WHILE_BUSY = tenacity.wait_random_exponential(multiplier=0.02, max=2)
-_WHILE_NOT_SET = tenacity.wait_random_exponential(multiplier=0.02, max=0.5)
+#: Ranges of the pauses (seconds) after no answer: in that time, and later.
+_OFTEN, _SELDOM = (0.01, 0.04), (0.3, 1.0)
+#: Longest pauses (seconds) while the service is busy, and while a value is not set.
+_WHILE_BUSY, _WHILE_NOT_SET = 2.0, 0.5
 
 _OTHER = "check that this is an instance metadata service of version 2"
 _DISABLED = "the metadata service is disabled for this instance, or the request went through a proxy (X-Forwarded-For)"
@@ -54,12 +56,16 @@ _ELSEWHERE = "on an EC2 instance, check that its metadata service is enabled, an
 
 
 class _TransientError(Exception):
-    """Failure of one try; `pause` is the wait before the next, None for that after no answer."""
+    """Failure of one try.
 
-    def __init__(self, problem: str, *, hint: str = "", pause: tenacity.wait.wait_base | None = None) -> None:
+    `longest_pause`: up to so many seconds the pauses after such failures grow; None after no
+    answer.
+    """
+
+    def __init__(self, problem: str, *, hint: str = "", longest_pause: float | None = None) -> None:
         super().__init__(problem)
         self.hint = hint
-        self.pause = pause
+        self.longest_pause = longest_pause
 
 
 class MetadataClient:
@@ -136,12 +142,29 @@ class MetadataClient:
             responses = {field: self._get(path) for field, path in paths.items()}
             if not has_value(tuple(paths), responses):
                 labels = " and ".join("/latest/" + path for path in paths.values())
-                raise _TransientError(f"{self._service}: {labels}: not set (404)", hint=_OTHER, pause=_WHILE_NOT_SET)
+                raise _TransientError(
+                    f"{self._service}: {labels}: not set (404)", hint=_OTHER, longest_pause=_WHILE_NOT_SET
+                )
             return responses
 
         return self._retry(get)
 
     def _retry(self, get: Callable[[], T]) -> T:
+        try:
+            return get()
+        except _TransientError as error:
+            return self._retry_after(error, get)
+
+    def _retry_after(self, failure: _TransientError, get: Callable[[], T]) -> T:
+        import tenacity  # only here: it is a tenth of the imports of a boot that needs no retry
+
+        first = [failure]
+
+        def get_again() -> T:
+            if first:
+                raise first.pop()
+            return get()
+
         answer: T = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TransientError),
             wait=self._pause,
@@ -149,15 +172,18 @@ class MetadataClient:
             before_sleep=lambda state: self._waiting(str(_failure(state)), self._remaining()),
             sleep=self._sleep,
             retry_error_callback=self._fail,
-        )(get)
+        )(get_again)
         self._last = None
         return answer
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
         """Return the seconds until the next try; random, as the nodes of a group boot together."""
+        from tenacity import wait_random, wait_random_exponential
+
         self._last = _failure(state)
-        pause = self._last.pause or (_OFTEN if self._is_eager() else _SELDOM)
-        return pause(state)
+        if self._last.longest_pause is not None:
+            return wait_random_exponential(multiplier=0.02, max=self._last.longest_pause)(state)
+        return wait_random(*(_OFTEN if self._is_eager() else _SELDOM))(state)
 
     def _fail(self, state: tenacity.RetryCallState) -> NoReturn:
         last = _failure(state)
@@ -188,7 +214,7 @@ class MetadataClient:
         if answer.status == 401:
             self._token = ""
         if answer.status in (401, 408, 429) or answer.status >= 500:
-            raise _TransientError(report, pause=_WHILE_BUSY)
+            raise _TransientError(report, longest_pause=_WHILE_BUSY)
         if answer.status not in (200, 404):
             raise MetadataError(report, hint=_DISABLED if answer.status == 403 else _OTHER)
         if len(answer.body) > limit:

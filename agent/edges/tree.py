@@ -13,7 +13,7 @@ import posixpath
 import stat
 from collections.abc import Iterator
 
-import attrs
+from agent.core.record import record
 
 #: O_PATH: to walk through a directory takes no permission to list it.
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -23,7 +23,7 @@ _MAX_LINKS = 40
 _NOT_A_LINK = (errno.EINVAL, errno.ENOENT, errno.ENOTDIR)
 
 
-@attrs.frozen
+@record
 class Location:
     """The end of a walk: a directory that exists, and the names that remain below it.
 

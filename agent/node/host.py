@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from agent.core.record import record
 from agent.edges.files import FileSystem
 from agent.edges.lock import held
 from agent.edges.state import LockedState, State
@@ -23,7 +24,7 @@ from agent.usage import need_root_of
 _LOST = "status and metrics of this run may be missing; free space and inodes of /run: df -h /run; df -i /run"
 
 
-@attrs.frozen
+@record
 class Host:
     """The machine, or the tree of an image.
 

@@ -10,6 +10,7 @@ import attrs
 from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs, from_scripts
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.intent.inputs import Inputs
+from agent.core.record import record
 from agent.core.settings.layers import USER_DATA, Layer, parse_toml
 from agent.core.settings.schema import Settings
 from agent.core.settings.toml_text import USER_DATA_LIMIT
@@ -62,7 +63,7 @@ def facts_of(static: StaticSettings, budget: Budget | None = None) -> Facts:
     return attrs.evolve(facts, fips=is_fips())
 
 
-@attrs.frozen
+@record
 class NodeInputs(Inputs):
     """Inputs of a node, and the versions of the files that they were read from."""
 

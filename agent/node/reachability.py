@@ -13,6 +13,7 @@ import attrs
 from agent.core.intent.inputs import Inputs
 from agent.core.intent.intent import endpoint_host
 from agent.core.intent.reachability import Candidate, ProbeResult, candidates, results_from_json
+from agent.core.record import record
 from agent.edges import tcp
 from agent.edges.state import LockedState, State
 
@@ -20,7 +21,7 @@ from agent.edges.state import LockedState, State
 BOUND = 1.0
 
 
-@attrs.frozen
+@record
 class Reachability:
     """All results, and the `fresh` ones, which a command that changes the host has to save."""
 

@@ -20,6 +20,7 @@ from agent.core.noproxy.entries import render
 from agent.core.plan.accepted import Accepted, inputs_of
 from agent.core.plan.drift import Memory
 from agent.core.plan.plan import Change, Plan
+from agent.core.record import record
 from agent.core.settings.schema import Settings
 from agent.edges.state import READY, LockedState, State
 from agent.errors import FileError, SettingsError
@@ -62,7 +63,7 @@ class Network(NamedTuple):
 _ONLY_SPARE = "the units of node.units are configured without it; fix it by hand, then run: eks-proxy-agent apply"
 
 
-@attrs.frozen
+@record
 class ReconcileResult:
     """Result of one reconcile: its inputs, and the Plan carried out (empty if nothing differed).
 

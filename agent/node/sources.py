@@ -13,6 +13,7 @@ import attrs
 from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.certificate_forms import conversion
 from agent.core.net.proxy_url import Credentials, parse_credentials
+from agent.core.record import record
 from agent.core.settings.config_d import is_settings, unread
 from agent.core.settings.layers import Layer, Layered, flag_layer, merge, merge_usable, parse_toml, without_metadata
 from agent.core.settings.schema import Settings
@@ -25,7 +26,7 @@ CONFIG = "/etc/eks-proxy-agent/config.toml"
 CONFIG_D = "/etc/eks-proxy-agent/config.d"
 
 
-@attrs.frozen
+@record
 class SettingsSources:
     """Flags of a command line that settings and facts depend on.
 
@@ -52,7 +53,7 @@ class SettingsSources:
         return attrs.evolve(flags, data={**flags.data, "bootstrap": bootstrap})
 
 
-@attrs.frozen
+@record
 class StaticSettings:
     """Settings that are known before the metadata service responds: those of files and flags.
 

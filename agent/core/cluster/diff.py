@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from agent.core.cluster.objects import SALT, SECRET
 from agent.core.cluster.patch import GROUPS, shown_group
+from agent.core.record import record
 
 #: Fields that the API server writes.
 _SERVER_FIELDS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
@@ -19,7 +18,7 @@ MASK = "***"
 _ABSENT = object()
 
 
-@attrs.frozen
+@record
 class FieldChange:
     """Change of one field.
 

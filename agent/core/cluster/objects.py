@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from agent.core.intent.intent import Intent
+from agent.core.record import record
 from agent.core.settings.workloads import Workload, parse_workload
 
 #: The name that the well-known recipe uses, so that its references keep working.
@@ -33,7 +34,7 @@ KEY_REFERENCE = {CONFIG_MAP: "configMapKeyRef", SECRET: "secretKeyRef"}
 _RESOURCE = {CONFIG_MAP: "configmaps", SECRET: "secrets"}
 
 
-@attrs.frozen
+@record
 class Source:
     """ConfigMap or Secret to which the containers of one namespace refer.
 

@@ -12,17 +12,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from agent.core.cluster.objects import CHECKSUM, KEY_REFERENCE, NAME, REFERENCE, UNDO, VARIABLES, Source
 from agent.core.cluster.undo_annotation import RemovedEnv, Undo
+from agent.core.record import record
 
 Op = dict[str, Any]
 GROUPS = ("initContainers", "containers")
 _TEMPLATE = ("spec", "template")
 
 
-@attrs.frozen
+@record
 class EnvOverride:
     """Container's own `env` entry that overrides envFrom.
 
@@ -39,7 +38,7 @@ class EnvOverride:
         return f"{shown_group(self.group)} {self.container}"
 
 
-@attrs.frozen
+@record
 class Patch:
     """Operations, none if nothing has to change, and the env that overrides envFrom after them."""
 

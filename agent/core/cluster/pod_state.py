@@ -21,6 +21,7 @@ from agent.core.cluster.patch import (
 )
 from agent.core.cluster.rollout import desired_pods
 from agent.core.cluster.undo_annotation import Undo
+from agent.core.record import record
 from agent.core.settings.workloads import Workload
 
 #: States of a pod.  ENDING: it terminates or has terminated, and is ignored.  STALE: it has old
@@ -29,7 +30,7 @@ OK, ENDING, STALE, WRONG = "ok", "ending", "stale", "wrong"
 _ENDED = ("Succeeded", "Failed")
 
 
-@attrs.frozen
+@record
 class Expected:
     """ConfigMap or Secret of the cluster with which the pods of a namespace are compared.
 
@@ -43,7 +44,7 @@ class Expected:
     created: str = ""
 
 
-@attrs.frozen
+@record
 class PodVerdict:
     """State of one pod; the texts in `problems` are equal for all pods with the same problem."""
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import attrs
 
+from agent.core.record import record
 
-@attrs.frozen
+
+@record
 class Rollout:
     """State of a rollout.
 

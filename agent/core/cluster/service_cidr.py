@@ -6,8 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
+from agent.core.record import record
 from agent.core.settings import parsers
 
 #: Documentation addresses (RFC 5737, RFC 3849), which no cluster uses for its services.
@@ -23,7 +22,7 @@ _EKS_V6_PREFIX = 108
 _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 
-@attrs.frozen
+@record
 class ServiceRange:
     """Service CIDRs of a cluster.
 

@@ -10,13 +10,14 @@ from typing import Any
 import attrs
 
 from agent.core.cluster.objects import REFERENCE, UNDO
+from agent.core.record import record
 from agent.errors import AgentError
 
 #: More than any object can hold (1.5 MB).
 _MAX_INDEX = 10**6
 
 
-@attrs.frozen
+@record
 class RemovedEnv:
     """Env entry that --take-over removed from `container` (GROUP/NAME), and the index it had."""
 
@@ -25,7 +26,7 @@ class RemovedEnv:
     entry: Any = attrs.field(repr=False)
 
 
-@attrs.frozen
+@record
 class Undo:
     """Changes to undo.
 

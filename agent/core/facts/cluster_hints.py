@@ -12,11 +12,12 @@ import attrs
 from agent.core.facts.bootstrap_script import SERVICE_CIDRS, literal_words
 from agent.core.facts.node_config_yaml import documents
 from agent.core.net.proxy_url import quoted
+from agent.core.record import record
 from agent.core.settings import parsers
 from agent.errors import AgentError
 
 
-@attrs.frozen
+@record
 class ClusterInfo:
     """Cluster name, API server and service CIDRs, as far as they are known.
 

@@ -14,6 +14,7 @@ import attrs
 
 from agent.core.facts import imds_values as values
 from agent.core.net.proxy_url import quoted
+from agent.core.record import record
 from agent.errors import MetadataError
 
 MAC_PATH = "meta-data/mac"
@@ -35,7 +36,7 @@ _LISTS = ("vpc_cidrs_v4", "vpc_cidrs_v6")
 _MINIMUM = {"instance_id": "i-0123456789abcdef0", "region": "eu-central-1", "vpc_cidrs_v4": ["10.0.0.0/16"]}
 
 
-@attrs.frozen
+@record
 class Facts:
     """One instance.
 

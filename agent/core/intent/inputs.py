@@ -10,11 +10,12 @@ from agent.core.intent.intent import Intent, compose
 from agent.core.intent.reachability import ProbeResults
 from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.core.record import record
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 
 
-@attrs.frozen
+@record
 class Inputs:
     """Settings with their provenance, the files that they name, and facts.
 
@@ -38,7 +39,7 @@ class Inputs:
         return self.layered.settings
 
 
-@attrs.frozen
+@record
 class Resolved:
     """Inputs and the Intent composed from them, which is None on a node without a proxy."""
 

@@ -19,6 +19,7 @@ from agent.core.net.aws_endpoints import cluster_endpoint_suffixes
 from agent.core.net.proxy_url import Credentials, ProxyUrl, is_percent_encoded
 from agent.core.noproxy import entries as no_proxy
 from agent.core.noproxy.entries import Entry
+from agent.core.record import record
 from agent.core.settings.schema import Settings
 
 #: The service CIDR that EKS chooses if the operator does not; the second one if the VPC itself is
@@ -28,7 +29,7 @@ _SERVICE_CIDR = "10.100.0.0/16"
 _SERVICE_CIDR_IN_TEN = "172.20.0.0/16"
 
 
-@attrs.frozen
+@record
 class Intent:
     """The proxy variables that every process of the node should have."""
 

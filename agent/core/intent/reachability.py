@@ -11,14 +11,13 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from agent.core.facts.instance import Facts
 from agent.core.net.aws_endpoints import SERVICES, service_names
+from agent.core.record import record
 from agent.core.settings.schema import Settings
 
 
-@attrs.frozen
+@record
 class Candidate:
     """A name for NO_PROXY (`entry`), its service, and the host to probe.
 
@@ -30,7 +29,7 @@ class Candidate:
     host: str
 
 
-@attrs.frozen
+@record
 class ProbeResult:
     """Result of one probe of a host.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import attrs
 
+from agent.core.record import record
 
-@attrs.frozen
+
+@record
 class CaCertificates:
     """The operator's CA certificates as one file of the trust store.
 

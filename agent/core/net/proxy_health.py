@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from agent.core.net.proxy_url import ProxyUrl, quoted
+from agent.core.record import record
 
 #: Ranks of a proxy: it carries requests; it is up but reports that it cannot reach upstream; it is
 #: down.
@@ -53,7 +54,7 @@ _NOT_TLS = (
 )
 
 
-@attrs.frozen
+@record
 class Verdict:
     """Result of one health check of a proxy, for one target.
 
@@ -81,7 +82,7 @@ class Verdict:
         return ALIVE if self.kind == "upstream" else DEAD
 
 
-@attrs.frozen
+@record
 class Response:
     """A proxy's response to CONNECT, with header names in lower case."""
 

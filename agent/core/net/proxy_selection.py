@@ -15,6 +15,7 @@ import attrs
 
 from agent.core.net.proxy_health import DEAD, SERVES, Verdict
 from agent.core.net.proxy_url import ProxyUrl, parse_proxy_url
+from agent.core.record import record
 
 #: Seconds until the next health check while the chosen proxy fails: the first pause, doubled up to
 #: the longest.
@@ -23,7 +24,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 SHORTEST_WELL = 10.0
 
 
-@attrs.frozen
+@record
 class ProxyObservation:
     """Result of the last health check of one proxy.
 
@@ -43,7 +44,7 @@ class ProxyObservation:
         return self.rank == SERVES
 
 
-@attrs.frozen
+@record
 class Choice:
     """The proxies in the operator's order, the one in use, and the length of its outage.
 

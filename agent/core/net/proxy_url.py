@@ -10,6 +10,7 @@ from urllib.parse import quote
 import attrs
 
 from agent.core.net import addresses
+from agent.core.record import record
 
 #: One label of a host name: RFC 1123 section 2.1, and the underscore, which internal zones use.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -23,7 +24,7 @@ _URL = re.compile(
 FORM = "http://HOST:PORT"
 
 
-@attrs.frozen
+@record
 class Credentials:
     """User and password of the proxy, not percent-encoded."""
 
@@ -31,7 +32,7 @@ class Credentials:
     password: str = attrs.field(repr=False)
 
 
-@attrs.frozen
+@record
 class ProxyUrl:
     """A proxy without credentials.
 

@@ -17,6 +17,7 @@ import attrs
 
 from agent.core.net import addresses
 from agent.core.net.proxy_url import is_host_name, quoted
+from agent.core.record import record
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -37,7 +38,7 @@ class Entry:
     reason: str
 
 
-@attrs.frozen
+@record
 class OperatorEntry:
     """A valid entry of the operator: its spellings in NO_PROXY, and a warning."""
 

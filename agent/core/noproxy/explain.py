@@ -16,6 +16,7 @@ from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.go import LOOPBACK
 from agent.core.noproxy.dialects.request import Request
 from agent.core.noproxy.entries import Entry, Network, render
+from agent.core.record import record
 
 #: The proxy when only a list was given.
 UNNAMED = "the proxy"
@@ -26,7 +27,7 @@ FOREIGN = "not the agent's"
 BUILT_IN = "built into the client"
 
 
-@attrs.frozen
+@record
 class Values:
     """The proxy variables that clients see, without credentials, and the reason of each entry.
 
@@ -51,7 +52,7 @@ class Values:
         return self.reasons.get(entry.strip(), self.otherwise)
 
 
-@attrs.frozen
+@record
 class Route:
     """Route of one family of clients to a target: through `proxy`, or direct (None).
 

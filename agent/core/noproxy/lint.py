@@ -10,8 +10,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Container, Iterable, Iterator, Sequence
 
-import attrs
-
 from agent.core.noproxy import lint_aws, lint_forms
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import DIALECTS
@@ -19,6 +17,7 @@ from agent.core.noproxy.dialects.request import PORTS, Request, parse_request
 from agent.core.noproxy.entries import Entry, spellings
 from agent.core.noproxy.explain import Route, Values, disagree, of_entries, printable, routes_of, titles
 from agent.core.noproxy.lint_shadow import Candidates
+from agent.core.record import record
 
 WARNING, NOTE = "warning", "note"
 
@@ -33,7 +32,7 @@ _COMPOSED = set(
 _NEEDED = ("http://169.254.169.254", "http://localhost", "http://127.0.0.1")
 
 
-@attrs.frozen
+@record
 class LintFinding:
     """One finding about an entry.
 

@@ -17,6 +17,7 @@ import attrs
 from agent.core.intent.inputs import Inputs
 from agent.core.intent.reachability import ProbeResults
 from agent.core.noproxy.entries import host_of
+from agent.core.record import record
 from agent.core.systemd import is_deferred
 
 #: The sections of settings that NO_PROXY depends on.
@@ -24,7 +25,7 @@ _SECTIONS = ("proxy", "cluster", "aws", "vpc")
 _FACTS = ("vpc_cidrs_v4", "vpc_cidrs_v6", "region", "domain", "partition", "account")
 
 
-@attrs.frozen
+@record
 class Accepted:
     """The accepted values of NO_PROXY, the desired one last, and the inputs they were composed of.
 

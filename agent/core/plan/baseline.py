@@ -11,12 +11,13 @@ import attrs
 
 from agent.core.plan.files.kinds import KINDS, kind_of
 from agent.core.plan.files.managed_file import Effect, ManagedFile
+from agent.core.record import record
 
 #: A name of a unit, as systemd.unit(5) allows it; systemctl would take more, such as paths.
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}")
 
 
-@attrs.frozen
+@record
 class Attributes:
     """Owner, group and extended attributes of a file; ACLs and SELinux labels are such too."""
 
@@ -25,7 +26,7 @@ class Attributes:
     extended: tuple[tuple[str, bytes], ...] = attrs.field(default=(), repr=False)
 
 
-@attrs.frozen
+@record
 class FileState:
     """Current state of a file.
 
@@ -39,7 +40,7 @@ class FileState:
     attributes: Attributes | None = attrs.field(default=None, eq=False, repr=False)
 
 
-@attrs.frozen
+@record
 class Record:
     """The baseline of one file.
 
@@ -60,7 +61,7 @@ class Record:
         return KINDS[self.kind]
 
 
-@attrs.frozen
+@record
 class Baseline:
     """State that revert restores, for the whole machine.
 

@@ -16,6 +16,7 @@ from agent.core.plan.accepted import Accepted
 from agent.core.plan.baseline import plain_path
 from agent.core.plan.files.managed_file import Effect, ManagedFile
 from agent.core.plan.plan import Change, Plan, digest
+from agent.core.record import record
 from agent.errors import FileError
 
 #: A file with this many repairs within an hour is contested, and the agent leaves it alone.
@@ -27,7 +28,7 @@ PASSES, ABSENT = 3, 300.0
 USER_DATA = "user data"
 
 
-@attrs.frozen
+@record
 class Memory:
     """Memory of the daemon.
 

@@ -13,10 +13,11 @@ import attrs
 from agent.core.plan.baseline import Attributes, Baseline, FileState, Record
 from agent.core.plan.files.managed_file import PRIVATE, Effect, ManagedFile
 from agent.core.plan.saved_copies import copy_names
+from agent.core.record import record
 from agent.errors import FileError
 
 
-@attrs.frozen
+@record
 class Change:
     """One file to write, or to remove if `after` is None.
 
@@ -33,7 +34,7 @@ class Change:
     requires: str = ""
 
 
-@attrs.frozen
+@record
 class Plan:
     """All steps of one change of the machine, in this order.
 

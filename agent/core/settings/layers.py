@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from agent.core.net.proxy_url import quoted
+from agent.core.record import record
 from agent.core.settings.line_numbers import line_numbers, line_of
 from agent.core.settings.schema import SECTIONS, Settings
 from agent.core.settings.suggestions import Suggestions
@@ -25,7 +26,7 @@ from agent.errors import SettingsError, shortlist
 USER_DATA = "user data"
 
 
-@attrs.frozen
+@record
 class Layer:
     """One source of settings.
 
@@ -37,7 +38,7 @@ class Layer:
     text: str = attrs.field(default="", repr=False)
 
 
-@attrs.frozen
+@record
 class Layered:
     """Effective settings, and for each key that was set the name of the layer that set it last.
 

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF009 -- _key() is a short form of attrs.field(), not a default that is called once
 """Sections and keys of the TOML settings, and what each key may be.
 
 One line a key.  `parse` turns a TOML value into ours or raises ValueError.  `allowed` describes the
@@ -15,6 +14,7 @@ import attrs
 from agent.core.net.aws_endpoints import SERVICES
 from agent.core.net.proxy_url import ProxyUrl
 from agent.core.noproxy.entries import OperatorEntry
+from agent.core.record import record
 from agent.core.settings import parsers
 from agent.core.settings.unit_table import DEFAULT_UNITS
 from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
@@ -24,7 +24,7 @@ def _key(default: Any, parse: Callable[[Any], Any], allowed: str, *, unset: str 
     return attrs.field(default=default, metadata={"parse": parse, "allowed": allowed, "unset": unset})
 
 
-@attrs.frozen
+@record
 class Proxy:
     url: tuple[ProxyUrl, ...] = _key(
         (), parsers.proxy_urls, "http://HOST:PORT or https://HOST:PORT, or a list of them in order of preference"
@@ -44,7 +44,7 @@ class Proxy:
     )
 
 
-@attrs.frozen
+@record
 class Cluster:
     name: str = _key("", parsers.cluster_name, "an EKS cluster name")
     endpoint: str = _key("", parsers.endpoint_host, "https://HOST of the API server")
@@ -63,7 +63,7 @@ class Cluster:
     kubectl: str = _key("kubectl", parsers.program, "a name that is found on PATH, or an absolute path")
 
 
-@attrs.frozen
+@record
 class Aws:
     direct: tuple[str, ...] | None = _key(
         None,
@@ -72,7 +72,7 @@ class Aws:
     )
 
 
-@attrs.frozen
+@record
 class Vpc:
     cidrs: tuple[str, ...] | None = _key(
         None, parsers.cidrs_or_auto, '"auto" (from the metadata service) or a list of CIDRs'
@@ -80,7 +80,7 @@ class Vpc:
     pod_cidrs: tuple[str, ...] = _key((), parsers.list_of(parsers.cidr), "a list of CIDRs")
 
 
-@attrs.frozen
+@record
 class Node:
     units: tuple[str, ...] = _key(
         DEFAULT_UNITS, parsers.list_of(parsers.service_unit), "a list of systemd services, such as docker"
@@ -95,7 +95,7 @@ class Node:
     ca_bundle: str = _key("", parsers.ca_bundle, "an absolute path, or PEM certificates")
 
 
-@attrs.frozen
+@record
 class Metadata:
     endpoint: str = _key("http://169.254.169.254", parsers.metadata_endpoint, "http://HOST or http://HOST:PORT")
     deadline: float | None = _key(
@@ -103,7 +103,7 @@ class Metadata:
     )
 
 
-@attrs.frozen
+@record
 class Bootstrap:
     enabled: bool = _key(False, parsers.boolean, "true or false")
     command: str = _key("/etc/eks/bootstrap.sh", parsers.path, "an absolute path")
@@ -111,7 +111,7 @@ class Bootstrap:
     timeout: float = _key(1800.0, parsers.seconds, "seconds above 0 and up to 3600")
 
 
-@attrs.frozen
+@record
 class Signal:
     command: str = _key("/opt/aws/bin/cfn-signal", parsers.path, "an absolute path")
     stack: str = _key("", parsers.argument, "a stack name or ARN")
@@ -119,7 +119,7 @@ class Signal:
     region: str = _key("", parsers.region, "an AWS region; by default the instance's own")
 
 
-@attrs.frozen
+@record
 class Watch:
     interval: float = _key(600.0, parsers.interval, "seconds from 10 up to 86400")
     restart: str = _key("never", parsers.one_of("never", "changed"), '"never" or "changed"')
@@ -133,20 +133,20 @@ class Watch:
     )
 
 
-@attrs.frozen
+@record
 class Check:
     endpoints: tuple[str, ...] | None = _key(
         None, parsers.auto_or(parsers.list_of(parsers.host_and_port)), '"auto" or a list of HOST or HOST:PORT'
     )
 
 
-@attrs.frozen
+@record
 class Failure:
     policy: str = _key("open", parsers.one_of("open", "closed"), '"open" or "closed"')
     preflight: str = _key("warn", parsers.one_of("off", "warn"), '"off" or "warn"')
 
 
-@attrs.frozen
+@record
 class Settings:
     """All sections; the default of each key is its value with an empty settings file."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import attrs
+from agent.core.record import record
 
 
-@attrs.frozen
+@record
 class NodeUnit:
     """A unit that gets a drop-in by default.
 

@@ -15,6 +15,7 @@ from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy.entries import Entry
 from agent.core.plan.baseline import plain_path
+from agent.core.record import record
 from agent.core.status.records import (
     MetricsStatus,
     PreflightStatus,
@@ -40,7 +41,7 @@ PHASES = (CONFIGURED, UNCONFIGURED, DEGRADED)
 NOT_RUN = "not run"
 
 
-@attrs.frozen
+@record
 class StatusDocument:
     """The content of status.json, without credentials; timestamps are seconds since 1970.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from agent.core.record import record
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import BootstrapStatus
 
@@ -14,7 +15,7 @@ from agent.core.status.records import BootstrapStatus
 _ALIVE = ("active", "activating", "reloading")
 
 
-@attrs.frozen
+@record
 class DaemonStatus:
     """systemd's view of the daemon: ActiveState, UnitFileState and main process."""
 
@@ -28,7 +29,7 @@ class DaemonStatus:
         return self.state in _ALIVE
 
 
-@attrs.frozen
+@record
 class NodeView:
     """All that `status` shows.
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import attrs
-
+from agent.core.record import record
 from agent.core.status.document import CONFIGURED, DEGRADED, NOT_RUN, UNCONFIGURED, StatusDocument
 from agent.core.status.node_view import NodeView
 from agent.core.status.records import ProxyStatus
@@ -17,7 +16,7 @@ CONFIG = "/etc/eks-proxy-agent/config.toml"
 PATIENCE = 120.0
 
 
-@attrs.frozen
+@record
 class Line:
     """One line of the screen.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Callable
 
-import attrs
-
 from agent.core.noproxy.dialects.request import Request
+from agent.core.record import record
 
 
-@attrs.frozen
+@record
 class Variables:
     """Names of the variables that a family reads, in order of precedence.
 
@@ -43,7 +42,7 @@ class Variables:
         return name != lower and lower in self.decisive and environment.get(lower) == ""
 
 
-@attrs.frozen
+@record
 class Dialect:
     """A family of clients that read NO_PROXY alike.
 

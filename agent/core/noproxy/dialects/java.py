@@ -16,17 +16,16 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
-import attrs
-
 from agent.core.net.addresses import address, ipv4
 from agent.core.net.proxy_url import is_host_name
+from agent.core.record import record
 
 #: A network whose prefix is not a whole number of octets becomes one pattern for each octet value,
 #: at most this many.
 MOST_PATTERNS = 16
 
 
-@attrs.frozen
+@record
 class NonProxyHosts:
     """The value of -Dhttp.nonProxyHosts.
 

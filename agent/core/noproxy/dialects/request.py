@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-import attrs
-
 from agent.core.net.addresses import ipv4, ipv6
 from agent.core.net.proxy_url import is_host_name, quoted
+from agent.core.record import record
 
 #: Schemes for which the proxy variables count, and their default ports.
 PORTS = {"http": 80, "https": 443}
@@ -25,7 +24,7 @@ _NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
 _DEVIATIONS = "\u00df\u03c2\u200c\u200d"
 
 
-@attrs.frozen
+@record
 class Request:
     """The target of a request.
 

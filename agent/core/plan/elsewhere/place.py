@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from agent.core.record import record
 from agent.core.redact import redact_proxy
 
 #: The variables that set a proxy; `all_proxy` is not one of the agent's.
@@ -14,7 +15,7 @@ NAMES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _LONGEST = 200
 
 
-@attrs.frozen
+@record
 class ProxyPlace:
     """A place that sets a proxy.
 

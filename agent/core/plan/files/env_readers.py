@@ -13,9 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import attrs
-
 from agent.core.plan.files.lines import split_lines
+from agent.core.record import record
 
 _NEWLINE = re.compile(rb"\n")
 
@@ -35,7 +34,7 @@ class Reading(NamedTuple):
 # --- systemd
 
 
-@attrs.frozen
+@record
 class Assignment:
     """One NAME=VALUE of systemd's parser, which accepts any name.
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import bisect
 
-import attrs
-
 from agent.core.plan.files.env_readers import (
     Assignment,
     Reading,
@@ -17,6 +15,7 @@ from agent.core.plan.files.env_readers import (
     systemd_items,
 )
 from agent.core.plan.files.lines import split_lines
+from agent.core.record import record
 from agent.errors import FileError
 
 #: The variables of a proxy that every client reads.
@@ -24,7 +23,7 @@ NAMES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "
 _NAMES = frozenset(name.encode("ascii") for name in NAMES)
 
 
-@attrs.frozen
+@record
 class Statement:
     """A part of the file that begins and ends with a line for every reader.
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import attrs
-
 from agent.core.plan.files import env_statements
 from agent.core.plan.files.env_readers import systemd_items
 from agent.core.plan.files.env_statements import editable_statements, is_complete, statements, without_proxies
 from agent.core.plan.files.lines import pluralize, split_lines
 from agent.core.plan.files.managed_file import ManagedFile
+from agent.core.record import record
 from agent.errors import FileError
 
 ENVIRONMENT = "/etc/environment"
@@ -46,7 +45,7 @@ def render(variables: Variables) -> bytes:
     return "".join(f"{name}={value}\n" for name, value in variables).encode("ascii")
 
 
-@attrs.frozen
+@record
 class EnvironmentFile(ManagedFile):
     """The file with the six variables as its last lines, or, `variables` None, without them.
 

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import attrs
 
+from agent.core.record import record
+
 #: The mode of files that hold credentials.
 PRIVATE = 0o600
 
@@ -20,7 +22,7 @@ class Effect(enum.Enum):
     TRUST_STORE = "rebuild the trust store"
 
 
-@attrs.frozen
+@record
 class ManagedFile(abc.ABC):
     """Desired state of one file; a class for each sort of file.
 
@@ -61,7 +63,7 @@ class ManagedFile(abc.ABC):
         return ""
 
 
-@attrs.frozen
+@record
 class WholeFile(ManagedFile):
     """A file that belongs to the agent as a whole; `content` None: the file must not exist."""
 

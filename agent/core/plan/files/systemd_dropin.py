@@ -12,6 +12,7 @@ import attrs
 
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.managed_file import Effect, ManagedFile
+from agent.core.record import record
 from agent.core.settings.unit_table import reads_etc_environment, unset_names
 from agent.core.systemd import AGENT
 
@@ -26,7 +27,7 @@ _HEAD = """\
 """
 
 
-@attrs.frozen
+@record
 class Dropin(ManagedFile):
     """A drop-in of a unit, with the file name `name`."""
 
@@ -47,7 +48,7 @@ class Dropin(ManagedFile):
         return f"{DIRECTORY}{unit}.d/{cls.name}"
 
 
-@attrs.frozen
+@record
 class EnvironmentDropin(Dropin):
     """The drop-in that gives a unit the proxy variables.
 

@@ -12,6 +12,7 @@ from agent.core.net.proxy_url import quoted
 from agent.core.plan.files.lines import pluralize, split_lines
 from agent.core.plan.files.managed_file import ManagedFile
 from agent.core.plan.files.yum_settings import Setting, find_header, is_blank, is_indented, section_end, settings_in
+from agent.core.record import record
 
 YUM_CONF = "/etc/yum.conf"
 #: The file that dnf reads.  yum.conf is a link to it.  Where a file has replaced that link, dnf
@@ -23,7 +24,7 @@ _PROXY = b"proxy"
 _USER = (b"proxy_username", b"proxy_password")
 
 
-@attrs.frozen
+@record
 class YumConf(ManagedFile):
     """The file with exactly one `proxy=` in [main], or, `url` None, without one."""
 
@@ -106,7 +107,7 @@ class YumConf(ManagedFile):
         return "yum.conf: " + "; ".join(notes) if notes else ""
 
 
-@attrs.frozen
+@record
 class DnfConf(YumConf):
     """dnf.conf with the same proxy; it is not created if it does not exist."""
 

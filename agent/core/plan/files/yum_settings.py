@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 
-import attrs
-
 from agent.core.net.proxy_url import quoted
 from agent.core.plan.files.lines import split_lines
+from agent.core.record import record
 
 _HEADER = re.compile(rb"\[([^]]*)\]")
 _KEY = re.compile(rb"([^\s=:\[#;][^=:]*?)[ \t]*[=:]")
 
 
-@attrs.frozen
+@record
 class Setting:
     """One setting: its section, its key in lower case, the numbers of its lines, its value.
 
