@@ -6,9 +6,10 @@ and `FILE=`, `UNIT=`, `REASON=` and `INSTANCE_ID=` narrow it down.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Iterator, MutableMapping
+from typing import Any, Callable
 
 from agent import journal
 from agent.core.redact import redact
@@ -28,8 +29,51 @@ def add_field(name: str, value: str) -> None:
     _always[name] = value
 
 
+class _Holder:
+    """Logger that holds events back; each is its level, name and values.
+
+    `events` is None while nothing is held back.
+    """
+
+    events: list[tuple[str, str, dict[str, Any]]] | None = None
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        def log(name: str, **values: Any) -> None:
+            if self.events is None:
+                getattr(get_logger(), level)(name, **values)
+            else:
+                self.events.append((level, name, values))
+
+        return log
+
+
+_holder = _Holder()
+
+
+@contextlib.contextmanager
+def deferred_log() -> Iterator[None]:
+    """Log the events of the block at its end, or at the next `flush_log`, whichever comes first.
+
+    Until READY=1 each millisecond counts, and the import of structlog takes 20.
+    """
+    _holder.events = []
+    try:
+        yield
+    finally:
+        flush_log()
+
+
+def flush_log() -> None:
+    """Log the events that `deferred_log` holds back; from now on events are logged at once."""
+    events, _holder.events = _holder.events, None
+    for level, name, values in events or ():
+        getattr(get_logger(), level)(name, **values)
+
+
 def get_logger() -> Any:
     """Return the logger; structlog is imported only when the first event is logged."""
+    if _holder.events is not None:
+        return _holder
     import structlog
 
     if not structlog.is_configured():

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import time
 
+from agent.daemon.facts_process import FactsProcess
 from agent.daemon.supervisor import Idle, Reason, Supervisor
 from agent.edges import child
 from agent.edges.inotify import FileWatcher
@@ -40,9 +41,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _work(arguments: argparse.Namespace, reason: Reason, started: float, write_line: child.WriteLine) -> int:
-    from agent.daemon import worker  # in the child only: it brings everything that costs memory
+    # In the child only: it brings everything that costs memory.
+    if reason is not Reason.BOOT or arguments.facts:
+        from agent.daemon import worker
 
-    return worker.work(arguments, reason, started, write_line)
+        return worker.work(arguments, reason, started, write_line)
+    with FactsProcess() as facts_process:
+        from agent.daemon import worker
+
+        return worker.work(arguments, reason, started, write_line, facts_process)
 
 
 def _record(arguments: argparse.Namespace, problem: str, next_in: float, write_line: child.WriteLine) -> int:

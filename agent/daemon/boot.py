@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -17,10 +18,11 @@ from agent.core.settings.schema import Settings
 from agent.daemon import journal_events
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import report_degraded
+from agent.daemon.facts_process import FactsProcess, ProcessEndedError
 from agent.daemon.protocol import Ready, ReadyWithin
 from agent.edges.child import SILENCE
 from agent.errors import AgentError
-from agent.log import add_field, get_logger
+from agent.log import add_field, deferred_log, flush_log, get_logger
 from agent.node.apply import apply
 from agent.node.budget import Budget, boot_budget
 from agent.node.change_log import log_changes
@@ -36,45 +38,54 @@ from agent.node.waiting import with_order
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
 
 
-def boot(daemon: Daemon) -> ReconcileResult | None:
+def boot(daemon: Daemon, facts_process: FactsProcess | None = None) -> ReconcileResult | None:
     """Configure the node, then let the units that wait for the agent start.
 
     READY=1 is sent even when the node is degraded, whatever the exception, so that a node without
     its metadata service or with wrong settings still boots far enough to be inspected. Returns the
     result, or None if the node is degraded: policy "open" lets docker start with the last good
-    values, "closed" holds it back by its drop-in.
+    values, "closed" holds it back by its drop-in.  `facts_process` requests the facts meanwhile.
     """
     limited = daemon
     result: ReconcileResult | None = None
-    try:
-        journal_events.log_losses(daemon.host)
-        static = _static_settings(daemon)
-        settings = static.settings
-        budget = boot_budget(
-            settings.metadata.deadline,
-            names_proxy=bool(settings.proxy.url),
-            started=daemon.started,
-            show=daemon.set_status,
-            sleep=daemon.signals.sleep,
-        )
-        daemon.send(ReadyWithin(budget.remaining()))
-        limited = daemon.with_budget(budget)
-        is_prepared = prepare(limited, settings)
-        daemon.set_status(f"querying the metadata service at {settings.metadata.endpoint}")
-        trigger = Trigger.DAEMON_CYCLE if is_prepared else Trigger.DAEMON_BOOT
-        result = reconcile_once(limited, static, request_facts(limited, static, budget), trigger)
-        result.raise_problems()
-    except Exception as error:  # noqa: BLE001 -- the units that wait must not wait for ever
-        report_degraded(limited, error)
+    is_degraded = False
+    with deferred_log():
+        try:
+            journal_events.log_losses(daemon.host)
+            static = _static_settings(daemon)
+            settings = static.settings
+            budget = boot_budget(
+                settings.metadata.deadline,
+                names_proxy=bool(settings.proxy.url),
+                started=daemon.started,
+                show=partial(_show_wait, daemon),
+                sleep=daemon.signals.sleep,
+            )
+            daemon.send(ReadyWithin(budget.remaining()))
+            limited = daemon.with_budget(budget)
+            is_prepared = prepare(limited, settings)
+            daemon.set_status(f"querying the metadata service at {settings.metadata.endpoint}")
+            trigger = Trigger.DAEMON_CYCLE if is_prepared else Trigger.DAEMON_BOOT
+            facts = request_facts(limited, static, budget, facts_process)
+            result = reconcile_once(limited, static, facts, trigger)
+            result.raise_problems()
+        except Exception as error:  # noqa: BLE001 -- the units that wait must not wait for ever
+            report_degraded(limited, error)
+            is_degraded = True
         daemon.send(Ready())
+    if is_degraded or result is None:
         if result:
             release_gated_units(daemon, result)
         return None
-    daemon.send(Ready())
     is_released = report_and_release_units(daemon, result)
     restart_failed_bootstrap(daemon)
     result = _reprobe(daemon, static, result) if result.should_reprobe else result
     return result if is_released else None
+
+
+def _show_wait(daemon: Daemon, text: str) -> None:
+    flush_log()  # there is time now, and an operator may be looking
+    daemon.set_status(text)
 
 
 def _static_settings(daemon: Daemon) -> StaticSettings:
@@ -181,7 +192,9 @@ def _machine_id(host: Host) -> str:
     return (host.files.read("/etc/machine-id") or b"").decode("ascii", "replace").strip()
 
 
-def request_facts(daemon: Daemon, static: StaticSettings, budget: Budget) -> Facts:
+def request_facts(
+    daemon: Daemon, static: StaticSettings, budget: Budget, facts_process: FactsProcess | None = None
+) -> Facts:
     """Return this instance's facts, with values that the metadata service omits only for a moment.
 
     The request is repeated until the service responds or the budget is spent; SIGTERM ends the
@@ -189,9 +202,18 @@ def request_facts(daemon: Daemon, static: StaticSettings, budget: Budget) -> Fac
     """
     if budget.seconds > SILENCE / 2:
         daemon.expect_silence(budget.seconds)
-    facts = facts_of(static, budget)
+    facts = _fetch(daemon, static, budget, facts_process)
     add_field("INSTANCE_ID", facts.instance_id)
     return facts if daemon.sources.facts else stabilize_facts(daemon.host, facts)
+
+
+def _fetch(daemon: Daemon, static: StaticSettings, budget: Budget, facts_process: FactsProcess | None) -> Facts:
+    try:
+        if facts_process:
+            return facts_process.fetch(static.settings.metadata.endpoint, budget, daemon.signals)
+    except ProcessEndedError as error:
+        get_logger().warning("facts_process.ended", error=str(error), meaning="the worker requests the facts itself")
+    return facts_of(static, budget)
 
 
 def stabilize_facts(host: Host, facts: Facts) -> Facts:

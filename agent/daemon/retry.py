@@ -31,6 +31,9 @@ RETRY_FIRST, RETRY_LONGEST, RETRY_CONFIGURED = 2.0, 60.0, 300.0
 POSTPONED = 10.0
 #: Limit of a request for metadata after boot: cached facts exist by then, so a cycle need not wait.
 METADATA_TIMEOUT = 2.0
+#: Beyond the budget of a boot, for the response of the process that requests the facts: cores may
+#: be busy.
+FACTS_GRACE = 5.0
 #: From the boot to the first cycle, which checks the processes that have started since.
 AFTER_BOOT = 60.0
 

@@ -11,6 +11,7 @@ import attrs
 from agent.daemon.boot import boot
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import record_failure
+from agent.daemon.facts_process import FactsProcess
 from agent.daemon.protocol import Busy, Message, NextRun, encode
 from agent.daemon.retry import POSTPONED
 from agent.daemon.supervisor import Reason
@@ -22,7 +23,13 @@ from agent.node.host import host_of
 from agent.node.sources import sources_of
 
 
-def work(arguments: argparse.Namespace, reason: Reason, started: float, write_line: WriteLine) -> int:
+def work(
+    arguments: argparse.Namespace,
+    reason: Reason,
+    started: float,
+    write_line: WriteLine,
+    facts_process: FactsProcess | None = None,
+) -> int:
     """Boot or run one cycle, and return the exit code.
 
     That is 0 also after SIGTERM, and for a degraded node, and that of LockedError if another run
@@ -35,7 +42,7 @@ def work(arguments: argparse.Namespace, reason: Reason, started: float, write_li
     with watched() as signals, contextlib.suppress(Stop):
         daemon = Daemon(host, sources_of(arguments), lambda message: write_line(encode(message)), signals, started)
         if reason is Reason.BOOT:
-            return _run(daemon, reason)
+            return _run(daemon, reason, facts_process)
         return _run_quietly(daemon, reason, write_line)
     return 0
 
@@ -57,10 +64,10 @@ def _run_quietly(daemon: Daemon, reason: Reason, write_line: WriteLine) -> int:
             write_line("\n".join(map(encode, messages)))
 
 
-def _run(daemon: Daemon, reason: Reason) -> int:
+def _run(daemon: Daemon, reason: Reason, facts_process: FactsProcess | None = None) -> int:
     """Run a boot or a cycle; any exception of it is a degraded node."""
     try:
-        _run_once(daemon, reason)
+        _run_once(daemon, reason, facts_process)
     except LockedError as error:  # an apply is running; nothing is wrong with the node
         get_logger().warning("pass.postponed", error=str(error))
         daemon.send(NextRun(POSTPONED))
@@ -70,9 +77,9 @@ def _run(daemon: Daemon, reason: Reason) -> int:
     return 0
 
 
-def _run_once(daemon: Daemon, reason: Reason) -> None:
+def _run_once(daemon: Daemon, reason: Reason, facts_process: FactsProcess | None) -> None:
     if reason is Reason.BOOT:
-        result = boot(daemon)
+        result = boot(daemon, facts_process)
         # What is needed after READY=1 is imported after it, while docker starts.
         from agent.daemon.cycle import finish_cycle
 

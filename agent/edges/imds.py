@@ -10,7 +10,9 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Callable, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, TypeVar
+
+import attrs
 
 from agent.core.facts.imds_values import USER_DATA_LIMIT, VALUE_LIMIT
 from agent.core.facts.instance import (
@@ -25,6 +27,7 @@ from agent.core.facts.instance import (
 )
 from agent.core.net.proxy_url import quoted
 from agent.edges.http import DirectSession, ExchangeError, HttpResponse, exchange
+from agent.edges.kernel import is_fips
 from agent.errors import MetadataError
 
 if TYPE_CHECKING:
@@ -66,6 +69,14 @@ class _TransientError(Exception):
         super().__init__(problem)
         self.hint = hint
         self.longest_pause = longest_pause
+
+
+def fetch_facts(endpoint: str, deadline: float, **options: Any) -> Facts:
+    """Return the facts of this instance, with the mode of its kernel.
+
+    Arguments are those of MetadataClient.  Raises MetadataError.
+    """
+    return attrs.evolve(MetadataClient(endpoint, deadline, **options).fetch(), fips=is_fips())
 
 
 class MetadataClient:

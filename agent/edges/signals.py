@@ -44,12 +44,13 @@ class Signals:
         """Let `wait` return this signal once more."""
         self._deferred.append(number)
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep between retries.  SIGHUP ends the sleep and is deferred until `wait`.
+    def sleep(self, seconds: float, *descriptors: int) -> None:
+        """Sleep between retries, or until a descriptor is readable.
 
-        Raises Stop immediately if the process has to stop.
+        SIGHUP ends the sleep and is deferred until `wait`.  Raises Stop immediately if the process
+        has to stop.
         """
-        number = self._next(seconds)
+        number = self._next(seconds, *descriptors)
         if number in STOPS:
             raise Stop
         if number is not None:

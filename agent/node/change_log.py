@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 
@@ -37,6 +36,8 @@ def _short_diff(change: Change) -> str:
     Other lines do not belong in the journal, which more people read than root: they may be
     passwords of other programs under any name.
     """
+    import difflib
+
     before, after = (
         (text or b"").decode("utf-8", "backslashreplace").splitlines() for text in (change.before, change.after)
     )

@@ -16,7 +16,6 @@ from agent.core.settings.schema import Settings
 from agent.core.settings.toml_text import USER_DATA_LIMIT
 from agent.core.settings.user_data import UserData, read_user_data
 from agent.edges.files import FileSystem, Versions
-from agent.edges.kernel import is_fips
 from agent.edges.state import State, instance_file
 from agent.node.budget import Budget
 from agent.node.host import Host
@@ -48,19 +47,18 @@ def facts_of(static: StaticSettings, budget: Budget | None = None) -> Facts:
     path = static.sources.facts
     if path:
         return facts_from_json(read_local_file(path).decode("utf-8", "replace"), path)
-    from agent.edges.imds import MetadataClient
+    from agent.edges.imds import fetch_facts
 
     metadata = static.settings.metadata
     budget = budget or Budget(metadata.deadline or COMMAND_DEADLINE)
     deadline, unreachable_deadline = budget.for_metadata()
-    facts = MetadataClient(
+    return fetch_facts(
         metadata.endpoint,
         deadline,
         unreachable_deadline=unreachable_deadline,
         waiting=budget.report,
         sleep=budget.sleep,
-    ).fetch()
-    return attrs.evolve(facts, fips=is_fips())
+    )
 
 
 @record

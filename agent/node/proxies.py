@@ -8,7 +8,6 @@ of docker and kubelet will do: TLS through the proxy to one or two endpoints.
 
 from __future__ import annotations
 
-import random
 import time
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ from agent.core.net import proxy_selection
 from agent.core.net.proxy_selection import Choice
 from agent.core.status.proxy_memory import ProxyMemory
 from agent.core.status.records import PreflightStatus
-from agent.edges.proxy_probe import probe_all, probe_each
 from agent.edges.state import LockedState, State
 from agent.log import get_logger
 from agent.node import status_file
@@ -59,6 +57,8 @@ def choose(state: State, inputs: Inputs, results: ProbeResults, bound: float = C
     cached = remembered_choice(state, inputs)
     if cached is not None and cached.urls == urls:
         return None
+    from agent.edges.proxy_probe import probe_all  # with ssl and http.client: most boots do not probe
+
     intent = resolve(inputs, results, None).intent
     host, port = first_endpoint(inputs.settings, inputs.facts, intent)
     verdicts = probe_all(urls, host, port, inputs.credentials, timeout=bound, enough=proxy_selection.decided)
@@ -99,6 +99,8 @@ def _check(host: Host, resolved: Resolved) -> ProxyCheck:
     )
     if remaining > 0:
         return ProxyCheck(False, remaining)
+    from agent.edges.proxy_probe import probe_all
+
     name, port = first_endpoint(inputs.settings, inputs.facts, intent)
     verdicts = probe_all(urls, name, port, intent.credentials, timeout=CHECK_BOUND)
     preflight_status = preflight(resolved, host.state.proxies().preflight)
@@ -113,6 +115,8 @@ def _check(host: Host, resolved: Resolved) -> ProxyCheck:
     _report_news(before, after)
     pause = proxy_selection.pause(after, interval=watch.interval, after=watch.failover_after)
     if after.failed_for is None:
+        import random
+
         pause *= random.uniform(0.9, 1.0)  # nodes of a group that started together drift apart
     return ProxyCheck(after.chosen != before.chosen, pause)
 
@@ -154,6 +158,8 @@ def preflight(resolved: Resolved, before: PreflightStatus | None) -> PreflightSt
     proxy, credentials = resolved.intent.https_proxy, resolved.intent.credentials
     if before and before.ok and before.proxy == str(proxy):
         return before
+    from agent.edges.proxy_probe import probe_each
+
     verdicts = probe_each(proxy, targets, credentials, timeout=PREFLIGHT_BOUND)
     worst = min(verdicts, key=lambda verdict: (verdict.ok, verdict.rank))
     if before and (before.ok, before.kind, before.proxy) == (worst.ok, worst.kind, str(proxy)):

@@ -14,7 +14,6 @@ from agent.core.intent.inputs import Inputs
 from agent.core.intent.intent import endpoint_host
 from agent.core.intent.reachability import Candidate, ProbeResult, candidates, results_from_json
 from agent.core.record import record
-from agent.edges import tcp
 from agent.edges.state import LockedState, State
 
 #: Seconds for all probes together.
@@ -90,4 +89,8 @@ def _candidates(inputs: Inputs) -> tuple[Candidate, ...]:
 
 
 def _probe(hosts: set[str], bound: float = BOUND) -> dict[str, ProbeResult]:
-    return tcp.probe(sorted(hosts), bound=bound) if hosts and bound else {}
+    if not hosts or not bound:
+        return {}
+    from agent.edges import tcp  # with socket; only the first boot of an instance probes
+
+    return tcp.probe(sorted(hosts), bound=bound)

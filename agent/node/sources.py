@@ -17,7 +17,6 @@ from agent.core.record import record
 from agent.core.settings.config_d import is_settings, unread
 from agent.core.settings.layers import Layer, Layered, flag_layer, merge, merge_usable, parse_toml, without_metadata
 from agent.core.settings.schema import Settings
-from agent.edges.ca_bundle import read_bundle
 from agent.edges.files import MAX_SIZE, FileSystem, Versions
 from agent.edges.trust_store import ca_path
 from agent.errors import FileError, SettingsError
@@ -203,6 +202,8 @@ def read_ca(files: FileSystem, settings: Settings) -> CaCertificates | None:
     value = settings.node.ca_bundle
     if not value:
         return None
+    from agent.edges.ca_bundle import read_bundle  # with ssl
+
     inline = "-----BEGIN " in value
     name = "node.ca_bundle" if inline else f"node.ca_bundle: {value}"
     content = value.encode("utf-8") if inline else files.read(value)

@@ -125,14 +125,15 @@ def test_probe_ends_when_all_results_are_there(tmp_path):
 
 APPLY = """
     import contextlib
-    from agent.node import inputs, reachability
+    from agent.edges import tcp
+    from agent.node import inputs
     from agent.cli import main
 
-    probed, probe = [], reachability.tcp.probe
+    probed, probe = [], tcp.probe
     def record(hosts, **options):
         probed.append(sorted(hosts))
         return probe(hosts, **options)
-    reachability.tcp.probe = record
+    tcp.probe = record
     inputs.is_on_instance = lambda host, sources: True
 
     def apply(*flags):

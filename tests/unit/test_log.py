@@ -335,3 +335,47 @@ def test_journal_is_recognised_by_device_and_inode(monkeypatch):
     status = os.fstat(2)
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
     assert journal.is_stderr_connected() is True
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """Log to stderr, which is not the journal."""
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("plain")
+def test_deferred_events_come_at_the_end(capfd):
+    """Events of a boot are logged after READY=1, in their order, with levels and values."""
+    with log.deferred_log():
+        log.get_logger().info("first", file="/etc/environment")
+        log.get_logger().error("second", error="x")
+        assert capfd.readouterr().err == ""
+    log.get_logger().info("third")
+    assert capfd.readouterr().err == "info: first file=/etc/environment\nerror: second error=x\ninfo: third\n"
+
+
+@pytest.mark.usefixtures("plain")
+def test_deferred_events_come_when_the_boot_waits(capfd):
+    """From then on each event is logged at once, also by a logger that is kept."""
+    with log.deferred_log():
+        kept = log.get_logger()
+        kept.info("first")
+        log.flush_log()
+        assert capfd.readouterr().err == "info: first\n"
+        kept.info("second")
+        assert capfd.readouterr().err == "info: second\n"
+
+
+@pytest.mark.usefixtures("plain")
+def test_deferred_events_survive_an_exception(capfd):
+    """What led to it is in the log."""
+
+    def fail():
+        with log.deferred_log():
+            log.get_logger().info("first")
+            raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        fail()
+    assert capfd.readouterr().err == "info: first\n"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-
 from agent.core.plan.plan import Change
 from agent.core.redact import redact
 
 
 def unified(change: Change) -> str:
     """Return a unified diff that patch(1) accepts, with credentials masked."""
+    import difflib  # boots and cycles without a change do not need it
+
     before, after = _lines(change.before), _lines(change.after)
     names = (
         "/dev/null" if change.before is None else change.path,
