@@ -178,8 +178,10 @@ def _record(file: ManagedFile, state: FileState, after: bytes | None, record: Re
         return Record(file.kind, state.content, state.mode, written, attributes)
     if record.file.own_lines and state.content is not None and state.mode != PRIVATE:  # others may have changed these
         record = attrs.evolve(record, mode=state.mode, attributes=state.attributes)
-    if state.content is None or _is_ours(state.content, record):
-        current = (digest(state.content),) if state.content is not None else ()
+    if state.content in (None, record.before):
+        return attrs.evolve(record, written=written)
+    if _is_ours(state.content, record):
+        current = (digest(state.content),)
         return attrs.evolve(record, written=written + current)
     return attrs.evolve(record, before=_restored(state.content, record), written=written)
 

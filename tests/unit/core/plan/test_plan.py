@@ -242,6 +242,14 @@ def test_a_record_is_valid_after_any_number_of_kills(kills):
     assert applied(make_revert(states, baseline), states) == original
 
 
+@pytest.mark.parametrize("after", [b"new", None])
+def test_the_original_is_not_recorded_as_written(after):
+    """A run that was killed before the write, and its rerun, leave the record of one run."""
+    file, states = whole(after), {PATH: FileState(b"old")}
+    killed = make_plan((file,), states, Baseline()).baseline
+    assert make_plan((file,), states, killed).baseline == killed
+
+
 @pytest.mark.parametrize("path", [ENVIRONMENT, YUM_CONF])
 def test_edits_of_others_become_part_of_the_original(path):
     """Lines that others added between two reconciles stay after revert; the agent's do not."""
