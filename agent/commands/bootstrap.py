@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import stat
 import time
 from typing import Any
 
@@ -176,17 +177,21 @@ def _skip(host: Host, resolved: Resolved, record: dict[str, Any]) -> int:
 
 def _check_command(host: Host, path: str) -> None:
     """Raise AgentError if `path` is not executable, or is the stub of Amazon Linux 2023."""
-    real = host.files.real(host.files.resolve(path))
-    if not os.path.isfile(real):
+    resolved = host.files.resolve(path)
+    status = host.files.status(resolved)
+    if status is None or not stat.S_ISREG(status.st_mode):
         raise AgentError(f"bootstrap.command: {path} does not exist")
+    real = host.files.real(resolved)
     if not os.access(real, os.X_OK):
         raise AgentError(f"bootstrap.command: {path} is not executable")
-    with open(real, "rb") as file:
-        if _STUB in file.read(4096):
-            hint = "on Amazon Linux 2023 nodeadm joins the cluster: set bootstrap.enabled = false, and put a NodeConfig into the user data"
-            raise AgentError(
-                f"bootstrap.command: {path} is the stub of Amazon Linux 2023, which always fails", hint=hint
-            )
+    try:
+        with open(real, "rb") as file:
+            is_stub = _STUB in file.read(4096)
+    except OSError as error:
+        raise FileError(f"bootstrap.command: {path}: cannot be read: {error.strerror}") from None
+    if is_stub:
+        hint = "on Amazon Linux 2023 nodeadm joins the cluster: set bootstrap.enabled = false, and put a NodeConfig into the user data"
+        raise AgentError(f"bootstrap.command: {path} is the stub of Amazon Linux 2023, which always fails", hint=hint)
 
 
 def _signal(host: Host, settings: Settings, facts: Facts | None, resolved: Resolved | None, code: int) -> None:
