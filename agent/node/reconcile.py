@@ -210,8 +210,9 @@ def _open_gates(state: LockedState, settings: Settings, plan: Plan) -> Plan:
     if not has_configured_units(plan):
         return plan
     state.set_ready()
-    if settings.failure.policy == "closed" and not state.ready:
-        return attrs.evolve(plan, problems=(*plan.problems, state.not_saved[READY]))
+    problem = state.not_saved.get(READY)
+    if settings.failure.policy == "closed" and problem and not state.ready:
+        return attrs.evolve(plan, problems=(*plan.problems, problem))
     return plan
 
 
