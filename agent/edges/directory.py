@@ -14,9 +14,10 @@ from agent.core.plan.baseline import Attributes, FileState
 
 #: A link that others put there meanwhile is not followed, and no child process gets the file.
 FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
-#: The file system has no extended attributes, or this one must not be written: the file is written
-#: without it.
-_IGNORED_ERRORS = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
+#: Attributes that the kernel or its security module decide on.  A file whose label this process may
+#: not set gets the one of its directory.  Any other attribute must not be lost: without its ACL the
+#: group of a file would get what the mask allowed.
+_LABELS = "security."
 _ACL = "system.posix_acl_access"
 
 
@@ -36,7 +37,7 @@ def _attributes(descriptor: int, status: os.stat_result) -> Attributes:
     try:
         extended = tuple((name, os.getxattr(descriptor, name)) for name in sorted(os.listxattr(descriptor)))
     except OSError as error:
-        if error.errno not in _IGNORED_ERRORS:
+        if error.errno != errno.ENOTSUP:
             raise
         extended = ()
     return Attributes(status.st_uid, status.st_gid, extended)
@@ -80,13 +81,15 @@ def sweep(directory: int, name: str) -> None:
 
 
 def make_directory(directory: int, name: str) -> None:
-    """Create a directory with mode 0755 whatever the umask."""
-    os.mkdir(name, 0o755, dir_fd=directory)  # so that others can never write there
-    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | FLAGS, dir_fd=directory)
+    """Create a directory with mode 0755 whatever the umask.
+
+    One call, because a directory whose mode a killed run did not set would keep it.
+    """
+    umask = os.umask(0o022)
     try:
-        os.chmod(descriptor, 0o755)  # noqa: S103 -- the mode of system directories
+        os.mkdir(name, 0o755, dir_fd=directory)
     finally:
-        os.close(descriptor)
+        os.umask(umask)
     _sync(directory)
 
 
@@ -126,7 +129,8 @@ def _give(descriptor: int, attributes: Attributes | None) -> None:
         try:
             os.setxattr(descriptor, name, value)
         except OSError as error:
-            if error.errno not in _IGNORED_ERRORS:
+            is_denied_label = name.startswith(_LABELS) and error.errno in (errno.EPERM, errno.EACCES)
+            if error.errno != errno.ENOTSUP and not is_denied_label:
                 raise
 
 

@@ -78,13 +78,24 @@ def test_a_new_directory_has_its_mode_whatever_the_umask(disk, tmp_path):
     assert stat.S_IMODE((tmp_path / "directory").stat().st_mode) == 0o755
 
 
-def test_a_new_directory_is_never_writable_by_others(disk, tmp_path, monkeypatch):
-    """Without a umask (0) there is no moment in which others could put a file or a link there."""
+def test_a_new_directory_has_its_mode_from_the_first_moment(disk, tmp_path, monkeypatch):
+    """There is no moment in which others could put a file or a link there, whatever the umask.
+
+    A run that is killed in that moment leaves the same mode.
+    """
     modes = []
-    monkeypatch.setattr(disk_module.os, "chmod", lambda path, mode: modes.append(os.stat(path).st_mode & 0o777))
-    with umask(0):
-        disk.make_directory("/directory")
-    assert modes == [0o755]
+    real = os.mkdir
+
+    def mkdir(path, mode, *, dir_fd):
+        real(path, mode, dir_fd=dir_fd)
+        modes.append(os.stat(path, dir_fd=dir_fd).st_mode & 0o777)
+
+    monkeypatch.setattr(disk_module.os, "mkdir", mkdir)
+    for number, mask in enumerate((0, 0o077)):
+        with umask(mask):
+            disk.make_directory(f"/{number}")
+            assert os.umask(mask) == mask
+    assert modes == [0o755, 0o755]
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any, Callable
 import pytest
 import structlog
 
+from agent.core.plan.baseline import Attributes
 from agent.edges import directory, files, tree
 from agent.edges.files import FileSystem
 from agent.edges.systemd import Systemd
@@ -138,3 +139,37 @@ def test_a_directory_in_use_stays(tmp_path: Path, fail: Any, number: int) -> Non
     (tmp_path / "x").mkdir()
     fail("rmdir", "x", number)
     assert not FileSystem(str(tmp_path)).remove_directory("/x")
+
+
+@pytest.mark.parametrize("call", ["listxattr", "getxattr"])
+@pytest.mark.parametrize("number", FAILURES)
+def test_unreadable_attributes_are_not_lost(tmp_path: Path, fail: Any, call: str, number: int) -> None:
+    """A file whose attributes cannot be read is not replaced by one without them."""
+    (tmp_path / "x").write_bytes(b"old")
+    os.setxattr(tmp_path / "x", "user.author", b"others")
+    disk = FileSystem(str(tmp_path))
+    fail(call, "x", number)
+    assert os.strerror(number) in disk.state("/x").problem
+    with pytest.raises(FileError, match=rf"^/x: cannot be written: {os.strerror(number)}$"):
+        disk.write("/x", b"new")
+    assert (tmp_path / "x").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENOSPC])
+def test_a_file_is_not_written_without_an_attribute(tmp_path: Path, fail: Any, number: int) -> None:
+    """Without its ACL the group of a file would get what the mask allowed."""
+    (tmp_path / "x").write_bytes(b"old")
+    os.setxattr(tmp_path / "x", "user.author", b"others")
+    fail("setxattr", ".x.eks-proxy-agent", number)
+    with pytest.raises(FileError, match=rf"^/x: cannot be written: {os.strerror(number)}$"):
+        FileSystem(str(tmp_path)).write("/x", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_label_that_may_not_be_set_is_that_of_the_directory(tmp_path: Path, fail: Any, number: int) -> None:
+    """A user who is not root may write a file of a tree, but not its SELinux label."""
+    attributes = Attributes(os.geteuid(), os.getegid(), (("security.selinux", b"label"),))
+    fail("setxattr", ".x.eks-proxy-agent", number)
+    FileSystem(str(tmp_path)).write("/x", b"new", 0o644, attributes)
+    assert (tmp_path / "x").read_bytes() == b"new"
