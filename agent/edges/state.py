@@ -134,7 +134,7 @@ class State:
 
         In /run, because a reboot makes the reload unnecessary.
         """
-        return self._files.state(RELOAD_PENDING).content is not None
+        return self._files.read(RELOAD_PENDING) is not None
 
     @property
     def trust_pending(self) -> bool:
@@ -142,7 +142,7 @@ class State:
 
         It outlives a reboot, because the trust store does too.
         """
-        return self._files.state(TRUST_PENDING).content is not None
+        return self._files.read(TRUST_PENDING) is not None
 
     def _load(self, path: str) -> Any:
         """Return what the reader of a file makes of it, None without the file."""

@@ -15,6 +15,7 @@ import structlog
 from agent.core.plan.baseline import Attributes
 from agent.edges import directory, files, tree
 from agent.edges.files import FileSystem
+from agent.edges.state import State
 from agent.edges.systemd import Systemd
 from agent.errors import FileError
 from agent.node import host as host_module
@@ -173,3 +174,16 @@ def test_a_label_that_may_not_be_set_is_that_of_the_directory(tmp_path: Path, fa
     fail("setxattr", ".x.eks-proxy-agent", number)
     FileSystem(str(tmp_path)).write("/x", b"new", 0o644, attributes)
     assert (tmp_path / "x").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("number", FAILURES)
+@pytest.mark.parametrize("name", ["reload-pending", "trust-pending"])
+def test_pending_work_that_cannot_be_looked_at_is_not_done(tmp_path: Path, fail: Any, name: str, number: int) -> None:
+    """Otherwise systemd would not be reloaded, or the trust store not rebuilt."""
+    state = State(FileSystem(str(tmp_path)))
+    for place in ("run/eks-proxy-agent", "var/lib/eks-proxy-agent"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / name).touch()
+    fail("open", name, number)
+    with pytest.raises(FileError, match=rf"/{name}: cannot be read: {os.strerror(number)}$"):
+        assert state.reload_pending if name == "reload-pending" else state.trust_pending
