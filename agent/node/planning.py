@@ -11,7 +11,7 @@ from agent.core.plan import drift
 from agent.core.plan.baseline import Baseline, FileState
 from agent.core.plan.desired import desired_files
 from agent.core.plan.files.managed_file import Effect, ManagedFile
-from agent.core.plan.plan import Plan, make_plan, make_revert
+from agent.core.plan.plan import Plan, digest, make_plan, make_revert
 from agent.core.plan.saved_copies import copy_names
 from agent.core.settings.schema import Settings
 from agent.core.systemd import considered, to_enable
@@ -56,7 +56,7 @@ def plan_node(
     Links are resolved first, so that they stay links.  With `settings` the units of node.enable are
     queried too, with one call of systemctl.
     """
-    baseline = host.state.baseline()
+    baseline = _located(host, host.state.baseline())
     states: dict[str, FileState] = {}
     resolved: list[ManagedFile] = []
     links: dict[str, str] = {}
@@ -93,12 +93,33 @@ def plan_node(
 
 def plan_revert(host: Host) -> Plan:
     """Read the files that the agent changed and return the Plan that reverts them."""
-    baseline = host.state.baseline()
+    baseline = _located(host, host.state.baseline())
     states = {path: host.files.state(path) for path in baseline.files}
     states.update(_copies(host, baseline, states))
     state = host.state
     trust = state.trust_pending and host.files.live
     return make_revert(states, baseline, reload_pending=state.reload_pending, trust_pending=trust)
+
+
+def _located(host: Host, baseline: Baseline) -> Baseline:
+    """Return the baseline with the records of moved files at their present paths.
+
+    A file, or its directory, was moved and linked: the link leads to the agent's file, and stays.
+    A link that leads to another file is of others, and the agent's file is gone.
+    """
+    located = dict(baseline.files)
+    for path, record in baseline.files.items():
+        try:
+            target = host.files.resolve(path)
+        except FileError:
+            continue  # it is one of the problems of the plan
+        state = host.files.state(target) if target != path else FileState(problem="not moved")
+        if state.problem:
+            continue
+        del located[path]
+        if record.file.own_lines or (state.content is not None and digest(state.content) in record.written):
+            located.setdefault(target, record)
+    return attrs.evolve(baseline, files=located)
 
 
 def _copies(host: Host, baseline: Baseline, states: Mapping[str, FileState]) -> dict[str, FileState]:

@@ -93,7 +93,7 @@ def make_plan(
     for file in desired:
         if file.path in skip or file.replaced_by in missing:
             continue
-        state, record = states[file.path], records.get(file.path)
+        state, record = states[file.path], records.get(file.path) or _former(file, baseline, paths)
         try:
             after = _content(file, state, record)
         except FileError as error:
@@ -102,6 +102,8 @@ def make_plan(
             continue
         mode = file.mode or _public_mode(state, record)
         if after == state.content and (after is None or mode in (None, state.mode)):
+            if record is not None and file.path not in records:
+                records[file.path] = _record(file, state, after, record)
             continue
         if record is None and state.content is not None:
             notes += filter(None, [file.note(state.content)])
@@ -165,6 +167,15 @@ def _content(file: ManagedFile, state: FileState, record: Record | None) -> byte
         raise FileError(state.problem)
     after = file.merge(state.content)
     return None if file.own_lines and not after and record and record.before is None else after
+
+
+def _former(file: ManagedFile, baseline: Baseline, paths: Collection[str]) -> Record | None:
+    """Return the Record of the file that was at this place before, such as the target of a link.
+
+    An editor that renames puts a copy in the place of a link, with the agent's lines in it.
+    """
+    records = (record for path, record in baseline.files.items() if path not in paths and record.kind == file.kind)
+    return next(records, None) if file.own_lines else None
 
 
 def _record(file: ManagedFile, state: FileState, after: bytes | None, record: Record | None) -> Record:
