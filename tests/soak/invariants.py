@@ -128,6 +128,9 @@ class Judge:
             others = others_of(path, _content(seen, path) or b"")
             if others != world.others[path]:
                 yield f"{path}: lines of others are {others!r}, expected {world.others[path]!r}"
+        target = (seen["files"][ENVIRONMENT] or {}).get("link")
+        if target != (f"{ENVIRONMENT}.real-{world.linked}" if world.linked else None):
+            yield f"{ENVIRONMENT}: links to {target}, expected {world.linked or 'a file'}"
         node_env = _variables(_content(seen, NODE_ENV))
         if node_env is not None and sorted(node_env) != sorted(NAMES) and NODE_ENV not in contested:
             yield f"{NODE_ENV}: holds {sorted(node_env)}"
@@ -213,13 +216,21 @@ class Judge:
         world = self.world
         problems = []
         if world.is_metadata_well and not (world.wrong or world.full or world.blocked):
-            problems += self._plan(_contested(seen))
+            problems += self._plan(seen)
             problems += self._left_behind()
         problems += self._secrets(seen)
         problems += self._changed_files_of_others()
         return problems
 
-    def _plan(self, contested: set[str]) -> Iterator[str]:
+    def _plan(self, seen: Seen) -> Iterator[str]:
+        """Compare with what `apply` would do: nothing, apart from contested files.
+
+        It would also remove a CIDR at once that the daemon keeps for a while.
+        """
+        contested = _contested(seen)
+        entries = (_variables(_content(seen, NODE_ENV)) or {}).get("no_proxy", "").split(",")
+        if not set(entries).isdisjoint(self._removed):
+            contested |= {NODE_ENV, ENVIRONMENT, f"{ENVIRONMENT}.real-{self.world.linked}"}
         code, output = self.node.result("eks-proxy-agent plan --json 2>/dev/null")
         changes = [change["path"] for change in json.loads(output)["changes"]] if code in (0, 3) else []
         if code not in (0, 3) or set(changes) - contested:

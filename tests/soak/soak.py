@@ -19,7 +19,7 @@ from .world import World
 
 #: Seconds until a violation that stays is one, and until the operator sends a reload to a node
 #: whose next retry is minutes away.
-LIMIT, PATIENCE = 180.0, 20.0
+LIMIT, PATIENCE = 150.0, 20.0
 PAUSE = 0.5
 #: Seconds from an event to the first look, one of these: the next event then meets the agent at
 #: another moment, and a condition may last for a cycle.
