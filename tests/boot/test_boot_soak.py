@@ -8,11 +8,10 @@ from tests.boot.harness.bed import Bed
 from tests.soak.soak import Soak
 
 EVENTS = (
-    "settings.valid",
+    "settings.removed",
+    "settings.back",
     "file.tamper",
     "worker.kill",
-    "metadata.broken",
-    "metadata.well",
     "daemon.kill",
     "commands",
 )
@@ -21,7 +20,7 @@ EVENTS = (
 @pytest.mark.long
 def test_invariants_hold_after_some_events_and_revert(bed: Bed) -> None:
     """Each event of the list leaves the node as planned, or degraded for its reason."""
-    soak = Soak(bed, seed=1, limit=300)
+    soak = Soak(bed, seed=1, limit=300, dwell=(0,))
     try:
         soak.run(0, EVENTS)
         soak.revert()

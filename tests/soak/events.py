@@ -226,7 +226,8 @@ def start_proxies(node: SoakNode, world: World, rng: random.Random) -> Done:
 
 def tamper(node: SoakNode, world: World, rng: random.Random) -> Done:
     """Edit, empty, delete or link a managed file, as another program does."""
-    path = rng.choice([ENVIRONMENT, ENVIRONMENT, DNF, NODE_ENV, drop_in("docker"), drop_in("kubelet")])
+    paths = [ENVIRONMENT, ENVIRONMENT, DNF, NODE_ENV, drop_in("docker"), drop_in("kubelet")]
+    path = rng.choice([path for path in paths if path != world.blocked])
     how = rng.choice(["append", "change", "empty", "delete", "chmod", "copy"])
     shared = path in (ENVIRONMENT, DNF)
     line = f'SOAK_{rng.randrange(100)}="a b"' if path == ENVIRONMENT else f"soak_{rng.randrange(100)}=1"
@@ -402,17 +403,17 @@ EVENTS = (
     Event("settings.valid", valid_settings, 12),
     Event("settings.wrong", wrong_settings, 5, lambda world: not world.wrong and not world.is_removed),
     Event("settings.removed", remove_settings, 3, lambda world: not world.is_removed),
-    Event("settings.back", put_back, 8, lambda world: bool(world.wrong) or world.is_removed, clears=True),
+    Event("settings.back", put_back, 12, lambda world: bool(world.wrong) or world.is_removed, clears=True),
     Event("settings.password", change_password, 3, lambda world: not world.wrong),
     Event("vpc.cidrs", change_cidrs, 7),
     Event("metadata.broken", break_metadata, 7),
-    Event("metadata.well", mend_metadata, 8, lambda world: world.metadata != "well", clears=True),
+    Event("metadata.well", mend_metadata, 14, lambda world: world.metadata != "well", clears=True),
     Event("proxy.stop", stop_proxy, 6, lambda world: bool(world.alive)),
     Event("proxy.start", start_proxies, 7, lambda world: len(world.alive) < len(ADDRESSES), clears=True),
     Event("file.tamper", tamper, 16),
     Event("file.link", link_environment, 3),
     Event("file.block", block_file, 2, lambda world: not world.blocked),
-    Event("file.unblock", unblock_file, 5, lambda world: bool(world.blocked), clears=True),
+    Event("file.unblock", unblock_file, 20, lambda world: bool(world.blocked), clears=True),
     Event("inotify.flood", flood, 5),
     Event("room.none", fill, 5, lambda world: not world.full),
     Event("room.free", free, 10, lambda world: bool(world.full), clears=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
@@ -37,9 +38,16 @@ class Violation(Exception):
 class Soak:
     """A node, its world, and what was measured."""
 
-    def __init__(self, bed: Bed, seed: int, limit: float, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        bed: Bed,
+        seed: int,
+        limit: float,
+        say: Callable[[str], None] = print,
+        dwell: Sequence[float] = DWELL,
+    ) -> None:
         """Boot the node; it is killed `limit` seconds later."""
-        self.seed, self.say = seed, say
+        self.seed, self.say, self.dwell = seed, say, dwell
         self.world = World()
         self.samples: list[Sample] = []
         self.begin = time.monotonic()
@@ -66,7 +74,7 @@ class Soak:
         try:
             done = event.act(self.node, self.world, rng)
             self.judge.expect(self.node.observe(), done.restarts)
-            time.sleep(rng.choice(DWELL))
+            time.sleep(rng.choice(self.dwell))
             if done.problems:
                 raise Violation(*done.problems)
             seen, notes = self.settle(event.name)
