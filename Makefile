@@ -9,7 +9,7 @@ export PYTHON WHEELS DIST
 # Files with a shebang in their first line; scripts in MIME parts are not included.
 SHELL_FILES = $(shell find .ci packaging bench tests -type f -exec awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 
-.PHONY: help setup demo test unit-test fuzz soak lint format boot-test cluster-test bench install rpm man lock clean
+.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test bench install rpm man lock clean
 
 help: ## Show this list
 	@echo 'eks-proxy-agent: HTTP proxy configuration for EKS worker nodes.'
@@ -35,6 +35,9 @@ fuzz: setup ## Fuzz the readers of what others write, for so many minutes: make 
 soak: ## Change and break a booted node at random, for so many minutes (root, Debian): make soak MINUTES=60 SEED=7
 	@packaging/setup.sh test
 	@.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events '$(EVENTS)')
+
+mutants: setup ## Change the program in N places; how many changes do tests notice? (root) make mutants SEED=1 N=150
+	@.venv/bin/python -m tests.mutants.run --seed $(or $(SEED),1) --count $(or $(N),150)
 
 lint: setup ## Run ruff, mypy --strict, shellcheck, codespell, and the tests of texts and links
 	@.venv/bin/ruff check --quiet .

@@ -1,0 +1,293 @@
+"""`make mutants SEED=1 N=150`: how many of N mutations do the unit and integration tests notice?
+
+The tree is copied.  The first run records which functions each test reaches, which takes minutes;
+then each mutant gets only the tests that reach its function, the fast ones first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Callable, TypeVar
+
+from tests.mutants import reach
+from tests.mutants.mutations import Mutant, mutants_of
+
+ROOT = Path(__file__).resolve().parents[2]
+SANDBOX = Path(__file__).with_name("sandbox.sh")
+#: What a copy has of the tree.
+PARTS = (
+    "agent tests bench packaging systemd docs pyproject.toml Makefile rpm.spec README.md CHANGELOG.md CONTRIBUTING.md"
+)
+SUITES = ("tests/unit", "tests/integration")
+#: The records of the tests, by their file.
+KEPT = ROOT / "build/mutants/reach.json"
+#: Layer → its directories.
+LAYERS = {
+    "core": ["agent/core"],
+    "core/cluster": ["agent/core/cluster"],
+    "edges": ["agent/edges"],
+    "node, daemon": ["agent/node", "agent/daemon"],
+    "commands, cluster": ["agent/commands", "agent/cluster"],
+    "checks": ["agent/checks"],
+}
+#: Seconds: of one test; of all tests of a mutant, by their recorded durations.
+TEST_LIMIT, MUTANT_LIMIT = 120, 120.0
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+
+T = TypeVar("T")
+
+
+def in_parallel(jobs: int, tasks: Sequence[Callable[[], T]]) -> list[T]:
+    """Return the results of tasks, of which `jobs` run at a time; a signal ends them all."""
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        return [done.result() for done in [pool.submit(task) for task in tasks]]
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(_running):
+            process.kill()
+        raise
+    finally:
+        pool.shutdown()
+
+
+class Copy:
+    """A copy of the tree, in which one mutant at a time is tested."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory
+        (directory / "scratch").mkdir(parents=True)
+        for name in PARTS.split():
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+            else:
+                shutil.copy(source, directory)
+        (directory / ".venv").symlink_to((ROOT / ".venv").resolve())
+
+    def compile(self) -> None:
+        """Compile it, to be valid by content: a mutant may have the size of the original."""
+        command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "agent", "tests"]
+        subprocess.run(command, cwd=self.path, check=True)
+
+    def select(self, tests: str) -> dict[str, str]:
+        """Return the variables that let pytest run these tests (lines) in their order."""
+        path = self.path / "scratch/select"
+        path.write_text(tests)
+        return {"MUTANTS_SELECT": str(path)}
+
+    def pytest(self, arguments: Sequence[str], limit: float | None, **variables: str) -> int | None:
+        """Run pytest in the sandbox; return its exit code, or None after `limit` seconds."""
+        paths = [str(self.path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": ":".join(paths),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "CI": "",
+            **variables,
+        }
+        command = [SANDBOX, self.path, "nice", "-n", "10", ".venv/bin/python", "-m", "pytest", "-q", "-p"]
+        command += ["no:cacheprovider", "-p", "tests.mutants.plugin", "--timeout", str(TEST_LIMIT), *arguments]
+        with (self.path / "scratch/output").open("wb") as output:
+            process = subprocess.Popen(command, cwd=self.path, env=environment, stdout=output, stderr=output)
+            _running.add(process)
+            try:
+                return process.wait(limit)
+            except subprocess.TimeoutExpired:
+                return None
+            finally:
+                process.kill()  # and with it everything in its sandbox
+                process.wait()
+                _running.discard(process)
+
+
+def record(jobs: int) -> list[dict[str, Any]]:
+    """Return the records of all tests.
+
+    Those of an earlier run count while the file of the test is the same.
+    """
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
+    kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    paths = [path for suite in SUITES for path in sorted((ROOT / suite).rglob("test_*.py"))]
+    digests = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    new = [file for file, digest in digests.items() if kept.get(file, {}).get("digest") != digest]
+    if new:
+        print(f"recording which functions the tests of {len(new)} files reach ...", flush=True)
+        shares = [new[number::jobs] for number in range(min(jobs, len(new)))]
+        parts = in_parallel(jobs, [partial(_record_part, share) for share in shares])
+        for file in new:
+            of_file = [item for part in parts for item in part if item["test"].startswith(file + "::")]
+            kept[file] = {"digest": digests[file], "tests": of_file}
+        KEPT.write_text(json.dumps(kept))
+    return [item for file in digests for item in kept[file]["tests"]]
+
+
+def _record_part(files: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the records of some test files.
+
+    A test that fails in the copy, mostly because of the statements for the record, runs again in a
+    copy without them.
+    """
+    with tempfile.TemporaryDirectory(prefix="mutants-", dir=ROOT / "build") as name:
+        records = _record_in(Path(name, "instrumented"), files, "", is_instrumented=True)
+        failed = [item["test"] for item in records if not item["passed"]]
+        if failed:
+            chosen = sorted({test.partition("::")[0] for test in failed})
+            again = _record_in(Path(name, "plain"), chosen, "\n".join(failed), is_instrumented=False)
+            passed = {item["test"] for item in again if item["passed"]}
+            records = [{**item, "passed": item["passed"] or item["test"] in passed} for item in records]
+        return records
+
+
+def _record_in(path: Path, files: Sequence[str], tests: str, *, is_instrumented: bool) -> list[dict[str, Any]]:
+    """Return the records of the tests of some files in a new copy, or only of `tests` (lines)."""
+    copy = Copy(path)
+    directory = path / "scratch/reach"
+    directory.mkdir()
+    directory.chmod(0o777)
+    if is_instrumented:
+        reach.instrument(path, directory)
+    copy.compile()
+    select = copy.select(tests) if tests else {}
+    copy.pytest(["-m", "not long", *files], None, MUTANTS_RECORD=str(directory), **select)
+    lines = (directory / "reach.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def choose(seed: int, count: int) -> dict[str, list[Mutant]]:
+    """Return `count` mutants, the same number of each layer, by the seed."""
+    chance = random.Random(seed)
+    per_layer = count // len(LAYERS)
+    chosen = {}
+    for layer in LAYERS:
+        mutants = _mutants_of_layer(layer)
+        chosen[layer] = chance.sample(mutants, min(len(mutants), per_layer))
+    return chosen
+
+
+@cache
+def _mutants_of_layer(layer: str) -> list[Mutant]:
+    inner = [path for name, paths in LAYERS.items() if name.startswith(layer + "/") for path in paths]
+    files = [path for directory in LAYERS[layer] for path in sorted((ROOT / directory).rglob("*.py"))]
+    names = [str(file.relative_to(ROOT)) for file in files]
+    return [mutant for name in names if not name.startswith(tuple(inner) or "/") for mutant in mutants_of(ROOT, name)]
+
+
+def reaching(mutant: Mutant, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the tests that reach the function of a mutant: fast and specific ones first.
+
+    A statement outside of functions is reached by all tests of its file.
+    """
+    function = f"{mutant.file}:{mutant.function}"
+    names = {name for item in records for name in item["names"]}
+    while function not in names and "." in function.rpartition(":")[2]:
+        function = function.rpartition(".")[0]  # of a class: its methods
+    if function in names:
+        items = [item for item in records if function in item["names"]]
+    else:
+        prefix = function + "." if mutant.function else f"{mutant.file}:"
+        items = [item for item in records if any(name.startswith(prefix) for name in item["names"])]
+    passing = [item for item in items if item["passed"]]
+    return sorted(passing, key=lambda item: item["seconds"] + len(item["names"]) / 1000)
+
+
+def killer(copy: Copy, mutant: Mutant | None, tests: Sequence[dict[str, Any]]) -> str:
+    """Return the test that fails with the mutant, or hangs; empty if all pass."""
+    selected, seconds = [], 0.0
+    for item in tests:
+        if seconds > MUTANT_LIMIT:
+            break
+        selected.append(item["test"])
+        seconds += item["seconds"]
+    if not selected:
+        return ""
+    path = copy.path / (mutant.file if mutant else "agent/__init__.py")
+    source = path.read_bytes()
+    path.write_bytes(mutant.apply(source) if mutant else source)
+    try:
+        files = list(dict.fromkeys(test.partition("::")[0] for test in selected))
+        limit = 3 * seconds + 2 * TEST_LIMIT
+        code = copy.pytest(["-x", *files], limit, **copy.select("\n".join(selected)))
+    finally:
+        path.write_bytes(source)
+    if code is None:
+        return f"not ended after {limit:.0f} s"
+    output = (copy.path / "scratch/output").read_text(errors="replace")
+    failed = re.search(r"^(?:FAILED|ERROR) (.*)", output, re.MULTILINE)
+    if code == 0 or (code == 5 and not failed):
+        return ""
+    return failed[1] if failed else f"pytest: exit code {code}"
+
+
+def main() -> int:
+    """Run the mutants, and print each result."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        print("error: make mutants: requires root, for a sandbox (unshare); the mutants must not harm this machine")
+        return 1
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    (ROOT / "build").mkdir(exist_ok=True)
+    records = record(arguments.jobs)
+    failing = [item["test"] for item in records if not item["passed"]]
+    print(f"{len(records)} tests; {len(failing)} do not pass in the sandbox and are not used")
+    chosen = choose(arguments.seed, arguments.count)
+    killed: dict[str, int] = defaultdict(int)
+    survivors: dict[str, list[str]] = defaultdict(list)
+    with tempfile.TemporaryDirectory(prefix="mutants-", dir=ROOT / "build") as name:
+        copies = [Copy(Path(name, str(number))) for number in range(arguments.jobs)]
+        for copy in copies:
+            copy.compile()
+
+        some = random.Random(0).sample([item for item in records if item["passed"]], 50)
+        problem = killer(copies[0], None, some)
+        if problem:
+            raise SystemExit(f"error: a test fails without any mutant: {problem}")
+
+        def test(layer: str, mutant: Mutant) -> None:
+            copy = copies.pop()
+            tests = reaching(mutant, records)
+            by = killer(copy, mutant, tests)
+            copies.append(copy)
+            if by:
+                killed[layer] += 1
+                print(f"killed    {mutant}  by {by}", flush=True)
+            else:
+                survivors[layer].append(str(mutant))
+                print(f"SURVIVED  {mutant}  {len(tests)} tests", flush=True)
+
+        in_parallel(
+            arguments.jobs, [partial(test, layer, mutant) for layer, of_layer in chosen.items() for mutant in of_layer]
+        )
+    print(f"\nseed {arguments.seed}")
+    for layer, of_layer in chosen.items():
+        share = 100 * killed[layer] / max(1, len(of_layer))
+        print(f"{layer:18} {killed[layer]:3} of {len(of_layer):3} killed  {share:3.0f} %")
+    for layer in chosen:
+        for line in survivors[layer]:
+            print("survived  " + line)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
