@@ -165,6 +165,52 @@ def test_handler_may_allow_a_longer_silence(signals: Signals, monkeypatch: pytes
     assert child.run(work, signals, handle_line, lambda: FOREVER) == -signal.SIGKILL
 
 
+def test_child_that_ignores_sigterm_is_killed(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets STOP_TIMEOUT seconds, and lines that it writes meanwhile do not extend them."""
+    monkeypatch.setattr(child, "STOP_TIMEOUT", 0.3)
+
+    def work(write_line: child.WriteLine) -> int:
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        os.kill(os.getppid(), signal.SIGTERM)
+        while True:
+            write_line("busy")
+            time.sleep(0.02)
+
+    assert child.run(work, signals, lambda line: FOREVER, lambda: FOREVER) == -signal.SIGKILL
+    assert signals.wait(0) == signal.SIGTERM
+
+
+def test_second_sigterm_does_not_restart_the_time(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it sent to the child again; both stay queued."""
+    monkeypatch.setattr(child, "STOP_TIMEOUT", 0.5)
+    received: list[str] = []
+
+    def work(write_line: child.WriteLine) -> int:
+        signal.signal(signal.SIGTERM, lambda *_: write_line("signal"))
+        while True:
+            os.kill(os.getppid(), signal.SIGTERM)
+            time.sleep(0.02)
+
+    assert child.run(work, signals, received.append, lambda: FOREVER) == -signal.SIGKILL  # type: ignore[func-returns-value]
+    assert received == ["signal"]
+
+
+def test_child_that_survives_sigkill_is_an_error(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an uninterruptible read: waiting for it would hang too."""
+    monkeypatch.setattr(child, "SILENCE", 0.1)
+    monkeypatch.setattr(child, "KILL_TIMEOUT", 0.1)
+    sent: list[tuple[int, int]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(child.os, "kill", lambda pid, number: sent.append((pid, number)))
+        with pytest.raises(child.HungError, match=r"still running 0\.1 s after SIGKILL") as error:
+            run(lambda write_line: time.sleep(600) or 0, signals, [])
+    ((pid, number),) = sent
+    assert number == signal.SIGKILL
+    assert f"worker process {pid}:" in str(error.value)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
 def test_watchdog_is_pinged_while_a_child_works(signals: Signals) -> None:
     """The loop goes on while a child works."""
     pings: list[float] = []
