@@ -10,11 +10,14 @@ import pytest
 import tenacity
 
 from agent.core.cluster.kubectl_errors import OUTDATED
+from agent.core.settings.workloads import Workload
 from agent.edges import command
 from agent.edges.kubectl import ATTEMPTS, Kubectl, KubectlError, retry
 from agent.errors import CommandError
 
-POD = {"kind": "Pod", "metadata": {"name": "a"}}
+POD = {"kind": "Pod", "metadata": {"name": "a", "namespace": "b"}, "spec": {"containers": []}}
+DAEMON_SET = Workload("kube-system", "DaemonSet", "a")
+OBJECT = {"kind": "DaemonSet", "metadata": {"name": "a"}, "spec": {"template": {"spec": {}}, "selector": {}}}
 NOT_FOUND = 'Error from server (NotFound): pods "a" not found'
 FORBIDDEN = 'Error from server (Forbidden): pods "a" is forbidden: User "x" cannot get resource'
 BUSY = "Error from server (TooManyRequests): the server is currently unable to handle the request"
@@ -72,7 +75,7 @@ def test_get_returns_the_object(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> 
     """kubectl gets its flags, the caller's environment, and messages that are not translated."""
     monkeypatch.setenv("TOKEN", "t")
     monkeypatch.setenv("LC_ALL", "de_DE")
-    assert fake.responds(POD).get("/api/v1/pods/a") == POD
+    assert fake.responds(POD).get("/api/v1/pods/a", "Pod") == POD
     assert fake.calls == ["get --raw /api/v1/pods/a --context=c"]
     assert fake.read("environment") == "C.UTF-8 t"
 
@@ -80,10 +83,10 @@ def test_get_returns_the_object(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> 
 def test_get_of_a_missing_object_is_an_error(fake: Fake) -> None:
     """It names what was being done, and has the reason of the API."""
     with pytest.raises(KubectlError, match=r"^reading /x: kubectl: Error from server \(NotFound\)") as error:
-        fake.responds(NOT_FOUND).get("/x")
+        fake.responds(NOT_FOUND).get("/x", "Pod")
     assert error.value.reason == "NotFound"
     with pytest.raises(KubectlError, match=r"^looking: kubectl: "):
-        fake.responds(NOT_FOUND).get("/x", "looking")
+        fake.responds(NOT_FOUND).get("/x", "Pod", "looking")
 
 
 @pytest.mark.parametrize(
@@ -92,14 +95,14 @@ def test_get_of_a_missing_object_is_an_error(fake: Fake) -> None:
 )
 def test_find_returns_none_for_a_missing_object(fake: Fake, response: object, allowed: bool, expected: object) -> None:
     """A missing permission counts as missing only on request."""
-    assert fake.responds(response).find("/x", "looking", allowed=allowed) == expected
+    assert fake.responds(response).find("/x", "Pod", "looking", allowed=allowed) == expected
 
 
 @pytest.mark.parametrize(("response", "allowed"), [(FORBIDDEN, True), ("Error: other", True), ("Error: other", False)])
 def test_find_raises_any_other_error(fake: Fake, response: str, allowed: bool) -> None:
     """An error is not absence."""
     with pytest.raises(KubectlError):
-        fake.responds(response).find("/x", allowed=allowed)
+        fake.responds(response).find("/x", "Pod", allowed=allowed)
 
 
 @pytest.mark.parametrize(
@@ -111,13 +114,18 @@ def test_find_raises_any_other_error(fake: Fake, response: str, allowed: bool) -
         ([POD], "the response is not an API object: "),
         ({"metadata": {}}, "the response is not an API object: "),
         ({"kind": 5}, "the response is not an API object: "),
+        ({"kind": "Service"}, 'the response is not a Pod but a "Service"'),
+        (
+            {"kind": "Pod", "metadata": {"name": "s3cret"}},
+            "the response is not a valid Pod: metadata.namespace: missing",
+        ),
         ("http://a:s3cret@p", "the response is not JSON: http://***@p"),
     ],
 )
 def test_a_response_of_the_wrong_shape_is_an_error(fake: Fake, response: object, problem: str) -> None:
     """It is one line of limited length, without a secret."""
     with pytest.raises(KubectlError) as error:
-        fake.responds(response).get("/x")
+        fake.responds(response).get("/x", "Pod")
     assert problem in str(error.value)
     assert len(str(error.value)) < 300
 
@@ -134,7 +142,7 @@ def test_apply_sends_the_manifest_through_stdin(fake: Fake, dry_run: bool, flag:
 @pytest.mark.parametrize(("dry_run", "flag"), [(True, " --dry-run=server"), (False, "")])
 def test_patch_is_a_json_patch_of_our_manager(fake: Fake, dry_run: bool, flag: str) -> None:
     """The patch goes through stdin too."""
-    assert fake.responds(POD).patch("daemonset/a", "kube-system", "[]", "patching", dry_run=dry_run) == POD
+    assert fake.responds(OBJECT).patch(DAEMON_SET, "[]", "patching", dry_run=dry_run) == OBJECT
     assert fake.read("input") == "[]"
     expected = "patch daemonset/a --namespace=kube-system --type=json --patch-file=/dev/stdin"
     assert fake.calls == [expected + " --field-manager=eks-proxy-agent --output=json" + flag + " --context=c"]
@@ -177,9 +185,9 @@ def test_server_of_the_kubeconfig(fake: Fake, response: str, server: str | None)
 
 def test_a_busy_server_is_asked_again(fake: Fake) -> None:
     """At most ATTEMPTS times in all."""
-    assert fake.responds(*[BUSY] * (ATTEMPTS - 1), POD).get("/x") == POD
+    assert fake.responds(*[BUSY] * (ATTEMPTS - 1), POD).get("/x", "Pod") == POD
     with pytest.raises(KubectlError):
-        fake.responds(*[BUSY] * ATTEMPTS).get("/x")
+        fake.responds(*[BUSY] * ATTEMPTS).get("/x", "Pod")
     assert len(fake.calls) == 2 * ATTEMPTS
 
 
@@ -226,7 +234,7 @@ def test_errors_are_stripped_and_redacted(fake: Fake, stderr: str, text: str) ->
 def test_a_missing_kubectl_is_an_error_with_a_hint(fake: Fake) -> None:
     """The hint names the setting."""
     with pytest.raises(CommandError, match=r"^looking: no-kubectl: not found, or not executable$") as error:
-        Kubectl("no-kubectl").get("/x", "looking")
+        Kubectl("no-kubectl").get("/x", "Pod", "looking")
     assert error.value.hint == "install kubectl, or set cluster.kubectl to its path"
 
 
