@@ -33,7 +33,10 @@ _CONDITIONAL = (ast.If, ast.IfExp, ast.While)
 
 @attrs.frozen
 class Mutant:
-    """One change: in `function` of a file, the bytes from `begin` to `end` become `new`."""
+    """One change: in `function` of a file, the bytes from `begin` to `end` become `new`.
+
+    `function` is empty for what is evaluated when the file is imported.
+    """
 
     file: str
     function: str
@@ -58,7 +61,7 @@ def mutants_of(root: Path, file: str) -> list[Mutant]:
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     mutants = []
-    for function, node, new in _visit(ast.parse(source), "", is_number=False):
+    for function, node, new in _visit(ast.parse(source), ("", ""), is_number=False):
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
         old = source[begin:end].decode()
@@ -69,14 +72,15 @@ def mutants_of(root: Path, file: str) -> list[Mutant]:
 _Node = Union[ast.expr, ast.stmt]
 
 
-def _visit(node: ast.AST, function: str, *, is_number: bool) -> Iterator[tuple[str, _Node, str]]:
+def _visit(node: ast.AST, place: tuple[str, str], *, is_number: bool) -> Iterator[tuple[str, _Node, str]]:
     """Yield function, node and new text for each mutant of a node and of what is in it.
 
-    `is_number`: integers in it are mutated.  As arguments and constants they are mostly limits and
-    delays, of which one more or less makes no difference.
+    `place`: qualified name of what encloses the node, and of its function.  `is_number`: integers
+    in it are mutated.  As arguments and constants they are mostly limits and delays, of which one
+    more or less makes no difference.
     """
     for changed, text in _changes(node, is_number=is_number):
-        yield function, changed, text
+        yield place[1], changed, text
     if isinstance(node, (ast.Compare, ast.Subscript, ast.BinOp, ast.Return)):
         is_number = True
     elif isinstance(node, (ast.Call, ast.stmt)):
@@ -84,9 +88,10 @@ def _visit(node: ast.AST, function: str, *, is_number: bool) -> Iterator[tuple[s
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "bases"):
             continue
-        inner = function
+        inner = place
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and name == "body":
-            inner = f"{function}.{node.name}" if function else node.name
+            qualified = f"{place[0]}.{node.name}" if place[0] else node.name
+            inner = qualified, qualified if isinstance(node, ast.FunctionDef) else place[1]
         for child in value if isinstance(value, list) else [value]:
             # Positions in an f-string are wrong before Python 3.12; a docstring is not code.
             if isinstance(child, ast.AST) and not isinstance(child, ast.JoinedStr) and not _is_text(child):

@@ -193,19 +193,20 @@ def _mutants_of_layer(layer: str) -> list[Mutant]:
 def reaching(mutant: Mutant, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the tests that reach the function of a mutant: fast and specific ones first.
 
-    A statement outside of functions is reached by all tests of its file.
+    What is evaluated at import is reached by all tests of the file, or, if that has no functions,
+    of its directory.
     """
-    function = f"{mutant.file}:{mutant.function}"
-    names = {name for item in records for name in item["names"]}
-    while function not in names and "." in function.rpartition(":")[2]:
-        function = function.rpartition(".")[0]  # of a class: its methods
-    if function in names:
-        items = [item for item in records if function in item["names"]]
+    passing = [item for item in records if item["passed"]]
+    if mutant.function:
+        name = f"{mutant.file}:{mutant.function}"
+        items = [item for item in passing if name in item["names"]]
     else:
-        prefix = function + "." if mutant.function else f"{mutant.file}:"
-        items = [item for item in records if any(name.startswith(prefix) for name in item["names"])]
-    passing = [item for item in items if item["passed"]]
-    return sorted(passing, key=lambda item: item["seconds"] + len(item["names"]) / 1000)
+        prefixes = (mutant.file + ":", mutant.file.rpartition("/")[0] + "/")
+        alike = (
+            [item for item in passing if any(name.startswith(prefix) for name in item["names"])] for prefix in prefixes
+        )
+        items = next(filter(None, alike), [])
+    return sorted(items, key=lambda item: item["seconds"] + len(item["names"]) / 1000)
 
 
 def killer(copy: Copy, mutant: Mutant | None, tests: Sequence[dict[str, Any]]) -> str:

@@ -61,6 +61,10 @@ def test_a_mutant_is_named_by_line_and_function(tmp_path: Path) -> None:
         "file.py:3 self.c( d=1) → (self.c())",
     ]
     assert {mutant.function for mutant in mutants} == {"A.b"}
+    (tmp_path / "file.py").write_text(
+        "class A:\n    x = not 1\n    def f(self):\n        class B:\n            y = not 2\n"
+    )
+    assert [mutant.function for mutant in mutants_of(tmp_path, "file.py")] == ["", "A.f"]
 
 
 def test_the_seed_chooses_the_mutants() -> None:
@@ -92,5 +96,5 @@ def test_a_mutant_gets_the_tests_that_reach_its_function(tmp_path: Path) -> None
         record("elsewhere", "another.py:B.d"),
     ]
     assert [item["test"] for item in reaching(inside, records)] == ["fast", "slow"]
-    assert [item["test"] for item in reaching(in_class, records)] == ["fast", "slow"]
-    assert [item["test"] for item in reaching(module, records)] == ["fast", "other", "slow"]
+    for mutant in (module, in_class):
+        assert [item["test"] for item in reaching(mutant, records)] == ["fast", "other", "slow"]
