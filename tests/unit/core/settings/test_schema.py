@@ -57,6 +57,8 @@ PROXY = ProxyUrl("http", "proxy", 3128)
         ("cluster", "service_cidr", "fd12::/108", "fd12::/108"),
         ("cluster", "service_cidr", "auto", "auto"),
         ("cluster", "domain", "K8s.Corp.", "k8s.corp"),
+        ("cluster", "endpoint", "https://api.corp/", "api.corp"),
+        ("cluster", "endpoint", "https://api.corp:8443/", "api.corp"),
         ("aws", "direct", [], ()),
         ("aws", "direct", ["s3", "sts"], ("s3", "sts")),
         ("aws", "direct", ["eks-auth", "xray"], ("eks-auth", "xray")),
