@@ -45,9 +45,12 @@ class Mutant:
     end: int
     old: str
     new: str
+    #: The source around a short `old`, which alone would not be found.
+    around: tuple[str, str] = ("", "")
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} {_shown(self.old)} → {_shown(self.new)}"
+        before, after = self.around
+        return f"{self.file}:{self.line} {_shown(before + self.old + after)} → {_shown(before + self.new + after)}"
 
     def apply(self, source: bytes) -> bytes:
         """Return the changed source of the file."""
@@ -65,7 +68,12 @@ def mutants_of(root: Path, file: str) -> list[Mutant]:
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
         old = source[begin:end].decode()
-        mutants.append(Mutant(file, function, node.lineno, begin, end, old, new))
+        around = ("", "")
+        if end - begin < 6:
+            line = source[starts[node.lineno - 1] : starts[node.lineno]]
+            left, right = line[: node.col_offset][-20:], line[node.end_col_offset :][:20]
+            around = left.decode(errors="ignore").lstrip(), right.decode(errors="ignore").rstrip()
+        mutants.append(Mutant(file, function, node.lineno, begin, end, old, new, around))
     return mutants
 
 
@@ -143,8 +151,9 @@ def _of_expression(node: ast.expr) -> Iterator[ast.expr]:
 def _of_statement(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         yield "pass"
-    elif isinstance(node, ast.Return) and node.value is not None and ast.unparse(node.value) != "None":
-        yield "return None"
+    elif isinstance(node, ast.Return) and node.value is not None:
+        if ast.unparse(node.value) not in ("None", "True", "False"):  # False for None is mostly the same
+            yield "return None"
     elif isinstance(node, ast.Raise):
         yield "pass"
     elif isinstance(node, (ast.Continue, ast.Break)):
