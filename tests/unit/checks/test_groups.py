@@ -379,6 +379,17 @@ def test_another_proxy_for_docker_fails_if_docker_is_ours(units_line: str, state
     assert listed(found) == [("/etc/docker/daemon.json", state)]
 
 
+@pytest.mark.parametrize(("is_from_status", "count"), [(False, 1), (True, 0)])
+def test_other_credentials_count_only_if_ours_are_known(is_from_status: bool, count: int) -> None:
+    """Without root the desired values have none."""
+    unit = f"[Service]\nExecStart=dockerd --http-proxy=http://u:old@{PROXY[7:]} --https-proxy={PROXY}\n"
+    content = {"/etc/systemd/system/docker.service": unit.encode()}
+    found = [
+        finding for finding in elsewhere.check(checked(content, is_from_status=is_from_status)) if finding.state != OK
+    ]
+    assert len(found) == count
+
+
 # --- packages
 
 
