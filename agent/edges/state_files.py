@@ -65,8 +65,11 @@ def _direct(data: Table) -> Table:
 
 
 def _prepared(data: Table) -> Table:
-    texts = (data["machine"], data["policy"], *data["units"], *data["enable"])
-    if not isinstance(data["image"], dict) or not all(isinstance(text, str) for text in texts):
+    units, enable = data["units"], data["enable"]
+    names = (units, [] if enable is None else enable)  # None is "auto"
+    if not isinstance(data["image"], dict) or not all(isinstance(part, list) for part in names):
+        raise ValueError("not the settings of units")
+    if not all(isinstance(text, str) for text in (data["machine"], data["policy"], *names[0], *names[1])):
         raise ValueError("not the settings of units")
     return data
 

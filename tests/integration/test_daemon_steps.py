@@ -1,0 +1,770 @@
+"""Steps of a boot and of a cycle, each on its own: what they log, save, send and start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import structlog
+
+from agent.core.facts.instance import Facts, facts_from_json
+from agent.core.intent.reachability import ProbeResult
+from agent.core.plan import drift
+from agent.core.plan.drift import Memory
+from agent.core.plan.files.systemd_dropin import ClosedGate, EnvironmentDropin
+from agent.core.plan.plan import Change
+from agent.core.status.document import StatusDocument
+from agent.core.status.records import MetricsStatus
+from agent.core.systemd import OutdatedUnits, UnitState
+from agent.daemon import boot, cycle, degraded, outcome, retry
+from agent.daemon.daemon import Daemon
+from agent.daemon.protocol import Busy, NextRun, Ready, Status, WatchPaths
+from agent.edges.files import FileSystem
+from agent.edges.signals import watched
+from agent.edges.state import STATUS, State
+from agent.edges.systemd import Systemd
+from agent.errors import AgentError, CommandError, FileError, MetadataError
+from agent.node import status_file
+from agent.node.budget import Budget
+from agent.node.host import Host
+from agent.node.reconcile import ReconcileResult, Trigger
+from agent.node.sources import SettingsSources
+from tests.integration.command_line import FACTS, PROXY, Node
+
+ID = str(FACTS["instance_id"])
+DOCKER, BOOTSTRAP = "docker.service", "eks-proxy-agent-bootstrap.service"
+SETTINGS = f'[proxy]\nurl = "{PROXY}"\n[node]\nunits = ["docker"]\nenable = []\n[aws]\ndirect = []\n'
+
+
+class Fake(Systemd):
+    """A systemd with units in given states, or one that does not respond."""
+
+    def __init__(self) -> None:
+        super().__init__(running=False)
+        self.states: dict[str, UnitState] = {}
+        self.error: Exception | None = None
+        self.started: list[str] = []
+        self.reloads = 0
+
+    def show(self, names: Sequence[str], *, timeout: float = 30.0) -> dict[str, UnitState]:
+        """Return the known states."""
+        if self.error:
+            raise self.error
+        return {name: self.states[name] for name in names if name in self.states}
+
+    def start(self, names: Sequence[str]) -> None:
+        """Record it."""
+        self.started += names
+
+    def reload(self) -> None:
+        """Count it."""
+        self.reloads += 1
+
+
+class Live(FileSystem):
+    """A tree that passes for that of the running machine."""
+
+    live = True  # type: ignore[assignment]
+
+
+class Machine:
+    """A node whose daemon runs in this process, one step at a time."""
+
+    def __init__(self, directory: Path, signals: Any) -> None:
+        self.node = Node(directory)
+        self.node.settings(SETTINGS)
+        files = Live(str(self.node.root))
+        self.units = Fake()
+        self.host = Host(files, State(files), self.units)
+        self.sent: list[Any] = []
+        sources = SettingsSources(facts=str(self.node.facts))
+        self.daemon = Daemon(self.host, sources, self.sent.append, signals)
+
+    def facts(self, **changes: Any) -> Facts:
+        """Return the facts."""
+        return facts_from_json(json.dumps({**FACTS, **changes}))
+
+    def reconcile(self, trigger: Trigger = Trigger.DAEMON_BOOT) -> ReconcileResult:
+        """Reconcile once."""
+        return boot.reconcile_once(self.daemon, self.daemon.static_settings(), self.facts(), trigger)
+
+    def of(self, kind: type) -> list[Any]:
+        """Return the messages of a kind."""
+        return [message for message in self.sent if isinstance(message, kind)]
+
+    def remember(self, **changes: Any) -> None:
+        """Change the memory."""
+        with self.host.locked() as state:
+            state.update_memory(lambda memory: attrs.evolve(memory, **changes))
+
+    @property
+    def memory(self) -> Memory:
+        """The memory."""
+        return self.host.state.memory()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine before its first reconcile."""
+    with watched() as signals:
+        yield Machine(tmp_path, signals)
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    """The log."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries
+
+
+def events(logs: list[Any]) -> list[tuple[str, str]]:
+    """Return event and level of each entry."""
+    return [(entry["event"], entry["log_level"]) for entry in logs]
+
+
+# --- degraded
+
+
+def closed(machine: Machine) -> None:
+    """Write a gate, as policy "closed" does."""
+    machine.host.files.put(ClosedGate.path_of(DOCKER), b"x")
+
+
+@pytest.mark.parametrize(
+    ("is_closed", "is_ready", "is_configured", "meaning", "policy"),
+    [
+        (True, False, False, "docker and kubelet stay stopped until the problem is fixed", "closed"),
+        (True, True, True, "the last good values stay in place", "closed"),
+        (False, False, True, "the last good values stay in place", "open"),
+        (False, True, False, "units start with the last good values", "open"),
+    ],
+)
+def test_the_consequence_of_an_error_is_read_from_the_machine(
+    machine: Machine, logs: list[Any], is_closed: bool, is_ready: bool, is_configured: bool, meaning: str, policy: str
+) -> None:
+    """The settings may be what is wrong."""
+    if is_closed:
+        closed(machine)
+    if is_ready:
+        with machine.host.locked() as state:
+            state.set_ready()
+    if is_configured:
+        machine.remember(desired={"/etc/environment": "x"})
+    degraded.report_degraded(machine.daemon, FileError("/x: wrong\nmore", hint="fix it"))
+    (entry,) = logs
+    assert (entry["event"], entry["log_level"]) == ("node.degraded", "error")
+    assert (entry["error"], entry["hint"], entry["policy"]) == ("/x: wrong\nmore", "fix it", policy)
+    assert entry["meaning"] == meaning
+    assert machine.of(Status) == [Status(f"degraded: /x: wrong; {meaning}")]
+    status = machine.host.state.status()
+    assert status
+    assert (status.phase, status.error) == ("degraded", "/x: wrong\nmore")
+
+
+def test_the_same_error_is_logged_once(machine: Machine, logs: list[Any]) -> None:
+    """Another error is news, and so is the same one after a success; systemd has it each time."""
+    for text in ("a", "a", "b"):
+        degraded.report_degraded(machine.daemon, FileError(text))
+    with machine.host.locked() as state:
+        state.update_memory(lambda memory: memory.record_outcome(settled=True))
+    degraded.report_degraded(machine.daemon, FileError("b"))
+    assert [entry["error"] for entry in logs] == ["a", "b", "b"]
+    assert len(machine.of(Status)) == 4
+    assert logs[0]["hint"] == "-"
+
+
+def test_an_error_that_cannot_be_saved_is_logged_each_time(
+    machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk may be what is wrong; then only the journal has it."""
+
+    def fail(*_: object) -> bool:
+        raise FileError("disk")
+
+    monkeypatch.setattr(degraded, "_save", fail)
+    for _ in range(2):
+        degraded.report_degraded(machine.daemon, FileError("a"))
+    assert [(entry["event"], entry["error"]) for entry in logs] == [
+        ("status.failed", "disk"),
+        ("node.degraded", "a"),
+    ] * 2
+
+
+def test_a_bug_is_an_error_too(machine: Machine, logs: list[Any]) -> None:
+    """Its text names the exception."""
+    degraded.report_degraded(machine.daemon, KeyError("x"))
+    assert "KeyError" in logs[0]["error"]
+
+
+@pytest.mark.parametrize(("next_in", "low", "high"), [(7.0, 7.0, 7.0), (None, 2.0, 4.0)])
+def test_a_worker_that_failed_is_retried(machine: Machine, next_in: float | None, low: float, high: float) -> None:
+    """The supervisor learns when, and which files to watch; failures count up."""
+    machine.host.files.put(STATUS, json.dumps(StatusDocument("configured").to_json()).encode())
+    degraded.record_failure(machine.daemon, FileError("a"), next_in)
+    (run,) = machine.of(NextRun)
+    assert low <= run.seconds <= high
+    assert machine.memory.failures == 1
+    (paths,) = machine.of(WatchPaths)
+    assert machine.host.files.real("/etc/eks-proxy-agent/config.toml") in paths.paths
+    status = machine.host.state.status()
+    assert status
+    assert status.next_pass
+
+
+def test_a_failure_that_cannot_be_saved_is_retried_too(
+    machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schedule is sent before it is saved."""
+
+    def fail(*_: object) -> None:
+        raise FileError("disk")
+
+    monkeypatch.setattr(degraded, "save_schedule", fail)
+    degraded.record_failure(machine.daemon, FileError("a"))
+    assert len(machine.of(NextRun)) == 1
+    assert ("status.failed", "error") in events(logs)
+
+
+# --- outcome
+
+
+def test_metrics_stay_where_they_are_without_settings(machine: Machine) -> None:
+    """Or go where the files of the image say, if there is no usable status.json."""
+    machine.node.settings(SETTINGS + '[watch]\nmetrics = "/from/settings"\ninterval = 50\n')
+    assert outcome.last_watch(machine.daemon).metrics == "/from/settings"
+    machine.host.files.put(STATUS, json.dumps(StatusDocument("degraded").to_json()).encode())
+    assert outcome.last_watch(machine.daemon).interval == 50
+    path = "/from/status/eks_proxy_agent.prom"
+    document = StatusDocument("degraded", metrics=MetricsStatus(path, None))
+    machine.host.files.put(STATUS, json.dumps(document.to_json()).encode())
+    assert outcome.last_watch(machine.daemon).metrics == "/from/status"
+    machine.host.files.put(STATUS, b"{")
+    assert outcome.last_watch(machine.daemon).metrics == "/from/settings"
+
+
+def test_watched_paths(machine: Machine) -> None:
+    """Settings, files of the node, what the settings name, targets of links; no contested file."""
+    bundle = 'ca_bundle = "/etc/ca.pem"\n'
+    machine.node.settings(
+        SETTINGS.replace("[node]\n", "[node]\n" + bundle).replace(
+            "[proxy]\n", '[proxy]\ncredentials_file = "/etc/pass"\n'
+        )
+    )
+    (machine.node.root / "etc/pass").symlink_to("other/pass")
+    (machine.node.root / "etc/loop").symlink_to("loop")
+    machine.remember(desired={"/etc/environment": "x", "/etc/loop": "x"}, contested={"/etc/dnf/dnf.conf": 1.0})
+    daemon = attrs.evolve(machine.daemon, sources=SettingsSources(config="relative.toml"))
+    paths = outcome.watched_paths(daemon, machine.daemon.usable_settings(), ["/etc/yum.conf", "/etc/new"])
+    real = machine.host.files.real
+    assert paths[0] == str(Path.cwd() / "relative.toml")
+    expected = ["config.toml", "config.d/"]
+    assert [real("/etc/eks-proxy-agent/" + name) in paths for name in expected] == [True, True]
+    names = [
+        "/etc/eks/nodeadm.d/",
+        "/etc/environment",
+        "/etc/new",
+        "/etc/pass",
+        "/etc/other/pass",
+        "/etc/ca.pem",
+        "/etc/loop",
+    ]
+    assert [name for name in names if real(name) not in paths] == []
+    assert real("/etc/yum.conf") not in paths  # a link to the contested file
+    assert len(paths) == len(set(paths))
+
+
+# --- boot
+
+
+def test_facts_are_stabilized_unless_they_come_from_a_file(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is as the operator wants it; a long request is announced to the supervisor."""
+    calls: list[Facts] = []
+    monkeypatch.setattr(boot, "stabilize_facts", lambda host, facts: calls.append(facts) or facts)
+    static = machine.daemon.static_settings()
+    boot.request_facts(machine.daemon, static, Budget(5))
+    assert (calls, machine.of(Busy)) == ([], [])
+    daemon = attrs.evolve(machine.daemon, sources=SettingsSources())
+    boot.request_facts(daemon, static, Budget(boot.SILENCE))
+    assert len(calls) == 1
+    assert machine.of(Busy) == [Busy(boot.SILENCE)]
+
+
+def test_what_metadata_omits_for_a_moment_stays(machine: Machine, logs: list[Any]) -> None:
+    """It is logged once; a corrupt record of the last facts is as good as none."""
+    both = machine.facts(vpc_cidrs_v4=["10.42.0.0/16", "10.43.0.0/16"])
+    machine.node.write(
+        f"var/lib/eks-proxy-agent/instances/{ID}/facts.json",
+        json.dumps({**FACTS, "vpc_cidrs_v4": list(both.vpc_cidrs_v4)}).encode(),
+    )
+    machine.remember(instance=ID)
+    for _ in range(2):
+        steady = boot.stabilize_facts(machine.host, machine.facts())
+        assert set(steady.vpc_cidrs_v4) == set(both.vpc_cidrs_v4)
+    assert events(logs) == [("metadata.missing", "warning")]
+    assert "10.43.0.0/16" in str(logs[0]["what"])
+    assert str(drift.PASSES) in logs[0]["meaning"]
+    machine.node.write(f"var/lib/eks-proxy-agent/instances/{ID}/facts.json", b'{"instance_id": 5}')
+    assert boot.stabilize_facts(machine.host, machine.facts()) == machine.facts()
+
+
+@pytest.mark.parametrize(
+    ("active", "is_started"), [("failed", True), ("active", False), ("inactive", False), (None, False)]
+)
+def test_a_failed_bootstrap_is_started_again(
+    machine: Machine, logs: list[Any], active: str | None, is_started: bool
+) -> None:
+    """It failed because metadata was missing."""
+    if active:
+        machine.units.states[BOOTSTRAP] = UnitState(BOOTSTRAP, active=active)
+    boot.restart_failed_bootstrap(machine.daemon)
+    assert machine.units.started == [BOOTSTRAP] * is_started
+    assert events(logs) == [("bootstrap.started_again", "info")] * is_started
+
+
+def test_a_systemd_that_does_not_respond_is_logged(machine: Machine, logs: list[Any]) -> None:
+    """The node stays configured; held units are tried again."""
+    result = machine.reconcile()
+    logs.clear()
+    machine.units.error = CommandError("timed out")
+    boot.restart_failed_bootstrap(machine.daemon)
+    closed(machine)
+    result = attrs.evolve(result, plan=attrs.evolve(result.plan, changes=(*result.plan.changes, _gate_removed())))
+    assert not boot.release_gated_units(machine.daemon, result)
+    assert events(logs) == [("units.failed", "error")] * 2
+
+
+def _gate_removed() -> Change:
+    return Change(ClosedGate.path_of(DOCKER), b"x", None)
+
+
+def test_held_units_are_released_after_a_reconcile(machine: Machine, logs: list[Any]) -> None:
+    """And logged, with the phase of the node."""
+    result = machine.reconcile()
+    machine.units.states[DOCKER] = UnitState(DOCKER, active="inactive", blocked=True)
+    result = attrs.evolve(result, plan=attrs.evolve(result.plan, changes=(_gate_removed(),)))
+    logs.clear()
+    assert boot.report_and_release_units(machine.daemon, result)
+    assert machine.units.started == [DOCKER]
+    assert events(logs) == [("node.configured", "info"), ("units.released", "info")]
+    assert (logs[0]["instance_id"], logs[0]["proxy"]) == (ID, PROXY)
+    assert logs[1]["units"] == (DOCKER,)
+
+
+def test_units_of_a_node_that_is_not_configured_stay(machine: Machine) -> None:
+    """A drop-in could not be written: docker would start without the proxy."""
+    result = machine.reconcile()
+    broken = attrs.evolve(
+        result.plan, problems=(EnvironmentDropin.path_of(DOCKER) + ": wrong",), changes=(_gate_removed(),)
+    )
+    machine.units.states[DOCKER] = UnitState(DOCKER, active="inactive", blocked=True)
+    assert not boot.release_gated_units(machine.daemon, attrs.evolve(result, plan=broken))
+    assert machine.units.started == []
+
+
+def test_warnings_and_problems_of_settings_are_logged(machine: Machine, logs: list[Any]) -> None:
+    """Before the phase."""
+    result = machine.reconcile()
+    inputs = attrs.evolve(
+        result.resolved.inputs,
+        layered=attrs.evolve(result.resolved.inputs.layered, warnings=("<warning>",)),
+    )
+    result = attrs.evolve(result, resolved=attrs.evolve(result.resolved, inputs=inputs))
+    logs.clear()
+    boot.report_and_release_units(machine.daemon, result)
+    assert events(logs)[:2] == [("settings.warning", "warning"), ("node.configured", "info")]
+
+
+def test_a_reconcile_with_problems_is_not_remembered(machine: Machine) -> None:
+    """Neither its units for the next boot, nor a status line that says configured."""
+    (machine.node.root / "etc/environment").unlink()
+    (machine.node.root / "etc/environment").mkdir()
+    result = machine.reconcile()
+    assert result.plan.problems
+    assert machine.of(Status) == []
+
+
+# --- the drop-ins of the image
+
+
+def test_prepare_writes_what_needs_no_metadata(machine: Machine, logs: list[Any]) -> None:
+    """Only if the files of the image name a proxy."""
+    settings = machine.daemon.usable_settings()
+    assert boot.prepare(machine.daemon, settings)
+    assert machine.node.read("etc/systemd/system/docker.service.d/zz-eks-proxy.conf")
+    assert machine.units.reloads == 1
+    assert "http_proxy" not in machine.node.read("etc/environment")
+    assert machine.of(Status) == [Status("writing drop-ins")]
+    assert ("file.created", "info") in events(logs)
+    assert boot.prepare(machine.daemon, settings)
+    assert machine.units.reloads == 1
+
+
+def test_prepare_without_a_proxy_does_nothing(machine: Machine) -> None:
+    """User data may name one later."""
+    machine.node.settings("")
+    assert not boot.prepare(machine.daemon, machine.daemon.usable_settings())
+    assert machine.sent == []
+    assert not machine.node.read("etc/systemd/system/docker.service.d/zz-eks-proxy.conf")
+
+
+def test_a_failed_preparation_is_left_to_the_reconcile(
+    machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a warning; problems of single files count as not done."""
+
+    def fail(*_: object) -> object:
+        raise FileError("wrong")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(boot, "recall_units", fail)
+        assert not boot.prepare(machine.daemon, machine.daemon.usable_settings())
+    assert events(logs) == [("prepare.failed", "warning")]
+    (machine.node.root / "etc/systemd/system/docker.service.d").write_bytes(b"")
+    assert not boot.prepare(machine.daemon, machine.daemon.usable_settings())
+
+
+def test_units_of_the_last_boot_are_recalled_for_the_same_image(machine: Machine) -> None:
+    """On the same machine; a corrupt record, or that of another one, is ignored."""
+    machine.node.write("etc/machine-id", b"a" * 32 + b"\n")
+    image = machine.daemon.usable_settings()
+    assert boot.recall_units(machine.host, image) == image
+    node = attrs.evolve(image.node, units=(DOCKER, "app.service"), enable=("app.service",))
+    settings = attrs.evolve(image, node=node, failure=attrs.evolve(image.failure, policy="closed"))
+    boot.remember_units(machine.host, image, settings)
+    recalled = boot.recall_units(machine.host, image)
+    assert (recalled.node, recalled.failure) == (settings.node, settings.failure)
+    other = attrs.evolve(image, node=attrs.evolve(image.node, units=("other.service",)))
+    assert boot.recall_units(machine.host, other) == other
+    machine.node.write("etc/machine-id", b"b" * 32)
+    assert boot.recall_units(machine.host, image) == image
+    boot.remember_units(machine.host, image, image)
+    assert machine.host.state.prepared() is None
+
+
+@pytest.mark.parametrize("enable", [None, (), ("app.service",)])
+def test_recalled_units_to_enable(machine: Machine, enable: tuple[str, ...] | None) -> None:
+    """None is "auto", the default, which differs from an empty list; none of them is corrupt."""
+    image = machine.daemon.usable_settings()
+    settings = attrs.evolve(image, node=attrs.evolve(image.node, units=("x.service",), enable=enable))
+    boot.remember_units(machine.host, image, settings)
+    assert boot.recall_units(machine.host, image).node.enable == enable
+    assert machine.host.state.losses() == {}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"units": "abc"}, {"enable": "abc"}, {"enable": 5}, {"units": None}, {"units": [1]}]
+)
+def test_a_corrupt_record_of_units_is_ignored(machine: Machine, changes: dict[str, Any]) -> None:
+    """A text is not a list of names."""
+    image = machine.daemon.usable_settings()
+    settings = attrs.evolve(image, node=attrs.evolve(image.node, units=("x.service",)))
+    boot.remember_units(machine.host, image, settings)
+    path = "var/lib/eks-proxy-agent/prepared.json"
+    machine.node.write(path, json.dumps({**json.loads(machine.node.read(path)), **changes}).encode())
+    assert boot.recall_units(machine.host, image) == image
+    assert list(machine.host.state.losses()) == ["/" + path]
+
+
+def test_the_record_of_units_is_written_only_if_it_differs(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise each cycle would take the lock for it."""
+    image = machine.daemon.usable_settings()
+    settings = attrs.evolve(image, node=attrs.evolve(image.node, units=("x.service",)))
+    boot.remember_units(machine.host, image, settings)
+    monkeypatch.setattr(Host, "locked", lambda self: pytest.fail("locked"))
+    boot.remember_units(machine.host, image, settings)
+
+
+def test_wrong_settings_of_a_closed_image_hold_docker_back(machine: Machine, logs: list[Any]) -> None:
+    """Only the gates are written."""
+    machine.node.settings('[failure]\npolicy = "closed"\n[nonsense]\n')
+    with pytest.raises(AgentError, match="nonsense"):
+        boot._static_settings(machine.daemon)
+    assert machine.node.read("etc/systemd/system/docker.service.d/91-eks-proxy-closed.conf")
+    assert not machine.node.read("etc/systemd/system/docker.service.d/zz-eks-proxy.conf")
+    assert ("file.created", "info") in events(logs)
+
+
+def test_wrong_settings_of_an_open_image_write_nothing(machine: Machine) -> None:
+    """docker starts with the last good values."""
+    machine.node.settings("[nonsense]\n")
+    with pytest.raises(AgentError, match="nonsense"):
+        boot._static_settings(machine.daemon)
+    assert not machine.node.read("etc/systemd/system/docker.service.d/91-eks-proxy-closed.conf")
+
+
+# --- probes after READY=1
+
+
+def test_endpoints_that_are_direct_now_are_added(
+    machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reconcile that follows writes them; without any the result stays."""
+    result = machine.reconcile()
+    static = machine.daemon.static_settings()
+    logs.clear()
+    monkeypatch.setattr(boot, "probe_again", lambda state, inputs: {})
+    assert boot._reprobe(machine.daemon, static, result) is result
+    assert logs == []
+    found = {"b.example": ProbeResult(True, ("10.0.0.1",)), "a.example": ProbeResult(True, ("10.0.0.2",))}
+    monkeypatch.setattr(boot, "probe_again", lambda state, inputs: found)
+    assert boot._reprobe(machine.daemon, static, result) is not result
+    assert (logs[0]["event"], logs[0]["hosts"]) == ("direct.found", ["a.example", "b.example"])
+    saved = machine.host.state.of_instance(ID, "direct")
+    assert saved
+    assert set(saved) == set(found)
+
+
+def test_a_failed_probe_after_ready_is_a_warning(
+    machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node is configured already."""
+    result = machine.reconcile()
+    logs.clear()
+
+    def fail(*_: object) -> object:
+        raise FileError("wrong")
+
+    monkeypatch.setattr(boot, "probe_again", fail)
+    assert boot._reprobe(machine.daemon, machine.daemon.static_settings(), result) is result
+    assert events(logs) == [("direct.failed", "warning")]
+
+
+# --- a whole boot
+
+
+def test_a_boot_sends_ready_in_every_case(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configured, degraded, or after a bug; the result is None unless everything is done."""
+    monkeypatch.setattr(boot, "restart_failed_bootstrap", lambda daemon: None)
+    assert boot.boot(machine.daemon)
+    assert machine.of(Ready) == [Ready()]
+    for error in (FileError("x"), ValueError("bug"), MemoryError()):
+        machine.sent.clear()
+
+        def fail(*_: object, _error: Exception = error) -> object:
+            raise _error
+
+        monkeypatch.setattr(boot, "reconcile_once", fail)
+        assert boot.boot(machine.daemon) is None
+        assert machine.of(Ready) == [Ready()]
+
+
+def test_a_boot_that_cannot_release_units_is_tried_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon then retries soon."""
+    monkeypatch.setattr(boot, "release_gated_units", lambda daemon, result: False)
+    assert boot.boot(machine.daemon) is None
+
+
+# --- a cycle
+
+
+def test_cached_facts_count_while_metadata_is_unreachable(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of this boot; without any the error is raised."""
+    machine.reconcile()
+
+    def fail(*_: object) -> object:
+        raise MetadataError("down")
+
+    monkeypatch.setattr(cycle, "request_facts", fail)
+    static = machine.daemon.static_settings()
+    with pytest.raises(MetadataError):
+        cycle._current_or_cached_facts(machine.daemon, static)
+    machine.remember(instance=ID)
+    facts, error = cycle._current_or_cached_facts(machine.daemon, static)
+    assert (facts, str(error)) == (machine.facts(), "down")
+
+
+@pytest.mark.parametrize(
+    ("deadline", "limit"), [(None, retry.METADATA_TIMEOUT), (0.5, 0.5), (60.0, retry.METADATA_TIMEOUT)]
+)
+def test_a_cycle_does_not_wait_for_metadata(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, deadline: float | None, limit: float
+) -> None:
+    """Cached facts exist by then."""
+    budgets: list[float] = []
+
+    def request(daemon: Daemon, static: Any, budget: Budget) -> Facts:
+        budgets.append(budget.seconds)
+        return machine.facts()
+
+    monkeypatch.setattr(cycle, "request_facts", request)
+    machine.node.settings(SETTINGS + (f"[metadata]\ndeadline = {deadline}\n" if deadline else ""))
+    assert cycle._current_or_cached_facts(machine.daemon, machine.daemon.static_settings()) == (machine.facts(), None)
+    assert budgets == [limit]
+
+
+def test_stale_units_are_logged_once(machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again if others are; by default nothing is restarted."""
+    result = machine.reconcile()
+    logs.clear()
+    stale = [(DOCKER,)]
+    monkeypatch.setattr(cycle, "outdated_units", lambda *_: OutdatedUnits(stale[0]))
+    monkeypatch.setattr(cycle, "restart_stale", lambda *_: pytest.fail("restarted"))
+    for units in ((DOCKER,), (DOCKER,), (DOCKER, "kubelet.service"), (), (DOCKER,)):
+        stale[0] = units  # type: ignore[assignment]
+        assert cycle._check_units(machine.daemon, result) == OutdatedUnits(units)
+    assert [entry["units"] for entry in logs] == [(DOCKER,), (DOCKER, "kubelet.service"), (DOCKER,)]
+    assert logs[0]["meaning"].endswith("systemctl restart docker.service")
+
+
+def test_stale_units_are_restarted_on_request(
+    machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What remains stale afterwards is logged."""
+    machine.node.settings(SETTINGS + '[watch]\nrestart = "changed"\n')
+    result = machine.reconcile()
+    logs.clear()
+    answers = [OutdatedUnits((DOCKER,)), OutdatedUnits()]
+    restarted: list[Any] = []
+    monkeypatch.setattr(cycle, "outdated_units", lambda *_: answers.pop(0))
+    monkeypatch.setattr(cycle, "restart_stale", lambda *arguments: restarted.append(arguments))
+    assert cycle._check_units(machine.daemon, result) == OutdatedUnits()
+    ((host, instance_id, intent, _, busy),) = restarted
+    assert (host, instance_id, intent) == (machine.host, ID, result.intent)
+    busy(3.0)
+    assert machine.of(Busy) == [Busy(3.0)]
+    assert logs == []
+
+
+def test_units_that_cannot_be_examined_are_unknown(
+    machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the cycle before stay in status.json."""
+    result = machine.reconcile()
+    logs.clear()
+
+    def fail(*_: object) -> object:
+        raise CommandError("timed out")
+
+    monkeypatch.setattr(cycle, "outdated_units", fail)
+    assert cycle._check_units(machine.daemon, result) is None
+    assert events(logs) == [("units.failed", "error")]
+
+
+def test_a_failed_switch_keeps_the_result(machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next cycle tries again."""
+    result = machine.reconcile()
+    assert cycle._switch_proxy(machine.daemon, result)[1] is True
+
+    def fail(*_: object) -> object:
+        raise FileError("wrong")
+
+    monkeypatch.setattr(cycle, "reconcile_once", fail)
+    assert cycle._switch_proxy(machine.daemon, result) == (result, False)
+    assert ("node.degraded", "error") in events(logs)
+
+
+@pytest.mark.parametrize(
+    ("is_settled", "is_boot", "low", "high"),
+    [(True, False, 540.0, 660.0), (True, True, 60.0, 60.0), (False, False, 2.0, 4.0), (False, True, 2.0, 4.0)],
+)
+def test_the_next_cycle(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, is_settled: bool, is_boot: bool, low: float, high: float
+) -> None:
+    """After the interval, soon after a boot, or as a retry; the supervisor and status.json know."""
+    monkeypatch.setattr(cycle, "_check_units", lambda daemon, result: OutdatedUnits((DOCKER,)))
+    result = machine.reconcile() if is_settled else None
+    if not result:
+        machine.host.files.put(STATUS, json.dumps(StatusDocument("degraded").to_json()).encode())
+    machine.sent.clear()
+    cycle.finish_cycle(machine.daemon, result, is_settled=is_settled, is_boot=is_boot)
+    (run,) = machine.of(NextRun)
+    assert low <= run.seconds <= high
+    assert len(machine.of(WatchPaths)) == 1
+    assert machine.memory.failures == (not is_settled)
+    status = machine.host.state.status()
+    assert status
+    assert status.next_pass
+    stale = (DOCKER,) if result and not is_boot else () if result else None
+    assert (status.stale_units or ()) == (stale or ())
+    restart_needed = [message for message in machine.of(Status) if "restart needed" in message.text]
+    assert bool(restart_needed) == (is_settled and not is_boot)
+
+
+def test_contested_files_are_in_the_status_line(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And in the journal, once an hour."""
+    monkeypatch.setattr(cycle, "_check_units", lambda daemon, result: OutdatedUnits())
+    result = machine.reconcile()
+    machine.sent.clear()
+    cycle.finish_cycle(machine.daemon, result, is_settled=True)
+    assert machine.of(Status) == []
+    machine.remember(contested={"/etc/environment": -1e6})
+    with structlog.testing.capture_logs() as logs:
+        cycle.finish_cycle(machine.daemon, result, is_settled=True)
+        cycle.finish_cycle(machine.daemon, result, is_settled=True)
+    assert [entry["file"] for entry in logs if entry["event"] == "drift.fought"] == ["/etc/environment"]
+    assert all("contested, left alone: /etc/environment" in message.text for message in machine.of(Status))
+    assert len(machine.of(Status)) == 2
+
+
+# --- status.json
+
+
+def test_a_corrupt_status_is_written_anew(machine: Machine) -> None:
+    """By a reconcile, by an error, and by the schedule after these."""
+    for write in ("reconcile", "degraded"):
+        machine.node.write("run/eks-proxy-agent/status.json", b"{")
+        if write == "reconcile":
+            machine.reconcile()
+        else:
+            degraded.report_degraded(machine.daemon, FileError("x"))
+        status = machine.host.state.status()
+        assert status
+        assert status.phase == ("configured" if write == "reconcile" else "degraded")
+        assert (status.version, bool(status.updated), bool(status.since)) == (status_file.__version__, True, True)
+
+
+def test_since_changes_with_the_phase_only(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last success stays while the node is degraded."""
+    now = [1000.0]
+    monkeypatch.setattr(status_file.time, "time", lambda: now[0])
+    moments = []
+    for error in ("", "", "x", "y", ""):
+        if error:
+            degraded.report_degraded(machine.daemon, FileError(error))
+        else:
+            machine.reconcile()
+        status = machine.host.state.status()
+        assert status
+        moments.append((status.phase, status.since, status.updated, status.last_success, status.error))
+        now[0] += 10
+    assert moments == [
+        ("configured", 1000, 1000, 1000, None),
+        ("configured", 1000, 1010, 1010, None),
+        ("degraded", 1020, 1020, 1010, "x"),
+        ("degraded", 1020, 1030, 1010, "y"),
+        ("configured", 1040, 1040, 1040, None),
+    ]
+
+
+def test_the_written_list_is_that_of_this_instance(machine: Machine) -> None:
+    """An image carries the status of another one."""
+    assert status_file.written_list(machine.host.state, ID) == ""
+    result = machine.reconcile()
+    assert result.intent
+    assert status_file.written_list(machine.host.state, ID) == dict(result.intent.variables(secret=False))["no_proxy"]
+    assert status_file.covered_units(machine.host.state, ID) == {DOCKER}
+    assert status_file.written_list(machine.host.state, "i-1") == ""
+    assert status_file.covered_units(machine.host.state, "i-1") == frozenset()
+
+
+def test_the_schedule_keeps_units_that_were_not_examined(machine: Machine) -> None:
+    """Without status.json there is nothing to add to."""
+    with machine.host.locked() as state:
+        assert status_file.save_schedule(state, Memory(), None, 5.0) is None
+    machine.reconcile()
+    with machine.host.locked() as state:
+        first = status_file.save_schedule(
+            state, Memory(total=3, contested={"/b": 1.0, "/a": 1.0}), OutdatedUnits(("a",), ("b",)), 5.9
+        )
+        second = status_file.save_schedule(state, Memory(), None, 6.0)
+    assert first
+    assert second
+    assert (first.stale_units, first.deferred_units, first.next_pass) == (("a",), ("b",), 5)
+    assert first.repairs
+    assert (first.repairs.total, first.repairs.fought) == (3, ("/a", "/b"))
+    assert (second.stale_units, second.deferred_units, second.next_pass) == (("a",), ("b",), 6)
+    assert machine.host.state.status() == second
