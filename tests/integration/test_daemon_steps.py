@@ -703,7 +703,7 @@ def test_contested_files_are_in_the_status_line(machine: Machine, monkeypatch: p
 # --- status.json
 
 
-def test_a_corrupt_status_is_written_anew(machine: Machine) -> None:
+def test_a_corrupt_status_is_replaced(machine: Machine) -> None:
     """By a reconcile, by an error, and by the schedule after these."""
     for write in ("reconcile", "degraded"):
         machine.node.write("run/eks-proxy-agent/status.json", b"{")
