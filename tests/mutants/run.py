@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -86,6 +87,18 @@ class Copy:
         """Compile it, to be valid by content: a mutant may have the size of the original."""
         command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "agent", "tests"]
         subprocess.run(command, cwd=self.path, check=True)
+
+    def failure(self) -> str:
+        """Return what failed in the last run of pytest."""
+        failed = re.search(r"^(?:FAILED|ERROR) (.*)", self._output(), re.MULTILINE)
+        return failed[1] if failed else "pytest"
+
+    def has_timeout(self) -> bool:
+        """Return True if a test of the last run took longer than its limit."""
+        return "Failed: Timeout (>" in self._output()
+
+    def _output(self) -> str:
+        return (self.path / "scratch/output").read_text(errors="replace")
 
     def select(self, tests: str) -> dict[str, str]:
         """Return the variables that let pytest run these tests (lines) in their order."""
@@ -210,7 +223,10 @@ def reaching(mutant: Mutant, records: Sequence[dict[str, Any]]) -> list[dict[str
 
 
 def killer(copy: Copy, mutant: Mutant | None, tests: Sequence[dict[str, Any]]) -> str:
-    """Return the test that fails with the mutant, or hangs; empty if all pass."""
+    """Return the test that fails with the mutant, or hangs; empty if all pass.
+
+    A time limit counts only if the same tests keep it without the mutant.
+    """
     selected, seconds = [], 0.0
     for item in tests:
         if seconds > MUTANT_LIMIT:
@@ -219,22 +235,27 @@ def killer(copy: Copy, mutant: Mutant | None, tests: Sequence[dict[str, Any]]) -
         seconds += item["seconds"]
     if not selected:
         return ""
-    path = copy.path / (mutant.file if mutant else "agent/__init__.py")
+    files = list(dict.fromkeys(test.partition("::")[0] for test in selected))
+    limit = 3 * seconds + 2 * TEST_LIMIT
+
+    def run() -> int | None:
+        return copy.pytest(["-x", *files], limit, **copy.select("\n".join(selected)))
+
+    if mutant is None:
+        return "" if run() in (0, 5) else copy.failure()
+    path = copy.path / mutant.file
     source = path.read_bytes()
-    path.write_bytes(mutant.apply(source) if mutant else source)
+    path.write_bytes(mutant.apply(source))
     try:
-        files = list(dict.fromkeys(test.partition("::")[0] for test in selected))
-        limit = 3 * seconds + 2 * TEST_LIMIT
-        code = copy.pytest(["-x", *files], limit, **copy.select("\n".join(selected)))
+        code = run()
     finally:
         path.write_bytes(source)
-    if code is None:
-        return f"not ended after {limit:.0f} s"
-    output = (copy.path / "scratch/output").read_text(errors="replace")
-    failed = re.search(r"^(?:FAILED|ERROR) (.*)", output, re.MULTILINE)
-    if code == 0 or (code == 5 and not failed):
+    if code in (0, 5):
         return ""
-    return failed[1] if failed else f"pytest: exit code {code}"
+    failure = copy.failure() if code is not None else f"not ended after {limit:.0f} s"
+    if (code is None or copy.has_timeout()) and run() not in (0, 5):
+        return ""  # the machine is too busy for the limits: nothing is known
+    return failure
 
 
 def main() -> int:
@@ -277,9 +298,11 @@ def main() -> int:
                 survivors[layer].append(str(mutant))
                 print(f"SURVIVED  {mutant}  {len(tests)} tests", flush=True)
 
-        in_parallel(
-            arguments.jobs, [partial(test, layer, mutant) for layer, of_layer in chosen.items() for mutant in of_layer]
-        )
+        rounds = itertools.zip_longest(
+            *chosen.values()
+        )  # of each layer one, so that a run that is stopped has some of all
+        tasks = [partial(test, layer, mutant) for mutants in rounds for layer, mutant in zip(chosen, mutants) if mutant]
+        in_parallel(arguments.jobs, tasks)
     print(f"\nseed {arguments.seed}")
     for layer, of_layer in chosen.items():
         share = 100 * killed[layer] / max(1, len(of_layer))
