@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 from tests.boot.harness import tree
-from tests.boot.harness.bed import BOOT_TESTS, Bed, Trial
+from tests.boot.harness.bed import Bed, Trial
 from tests.boot.harness.case import Case
 from tests.boot.harness.command import run
 from tests.boot.harness.namespace import METADATA
+from tests.boot.harness.prepare import BOOT_TESTS
 
 HERE = Path(__file__).resolve().parent
 UNITS = {"agent": "eks-proxy-agent", "recipe": "eks-proxy-recipe"}

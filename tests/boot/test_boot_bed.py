@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Callable
 
 from tests.boot.harness import tree
-from tests.boot.harness.bed import BOOT_TESTS, Trial
+from tests.boot.harness.bed import Trial
 from tests.boot.harness.command import run
+from tests.boot.harness.prepare import BOOT_TESTS
 
 
 def test_node_with_the_shell_recipe_pulls_through_squid(trial: Callable[[str], Trial]) -> None:

@@ -13,9 +13,10 @@ from typing import Callable
 import pytest
 
 from tests.boot.harness import tree
-from tests.boot.harness.bed import BOOT_TESTS, UNITS, Trial
+from tests.boot.harness.bed import Trial
 from tests.boot.harness.boot import Boot
 from tests.boot.harness.command import run
+from tests.boot.harness.prepare import BOOT_TESTS, UNITS
 
 PROXY = "http://proxy.example.com:3128"
 API_SERVER = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com"

@@ -12,8 +12,9 @@ from typing import Any, Callable
 import pytest
 
 from tests.boot.harness import case as cases
-from tests.boot.harness.bed import BOOT_TESTS, Bed, Trial
+from tests.boot.harness.bed import Bed, Trial
 from tests.boot.harness.namespace import SECURE
+from tests.boot.harness.prepare import BOOT_TESTS
 from tests.boot.harness.services import Registry
 from tests.boot.harness.tls import NAME, Authority
 from tests.clients.harness.libraries import go_program

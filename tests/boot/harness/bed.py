@@ -12,18 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import root, tree
+from . import root
 from .boot import Boot
 from .case import Case
-from .command import run
 from .namespace import Namespace
 from .node import Node, Running
+from .prepare import prepare
 from .services import IMAGE, Metadata, Registry, Squid
 from .session import Session
 from .verify import verify
-
-BOOT_TESTS = Path(__file__).resolve().parents[1]
-UNITS = ("eks-proxy-agent.service", "eks-proxy-agent-bootstrap.service")
 
 
 class Bed:
@@ -74,7 +71,7 @@ class Trial:
         self.root = self.node.root
         try:
             if image is None:
-                self._prepare()
+                prepare(case, self.root)
         except BaseException:
             self.close()
             raise
@@ -164,24 +161,3 @@ class Trial:
             kept = Path(os.environ["BOOT_KEEP"]) / f"{self.case.name}-{probe.name}"
             shutil.copytree(probe, kept, dirs_exist_ok=True)
         self.node.close()
-
-    def _prepare(self) -> None:
-        case = self.case
-        tree.install(BOOT_TESTS / "image", self.root)
-        tree.install(BOOT_TESTS / "suites" / case.suite, self.root)
-        if (case.directory / "config.toml").exists():
-            directory = self.root / "etc/eks-proxy-agent"
-            directory.mkdir(exist_ok=True)
-            tree.place(case.directory / "config.toml", directory / "config.toml")
-        if (case.directory / "image").is_dir():
-            tree.install(case.directory / "image", self.root)
-        for path, mode in case.modes.items():
-            (self.root / path).chmod(int(mode, 8))
-        if not case.cloud_init:
-            (self.root / "etc/cloud/cloud-init.disabled").touch()
-        offline = ["systemctl", f"--root={self.root}"]
-        if case.agent:
-            run([*offline, "preset", *UNITS])
-        for verb, units in (("disable", case.disable), ("enable", case.enable)):
-            if units:
-                run([*offline, verb, *units])

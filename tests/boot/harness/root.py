@@ -55,12 +55,12 @@ def base(suite: str = BOOKWORM) -> Path:
     About 90 s and 650 MB if it is not cached.
     """
     name = "base-" + hashlib.sha256(_recipe(suite).encode()).hexdigest()[:16]
-    return _cached(name, lambda root: _build_base(root, suite))
+    return cached(name, lambda root: _build_base(root, suite))
 
 
 def agent(suite: str = BOOKWORM) -> Path:
     """Return what `make install` installs, as a layer above base(); rebuilt after a change."""
-    return _cached("agent-" + _source_hash(suite), lambda layer: _build_agent(layer, suite))
+    return cached("agent-" + _source_hash(suite), lambda layer: _build_agent(layer, suite))
 
 
 def missing(suite: str) -> str:
@@ -120,8 +120,8 @@ def _source_hash(suite: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _cached(name: str, build: Callable[[Path], object]) -> Path:
-    """Return the directory of that name; build it elsewhere and rename it if it is missing.
+def cached(name: str, build: Callable[[Path], object]) -> Path:
+    """Return the cached directory of that name; build it elsewhere and rename it if it is missing.
 
     So a killed build leaves nothing that looks complete.
     """
