@@ -9,7 +9,7 @@ export PYTHON WHEELS DIST
 # Files with a shebang in their first line; scripts in MIME parts are not included.
 SHELL_FILES = $(shell find .ci packaging bench tests -type f -exec awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 
-.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test bench install rpm man lock clean
+.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test bench install rpm man lock clean faults
 
 help: ## Show this list
 	@echo 'eks-proxy-agent: HTTP proxy configuration for EKS worker nodes.'
@@ -38,6 +38,10 @@ soak: ## Change and break a booted node at random, for so many minutes (root, De
 
 mutants: setup ## Change the program in N places; how many changes do tests notice? (root) make mutants SEED=1 N=150
 	@.venv/bin/python -m tests.mutants.run --seed $(or $(SEED),1) --count $(or $(N),150)
+
+faults: ## Inject a fault at each file call of the commands; takes hours: make faults ARGS='apply revert 60'
+	@packaging/setup.sh test
+	@.venv/bin/python -m tests.faults.run $(ARGS)
 
 lint: setup ## Run ruff, mypy --strict, shellcheck, codespell, and the tests of texts and links
 	@.venv/bin/ruff check --quiet .

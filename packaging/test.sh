@@ -42,7 +42,7 @@ for version in "${pythons[@]}"; do
     "$python" -m pytest -q -p no:cacheprovider -n "$(nproc)" tests/unit
 done
 
-directories=(tests/integration tests/packaging tests/fuzz)
+directories=(tests/integration tests/packaging tests/fuzz tests/faults)
 if [ "$(id -u)" -eq 0 ] && [ -e /etc/debian_version ]; then
     directories+=(tests/clients tests/boot)
 else
