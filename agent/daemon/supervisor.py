@@ -166,6 +166,8 @@ class Supervisor:
         code, ending = self._run(partial(self._run_worker, reason))
         if reason is Reason.BOOT and code == UsageError.exit_code:
             return code
+        if code == 0 and self._next_run is None:  # SIGTERM to the worker alone
+            ending = "with exit code 0 before the end of its cycle"
         is_stopping = self._is_stop_pending()
         is_crash = bool(ending) and not is_stopping
         if is_crash:

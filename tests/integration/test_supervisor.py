@@ -67,7 +67,7 @@ class Bench:
         step = self.steps.pop(0)
         if not self.steps:
             os.kill(os.getpid(), signal.SIGTERM)
-        else:
+        elif step is not terminated:
             handle_line(encode(NextRun(0)))
         return step(handle_line, idle)
 
@@ -102,6 +102,11 @@ def boots(handle_line: HandleLine, idle: Idle) -> int:
     return 0
 
 
+def terminated(handle_line: HandleLine, idle: Idle) -> int:
+    """A worker that SIGTERM ended: its exit code is 0, and it has not sent when the next one is due."""
+    return 0
+
+
 def cannot_fork(handle_line: HandleLine, idle: Idle) -> int:
     """No worker, because the node is at its limit of processes."""
     raise ForkError("cannot fork a worker process: Resource temporarily unavailable")
@@ -112,11 +117,13 @@ def survives(handle_line: HandleLine, idle: Idle) -> int:
     raise HungError("worker process 7: still running 10 s after SIGKILL")
 
 
+UNFINISHED = "with exit code 0 before the end of its cycle"
 CRASHES: list[tuple[Step, str, str]] = [
     (ends(-signal.SIGKILL), "by signal 9", "worker process killed by signal 9"),
     (ends(1), "with exit code 1", "worker process ended with exit code 1"),
     (ends(78), "with exit code 78", "worker process ended with exit code 78"),
     (survives, *["worker process 7: still running 10 s after SIGKILL"] * 2),
+    (terminated, UNFINISHED, "worker process ended " + UNFINISHED),
     (cannot_fork, *["cannot fork a worker process: Resource temporarily unavailable"] * 2),
 ]
 each_crash = pytest.mark.parametrize(("crash", "ended", "problem"), CRASHES, ids=[ended for _, ended, _ in CRASHES])
