@@ -9,7 +9,7 @@ export PYTHON WHEELS DIST
 # Files with a shebang in their first line; scripts in MIME parts are not included.
 SHELL_FILES = $(shell find .ci packaging bench tests -type f -exec awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 
-.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test bench install rpm man lock clean faults
+.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test bench install rpm man lock clean faults powercut
 
 help: ## Show this list
 	@echo 'eks-proxy-agent: HTTP proxy configuration for EKS worker nodes.'
@@ -42,6 +42,11 @@ mutants: setup ## Change the program in N places; how many changes do tests noti
 faults: ## Inject a fault at each file call of the commands; takes hours: make faults ARGS='apply revert 60'
 	@packaging/setup.sh test
 	@.venv/bin/python -m tests.faults.run $(ARGS)
+powercut: ## Cut the power of a virtual machine at random moments (root, Debian, an hour): make powercut CUTS=30 SEED=1
+	@packaging/setup.sh powercut
+	@.venv/bin/python -m pytest -q -p no:cacheprovider tests/powercut
+	@unshare --mount .venv/bin/python -m tests.powercut.run $(if $(CUTS),--cuts $(CUTS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@unshare --mount .venv/bin/python -m tests.powercut.selinux
 
 lint: setup ## Run ruff, mypy --strict, shellcheck, codespell, and the tests of texts and links
 	@.venv/bin/ruff check --quiet .

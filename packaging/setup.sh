@@ -5,6 +5,7 @@
 #   setup.sh dev            the same, with systemd-python, linters and the libraries of the unit tests
 #   setup.sh test           the same, with the programs for all tests
 #   setup.sh cluster        the same, with the packages of the cluster tests, including a compiler for Kubernetes
+#   setup.sh powercut       the level of `test`, with QEMU for `make powercut`
 #   setup.sh python X.Y     .venv-X.Y for the unit tests, with the Python X.Y of this machine
 #   setup.sh has X.Y        exits 0 if this machine has that Python
 #   setup.sh find X.Y       prints its path
@@ -272,6 +273,12 @@ case "${1:-}" in
         [ "$(package_manager)" != apt-get ] || system_packages $(sed 's/#.*//' tests/cluster/packages.txt) ||
             die "the cluster tests require these packages"
         ;;
+    powercut)
+        "$0" test
+        [ "$(package_manager)" = apt-get ] || die "the power cuts require Debian"
+        # shellcheck disable=SC2046
+        system_packages $(sed 's/#.*//' tests/powercut/packages.txt) || die "the power cuts require these packages"
+        ;;
     python)
         python=$(find_version "$2") || die "no Python $2 on this machine"
         environment ".venv-$2" "$python" unit
@@ -289,5 +296,5 @@ case "${1:-}" in
         can_compile "$2" || die "$2: its headers (Python.h) or those of libsystemd are missing"
         ;;
     installer) installer "$2" ;;
-    *) die "usage: setup.sh demo | dev | test | cluster | python X.Y | has X.Y | find X.Y | build PYTHON | rpm PYTHON | installer PYTHON" ;;
+    *) die "usage: setup.sh demo | dev | test | cluster | powercut | python X.Y | has X.Y | find X.Y | build PYTHON | rpm PYTHON | installer PYTHON" ;;
 esac
