@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,18 @@ def _install_kernel(layer: Path, base: Path) -> None:
         (layer / part).mkdir(parents=True)
     # With the caller's environment: it may configure where apt finds packages.
     run(["unshare", "--mount", "sh", "-c", INSTALL, "sh", base, layer], timeout=600, env=os.environ)
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """Yield a directory on a tmpfs, which spares the disk; about 5 GB are used."""
+    directory = Path(tempfile.mkdtemp(prefix="eksproxy-powercut-", dir="/var/tmp"))
+    run(["mount", "-t", "tmpfs", "-o", "size=9g", "powercut", directory])
+    try:
+        yield directory
+    finally:
+        run(["umount", directory])
+        directory.rmdir()
 
 
 def create(image: Path, case: Case, parts: Layers, *, sync: bool = True) -> None:

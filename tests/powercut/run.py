@@ -9,11 +9,11 @@ import argparse
 import random
 import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.boot.harness import case as cases
@@ -68,7 +68,7 @@ class Bench:
         moment = self._moment(KINDS[number // len(self.scenarios) % len(KINDS)], scenario.reference)
         image.copy(scenario.base, self._disk)
         ended = self._machine.run(self._disk, self._chance, moment)
-        line = f"{scenario.name}, {moment} ({ended.stage}): "
+        line = f"{number + 1:2d} {scenario.name}, {moment} ({ended.stage}): "
         if ended.loss is None:
             return f"{line}it was off before", []
         loss = ended.loss
@@ -186,20 +186,15 @@ def main() -> int:
     arguments = parser.parse_args()
     begin = time.monotonic()
     print(f"seed {arguments.seed}, {arguments.cuts} cuts", flush=True)
-    directory = Path(tempfile.mkdtemp(prefix="eksproxy-powercut-", dir="/var/tmp"))
     results: Counter[str] = Counter()
-    try:
+    with image.workspace() as directory:
         bench = Bench(directory, arguments.seed, sync=not arguments.without_fsync)
-        for scenario in bench.scenarios:
-            line, problems = bench.replay(scenario)
+        steps = [partial(bench.replay, scenario) for scenario in bench.scenarios]
+        steps += [partial(bench.cut, number) for number in range(arguments.cuts)]
+        for step in steps:
+            line, problems = step()
             _report(line, problems)
             results["failed" if problems else "good"] += 1
-        for number in range(arguments.cuts):
-            line, problems = bench.cut(number)
-            _report(f"{number + 1:2d} {line}", problems)
-            results["failed" if problems else "good"] += 1
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
     print(f"{dict(results)}, {(time.monotonic() - begin) / 60:.0f} min")
     return 1 if results["failed"] else 0
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,11 +94,8 @@ def _denials(root: Path) -> Iterator[str]:
 
 def main() -> int:
     """Return 0 without a problem."""
-    directory = Path(tempfile.mkdtemp(prefix="eksproxy-selinux-", dir="/var/tmp"))
-    try:
+    with image.workspace() as directory:
         found = list(problems(directory))
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
     for problem in found:
         print(f"FAILED {problem}", file=sys.stderr)
     return 1 if found else 0
