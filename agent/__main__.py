@@ -3,6 +3,9 @@
 An installed agent has /usr/bin/eks-proxy-agent instead.
 """
 
-from agent.cli import main
+try:
+    from agent.cli import main
+except OSError as error:  # the limit of open files
+    raise SystemExit(f"eks-proxy-agent: cannot be loaded: {error}") from None
 
 raise SystemExit(main())

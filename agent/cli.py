@@ -117,9 +117,12 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, and return the exit code of the process."""
-    _prepare_streams()
-    arguments = parser().parse_args(argv)
-    return guarded(lambda: dispatch(arguments))
+
+    def work() -> int:
+        _prepare_streams()
+        return dispatch(parser().parse_args(argv))
+
+    return guarded(work)
 
 
 class _BestEffort(io.FileIO):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -77,6 +78,11 @@ class Parser(argparse.ArgumentParser):
         from agent.core.redact import redact
 
         super().error(redact(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Write a message; argparse would ignore that nothing takes it."""
+        if message:
+            (file or sys.stderr).write(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action is self.commands:
