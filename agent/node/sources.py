@@ -17,6 +17,8 @@ from agent.core.record import record
 from agent.core.settings.config_d import is_settings, unread
 from agent.core.settings.layers import Layer, Layered, flag_layer, merge, merge_usable, parse_toml, without_metadata
 from agent.core.settings.schema import Settings
+from agent.edges import local_file
+from agent.edges.ca_bundle import read_bundle
 from agent.edges.files import MAX_SIZE, FileSystem, Versions
 from agent.edges.trust_store import ca_path
 from agent.errors import FileError, SettingsError
@@ -232,11 +234,4 @@ def read_local_file(path: str) -> bytes:
 
     Raises FileError.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_SIZE + 1)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) > MAX_SIZE:
-        raise FileError(f"{path}: is larger than {MAX_SIZE} bytes")
-    return content
+    return local_file.read(path, MAX_SIZE)
