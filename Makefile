@@ -42,6 +42,7 @@ mutants: setup ## Change the program in N places; how many changes do tests noti
 faults: ## Inject a fault at each file call of the commands; takes hours: make faults ARGS='apply revert 60'
 	@packaging/setup.sh test
 	@.venv/bin/python -m tests.faults.run $(ARGS)
+
 powercut: ## Cut the power of a virtual machine at random moments (root, Debian, an hour): make powercut CUTS=30 SEED=1
 	@packaging/setup.sh powercut
 	@.venv/bin/python -m pytest -q -p no:cacheprovider tests/powercut

@@ -18,7 +18,6 @@ from agent.core.settings.config_d import is_settings, unread
 from agent.core.settings.layers import Layer, Layered, flag_layer, merge, merge_usable, parse_toml, without_metadata
 from agent.core.settings.schema import Settings
 from agent.edges import local_file
-from agent.edges.ca_bundle import read_bundle
 from agent.edges.files import MAX_SIZE, FileSystem, Versions
 from agent.edges.trust_store import ca_path
 from agent.errors import FileError, SettingsError

@@ -103,7 +103,7 @@ def boots(handle_line: HandleLine, idle: Idle) -> int:
 
 
 def terminated(handle_line: HandleLine, idle: Idle) -> int:
-    """A worker that SIGTERM ended: its exit code is 0, and it has not sent when the next one is due."""
+    """End by SIGTERM: the exit code is 0, and nothing says when the next worker is due."""
     return 0
 
 

@@ -196,7 +196,7 @@ def break_metadata(node: SoakNode, world: World, rng: random.Random) -> Done:
     return Done(world.metadata)
 
 
-def mend_metadata(node: SoakNode, world: World, rng: random.Random) -> Done:
+def repair_metadata(node: SoakNode, world: World, rng: random.Random) -> Done:
     """Let the metadata service behave well again."""
     world.metadata = "well"
     node.set_metadata("well")
@@ -407,7 +407,7 @@ EVENTS = (
     Event("settings.password", change_password, 3, lambda world: not world.wrong),
     Event("vpc.cidrs", change_cidrs, 7),
     Event("metadata.broken", break_metadata, 7),
-    Event("metadata.well", mend_metadata, 14, lambda world: world.metadata != "well", clears=True),
+    Event("metadata.well", repair_metadata, 14, lambda world: world.metadata != "well", clears=True),
     Event("proxy.stop", stop_proxy, 6, lambda world: bool(world.alive)),
     Event("proxy.start", start_proxies, 7, lambda world: len(world.alive) < len(ADDRESSES), clears=True),
     Event("file.tamper", tamper, 16),
