@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from agent.core.plan.diff import diff_lines
 from agent.core.plan.files.lines import pluralize
 from agent.core.plan.plan import Change, Plan
 from agent.core.redact import redact
@@ -36,13 +37,8 @@ def _short_diff(change: Change) -> str:
     Other lines do not belong in the journal, which more people read than root: they may be
     passwords of other programs under any name.
     """
-    import difflib
-
-    before, after = (
-        (text or b"").decode("utf-8", "backslashreplace").splitlines() for text in (change.before, change.after)
-    )
-    diff = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
-    lines = [line for line in diff if not line.startswith("@@ ")]
+    diff = list(diff_lines(change, context=0))[2:]
+    lines = [line.rstrip("\r\n") for line in diff if not line.startswith("@@ ")]
     if not lines:
         return f"mode becomes {change.mode or 0:04o}"
     shown = [line for line in lines if _OURS.match(line)]
