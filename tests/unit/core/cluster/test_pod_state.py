@@ -266,6 +266,20 @@ def test_diff_is_grouped_by_container():
     assert changes(old, new) == (FieldChange("", "data NO_PROXY entries", "b", "d"),)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("a,b", "a", ("data NO_PROXY entries", "b", None)),
+        ("a", "a,b", ("data NO_PROXY entries", None, "b")),
+        ("a,b", "b,a", ("data NO_PROXY", "a,b", "b,a")),
+    ],
+)
+def test_diff_of_a_list_has_the_entries(old, new, expected):
+    """Only those that differ; both lists if only their order does."""
+    before, after = ({"kind": CONFIG_MAP, "data": {"NO_PROXY": value}} for value in (old, new))
+    assert changes(before, after) == (FieldChange("", *expected),)
+
+
 def test_diff_of_a_secret_masks_its_data():
     """The diff shows that a value changes, but not the value."""
     old, new = ({"kind": SECRET, "data": {"NO_PROXY": value}} for value in ("YQ==", "Yg=="))
