@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from agent import cli
 from agent.cluster import apply
@@ -742,3 +743,78 @@ def test_a_status_of_a_node_provides_every_value(admin: Admin, api: Api) -> None
     data = decoded(secret)
     assert data["HTTP_PROXY"] == "http://alice:s3cret@node.example:1"
     assert "of.the.node" in data["NO_PROXY"].split(",")
+
+
+# --- render
+
+
+def test_render_of_a_cluster_writes_what_apply_would(admin: Admin, api: Api, tmp_path: Path) -> None:
+    """Private files, and the commands for them; nothing is written to the cluster."""
+    output = tmp_path / "a directory"
+    done = admin.run("render", "--output", str(output))
+    assert (done.code, api.writes()) == (0, [])
+    names = [
+        "kube-system-configmap.yaml",
+        "kube-system-daemonset-aws-node.patch.json",
+        "kube-system-daemonset-kube-proxy.patch.json",
+    ]
+    assert sorted(path.name for path in output.iterdir()) == sorted(names)
+    assert {path.stat().st_mode & 0o777 for path in output.iterdir()} == {0o600}
+    assert done.out.splitlines() == [
+        f"kubectl apply -f '{output}/{names[0]}'",
+        *(
+            f"kubectl -n kube-system patch daemonset {name} --type json --patch-file '{output}/{file}'"
+            for name, file in (("aws-node", names[1]), ("kube-proxy", names[2]))
+        ),
+    ]
+    ops = json.loads((output / names[1]).read_text())
+    assert {op["path"] for op in ops if op["op"] != "test"} >= {"/spec/template/spec/containers/0/envFrom"}
+    api.patch(Workload("kube-system", "DaemonSet", "aws-node"), (output / names[1]).read_text(), "", dry_run=False)
+    again = admin.run("render", "--output", str(output))
+    assert f"note: {NODES[0]} is up to date: no patch\n" in again.err
+    assert "daemonset aws-node" not in again.out
+
+
+def test_render_prefers_manifests(admin: Admin, api: Api, tmp_path: Path) -> None:
+    """The cluster is read for the other workloads only."""
+    manifest = tmp_path / "aws-node.json"
+    manifest.write_text(json.dumps(daemon_set("aws-node", {"name": "of-the-manifest"})))
+    output = tmp_path / "output"
+    done = admin.run("render", "--output", str(output), "--manifest", str(manifest))
+    assert done.code == 0
+    assert "of-the-manifest" in (output / "kube-system-daemonset-aws-node.patch.json").read_text()
+    assert (output / "kube-system-daemonset-kube-proxy.patch.json").exists()
+    assert [text for text in api.requests if "aws-node" in text] == []
+    del api.objects["/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy"]
+    done = admin.run("render", "--output", str(output), "--manifest", str(manifest))
+    assert (done.code, f"not found in this cluster: {NODES[1]}" in done.err) == (1, True)
+
+
+def test_render_keeps_the_salt_of_the_cluster(admin: Admin, api: Api, tmp_path: Path) -> None:
+    """Otherwise each rendering would replace the pods; a Secret is not printed."""
+    refused = admin.run("render", admin.password())
+    assert (refused.code, refused.out) == (2, "")
+    assert "write it to a file (0600) with --output DIR" in refused.err
+    texts = []
+    for _ in range(2):
+        assert admin.run("render", "--output", str(tmp_path / "o"), admin.password()).code == 0
+        texts.append((tmp_path / "o/kube-system-secret.yaml").read_text())
+    assert texts[0] != texts[1]
+    assert admin.run("apply", admin.password()).code == 0
+    for _ in range(2):
+        assert admin.run("render", "--output", str(tmp_path / "o"), admin.password()).code == 0
+        texts.append((tmp_path / "o/kube-system-secret.yaml").read_text())
+    assert texts[2] == texts[3]
+
+
+def test_render_prints_a_document_for_each_namespace(admin: Admin, api: Api) -> None:
+    """With the workloads that it is for; warnings are on stderr."""
+    flag = '--set=cluster.workloads=["kube-system/daemonset/aws-node", "apps/deployment/app"]'
+    admin.config.write_text(SETTINGS.replace('direct = ["ec2"]', ""))
+    done = admin.run("render", flag)
+    assert done.code == 0
+    documents = list(yaml.safe_load_all(done.out))
+    assert [document["metadata"]["namespace"] for document in documents] == ["kube-system", "apps"]
+    workloads = [document["metadata"]["annotations"]["eks-proxy-agent/workloads"] for document in documents]
+    assert workloads == ["kube-system/daemonset/aws-node", "apps/deployment/app"]
+    assert 'warning: aws.direct is "auto"' in done.err
