@@ -91,11 +91,11 @@ class Copy:
     def failure(self) -> str:
         """Return what failed in the last run of pytest."""
         failed = re.search(r"^(?:FAILED|ERROR) (.*)", self._output(), re.MULTILINE)
-        return failed[1] if failed else "pytest"
+        return failed[1] if failed else "not ended" if self.has_timeout() else "pytest"
 
     def has_timeout(self) -> bool:
-        """Return True if a test of the last run took longer than its limit."""
-        return "Failed: Timeout (>" in self._output()
+        """Return True if the last run, or a test of it, took longer than its limit."""
+        return "Failed: Timeout (>" in self._output() or not re.search(r" in [0-9.]+s", self._output())
 
     def _output(self) -> str:
         return (self.path / "scratch/output").read_text(errors="replace")
@@ -225,37 +225,40 @@ def reaching(mutant: Mutant, records: Sequence[dict[str, Any]]) -> list[dict[str
 def killer(copy: Copy, mutant: Mutant | None, tests: Sequence[dict[str, Any]]) -> str:
     """Return the test that fails with the mutant, or hangs; empty if all pass.
 
-    A time limit counts only if the same tests keep it without the mutant.
+    The tests of the first two files run first: to collect all files takes longer than most tests.
     """
     selected, seconds = [], 0.0
     for item in tests:
         if seconds > MUTANT_LIMIT:
             break
-        selected.append(item["test"])
+        selected.append(item)
         seconds += item["seconds"]
-    if not selected:
-        return ""
-    files = list(dict.fromkeys(test.partition("::")[0] for test in selected))
-    limit = 3 * seconds + 2 * TEST_LIMIT
-
-    def run() -> int | None:
-        return copy.pytest(["-x", *files], limit, **copy.select("\n".join(selected)))
-
-    if mutant is None:
-        return "" if run() in (0, 5) else copy.failure()
-    path = copy.path / mutant.file
+    files = dict.fromkeys(item["test"].partition("::")[0] for item in selected)
+    first = [item for item in selected if item["test"].startswith(tuple(f"{file}::" for file in [*files][:2]))]
+    path = copy.path / (mutant.file if mutant else "agent/__init__.py")
     source = path.read_bytes()
-    path.write_bytes(mutant.apply(source))
-    try:
-        code = run()
-    finally:
-        path.write_bytes(source)
-    if code in (0, 5):
+    for part in (first, [item for item in selected if item not in first]):
+        path.write_bytes(mutant.apply(source) if mutant else source)
+        try:
+            failure = _failure(copy, part)
+        finally:
+            path.write_bytes(source)
+        if failure and mutant and copy.has_timeout() and _failure(copy, part):
+            return ""  # the machine is too busy for the limits: nothing is known
+        if failure:
+            return failure
+    return ""
+
+
+def _failure(copy: Copy, tests: Sequence[dict[str, Any]]) -> str:
+    """Return the first of the tests that fails, empty if all pass."""
+    if not tests:
         return ""
-    failure = copy.failure() if code is not None else f"not ended after {limit:.0f} s"
-    if (code is None or copy.has_timeout()) and run() not in (0, 5):
-        return ""  # the machine is too busy for the limits: nothing is known
-    return failure
+    names = [str(item["test"]) for item in tests]
+    files = dict.fromkeys(name.partition("::")[0] for name in names)
+    limit = 3 * sum(item["seconds"] for item in tests) + 2 * TEST_LIMIT
+    code = copy.pytest(["-x", *files], limit, **copy.select("\n".join(names)))
+    return "" if code in (0, 5) else copy.failure()
 
 
 def main() -> int:
