@@ -35,6 +35,8 @@ def disks(
             yield disk
         _apply(growing, cache)
         cache.clear()
+    growing.unlink()
+    disk.unlink()
 
 
 def _apply(disk: Path, writes: Sequence[Write]) -> None:

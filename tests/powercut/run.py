@@ -148,8 +148,12 @@ class Bench:
             if not (evidence / "done").exists():
                 yield f"the boot did not settle:\n{ended.console[-3000:]}"
                 return
+            boot = Boot(evidence, 1)
+            clock = int(boot.journal[-1]["__MONOTONIC_TIMESTAMP"]) / 1e6
+            if not 0.5 < clock / ended.seconds < 1.2:
+                yield f"the machine's clock is wrong: {clock:.0f} s instead of {ended.seconds:.0f} s"
             try:
-                verify(CASE, Boot(evidence, 1), root, [])
+                verify(CASE, boot, root, [])
             except AssertionError as error:
                 yield str(error)
             yield from checks.differences(new, {name: checks.entry(root / name) for name in new})
