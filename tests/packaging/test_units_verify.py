@@ -1,5 +1,6 @@
 """The units together with those of EKS nodes: no ordering cycle, no unknown key."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -93,6 +94,46 @@ def test_no_ordering_cycle(node):
 def test_no_unknown_key(node):
     """systemd knows every key, and finds every program, of our units."""
     assert complaints(node) == ""
+
+
+#: Exposure of the agent's sandbox times ten, as systemd-analyze takes it.
+EXPOSURE = 27
+
+
+def security(path, *arguments):
+    """Run systemd-analyze security on a unit file."""
+    command = ["systemd-analyze", "security", "--offline=yes", *arguments, path]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def test_the_sandbox_keeps_its_exposure():
+    """The agent's unit is rated 2.7, no better and no worse: a change has to change this number."""
+    path = ROOT / "systemd/eks-proxy-agent.service"
+    assert security(path, f"--threshold={EXPOSURE}").returncode == 0
+    assert security(path, f"--threshold={EXPOSURE - 1}").returncode == 1
+
+
+def test_each_open_door_has_its_reason():
+    """What systemd-analyze calls exposed is named in the unit file, whose comments explain it."""
+    path = ROOT / "systemd/eks-proxy-agent.service"
+    rows = json.loads(security(path, "--json=short").stdout)
+    exposed = {row["name"].partition("=")[0] for row in rows if float(row["exposure"] or 0)}
+    assert "PrivateNetwork" in exposed
+    assert [name for name in sorted(exposed) if f"{name}=" not in path.read_text()] == []
+
+
+def test_a_system_call_more_is_noticed(tmp_path):
+    """Without the filter of system calls, the exposure is above the limit."""
+    path = tmp_path / "eks-proxy-agent.service"
+    lines = (ROOT / "systemd/eks-proxy-agent.service").read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith("SystemCallFilter=")))
+    assert security(path, f"--threshold={EXPOSURE}").returncode == 1
+
+
+def test_no_core_dump_holds_the_password():
+    """Neither the agent nor bootstrap.sh, which has the password, leaves a core dump."""
+    for unit in UNITS:
+        assert "\nLimitCORE=0\n" in (ROOT / "systemd" / unit).read_text()
 
 
 def waiting_for_agent(directory):

@@ -13,6 +13,8 @@ from .services import IMAGE, REGISTRY_NAME
 
 # A service that is reloading, as a degraded agent may be, counts as active, as it does for systemd.
 RUNNING = ("active", "reloading")
+# Texts of the agent's unit when its sandbox refuses something: the errno, and the ends by SIGSYS.
+REFUSED = ("Operation not permitted", "status=31/SYS", "signal 31", "SIGSYS", "Bad system call")
 # Texts that no boot may print.
 FORBIDDEN = ("ordering cycle", "Traceback (most recent call last)", "Unknown key name", "Unknown section")
 NODE_ENV = "etc/eks-proxy-agent/node.env"
@@ -103,6 +105,9 @@ def _journal(boot: Boot) -> Iterator[str]:
     for message in [*boot.messages(), *boot.text("console.log").splitlines()]:
         if any(text in message for text in FORBIDDEN):
             yield f"must not be printed: {message}"
+    for message in boot.messages("eks-proxy-agent"):
+        if any(text in message for text in REFUSED):
+            yield f"the sandbox refused something: {message}"
 
 
 def _pulled(boot: Boot, requests: Sequence[str]) -> list[str]:
