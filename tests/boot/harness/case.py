@@ -51,7 +51,6 @@ class Case:
     absent: tuple[str, ...] = ()  # paths that must not exist
     expected_modes: dict[str, str] = field(default_factory=dict)  # path: octal mode after the boot
     proxied: tuple[str, ...] = ()  # services whose environment must match the expected node.env
-    secrets: tuple[str, ...] = ()  # texts that no person or log collector may see
 
     def numbered(self, name: str, boot: int) -> Path | None:
         """Return the file or directory for a boot, counted from 1.

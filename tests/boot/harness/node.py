@@ -14,6 +14,7 @@ from . import cgroup
 from .boot import Boot
 from .command import CLEAN_ENVIRONMENT, Argument, BedError, run
 from .namespace import Namespace
+from .secrets import SecretSearch, Watch
 from .waiting import wait_for
 
 # nspawn in a mount namespace of its own: it requires a tmpfs that systemd would have mounted on the
@@ -33,9 +34,12 @@ FOR_PODS = ("--capability=all", "--system-call-filter=@keyring bpf", "--bind=/de
 class Running:
     """A boot that is under way."""
 
-    def __init__(self, process: subprocess.Popen[bytes], directory: Path, number: int, limit: float) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], directory: Path, number: int, limit: float, watch: Watch
+    ) -> None:
         """Take the directory that the node sees as /probe; kill the boot after `limit` seconds."""
         self.directory = directory
+        self._watch = watch
         self._process = process
         self._number = number
         self._deadline = time.monotonic() + limit
@@ -74,13 +78,17 @@ class Running:
         self._process.wait(20)
 
     def finish(self) -> Boot:
-        """Let the probe collect evidence and power off; return the evidence."""
+        """Let the probe collect evidence and power off; return the evidence.
+
+        Raises AssertionError if the boot shows the proxy's password.
+        """
         (self.directory / "release").touch()
         self._wait_for_file("done")
         try:
             self._process.wait(max(self._remaining(), 10))
         except subprocess.TimeoutExpired:
             raise BedError(f"the node did not power off\n{self.console()}") from None
+        self._watch.finish(self.directory)
         return Boot(self.directory, self._number)
 
     def stop(self) -> None:
@@ -142,6 +150,7 @@ class Node:
         self._options: Sequence[Argument] = FOR_PODS if pods else ()
         self._boots = 0
         self._running: Running | None = None
+        self._watch: Watch = SecretSearch(self.root, directory / "upper", namespace)
         for part in ("upper", "work", "root"):
             (directory / part).mkdir(parents=True)
         if image is not None:
@@ -162,6 +171,7 @@ class Node:
             (probe / "pull").write_text(pull)
         if hold:
             (probe / "hold").touch()
+        self._watch.start()
         groups = cgroup.create(f"{self.name}-{self._boots}")
         nspawn: list[Argument] = [
             "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--settings=no",
@@ -178,7 +188,7 @@ class Node:
                 stdout=console,
                 stderr=console,
             )
-        self._running = Running(process, probe, self._boots, limit)
+        self._running = Running(process, probe, self._boots, limit, self._watch)
         return self._running
 
     def boot(self, *, pull: str = "", limit: float = 90) -> Boot:
@@ -189,6 +199,7 @@ class Node:
         """Stop a running boot and remove the disk."""
         if self._running is not None:
             self._running.stop()
+        self._watch.stop()
         run(["umount", self.root], check=False)
         cgroup.remove_all(self.name)
         run(["rm", "-rf", "--one-file-system", self.directory], check=False)

@@ -18,9 +18,6 @@ REFUSED = ("Operation not permitted", "status=31/SYS", "signal 31", "SIGSYS", "B
 # Texts that no boot may print.
 FORBIDDEN = ("ordering cycle", "Traceback (most recent call last)", "Unknown key name", "Unknown section")
 NODE_ENV = "etc/eks-proxy-agent/node.env"
-# Files that people and log collectors read, besides the journal: no world-readable one may hold a
-# credential.
-OPEN_PLACES = ("etc/environment", "etc/dnf/dnf.conf", "var/log/cloud-init.log", "var/log/cloud-init-output.log")
 
 
 def verify(case: Case, boot: Boot, root: Path, requests: Sequence[str]) -> None:
@@ -35,7 +32,6 @@ def verify(case: Case, boot: Boot, root: Path, requests: Sequence[str]) -> None:
         *_units(case, boot),
         *_environments(case, boot),
         *_journal(boot),
-        *_secrets(case, boot, root),
     ]
     if case.pull == "through":
         problems += _pulled(boot, requests)
@@ -119,16 +115,3 @@ def _pulled(boot: Boot, requests: Sequence[str]) -> list[str]:
     if not any(url in line and "docker/" in line for line in requests):
         problems.append(f"no request of dockerd for {url} in Squid's log: {list(requests)}")
     return problems
-
-
-def _secrets(case: Case, boot: Boot, root: Path) -> Iterator[str]:
-    places = {"the journal": boot.text("journal.jsonl"), "the process list": boot.text("ps.txt")}
-    for path in sorted((boot.directory / "run").rglob("*")) if (boot.directory / "run").exists() else []:
-        if path.is_file():
-            places[f"/run/eks-proxy-agent/{path.name}"] = path.read_text(errors="replace")
-    places["the journal, decoded"] = "\n".join(boot.messages())
-    for name in OPEN_PLACES:
-        if (root / name).exists() and (root / name).stat().st_mode & 0o077:
-            places[f"/{name}"] = (root / name).read_text(errors="replace")
-    for secret in case.secrets:
-        yield from (f"{place} holds {secret!r}" for place, text in places.items() if secret in text)

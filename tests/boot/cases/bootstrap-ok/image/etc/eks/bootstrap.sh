@@ -2,6 +2,7 @@
 # Stand-in for the bootstrap.sh of EKS, which needs AWS: it records how it was called, restarts docker, and
 # starts kubelet and waits for that.
 set -o errexit
+umask 077 # the environment has the proxy's password
 {
     echo "arguments: $*"
     env | sort
