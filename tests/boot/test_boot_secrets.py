@@ -47,6 +47,12 @@ def test_password_is_recognized_in_every_encoding(password: str) -> None:
     """A URL, a header, a shell and JSON write it differently."""
     traces = secrets.traces(f"me:{password}")
     header = base64.b64encode(f"me:{password}".encode()).decode()
-    for text in (password, f"Basic {header}", json.dumps(password)[1:-1], shlex.quote(password), quote(password, safe="")):
+    for text in (
+        password,
+        f"Basic {header}",
+        json.dumps(password)[1:-1],
+        shlex.quote(password),
+        quote(password, safe=""),
+    ):
         assert any(trace in text for trace in traces), text
     assert not any(trace in f"http://me:***@{REGISTRY_NAME}" for trace in traces)
