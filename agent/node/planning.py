@@ -72,7 +72,7 @@ def plan_node(
     for path in [file.path for file in resolved] + list(baseline.files):
         if path not in states:
             states[path] = host.files.state(path)
-    states.update(_copies(host, baseline, states))
+    states = _with_copies(host, baseline, states)
     pending = host.state.reload_pending
     units = host.units.show(considered(settings)) if settings else {}
     enable = to_enable(settings, units, interrupted=pending) if settings else ()
@@ -95,7 +95,7 @@ def plan_revert(host: Host) -> Plan:
     """Read the files that the agent changed and return the Plan that reverts them."""
     baseline = _located(host, host.state.baseline())
     states = {path: host.files.state(path) for path in baseline.files}
-    states.update(_copies(host, baseline, states))
+    states = _with_copies(host, baseline, states)
     state = host.state
     trust = state.trust_pending and host.files.live
     return make_revert(states, baseline, reload_pending=state.reload_pending, trust_pending=trust)
@@ -122,21 +122,22 @@ def _located(host: Host, baseline: Baseline) -> Baseline:
     return attrs.evolve(baseline, files=located)
 
 
-def _copies(host: Host, baseline: Baseline, states: Mapping[str, FileState]) -> dict[str, FileState]:
-    """Return the existing files that have the names of copies that revert would make.
+def _with_copies(host: Host, baseline: Baseline, states: Mapping[str, FileState]) -> dict[str, FileState]:
+    """Return the states, with existing files that have the names of copies that revert would make.
 
-    A file that cannot be read is not restored and needs no copy.  Its names are not searched: an
-    obstacle such as a file in place of the directory blocks every name, and the search would not
-    end.
+    A file that cannot be read is not restored and needs no copy.  If it is unknown which names are
+    free, the file cannot be restored either; a search among them might not end.
     """
-    copies: dict[str, FileState] = {}
+    known = dict(states)
     for path in baseline.files:
-        for name in copy_names(path) if not states[path].problem else ():
-            state = host.files.state(name)
-            if state == FileState():
-                break
-            copies[name] = state
-    return copies
+        try:
+            for name in copy_names(path) if not states[path].problem else ():
+                if host.files.status(name) is None:
+                    break
+                known[name] = host.files.state(name)
+        except FileError as error:
+            known[path] = FileState(problem=f"no name for its copy: {error}")
+    return known
 
 
 def changed_paths(plan: Plan) -> list[tuple[str, str]]:

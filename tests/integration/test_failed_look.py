@@ -100,6 +100,22 @@ def test_an_unreadable_directory_does_not_become_the_agents(
 
 
 @pytest.mark.parametrize("number", FAILURES)
+def test_a_file_is_not_restored_if_no_name_for_its_copy_is_known(
+    node: Node, monkeypatch: pytest.MonkeyPatch, fail: Any, number: int
+) -> None:
+    """Any other name would do, but the search might not end; the next revert restores the file."""
+    before = node.tree("var/lib/eks-proxy-agent")
+    assert node.main("apply").code == 0
+    fail("stat", "environment.eks-proxy-agent-save", number)
+    done = node.main("revert")
+    assert (done.code, "/etc/environment: no name for its copy: " in done.err) == (1, True)
+    assert node.variables()["http_proxy"] == PROXY
+    monkeypatch.undo()
+    assert node.main("revert").code == 0
+    assert node.tree("var/lib/eks-proxy-agent") == before
+
+
+@pytest.mark.parametrize("number", FAILURES)
 @pytest.mark.parametrize(
     ("call", "look"),
     [
