@@ -95,12 +95,13 @@ def _lock(files: FileSystem, path: str, flags: int, stack: contextlib.ExitStack)
     stack.callback(os.close, descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = os.fstat(descriptor)
     except BlockingIOError:
         return None
     except OSError as error:  # a file system of the network may have no locks
         raise FileError(f"{path}: cannot be locked: {error.strerror}") from None
     status = files.status(resolved)
-    return descriptor if status and os.path.samestat(os.fstat(descriptor), status) else None
+    return descriptor if status and os.path.samestat(locked, status) else None
 
 
 def _holder(files: FileSystem, paths: LockPaths) -> str:
