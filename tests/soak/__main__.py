@@ -49,8 +49,10 @@ def _run(bed: Bed, options: argparse.Namespace, evidence: Path) -> int:
     try:
         soak.run(seconds, tuple(options.events.split()))
         soak.revert()
-    except (Violation, BedError) as error:
-        failed = list(getattr(error, "problems", [str(error)]))
+    except Violation as error:
+        failed = list(error.problems)
+    except BedError as error:
+        failed = [str(error)]
     lines, grown = soak.summary()
     print(f"\nseed {options.seed}, {(time.monotonic() - begin) / 60:.0f} minutes", *lines, sep="\n", flush=True)
     try:

@@ -246,10 +246,11 @@ def tamper(node: SoakNode, world: World, rng: random.Random) -> Done:
     if path == ENVIRONMENT and how in ("change", "delete", "copy"):
         world.linked = 0  # these replace a link
     if shared and how in ("empty", "delete"):
-        world.others[path] = b""
+        world.edit(path, b"")
+        world.deleted |= {path} if how == "delete" else set()
     elif shared and how == "append":
         others = world.others[path]
-        world.others[path] = others + (b"" if not others or others.endswith(b"\n") else b"\n") + f"{line}\n".encode()
+        world.edit(path, others + (b"" if not others or others.endswith(b"\n") else b"\n") + f"{line}\n".encode())
     return Done(f"{how} {path}")
 
 

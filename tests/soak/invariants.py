@@ -76,6 +76,13 @@ class Judge:
 
     # --- what one look at the node shows
 
+    def at_once(self, seen: Seen) -> list[str]:
+        """Return what must not be for a moment, and does not improve."""
+        daemons = [pid for pid, parent in seen["processes"] if parent == 1]
+        workers = [pid for pid, parent in seen["processes"] if parent in daemons]
+        many = len(daemons) > 1 or len(workers) > 1
+        return self.read_journal() + ([f"several daemons or workers: {seen['processes']}"] if many else [])
+
     def quick(self, seen: Seen) -> list[str]:
         """Return what does not hold (yet)."""
         return [*self._processes(seen), *self._status(seen), *self._files(seen)]
@@ -88,12 +95,8 @@ class Judge:
                 yield f"{name}.service has failed: {unit['Result']}"
             elif unit["MainPID"] != self._pids.get(name):
                 yield f"{name}.service restarted: {self._pids.get(name)} -> {unit['MainPID']}"
-        daemons = [pid for pid, parent in seen["processes"] if parent == 1]
-        workers = [pid for pid, parent in seen["processes"] if parent in daemons]
-        if len(daemons) != 1:
-            yield f"{len(daemons)} daemons: {seen['processes']}"
-        if len(workers) > 1:
-            yield f"{len(workers)} workers: {seen['processes']}"
+        if len([pid for pid, parent in seen["processes"] if parent == 1]) != 1:
+            yield f"no daemon, or several: {seen['processes']}"
         if seen["locked"]:
             yield "the lock is held"
         if seen["temporaries"]:
@@ -126,7 +129,7 @@ class Judge:
         contested = _contested(seen)
         for path in (ENVIRONMENT, DNF):
             others = others_of(path, _content(seen, path) or b"")
-            if others != world.others[path]:
+            if not world.accept(path, others):
                 yield f"{path}: lines of others are {others!r}, expected {world.others[path]!r}"
         target = (seen["files"][ENVIRONMENT] or {}).get("link")
         if target != (f"{ENVIRONMENT}.real-{world.linked}" if world.linked else None):
@@ -149,7 +152,8 @@ class Judge:
         if seen["files"][NODE_ENV]:
             yield f"{NODE_ENV} exists"
         for path in (ENVIRONMENT, DNF):
-            ours = (_content(seen, path) or b"").replace(self.world.others[path], b"")
+            self.world.accept(path, others_of(path, _content(seen, path) or b""))
+            ours = (_content(seen, path) or b"").replace(self.world.others[path], b"", 1)
             if ours:
                 yield f"{path}: still has {ours!r}"
         remaining = [path for path in seen["drop_ins"] if path != self.world.blocked]

@@ -53,7 +53,6 @@ class Soak:
         self.begin = time.monotonic()
         self.node = SoakNode(bed, self.world, limit)
         self.judge = Judge(self.node)
-        self.settle("boot")
 
     def close(self) -> None:
         """Remove the node."""
@@ -61,6 +60,7 @@ class Soak:
 
     def run(self, seconds: float, names: tuple[str, ...] = ()) -> None:
         """Run events until the time is over, or those of these names.  Raises Violation."""
+        self.settle()
         step = 0
         while (step < len(names)) if names else (time.monotonic() - self.begin < seconds):
             step += 1
@@ -77,7 +77,7 @@ class Soak:
             time.sleep(rng.choice(self.dwell))
             if done.problems:
                 raise Violation(*done.problems)
-            seen, notes = self.settle(event.name)
+            seen, notes = self.settle()
         except (Violation, BedError) as error:
             self.say(f"{label} VIOLATED: {error}")
             raise
@@ -89,7 +89,7 @@ class Soak:
         if phase == "configured" and self.world.is_metadata_well:
             self.judge.quiet()
 
-    def settle(self, event: str) -> tuple[Seen, str]:
+    def settle(self) -> tuple[Seen, str]:
         """Wait until all invariants hold; return the look at the node, and notes.
 
         Raises Violation after LIMIT seconds, and at once for the journal, which does not improve.
@@ -97,9 +97,9 @@ class Soak:
         begin, notes = time.monotonic(), ""
         while True:
             seen = self.node.observe()
-            journal = self.judge.read_journal()
-            if journal:
-                raise Violation(*journal)
+            worst = self.judge.at_once(seen)
+            if worst:
+                raise Violation(*worst)
             problems = self.judge.quick(seen) or self.judge.deep(seen)
             if not problems:
                 return seen, notes
@@ -140,7 +140,7 @@ class Soak:
             while event.when(self.world):
                 event.act(self.node, self.world, random.Random(self.seed))
         self.node.reload()
-        self.settle("the end")
+        self.settle()
         code, output = self.node.result("eks-proxy-agent revert")
         seen = self.node.observe()
         problems = [f"revert: exit code {code}: {output[-500:]}"] if code else []

@@ -51,6 +51,8 @@ class World:
     blocked: str = ""  # a managed file that is a link to /dev/null
     linked: int = 0  # /etc/environment is a link to environment.real-N
     others: dict[str, bytes] = field(default_factory=dict)  # lines of others in the shared files
+    earlier: dict[str, set[bytes]] = field(default_factory=dict)  # what those were before
+    deleted: set[str] = field(default_factory=set)  # shared files that were deleted once
     secrets: set[str] = field(default_factory=set)
 
     @property
@@ -70,6 +72,22 @@ class World:
     def is_metadata_well(self) -> bool:
         """Return True if each response of the metadata service is usable in time."""
         return self.metadata == "well"
+
+    def edit(self, path: str, others: bytes) -> None:
+        """Record that the lines of others in a shared file are these now."""
+        self.earlier.setdefault(path, set()).add(self.others[path])
+        self.others[path] = others
+
+    def accept(self, path: str, others: bytes) -> bool:
+        """Return True for lines that the file should have.
+
+        If it was deleted, the agent restores the original when it no longer needs the file.
+        """
+        if path in self.deleted and others in self.earlier[path]:
+            self.others[path] = others
+        if path == DNF and b"[main]" not in self.others[path]:
+            others = others.replace(b"[main]\n", b"")  # the agent adds the section that its line needs
+        return others == self.others[path]
 
     def config(self) -> str:
         """Return config.toml; JSON strings and lists are TOML too."""
