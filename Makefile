@@ -39,7 +39,7 @@ soak: ## Change and break a booted node at random, for so many minutes (root, De
 mutants: setup ## Change the program in N places; how many changes do tests notice? (root) make mutants SEED=1 N=150
 	@.venv/bin/python -m tests.mutants.run --seed $(or $(SEED),1) --count $(or $(N),150)
 
-faults: ## Inject a fault at each file call of the commands; takes hours: make faults ARGS='apply revert 60'
+faults: ## Inject a fault at each file call of the commands; takes hours: make faults ARGS='apply EIO'
 	@packaging/setup.sh test
 	@.venv/bin/python -m tests.faults.run $(ARGS)
 

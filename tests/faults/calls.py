@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -18,7 +19,8 @@ _CLOSES_NEW = r"close\(\d+<[^>]*\.eks-proxy-agent>"
 #: cannot fail.
 _HARMLESS = rf"ioctl|fcntl|lseek|mmap|dup|(?!{_CLOSES_NEW})close"
 #: The calls that can have each fault.  A kill before a call that changes nothing leaves what a kill
-#: before the next change leaves.
+#: before the next change leaves.  A fault with a + lasts: the call and all later ones have it.  It
+#: has no write(2), which could not report it, and no open(2) unless that fails for reading too.
 FAULTS = {
     "SIGKILL": rf"{_CREATES}|{_ALTERS}|{_STORES}",
     "ENOSPC": rf"{_CREATES}|{_STORES}|{_CLOSES_NEW}",
@@ -27,6 +29,10 @@ FAULTS = {
     "EIO": rf"(?!{_HARMLESS})",
     "EMFILE": "open",
     "EACCES": rf"{_LOOKS}|{_CREATES}|{_ALTERS}|flock",
+    "ENOSPC+": r"mkdir|rename|symlink|f?setxattr|fsync",
+    "EROFS+": rf"mkdir|rename|symlink|f?setxattr|{_ALTERS}",
+    "EIO+": rf"(?!{_HARMLESS}|p?write|close)",
+    "EMFILE+": "open",
 }
 
 
@@ -48,11 +54,21 @@ def trace_options(log: Path) -> list[str]:
     return ["-y", "-s0", "-o", str(log), "-e", "trace=" + TRACED]
 
 
-def fault_options(log: Path, point: Point, fault: str) -> list[str]:
-    """Return the options of strace for a fault at a point."""
-    action = "signal=KILL" if fault == "SIGKILL" else "error=" + fault
-    inject = f"inject={point.call}:{action}:when={point.number}"
-    return ["-y", "-s0", "-o", str(log), "-e", "trace=" + point.call, "-e", inject]
+def opens(log: str, root: Path) -> list[Point]:
+    """Return the calls of openat(2) in a trace that do not concern the root."""
+    lines = [line for line in log.splitlines() if line.startswith("openat(")]
+    return [Point("openat", number + 1, line) for number, line in enumerate(lines) if not _concerns(line, root)]
+
+
+def fault_options(log: Path, fault: str, hit_points: Sequence[Point]) -> list[str]:
+    """Return the options of strace for a fault at a point, or from several on if it lasts."""
+    name = fault.rstrip("+")
+    action = "signal=KILL" if name == "SIGKILL" else "error=" + name
+    options = ["-y", "-s0", "-o", str(log), "-e", "trace=" + ",".join(point.call for point in hit_points)]
+    for point in hit_points:
+        when = f"{point.number}+" if fault != name else str(point.number)
+        options += ["-e", f"inject={point.call}:{action}:when={when}"]
+    return options
 
 
 def points(log: str, root: Path) -> list[Point]:
@@ -73,7 +89,7 @@ def points(log: str, root: Path) -> list[Point]:
 def hit(log: str, point: Point, root: Path) -> str:
     """Return the call that a fault hit, empty if it was the one of this point.
 
-    The trace has only calls of this name.
+    The trace has all calls of this name.
     """
     lines = [line for line in log.splitlines() if line.startswith(point.call + "(")]
     if len(lines) < point.number:

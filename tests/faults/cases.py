@@ -12,8 +12,8 @@ from pathlib import Path
 import attrs
 
 from agent.edges.lock import BOOTSTRAP_LOCK, LOCK
-from tests.faults.calls import FAULTS, Point, fault_options, hit, points, trace_options
-from tests.faults.processes import Command, Outcome, Server
+from tests.faults.calls import Point, fault_options, hit, opens, points, trace_options
+from tests.faults.processes import Command, Outcome, Server, run_whole
 from tests.faults.scenarios import SCENARIOS, Node, Scenario
 from tests.faults.tree import (
     TEMPORARY,
@@ -29,16 +29,22 @@ from tests.faults.tree import (
 
 #: Bytes that a command may print.
 _OUTPUT = 64 * 1024
-ERRORS = {name: os.strerror(getattr(errno, name)) for name in FAULTS if name != "SIGKILL"}
 
 
 @attrs.frozen
 class Case:
-    """A scenario, and a fault at one of its calls."""
+    """A scenario, and a fault at one of its calls.
+
+    A fault that lasts has more `points`: the first call of each other name from there on.
+    """
 
     scenario: str
     fault: str
-    point: Point
+    points: tuple[Point, ...]
+
+    @property
+    def point(self) -> Point:
+        return self.points[0]
 
     def __str__(self) -> str:
         return f"{self.scenario}: {self.fault} at {self.point.call} number {self.point.number}: {self.point.text}"
@@ -62,7 +68,16 @@ class Undisturbed:
 
     def cases(self, fault: str) -> list[Case]:
         """Return the cases of a fault."""
-        return [Case(self.scenario.name, fault, point) for point in self.points if point.can_have(fault)]
+        name, chosen = self.scenario.name, [point for point in self.points if point.can_have(fault)]
+        if not fault.endswith("+"):
+            return [Case(name, fault, (point,)) for point in chosen]
+        cases: list[Case] = []
+        first: dict[str, Point] = {}
+        for point in reversed(chosen):
+            first[point.call] = point
+            others = (other for other in first.values() if other is not point)
+            cases.append(Case(name, fault, (point, *others)))
+        return cases
 
 
 class Bench:
@@ -88,7 +103,7 @@ class Bench:
         undisturbed, node = self.undisturbed(case.scenario), self.node
         write_tree(node.root, undisturbed.old)
         scenario = undisturbed.scenario
-        outcome = _traced(node, scenario.command(node), fault_options(node.log, case.point, case.fault))
+        outcome = _traced(node, scenario.command(node), fault_options(node.log, case.fault, case.points))
         disturbed = read_tree(node.root)
         other = hit(node.log.read_text(), case.point, node.root)
         if other:
@@ -102,6 +117,23 @@ class Bench:
         failures += self._reruns(undisturbed)
         write_tree(node.root, disturbed)
         failures += self._reverts("revert at once", undisturbed)
+        return failures
+
+    def failures_of_python(self, fault: str, number: int, seed: int) -> list[str]:
+        """Let files fail that Python opens, such as modules; return what does not hold after it.
+
+        Python may print a traceback then, so only files and rerun are compared.
+        """
+        undisturbed, node = self.undisturbed("apply"), self.node
+        words = undisturbed.scenario.command(node).words
+        write_tree(node.root, undisturbed.old)
+        assert run_whole(words, trace_options(node.log)) == 0
+        failures = []
+        for point in random.Random(seed).sample(opens(node.log.read_text(), node.root), number):
+            write_tree(node.root, undisturbed.old)
+            run_whole(words, fault_options(node.log, fault, [point]))
+            torn = _torn(read_tree(node.root), undisturbed)
+            failures += [f"{fault} at {point.text}: {failure}" for failure in (*torn, *self._reruns(undisturbed))]
         return failures
 
     def _reruns(self, undisturbed: Undisturbed) -> Iterator[str]:
@@ -171,7 +203,11 @@ def _clean_ending(name: str, outcome: Outcome) -> Iterator[str]:
 
 def _is_silent(case: Case, outcome: Outcome) -> bool:
     """Return True if neither exit code nor output has the fault."""
-    return case.fault != "SIGKILL" and outcome.code == 0 and ERRORS[case.fault] not in outcome.out + outcome.err
+    return case.fault != "SIGKILL" and outcome.code == 0 and _error(case.fault) not in outcome.out + outcome.err
+
+
+def _error(fault: str) -> str:
+    return os.strerror(getattr(errno, fault.rstrip("+")))
 
 
 def _outside_run(tree: Tree) -> Tree:

@@ -15,6 +15,7 @@ import json
 import os
 import pkgutil
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,10 @@ TIMEOUT = 60
 _NOW = 1_700_000_000.0
 #: prctl(2): any process of this user may trace this one, whatever kernel.yama.ptrace_scope says.
 _PR_SET_PTRACER = 0x59616D61
+
+
+#: Without systemctl only files of the tree are changed.  Sets have the same order in all runs.
+_ENVIRONMENT = {"PATH": "/nonexistent", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @attrs.frozen
@@ -74,9 +79,7 @@ class Server:
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
-            # Without systemctl only files of the tree are changed.  Sets have one order in all
-            # runs.
-            env={"PATH": "/nonexistent", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+            env=_ENVIRONMENT,
         )
 
     def close(self) -> None:
@@ -117,6 +120,21 @@ def _attached(strace: Sequence[str]) -> Iterator[None]:
         yield
         rest = tracer.stderr.read()
     assert tracer.returncode in (0, -signal.SIGKILL), rest
+
+
+def run_whole(words: Sequence[str], strace: Sequence[str]) -> int:
+    """Run a command under strace from its first call on; return the exit code."""
+    program = shutil.which("strace") or "strace"
+    line = [program, *strace, sys.executable, "-m", "agent", *words]
+    return subprocess.run(
+        line,
+        cwd=REPOSITORY,
+        env=_ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=False,
+    ).returncode
 
 
 # --- the server -----------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 """`make faults`: a fault at each call of each scenario.
 
-`python -m tests.faults.run [SCENARIO ...]` runs some scenarios.  Failures are printed when they
-are found; the last lines are the counts.
+`python -m tests.faults.run [SCENARIO ...] [FAULT ...] [NUMBER]` runs some scenarios and faults, and
+at most so many cases of each.  Failures are printed as they occur; the last lines are the counts.
 """
 
 from __future__ import annotations
 
-import collections
 import concurrent.futures
+import functools
 import os
 import sys
 import tempfile
@@ -36,38 +36,55 @@ def _block(scenario: str, fault: str, numbers: Sequence[int]) -> list[tuple[Case
     return [(case, failures) for case, failures in results if failures]
 
 
-def main(names: Sequence[str], most: int) -> int:
-    """Run all cases of some scenarios, at most so many of each fault; return the exit code."""
+def main(words: Sequence[str]) -> int:
+    """Run the cases that the words of the command line select; return the exit code."""
+    unknown = [word for word in words if word not in (*SCENARIOS, *FAULTS) and not word.isdigit()]
+    if unknown:
+        print(f"{unknown[0]}: not a scenario ({', '.join(SCENARIOS)}) or fault ({', '.join(FAULTS)})", file=sys.stderr)
+        return 2
+    names = [word for word in words if word in SCENARIOS] or list(SCENARIOS)
+    faults = [word for word in words if word in FAULTS] or list(FAULTS)
+    most = next((int(word) for word in words if word.isdigit()), sys.maxsize)
     begin = time.monotonic()
-    counts: collections.Counter[tuple[str, str]] = collections.Counter()
+    counts = {(name, fault): _chosen(name, fault, most) for name in names for fault in faults}
     failed = 0
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
         for name in names:
-            blocks = []
-            with tempfile.TemporaryDirectory(dir=fast_directory()) as directory:
-                bench = Bench(Path(directory))
-                for fault in FAULTS:
-                    cases = bench.undisturbed(name).cases(fault)
-                    chosen = sorted(cases.index(case) for case in sample(cases, most, seed=0))
-                    counts[name, fault] = len(chosen)
-                    blocks += [
-                        pool.submit(_block, name, fault, chosen[start : start + _BLOCK])
-                        for start in range(0, len(chosen), _BLOCK)
-                    ]
-                bench.close()
+            blocks = [
+                pool.submit(_block, name, fault, chosen[start : start + _BLOCK])
+                for fault in faults
+                for chosen in [counts[name, fault]]
+                for start in range(0, len(chosen), _BLOCK)
+            ]
             for block in concurrent.futures.as_completed(blocks):
                 for case, failures in block.result():
                     failed += 1
                     print(case, *failures, sep="\n    ", flush=True)
-            total = sum(number for (scenario, _), number in counts.items() if scenario == name)
-            print(f"{name}: {total} cases, {(time.monotonic() - begin) / 60:.1f} min", flush=True)
-    for fault in FAULTS:
-        print(f"{fault:8}", *(f"{name} {counts[name, fault]}" for name in names))
-    print(f"{sum(counts.values())} cases, {failed} failed")
+            total = sum(len(counts[name, fault]) for fault in faults)
+            print(f"{name}: {total} cases, {(time.monotonic() - begin) / 60:.1f} min in all", flush=True)
+    for fault in faults:
+        print(f"{fault:8}", *(f"{name} {len(counts[name, fault])}" for name in names))
+    print(f"{sum(map(len, counts.values()))} cases, {failed} failed")
     return 1 if failed else 0
 
 
+@functools.lru_cache
+def _cases(name: str) -> dict[str, list[Case]]:
+    """Return all cases of a scenario by their fault."""
+    with tempfile.TemporaryDirectory(prefix="faults-", dir=fast_directory()) as directory:
+        bench = Bench(Path(directory))
+        try:
+            return {fault: bench.undisturbed(name).cases(fault) for fault in FAULTS}
+        finally:
+            bench.close()
+
+
+def _chosen(name: str, fault: str, most: int) -> list[int]:
+    """Return the numbers of the cases to run."""
+    cases = _cases(name)[fault]
+    numbers = {case: number for number, case in enumerate(cases)}
+    return sorted(numbers[case] for case in sample(cases, most, seed=0))
+
+
 if __name__ == "__main__":
-    chosen = [word for word in sys.argv[1:] if not word.isdigit()]
-    limit = [int(word) for word in sys.argv[1:] if word.isdigit()]
-    raise SystemExit(main(chosen or list(SCENARIOS), limit[0] if limit else sys.maxsize))
+    raise SystemExit(main(sys.argv[1:]))

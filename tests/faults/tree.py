@@ -21,7 +21,7 @@ STATE = ("var/lib/eks-proxy-agent/", "run/eks-proxy-agent/")
 TEMPORARY = re.compile(r"(^|/)\.[^/]+\.eks-proxy-agent$")
 #: Keys of state files whose values are moments since power-on, or count what happened on the way.
 _VOLATILE = {
-    "status.json": {"repairs"},
+    "status.json": {"since", "updated", "last_success", "next_pass", "repairs"},
     "watch.json": {"repairs", "total", "contested", "reported", "ca_changed_at", "missing"},
 }
 _METRICS = re.compile(rb"(# (HELP|TYPE) .*\n|eks_proxy_agent_\w+(\{.*\})? [0-9.+eE-]+\n)+")

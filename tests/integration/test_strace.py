@@ -1,11 +1,9 @@
-"""System calls of the agent: durable writes in order, no write without a change, SIGKILL."""
+"""System calls of the agent: durable writes in order, no write without a change, failures."""
 
-import concurrent.futures
 import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import attrs
 import pytest
@@ -199,72 +197,7 @@ def test_revert_removes_the_baseline_last(node):
     assert names.index("/var/lib/eks-proxy-agent/baseline.json") > last
 
 
-# --- killed ---------------------------------------------------------------------------------------
-
-
-def points(node, command, names):
-    """(system call, its number) for each call of a command in the tree, as strace counts them."""
-    log = node.directory / "points"
-    done = run(node, command, "-e", "trace=" + ",".join(names), log=log)
-    assert done.returncode == 0, done.stderr
-    counts = dict.fromkeys(names, 0)
-    calls = []
-    for line in log.read_text().splitlines():
-        match = re.match(r"\d+ +(\w+)\(", line)
-        if match is None:
-            continue
-        counts[match.group(1)] += 1
-        if str(node.root) in line and "ENOENT" not in line:
-            calls.append((match.group(1), counts[match.group(1)]))
-    return calls
-
-
-@pytest.mark.parametrize(
-    ("command", "names"), [("apply", ["write", "fsync", "renameat"]), ("revert", ["renameat", "unlinkat"])]
-)
-def test_sigkill_at_any_call_damages_no_file(node, tmp_path, command, names):
-    """Every file is wholly old or wholly new.
-
-    The next apply gives the same tree, and revert the original one.
-    """
-    pristine = node.tree(ours=True)
-    node.apply()
-    applied = node.tree()
-    if command == "apply":
-        node.revert()
-    shutil.copytree(node.directory, tmp_path / "start", symlinks=True)
-    old = node.tree()
-    todo = points(node, command, names)
-    new = node.tree()
-    assert len(todo) > 9
-    assert {name for name, _ in todo} == set(names)
-
-    def killed(point):
-        name, number = point
-        directory = tmp_path / f"{name}-{number}"
-        shutil.copytree(tmp_path / "start", directory, symlinks=True)
-        cut = copy_of(node, directory)
-        done = run(cut, command, "-e", f"inject={name}:signal=KILL:when={number}", log=directory / "log")
-        assert done.returncode == -9 or "+++ killed by SIGKILL +++" in (directory / "log").read_text(), point
-        return cut
-
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for point, cut in zip(todo, pool.map(killed, todo)):
-            temporary = cut.temporaries()
-            for path, entry in cut.tree().items():
-                assert path in temporary or entry in (old.get(path), new.get(path)), f"{path} is half written: {point}"
-            cut.apply()
-            assert cut.tree() == applied, point
-            assert cut.temporaries() == [], point
-            cut.revert()
-            assert cut.tree(ours=True) == pristine, point
-
-
-def copy_of(node, directory):
-    """The Node of a copied directory."""
-    copy = Node.__new__(Node)
-    copy.directory, copy.root = directory, directory / Path(node.root).name
-    return copy
+# --- failing calls: tests/faults injects the other faults, at every call ---------------------------
 
 
 @pytest.mark.parametrize(
