@@ -197,7 +197,7 @@ def test_revert_removes_the_baseline_last(node):
     assert names.index("/var/lib/eks-proxy-agent/baseline.json") > last
 
 
-# --- failing calls (tests/faults injects all others) -----------------------------------------------
+# --- failing calls (tests/faults injects all others) --------------------------------------------
 
 
 @pytest.mark.parametrize(
