@@ -21,7 +21,7 @@ from tests.faults.processes import fast_directory
 from tests.faults.scenarios import SCENARIOS
 
 #: Cases that a process runs with the same bench.
-_BLOCK = 200
+_BLOCK = 100
 
 
 def _block(scenario: str, fault: str, numbers: Sequence[int]) -> list[tuple[Case, list[str]]]:
@@ -47,24 +47,21 @@ def main(words: Sequence[str]) -> int:
     most = next((int(word) for word in words if word.isdigit()), sys.maxsize)
     begin = time.monotonic()
     counts = {(name, fault): _chosen(name, fault, most) for name in names for fault in faults}
-    failed = 0
+    failed = done = 0
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
-        for name in names:
-            blocks = [
-                pool.submit(_block, name, fault, chosen[start : start + _BLOCK])
-                for fault in faults
-                for chosen in [counts[name, fault]]
-                for start in range(0, len(chosen), _BLOCK)
-            ]
-            for block in concurrent.futures.as_completed(blocks):
-                for case, failures in block.result():
-                    failed += 1
-                    print(case, *failures, sep="\n    ", flush=True)
-            total = sum(len(counts[name, fault]) for fault in faults)
-            print(f"{name}: {total} cases, {(time.monotonic() - begin) / 60:.1f} min in all", flush=True)
+        blocks = {
+            pool.submit(_block, name, fault, numbers[start : start + _BLOCK]): len(numbers[start : start + _BLOCK])
+            for (name, fault), numbers in counts.items()
+            for start in range(0, len(numbers), _BLOCK)
+        }
+        for block in concurrent.futures.as_completed(blocks):
+            done += blocks[block]
+            for case, failures in block.result():
+                failed += 1
+                print(case, *failures, sep="\n    ", flush=True)
+            print(f"{done} cases, {failed} failed, {(time.monotonic() - begin) / 60:.1f} min", flush=True)
     for fault in faults:
         print(f"{fault:8}", *(f"{name} {len(counts[name, fault])}" for name in names))
-    print(f"{sum(map(len, counts.values()))} cases, {failed} failed")
     return 1 if failed else 0
 
 
