@@ -14,6 +14,7 @@ from tests.faults.processes import Command, Server
 from tests.faults.tree import Tree, read_tree, write_tree
 from tests.integration.certificates import EXPIRED
 from tests.integration.command_line import FACTS
+from tests.integration.scratch import rename_to_former
 
 DROP_INS = "etc/systemd/system/docker.service.d/"
 METRICS = "var/lib/node_exporter/textfile_collector"
@@ -160,6 +161,12 @@ def _update(node: Node) -> None:
     node.edit("etc/eks-proxy-agent/config.toml", SECOND)
 
 
+def _upgrade(node: Node) -> None:
+    """The drop-ins have the name that an earlier version gave them."""
+    _apply_first(node)
+    rename_to_former(node.root)
+
+
 def _edit_ours(node: Node) -> None:
     """Both kinds of files: one that is kept as a copy, and one with lines of others."""
     _apply_first(node)
@@ -187,6 +194,7 @@ SCENARIOS = {
     for scenario in (
         Scenario("apply", lambda node: node.command("apply", "--set", 'proxy.no_proxy=["direct.corp"]')),
         Scenario("update", lambda node: node.command("apply"), _update),
+        Scenario("upgrade", lambda node: node.command("apply"), _upgrade),
         Scenario("revert", lambda node: node.command("revert"), _edit_ours),
         Scenario("bake", lambda node: node.command("bake")),
         Scenario("clean", lambda node: node.command("clean"), _bake_and_apply, forgets=True),

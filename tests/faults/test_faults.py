@@ -41,11 +41,11 @@ _ONCE = [
     ("apply", "EACCES", r"fgetxattr\(\d+</etc/dnf/dnf.conf>"),
     ("update", "EACCES", r"fsetxattr\(\d+</etc/dnf/.dnf.conf"),
     # The directory kept the mode of the umask.
-    ("bake", "SIGKILL", r"fsync\(\d+</var/lib>"),
+    ("bake", "SIGKILL", r"(fsync|fchmod)\(\d+</var/lib(/eks-proxy-agent)?>"),
     # The baseline had the original of a removed file as a content of the agent.
     ("apply", "SIGKILL", r"unlinkat\(\d+</etc/systemd/system/docker.service.d>, .proxy.conf"),
     # The search for the name of a copy did not end.
-    ("revert", "EIO+", r"newfstatat\(.*eks-proxy-agent-save"),
+    ("revert", "EIO+", r'\w+\(.*eks-proxy-agent-save"'),
     # Unexpected errors.
     ("update", "EIO", r"flistxattr\(\d+</run/eks-proxy-agent/ready>"),
     ("boot", "EIO", r"newfstatat\(\d+</run/eks-proxy-agent/lock>"),
