@@ -7,8 +7,7 @@ first drop-in is written.  A file that cannot be written does not hold up the ot
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Callable
 
 import attrs
@@ -37,7 +36,7 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     has_stale_directories = bool(before.directories) and not before.files
     if plan.empty and plan.baseline == before and not has_stale_directories:
         return attrs.evolve(plan, problems=plan.problems + tuple(unswept))
-    directories = _missing_directories(plan, files)
+    directories, unknown = _missing_directories(plan, files)
     growing = attrs.evolve(
         plan.baseline,
         files={**before.files, **plan.baseline.files},
@@ -49,7 +48,7 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
         state.set_reload_pending(True)
     if plan.trust:
         state.set_trust_pending(True)
-    failed = _write_files(plan.changes, files)
+    failed = _write_files(plan.changes, files, unknown)
     remaining, stuck = _remove_empty_directories(growing.directories, files)
     failed_commands, disabled = _run_commands(plan, host, state)
     # The record of what could not be done stays, for the next run.
@@ -114,13 +113,16 @@ def _attempt(steps: Iterable[tuple[bool, Callable[[], None]]]) -> list[str]:
     return failed
 
 
-def _write_files(changes: tuple[Change, ...], files: FileSystem) -> dict[str, str]:
+def _write_files(changes: tuple[Change, ...], files: FileSystem, unknown: Mapping[str, str]) -> dict[str, str]:
     """Write and remove files, in order; return the errors by path.
 
     A file stays as it is if another one, which has to be in place before, could not be written.
+    `unknown`: the errors of files whose missing directories are not recorded.
     """
-    failed: dict[str, str] = {}
+    failed = dict(unknown)
     for change in changes:
+        if change.path in failed:
+            continue
         if change.requires in failed:
             failed[change.path] = f"{change.path}: left as it is, because {change.requires} cannot be written"
             continue
@@ -136,13 +138,19 @@ def _write_files(changes: tuple[Change, ...], files: FileSystem) -> dict[str, st
     return failed
 
 
-def _missing_directories(plan: Plan, files: FileSystem) -> list[str]:
+def _missing_directories(plan: Plan, files: FileSystem) -> tuple[list[str], dict[str, str]]:
+    """Return the directories to create, and the errors by path of files for which they are unknown.
+
+    These files are not written: revert would not remove the directories.
+    """
     missing: list[str] = []
+    unknown: dict[str, str] = {}
     for change in plan.changes:
-        if change.after is not None:
-            with contextlib.suppress(FileError):  # the write will report it
-                missing += files.missing_directories(change.path)
-    return list(dict.fromkeys(missing))
+        try:
+            missing += files.missing_directories(change.path) if change.after is not None else ()
+        except FileError as error:
+            unknown[change.path] = str(error)
+    return list(dict.fromkeys(missing)), unknown
 
 
 def _remove_empty_directories(directories: tuple[str, ...], files: FileSystem) -> tuple[list[str], list[str]]:

@@ -99,6 +99,27 @@ def test_an_unreadable_directory_does_not_become_the_agents(
     assert node.tree("var/lib/eks-proxy-agent") == before
 
 
+def test_a_directory_that_is_not_recorded_is_not_created(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """revert would not remove it; a look that fails once must not matter for ever."""
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n[node]\nunits = ["kubelet"]\n[aws]\ndirect = []\n')
+    before = node.tree("var/lib/eks-proxy-agent")
+    real, failed = FileSystem.missing_directories, []
+
+    def missing_directories(self: FileSystem, path: str) -> list[str]:
+        if "kubelet" in path and not failed:
+            failed.append(path)
+            raise FileError(f"{path}: cannot be read: {os.strerror(errno.EIO)}")
+        return real(self, path)
+
+    monkeypatch.setattr(FileSystem, "missing_directories", missing_directories)
+    done = node.main("apply")
+    assert (done.code, f"{failed[0]}: cannot be read" in done.err) == (1, True)
+    assert not (node.root / "etc/systemd/system/kubelet.service.d").exists()
+    assert node.main("apply").code == 0
+    assert node.main("revert").code == 0
+    assert node.tree("var/lib/eks-proxy-agent") == before
+
+
 @pytest.mark.parametrize("number", FAILURES)
 def test_a_file_is_not_restored_if_no_name_for_its_copy_is_known(
     node: Node, monkeypatch: pytest.MonkeyPatch, fail: Any, number: int
