@@ -44,6 +44,8 @@ _ONCE = [
     ("bake", "SIGKILL", r"(fsync|fchmod)\(\d+</var/lib(/eks-proxy-agent)?>"),
     # The baseline had the original of a removed file as a content of the agent.
     ("apply", "SIGKILL", r"unlinkat\(\d+</etc/systemd/system/docker.service.d>, .proxy.conf"),
+    # A new directory was not in the baseline, and stayed.
+    ("update", "EIO", r'openat\(\d+</etc/systemd/system>, "containerd.service.d"'),
     # The search for the name of a copy did not end.
     ("revert", "EIO+", r'\w+\(.*eks-proxy-agent-save"'),
     # Unexpected errors.
