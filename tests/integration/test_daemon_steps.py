@@ -700,6 +700,28 @@ def test_contested_files_are_in_the_status_line(machine: Machine, monkeypatch: p
     assert len(machine.of(Status)) == 2
 
 
+def test_of_several_proxies_the_next_check_may_be_earlier(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Than the next cycle; one proxy that fails is not urgent, since there is no other."""
+    monkeypatch.setattr(cycle, "_check_units", lambda daemon, result: OutdatedUnits())
+    monkeypatch.setattr(cycle.proxies, "check", lambda host, resolved: cycle.proxies.ProxyCheck(False, 7.0))
+    cycle.finish_cycle(machine.daemon, machine.reconcile(), is_settled=True)
+    machine.node.settings(SETTINGS.replace(f'"{PROXY}"', f'["{PROXY}", "http://spare:1"]'))
+    cycle.finish_cycle(machine.daemon, machine.reconcile(), is_settled=True)
+    first, second = machine.of(NextRun)
+    assert first.seconds > 500
+    assert second.seconds == 7.0
+
+
+@pytest.mark.parametrize("is_switched", [True, False])
+def test_another_proxy_is_a_reconcile(machine: Machine, monkeypatch: pytest.MonkeyPatch, is_switched: bool) -> None:
+    """If that fails, the next cycle is a retry."""
+    monkeypatch.setattr(cycle, "_check_units", lambda daemon, result: OutdatedUnits())
+    monkeypatch.setattr(cycle.proxies, "check", lambda host, resolved: cycle.proxies.ProxyCheck(True, 7.0))
+    monkeypatch.setattr(cycle, "_switch_proxy", lambda daemon, result: (result, is_switched))
+    cycle.finish_cycle(machine.daemon, machine.reconcile(), is_settled=True)
+    assert machine.memory.failures == (not is_switched)
+
+
 # --- status.json
 
 
@@ -715,6 +737,35 @@ def test_a_corrupt_status_is_replaced(machine: Machine) -> None:
         assert status
         assert status.phase == ("configured" if write == "reconcile" else "degraded")
         assert (status.version, bool(status.updated), bool(status.since)) == (status_file.__version__, True, True)
+
+
+def test_a_reconcile_replaces_all_of_its_fields(machine: Machine) -> None:
+    """Those of another instance, as an image carries them."""
+    machine.reconcile()
+    before = machine.host.state.status()
+    assert before
+    fields = ("instance_id", "region", "digest", "proxy", "no_proxy", "files", "warnings")
+    other = {"instance_id": "i-1", "region": "us-east-1", "warnings": ("old",), "files": ("/old",)}
+    others = attrs.evolve(before, **other, digest="old", proxy=None, no_proxy=())
+    with machine.host.locked() as state:
+        state.save_status(others)
+    machine.reconcile()
+    after = machine.host.state.status()
+    assert after
+    assert [getattr(after, name) for name in fields] == [getattr(before, name) for name in fields]
+    assert after.region == FACTS["region"]
+    assert after.files
+    machine.node.settings("")
+    machine.reconcile()
+    after = machine.host.state.status()
+    assert after
+    assert (after.phase, after.digest, after.proxy, after.no_proxy, after.preflight) == (
+        "unconfigured",
+        None,
+        None,
+        (),
+        None,
+    )
 
 
 def test_since_changes_with_the_phase_only(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from agent.node import budget
 from agent.node.budget import BOOT, LOCK_WAIT, UNREACHABLE, Budget, boot_budget
 
 
@@ -98,3 +99,23 @@ def test_status_is_shown_at_most_once_a_second(clock: Clock) -> None:
         "waiting, 27 s left: refused",
     ]
     assert math.isinf(Budget().remaining())
+
+
+@pytest.mark.parametrize(
+    ("deadline", "names_proxy", "seconds", "unreachable"),
+    [(None, True, 60.0, 60.0), (None, False, 60.0, 30.0), (7.0, True, 7.0, 7.0), (7.0, False, 7.0, 7.0)],
+)
+def test_a_boot_waits_and_reports_as_the_daemon_does(
+    monkeypatch: pytest.MonkeyPatch, deadline: float | None, names_proxy: bool, seconds: float, unreachable: float
+) -> None:
+    """It begins at the start of the daemon."""
+    now = [100.0]
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
+    shown: list[str] = []
+    slept: list[float] = []
+    made = boot_budget(deadline, names_proxy=names_proxy, started=98.0, show=shown.append, sleep=slept.append)
+    assert made.remaining() == seconds - 2
+    assert made.for_metadata() == (seconds - 2, unreachable - 2)
+    made.report("no answer")
+    made.sleep(0.5)
+    assert (shown, slept) == ([f"waiting, {seconds - 2:.0f} s left: no answer"], [0.5])

@@ -333,6 +333,13 @@ def test_advice_has_findings_with_a_remedy():
     ]
 
 
+@pytest.mark.parametrize(("region", "count"), [("eu-central-1", 1), ("us-east-1", 0), ("", 0)])
+def test_advice_knows_the_region_of_the_node(region, count):
+    """A name of another region is a mistake only if the node's is known."""
+    lines = advice(composed_with("ec2.us-east-1.amazonaws.com"), region)
+    assert sum("the node is in eu-central-1" in line for line in lines) == count
+
+
 def test_advice_does_not_repeat_the_warning_about_a_port():
     """The parser of the entry warns about it."""
     assert advice(composed_with("host.corp:8443"), REGION) == ()
