@@ -142,6 +142,19 @@ def test_masked_docker_stays_masked(image: Path, agent: Run, capsys: pytest.Capt
     assert os.readlink(image / "etc/systemd/system/docker.service") == "/dev/null"
 
 
+def test_bake_reports_what_it_does_not_keep(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Flags are not kept in the image, and without a proxy the user data has to name one."""
+    kept, named = "bake does not keep flags", "proxy.url is not set in the image"
+    assert agent("bake") == 0
+    err = capsys.readouterr().err
+    assert (kept in err, named in err) == (False, False)
+    assert agent("bake", "--set", "node.yum=false") == 0
+    assert kept in capsys.readouterr().err
+    (image / "etc/eks-proxy-agent/config.toml").write_text(CONFIG.replace("url", "#url"))
+    assert agent("bake") == 0
+    assert named in capsys.readouterr().err
+
+
 def test_bake_twice_changes_nothing(image: Path, agent: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """A second bake reports that there is nothing to do, and changes nothing."""
     agent("bake")
