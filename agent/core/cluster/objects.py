@@ -50,11 +50,6 @@ class Source:
         return f"{self.namespace}/{self.kind.lower()}/{NAME}"
 
     @property
-    def path(self) -> str:
-        """API path of the object."""
-        return source_path(self.kind, self.namespace)
-
-    @property
     def checksum(self) -> str:
         """Short digest of the data.
 

@@ -43,10 +43,6 @@ class Values:
         """Return the list that most clients read: no_proxy, or NO_PROXY if that is not set."""
         return self.environment.get("no_proxy") or self.environment.get("NO_PROXY") or ""
 
-    def with_list(self, no_proxy: str) -> Values:
-        """Return these values with another list."""
-        return attrs.evolve(self, environment={**self.environment, "no_proxy": no_proxy, "NO_PROXY": no_proxy})
-
     def reason(self, entry: str) -> str:
         """Return the reason of an entry; blanks around it are ignored."""
         return self.reasons.get(entry.strip(), self.otherwise)
