@@ -17,6 +17,7 @@ from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
 from agent.edges.signals import watched
 from agent.edges.state import State
+from agent.errors import FileError
 from agent.node import inputs, reconcile, sources
 from agent.node.host import host_of
 from agent.node.inputs import Inputs
@@ -108,3 +109,25 @@ def test_a_document_that_appears_before_the_lock_counts(node: Node, monkeypatch:
     monkeypatch.setattr(reconcile, "probe", appear)
     boot_once(node)
     assert ".other.local" in node.no_proxy()
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda path: None, "cannot be read: No such file or directory"),
+        (Path.mkdir, "cannot be read: Is a directory"),
+        (lambda path: path.write_bytes(b"12345"), ""),
+        (lambda path: path.write_bytes(b"123456"), "is larger than 5 bytes"),
+    ],
+)
+def test_a_file_that_a_flag_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, problem: str) -> None:
+    """It is relative to the working directory; the error names it as the flag does."""
+    monkeypatch.setattr(sources, "MAX_SIZE", 5)
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "file")
+    if not problem:
+        assert sources.read_local_file("file") == b"12345"
+        return
+    with pytest.raises(FileError) as error:
+        sources.read_local_file("file")
+    assert str(error.value) == f"file: {problem}"
