@@ -39,7 +39,14 @@ def parser() -> Parser:
     commands = top.add_subparsers(prog=top.prog, dest="command", metavar="COMMAND", required=True)
 
     _command(commands, "run", "configure the node, notify systemd, and keep running (started by the unit)")
-    _command(commands, "apply", "configure the node now; flags are kept for this instance", once=True)
+    apply = _command(commands, "apply", "configure the node now; flags are kept for this instance", once=True)
+    apply.add_argument(
+        "--forget",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY",
+        help="drop a flag that an earlier apply kept, or all of them: --forget all (repeatable)",
+    )
     _command(commands, "plan", "show as a diff what apply would change; change nothing", json=True)
     status = _plain(commands, "status", "show the state of the node")
     _root_flag(status)

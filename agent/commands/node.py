@@ -14,6 +14,7 @@ from agent.core.plan.plan import Plan
 from agent.core.status.document import entries_to_json
 from agent.core.systemd import considered, enabling
 from agent.errors import CommandError, FileError
+from agent.node import kept_flags
 from agent.node.apply import apply
 from agent.node.elsewhere import place_warnings
 from agent.node.host import Host, host_of, need_root
@@ -46,6 +47,10 @@ def apply_command(arguments: argparse.Namespace) -> int:
     print_losses(host, "baseline.json", "flags.json")
     static = static_settings(host.files, sources_of(arguments))
     facts = facts_of(static)
+    if arguments.forget:
+        with host.locked() as state:
+            for name in kept_flags.forget(state, facts.instance_id, arguments.forget):
+                print(f"dropped the kept flag {name}")
     if arguments.refresh:
         with host.locked() as state:
             forget_network(state, facts.instance_id)

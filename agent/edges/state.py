@@ -172,15 +172,6 @@ class LockedState(State):
     def save_of_instance(self, instance_id: str, name: str, data: Mapping[str, Any]) -> None:
         self._save(instance_file(instance_id, name), data, 0o600)
 
-    def keep_flags(self, instance_id: str, flags: Mapping[str, Any]) -> None:
-        """Merge the flags of this run into the kept flags, key by key."""
-        if not flags:
-            return
-        merged = dict(self.of_instance(instance_id, "flags") or {})
-        for section, table in flags.items():
-            merged[section] = {**merged.get(section, {}), **table}
-        self.save_of_instance(instance_id, "flags", merged)
-
     def forget(self, *, bootstrap: bool = False, status: bool = True) -> tuple[str, ...]:
         """Remove the state of every instance and of this boot; return the instance-ids.
 
@@ -189,7 +180,7 @@ class LockedState(State):
         not be removed.  The lock file is removed last: a process that creates a new one is not
         excluded.
         """
-        names = ("flags", "facts", "direct", "restarts") + (("bootstrap",) if bootstrap else ())
+        names = ("flags", "kept", "facts", "direct", "restarts") + (("bootstrap",) if bootstrap else ())
         instances = tuple(self._files.names(INSTANCES))
         for instance_id in instances:
             for name in names:

@@ -20,6 +20,7 @@ from agent.errors import AgentError, CorruptError
 _LOSSES = {
     "baseline.json": "revert cannot restore the original files without it",
     "flags.json": "the flags kept by apply are lost with it",
+    "kept.json": "the dates of the flags kept by apply are lost with it",
     "bootstrap.json": "bootstrap.sh runs again on this instance without it",
     "facts.json": "the metadata service is queried for them again",
     "direct.json": "the endpoints are probed again",
@@ -30,7 +31,7 @@ _LOSSES = {
     "status.json": "apply writes it again",
 }
 #: The tables of an instance.
-TABLES = ("flags.json", "facts.json", "direct.json", "restarts.json", "bootstrap.json")
+TABLES = ("flags.json", "kept.json", "facts.json", "direct.json", "restarts.json", "bootstrap.json")
 
 
 Table = dict[str, Any]
@@ -56,6 +57,12 @@ def _restarts(data: Table) -> Table:
 
 def _facts(data: Table) -> Table:
     facts_from_json(json.dumps(data))
+    return data
+
+
+def _kept(data: Table) -> Table:
+    if not all(isinstance(date, str) for date in data.values()):
+        raise ValueError("not a date")
     return data
 
 
@@ -85,6 +92,7 @@ def _proxies(data: Table) -> ProxyMemory:
 _READERS: Mapping[str, Callable[[Table], Any]] = {
     "baseline.json": Baseline.from_json,
     "flags.json": _flags,
+    "kept.json": _kept,
     "bootstrap.json": _bootstrap,
     "facts.json": _facts,
     "direct.json": _direct,

@@ -19,6 +19,7 @@ from agent.edges.files import FileSystem, Versions
 from agent.edges.state import State, instance_file
 from agent.node.budget import Budget
 from agent.node.host import Host
+from agent.node.kept_flags import kept_layer
 from agent.node.package_manager import needs_yum_conf
 from agent.node.sources import (
     SettingsSources,
@@ -118,8 +119,8 @@ def instance_layers(state: State, instance_id: str, user_data: UserData) -> tupl
     texts = user_data.settings
     names = _user_data_names(len(texts))
     layers = [parse_toml(name, text.encode("utf-8"), USER_DATA_LIMIT) for name, text in zip(names, texts)]
-    kept = state.of_instance(instance_id, "flags")
-    return (*layers, Layer("flags kept by apply", kept)) if kept else tuple(layers)
+    kept = kept_layer(state, instance_id)
+    return (*layers, kept) if kept else tuple(layers)
 
 
 def cluster_info(files: FileSystem, settings: Settings, user_data: UserData) -> ClusterInfo:

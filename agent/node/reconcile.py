@@ -24,7 +24,7 @@ from agent.core.record import record
 from agent.core.settings.schema import Settings
 from agent.edges.state import READY, LockedState, State
 from agent.errors import FileError, SettingsError
-from agent.node import proxies, reachability, status_file
+from agent.node import kept_flags, proxies, reachability, status_file
 from agent.node.apply import apply
 from agent.node.change_log import log_changes
 from agent.node.elsewhere import place_warnings
@@ -33,7 +33,7 @@ from agent.node.inputs import load_inputs
 from agent.node.overrides import override_warnings
 from agent.node.planning import desired_digests, node_files, plan_node
 from agent.node.reachability import Reachability
-from agent.node.sources import StaticSettings, kept_flags
+from agent.node.sources import StaticSettings, settings_to_keep
 from agent.node.status_file import phase_of
 from agent.node.waiting import order_warnings
 
@@ -220,7 +220,7 @@ def _remember(state: LockedState, static: StaticSettings, inputs: Inputs, networ
     """Save with the instance what later reconciles read."""
     instance_id = inputs.facts.instance_id
     if static.sources.keep:
-        state.keep_flags(instance_id, kept_flags(static.sources))
+        kept_flags.keep(state, instance_id, settings_to_keep(static.sources))
     reachability.remember(state, instance_id, network.reachability.fresh)
     proxies.remember(state, network.fresh_choice)
     state.save_of_instance(instance_id, "facts", json.loads(facts_to_json(inputs.facts)))

@@ -7,6 +7,7 @@ import codecs
 import contextlib
 import shlex
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import attrs
 
@@ -15,12 +16,22 @@ from agent.core.net.certificate_forms import conversion
 from agent.core.net.proxy_url import Credentials, parse_credentials
 from agent.core.record import record
 from agent.core.settings.config_d import is_settings, unread
-from agent.core.settings.layers import Layer, Layered, flag_layer, merge, merge_usable, parse_toml, without_metadata
+from agent.core.settings.layers import (
+    Layer,
+    Layered,
+    flag_layer,
+    merge,
+    merge_usable,
+    names_of,
+    parse_toml,
+    without_metadata,
+)
 from agent.core.settings.schema import Settings
 from agent.edges import local_file
 from agent.edges.files import MAX_SIZE, FileSystem, Versions
 from agent.edges.trust_store import ca_path
 from agent.errors import FileError, SettingsError
+from agent.node.kept_flags import today
 
 CONFIG = "/etc/eks-proxy-agent/config.toml"
 CONFIG_D = "/etc/eks-proxy-agent/config.d"
@@ -47,10 +58,10 @@ class SettingsSources:
         ARG of `bootstrap -- ARG` becomes bootstrap.arguments.
         """
         flags = flag_layer(self.sets, self.proxy)
-        if not self.arguments:
-            return flags
-        bootstrap = {**flags.data.get("bootstrap", {}), "arguments": list(self.arguments)}
-        return attrs.evolve(flags, data={**flags.data, "bootstrap": bootstrap})
+        data = dict(flags.data)
+        if self.arguments:
+            data["bootstrap"] = {**data.get("bootstrap", {}), "arguments": list(self.arguments)}
+        return attrs.evolve(flags, data=data, dates=dict.fromkeys(names_of(data), today()) if self.keep else None)
 
 
 @record
@@ -165,7 +176,7 @@ def _documents(files: FileSystem, sources: SettingsSources) -> Iterator[tuple[st
             yield name, content
 
 
-def kept_flags(sources: SettingsSources) -> dict[str, object]:
+def settings_to_keep(sources: SettingsSources) -> dict[str, dict[str, Any]]:
     """Return the settings in the flags that `apply` keeps for this instance."""
     return without_metadata(sources.layer().data)
 

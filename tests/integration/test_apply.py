@@ -161,7 +161,7 @@ def test_revert_removes_temporary_files_of_killed_runs(node):
     before = node.tree(ours=True)
     node.apply()
     instance = "var/lib/eks-proxy-agent/instances/i-0123456789abcdef0/"
-    for name in ("bootstrap.json", "flags.json", "facts.json"):
+    for name in ("bootstrap.json", "flags.json", "kept.json", "facts.json"):
         node.write(instance + f".{name}.eks-proxy-agent", b"half")
     for name in (
         "var/lib/eks-proxy-agent/baseline.json",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ else:
     import tomli as tomllib
 
 OTHER = "i-00000000000000000"
+KEPT = "var/lib/eks-proxy-agent/instances/{}/kept.json".format(FACTS["instance_id"])
 
 
 @pytest.fixture
@@ -142,6 +144,71 @@ def test_flags_are_kept_for_this_instance(tmp_path: Path) -> None:
     assert node.kept() == {"proxy": {"url": PROXY, "no_proxy": ["two.corp"]}}
     assert node.variables()["http_proxy"] == PROXY
     assert "two.corp" in node.no_proxy()
+
+
+OVERRULED = (
+    "warning: proxy.url of /etc/eks-proxy-agent/config.toml, line 2, is overruled by a flag kept by apply on {}; "
+    "to drop it: eks-proxy-agent apply --forget proxy.url\n"
+)
+
+
+def today() -> str:
+    """Return the date of this moment, as the agent writes it."""
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "config check", "check --only settings", "status"])
+def test_a_kept_flag_that_overrules_a_file_is_named(node: Node, command: str) -> None:
+    """Every command that judges the settings names the key, its place, the date, and the remedy."""
+    node.settings('[proxy]\nurl = "http://of-the-file:1"\n')
+    node.main("apply", "--proxy", PROXY)
+    done = node.main(command)
+    assert OVERRULED.format(today())[len("warning: ") : -1].partition("; ")[0] in done.both
+    assert "apply --forget proxy.url" in done.both
+
+
+def test_a_kept_flag_with_the_value_of_the_file_is_not_named(node: Node) -> None:
+    """Nor is one that another flag of this command overrides."""
+    node.settings(f'[proxy]\nurl = "{PROXY}"\n')
+    node.main("apply", "--proxy", PROXY)
+    assert node.main("plan").err.count("overruled") == 0
+    node.settings('[proxy]\nurl = "http://of-the-file:1"\n')
+    assert node.main("plan").err.count("overruled") == 1
+    assert node.main("plan", "--proxy", "http://other:1").err.count("overruled") == 0
+
+
+def test_flag_of_an_earlier_version_has_no_date(node: Node) -> None:
+    """Versions before did not keep dates; nor does a corrupt file of them stop anything."""
+    node.settings('[proxy]\nurl = "http://of-the-file:1"\n')
+    node.main("apply", "--proxy", PROXY)
+    (node.root / KEPT).unlink()
+    assert OVERRULED.format("X").replace("on X", "(date unknown)") in node.main("plan").err
+    node.write(KEPT, b"{", 0o600)
+    assert OVERRULED.format("X").replace("on X", "(date unknown)") in node.main("apply").err
+
+
+def test_forget_drops_kept_flags(node: Node) -> None:
+    """The file counts again in the same run; other kept flags stay."""
+    node.settings('[proxy]\nurl = "http://of-the-file:1"\n')
+    node.main("apply", "--proxy", PROXY, "--set", "proxy.no_proxy=['one.corp']", "--set", "node.yum=false")
+    done = node.main("apply", "--forget", "proxy.url")
+    assert done.out.startswith("dropped the kept flag proxy.url\nchanged ")
+    assert done.err == ""
+    assert node.variables()["http_proxy"] == "http://of-the-file:1"
+    assert node.kept() == {"proxy": {"no_proxy": ["one.corp"]}, "node": {"yum": False}}
+    node.main("apply", "--forget", "all")
+    assert node.kept() == {}
+    assert "one.corp" not in node.no_proxy()
+    assert node.main("apply", "--forget", "all").out == "nothing to do: the node is as planned\n"
+
+
+def test_forget_of_a_flag_that_is_not_kept_is_wrong_usage(node: Node) -> None:
+    """The error lists what is kept, and nothing is dropped."""
+    node.main("apply", "--proxy", PROXY)
+    done = node.main("apply", "--forget", "proxy.url", "--forget", "node.yum")
+    assert done.code == 2
+    assert done.err == "eks-proxy-agent: --forget node.yum: not kept (kept flags: proxy.url)\n"
+    assert node.kept() == {"proxy": {"url": PROXY}}
 
 
 def test_once_keeps_nothing(node: Node) -> None:

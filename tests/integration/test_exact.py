@@ -226,7 +226,10 @@ def test_no_temporary_file_of_a_killed_run_stays(node: Node, commands: tuple[str
     places = [
         *("var/lib/eks-proxy-agent/" + name for name in ("baseline.json", "prepared.json", "trust-pending")),
         *("run/eks-proxy-agent/" + name for name in ("ready", "reload-pending", "status.json", "watch.json")),
-        *(instance + name for name in ("flags.json", "facts.json", "direct.json", "restarts.json", "bootstrap.json")),
+        *(
+            instance + name
+            for name in ("flags.json", "kept.json", "facts.json", "direct.json", "restarts.json", "bootstrap.json")
+        ),
         *OTHERS,
         "run/eks-proxy-agent/proxies.json",
         "etc/eks-proxy-agent/node.env",

@@ -30,12 +30,14 @@ USER_DATA = "user data"
 class Layer:
     """One source of settings.
 
-    `name` is for people; `text` is the TOML text, if there is one, for line numbers.
+    `name` is for people; `text` is the TOML text, if there is one, for line numbers.  `dates`: of
+    the flags that `apply` kept or will keep, by SECTION.KEY; None for any other layer.
     """
 
     name: str
     data: Mapping[str, Any]
     text: str = attrs.field(default="", repr=False)
+    dates: Mapping[str, str] | None = None
 
 
 @record
@@ -90,8 +92,27 @@ def merge(layers: Sequence[Layer]) -> Layered:
     if problems:
         raise SettingsError(problems)
     warnings = ["proxy.no_proxy: " + entry.warning for entry in settings.proxy.no_proxy if entry.warning]
+    warnings += _overruled(layers)
     raw = {(section, key): layer.data[section][key] for layer in layers for section, key in _keys(layer)}
     return Layered(settings, origin, tuple(shortlist(warnings)), raw)
+
+
+def _overruled(layers: Sequence[Layer]) -> Iterator[str]:
+    """Yield a warning for each setting that a flag of an earlier `apply` overrules for ever."""
+    for index, kept in enumerate(layers):
+        for section, key in _keys(kept) if kept.dates is not None else ():
+            if section == "metadata":  # not kept, see without_metadata
+                continue
+            with_key = [layer for layer in layers if key in layer.data.get(section, {})]
+            before = [layer for layer in layers[:index] if layer in with_key]
+            if not before or with_key[-1] is not kept or before[-1].data[section][key] == kept.data[section][key]:
+                continue
+            name = f"{section}.{key}"
+            line = line_of(line_numbers(before[-1].text), section, key)
+            place = f"{before[-1].name}, line {line}," if line else before[-1].name
+            date = kept.dates.get(name) if kept.dates else None
+            kept_on = f"kept by apply on {date}" if date else "kept by apply (date unknown)"
+            yield f"{name} of {place} is overruled by a flag {kept_on}; to drop it: eks-proxy-agent apply --forget {name}"
 
 
 def merge_usable(layers: Sequence[Layer]) -> Settings:
@@ -113,6 +134,11 @@ def _merge(layers: Sequence[Layer]) -> tuple[Settings, dict[tuple[str, str], str
 
 def _keys(layer: Layer) -> Iterator[tuple[str, str]]:
     return ((section, key) for section, table in layer.data.items() for key in table)
+
+
+def names_of(data: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return SECTION.KEY of each setting."""
+    return tuple(f"{section}.{key}" for section, table in data.items() for key in table)
 
 
 def without_metadata(data: Mapping[str, Any]) -> dict[str, Any]:
