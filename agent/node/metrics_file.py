@@ -13,7 +13,7 @@ from agent.core.status.metrics import render
 from agent.core.status.records import METRICS_FILE, MetricsStatus
 from agent.edges.files import FileSystem
 from agent.edges.state import LockedState
-from agent.errors import AgentError, FileError
+from agent.errors import AgentError, CorruptError, FileError
 from agent.log import get_logger
 from agent.node import status_file
 from agent.node.host import Host
@@ -48,13 +48,18 @@ def withdraw(host: Host) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Remove the metrics file; return the removed paths, and the errors.
 
     Otherwise the collector would export the last values of a removed agent forever.  Called while
-    status.json still exists, because it has the path if the directory is not a usual one.
+    status.json still exists, because it has the path if the directory is not a usual one.  If that
+    cannot be read, this is one of the errors.
     """
+    status, unreadable = None, []
     try:
         status = host.state.status()
-    except FileError:
-        status = None
-    return _remove(host.files.guarded(), _candidates(status))
+    except CorruptError:
+        pass  # its path is lost
+    except FileError as error:
+        unreadable.append(str(error))
+    removed, problems = _remove(host.files.guarded(), _candidates(status))
+    return removed, (*unreadable, *problems)
 
 
 def _attempt(files: FileSystem, directory: str | None, status: StatusDocument) -> tuple[str | None, str | None]:

@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from agent.core.plan.baseline import Attributes
+from agent.core.status.records import METRICS_FILE
 from agent.edges import directory, files, tree
 from agent.edges.files import FileSystem
 from agent.edges.state import State
@@ -97,6 +98,25 @@ def test_an_unreadable_directory_does_not_become_the_agents(
     assert "/" + DROP_INS not in baseline["folders"]
     assert node.main("revert").code == 0
     assert node.tree("var/lib/eks-proxy-agent") == before
+
+
+@pytest.mark.parametrize("number", FAILURES)
+@pytest.mark.parametrize("command", ["revert", "clean"])
+def test_the_path_of_the_metrics_is_not_lost(
+    node: Node, monkeypatch: pytest.MonkeyPatch, fail: Any, command: str, number: int
+) -> None:
+    """status.json stays if it cannot be read, and the next run removes the file."""
+    assert node.main("apply").code == 0
+    name = "run/eks-proxy-agent/status.json"
+    metrics = {"path": "/srv/" + METRICS_FILE, "error": None}
+    node.write(name, json.dumps({**json.loads(node.read(name)), "metrics": metrics}).encode())
+    node.write("srv/" + METRICS_FILE, b"")
+    fail("open", "status.json", number)
+    done = node.main(command)
+    assert (done.code, f"/{name}: cannot be read: {os.strerror(number)}" in done.err) == (1, True)
+    monkeypatch.undo()
+    assert f"removed /srv/{METRICS_FILE}" in node.main(command).out
+    assert node.read(name) == ""
 
 
 def test_a_directory_that_is_not_recorded_is_not_created(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
