@@ -20,7 +20,7 @@ from agent.core.status.proxy_memory import proxy_statuses
 from agent.core.status.records import MetricsStatus, PreflightStatus, ProxyPair, RepairsStatus
 from agent.core.systemd import OutdatedUnits
 from agent.edges.state import LockedState, State
-from agent.errors import FileError, shortlist
+from agent.errors import CorruptError, shortlist
 
 
 def save_reconcile(
@@ -109,10 +109,10 @@ def covered_units(state: State, instance_id: str) -> frozenset[str]:
 
 
 def _load(state: State) -> StatusDocument:
-    """Return the current document; a corrupt one is replaced by an empty one."""
+    """Return the current document; a corrupt one is replaced by an empty one.  Raises FileError."""
     try:
         return state.status() or StatusDocument(phase="")
-    except FileError:
+    except CorruptError:
         return StatusDocument(phase="")
 
 

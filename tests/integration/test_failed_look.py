@@ -119,6 +119,22 @@ def test_the_path_of_the_metrics_is_not_lost(
     assert node.read(name) == ""
 
 
+@pytest.mark.parametrize("number", FAILURES)
+def test_an_unreadable_status_is_not_replaced(
+    node: Node, monkeypatch: pytest.MonkeyPatch, fail: Any, number: int
+) -> None:
+    """It has fields that only the daemon writes, such as the path of the metrics."""
+    assert node.main("apply").code == 0
+    name = "run/eks-proxy-agent/status.json"
+    before = node.read(name)
+    fail("open", "status.json", number)
+    done = node.main("apply")
+    assert (done.code, f"/{name}: cannot be read: {os.strerror(number)}" in done.err) == (1, True)
+    assert node.read(name) == before
+    monkeypatch.undo()
+    assert node.main("apply").code == 0
+
+
 def test_a_directory_that_is_not_recorded_is_not_created(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """revert would not remove it; a look that fails once must not matter for ever."""
     node.settings(f'[proxy]\nurl = "{PROXY}"\n[node]\nunits = ["kubelet"]\n[aws]\ndirect = []\n')
