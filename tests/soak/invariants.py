@@ -152,10 +152,9 @@ class Judge:
         if seen["files"][NODE_ENV]:
             yield f"{NODE_ENV} exists"
         for path in (ENVIRONMENT, DNF):
-            self.world.accept(path, others_of(path, _content(seen, path) or b""))
-            ours = (_content(seen, path) or b"").replace(self.world.others[path], b"", 1)
-            if ours:
-                yield f"{path}: still has {ours!r}"
+            content = _content(seen, path) or b""
+            if others_of(path, content) != content or not self.world.accept(path, content):
+                yield f"{path}: is {content!r}, expected {self.world.others[path]!r}"
         remaining = [path for path in seen["drop_ins"] if path != self.world.blocked]
         if remaining:
             yield f"drop-ins exist: {remaining}"
