@@ -745,6 +745,22 @@ def test_a_status_of_a_node_provides_every_value(admin: Admin, api: Api) -> None
     assert "of.the.node" in data["NO_PROXY"].split(",")
 
 
+def test_the_api_server_of_a_node_has_to_be_covered(admin: Admin, api: Api) -> None:
+    """Its host is that of the kubeconfig, because status.json does not have it."""
+    node = admin.node
+    private = f'[cluster]\nendpoint = "https://{HOST}"\nendpoint_access = "private"\n'
+    node.settings(f'[proxy]\nurl = "http://node.example:1"\n[aws]\ndirect = []\n{private}')
+    assert node.main("apply").code == 0
+    admin.config.write_text(SETTINGS.replace(f'endpoint = "https://{HOST}"\n', ""))
+    api.server_url = f"https://{HOST}"
+    flag = f"--from-node={node.root}/run/eks-proxy-agent/status.json"
+    assert admin.run("apply", flag).code == 0
+    source = api.source()
+    assert source
+    source["data"]["no_proxy"] = "localhost"
+    assert f"{SOURCE}: no_proxy does not cover the API server {HOST}\n" in admin.run("verify", flag).out
+
+
 # --- render
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agent.core.net.proxy_url import (
     Credentials,
     ProxyUrl,
+    is_host_name,
     is_percent_encoded,
     parse_credentials,
     parse_proxy_url,
@@ -253,3 +254,22 @@ def test_rejects_credentials(text, problem):
 def test_quoted_values_are_safe(text, shown):
     """A value in a message is one bounded line of ASCII without user info."""
     assert quoted(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a" * 63 + ("." + "b" * 63) * 2 + "." + "c" * 61, True),
+        ("a" * 63 + ("." + "b" * 63) * 2 + "." + "c" * 62, False),
+        ("a" * 63, True),
+        ("a" * 64, False),
+        ("1.2", False),
+        ("1.b", True),
+        ("", False),
+        ("A", False),
+        ("a.", False),
+    ],
+)
+def test_a_host_name_has_at_most_253_characters(text, expected):
+    """And its labels 63 (RFC 1035)."""
+    assert is_host_name(text) is expected
