@@ -9,12 +9,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
+from agent.commands import config as config_command
+from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.settings.layers import merge, parse_toml
 from agent.core.settings.schema import SECTIONS
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService
+from agent.edges.files import FileSystem
+from agent.edges.state import State
+from agent.edges.systemd import Systemd
+from agent.node.host import Host
+from agent.node.sources import SettingsSources, static_settings
 from tests.integration.command_line import FACTS, PROXY, Node
 
 if sys.version_info >= (3, 11):
@@ -464,3 +472,35 @@ def test_plan_names_what_was_not_probed(node: Node) -> None:
     both = note.replace("aws.direct", "aws.direct and cluster.endpoint_access")
     assert node.main("plan", "--set", "cluster.endpoint=https://api.corp").err == both
     assert node.main("plan", "--set", "aws.direct=[]").err == ""
+
+
+@pytest.mark.parametrize(
+    ("is_live", "config", "facts", "is_asked"),
+    [
+        (True, "", "", True),
+        (True, "c", "", False),
+        (True, "c", "f", True),
+        (False, "", "", False),
+        (False, "", "f", True),
+    ],
+)
+def test_which_config_needs_the_facts(
+    node: Node, monkeypatch: pytest.MonkeyPatch, is_live: bool, config: str, facts: str, is_asked: bool
+) -> None:
+    """User data counts on the instance, or with --facts; a file of --config stands for itself."""
+
+    class Tree(FileSystem):
+        live = is_live  # type: ignore[assignment]
+
+    def facts_of(static: object) -> Facts:
+        asked.append(static)
+        return facts_from_json(json.dumps(FACTS))
+
+    asked: list[object] = []
+    monkeypatch.setattr(config_command, "facts_of", facts_of)
+    files = Tree(str(node.root))
+    host = Host(files, State(files), Systemd(running=False))
+    static = static_settings(files, SettingsSources())
+    static = attrs.evolve(static, sources=SettingsSources(config=config, facts=facts))
+    found = config_command._all_layers(host, static)[1]
+    assert (len(asked), found is not None) == (is_asked, is_asked)

@@ -134,6 +134,12 @@ def test_kubelet_stays_after_a_runtime_that_failed(host: Host, systemd: Fake, fa
     assert KUBELET not in (host.state.of_instance(ID, "restarts") or {})
 
 
+def test_kubelet_stays_whatever_fails_after_the_runtime(host: Host, systemd: Fake) -> None:
+    """Another failure does not make up for it."""
+    systemd.failing = {DOCKER: "failed", APP: "failed"}
+    assert restart(host) == (CONTAINERD,)
+
+
 def test_kubelet_is_restarted_after_another_unit_that_failed(host: Host, systemd: Fake) -> None:
     """Only the runtimes matter to it."""
     systemd.failing = {APP: "failed"}

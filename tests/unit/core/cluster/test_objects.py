@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.cluster import facts as cluster_facts
 from agent.core.cluster.kubectl_errors import applied_range, conflicting_managers, hint, reason
-from agent.core.cluster.rollout import rollout
+from agent.core.cluster.rollout import desired_pods, rollout
 from agent.core.cluster.service_cidr import addresses_of, covers, from_service_cidrs, infer_range
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.intent.intent import Intent
@@ -225,3 +225,17 @@ def test_status_that_is_not_json_is_rejected(text):
     """A status file without a JSON object is an error, whatever it contains."""
     with pytest.raises(AgentError, match="f: not the status of a configured node"):
         intent_from_status(text, "f", None)
+
+
+@pytest.mark.parametrize(
+    ("obj", "expected"),
+    [
+        ({"kind": "DaemonSet", "spec": {}}, 0),
+        ({"kind": "DaemonSet", "spec": {}, "status": {"desiredNumberScheduled": 3}}, 3),
+        ({"kind": "Deployment", "spec": {}}, 1),
+        ({"kind": "Deployment", "spec": {"replicas": 0}}, 0),
+    ],
+)
+def test_number_of_desired_pods(obj, expected):
+    """A new object has no status yet, and one replica is the default."""
+    assert desired_pods(obj) == expected
