@@ -137,15 +137,19 @@ def test_states_of_a_file(machine: Machine, monkeypatch: pytest.MonkeyPatch, uid
     assert set(files.values()) == {"ok"}
 
 
-def test_a_file_that_the_baseline_does_not_have_is_ok(machine: Machine) -> None:
-    """It has the desired content already; a corrupt baseline is not known to be so without root."""
+@pytest.mark.parametrize(("uid", "state"), [(0, "unreadable"), (1000, "unknown (root can tell)")])
+def test_a_file_that_the_baseline_does_not_have_is_ok(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, uid: int, state: str
+) -> None:
+    """It has the desired content already; with a corrupt baseline the state of no file is known."""
     baseline = machine.node.root / "var/lib/eks-proxy-agent/baseline.json"
     document = json.loads(baseline.read_text())
     del document["files"]["/etc/environment"]
     baseline.write_text(json.dumps(document))
     assert inspect_node(machine.host).files["/etc/environment"] == "ok"
     baseline.write_text("{")
-    assert set(inspect_node(machine.host).files.values()) == {"unreadable"}
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert set(inspect_node(machine.host).files.values()) == {state}
 
 
 @pytest.mark.parametrize(
