@@ -159,5 +159,5 @@ class Trial:
         self.stop_serving()
         for probe in self.node.directory.glob("probe-*") if "BOOT_KEEP" in os.environ else []:
             kept = Path(os.environ["BOOT_KEEP"]) / f"{self.case.name}-{probe.name}"
-            shutil.copytree(probe, kept, dirs_exist_ok=True)
+            shutil.copytree(probe, kept, symlinks=True, dirs_exist_ok=True)
         self.node.close()
