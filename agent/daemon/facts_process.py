@@ -106,6 +106,8 @@ def _run_child(requests: int, responses: int) -> NoReturn:
         os.closerange(begin, end)  # the lines of the worker end when it does, not when this process does
     try:
         _serve(requests, responses)
+    except BrokenPipeError:
+        pass  # the worker has ended: nothing waits for the facts
     except BaseException:  # noqa: BLE001 -- the end of the process is the answer
         with contextlib.suppress(Exception):
             sys.excepthook(*sys.exc_info())

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,10 +104,16 @@ def wait_until_ended(pid: int) -> None:
 
 
 def test_process_ends_without_its_worker(tmp_path: Path) -> None:
-    """It holds no descriptor of a worker that was killed, and ends when it would report a wait."""
+    """It holds no descriptor of a worker that was killed, and ends when it would report a wait.
+
+    It prints no traceback then.
+    """
+    errors = os.open(tmp_path / "errors", os.O_WRONLY | os.O_CREAT)
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
+        os.dup2(errors, 2)
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 -- until the process ends
         with watched() as signals, FactsProcess() as process:
             (tmp_path / "pid").write_text(str(process._pid))
             process.fetch("http://127.0.0.1:9", Budget(60, show=lambda text: os.kill(os.getpid(), 9)), signals)
@@ -115,3 +122,5 @@ def test_process_ends_without_its_worker(tmp_path: Path) -> None:
     assert os.read(read_end, 1) == b""  # the end of the last process that had it
     os.close(read_end)
     wait_until_ended(int((tmp_path / "pid").read_text()))
+    os.close(errors)
+    assert (tmp_path / "errors").read_text() == ""
