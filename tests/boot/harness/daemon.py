@@ -25,6 +25,7 @@ class RunningAgent:
 
     def events(self, name: str, *matches: str) -> list[dict[str, Any]]:
         """Return the journal entries of an event, with the matches an administrator would use."""
+        self.running.run("journalctl", "--sync", check=False)  # a busy host may be behind
         command = ["journalctl", "--unit=" + AGENT, "--output=json", "--quiet", "EKS_PROXY_EVENT=" + name, *matches]
         return [json.loads(line) for line in self.running.run(*command, check=False).splitlines()]
 
