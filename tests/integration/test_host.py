@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_systemd_of_a_host(
     is_running: bool,
 ) -> None:
     """That of the machine if it was booted with systemd; for a tree only its files."""
-    monkeypatch.setattr(host_module.shutil, "which", lambda name: "/bin/systemctl" if has_systemctl else None)
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/systemctl" if has_systemctl else None)
     monkeypatch.setattr(host_module.os.path, "isdir", lambda path: is_booted and path == "/run/systemd/system")
     files = (Live if is_live else FileSystem)(str(tmp_path))
     units = host_module._units(files)
