@@ -195,22 +195,6 @@ def test_second_sigterm_does_not_restart_the_time(signals: Signals, monkeypatch:
     assert received == ["signal"]
 
 
-def test_child_that_survives_sigkill_is_an_error(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in an uninterruptible read: waiting for it would hang too."""
-    monkeypatch.setattr(child, "SILENCE", 0.1)
-    monkeypatch.setattr(child, "KILL_TIMEOUT", 0.1)
-    sent: list[tuple[int, int]] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(child.os, "kill", lambda pid, number: sent.append((pid, number)))
-        with pytest.raises(child.HungError, match=r"still running 0\.1 s after SIGKILL") as error:
-            run(lambda write_line: time.sleep(600) or 0, signals, [])
-    ((pid, number),) = sent
-    assert number == signal.SIGKILL
-    assert f"worker process {pid}:" in str(error.value)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-
-
 def test_watchdog_is_pinged_while_a_child_works(signals: Signals) -> None:
     """The loop goes on while a child works."""
     pings: list[float] = []
