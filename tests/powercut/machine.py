@@ -32,6 +32,10 @@ class Moment:
     seconds: float = 0
     writes: int = 0
 
+    def halved(self) -> Moment:
+        """Return an earlier moment of the same kind."""
+        return Moment(self.seconds / 2, (self.writes + 1) // 2)
+
     def __str__(self) -> str:
         return (
             f"{self.writes} writes after the agent's start" if self.writes else f"{self.seconds:.1f} s after power on"
