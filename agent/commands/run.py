@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import time
 
-from agent.daemon.facts_process import FactsProcess
 from agent.daemon.supervisor import Idle, Reason, Supervisor
 from agent.edges import child
 from agent.edges.inotify import FileWatcher
@@ -46,6 +45,8 @@ def _work(arguments: argparse.Namespace, reason: Reason, started: float, write_l
         from agent.daemon import worker
 
         return worker.work(arguments, reason, started, write_line)
+    from agent.daemon.facts_process import FactsProcess
+
     with FactsProcess() as facts_process:
         from agent.daemon import worker
 

@@ -219,7 +219,7 @@ def test_supervisor_imports_only_light_modules(module: str) -> None:
         "agent", "agent.cli", "agent.cluster", "agent.cluster.flags", "agent.commands", "agent.commands.run", "agent.edges",
         "agent.edges.child", "agent.edges.inotify", "agent.journal", "agent.edges.notify", "agent.edges.signals",
         "agent.errors", "agent.exits", "agent.commands.arguments", "agent.daemon", "agent.daemon.supervisor",
-        "agent.daemon.protocol", "agent.daemon.retry", "agent.usage",
+        "agent.daemon.protocol", "agent.daemon.retry", "agent.usage", "agent.core", "agent.core.redact",
     }  # fmt: skip
 
 
