@@ -65,6 +65,11 @@ def plan_node(
             path = host.files.resolve(file.path)
         except FileError as error:
             path, states[file.path] = file.path, FileState(problem=str(error))
+        else:
+            states[path] = host.files.state(path)
+            if path != file.path and states[path].problem:  # a target such as /dev/null says little
+                states[file.path] = FileState(problem=f"link to {path}: {states[path].problem}")
+                path = file.path
         links[file.path] = path
         if path not in (other.path for other in resolved):  # yum.conf is usually a link to dnf.conf
             replaced_by = links.get(file.replaced_by, file.replaced_by)

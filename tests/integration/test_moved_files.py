@@ -70,6 +70,20 @@ def test_a_copy_in_the_place_of_a_link_is_reverted_too(node: Node, edit: str) ->
     assert node.read(ENVIRONMENT).rstrip("\n") == edit + original.rstrip("\n")
 
 
+def test_the_error_of_a_link_names_the_file_that_is_linked(node: Node) -> None:
+    """Its target says little, as /dev/null does, which masks a drop-in."""
+    target = node.root / DROP_IN
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (node.root / "dev").mkdir()
+    os.mkfifo(node.root / "dev/null")
+    target.symlink_to("/dev/null")
+    done = node.main("apply")
+    assert done.code == 1
+    assert f"/{DROP_IN}: link to /dev/null: is not a regular file" in done.err
+    assert node.main("apply").err == done.err, "once"
+    assert "http_proxy" in node.variables(), "other files are written"
+
+
 def test_a_drop_in_in_a_directory_that_was_moved_and_linked_is_reverted(node: Node) -> None:
     """The link of the directory stays, and the agent's file in it goes."""
     assert node.main("apply").code == 0
