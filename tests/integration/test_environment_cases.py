@@ -10,7 +10,7 @@ import pytest
 
 from agent.demo.metadata_service import MetadataService
 from tests.integration.command_line import PROXY, Node
-from tests.integration.daemon import Start, configure, starter, status
+from tests.integration.daemon import Start, configure, starter, status, wait_until
 
 NODE_ENV, READY = "etc/eks-proxy-agent/node.env", "run/eks-proxy-agent/ready"
 CLOSED = '[failure]\npolicy = "closed"\n'
@@ -150,7 +150,8 @@ def test_the_daemon_opens_the_gates_and_takes_up_the_correction(
     daemon.wait_for("STATUS=degraded: /etc/environment: line 1: the quote")
     daemon.wait_for("READY=1")
     assert (node.root / READY).exists()
-    assert "the units of node.units are configured without it" in daemon.log.read_text()
+    text = "the units of node.units are configured without it"
+    wait_until("the log, which comes after READY=1", lambda: text in daemon.log.read_text())
     node.write("etc/environment", b"JAVA_OPTS=-Dx=1\n")
     daemon.wait_for("STATUS=configured")
     assert node.variables()["http_proxy"] == PROXY

@@ -143,7 +143,7 @@ def test_a_failed_reconcile_is_shown_until_it_is_fixed(node: Node) -> None:
 
 def test_status_works_without_root(node: Node) -> None:
     """The output is the same except for the files that only root can read."""
-    code = "import os, sys, agent.commands.status as s; from agent import cli; os.seteuid(%d); sys.exit(cli.main())"
+    code = "import os, shutil, sys, agent.commands.status as s; from agent import cli; os.seteuid(%d); sys.exit(cli.main())"
     argv = node.argv("status", "--json")
     (node.root / NODE_ENV[1:]).chmod(0)  # on a node the file is root's
     for path in (node.root, *node.root.parents):
