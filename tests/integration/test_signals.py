@@ -125,7 +125,9 @@ with unwound():
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGHUP])
 def test_second_signal_does_not_interrupt_the_clean_up(first, second):
     """The block ends completely; then the first signal ends the process, as its sender expects."""
-    code = UNWOUND.format(first=int(first), second=int(second))
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n" + UNWOUND.format(
+        first=int(first), second=int(second)
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False, stdout=subprocess.PIPE)
     assert (done.stdout, done.returncode) == (b"cleaned up", -first)
 
