@@ -23,7 +23,9 @@ pytestmark = pytest.mark.xdist_group("check")
 DIRECTORY = "/etc/systemd/system/docker.service.d"
 DROP_IN = f"{DIRECTORY}/zz-eks-proxy.conf"
 CLOUDWATCH = "/opt/aws/amazon-cloudwatch-agent/etc"
-FREEZE = "systemctl kill --signal=STOP eks-proxy-agent"  # otherwise it repairs what the test breaks
+#: Otherwise the daemon repairs what the test breaks.  With the lock held, so that no frozen worker
+#: has it.
+FREEZE = "flock /var/lib/eks-proxy-agent systemctl kill --signal=STOP eks-proxy-agent"
 THAW = "systemctl kill --signal=CONT eks-proxy-agent"
 RESTART_ALL = "systemctl restart docker containerd kubelet"
 
@@ -286,8 +288,8 @@ FAULTS = {
 def test_a_fault_is_the_only_failure(node: BootedNode, name: str) -> None:
     """One finding fails, with evidence and a hint; after the repair all is ok again."""
     fault = FAULTS[name]
-    node.do(fault.script)
     try:
+        node.do(fault.script)
         result = node.check()
     finally:
         node.do(fault.repair)

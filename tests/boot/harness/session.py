@@ -5,6 +5,7 @@ Everything carries its name, so that a later session can remove leftovers of a k
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ from .waiting import wait_for
 PREFIX = "eksproxy-"
 WORK_PARENT = Path("/var/tmp")
 NAMESPACES = Path("/run/netns")
+#: A process may have several sessions: a worker of pytest-xdist runs tests of several directories.
+_numbers = itertools.count(1)
 
 
 def start_time(pid: int) -> str:
@@ -37,7 +40,7 @@ class Session:
     def __init__(self) -> None:
         """Remove leftovers of dead sessions, then create a name and a directory."""
         clear_dead_sessions()
-        self.name = f"{PREFIX}{os.getpid()}-{start_time(os.getpid())}"
+        self.name = f"{PREFIX}{os.getpid()}-{start_time(os.getpid())}n{next(_numbers)}"
         self.work = WORK_PARENT / self.name
         self.work.mkdir(mode=0o755)
         run(["mount", "-t", "tmpfs", "-o", "mode=755,size=6g", self.name, self.work])
@@ -50,7 +53,7 @@ class Session:
 def clear_dead_sessions() -> None:
     """Remove everything with our prefix whose session has ended."""
     for name in sorted(_session_names()):
-        match = re.fullmatch(rf"{PREFIX}(\d+)-(\d+)", name)
+        match = re.fullmatch(rf"{PREFIX}(\d+)-(\d+)n\d+", name)
         if match is None:
             continue
         with suppress(OSError):
