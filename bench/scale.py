@@ -151,8 +151,8 @@ def _diff(size: int) -> Work:
 
 
 def _status(size: int) -> Work:
-    entries_ = tuple(parse_operator_entry(_mixed(number)) for number in range(size))
-    document = StatusDocument(CONFIGURED, no_proxy=entries_)
+    composed = entries.compose(operator=map(parse_operator_entry, map(_mixed, range(size))))
+    document = StatusDocument(CONFIGURED, no_proxy=composed)
     return lambda: StatusDocument.from_json(json.loads(json.dumps(document.to_json())))
 
 
