@@ -18,7 +18,7 @@ from agent.core.settings.schema import Settings
 from agent.daemon import journal_events
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import report_degraded
-from agent.daemon.facts_process import FactsProcess, ProcessEndedError
+from agent.daemon.facts_process import ProcessEndedError
 from agent.daemon.protocol import Ready, ReadyWithin
 from agent.edges.child import SILENCE
 from agent.errors import AgentError
@@ -38,13 +38,13 @@ from agent.node.waiting import with_order
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
 
 
-def boot(daemon: Daemon, facts_process: FactsProcess | None = None) -> ReconcileResult | None:
+def boot(daemon: Daemon) -> ReconcileResult | None:
     """Configure the node, then let the units that wait for the agent start.
 
     READY=1 is sent even when the node is degraded, whatever the exception, so that a node without
     its metadata service or with wrong settings still boots far enough to be inspected. Returns the
     result, or None if the node is degraded: policy "open" lets docker start with the last good
-    values, "closed" holds it back by its drop-in.  `facts_process` requests the facts meanwhile.
+    values, "closed" holds it back by its drop-in.
     """
     limited = daemon
     result: ReconcileResult | None = None
@@ -66,7 +66,7 @@ def boot(daemon: Daemon, facts_process: FactsProcess | None = None) -> Reconcile
             is_prepared = prepare(limited, settings)
             daemon.set_status(f"querying the metadata service at {settings.metadata.endpoint}")
             trigger = Trigger.DAEMON_CYCLE if is_prepared else Trigger.DAEMON_BOOT
-            facts = request_facts(limited, static, budget, facts_process)
+            facts = request_facts(limited, static, budget)
             result = reconcile_once(limited, static, facts, trigger)
             result.raise_problems()
         except Exception as error:  # noqa: BLE001 -- the units that wait must not wait for ever
@@ -192,9 +192,7 @@ def _machine_id(host: Host) -> str:
     return (host.files.read("/etc/machine-id") or b"").decode("ascii", "replace").strip()
 
 
-def request_facts(
-    daemon: Daemon, static: StaticSettings, budget: Budget, facts_process: FactsProcess | None = None
-) -> Facts:
+def request_facts(daemon: Daemon, static: StaticSettings, budget: Budget) -> Facts:
     """Return this instance's facts, with values that the metadata service omits only for a moment.
 
     The request is repeated until the service responds or the budget is spent; SIGTERM ends the
@@ -202,15 +200,15 @@ def request_facts(
     """
     if budget.seconds > SILENCE / 2:
         daemon.expect_silence(budget.seconds)
-    facts = _fetch(daemon, static, budget, facts_process)
+    facts = _fetch(daemon, static, budget)
     add_field("INSTANCE_ID", facts.instance_id)
     return facts if daemon.sources.facts else stabilize_facts(daemon.host, facts)
 
 
-def _fetch(daemon: Daemon, static: StaticSettings, budget: Budget, facts_process: FactsProcess | None) -> Facts:
+def _fetch(daemon: Daemon, static: StaticSettings, budget: Budget) -> Facts:
     try:
-        if facts_process:
-            return facts_process.fetch(static.settings.metadata.endpoint, budget, daemon.signals)
+        if daemon.facts_process:
+            return daemon.facts_process.fetch(static.settings.metadata.endpoint, budget, daemon.signals)
     except ProcessEndedError as error:
         get_logger().warning("facts_process.ended", error=str(error), meaning="the worker requests the facts itself")
     return facts_of(static, budget)

@@ -9,6 +9,7 @@ import attrs
 from agent.core.record import record
 from agent.core.redact import redact
 from agent.core.settings.schema import Settings
+from agent.daemon.facts_process import FactsProcess
 from agent.daemon.protocol import Busy, Send, Status
 from agent.edges.signals import Signals
 from agent.node.budget import Budget
@@ -23,7 +24,8 @@ _STATUS_LIMIT = 1024 - len("STATUS=")
 class Daemon:
     """Host, settings and channels that a boot or a cycle works with.
 
-    `started`: the moment at which the daemon started (CLOCK_MONOTONIC).
+    `started`: the moment at which the daemon started (CLOCK_MONOTONIC).  `facts_process`: requests
+    the facts of a boot meanwhile.
     """
 
     host: Host
@@ -31,6 +33,7 @@ class Daemon:
     send: Send
     signals: Signals
     started: float = attrs.field(factory=time.monotonic)
+    facts_process: FactsProcess | None = None
 
     def set_status(self, text: str) -> None:
         """Report to systemd what the daemon is doing (`systemctl status`)."""

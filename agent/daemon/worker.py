@@ -40,9 +40,10 @@ def work(
     add_field("OBJECT_PID", str(os.getppid()))
     host = host_of(arguments)
     with watched() as signals, contextlib.suppress(Stop):
-        daemon = Daemon(host, sources_of(arguments), lambda message: write_line(encode(message)), signals, started)
+        sources = sources_of(arguments)
+        daemon = Daemon(host, sources, lambda message: write_line(encode(message)), signals, started, facts_process)
         if reason is Reason.BOOT:
-            return _run(daemon, reason, facts_process)
+            return _run(daemon, reason)
         return _run_quietly(daemon, reason, write_line)
     return 0
 
@@ -64,10 +65,10 @@ def _run_quietly(daemon: Daemon, reason: Reason, write_line: WriteLine) -> int:
             write_line("\n".join(map(encode, messages)))
 
 
-def _run(daemon: Daemon, reason: Reason, facts_process: FactsProcess | None = None) -> int:
+def _run(daemon: Daemon, reason: Reason) -> int:
     """Run a boot or a cycle; any exception of it is a degraded node."""
     try:
-        _run_once(daemon, reason, facts_process)
+        _run_once(daemon, reason)
     except LockedError as error:  # an apply is running; nothing is wrong with the node
         get_logger().warning("pass.postponed", error=str(error))
         daemon.send(NextRun(POSTPONED))
@@ -77,9 +78,9 @@ def _run(daemon: Daemon, reason: Reason, facts_process: FactsProcess | None = No
     return 0
 
 
-def _run_once(daemon: Daemon, reason: Reason, facts_process: FactsProcess | None) -> None:
+def _run_once(daemon: Daemon, reason: Reason) -> None:
     if reason is Reason.BOOT:
-        result = boot(daemon, facts_process)
+        result = boot(daemon)
         # What is needed after READY=1 is imported after it, while docker starts.
         from agent.daemon.cycle import finish_cycle
 
