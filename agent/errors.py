@@ -106,6 +106,17 @@ def as_agent_error(error: Exception) -> AgentError:
     return AgentError(f"{name}: {text}" if text else name, hint=f"unexpected error; please report it: {_origin(error)}")
 
 
+def combined(first: Exception | None, second: Exception) -> Exception:
+    """Return one error for two problems of the same run, or the second if it is the only one.
+
+    It has the hint of the first, without which the other may be of no use.
+    """
+    if first is None:
+        return second
+    problems = as_agent_error(first), as_agent_error(second)
+    return AgentError("\n".join(map(str, problems)), hint=problems[0].hint or problems[1].hint)
+
+
 def _origin(error: Exception) -> str:
     """Return file and line of the calls that led to an exception, the innermost first."""
     frames, step = [], error.__traceback__

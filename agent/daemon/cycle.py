@@ -26,7 +26,7 @@ from agent.daemon.outcome import last_watch, save_schedule, watched_paths
 from agent.daemon.protocol import NextRun, WatchPaths
 from agent.daemon.retry import AFTER_BOOT, METADATA_TIMEOUT, jittered, retry_delay
 from agent.daemon.supervisor import Reason
-from agent.errors import AgentError, LockedError, MetadataError
+from agent.errors import AgentError, LockedError, MetadataError, combined
 from agent.log import get_logger
 from agent.node import proxies
 from agent.node.budget import Budget
@@ -55,7 +55,7 @@ def run_cycle(daemon: Daemon, reason: Reason) -> None:
     except LockedError:
         raise  # an apply is running; nothing is wrong with the node
     except Exception as error:  # noqa: BLE001 -- a bug is a degraded node too
-        failure = error
+        failure = combined(failure, error)
     if failure:
         report_degraded(daemon, failure)
     is_settled = failure is None

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import structlog
 
@@ -17,12 +16,14 @@ from agent.core.plan import drift
 from agent.core.plan.drift import Memory
 from agent.core.plan.files.systemd_dropin import ClosedGate, EnvironmentDropin
 from agent.core.plan.plan import Change
+from agent.core.record import evolve
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import MetricsStatus
 from agent.core.systemd import OutdatedUnits, UnitState
 from agent.daemon import boot, cycle, degraded, outcome, retry
 from agent.daemon.daemon import Daemon
 from agent.daemon.protocol import Busy, NextRun, Ready, Status, WatchPaths
+from agent.daemon.supervisor import Reason
 from agent.edges.files import FileSystem
 from agent.edges.signals import watched
 from agent.edges.state import STATUS, State
@@ -99,7 +100,7 @@ class Machine:
     def remember(self, **changes: Any) -> None:
         """Change the memory."""
         with self.host.locked() as state:
-            state.update_memory(lambda memory: attrs.evolve(memory, **changes))
+            state.update_memory(lambda memory: evolve(memory, **changes))
 
     @property
     def memory(self) -> Memory:
@@ -257,7 +258,7 @@ def test_watched_paths(machine: Machine) -> None:
     (machine.node.root / "etc/pass").symlink_to("other/pass")
     (machine.node.root / "etc/loop").symlink_to("loop")
     machine.remember(desired={"/etc/environment": "x", "/etc/loop": "x"}, contested={"/etc/dnf/dnf.conf": 1.0})
-    daemon = attrs.evolve(machine.daemon, sources=SettingsSources(config="relative.toml"))
+    daemon = evolve(machine.daemon, sources=SettingsSources(config="relative.toml"))
     paths = outcome.watched_paths(daemon, machine.daemon.usable_settings(), ["/etc/yum.conf", "/etc/new"])
     real = machine.host.files.real
     assert paths[0] == str(Path.cwd() / "relative.toml")
@@ -287,7 +288,7 @@ def test_facts_are_stabilized_unless_they_come_from_a_file(machine: Machine, mon
     static = machine.daemon.static_settings()
     boot.request_facts(machine.daemon, static, Budget(5))
     assert (calls, machine.of(Busy)) == ([], [])
-    daemon = attrs.evolve(machine.daemon, sources=SettingsSources())
+    daemon = evolve(machine.daemon, sources=SettingsSources())
     boot.request_facts(daemon, static, Budget(boot.SILENCE))
     assert len(calls) == 1
     assert machine.of(Busy) == [Busy(boot.SILENCE)]
@@ -332,7 +333,7 @@ def test_a_systemd_that_does_not_respond_is_logged(machine: Machine, logs: list[
     machine.units.error = CommandError("timed out")
     boot.restart_failed_bootstrap(machine.daemon)
     closed(machine)
-    result = attrs.evolve(result, plan=attrs.evolve(result.plan, changes=(*result.plan.changes, _gate_removed())))
+    result = evolve(result, plan=evolve(result.plan, changes=(*result.plan.changes, _gate_removed())))
     assert not boot.release_gated_units(machine.daemon, result)
     assert events(logs) == [("units.failed", "error")] * 2
 
@@ -345,7 +346,7 @@ def test_held_units_are_released_after_a_reconcile(machine: Machine, logs: list[
     """And logged, with the phase of the node."""
     result = machine.reconcile()
     machine.units.states[DOCKER] = UnitState(DOCKER, active="inactive", blocked=True)
-    result = attrs.evolve(result, plan=attrs.evolve(result.plan, changes=(_gate_removed(),)))
+    result = evolve(result, plan=evolve(result.plan, changes=(_gate_removed(),)))
     logs.clear()
     assert boot.report_and_release_units(machine.daemon, result)
     assert machine.units.started == [DOCKER]
@@ -357,22 +358,20 @@ def test_held_units_are_released_after_a_reconcile(machine: Machine, logs: list[
 def test_units_of_a_node_that_is_not_configured_stay(machine: Machine) -> None:
     """A drop-in could not be written: docker would start without the proxy."""
     result = machine.reconcile()
-    broken = attrs.evolve(
-        result.plan, problems=(EnvironmentDropin.path_of(DOCKER) + ": wrong",), changes=(_gate_removed(),)
-    )
+    broken = evolve(result.plan, problems=(EnvironmentDropin.path_of(DOCKER) + ": wrong",), changes=(_gate_removed(),))
     machine.units.states[DOCKER] = UnitState(DOCKER, active="inactive", blocked=True)
-    assert not boot.release_gated_units(machine.daemon, attrs.evolve(result, plan=broken))
+    assert not boot.release_gated_units(machine.daemon, evolve(result, plan=broken))
     assert machine.units.started == []
 
 
 def test_warnings_and_problems_of_settings_are_logged(machine: Machine, logs: list[Any]) -> None:
     """Before the phase."""
     result = machine.reconcile()
-    inputs = attrs.evolve(
+    inputs = evolve(
         result.resolved.inputs,
-        layered=attrs.evolve(result.resolved.inputs.layered, warnings=("<warning>",)),
+        layered=evolve(result.resolved.inputs.layered, warnings=("<warning>",)),
     )
-    result = attrs.evolve(result, resolved=attrs.evolve(result.resolved, inputs=inputs))
+    result = evolve(result, resolved=evolve(result.resolved, inputs=inputs))
     logs.clear()
     boot.report_and_release_units(machine.daemon, result)
     assert events(logs)[:2] == [("settings.warning", "warning"), ("node.configured", "info")]
@@ -432,12 +431,12 @@ def test_units_of_the_last_boot_are_recalled_for_the_same_image(machine: Machine
     machine.node.write("etc/machine-id", b"a" * 32 + b"\n")
     image = machine.daemon.usable_settings()
     assert boot.recall_units(machine.host, image) == image
-    node = attrs.evolve(image.node, units=(DOCKER, "app.service"), enable=("app.service",))
-    settings = attrs.evolve(image, node=node, failure=attrs.evolve(image.failure, policy="closed"))
+    node = evolve(image.node, units=(DOCKER, "app.service"), enable=("app.service",))
+    settings = evolve(image, node=node, failure=evolve(image.failure, policy="closed"))
     boot.remember_units(machine.host, image, settings)
     recalled = boot.recall_units(machine.host, image)
     assert (recalled.node, recalled.failure) == (settings.node, settings.failure)
-    other = attrs.evolve(image, node=attrs.evolve(image.node, units=("other.service",)))
+    other = evolve(image, node=evolve(image.node, units=("other.service",)))
     assert boot.recall_units(machine.host, other) == other
     machine.node.write("etc/machine-id", b"b" * 32)
     assert boot.recall_units(machine.host, image) == image
@@ -449,7 +448,7 @@ def test_units_of_the_last_boot_are_recalled_for_the_same_image(machine: Machine
 def test_recalled_units_to_enable(machine: Machine, enable: tuple[str, ...] | None) -> None:
     """None is "auto", the default, which differs from an empty list; none of them is corrupt."""
     image = machine.daemon.usable_settings()
-    settings = attrs.evolve(image, node=attrs.evolve(image.node, units=("x.service",), enable=enable))
+    settings = evolve(image, node=evolve(image.node, units=("x.service",), enable=enable))
     boot.remember_units(machine.host, image, settings)
     assert boot.recall_units(machine.host, image).node.enable == enable
     assert machine.host.state.losses() == {}
@@ -461,7 +460,7 @@ def test_recalled_units_to_enable(machine: Machine, enable: tuple[str, ...] | No
 def test_a_corrupt_record_of_units_is_ignored(machine: Machine, changes: dict[str, Any]) -> None:
     """A text is not a list of names."""
     image = machine.daemon.usable_settings()
-    settings = attrs.evolve(image, node=attrs.evolve(image.node, units=("x.service",)))
+    settings = evolve(image, node=evolve(image.node, units=("x.service",)))
     boot.remember_units(machine.host, image, settings)
     path = "var/lib/eks-proxy-agent/prepared.json"
     machine.node.write(path, json.dumps({**json.loads(machine.node.read(path)), **changes}).encode())
@@ -472,7 +471,7 @@ def test_a_corrupt_record_of_units_is_ignored(machine: Machine, changes: dict[st
 def test_the_record_of_units_is_written_only_if_it_differs(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise each cycle would take the lock for it."""
     image = machine.daemon.usable_settings()
-    settings = attrs.evolve(image, node=attrs.evolve(image.node, units=("x.service",)))
+    settings = evolve(image, node=evolve(image.node, units=("x.service",)))
     boot.remember_units(machine.host, image, settings)
     monkeypatch.setattr(Host, "locked", lambda self: pytest.fail("locked"))
     boot.remember_units(machine.host, image, settings)
@@ -575,6 +574,27 @@ def test_cached_facts_count_while_metadata_is_unreachable(machine: Machine, monk
     machine.remember(instance=ID)
     facts, error = cycle._current_or_cached_facts(machine.daemon, static)
     assert (facts, str(error)) == (machine.facts(), "down")
+
+
+def test_status_has_both_problems_of_a_cycle(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without metadata the last facts count; a file that cannot be written does not hide that."""
+    machine.reconcile()
+    machine.remember(instance=ID)
+    drop_in = machine.node.root / "etc/systemd/system/docker.service.d/zz-eks-proxy.conf"
+    drop_in.unlink()
+    drop_in.mkdir()
+
+    def fail(*_: object) -> object:
+        raise MetadataError("metadata service: down", hint="check it")
+
+    monkeypatch.setattr(cycle, "request_facts", fail)
+    cycle.run_cycle(machine.daemon, Reason.RELOAD)
+    status = machine.host.state.status()
+    assert status
+    assert status.error
+    first, second = status.error.splitlines()
+    assert first == "metadata service: down"
+    assert "zz-eks-proxy.conf" in second
 
 
 @pytest.mark.parametrize(
@@ -746,7 +766,7 @@ def test_a_reconcile_replaces_all_of_its_fields(machine: Machine) -> None:
     assert before
     fields = ("instance_id", "region", "digest", "proxy", "no_proxy", "files", "warnings")
     other = {"instance_id": "i-1", "region": "us-east-1", "warnings": ("old",), "files": ("/old",)}
-    others = attrs.evolve(before, **other, digest="old", proxy=None, no_proxy=())
+    others = evolve(before, **other, digest="old", proxy=None, no_proxy=())
     with machine.host.locked() as state:
         state.save_status(others)
     machine.reconcile()

@@ -129,7 +129,7 @@ def put_back(node: SoakNode, world: World, rng: random.Random) -> Done:
 def _save_settings(node: SoakNode, world: World, rng: random.Random, text: str) -> Done:
     world.wrong, world.is_removed = "", False
     is_atomic = rng.random() < 0.5
-    node.sh(f"rm -rf {CONFIG_D}; chmod 600 {CREDENTIALS}")
+    node.sh(f"rm -rf {CONFIG_D}")
     node.write(CREDENTIALS, world.credentials(), mode=0o600)
     node.write(CONFIG, world.config(), atomic=is_atomic)
     return Done(f"{text}, {'renamed' if is_atomic else 'in place'}")
