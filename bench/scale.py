@@ -20,8 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Callable
 
-import attrs
-
 from agent.core.noproxy import entries
 from agent.core.noproxy.dialects.request import parse_request
 from agent.core.noproxy.entries import parse_operator_entry
@@ -32,6 +30,7 @@ from agent.core.plan.diff import unified
 from agent.core.plan.files.environment import EnvironmentFile
 from agent.core.plan.files.yum_conf import DnfConf
 from agent.core.plan.plan import Change
+from agent.core.record import record
 from agent.core.redact import redact
 from agent.core.settings.layers import merge, parse_toml
 from agent.core.settings.toml_text import USER_DATA_LIMIT
@@ -51,7 +50,7 @@ Work = Callable[[], object]
 _VARIABLES = tuple(variables("http://p:1", "http://p:1", "localhost").items())
 
 
-@attrs.frozen
+@record
 class Contract:
     """Work of a size; `make(size)` returns it, and is not measured itself.
 
@@ -65,7 +64,7 @@ class Contract:
     is_bounded: bool = True
 
 
-@attrs.frozen
+@record
 class Cost:
     """Cost of one run: seconds of CPU, MiB above the baseline."""
 

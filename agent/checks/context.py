@@ -8,13 +8,11 @@ import os
 import re
 import time
 
-import attrs
-
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.intent.inputs import Inputs, Resolved
 from agent.core.intent.intent import Intent
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data
@@ -108,22 +106,22 @@ def inspect_node(host: Host, sources: SettingsSources) -> CheckedNode:
     node = CheckedNode(host, sources, _read_status(host))
     try:
         static = static_settings(host.files, sources)
-        node = attrs.evolve(node, layered=static.layered)
+        node = evolve(node, layered=static.layered)
     except AgentError as error:
         return _with_settings_error(node, error)
     start = time.monotonic()
     try:
         deadline = min(static.settings.metadata.deadline or COMMAND_DEADLINE, COMMAND_DEADLINE)
         facts = facts_of(static, Budget(deadline, started=start))
-        node = attrs.evolve(node, facts=facts, metadata_seconds=time.monotonic() - start)
+        node = evolve(node, facts=facts, metadata_seconds=time.monotonic() - start)
     except AgentError as error:
         if not (isinstance(error, MetadataError) or sources.facts):
             return _with_settings_error(node, error)
-        node = attrs.evolve(node, metadata_error=error)  # the file of --facts is not a setting
+        node = evolve(node, metadata_error=error)  # the file of --facts is not a setting
     last_facts = _last_facts(node) if host.files.live and not sources.facts else None
     current_facts = node.facts or last_facts
     if current_facts is None:
-        return attrs.evolve(node, skip_reason="requires the metadata service (see metadata)")
+        return evolve(node, skip_reason="requires the metadata service (see metadata)")
     return _with_intents(node, static, current_facts, _with_last_cidrs(current_facts, last_facts))
 
 
@@ -134,7 +132,7 @@ def _with_intents(node: CheckedNode, static: StaticSettings, facts: Facts, last_
         require_proxy(reconciled)
     except AgentError as error:
         return _without_root(node, facts) if error_summary(error) == NEEDS_ROOT else _with_settings_error(node, error)
-    return attrs.evolve(
+    return evolve(
         node,
         layered=reconciled.inputs.layered,
         reconciled=reconciled,
@@ -148,8 +146,8 @@ def _without_root(node: CheckedNode, facts: Facts) -> CheckedNode:
         _resolve_from_status(node.host, node.layered, facts, node.status) if node.layered and node.status else None
     )
     if resolved is None:
-        return attrs.evolve(node, skip_reason=NEEDS_ROOT)
-    return attrs.evolve(node, reconciled=resolved, current=resolved, is_from_status=True)
+        return evolve(node, skip_reason=NEEDS_ROOT)
+    return evolve(node, reconciled=resolved, current=resolved, is_from_status=True)
 
 
 def _resolve(node: CheckedNode, static: StaticSettings, facts: Facts) -> Resolved:
@@ -167,8 +165,8 @@ def _with_settings_error(node: CheckedNode, error: AgentError) -> CheckedNode:
     All checks that depend on valid settings are then skipped.
     """
     if error_summary(error) == NEEDS_ROOT:
-        return attrs.evolve(node, skip_reason=NEEDS_ROOT)
-    return attrs.evolve(node, settings_error=error, skip_reason="requires valid settings (see settings)")
+        return evolve(node, skip_reason=NEEDS_ROOT)
+    return evolve(node, settings_error=error, skip_reason="requires valid settings (see settings)")
 
 
 def _read_status(host: Host) -> StatusDocument | None:
@@ -200,7 +198,7 @@ def _with_last_cidrs(facts: Facts, last_facts: Facts | None) -> Facts:
         return facts
     if set(_cidrs(facts)) <= set(_cidrs(last_facts)):
         return facts
-    return attrs.evolve(facts, vpc_cidrs_v4=last_facts.vpc_cidrs_v4, vpc_cidrs_v6=last_facts.vpc_cidrs_v6)
+    return evolve(facts, vpc_cidrs_v4=last_facts.vpc_cidrs_v4, vpc_cidrs_v6=last_facts.vpc_cidrs_v6)
 
 
 def _cidrs(facts: Facts) -> tuple[str, ...]:

@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Callable
 
-import attrs
-
 from agent.checks import (
     clock,
     direct,
@@ -24,7 +22,7 @@ from agent.checks import (
 )
 from agent.checks.context import NEEDS_MACHINE, CheckedNode, error_summary
 from agent.checks.finding import FAIL, SKIP, Finding
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.redact import redact
 from agent.errors import AgentError
 
@@ -77,7 +75,7 @@ def examine(node: CheckedNode, groups: Sequence[Group]) -> tuple[Finding, ...]:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = {group.name: [Finding(group.name, ALL, FAIL, f"timed out after {BOUND:g} s")] for group in groups}
     return tuple(
-        attrs.evolve(finding, text=redact(finding.text), hint=redact(finding.hint))
+        evolve(finding, text=redact(finding.text), hint=redact(finding.hint))
         for group in groups
         for finding in results.get(group.name, late[group.name])
     )

@@ -6,8 +6,6 @@ import argparse
 import re
 from typing import Optional
 
-import attrs
-
 from agent.cluster.service_cidr import LOOKUP, query_service_range
 from agent.core.cluster.facts import (
     api_host,
@@ -25,7 +23,7 @@ from agent.core.intent.inputs import Inputs, resolve
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_selection import current
 from agent.core.net.proxy_url import quoted
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import UserData, read_user_data
 from agent.core.settings.workloads import Workload
@@ -139,11 +137,11 @@ def _compose(arguments: argparse.Namespace, kubectl: Kubectl | None, service: Se
     results = probe_directly(host.state, inputs).results if on_instance else {}
     endpoint = host_for_nodes(server, settings.vpc.cidrs or facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
     service_cidrs = (service.cidrs if service else ()) or info.service_cidrs
-    info = attrs.evolve(info, endpoint=info.endpoint or endpoint, service_cidrs=service_cidrs)
+    info = evolve(info, endpoint=info.endpoint or endpoint, service_cidrs=service_cidrs)
     _refuse_gaps(settings, info, facts, service)
     credentials = read_credentials(host.files, settings.proxy.credentials_file)
     chosen = current(settings.proxy.url, remembered_choice(host.state, inputs))
-    composed = resolve(attrs.evolve(inputs, cluster_info=info, credentials=credentials), results, chosen).intent
+    composed = resolve(evolve(inputs, cluster_info=info, credentials=credentials), results, chosen).intent
     warnings = () if on_instance or composed is None else tuple(assumptions(settings))
     return settings, composed, info, warnings
 

@@ -6,8 +6,6 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from agent.cluster.inputs import ClusterInputs
 from agent.core.cluster.diff import FieldChange, changes
 from agent.core.cluster.kubectl_errors import conflicting_managers
@@ -23,7 +21,7 @@ from agent.core.cluster.objects import (
     source_path,
 )
 from agent.core.cluster.patch import EnvOverride, Patch, apply_patch, patch_text
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.core.settings.workloads import Workload
 from agent.edges.kubectl import Kubectl, KubectlError, retry
 from agent.errors import AgentError
@@ -46,8 +44,8 @@ class SourceStep:
     """ConfigMap or Secret to write."""
 
     source: Source
-    manifest: Mapping[str, Any] = attrs.field(repr=False)
-    step: Step = attrs.field(kw_only=True)
+    manifest: Mapping[str, Any] = field(repr=False)
+    step: Step = field(kw_only=True)
 
 
 @record

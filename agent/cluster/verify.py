@@ -9,8 +9,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from agent.cluster.inputs import ClusterInputs
 from agent.cluster.plan_view import print_warnings
 from agent.cluster.pods import list_pods
@@ -43,12 +41,12 @@ _NAMES = 5
 _NOT_FOUND = "not found"
 
 
-@attrs.define
 class PodSummary:
     """Pods of one workload; `problems` maps a problem to the pods that have it."""
 
-    counts: dict[str, int] = attrs.field(factory=lambda: {OK: 0, STALE: 0, WRONG: 0, ENDING: 0})
-    problems: dict[str, list[str]] = attrs.field(factory=lambda: collections.defaultdict(list))
+    def __init__(self) -> None:
+        self.counts = {OK: 0, STALE: 0, WRONG: 0, ENDING: 0}
+        self.problems: dict[str, list[str]] = collections.defaultdict(list)
 
     @property
     def count(self) -> int:

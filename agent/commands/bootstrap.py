@@ -13,13 +13,11 @@ import stat
 import time
 from typing import Any
 
-import attrs
-
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent.inputs import Resolved
 from agent.core.intent.intent import Intent, compose
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.settings.layers import Layer, Layered
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data
@@ -62,7 +60,7 @@ def bootstrap(host: Host, sources: SettingsSources, *, if_enabled: bool = False,
     LockedError if another bootstrap is running, which sends the signal itself, and AgentError if
     `if_enabled` and the settings cannot be read.
     """
-    inputs = _read_inputs(host, attrs.evolve(sources, keep=True))
+    inputs = _read_inputs(host, evolve(sources, keep=True))
     # Not under the lock: where user data calls `bootstrap`, the disabled unit must not block it.
     if if_enabled and not inputs.settings.bootstrap.enabled:
         if inputs.failure and not inputs.is_complete:
@@ -98,24 +96,24 @@ def _read_inputs(host: Host, sources: SettingsSources) -> _BootstrapInputs:
     """Read settings, facts and user data; an error ends the reading only of what depends on it."""
     inputs = _BootstrapInputs(usable_settings(host.files, sources))
     try:
-        inputs = attrs.evolve(inputs, static=static_settings(host.files, sources))
+        inputs = evolve(inputs, static=static_settings(host.files, sources))
     except Exception as error:  # noqa: BLE001 -- any failure has to be signalled
-        inputs = attrs.evolve(inputs, failure=error)
+        inputs = evolve(inputs, failure=error)
     settings = inputs.settings
     static = inputs.static or StaticSettings(sources, (), Layer("flags", {}), Layered(settings))
     try:
         deadline, names_proxy = settings.metadata.deadline, bool(settings.proxy.url)
         facts = facts_of(static, boot_budget(deadline, names_proxy=names_proxy))
-        inputs = attrs.evolve(inputs, facts=facts)
+        inputs = evolve(inputs, facts=facts)
         layers = instance_layers(host.state, facts.instance_id, read_user_data(facts.user_data))
-        inputs = attrs.evolve(inputs, settings=usable_settings(host.files, sources, layers))
+        inputs = evolve(inputs, settings=usable_settings(host.files, sources, layers))
         if inputs.static is None:
             return inputs
-        inputs = attrs.evolve(inputs, settings=static.with_instance(layers).settings, is_complete=True)
+        inputs = evolve(inputs, settings=static.with_instance(layers).settings, is_complete=True)
         loaded = load_inputs(host, static, facts)
-        return attrs.evolve(inputs, resolved=compose_intent(loaded, cached_network(host.state, loaded)))
+        return evolve(inputs, resolved=compose_intent(loaded, cached_network(host.state, loaded)))
     except Exception as error:  # noqa: BLE001 -- the same
-        return attrs.evolve(inputs, failure=inputs.failure or error)
+        return evolve(inputs, failure=inputs.failure or error)
 
 
 def _bootstrap_locked(host: Host, inputs: _BootstrapInputs, *, again: bool) -> int:
@@ -127,7 +125,7 @@ def _bootstrap_locked(host: Host, inputs: _BootstrapInputs, *, again: bool) -> i
         if static is None or resolved is None:
             raise inputs.failure or AgentError("no facts about this instance")
         result = reconcile(host, static, resolved.facts, Trigger.COMMAND)
-        inputs = attrs.evolve(inputs, resolved=result.resolved)
+        inputs = evolve(inputs, resolved=result.resolved)
         result.raise_unit_problems()
         for problem in result.plan.problems:
             get_logger().warning("file.failed", problem=problem)

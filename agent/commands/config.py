@@ -7,11 +7,10 @@ import json
 import sys
 from typing import Any
 
-import attrs
-
 from agent.core.facts.instance import Facts
 from agent.core.net.proxy_url import ProxyUrl
 from agent.core.noproxy.entries import OperatorEntry
+from agent.core.record import Attribute, fields
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import SECTIONS
 from agent.core.settings.user_data import read_user_data
@@ -59,7 +58,7 @@ def _show(layered: Layered, *, as_json: bool) -> None:
             layered.origin.get((section, field.name), "default"),
         )
         for section, cls in SECTIONS.items()
-        for field in attrs.fields(cls)
+        for field in fields(cls)
     ]
     if as_json:
         print(
@@ -93,6 +92,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _file_value(value: Any, field: attrs.Attribute[Any]) -> Any:
+def _file_value(value: Any, field: Attribute[Any]) -> Any:
     """Return a key's value as a settings file would have it."""
     return field.metadata["unset"] if value is None else _plain(value)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-import attrs
-
 from agent.commands.node import DAEMON, print_changes, print_losses
 from agent.core.plan.baseline import forget_instance
 from agent.core.plan.desired import clean_files, image_files
 from agent.core.plan.files.managed_file import Effect
+from agent.core.record import evolve
 from agent.core.systemd import considered, enabling
 from agent.errors import FileError
 from agent.node.apply import apply
@@ -42,8 +41,8 @@ def bake_command(arguments: argparse.Namespace) -> int:
         units = host.units.show((DAEMON, BOOTSTRAP, *considered(settings)))
         ours = (units[name] for name in (DAEMON, BOOTSTRAP, *enabling(settings, units).units) if name in units)
         enable = tuple(unit.name for unit in ours if unit.exists and unit.enabled == "disabled")
-        baseline = attrs.evolve(plan.baseline, baked=True, enabled=plan.baseline.enabled + enable)
-        plan = attrs.evolve(plan, enable=enable, reload=plan.reload or bool(enable), baseline=baseline)
+        baseline = evolve(plan.baseline, baked=True, enabled=plan.baseline.enabled + enable)
+        plan = evolve(plan, enable=enable, reload=plan.reload or bool(enable), baseline=baseline)
         plan = apply(plan, host, state)
     print_changes(host, plan)
     for warning in static.layered.warnings + order_warnings(host, files):
@@ -76,7 +75,7 @@ def clean_command(arguments: argparse.Namespace) -> int:
         desired = clean_files(settings, ca, confs, baked=host.state.baseline().baked)
         plan = plan_node(host, with_order(host, desired))
         failed = frozenset(path for path in host.state.baseline().files if plan.fails(path))
-        plan = attrs.evolve(plan, baseline=forget_instance(plan.baseline, failed))
+        plan = evolve(plan, baseline=forget_instance(plan.baseline, failed))
         plan = apply(plan, host, state)
         withdrawn, problems = withdraw(host)
         instances = state.forget(bootstrap=True, status=not problems)

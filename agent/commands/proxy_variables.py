@@ -7,14 +7,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import attrs
-
 from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables
 from agent.core.plan.elsewhere.place import ProxyPlace, is_proxy_name
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.settings.parsers import service_unit
 from agent.core.settings.unit_table import UNORDERED, reads_etc_environment, variables_of
 from agent.edges.files import FileSystem
@@ -51,9 +49,9 @@ def values_of(arguments: argparse.Namespace) -> VariablesSource:
         proxy = _proxy(arguments.proxy)
         values = source.values
         changed = variables(proxy, proxy, values.no_proxy)
-        source = attrs.evolve(source, values=attrs.evolve(values, environment=changed))
+        source = evolve(source, values=evolve(values, environment=changed))
         if not values.no_proxy and arguments.no_proxy is None:
-            source = attrs.evolve(source, notes=("NO_PROXY is not set on this node; give a list with --no-proxy",))
+            source = evolve(source, notes=("NO_PROXY is not set on this node; give a list with --no-proxy",))
     if arguments.no_proxy is not None:
         source = VariablesSource(_with_list(source.values, arguments.no_proxy), source.region)
     return _for_unit(source, unit) if unit else source
@@ -88,8 +86,8 @@ def _for_unit(source: VariablesSource, unit: str) -> VariablesSource:
     removed = [name for name in source.values.environment if name not in environment]
     notes: tuple[str, ...] = (f"{unit}: without {', '.join(removed)}",) if removed else ()
     notes += (f"{unit}: {UNORDERED[unit].caveat}",) if unit in UNORDERED else ()
-    values = attrs.evolve(source.values, environment=environment)
-    return attrs.evolve(source, values=values, notes=source.notes + notes)
+    values = evolve(source.values, environment=environment)
+    return evolve(source, values=values, notes=source.notes + notes)
 
 
 def _with_list(values: Values, no_proxy: str) -> Values:
@@ -136,7 +134,7 @@ def _in_force(files: FileSystem, unit: str) -> VariablesSource:
 def _with_places(source: VariablesSource, places: Iterable[ProxyPlace]) -> VariablesSource:
     """Return the source with a note on each place that sets another proxy for some programs."""
     texts = ((place.path, place.text(source.values.environment, has_credentials=False)) for place in places)
-    return attrs.evolve(source, notes=(*source.notes, *(f"{path}: {text}" for path, text in texts if text)))
+    return evolve(source, notes=(*source.notes, *(f"{path}: {text}" for path, text in texts if text)))
 
 
 def _first_in_force(files: FileSystem, names: Sequence[str]) -> VariablesSource:

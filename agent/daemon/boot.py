@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import attrs
-
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.plan import drift
 from agent.core.plan.desired import static_files
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate
+from agent.core.record import evolve
 from agent.core.settings.schema import Settings
 from agent.daemon import journal_events
 from agent.daemon.daemon import Daemon
@@ -160,10 +159,10 @@ def recall_units(host: Host, image: Settings) -> Settings:
     if not prepared or prepared.get("machine") != _machine_id(host) or prepared.get("image") != _units(image):
         return image
     try:
-        return attrs.evolve(
+        return evolve(
             image,
-            node=attrs.evolve(image.node, units=tuple(prepared["units"]), enable=_names(prepared["enable"])),
-            failure=attrs.evolve(image.failure, policy=str(prepared["policy"])),
+            node=evolve(image.node, units=tuple(prepared["units"]), enable=_names(prepared["enable"])),
+            failure=evolve(image.failure, policy=str(prepared["policy"])),
         )
     except (KeyError, TypeError):
         return image  # corrupt, or of another version: the reconcile rewrites it

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 
-import attrs
-
-from agent.core.record import record
+from agent.core.record import evolve, field, record
 from agent.core.redact import redact
 from agent.core.settings.schema import Settings
 from agent.daemon.facts_process import FactsProcess
@@ -32,7 +30,7 @@ class Daemon:
     sources: SettingsSources
     send: Send
     signals: Signals
-    started: float = attrs.field(factory=time.monotonic)
+    started: float = field(factory=time.monotonic)
     facts_process: FactsProcess | None = None
 
     def set_status(self, text: str) -> None:
@@ -53,7 +51,7 @@ class Daemon:
 
     def with_budget(self, budget: Budget) -> Daemon:
         """Return the same with a limit for all waits."""
-        return attrs.evolve(self, host=attrs.evolve(self.host, budget=budget))
+        return evolve(self, host=evolve(self.host, budget=budget))
 
 
 def set_status(send: Send, text: str) -> None:

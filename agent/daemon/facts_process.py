@@ -66,9 +66,8 @@ class FactsProcess:
 
         Raises MetadataError, ProcessEndedError, and Stop on SIGTERM.
         """
-        import attrs
-
         from agent.core.facts.instance import facts_from_json
+        from agent.core.record import evolve
 
         deadline, unreachable_deadline = budget.for_metadata()
         _send(self._requests, [endpoint, deadline, unreachable_deadline])
@@ -78,7 +77,7 @@ class FactsProcess:
             elif "error" in response:
                 raise MetadataError(response["error"], hint=response["hint"])
             else:
-                return attrs.evolve(facts_from_json(response["facts"]), warnings=tuple(response["warnings"]))
+                return evolve(facts_from_json(response["facts"]), warnings=tuple(response["warnings"]))
         raise ProcessEndedError("the process that requests the facts has ended")
 
     def _receive(self, seconds: float, signals: Signals) -> Iterator[dict[str, Any]]:

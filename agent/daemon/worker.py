@@ -6,8 +6,7 @@ import argparse
 import contextlib
 import os
 
-import attrs
-
+from agent.core.record import evolve
 from agent.daemon.boot import boot
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import record_failure
@@ -59,7 +58,7 @@ def _run_quietly(daemon: Daemon, reason: Reason, write_line: WriteLine) -> int:
             messages.append(message)
 
     try:
-        return _run(attrs.evolve(daemon, send=send), reason)
+        return _run(evolve(daemon, send=send), reason)
     finally:
         if messages:
             write_line("\n".join(map(encode, messages)))

@@ -12,9 +12,7 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable
 
-import attrs
-
-from agent.core.record import record
+from agent.core.record import field, record
 
 
 @record
@@ -23,7 +21,7 @@ class Reply:
 
     status: int
     body: bytes = b""
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = field(factory=dict)
 
 
 #: Method, path and headers (names in any case) → response.

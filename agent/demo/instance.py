@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
 from typing import Any
 
-import attrs
-
-from agent.core.record import record
+from agent.core.record import fields_dict, record
 from agent.errors import AgentError
-
-
-def _texts(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(values)
 
 
 @record
@@ -22,8 +15,8 @@ class Interface:
     """One network interface, with the CIDRs of its whole VPC in the form of the service."""
 
     mac: str = "06:1d:5a:3b:7c:9e"
-    vpc_cidrs_v4: tuple[str, ...] = attrs.field(default=("10.0.0.0/16",), converter=_texts)
-    vpc_cidrs_v6: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    vpc_cidrs_v4: tuple[str, ...] = ("10.0.0.0/16",)
+    vpc_cidrs_v6: tuple[str, ...] = ()
 
 
 @record
@@ -32,8 +25,8 @@ class Instance:
 
     instance_id: str = "i-0a1b2c3d4e5f60718"
     mac: str = Interface().mac
-    vpc_cidrs_v4: tuple[str, ...] = attrs.field(default=("10.42.0.0/16", "100.64.0.0/16"), converter=_texts)
-    vpc_cidrs_v6: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    vpc_cidrs_v4: tuple[str, ...] = ("10.42.0.0/16", "100.64.0.0/16")
+    vpc_cidrs_v6: tuple[str, ...] = ()
     region: str = "eu-central-1"
     domain: str = "amazonaws.com"
     partition: str = "aws"
@@ -58,7 +51,7 @@ class Instance:
             )
             return cls(**values)
         except (TypeError, ValueError, RecursionError) as error:
-            keys = ", ".join(attrs.fields_dict(cls))
+            keys = ", ".join(fields_dict(cls))
             raise AgentError(f"{source}: invalid instance: {error}", hint=f"known keys: {keys}") from None
 
 
@@ -67,11 +60,11 @@ def _checked(document: Any, record: type, *more: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise TypeError("not a JSON object")
     values = {key: value for key, value in document.items() if value is not None}
-    unknown = sorted(values.keys() - attrs.fields_dict(record).keys() - set(more))
+    unknown = sorted(values.keys() - fields_dict(record).keys() - set(more))
     if unknown:
         raise TypeError(f"unknown key {unknown[0]!a}")
     for key, value in values.items():
         kind = list if key in ("vpc_cidrs_v4", "vpc_cidrs_v6", "secondary") else str
         if not isinstance(value, kind) or (key.startswith("vpc") and not all(isinstance(item, str) for item in value)):
             raise TypeError(f"{key} is not a {'list' if kind is list else 'string'}")
-    return values
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable
 
-import attrs
-
+from agent.core.record import evolve
 from agent.demo.instance import Instance
 from agent.demo.metadata_service import MetadataService, serve
 from agent.errors import AgentError, UsageError
@@ -70,7 +69,7 @@ def _tour(root: Path, service: MetadataService, command: Command) -> None:
     step("Apply it.", "apply")
     step("Apply it again: there is nothing to do, and no file is written.", "apply")
     cidrs = (*service.instance.vpc_cidrs_v4, "100.64.0.0/16")
-    service.instance = attrs.evolve(service.instance, vpc_cidrs_v4=cidrs)
+    service.instance = evolve(service.instance, vpc_cidrs_v4=cidrs)
     step("The VPC gets a second CIDR, 100.64.0.0/16. Only the lines that contain it change.", "plan", expect=3)
     step("Apply it.", "apply")
     step("Show the state of the node, and the reason of each NO_PROXY entry.", "status", "--full")

@@ -12,8 +12,6 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, NoReturn, TypeVar
 
-import attrs
-
 from agent.core.facts.imds_values import USER_DATA_LIMIT, VALUE_LIMIT
 from agent.core.facts.instance import (
     MAC_PATH,
@@ -26,6 +24,7 @@ from agent.core.facts.instance import (
     parse_mac,
 )
 from agent.core.net.proxy_url import quoted
+from agent.core.record import evolve
 from agent.edges.http import DirectSession, ExchangeError, HttpResponse, exchange
 from agent.edges.kernel import is_fips
 from agent.errors import MetadataError
@@ -76,7 +75,7 @@ def fetch_facts(endpoint: str, deadline: float, **options: Any) -> Facts:
 
     Arguments are those of MetadataClient.  Raises MetadataError.
     """
-    return attrs.evolve(MetadataClient(endpoint, deadline, **options).fetch(), fips=is_fips())
+    return evolve(MetadataClient(endpoint, deadline, **options).fetch(), fips=is_fips())
 
 
 class MetadataClient:

@@ -17,13 +17,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Callable
 
-import attrs
-
 from agent import __version__
 from agent.core.net import proxy_health as verdict
 from agent.core.net import x509
 from agent.core.net.proxy_health import Response, Verdict
 from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.core.record import evolve
 from agent.edges.http_headers import BoundedResponse
 from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, unverified_context
 from agent.edges.tcp import Address, connect_first
@@ -89,7 +88,7 @@ class TunnelProbe:
                     return tunnel
                 return self._probe_tls(tunnel, stream, addresses)
         except ProbeError as failed:
-            return attrs.evolve(failed.verdict, seconds=failed.verdict.seconds or self._elapsed())
+            return evolve(failed.verdict, seconds=failed.verdict.seconds or self._elapsed())
 
     def _resolve(self) -> list[Address]:
         """Resolve the proxy; try again while DNS itself does not respond, as may happen at boot."""
@@ -114,7 +113,7 @@ class TunnelProbe:
             self._stage = "answer"
             response = self.request_tunnel(stream)
             tunnel = verdict.answered(self._proxy, self._target, response, with_credentials=bool(self._secret))
-            return attrs.evolve(tunnel, seconds=self._elapsed()), stream, sock
+            return evolve(tunnel, seconds=self._elapsed()), stream, sock
         except BaseException:
             sock.close()
             raise

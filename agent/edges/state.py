@@ -11,10 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Callable
 
-import attrs
-
 from agent.core.plan.baseline import Baseline
 from agent.core.plan.drift import Memory
+from agent.core.record import asdict
 from agent.core.status.document import StatusDocument
 from agent.core.status.proxy_memory import ProxyMemory
 from agent.core.status.records import is_plain_name
@@ -199,7 +198,7 @@ class LockedState(State):
         self._save(STATUS, document.to_json(), 0o644)
 
     def save_memory(self, memory: Memory) -> None:
-        self._save(WATCH, attrs.asdict(memory), 0o600)
+        self._save(WATCH, asdict(memory), 0o600)
 
     def update_memory(self, change: Callable[[Memory], Memory]) -> Memory:
         """Save the result of `change` for the memory, if it differs, and return it."""

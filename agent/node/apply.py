@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Callable
 
-import attrs
-
 from agent.core.plan.plan import Change, Plan
 from agent.core.plan.saved_copies import SAVED
+from agent.core.record import evolve
 from agent.edges import trust_store
 from agent.edges.files import FileSystem
 from agent.edges.state import BASELINE, LockedState
@@ -35,9 +34,9 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     # Others used these directories at the last revert; by now they may be empty.
     has_stale_directories = bool(before.directories) and not before.files
     if plan.empty and plan.baseline == before and not has_stale_directories:
-        return attrs.evolve(plan, problems=plan.problems + tuple(unswept))
+        return evolve(plan, problems=plan.problems + tuple(unswept))
     directories, unknown = _missing_directories(plan, files)
-    growing = attrs.evolve(
+    growing = evolve(
         plan.baseline,
         files={**before.files, **plan.baseline.files},
         directories=tuple(dict.fromkeys(before.directories + tuple(directories))),
@@ -53,7 +52,7 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     failed_commands, disabled = _run_commands(plan, host, state)
     # The record of what could not be done stays, for the next run.
     kept = {path: record for path, record in growing.files.items() if path in failed}
-    final = attrs.evolve(
+    final = evolve(
         plan.baseline,
         files={**plan.baseline.files, **kept},
         directories=tuple(remaining),
@@ -62,7 +61,7 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     state.save_baseline(final)
     done = tuple(change for change in plan.changes if change.path not in failed)
     problems = (*plan.problems, *unswept, *failed.values(), *stuck, *failed_commands)
-    return attrs.evolve(plan, changes=done, problems=problems)
+    return evolve(plan, changes=done, problems=problems)
 
 
 def _sweep(paths: Iterable[str], files: FileSystem) -> list[str]:

@@ -7,9 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-import attrs
-
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.edges.files import FileSystem
 from agent.edges.lock import held
 from agent.edges.state import LockedState, State
@@ -34,8 +32,8 @@ class Host:
     files: FileSystem
     state: State
     units: Systemd
-    budget: Budget = attrs.field(factory=Budget)
-    _reported: set[str] = attrs.field(factory=set, repr=False)  # shared with copies of another budget
+    budget: Budget = field(factory=Budget)
+    _reported: set[str] = field(factory=set, repr=False)  # shared with copies of another budget
 
     @contextlib.contextmanager
     def locked(self, *, wait: float | None = None) -> Iterator[LockedState]:

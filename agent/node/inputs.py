@@ -5,12 +5,10 @@ Nothing below reads a settings file.
 
 from __future__ import annotations
 
-import attrs
-
 from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs, from_scripts
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.intent.inputs import Inputs
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.core.settings.layers import USER_DATA, Layer, parse_toml
 from agent.core.settings.schema import Settings
 from agent.core.settings.toml_text import USER_DATA_LIMIT
@@ -66,7 +64,7 @@ def facts_of(static: StaticSettings, budget: Budget | None = None) -> Facts:
 class NodeInputs(Inputs):
     """Inputs of a node, and the versions of the files that they were read from."""
 
-    sources: SettingsSources = attrs.field(factory=SettingsSources)
+    sources: SettingsSources = field(factory=SettingsSources)
     versions: Versions = ()
 
     def refreshed(self, host: Host) -> NodeInputs:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import posixpath
+import sys
 
 from agent.core.plan.baseline import FileState
 from agent.core.redact import redact
@@ -78,7 +78,7 @@ def _attempt(files: FileSystem, directory: str | None, status: StatusDocument) -
             return None, None
         if not files.is_directory(posixpath.dirname(path)):
             return path, f"watch.metrics: {posixpath.dirname(path)} is not a directory"
-        content = redact(render(status, platform.python_version())).encode("utf-8", "backslashreplace")
+        content = redact(render(status, ".".join(map(str, sys.version_info[:3])))).encode("utf-8", "backslashreplace")
         if files.state(path, len(content)) != FileState(content, 0o644):
             files.write(path, content, 0o644)
     except FileError as error:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-import attrs
-
 from agent.core.intent.inputs import Resolved
 from agent.core.plan import drift
 from agent.core.plan.baseline import Baseline, FileState
@@ -13,6 +11,7 @@ from agent.core.plan.desired import desired_files
 from agent.core.plan.files.managed_file import Effect, ManagedFile
 from agent.core.plan.plan import Plan, digest, make_plan, make_revert
 from agent.core.plan.saved_copies import copy_names
+from agent.core.record import evolve
 from agent.core.settings.schema import Settings
 from agent.core.systemd import considered, to_enable
 from agent.errors import FileError
@@ -73,7 +72,7 @@ def plan_node(
         links[file.path] = path
         if path not in (other.path for other in resolved):  # yum.conf is usually a link to dnf.conf
             replaced_by = links.get(file.replaced_by, file.replaced_by)
-            resolved.append(attrs.evolve(file, path=path, replaced_by=replaced_by))
+            resolved.append(evolve(file, path=path, replaced_by=replaced_by))
     for path in [file.path for file in resolved] + list(baseline.files):
         if path not in states:
             states[path] = host.files.state(path)
@@ -93,7 +92,7 @@ def plan_node(
         reload_pending=pending,
         trust_pending=host.state.trust_pending and host.files.live,  # an image does this at its first boot
     )
-    return attrs.evolve(plan, notes=plan.notes + overridden_notes(host.files, plan) + order_notes(host, plan))
+    return evolve(plan, notes=plan.notes + overridden_notes(host.files, plan) + order_notes(host, plan))
 
 
 def plan_revert(host: Host) -> Plan:
@@ -124,7 +123,7 @@ def _located(host: Host, baseline: Baseline) -> Baseline:
         del located[path]
         if record.file.own_lines or (state.content is not None and digest(state.content) in record.written):
             located.setdefault(target, record)
-    return attrs.evolve(baseline, files=located)
+    return evolve(baseline, files=located)
 
 
 def _with_copies(host: Host, baseline: Baseline, states: Mapping[str, FileState]) -> dict[str, FileState]:

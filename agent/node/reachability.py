@@ -8,12 +8,10 @@ boot, after READY=1, where it delays nothing.
 
 from __future__ import annotations
 
-import attrs
-
 from agent.core.intent.inputs import Inputs
 from agent.core.intent.intent import endpoint_host
 from agent.core.intent.reachability import Candidate, ProbeResult, candidates, results_from_json
-from agent.core.record import record
+from agent.core.record import asdict, field, record
 from agent.edges.state import LockedState, State
 
 #: Seconds for all probes together.
@@ -25,7 +23,7 @@ class Reachability:
     """All results, and the `fresh` ones, which a command that changes the host has to save."""
 
     results: dict[str, ProbeResult]
-    fresh: dict[str, ProbeResult] = attrs.field(factory=dict)
+    fresh: dict[str, ProbeResult] = field(factory=dict)
 
     @property
     def should_reprobe(self) -> bool:
@@ -63,7 +61,7 @@ def remember(state: LockedState, instance_id: str, fresh: dict[str, ProbeResult]
     """Save new results."""
     if fresh:
         results = {**recall(state, instance_id), **fresh}
-        plain = {host: attrs.asdict(result) for host, result in results.items()}
+        plain = {host: asdict(result) for host, result in results.items()}
         state.save_of_instance(instance_id, "direct", plain)
 
 

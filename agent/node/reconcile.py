@@ -10,8 +10,6 @@ import json
 import time
 from typing import NamedTuple
 
-import attrs
-
 from agent.core.facts.instance import Facts, facts_to_json
 from agent.core.intent.inputs import Inputs, Resolved, resolve
 from agent.core.intent.intent import Intent
@@ -20,7 +18,7 @@ from agent.core.noproxy.entries import render
 from agent.core.plan.accepted import Accepted, inputs_of
 from agent.core.plan.drift import Memory
 from agent.core.plan.plan import Change, Plan
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.settings.schema import Settings
 from agent.edges.state import READY, LockedState, State
 from agent.errors import FileError, SettingsError
@@ -193,7 +191,7 @@ def _with_list(state: LockedState, memory: Memory, resolved: Resolved, network: 
     Units that are new although the settings name none are those of a new version of the agent.
     """
     if resolved.intent is None:
-        return attrs.evolve(memory, accepted=Accepted())
+        return evolve(memory, accepted=Accepted())
     inputs = inputs_of(resolved.inputs, network.reachability.results)
     written = status_file.written_list(state, resolved.facts.instance_id)
     covered = status_file.covered_units(state, resolved.facts.instance_id)
@@ -212,7 +210,7 @@ def _open_gates(state: LockedState, settings: Settings, plan: Plan) -> Plan:
     state.set_ready()
     problem = state.not_saved.get(READY)
     if settings.failure.policy == "closed" and problem and not state.ready:
-        return attrs.evolve(plan, problems=(*plan.problems, problem))
+        return evolve(plan, problems=(*plan.problems, problem))
     return plan
 
 

@@ -9,12 +9,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import attrs
-
 from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.certificate_forms import conversion
 from agent.core.net.proxy_url import Credentials, parse_credentials
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.settings.config_d import is_settings, unread
 from agent.core.settings.layers import (
     Layer,
@@ -61,7 +59,7 @@ class SettingsSources:
         data = dict(flags.data)
         if self.arguments:
             data["bootstrap"] = {**data.get("bootstrap", {}), "arguments": list(self.arguments)}
-        return attrs.evolve(flags, data=data, dates=dict.fromkeys(names_of(data), today()) if self.keep else None)
+        return evolve(flags, data=data, dates=dict.fromkeys(names_of(data), today()) if self.keep else None)
 
 
 @record
@@ -144,7 +142,7 @@ def usable_settings(files: FileSystem, sources: SettingsSources, instance: Seque
 
 def _merge(layers: Sequence[Layer], warnings: tuple[str, ...]) -> Layered:
     layered = merge(layers)
-    return attrs.evolve(layered, warnings=warnings + layered.warnings)
+    return evolve(layered, warnings=warnings + layered.warnings)
 
 
 def settings_paths(files: FileSystem) -> list[str]:

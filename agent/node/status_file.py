@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import attrs
-
 from agent import __version__
 from agent.core.intent.inputs import Resolved
 from agent.core.net.proxy_selection import Choice
@@ -14,6 +12,7 @@ from agent.core.noproxy.entries import render
 from agent.core.plan.desired import desired_files
 from agent.core.plan.drift import Memory
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
+from agent.core.record import evolve
 from agent.core.redact import redact
 from agent.core.status.document import CONFIGURED, DEGRADED, UNCONFIGURED, StatusDocument
 from agent.core.status.proxy_memory import proxy_statuses
@@ -33,7 +32,7 @@ def save_reconcile(
     """
     intent, facts, inputs = resolved.intent, resolved.facts, resolved.inputs
     files = desired_files(inputs.settings, intent, inputs.ca, needs_yum_conf=inputs.needs_yum_conf)
-    document = attrs.evolve(
+    document = evolve(
         _load(state),
         instance_id=facts.instance_id,
         region=facts.region,
@@ -44,7 +43,7 @@ def save_reconcile(
         warnings=resolved.problems + resolved.warnings + unit_warnings,
     )
     if intent is None:  # without a proxy in use its health is obsolete
-        document = attrs.evolve(document, proxies=(), preflight=None)
+        document = evolve(document, proxies=(), preflight=None)
     _save(state, document, phase_of(resolved, problems), "\n".join(shortlist(problems)) or None)
 
 
@@ -65,7 +64,7 @@ def save_schedule(
     if current is None:
         return None
     earlier = current.stale_units or ()  # empty at power-on: no unit can be stale yet
-    document = attrs.evolve(
+    document = evolve(
         current,
         stale_units=earlier if units is None else units.stale,
         deferred_units=current.deferred_units if units is None else units.deferred,
@@ -80,12 +79,12 @@ def save_proxies(state: LockedState, choice: Choice, preflight: PreflightStatus 
     """Save the health of the proxies; do nothing before the first reconcile."""
     current = state.status()
     if current is not None:
-        state.save_status(attrs.evolve(current, proxies=proxy_statuses(choice), preflight=preflight))
+        state.save_status(evolve(current, proxies=proxy_statuses(choice), preflight=preflight))
 
 
 def save_metrics(state: LockedState, document: StatusDocument, metrics: MetricsStatus) -> None:
     """Save the path of the metrics file; `document` is used if status.json no longer exists."""
-    state.save_status(attrs.evolve(state.status() or document, metrics=metrics))
+    state.save_status(evolve(state.status() or document, metrics=metrics))
 
 
 def phase_of(resolved: Resolved, problems: Sequence[str]) -> str:
@@ -120,7 +119,7 @@ def _save(state: LockedState, document: StatusDocument, phase: str, error: str |
     """Save the document with this phase; `since` stays if the phase does not change."""
     now = int(time.time())
     since = document.since if document.phase == phase else None
-    document = attrs.evolve(
+    document = evolve(
         document,
         phase=phase,
         error=redact(error) if error else None,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-import attrs
-
 from agent.core.plan.files.managed_file import ManagedFile
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.plan.plan import Plan
+from agent.core.record import evolve
 from agent.core.settings.unit_table import DEFAULT_UNITS
 from agent.core.systemd import UnitState, obstacle
 from agent.edges.systemd import Systemd
@@ -54,7 +53,7 @@ def with_order(host: Host, files: Sequence[ManagedFile]) -> tuple[ManagedFile, .
     units = [file.unit for file in files if isinstance(file, EnvironmentDropin)]
     waiting = waiting_units(host, units).units
     return tuple(
-        attrs.evolve(file, waits=True) if isinstance(file, EnvironmentDropin) and file.unit in waiting else file
+        evolve(file, waits=True) if isinstance(file, EnvironmentDropin) and file.unit in waiting else file
         for file in files
     )
 

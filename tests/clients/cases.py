@@ -5,17 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-import attrs
+from agent.core.record import field, record
 
 PROXY = "http://127.0.0.1:3128"
 
 
-@attrs.frozen
+@record
 class Case:
     """A URL, and the proxy variables with which a client requests it."""
 
     url: str
-    environment: dict[str, str] = attrs.field(hash=False)
+    environment: dict[str, str] = field(hash=False)
 
     def __str__(self) -> str:
         shown = {name: value for name, value in self.environment.items() if _SET_ALWAYS.get(name) != value}

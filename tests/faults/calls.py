@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import attrs
+from agent.core.record import record
 
 TRACED = "%file,%desc"
 _LINE = re.compile(r"(\w+)\((.*)\) += ")
@@ -36,7 +36,7 @@ FAULTS = {
 }
 
 
-@attrs.frozen
+@record
 class Point:
     """A call: its name, its number among those of this name, its text with paths of the node."""
 

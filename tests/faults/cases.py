@@ -9,8 +9,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
-
+from agent.core.record import record
 from agent.edges.lock import BOOTSTRAP_LOCK, LOCK
 from tests.faults.calls import Point, fault_options, hit, opens, points, trace_options
 from tests.faults.processes import Command, Outcome, Server, run_whole
@@ -31,7 +30,7 @@ from tests.faults.tree import (
 _OUTPUT = 64 * 1024
 
 
-@attrs.frozen
+@record
 class Case:
     """A scenario, and a fault at one of its calls.
 

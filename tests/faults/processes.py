@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-import attrs
+from agent.core.record import asdict, field, record
 
 REPOSITORY = Path(__file__).parents[2]
 #: Seconds after which a command is killed by SIGALRM.
@@ -40,7 +40,7 @@ _PR_SET_PTRACER = 0x59616D61
 _ENVIRONMENT = {"PATH": "/nonexistent", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-@attrs.frozen
+@record
 class Command:
     """One command: `entry` is a key of ENTRIES, `words` its command line."""
 
@@ -48,12 +48,12 @@ class Command:
     words: tuple[str, ...]
 
 
-@attrs.frozen
+@record
 class Outcome:
     """Exit code (-N for signal N) and output of a command."""
 
     code: int
-    out: str = attrs.field(repr=False)
+    out: str = field(repr=False)
     err: str
 
 
@@ -92,7 +92,7 @@ class Server:
     def run(self, command: Command, tracer: Callable[[int], Sequence[str]] | None = None) -> Outcome:
         """Run a command; `tracer` returns the command line of strace for its pid."""
         out, err = self._directory / "out", self._directory / "err"
-        self._send({**attrs.asdict(command), "out": str(out), "err": str(err), "stop": tracer is not None})
+        self._send({**asdict(command), "out": str(out), "err": str(err), "stop": tracer is not None})
         pid = int(self._receive())
         with _attached(tracer(pid)) if tracer else contextlib.nullcontext():
             if tracer:

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
-import attrs
-
+from agent.core.record import record
 from tests.faults.processes import Command, Server
 from tests.faults.tree import Tree, read_tree, write_tree
 from tests.integration.certificates import EXPIRED
@@ -122,7 +121,7 @@ def _nothing(node: Node) -> None:
     """Leave the tree as it was created."""
 
 
-@attrs.frozen
+@record
 class Scenario:
     """A command, the tree before it, and the commands of the rerun (by default the same).
 

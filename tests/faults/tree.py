@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
-
+from agent.core.record import evolve, field, record
 from agent.edges import state_files
 from agent.errors import CorruptError
 
@@ -29,7 +28,7 @@ _METRICS = re.compile(rb"(# (HELP|TYPE) .*\n|eks_proxy_agent_\w+(\{.*\})? [0-9.+
 _REPAIRS = re.compile(rb"(?m)^eks_proxy_agent_drift_repairs_total .*$")
 
 
-@attrs.frozen
+@record
 class Entry:
     """One file, directory or link; the content of a link is its target."""
 
@@ -37,7 +36,7 @@ class Entry:
     owner: int
     group: int
     extended: tuple[tuple[str, bytes], ...]
-    content: bytes = attrs.field(repr=False)
+    content: bytes = field(repr=False)
 
 
 Tree = dict[str, Entry]
@@ -100,9 +99,7 @@ def is_whole_state(name: str, entry: Entry) -> bool:
 def lasting(tree: Tree) -> Tree:
     """Return a tree without what two undisturbed runs do not have in common."""
     return {
-        name: attrs.evolve(entry, content=_lasting(name, entry.content))
-        for name, entry in tree.items()
-        if not _is_lock(name)
+        name: evolve(entry, content=_lasting(name, entry.content)) for name, entry in tree.items() if not _is_lock(name)
     }
 
 

@@ -18,8 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable
 
-import attrs
-
+from agent.core.record import record
 from tests.fuzz.readers import only_agent_errors
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +26,7 @@ CPU = 5  # seconds
 MEMORY = 5 * 64 << 20  # bytes above the baseline
 
 
-@attrs.frozen
+@record
 class Bomb:
     """A reader, and what makes its input."""
 

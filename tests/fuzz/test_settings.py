@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.record import fields
 from agent.core.settings.schema import SECTIONS
 from agent.core.settings.toml_text import USER_DATA_LIMIT
 from tests.fuzz import readers
 from tests.fuzz.bounds import Bomb, assert_bounded
 
-KEYS = [f"{section}.{field.name}" for section, cls in SECTIONS.items() for field in attrs.fields(cls)]
+KEYS = [f"{section}.{field.name}" for section, cls in SECTIONS.items() for field in fields(cls)]
 NAMES = st.sampled_from([*KEYS, *SECTIONS, "url", "no_proxy", "proxy.urls", "a", '"a.b"', "''", "a." * 70 + "a"])
 TEXTS = st.sampled_from(
     "auto never http://proxy:3128 https://[fd00::1]:1 http://u:p@x:1 .corp *.corp 10.0.0.0/8 ::/1 0.0.0.0/0 fd00::1 a:80 "

@@ -10,9 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from agent.commands.bootstrap import bootstrap
+from agent.core.record import record
 from agent.node.host import Host, host_of
 from agent.node.sources import SettingsSources
 from tests.integration.command_line import FACTS, PROXY, Node
@@ -35,7 +34,7 @@ readlink /proc/$$/fd/0 > {record}/{name}.$n.stdin
 """
 
 
-@attrs.frozen
+@record
 class Call:
     """One run of a script."""
 

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from agent import cli
+from agent.core.record import record
 
 REPOSITORY = Path(__file__).parents[2]
 PROXY = "http://proxy.corp:3128"
@@ -30,7 +29,7 @@ FILES = {
 TIMEOUT = 30.0
 
 
-@attrs.frozen
+@record
 class Outcome:
     """Exit code and output of a command."""
 

@@ -8,8 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Callable
 
-import attrs
-
+from agent.core.record import record
 from agent.demo.http_server import Handler, Reply, error_reply
 from agent.demo.metadata_service import MetadataService
 
@@ -32,16 +31,14 @@ class Clock:
         self.now += seconds
 
 
-@attrs.define
 class Mood:
     """Misbehaviour for the next `times` requests whose path ends in `path`."""
 
-    misbehave: Callable[[MoodyHandler], None]
-    path: str = ""
-    times: int = 1
+    def __init__(self, misbehave: Callable[[MoodyHandler], None], path: str = "", times: int = 1) -> None:
+        self.misbehave, self.path, self.times = misbehave, path, times
 
 
-@attrs.frozen
+@record
 class ReceivedRequest:
     """A request that was received."""
 

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from agent.commands import node as node_commands
 from agent.core.plan.baseline import Baseline
 from agent.core.plan.plan import Change, Plan
 from agent.core.plan.saved_copies import SAVED
+from agent.core.record import evolve
 from agent.core.systemd import UnitState
 from agent.daemon.boot import reconcile_once, report_and_release_units, request_facts
 from agent.daemon.daemon import Daemon
@@ -711,7 +711,7 @@ def opened(node, live):
     config.write_text(proxy + '[failure]\npolicy = "closed"\n')
     node.apply("--once")
     config.write_text(proxy.replace(PROXY, ""))
-    return attrs.evolve(live, units=Held(live.files))
+    return evolve(live, units=Held(live.files))
 
 
 def test_apply_starts_a_held_unit_when_the_proxy_is_removed(node, opened, monkeypatch):

@@ -28,10 +28,9 @@ run._work(arguments, run.Reason.BOOT, time.monotonic(), write_line)
 #: The budget, besides what a bare interpreter loads: libraries, and parts of the standard library
 #: without those whose name has an underscore; and the number of the agent's modules.
 LIBRARIES = {
-    "attrs": "attr attrs ast copy dis inspect linecache locale opcode platform threading token tokenize unicodedata weakref",
-    "settings, command line": "tomllib tomli argparse gettext typing datetime math string",
+    "settings, command line": "tomllib tomli argparse gettext typing datetime locale math string",
     "files, systemctl, inotify, signals": "base64 binascii bisect collections ctypes fcntl hashlib select selectors shlex"
-    " signal struct subprocess",
+    " signal struct subprocess threading",
     "another tree than /": "shutil bz2 lzma zlib",
 }
 MODULES = 136

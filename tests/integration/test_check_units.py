@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import attrs
 import pytest
 
 from agent.checks import processes, units
@@ -19,6 +18,7 @@ from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.entries import Entry
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
+from agent.core.record import evolve, record
 from agent.core.settings.schema import Settings
 from agent.core.systemd import UnitState
 from agent.edges import command
@@ -37,7 +37,7 @@ HARMLESS = {
 }
 
 
-@attrs.frozen
+@record
 class Unit:
     """A docker.service whose drop-ins are in a directory tree."""
 
@@ -66,7 +66,7 @@ class Unit:
     def state(self, *drop_ins: str, **changes: Any) -> UnitState:
         """Return its state in systemd: with ours and these drop-ins, in the order of reading."""
         paths = sorted([OURS, *drop_ins], key=lambda path: path.rpartition("/")[2])
-        return attrs.evolve(
+        return evolve(
             UnitState("docker.service", drop_ins=tuple(paths), environment_files=FILES),
             **changes,
         )
@@ -156,7 +156,7 @@ def broken_states(unit: Unit) -> list[UnitState]:
     return [
         unit.state(resetting, environment_files=()),
         unit.state(unset=("no_proxy",)),
-        attrs.evolve(unit.state(), drop_ins=()),
+        evolve(unit.state(), drop_ins=()),
     ]
 
 
@@ -168,7 +168,7 @@ def test_a_restart_is_no_hint_if_it_would_not_fix_the_process(unit: Unit) -> Non
         while not environ.read_bytes():  # Popen returns during execve(2), when it is still empty
             time.sleep(0.01)
         states = (unit.state(*HARMLESS), *broken_states(unit))
-        healthy, *broken = [attrs.evolve(state, main_pid=process.pid) for state in states]
+        healthy, *broken = [evolve(state, main_pid=process.pid) for state in states]
         findings = [processes._process(unit.node(), state) for state in broken]
         assert [(finding.state, finding.hint) for finding in findings] == [(SKIP, "")] * 3
         assert all("see units" in finding.text for finding in findings)
@@ -184,7 +184,7 @@ def test_a_systemd_that_does_not_respond_is_one_failure(unit: Unit, monkeypatch:
     monkeypatch.setattr(command, "BASE_ENVIRONMENT", {"PATH": str(unit.root)})  # there is no systemctl
     node = unit.node()
     groups = [group for group in GROUPS if group.name in (units.GROUP, processes.GROUP)]
-    groups = [attrs.evolve(group, needs_machine=False, needs_intent=False, needs_systemd=False) for group in groups]
+    groups = [evolve(group, needs_machine=False, needs_intent=False, needs_systemd=False) for group in groups]
     findings = examine(node, groups)
     assert [(finding.group, finding.state, bool(finding.hint)) for finding in findings] == [
         (units.GROUP, FAIL, True),
@@ -204,7 +204,7 @@ def test_a_systemd_that_does_not_respond_is_one_failure(unit: Unit, monkeypatch:
 )
 def test_an_agent_that_does_not_start_at_boot_fails(changes: Any, text: str, hint: str) -> None:
     """Each reason has its own hint."""
-    finding = units._agent(attrs.evolve(UnitState(units.AGENT), **changes), None)
+    finding = units._agent(evolve(UnitState(units.AGENT), **changes), None)
     assert finding.state == FAIL
     assert finding.text.startswith(text)
     assert finding.hint.startswith(hint)

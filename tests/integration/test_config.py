@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
 from agent.commands import config as config_command
 from agent.core.facts.instance import Facts, facts_from_json
+from agent.core.record import evolve, fields_dict
 from agent.core.settings.layers import merge, parse_toml
 from agent.core.settings.schema import SECTIONS
 from agent.demo.instance import Instance
@@ -291,7 +291,7 @@ def test_show_lists_every_setting(node: Node) -> None:
 
 
 def _keys(cls: Any) -> Any:
-    return [attribute.name for attribute in cls.__attrs_attrs__]
+    return list(fields_dict(cls))
 
 
 def test_the_output_is_a_settings_file(node: Node, tmp_path: Path) -> None:
@@ -501,6 +501,6 @@ def test_which_config_needs_the_facts(
     files = Tree(str(node.root))
     host = Host(files, State(files), Systemd(running=False))
     static = static_settings(files, SettingsSources())
-    static = attrs.evolve(static, sources=SettingsSources(config=config, facts=facts))
+    static = evolve(static, sources=SettingsSources(config=config, facts=facts))
     found = config_command._all_layers(host, static)[1]
     assert (len(asked), found is not None) == (is_asked, is_asked)

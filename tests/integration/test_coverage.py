@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
+from agent.core.record import record
 from agent.daemon.daemon import Daemon
 from agent.daemon.outcome import watched_paths
 from agent.edges.files import FileSystem
@@ -35,7 +35,7 @@ NOT_PLACES = re.compile(
 )
 
 
-@attrs.frozen
+@record
 class Row:
     """One row of the table: patterns of paths, and what the agent does."""
 

@@ -141,8 +141,10 @@ def test_missing_library_is_an_error(tmp_path, agent, node):
     """Libraries are loaded when they are needed: one that is missing is named."""
     (tmp_path / "lib/eks-proxy-agent/vendor").unlink()
     (tmp_path / "lib/eks-proxy-agent/vendor").mkdir()
-    (tmp_path / "lib/eks-proxy-agent/vendor/attrs.py").write_text("import no_such_module\n")
-    code, err = outcome([agent, "status", "--root", node.root], subprocess.DEVNULL)
+    (tmp_path / "lib/eks-proxy-agent/vendor/requests.py").write_text("import no_such_module\n")
+    code, err = outcome(
+        [agent, "plan", "--root", node.root, "--set", "metadata.endpoint=http://127.0.0.1:1"], subprocess.DEVNULL
+    )
     assert code == 1
     assert err.startswith("eks-proxy-agent: cannot load a part of the agent: No module named 'no_such_module'")
     assert "reinstall the package" in err

@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 
+from agent.core.record import evolve
 from agent.daemon.facts_process import FactsProcess, ProcessEndedError
 from agent.demo.metadata_service import Instance, MetadataService
 from agent.edges.imds import fetch_facts
@@ -37,7 +37,7 @@ def descriptors() -> list[str]:
 def test_facts_are_those_of_a_request_in_the_worker(signals: Signals) -> None:
     """User data of any bytes and warnings included; no process or descriptor remains."""
     before = descriptors()
-    instance = attrs.evolve(Instance(), user_data=bytes(range(256)) * 60)
+    instance = evolve(Instance(), user_data=bytes(range(256)) * 60)
     with MetadataService(instance) as service:
         with FactsProcess() as process:
             facts = process.fetch(service.endpoint, Budget(10), signals)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Callable
 
-import attrs
 import pytest
 
 from agent.core.facts.instance import Facts
+from agent.core.record import evolve
 from agent.demo.instance import Instance, Interface
 from agent.edges.imds import MetadataClient
 from agent.errors import MetadataError
@@ -92,7 +92,7 @@ def test_never_goes_through_a_proxy(client: MetadataClient, monkeypatch: pytest.
 
 def test_optional_values_may_be_absent(client: MetadataClient, service: MoodyService) -> None:
     """A 404 for user data, IPv6 CIDRs and service domain is not an error."""
-    service.instance = attrs.evolve(service.instance, domain="", partition="", region="cn-north-1")
+    service.instance = evolve(service.instance, domain="", partition="", region="cn-north-1")
     facts = client.fetch()
     assert (facts.user_data, facts.vpc_cidrs_v6, facts.domain, facts.partition) == (
         b"",
@@ -111,7 +111,7 @@ def test_an_interface_with_ipv6_only(client: MetadataClient, service: MoodyServi
 def test_a_second_fetch_sees_what_changed_with_the_same_token(client: MetadataClient, service: MoodyService) -> None:
     """The token is kept between fetches, the answers are not."""
     client.fetch()
-    service.instance = attrs.evolve(service.instance, vpc_cidrs_v4=("10.42.0.0/16", "10.43.0.0/16"))
+    service.instance = evolve(service.instance, vpc_cidrs_v4=("10.42.0.0/16", "10.43.0.0/16"))
     assert client.fetch().vpc_cidrs_v4 == ("10.42.0.0/16", "10.43.0.0/16")
     assert service.tokens_asked() == 1
 

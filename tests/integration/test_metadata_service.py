@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 
 from agent.core.facts.instance import facts_to_json
+from agent.core.record import evolve
 from agent.demo.instance import Instance, Interface
 from agent.demo.metadata_service import MetadataService, parse_address, serve
 from agent.edges.imds import MetadataClient
@@ -175,7 +175,7 @@ def test_absent_values_are_404(connection: Connection, path: str) -> None:
 
 def test_no_user_data_is_404(connection: Connection, service: MetadataService) -> None:
     """Without user data its path does not exist, and is not listed."""
-    service.instance = attrs.evolve(service.instance, user_data=b"")
+    service.instance = evolve(service.instance, user_data=b"")
     assert connection.request("GET", "/latest/user-data", connection.token())[0] == 404
     assert connection.request("GET", "/latest/", connection.token()) == (200, "dynamic\nmeta-data")
 

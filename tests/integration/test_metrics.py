@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import structlog
 
+from agent.core.record import evolve
 from agent.core.settings.schema import Watch
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import METRICS_FILE
@@ -76,7 +76,7 @@ def publish(host: Host, value: Any = None, **changed: Any) -> dict[str, Any]:
     current = host.state.status()
     document = StatusDocument.from_json({**FULL, **changed})
     with host.locked() as state:
-        state.save_status(attrs.evolve(document, metrics=current.metrics if current else None))
+        state.save_status(evolve(document, metrics=current.metrics if current else None))
         metrics_file.publish(state, host.files, Watch(metrics=value), saved_status(host))
     metrics = saved_status(host).metrics
     assert metrics

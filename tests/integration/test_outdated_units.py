@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Callable
 
-import attrs
 import pytest
 
 from agent.core.intent.intent import Intent
@@ -17,6 +16,7 @@ from agent.core.net.proxy_url import ProxyUrl
 from agent.core.noproxy.entries import Entry, render
 from agent.core.plan.accepted import Accepted
 from agent.core.plan.drift import Memory
+from agent.core.record import evolve
 from agent.core.settings.schema import Node, Settings
 from agent.core.systemd import OutdatedUnits, UnitState
 from agent.edges.files import FileSystem
@@ -31,7 +31,7 @@ UNIT = "docker.service"
 SETTINGS = Settings(node=Node(units=(UNIT,)))
 PROXY = ProxyUrl("http", "proxy.corp", 3128)
 INTENT = Intent(PROXY, PROXY, (Entry("a.corp", "owner"), Entry("b.corp", "owner")))
-OLDER = attrs.evolve(INTENT, no_proxy=INTENT.no_proxy[:1])
+OLDER = evolve(INTENT, no_proxy=INTENT.no_proxy[:1])
 ACCEPTED = Accepted({"settings": "1"}, tuple(render(intent.no_proxy) for intent in (OLDER, INTENT)))
 
 
@@ -76,11 +76,11 @@ def process() -> Iterator[Process]:
         (OLDER, Memory(accepted=ACCEPTED), OutdatedUnits(deferred=(UNIT,))),
         (OLDER, Memory(accepted=ACCEPTED, ca_changed_at=20.0), OutdatedUnits(stale=(UNIT,))),
         (
-            attrs.evolve(OLDER, https_proxy=ProxyUrl("http", "old", 1)),
+            evolve(OLDER, https_proxy=ProxyUrl("http", "old", 1)),
             Memory(accepted=ACCEPTED),
             OutdatedUnits((UNIT,)),
         ),
-        (attrs.evolve(OLDER, no_proxy=()), Memory(accepted=ACCEPTED), OutdatedUnits((UNIT,))),
+        (evolve(OLDER, no_proxy=()), Memory(accepted=ACCEPTED), OutdatedUnits((UNIT,))),
     ],
 )
 def test_environment_of_a_process(

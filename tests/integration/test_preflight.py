@@ -8,13 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import attrs
 import pytest
 
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy.entries import Entry
+from agent.core.record import evolve
 from agent.core.settings.schema import Check, Failure, Settings
 from agent.core.status.records import PreflightStatus
 from agent.node.proxies import preflight
@@ -32,7 +32,7 @@ class Proxy(Server):
 
     def resolved(self, *entries: Entry, **settings: Any) -> Any:
         """Return the Resolved of the last reconcile; `entries` are reached directly."""
-        evolved = attrs.evolve(Settings(), **settings)
+        evolved = evolve(Settings(), **settings)
         return SimpleNamespace(settings=evolved, facts=FACTS, intent=Intent(self.url, self.url, entries))
 
     def behave_as(self, behave: Any) -> None:
@@ -129,7 +129,7 @@ def test_no_preflight_if_off_or_without_proxied_endpoints(proxy: Proxy) -> None:
 def test_preflight_neither_saves_nor_logs_credentials(proxy: Proxy, capsys: pytest.CaptureFixture[str]) -> None:
     """The proxy gets them; the status is world-readable."""
     resolved = proxy.resolved(**one_endpoint())
-    resolved.intent = attrs.evolve(resolved.intent, credentials=Credentials("node", "s3cret"))
+    resolved.intent = evolve(resolved.intent, credentials=Credentials("node", "s3cret"))
     result = preflight(resolved, None)
     assert b"Proxy-Authorization: Basic bm9kZTpzM2NyZXQ=" in proxy.requests[0]
     output = str(result) + capsys.readouterr().err

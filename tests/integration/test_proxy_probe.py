@@ -361,12 +361,12 @@ NO_HOST = "192.0.2.99"
 
 IN_NAMESPACE = """
 import json, os, sys
-import attrs
+from agent.core.record import asdict
 from agent.core.net.proxy_url import Credentials, parse_proxy_url
 from agent.edges.proxy_probe import probe
 url, host, port, credentials, timeout = json.loads(sys.argv[1])
 verdict = probe(parse_proxy_url(url), host, port, Credentials(*credentials) if credentials else None, timeout=timeout)
-print(json.dumps(attrs.asdict(verdict)))
+print(json.dumps(asdict(verdict)))
 sys.stdout.flush()
 os._exit(0)
 """

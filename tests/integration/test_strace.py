@@ -5,9 +5,9 @@ import re
 import shutil
 import subprocess
 
-import attrs
 import pytest
 
+from agent.core.record import record
 from agent.edges.systemd import OfflineSystemd
 from tests.integration.scratch import PROXY, REPOSITORY, Node, rename_to_former
 
@@ -23,7 +23,7 @@ def name_of(call, line):
     return "rmdir" if "AT_REMOVEDIR" in line else name
 
 
-@attrs.frozen
+@record
 class Call:
     """A successful system call: its name, its paths, its text.
 

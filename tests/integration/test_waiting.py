@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import attrs
 import pytest
 
 from agent.core.plan.desired import static_files
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
+from agent.core.record import evolve
 from agent.core.settings.schema import Node as NodeSettings
 from agent.core.settings.schema import Settings
 from agent.core.systemd import UnitState
@@ -77,7 +77,7 @@ def test_without_an_answer_the_drop_ins_stay_as_they_are(host: Host, tmp_path: P
         path = tmp_path / change.path[1:]
         path.parent.mkdir(parents=True)
         path.write_bytes(change.after or b"")
-    offline = attrs.evolve(host, units=Systemd(running=False))
+    offline = evolve(host, units=Systemd(running=False))
     assert isinstance(host.units, Units)
     host.units.fails = True
     for silent in (host, offline):
@@ -90,7 +90,7 @@ def test_default_units_cost_no_call(host: Host) -> None:
     """systemctl is called only for units that the operator added."""
     assert isinstance(host.units, Units)
     host.units.fails = True
-    assert waiting(attrs.evolve(host)) == set()
+    assert waiting(evolve(host)) == set()
     assert with_order(host, static_files(Settings())) == static_files(Settings())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Union
 
-import attrs
+from agent.core.record import record
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
@@ -31,7 +31,7 @@ _ARITHMETIC: dict[type[ast.operator], ast.operator] = {
 _CONDITIONAL = (ast.If, ast.IfExp, ast.While)
 
 
-@attrs.frozen
+@record
 class Mutant:
     """One change: in `function` of a file, the bytes from `begin` to `end` become `new`.
 

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import attrs
 import pytest
 
 from agent import errors
 from agent.cli import parser
+from agent.core.record import fields_dict
 from agent.core.settings.schema import SECTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ def test_every_setting_is_in_the_page_under_its_section(pages):
     text = shown(pages / PAGES[1]).partition("SETTINGS")[2]
     for section, cls in SECTIONS.items():
         part = text.partition(f"[{section}]")[2].partition("\n   [")[0]
-        missing = [key for key in attrs.fields_dict(cls) if not re.search(rf"^ {{7}}{key}\b", part, re.M)]
+        missing = [key for key in fields_dict(cls) if not re.search(rf"^ {{7}}{key}\b", part, re.M)]
         assert missing == [], section
 
 

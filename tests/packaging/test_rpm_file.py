@@ -195,7 +195,7 @@ def test_package_for_a_distribution_works_with_its_python(version, tmp_path):
     tree = rpms.unpack(rpms.built(interpreter), tmp_path / "tree")
     launcher = tree / "usr/bin/eks-proxy-agent"
     assert launcher.read_text().startswith(f"#!/usr/bin/python{version} -I\n")
-    names = "requests, urllib3, yaml._yaml, structlog, tenacity, attrs, charset_normalizer.md, systemd.daemon"
+    names = "requests, urllib3, yaml._yaml, structlog, tenacity, charset_normalizer.md, systemd.daemon"
     names += ", tomli" if version == "3.9" else ""
     code = f"import sys; sys.path[:0] = [{str(tree / LIBRARY / 'vendor')!r}]; import {names}"
     for command in (["-c", code], [str(launcher), "--version"], [str(launcher), "demo"]):

@@ -192,7 +192,7 @@ def test_hostile_packages_are_not_imported(root):
     directories = ("hostile", "usr/lib/python3/dist-packages", "root/.local/lib/python3.11/site-packages")
     directories += ("usr/local/lib/python3.11/dist-packages",)
     for parent in directories:
-        for name in ("agent", "requests", "yaml", "structlog", "attrs", "attr", "tenacity", "systemd", "urllib3"):
+        for name in ("agent", "requests", "yaml", "structlog", "tenacity", "systemd", "urllib3"):
             for module in ("__init__", "daemon", "cli"):
                 root.write(f"{parent}/{name}/{module}.py", "raise SystemExit('hostile')\n")
     hostile = {

@@ -23,7 +23,7 @@ CORE = [path for path in FILES if AGENT / "core" in path.parents]
 PURE = set(
     "__future__ abc base64 binascii bisect collections dataclasses datetime difflib email enum functools gzip hashlib html io ipaddress "
     "itertools json math operator re string textwrap tomllib types typing unicodedata urllib zlib".split()
-) | {"attr", "attrs", "cattrs", "tomli", "yaml"}
+) | {"attrs", "tomli", "yaml"}
 PURE_ONLY = {
     "urllib": {"urllib.parse"},  # urllib.request is the network
     "datetime": {"datetime.datetime", "datetime.timezone"},

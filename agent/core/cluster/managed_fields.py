@@ -10,12 +10,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from agent.core.cluster.objects import MANAGER, WORKLOADS
+from agent.core.record import record
 
 
-@attrs.frozen(order=True)
+@record
 class FieldManager:
     """One writer of a field.
 
@@ -33,7 +32,7 @@ class FieldManager:
 def managers(obj: Mapping[str, Any], path: Sequence[str]) -> tuple[FieldManager, ...]:
     """Return the managers of the field at `path` (such as f:spec, f:template), newest first."""
     matches = [manager for manager, fields in _entries(obj) if _has(fields, path)]
-    return tuple(sorted(matches, reverse=True))
+    return tuple(sorted(matches, key=lambda match: (match.time, match.manager, match.operation), reverse=True))
 
 
 def other_managers(obj: Mapping[str, Any], path: Sequence[str]) -> tuple[FieldManager, ...]:

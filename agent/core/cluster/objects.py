@@ -7,10 +7,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-
 from agent.core.intent.intent import Intent
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.core.settings.workloads import Workload, parse_workload
 
 #: The name that the well-known recipe uses, so that its references keep working.
@@ -43,8 +41,8 @@ class Source:
 
     kind: str
     namespace: str
-    data: Mapping[str, str] = attrs.field(repr=False)
-    salt: str = attrs.field(default="", repr=False)
+    data: Mapping[str, str] = field(repr=False)
+    salt: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.kind.lower()}/{NAME}"

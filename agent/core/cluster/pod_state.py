@@ -6,8 +6,6 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from agent.core.cluster.managed_fields import FieldManager, container_path, keyed_by_name, other_managers
 from agent.core.cluster.objects import CHECKSUM, NAME, VARIABLES, Source
 from agent.core.cluster.patch import (
@@ -21,7 +19,7 @@ from agent.core.cluster.patch import (
 )
 from agent.core.cluster.rollout import desired_pods
 from agent.core.cluster.undo_annotation import Undo
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.settings.workloads import Workload
 
 #: States of a pod.  ENDING: it terminates or has terminated, and is ignored.  STALE: it has old
@@ -199,7 +197,7 @@ def judge_pod(pod: Mapping[str, Any], expected: Expected) -> PodVerdict:
     spec, kind = pod["spec"], expected.source.kind
     verdict = PodVerdict(str(metadata["namespace"]), str(metadata["name"]), str(spec.get("nodeName") or ""), OK)
     if has_ended(pod):
-        return attrs.evolve(verdict, state=ENDING)
+        return evolve(verdict, state=ENDING)
     problems = [
         f"{shown_group(group)} {container['name']}: {_no_reference(kind)}"
         for group, _, container in containers(spec)
@@ -212,9 +210,9 @@ def judge_pod(pod: Mapping[str, Any], expected: Expected) -> PodVerdict:
         f"{override.where}: env {override.variable} overrides envFrom" for override in env_overrides(spec, kind)
     ]
     if problems:
-        return attrs.evolve(verdict, state=WRONG, problems=tuple(problems))
+        return evolve(verdict, state=WRONG, problems=tuple(problems))
     stale = _stale_problem(pod, expected)
-    return attrs.evolve(verdict, state=STALE, problems=(stale,)) if stale else verdict
+    return evolve(verdict, state=STALE, problems=(stale,)) if stale else verdict
 
 
 def _stale_problem(pod: Mapping[str, Any], expected: Expected) -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
-from agent.core.record import record
+from agent.core.record import evolve, record
 
 
 @record
@@ -70,7 +68,7 @@ def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
     counts = {**status, "desired": _replicas(spec)}
     counted = _counted(counts, "desired", "updatedReplicas", "availableReplicas")
     text = f"{counted.text}, {max(0, old)} old pending termination"
-    return attrs.evolve(counted, done=counted.done and old <= 0, text=text)
+    return evolve(counted, done=counted.done and old <= 0, text=text)
 
 
 def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout:
@@ -86,7 +84,7 @@ def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Rollout
         ready = _number(status, "readyReplicas")
         return Rollout(ready >= desired, f"{desired} of {desired} pods updated, {ready} available")
     counts = {**status, "desired": desired}
-    return attrs.evolve(_counted(counts, "desired", "updatedReplicas", "readyReplicas"), done=False)
+    return evolve(_counted(counts, "desired", "updatedReplicas", "readyReplicas"), done=False)
 
 
 def _counted(status: Mapping[str, Any], desired_key: str, updated_key: str, available_key: str) -> Rollout:

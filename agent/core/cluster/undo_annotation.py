@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-import attrs
-
 from agent.core.cluster.objects import REFERENCE, UNDO
-from agent.core.record import record
+from agent.core.record import evolve, field, record
 from agent.errors import AgentError
 
 #: More than any object can hold (1.5 MB).
@@ -23,7 +21,7 @@ class RemovedEnv:
 
     container: str
     index: int
-    entry: Any = attrs.field(repr=False)
+    entry: Any = field(repr=False)
 
 
 @record
@@ -34,7 +32,7 @@ class Undo:
     each run removed.  An index is the one that the entry had at the start of its run.
     """
 
-    env_from: Mapping[str, str] = attrs.field(factory=dict)
+    env_from: Mapping[str, str] = field(factory=dict)
     env: tuple[tuple[RemovedEnv, ...], ...] = ()
 
     @classmethod
@@ -75,12 +73,12 @@ class Undo:
     def with_reference(self, container: str, kind: str) -> Undo:
         """Return the record with our reference in a container set to `kind`; "" means none."""
         env_from = {name: old for name, old in self.env_from.items() if name != container}
-        return attrs.evolve(self, env_from={**env_from, **({container: kind} if kind else {})})
+        return evolve(self, env_from={**env_from, **({container: kind} if kind else {})})
 
     def with_removed(self, entries: Iterable[RemovedEnv]) -> Undo:
         """Return the record with one more run, unless that run removed nothing."""
         run = tuple(entries)
-        return attrs.evolve(self, env=(*self.env, run)) if run else self
+        return evolve(self, env=(*self.env, run)) if run else self
 
     def restore(self, container: str, env: Sequence[Any]) -> list[Any]:
         """Return the env list of a container with the removed entries.

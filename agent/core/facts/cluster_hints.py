@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Callable
 
-import attrs
-
 from agent.core.facts.bootstrap_script import SERVICE_CIDRS, literal_words
 from agent.core.facts.node_config_yaml import documents
 from agent.core.net.proxy_url import quoted
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.settings import parsers
 from agent.errors import AgentError
 
@@ -107,7 +105,7 @@ def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> Cluste
     cluster_info = _checked(
         "NodeConfig", cluster.get("name", ""), cluster.get("apiServerEndpoint", ""), [cidr] if cidr else ()
     )
-    return attrs.evolve(cluster_info, warnings=_limited(warnings), problems=_limited(problems))
+    return evolve(cluster_info, warnings=_limited(warnings), problems=_limited(problems))
 
 
 def _limited(texts: Iterable[str]) -> tuple[str, ...]:

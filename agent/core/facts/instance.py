@@ -10,11 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
-import attrs
-
 from agent.core.facts import imds_values as values
 from agent.core.net.proxy_url import quoted
-from agent.core.record import record
+from agent.core.record import asdict, evolve, field, fields_dict, record
 from agent.errors import MetadataError
 
 MAC_PATH = "meta-data/mac"
@@ -53,8 +51,8 @@ class Facts:
     domain: str
     partition: str
     account: str = ""
-    user_data: bytes = attrs.field(default=b"", repr=False)
-    warnings: tuple[str, ...] = attrs.field(default=(), eq=False)
+    user_data: bytes = field(default=b"", repr=False)
+    warnings: tuple[str, ...] = field(default=(), eq=False)
     fips: bool = False
 
 
@@ -110,7 +108,7 @@ def facts_to_json(facts: Facts) -> str:
 
     User data may hold secrets: keep it in a file of mode 0600.
     """
-    document = attrs.asdict(facts)
+    document = asdict(facts)
     del document["warnings"]
     if not facts.fips:  # earlier versions do not know the key
         del document["fips"]
@@ -130,7 +128,7 @@ def facts_from_json(text: str, source: str = "facts") -> Facts:
         raise MetadataError(f"{source}: invalid JSON: {error}", hint=_minimum()) from None
     if not isinstance(document, dict):
         raise MetadataError(f"{source}: not a JSON object", hint=_minimum())
-    fields = set(attrs.fields_dict(Facts)) - {"warnings"} | {"user_data_base64"}
+    fields = set(fields_dict(Facts)) - {"warnings"} | {"user_data_base64"}
     problems = [f"{key} is missing" for key in _MINIMUM if document.get(key) is None]
     problems += [f"unknown key {quoted(key)}" for key in sorted(document) if key not in fields]
     if problems:
@@ -140,7 +138,7 @@ def facts_from_json(text: str, source: str = "facts") -> Facts:
         raise MetadataError(f"{source}: fips: not true or false")
     responses = {key: _bytes(f"{source}: {key}", key, document[key]) for key in document if document[key] is not None}
     responses["user_data"] = responses.pop("user_data_base64", b"") or responses.get("user_data", b"")
-    return attrs.evolve(_facts(responses, lambda field: f"{source}: {field}"), fips=fips)
+    return evolve(_facts(responses, lambda field: f"{source}: {field}"), fips=fips)
 
 
 def _facts(responses: Mapping[str, bytes | None], label: Callable[[str], str]) -> Facts:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import attrs
-
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import Intent, compose
 from agent.core.intent.reachability import ProbeResults
 from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.proxy_url import Credentials, ProxyUrl
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.core.settings.layers import Layered
 from agent.core.settings.schema import Settings
 
@@ -27,8 +25,8 @@ class Inputs:
 
     layered: Layered
     facts: Facts
-    cluster_info: ClusterInfo = attrs.field(factory=ClusterInfo)
-    credentials: Credentials | None = attrs.field(default=None, repr=False)
+    cluster_info: ClusterInfo = field(factory=ClusterInfo)
+    credentials: Credentials | None = field(default=None, repr=False)
     ca: CaCertificates | None = None
     on_instance: bool = False
     problems: tuple[str, ...] = ()

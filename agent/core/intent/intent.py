@@ -9,8 +9,6 @@ import hashlib
 import ipaddress
 from types import MappingProxyType
 
-import attrs
-
 from agent.core.facts.cluster_hints import ClusterInfo, unknown_service_cidr
 from agent.core.facts.instance import Facts
 from agent.core.intent import reachability
@@ -19,7 +17,7 @@ from agent.core.net.aws_endpoints import cluster_endpoint_suffixes
 from agent.core.net.proxy_url import Credentials, ProxyUrl, is_percent_encoded
 from agent.core.noproxy import entries as no_proxy
 from agent.core.noproxy.entries import Entry
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.core.settings.schema import Settings
 
 #: The service CIDR that EKS chooses if the operator does not; the second one if the VPC itself is
@@ -36,7 +34,7 @@ class Intent:
     http_proxy: ProxyUrl
     https_proxy: ProxyUrl
     no_proxy: tuple[Entry, ...]
-    credentials: Credentials | None = attrs.field(default=None, repr=False)
+    credentials: Credentials | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
 
     def variables(self, *, secret: bool) -> tuple[tuple[str, str], ...]:

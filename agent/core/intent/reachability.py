@@ -44,7 +44,7 @@ ProbeResults = Mapping[str, ProbeResult]
 
 
 def results_from_json(data: Mapping[str, Any]) -> dict[str, ProbeResult]:
-    """Return the results from the JSON of `attrs.asdict`, by host.
+    """Return the results from the JSON of `asdict`, by host.
 
     Raises ValueError for invalid data.
     """

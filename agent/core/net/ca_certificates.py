@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
-
-from agent.core.record import record
+from agent.core.record import field, record
 
 
 @record
@@ -15,6 +13,6 @@ class CaCertificates:
     """
 
     path: str
-    pem: bytes = attrs.field(repr=False)
+    pem: bytes = field(repr=False)
     summaries: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

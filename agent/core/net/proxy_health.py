@@ -8,10 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import attrs
-
 from agent.core.net.proxy_url import ProxyUrl, quoted
-from agent.core.record import record
+from agent.core.record import evolve, record
 
 #: Ranks of a proxy: it carries requests; it is up but reports that it cannot reach upstream; it is
 #: down.
@@ -186,8 +184,8 @@ def with_certificate(verdict: Verdict, host: str, issuer: str) -> Verdict:
     name = sanitized(issuer)
     if _AWS_DOMAINS.search(host) and not any(authority in issuer for authority in _AWS_AUTHORITIES):
         text = f"{verdict.text}; the proxy inspects TLS: the trusted certificate was issued by {name}, not by an AWS CA"
-        return attrs.evolve(verdict, kind="tls-inspected", text=text, issuer=name)
-    return attrs.evolve(verdict, text=f"{verdict.text}; certificate issued by {name}", issuer=name)
+        return evolve(verdict, kind="tls-inspected", text=text, issuer=name)
+    return evolve(verdict, text=f"{verdict.text}; certificate issued by {name}", issuer=name)
 
 
 def sanitized(text: str, limit: int = 80) -> str:

@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from agent.core.net.proxy_health import DEAD, SERVES, Verdict
 from agent.core.net.proxy_url import ProxyUrl, parse_proxy_url
-from agent.core.record import record
+from agent.core.record import asdict, evolve, record
 
 #: Seconds until the next health check while the chosen proxy fails: the first pause, doubled up to
 #: the longest.
@@ -96,7 +94,7 @@ def first_choice(urls: Sequence[ProxyUrl], verdicts: Sequence[Verdict | None], *
     It does not count as a health check, because it does not wait for all proxies.
     """
     choice = observe(Choice(tuple(urls), choose(urls, verdicts)), verdicts, now=now, wall=wall, after=None)
-    return attrs.evolve(choice, checked_at=None)
+    return evolve(choice, checked_at=None)
 
 
 def observe(
@@ -111,19 +109,17 @@ def observe(
     seen = tuple(_observation(choice, url, verdict, wall) for url, verdict in zip(choice.urls, verdicts) if verdict)
     ranks = {url: DEAD if verdict is None else verdict.rank for url, verdict in zip(choice.urls, verdicts)}
     if ranks[choice.chosen] == SERVES:
-        return attrs.evolve(choice, seen=seen, checked_at=now, failed_for=None, failed_checks=0)
+        return evolve(choice, seen=seen, checked_at=now, failed_for=None, failed_checks=0)
     failed_for = 0.0
     if choice.failed_for is not None and choice.checked_at is not None:
         failed_for = choice.failed_for + min(max(0.0, now - choice.checked_at), LONGEST_PAUSE)
     better = choose(choice.urls, verdicts)
     if after is not None and failed_for >= after and ranks[better] > ranks[choice.chosen]:
         serves = ranks[better] == SERVES
-        return attrs.evolve(
+        return evolve(
             choice, chosen=better, seen=seen, checked_at=now, failed_for=None if serves else 0.0, failed_checks=0
         )
-    return attrs.evolve(
-        choice, seen=seen, checked_at=now, failed_for=failed_for, failed_checks=choice.failed_checks + 1
-    )
+    return evolve(choice, seen=seen, checked_at=now, failed_for=failed_for, failed_checks=choice.failed_checks + 1)
 
 
 def pause(choice: Choice, *, interval: float, after: float | None) -> float:
@@ -164,7 +160,7 @@ def choice_to_json(choice: Choice) -> dict[str, Any]:
     return {
         "urls": [str(url) for url in choice.urls],
         "chosen": str(choice.chosen),
-        "seen": [{**attrs.asdict(observation), "url": str(observation.url)} for observation in choice.seen],
+        "seen": [{**asdict(observation), "url": str(observation.url)} for observation in choice.seen],
         "looked": choice.checked_at,
         "failed_for": choice.failed_for,
         "looks_failed": choice.failed_checks,

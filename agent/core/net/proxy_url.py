@@ -7,10 +7,8 @@ import re
 from re import Match
 from urllib.parse import quote
 
-import attrs
-
 from agent.core.net import addresses
-from agent.core.record import record
+from agent.core.record import field, record
 
 #: One label of a host name: RFC 1123 section 2.1, and the underscore, which internal zones use.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -28,8 +26,8 @@ FORM = "http://HOST:PORT"
 class Credentials:
     """User and password of the proxy, not percent-encoded."""
 
-    user: str = attrs.field(repr=False)
-    password: str = attrs.field(repr=False)
+    user: str = field(repr=False)
+    password: str = field(repr=False)
 
 
 @record

@@ -13,8 +13,6 @@ import re
 from collections.abc import Iterable
 from typing import Union
 
-import attrs
-
 from agent.core.net import addresses
 from agent.core.net.proxy_url import is_host_name, quoted
 from agent.core.record import record
@@ -26,7 +24,7 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 PAM_LINE_LIMIT = 8190
 
 
-@attrs.frozen(order=True)
+@record
 class Entry:
     """An entry of NO_PROXY and its reason.
 

@@ -12,12 +12,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-
 from agent.core.intent.inputs import Inputs
 from agent.core.intent.reachability import ProbeResults
 from agent.core.noproxy.entries import host_of
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.core.systemd import is_deferred
 
 #: The sections of settings that NO_PROXY depends on.
@@ -33,7 +31,7 @@ class Accepted:
     earlier one did not; their processes may run without any proxy.
     """
 
-    inputs: Mapping[str, str] = attrs.field(factory=dict)
+    inputs: Mapping[str, str] = field(factory=dict)
     values: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
 
@@ -65,7 +63,7 @@ class Accepted:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Accepted:
-        """Return the value from the JSON of `attrs.asdict`.  Raises TypeError, KeyError."""
+        """Return the value from the JSON of `asdict`.  Raises TypeError, KeyError."""
         inputs = {str(name): str(digest) for name, digest in data["inputs"].items()}
         return cls(inputs, tuple(map(str, data["values"])), tuple(map(str, data.get("units", ()))))
 

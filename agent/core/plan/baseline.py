@@ -7,11 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from agent.core.plan.files.kinds import KINDS, kind_of
 from agent.core.plan.files.managed_file import Effect, ManagedFile
-from agent.core.record import record
+from agent.core.record import evolve, field, record
 
 #: A name of a unit, as systemd.unit(5) allows it; systemctl would take more, such as paths.
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}")
@@ -23,7 +21,7 @@ class Attributes:
 
     owner: int
     group: int
-    extended: tuple[tuple[str, bytes], ...] = attrs.field(default=(), repr=False)
+    extended: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
 
 
 @record
@@ -34,10 +32,10 @@ class FileState:
     `attributes`: None if they are unknown; two states with other attributes are equal.
     """
 
-    content: bytes | None = attrs.field(default=None, repr=False)
+    content: bytes | None = field(default=None, repr=False)
     mode: int = 0o644
     problem: str = ""
-    attributes: Attributes | None = attrs.field(default=None, eq=False, repr=False)
+    attributes: Attributes | None = field(default=None, eq=False, repr=False)
 
 
 @record
@@ -50,10 +48,10 @@ class Record:
     """
 
     kind: str
-    before: bytes | None = attrs.field(default=None, repr=False)
+    before: bytes | None = field(default=None, repr=False)
     mode: int = 0o644
     written: tuple[str, ...] = ()
-    attributes: Attributes | None = attrs.field(default=None, repr=False)
+    attributes: Attributes | None = field(default=None, repr=False)
 
     @property
     def file(self) -> type[ManagedFile]:
@@ -70,7 +68,7 @@ class Baseline:
     an instance without a proxy.
     """
 
-    files: Mapping[str, Record] = attrs.field(factory=dict)
+    files: Mapping[str, Record] = field(factory=dict)
     directories: tuple[str, ...] = ()
     enabled: tuple[str, ...] = ()
     baked: bool = False
@@ -112,7 +110,7 @@ def forget_instance(baseline: Baseline, failed: frozenset[str] = frozenset()) ->
         for path, record in baseline.files.items()
         if path in failed or (record.before is None and record.file.effect is not Effect.NONE)
     }
-    return attrs.evolve(baseline, files=kept)
+    return evolve(baseline, files=kept)
 
 
 def plain_path(path: Any) -> str:

@@ -9,14 +9,12 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-
 from agent.core.facts.instance import Facts
 from agent.core.plan.accepted import Accepted
 from agent.core.plan.baseline import plain_path
 from agent.core.plan.files.managed_file import Effect, ManagedFile
 from agent.core.plan.plan import Change, Plan, digest
-from agent.core.record import record
+from agent.core.record import evolve, field, record
 from agent.errors import FileError
 
 #: A file with this many repairs within an hour is contested, and the agent leaves it alone.
@@ -45,15 +43,15 @@ class Memory:
     """
 
     instance: str = ""
-    desired: Mapping[str, str] = attrs.field(factory=dict)
-    repairs: Mapping[str, tuple[float, ...]] = attrs.field(factory=dict)
+    desired: Mapping[str, str] = field(factory=dict)
+    repairs: Mapping[str, tuple[float, ...]] = field(factory=dict)
     total: int = 0
-    contested: Mapping[str, float] = attrs.field(factory=dict)
-    missing: Mapping[str, tuple[int, float]] = attrs.field(factory=dict)
+    contested: Mapping[str, float] = field(factory=dict)
+    missing: Mapping[str, tuple[int, float]] = field(factory=dict)
     failures: int = 0
-    reported: Mapping[str, str] = attrs.field(factory=dict)
+    reported: Mapping[str, str] = field(factory=dict)
     ca_changed_at: float | None = None
-    accepted: Accepted = attrs.field(factory=Accepted)
+    accepted: Accepted = field(factory=Accepted)
 
     def contested_paths(self, desired: Mapping[str, str]) -> frozenset[str]:
         """Return the contested files whose desired state has not changed since."""
@@ -86,7 +84,7 @@ class Memory:
         What differed was not drift, and contested files are managed again.
         """
         ca_changed_at = now if _changes_ca(plan.changes) else self.ca_changed_at
-        return attrs.evolve(self.reset(), desired=dict(desired), ca_changed_at=ca_changed_at)
+        return evolve(self.reset(), desired=dict(desired), ca_changed_at=ca_changed_at)
 
     def after_preparation(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
         """Return the memory after the part of a plan that is applied before the reconcile.
@@ -94,7 +92,7 @@ class Memory:
         Only a new CA is recorded.
         """
         requested = set(plan.changes) - set(self.drifted(plan, desired))
-        return attrs.evolve(self, ca_changed_at=now) if _changes_ca(requested) else self
+        return evolve(self, ca_changed_at=now) if _changes_ca(requested) else self
 
     def after_daemon(self, plan: Plan, desired: Mapping[str, str], now: float) -> Memory:
         """Return the memory after the daemon applied a plan."""
@@ -106,7 +104,7 @@ class Memory:
             repairs[path] = repairs.get(path, ()) + (now,)
         contested = {path: self.contested[path] for path in self.contested_paths(desired)}
         contested.update({path: now - HOUR for path in drifted if len(repairs[path]) >= REPAIRS})
-        return attrs.evolve(
+        return evolve(
             self.after_preparation(plan, desired, now),
             desired=dict(desired),
             repairs={path: moments for path, moments in repairs.items() if moments and path not in contested},
@@ -121,12 +119,12 @@ class Memory:
         the version that wrote it recorded none.
         """
         accepted = self.accepted if self.accepted.values or not written else Accepted({}, (written,))
-        return attrs.evolve(self, accepted=accepted.after(inputs, value, units))
+        return evolve(self, accepted=accepted.after(inputs, value, units))
 
     def due_reports(self, now: float) -> tuple[tuple[str, ...], Memory]:
         """Return the contested files to report now: at first, then once an hour."""
         due = tuple(path for path, moment in self.contested.items() if now - moment >= HOUR)
-        return due, attrs.evolve(
+        return due, evolve(
             self, contested={path: now if path in due else moment for path, moment in self.contested.items()}
         )
 
@@ -141,7 +139,7 @@ class Memory:
             **{key: value for key, value in self.reported.items() if key != kind},
             **({kind: text} if text else {}),
         }
-        return bool(text), attrs.evolve(self, reported=reported)
+        return bool(text), evolve(self, reported=reported)
 
     def record_outcome(self, *, settled: bool) -> Memory:
         """Return the memory after a reconcile, with the number of consecutive failures.
@@ -149,12 +147,12 @@ class Memory:
         Success ends a degraded state, so that the next error is reported again.
         """
         if not settled:
-            return attrs.evolve(self, failures=self.failures + 1)
-        return attrs.evolve(self.report_once("degraded", "")[1], failures=0)
+            return evolve(self, failures=self.failures + 1)
+        return evolve(self.report_once("degraded", "")[1], failures=0)
 
     def reset(self) -> Memory:
         """Return the memory for a fresh start at an operator's request: no file is contested."""
-        return attrs.evolve(self, repairs={}, contested={}, failures=0)
+        return evolve(self, repairs={}, contested={}, failures=0)
 
 
 def debounce_facts(facts: Facts, cached: Facts | None, memory: Memory, now: float) -> tuple[Facts, Memory]:
@@ -165,20 +163,20 @@ def debounce_facts(facts: Facts, cached: Facts | None, memory: Memory, now: floa
     PASSES reconciles and for ABSENT seconds.
     """
     if cached is None or cached.instance_id != facts.instance_id or memory.instance != facts.instance_id:
-        return facts, attrs.evolve(memory, missing={}, instance=facts.instance_id)
+        return facts, evolve(memory, missing={}, instance=facts.instance_id)
     gone = set(cached.vpc_cidrs_v4 + cached.vpc_cidrs_v6) - set(facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
     if cached.user_data and not facts.user_data:
         gone.add(USER_DATA)
     missing = {name: _count_missing(memory.missing.get(name), now) for name in sorted(gone)}
     kept = {name for name, (passes, since) in missing.items() if passes < PASSES or now - since < ABSENT}
     return (
-        attrs.evolve(
+        evolve(
             facts,
             vpc_cidrs_v4=_with_kept(facts.vpc_cidrs_v4, cached.vpc_cidrs_v4, kept),
             vpc_cidrs_v6=_with_kept(facts.vpc_cidrs_v6, cached.vpc_cidrs_v6, kept),
             user_data=cached.user_data if USER_DATA in kept else facts.user_data,
         ),
-        attrs.evolve(memory, missing={name: missing[name] for name in sorted(kept)}),
+        evolve(memory, missing={name: missing[name] for name in sorted(kept)}),
     )
 
 
@@ -218,7 +216,7 @@ _NAMES_IN_0_1 = {"wishes": "desired", "fought": "contested", "told": "reported",
 
 
 def memory_from_json(data: Mapping[str, Any]) -> Memory:
-    """Return the Memory from the JSON of `attrs.asdict`.  Raises ValueError for invalid data."""
+    """Return the Memory from the JSON of `asdict`.  Raises ValueError for invalid data."""
     data = {_NAMES_IN_0_1.get(name, name): value for name, value in data.items()}
     try:
         return Memory(

@@ -8,12 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 
-import attrs
-
 from agent.core.plan.baseline import Attributes, Baseline, FileState, Record
 from agent.core.plan.files.managed_file import PRIVATE, Effect, ManagedFile
 from agent.core.plan.saved_copies import copy_names
-from agent.core.record import record
+from agent.core.record import evolve, field, record
 from agent.errors import FileError
 
 
@@ -26,11 +24,11 @@ class Change:
     """
 
     path: str
-    before: bytes | None = attrs.field(repr=False)
-    after: bytes | None = attrs.field(repr=False)
+    before: bytes | None = field(repr=False)
+    after: bytes | None = field(repr=False)
     mode: int | None = None
     effect: Effect = Effect.NONE
-    attributes: Attributes | None = attrs.field(default=None, repr=False)
+    attributes: Attributes | None = field(default=None, repr=False)
     requires: str = ""
 
 
@@ -44,7 +42,7 @@ class Plan:
     """
 
     changes: tuple[Change, ...] = ()
-    baseline: Baseline = attrs.field(factory=Baseline)
+    baseline: Baseline = field(factory=Baseline)
     enable: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
     disable: tuple[str, ...] = ()
@@ -131,7 +129,7 @@ def make_plan(
     spare |= {path for path, record in baseline.files.items() if not record.file.needed_by_units}
     return Plan(
         tuple(changes),
-        attrs.evolve(baseline, files=kept, enabled=tuple(dict.fromkeys(baseline.enabled + enable))),
+        evolve(baseline, files=kept, enabled=tuple(dict.fromkeys(baseline.enabled + enable))),
         enable,
         start,
         (),
@@ -152,9 +150,7 @@ def make_revert(
     """
     plan = make_plan((), states, baseline, reload_pending=reload_pending, trust_pending=trust_pending)
     remaining = Baseline(plan.baseline.files, baseline.directories)
-    return attrs.evolve(
-        plan, baseline=remaining, disable=baseline.enabled, reload=plan.reload or bool(baseline.enabled)
-    )
+    return evolve(plan, baseline=remaining, disable=baseline.enabled, reload=plan.reload or bool(baseline.enabled))
 
 
 def digest(content: bytes) -> str:
@@ -188,13 +184,13 @@ def _record(file: ManagedFile, state: FileState, after: bytes | None, record: Re
         attributes = None if state.content is None else state.attributes
         return Record(file.kind, state.content, state.mode, written, attributes)
     if record.file.own_lines and state.content is not None and state.mode != PRIVATE:  # others may have changed these
-        record = attrs.evolve(record, mode=state.mode, attributes=state.attributes)
+        record = evolve(record, mode=state.mode, attributes=state.attributes)
     if state.content in (None, record.before):
-        return attrs.evolve(record, written=written)
+        return evolve(record, written=written)
     if _is_ours(state.content, record):
         current = (digest(state.content),)
-        return attrs.evolve(record, written=written + current)
-    return attrs.evolve(record, before=_restored(state.content, record), written=written)
+        return evolve(record, written=written + current)
+    return evolve(record, before=_restored(state.content, record), written=written)
 
 
 def _restored(content: bytes, record: Record) -> bytes | None:

@@ -13,10 +13,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from agent.core.net.proxy_url import quoted
-from agent.core.record import record
+from agent.core.record import field, fields_dict, record
 from agent.core.settings.line_numbers import line_numbers, line_of
 from agent.core.settings.schema import SECTIONS, Settings
 from agent.core.settings.suggestions import Suggestions
@@ -36,7 +34,7 @@ class Layer:
 
     name: str
     data: Mapping[str, Any]
-    text: str = attrs.field(default="", repr=False)
+    text: str = field(default="", repr=False)
     dates: Mapping[str, str] | None = None
 
 
@@ -48,9 +46,9 @@ class Layered:
     """
 
     settings: Settings
-    origin: Mapping[tuple[str, str], str] = attrs.field(factory=dict)
+    origin: Mapping[tuple[str, str], str] = field(factory=dict)
     warnings: tuple[str, ...] = ()
-    raw: Mapping[tuple[str, str], Any] = attrs.field(factory=dict, repr=False, eq=False)
+    raw: Mapping[tuple[str, str], Any] = field(factory=dict, repr=False, eq=False)
 
 
 def parse_toml(name: str, text: bytes, limit: int = FILE_LIMIT) -> Layer:
@@ -164,7 +162,7 @@ def _read(
         if problem:
             yield section, "", problem
             continue
-        fields = attrs.fields_dict(SECTIONS[section])
+        fields = fields_dict(SECTIONS[section])
         for key, value in table.items():
             if key not in fields:
                 yield section, key, "unknown key" + _remedy(suggestions.for_key(section, key), ", ".join(fields))

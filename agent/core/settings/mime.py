@@ -14,9 +14,8 @@ import enum
 import re
 from collections.abc import Iterator
 
-import attrs
-
 from agent.core.net.proxy_url import quoted
+from agent.core.record import field, record
 
 #: Limits of one message; MIME itself has none but for the boundary (70 characters, RFC 2046).
 MAX_PARTS = 32
@@ -38,7 +37,7 @@ class Place(enum.Enum):
     UNDIVIDED = "multipart in which the boundary does not occur"
 
 
-@attrs.frozen(repr=False)
+@record
 class Part:
     """One text of a message: a part, or what stands outside of parts.
 
@@ -49,7 +48,7 @@ class Part:
     """
 
     declared: str
-    body: bytes
+    body: bytes = field(repr=False)
     offset: int
     encoding: str = ""
     place: Place = Place.PART

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-import attrs
-
 from agent.core.net.aws_endpoints import SERVICES
 from agent.core.net.proxy_url import ProxyUrl
 from agent.core.noproxy.entries import OperatorEntry
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.core.settings import parsers
 from agent.core.settings.unit_table import DEFAULT_UNITS
 from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
 
 
 def _key(default: Any, parse: Callable[[Any], Any], allowed: str, *, unset: str = "auto") -> Any:
-    return attrs.field(default=default, metadata={"parse": parse, "allowed": allowed, "unset": unset})
+    return field(default=default, metadata={"parse": parse, "allowed": allowed, "unset": unset})
 
 
 @record
@@ -150,17 +148,17 @@ class Failure:
 class Settings:
     """All sections; the default of each key is its value with an empty settings file."""
 
-    proxy: Proxy = attrs.field(factory=Proxy)
-    cluster: Cluster = attrs.field(factory=Cluster)
-    aws: Aws = attrs.field(factory=Aws)
-    vpc: Vpc = attrs.field(factory=Vpc)
-    node: Node = attrs.field(factory=Node)
-    metadata: Metadata = attrs.field(factory=Metadata)
-    bootstrap: Bootstrap = attrs.field(factory=Bootstrap)
-    signal: Signal = attrs.field(factory=Signal)
-    watch: Watch = attrs.field(factory=Watch)
-    check: Check = attrs.field(factory=Check)
-    failure: Failure = attrs.field(factory=Failure)
+    proxy: Proxy = field(factory=Proxy)
+    cluster: Cluster = field(factory=Cluster)
+    aws: Aws = field(factory=Aws)
+    vpc: Vpc = field(factory=Vpc)
+    node: Node = field(factory=Node)
+    metadata: Metadata = field(factory=Metadata)
+    bootstrap: Bootstrap = field(factory=Bootstrap)
+    signal: Signal = field(factory=Signal)
+    watch: Watch = field(factory=Watch)
+    check: Check = field(factory=Check)
+    failure: Failure = field(factory=Failure)
 
 
 #: Section → its class, in the order of `config show`.

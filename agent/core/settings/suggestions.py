@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import attrs
-
+from agent.core.record import fields_dict
 from agent.core.settings.schema import SECTIONS
 
 #: Hostile user data may hold thousands of unknown names, or very long ones.  Only the first ones of
@@ -40,7 +39,7 @@ class Suggestions:
         name = _normalized(key)
         if name in _ALIASES:
             return _ALIASES[name]
-        closest = _closest(name, attrs.fields_dict(SECTIONS[section]))
+        closest = _closest(name, fields_dict(SECTIONS[section]))
         return f"{section}.{closest}" if closest else _everywhere(name)
 
     def for_top_level_key(self, key: str) -> str:
@@ -50,7 +49,7 @@ class Suggestions:
         name = _normalized(key)
         if name in _ALIASES:
             return _ALIASES[name]
-        every_key = dict.fromkeys(key for cls in SECTIONS.values() for key in attrs.fields_dict(cls))
+        every_key = dict.fromkeys(key for cls in SECTIONS.values() for key in fields_dict(cls))
         return _everywhere(_closest(name, every_key))
 
     def for_section(self, section: str) -> str:
@@ -72,7 +71,7 @@ def _normalized(name: str) -> str:
 
 def _everywhere(key: str) -> str:
     """Return SECTION.KEY of each section with that key, joined by "or"."""
-    return " or ".join(f"{section}.{key}" for section, cls in SECTIONS.items() if key in attrs.fields_dict(cls))
+    return " or ".join(f"{section}.{key}" for section, cls in SECTIONS.items() if key in fields_dict(cls))
 
 
 def _closest(name: str, candidates: Iterable[str]) -> str:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 
-import attrs
-
 from agent.core.net.proxy_url import quoted
+from agent.core.record import field, record
 from agent.core.settings.mime import Part, Place, decoded, read_message
 from agent.core.settings.misplaced import SETTINGS_TYPE, bare_settings, misplaced_types, plain_settings, wrong_type
 from agent.core.settings.unpack import DamagedError, is_cut_base64, unpack
@@ -42,7 +41,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _BOOTSTRAP = b"/etc/eks/bootstrap.sh"
 
 
-@attrs.frozen(repr=False)
+@record
 class UserData:
     """The agent's parts, in their order: TOML texts of SETTINGS_TYPES, YAML texts of NodeConfigs.
 
@@ -50,9 +49,9 @@ class UserData:
     cannot be used: a line each, with what was found and what to write.
     """
 
-    settings: tuple[str, ...] = ()
-    node_configs: tuple[str, ...] = ()
-    scripts: tuple[str, ...] = ()
+    settings: tuple[str, ...] = field(default=(), repr=False)
+    node_configs: tuple[str, ...] = field(default=(), repr=False)
+    scripts: tuple[str, ...] = field(default=(), repr=False)
     problems: tuple[str, ...] = ()
 
 

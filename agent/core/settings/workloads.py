@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import attrs
-
 from agent.core.net.proxy_url import quoted
+from agent.core.record import record
 from agent.core.settings.parsers import typed
 
 #: Kind as the operator may spell it → kind of the API (all of them apps/v1).
@@ -24,7 +23,7 @@ KINDS = {
 _NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 
 
-@attrs.frozen(order=True)
+@record
 class Workload:
     """Object whose pods get the variables; `kind` as the API spells it."""
 

@@ -9,13 +9,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, TypeVar
 
-import attrs
-
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy.entries import Entry
 from agent.core.plan.baseline import plain_path
-from agent.core.record import record
+from agent.core.record import field, fields, record
 from agent.core.status.records import (
     MetricsStatus,
     PreflightStatus,
@@ -70,7 +68,7 @@ class StatusDocument:
     proxies: tuple[ProxyStatus, ...] | None = None
     preflight: PreflightStatus | None = None
     metrics: MetricsStatus | None = None
-    extra: Mapping[str, Any] = attrs.field(factory=dict)
+    extra: Mapping[str, Any] = field(factory=dict)
 
     @classmethod
     def from_json(cls, data: Any) -> StatusDocument:
@@ -157,7 +155,7 @@ class StatusDocument:
         return Intent(self.proxy.http, self.proxy.https, self.no_proxy, credentials)
 
 
-_KEYS = {"schema", "intent"} | {field.name for field in attrs.fields(StatusDocument)} - {"digest", "extra"}
+_KEYS = {"schema", "intent"} | {field.name for field in fields(StatusDocument)} - {"digest", "extra"}
 
 
 def intent_from_status(text: str, name: str, credentials: Credentials | None) -> Intent:

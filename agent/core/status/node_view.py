@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
-from agent.core.record import record
+from agent.core.record import asdict, field, record
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import BootstrapStatus
 
@@ -38,8 +36,8 @@ class NodeView:
     """
 
     document: StatusDocument
-    files: Mapping[str, str] = attrs.field(factory=dict)
-    units: Mapping[str, str] = attrs.field(factory=dict)
+    files: Mapping[str, str] = field(factory=dict)
+    units: Mapping[str, str] = field(factory=dict)
     daemon: DaemonStatus | None = None
     bootstrap: BootstrapStatus | None = None
     held_units: tuple[str, ...] = ()
@@ -55,7 +53,7 @@ class NodeView:
             **self.document.to_json(),
             "files": [{"path": path, "state": state} for path, state in self.files.items()],
             "units": [{"unit": unit, "state": state} for unit, state in self.units.items()],
-            "daemon": attrs.asdict(self.daemon) if self.daemon else None,
+            "daemon": asdict(self.daemon) if self.daemon else None,
             "bootstrap": self.bootstrap.to_json() if self.bootstrap else None,
             "held_units": list(self.held_units),
         }

@@ -1,8 +1,7 @@
 """The nested objects of status.json.
 
 Each `from_json` raises KeyError, TypeError or ValueError for invalid data, and ignores unknown
-keys.  The classes are NamedTuples, because a boot creates them while docker waits: attrs takes
-several times as long to create a class.
+keys.
 """
 
 from __future__ import annotations

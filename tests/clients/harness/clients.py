@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Callable
 from urllib.parse import urlsplit
 
-import attrs
-
 from agent.core.noproxy.dialects import go
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.request import parse_request
+from agent.core.record import asdict, evolve, record
 from tests.boot.harness.command import run
 from tests.clients import cases
 from tests.clients.cases import Case
@@ -28,10 +27,10 @@ DIRECTORY = Path(__file__).parents[1]
 BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
 
 #: Go before 1.24 differs in one unusual kind of entry, so it has no column of its own.
-GO_1_23 = attrs.evolve(BY_NAME["go"], name="go-1.23", bypass=go.bypass_1_23)
+GO_1_23 = evolve(BY_NAME["go"], name="go-1.23", bypass=go.bypass_1_23)
 
 
-@attrs.frozen(eq=False)
+@record
 class Client:
     """A program or a library: the command that requests a file of cases, and these cases."""
 
@@ -47,7 +46,7 @@ class Client:
         environment = {"PYTHONDONTWRITEBYTECODE": "1", **({"PYTHONPATH": str(path)} if path else {})}
         with tempfile.TemporaryDirectory() as directory:
             requested, result = Path(directory, "cases"), Path(directory, "result")
-            requested.write_text(json.dumps([attrs.asdict(case) for case in self.cases()]))
+            requested.write_text(json.dumps([asdict(case) for case in self.cases()]))
             bed = ["unshare", "-n", "-m", "--", PYTHON]
             run([*bed, DIRECTORY / "harness/bed.py", requested, result, *self.command()], timeout=600, env=environment)
             return json.loads(result.read_text())
@@ -107,7 +106,7 @@ def _registries() -> list[Case]:
     """
     named = [(urlsplit(case.url).netloc, case) for case in cases.exceptions()]
     valid = [(netloc, case) for netloc, case in named if re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?", netloc)]
-    return [attrs.evolve(case, url=f"https://{netloc}/") for netloc, case in valid][::5]
+    return [evolve(case, url=f"https://{netloc}/") for netloc, case in valid][::5]
 
 
 def _pycurl(version: str, dialect: str) -> Client:

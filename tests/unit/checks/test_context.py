@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
 from agent.checks import context
 from agent.checks.context import NEEDS_ROOT, UNCONFIGURED, CheckedNode, inspect_node
 from agent.core.facts.instance import Facts, facts_from_json
+from agent.core.record import evolve
 from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import Systemd
@@ -130,7 +130,7 @@ def test_invalid_settings(node: Node, text: str) -> None:
 
 def test_invalid_settings_of_user_data(node: Node) -> None:
     """They are known only with the facts."""
-    node.facts = attrs.evolve(node.facts, user_data=b"Content-Type: application/x-eks-proxy-agent\n\n[nonsense]\n")
+    node.facts = evolve(node.facts, user_data=b"Content-Type: application/x-eks-proxy-agent\n\n[nonsense]\n")
     assert "nonsense" in str(node.inspect().settings_error)
 
 
@@ -174,7 +174,7 @@ def test_an_error_of_the_facts_file_is_not_one_of_the_settings(node: Node) -> No
 def test_a_cidr_that_was_added_since_the_last_reconcile(node: Node) -> None:
     """Files and processes are judged by the list of the last reconcile, NO_PROXY by that of now."""
     node.remember(vpc_cidrs_v6=["2600:1f16:67f:f200::/56"])
-    node.facts = attrs.evolve(of(FACTS), vpc_cidrs_v4=("10.42.0.0/16", "10.43.0.0/16"))
+    node.facts = evolve(of(FACTS), vpc_cidrs_v4=("10.42.0.0/16", "10.43.0.0/16"))
     found = node.inspect()
     assert found.current
     assert found.current.facts.vpc_cidrs_v4 == ("10.42.0.0/16", "10.43.0.0/16")

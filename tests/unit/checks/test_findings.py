@@ -3,7 +3,6 @@
 import email.utils
 import threading
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +19,7 @@ from agent.core.noproxy.dialects.request import Request
 from agent.core.noproxy.entries import Entry, render
 from agent.core.plan.files.environment import assignments
 from agent.core.plan.files.yum_conf import effective
+from agent.core.record import evolve
 from agent.core.settings.layers import Layer, merge
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import RepairsStatus
@@ -64,7 +64,7 @@ def finding(group, state):
 def test_exit_code(failed, code):
     """It is 78 for invalid settings alone, 3 for drift alone, else 1; a warning does not fail."""
     others = [finding("x", state) for state in (OK, WARN, SKIP)]
-    assert exit_code([*others, *(attrs.evolve(finding("x", FAIL), exit_code=each) for each in failed)]) == code
+    assert exit_code([*others, *(evolve(finding("x", FAIL), exit_code=each) for each in failed)]) == code
 
 
 # --- settings
@@ -79,7 +79,7 @@ def test_exit_code(failed, code):
 )
 def test_settings_without_metadata_are_valid_without_a_proxy(layers, text):
     """The unread user data may set proxy.url, so that its absence is not an error."""
-    (result,) = settings.check(attrs.evolve(node(skip_reason="no metadata"), layered=merge(layers)))
+    (result,) = settings.check(evolve(node(skip_reason="no metadata"), layered=merge(layers)))
     assert (result.state, result.text) == (OK, text)
 
 
@@ -188,7 +188,7 @@ def test_a_proxy_without_a_date_is_skipped():
 )
 def test_state_of_the_agents_unit(changes, state):
     """A unit that is not enabled fails; a stopped one is a warning, because it repairs no drift."""
-    assert units._agent(attrs.evolve(UnitState(units.AGENT), **changes), None).state == state
+    assert units._agent(evolve(UnitState(units.AGENT), **changes), None).state == state
 
 
 def test_a_degraded_agent_is_a_warning():

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
-import attrs
 import pytest
 
 from agent.checks import (
@@ -44,6 +43,7 @@ from agent.core.plan.files.managed_file import WholeFile
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.plan.files.yum_conf import DNF_CONF, YUM_CONF
 from agent.core.plan.plan import Change, Plan
+from agent.core.record import evolve
 from agent.core.settings.layers import merge, parse_toml
 from agent.core.settings.unit_table import HTTP_NAMES
 from agent.core.status.document import StatusDocument
@@ -123,7 +123,7 @@ def checked(content=(), links=(), units=None, memory=None, text=SETTINGS, live=T
         reconciled=node,
         current=node,
     )
-    return attrs.evolve(known, **changes)
+    return evolve(known, **changes)
 
 
 def variables(**changes):
@@ -159,11 +159,11 @@ def runner_cases(patch):
 def settings_cases(patch):
     """Settings that are valid, invalid or partly unread."""
     node = checked()
-    with_warning = attrs.evolve(node.reconciled.inputs.layered, warnings=("<warning>",))
-    warned = attrs.evolve(node.reconciled, inputs=attrs.evolve(node.reconciled.inputs, layered=with_warning))
+    with_warning = evolve(node.reconciled.inputs.layered, warnings=("<warning>",))
+    warned = evolve(node.reconciled, inputs=evolve(node.reconciled.inputs, layered=with_warning))
     yield "valid", settings_check.check(node)
-    yield "a warning", settings_check.check(attrs.evolve(node, reconciled=warned))
-    yield "from status.json", settings_check.check(attrs.evolve(node, is_from_status=True))
+    yield "a warning", settings_check.check(evolve(node, reconciled=warned))
+    yield "from status.json", settings_check.check(evolve(node, is_from_status=True))
     yield "without metadata", settings_check.check(checked(facts=None, reconciled=None))
     yield "defaults only", settings_check.check(checked(layered=merge([]), facts=None, reconciled=None))
     yield "unconfigured", settings_check.check(checked(skip_reason=context.UNCONFIGURED))
@@ -217,7 +217,7 @@ def units_cases(patch):
     agent = UnitState(units.AGENT, before=(DOCKER,))
 
     def agent_with(status=None, **changes):
-        return [units._agent(attrs.evolve(agent, **changes), status)]
+        return [units._agent(evolve(agent, **changes), status)]
 
     yield "the agent", agent_with()
     yield "disabled", agent_with(enabled="disabled")
@@ -236,7 +236,7 @@ def units_cases(patch):
 
     def docker_with(content=base, other_text="", agent=agent, is_from_status=False, **changes):
         content = {**content, other: other_text.encode(), "/etc/x.env": b"HTTPS_PROXY=http://other:1\n"}
-        node = checked(content, units=Units(agent, attrs.evolve(docker, **changes)), is_from_status=is_from_status)
+        node = checked(content, units=Units(agent, evolve(docker, **changes)), is_from_status=is_from_status)
         return list(units.check(node))[1:]
 
     both = (DROPIN, other)
@@ -266,7 +266,7 @@ def units_cases(patch):
         content = {dropin.path: dropin.merge(None), other: other_text.encode()}
         content["/etc/x.env"] = b"http_proxy=http://other:1\n"
         agent = UnitState(units.AGENT, before=(nodeadm,))
-        return list(units.check(checked(content, units=Units(agent, attrs.evolve(state, **changes)))))[1:]
+        return list(units.check(checked(content, units=Units(agent, evolve(state, **changes)))))[1:]
 
     def app_with(*before, after_agent=False):
         dropin = EnvironmentDropin("app.service")
@@ -298,7 +298,7 @@ def processes_cases(patch):
     def process(environment, memory=None, desired=None, accepted=(), **changes):
         raw = b"\0".join(f"{name}={value}".encode() for name, value in environment.items())
         patch.setattr(processes, "environ", lambda pid: raw)
-        state = attrs.evolve(docker, **changes)
+        state = evolve(docker, **changes)
         node = checked(units=Units(state), memory=memory, reconciled=desired or resolved(), accepted=accepted)
         return list(processes.check(node))
 
@@ -314,8 +314,8 @@ def processes_cases(patch):
     reordered = ",".join(reversed(entries))
     yield "another order", process(variables(no_proxy=reordered, NO_PROXY=reordered))
     yield "another proxy", process(variables(http_proxy="http://me:secret@other:1"))
-    new, old = (attrs.evolve(resolved().intent, credentials=Credentials("me", word)) for word in ("new", "old"))
-    desired = attrs.evolve(resolved(), intent=new)
+    new, old = (evolve(resolved().intent, credentials=Credentials("me", word)) for word in ("new", "old"))
+    desired = evolve(resolved(), intent=new)
     yield "other credentials", process(dict(old.variables(secret=True)), desired=desired)
     yield "the unit's fault", process({"HOME": "/"}, environment_files=())
     nodeadm = EnvironmentDropin.path_of("nodeadm-run.service")
@@ -348,8 +348,8 @@ def proxy_cases(patch):
 
     good = Verdict(True, "ok", "", seconds=0.008, issuer="Amazon")
     yield "ok", findings(good, good, good)
-    yield "without TLS", findings(attrs.evolve(good, issuer=""))
-    yield "inspects TLS", findings(attrs.evolve(good, kind="tls-inspected", issuer="Corp CA"))
+    yield "without TLS", findings(evolve(good, issuer=""))
+    yield "inspects TLS", findings(evolve(good, kind="tls-inspected", issuer="Corp CA"))
     yield "refused", findings(bad("refused"), bad("refused"), bad("refused"))
     yield "one endpoint", findings(bad("dns"))
     yield "some endpoints", findings(good, bad("denied"), bad("denied"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import attrs
 import pytest
 
 from agent.checks import clock, direct, elsewhere, files, no_proxy, packages, processes, proxy, units
@@ -17,6 +16,7 @@ from agent.core.plan.files.environment import NODE_ENV
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.plan.files.yum_conf import DNF_CONF, YUM_CONF
 from agent.core.plan.plan import Plan
+from agent.core.record import evolve
 from agent.core.status.document import StatusDocument
 from agent.core.systemd import UnitState
 from agent.errors import CommandError, FileError
@@ -237,7 +237,7 @@ def test_systemd_is_asked_once_for_all_units() -> None:
 )
 def test_state_of_the_agent(active: str, state: str) -> None:
     """While it starts or reloads nothing is wrong."""
-    assert units._agent(attrs.evolve(AGENT, active=active), None).state == state
+    assert units._agent(evolve(AGENT, active=active), None).state == state
 
 
 @pytest.mark.parametrize(("phase", "state"), [("configured", OK), ("unconfigured", OK), ("degraded", WARN)])
@@ -251,7 +251,7 @@ def test_a_failed_reconcile_is_a_warning(phase: str, state: str) -> None:
 @pytest.mark.parametrize("value", ["http://other:1", PROXY])
 def test_a_later_file_overrides_only_with_another_value(value: str) -> None:
     """The same value, or another variable, is harmless; a pattern stands for several files."""
-    after = attrs.evolve(DOCKER_STATE, environment_files=(NODE_ENV, "/etc/x.env"))
+    after = evolve(DOCKER_STATE, environment_files=(NODE_ENV, "/etc/x.env"))
     content = {**CONTENT, "/etc/x.env": f"A=1\nHTTPS_PROXY={value}\n".encode()}
     node = checked(content, units=Units(AGENT, after))
     finding = units.problem(node, after)
@@ -260,7 +260,7 @@ def test_a_later_file_overrides_only_with_another_value(value: str) -> None:
 
 def test_a_later_file_that_only_root_can_read_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """For root an unreadable file sets nothing."""
-    after = attrs.evolve(DOCKER_STATE, environment_files=(NODE_ENV, "/etc/x.env"))
+    after = evolve(DOCKER_STATE, environment_files=(NODE_ENV, "/etc/x.env"))
     node = checked({**CONTENT, "/etc/x.env": "cannot be read: Permission denied"}, units=Units(AGENT, after))
     assert units.problem(node, after) is None
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -365,7 +365,7 @@ def test_without_a_list_there_is_one_finding(monkeypatch: pytest.MonkeyPatch, ui
     (finding,) = no_proxy.check(checked())
     assert (finding.name, finding.state, finding.text) == ("list", SKIP, text)
     assert list(no_proxy.check(checked(current=None))) == []
-    assert list(no_proxy.check(checked(current=attrs.evolve(resolved(), intent=None)))) == []
+    assert list(no_proxy.check(checked(current=evolve(resolved(), intent=None)))) == []
 
 
 # --- elsewhere

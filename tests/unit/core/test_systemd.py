@@ -1,10 +1,10 @@
 """Units as values: systemctl's output, units to enable or to start, stale environments."""
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.record import evolve
 from agent.core.settings.schema import Bootstrap, Node, Settings
 from agent.core.settings.unit_table import variables_of
 from agent.core.systemd import (
@@ -109,16 +109,16 @@ def test_a_missing_or_unreadable_unit_does_not_exist(text):
 )
 def test_only_a_disabled_unit_is_enabled(changes, expected):
     """A unit that is enabled and stopped, or masked, is so because an administrator did it."""
-    unit = attrs.evolve(DOCKER, **changes)
+    unit = evolve(DOCKER, **changes)
     assert to_enable(SETTINGS, {unit.name: unit}) == (("docker.service",) if expected else ())
 
 
 def test_after_an_interrupted_run_an_enabled_unit_is_started():
     """The killed run enabled it; no administrator stopped it."""
-    units = {DOCKER.name: attrs.evolve(DOCKER, active="inactive")}
+    units = {DOCKER.name: evolve(DOCKER, active="inactive")}
     assert to_enable(SETTINGS, units, interrupted=True) == ("docker.service",)
     assert to_enable(SETTINGS, {DOCKER.name: DOCKER}, interrupted=True) == ()
-    absent = {DOCKER.name: attrs.evolve(DOCKER, exists=False, enabled="", active="inactive")}
+    absent = {DOCKER.name: evolve(DOCKER, exists=False, enabled="", active="inactive")}
     assert to_enable(SETTINGS, absent, interrupted=True) == ()
 
 
@@ -138,15 +138,15 @@ def auto(*units, arguments=()):
     ("units", "arguments", "enabled", "rule"),
     [
         ((), (), True, "docker.service is enabled: there is no kubelet.service"),
-        ((attrs.evolve(KUBELET, exists=False),), (), True, "there is no kubelet.service"),
+        ((evolve(KUBELET, exists=False),), (), True, "there is no kubelet.service"),
         ((KUBELET,), (), False, "left as it is: kubelet.service does not use it"),
-        ((attrs.evolve(KUBELET, needs=("containerd.service",)),), (), False, "does not use it"),
-        ((attrs.evolve(KUBELET, needs=("docker.service",)),), (), True, "kubelet.service names it"),
-        ((attrs.evolve(KUBELET, needs=("docker.service",), after=BOTH),), (), True, "kubelet.service names it"),
-        ((attrs.evolve(KUBELET, after=("docker.service",)),), (), True, "kubelet.service names it"),
-        ((attrs.evolve(KUBELET, after=BOTH),), (), False, "does not use it"),
-        ((KUBELET, attrs.evolve(CRI_DOCKER, needs=("docker.service",))), (), True, "cri-docker.service names it"),
-        ((KUBELET, attrs.evolve(CRI_DOCKER, needs=("docker.service",), exists=False)), (), False, "does not use it"),
+        ((evolve(KUBELET, needs=("containerd.service",)),), (), False, "does not use it"),
+        ((evolve(KUBELET, needs=("docker.service",)),), (), True, "kubelet.service names it"),
+        ((evolve(KUBELET, needs=("docker.service",), after=BOTH),), (), True, "kubelet.service names it"),
+        ((evolve(KUBELET, after=("docker.service",)),), (), True, "kubelet.service names it"),
+        ((evolve(KUBELET, after=BOTH),), (), False, "does not use it"),
+        ((KUBELET, evolve(CRI_DOCKER, needs=("docker.service",))), (), True, "cri-docker.service names it"),
+        ((KUBELET, evolve(CRI_DOCKER, needs=("docker.service",), exists=False)), (), False, "does not use it"),
         ((KUBELET,), ("c", "--container-runtime", "dockerd"), True, "has --container-runtime dockerd"),
         ((KUBELET,), ("c", "--container-runtime=dockerd"), True, "has --container-runtime dockerd"),
         ((KUBELET,), ("c", "--container-runtime", "dockerd", "--container-runtime=containerd"), False, "not use it"),
@@ -221,7 +221,7 @@ def test_units_outside_node_enable_are_not_enabled():
 )
 def test_units_refused_by_policy_closed_are_released(changes, expected):
     """Running, stopped and otherwise failed units are not started."""
-    unit = attrs.evolve(DOCKER, **changes)
+    unit = evolve(DOCKER, **changes)
     assert to_release({unit.name: unit}) == (("docker.service",) if expected else ())
 
 

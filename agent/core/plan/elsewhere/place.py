@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
-
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.core.redact import redact_proxy
 
 #: The variables that set a proxy; `all_proxy` is not one of the agent's.
@@ -27,7 +25,7 @@ class ProxyPlace:
     path: str
     setting: str
     used_by: str
-    values: Mapping[str, str] = attrs.field(repr=False)
+    values: Mapping[str, str] = field(repr=False)
     remedy: str
     unit: str = ""
 

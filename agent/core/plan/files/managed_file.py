@@ -6,9 +6,7 @@ import abc
 import enum
 from typing import ClassVar
 
-import attrs
-
-from agent.core.record import record
+from agent.core.record import field, record
 
 #: The mode of files that hold credentials.
 PRIVATE = 0o600
@@ -40,8 +38,8 @@ class ManagedFile(abc.ABC):
     needed_by_units: ClassVar[bool] = True
 
     path: str
-    mode: int | None = attrs.field(default=None, kw_only=True)
-    replaced_by: str = attrs.field(default="", kw_only=True)
+    mode: int | None = field(default=None, kw_only=True)
+    replaced_by: str = field(default="", kw_only=True)
 
     @abc.abstractmethod
     def merge(self, current: bytes | None) -> bytes | None:
@@ -69,7 +67,7 @@ class WholeFile(ManagedFile):
 
     kind = "whole"
 
-    content: bytes | None = attrs.field(repr=False)
+    content: bytes | None = field(repr=False)
 
     def merge(self, current: bytes | None) -> bytes | None:
         return self.content

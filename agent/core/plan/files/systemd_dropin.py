@@ -8,11 +8,9 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-import attrs
-
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV
 from agent.core.plan.files.managed_file import Effect, ManagedFile
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.core.settings.unit_table import reads_etc_environment, unset_names
 from agent.core.systemd import AGENT
 
@@ -36,7 +34,7 @@ class Dropin(ManagedFile):
     name: ClassVar[str]
 
     unit: str
-    path: str = attrs.field()
+    path: str = field()
 
     @path.default
     def _path(self) -> str:
@@ -60,7 +58,7 @@ class EnvironmentDropin(Dropin):
 
     name = "zz-eks-proxy.conf"
 
-    waits: bool = attrs.field(default=False, kw_only=True)
+    waits: bool = field(default=False, kw_only=True)
 
     def merge(self, current: bytes | None) -> bytes | None:
         """Return the constant text for this unit; see unit_table.py for the reasons."""

@@ -6,13 +6,11 @@ The value has no quotes: yum 3 keeps quotes and substitutes `$`.  Both read the 
 
 from __future__ import annotations
 
-import attrs
-
 from agent.core.net.proxy_url import quoted
 from agent.core.plan.files.lines import pluralize, split_lines
 from agent.core.plan.files.managed_file import ManagedFile
 from agent.core.plan.files.yum_settings import Setting, find_header, is_blank, is_indented, section_end, settings_in
-from agent.core.record import record
+from agent.core.record import field, record
 
 YUM_CONF = "/etc/yum.conf"
 #: The file that dnf reads.  yum.conf is a link to it.  Where a file has replaced that link, dnf
@@ -33,7 +31,7 @@ class YumConf(ManagedFile):
     may_be_private = True
     needed_by_units = False
 
-    url: str | None = attrs.field(repr=False)
+    url: str | None = field(repr=False)
     path: str = YUM_CONF
     is_created: bool = True
 

@@ -6,7 +6,6 @@ import ipaddress
 import json
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +19,7 @@ from agent.core.facts.instance import (
     parse_facts,
     parse_mac,
 )
+from agent.core.record import evolve
 from agent.errors import MetadataError
 
 MAC = "06:1d:5a:3b:7c:9e"
@@ -212,8 +212,8 @@ def test_user_data_is_not_shown() -> None:
 def test_any_bytes_give_facts_or_a_clear_error(raw: bytes, field: str) -> None:
     """Any bytes give clean values or a MetadataError."""
     try:
-        clean = attrs.evolve(parse_facts(answers(**{field: raw})), user_data=b"")
-        shown = " ".join("".join(value or "") for value in attrs.astuple(clean))
+        clean = evolve(parse_facts(answers(**{field: raw})), user_data=b"")
+        shown = " ".join("".join(value or "") for value in vars(clean).values())
     except MetadataError as error:
         shown = str(error)
     assert shown.isprintable()
@@ -262,7 +262,7 @@ def test_the_file_of_an_ordinary_kernel_has_no_new_key() -> None:
     """An earlier version, after a downgrade, accepts the cached facts."""
     facts = facts_from_json(json.dumps(MINIMUM))
     assert "fips" not in json.loads(facts_to_json(facts))
-    assert json.loads(facts_to_json(attrs.evolve(facts, fips=True)))["fips"] is True
+    assert json.loads(facts_to_json(evolve(facts, fips=True)))["fips"] is True
 
 
 def test_user_data_as_plain_text() -> None:

@@ -1,6 +1,5 @@
 """The Intent: proxies, service CIDR, API server, variables, digest and warnings."""
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +8,7 @@ from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_argume
 from agent.core.facts.instance import Facts
 from agent.core.intent.intent import compose
 from agent.core.net.proxy_url import Credentials
+from agent.core.record import evolve
 from agent.core.settings.layers import flag_layer, merge
 
 FACTS = Facts(
@@ -51,7 +51,7 @@ def test_first_url_is_the_proxy():
 
 def test_every_source_has_its_reason():
     """VPC, services, AWS names and the operator's entries each have a reason."""
-    facts = attrs.evolve(FACTS, vpc_cidrs_v4=("10.0.0.0/16", "100.64.0.0/16"), vpc_cidrs_v6=("2600:1f16::/56",))
+    facts = evolve(FACTS, vpc_cidrs_v4=("10.0.0.0/16", "100.64.0.0/16"), vpc_cidrs_v6=("2600:1f16::/56",))
     composed = intent('proxy.no_proxy=["nexus.corp"]', 'aws.direct=["sts"]', "cluster.domain=k8s.corp", facts=facts)
     assert entries(composed, "vpc") == ["10.0.0.0/16", "100.64.0.0/16", "2600:1f16::/56"]
     assert entries(composed, "aws:sts") == ["sts.eu-central-1.amazonaws.com"]
@@ -96,7 +96,7 @@ def test_vpc_cidrs_of_the_settings_replace_the_facts():
 )
 def test_default_service_cidr_is_that_of_eks(vpc, service_cidr):
     """EKS chooses 172.20.0.0/16 if an IPv4 CIDR of the VPC is in 10.0.0.0/8, else 10.100.0.0/16."""
-    facts = attrs.evolve(FACTS, vpc_cidrs_v4=tuple(vpc), vpc_cidrs_v6=("2600:1f16::/56",))
+    facts = evolve(FACTS, vpc_cidrs_v4=tuple(vpc), vpc_cidrs_v6=("2600:1f16::/56",))
     assert entries(intent(facts=facts), "service-cidr") == [service_cidr]
 
 
@@ -138,7 +138,7 @@ def test_precedence_of_the_api_server():
 def test_unknown_api_server_of_an_ipv6_cluster():
     """In a VPC with IPv6 the suffix of dual-stack names is in the list too."""
     suffixes = [".eks-cluster.eu-central-1.api.aws", ".eu-central-1.eks.amazonaws.com"]
-    facts = attrs.evolve(FACTS, vpc_cidrs_v6=("2600:1f16::/56",))
+    facts = evolve(FACTS, vpc_cidrs_v6=("2600:1f16::/56",))
     assert entries(intent(facts=facts), "api-endpoint") == suffixes
     assert entries(intent('vpc.cidrs=["10.0.0.0/16", "2600:1f16::/56"]'), "api-endpoint") == suffixes
 
@@ -158,7 +158,7 @@ def test_public_api_server_uses_the_proxy():
 
 def test_names_follow_region_and_partition():
     """In China no name is of the standard partition."""
-    facts = attrs.evolve(FACTS, region="cn-north-1", domain="amazonaws.com.cn", partition="aws-cn")
+    facts = evolve(FACTS, region="cn-north-1", domain="amazonaws.com.cn", partition="aws-cn")
     composed = intent(facts=facts)
     names = [
         entry.value for entry in composed.no_proxy if entry.reason.startswith("aws:") or entry.reason == "api-endpoint"
@@ -212,10 +212,7 @@ def test_digest_changes_with_the_values():
         intent('proxy.no_proxy=["a.corp"]').digest(),
     }
     assert len(digests) == 4
-    assert (
-        intent(facts=attrs.evolve(FACTS, instance_id="i-11111111", mac="06:00:00:00:00:01")).digest()
-        == intent().digest()
-    )
+    assert intent(facts=evolve(FACTS, instance_id="i-11111111", mac="06:00:00:00:00:01")).digest() == intent().digest()
 
 
 def test_digest_does_not_include_credentials():

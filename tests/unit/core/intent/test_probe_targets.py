@@ -2,12 +2,11 @@
 
 import json
 
-import attrs
-
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.facts.instance import facts_from_json
 from agent.core.intent.intent import compose
 from agent.core.intent.probe_targets import endpoints, first_endpoint
+from agent.core.record import evolve
 from agent.core.settings.layers import merge, parse_toml
 
 FACTS = facts_from_json(
@@ -75,7 +74,7 @@ def test_fips_kernel_checks_fips_endpoints_where_they_exist():
     """Clients on such a kernel use them; there are none in China or Frankfurt."""
     text = '[aws]\ndirect = []\n[cluster]\nendpoint_access = "public"'
     place = {"region": "us-east-1", "domain": "amazonaws.com", "partition": "aws", "fips": True}
-    facts = attrs.evolve(FACTS, **place)
+    facts = evolve(FACTS, **place)
     assert [host for host, _ in endpoints(settings(text), facts, None)] == [
         "fips.eks.us-east-1.amazonaws.com",
         "api.ecr-fips.us-east-1.amazonaws.com",
@@ -89,6 +88,6 @@ def test_fips_kernel_checks_fips_endpoints_where_they_exist():
         ("eu-central-1", "amazonaws.com", "aws"),
         ("cn-north-1", "amazonaws.com.cn", "aws-cn"),
     ):
-        plain = attrs.evolve(facts, region=region, domain=domain, partition=partition, fips=False)
-        fips = attrs.evolve(plain, fips=True)
+        plain = evolve(facts, region=region, domain=domain, partition=partition, fips=False)
+        fips = evolve(plain, fips=True)
         assert endpoints(settings(text), fips, None) == endpoints(settings(text), plain, None)

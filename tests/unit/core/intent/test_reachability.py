@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 
 from agent.core.facts.cluster_hints import ClusterInfo
@@ -10,6 +9,7 @@ from agent.core.facts.instance import Facts
 from agent.core.intent.intent import compose
 from agent.core.intent.reachability import ProbeResult, candidates, direct_services, is_private
 from agent.core.net.aws_endpoints import SERVICES
+from agent.core.record import evolve
 from agent.core.settings.layers import Layer, merge
 from agent.core.settings.schema import Settings
 
@@ -82,7 +82,7 @@ def test_reason_of_a_probed_entry() -> None:
 
 def test_unknown_api_server_counts_as_private() -> None:
     """While the endpoint is unknown, the suffix of the region's endpoints is in the list."""
-    unknown = attrs.evolve(settings(), cluster=attrs.evolve(settings().cluster, endpoint=""))
+    unknown = evolve(settings(), cluster=evolve(settings().cluster, endpoint=""))
     intent = compose(unknown, FACTS, ClusterInfo())
     assert intent is not None
     endpoints: tuple[str, ...] = tuple(entry.value for entry in intent.no_proxy if entry.reason == "api-endpoint")
@@ -91,9 +91,9 @@ def test_unknown_api_server_counts_as_private() -> None:
 
 def test_fips_names_are_candidates_on_a_fips_kernel() -> None:
     """A registry is probed by the account's name, also that of its FIPS endpoint."""
-    facts = attrs.evolve(FACTS, region="us-east-1")
+    facts = evolve(FACTS, region="us-east-1")
     plain = {candidate.entry: candidate.host for candidate in candidates(settings(), facts, "")}
-    fips = {candidate.entry: candidate.host for candidate in candidates(settings(), attrs.evolve(facts, fips=True), "")}
+    fips = {candidate.entry: candidate.host for candidate in candidates(settings(), evolve(facts, fips=True), "")}
     added = {entry: host for entry, host in fips.items() if entry not in plain}
     assert plain.items() <= fips.items()
     assert all("fips" in entry for entry in added)

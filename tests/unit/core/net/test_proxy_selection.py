@@ -3,7 +3,6 @@
 import json
 from itertools import accumulate
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from agent.core.net.proxy_selection import (
     wait,
 )
 from agent.core.net.proxy_url import parse_proxy_url
+from agent.core.record import evolve
 
 A, B, C = (parse_proxy_url(f"http://{name}.corp:3128") for name in "abc")
 UP, BROKEN, DOWN = (
@@ -122,7 +122,7 @@ def test_no_failover_while_all_proxies_are_down():
 
 def test_second_outage_may_return_to_the_first_proxy():
     """The second proxy fails for the configured time, and the first one serves."""
-    choice = attrs.evolve(first_choice([A, B], [DOWN, UP], now=0.0, wall=0.0))
+    choice = evolve(first_choice([A, B], [DOWN, UP], now=0.0, wall=0.0))
     for now in range(60, 60 * 12, 60):
         choice = checked(choice, UP, DOWN, now=float(now))
     assert choice.chosen == A

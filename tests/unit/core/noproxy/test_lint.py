@@ -2,7 +2,6 @@
 
 import json
 
-import attrs
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from agent.core.noproxy.lint import NOTE, WARNING, advice, judge
 from agent.core.noproxy.lint_aws import region_of
 from agent.core.noproxy.lint_forms import breadth, form_of, may_cover
 from agent.core.noproxy.lint_shadow import Candidates
+from agent.core.record import asdict
 from agent.core.settings.schema import Aws, Proxy, Settings
 
 NEEDED = "localhost,127.0.0.1,169.254.169.254"
@@ -364,7 +364,7 @@ def test_any_list_is_accepted(no_proxy):
     for finding in judge(given_list(no_proxy), region=REGION):
         assert finding.line.isprintable()
         assert finding.severity in (WARNING, NOTE)
-        json.dumps(attrs.asdict(finding))
+        json.dumps(asdict(finding))
 
 
 @given(st.one_of(ODD, st.text(max_size=20)), ODD)

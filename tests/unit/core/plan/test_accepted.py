@@ -1,6 +1,5 @@
 """NO_PROXY values with which a running process is current: what only a new version added."""
 
-import attrs
 import pytest
 
 from agent.core.facts.cluster_hints import ClusterInfo
@@ -9,6 +8,7 @@ from agent.core.intent.inputs import Inputs
 from agent.core.intent.reachability import ProbeResult
 from agent.core.plan.accepted import Accepted, inputs_of
 from agent.core.plan.drift import Memory
+from agent.core.record import asdict, evolve
 from agent.core.settings.layers import Layer, merge, parse_toml
 
 FACTS = Facts("i-0123456789abcdef0", "06:1d", ("10.0.0.0/16",), (), "eu-central-1", "amazonaws.com", "aws")
@@ -40,7 +40,7 @@ def test_a_unit_that_a_new_version_covers_needs_no_restart():
     assert not accepted.defers("new.service", {**unset, "http_proxy": "http://other:1"})
     assert not accepted.defers("old.service", unset)
     assert not accepted.after({**INPUTS, "settings": "other"}, "a,b").defers("new.service", unset)
-    assert Accepted.from_json(attrs.asdict(accepted)) == accepted
+    assert Accepted.from_json(asdict(accepted)) == accepted
     assert Accepted.from_json({"inputs": INPUTS, "values": ["a"]}).units == ()
 
 
@@ -96,9 +96,9 @@ def test_the_list_of_a_version_without_a_record_counts():
         {"toml": TOML + "[vpc]\ncidrs = ['10.0.0.0/8']"},
         {"toml": TOML + "[aws]\ndirect = 'auto'"},
         {"toml": TOML + "[cluster]\ndomain = 'corp'"},
-        {"facts": attrs.evolve(FACTS, vpc_cidrs_v4=("10.0.0.0/16", "10.1.0.0/16"))},
-        {"facts": attrs.evolve(FACTS, vpc_cidrs_v6=("fd00::/56",))},
-        {"facts": attrs.evolve(FACTS, region="eu-west-1")},
+        {"facts": evolve(FACTS, vpc_cidrs_v4=("10.0.0.0/16", "10.1.0.0/16"))},
+        {"facts": evolve(FACTS, vpc_cidrs_v6=("fd00::/56",))},
+        {"facts": evolve(FACTS, region="eu-west-1")},
         {"info": ClusterInfo(endpoint="api.corp")},
         {"info": ClusterInfo(service_cidrs=("10.9.0.0/16",))},
         {"results": {"s3": ProbeResult(direct=True, addresses=("10.0.0.1",))}},
@@ -114,7 +114,7 @@ def test_what_the_list_depends_on_is_an_input(other):
     "other",
     [
         {"toml": TOML + "[watch]\nrestart = 'changed'\n[node]\nenable = []"},
-        {"facts": attrs.evolve(FACTS, user_data=b"#!/bin/sh", mac="06:1e")},
+        {"facts": evolve(FACTS, user_data=b"#!/bin/sh", mac="06:1e")},
         {"results": {"s3": ProbeResult(addresses=("10.0.0.1",))}},
     ],
 )

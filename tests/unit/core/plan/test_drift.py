@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import attrs
 import pytest
 
 from agent.core.facts.instance import Facts
@@ -28,6 +27,7 @@ from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, Environment
 from agent.core.plan.files.managed_file import Effect, WholeFile
 from agent.core.plan.files.yum_conf import YUM_CONF
 from agent.core.plan.plan import Change, Plan, digest, make_plan, make_revert
+from agent.core.record import asdict, evolve
 from agent.core.settings.schema import Settings
 from agent.errors import FileError
 
@@ -50,7 +50,7 @@ def test_a_failed_change_is_not_drift_when_it_succeeds_later() -> None:
     """A change that could not be written is not drift later, unless it was drift before."""
     other = Change("/etc/dnf/dnf.conf", None, b"z")
     desired = {PATH: "new", other.path: "new"}
-    missed = attrs.evolve(MEMORY, desired=MEMORY.still_desired(desired, [*PLAN.changes, other]))
+    missed = evolve(MEMORY, desired=MEMORY.still_desired(desired, [*PLAN.changes, other]))
     assert missed.desired == DESIRED
     assert missed.drifted(Plan((*PLAN.changes, other)), desired) == ()
     assert MEMORY.drifted(PLAN, MEMORY.still_desired(DESIRED, PLAN.changes)) == PLAN.changes
@@ -58,7 +58,7 @@ def test_a_failed_change_is_not_drift_when_it_succeeds_later() -> None:
 
 def test_a_command_resets_repairs_and_contested_files() -> None:
     """After `apply` no file has repairs or is contested; later reconciles compare with it."""
-    contested = attrs.evolve(MEMORY, repairs={PATH: (1.0,)}, contested={PATH: 1.0}, total=5)
+    contested = evolve(MEMORY, repairs={PATH: (1.0,)}, contested={PATH: 1.0}, total=5)
     after = contested.after_command(PLAN, {PATH: "new"}, 2.0)
     assert (after.repairs, after.contested, after.desired, after.total) == ({}, {}, {PATH: "new"}, 5)
 
@@ -116,8 +116,8 @@ def test_the_same_text_is_reported_once() -> None:
 def test_the_memory_survives_a_restart_of_the_daemon() -> None:
     """The JSON of a memory gives the same memory; invalid data is an error."""
     memory = Memory("i", {"/a": "b"}, {"/a": (1.5, 2.0)}, 3, {"/c": 4.0}, {"10.0.0.0/16": (2, 5.0)}, 1, {"x": "y"}, 6.0)
-    memory = attrs.evolve(memory, accepted=Accepted({"settings": "1"}, ("a", "a,b")))
-    valid = attrs.asdict(memory)
+    memory = evolve(memory, accepted=Accepted({"settings": "1"}, ("a", "a,b")))
+    valid = asdict(memory)
     assert memory_from_json(json.loads(json.dumps(valid))) == memory
     for data in (
         {},
@@ -148,8 +148,8 @@ def after_responses(*responses: tuple[float, Facts]) -> tuple[Facts, Memory]:
 
 def test_a_cidr_that_is_missing_once_stays() -> None:
     """When it is returned again, its absence is forgotten."""
-    incomplete = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
-    assert after_responses((0.0, incomplete)) == (FACTS, attrs.evolve(MEMORY, missing={"10.0.0.0/16": (1, 0.0)}))
+    incomplete = evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
+    assert after_responses((0.0, incomplete)) == (FACTS, evolve(MEMORY, missing={"10.0.0.0/16": (1, 0.0)}))
     assert after_responses((0.0, incomplete), (600.0, FACTS)) == (FACTS, MEMORY)
     assert after_responses((0.0, incomplete), (600.0, FACTS), (1200.0, incomplete), (1800.0, incomplete))[0] == FACTS, (
         "counted in a row"
@@ -158,7 +158,7 @@ def test_a_cidr_that_is_missing_once_stays() -> None:
 
 def test_a_cidr_is_removed_after_enough_reconciles_and_enough_time() -> None:
     """Neither many quick reconciles nor a few slow ones are enough alone."""
-    incomplete = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
+    incomplete = evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
     quick = [(number * 1.0, incomplete) for number in range(50)]
     assert after_responses(*quick)[0] == FACTS
     assert after_responses((0.0, incomplete), (ABSENT + 1, incomplete))[0] == FACTS
@@ -167,23 +167,23 @@ def test_a_cidr_is_removed_after_enough_reconciles_and_enough_time() -> None:
 
 def test_a_new_cidr_counts_immediately_while_another_is_missing() -> None:
     """The list stays sorted by number."""
-    response = attrs.evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16", "100.64.0.0/16", "9.0.0.0/16"))
+    response = evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16", "100.64.0.0/16", "9.0.0.0/16"))
     facts, _ = after_responses((0.0, response))
     assert facts.vpc_cidrs_v4 == ("9.0.0.0/16", "10.0.0.0/16", "10.1.0.0/16", "100.64.0.0/16")
 
 
 def test_missing_user_data_stays_for_a_while() -> None:
     """User data may hold the settings; changed user data counts immediately."""
-    cached = attrs.evolve(FACTS, user_data=b"settings")
-    assert debounce_facts(FACTS, cached, MEMORY, 0.0) == (cached, attrs.evolve(MEMORY, missing={USER_DATA: (1, 0.0)}))
-    other = attrs.evolve(FACTS, user_data=b"others")
+    cached = evolve(FACTS, user_data=b"settings")
+    assert debounce_facts(FACTS, cached, MEMORY, 0.0) == (cached, evolve(MEMORY, missing={USER_DATA: (1, 0.0)}))
+    other = evolve(FACTS, user_data=b"others")
     assert debounce_facts(other, cached, MEMORY, 0.0) == (other, MEMORY)
 
 
-@pytest.mark.parametrize("cached", [None, attrs.evolve(FACTS, instance_id="i-00000000")])
+@pytest.mark.parametrize("cached", [None, evolve(FACTS, instance_id="i-00000000")])
 def test_the_first_response_since_power_on_counts_as_it_is(cached: Facts | None) -> None:
     """There are no earlier facts of this instance to compare it with."""
-    less = attrs.evolve(FACTS, vpc_cidrs_v4=())
+    less = evolve(FACTS, vpc_cidrs_v4=())
     assert debounce_facts(less, cached, MEMORY, 0.0)[0] == less
     assert debounce_facts(less, FACTS, Memory(), 0.0) == (less, Memory(instance=FACTS.instance_id))
 

@@ -1,6 +1,5 @@
 """The Plan as data: comparison with the current files, the baseline, the revert."""
 
-import attrs
 import pytest
 
 from agent.core.intent.intent import Intent
@@ -15,6 +14,7 @@ from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, Enviro
 from agent.core.plan.files.yum_conf import YUM_CONF
 from agent.core.plan.plan import Change, digest, make_plan, make_revert
 from agent.core.plan.saved_copies import SAVED
+from agent.core.record import evolve
 from agent.core.settings.schema import Failure, Node, Settings
 from agent.errors import FileError
 
@@ -115,7 +115,7 @@ def test_without_yum_its_file_is_edited_and_not_created():
 
 def test_policy_closed_gates_the_runtimes():
     """The gates are separate drop-ins, also for units that are not in node.units."""
-    paths = [file.path for file in static_files(attrs.evolve(SETTINGS, failure=Failure(policy="closed")), None)]
+    paths = [file.path for file in static_files(evolve(SETTINGS, failure=Failure(policy="closed")), None)]
     assert [path for path in paths if "91-" in path] == [ClosedGate.path_of(unit) for unit in GATED_UNITS]
     assert [path for path in paths if "91-" not in path] == [file.path for file in static_files(SETTINGS, None)]
 
@@ -393,7 +393,7 @@ def test_restore(record, state, changes):
     """
     plan = make_revert({PATH: state}, Baseline({PATH: record}))
     assert [
-        attrs.evolve(change, mode=change.mode if change.after is not None else None) for change in plan.changes
+        evolve(change, mode=change.mode if change.after is not None else None) for change in plan.changes
     ] == changes
     assert plan.baseline == Baseline()
     assert plan.problems == ()

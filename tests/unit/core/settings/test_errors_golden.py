@@ -6,8 +6,7 @@ After an intended change: ACCEPT=1 pytest tests/unit/core/settings/test_errors_g
 import os
 from pathlib import Path
 
-import attrs
-
+from agent.core.record import fields_dict
 from agent.core.settings import parsers
 from agent.core.settings.layers import flag_layer, merge, parse_toml
 from agent.core.settings.schema import SECTIONS
@@ -98,7 +97,7 @@ FLAGS = ["proxy", "proxy.url", "url=http://proxy:3128", "proxy.ulr=1", "prxy.url
 def keys():
     """Yield SECTION.KEY of every setting with its attribute."""
     for section, cls in SECTIONS.items():
-        for key, field in attrs.fields_dict(cls).items():
+        for key, field in fields_dict(cls).items():
             yield f"{section}.{key}", field
 
 

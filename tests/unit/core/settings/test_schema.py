@@ -3,13 +3,13 @@
 import re
 from pathlib import Path
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.net.proxy_url import ProxyUrl
 from agent.core.noproxy.entries import OperatorEntry
+from agent.core.record import fields_dict
 from agent.core.settings.layers import Layer, merge, parse_toml
 from agent.core.settings.schema import SECTIONS, Settings
 from agent.core.settings.unit_table import DEFAULT_UNITS, UNITS, UNORDERED
@@ -17,7 +17,7 @@ from agent.errors import SettingsError
 
 ROOT = Path(__file__).parents[4]
 CONFIG = ROOT / "packaging" / "config.toml"
-KEYS = [(section, key) for section, cls in SECTIONS.items() for key in attrs.fields_dict(cls)]
+KEYS = [(section, key) for section, cls in SECTIONS.items() for key in fields_dict(cls)]
 
 
 def read(section, key, value):
@@ -219,7 +219,7 @@ def test_refuses(section, key, value, problem):
     (line,) = caught.value.problems
     assert line.startswith(f"test: {section}.{key}: ")
     assert problem in line
-    allowed = attrs.fields_dict(SECTIONS[section])[key].metadata["allowed"]
+    allowed = fields_dict(SECTIONS[section])[key].metadata["allowed"]
     assert line.endswith(f" (allowed: {allowed})")
     assert "\n" not in line
     assert len(line) < 400
@@ -266,7 +266,7 @@ def test_empty_settings_are_the_defaults():
 @pytest.mark.parametrize(("section", "key"), KEYS)
 def test_every_key_says_what_is_allowed(section, key):
     """Each key has a reader, and a text of the allowed values for errors."""
-    metadata = attrs.fields_dict(SECTIONS[section])[key].metadata
+    metadata = fields_dict(SECTIONS[section])[key].metadata
     assert callable(metadata["parse"])
     assert metadata["allowed"]
 

@@ -2,7 +2,6 @@
 
 import re
 
-import attrs
 import jsonschema
 import pytest
 from hypothesis import given
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy.entries import Entry
+from agent.core.record import evolve
 from agent.core.status.document import PHASES, StatusDocument
 from agent.core.status.metrics import render
 from agent.core.status.node_view import NodeView
@@ -92,7 +92,7 @@ def test_a_value_that_is_not_known_yet_is_left_out():
 def test_the_output_of_status_is_read_like_the_file():
     """`cluster --from-node` accepts both: of the output it uses the paths without their state."""
     output, file = StatusDocument.from_json(HEALTHY), StatusDocument.from_json(FILE)
-    assert attrs.evolve(output, extra={}) == file
+    assert evolve(output, extra={}) == file
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_the_intent_has_the_values_of_the_node():
     assert (str(intent.http_proxy), str(intent.https_proxy)) == ("http://one.corp:3128", "http://one.corp:3128")
     assert intent.no_proxy[0] == Entry("localhost", "loopback")
     assert (intent.credentials.user, document.intent().credentials) == ("user", None)
-    assert attrs.evolve(document, proxy=None).intent() is None
+    assert evolve(document, proxy=None).intent() is None
 
 
 def test_every_key_is_documented():
