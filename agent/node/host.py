@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 
 from agent.core.record import field, record
@@ -12,11 +13,13 @@ from agent.edges.files import FileSystem
 from agent.edges.lock import held
 from agent.edges.state import LockedState, State
 from agent.edges.systemd import OfflineSystemd, Systemd
-from agent.errors import UsageError
+from agent.errors import FileError, UsageError
 from agent.log import get_logger
 from agent.node.budget import Budget
 from agent.usage import need_root_of
 
+#: Exists if systemd booted this machine, sd_booted(3).
+_BOOTED = "/run/systemd/system"
 #: The consequence of a /run without room.
 _LOST = "status and metrics of this run may be missing; free space and inodes of /run: df -h /run; df -i /run"
 
@@ -64,10 +67,23 @@ def host_of(arguments: argparse.Namespace) -> Host:
 
 
 def files_of(arguments: argparse.Namespace) -> FileSystem:
-    """Return the files below --root, for a command that reads only a few.  Raises UsageError."""
-    if not os.path.isdir(arguments.root):
+    """Return the files below --root, for a command that reads only a few.
+
+    Raises UsageError if --root is not a directory, and FileError if that cannot be determined.
+    """
+    if not _is_directory(arguments.root, "--root " + arguments.root):
         raise UsageError(f"--root {arguments.root}: not a directory")
     return FileSystem(arguments.root)
+
+
+def _is_directory(path: str, label: str) -> bool:
+    """Return False only if there is no such directory; raise FileError if that is unknown."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise FileError(f"{label}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _units(files: FileSystem) -> Systemd:
@@ -76,7 +92,7 @@ def _units(files: FileSystem) -> Systemd:
 
         if shutil.which("systemctl"):
             return OfflineSystemd(files.root)
-    return Systemd(running=files.live and os.path.isdir("/run/systemd/system"))  # sd_booted(3)
+    return Systemd(running=files.live and _is_directory(_BOOTED, _BOOTED))
 
 
 def need_root(host: Host, command: str, *, other_tree: bool = True) -> None:

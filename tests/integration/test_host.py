@@ -15,7 +15,7 @@ from agent.core.status.document import StatusDocument
 from agent.edges.files import FileSystem
 from agent.edges.state import LockedState, State
 from agent.edges.systemd import OfflineSystemd, Systemd
-from agent.errors import AgentError, LockedError, NoRoomError, UsageError
+from agent.errors import AgentError, FileError, LockedError, NoRoomError, UsageError
 from agent.node import host as host_module
 from agent.node.budget import Budget
 from agent.node.host import Host, files_of, host_of, need_root
@@ -49,7 +49,10 @@ def test_systemd_of_a_host(
 ) -> None:
     """That of the machine if it was booted with systemd; for a tree only its files."""
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/systemctl" if has_systemctl else None)
-    monkeypatch.setattr(host_module.os.path, "isdir", lambda path: is_booted and path == "/run/systemd/system")
+    booted = tmp_path / "run/systemd/system"
+    monkeypatch.setattr(host_module, "_BOOTED", str(booted))
+    if is_booted:
+        booted.mkdir(parents=True)
     files = (Live if is_live else FileSystem)(str(tmp_path))
     units = host_module._units(files)
     assert (type(units), units.running) == (kind, is_running)
@@ -63,6 +66,22 @@ def test_a_root_that_is_not_a_directory_is_wrong_usage(tmp_path: Path) -> None:
             with pytest.raises(UsageError, match=f"^--root {path}: not a directory$"):
                 read(argparse.Namespace(root=str(path)))
     assert files_of(argparse.Namespace(root=str(tmp_path))).root == str(tmp_path)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
+def test_a_root_that_cannot_be_examined_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Nor is a machine whose /run cannot be examined taken for one without systemd."""
+
+    def fail(path: str) -> object:
+        raise OSError(code, os.strerror(code), path)
+
+    monkeypatch.setattr(host_module.os, "stat", fail)  # type: ignore[attr-defined]
+    with pytest.raises(FileError, match=f"^--root {tmp_path}: {os.strerror(code)}$"):
+        files_of(argparse.Namespace(root=str(tmp_path)))
+    with pytest.raises(FileError, match=f"^/run/systemd/system: {os.strerror(code)}$"):
+        host_module._units(Live(str(tmp_path)))
 
 
 @pytest.mark.parametrize(("uid", "is_live", "is_refused"), [(0, True, False), (1000, True, True), (1000, False, False)])
