@@ -16,6 +16,7 @@ from tests.faults.processes import Command, Outcome, Server, run_whole
 from tests.faults.scenarios import SCENARIOS, Node, Scenario
 from tests.faults.tree import (
     TEMPORARY,
+    Entry,
     Tree,
     differences,
     is_state,
@@ -28,6 +29,8 @@ from tests.faults.tree import (
 
 #: Bytes that a command may print.
 _OUTPUT = 64 * 1024
+#: Failures after the fault, by scenario and the tree that the fault left.
+_aftermaths: dict[tuple[str, frozenset[tuple[str, Entry]]], list[str]] = {}
 
 
 @record
@@ -113,10 +116,7 @@ class Bench:
                 f"exit code 0 without a word, but {difference}"
                 for difference in differences(_outside_run(disturbed), _outside_run(undisturbed.written))
             ]
-        failures += self._reruns(undisturbed)
-        write_tree(node.root, disturbed)
-        failures += self._reverts("revert at once", undisturbed)
-        return failures
+        return failures + self._aftermath(disturbed, undisturbed)
 
     def failures_of_python(self, fault: str, number: int, seed: int) -> list[str]:
         """Let files fail that Python opens, such as modules; return what does not hold after it.
@@ -134,6 +134,18 @@ class Bench:
             torn = _torn(read_tree(node.root), undisturbed)
             failures += [f"{fault} at {point.text}: {failure}" for failure in (*torn, *self._reruns(undisturbed))]
         return failures
+
+    def _aftermath(self, disturbed: Tree, undisturbed: Undisturbed) -> list[str]:
+        """Return what does not hold after a rerun, and after a revert at once.
+
+        Most faults leave a tree that another fault left before, but for moments: that one counts.
+        """
+        key = undisturbed.scenario.name, frozenset(lasting(disturbed).items())
+        if key not in _aftermaths:
+            failures = [*self._reruns(undisturbed)]
+            write_tree(self.node.root, disturbed)
+            _aftermaths[key] = [*failures, *self._reverts("revert at once", undisturbed)]
+        return _aftermaths[key]
 
     def _reruns(self, undisturbed: Undisturbed) -> Iterator[str]:
         """Yield what does not hold after a rerun without a fault, and after a revert of that."""
