@@ -14,6 +14,9 @@ SETTLE = 0.5
 #: Between two cycles that changed files start, the shortest and the longest: another process may
 #: write the files all the time.
 GAP_FIRST, GAP_LONGEST = 1.0, 60.0
+#: Between two cycles that SIGHUP starts, the shortest and the longest: a script may send it in a
+#: loop, but an operator must not wait for long.
+RELOAD_GAP_FIRST, RELOAD_GAP_LONGEST = 1.0, 10.0
 #: From the end of the boot's budget to READY=1: a boot that has just stopped waiting may still end.
 #: And from the start of the daemon to READY=1, before its worker has said how long it may wait.
 READY_GRACE, READY_AT_LATEST = 10.0, 70.0
@@ -41,12 +44,17 @@ AFTER_BOOT = 60.0
 Draw = Callable[[float, float], float]
 
 
-def next_gap(gap: float, quiet: float) -> float:
-    """Return the gap that follows `gap`: doubled, or GAP_FIRST after a long quiet period.
+def next_gap(gap: float, quiet: float, first: float = GAP_FIRST, longest: float = GAP_LONGEST) -> float:
+    """Return the gap that follows `gap`: doubled, or `first` after a long quiet period.
 
     `quiet`: seconds since the last cycle.
     """
-    return GAP_FIRST if quiet > 2 * gap + SETTLE else min(2 * gap, GAP_LONGEST)
+    return first if quiet > 2 * gap + SETTLE else min(2 * gap, longest)
+
+
+def next_reload_gap(gap: float, quiet: float) -> float:
+    """Return the gap that follows `gap` between cycles that SIGHUP starts."""
+    return next_gap(gap, quiet, RELOAD_GAP_FIRST, RELOAD_GAP_LONGEST)
 
 
 def next_crash_delay(delay: float) -> float:

@@ -70,14 +70,15 @@ class Supervisor:
         #: again, None if systemd received it.
         self._boot_due: float | None = clock() + retry.READY_AT_LATEST
         self._ready_due: float | None = None
-        #: When the last cycle ended, when the next is due, and when one is due because files
-        #: changed.
+        #: When the last cycle ended, when the next is due, and when one is due because of SIGHUP or
+        #: because files changed.
         self._last_end = clock()
         self._next_run: float | None = None
+        self._reload_run: float | None = None
         self._files_run: float | None = None
         self._next_reason = Reason.TIME
         self._paths: list[str] = []
-        self._gap, self._crash_delay = retry.GAP_FIRST, retry.CRASH_FIRST
+        self._gap, self._reload_gap, self._crash_delay = retry.GAP_FIRST, retry.RELOAD_GAP_FIRST, retry.CRASH_FIRST
 
     def run(self) -> int:
         """Boot, then run cycles until SIGTERM; return the exit code."""
@@ -95,26 +96,28 @@ class Supervisor:
         """Sleep until a cycle is due, and return why; None if the daemon has to stop."""
         while True:
             number = self._signals.wait(self._remaining(), *self._watcher.descriptors)
-            is_reload = False
             while number == signal.SIGHUP:  # several are one reload, and a stop behind them is not missed
-                is_reload, number = True, self._signals.wait(0)
+                if self._reload_run is None:
+                    self._reload_run = self._last_end + self._reload_gap
+                number = self._signals.wait(0)
             if number in STOPS:
                 return None
             self.idle()
             now = self._clock()
             if self._watcher.changed() and self._files_run is None:
                 self._files_run = max(now + retry.SETTLE, self._last_end + self._gap)
-            if is_reload:
+            if self._reload_run is not None and now >= self._reload_run:
                 return Reason.RELOAD
             if self._files_run is not None and now >= self._files_run:
                 return Reason.FILES
             if self._next_run is not None and now >= self._next_run:
-                return self._next_reason
+                return self._next_reason if self._reload_run is None else Reason.RELOAD
 
     def _remaining(self) -> float:
         """Return the seconds until the next cycle or the next call of `idle` is due."""
         now = self._clock()
-        runs = [max(0.0, due - now) for due in (self._next_run, self._files_run) if due is not None]
+        dues = (self._next_run, self._reload_run, self._files_run)
+        runs = [max(0.0, due - now) for due in dues if due is not None]
         return min([*runs, self.idle()])
 
     def _is_stop_pending(self) -> bool:
@@ -158,10 +161,12 @@ class Supervisor:
 
     def _cycle(self, reason: Reason) -> int:
         """Run one worker, act on its messages, and return its exit code."""
+        quiet = self._clock() - self._last_end
         if reason is Reason.FILES:
-            self._gap = retry.next_gap(self._gap, self._clock() - self._last_end)
+            self._gap = retry.next_gap(self._gap, quiet)
         self._next_run, self._files_run, self._paths = None, None, []
         if reason is Reason.RELOAD:
+            self._reload_run, self._reload_gap = None, retry.next_reload_gap(self._reload_gap, quiet)
             self._notify(f"RELOADING=1\nMONOTONIC_USEC={int(time.monotonic() * 1e6)}")
         code, ending = self._run(partial(self._run_worker, reason))
         if reason is Reason.BOOT and code == UsageError.exit_code:

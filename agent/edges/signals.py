@@ -29,7 +29,7 @@ class Signals:
     def __init__(self, read_end: int) -> None:
         self._read_end = read_end
         self._arrived: list[int] = []
-        self._deferred: list[int] = []
+        self._deferred: list[int] = []  # each number once, or a storm of SIGHUPs would fill the memory
 
     def wait(self, seconds: float | None, *descriptors: int, only_new: bool = False) -> int | None:
         """Return the next signal, or None after `seconds` or when a descriptor is readable.
@@ -42,7 +42,8 @@ class Signals:
 
     def requeue(self, number: int) -> None:
         """Let `wait` return this signal once more."""
-        self._deferred.append(number)
+        if number not in self._deferred:
+            self._deferred.append(number)
 
     def sleep(self, seconds: float, *descriptors: int) -> None:
         """Sleep between retries, or until a descriptor is readable.
@@ -54,7 +55,7 @@ class Signals:
         if number in STOPS:
             raise Stop
         if number is not None:
-            self._deferred.append(number)
+            self.requeue(number)
 
     def _next(self, seconds: float | None, *descriptors: int) -> int | None:
         if not self._arrived:

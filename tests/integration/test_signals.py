@@ -75,6 +75,14 @@ def test_signals_are_returned_in_order(signals):
     assert [signals.wait(FOREVER) for _ in range(3)] == [signal.SIGHUP, signal.SIGTERM, signal.SIGHUP]
 
 
+def test_storm_of_sighups_is_one(signals):
+    """A script may send thousands while a cycle runs: they take neither memory nor time."""
+    for _ in range(1000):
+        signals.requeue(signal.SIGHUP)
+    signals.requeue(signal.SIGTERM)
+    assert [signals.wait(0) for _ in range(3)] == [signal.SIGHUP, signal.SIGTERM, None]
+
+
 def test_sleep_without_a_signal_ends(signals):
     """Nothing is raised when the time is up."""
     signals.sleep(0)

@@ -54,12 +54,13 @@ class Bench:
         self.refused: dict[str, int] = {}
         self.record_code = 0
         self.record_error: Exception | None = None
+        self.signals = FastSignals
 
     def run(self, *steps: Step) -> int:
         """Run the supervisor with these workers, and return its exit code."""
         self.steps = list(steps)
         with watched() as signals, contextlib.closing(FileWatcher()) as watcher:
-            fast = FastSignals(signals, self)
+            fast = self.signals(signals, self)
             return Supervisor(self._run_worker, self._record, self._notify, fast, watcher, lambda: self.now).run()
 
     def _run_worker(self, reason: Reason, handle_line: HandleLine, idle: Idle) -> int:
@@ -99,6 +100,12 @@ def ends(code: int) -> Step:
 def boots(handle_line: HandleLine, idle: Idle) -> int:
     """A worker whose boot succeeds."""
     handle_line(encode(Ready()))
+    return 0
+
+
+def waits(handle_line: HandleLine, idle: Idle) -> int:
+    """A worker after which nothing is due for ten minutes."""
+    handle_line(encode(NextRun(600)))
     return 0
 
 
@@ -282,6 +289,41 @@ def test_many_reloads_are_one_cycle_and_a_stop_is_not_missed(bench: Bench, capfd
     assert bench.run(reloaded(0), reloaded(-signal.SIGTERM)) == 0
     assert bench.reasons == [Reason.BOOT, Reason.RELOAD]
     assert "crashed" not in capfd.readouterr().err
+
+
+def test_storm_of_reloads_starts_cycles_at_growing_intervals(bench: Bench) -> None:
+    """A script that sends SIGHUP in a loop must not keep a core busy; a pause ends the storm."""
+    starts: list[float] = []
+
+    def reloaded(handle_line: HandleLine, idle: Idle) -> int:
+        starts.append(bench.now)
+        os.kill(os.getpid(), signal.SIGHUP)
+        handle_line(encode(NextRun(600)))
+        return 0
+
+    assert bench.run(*[reloaded] * 8, waits, reloaded, ends(0)) == 0
+    assert bench.reasons == [Reason.BOOT, *[Reason.RELOAD] * 8, Reason.TIME, Reason.RELOAD]
+    assert [later - sooner for sooner, later in zip(starts, starts[1:8])] == [1, 2, 4, 8, 10, 10, 10]
+
+
+def test_reload_after_a_pause_is_immediate(bench: Bench) -> None:
+    """`systemctl reload` takes effect at once, unless a cycle has just ended."""
+    starts: list[float] = []
+
+    class Later(FastSignals):
+        def wait(self, seconds: float | None, *descriptors: int, only_new: bool = False) -> int | None:
+            if bench.now == 1000.0 and seconds:
+                os.kill(os.getpid(), signal.SIGHUP)
+                bench.now += 30
+            return super().wait(seconds, *descriptors, only_new=only_new)
+
+    def reloads(handle_line: HandleLine, idle: Idle) -> int:
+        starts.append(bench.now)
+        return 0
+
+    bench.signals = Later
+    assert bench.run(waits, reloads) == 0
+    assert (bench.reasons, starts) == ([Reason.BOOT, Reason.RELOAD], [1030.0])
 
 
 def test_a_line_that_is_not_a_message_is_ignored(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:

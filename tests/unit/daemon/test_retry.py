@@ -6,7 +6,7 @@ from itertools import accumulate, repeat
 
 import pytest
 
-from agent.daemon.retry import jittered, next_crash_delay, next_gap, retry_delay
+from agent.daemon.retry import jittered, next_crash_delay, next_gap, next_reload_gap, retry_delay
 
 
 def low(lower: float, upper: float) -> float:
@@ -59,6 +59,12 @@ def test_crash_delay_doubles_up_to_a_limit() -> None:
 def test_gap_doubles_until_files_are_quiet(gap: float, quiet: float, expected: float) -> None:
     """It grows up to a minute; files that are quiet for more than twice the gap reset it."""
     assert next_gap(gap, quiet) == expected
+
+
+@pytest.mark.parametrize(("gap", "quiet", "expected"), [(1, 0, 2), (1, 2.5, 2), (1, 2.6, 1), (8, 9, 10), (10, 21, 1)])
+def test_gap_between_reloads_doubles_up_to_ten_seconds(gap: float, quiet: float, expected: float) -> None:
+    """Ten seconds, because an operator waits for the reload; a pause resets it."""
+    assert next_reload_gap(gap, quiet) == expected
 
 
 def test_interval_has_a_jitter_of_ten_percent() -> None:
