@@ -44,7 +44,7 @@ def _process(node: CheckedNode, unit: UnitState) -> Finding:
         return Finding(GROUP, name, SKIP, f"{process} has exited")
     desired = dict(variables_of(name, node.intent.variables(secret=True)))
     different = differences(environment, desired.items())
-    memory = node.host.state.memory()
+    memory = node.host.state.memory_if_readable()
     if memory.accepted.defers(name, different) and unit.since >= (memory.ca_changed_at or 0):
         text = f"{process} has the environment of an earlier version of the agent, which was right for these settings"
         return Finding(GROUP, name, OK, f"{text}; what the new version added takes effect at the next restart")

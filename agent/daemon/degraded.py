@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from agent.core.redact import redact
 from agent.daemon.daemon import Daemon
 from agent.daemon.outcome import last_watch, save_schedule, watched_paths
@@ -40,16 +42,16 @@ def record_failure(daemon: Daemon, error: Exception, next_in: float | None = Non
     `next_in`: seconds until then, by default the next delay of a degraded node.
     """
     report_degraded(daemon, error)
-    host, memory = daemon.host, daemon.host.state.memory().record_outcome(settled=False)
+    host, memory = daemon.host, daemon.host.state.memory_if_readable().record_outcome(settled=False)
     delay = retry_delay(memory.failures, bool(memory.desired)) if next_in is None else next_in
     daemon.send(WatchPaths(watched_paths(daemon, daemon.usable_settings())))
     daemon.send(NextRun(delay))
-    try:
-        with host.locked() as state:
-            memory = state.update_memory(lambda memory: memory.record_outcome(settled=False))
-        save_schedule(daemon, last_watch(daemon), memory, None, delay)
-    except AgentError as second:
-        get_logger().error("status.failed", error=str(second))
+    watch = last_watch(daemon)
+    for save in (partial(_save_failure, host), partial(save_schedule, daemon, watch, memory, None, delay)):
+        try:
+            save()
+        except AgentError as second:
+            get_logger().error("status.failed", error=str(second))
 
 
 def _meaning(host: Host) -> str:
@@ -59,7 +61,7 @@ def _meaning(host: Host) -> str:
     """
     if gates_closed(host) and not host.state.ready:
         return "docker and kubelet stay stopped until the problem is fixed"
-    if host.state.memory().desired:
+    if host.state.memory_if_readable().desired:
         return "the last good values stay in place"
     return "units start with the last good values"
 
@@ -67,7 +69,12 @@ def _meaning(host: Host) -> str:
 def _save(host: Host, error: AgentError) -> bool:
     """Write an error to status.json; return True if the journal does not have it yet."""
     with host.locked() as state:
+        save_degraded(state, error)
         is_news, memory = state.memory().report_once("degraded", redact(str(error)))
         state.update_memory(lambda _: memory)
-        save_degraded(state, error)
     return is_news
+
+
+def _save_failure(host: Host) -> None:
+    with host.locked() as state:
+        state.update_memory(lambda memory: memory.record_outcome(settled=False))

@@ -49,7 +49,7 @@ def watched_paths(daemon: Daemon, settings: Settings, desired: Iterable[str] = (
 
     `desired`: the files of the node besides those that the memory names.
     """
-    files, memory = daemon.host.files, daemon.host.state.memory()
+    files, memory = daemon.host.files, daemon.host.state.memory_if_readable()
     paths = [CONFIG, CONFIG_D + "/", NODEADM_D + "/", *memory.desired, *desired]
     paths += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
     paths += [_resolved(files, path) for path in paths if not path.endswith("/")]  # editors change the target of a link

@@ -72,12 +72,22 @@ class State:
         return document
 
     def memory(self) -> Memory:
-        """Return what the daemon keeps between cycles until a reboot; empty if it is corrupt."""
+        """Return what the daemon keeps between cycles until a reboot; empty if it is corrupt.
+
+        Raises FileError if it cannot be read: an empty one would be saved in its place.
+        """
         try:
             memory: Memory | None = self._load(WATCH)
-        except FileError:
+        except CorruptError:
             memory = None
         return memory or Memory()
+
+    def memory_if_readable(self) -> Memory:
+        """Return the memory for a reader that saves none; empty if it cannot be read."""
+        try:
+            return self.memory()
+        except FileError:
+            return Memory()
 
     def proxies(self) -> ProxyMemory:
         """Return the choice among several proxies and the preflight, both of this boot.

@@ -30,15 +30,16 @@ def waiting_units(host: Host, units: Iterable[str]) -> Waiting:
     """Return which of these units, except default units, can wait for the agent.
 
     A unit of which systemd reports nothing, as in a directory tree, waits if its drop-in says so
-    already.
+    already.  One that cannot be read is a problem of the plan, and no reason to take its order
+    away.
     """
     added = [unit for unit in units if unit not in DEFAULT_UNITS]
     states = _with_preceded(host.units, added)
     waiting, obstacles = [], []
     for unit in added:
         if unit not in states:
-            content = host.files.state(EnvironmentDropin.path_of(unit)).content
-            reason = "" if EnvironmentDropin.lets_wait(content) else "unknown"
+            state = host.files.state(EnvironmentDropin.path_of(unit))
+            reason = "" if state.problem or EnvironmentDropin.lets_wait(state.content) else "unknown"
         else:
             reason = obstacle(unit, states)
         if not reason:

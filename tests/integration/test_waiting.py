@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.plan.baseline import FileState
 from agent.core.plan.desired import static_files
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.record import evolve
@@ -84,6 +85,16 @@ def test_without_an_answer_the_drop_ins_stay_as_they_are(host: Host, tmp_path: P
         assert waiting(silent) == {"app.service"}
         assert order_warnings(silent, static_files(SETTINGS)) == ()
         assert plan_node(silent, with_order(silent, static_files(SETTINGS))).changes == ()
+
+
+def test_drop_in_that_cannot_be_read_keeps_its_order(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An I/O error is not "does not wait": a moment later the After= would be taken away."""
+    monkeypatch.setattr(FileSystem, "state", lambda *_: FileState(problem="cannot be read: Input/output error"))
+    assert waiting(evolve(host, units=Systemd(running=False))) == {
+        "app.service",
+        "early.service",
+        "absent.service",
+    }
 
 
 def test_default_units_cost_no_call(host: Host) -> None:

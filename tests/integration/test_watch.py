@@ -16,6 +16,7 @@ from typing import Any, Callable
 import pytest
 
 from agent.core.facts.instance import Facts
+from agent.core.plan.baseline import FileState
 from agent.core.plan.drift import REPAIRS, Memory
 from agent.daemon import cycle as cycle_module
 from agent.daemon import worker
@@ -640,6 +641,36 @@ def test_corrupt_memory_is_replaced(node: Node, service: MetadataService) -> Non
         node.write("run/eks-proxy-agent/watch.json", text.encode())
         cycle()
         assert status(node)["phase"] == "configured"
+
+
+def test_unreadable_memory_is_degraded_and_stays(
+    node: Node, service: MetadataService, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An I/O error is not an empty memory: saving one would forget repairs and contested files."""
+    configure(node, service.endpoint)
+    cycle = Cycles(node)
+    cycle()
+    (node.root / "etc/environment").write_text("x=1\n")
+    cycle(Reason.FILES)
+    memory = node.read("run/eks-proxy-agent/watch.json")
+    state = FileSystem.state
+
+    def fails(files: FileSystem, path: str, *arguments: int) -> FileState:
+        if path.endswith("/watch.json"):
+            return FileState(problem="cannot be read: Input/output error")
+        return state(files, path, *arguments)
+
+    for reason in (Reason.TIME, Reason.RELOAD):
+        with monkeypatch.context() as patched:
+            patched.setattr(FileSystem, "state", fails)
+            cycle(reason)
+        assert node.read("run/eks-proxy-agent/watch.json") == memory
+        assert (status(node)["phase"], cycle.next < 10) == ("degraded", True)
+        assert status(node)["error"] == "/run/eks-proxy-agent/watch.json: cannot be read: Input/output error"
+    assert "Traceback" not in capfd.readouterr().err
+    cycle()
+    assert status(node)["phase"] == "configured"
+    assert status(node)["repairs"]["total"] == 1
 
 
 @pytest.mark.parametrize(
