@@ -30,7 +30,12 @@ def read(descriptor: int, limit: int) -> FileState:
         content = file.read(limit + 1)
     if len(content) > limit:
         return FileState(problem=f"is larger than {limit} bytes")
-    return FileState(content, stat.S_IMODE(status.st_mode), attributes=_attributes(descriptor, status))
+    is_foreign = _is_foreign(status)
+    return FileState(content, stat.S_IMODE(status.st_mode), "", _attributes(descriptor, status), is_foreign)
+
+
+def _is_foreign(status: os.stat_result) -> bool:
+    return status.st_uid not in (0, os.geteuid())
 
 
 def _attributes(descriptor: int, status: os.stat_result) -> Attributes:
@@ -112,7 +117,8 @@ def _inherited(directory: int, name: str, mode: int | None) -> tuple[int | None,
         attributes = _attributes(descriptor, status)
     finally:
         os.close(descriptor)
-    if mode is not None and not mode & 0o077:  # the ACL would let others read until the final mode sets its mask
+    if mode is not None and (not mode & 0o077 or _is_foreign(status)):
+        # The ACL would let others read until the final mode sets its mask.
         extended = tuple((name, value) for name, value in attributes.extended if name != _ACL)
         attributes = Attributes(os.geteuid(), os.getegid(), extended)
     return stat.S_IMODE(status.st_mode), attributes

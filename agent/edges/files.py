@@ -162,9 +162,10 @@ class FileSystem:
         """Write `content` to a resolved path, atomically; it is on the disk when this returns.
 
         Mode, owner and extended attributes (SELinux label, ACLs) of the old file stay, unless
-        `mode` or `attributes` override them.  With a private mode this process becomes the owner,
-        and the ACL is not kept: another user may have created the file in order to read it.  Raises
-        FileError or NoRoomError; the old file is then untouched.
+        `mode` or `attributes` override them.  With a private mode, or with any mode if another
+        user owns the file, this process becomes the owner, and the ACL is not kept: that user may
+        have created the file in order to read or change it.  Raises FileError or NoRoomError; the
+        old file is then untouched.
         """
         try:
             with self._place(path, follow=False) as place:

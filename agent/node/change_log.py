@@ -40,7 +40,7 @@ def _short_diff(change: Change) -> str:
     diff = list(diff_lines(change, context=0))[2:]
     lines = [line.rstrip("\r\n") for line in diff if not line.startswith("@@ ")]
     if not lines:
-        return f"mode becomes {change.mode or 0:04o}"
+        return change.mode_text
     shown = [line for line in lines if _OURS.match(line)]
     others = len(lines) - len(shown)
     text = redact("\n".join(shown))[:_LONGEST]

@@ -128,6 +128,50 @@ def test_drifted_file_is_repaired_soon(
     assert "hunter2" not in log
 
 
+def test_mode_and_owner_of_a_drop_in_are_drift(
+    node: Node, service: MetadataService, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever may write a drop-in is root as soon as the unit starts; a stricter mode stays."""
+    configure(node, service.endpoint)
+    cycle = Cycles(node)
+    cycle()
+    path = node.root / "etc/systemd/system/docker.service.d/zz-eks-proxy.conf"
+    content = path.read_bytes()
+    path.chmod(0o666)
+    assert "/zz-eks-proxy.conf: mode becomes 0644\n" in node.main("plan", facts=False).out
+    cycle(Reason.FILES)
+    assert (path.stat().st_mode & 0o7777, path.read_bytes()) == (0o644, content)
+    assert 'file=/etc/systemd/system/docker.service.d/zz-eks-proxy.conf reason=edited diff="mode becomes 0644"' in (
+        capfd.readouterr().err
+    )
+    assert status(node)["repairs"]["total"] == 1
+    path.chmod(0o640)
+    cycle(Reason.FILES)
+    assert path.stat().st_mode & 0o7777 == 0o640
+
+
+@pytest.mark.needs_root("chown(2)")
+@pytest.mark.parametrize(
+    "name", ["etc/systemd/system/docker.service.d/zz-eks-proxy.conf", "etc/eks-proxy-agent/node.env"]
+)
+def test_owner_of_a_file_of_the_agent_is_drift(
+    node: Node, service: MetadataService, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Its owner could read the credentials, or write what root runs."""
+    configure(node, service.endpoint)
+    cycle = Cycles(node)
+    cycle()
+    path = node.root / name
+    mode = path.stat().st_mode & 0o7777
+    os.chown(path, 77, 88)
+    cycle(Reason.FILES)
+    assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o7777) == (0, 0, mode)
+    assert f'file=/{name} reason=edited diff="mode becomes {mode:04o}, owner root"' in capfd.readouterr().err
+    os.chown(node.root / "etc/environment", 77, 88)
+    cycle(Reason.FILES)
+    assert (node.root / "etc/environment").stat().st_uid == 77
+
+
 def test_edited_settings_take_effect_without_a_reload(node: Node, service: MoodyService, start: Start) -> None:
     """Wrong settings degrade the node and leave its files; corrected settings recover it."""
     configure(node, service.endpoint, proxy="")

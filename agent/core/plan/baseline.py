@@ -30,12 +30,14 @@ class FileState:
 
     `content`: None if it does not exist.  `problem`: why an existing file cannot be used.
     `attributes`: None if they are unknown; two states with other attributes are equal.
+    `is_foreign`: neither root nor this user owns it.
     """
 
     content: bytes | None = field(default=None, repr=False)
     mode: int = 0o644
     problem: str = ""
     attributes: Attributes | None = field(default=None, eq=False, repr=False)
+    is_foreign: bool = field(default=False, eq=False)
 
 
 @record

@@ -30,7 +30,7 @@ def unified(change: Change) -> str:
     """Return a unified diff that patch(1) accepts, with credentials masked."""
     diff = list(diff_lines(change, context=3))
     if not diff:
-        return f"{change.path}: mode becomes {change.mode or 0:04o}\n"
+        return f"{change.path}: {change.mode_text}\n"
     no_newline = "\n\\ No newline at end of file\n"
     return redact("".join(line if line.endswith("\n") else line + no_newline for line in diff))
 

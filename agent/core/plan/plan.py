@@ -14,13 +14,17 @@ from agent.core.plan.saved_copies import copy_names
 from agent.core.record import evolve, field, record
 from agent.errors import FileError
 
+#: The mode of a drop-in and of a certificate.
+_PUBLIC = 0o644
+
 
 @record
 class Change:
     """One file to write, or to remove if `after` is None.
 
-    `mode` and `attributes` None keep those of the file.  `requires`: the path of another change; if
-    that fails, this one is not made.
+    `mode` and `attributes` None keep those of the file.  `replaces_owner`: neither root nor this
+    user owns it, and a `mode` alone ends that.  `requires`: the path of another change; if that
+    fails, this one is not made.
     """
 
     path: str
@@ -30,6 +34,12 @@ class Change:
     effect: Effect = Effect.NONE
     attributes: Attributes | None = field(default=None, repr=False)
     requires: str = ""
+    replaces_owner: bool = False
+
+    @property
+    def mode_text(self) -> str:
+        """Return what happens to the mode and the owner."""
+        return f"mode becomes {self.mode or 0:04o}" + (", owner root" if self.replaces_owner else "")
 
 
 @record
@@ -98,8 +108,8 @@ def make_plan(
             problems.append(f"{file.path}: {error}")
             missing.add(file.path)
             continue
-        mode = file.mode or _public_mode(state, record)
-        if after == state.content and (after is None or mode in (None, state.mode)):
+        mode = file.mode or _public_mode(state, record) or _repaired_mode(file, state)
+        if after == state.content and (after is None or not _has_wrong_mode(file, state, mode)):
             if record is not None and file.path not in records:
                 records[file.path] = _record(file, state, after, record)
             continue
@@ -108,7 +118,8 @@ def make_plan(
         records[file.path] = _record(file, state, after, record)
         attributes = None if file.mode else _public_attributes(state, record)
         requires = file.replaced_by if file.replaced_by in paths else ""
-        changes.append(Change(file.path, state.content, after, mode, file.effect, attributes, requires))
+        is_foreign = state.is_foreign and mode is not None and attributes is None
+        changes.append(Change(file.path, state.content, after, mode, file.effect, attributes, requires, is_foreign))
     if complete:
         obsolete = {
             path: record
@@ -208,6 +219,20 @@ def _public_mode(state: FileState, record: Record | None) -> int | None:
     For a file that no longer holds credentials; None if its mode needs no change.
     """
     return record.mode if record and record.file.may_be_private and state.mode == PRIVATE != record.mode else None
+
+
+def _repaired_mode(file: ManagedFile, state: FileState) -> int | None:
+    """Return the mode of a file of the agent that others may change; None if they may not.
+
+    Whoever may write a drop-in is root as soon as the unit starts.  A stricter mode is not drift,
+    and of a file with lines of others the owner of those decides.
+    """
+    is_loose = bool(state.mode & ~0o755) or state.is_foreign
+    return _PUBLIC if state.content is not None and not file.own_lines and is_loose else None
+
+
+def _has_wrong_mode(file: ManagedFile, state: FileState, mode: int | None) -> bool:
+    return mode not in (None, state.mode) or (state.is_foreign and (mode == PRIVATE or not file.own_lines))
 
 
 def _public_attributes(state: FileState, record: Record | None) -> Attributes | None:
