@@ -109,13 +109,13 @@ def test_no_file_has_a_path_of_the_build(tree):
 
 
 def test_launcher_uses_the_isolated_python_of_the_node(tree, package):
-    """The first line is /usr/bin/pythonX.Y -I, whichever Python built it.
+    """The first line is /usr/bin/pythonX.Y -IS, whichever Python built it.
 
     The package requires that Python.
     """
     first = (tree / "usr/bin/eks-proxy-agent").read_text().splitlines()[0]
     version = TAG.replace("cpython-3", "3.")
-    assert first == f"#!/usr/bin/python{version} -I"
+    assert first == f"#!/usr/bin/python{version} -IS"
     assert f"python(abi) = {version}" in rpms.query(package, "--requires")
 
 
@@ -194,7 +194,7 @@ def test_package_for_a_distribution_works_with_its_python(version, tmp_path):
         pytest.skip(f"no Python {version} ({PYTHONS[version]}) on this machine")
     tree = rpms.unpack(rpms.built(interpreter), tmp_path / "tree")
     launcher = tree / "usr/bin/eks-proxy-agent"
-    assert launcher.read_text().startswith(f"#!/usr/bin/python{version} -I\n")
+    assert launcher.read_text().startswith(f"#!/usr/bin/python{version} -IS\n")
     names = "requests, urllib3, yaml._yaml, structlog, tenacity, charset_normalizer.md, systemd.daemon"
     names += ", tomli" if version == "3.9" else ""
     code = f"import sys; sys.path[:0] = [{str(tree / LIBRARY / 'vendor')!r}]; import {names}"
