@@ -69,8 +69,8 @@ cluster-test: ## Test `cluster` on a real Kubernetes; the first run compiles it 
 	@packaging/setup.sh cluster
 	@.venv/bin/python -m pytest tests/cluster $(ARGS)
 
-bench: ## Compare boots with the agent and with the shell recipe (root, Debian); or make bench ARGS=verify, idle or scale
-	@packaging/setup.sh $(if $(filter scale,$(ARGS)),dev,$(if $(filter verify,$(ARGS)),cluster,test))
+bench: ## Compare boots with the agent and with the shell recipe (root, Debian); or make bench ARGS=verify, idle, imports or scale
+	@packaging/setup.sh $(if $(filter scale imports,$(ARGS)),dev,$(if $(filter verify,$(ARGS)),cluster,test))
 	@.venv/bin/python -m bench $(ARGS)
 
 install: ## Install below DESTDIR for the Python of PYTHON: make install DESTDIR=/tmp/x PYTHON=/usr/bin/python3

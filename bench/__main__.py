@@ -46,6 +46,11 @@ def main() -> None:
 
         idle.main(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["imports"]:
+        from bench import imports
+
+        imports.main(sys.argv[2:])
+        return
     if sys.argv[1:2] == ["scale"]:
         from bench import scale
 
