@@ -145,7 +145,7 @@ class Bench:
         evidence = self.directory / "evidence"
         shutil.rmtree(evidence, ignore_errors=True)
         with image.mounted(self._disk) as root:
-            shutil.copytree(root / "probe", evidence)
+            shutil.copytree(root / "probe", evidence, symlinks=True)
             (evidence / "console.log").write_text(ended.console)
             if not (evidence / "done").exists():
                 yield f"the boot did not settle:\n{ended.console[-3000:]}"
