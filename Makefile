@@ -4,12 +4,12 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-export PYTHON WHEELS DIST
+export PYTHON WHEELS DIST PYTHONS ARCHES SIGN
 
 # Files with a shebang in their first line; scripts in MIME parts are not included.
 SHELL_FILES = $(shell find .ci packaging bench tests -type f -exec awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 
-.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test bench install rpm man lock clean faults powercut
+.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test bench install uninstall rpm release man lock clean faults powercut
 
 help: ## Show this list
 	@echo 'eks-proxy-agent: HTTP proxy configuration for EKS worker nodes.'
@@ -74,10 +74,16 @@ bench: ## Compare boots with the agent and with the shell recipe (root, Debian);
 	@.venv/bin/python -m bench $(ARGS)
 
 install: ## Install below DESTDIR for the Python of PYTHON: make install DESTDIR=/tmp/x PYTHON=/usr/bin/python3
-	@DESTDIR='$(DESTDIR)' packaging/install.sh
+	@DESTDIR='$(DESTDIR)' CONFIRM='$(CONFIRM)' packaging/install.sh
+
+uninstall: ## Remove what `make install` installed below DESTDIR
+	@DESTDIR='$(DESTDIR)' CONFIRM='$(CONFIRM)' packaging/uninstall.sh
 
 rpm: ## Build dist/*.rpm: make rpm PYTHON=3.9; with WHEELS=DIR the libraries come from a directory
 	@packaging/rpm.sh
+
+release: ## Build all RPMs twice, with SBOM, checksums and a dnf repository, from a clean commit: make release SIGN=KEY
+	@packaging/release.sh
 
 man: ## Write the man pages and the bash completion to build/man
 	@$(or $(PYTHON),python3) -I packaging/man/pages.py build/man

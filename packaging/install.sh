@@ -7,11 +7,18 @@
 #   usr/share/{man,bash-completion}          manual pages and completion
 #   etc/eks-proxy-agent                      the default settings
 #
+# Without DESTDIR it changes the running system, and requires CONFIRM=/.  uninstall.sh removes all of it.
+#
 # The same sources give the same bytes.  The libraries are fetched and compiled once, and kept in a cache, or taken from
 # the directory VENDOR, which vendor.sh made.  INTERPRETER is PYTHON's path on the node, if it is different there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+[ -n "${DESTDIR:-}" ] && [ "$DESTDIR" != / ] || [ "${CONFIRM:-}" = / ] || {
+    echo 'error: without DESTDIR this changes the running system, and rpm knows nothing of it; install the RPM (make rpm),' \
+        'or confirm with CONFIRM=/' >&2
+    exit 1
+}
 umask 022
 python=${PYTHON:-/usr/bin/python3}
 root=${DESTDIR:-}

@@ -73,7 +73,8 @@ fi
 # --- the sources ----------------------------------------------------------------------------------------------------
 
 inputs=(agent docs packaging systemd rpm.spec LICENSE README.md CHANGELOG.md)
-release=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' agent/__init__.py)
+# 1.0.0rc1 is 1.0.0~rc1 for rpm, which is older than 1.0.0.
+release=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' agent/__init__.py | sed -E 's/(a|b|rc)[0-9]+$/~&/')
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct -- "${inputs[@]}" 2>/dev/null || true)
 fi

@@ -124,3 +124,26 @@ def test_absent_python_is_named(tmp_path, python):
     assert done.returncode != 0
     assert f"error: PYTHON={python}" in done.stderr
     assert not (tmp_path / "tree").exists()
+
+
+def test_the_running_system_takes_a_confirmation():
+    """rpm would know nothing of the files: both commands refuse, and change nothing."""
+    for target in ("install", "uninstall"):
+        for directory in ("", "/"):
+            command = ["make", target, f"DESTDIR={directory}", f"PYTHON={PYTHON}"]
+            done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+            assert (done.returncode, "error: without DESTDIR" in done.stderr) == (2, True), done
+
+
+def test_uninstall_leaves_nothing_but_changed_settings(tmp_path):
+    """A config.toml of the operator stays, as with rpm -e."""
+    tree = install(tmp_path / "tree")
+    uninstall = ["make", "uninstall", f"DESTDIR={tree}"]
+    subprocess.run(uninstall, cwd=ROOT, check=True, capture_output=True)
+    assert [path for path in tree.rglob("*") if path.is_file()] == []
+    install(tree)
+    settings = tree / "etc/eks-proxy-agent/config.toml"
+    settings.write_text('[proxy]\nurl = "http://proxy.corp:3128"\n')
+    done = subprocess.run(uninstall, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert [path for path in tree.rglob("*") if path.is_file()] == [settings]
+    assert f"kept: {settings}" in done.stderr
