@@ -126,7 +126,8 @@ failover_after = 10
     def must_degrade(self) -> list[str]:
         """Return patterns of which the error must match one; none if the node need not degrade."""
         patterns = [self.wrong] if self.wrong else []
-        if self.metadata not in ("well", "late", "flapping"):
+        # Without settings the next cycle comes after ten minutes.
+        if self.metadata not in ("well", "late", "flapping") and not self.is_removed:
             patterns.append("metadata service")
         if self.blocked and not self.is_removed:
             patterns.append(re.escape(self.blocked))
