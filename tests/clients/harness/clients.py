@@ -6,16 +6,16 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable
 from urllib.parse import urlsplit
 
 from agent.core.noproxy.dialects import go
 from agent.core.noproxy.dialects.dialect import Dialect
-from agent.core.noproxy.dialects.families import DIALECTS
+from agent.core.noproxy.dialects.families import ALL_DIALECTS
 from agent.core.noproxy.dialects.request import parse_request
-from agent.core.record import asdict, evolve, record
+from agent.core.record import asdict, evolve, field, record
 from tests.boot.harness.command import run
 from tests.clients import cases
 from tests.clients.cases import Case
@@ -24,7 +24,7 @@ from tests.clients.harness.libraries import PYTHON
 from tests.clients.harness.listeners import PROXY
 
 DIRECTORY = Path(__file__).parents[1]
-BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
+BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in ALL_DIALECTS}
 
 #: Go before 1.24 differs in one unusual kind of entry, so it has no column of its own.
 GO_1_23 = evolve(BY_NAME["go"], name="go-1.23", bypass=go.bypass_1_23)
@@ -39,11 +39,13 @@ class Client:
     command: Callable[[], list[str]]
     cases: Callable[[], list[Case]]
     library: Callable[[], Path | None] = lambda: None
+    environment: Mapping[str, str] = field(factory=dict)
 
     def run(self) -> list[int | None]:
         """Return the port of the first connection for each case, None if there was none."""
         path = self.library()
-        environment = {"PYTHONDONTWRITEBYTECODE": "1", **({"PYTHONPATH": str(path)} if path else {})}
+        paths = {"PYTHONPATH": str(path), "NODE_PATH": str(path)} if path else {}
+        environment = {"PYTHONDONTWRITEBYTECODE": "1", **paths, **self.environment}
         with tempfile.TemporaryDirectory() as directory:
             requested, result = Path(directory, "cases"), Path(directory, "result")
             requested.write_text(json.dumps([asdict(case) for case in self.cases()]))
@@ -80,6 +82,10 @@ def _go() -> list[str]:
         str(libraries.go_program(DIRECTORY / "workers/go/main.go")),
         "{}",
     ]
+
+
+def _node(name: str) -> Callable[[], list[str]]:
+    return lambda: [str(libraries.node()), str(DIRECTORY / "workers" / name)]
 
 
 def _everything() -> list[Case]:
@@ -129,6 +135,9 @@ def _requests(version: str, dialect: str) -> Client:
     )
 
 
+#: Node.js installs its dispatcher for fetch only if one of the proxies is set at the start.
+_USE_ENV_PROXY = {"NODE_USE_ENV_PROXY": "1", "http_proxy": cases.PROXY}
+
 CLIENTS: Sequence[Client] = (
     Client("curl", BY_NAME["curl"], _program("curl", "-qgs", "-m", "10", "{}"), _part(0, 2, naming=True)),
     Client("dnf", BY_NAME["curl"], _worker("dnf_load.py"), _part(1, 4)),
@@ -150,4 +159,13 @@ CLIENTS: Sequence[Client] = (
     _pycurl("7.49.0", "curl-8.18"),  # libcurl 8.23.0
     _requests("2.32.5", "requests-old"),
     _requests("2.34.2", "requests"),
+    Client("Node.js fetch", BY_NAME["node-fetch"], _node("node_fetch.js"), _everything, environment=_USE_ENV_PROXY),
+    Client("Node.js http", BY_NAME["node-http"], _node("node_http.js"), _everything),
+    Client(
+        "axios 1.14.0",
+        BY_NAME["axios"],
+        _node("axios_get.js"),
+        _everything,
+        library=lambda: libraries.npm_packages("axios@1.14.0", "proxy-from-env@2.1.0"),
+    ),
 )

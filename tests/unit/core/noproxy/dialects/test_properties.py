@@ -4,7 +4,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from agent.core.noproxy.dialects import go
-from agent.core.noproxy.dialects.families import DIALECTS
+from agent.core.noproxy.dialects.families import ALL_DIALECTS, DIALECTS, NODE_JS
 from agent.core.noproxy.dialects.request import parse_request
 from agent.core.noproxy.entries import canonical_cidr, compose, parse_operator_entry, render
 
@@ -37,7 +37,7 @@ SLOPPY = st.one_of(st.text(), st.text("n.*,:/[]0123456789af -+\t\r\n\u0660\xa0xX
 @example(target=parse_request("n.example"), no_proxy=".,..,*.,*..,:,:80,.:80,*:80,\ud800.example,xn--\xfc,é..,\u3002")
 def test_any_value_is_accepted(target, no_proxy):
     """Nothing is raised, and the result is part of the value, LOOPBACK or None."""
-    for dialect in DIALECTS:
+    for dialect in ALL_DIALECTS:
         entry = dialect.bypass(target, no_proxy)
         assert entry is None or entry == go.LOOPBACK or (entry and entry in no_proxy.replace(" ", "") + no_proxy)
 
@@ -46,7 +46,7 @@ def test_any_value_is_accepted(target, no_proxy):
 def test_direct_target_stays_direct_with_more_entries(target, before, after):
     """The exception is *, which must be the complete value."""
     assume(before != "*")
-    for dialect in DIALECTS:
+    for dialect in ALL_DIALECTS:
         if dialect.bypass(target, before) is not None:
             assert dialect.bypass(target, before + "," + after) is not None
 
@@ -72,7 +72,7 @@ def test_first_entry_that_covers_the_target_decides(target, entries):
 
     requests before 2.34 reads the list twice, by its own rules and then by those of urllib.
     """
-    for dialect in DIALECTS:
+    for dialect in ALL_DIALECTS:
         entry = dialect.bypass(target, ",".join(entries))
         first = next(filter(None, (dialect.bypass(target, entry) for entry in entries)), dialect.bypass(target, ""))
         assert entry == first or (dialect.name == "requests-old" and entry is not None and first is not None)
@@ -81,24 +81,33 @@ def test_first_entry_that_covers_the_target_decides(target, entries):
 @given(target=TARGETS)
 def test_empty_list_exempts_nothing(target):
     """The exception is loopback in Go."""
-    for dialect in DIALECTS:
+    for dialect in ALL_DIALECTS:
         assert dialect.bypass(target, "") in ((None, go.LOOPBACK) if dialect.name == "go" else (None,))
 
 
 @given(name=NAMES, below=LABELS)
 def test_name_without_leading_dot_is_portable(name, below):
-    """It covers itself and its subdomains in every dialect, in upper and lower case."""
+    """It covers itself and its subdomains in every client of a node, in upper and lower case."""
     for dialect in DIALECTS:
         for value in (name, name.upper(), "other.example," + name):
             assert dialect.bypass(parse_request(name), value) == value.rpartition(",")[2]
             assert dialect.bypass(parse_request(below + "." + name), value) == value.rpartition(",")[2]
 
 
+@given(name=NAMES, below=LABELS)
+def test_name_with_and_without_leading_dot_is_portable_to_pods(name, below):
+    """Both spellings together cover the name and its subdomains in every dialect."""
+    value = f"{name},.{name}"
+    for dialect in ALL_DIALECTS:
+        for host in (name, below + "." + name):
+            assert dialect.bypass(parse_request(host), value) in (name, "." + name)
+
+
 @given(name=NAMES, other=NAMES)
 def test_name_covers_no_other_domain(name, other):
     """The exception is requests before 2.34, which compares suffixes."""
     assume(other != name and not other.endswith("." + name))
-    for dialect in DIALECTS:
+    for dialect in ALL_DIALECTS:
         is_direct = dialect.name == "requests-old" and other.endswith(name)
         assert (dialect.bypass(parse_request(other), name) is not None) == is_direct
 
@@ -108,7 +117,7 @@ def test_address_is_portable_in_the_agents_spellings(address):
     """An IPv4 address, or an IPv6 address without and with brackets, is direct in every dialect."""
     entry = parse_operator_entry(address)
     target = parse_request(entry.spellings[-1])
-    for dialect in DIALECTS:
+    for dialect in ALL_DIALECTS:
         assert dialect.bypass(target, render(compose(operator=[entry]))) is not None
 
 
@@ -128,6 +137,6 @@ def test_composed_list_exempts_its_entries(vpc, names, suffixes, addresses):
     for entry in entries:
         base, cidr, _ = entry.value.partition("/")
         target = parse_request("below" + base if base.startswith(".") else base)
-        for dialect in DIALECTS:
-            reads_cidrs = dialect.name not in ("curl-old", "wget", "urllib")
+        for dialect in ALL_DIALECTS:
+            reads_cidrs = dialect.name not in ("curl-old", "wget", "urllib", *(other.name for other in NODE_JS))
             assert dialect.bypass(target, render(entries)) is not None or (cidr and not reads_cidrs)

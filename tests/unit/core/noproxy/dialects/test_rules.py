@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.core.noproxy.dialects import curl, curl_old, go, python_requests, python_urllib, wget
+from agent.core.noproxy.dialects import curl, curl_old, go, nodejs, python_requests, python_urllib, wget
 from agent.core.noproxy.dialects.request import parse_request
 
 NONE = None
@@ -79,6 +79,27 @@ RULES = [
     (python_requests.bypass, "10.0.3.4", "10.0.0.0/+8", "10.0.0.0/+8"),
     (python_requests.bypass_old, "notexample.com", "example.com", "example.com"),
     (python_requests.bypass_old, "notexample.com:80", "example.com:80", "example.com:80"),
+    # Node.js: the host as the URL standard writes it, and three readings of the list
+    (nodejs.bypass_fetch, "example.com", "a.example\u00a0*.Example.com", "*.Example.com"),
+    (nodejs.bypass_fetch, "example.com:8080", "example.com:8080", "example.com:8080"),
+    (nodejs.bypass_fetch, "example.com:8081", "example.com:8080", NONE),
+    (nodejs.bypass_fetch, "example.com:8080", "example.com:0", "example.com:0"),
+    (nodejs.bypass_fetch, "example.com.", ".", "."),
+    (nodejs.bypass_fetch, "[FD00:EC2:0::254]", "[fd00:ec2::254]", "[fd00:ec2::254]"),
+    (nodejs.bypass_fetch, "[::ffff:10.0.3.4]", "[::ffff:a00:304]", "[::ffff:a00:304]"),
+    (nodejs.bypass_http, "example.com", " Example.com:443 ", "Example.com:443"),
+    (nodejs.bypass_http, "example.com", "a.example example.com", NONE),
+    (nodejs.bypass_http, "example.com", "*example.com", NONE),
+    (nodejs.bypass_http, "www.example.com", "*.example.com", "*.example.com"),
+    (nodejs.bypass_http, "10.0.3.4", "10.0.0.0-10.0.255.255", "10.0.0.0-10.0.255.255"),
+    (nodejs.bypass_http, "10.1.3.4", "10.0.0.0 - 10.0.255.255, 10.2.0.0-x,-", NONE),
+    (nodejs.bypass_http, "[fd00:ec2::254]", "fd00:ec2::254:443", "fd00:ec2::254:443"),
+    (nodejs.bypass_proxy_from_env, "notexample.com", "*example.com", "*example.com"),
+    (nodejs.bypass_proxy_from_env, "www.example.com", "example.com", NONE),
+    (nodejs.bypass_proxy_from_env, "example.com", ".example.com", NONE),
+    (nodejs.bypass_proxy_from_env, "example.com", "a.example *", "*"),
+    (nodejs.bypass_proxy_from_env, "[fd00:ec2::254]", "[fd00:ec2::254]:443", "[fd00:ec2::254]:443"),
+    (nodejs.bypass_proxy_from_env, "[fd00:ec2::254]", "fd00:ec2::254", NONE),
 ]
 
 
