@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from agent import __version__
-from agent.cluster.flags import add_cluster
+from agent.cluster.flags import add_cluster, kubectl_flags
 from agent.commands.arguments import json_flag, settings_flags
 from agent.exits import guarded
 from agent.usage import DOCUMENTATION, Parser, RawFormatter
@@ -102,6 +102,16 @@ def parser() -> Parser:
     )
     explain.add_argument(
         "--unit", default="", metavar="UNIT", help="use what the next start of this unit of node.units gets"
+    )
+    explain.add_argument(
+        "--pod",
+        default="",
+        metavar="NAMESPACE/NAME",
+        help="use the variables of each container of this pod, read by kubectl (implies --all-clients)",
+    )
+    kubectl_flags(explain)
+    explain.add_argument(
+        "--all-clients", action="store_true", help="show also the clients that only pods have: those of Node.js"
     )
     explain.add_argument("--matrix", action="store_true", help="print a table of hosts and clients")
     explain.add_argument(

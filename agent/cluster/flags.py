@@ -36,10 +36,7 @@ def add_cluster(commands: Any) -> None:
 def _flags(command: argparse.ArgumentParser, name: str) -> None:
     command.set_defaults(root="/", facts="", from_node="", namespace="", take_over=False)
     settings_flags(command)
-    command.add_argument("--kubeconfig", default="", metavar="FILE", help="kubeconfig file for kubectl")
-    command.add_argument("--context", default="", metavar="NAME", help="context of the kubeconfig")
-    text = "timeout of each request to the API server (default: %(default)g)"
-    command.add_argument("--request-timeout", type=_seconds, default=REQUEST, metavar="SECONDS", help=text)
+    kubectl_flags(command)
     if name == "service-cidr":
         json_flag(command)
         return
@@ -64,6 +61,14 @@ def _flags(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument("--offline", action="store_true", help="do not query a cluster")
         text = "read a workload from this manifest (repeatable)"
         command.add_argument("--manifest", action="append", default=[], metavar="FILE", help=text)
+
+
+def kubectl_flags(command: argparse.ArgumentParser) -> None:
+    """Add the flags that are passed to kubectl."""
+    command.add_argument("--kubeconfig", default="", metavar="FILE", help="kubeconfig file for kubectl")
+    command.add_argument("--context", default="", metavar="NAME", help="context of the kubeconfig")
+    text = "timeout of each request to the API server (default: %(default)g)"
+    command.add_argument("--request-timeout", type=_seconds, default=REQUEST, metavar="SECONDS", help=text)
 
 
 def _seconds(text: str) -> float:

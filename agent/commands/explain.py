@@ -8,14 +8,18 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Optional
 
 from agent.commands.proxy_variables import VariablesSource, values_of
 from agent.core.noproxy import explain_view as view
+from agent.core.noproxy.dialects.families import ALL_DIALECTS
 from agent.core.noproxy.dialects.java import NonProxyHosts, non_proxy_hosts
+from agent.core.noproxy.dialects.nodejs import SWITCH
 from agent.core.noproxy.dialects.request import Request, parse_request
 from agent.core.noproxy.explain import printable, routes_of, should_explain_cidrs
 from agent.core.noproxy.lint import WARNING, judge
+from agent.core.record import evolve
 from agent.core.redact import redact
 from agent.errors import UsageError
 
@@ -34,21 +38,50 @@ def run(arguments: argparse.Namespace) -> int:
     """Run `explain` and return its exit code."""
     if arguments.matrix and (arguments.json or arguments.lint):
         raise UsageError("--matrix: not allowed with --json or --lint")
-    source = values_of(arguments)
-    for note in source.notes:
+    sources = _sources(arguments)
+    for note in dict.fromkeys(note for source in sources for note in source.notes):
         print("note: " + note, file=sys.stderr)
     reader = _Targets(arguments.targets, stdin=not arguments.lint)
-    if arguments.lint:
-        return _lint(source, reader, as_json=arguments.json)
-    if arguments.json:
-        _print_objects(source, reader)
-    elif arguments.matrix:
-        _print_matrix(source, reader)
-    else:
-        _print_paragraphs(source, reader)
-    if not (reader.seen or arguments.targets):
+    targets = reader if len(sources) == 1 else list(reader)  # one source: line by line, without a limit
+    warnings = 0
+    for source in sources:
+        _print_subject(source, as_json=arguments.json)
+        if arguments.lint:
+            warnings += _lint(source, targets, as_json=arguments.json)
+        elif arguments.json:
+            _print_objects(source, targets)
+        elif arguments.matrix:
+            _print_matrix(source, targets)
+        else:
+            _print_paragraphs(source, targets)
+    if arguments.lint and not warnings:
+        print("no warnings", file=sys.stderr)
+    if not (reader.seen or arguments.targets or arguments.lint or arguments.pod):
         raise UsageError("TARGET: missing; give a URL, HOST, HOST:PORT or address, or - to read lines from stdin")
-    return BAD_TARGET if reader.bad else 0
+    return BAD_TARGET if reader.bad else HAS_WARNINGS if warnings else 0
+
+
+def _sources(arguments: argparse.Namespace) -> list[VariablesSource]:
+    """Return the values to explain: one source, or those of the containers of a pod."""
+    if arguments.pod:
+        from agent.commands.explain_pod import sources_of_pod
+
+        return sources_of_pod(arguments)
+    source = values_of(arguments)
+    if arguments.all_clients:
+        note = f"fetch and http of Node.js read the variables only with {SWITCH}=1"
+        values = evolve(source.values, families=ALL_DIALECTS)
+        source = evolve(source, values=values, notes=(*source.notes, note))
+    return [source]
+
+
+def _print_subject(source: VariablesSource, *, as_json: bool) -> None:
+    if source.subject is not None:
+        print(*([json.dumps(source.subject.table())] if as_json else map(redact, source.subject.lines())), sep="\n")
+
+
+#: The text of a target with its Request, or with None and the error.
+_Target = tuple[str, Optional[Request], str]
 
 
 class _Targets:
@@ -63,7 +96,7 @@ class _Targets:
         self.seen = 0
         self.bad = 0
 
-    def __iter__(self) -> Iterator[tuple[str, Request | None, str]]:
+    def __iter__(self) -> Iterator[_Target]:
         """Yield the text of a target with its Request, or with None and the error."""
         for where, text in self._texts():
             self.seen += 1
@@ -102,20 +135,21 @@ def _lines() -> Iterator[tuple[str, str]]:
             yield f"line {number}: ", text
 
 
-def _print_objects(source: VariablesSource, targets: _Targets) -> None:
+def _print_objects(source: VariablesSource, targets: Iterable[_Target]) -> None:
+    labels = source.subject.labels() if source.subject else {}
     has_output = False
     for text, target, error in targets:
         if target is None:
-            print(json.dumps(view.problem(redact(text), error)))
+            print(json.dumps({**labels, **view.problem(redact(text), error)}))
             continue
         for item in view.objects(target, routes_of(target, source.values)):
-            print(json.dumps(item))
+            print(json.dumps({**labels, **item}))
         has_output = True
     if has_output and source.values.no_proxy:
-        print(json.dumps(view.java_object(_java(source))))
+        print(json.dumps({**labels, **view.java_object(_java(source))}))
 
 
-def _print_matrix(source: VariablesSource, targets: _Targets) -> None:
+def _print_matrix(source: VariablesSource, targets: Iterable[_Target]) -> None:
     colour = _colour()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     has_head = False
@@ -127,7 +161,7 @@ def _print_matrix(source: VariablesSource, targets: _Targets) -> None:
             print(view.matrix_row(target, routes_of(target, source.values), colour=colour, width=width))
 
 
-def _print_paragraphs(source: VariablesSource, targets: _Targets) -> None:
+def _print_paragraphs(source: VariablesSource, targets: Iterable[_Target]) -> None:
     has_note = has_output = False
     for _, target, _ in targets:
         if target is None:
@@ -153,19 +187,20 @@ def _java(source: VariablesSource) -> NonProxyHosts:
     return non_proxy_hosts(entry for entry in source.values.no_proxy.split(",") if entry.strip())
 
 
-def _lint(source: VariablesSource, targets: _Targets, *, as_json: bool) -> int:
+def _lint(source: VariablesSource, targets: Iterable[_Target], *, as_json: bool) -> int:
+    """Print the findings, and return the number of warnings."""
+    labels = source.subject.labels() if source.subject else {}
     requests = (target for _, target, _ in targets if target is not None)
     warnings = 0
     for finding in judge(source.values, region=source.region, targets=requests):
         warnings += finding.severity == WARNING
         if as_json:
             fields = {name: getattr(finding, name) for name in ("severity", "kind", "reason", "text", "fix")}
-            print(json.dumps({**fields, "entry": printable(finding.entry), "clients": list(finding.clients)}))
+            entry, clients = printable(finding.entry), list(finding.clients)
+            print(json.dumps({**labels, **fields, "entry": entry, "clients": clients}))
         else:
             print(f"{finding.severity}: {finding.line}")
-    if not warnings:
-        print("no warnings", file=sys.stderr)
-    return BAD_TARGET if targets.bad else HAS_WARNINGS if warnings else 0
+    return warnings
 
 
 def _colour() -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agent.core.net.proxy_url import parse_proxy_url
-from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, printable, variables
+from agent.core.noproxy.explain import FOREIGN, UNNAMED, Values, of_entries, shown_url, variables
 from agent.core.plan.elsewhere.place import ProxyPlace, is_proxy_name
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
@@ -21,6 +20,7 @@ from agent.node.elsewhere import other_places, unit_places
 from agent.node.host import files_of
 
 if TYPE_CHECKING:
+    from agent.commands.pod_containers import PodContainers
     from agent.core.status.document import StatusDocument
 
 _NOTHING = "no proxy is set on this node; use --proxy and --no-proxy, or --planned to read the settings"
@@ -28,11 +28,15 @@ _NOTHING = "no proxy is set on this node; use --proxy and --no-proxy, or --plann
 
 @record
 class VariablesSource:
-    """Values, the node's region if known, and notes on the source of the values."""
+    """Values, the node's region if known, and notes on the source of the values.
+
+    `subject` are the containers that have these values, None for a node.
+    """
 
     values: Values
     region: str = ""
     notes: tuple[str, ...] = ()
+    subject: PodContainers | None = None
 
 
 def values_of(arguments: argparse.Namespace) -> VariablesSource:
@@ -173,16 +177,7 @@ def _variables(files: FileSystem, name: str) -> dict[str, str]:
     except FileError:
         return {}
     proxies = {key: value for key, value in assignments(text).items() if is_proxy_name(key)}
-    return {key: value if key.lower() == "no_proxy" else _shown(value) for key, value in proxies.items()}
-
-
-def _shown(url: str) -> str:
-    """Return a proxy's URL, safe to print.
-
-    Clients also accept a URL without a scheme, and that may contain a password.
-    """
-    rest = re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://", "", url)
-    return url[: len(url) - len(rest)] + printable(rest)
+    return {key: value if key.lower() == "no_proxy" else shown_url(value) for key, value in proxies.items()}
 
 
 def _bare(environment: Mapping[str, str]) -> dict[str, str]:

@@ -29,7 +29,8 @@ CONFIG_MAP, SECRET = "ConfigMap", "Secret"
 #: Kind → its key in a container's envFrom list, and in `valueFrom` of an env entry.
 REFERENCE = {CONFIG_MAP: "configMapRef", SECRET: "secretRef"}
 KEY_REFERENCE = {CONFIG_MAP: "configMapKeyRef", SECRET: "secretKeyRef"}
-_RESOURCE = {CONFIG_MAP: "configmaps", SECRET: "secrets"}
+#: Kind → its name in API paths.
+RESOURCE = {CONFIG_MAP: "configmaps", SECRET: "secrets"}
 
 
 @record
@@ -75,12 +76,12 @@ class Source:
 
 def source_path(kind: str, namespace: str) -> str:
     """Return the API path of the ConfigMap or Secret of a namespace."""
-    return f"/api/v1/namespaces/{namespace}/{_RESOURCE[kind]}/{NAME}"
+    return f"/api/v1/namespaces/{namespace}/{RESOURCE[kind]}/{NAME}"
 
 
 def all_sources_path(kind: str) -> str:
     """Return the API path that lists the ConfigMaps or Secrets of all namespaces."""
-    return f"/api/v1/{_RESOURCE[kind]}?fieldSelector=metadata.name%3D{NAME}"
+    return f"/api/v1/{RESOURCE[kind]}?fieldSelector=metadata.name%3D{NAME}"
 
 
 def source_of(intent: Intent, namespace: str, salt: str) -> Source:

@@ -228,13 +228,13 @@ def _stale_problem(pod: Mapping[str, Any], expected: Expected) -> str:
     changed = expected.changed if annotation is None else expected.edited
     if not all(requires_source(container, expected.source.kind) for _, _, container in containers(pod["spec"])):
         changed = max(changed, expected.created)
-    started = _started(pod)
-    if changed and started and started < changed:
+    start = started(pod)
+    if changed and start and start < changed:
         return f"a container started before the last change of {NAME} ({changed})"
     return ""
 
 
-def _started(pod: Mapping[str, Any]) -> str:
+def started(pod: Mapping[str, Any]) -> str:
     """Return when the longest running container started, or "" if none runs."""
     status = pod.get("status") or {}
     statuses = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]  # sidecars too

@@ -12,6 +12,7 @@ from agent.core.net.addresses import address
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.go import LOOPBACK
+from agent.core.noproxy.dialects.nodejs import is_enabled
 from agent.core.noproxy.dialects.request import Request
 from agent.core.noproxy.entries import Entry, Network, render
 from agent.core.record import record
@@ -29,12 +30,16 @@ BUILT_IN = "built into the client"
 class Values:
     """The proxy variables that clients see, without credentials, and the reason of each entry.
 
-    `otherwise` is the reason of an entry that is not in `reasons`.
+    `otherwise` is the reason of an entry that is not in `reasons`.  `families` are the clients to
+    explain.  If `is_complete`, a process has no other variables, so that one without
+    NODE_USE_ENV_PROXY ignores them.
     """
 
     environment: Mapping[str, str]
     reasons: Mapping[str, str] = MappingProxyType({})
     otherwise: str = GIVEN
+    families: tuple[Dialect, ...] = DIALECTS
+    is_complete: bool = False
 
     @property
     def no_proxy(self) -> str:
@@ -51,6 +56,7 @@ class Route:
     """Route of one family of clients to a target: through `proxy`, or direct (None).
 
     `entry` is what makes it direct; it is empty if this client finds no proxy in the environment.
+    If the client does not read the environment, `reason` says why.
     """
 
     dialect: Dialect
@@ -65,7 +71,14 @@ class Route:
             return "through " + self.proxy
         if self.reason == BUILT_IN:
             return "direct: loopback (needs no entry)"
-        return f"direct: {printable(self.entry)} ({self.reason})" if self.entry else "direct: no proxy is set"
+        if self.entry:
+            return f"direct: {printable(self.entry)} ({self.reason})"
+        return f"direct: {self.reason or 'no proxy is set'}"
+
+    @property
+    def is_off(self) -> bool:
+        """Return True if the client does not read the environment."""
+        return self.proxy is None and bool(self.reason) and not self.entry
 
 
 def variables(proxy: str, https_proxy: str, no_proxy: str) -> dict[str, str]:
@@ -82,14 +95,16 @@ def of_entries(entries: Iterable[Entry], proxy: str = UNNAMED, https_proxy: str 
 
 
 def routes_of(target: Request, values: Values) -> tuple[Route, ...]:
-    """Return the route of each family, in the order of DIALECTS."""
-    return tuple(_route(target, values, dialect) for dialect in DIALECTS)
+    """Return the route of each family, in their order."""
+    return tuple(_route(target, values, dialect) for dialect in values.families)
 
 
 def _route(target: Request, values: Values, dialect: Dialect) -> Route:
     proxy = dialect.variables.proxy(values.environment, target.scheme)
     if proxy is None:
         return Route(dialect, None)
+    if values.is_complete and dialect.switch and not is_enabled(values.environment):
+        return Route(dialect, None, reason=f"{dialect.switch}=1 is not set")
     entry = dialect.bypass(target, dialect.variables.exceptions(values.environment))
     if entry is None:
         return Route(dialect, proxy)
@@ -112,7 +127,7 @@ def titles(families: Iterable[Dialect], among: Sequence[Dialect] = DIALECTS) -> 
     A family appears without versions if all its versions that are `among` the dialects are chosen.
     """
     chosen = list(families)
-    if len(chosen) == len(DIALECTS):
+    if len(chosen) == len(among) >= len(DIALECTS):
         return "every client"
     incomplete = {family.title.split()[0] for family in among if family not in chosen}
     names = (family.title.split()[0] for family in chosen)
@@ -120,8 +135,11 @@ def titles(families: Iterable[Dialect], among: Sequence[Dialect] = DIALECTS) -> 
 
 
 def disagree(routes: Sequence[Route]) -> bool:
-    """Return True if some routes are direct and others are not."""
-    return len({route.proxy is None for route in routes}) > 1
+    """Return True if some routes are direct and others are not.
+
+    A client that does not read the environment has no part in it: no entry would change its route.
+    """
+    return len({route.proxy is None for route in routes if not route.is_off}) > 1
 
 
 def should_explain_cidrs(target: Request, routes: Sequence[Route], values: Values) -> bool:
@@ -157,3 +175,12 @@ def printable(text: str) -> str:
     """
     text = "***@" + text.rpartition("@")[2] if "@" in text else text
     return "".join(char if 0x20 <= ord(char) <= 0x7E else ascii(char)[1:-1] for char in text)
+
+
+def shown_url(url: str) -> str:
+    """Return a proxy's URL, safe to print.
+
+    Clients also accept a URL without a scheme, and that may contain a password.
+    """
+    rest = re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://", "", url)
+    return url[: len(url) - len(rest)] + printable(rest)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.core.noproxy.dialects.dialect import Dialect
-from agent.core.noproxy.dialects.families import DIALECTS
 from agent.core.noproxy.dialects.java import NonProxyHosts
 from agent.core.noproxy.dialects.request import Request
 from agent.core.noproxy.entries import spellings
@@ -59,7 +58,7 @@ def matrix_head(values: Values, *, colour: bool = False) -> Iterator[str]:
     proxies = dict.fromkeys(environment.get(name) or environment.get(name.upper()) or "" for name in names)
     shown = " or ".join(filter(None, proxies)) or UNNAMED
     yield f"{DIRECT} direct   {PROXY} through {shown}   ! clients disagree"
-    for column, family in enumerate(DIALECTS):
+    for column, family in enumerate(values.families):
         programs = ", ".join(_programs(family))
         title = family.title + (f" ({programs})" if programs else "")
         yield "| " * column + (_BOLD + title + _RESET if colour else title)

@@ -101,7 +101,7 @@ def disagreement(target: Request, routes: Sequence[Route]) -> Iterator[LintFindi
     """Yield a finding if some clients reach the target directly and others through the proxy."""
     if disagree(routes):
         through = tuple(route.dialect for route in routes if route.proxy is not None)
-        text = "clients disagree: it uses the proxy in " + titles(through)
+        text = "clients disagree: it uses the proxy in " + titles(through, [route.dialect for route in routes])
         fix = f"to make it direct for all, add {' and '.join(spellings(target.host))} to proxy.no_proxy"
         yield LintFinding(WARNING, "disagree", target.spelled, "asked", _names(through), text, fix)
 
