@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from agent.cluster.plan import UP_TO_DATE, ClusterPlan, write_source
 from agent.cluster.pods import find_dependent
+from agent.cluster.release import release_fields
 from agent.core.cluster.kubectl_errors import TRANSIENT
 from agent.core.cluster.managed_fields import is_ours, is_ours_alone, other_managers
 from agent.core.cluster.objects import (
@@ -89,10 +90,12 @@ def revert(
     done: list[str] = []
     with _completed_steps_on_failure(done, _UNDO_REVERT):
         for workload in workloads:
-            if kubectl.find(workload.path, workload.kind, f"reading {workload}") is None:
+            obj = kubectl.find(workload.path, workload.kind, f"reading {workload}")
+            if obj is None:
                 print(f"note: {workload}: not found in this cluster", file=sys.stderr)
                 continue
-            if _patch(kubectl, workload, revert_patch):
+            is_released = release_fields(kubectl, workload, obj)
+            if _patch(kubectl, workload, revert_patch) or is_released:
                 _report(done, f"reverted {workload}")
                 _wait_for_rollout(kubectl, workload, timeout, _UNDO_REVERT)
         for path, obj in objects:
@@ -258,14 +261,9 @@ def _report(done: list[str], text: str) -> None:
 
 
 def _add_on_defaults(workloads: Sequence[Workload]) -> tuple[str, ...]:
-    """Return a note on how to reset the add-ons, if any of them is among the workloads."""
-    names = {workload.name for workload in workloads if workload.namespace == "kube-system"}
-    commands = [
-        f"eksctl utils {command}"
-        for name, command in (("kube-proxy", "update-kube-proxy"), ("aws-node", "update-aws-node"))
-        if name in names
-    ]
-    if not commands:
-        return ()
-    reset = f"to reset the add-ons to the EKS defaults: {' and '.join(commands)}"
-    return (f"{reset}; for a managed add-on: aws eks update-addon",)
+    """Return a note on how to reset managed add-ons, if any of them is among the workloads."""
+    add_ons = {"aws-node": "vpc-cni", "kube-proxy": "kube-proxy"}
+    names = [workload.name for workload in workloads if workload.namespace == "kube-system"]
+    found = " or ".join(add_ons[name] for name in names if name in add_ons)
+    command = "aws eks update-addon --cluster-name NAME --addon-name ADD-ON --resolve-conflicts OVERWRITE"
+    return (f"to reset a managed add-on ({found}) to its defaults: {command}",) if found else ()

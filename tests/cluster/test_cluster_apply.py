@@ -51,8 +51,8 @@ def test_apply_changes_every_container_and_revert_restores_it(admin: Administrat
     reverted = admin.run("revert")
     assert reverted.code == 0, reverted.both
     assert "deleted kube-system/configmap/proxy-environment-variables" in reverted.out
-    assert "eksctl utils update-kube-proxy" in reverted.err
-    assert "eksctl utils update-aws-node" in reverted.err
+    assert "to reset a managed add-on (vpc-cni or kube-proxy) to its defaults: aws eks update-addon" in reverted.err
+    assert "eksctl" not in reverted.err
     assert admin.specs() == original
     assert admin.control_plane.try_kubectl("get", *CONFIG_MAP).returncode == 1
     assert admin.run("revert").err.startswith("nothing to do")

@@ -409,8 +409,8 @@ def test_verify_before_apply_names_what_is_missing(admin: Admin, api: Api) -> No
     assert f"{NODES[0]}: container agent: no envFrom reference to ConfigMap {NAME}\n" in done.out
     assert f"{NODES[0]}: to repair it: eks-proxy-agent cluster apply; to preview the changes: " in done.out
     assert (
-        f"{NODES[0]}: 1 pod: container agent: no envFrom reference to ConfigMap {NAME}: aws-node-0 on node-1\n"
-        in done.out
+        f"{NODES[0]}: 1 pod: container aws-node, container agent: no envFrom reference to ConfigMap {NAME}:"
+        " aws-node-0 on node-1\n" in done.out
     )
     assert "to replace the pods" not in done.err
     document = json.loads(admin.run("verify", "--json").out)
@@ -519,7 +519,7 @@ def test_revert_restores_the_workloads_first(applied: Admin, api: Api) -> None:
     assert done.code == 0
     assert done.out.splitlines() == [*(f"reverted {name}" for name in NODES), f"deleted {SOURCE}"]
     assert [request.split()[0] for request in api.writes()] == ["patch", "patch", "delete"]
-    assert "eksctl utils update-kube-proxy and eksctl utils update-aws-node" in done.err
+    assert "to reset a managed add-on (vpc-cni or kube-proxy) to its defaults: aws eks update-addon" in done.err
     assert api.source() is None
     assert "envFrom" not in specs(api)
     assert "annotations" not in api.workload("aws-node")["metadata"]
@@ -603,7 +603,7 @@ def test_revert_of_a_namespace_notes_the_others(applied: Admin, api: Api) -> Non
     done = applied.run("revert", workloads, "--namespace", "apps")
     assert done.out.splitlines() == ["reverted apps/daemonset/app", f"deleted apps/configmap/{NAME}"]
     assert "get /api/v1/configmaps?" not in " ".join(api.requests)
-    assert "eksctl" not in done.err
+    assert "managed add-on" not in done.err
 
 
 def test_revert_without_permission_for_secrets(applied: Admin, api: Api) -> None:

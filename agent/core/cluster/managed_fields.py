@@ -50,6 +50,11 @@ def is_ours_alone(obj: Mapping[str, Any]) -> bool:
     return is_ours(obj) and not other_managers(obj, ["f:data"])
 
 
+def is_applied_by_us(obj: Mapping[str, Any]) -> bool:
+    """Return True if an object has fields of our server-side apply."""
+    return any(writer.manager == MANAGER and writer.operation == "Apply" for writer, _ in _entries(obj))
+
+
 def container_path(group: str, name: str, *rest: str) -> list[str]:
     """Return the path of a container in the pod template of a workload, and of a field below it."""
     return ["f:spec", "f:template", "f:spec", "f:" + group, keyed_by_name(name), *rest]

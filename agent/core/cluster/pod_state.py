@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from agent.core.cluster.container_state import ContainerState, container_states
 from agent.core.cluster.managed_fields import FieldManager, container_path, keyed_by_name, other_managers
 from agent.core.cluster.objects import CHECKSUM, NAME, VARIABLES, Source
 from agent.core.cluster.patch import (
     containers,
-    env_overrides,
-    has_reference,
-    later_references,
-    requires_source,
-    shown_group,
     template_spec,
 )
 from agent.core.cluster.rollout import desired_pods
@@ -116,27 +112,33 @@ def _is_inside(network: Any, entry: str) -> bool:
 
 def template_problems(obj: Mapping[str, Any], expected: Expected) -> list[str]:
     """Return the problems of a workload's pod template, each with the field managers that wrote."""
-    spec, kind = template_spec(obj), expected.source.kind
+    kind = expected.source.kind
     undo = Undo.read(obj)
+    states = container_states(template_spec(obj), expected.source)
     problems = []
-    for group, _, container in containers(spec):
-        if not has_reference(container, kind):
-            name = str(container["name"])
-            is_lost = f"{group}/{name}" in undo.env_from
+    for state in states:
+        path = container_path(state.group, state.name)
+        if state.lacks_reference:
+            is_lost = f"{state.group}/{state.name}" in undo.env_from
             problem = _lost_reference(kind) if is_lost else _no_reference(kind)
-            writers = other_managers(obj, container_path(group, name))
-            problems.append(f"{shown_group(group)} {name}: {problem}{_written_by(writers)}")
-    for group, name, entry in later_references(spec, kind):
-        writers = other_managers(obj, container_path(group, name, "f:envFrom"))
-        problems.append(f"{shown_group(group)} {name}: {_later_reference(entry)}{_written_by(writers)}")
-    for override in env_overrides(spec, kind):
-        path = container_path(override.group, override.container, "f:env", keyed_by_name(override.variable))
-        problem = f"env {override.variable} overrides envFrom"
-        problems.append(f"{override.where}: {problem}{_written_by(other_managers(obj, path))}")
+            problems.append(f"{state.where}: {problem}{_written_by(other_managers(obj, path))}")
+        for entry in state.later:
+            writers = other_managers(obj, [*path, "f:envFrom"])
+            problems.append(f"{state.where}: {_later_reference(entry)}{_written_by(writers)}")
+        written: dict[str, list[str]] = {}
+        for name in state.overrides:
+            text = _written_by(other_managers(obj, [*path, "f:env", keyed_by_name(name)]))
+            written.setdefault(text, []).append(name)
+        problems += [f"{state.where}: {_overrides(names)}{text}" for text, names in written.items()]
     annotation = _annotations(obj["spec"]["template"]).get(CHECKSUM)
-    if not problems and annotation != expected.source.checksum:
+    needs_checksum = any(state.uses_source for state in states)
+    if not problems and needs_checksum and annotation != expected.source.checksum:
         problems.append(_checksum_problem(annotation))
     return problems
+
+
+def _overrides(names: Iterable[str]) -> str:
+    return f"env {', '.join(names)} overrides envFrom"
 
 
 def _no_reference(kind: str) -> str:
@@ -198,35 +200,36 @@ def judge_pod(pod: Mapping[str, Any], expected: Expected) -> PodVerdict:
     verdict = PodVerdict(str(metadata["namespace"]), str(metadata["name"]), str(spec.get("nodeName") or ""), OK)
     if has_ended(pod):
         return evolve(verdict, state=ENDING)
-    problems = [
-        f"{shown_group(group)} {container['name']}: {_no_reference(kind)}"
-        for group, _, container in containers(spec)
-        if not has_reference(container, kind)
-    ]
-    problems += [
-        f"{shown_group(group)} {name}: {_later_reference(entry)}" for group, name, entry in later_references(spec, kind)
-    ]
-    problems += [
-        f"{override.where}: env {override.variable} overrides envFrom" for override in env_overrides(spec, kind)
-    ]
+    states = container_states(spec, expected.source)
+    problems: dict[tuple[str, ...], list[str]] = {}  # containers with the same problems share a text
+    for state in states:
+        texts = [_no_reference(kind)] if state.lacks_reference else []
+        texts += map(_later_reference, state.later)
+        texts += [_overrides(state.overrides)] if state.overrides else []
+        if texts:
+            problems.setdefault(tuple(texts), []).append(state.where)
     if problems:
-        return evolve(verdict, state=WRONG, problems=tuple(problems))
-    stale = _stale_problem(pod, expected)
+        line = "; ".join(f"{', '.join(names)}: {' and '.join(texts)}" for texts, names in problems.items())
+        return evolve(verdict, state=WRONG, problems=(line,))
+    stale = _stale_problem(pod, states, expected)
     return evolve(verdict, state=STALE, problems=(stale,)) if stale else verdict
 
 
-def _stale_problem(pod: Mapping[str, Any], expected: Expected) -> str:
+def _stale_problem(pod: Mapping[str, Any], states: Iterable[ContainerState], expected: Expected) -> str:
     """Return the problem of a pod with old values, or "".
 
-    A container gets its environment when it starts, so the values have to be there before.  A
-    change by the agent also changes the checksum.  An edit of the ConfigMap by anyone else does
-    not, once the old values are back.
+    A pod that takes no value of the ConfigMap has none.  A container gets its environment when it
+    starts, so the values have to be there before.  A change by the agent also changes the checksum.
+    An edit of the ConfigMap by anyone else does not, once the old values are back.
     """
+    users = [state for state in states if state.uses_source]
+    if not users:
+        return ""
     annotation = _annotations(pod).get(CHECKSUM)
     if annotation is not None and annotation != expected.source.checksum:
         return "created with older values"
     changed = expected.changed if annotation is None else expected.edited
-    if not all(requires_source(container, expected.source.kind) for _, _, container in containers(pod["spec"])):
+    if not all(state.needs_source for state in users):
         changed = max(changed, expected.created)
     start = started(pod)
     if changed and start and start < changed:

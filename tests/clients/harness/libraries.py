@@ -40,7 +40,7 @@ def node() -> Path:
 
 def npm_packages(*requirements: str) -> Path:
     """Return the directory of these packages (NAME@VERSION), for NODE_PATH."""
-    directory = _cache() / "-".join(requirements).replace("@", "-")
+    directory = _cache() / "-".join(requirements).replace("@", "-").replace("/", "-").lstrip("-")
     return (directory if directory.is_dir() else _made(directory, lambda aside: _npm_install(aside, requirements))) / (
         "node_modules"
     )
@@ -69,7 +69,7 @@ def _npm_install(directory: Path, requirements: Sequence[str]) -> None:
     npm = program.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
     directory.mkdir()
     (directory / "package.json").write_text("{}")
-    flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--legacy-peer-deps"]
     # The caller's environment may have settings of npm, such as the registry.
     run([program, npm, "install", f"--prefix={directory}", *flags, *requirements], timeout=600, env=dict(os.environ))
 

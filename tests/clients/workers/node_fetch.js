@@ -1,5 +1,5 @@
 "use strict";
-// fetch of Node.js, by the dispatcher that NODE_USE_ENV_PROXY=1 installs, made anew for each case: it reads the
+// fetch of Node.js, by the dispatcher that NODE_USE_ENV_PROXY=1 installs, made for each case: it reads the
 // variables once.
 const { each } = require("./each.js");
 

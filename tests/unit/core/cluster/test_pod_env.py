@@ -118,7 +118,7 @@ def test_objects_of_all_containers_are_named_once():
 
 
 def test_objects_of_other_variables_are_not_read():
-    """A password is no business of the proxy; one that a wanted variable refers to is."""
+    """A password is not read, unless a wanted variable refers to it."""
     password = {"name": "PASSWORD", **from_key("secretKeyRef", "secret", "k")}
     spec = {"containers": [{"name": "c", "env": [password, {"name": "A", "value": "x"}]}]}
     assert objects_of(spec, lambda name: name == "A") == ()

@@ -81,6 +81,49 @@ def test_state_of_a_pod(obj, state, problem):
     assert problem in " ".join(verdict.problems)
 
 
+def by_other_means(*, data=DATA, **more):
+    """Return a pod whose containers have the values of `data` as env of their own."""
+    env = [{"name": name, "value": value} for name, value in data.items()]
+    obj = pod(env_from=(), env=env, checksum=None, started="2026-01-01T00:00:00Z")
+    obj["spec"].update({"initContainers": [{"name": "i", "env": env}], **more})
+    return obj
+
+
+def test_pod_with_the_same_values_by_other_means_is_right():
+    """Values of a chart or of an admission policy count; they have no checksum and no age."""
+    assert judge_pod(by_other_means(), EXPECTED).state == OK
+    keys = [{"name": name, "valueFrom": {"configMapKeyRef": {"name": NAME, "key": name}}} for name in VARIABLES]
+    assert judge_pod(by_other_means(initContainers=[{"name": "i", "env": keys}]), EXPECTED).state == STALE
+    template = daemon_set({"name": "c", "env": by_other_means()["spec"]["containers"][0]["env"]})
+    assert template_problems(template, EXPECTED) == []
+    assert "no checksum annotation" in template_problems(daemon_set({"name": "c", "env": keys}), EXPECTED)[0]
+    later = by_other_means()["spec"]["containers"][0]
+    later["envFrom"] = [OURS, {"configMapRef": {"name": "x"}}]
+    assert judge_pod(by_other_means(containers=[later]), EXPECTED).problems == (
+        "a container started before the last change of proxy-environment-variables (2026-11-22T12:00:00Z)",
+    )
+
+
+def test_other_values_of_a_pod_are_one_line():
+    """All variables of all containers are one problem, so that a report has one line for a pod."""
+    old = {**DATA, **dict.fromkeys(VARIABLES[:4], "http://old:1")}
+    verdict = judge_pod(
+        by_other_means(data=old, containers=[{"name": "c", "envFrom": [OURS]}, {"name": "d"}]), EXPECTED
+    )
+    missing = f"no envFrom reference to ConfigMap {NAME}"
+    own = "env http_proxy, HTTP_PROXY, https_proxy, HTTPS_PROXY overrides envFrom"
+    assert verdict.problems == (f"init container i: {missing} and {own}; container d: {missing}",)
+    assert verdict.state == WRONG
+
+
+def test_unknown_values_are_not_right():
+    """Another ConfigMap is not read, and without ours nothing can be compared."""
+    other = {"name": "i", "envFrom": [{"configMapRef": {"name": "x"}}]}
+    assert judge_pod(by_other_means(initContainers=[other]), EXPECTED).state == WRONG
+    empty = Expected(Source(CONFIG_MAP, "kube-system", {}))
+    assert judge_pod(by_other_means(containers=[{"name": "c"}], initContainers=[]), empty).state == WRONG
+
+
 def test_sidecar_that_started_before_an_edit_makes_the_pod_stale():
     """Init containers that keep running also have the environment of their start."""
     obj = pod()
