@@ -12,12 +12,13 @@ from agent.commands.arguments import json_flag, settings_flags
 
 _ACTIONS = (
     ("service-cidr", "print the cluster's service CIDR and its source"),
-    ("render", "write the ConfigMap and the patches as files for kubectl"),
+    ("render", "write the ConfigMap and what refers to it as files for kubectl, Git or Helm"),
     ("plan", "show what apply would change in each object; change nothing"),
     ("apply", "write the ConfigMap, patch the workloads, and wait for their rollouts"),
     ("verify", "compare the ConfigMap and the pods with the settings of the nodes"),
     ("revert", "undo every change of apply"),
 )
+_FORMATS = ("patch", "ssa", "kustomize", "helm-values")
 #: Seconds for one workload's rollout, unless --timeout sets another value.
 TIMEOUT = 600.0
 #: Seconds for one request to the API server.
@@ -49,15 +50,19 @@ def _flags(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument("--from-node", default="", metavar="FILE", help=text)
     if name in ("plan", "verify"):
         json_flag(command)
-    if name in ("plan", "apply"):
+    if name in ("plan", "apply", "render"):
         text = "remove the containers' own env that overrides the ConfigMap"
         command.add_argument("--take-over", action="store_true", help=text)
     if name in ("apply", "revert"):
         text = "timeout of each workload's rollout (default: %(default)g)"
         command.add_argument("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=text)
     if name == "render":
-        text = "write the ConfigMap and the patches to files in this directory"
+        text = "write the ConfigMap and the files of a format to this directory"
         command.add_argument("--output", default="", metavar="DIR", help=text)
+        text = "patch (JSON patches for kubectl, the default), ssa (for server-side apply), kustomize or helm-values"
+        command.add_argument("--format", default="", choices=_FORMATS, metavar="FORMAT", help=text)
+        text = "with ssa: annotate the manifests for flux or argocd"
+        command.add_argument("--gitops", default="", choices=("flux", "argocd"), metavar="TOOL", help=text)
         command.add_argument("--offline", action="store_true", help="do not query a cluster")
         text = "read a workload from this manifest (repeatable)"
         command.add_argument("--manifest", action="append", default=[], metavar="FILE", help=text)

@@ -20,6 +20,7 @@ from agent.core.cluster.objects import (
     source_of,
     source_path,
 )
+from agent.core.cluster.override_notes import override_notes
 from agent.core.cluster.patch import EnvOverride, Patch, apply_patch, patch_text
 from agent.core.record import field, record
 from agent.core.settings.workloads import Workload
@@ -92,7 +93,7 @@ def make_plan(kubectl: Kubectl, inputs: ClusterInputs, *, take_over: bool) -> Cl
         if take_over:
             _refuse_passwords(workload, patch.env_overrides)
         after = _dry_run(kubectl, workload, patch) if patch.ops else before
-        step = Step(str(workload), "patch", changes(before, after), _notes(patch))
+        step = Step(str(workload), "patch", changes(before, after), tuple(override_notes(patch.env_overrides)))
         workloads.append((workload, step))
     return ClusterPlan(tuple(sources), tuple(workloads), tuple(surplus))
 
@@ -153,15 +154,6 @@ def write_source(kubectl: Kubectl, source: Source, manifest: Mapping[str, Any], 
 def _dry_run(kubectl: Kubectl, workload: Workload, patch: Patch) -> Any:
     doing = f"dry run: patching {workload}"
     return retry(lambda: kubectl.patch(workload, patch_text(patch), doing, dry_run=True))
-
-
-def _notes(patch: Patch) -> tuple[str, ...]:
-    remedy = "; to remove it, use --take-over"
-    manual = " and contains a password; remove it with kubectl set env"
-    return tuple(
-        f"{override.where}: env {override.variable} overrides envFrom{manual if override.secret else remedy}"
-        for override in patch.env_overrides
-    )
 
 
 def _refuse_passwords(workload: Workload, overrides: Sequence[EnvOverride]) -> None:

@@ -7,7 +7,6 @@ import argparse
 from agent.cluster.inputs import inputs_of, kubectl_of, scope, settings_of
 from agent.core.cluster.objects import DEFAULT_NAMESPACE
 from agent.edges.kubectl import Kubectl
-from agent.errors import UsageError
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,8 +33,7 @@ def _run_with_intent(arguments: argparse.Namespace, kubectl: Kubectl) -> int:
 
     if arguments.action == "render":
         cluster = None if arguments.offline else kubectl
-        if arguments.manifest and not arguments.output:
-            raise UsageError("--manifest requires --output DIR: it is for the patches")
+        render.check_flags(arguments)
         inputs = inputs_of(arguments, cluster)
         code = render.render(arguments, inputs, cluster)
         plan_view.print_warnings(inputs.warnings)
