@@ -415,9 +415,8 @@ def test_verify_before_apply_names_what_is_missing(admin: Admin, api: Api) -> No
     assert "to replace the pods" not in done.err
     document = json.loads(admin.run("verify", "--json").out)
     assert document["ok"] is False
-    assert document["objects"][1]["pod_problems"][f"container agent: no envFrom reference to ConfigMap {NAME}"] == [
-        "aws-node-0 on node-1"
-    ]
+    problem = f"container aws-node, container agent: no envFrom reference to ConfigMap {NAME}"
+    assert document["objects"][1]["pod_problems"] == {problem: ["aws-node-0 on node-1"]}
 
 
 def test_verify_compares_the_data_with_the_settings(applied: Admin, api: Api) -> None:
