@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
@@ -17,6 +18,8 @@ from agent.core.settings.workloads import Workload
 from agent.errors import AgentError
 
 PATCH, SSA, KUSTOMIZE, HELM_VALUES = ("patch", "ssa", "kustomize", "helm-values")
+#: Text that some reader of YAML takes for a number or for a Boolean.
+_LITERAL = re.compile(r"[-+.0-9]|[yYnN]\Z")
 _MANIFEST_HINT = (
     "use --manifest FILE with the manifests of your repository;"
     " for add-ons that EKS or Helm manages, use --format ssa or helm-values"
@@ -77,6 +80,11 @@ def yaml_text(table: Mapping[str, Any]) -> str:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
+    def quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        # The YAML of Go takes 12e4 for a number and y for true, unlike that of Python.
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if _LITERAL.match(text) else None)
+
+    Plain.add_representer(str, quoted)
     return str(yaml.dump(table, Dumper=Plain, sort_keys=False, width=2**20))
 
 

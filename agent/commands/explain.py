@@ -163,11 +163,12 @@ def _print_matrix(source: VariablesSource, targets: Iterable[_Target]) -> None:
 
 def _print_paragraphs(source: VariablesSource, targets: Iterable[_Target]) -> None:
     has_note = has_output = False
+    setting = "the container's NO_PROXY" if source.subject else "proxy.no_proxy"
     for _, target, _ in targets:
         if target is None:
             continue
         routes = routes_of(target, source.values)
-        print(*view.paragraph(target, routes), sep="\n")
+        print(*view.paragraph(target, routes, setting), sep="\n")
         has_output = True
         if not has_note and should_explain_cidrs(target, routes, source.values):
             print("  " + _LITERAL)  # once, not for each of many hosts

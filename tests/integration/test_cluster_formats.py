@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agent.cluster.formats import yaml_text
 from tests.integration.command_line import PROXY, REPOSITORY, Node, Outcome, run
 
 SETTINGS = f'[proxy]\nurl = "{PROXY}"\n[aws]\ndirect = ["ec2"]\n[cluster]\nendpoint_access = "private"\n'
@@ -181,6 +182,14 @@ def test_wrong_flags_write_nothing(node: Node, tmp_path: Path, flags: list[str],
     done = render(node, *[flag.replace("TWIN", str(twin)) for flag in flags])
     assert (done.code, done.out, problem in done.err) == (code, "", True), done.both
     assert not out(node).exists()
+
+
+@pytest.mark.parametrize("text", ["5678901234567e12", "1234567890123456", "y", "N", "0x1f", ".inf", "12:30", "a", ""])
+def test_text_stays_text_for_every_reader(text: str) -> None:
+    """The YAML of Go takes 12e4 for a number and y for true; a checksum may look like one."""
+    written = yaml_text({"key": text})
+    assert load(written) == {"key": text}
+    assert written == (f"key: {text}\n" if text == "a" else f"key: '{text}'\n")
 
 
 @pytest.mark.parametrize("flags", [["--format", "ssa"], ["--take-over"]])

@@ -32,6 +32,8 @@ COVERED = {
     ("status.md", "systemctl edit"): ("needs systemd", "tests/boot/test_boot_status.py"),
     ("cluster.md", "eks-proxy-agent cluster plan"): ("needs a cluster", "tests/cluster/test_cluster_apply.py"),
     ("cluster.md", "eks-proxy-agent cluster verify"): ("needs a cluster", "tests/cluster/test_cluster_verify.py"),
+    ("cluster.md", "eks-proxy-agent cluster render"): ("needs a cluster", "tests/cluster/test_cluster_render.py"),
+    ("explain.md", "eks-proxy-agent explain --pod"): ("needs a cluster", "tests/integration/test_explain_pod.py"),
 }
 
 #: The settings of the examples, and those with the errors that settings.md shows.

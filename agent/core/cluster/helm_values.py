@@ -48,8 +48,7 @@ def _annotations(source: Source) -> Values:
 
 
 def _ebs_csi(source: Source) -> Values:
-    part = {"envFrom": _env_from(source), "podAnnotations": _annotations(source)}
-    return {"controller": part, "node": {**part}}
+    return {"controller": {"envFrom": _env_from(source), "podAnnotations": _annotations(source)}}
 
 
 def _karpenter(source: Source) -> Values:
@@ -73,7 +72,7 @@ def _external_dns(source: Source) -> Values:
 
 _LISTS = "Helm replaces lists: if your values have {} of their own, merge them"
 _CHARTS: Mapping[str, tuple[Callable[[Source], Values | None], str]] = {
-    "aws-ebs-csi-driver": (_ebs_csi, _LISTS.format("controller.envFrom or node.envFrom")),
+    "aws-ebs-csi-driver": (_ebs_csi, _LISTS.format("controller.envFrom")),
     "karpenter": (_karpenter, _LISTS.format("controller.envFrom")),
     "aws-load-balancer-controller": (_load_balancer, "the chart takes values only, so render again after a change"),
     "cluster-autoscaler": (_autoscaler, "the chart has one such key: yours, if any, is replaced"),

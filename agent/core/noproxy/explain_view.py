@@ -18,10 +18,10 @@ _HOST = 46
 _BOLD, _GREEN, _YELLOW, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 
 
-def paragraph(target: Request, routes: Sequence[Route]) -> Iterator[str]:
+def paragraph(target: Request, routes: Sequence[Route], setting: str = "proxy.no_proxy") -> Iterator[str]:
     """Yield the target, then each route with its families, one family a line.
 
-    The families are not listed if all have the same route.
+    The families are not listed if all have the same route.  `setting` is where the list is changed.
     """
     yield target.spelled
     groups = group_by_text(routes)
@@ -34,7 +34,7 @@ def paragraph(target: Request, routes: Sequence[Route]) -> Iterator[str]:
             yield f"    {family.title:<15}  {', '.join(_programs(family))}".rstrip()
     if disagree(routes):
         names = " and ".join(f'"{name}"' for name in spellings(target.host))
-        yield f"  clients disagree; to make it direct for all, add {names} to proxy.no_proxy"
+        yield f"  clients disagree; to make it direct for all, add {names} to {setting}"
 
 
 def why(routes: Sequence[Route]) -> str:

@@ -145,7 +145,7 @@ def test_kustomization_without_patches_has_no_key_for_them():
 def test_charts_refer_to_the_config_map():
     """Each chart has its own keys, and the checksum as an annotation of its pods."""
     charts = {chart.name: chart.values for chart in charts_of(SOURCE)}
-    assert charts["aws-ebs-csi-driver"]["node"]["envFrom"] == [{"configMapRef": {"name": NAME}}]
+    assert charts["aws-ebs-csi-driver"]["controller"]["envFrom"] == [{"configMapRef": {"name": NAME}}]
     assert charts["karpenter"]["controller"]["envFrom"] == [{"configMapRef": {"name": NAME}}]
     assert charts["cluster-autoscaler"]["envFromConfigMap"] == NAME
     assert charts["aws-load-balancer-controller"]["env"] == DATA
