@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,18 @@ def test_permissions_of_the_example_are_sufficient_and_necessary(operator: Admin
     requested = used((operator.directory / "log").read_text())
     create = {(verb, *rest) for verb, *rest in granted(EXAMPLE.read_text()) if verb == "create"}
     assert requested | create == granted(EXAMPLE.read_text())
+
+
+def test_server_side_apply_needs_no_other_permission(operator: Administrator) -> None:
+    """Its command works with the permissions of the example, and so does its revert."""
+    original = operator.specs()
+    done = operator.run("render", "--format", "ssa", "--output", str(operator.directory / "out"))
+    assert done.code == 0, done.both
+    (command,) = map(shlex.split, done.out.splitlines())
+    applied = operator.control_plane.try_kubectl(*command[1:], user="operator")
+    assert applied.returncode == 0, applied.stderr
+    assert operator.run("revert").code == 0
+    assert operator.specs() == original
 
 
 def test_missing_create_permission_is_reported_before_any_change(operator: Administrator) -> None:
