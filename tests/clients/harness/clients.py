@@ -88,6 +88,16 @@ def _node(name: str) -> Callable[[], list[str]]:
     return lambda: [str(libraries.node()), str(DIRECTORY / "workers" / name)]
 
 
+def _axios(version: str, dialect: str) -> Client:
+    return Client(
+        name=f"axios {version}",
+        dialect=BY_NAME[dialect],
+        command=_node("axios_get.js"),
+        cases=_everything,
+        library=lambda: libraries.npm_packages(f"axios@{version}", "proxy-from-env@2.1.0"),
+    )
+
+
 def _everything() -> list[Case]:
     return cases.exceptions() + cases.namings()
 
@@ -161,11 +171,6 @@ CLIENTS: Sequence[Client] = (
     _requests("2.34.2", "requests"),
     Client("Node.js fetch", BY_NAME["node-fetch"], _node("node_fetch.js"), _everything, environment=_USE_ENV_PROXY),
     Client("Node.js http", BY_NAME["node-http"], _node("node_http.js"), _everything),
-    Client(
-        "axios 1.14.0",
-        BY_NAME["axios"],
-        _node("axios_get.js"),
-        _everything,
-        library=lambda: libraries.npm_packages("axios@1.14.0", "proxy-from-env@2.1.0"),
-    ),
+    _axios("1.14.0", "axios-old"),
+    _axios("1.21.1", "axios"),
 )

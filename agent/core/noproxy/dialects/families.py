@@ -6,7 +6,7 @@ judged by them.
 
 from __future__ import annotations
 
-from agent.core.noproxy.dialects import curl, curl_old, go, nodejs, python_requests, python_urllib, wget
+from agent.core.noproxy.dialects import axios, curl, curl_old, go, nodejs, python_requests, python_urllib, wget
 from agent.core.noproxy.dialects.dialect import Dialect
 
 DIALECTS: tuple[Dialect, ...] = (
@@ -46,12 +46,13 @@ NODE_JS: tuple[Dialect, ...] = (
         "node-http", "Node.js http", ("http", "https"), nodejs.HTTP_VARIABLES, nodejs.bypass_http, switch=nodejs.SWITCH
     ),
     Dialect(
-        "axios",
+        "axios-old",
         "axios <1.15",
         ("axios", "proxy-from-env"),
         nodejs.PROXY_FROM_ENV_VARIABLES,
         nodejs.bypass_proxy_from_env,
     ),
+    Dialect("axios", "axios >=1.20", ("axios",), axios.VARIABLES, axios.bypass),
 )
 
 ALL_DIALECTS = DIALECTS + NODE_JS

@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from agent.core.net.addresses import address, ipv4
+from agent.core.net.addresses import Address, address, ipv4
 from agent.core.noproxy.dialects.dialect import Variables
 from agent.core.noproxy.dialects.index import Index, domains, per_list, suffixes
 from agent.core.noproxy.dialects.request import Request
@@ -91,11 +91,21 @@ def _host(target: Request, *, brackets: bool) -> str:
     literal = address(target.host)
     if literal is None or literal.version == 4:
         return target.host
+    return f"[{url_address(literal)}]" if brackets else url_address(literal)
+
+
+def url_address(literal: Address) -> str:
+    """Return an address as the URL standard writes it."""
     text = str(literal)
-    if "." in text:  # Python 3.13 writes an IPv4-mapped address with dots
+    if literal.version == 6 and "." in text:  # so Python 3.13 writes an IPv4-mapped address
         low = int(literal) & 0xFFFFFFFF
         text = f"::ffff:{low >> 16:x}:{low & 0xFFFF:x}"
-    return f"[{text}]" if brackets else text
+    return text
+
+
+def split_at_blanks(no_proxy: str) -> list[str]:
+    """Return the parts of a list between commas and blanks; some are empty."""
+    return _SPLIT.split(no_proxy)
 
 
 def _suffix_keys(host: str) -> list[tuple[str, str]]:
@@ -113,7 +123,7 @@ def _split(text: str) -> tuple[str, str]:
 def _fetch_index(no_proxy: str) -> Index:
     """Return the entries by the name that each covers, with its port if it has one."""
     index = Index()
-    for text in filter(None, _SPLIT.split(no_proxy)):
+    for text in filter(None, split_at_blanks(no_proxy)):
         name, port = _split(text)
         name = re.sub(r"\A\*?\.", "", name)
         index.add((name, port) if port else name, text)
@@ -144,7 +154,7 @@ def _http_index(no_proxy: str) -> tuple[Index, tuple[tuple[int, int, str], ...]]
 def _suffix_index(no_proxy: str) -> Index:
     """Return the entries by "=" and a name, or by "*" and a suffix, with their port if any."""
     index = Index()
-    for text in filter(None, _SPLIT.split(no_proxy)):
+    for text in filter(None, split_at_blanks(no_proxy)):
         name, port = _split(text)
         key = ("*", name[1:] if name.startswith("*") else name) if name[0] in ".*" else ("=", name)
         index.add((*key, port) if port else key, text)

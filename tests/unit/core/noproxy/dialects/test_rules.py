@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.core.noproxy.dialects import curl, curl_old, go, nodejs, python_requests, python_urllib, wget
+from agent.core.noproxy.dialects import axios, curl, curl_old, go, nodejs, python_requests, python_urllib, wget
 from agent.core.noproxy.dialects.request import parse_request
 
 NONE = None
@@ -100,6 +100,19 @@ RULES = [
     (nodejs.bypass_proxy_from_env, "example.com", "a.example *", "*"),
     (nodejs.bypass_proxy_from_env, "[fd00:ec2::254]", "[fd00:ec2::254]:443", "[fd00:ec2::254]:443"),
     (nodejs.bypass_proxy_from_env, "[fd00:ec2::254]", "fd00:ec2::254", NONE),
+    (axios.bypass, "[fd00:ec2::254]", "fd00:ec2::254", "fd00:ec2::254"),
+    (axios.bypass, "10.0.3.4", "10.0.0.0/16", "10.0.0.0/16"),
+    (axios.bypass, "10.0.3.4", "10.0.0.0/016", NONE),
+    (axios.bypass, "10.0.3.4", "010.0.3.4,012.0x0.772", "012.0x0.772"),
+    (axios.bypass, "[::ffff:10.0.3.4]", "10.0.3.4:443", "10.0.3.4:443"),
+    (axios.bypass, "10.0.3.4", "::ffff:10.0.0.0/112", "::ffff:10.0.0.0/112"),
+    (axios.bypass, "10.0.3.4", "::ffff:0:0/95", NONE),
+    (axios.bypass, "[fd00:ec2::254]", "[fd00:ec2::]/32", "[fd00:ec2::]/32"),
+    (axios.bypass, "example.com.", "example.com..", "example.com.."),
+    (axios.bypass, "127.8.9.10", "::1", "::1"),
+    (axios.bypass, "localhost", "127.0.0.1:80,0.0.0.0", "0.0.0.0"),
+    (axios.bypass, "example.com", "a,**", NONE),
+    (axios.bypass, "b\u00fccher.example", "*.B\u00dcCHER.example,B\u00dcCHER.example", "B\u00dcCHER.example"),
 ]
 
 
