@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_every_action_works_with_it(add_ons: ControlPlane, name: str, tmp_path: 
     assert admin.specs() == before
     metadata = add_ons.get("pods", "-n", "kube-system")["items"][0]["metadata"]
     words = ["explain", "--pod", f"kube-system/{metadata['name']}", "https://quay.io", flag, "--kubeconfig"]
-    done = run(["python3", "-m", "agent", *words, admin.kubeconfig], cwd=REPOSITORY, env=add_ons.environment)
+    done = run([sys.executable, "-m", "agent", *words, admin.kubeconfig], cwd=REPOSITORY, env=add_ons.environment)
     assert done.stdout.startswith(f"pod kube-system/{metadata['name']}: "), done.stderr
 
 
