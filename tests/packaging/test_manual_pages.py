@@ -133,6 +133,15 @@ def test_completion_offers_files_for_file_flags(pages, tmp_path):
     assert complete(pages, "apply", "--proxy", "") == []
 
 
+def test_completion_offers_the_choices_of_the_parser(pages):
+    """--format and --gitops complete their values; a value of the parser is not missing."""
+    render = dict(commands(parser()))["cluster render"]
+    choices = {action.option_strings[0]: list(action.choices) for action in render._actions if action.choices}
+    assert set(choices) == {"--format", "--gitops"}
+    for flag, values in choices.items():
+        assert complete(pages, "cluster", "render", flag, "") == values
+
+
 def test_completion_passes_shellcheck(pages):
     """shellcheck has no findings in the completion."""
     shellcheck = Path(sys.executable).parent / "shellcheck"
