@@ -22,7 +22,7 @@ from agent.core.facts.instance import Facts
 from agent.core.intent.inputs import Inputs, resolve
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_selection import current
-from agent.core.net.proxy_url import quoted
+from agent.core.net.proxy_url import Credentials, quoted
 from agent.core.record import evolve, record
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import UserData, read_user_data
@@ -30,11 +30,11 @@ from agent.core.settings.workloads import Workload
 from agent.core.status.document import intent_from_status
 from agent.edges.kubectl import Kubectl
 from agent.errors import AgentError, MetadataError, SettingsError, UsageError
-from agent.node.host import host_of
-from agent.node.inputs import cluster_info, facts_of, instance_layers, is_on_instance
+from agent.node.host import Host, host_of
+from agent.node.inputs import cluster_info, credentials_of, facts_of, instance_layers, is_on_instance
 from agent.node.proxies import remembered_choice
 from agent.node.reachability import probe_directly
-from agent.node.sources import StaticSettings, read_credentials, read_local_file, sources_of, static_settings
+from agent.node.sources import StaticSettings, read_local_file, sources_of, static_settings
 
 
 @record
@@ -108,9 +108,9 @@ _Composed = tuple[Settings, Optional[Intent], ClusterInfo, tuple[str, ...]]
 
 def _of_node(arguments: argparse.Namespace, kubectl: Kubectl | None) -> _Composed:
     """Return a node's own Intent; workloads and credentials come from the settings."""
-    files = host_of(arguments).files
-    settings = static_settings(files, sources_of(arguments)).settings
-    credentials = read_credentials(files, settings.proxy.credentials_file)
+    host = host_of(arguments)
+    settings = static_settings(host.files, sources_of(arguments)).settings
+    credentials = _credentials(host, settings)
     text = read_local_file(arguments.from_node).decode("utf-8", "replace")
     endpoint = host_for_nodes(kubectl.server(), settings.vpc.cidrs or ()) if kubectl else ""
     return settings, intent_from_status(text, arguments.from_node, credentials), ClusterInfo(endpoint=endpoint), ()
@@ -139,11 +139,24 @@ def _compose(arguments: argparse.Namespace, kubectl: Kubectl | None, service: Se
     service_cidrs = (service.cidrs if service else ()) or info.service_cidrs
     info = evolve(info, endpoint=info.endpoint or endpoint, service_cidrs=service_cidrs)
     _refuse_gaps(settings, info, facts, service)
-    credentials = read_credentials(host.files, settings.proxy.credentials_file)
+    credentials = _credentials(host, settings)
     chosen = current(settings.proxy.url, remembered_choice(host.state, inputs))
     composed = resolve(evolve(inputs, cluster_info=info, credentials=credentials), results, chosen).intent
     warnings = () if on_instance or composed is None else tuple(assumptions(settings))
     return settings, composed, info, warnings
+
+
+def _credentials(host: Host, settings: Settings) -> Credentials | None:
+    """Return the credentials for the Secret of the pods.
+
+    `cluster` runs no proxy.credentials_command.  Without the credentials in force it would replace
+    the Secret by a ConfigMap.
+    """
+    credentials = credentials_of(host, settings)
+    if credentials is None and settings.proxy.credentials_keys:
+        hint = "run this as root on a configured node, or set proxy.credentials_file"
+        raise AgentError("proxy.credentials_command: not run by cluster, and no credentials are known here", hint=hint)
+    return credentials
 
 
 def _facts(static: StaticSettings) -> Facts:

@@ -129,6 +129,8 @@ def _bootstrap_locked(host: Host, inputs: _BootstrapInputs, *, again: bool) -> i
         result.raise_unit_problems()
         for problem in result.plan.problems:
             get_logger().warning("file.failed", problem=problem)
+        if result.failure:
+            get_logger().warning("credentials.failed", error=str(result.failure), hint=result.failure.hint or "-")
         code = _run_once(host, result.resolved)
     except Exception as error:  # noqa: BLE001 -- any failure has to be signalled
         return _fail(host, inputs, error)

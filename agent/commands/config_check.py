@@ -19,8 +19,8 @@ from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import read_user_data
 from agent.errors import AgentError, SettingsError
 from agent.node.host import Host
-from agent.node.inputs import cluster_info
-from agent.node.sources import read_ca, read_credentials
+from agent.node.inputs import cluster_info, credentials_notes, credentials_of
+from agent.node.sources import read_ca
 from agent.node.waiting import order_warnings
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def check(host: Host, layered: Layered, facts: Facts | None) -> None:
     """
     settings = layered.settings
     problems = _Problems()
-    credentials = problems.collect(lambda: read_credentials(host.files, settings.proxy.credentials_file))
+    credentials = problems.collect(lambda: credentials_of(host, settings))
     ca = problems.collect(lambda: read_ca(host.files, settings))
     # Without the metadata service there are only files.
     user_data = read_user_data(facts.user_data if facts else b"")
@@ -44,6 +44,8 @@ def check(host: Host, layered: Layered, facts: Facts | None) -> None:
         problems.add(AgentError(problem))
     for line in _warnings(layered, facts, info, credentials, ca):
         print(line, file=sys.stderr)
+    for note in credentials_notes(host, settings, "by config check"):
+        print("note: " + note, file=sys.stderr)
     for warning in order_warnings(host, static_files(settings)) if settings.proxy.url else ():
         print("warning: " + warning, file=sys.stderr)
     problems.raise_all()

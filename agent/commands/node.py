@@ -18,7 +18,7 @@ from agent.node import kept_flags
 from agent.node.apply import apply
 from agent.node.elsewhere import place_warnings
 from agent.node.host import Host, host_of, need_root
-from agent.node.inputs import facts_of, load_inputs
+from agent.node.inputs import credentials_notes, facts_of, load_inputs
 from agent.node.metrics_file import withdraw
 from agent.node.overrides import override_warnings
 from agent.node.planning import changed_paths, node_files, plan_node, plan_revert
@@ -56,7 +56,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
             forget_network(state, facts.instance_id)
     result = reconcile(host, static, facts, Trigger.COMMAND)
     print_changes(host, result.plan)
-    for warning in result.resolved.problems + result.resolved.warnings + result.unit_warnings:
+    for warning in _warnings(host, result):
         print("warning: " + warning, file=sys.stderr)
     result.raise_unit_problems()
     if result.intent is None:
@@ -75,6 +75,13 @@ def apply_command(arguments: argparse.Namespace) -> int:
         print(text, file=sys.stderr)
     _print_stale(host, result)
     return 0
+
+
+def _warnings(host: Host, result: ReconcileResult) -> tuple[str, ...]:
+    resolved = result.resolved
+    warnings = resolved.problems + resolved.warnings + result.unit_warnings
+    is_elsewhere = not resolved.inputs.on_instance
+    return warnings + (credentials_notes(host, result.settings, "for --root or --facts") if is_elsewhere else ())
 
 
 def _print_stale(host: Host, result: ReconcileResult) -> None:
@@ -119,6 +126,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
     messages += ["note: " + note for note in plan.notes] + ["warning: " + warning for warning in warnings]
     messages += advice(resolved.intent.no_proxy, inputs.facts.region) if resolved.intent else ()
     messages += ["note: " + note for note in unprobed_notes(inputs)]
+    messages += ["note: " + note for note in credentials_notes(host, inputs.settings, "by plan")]
     messages += [f'note: node.enable = "auto": {rule}'] if rule else []
     pending = bool(not plan.empty or actions)
     if resolved.intent is None:

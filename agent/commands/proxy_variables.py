@@ -12,8 +12,7 @@ from agent.core.plan.elsewhere.place import ProxyPlace, is_proxy_name
 from agent.core.plan.files.environment import ENVIRONMENT, NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.record import evolve, record
-from agent.core.settings.parsers import service_unit
-from agent.core.settings.unit_table import UNORDERED, reads_etc_environment, variables_of
+from agent.core.settings.unit_table import UNORDERED, reads_etc_environment, service_unit, variables_of
 from agent.edges.files import FileSystem
 from agent.errors import AgentError, FileError, UsageError
 from agent.node.elsewhere import other_places, unit_places

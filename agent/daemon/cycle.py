@@ -6,6 +6,7 @@ It runs in a process of its own, see supervisor.py.
 from __future__ import annotations
 
 import json
+import time
 from functools import partial
 
 from agent.core.facts.instance import Facts, facts_from_json
@@ -24,7 +25,7 @@ from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import report_degraded
 from agent.daemon.outcome import last_watch, save_schedule, watched_paths
 from agent.daemon.protocol import NextRun, WatchPaths
-from agent.daemon.retry import AFTER_BOOT, METADATA_TIMEOUT, jittered, retry_delay
+from agent.daemon.retry import AFTER_BOOT, GAP_FIRST, METADATA_TIMEOUT, jittered, retry_delay
 from agent.daemon.supervisor import Reason
 from agent.errors import AgentError, LockedError, MetadataError, combined
 from agent.log import get_logger
@@ -40,6 +41,7 @@ def run_cycle(daemon: Daemon, reason: Reason) -> None:
 
     Raises LockedError if another run does not release the lock in time.
     """
+    daemon = daemon.with_budget(Budget(sleep=daemon.signals.sleep))  # no limit, but SIGTERM ends a wait
     host = daemon.host
     with host.locked() as state:
         before = state.update_memory(Memory.reset) if reason is Reason.RELOAD else state.memory()
@@ -63,7 +65,7 @@ def run_cycle(daemon: Daemon, reason: Reason) -> None:
         is_settled = report_and_release_units(daemon, result)
         if is_retry:
             restart_failed_bootstrap(daemon)
-    elif result and result.plan.problems:
+    elif result and result.problems:
         release_gated_units(daemon, result)
     finish_cycle(daemon, result, is_settled=is_settled)
 
@@ -93,6 +95,8 @@ def finish_cycle(daemon: Daemon, result: ReconcileResult | None, *, is_settled: 
     if result and is_settled and (stale or memory.contested):
         daemon.set_status(journal_events.summary(result, stale=stale, contested=sorted(memory.contested)))
     watch = result.settings.watch if result else last_watch(daemon)
+    if result and is_settled and result.settings.proxy.credentials_command and memory.credentials_source:
+        delays.append(max(memory.credentials_due - time.monotonic(), GAP_FIRST))
     delays.append(jittered(watch.interval) if is_settled else retry_delay(memory.failures, bool(memory.desired)))
     save_schedule(daemon, watch, memory, units, min(delays))
     daemon.send(WatchPaths(_watched_paths(daemon, result)))

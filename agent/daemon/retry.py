@@ -1,8 +1,8 @@
 """All delays of the daemon, in seconds, and how they grow.
 
-Four are elsewhere: watch.interval is a setting, the health checks of the proxies have their own
-interval (core/net/proxy_selection.py), edges/child.py limits how long a worker may be silent, and
-node/budget.py how long a boot may wait.
+Four are elsewhere: watch.interval and watch.credentials_interval are settings, the health checks of
+the proxies have their own interval (core/net/proxy_selection.py), edges/child.py limits how long a
+worker may be silent, and node/budget.py how long a boot may wait.
 """
 
 from __future__ import annotations

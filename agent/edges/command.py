@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from typing import Callable
 
-from agent.core.record import record
+from agent.core.record import field, record
 from agent.core.redact import redact
 from agent.errors import CommandError
 
@@ -24,6 +26,8 @@ BASE_ENVIRONMENT: Mapping[str, str] = {
 GRACE = 10.0
 #: Exit code of timeout(1) after a timeout.
 TIMED_OUT = 124
+#: Seconds between two looks at a program whose output is captured.
+_TICK = 0.05
 
 
 @record
@@ -33,6 +37,15 @@ class Result:
     returncode: int
     stdout: str
     stderr: str
+
+
+@record
+class Output:
+    """Exit code of a program as of a shell, and what it printed, which may be secret."""
+
+    returncode: int
+    stdout: bytes = field(repr=False)
+    stderr: bytes = field(repr=False)
 
 
 def run(
@@ -94,6 +107,72 @@ def stream(argv: Sequence[str], *, timeout: float, environment: Mapping[str, str
     finally:
         if process.poll() is None:
             _stop(process)
+
+
+def capture(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    limit: int,
+    environment: Mapping[str, str],
+    pause: Callable[[float], None] = time.sleep,
+) -> Output:
+    """Run a program that prints a secret, with exactly this environment and without input.
+
+    When it ends, or after `timeout` seconds, or with more than `limit` bytes on stdout, its process
+    group is killed.  Of stderr the last `limit` bytes are kept.  `pause` is called again and again,
+    and may raise an exception to end the run.  Raises CommandError, which repeats neither arguments
+    nor output.
+    """
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,
+            cwd="/",
+        )
+    except OSError as error:
+        raise CommandError(f"{argv[0]}: {error.strerror}") from None
+    try:
+        stdout, stderr = _read_pipes(process, argv[0], timeout, limit, pause)
+    finally:
+        _signal_group(process.pid, signal.SIGKILL)  # not reaped yet, so that the group is still its own
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+    code = process.returncode
+    return Output(code if code >= 0 else 128 - code, stdout, stderr)
+
+
+def _read_pipes(
+    process: subprocess.Popen[bytes], name: str, timeout: float, limit: int, pause: Callable[[float], None]
+) -> tuple[bytes, bytes]:
+    """Return stdout and stderr once the program has ended, whatever child holds them open."""
+    deadline = time.monotonic() + timeout
+    pipes = [pipe.fileno() for pipe in (process.stdout, process.stderr) if pipe]
+    texts = dict.fromkeys(pipes, b"")
+    out, err = pipes
+    while True:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise CommandError(f"{name}: timed out after {timeout:.3g} s")
+        pause(0)
+        has_ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        ready, _, _ = select.select(pipes, [], [], 0 if has_ended else min(remaining, _TICK))
+        if has_ended and not ready:
+            return texts[out], texts[err]
+        for pipe in ready:
+            data = os.read(pipe, 65536)
+            texts[pipe] += data
+            if not data:
+                pipes.remove(pipe)
+        texts[err] = texts[err][-limit:]
+        if len(texts[out]) > limit:
+            raise CommandError(f"{name}: printed more than {limit} bytes")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

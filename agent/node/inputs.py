@@ -5,16 +5,22 @@ Nothing below reads a settings file.
 
 from __future__ import annotations
 
+import time
+
 from agent.core.facts.cluster_hints import ClusterInfo, first_known, from_arguments, from_node_configs, from_scripts
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.intent.inputs import Inputs
-from agent.core.record import field, record
+from agent.core.net.proxy_url import Credentials
+from agent.core.plan.drift import Memory
+from agent.core.plan.files.environment import NODE_ENV
+from agent.core.record import evolve, field, record
 from agent.core.settings.layers import USER_DATA, Layer, parse_toml
 from agent.core.settings.schema import Settings
 from agent.core.settings.toml_text import USER_DATA_LIMIT
 from agent.core.settings.user_data import UserData, read_user_data
 from agent.edges.files import FileSystem, Versions
 from agent.edges.state import State, instance_file
+from agent.errors import AgentError, CommandError
 from agent.node.budget import Budget
 from agent.node.host import Host
 from agent.node.kept_flags import kept_layer
@@ -23,7 +29,6 @@ from agent.node.sources import (
     SettingsSources,
     StaticSettings,
     read_ca,
-    read_credentials,
     read_local_file,
     static_settings,
 )
@@ -62,10 +67,16 @@ def facts_of(static: StaticSettings, budget: Budget | None = None) -> Facts:
 
 @record
 class NodeInputs(Inputs):
-    """Inputs of a node, and the versions of the files that they were read from."""
+    """Inputs of a node, and the versions of the files that they were read from.
+
+    `command_source`: the digest of proxy.credentials_command if it was run just now.  `failure`:
+    its error, if it failed and the credentials in force stay.
+    """
 
     sources: SettingsSources = field(factory=SettingsSources)
     versions: Versions = ()
+    command_source: str = ""
+    failure: AgentError | None = None
 
     def refreshed(self, host: Host) -> NodeInputs:
         """Return the same, or read again if one of the files has changed meanwhile.
@@ -75,7 +86,39 @@ class NodeInputs(Inputs):
         """
         if host.files.versions(path for path, _ in self.versions) == self.versions:
             return self
-        return load_inputs(host, static_settings(host.files, self.sources), self.facts)
+        fresh = load_inputs(host, static_settings(host.files, self.sources), self.facts)
+        if self.command_source:
+            from agent.node.credentials import source_of
+
+            if source_of(fresh.settings) == self.command_source:
+                # After a failure those in force count; another run may have renewed them meanwhile.
+                credentials = (fresh.credentials if self.failure else None) or self.credentials
+                source, failure = self.command_source, self.failure
+                return evolve(fresh, credentials=credentials, command_source=source, failure=failure)
+        return fresh.with_command_output(host, host.state.memory())
+
+    def with_command_output(self, host: Host, memory: Memory) -> NodeInputs:
+        """Return the same with what proxy.credentials_command prints, if it is due.
+
+        If it fails, the credentials in force stay; without any it raises CommandError.  Another
+        tree, and facts from a file, are not this node: the command does not run for them.
+        """
+        proxy = self.settings.proxy
+        if not (proxy.credentials_command and proxy.url and self.on_instance):
+            return self
+        from agent.node.credentials import run_command, source_of
+
+        source = source_of(self.settings)
+        if self.credentials and not memory.are_credentials_due(source, time.monotonic()):
+            return self
+        try:
+            credentials = run_command(host, proxy, self.facts.region)
+        except CommandError as error:
+            if self.credentials is None:
+                raise
+            failure = CommandError(f"{error}; the last credentials stay in force", hint=error.hint)
+            return evolve(self, command_source=source, failure=failure)
+        return evolve(self, credentials=credentials, command_source=source)
 
 
 def load_inputs(host: Host, static: StaticSettings, facts: Facts) -> NodeInputs:
@@ -88,13 +131,14 @@ def load_inputs(host: Host, static: StaticSettings, facts: Facts) -> NodeInputs:
     layered = static.with_instance(instance_layers(host.state, facts.instance_id, user_data))
     settings = layered.settings
     named_files = [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
+    named_files += [NODE_ENV] if settings.proxy.credentials_command else []  # it has the credentials in force
     versions += files.versions([NODEADM_D, *_node_config_paths(files), *named_files])
     info = cluster_info(files, settings, user_data)
     return NodeInputs(
         layered,
         facts,
         info,
-        read_credentials(files, settings.proxy.credentials_file),
+        credentials_of(host, settings),
         read_ca(files, settings),
         is_on_instance(host, static.sources),
         user_data.problems + info.problems,
@@ -102,6 +146,27 @@ def load_inputs(host: Host, static: StaticSettings, facts: Facts) -> NodeInputs:
         static.sources,
         versions,
     )
+
+
+def credentials_of(host: Host, settings: Settings) -> Credentials | None:
+    """Read the proxy's credentials without running a command; None if there are none.
+
+    Raises FileError.
+    """
+    if not settings.proxy.credentials_keys:
+        return None
+    from agent.node.credentials import read_credentials  # most proxies require none
+
+    return read_credentials(host, settings.proxy)
+
+
+def credentials_notes(host: Host, settings: Settings, why: str) -> tuple[str, ...]:
+    """Return notes for people on credentials that are not read again, and `why`."""
+    if not settings.proxy.credentials_keys:
+        return ()
+    from agent.node.credentials import not_run_notes
+
+    return not_run_notes(host, settings, why)
 
 
 def is_on_instance(host: Host, sources: SettingsSources) -> bool:

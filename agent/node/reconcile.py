@@ -21,13 +21,13 @@ from agent.core.plan.plan import Change, Plan
 from agent.core.record import evolve, record
 from agent.core.settings.schema import Settings
 from agent.edges.state import READY, LockedState, State
-from agent.errors import FileError, SettingsError
+from agent.errors import AgentError, FileError, SettingsError
 from agent.node import kept_flags, proxies, reachability, status_file
 from agent.node.apply import apply
 from agent.node.change_log import log_changes
 from agent.node.elsewhere import place_warnings
 from agent.node.host import Host
-from agent.node.inputs import load_inputs
+from agent.node.inputs import NodeInputs, load_inputs
 from agent.node.overrides import override_warnings
 from agent.node.planning import desired_digests, node_files, plan_node
 from agent.node.reachability import Reachability
@@ -67,7 +67,8 @@ class ReconcileResult:
 
     `should_reprobe`: endpoints that were not reached directly at an earlier boot, or did not
     resolve at this one, may be reachable by now. `repaired`: those of the plan's changes that
-    repaired drift.  `unit_warnings`: what keeps units from getting the proxy.
+    repaired drift.  `unit_warnings`: what keeps units from getting the proxy.  `failure`: why the
+    credentials are not read again; the last ones stay in force.
     """
 
     resolved: Resolved
@@ -75,6 +76,12 @@ class ReconcileResult:
     should_reprobe: bool = False
     repaired: tuple[Change, ...] = ()
     unit_warnings: tuple[str, ...] = ()
+    failure: AgentError | None = None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Return why the node is degraded: problems of single files, and the `failure`."""
+        return self.plan.problems + ((str(self.failure),) if self.failure else ())
 
     @property
     def settings(self) -> Settings:
@@ -87,12 +94,14 @@ class ReconcileResult:
     @property
     def phase(self) -> str:
         """Return the phase of the node, as in status.json."""
-        return phase_of(self.resolved, self.plan.problems)
+        return phase_of(self.resolved, self.problems)
 
     def raise_problems(self) -> None:
-        """Raise FileError if single files could not be changed."""
+        """Raise AgentError if the node is degraded."""
         if self.plan.problems:
-            raise FileError("\n".join(self.plan.problems), hint=_ONLY_SPARE if has_configured_units(self.plan) else "")
+            raise FileError("\n".join(self.problems), hint=_ONLY_SPARE if has_configured_units(self.plan) else "")
+        if self.failure:
+            raise self.failure
 
     def raise_unit_problems(self) -> None:
         """Raise FileError if units are not configured because files could not be changed."""
@@ -107,6 +116,7 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
     ReconcileResult.raise_problems.
     """
     inputs = load_inputs(host, static, facts)
+    inputs = inputs.with_command_output(host, Memory() if trigger is Trigger.COMMAND else host.state.memory())
     network = probe(host, inputs)
     with host.locked() as state:
         inputs = inputs.refreshed(host)
@@ -124,12 +134,15 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         warnings += order_warnings(host, files)
         _remember(state, static, inputs, network)
         plan = _open_gates(state, resolved.settings, plan)
-        result = ReconcileResult(resolved, plan, network.reachability.should_reprobe, repaired, warnings)
+        result = ReconcileResult(
+            resolved, plan, network.reachability.should_reprobe, repaired, warnings, inputs.failure
+        )
         desired = memory.still_desired(desired, set(planned.changes) - set(plan.changes))
         remembered = memory.after_command if trigger is Trigger.COMMAND else memory.after_daemon
         memory = remembered(plan, desired, time.monotonic())
+        memory = _with_credentials(memory, inputs, result)
         state.save_memory(_with_list(state, memory, resolved, network))
-        status_file.save_reconcile(state, resolved, plan.problems, warnings)
+        status_file.save_reconcile(state, resolved, result.problems, warnings)
     return result
 
 
@@ -183,6 +196,15 @@ def _enabling(resolved: Resolved, trigger: Trigger) -> Settings | None:
     A cycle of the daemon enables none.
     """
     return resolved.settings if resolved.intent and trigger is not Trigger.DAEMON_CYCLE else None
+
+
+def _with_credentials(memory: Memory, inputs: NodeInputs, result: ReconcileResult) -> Memory:
+    """Return the memory with the command whose credentials are now in node.env."""
+    if not inputs.command_source or result.problems:
+        return memory
+    from agent.node.credentials import next_run
+
+    return evolve(memory, credentials_source=inputs.command_source, credentials_due=next_run(inputs.settings))
 
 
 def _with_list(state: LockedState, memory: Memory, resolved: Resolved, network: Network) -> Memory:

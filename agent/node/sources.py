@@ -1,9 +1,8 @@
-"""Sources of the settings: flags, settings files, the credentials file, the CA bundle."""
+"""Sources of the settings: flags, settings files, the CA bundle."""
 
 from __future__ import annotations
 
 import argparse
-import codecs
 import contextlib
 import shlex
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,6 @@ from typing import Any
 
 from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.certificate_forms import conversion
-from agent.core.net.proxy_url import Credentials, parse_credentials
 from agent.core.record import evolve, record
 from agent.core.settings.config_d import is_settings, unread
 from agent.core.settings.layers import (
@@ -177,31 +175,6 @@ def _documents(files: FileSystem, sources: SettingsSources) -> Iterator[tuple[st
 def settings_to_keep(sources: SettingsSources) -> dict[str, dict[str, Any]]:
     """Return the settings in the flags that `apply` keeps for this instance."""
     return without_metadata(sources.layer().data)
-
-
-def read_credentials(files: FileSystem, path: str) -> Credentials | None:
-    """Read the proxy's credentials; return None if the settings name no file.
-
-    Raises FileError, also for a file that others can read.
-    """
-    if not path:
-        return None
-    content = files.read(path)
-    if content is None:
-        raise FileError(f"proxy.credentials_file: {path}: no such file")
-    if not files.is_private(path):
-        raise FileError(
-            f"proxy.credentials_file: {path}: must be owned by root and have mode 0600",
-            hint=f"chown root {path}; chmod 600 {path}",
-        )
-    try:
-        return parse_credentials(content.decode("utf-8"))
-    except UnicodeDecodeError:
-        is_utf_16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        problem = "is UTF-16; save it as UTF-8" if is_utf_16 else "invalid UTF-8"
-        raise FileError(f"proxy.credentials_file: {path}: {problem}") from None
-    except ValueError as error:
-        raise FileError(f"proxy.credentials_file: {path}: {error}") from None
 
 
 def read_ca(files: FileSystem, settings: Settings) -> CaCertificates | None:

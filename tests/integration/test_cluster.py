@@ -52,6 +52,16 @@ def test_pods_get_the_variables_of_the_node(node):
     assert data(render(node, "--facts", str(node.facts))) == node.variables("etc/eks-proxy-agent/node.env")
 
 
+def test_a_command_is_not_run_for_pods(node, tmp_path):
+    """Where its output is not known, no ConfigMap without a password replaces the Secret."""
+    node.settings(SETTINGS.replace("[aws]", f'credentials_command = ["/usr/bin/touch", "{tmp_path}/ran"]\n[aws]'))
+    done = render(node, "--facts", str(node.facts))
+    assert done.code == 1
+    assert "proxy.credentials_command: not run by cluster, and no credentials are known here" in done.err
+    assert "hint: run this as root on a configured node, or set proxy.credentials_file" in done.err
+    assert not (tmp_path / "ran").exists()
+
+
 def test_cluster_of_user_data_counts_for_pods(node):
     """The cluster information of a NodeConfig in the facts counts for the pods too."""
     spec = "{cluster: {name: b, apiServerEndpoint: https://AB.gr7.eu-central-1.eks.amazonaws.com, cidr: 10.99.0.0/16}}"

@@ -484,7 +484,7 @@ def test_missing_wrong_and_right_password(network, inspected):
     finally:
         squid.stop()
     assert (missing["kind"], wrong["kind"], right["kind"]) == ("credentials", "credentials", "ok")
-    assert "proxy.credentials_file is not set" in missing["text"]
+    assert "no credentials are set" in missing["text"]
     assert "rejects the user or password" in wrong["text"]
 
 

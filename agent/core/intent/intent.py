@@ -156,7 +156,7 @@ def _warnings(settings: Settings, entries: tuple[Entry, ...], credentials: Crede
         )
     if credentials and is_percent_encoded(credentials):
         warnings.append(
-            "proxy.credentials_file: looks percent-encoded; if it is, write USER:PASSWORD as they are: the agent encodes them"
+            "proxy credentials: look percent-encoded; if they are, write USER:PASSWORD as they are: the agent encodes them"
         )
     if credentials and settings.node.yum and settings.proxy.credentials_in_yum:
         warnings.append("yum.conf: has the proxy's credentials and mode 0600; dnf silently ignores it for other users")

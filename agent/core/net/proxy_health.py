@@ -205,10 +205,10 @@ def _credentials_required(proxy: ProxyUrl, response: Response, with_credentials:
         return Verdict(False, "credentials", text, hint)
     if with_credentials:
         text = f"{proxy}: rejects the user or password (407)"
-        hint = "correct the file of proxy.credentials_file, then run: eks-proxy-agent apply"
+        hint = "correct the password at its source (docs/credentials.md), then run: eks-proxy-agent apply"
         return Verdict(False, "credentials", text, hint)
-    text = f"{proxy}: requires a user and password (407), but proxy.credentials_file is not set"
-    hint = "write USER:PASSWORD to a file owned by root, mode 0600; set proxy.credentials_file to its path"
+    text = f"{proxy}: requires a user and password (407), but no credentials are set"
+    hint = "set proxy.credentials_file, proxy.credentials_command or proxy.credentials (docs/credentials.md)"
     return Verdict(False, "credentials", text, hint)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from re import Match
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from agent.core.net import addresses
 from agent.core.record import field, record
@@ -191,6 +191,18 @@ def parse_credentials(text: str) -> Credentials:
     if not (user and colon):
         raise ValueError("does not have the form USER:PASSWORD")
     return Credentials(user, password)
+
+
+def split_credentials(url: str) -> tuple[ProxyUrl, Credentials] | None:
+    """Return the parts of what `ProxyUrl.with_credentials` returned; None for any other text."""
+    scheme, _, rest = url.partition("://")
+    user_info, at, host = rest.rpartition("@")
+    user, colon, password = user_info.partition(":")
+    try:
+        parts = parse_proxy_url(f"{scheme}://{host}"), Credentials(unquote(user), unquote(password))
+    except ValueError:
+        return None
+    return parts if at and colon and parts[0].with_credentials(parts[1]) == url else None
 
 
 def is_percent_encoded(credentials: Credentials) -> bool:

@@ -40,6 +40,8 @@ class Memory:
     `reported`: the last report of each kind, so that it is logged only once.
     `ca_changed_at`: the moment of the last change of the proxy's CA.
     `accepted`: the NO_PROXY values with which a process is current.
+    `credentials_source`: digest of the proxy.credentials_command that gave the credentials in
+    force, and `credentials_due`: the moment from which it is run again.
     """
 
     instance: str = ""
@@ -52,6 +54,8 @@ class Memory:
     reported: Mapping[str, str] = field(factory=dict)
     ca_changed_at: float | None = None
     accepted: Accepted = field(factory=Accepted)
+    credentials_source: str = ""
+    credentials_due: float = 0.0
 
     def contested_paths(self, desired: Mapping[str, str]) -> frozenset[str]:
         """Return the contested files whose desired state has not changed since."""
@@ -151,8 +155,15 @@ class Memory:
         return evolve(self.report_once("degraded", "")[1], failures=0)
 
     def reset(self) -> Memory:
-        """Return the memory for a fresh start at an operator's request: no file is contested."""
-        return evolve(self, repairs={}, contested={}, failures=0)
+        """Return the memory for a fresh start at an operator's request.
+
+        No file is contested, and credentials are read again.
+        """
+        return evolve(self, repairs={}, contested={}, failures=0, credentials_source="")
+
+    def are_credentials_due(self, source: str, now: float) -> bool:
+        """Return True if the command with this digest has to be run (again)."""
+        return source != self.credentials_source or now >= self.credentials_due
 
 
 def debounce_facts(facts: Facts, cached: Facts | None, memory: Memory, now: float) -> tuple[Facts, Memory]:
@@ -230,6 +241,8 @@ def memory_from_json(data: Mapping[str, Any]) -> Memory:
             reported={str(kind): str(text) for kind, text in data["reported"].items()},
             ca_changed_at=None if data["ca_changed_at"] is None else float(data["ca_changed_at"]),
             accepted=Accepted.from_json(data["accepted"]) if "accepted" in data else Accepted(),
+            credentials_source=str(data.get("credentials_source", "")),
+            credentials_due=float(data.get("credentials_due", 0)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"memory: {error!r}") from None

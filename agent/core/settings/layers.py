@@ -87,12 +87,21 @@ def merge(layers: Sequence[Layer]) -> Layered:
     Raises SettingsError with every problem of every layer.
     """
     settings, origin, problems = _merge(layers)
+    problems += _contradictions(settings, origin)
     if problems:
         raise SettingsError(problems)
     warnings = ["proxy.no_proxy: " + entry.warning for entry in settings.proxy.no_proxy if entry.warning]
     warnings += _overruled(layers)
     raw = {(section, key): layer.data[section][key] for layer in layers for section, key in _keys(layer)}
     return Layered(settings, origin, tuple(shortlist(warnings)), raw)
+
+
+def _contradictions(settings: Settings, origin: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    """Yield what is wrong although each value is right."""
+    keys = settings.proxy.credentials_keys
+    if len(keys) > 1:
+        places = " and ".join(f"proxy.{key} ({origin['proxy', key]})" for key in keys)
+        yield f'{places}: only one of them may be set; keep one, and set each other to "", proxy.credentials_command to []'
 
 
 def _overruled(layers: Sequence[Layer]) -> Iterator[str]:

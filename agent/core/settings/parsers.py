@@ -77,6 +77,28 @@ def credentials_path(value: Any) -> str:
     return optional_path(value)
 
 
+def credentials_command(value: Any) -> tuple[str, ...]:
+    """Read a program and its arguments; no error repeats them: they may be USER:PASSWORD."""
+    if type(value) is not list or not all(type(word) is str for word in value):
+        raise ValueError('expected an array of strings: the program and its arguments, as in ["/usr/bin/aws", "..."]')
+    if not all(map(str.isprintable, value)):
+        raise ValueError("contains a control character")
+    if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*|/.*", value[0]):
+        raise ValueError("the first string is not a program; write its absolute path, or a name that is found on PATH")
+    return tuple(value)
+
+
+def systemd_credential(value: Any) -> str:
+    """Read `systemd:NAME`; NAME as systemd allows it for LoadCredential= (systemd.exec(5)).
+
+    No error repeats the value, which may be USER:PASSWORD.
+    """
+    text = str(typed(value, str))
+    if text and not re.fullmatch(r"systemd:[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", text):
+        raise ValueError("not the name of a systemd credential; USER:PASSWORD itself does not belong here")
+    return text
+
+
 def ca_bundle(value: Any) -> str:
     """Read a path, or PEM text; its certificates are checked where the bundle is read."""
     text = str(typed(value, str)).strip()
@@ -219,27 +241,6 @@ def cidrs_or_auto(value: Any) -> tuple[str, ...] | None:
     if not cidrs:
         raise ValueError("must not be empty; every VPC has a CIDR")
     return cidrs
-
-
-def service_unit(value: Any) -> str:
-    """Read a unit as systemctl accepts it, `docker` or `docker.service`.
-
-    The result always ends in `.service`.  Names become directories below /etc/systemd/system: only
-    the characters of systemd.unit(5), no slash, no leading dot.
-    """
-    text = str(typed(value, str))
-    name = (
-        text
-        if re.search(r"\.(service|socket|target|timer|mount|path|slice|scope|device|swap|automount)$", text)
-        else text + ".service"
-    )
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9:_.@-]{0,200}", text):
-        raise ValueError(f"{quoted(text)} is not a unit name")
-    if not name.endswith(".service") or name == ".service":
-        raise ValueError(f"{quoted(text)} is not a service")  # no other unit reads an environment
-    if re.fullmatch(r"[^@]+@\.service", name):
-        raise ValueError(f"{quoted(text)} is a template, for which systemd reports no state; name its instances")
-    return name
 
 
 def cluster_name(value: Any) -> str:

@@ -14,12 +14,16 @@ from agent.core.net.proxy_url import ProxyUrl
 from agent.core.noproxy.entries import OperatorEntry
 from agent.core.record import field, record
 from agent.core.settings import parsers
-from agent.core.settings.unit_table import DEFAULT_UNITS
+from agent.core.settings.unit_table import DEFAULT_UNITS, service_unit
 from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload, parse_workload
 
 
 def _key(default: Any, parse: Callable[[Any], Any], allowed: str, *, unset: str = "auto") -> Any:
     return field(default=default, metadata={"parse": parse, "allowed": allowed, "unset": unset})
+
+
+#: The keys that say where the proxy's credentials are.
+CREDENTIALS_KEYS = ("credentials_file", "credentials_command", "credentials")
 
 
 @record
@@ -36,10 +40,19 @@ class Proxy:
     credentials_file: str = _key(
         "", parsers.credentials_path, "the absolute path of a file that root owns, with mode 0600"
     )
+    credentials_command: tuple[str, ...] = _key(
+        (), parsers.credentials_command, "a list of strings, the program and its arguments; it prints USER:PASSWORD"
+    )
+    credentials: str = _key("", parsers.systemd_credential, '"systemd:NAME", a credential of the agent\'s unit')
     credentials_in_yum: bool = _key(False, parsers.boolean, "true or false")
     no_proxy: tuple[OperatorEntry, ...] = _key(
         (), parsers.owner_entries, "a list of names, .suffixes, addresses and CIDRs"
     )
+
+    @property
+    def credentials_keys(self) -> tuple[str, ...]:
+        """Return the keys that say where the credentials are; with valid settings at most one."""
+        return tuple(key for key in CREDENTIALS_KEYS if getattr(self, key))
 
 
 @record
@@ -81,11 +94,11 @@ class Vpc:
 @record
 class Node:
     units: tuple[str, ...] = _key(
-        DEFAULT_UNITS, parsers.list_of(parsers.service_unit), "a list of systemd services, such as docker"
+        DEFAULT_UNITS, parsers.list_of(service_unit), "a list of systemd services, such as docker"
     )
     enable: tuple[str, ...] | None = _key(
         None,
-        parsers.auto_or(parsers.list_of(parsers.service_unit)),
+        parsers.auto_or(parsers.list_of(service_unit)),
         '"auto" (docker where it is used) or a list of systemd services to enable and start',
     )
     environment: bool = _key(True, parsers.boolean, "true or false")
@@ -120,6 +133,7 @@ class Signal:
 @record
 class Watch:
     interval: float = _key(600.0, parsers.interval, "seconds from 10 up to 86400")
+    credentials_interval: float = _key(3600.0, parsers.interval, "seconds from 10 up to 86400")
     restart: str = _key("never", parsers.one_of("never", "changed"), '"never" or "changed"')
     failover_after: float | None = _key(
         600.0, parsers.never_or(parsers.interval), '"never", or seconds from 10 up to 86400', unset="never"

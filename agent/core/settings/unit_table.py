@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Any
 
+from agent.core.net.proxy_url import quoted
 from agent.core.record import record
+from agent.core.settings.parsers import typed
 
 
 @record
@@ -81,3 +85,24 @@ def variables_of(unit: str, variables: Iterable[tuple[str, str]]) -> tuple[tuple
     """Return the proxy variables of a unit with the agent's drop-in; "" for one that is removed."""
     unset = unset_names(unit)
     return tuple((name, "" if name in unset else value) for name, value in variables)
+
+
+def service_unit(value: Any) -> str:
+    """Read a unit as systemctl accepts it, `docker` or `docker.service`.
+
+    The result always ends in `.service`.  Names become directories below /etc/systemd/system: only
+    the characters of systemd.unit(5), no slash, no leading dot.
+    """
+    text = str(typed(value, str))
+    name = (
+        text
+        if re.search(r"\.(service|socket|target|timer|mount|path|slice|scope|device|swap|automount)$", text)
+        else text + ".service"
+    )
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9:_.@-]{0,200}", text):
+        raise ValueError(f"{quoted(text)} is not a unit name")
+    if not name.endswith(".service") or name == ".service":
+        raise ValueError(f"{quoted(text)} is not a service")  # no other unit reads an environment
+    if re.fullmatch(r"[^@]+@\.service", name):
+        raise ValueError(f"{quoted(text)} is a template, for which systemd reports no state; name its instances")
+    return name

@@ -60,12 +60,12 @@ def test_text_has_the_error_of_squid():
 @pytest.mark.parametrize(
     ("header", "with_credentials", "part"),
     [
-        ('Basic realm="a, b"', False, "proxy.credentials_file is not set"),
+        ('Basic realm="a, b"', False, "no credentials are set"),
         ('Basic realm="proxy"', True, "rejects the user or password"),
         ("", True, "rejects the user or password"),
         ("Negotiate", True, "requires authentication by negotiate (407)"),
         ('Negotiate, NTLM, Digest realm="x", nonce="y"', False, "by negotiate or ntlm or digest (407)"),
-        ('Negotiate, Basic realm="x"', False, "proxy.credentials_file is not set"),
+        ('Negotiate, Basic realm="x"', False, "no credentials are set"),
     ],
 )
 def test_407_names_the_required_credentials(header, with_credentials, part):

@@ -17,6 +17,7 @@ from agent.core.net.proxy_url import (
     parse_credentials,
     parse_proxy_url,
     quoted,
+    split_credentials,
 )
 
 URL = ProxyUrl("http", "proxy.corp", 3128)
@@ -174,6 +175,25 @@ def test_credentials_are_percent_encoded(user, password):
     encoded_user, _, encoded_password = info.partition(":")
     assert set(info) <= set(string.ascii_letters + string.digits + "-._%:")
     assert (unquote(encoded_user), unquote(encoded_password)) == (user, password)
+
+
+@given(
+    st.sampled_from([URL, ProxyUrl("https", "fd00::1", 443)]),
+    st.text(min_size=1, max_size=20),
+    st.text(max_size=20),
+)
+def test_what_was_put_together_is_split(url, user, password):
+    """The credentials in force are read back as they were."""
+    credentials = Credentials(user, password)
+    assert split_credentials(url.with_credentials(credentials)) == (url, credentials)
+    assert split_credentials(str(url)) is None
+
+
+@given(st.text(max_size=60))
+def test_any_other_text_is_not_split(text):
+    """A value that someone else wrote gives no credentials, unless it is exactly of our form."""
+    parts = split_credentials(text)
+    assert parts is None or parts[0].with_credentials(parts[1]) == text
 
 
 def test_tilde_is_encoded():

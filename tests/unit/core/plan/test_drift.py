@@ -116,7 +116,8 @@ def test_the_same_text_is_reported_once() -> None:
 def test_the_memory_survives_a_restart_of_the_daemon() -> None:
     """The JSON of a memory gives the same memory; invalid data is an error."""
     memory = Memory("i", {"/a": "b"}, {"/a": (1.5, 2.0)}, 3, {"/c": 4.0}, {"10.0.0.0/16": (2, 5.0)}, 1, {"x": "y"}, 6.0)
-    memory = evolve(memory, accepted=Accepted({"settings": "1"}, ("a", "a,b")))
+    memory = evolve(memory, accepted=Accepted({"settings": "1"}, ("a", "a,b")), credentials_source="c")
+    memory = evolve(memory, credentials_due=7.0)
     valid = asdict(memory)
     assert memory_from_json(json.loads(json.dumps(valid))) == memory
     for data in (
@@ -125,9 +126,20 @@ def test_the_memory_survives_a_restart_of_the_daemon() -> None:
         {**valid, "missing": {"x": [1]}},
         {**valid, "desired": {"../a": "b"}},
         {**valid, "accepted": {"values": 1}},
+        {**valid, "credentials_due": "soon"},
     ):
         with pytest.raises(ValueError, match=r"^memory: "):
             memory_from_json(data)
+
+
+def test_credentials_are_due_at_first_later_and_on_request() -> None:
+    """Also those of another command."""
+    memory = evolve(MEMORY, credentials_source="a", credentials_due=10.0)
+    assert not memory.are_credentials_due("a", 9.9)
+    assert memory.are_credentials_due("a", 10.0)
+    assert memory.are_credentials_due("b", 9.9)
+    assert memory.reset().are_credentials_due("a", 9.9)
+    assert Memory().are_credentials_due("a", 0.0)
 
 
 def test_an_upgrade_at_run_time_forgets_nothing() -> None:

@@ -30,6 +30,8 @@ WRONG_VALUES = {
     ],
     "proxy.https_url": ['"proxy:3128"'],
     "proxy.credentials_file": ['"proxy.pass"', '"/etc/../proxy.pass"', '"user:secret"'],
+    "proxy.credentials_command": ['"user:secret"', '["user:secret"]', '["aws", "a\\nb"]'],
+    "proxy.credentials": ['"user:secret"', '"systemd:a/b"'],
     "proxy.no_proxy": [
         '"a.corp,b.corp"',
         '["a.corp,*.b.corp"]',
@@ -62,6 +64,7 @@ WRONG_VALUES = {
     "signal.resource": ['"a\\nb"'],
     "signal.region": ['"Frankfurt"'],
     "watch.interval": ["9", "86401"],
+    "watch.credentials_interval": ["9"],
     "watch.restart": ['"always"'],
     "watch.failover_after": ["9", '"off"'],
     "watch.metrics": ['"metrics"'],
@@ -90,6 +93,7 @@ DOCUMENTS = [
     "[proxy]\nurl: http://proxy:3128",
     "\ufeff[proxy]",
     "[proxy]\n# \udce9",
+    '[proxy]\ncredentials_file = "/a"\ncredentials_command = ["b"]\ncredentials = "systemd:c"',
 ]
 FLAGS = ["proxy", "proxy.url", "url=http://proxy:3128", "proxy.ulr=1", "prxy.url=1", "node.yum=yes"]
 

@@ -23,6 +23,24 @@ def toml(text, name="config.toml"):
     return parse_toml(name, text.encode())
 
 
+# --- contradictions
+
+
+def test_credentials_have_one_source():
+    """Two of them are an error that names their layers; an empty value takes one back."""
+    file = toml('[proxy]\ncredentials_file = "/etc/proxy.pass"')
+    command = toml('[proxy]\ncredentials_command = ["aws"]', USER_DATA)
+    problem = (
+        "proxy.credentials_file (config.toml) and proxy.credentials_command (user data): only one of them may be set"
+    )
+    assert problems_of(file, command)[0].startswith(problem)
+    back = toml('[proxy]\ncredentials_file = ""\ncredentials_command = ["aws"]', USER_DATA)
+    assert merge([file, back]).settings.proxy.credentials_keys == ("credentials_command",)
+    assert merge([file, toml("[proxy]\ncredentials_command = []")]).settings.proxy.credentials_keys == (
+        "credentials_file",
+    )
+
+
 # --- order and origin
 
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[4]
         ("proxy", "urls", "proxy.url"),
         ("proxy", "uri", "proxy.url"),
         ("proxy", "noproxy", "proxy.no_proxy"),
-        ("proxy", "credentials", "proxy.credentials_file"),
+        ("proxy", "credential", "proxy.credentials"),
         ("node", "ca-bundle", "node.ca_bundle"),
         ("watch", "failover", "watch.failover_after"),
         ("check", "endpoint", "check.endpoints"),
