@@ -158,7 +158,7 @@ FAULTS = {
         hosts("proxy.gone.test", "proxy.example.test") + "; cat /run/kept > /etc/resolv.conf; systemctl stop deaf",
     ),
     "403": Fault(behind("FORBIDS"), PROXY, "403", HEALTHY),
-    "407": Fault(behind("ASKS"), PROXY, "proxy.credentials_file is not set", HEALTHY),
+    "407": Fault(behind("ASKS"), PROXY, "no credentials are set", HEALTHY),
     "TLS interception, untrusted": Fault(behind("INSPECTS"), PROXY, "Corp Proxy CA", HEALTHY),
     "proxy that never responds": Fault(behind("MUTE"), PROXY, "the response to CONNECT timed out after", HEALTHY),
     "drop-in not loaded": Fault(

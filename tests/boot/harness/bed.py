@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import root
+from . import aws, root
 from .boot import Boot
 from .case import Case
 from .namespace import Namespace
@@ -67,6 +67,7 @@ class Trial:
         self._served = 0
         base = root.base(case.suite)
         layers = [root.agent(case.suite), base] if case.agent else [base]
+        layers = [aws.cli(), *layers] if case.aws_cli else layers
         self.node = Node(name, directory, layers, bed.namespace, image and image.node, pods=case.pods)
         self.root = self.node.root
         try:

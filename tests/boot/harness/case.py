@@ -36,6 +36,7 @@ class Case:
     about: str = ""  # one sentence for people
     suite: str = "bookworm"  # the release of Debian
     agent: bool = True  # the agent is installed; otherwise the node is Debian with image/
+    aws_cli: bool = False  # the AWS CLI is installed
     pods: bool = False  # containers can run on it
     cloud_init: bool = False  # cloud-init runs; it takes two seconds a boot
     user_data_encoding: tuple[str, ...] = ()  # "gzip", "base64", one after the other, before it is served

@@ -48,10 +48,10 @@ class Running:
         """Return the process id, on the host, of the node's PID 1."""
         return wait_for("the node's PID 1", lambda: _container_init(self._process.pid), limit=10)
 
-    def run(self, *argv: Argument, check: bool = True, timeout: float = 60) -> str:
+    def run(self, *argv: Argument, check: bool = True, timeout: float = 60, stdin: str = "") -> str:
         """Run a command inside the node and return its standard output."""
         enter: list[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
-        return run([*enter, *argv], check=check, timeout=timeout).stdout
+        return run([*enter, *argv], check=check, timeout=timeout, stdin=stdin).stdout
 
     def show(self, unit: str, prop: str) -> str:
         """Return the current value of a unit's property."""
@@ -150,7 +150,7 @@ class Node:
         self._options: Sequence[Argument] = FOR_PODS if pods else ()
         self._boots = 0
         self._running: Running | None = None
-        self._watch: Watch = SecretSearch(self.root, directory / "upper", namespace)
+        self.watch: Watch = SecretSearch(self.root, directory / "upper", namespace)
         for part in ("upper", "work", "root"):
             (directory / part).mkdir(parents=True)
         if image is not None:
@@ -171,7 +171,7 @@ class Node:
             (probe / "pull").write_text(pull)
         if hold:
             (probe / "hold").touch()
-        self._watch.start()
+        self.watch.start()
         groups = cgroup.create(f"{self.name}-{self._boots}")
         nspawn: list[Argument] = [
             "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--settings=no",
@@ -188,7 +188,7 @@ class Node:
                 stdout=console,
                 stderr=console,
             )
-        self._running = Running(process, probe, self._boots, limit, self._watch)
+        self._running = Running(process, probe, self._boots, limit, self.watch)
         return self._running
 
     def boot(self, *, pull: str = "", limit: float = 90) -> Boot:
@@ -199,7 +199,7 @@ class Node:
         """Stop a running boot and remove the disk."""
         if self._running is not None:
             self._running.stop()
-        self._watch.stop()
+        self.watch.stop()
         run(["umount", self.root], check=False)
         cgroup.remove_all(self.name)
         run(["rm", "-rf", "--one-file-system", self.directory], check=False)

@@ -1,7 +1,8 @@
 """The search for the proxy's password in everything that a boot leaves, shows or sends.
 
 Node.start and Running.finish run it, so no boot with a password goes without.  What the password is
-comes from the node's credentials file, before and after the boot.
+comes from the node's credentials file and its node.env, before and after the boot; a test names one
+that comes from elsewhere.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from agent.core.settings.unit_table import DEFAULT_UNITS
 
@@ -23,13 +25,15 @@ from .command import CLEAN_ENVIRONMENT, BedError
 from .namespace import Namespace
 from .waiting import wait_for
 
-CREDENTIALS = "etc/eks-proxy-agent/credentials"
+CREDENTIALS, NODE_ENV = "etc/eks-proxy-agent/credentials", "etc/eks-proxy-agent/node.env"
+#: USER:PASSWORD in the URL of a proxy.
+_IN_URL = re.compile("://([^@\n]*)@")
 #: Files that may hold the password, if only root can read them: the operator's, the one for
 #: systemd, that of dnf with proxy.credentials_in_yum, and what the stand-ins of bootstrap.sh and
 #: cfn-signal record of their environment.
 ALLOWED_FILES = (
     CREDENTIALS,
-    "etc/eks-proxy-agent/node.env",
+    NODE_ENV,
     "etc/dnf/dnf.conf",
     "var/log/eks-bootstrap.log",
     "var/log/cfn-signal.jsonl",
@@ -45,6 +49,9 @@ _PART = re.compile(r"[A-Za-z0-9]{6,}")
 
 class Watch(Protocol):
     """What accompanies each boot of a node."""
+
+    def know(self, credentials: str) -> None:
+        """Search for this USER:PASSWORD too, which the node gets from elsewhere."""
 
     def start(self) -> None:
         """Begin before power on."""
@@ -62,12 +69,16 @@ class SecretSearch:
     def __init__(self, root: Path, upper: Path, namespace: Namespace) -> None:
         """Take the node's root, the layer of it that the node wrote, and its network."""
         self._root, self._upper, self._namespace = root, upper, namespace
+        self._known: tuple[str, ...] = ()
         self._secrets: tuple[str, ...] = ()
         self._sniffer: Sniffer | None = None
 
+    def know(self, credentials: str) -> None:
+        self._known += traces(credentials)
+
     def start(self) -> None:
         self.stop()
-        self._secrets = secrets_of(self._root)
+        self._secrets = tuple(dict.fromkeys((*self._known, *secrets_of(self._root))))
         if self._secrets:
             self._sniffer = Sniffer(self._namespace, self._secrets, self._upper.parent / "sniffer")
 
@@ -86,8 +97,12 @@ class SecretSearch:
 
 def secrets_of(root: Path) -> tuple[str, ...]:
     """Return the texts that give the password of a node away; none without a password."""
-    path = root / CREDENTIALS
-    return traces(path.read_text().rstrip("\n")) if path.exists() else ()
+    path, found = root / CREDENTIALS, []
+    if path.exists():
+        found.append(path.read_text().rstrip("\n"))
+    if (root / NODE_ENV).exists():
+        found += map(unquote, _IN_URL.findall((root / NODE_ENV).read_text()))
+    return tuple(dict.fromkeys(trace for credentials in found for trace in traces(credentials)))
 
 
 def traces(credentials: str) -> tuple[str, ...]:
