@@ -91,8 +91,14 @@ def name_of(path):
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
 def test_core_imports_no_io_and_no_edges(path):
-    """A file of core imports only pure modules, attrs, cattrs, YAML, TOML, core and errors."""
+    """A file of core imports only pure modules, YAML, TOML, core and errors."""
     assert impure(path) == []
+
+
+def test_only_the_type_checker_reads_attrs():
+    """attrs does not ship: records are those of agent/core/record.py."""
+    importing = [path for path in FILES if any(name.partition(".")[0] in ("attr", "attrs") for name in imports(path))]
+    assert [name_of(path) for path in importing] == ["agent/core/record.py"]
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
