@@ -129,7 +129,8 @@ def titles(families: Iterable[Dialect], among: Sequence[Dialect] = DIALECTS) -> 
     chosen = list(families)
     if len(chosen) == len(among) >= len(DIALECTS):
         return "every client"
-    incomplete = {family.title.split()[0] for family in among if family not in chosen}
+    selected = {family.name for family in chosen}
+    incomplete = {family.title.split()[0] for family in among if family.name not in selected}
     names = (family.title.split()[0] for family in chosen)
     return ", ".join(dict.fromkeys(family.title if name in incomplete else name for family, name in zip(chosen, names)))
 

@@ -148,7 +148,7 @@ class _List:
             yield LintFinding(WARNING, form.kind, entry, reason, (), text, form.fix)
         for target in form.targets:
             missed = self._proxied(target)
-            if missed and self._proxied(target, entry):
+            if any(self._missed(target, entry, missed)):
                 severity = WARNING if form.fix else NOTE
                 text = form.text.format(titles(missed))
                 yield LintFinding(severity, form.kind, entry, reason, _names(missed), text, form.fix)
@@ -191,12 +191,16 @@ class _List:
                 consequence = "it uses the proxy in " + titles(missed)
                 yield LintFinding(WARNING, "missing", host, "missing", _names(missed), consequence, "add " + host)
 
-    def _proxied(self, text: str, entry: str | None = None) -> list[Dialect]:
-        """Return the families that use the proxy for a target, with one entry or with the list."""
+    def _proxied(self, text: str) -> list[Dialect]:
+        """Return the families that use the proxy for a target with the list."""
         target = _request(text)
-        no_proxy = self._text if entry is None else entry
-        families = self._families[target.scheme] if target else []
-        return [dialect for dialect in families if target and dialect.bypass(target, no_proxy) is None]
+        return list(self._missed(text, self._text, self._families[target.scheme])) if target else []
+
+    def _missed(self, text: str, no_proxy: str, families: Iterable[Dialect]) -> Iterator[Dialect]:
+        """Yield those of the families that use the proxy for a target with this NO_PROXY."""
+        target = _request(text)
+        if target:
+            yield from (dialect for dialect in families if dialect.bypass(target, no_proxy) is None)
 
 
 def _variables(values: Values) -> Iterator[LintFinding]:

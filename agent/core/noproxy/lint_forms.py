@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import NamedTuple
 
 from agent.core.net.addresses import address, canonical
 from agent.core.net.proxy_url import is_host_name
 from agent.core.noproxy.entries import spellings
 from agent.core.noproxy.explain import network
-from agent.core.record import record
 
 #: Public top-level domains. Any other single label is a private zone.
 _PUBLIC = set("com net org edu gov mil int info biz dev app cloud name pro xyz online site store tech arpa aws".split())
@@ -37,8 +37,7 @@ _NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
 _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 
-@record
-class Form:
+class Form(NamedTuple):
     """The form of an entry.
 
     `targets` are URLs that the entry should exempt, none if its intention is unknown.  `text` is

@@ -47,7 +47,7 @@ def bypass_8_18(target: Request, no_proxy: str) -> str | None:
 def _bypass(target: Request, no_proxy: str, *, blanks_separate: bool, reads_ipv6: bool) -> str | None:
     if no_proxy == "*":
         return no_proxy
-    blanks_separate = blanks_separate and (" " in no_proxy or "\t" in no_proxy)
+    blanks_separate = blanks_separate and _has_blanks(no_proxy)
     literal = address(target.host)
     host = target.host[:-1] if target.host.endswith(".") else target.host
     if literal is not None and literal.version == 6:
@@ -57,6 +57,11 @@ def _bypass(target: Request, no_proxy: str, *, blanks_separate: bool, reads_ipv6
         return _of_name(host, no_proxy, blanks_separate)
     networks = _networks(no_proxy, blanks_separate, reads_ipv6)
     return networks.first(networks.network_keys(literal))
+
+
+@per_list
+def _has_blanks(no_proxy: str) -> bool:
+    return " " in no_proxy or "\t" in no_proxy
 
 
 @functools.lru_cache(maxsize=16)  # the generations differ little for names

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from agent.core.net.addresses import ipv4, ipv6
 from agent.core.net.proxy_url import is_host_name, quoted
-from agent.core.record import record
 
 #: Schemes for which the proxy variables count, and their default ports.
 PORTS = {"http": 80, "https": 443}
@@ -24,8 +24,7 @@ _NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
 _DEVIATIONS = "\u00df\u03c2\u200c\u200d"
 
 
-@record
-class Request:
+class Request(NamedTuple):
     """The target of a request.
 
     `host` is a lower-case name, an IPv4 address, or an IPv6 address without brackets.  A name may
