@@ -52,10 +52,12 @@ def watched_paths(daemon: Daemon, settings: Settings, desired: Iterable[str] = (
     files, memory = daemon.host.files, daemon.host.state.memory_if_readable()
     paths = [CONFIG, CONFIG_D + "/", NODEADM_D + "/", *memory.desired, *desired]
     paths += [path for path in (settings.proxy.credentials_file, settings.node.ca_bundle) if path.startswith("/")]
-    paths += [_resolved(files, path) for path in paths if not path.endswith("/")]  # editors change the target of a link
+    targets = {path: path if path.endswith("/") else _resolved(files, path) for path in paths}
     config = [os.path.abspath(daemon.sources.config)] if daemon.sources.config else []
-    watched = [path for path in dict.fromkeys(paths) if not {path, _resolved(files, path)} & set(memory.contested)]
-    return (*config, *map(files.real, watched))
+    watched = [pair for pair in targets.items() if not set(pair) & set(memory.contested)]
+    # Editors change the target of a link.
+    real = dict.fromkeys([path for path, _ in watched] + [target for _, target in watched])
+    return (*config, *map(files.real, real))
 
 
 def _resolved(files: FileSystem, path: str) -> str:

@@ -48,7 +48,7 @@ class State:
 
     def baseline(self) -> Baseline:
         """Return the baseline; an empty one before the first change."""
-        baseline: Baseline | None = self._load(BASELINE)
+        baseline: Baseline | None = self._load(BASELINE, state_files.read_record)
         return baseline or Baseline()
 
     def of_instance(self, instance_id: str, name: str) -> dict[str, Any] | None:
@@ -68,7 +68,7 @@ class State:
 
         Raises FileError, also for a file of another version.
         """
-        document: StatusDocument | None = self._load(STATUS)
+        document: StatusDocument | None = self._load(STATUS, state_files.read_record)
         return document
 
     def memory(self) -> Memory:
@@ -77,7 +77,7 @@ class State:
         Raises FileError if it cannot be read: an empty one would be saved in its place.
         """
         try:
-            memory: Memory | None = self._load(WATCH)
+            memory: Memory | None = self._load(WATCH, state_files.read_record)
         except CorruptError:
             memory = None
         return memory or Memory()
@@ -153,10 +153,10 @@ class State:
         """
         return self._files.read(TRUST_PENDING) is not None
 
-    def _load(self, path: str) -> Any:
+    def _load(self, path: str, read: Callable[[str, bytes], Any] = state_files.read) -> Any:
         """Return what the reader of a file makes of it, None without the file."""
         content = self._files.read(path, _MAX_SIZE)
-        return None if content is None else state_files.read(path, content)
+        return None if content is None else read(path, content)
 
 
 class LockedState(State):
