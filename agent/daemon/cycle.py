@@ -25,10 +25,10 @@ from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import report_degraded
 from agent.daemon.outcome import last_watch, save_schedule, watched_paths
 from agent.daemon.protocol import NextRun, WatchPaths
-from agent.daemon.retry import AFTER_BOOT, GAP_FIRST, METADATA_TIMEOUT, jittered, retry_delay
+from agent.daemon.retry import AFTER_BOOT, FACTS_CYCLES, GAP_FIRST, METADATA_TIMEOUT, jittered, retry_delay
 from agent.daemon.supervisor import Reason
 from agent.errors import AgentError, LockedError, MetadataError, combined
-from agent.log import get_logger
+from agent.log import add_field, get_logger
 from agent.node import proxies
 from agent.node.budget import Budget
 from agent.node.reconcile import ReconcileResult, Trigger
@@ -51,7 +51,7 @@ def run_cycle(daemon: Daemon, reason: Reason) -> None:
     failure: Exception | None = None
     try:
         static = daemon.static_settings()
-        facts, failure = _current_or_cached_facts(daemon, static)
+        facts, failure = _current_or_cached_facts(daemon, static, is_full=is_full)
         result = reconcile_once(daemon, static, facts, Trigger.DAEMON_BOOT if is_full else Trigger.DAEMON_CYCLE)
         result.raise_problems()
     except LockedError:
@@ -130,21 +130,38 @@ def _watched_paths(daemon: Daemon, result: ReconcileResult | None) -> tuple[str,
     return watched_paths(daemon, result.settings, [file.path for file in desired])
 
 
-def _current_or_cached_facts(daemon: Daemon, static: StaticSettings) -> tuple[Facts, AgentError | None]:
+def _current_or_cached_facts(
+    daemon: Daemon, static: StaticSettings, *, is_full: bool
+) -> tuple[Facts, AgentError | None]:
     """Return the facts and no error, or facts cached since power on and the error of the request.
 
-    Raises MetadataError if nothing is cached.
+    They are requested in every third cycle, and if it `is_full`.  Raises MetadataError if nothing
+    is cached.
     """
+    memory = daemon.host.state.memory()
+    if not (is_full or daemon.sources.facts) and memory.are_facts_current(FACTS_CYCLES):
+        facts = _cached_facts(daemon)
+        if facts:
+            return facts, None
     seconds = min(static.settings.metadata.deadline or METADATA_TIMEOUT, METADATA_TIMEOUT)
     budget = Budget(seconds, sleep=daemon.signals.sleep)
     try:
         return request_facts(daemon, static, budget), None
     except MetadataError as error:
-        instance = daemon.host.state.memory().instance
-        cached = daemon.host.state.cached(instance, "facts") if instance else None
-        if not cached:
+        facts = _cached_facts(daemon)
+        if not facts:
             raise
-        return facts_from_json(json.dumps(cached)), error
+        return facts, error
+
+
+def _cached_facts(daemon: Daemon) -> Facts | None:
+    """Return the facts that were saved since power on, None without any."""
+    instance = daemon.host.state.memory().instance
+    cached = daemon.host.state.cached(instance, "facts") if instance else None
+    if not cached:
+        return None
+    add_field("INSTANCE_ID", instance)
+    return facts_from_json(json.dumps(cached))
 
 
 def _check_units(daemon: Daemon, result: ReconcileResult) -> OutdatedUnits | None:

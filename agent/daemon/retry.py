@@ -34,6 +34,9 @@ RETRY_FIRST, RETRY_LONGEST, RETRY_CONFIGURED = 2.0, 60.0, 300.0
 POSTPONED = 10.0
 #: Limit of a request for metadata after boot: cached facts exist by then, so a cycle need not wait.
 METADATA_TIMEOUT = 2.0
+#: A cycle requests metadata if the cached facts are this many cycles old.  The libraries for the
+#: request take more CPU than all the rest of a cycle, and only a CIDR of the VPC can change.
+FACTS_CYCLES = 3
 #: Beyond the budget of a boot, for the response of the process that requests the facts: cores may
 #: be busy.
 FACTS_GRACE = 5.0

@@ -570,9 +570,9 @@ def test_cached_facts_count_while_metadata_is_unreachable(machine: Machine, monk
     monkeypatch.setattr(cycle, "request_facts", fail)
     static = machine.daemon.static_settings()
     with pytest.raises(MetadataError):
-        cycle._current_or_cached_facts(machine.daemon, static)
+        cycle._current_or_cached_facts(machine.daemon, static, is_full=False)
     machine.remember(instance=ID)
-    facts, error = cycle._current_or_cached_facts(machine.daemon, static)
+    facts, error = cycle._current_or_cached_facts(machine.daemon, static, is_full=False)
     assert (facts, str(error)) == (machine.facts(), "down")
 
 
@@ -612,7 +612,8 @@ def test_a_cycle_does_not_wait_for_metadata(
 
     monkeypatch.setattr(cycle, "request_facts", request)
     machine.node.settings(SETTINGS + (f"[metadata]\ndeadline = {deadline}\n" if deadline else ""))
-    assert cycle._current_or_cached_facts(machine.daemon, machine.daemon.static_settings()) == (machine.facts(), None)
+    static = machine.daemon.static_settings()
+    assert cycle._current_or_cached_facts(machine.daemon, static, is_full=False) == (machine.facts(), None)
     assert budgets == [limit]
 
 

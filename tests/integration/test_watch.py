@@ -18,6 +18,7 @@ import pytest
 from agent.core.facts.instance import Facts
 from agent.core.plan.baseline import FileState
 from agent.core.plan.drift import REPAIRS, Memory
+from agent.core.record import evolve
 from agent.daemon import cycle as cycle_module
 from agent.daemon import worker
 from agent.daemon.daemon import Daemon
@@ -33,6 +34,7 @@ from agent.edges.state import LockedState
 from agent.errors import FileError, NoRoomError
 from agent.node import proxies
 from agent.node import reconcile as reconcile_module
+from agent.node.budget import Budget
 from agent.node.host import host_of
 from agent.node.reconcile import ReconcileResult, Trigger
 from agent.node.sources import SettingsSources, StaticSettings
@@ -522,6 +524,43 @@ def test_cidr_missing_from_metadata_is_kept_for_a_while(
     assert "metadata.missing" not in capfd.readouterr().err
 
 
+def test_metadata_is_requested_in_every_third_cycle(
+    node: Node, service: MoodyService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The libraries for it take most of a cycle's CPU; a reload and a retry always request it."""
+    configure(node, service.endpoint)
+    requested: list[bool] = []
+    request_facts = cycle_module.request_facts
+
+    def counted(daemon: Daemon, static: StaticSettings, budget: Budget) -> Facts:
+        requested[-1] = True
+        return request_facts(daemon, static, budget)
+
+    monkeypatch.setattr(cycle_module, "request_facts", counted)
+    cycle = Cycles(node)
+    reasons = [
+        Reason.TIME,
+        Reason.TIME,
+        Reason.FILES,
+        Reason.TIME,
+        Reason.TIME,
+        Reason.RELOAD,
+        Reason.TIME,
+        Reason.RETRY,
+    ]
+    for reason in reasons:
+        requested.append(False)
+        cycle(reason)
+        assert status(node)["phase"] == "configured"
+    assert requested == [True, False, False, True, False, True, False, True]
+    service.instance = evolve(service.instance, vpc_cidrs_v4=("10.9.0.0/16",))
+    for _ in range(3):
+        cycle()
+    assert "10.9.0.0/16" in node.no_proxy()
+    cycle()
+    assert status(node)["phase"] == "configured"
+
+
 def test_invalid_metadata_changes_nothing(node: Node, service: MoodyService) -> None:
     """Invalid metadata degrades one cycle, and the last good values stay; the next one succeeds."""
     configure(node, service.endpoint)
@@ -529,7 +568,7 @@ def test_invalid_metadata_changes_nothing(node: Node, service: MoodyService) -> 
     cycle()
     stamps = node.stamps()
     service.moods.append(Mood(moods.answer(b"<html>captive portal</html>"), "/vpc-ipv4-cidr-blocks"))
-    cycle()
+    cycle(Reason.RELOAD)
     assert (status(node)["phase"], node.stamps()) == ("degraded", stamps)
     assert "is not a CIDR" in str(status(node)["error"])
     assert cycle.next < 5
@@ -551,7 +590,7 @@ def test_drift_is_repaired_while_metadata_is_unreachable(
     for proxy in (PROXY, PROXY, "http://other.corp:8080"):
         configure(node, service.endpoint, proxy=proxy, deadline=1.0)
         node.write("etc/environment", b"http_proxy=wrong\n")
-        cycle()
+        cycle(Reason.TIME if delays else Reason.RELOAD)
         delays.append(cycle.next)
         assert node.variables()["http_proxy"] == proxy
         assert "10.42.0.0/16" in node.no_proxy()

@@ -42,6 +42,8 @@ class Memory:
     `accepted`: the NO_PROXY values with which a process is current.
     `credentials_source`: digest of the proxy.credentials_command that gave the credentials in
     force, and `credentials_due`: the moment from which it is run again.
+    `facts_age`: cycles since the metadata service was requested; None if the cached facts do not
+    replace a request.
     """
 
     instance: str = ""
@@ -56,6 +58,7 @@ class Memory:
     accepted: Accepted = field(factory=Accepted)
     credentials_source: str = ""
     credentials_due: float = 0.0
+    facts_age: int | None = None
 
     def contested_paths(self, desired: Mapping[str, str]) -> frozenset[str]:
         """Return the contested files whose desired state has not changed since."""
@@ -150,9 +153,14 @@ class Memory:
 
         Success ends a degraded state, so that the next error is reported again.
         """
+        age = None if self.facts_age is None else self.facts_age + 1
         if not settled:
-            return evolve(self, failures=self.failures + 1)
-        return evolve(self.report_once("degraded", "")[1], failures=0)
+            return evolve(self, failures=self.failures + 1, facts_age=age)
+        return evolve(self.report_once("degraded", "")[1], failures=0, facts_age=age)
+
+    def are_facts_current(self, cycles: int) -> bool:
+        """Return True if the facts were requested in the last `cycles` and nothing was missing."""
+        return self.facts_age is not None and self.facts_age < cycles and not self.missing
 
     def reset(self) -> Memory:
         """Return the memory for a fresh start at an operator's request.
@@ -173,6 +181,7 @@ def debounce_facts(facts: Facts, cached: Facts | None, memory: Memory, now: floa
     missing user data, stays as in the `cached` facts of this instance until it was missing in
     PASSES reconciles and for ABSENT seconds.
     """
+    memory = evolve(memory, facts_age=None if facts.warnings else 0)  # the cache has no warnings
     if cached is None or cached.instance_id != facts.instance_id or memory.instance != facts.instance_id:
         return facts, evolve(memory, missing={}, instance=facts.instance_id)
     gone = set(cached.vpc_cidrs_v4 + cached.vpc_cidrs_v6) - set(facts.vpc_cidrs_v4 + facts.vpc_cidrs_v6)
@@ -243,6 +252,7 @@ def memory_from_json(data: Mapping[str, Any]) -> Memory:
             accepted=Accepted.from_json(data["accepted"]) if "accepted" in data else Accepted(),
             credentials_source=str(data.get("credentials_source", "")),
             credentials_due=float(data.get("credentials_due", 0)),
+            facts_age=None if data.get("facts_age") is None else int(data["facts_age"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"memory: {error!r}") from None

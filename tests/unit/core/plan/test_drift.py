@@ -35,6 +35,7 @@ PATH = "/etc/environment"
 PLAN = Plan((Change(PATH, b"x", b"y"),))
 DESIRED = {PATH: "as before"}
 MEMORY = Memory(instance="i-0123456789abcdef0", desired=DESIRED)
+ASKED = evolve(MEMORY, facts_age=0)
 FACTS = Facts("i-0123456789abcdef0", "", ("10.0.0.0/16", "10.1.0.0/16"), (), "eu-west-1", "amazonaws.com", "aws")
 
 
@@ -150,6 +151,27 @@ def test_an_upgrade_at_run_time_forgets_nothing() -> None:
     assert memory_from_json(old) == memory
 
 
+@pytest.mark.parametrize("settled", [True, False])
+def test_facts_are_current_for_two_cycles_after_the_request(settled: bool) -> None:
+    """The third cycle requests them again, unless something is missing."""
+    _, memory = debounce_facts(FACTS, FACTS, MEMORY, 0.0)
+    ages = []
+    for _ in range(4):
+        memory = memory.record_outcome(settled=settled)
+        ages.append(memory.are_facts_current(3))
+    assert ages == [True, True, False, False]
+    assert memory_from_json(asdict(memory)) == memory
+
+
+def test_cached_facts_do_not_replace_a_request_for_what_is_missing_or_has_a_warning() -> None:
+    """Missing values are counted in requests, and the cache has no warnings."""
+    _, missing = debounce_facts(evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",)), FACTS, MEMORY, 0.0)
+    _, warned = debounce_facts(evolve(FACTS, warnings=("odd",)), FACTS, MEMORY, 0.0)
+    for memory in (missing, warned, Memory()):
+        assert not memory.are_facts_current(3)
+        assert not memory.record_outcome(settled=True).are_facts_current(3)
+
+
 def after_responses(*responses: tuple[float, Facts]) -> tuple[Facts, Memory]:
     """The facts and the memory after these responses of the metadata service."""
     memory, cached = MEMORY, FACTS
@@ -161,8 +183,8 @@ def after_responses(*responses: tuple[float, Facts]) -> tuple[Facts, Memory]:
 def test_a_cidr_that_is_missing_once_stays() -> None:
     """When it is returned again, its absence is forgotten."""
     incomplete = evolve(FACTS, vpc_cidrs_v4=("10.1.0.0/16",))
-    assert after_responses((0.0, incomplete)) == (FACTS, evolve(MEMORY, missing={"10.0.0.0/16": (1, 0.0)}))
-    assert after_responses((0.0, incomplete), (600.0, FACTS)) == (FACTS, MEMORY)
+    assert after_responses((0.0, incomplete)) == (FACTS, evolve(ASKED, missing={"10.0.0.0/16": (1, 0.0)}))
+    assert after_responses((0.0, incomplete), (600.0, FACTS)) == (FACTS, ASKED)
     assert after_responses((0.0, incomplete), (600.0, FACTS), (1200.0, incomplete), (1800.0, incomplete))[0] == FACTS, (
         "counted in a row"
     )
@@ -187,9 +209,9 @@ def test_a_new_cidr_counts_immediately_while_another_is_missing() -> None:
 def test_missing_user_data_stays_for_a_while() -> None:
     """User data may hold the settings; changed user data counts immediately."""
     cached = evolve(FACTS, user_data=b"settings")
-    assert debounce_facts(FACTS, cached, MEMORY, 0.0) == (cached, evolve(MEMORY, missing={USER_DATA: (1, 0.0)}))
+    assert debounce_facts(FACTS, cached, MEMORY, 0.0) == (cached, evolve(ASKED, missing={USER_DATA: (1, 0.0)}))
     other = evolve(FACTS, user_data=b"others")
-    assert debounce_facts(other, cached, MEMORY, 0.0) == (other, MEMORY)
+    assert debounce_facts(other, cached, MEMORY, 0.0) == (other, ASKED)
 
 
 @pytest.mark.parametrize("cached", [None, evolve(FACTS, instance_id="i-00000000")])
@@ -197,7 +219,7 @@ def test_the_first_response_since_power_on_counts_as_it_is(cached: Facts | None)
     """There are no earlier facts of this instance to compare it with."""
     less = evolve(FACTS, vpc_cidrs_v4=())
     assert debounce_facts(less, cached, MEMORY, 0.0)[0] == less
-    assert debounce_facts(less, FACTS, Memory(), 0.0) == (less, Memory(instance=FACTS.instance_id))
+    assert debounce_facts(less, FACTS, Memory(), 0.0) == (less, Memory(instance=FACTS.instance_id, facts_age=0))
 
 
 @pytest.mark.parametrize("credentials", [None, Credentials("me", "secret")])
