@@ -1,6 +1,7 @@
 """`make bench ARGS=idle`: cost of the idle daemon on a booted node, and its time to repair a file.
 
-The node is that of the boot tests, with default settings: a cycle every ten minutes.  Memory is
+The node is that of the boot tests, with default settings: a cycle every ten minutes.  Before that
+it has a cycle every ten seconds, to measure the CPU of one with nothing to do.  Memory is
 that of the supervisor: its PSS (proc(5)), which is lower if other processes run the same Python,
 and its PSS alone, if no other process did and it shared only the pages of libc.
 """
@@ -14,6 +15,7 @@ import time
 from tests.boot.harness import case as cases
 from tests.boot.harness.bed import Bed
 from tests.boot.harness.daemon import ENVIRONMENT, RunningAgent
+from tests.boot.harness.waiting import wait_for
 
 #: Designs of such a daemon → the code that each has in memory while it waits; the first is the
 #: agent's.
@@ -31,13 +33,15 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="make bench ARGS=idle", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--repairs", type=int, default=10)
+    parser.add_argument("--cycles", type=int, default=12)
     options = parser.parse_args(argv)
     bed = Bed()
     try:
         trial = bed.trial(cases.load("watch"))
-        settings = trial.root / "etc/eks-proxy-agent/config.toml"
-        settings.write_text(settings.read_text().partition("[watch]")[0])
-        life = RunningAgent(trial, limit=options.minutes * 60 + 600)
+        life = RunningAgent(trial, limit=options.minutes * 60 + 900)
+        if options.cycles:
+            _cycles(life, options.cycles)
+        life.running.run("sed", "-i", "/^.watch./,$ d", "/etc/eks-proxy-agent/config.toml")
         for design, code in DESIGNS.items():
             print(f"{_memory_of(life, code)}  {design}", flush=True)
         time.sleep(90)  # until the first cycle after the boot is over
@@ -70,6 +74,22 @@ def _memory_of(life: RunningAgent, code: str) -> str:
         while [ ! -s /run/ready ]; do sleep 0.05; done
         cat /proc/$!/smaps; kill $!; rm /run/ready"""
     return _memory(life.running.run("sh", "-c", script, "sh", path + code))
+
+
+def _cycles(life: RunningAgent, times: int) -> None:
+    """Print the CPU of a cycle with nothing to do, children such as systemctl included."""
+    _wait_for_cycle(life)  # the one after the boot, which checks more
+    begin = _counters(life)
+    for _ in range(times):
+        _wait_for_cycle(life)
+    seconds = (_counters(life)["children"] - begin["children"]) / 100 / times
+    print(f"{seconds:6.3f} s of CPU for a cycle with nothing to do, {times} times", flush=True)
+
+
+def _wait_for_cycle(life: RunningAgent) -> None:
+    before = life.status()["next_pass"]
+    wait_for("the next cycle", lambda: life.status()["next_pass"] != before, limit=120, interval=1)
+    time.sleep(2)  # its worker may still be running
 
 
 def _idle(life: RunningAgent, minutes: float) -> None:
