@@ -134,16 +134,18 @@ def _report_choice(choice: Choice) -> None:
 
 
 def _report_news(before: Choice, after: Choice) -> None:
-    """Log what changed since the last check, if anything did."""
-    log = get_logger()
+    """Log what changed since the last check, if anything did.
+
+    Only then is the logger requested: its import is a fifth of a cycle.
+    """
     was_up = {proxy.url: proxy.up for proxy in before.seen}
     for proxy in after.seen:
         if proxy.up and was_up.get(proxy.url) is False:
-            log.info("proxy.up", proxy=str(proxy.url))
+            get_logger().info("proxy.up", proxy=str(proxy.url))
         elif not proxy.up and was_up.get(proxy.url) is not False:
-            log.warning("proxy.down", proxy=str(proxy.url), text=proxy.text)
+            get_logger().warning("proxy.down", proxy=str(proxy.url), text=proxy.text)
     if after.chosen != before.chosen:
-        log.warning("proxy.failover", proxy=str(after.chosen), instead_of=str(before.chosen))
+        get_logger().warning("proxy.failover", proxy=str(after.chosen), instead_of=str(before.chosen))
 
 
 def preflight(resolved: Resolved, before: PreflightStatus | None) -> PreflightStatus | None:

@@ -5,6 +5,9 @@ import json
 
 import pytest
 
+from agent.core.net.proxy_health import SERVES
+from agent.core.net.proxy_selection import Choice, ProxyObservation
+from agent.core.net.proxy_url import parse_proxy_url
 from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import Systemd
@@ -17,6 +20,14 @@ from tests.integration.scratch import Node
 
 STATE = "run/eks-proxy-agent/proxies.json"
 STATUS = "run/eks-proxy-agent/status.json"
+
+
+def test_a_health_check_without_news_needs_no_logger(monkeypatch):
+    """The import of the logger would be a fifth of a cycle of the daemon."""
+    monkeypatch.setattr(proxies, "get_logger", lambda: pytest.fail("no news"))
+    url = parse_proxy_url("http://p:1")
+    choice = Choice((url,), url, (ProxyObservation(url, SERVES, "", 0.1, 0.0),))
+    proxies._report_news(choice, choice)
 
 
 class Proxy:
