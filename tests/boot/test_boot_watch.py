@@ -71,14 +71,14 @@ systemd-run --quiet --unit=fight sh /run/fight""")  # fmt: skip
 
 
 def test_new_vpc_cidr_is_written_and_stale_units_are_reported(trial: Callable[[str], Trial]) -> None:
-    """The next cycle writes it to the files; the daemons keep the old list.
+    """A cycle writes it to the files, the third at the latest; the daemons keep the old list.
 
     Journal and status name them as stale.
     """
     agent = RunningAgent(trial("watch"))
     pids = agent.pids()
     agent.change_instance(vpc_cidrs_v4=["10.0.0.0/16", "10.99.0.0/16", "100.64.0.0/16"])
-    wait_for("the CIDR to be written", lambda: "10.99.0.0/16" in agent.read(), limit=45)
+    wait_for("the CIDR to be written", lambda: "10.99.0.0/16" in agent.read(), limit=90)
     units = ["containerd.service", "docker.service", "kubelet.service"]
     wait_for("the status to name the stale units", lambda: sorted(agent.status()["stale_units"]) == units)
     entries = agent.wait_for_event("units.stale", "UNIT=docker.service")

@@ -21,7 +21,7 @@ TEMPORARY = re.compile(r"(^|/)\.[^/]+\.eks-proxy-agent$")
 #: Keys of state files whose values are moments since power-on, or count what happened on the way.
 _VOLATILE = {
     "status.json": {"since", "updated", "last_success", "next_pass", "repairs"},
-    "watch.json": {"repairs", "total", "contested", "reported", "ca_changed_at", "missing"},
+    "watch.json": {"repairs", "total", "contested", "reported", "ca_changed_at", "missing", "facts_age"},
 }
 _METRICS = re.compile(rb"(# (HELP|TYPE) .*\n|eks_proxy_agent_\w+(\{.*\})? [0-9.+eE-]+\n)+")
 #: The metric that counts what happened on the way.
