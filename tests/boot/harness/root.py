@@ -128,7 +128,7 @@ def cached(name: str, build: Callable[[Path], object]) -> Path:
     target = cache() / name
     with _locked():
         if not target.is_dir():
-            _delete(lambda path: ".building-" in path.name)
+            _delete(_is_abandoned)
             aside = target.with_name(f"{name}.building-{os.getpid()}")
             begin = time.monotonic()
             build(aside)
@@ -137,6 +137,12 @@ def cached(name: str, build: Callable[[Path], object]) -> Path:
         os.utime(target)
         _delete(lambda path: path.stat().st_mtime < time.time() - UNUSED_AFTER and path.name.startswith("agent-"))
     return target
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Return True for what a killed build left; another program may build here without the lock."""
+    _, is_building, pid = path.name.rpartition(".building-")
+    return bool(is_building) and not Path("/proc", pid).exists()
 
 
 def _delete(condition: Callable[[Path], bool]) -> None:
