@@ -27,6 +27,17 @@ hypothesis.settings.load_profile("ci" if CI else "here")
 _LIMITS = {"boot": 1200, "clients": 900, "cluster": 3600, "fuzz": 1800, "packaging": 1200}
 
 
+# --- the log
+
+
+@pytest.fixture(autouse=True)
+def _fresh_log():
+    """Forget the configuration of structlog: a test that captures events leaves one behind."""
+    yield
+    if "structlog" in sys.modules:
+        sys.modules["structlog"].reset_defaults()
+
+
 # --- unit tests touch nothing
 
 # Audit events (docs.python.org, "Audit events table") → kind in `@pytest.mark.allows(...)`.
