@@ -40,6 +40,12 @@ def parser() -> Parser:
 
     _command(commands, "run", "configure the node, notify systemd, and keep running (started by the unit)")
     apply = _command(commands, "apply", "configure the node now; flags are kept for this instance", once=True)
+    apply.add_argument("--start", action="store_true", help="also enable the daemon and start it, if it does not run")
+    apply.add_argument(
+        "--restart",
+        action="store_true",
+        help='also restart each service that runs with an old environment, once, as watch.restart = "changed" does',
+    )
     apply.add_argument(
         "--forget",
         action="append",

@@ -15,7 +15,7 @@ from agent.core.plan.files.environment import NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.settings.unit_table import DEFAULT_UNITS, UNORDERED, unset_names, variables_of
 from agent.core.status.document import DEGRADED, StatusDocument
-from agent.core.systemd import AGENT, UnitState, considered, enabling, to_enable
+from agent.core.systemd import AGENT, ALIVE, UnitState, considered, enabling, to_enable
 from agent.edges.files import FileSystem
 from agent.node.waiting import waiting_units
 
@@ -70,7 +70,7 @@ def _agent(unit: UnitState, status: StatusDocument | None) -> Finding:
         return Finding(GROUP, AGENT, FAIL, text + "; the next boot does not configure this node", hint)
     if unit.active == "failed":
         return Finding(GROUP, AGENT, FAIL, "failed", "journalctl --boot --unit " + AGENT)
-    if unit.active not in ("active", "reloading", "activating"):
+    if unit.active not in ALIVE:
         return Finding(GROUP, AGENT, WARN, f"{unit.active}; drift is not repaired", "systemctl start " + AGENT)
     if unit.needs_reload:
         return Finding(GROUP, AGENT, WARN, "unit file changed since systemd loaded it", RELOAD)

@@ -10,7 +10,7 @@ from agent.core.plan.baseline import forget_instance
 from agent.core.plan.desired import clean_files, image_files
 from agent.core.plan.files.managed_file import Effect
 from agent.core.record import evolve
-from agent.core.systemd import considered, enabling
+from agent.core.systemd import ALIVE, considered, enabling
 from agent.errors import FileError
 from agent.node.apply import apply
 from agent.node.elsewhere import manager_confs
@@ -65,7 +65,7 @@ def clean_command(arguments: argparse.Namespace) -> int:
     print_losses(host, "baseline.json")
     settings = static_settings(host.files, sources).settings
     daemon = host.units.show((DAEMON,)).get(DAEMON)
-    stopped = bool(daemon and daemon.active in ("active", "activating", "reloading"))
+    stopped = bool(daemon and daemon.active in ALIVE)
     if stopped:
         host.units.stop((DAEMON,))
         print(f"stopped {DAEMON}; otherwise it would write the files again")

@@ -7,13 +7,14 @@ import json
 import posixpath
 import sys
 
+from agent.commands import late_start
 from agent.core.intent.inputs import Resolved
 from agent.core.noproxy.lint import advice
 from agent.core.plan.diff import unified
 from agent.core.plan.plan import Plan
 from agent.core.status.document import entries_to_json
-from agent.core.systemd import considered, enabling
-from agent.errors import CommandError, FileError
+from agent.core.systemd import AGENT, considered, enabling
+from agent.errors import FileError
 from agent.node import kept_flags
 from agent.node.apply import apply
 from agent.node.elsewhere import place_warnings
@@ -32,18 +33,19 @@ from agent.node.reconcile import (
     reconcile,
     require_proxy,
 )
-from agent.node.sources import sources_of, static_settings
-from agent.node.units import release_units, running_units, stale_units
+from agent.node.sources import StaticSettings, sources_of, static_settings
+from agent.node.units import release_units, running_units
 from agent.node.waiting import order_warnings
 
 PENDING = 3
-DAEMON = "eks-proxy-agent.service"
+DAEMON = AGENT
 
 
 def apply_command(arguments: argparse.Namespace) -> int:
     """Configure the node and print the changes."""
     host = host_of(arguments)
     need_root(host, "apply")
+    late_start.check_flags(host, arguments)
     print_losses(host, "baseline.json", "flags.json")
     static = static_settings(host.files, sources_of(arguments))
     facts = facts_of(static)
@@ -59,22 +61,35 @@ def apply_command(arguments: argparse.Namespace) -> int:
     for warning in _warnings(host, result):
         print("warning: " + warning, file=sys.stderr)
     result.raise_unit_problems()
+    _print_result(host, static, result)
+    if arguments.start:
+        late_start.start_daemon(host, result)
+    elif result.intent:
+        late_start.print_daemon_warning(host)
+    code = 0
+    if arguments.restart:
+        code = late_start.restart_units(host, result)
+    else:
+        late_start.print_stale(host, result)
+    result.raise_problems()
+    return code
+
+
+def _print_result(host: Host, static: StaticSettings, result: ReconcileResult) -> None:
+    """Start units that were held back, and print what became of the node."""
     if result.intent is None:
         meaning = "nothing is written" if result.plan.empty else "the agent's changes were reverted"
         print("unconfigured: no proxy.url in the settings; " + meaning, file=sys.stderr)
     released = release_units(host, result.settings, result.plan)
     for name in released:
         print(f"started {name}")
-    result.raise_problems()
     if result.intent is None:
-        return 0
-    if result.plan.empty and not released:
+        return
+    if result.plan.empty and not result.problems and not released:
         print("nothing to do: the node is as planned")
-    if static.sources.config and host.files.live and not arguments.once:
+    if static.sources.config and host.files.live and static.sources.keep:
         text = "warning: --config is not kept for the next boot; copy the file to /etc/eks-proxy-agent/config.toml"
         print(text, file=sys.stderr)
-    _print_stale(host, result)
-    return 0
 
 
 def _warnings(host: Host, result: ReconcileResult) -> tuple[str, ...]:
@@ -82,21 +97,6 @@ def _warnings(host: Host, result: ReconcileResult) -> tuple[str, ...]:
     warnings = resolved.problems + resolved.warnings + result.unit_warnings
     is_elsewhere = not resolved.inputs.on_instance
     return warnings + (credentials_notes(host, result.settings, "for --root or --facts") if is_elsewhere else ())
-
-
-def _print_stale(host: Host, result: ReconcileResult) -> None:
-    """Print the units that run with an old environment.
-
-    All files are written by then, so a missing permission is a warning and not a failure.
-    """
-    try:
-        stale = stale_units(host, result.settings, result.intent)
-    except CommandError as error:
-        print(f"warning: cannot determine which units run with an old environment: {error}", file=sys.stderr)
-        return
-    for name in stale:
-        remedy = f"Restart it at a convenient time: systemctl restart {name}"
-        print(f"{name} runs with an old environment. {remedy}", file=sys.stderr)
 
 
 def plan_command(arguments: argparse.Namespace) -> int:

@@ -7,11 +7,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agent.commands.node import DAEMON, print_losses
+from agent.core.plan.files.environment import NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
 from agent.core.plan.plan import digest
+from agent.core.record import evolve
 from agent.core.status.document import NOT_RUN, StatusDocument
 from agent.core.status.node_view import DaemonStatus, NodeView
 from agent.core.status.records import BootstrapStatus
@@ -20,6 +22,7 @@ from agent.core.systemd import UnitState
 from agent.edges.state import READY
 from agent.errors import AgentError, FileError
 from agent.node.host import Host, host_of
+from agent.node.units import outdated_units
 
 _COLOURS = {"good": "32", "warn": "33", "bad": "31"}
 
@@ -43,13 +46,28 @@ def inspect_node(host: Host) -> NodeView:
     names = [name for name in map(EnvironmentDropin.unit_of, document.files) if name]
     units = _units(host, [DAEMON, *names])
     return NodeView(
-        document,
+        _with_current_units(host, document, [units[name] for name in names if name in units]),
         files={path: _file_state(host, path) for path in document.files},
         units={name: _state(units[name]) for name in names if name in units},
         daemon=_daemon(units.get(DAEMON)),
         bootstrap=_bootstrap(host, document.instance_id),
         held_units=_held_units(host),
     )
+
+
+def _with_current_units(host: Host, document: StatusDocument, units: Sequence[UnitState]) -> StatusDocument:
+    """Return the document with the units that are outdated now, if root asks.
+
+    The daemon's last check may be ten minutes old, or still to come.
+    """
+    if not (host.files.live and units):
+        return document
+    try:
+        variables = assignments(host.files.read(NODE_ENV) or b"")
+        outdated = outdated_units(host, units, tuple(variables.items()))
+    except AgentError:
+        return document
+    return evolve(document, stale_units=outdated.stale, deferred_units=outdated.deferred)
 
 
 def _shown(line: Line, colours: bool) -> str:

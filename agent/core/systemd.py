@@ -111,10 +111,20 @@ def obstacle(unit: str, states: Mapping[str, UnitState]) -> str:
     return f"starts before {early}" if early else ""
 
 
+def unit_of_cgroup(text: str) -> str:
+    """Return the service whose control group a process is in, or "".
+
+    `text` is its /proc/PID/cgroup, see cgroups(7); a service may have groups below its own.
+    """
+    paths = (line.split(":", 2)[2] for line in text.splitlines() if line.count(":") >= 2 and "/system" in line)
+    names = (name for path in paths for name in path.split("/") if name.endswith(".service"))
+    return next(names, "")
+
+
 #: The container runtimes.
 RUNTIMES = ("containerd.service", "docker.service")
-#: ActiveState of a unit that does not run and is not about to run.
-IDLE = ("inactive", "failed")
+#: ActiveState of a unit that does not run and is not about to run, and of one that does or is.
+IDLE, ALIVE = ("inactive", "failed"), ("active", "activating", "reloading")
 
 
 #: The units whose state decides about node.enable = "auto"; the first is the one to enable.

@@ -14,6 +14,7 @@ from agent.core.plan.desired import static_files
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate
 from agent.core.record import evolve
 from agent.core.settings.schema import Settings
+from agent.core.systemd import to_release
 from agent.daemon import journal_events
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import report_degraded
@@ -77,7 +78,7 @@ def boot(daemon: Daemon) -> ReconcileResult | None:
             release_gated_units(daemon, result)
         return None
     is_released = report_and_release_units(daemon, result)
-    restart_failed_bootstrap(daemon)
+    start_bootstrap(daemon)
     result = _reprobe(daemon, static, result) if result.should_reprobe else result
     return result if is_released else None
 
@@ -279,15 +280,16 @@ def release_gated_units(daemon: Daemon, result: ReconcileResult) -> bool:
     return True
 
 
-def restart_failed_bootstrap(daemon: Daemon) -> None:
-    """Start the bootstrap unit again if it failed because metadata was missing.
+def start_bootstrap(daemon: Daemon) -> None:
+    """Start the bootstrap unit if it failed because metadata was missing, or if nothing started it.
 
-    It does not repeat what it has already done on this instance.
+    That is so if the package was installed on a running node: the unit is enabled, but only the
+    next boot would start it.  It does not repeat what it has already done on this instance.
     """
     try:
         unit = daemon.host.units.show([BOOTSTRAP_UNIT]).get(BOOTSTRAP_UNIT)
-        if unit and unit.active == "failed":
+        if unit and (unit.active == "failed" or to_release({unit.name: unit})):
             daemon.host.units.start([BOOTSTRAP_UNIT])
-            get_logger().info("bootstrap.started_again", unit=BOOTSTRAP_UNIT)
+            get_logger().info("bootstrap.started_again" if unit.started else "bootstrap.unit_started", unit=unit.name)
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from functools import partial
 
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.plan.desired import desired_files
@@ -19,7 +18,7 @@ from agent.daemon.boot import (
     release_gated_units,
     report_and_release_units,
     request_facts,
-    restart_failed_bootstrap,
+    start_bootstrap,
 )
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import report_degraded
@@ -29,11 +28,11 @@ from agent.daemon.retry import AFTER_BOOT, FACTS_CYCLES, GAP_FIRST, METADATA_TIM
 from agent.daemon.supervisor import Reason
 from agent.errors import AgentError, LockedError, MetadataError, combined
 from agent.log import add_field, get_logger
-from agent.node import proxies
+from agent.node import proxies, status_file
 from agent.node.budget import Budget
 from agent.node.reconcile import ReconcileResult, Trigger
 from agent.node.sources import StaticSettings
-from agent.node.units import outdated_units, restart_stale, stale_units
+from agent.node.units import node_outdated, restart_stale
 
 
 def run_cycle(daemon: Daemon, reason: Reason) -> None:
@@ -64,7 +63,7 @@ def run_cycle(daemon: Daemon, reason: Reason) -> None:
     if result and is_settled and (is_full or _has_desired_changes(result)):
         is_settled = report_and_release_units(daemon, result)
         if is_retry:
-            restart_failed_bootstrap(daemon)
+            start_bootstrap(daemon)
     elif result and result.problems:
         release_gated_units(daemon, result)
     finish_cycle(daemon, result, is_settled=is_settled)
@@ -80,13 +79,15 @@ def finish_cycle(daemon: Daemon, result: ReconcileResult | None, *, is_settled: 
     delays = [AFTER_BOOT] if is_boot else []
     units: OutdatedUnits | None = None
     if result:
+        units = _report_running_units(daemon, result) if is_boot else None
         checked = proxies.check(host, result.resolved)
         if len(result.settings.proxy.url) > 1:  # a failing single proxy is not urgent: there is no other
             delays.append(checked.next_in)
         if checked.changed:
             result, is_switched = _switch_proxy(daemon, result)
             is_settled = is_settled and is_switched
-        units = None if is_boot else _check_units(daemon, result)
+        if not is_boot or (units and units.stale):
+            units = _check_units(daemon, result)
         journal_events.log_unit_warnings(host, result.unit_warnings)
     journal_events.log_contested(host)
     with host.locked() as state:
@@ -167,26 +168,58 @@ def _cached_facts(daemon: Daemon) -> Facts | None:
 def _check_units(daemon: Daemon, result: ReconcileResult) -> OutdatedUnits | None:
     """Return the units without the desired environment, or None if that could not be determined.
 
-    Stale ones are logged once for each change, and restarted if watch.restart says so.
+    Stale ones are restarted if watch.restart says so; those that remain are logged.
     """
     host, settings, intent = daemon.host, result.settings, result.intent
-    units: OutdatedUnits | None = None
+    units = _find_outdated(daemon, result)
     try:
-        units = outdated_units(host, settings, intent)
-        if units.stale and intent and settings.watch.restart == "changed":
+        if units and units.stale and intent and settings.watch.restart == "changed":
             instance_id = result.resolved.facts.instance_id
-            find_stale = partial(stale_units, host, settings, intent)
-            restart_stale(host, instance_id, intent, find_stale, daemon.expect_silence)
-            units = outdated_units(host, settings, intent)
+            restart_stale(
+                host,
+                instance_id,
+                intent,
+                lambda: node_outdated(host, settings, intent).stale,
+                journal_events.log_restart,
+                daemon.expect_silence,
+            )
+            units = node_outdated(host, settings, intent)
     except AgentError as error:
         get_logger().error("units.failed", error=str(error))
-        return units
-    stale = units.stale
-    news = " ".join([intent.digest(), *stale]) if intent and stale else ""
-    with host.locked() as state:
+    if units:
+        _log_stale(daemon, result, units.stale)
+    return units
+
+
+def _find_outdated(daemon: Daemon, result: ReconcileResult) -> OutdatedUnits | None:
+    try:
+        return node_outdated(daemon.host, result.settings, result.intent)
+    except AgentError as error:
+        get_logger().error("units.failed", error=str(error))
+        return None
+
+
+def _report_running_units(daemon: Daemon, result: ReconcileResult) -> OutdatedUnits | None:
+    """Report at boot which units run without the desired environment, before the health checks.
+
+    On a usual boot there is none.  An agent that is started on a running node is too late for all.
+    """
+    units = _find_outdated(daemon, result)
+    if units:
+        with daemon.host.locked() as state:
+            status_file.save_units(state, units)
+        _log_stale(daemon, result, units.stale)
+    if units and units.stale:
+        daemon.set_status(journal_events.summary(result, stale=units.stale))
+    return units
+
+
+def _log_stale(daemon: Daemon, result: ReconcileResult, stale: tuple[str, ...]) -> None:
+    """Log the stale units, once for each change."""
+    news = " ".join([result.intent.digest(), *stale]) if result.intent and stale else ""
+    with daemon.host.locked() as state:
         is_news, memory = state.memory().report_once("stale", news)
         state.update_memory(lambda _: memory)
     if is_news:
         meaning = "runs with an old environment; restart at a convenient time: systemctl restart " + " ".join(stale)
         get_logger().warning("units.stale", units=stale, meaning=meaning)
-    return units

@@ -9,6 +9,7 @@ from agent.core.plan import drift
 from agent.log import get_logger
 from agent.node.host import Host
 from agent.node.reconcile import ReconcileResult
+from agent.node.units import Outcome, Restart
 
 #: Phase after a boot → event.
 EVENTS = {"configured": "node.configured", "unconfigured": "node.unconfigured"}
@@ -44,6 +45,16 @@ def log_unit_warnings(host: Host, warnings: Sequence[str]) -> None:
         state.update_memory(lambda _: memory)
     for text in warnings if is_news else ():
         get_logger().warning("unit.warning", text=text)
+
+
+def log_restart(restart: Restart) -> None:
+    """Log a restart of a stale unit; a refusal only once, although it is tried again."""
+    if restart.outcome is Outcome.RESTARTED:
+        get_logger().info("unit.restarted", unit=restart.unit, reason="it ran with an old environment")
+    elif restart.outcome is Outcome.FAILED:
+        get_logger().error("unit.not_restarted", unit=restart.unit, reason=restart.reason)
+    elif not restart.is_repeated:
+        get_logger().warning("unit.not_restarted", unit=restart.unit, reason=restart.reason)
 
 
 def summary(result: ReconcileResult, *, stale: Sequence[str] = (), contested: Sequence[str] = ()) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 
-from agent.core.systemd import PROPERTIES, UnitState, dependencies, parse_unit
+from agent.core.systemd import PROPERTIES, UnitState, dependencies, parse_unit, unit_of_cgroup
 from agent.edges import command
 from agent.edges.files import FileSystem
 from agent.errors import CommandError, FileError
@@ -60,6 +61,17 @@ class Systemd:
 
     def disable_now(self, names: Sequence[str]) -> None:
         self._systemctl("disable", "--now", "--", *names, timeout=120)
+
+    def enable_now(self, name: str, *, timeout: float) -> None:
+        """Enable a unit, start it, and wait until it has started."""
+        self._systemctl("enable", "--now", "--", name, timeout=timeout)
+
+    def start_and_wait(self, name: str, *, timeout: float) -> None:
+        """Start a unit, and wait until it has started.
+
+        Only for a unit that does not wait for this process.
+        """
+        self._systemctl("start", "--", name, timeout=timeout)
 
     def stop(self, names: Sequence[str]) -> None:
         self._systemctl("stop", "--", *names, timeout=120)
@@ -133,14 +145,38 @@ class OfflineSystemd(Systemd):
 
 
 def environ(pid: int) -> bytes:
-    """Return the environment that a process was started with; empty if the process has ended.
+    """Return the environment that a process was started with.
 
-    Raises CommandError, for example without permission.
+    It is empty if the process has ended, or if systemd has not executed its program yet.  Raises
+    CommandError, for example without permission.
     """
     try:
+        if _is_systemd(pid):
+            return b""
         with open(f"/proc/{pid}/environ", "rb") as file:
             return file.read()
     except (FileNotFoundError, ProcessLookupError):
         return b""
     except OSError as error:
         raise CommandError(f"/proc/{pid}/environ: {error.strerror}") from None
+
+
+def own_unit() -> str:
+    """Return the service that this process belongs to; "" for that of a login, or if unknown."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as file:
+            return unit_of_cgroup(file.read())
+    except OSError:
+        return ""
+
+
+def _is_systemd(pid: int) -> bool:
+    """Return True if a process still is the copy of systemd that will execute a unit's program.
+
+    From version 255 on that copy is the program systemd-executor.
+    """
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+        return os.path.basename(program) == "systemd-executor" or program == os.readlink("/proc/1/exe")
+    except OSError:
+        return False

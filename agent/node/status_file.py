@@ -63,16 +63,20 @@ def save_schedule(
     current = state.status()
     if current is None:
         return None
-    earlier = current.stale_units or ()  # empty at power-on: no unit can be stale yet
     document = evolve(
-        current,
-        stale_units=earlier if units is None else units.stale,
-        deferred_units=current.deferred_units if units is None else units.deferred,
+        _with_units(current, units) if units else current,
         repairs=RepairsStatus(memory.total, tuple(sorted(memory.contested))),
         next_pass=int(next_pass),
     )
     state.save_status(document)
     return document
+
+
+def save_units(state: LockedState, units: OutdatedUnits) -> None:
+    """Save which units are outdated, if that differs; do nothing before the first reconcile."""
+    current = state.status()
+    if current is not None and _with_units(current, units) != current:
+        state.save_status(_with_units(current, units))
 
 
 def save_proxies(state: LockedState, choice: Choice, preflight: PreflightStatus | None) -> None:
@@ -105,6 +109,10 @@ def covered_units(state: State, instance_id: str) -> frozenset[str]:
     document = _load(state)
     units = map(EnvironmentDropin.unit_of, document.files) if document.instance_id == instance_id else ()
     return frozenset(unit for unit in units if unit)
+
+
+def _with_units(document: StatusDocument, units: OutdatedUnits) -> StatusDocument:
+    return evolve(document, stale_units=units.stale, deferred_units=units.deferred)
 
 
 def _load(state: State) -> StatusDocument:

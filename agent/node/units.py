@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import Callable
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Callable, NamedTuple
 
 from agent.core.intent.intent import Intent
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate, EnvironmentDropin
 from agent.core.plan.plan import Plan
 from agent.core.settings.schema import Settings
-from agent.core.settings.unit_table import variables_of
-from agent.core.systemd import RUNTIMES, OutdatedUnits, differences, restart_order, to_release
+from agent.core.settings.unit_table import is_boot_job, variables_of
+from agent.core.systemd import RUNTIMES, OutdatedUnits, UnitState, differences, restart_order, to_release
 from agent.edges import command
-from agent.edges.systemd import environ
+from agent.edges.systemd import environ, own_unit
 from agent.errors import CommandError
-from agent.log import get_logger
 from agent.node.host import Host
 
 #: Seconds for the restart of one unit; docker and kubelet take up to 90 to stop.
 BOUND = 240.0
-#: The prefix in the record of a refused restart.  It is logged once and tried again, because
-#: live-restore may be switched on.
+#: The prefix in the record of a refused restart.  It is tried again, because live-restore may be
+#: switched on.
 _REFUSED = "refused "
+
+
+class Outcome(Enum):
+    """What became of a stale unit.
+
+    REFUSED: a rule forbids the restart, which is tried again when that changes.
+    """
+
+    RESTARTED = "restarted"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class Restart(NamedTuple):
+    """One stale unit, and the reason if it was not restarted.
+
+    `is_repeated`: it was refused for the same change before.
+    """
+
+    unit: str
+    outcome: Outcome
+    reason: str = ""
+    is_repeated: bool = False
 
 
 def restart_stale(
@@ -31,49 +54,62 @@ def restart_stale(
     instance_id: str,
     intent: Intent,
     list_stale: Callable[[], Sequence[str]],
-    busy: Callable[[float], None],
-) -> tuple[str, ...]:
-    """Run `systemctl try-restart` for each stale unit; return the restarted ones.
+    report: Callable[[Restart], None],
+    busy: Callable[[float], None] = lambda seconds: None,
+) -> tuple[Restart, ...]:
+    """Run `systemctl try-restart` for each stale unit; report and return what became of each.
 
     `busy` is called before each restart with the seconds that it may take.  A unit waits until the
     one before it is active again.  kubelet comes last: it is never restarted together with a
-    runtime, and not at all after a runtime that failed.  A unit is restarted once for a change, and
-    not if systemd restarted it together with another, as it does with a kubelet that requires
-    docker.  Raises AgentError.
+    runtime, and not at all after a runtime that failed.  A unit is restarted once for a change,
+    whoever asks for it, and not if systemd restarted it together with another, as it does with a
+    kubelet that requires docker.  Raises AgentError.
     """
     change = _change(host, intent)
-    records: dict[str, str] = host.state.cached(instance_id, "restarts") or {}
-    due = restart_order(name for name in list_stale() if records.get(name) != change)
-    done: list[str] = []
-    failed = False
-    for name in due:
-        if name == "kubelet.service" and failed:
-            get_logger().error("unit.not_restarted", unit=name, reason="its runtime could not be restarted")
+    recorded = host.state.cached(instance_id, "restarts") or {}
+    results: list[Restart] = []
+    for name in restart_order(name for name in list_stale() if recorded.get(name) != change):
+        before = {result.unit: result.outcome for result in results}
+        if name == "kubelet.service" and any(before.get(runtime) is Outcome.FAILED for runtime in RUNTIMES):
+            result = Restart(name, Outcome.FAILED, "its runtime could not be restarted")
+        elif Outcome.RESTARTED in before.values() and name not in list_stale():
             continue
-        if done and name not in list_stale():
-            continue
-        refusal = _refusal(host, name) if name in RUNTIMES else ""
-        is_new = records.get(name) != _REFUSED + change
-        records = {**records, name: _REFUSED + change if refusal else change}
-        with host.locked() as state:  # before the restart, so that a crash does not make it a loop
-            state.save_of_instance(instance_id, "restarts", records)
-        if refusal:
-            if is_new:
-                get_logger().warning("unit.not_restarted", unit=name, reason=refusal)
-            continue
-        busy(BOUND)
-        try:
-            host.units.try_restart(name, timeout=BOUND)
-            active = host.units.show([name])[name].active
-        except CommandError as error:
-            active = str(error)
-        if active != "active":
-            get_logger().error("unit.not_restarted", unit=name, reason=active)
-            failed = failed or name in RUNTIMES
-            continue
-        get_logger().info("unit.restarted", unit=name, reason="it ran with an old environment")
-        done.append(name)
-    return tuple(done)
+        else:
+            refusal = _refusal(host, name)
+            mark = _REFUSED + change if refusal else change
+            last = _record(host, instance_id, name, mark, unless=change)
+            if last == change:
+                continue  # another run has just restarted it
+            if refusal:
+                result = Restart(name, Outcome.REFUSED, refusal, is_repeated=last == mark)
+            else:
+                busy(BOUND)
+                result = _restart(host, name)
+        report(result)
+        results.append(result)
+    return tuple(results)
+
+
+def _record(host: Host, instance_id: str, name: str, mark: str, *, unless: str) -> str:
+    """Record a restart, or its refusal, and return the record before, which stays if `unless`.
+
+    It comes before the restart, so that a crash does not make it a loop.
+    """
+    with host.locked() as state:
+        records: dict[str, str] = state.cached(instance_id, "restarts") or {}
+        before = records.get(name, "")
+        if before not in (mark, unless):
+            state.save_of_instance(instance_id, "restarts", {**records, name: mark})
+    return before
+
+
+def _restart(host: Host, name: str) -> Restart:
+    try:
+        host.units.try_restart(name, timeout=BOUND)
+        active = host.units.show([name])[name].active
+    except CommandError as error:
+        active = str(error)
+    return Restart(name, Outcome.RESTARTED) if active == "active" else Restart(name, Outcome.FAILED, active)
 
 
 def live_restore() -> bool:
@@ -89,6 +125,13 @@ def live_restore() -> bool:
 
 
 def _refusal(host: Host, name: str) -> str:
+    """Return the reason for not restarting a unit; empty if it may be restarted."""
+    if name == own_unit():
+        return "this command runs in it, and would end with it"
+    return _runtime_refusal(host, name) if name in RUNTIMES else ""
+
+
+def _runtime_refusal(host: Host, name: str) -> str:
     """Return the reason for not restarting a runtime; empty if it may be restarted."""
     docker = "docker.service"
     if name == docker or docker in host.units.dependants(name):
@@ -126,31 +169,33 @@ def release_units(host: Host, settings: Settings, plan: Plan) -> tuple[str, ...]
     return released
 
 
-def stale_units(host: Host, settings: Settings, intent: Intent | None) -> tuple[str, ...]:
-    """Return the running units that need a restart, see `outdated_units`."""
-    return outdated_units(host, settings, intent).stale
+def outdated_units(host: Host, units: Iterable[UnitState], variables: Sequence[tuple[str, str]]) -> OutdatedUnits:
+    """Return which of these units run without the desired environment.
 
-
-def outdated_units(host: Host, settings: Settings, intent: Intent | None) -> OutdatedUnits:
-    """Return the running units without the desired environment.
-
-    The process of a stale unit has another proxy environment than the Intent, or is older than the
-    proxy's CA in the trust store, which programs read when they start.
+    `variables` are those of node.env, none on a node without a proxy.  The process of a stale unit
+    has another proxy environment, or is older than the proxy's CA in the trust store, which
+    programs read when they start.  A job that runs once at boot ends by itself.
     """
+    memory = host.state.memory()
+    stale, deferred = [], []
+    for unit in units if variables else ():
+        if unit.active != "active" or not unit.main_pid or is_boot_job(unit.name):
+            continue
+        values = environ(unit.main_pid)
+        different = differences(values, variables_of(unit.name, variables)) if values else {}
+        is_deferred = memory.accepted.defers(unit.name, different)
+        if values and ((different and not is_deferred) or unit.since < (memory.ca_changed_at or 0)):
+            stale.append(unit.name)
+        elif is_deferred:
+            deferred.append(unit.name)
+    return OutdatedUnits(tuple(stale), tuple(deferred))
+
+
+def node_outdated(host: Host, settings: Settings, intent: Intent | None) -> OutdatedUnits:
+    """Return the units of node.units that run without the environment of an Intent."""
     if intent is None:
         return OutdatedUnits()
-    variables, memory = intent.variables(secret=True), host.state.memory()
-    stale, deferred = [], []
-    for name, unit in host.units.show(settings.node.units).items():
-        if unit.active == "active" and unit.main_pid:
-            values = environ(unit.main_pid)
-            different = differences(values, variables_of(name, variables)) if values else {}
-            if memory.accepted.defers(name, different):
-                deferred.append(name)
-                different = {}
-            if values and (different or unit.since < (memory.ca_changed_at or 0)):
-                stale.append(name)
-    return OutdatedUnits(tuple(stale), tuple(name for name in deferred if name not in stale))
+    return outdated_units(host, host.units.show(settings.node.units).values(), intent.variables(secret=True))
 
 
 def running_units(host: Host, plan: Plan) -> tuple[str, ...]:

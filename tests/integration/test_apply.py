@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.commands import late_start
 from agent.commands import node as node_commands
 from agent.core.plan.baseline import Baseline
 from agent.core.plan.plan import Change, Plan
@@ -91,7 +92,7 @@ def test_apply_succeeds_without_permission_to_inspect_processes(node, monkeypatc
     def refuse(*_):
         raise CommandError("/proc/7/environ: Permission denied")
 
-    monkeypatch.setattr(node_commands, "stale_units", refuse)
+    monkeypatch.setattr(late_start, "node_outdated", refuse)
     code, _, err = node.run("apply")
     assert (code, node.run("plan")[0]) == (0, 0)
     assert (

@@ -321,7 +321,7 @@ def test_a_failed_bootstrap_is_started_again(
     """It failed because metadata was missing."""
     if active:
         machine.units.states[BOOTSTRAP] = UnitState(BOOTSTRAP, active=active)
-    boot.restart_failed_bootstrap(machine.daemon)
+    boot.start_bootstrap(machine.daemon)
     assert machine.units.started == [BOOTSTRAP] * is_started
     assert events(logs) == [("bootstrap.started_again", "info")] * is_started
 
@@ -331,7 +331,7 @@ def test_a_systemd_that_does_not_respond_is_logged(machine: Machine, logs: list[
     result = machine.reconcile()
     logs.clear()
     machine.units.error = CommandError("timed out")
-    boot.restart_failed_bootstrap(machine.daemon)
+    boot.start_bootstrap(machine.daemon)
     closed(machine)
     result = evolve(result, plan=evolve(result.plan, changes=(*result.plan.changes, _gate_removed())))
     assert not boot.release_gated_units(machine.daemon, result)
@@ -537,7 +537,7 @@ def test_a_failed_probe_after_ready_is_a_warning(
 
 def test_a_boot_sends_ready_in_every_case(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Configured, degraded, or after a bug; the result is None unless everything is done."""
-    monkeypatch.setattr(boot, "restart_failed_bootstrap", lambda daemon: None)
+    monkeypatch.setattr(boot, "start_bootstrap", lambda daemon: None)
     assert boot.boot(machine.daemon)
     assert machine.of(Ready) == [Ready()]
     for error in (FileError("x"), ValueError("bug"), MemoryError()):
@@ -622,7 +622,7 @@ def test_stale_units_are_logged_once(machine: Machine, logs: list[Any], monkeypa
     result = machine.reconcile()
     logs.clear()
     stale = [(DOCKER,)]
-    monkeypatch.setattr(cycle, "outdated_units", lambda *_: OutdatedUnits(stale[0]))
+    monkeypatch.setattr(cycle, "node_outdated", lambda *_: OutdatedUnits(stale[0]))
     monkeypatch.setattr(cycle, "restart_stale", lambda *_: pytest.fail("restarted"))
     for units in ((DOCKER,), (DOCKER,), (DOCKER, "kubelet.service"), (), (DOCKER,)):
         stale[0] = units  # type: ignore[assignment]
@@ -640,10 +640,10 @@ def test_stale_units_are_restarted_on_request(
     logs.clear()
     answers = [OutdatedUnits((DOCKER,)), OutdatedUnits()]
     restarted: list[Any] = []
-    monkeypatch.setattr(cycle, "outdated_units", lambda *_: answers.pop(0))
+    monkeypatch.setattr(cycle, "node_outdated", lambda *_: answers.pop(0))
     monkeypatch.setattr(cycle, "restart_stale", lambda *arguments: restarted.append(arguments))
     assert cycle._check_units(machine.daemon, result) == OutdatedUnits()
-    ((host, instance_id, intent, _, busy),) = restarted
+    ((host, instance_id, intent, _, _, busy),) = restarted
     assert (host, instance_id, intent) == (machine.host, ID, result.intent)
     busy(3.0)
     assert machine.of(Busy) == [Busy(3.0)]
@@ -660,7 +660,7 @@ def test_units_that_cannot_be_examined_are_unknown(
     def fail(*_: object) -> object:
         raise CommandError("timed out")
 
-    monkeypatch.setattr(cycle, "outdated_units", fail)
+    monkeypatch.setattr(cycle, "node_outdated", fail)
     assert cycle._check_units(machine.daemon, result) is None
     assert events(logs) == [("units.failed", "error")]
 

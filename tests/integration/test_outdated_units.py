@@ -23,7 +23,7 @@ from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import Systemd
 from agent.node.host import Host
-from agent.node.units import outdated_units
+from agent.node.units import node_outdated
 from tests.integration.command_line import PROXY as PROXY_URL
 from tests.integration.command_line import Node as NodeTree
 
@@ -91,7 +91,7 @@ def test_environment_of_a_process(
     host = Host(files, State(files), OneUnit(process(dict(intent.variables(secret=True)))))
     with host.locked() as state:
         state.save_memory(memory)
-    assert outdated_units(host, SETTINGS, INTENT) == expected
+    assert node_outdated(host, SETTINGS, INTENT) == expected
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,14 @@ from agent.core.plan.files.systemd_dropin import ClosedGate
 from agent.core.plan.plan import Change, Plan
 from agent.core.settings.schema import Failure, Settings
 from agent.core.systemd import UnitState
+from agent.daemon.journal_events import log_restart
 from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import Systemd
 from agent.errors import CommandError
 from agent.node import units
 from agent.node.host import Host
+from agent.node.units import Outcome
 
 ID = "i-0123456789abcdef0"
 PROXY = ProxyUrl("http", "proxy.corp", 3128)
@@ -81,16 +83,17 @@ def host(tmp_path: Path) -> Host:
 @pytest.fixture
 def systemd(host: Host, monkeypatch: pytest.MonkeyPatch) -> Fake:
     """Its units; nothing is refused."""
-    monkeypatch.setattr(units, "_refusal", lambda host, name: "")
+    monkeypatch.setattr(units, "_runtime_refusal", lambda host, name: "")
     assert isinstance(host.units, Fake)
     return host.units
 
 
 def restart(host: Host, intent: Intent = INTENT) -> tuple[str, ...]:
-    """Restart what is stale."""
+    """Restart what is stale, as the daemon does; return the restarted units."""
     systemd = host.units
     assert isinstance(systemd, Fake)
-    return units.restart_stale(host, ID, intent, lambda: list(systemd.stale), systemd.busy.append)
+    results = units.restart_stale(host, ID, intent, lambda: list(systemd.stale), log_restart, systemd.busy.append)
+    return tuple(result.unit for result in results if result.outcome is Outcome.RESTARTED)
 
 
 def test_runtimes_come_first_and_kubelet_last(host: Host, systemd: Fake) -> None:
@@ -156,7 +159,7 @@ def test_a_unit_that_systemd_restarted_with_another_one_is_left(host: Host, syst
 def test_a_refused_restart_is_logged_once_and_tried_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator may switch live-restore on; kubelet does not wait for that."""
     refused = ["live-restore is off"]
-    monkeypatch.setattr(units, "_refusal", lambda host, name: refused[0] if name == DOCKER else "")
+    monkeypatch.setattr(units, "_runtime_refusal", lambda host, name: refused[0] if name == DOCKER else "")
     systemd = host.units
     assert isinstance(systemd, Fake)
     systemd.stale = [DOCKER, KUBELET]
@@ -175,10 +178,35 @@ def test_a_refused_restart_is_logged_once_and_tried_again(host: Host, monkeypatc
 @pytest.mark.parametrize("name", [APP, KUBELET])
 def test_only_a_runtime_may_be_refused(host: Host, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Others do not stop containers."""
-    monkeypatch.setattr(units, "_refusal", lambda host, name: "no")
+    monkeypatch.setattr(units, "_runtime_refusal", lambda host, name: "no")
     assert isinstance(host.units, Fake)
     host.units.stale = [name]
     assert restart(host) == (name,)
+
+
+def test_the_unit_of_this_process_is_not_restarted(host: Host, systemd: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that SSM runs would end with the agent of SSM, before the other restarts."""
+    monkeypatch.setattr(units, "own_unit", lambda: APP)
+    systemd.stale = [APP, KUBELET]
+    with structlog.testing.capture_logs() as logs:
+        assert restart(host) == (KUBELET,)
+    assert [(entry["unit"], entry["reason"]) for entry in logs][0] == (
+        APP,
+        "this command runs in it, and would end with it",
+    )
+
+
+def test_another_run_may_restart_a_unit_meanwhile(host: Host, systemd: Fake) -> None:
+    """The daemon and `apply --restart` at the same moment restart it once."""
+    reports: list[units.Restart] = []
+
+    def list_stale() -> list[str]:
+        restart(host)  # the other run, after this one has read the records
+        return [APP, KUBELET]
+
+    assert units.restart_stale(host, ID, INTENT, list_stale, reports.append) == ()
+    assert reports == []
+    assert sorted(systemd.restarted) == sorted([APP, KUBELET, CONTAINERD, DOCKER])
 
 
 def test_events_of_restarts(host: Host, systemd: Fake) -> None:

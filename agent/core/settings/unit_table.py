@@ -58,6 +58,9 @@ DEFAULT_UNITS = tuple(unit.name for unit in UNITS)
 UNORDERED = {unit.name: unit for unit in UNITS if not unit.is_ordered}
 
 _NODEADM, _CLOUD_INIT = "nodeadm-", "cloud-init"
+#: Jobs that run once at boot: a restart would end the one under way, user data included, or repeat
+#: it.
+_BOOT_JOBS = (_NODEADM, _CLOUD_INIT, "cloud-config.service", "cloud-final.service")
 #: The proxy for plain http, as the environment names it.
 HTTP_NAMES = ("http_proxy", "HTTP_PROXY")
 
@@ -69,6 +72,11 @@ def reads_etc_environment(unit: str) -> bool:
     /etc/environment, without NO_PROXY, would carry these requests on a boot that has no node.env.
     """
     return not unit.startswith((_NODEADM, _CLOUD_INIT))
+
+
+def is_boot_job(unit: str) -> bool:
+    """Return True for a unit of cloud-init or nodeadm, which is never restarted."""
+    return unit.startswith(_BOOT_JOBS)
 
 
 def unset_names(unit: str) -> tuple[str, ...]:

@@ -8,9 +8,7 @@ from typing import Any
 from agent.core.record import asdict, field, record
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import BootstrapStatus
-
-#: ActiveState of a daemon that runs or is about to run.
-_ALIVE = ("active", "activating", "reloading")
+from agent.core.systemd import ALIVE
 
 
 @record
@@ -24,7 +22,7 @@ class DaemonStatus:
     @property
     def is_alive(self) -> bool:
         """Return True if the daemon runs or is about to run."""
-        return self.state in _ALIVE
+        return self.state in ALIVE
 
 
 @record
