@@ -313,17 +313,30 @@ def test_what_metadata_omits_for_a_moment_stays(machine: Machine, logs: list[Any
 
 
 @pytest.mark.parametrize(
-    ("active", "is_started"), [("failed", True), ("active", False), ("inactive", False), (None, False)]
+    ("state", "event"),
+    [
+        ({"active": "failed"}, "bootstrap.started_again"),
+        ({"active": "active"}, ""),
+        ({"active": "inactive"}, ""),
+        ({"active": "inactive", "started": False}, "bootstrap.unit_started"),
+        ({"active": "inactive", "started": False, "queued": True}, ""),
+        ({"active": "inactive", "started": False, "enabled": "disabled"}, ""),
+        ({"active": "inactive", "started": False, "exists": False}, ""),
+        (None, ""),
+    ],
 )
-def test_a_failed_bootstrap_is_started_again(
-    machine: Machine, logs: list[Any], active: str | None, is_started: bool
+def test_bootstrap_that_failed_or_was_never_started_is_started(
+    machine: Machine, logs: list[Any], state: dict[str, Any] | None, event: str
 ) -> None:
-    """It failed because metadata was missing."""
-    if active:
-        machine.units.states[BOOTSTRAP] = UnitState(BOOTSTRAP, active=active)
+    """It failed because metadata was missing, or the package is new on a node that runs.
+
+    At boot it is queued, and starts by itself.
+    """
+    if state:
+        machine.units.states[BOOTSTRAP] = UnitState(BOOTSTRAP, **state)
     boot.start_bootstrap(machine.daemon)
-    assert machine.units.started == [BOOTSTRAP] * is_started
-    assert events(logs) == [("bootstrap.started_again", "info")] * is_started
+    assert machine.units.started == [BOOTSTRAP] * bool(event)
+    assert events(logs) == [(event, "info")] * bool(event)
 
 
 def test_a_systemd_that_does_not_respond_is_logged(machine: Machine, logs: list[Any]) -> None:
@@ -703,6 +716,41 @@ def test_the_next_cycle(
     assert (status.stale_units or ()) == (stale or ())
     restart_needed = [message for message in machine.of(Status) if "restart needed" in message.text]
     assert bool(restart_needed) == (is_settled and not is_boot)
+
+
+def test_units_that_run_at_boot_are_reported_before_the_health_checks(
+    machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that is started on a running node is late: journal and status say so at once.
+
+    watch.restart counts after the health checks, which may choose another proxy.
+    """
+    machine.node.settings(SETTINGS + '[watch]\nrestart = "changed"\n')
+    result = machine.reconcile()
+    logs.clear()
+    stale: list[tuple[str, ...]] = [(DOCKER,), (DOCKER,), (), ()]
+    monkeypatch.setattr(cycle, "node_outdated", lambda *_: OutdatedUnits(stale.pop(0)))
+    restarted: list[object] = []
+    monkeypatch.setattr(cycle, "restart_stale", lambda *arguments: restarted.append(arguments))
+
+    def check(host: Host, resolved: object) -> Any:
+        status = host.state.status()
+        assert status
+        assert (status.stale_units, restarted) == ((DOCKER,), [])
+        assert [entry["event"] for entry in logs] == ["units.stale"]
+        assert "restart needed: docker.service" in machine.of(Status)[-1].text
+        return cycle.proxies.ProxyCheck(False, 7.0)
+
+    monkeypatch.setattr(cycle.proxies, "check", check)
+    cycle.finish_cycle(machine.daemon, result, is_settled=True, is_boot=True)
+    assert len(restarted) == 1
+    status = machine.host.state.status()
+    assert status
+    assert status.stale_units == ()
+    monkeypatch.setattr(cycle.proxies, "check", lambda host, resolved: cycle.proxies.ProxyCheck(False, 7.0))
+    cycle.finish_cycle(machine.daemon, result, is_settled=True, is_boot=True)
+    assert len(restarted) == 1
+    assert stale == []
 
 
 def test_contested_files_are_in_the_status_line(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -91,6 +92,35 @@ def test_environment_of_a_process(
     host = Host(files, State(files), OneUnit(process(dict(intent.variables(secret=True)))))
     with host.locked() as state:
         state.save_memory(memory)
+    assert node_outdated(host, SETTINGS, INTENT) == expected
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("/usr/bin/dockerd", OutdatedUnits(stale=(UNIT,))),
+        ("/usr/lib/systemd/systemd", OutdatedUnits()),
+        ("/usr/lib/systemd/systemd-executor", OutdatedUnits()),
+        (None, OutdatedUnits(stale=(UNIT,))),
+    ],
+)
+def test_process_before_its_program_is_executed_is_not_stale(
+    program: str | None, expected: OutdatedUnits, tmp_path: Path, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a moment a new process is a copy of systemd, with the environment of systemd."""
+
+    original = os.readlink
+
+    def readlink(path: str, **options: Any) -> str:
+        if not path.startswith("/proc/"):
+            return original(path, **options)
+        if program is None:
+            raise PermissionError
+        return "/usr/lib/systemd/systemd" if path == "/proc/1/exe" else program
+
+    files = FileSystem(str(tmp_path))
+    host = Host(files, State(files), OneUnit(process({"PATH": "/bin"})))
+    monkeypatch.setattr(os, "readlink", readlink)
     assert node_outdated(host, SETTINGS, INTENT) == expected
 
 

@@ -19,6 +19,7 @@ from agent.core.systemd import (
     parse_unit,
     to_enable,
     to_release,
+    unit_of_cgroup,
 )
 
 DOCKER = UnitState("docker.service")
@@ -335,3 +336,20 @@ def test_an_environment_is_not_stale_against_itself(variables):
 def test_a_restart_is_deferred_only_for_an_accepted_list(different, deferred):
     """Another proxy, or a list of other inputs, needs a restart."""
     assert is_deferred(different, {"a"}) is deferred
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("0::/system.slice/amazon-ssm-agent.service\n", "amazon-ssm-agent.service"),
+        ("0::/runtime.slice/system.slice/kubelet.service/sub/deeper\n", "kubelet.service"),
+        ("12:pids:/\n1:name=systemd:/system.slice/system-x.slice/x@1.service\n0::/\n", "x@1.service"),
+        ("0::/user.slice/user-0.slice/session-1.scope\n", ""),
+        ("0::/\n", ""),
+        ("", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_unit_of_a_control_group(text, unit):
+    """A login is no service; a service may have groups of its own below it."""
+    assert unit_of_cgroup(text) == unit
