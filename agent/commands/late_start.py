@@ -39,7 +39,7 @@ def start_daemon(host: Host, result: ReconcileResult) -> None:
     Nothing is done if it is enabled and runs.  Raises AgentError.
     """
     unit = _daemon(host)
-    if unit is None or not unit.exists:
+    if unit is None:
         raise AgentError(f"{AGENT}: not installed, so it cannot be started", hint="install the package eks-proxy-agent")
     timeout = (result.settings.metadata.deadline or BOOT) + _GRACE
     try:
@@ -60,7 +60,7 @@ def print_daemon_warning(host: Host) -> None:
     except CommandError as error:
         print(f"warning: cannot determine whether {AGENT} runs: {error}", file=sys.stderr)
         return
-    problem = daemon_problem(unit) if unit and unit.exists else ""
+    problem = daemon_problem(unit) if unit else ""
     if problem:
         print(f"warning: {problem}", file=sys.stderr)
 
@@ -70,6 +70,8 @@ def daemon_problem(unit: UnitState) -> str:
     is_alive, is_enabled = unit.active in ALIVE, unit.enabled == "enabled"
     if is_alive and is_enabled:
         return ""
+    if unit.enabled.startswith("masked"):
+        return f"{AGENT} is masked, so it does not run. Unmask it: systemctl unmask {_NAME}"
     if is_alive:
         return f"{AGENT} is not enabled, so the next boot does not start it. Enable it: systemctl enable {_NAME}"
     if is_enabled:
@@ -121,10 +123,12 @@ def print_stale(host: Host, result: ReconcileResult) -> tuple[str, ...]:
         remedy = f"Restart it at a convenient time: systemctl restart {name}"
         print(f"{name} runs with an old environment. {remedy}", file=sys.stderr)
     if host.files.live:
-        with contextlib.suppress(LockedError), host.locked() as state:  # otherwise a cycle of the daemon saves them
+        with contextlib.suppress(LockedError), host.locked() as state:  # the cycle that holds the lock saves them too
             save_units(state, units)
     return units.stale
 
 
 def _daemon(host: Host) -> UnitState | None:
-    return host.units.show([AGENT]).get(AGENT)
+    """Return the daemon's unit, None if it is not installed; systemd does not load a masked unit."""
+    unit = host.units.show([AGENT]).get(AGENT)
+    return unit if unit and (unit.exists or unit.enabled.startswith("masked")) else None

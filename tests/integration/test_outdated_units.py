@@ -108,7 +108,6 @@ def test_process_before_its_program_is_executed_is_not_stale(
     program: str | None, expected: OutdatedUnits, tmp_path: Path, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For a moment a new process is a copy of systemd, with the environment of systemd."""
-
     original = os.readlink
 
     def readlink(path: str, **options: Any) -> str:
