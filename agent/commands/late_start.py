@@ -129,6 +129,9 @@ def print_stale(host: Host, result: ReconcileResult) -> tuple[str, ...]:
 
 
 def _daemon(host: Host) -> UnitState | None:
-    """Return the daemon's unit, None if it is not installed; systemd does not load a masked unit."""
+    """Return the daemon's unit, None if it is not installed.
+
+    systemd does not load a masked unit.
+    """
     unit = host.units.show([AGENT]).get(AGENT)
     return unit if unit and (unit.exists or unit.enabled.startswith("masked")) else None

@@ -38,7 +38,8 @@ def settled(node: Trial) -> Running:
 def test_status_is_true_as_soon_as_systemctl_start_returns(trial: Callable[[str], Trial]) -> None:
     """It is configured, and names what runs without the proxy.
 
-    `apply --restart` restarts that once.  The bootstrap unit, which only the next boot would start, is started too.
+    `apply --restart` restarts that once.  The bootstrap unit, which only the next boot would start,
+    is started too.
     """
     node = trial("late-start")
     running = settled(node)
