@@ -71,7 +71,9 @@ def parser() -> Parser:
         root=False,
     )
     bootstrap.add_argument(
-        "--if-enabled", action="store_true", help="do nothing unless bootstrap.enabled is true (used by the unit)"
+        "--if-enabled",
+        action="store_true",
+        help="unless bootstrap.enabled is true, run nothing, and signal when kubelet is healthy (used by the unit)",
     )
     bootstrap.add_argument(
         "--again", action="store_true", help="run bootstrap.sh even if it already ran on this instance"

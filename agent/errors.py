@@ -94,7 +94,14 @@ class NoRoomError(FileError):
 
 
 class CommandError(AgentError):
-    """Failure or timeout of a system program (systemctl, cfn-signal)."""
+    """Failure or timeout of a system program (systemctl, cfn-signal).
+
+    `output`: what it printed on stderr, redacted.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", output: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.output = output
 
 
 def as_agent_error(error: Exception) -> AgentError:

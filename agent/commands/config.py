@@ -36,15 +36,15 @@ def run(arguments: argparse.Namespace) -> int:
 def _all_layers(host: Host, static: StaticSettings) -> tuple[Layered, Facts | None]:
     """Merge all layers as `apply` would, and return them with the facts.
 
-    If the metadata service does not respond, print a note, and return the static settings.
+    If the metadata service does not respond, print a note, and return the settings without them.
     """
     if not (static.sources.facts or (host.files.live and not static.sources.config)):
-        return static.layered, None
+        return static.with_instance(()), None
     try:
         facts = facts_of(static)
     except MetadataError as error:
         print(f"note: user data is not included: {error}", file=sys.stderr)
-        return static.layered, None
+        return static.with_instance(()), None
     layers = instance_layers(host.state, facts.instance_id, read_user_data(facts.user_data))
     return static.with_instance(layers), facts
 

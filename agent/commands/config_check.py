@@ -89,8 +89,6 @@ def _warnings(
     warnings = layered.warnings + info.warnings + (ca.warnings if ca else ())
     composed = intent.compose(settings, facts, info, credentials) if facts else None
     warnings += composed.warnings if composed else ()
-    if settings.signal.stack and not settings.bootstrap.enabled:
-        warnings += ("signal.stack is set, but bootstrap.enabled is false; the bootstrap unit sends no signal",)
     lines = tuple("warning: " + warning for warning in warnings)
     if not settings.proxy.url:
         return lines

@@ -50,7 +50,8 @@ def inspect_node(host: Host) -> NodeView:
         files={path: _file_state(host, path) for path in document.files},
         units={name: _state(units[name]) for name in names if name in units},
         daemon=_daemon(units.get(DAEMON)),
-        bootstrap=_bootstrap(host, document.instance_id),
+        bootstrap=_result(host, document.instance_id, "bootstrap"),
+        signal=_result(host, document.instance_id, "signal"),
         held_units=_held_units(host),
     )
 
@@ -112,10 +113,10 @@ def _daemon(unit: UnitState | None) -> DaemonStatus | None:
     return DaemonStatus(unit.active, unit.enabled, unit.main_pid or None)
 
 
-def _bootstrap(host: Host, instance_id: str | None) -> BootstrapStatus | None:
-    """Return the result of bootstrap.sh on this instance; None if unknown or without root."""
+def _result(host: Host, instance_id: str | None, table: str) -> BootstrapStatus | None:
+    """Return the result in a record of this instance; None if unknown or without root."""
     try:
-        record = host.state.of_instance(instance_id, "bootstrap") if instance_id else None
+        record = host.state.of_instance(instance_id, table) if instance_id else None
     except FileError:
         return None
     return BootstrapStatus.from_json(record) if record else None

@@ -77,8 +77,8 @@ def run(
         raise CommandError(f"{shown}: {error.strerror}") from None
     result = Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
     if check and result.returncode:
-        stderr = redact(result.stderr.strip())[-500:]  # redact first: half a URL is not recognised
-        raise CommandError(f"{shown}: exit code {result.returncode}: {stderr}")
+        stderr = redact(result.stderr.strip())  # before it is cut: half a URL is not recognised
+        raise CommandError(f"{shown}: exit code {result.returncode}: {stderr[-500:]}", output=stderr)
     return result
 
 

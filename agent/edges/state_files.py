@@ -23,6 +23,7 @@ _LOSSES = {
     "flags.json": "the flags kept by apply are lost with it",
     "kept.json": "the dates of the flags kept by apply are lost with it",
     "bootstrap.json": "bootstrap.sh runs again on this instance without it",
+    "signal.json": "CloudFormation is signalled once more for this instance without it",
     "facts.json": "the metadata service is queried for them again",
     "direct.json": "the endpoints are probed again",
     "restarts.json": "a unit may be restarted once more than needed",
@@ -32,7 +33,7 @@ _LOSSES = {
     "status.json": "apply writes it again",
 }
 #: The tables of an instance.
-TABLES = ("flags.json", "kept.json", "facts.json", "direct.json", "restarts.json", "bootstrap.json")
+TABLES = ("flags.json", "kept.json", "facts.json", "direct.json", "restarts.json", "bootstrap.json", "signal.json")
 
 
 Table = dict[str, Any]
@@ -95,6 +96,7 @@ _READERS: Mapping[str, Callable[[Table], Any]] = {
     "flags.json": _flags,
     "kept.json": _kept,
     "bootstrap.json": _bootstrap,
+    "signal.json": _bootstrap,
     "facts.json": _facts,
     "direct.json": _direct,
     "restarts.json": _restarts,

@@ -17,6 +17,7 @@ from agent.core.settings.layers import (
     Layered,
     flag_layer,
     merge,
+    merge_all,
     merge_usable,
     names_of,
     parse_toml,
@@ -84,7 +85,7 @@ class StaticSettings:
 
         Raises SettingsError with all mistakes.
         """
-        return _merge((*self.layers, *layers, self.flags), self.warnings)
+        return _with_warnings(merge_all((*self.layers, *layers, self.flags)), self.warnings)
 
 
 def sources_of(arguments: argparse.Namespace) -> SettingsSources:
@@ -118,7 +119,8 @@ def static_settings(files: FileSystem, sources: SettingsSources) -> StaticSettin
         raise SettingsError(problems + _problems(layers, sources))
     flags = sources.layer()
     warnings = () if sources.config else unread(CONFIG_D, files.names(CONFIG_D))
-    return StaticSettings(sources, tuple(layers), flags, _merge([*layers, flags], warnings), versions, warnings)
+    layered = _with_warnings(merge([*layers, flags]), warnings)
+    return StaticSettings(sources, tuple(layers), flags, layered, versions, warnings)
 
 
 def usable_settings(files: FileSystem, sources: SettingsSources, instance: Sequence[Layer] = ()) -> Settings:
@@ -138,8 +140,7 @@ def usable_settings(files: FileSystem, sources: SettingsSources, instance: Seque
     return merge_usable(layers)
 
 
-def _merge(layers: Sequence[Layer], warnings: tuple[str, ...]) -> Layered:
-    layered = merge(layers)
+def _with_warnings(layered: Layered, warnings: tuple[str, ...]) -> Layered:
     return evolve(layered, warnings=warnings + layered.warnings)
 
 

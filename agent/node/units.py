@@ -27,7 +27,7 @@ _REFUSED = "refused "
 
 
 class Outcome(Enum):
-    """What became of a stale unit.
+    """Outcome for a stale unit.
 
     REFUSED: a rule forbids the restart, which is tried again when that changes.
     """
@@ -62,8 +62,8 @@ def restart_stale(
     `busy` is called before each restart with the seconds that it may take.  A unit waits until the
     one before it is active again.  kubelet comes last: it is never restarted together with a
     runtime, and not at all after a runtime that failed.  A unit is restarted once for a change,
-    whoever asks for it, and not if systemd restarted it together with another, as it does with a
-    kubelet that requires docker.  Raises AgentError.
+    by the daemon or by `apply`, and not if systemd restarted it together with another, as it does
+    with a kubelet that requires docker.  Raises AgentError.
     """
     change = _change(host, intent)
     recorded = host.state.cached(instance_id, "restarts") or {}

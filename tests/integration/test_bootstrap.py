@@ -20,8 +20,8 @@ import pytest
 import structlog
 import tenacity
 
-from agent.commands import bootstrap
-from agent.commands.bootstrap import SIGNAL_TRIES
+from agent.commands import bootstrap, bootstrap_inputs
+from agent.commands.cloudformation import SIGNAL_TRIES
 from agent.core.plan.plan import Plan
 from agent.edges import command
 from agent.edges.state import LockedState
@@ -403,7 +403,8 @@ def test_any_exception_is_signalled(
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(bootstrap, step, fail)
+    module = bootstrap_inputs if step in ("read_user_data", "load_inputs") else bootstrap
+    monkeypatch.setattr(module, step, fail)
     assert node.bootstrap("c") == 1
     assert [call.argv[1] for call in node.signals] == ["1"]
     err = capfd.readouterr().err
@@ -424,7 +425,7 @@ def test_a_result_that_cannot_be_recorded_is_signalled(
 
     monkeypatch.setattr(LockedState, "save_of_instance", fail)
     monkeypatch.setattr(bootstrap, "reconcile", lambda host, static, facts, trigger: configured)
-    inputs = bootstrap._read_inputs(node.host, node.sources("c"))
+    inputs = bootstrap.read_inputs(node.host, node.sources("c"))
     assert inputs.resolved is not None
     configured = ReconcileResult(inputs.resolved, Plan())
     assert node.bootstrap("c") == code
@@ -519,7 +520,11 @@ def test_a_missing_cfn_signal_is_an_error_in_the_log(node: Bootable, capfd: pyte
 
 
 def test_the_unit_does_nothing_unless_enabled(node: Bootable) -> None:
-    """With --if-enabled and bootstrap.enabled = false, nothing is run, signalled or written."""
+    """With --if-enabled and bootstrap.enabled = false, nothing is run, signalled or written.
+
+    With signal.stack it waits for kubelet, see test_joined.py.
+    """
+    node.configure("")
     before = node.tree()
     assert node.bootstrap(if_enabled=True) == 0
     assert (node.ran, node.signals, node.remembered()) == ([], [], None)
@@ -549,6 +554,7 @@ def test_the_unit_signals_a_failure_when_it_is_enabled(node: Bootable) -> None:
 
 def test_a_disabled_unit_does_not_take_the_lock(node: Bootable) -> None:
     """While user data bootstraps and holds the lock, the disabled unit exits with 0."""
+    node.configure("")
     path = node.write("run/eks-proxy-agent/bootstrap.lock", b"")
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -383,13 +383,6 @@ def test_check_accepts_valid_settings(node: Node, settings: str, verdict: str) -
     assert node.tree() == before
 
 
-def test_check_warns_of_a_signal_that_is_never_sent(node: Node) -> None:
-    """signal.stack without bootstrap.enabled has no effect in the bootstrap unit: a warning."""
-    done = node.main("config check", "--set", "signal.stack=my-stack")
-    assert done.code == 0
-    assert "warning: signal.stack is set, but bootstrap.enabled is false" in done.err
-
-
 def test_files_that_are_not_read_are_reported(node: Node) -> None:
     """config.d/10-proxy.conf has a warning in plan, apply, status and config check, until it is
     renamed.

@@ -99,7 +99,7 @@ def test_a_node_before_the_first_reconcile(tmp_path: Path) -> None:
         "phase      not run",
         "to do      Configure the node: eks-proxy-agent apply",
     )
-    empty = {"files": [], "units": [], "held_units": [], "daemon": None, "bootstrap": None}
+    empty = {"files": [], "units": [], "held_units": [], "daemon": None, "bootstrap": None, "signal": None}
     assert status(node) == {"schema": 1, "phase": "not run", "error": None, **empty}
     assert node.tree() == before
 

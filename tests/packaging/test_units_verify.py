@@ -211,7 +211,10 @@ def test_bootstrap_is_not_ordered_against_the_units_that_it_starts():
     """bootstrap.sh waits for kubelet and docker, so its unit has no order relative to them."""
     text = (ROOT / "systemd" / "eks-proxy-agent-bootstrap.service").read_text()
     ordered = " ".join(line for line in text.splitlines() if line.startswith(("Before=", "After=", "Requires=")))
-    assert [name for name in ("docker", "containerd", "kubelet", "Requires=") if name in ordered] == []
+    assert [name for name in ("docker", "containerd", "kubelet", "cloud-final", "multi-user") if name in ordered] == []
+    assert [line for line in text.splitlines() if line.startswith("Requires=")] == ["Requires=sysinit.target"]
+
+    assert "DefaultDependencies=no" in text.splitlines(), "or multi-user.target would wait for it"
 
 
 def test_runtime_directory_survives_a_restart():

@@ -81,6 +81,26 @@ def flag_layer(flags: Iterable[str], proxy: str = "") -> Layer:
     return Layer("flags", data)
 
 
+def merge_all(layers: Sequence[Layer]) -> Layered:
+    """Merge like `merge`, and check what a setting requires of others.
+
+    `layers` are all of a node: another one may set what is missing.
+    """
+    layered = merge(layers)
+    problems = list(missing(layers, layered.settings))
+    if problems:
+        raise SettingsError(problems)
+    return layered
+
+
+def missing(layers: Sequence[Layer], settings: Settings) -> Iterator[str]:
+    """Yield a problem for each setting that these layers lack and another setting requires."""
+    if settings.signal.stack and not settings.signal.resource:
+        setter = next(layer for layer in reversed(layers) if "stack" in layer.data.get("signal", {}))
+        allowed = fields_dict(SECTIONS["signal"])["resource"].metadata["allowed"]
+        yield from _located(setter, [("signal", "stack", f"requires signal.resource (allowed: {allowed})")])
+
+
 def merge(layers: Sequence[Layer]) -> Layered:
     """Check all layers and merge them, key by key.
 

@@ -128,6 +128,7 @@ class Signal:
     stack: str = _key("", parsers.argument, "a stack name or ARN")
     resource: str = _key("", parsers.argument, "a logical resource ID")
     region: str = _key("", parsers.region, "an AWS region; by default the instance's own")
+    timeout: float = _key(900.0, parsers.seconds, "seconds above 0 and up to 3600")
 
 
 @record

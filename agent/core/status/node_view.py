@@ -30,7 +30,8 @@ class NodeView:
     """All that `status` shows.
 
     `files`: path → state.  `units`: unit → state.  `daemon`: None where systemd does not run.
-    `held_units`: units that failure.policy = "closed" does not allow to start now.
+    `bootstrap`: the result of bootstrap.sh.  `signal`: that of the wait for kubelet, without
+    bootstrap.sh.  `held_units`: units that failure.policy = "closed" does not allow to start now.
     """
 
     document: StatusDocument
@@ -38,6 +39,7 @@ class NodeView:
     units: Mapping[str, str] = field(factory=dict)
     daemon: DaemonStatus | None = None
     bootstrap: BootstrapStatus | None = None
+    signal: BootstrapStatus | None = None
     held_units: tuple[str, ...] = ()
 
     @property
@@ -53,5 +55,6 @@ class NodeView:
             "units": [{"unit": unit, "state": state} for unit, state in self.units.items()],
             "daemon": asdict(self.daemon) if self.daemon else None,
             "bootstrap": self.bootstrap.to_json() if self.bootstrap else None,
+            "signal": self.signal.to_json() if self.signal else None,
             "held_units": list(self.held_units),
         }

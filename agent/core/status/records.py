@@ -123,22 +123,30 @@ class MetricsStatus(NamedTuple):
 
 
 class BootstrapStatus(NamedTuple):
-    """The result of bootstrap.sh on this instance.
+    """The result of bootstrap.sh, or of the wait for kubelet, on this instance.
 
-    `exit_code`: None if it has not finished.  `time`: seconds since 1970.
+    `exit_code`: None if it has not finished.  `time`: seconds since 1970.  `refused`: the error
+    with which CloudFormation refused the signal for good.
     """
 
     exit_code: int | None
     signalled: bool
     time: int | None
+    refused: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BootstrapStatus:
         exit_code, signalled = optional(data, "exit_code", int), bool(data.get("signalled"))
-        return cls(exit_code, signalled, parse_timestamp(data.get("time")))
+        refused = optional(data, "refused", str) or ""
+        return cls(exit_code, signalled, parse_timestamp(data.get("time")), refused)
 
     def to_json(self) -> dict[str, Any]:
-        return {**self._asdict(), "time": timestamp(self.time)}
+        data: dict[str, Any] = {
+            "exit_code": self.exit_code,
+            "signalled": self.signalled,
+            "time": timestamp(self.time),
+        }
+        return {**data, **({"refused": self.refused} if self.refused else {})}
 
 
 def _number(data: Mapping[str, Any], key: str) -> float | None:

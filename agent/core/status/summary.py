@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from agent.core.record import record
 from agent.core.status.document import CONFIGURED, DEGRADED, NOT_RUN, UNCONFIGURED, StatusDocument
 from agent.core.status.node_view import NodeView
-from agent.core.status.records import ProxyStatus
+from agent.core.status.records import BootstrapStatus, ProxyStatus
 from agent.core.status.timestamps import ago, ahead, span
 
 DAEMON = "eks-proxy-agent"
@@ -43,7 +43,7 @@ def screen(view: NodeView, now: float, *, full: bool = False) -> tuple[Line, ...
     lines += _no_proxy(status) if full else []
     lines += _files(view, full)
     lines += _units(view, full)
-    lines += _bootstrap(view, now)
+    lines += _bootstrap(view, now) + _signal(view, now)
     lines += _metrics(status)
     if status.instance_id:
         lines.append(Line("instance", f"{status.instance_id} in {status.region}"))
@@ -73,6 +73,11 @@ def to_do(view: NodeView, now: float) -> list[str]:
     if view.bootstrap and view.bootstrap.exit_code:
         read_log = "Read its log: journalctl -u eks-proxy-agent-bootstrap"
         tasks.append(f"bootstrap.sh failed. {read_log}. Run it again: eks-proxy-agent bootstrap --again")
+    refused = next((result.refused for result in (view.bootstrap, view.signal) if result and result.refused), "")
+    if refused:
+        tasks.append(
+            f"CloudFormation refused the signal ({refused}). Check signal.stack and signal.resource: {DAEMON} config show"
+        )
     return tasks
 
 
@@ -241,8 +246,22 @@ def _bootstrap(view: NodeView, now: float) -> list[Line]:
     age, code = ago(bootstrap.time, now), bootstrap.exit_code
     if code is None:
         return [Line("bootstrap", f"started {age}, not finished")]
-    signal = "cfn-signal sent" if bootstrap.signalled else "cfn-signal not sent"
-    return [Line("bootstrap", f"exit code {code}, {age}; {signal}", "bad" if code else "")]
+    return [Line("bootstrap", f"exit code {code}, {age}; {_sent(bootstrap)}", "bad" if code else "")]
+
+
+def _signal(view: NodeView, now: float) -> list[Line]:
+    signal = view.signal
+    if not signal:
+        return []
+    age, code = ago(signal.time, now), signal.exit_code
+    if code is None:
+        return [Line("signal", f"waiting for kubelet{_duration(signal.time, now)}")]
+    result = "kubelet was not healthy in time" if code else "kubelet is healthy"
+    return [Line("signal", f"{result}, {age}; {_sent(signal)}", "bad" if code else "")]
+
+
+def _sent(result: BootstrapStatus) -> str:
+    return "cfn-signal sent" if result.signalled else "cfn-signal " + ("refused" if result.refused else "not sent")
 
 
 def _metrics(status: StatusDocument) -> list[Line]:

@@ -351,5 +351,5 @@ def test_a_restart_is_deferred_only_for_an_accepted_list(different, deferred):
     ],
 )
 def test_unit_of_a_control_group(text, unit):
-    """A login is no service; a service may have groups of its own below it."""
+    """A login is not a service; a service may have groups of its own below it."""
     assert unit_of_cgroup(text) == unit

@@ -63,6 +63,7 @@ WRONG_VALUES = {
     "signal.stack": ['"a\\nb"'],
     "signal.resource": ['"a\\nb"'],
     "signal.region": ['"Frankfurt"'],
+    "signal.timeout": ["0", "3601"],
     "watch.interval": ["9", "86401"],
     "watch.credentials_interval": ["9"],
     "watch.restart": ['"always"'],

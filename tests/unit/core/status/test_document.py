@@ -20,7 +20,11 @@ from tests.unit.core.status.test_summary import HEALTHY
 
 PAGE = (ROOT / "docs/status.md").read_text()
 FILE = {
-    **{key: value for key, value in HEALTHY.items() if key not in ("units", "daemon", "bootstrap", "held_units")},
+    **{
+        key: value
+        for key, value in HEALTHY.items()
+        if key not in ("units", "daemon", "bootstrap", "signal", "held_units")
+    },
     "files": [file["path"] for file in HEALTHY["files"]],
 }
 PARTS = [FILE["no_proxy"][0], FILE["proxies"][0], FILE["preflight"], FILE["repairs"], FILE["metrics"], FILE["proxy"]]

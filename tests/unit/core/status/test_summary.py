@@ -57,7 +57,14 @@ HEALTHY = {
     "metrics": {"path": "/var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom", "error": None},
     "daemon": {"state": "active", "enabled": "enabled", "pid": 412},
     "bootstrap": {"exit_code": 0, "signalled": True, "time": "2026-11-22T17:33:00+00:00"},
+    "signal": None,
     "held_units": [],
+}
+#: nodeadm has joined it to the cluster.
+JOINED = {
+    **HEALTHY,
+    "bootstrap": None,
+    "signal": {"exit_code": 0, "signalled": True, "time": "2026-11-22T17:33:00+00:00"},
 }
 #: What the settings alone give: a node without a proxy.
 WITHOUT_PROXY = {
@@ -81,6 +88,7 @@ NEVER_CONFIGURED = {
     "units": [],
     "daemon": {"state": "activating", "enabled": "enabled", "pid": 99},
     "bootstrap": None,
+    "signal": None,
     "held_units": [],
 }
 NOT_RUN = {
@@ -91,6 +99,7 @@ NOT_RUN = {
     "units": [],
     "daemon": None,
     "bootstrap": None,
+    "signal": None,
     "held_units": [],
 }
 DOWN = "Connection refused"
@@ -175,6 +184,25 @@ SCREENS = {
         0,
         False,
     ),
+    "waiting for kubelet": (
+        {**JOINED, "signal": {"exit_code": None, "signalled": False, "time": "2026-11-22T20:31:05+00:00"}},
+        0,
+        False,
+    ),
+    "kubelet is healthy": (JOINED, 0, False),
+    "kubelet was not healthy, and the signal was refused": (
+        {
+            **JOINED,
+            "signal": {
+                "exit_code": 124,
+                "signalled": False,
+                "time": "2026-11-22T17:48:00+00:00",
+                "refused": "ValidationError: Stack blue does not exist",
+            },
+        },
+        0,
+        False,
+    ),
     "daemon not running": (
         {**HEALTHY, "daemon": {"state": "failed", "enabled": "enabled", "pid": None}},
         0,
@@ -207,13 +235,14 @@ SCREENS = {
 
 def view(status):
     """The NodeView with this JSON."""
-    daemon, bootstrap = status.get("daemon"), status.get("bootstrap")
+    daemon, bootstrap, signal = (status.get(key) for key in ("daemon", "bootstrap", "signal"))
     return NodeView(
         StatusDocument.from_json(status),
         files={file["path"]: file["state"] for file in status["files"]},
         units={unit["unit"]: unit["state"] for unit in status["units"]},
         daemon=DaemonStatus(daemon["state"], daemon["enabled"], daemon["pid"]) if daemon else None,
         bootstrap=BootstrapStatus.from_json(bootstrap) if bootstrap else None,
+        signal=BootstrapStatus.from_json(signal) if signal else None,
         held_units=tuple(status["held_units"]),
     )
 
