@@ -7,7 +7,10 @@ from typing import Any, Callable
 
 from tests.boot.harness.bed import Trial
 from tests.boot.harness.node import Running
+from tests.boot.test_boot_bootstrap import signals
 
+STACK = '[signal]\nstack = "blue-nodes"\nresource = "NodeGroup"\n'
+KUBELET = "/usr/local/lib/eksproxy-boot/kubelet"
 AGENT, BOOTSTRAP = "eks-proxy-agent", "eks-proxy-agent-bootstrap"
 UNITS = ("amazon-ssm-agent", "containerd", "docker", "kubelet")
 STALE = [f"{unit}.service" for unit in UNITS]
@@ -39,9 +42,12 @@ def test_status_is_true_as_soon_as_systemctl_start_returns(trial: Callable[[str]
     """It is configured, and names what runs without the proxy.
 
     `apply --restart` restarts that once.  The bootstrap unit, which only the next boot would start,
-    is started too.
+    is started too, and signals that kubelet is healthy.
     """
     node = trial("late-start")
+    unit = node.root / "etc/systemd/system/kubelet.service"
+    unit.write_text(unit.read_text().replace("/bin/sleep infinity", KUBELET))
+    (node.root / "etc/eks-proxy-agent/config.d/50-stack.toml").write_text(STACK)
     running = settled(node)
     before = pids(running)
     running.run("systemctl", "preset", AGENT, BOOTSTRAP)  # as the package does when it is installed
@@ -67,6 +73,8 @@ def test_status_is_true_as_soon_as_systemctl_start_returns(trial: Callable[[str]
     assert running.run(AGENT, "apply", "--restart") == "nothing to do: the node is as planned\n"
     assert pids(running) == after
     running.wait_until("the bootstrap unit to end", "systemctl", "is-active", BOOTSTRAP)
+    (signal,) = signals(node)
+    assert signal["argv"][:3] == ["/opt/aws/bin/cfn-signal", "--exit-code", "0"]
     (text,) = running.run("journalctl", "--quiet", "--output=cat", "EKS_PROXY_EVENT=units.stale").splitlines()
     assert all(unit in text for unit in STALE)
     node.finish(running)

@@ -17,11 +17,13 @@ from tests.boot.harness.namespace import SECURE
 from tests.boot.harness.prepare import BOOT_TESTS
 from tests.boot.harness.services import Registry
 from tests.boot.harness.tls import NAME, Authority
+from tests.boot.test_boot_bootstrap import SIGNAL, signals
 from tests.clients.harness.libraries import go_program
 
 NODEADM = BOOT_TESTS / "programs/nodeadm/main.go"
 CONTROL = "etc/systemd/system/nodeadm-config.service.d/zzz-control.conf"
 HIDES = "NO_PROXY in spec.instance.environment.default lacks 169.254.169.254"
+BOOTSTRAP = "eks-proxy-agent-bootstrap"
 REMEDY = "delete HTTPS_PROXY, NO_PROXY there: the agent sets these variables"
 
 
@@ -131,3 +133,49 @@ def test_nodeadm_with_http_proxy_would_not_join(node_of: Callable[..., Trial]) -
     assert failures >= {("NodeConfig", f"NodeConfig (/etc/eks/nodeadm.d/10-corp.yaml): {HIDES}")}
     (text,) = [text for name, text in failures if name == "nodeadm-config.service"]
     assert f"/{CONTROL} resets UnsetEnvironment=" in text
+
+
+def signalled(code: int) -> list[str]:
+    """Return the command line of cfn-signal with an exit code."""
+    return [part.format(code) for part in SIGNAL] + ["--region", "eu-west-1"]
+
+
+@pytest.mark.parametrize("name", ["nodeadm-signal", "nodeadm-signal-newer"])
+def test_cloudformation_is_signalled_when_kubelet_is_healthy(node_of: Callable[..., Trial], name: str) -> None:
+    """The bootstrap unit waits for it, once per instance, and nothing waits for that unit.
+
+    With a newer cloud-init, kubelet starts only after multi-user.target.
+    """
+    node = node_of(name)
+    boot = node.boot()
+    (signal,) = signals(node)
+    assert signal["argv"] == signalled(0)
+    assert signal["environment"]["HTTPS_PROXY"] == "http://proxy.example.test:3128"
+    target = int(boot.units["multi-user.target"]["ActiveEnterTimestampMonotonic"])
+    assert 0 < target < boot.active_at(BOOTSTRAP)
+    assert boot.active_at("nodeadm-run") < boot.active_at(BOOTSTRAP)
+    log = boot.messages(BOOTSTRAP)
+    waits = [text for text in log if text.startswith("signal.waiting")]
+    assert "kubelet does not answer at http://127.0.0.1:10248/healthz: connection refused" in waits[0]
+    assert any("answered 500" in text for text in waits)
+    assert any(text.startswith("signal.sent stack=blue-nodes resource=NodeGroup exit_code=0") for text in log)
+    second = node.boot()
+    assert len(signals(node)) == 1
+    assert second.unit(BOOTSTRAP)["ExecMainStatus"] == "0"
+
+
+def test_a_node_that_does_not_join_is_signalled_as_a_failure(node_of: Callable[..., Trial]) -> None:
+    """After signal.timeout, once; the unit has failed, and `status` and the journal say why."""
+    node = node_of("nodeadm-signal", failed=(BOOTSTRAP,), active=("eks-proxy-agent", "kubelet"))
+    (node.root / "etc/kubelet-is-broken").touch()
+    running = node.start(hold=True)
+    running.wait_settled()
+    screen = running.run("eks-proxy-agent", "status")
+    boot = node.finish(running)
+    assert [signal["argv"] for signal in signals(node)] == [signalled(124)]
+    assert "signal     kubelet was not healthy in time" in screen
+    assert boot.unit(BOOTSTRAP)["ExecMainStatus"] == "124"
+    (text,) = [text for text in boot.messages(BOOTSTRAP) if text.startswith("signal.timed_out")]
+    assert "[-]syncloop failed" in text
+    node.boot()
+    assert len(signals(node)) == 1
