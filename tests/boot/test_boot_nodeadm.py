@@ -168,6 +168,7 @@ def test_a_node_that_does_not_join_is_signalled_as_a_failure(node_of: Callable[.
     """After signal.timeout, once; the unit has failed, and `status` and the journal say why."""
     node = node_of("nodeadm-signal", failed=(BOOTSTRAP,), active=("eks-proxy-agent", "kubelet"))
     (node.root / "etc/kubelet-is-broken").touch()
+    (node.root / "etc/eks-proxy-agent/config.d/90-short.toml").write_text("[signal]\ntimeout = 5\n")
     running = node.start(hold=True)
     running.wait_settled()
     screen = running.run("eks-proxy-agent", "status")
