@@ -82,11 +82,11 @@ def test_one_image_built_by_rpm_boots_as_two_instances(trial: Callable[..., Tria
         assert read(node, JOINS) == "called\n"
 
 
-def test_upgrade_and_erase_do_not_affect_a_running_node(trial: Callable[..., Trial]) -> None:
-    """An upgrade restarts only the agent, and does not bootstrap again.
+def test_upgrade_downgrade_and_erase_do_not_affect_a_running_node(trial: Callable[..., Trial]) -> None:
+    """An upgrade and a downgrade restart only the agent, and do not bootstrap again.
 
     This is so with watch.restart = "changed" and a version that adds to NO_PROXY, too.  After an
-    erase docker can be restarted, without the proxy.
+    erase, which names what still uses the proxy, docker can be restarted without it.
     """
     node = trial("rpm-builder")
     restarting = '[watch]\nrestart = "changed"\n'
@@ -113,7 +113,23 @@ def test_upgrade_and_erase_do_not_affect_a_running_node(trial: Callable[..., Tri
     assert read(node, JOINS) == "called\n"
     assert rpm(running, "-V", NAME) == ""
 
-    rpm(running, "-e", NAME)
+    shutil.copy(rpms.built(), node.root / "earlier.rpm")
+    agent = running.show(NAME, "MainPID")
+    rpm(running, "-U", "--oldpackage", "/earlier.rpm")
+    assert "99." not in running.run("eks-proxy-agent", "--version")
+    assert running.show(NAME, "MainPID") != agent
+    wait_for("the entry to go", lambda: "new.example.test" not in read(node, "etc/eks-proxy-agent/node.env"))
+    running.run("systemctl", "reload", NAME)
+    wait_for("the status to be of this version", lambda: not daemon.status()["version"].startswith("99."))
+    assert (daemon.status()["phase"], daemon.status()["stale_units"]) == ("configured", [])
+    assert pids(running) == before
+    assert read(node, JOINS) == "called\n"
+    assert rpm(running, "-V", NAME) == ""
+
+    said = running.run("sh", "-c", f"rpm --dbpath /var/lib/rpm --force-debian -e {NAME} 2>&1")
+    assert "removed /etc/systemd/system/docker.service.d/zz-eks-proxy.conf\n" in said
+    for unit in RUNTIMES:
+        assert f"{unit}.service uses the proxy until its next restart: systemctl restart {unit}.service\n" in said
     assert pids(running) == before
     assert running.show(NAME, "LoadState") == "not-found"
     assert "eks-proxy-agent" not in running.run("ls", "/run")

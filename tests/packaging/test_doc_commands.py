@@ -26,6 +26,7 @@ COVERED = {
     ("README.md", "eks-proxy-agent plan"): ("is a part of the demo", "tests/integration/test_demo.py"),
     ("node.md", "eks-proxy-agent apply"): ("is a part of the demo", "tests/integration/test_demo.py"),
     ("node.md", "eks-proxy-agent revert"): ("is a part of the demo", "tests/integration/test_demo.py"),
+    ("install.md", "rpm -e"): ("needs systemd", "tests/boot/test_boot_rpm.py"),
     ("install.md", "eks-proxy-agent apply --restart"): ("needs systemd", "tests/boot/test_boot_late_start.py"),
     ("migration.md", "eks-proxy-agent apply"): ("needs a tree of the recipe", "tests/packaging/test_migration.py"),
     ("node.md", "sed -i"): ("needs the daemon and a journal", "tests/boot/test_boot_watch.py"),
