@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agent.checks import units
 from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
-from agent.checks.finding import FAIL, OK, SKIP, Finding
+from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.redact import redact_proxy
 from agent.core.settings.unit_table import is_boot_job, variables_of
 from agent.core.systemd import UnitState, differences
@@ -53,12 +53,12 @@ def _process(node: CheckedNode, unit: UnitState) -> Finding:
         return Finding(GROUP, name, FAIL, text, units.restart(unit.name))
     if not different:
         return Finding(GROUP, name, OK, f"{process} has the desired proxy and NO_PROXY")
-    if is_boot_job(name):
-        return Finding(GROUP, name, SKIP, f"{process} started without it, and ends by itself; it is not restarted")
     if units.problem(node, unit) is not None:
         text = f"{process} does not have the desired proxy and NO_PROXY; a restart alone does not fix it (see units)"
         return Finding(GROUP, name, SKIP, text)
     text = f"{process} has an old environment: {_describe(different, desired)}"
+    if is_boot_job(name):
+        return Finding(GROUP, name, WARN, text, "do not restart it: it runs once at boot, and ends by itself")
     return Finding(GROUP, name, FAIL, text, units.restart(unit.name))
 
 

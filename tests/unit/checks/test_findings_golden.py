@@ -112,7 +112,7 @@ def resolved(text=SETTINGS):
 def checked(content=(), links=(), units=None, memory=None, text=SETTINGS, live=True, accepted=(), **changes):
     """Return a configured node with those files and units."""
     node = resolved(text)
-    state = SimpleNamespace(memory=lambda: Memory(ca_changed_at=memory, accepted=Accepted({}, accepted)))
+    state = SimpleNamespace(memory_if_readable=lambda: Memory(ca_changed_at=memory, accepted=Accepted({}, accepted)))
     host = SimpleNamespace(files=Files(content, links, live), units=units or Units(), state=state)
     known = CheckedNode(
         host,
@@ -323,6 +323,7 @@ def processes_cases(patch):
     yield "nodeadm with http_proxy", process(variables(), **as_nodeadm)
     without = {name: value for name, value in variables().items() if name not in HTTP_NAMES}
     yield "nodeadm", process(without, **as_nodeadm)
+    yield "cloud-init before the agent", process({"HOME": "/"}, name="cloud-init-main.service")
     yield "exited", process({})
     yield "none running", process({}, active="inactive")
 

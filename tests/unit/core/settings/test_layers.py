@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.net.proxy_url import ProxyUrl
-from agent.core.settings.layers import USER_DATA, Layer, flag_layer, merge, merge_usable, parse_toml, without_metadata
+from agent.core.settings.layers import (
+    USER_DATA,
+    Layer,
+    flag_layer,
+    merge,
+    merge_all,
+    merge_usable,
+    parse_toml,
+    without_metadata,
+)
 from agent.errors import SettingsError
 
 URL_ALLOWED = "(allowed: http://HOST:PORT or https://HOST:PORT, or a list of them in order of preference)"
@@ -328,3 +337,28 @@ def test_any_settings_are_usable(content):
     except SettingsError:
         return
     assert merge_usable([layer])
+
+
+@pytest.mark.parametrize(
+    ("texts", "problem"),
+    [
+        (['[signal]\nstack = "s"'], "a.toml, line 2: signal.stack: requires signal.resource"),
+        (['[signal]\nstack = "s"\nresource = ""'], "a.toml, line 2: signal.stack: requires signal.resource"),
+        (['signal.stack = "s"', "[node]\nyum = true"], "a.toml, line 1: signal.stack: requires signal.resource"),
+        (['[signal]\nstack = "s"', '[signal]\nstack = "t"'], "b.toml, line 2: signal.stack: requires signal.resource"),
+        (['[signal]\nstack = "s"', '[signal]\nresource = "R"'], ""),
+        (['[signal]\nresource = "R"'], ""),
+        (['[signal]\nstack = "s"', '[signal]\nstack = ""'], ""),
+        ([], ""),
+    ],
+)
+def test_a_stack_requires_a_resource_of_any_layer(texts, problem):
+    """The error names the layer that sets the stack; a part of the layers is not judged."""
+    layers = [parse_toml(name, text.encode()) for name, text in zip(("a.toml", "b.toml"), texts)]
+    merge(layers)
+    if not problem:
+        merge_all(layers)
+        return
+    with pytest.raises(SettingsError) as caught:
+        merge_all(layers)
+    assert caught.value.problems == (problem + " (allowed: a logical resource ID)",)
