@@ -68,7 +68,7 @@ def _finish(host: Host, sources: SettingsSources, earlier: BootstrapInputs, inst
     inputs = read_inputs(host, sources)
     inputs = inputs if inputs.facts else earlier  # without the metadata service, user data is unknown
     for table in (_BOOTSTRAP, _SIGNAL):
-        record = host.state.of_instance(instance_id, table)
+        record = host.state.cached(instance_id, table)
         if record and record.get("exit_code") is not None:
             get_logger().info(
                 "signal.skipped", reason="the result of this instance is known", exit_code=record["exit_code"]
@@ -86,8 +86,11 @@ def _finish(host: Host, sources: SettingsSources, earlier: BootstrapInputs, inst
 
 
 def _is_over(host: Host, instance_id: str) -> bool:
-    """Return True if this instance has a result: of an earlier boot, or of `bootstrap`."""
-    records = (host.state.of_instance(instance_id, table) for table in (_BOOTSTRAP, _SIGNAL))
+    """Return True if this instance has a result: of an earlier boot, or of `bootstrap`.
+
+    A corrupt record counts as none: at worst CloudFormation gets a second signal.
+    """
+    records = (host.state.cached(instance_id, table) for table in (_BOOTSTRAP, _SIGNAL))
     return any(record and record.get("exit_code") is not None for record in records)
 
 

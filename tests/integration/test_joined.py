@@ -248,6 +248,15 @@ def test_a_stack_of_user_data_is_signalled_without_metadata(node: Joining) -> No
     assert [call.argv for call in node.signals] == [["--exit-code", "0", *ARGV]]
 
 
+@pytest.mark.parametrize("name", ["signal", "bootstrap"])
+def test_a_corrupt_record_is_as_good_as_none(node: Joining, name: str) -> None:
+    """A stack that waits in vain is worse than a second signal."""
+    node.write(f"var/lib/eks-proxy-agent/instances/{ID}/{name}.json", b"{")
+    assert node.join() == 0
+    assert [call.argv for call in node.signals] == [["--exit-code", "0", *ARGV]]
+    assert node.signalled() == {"exit_code": 0, "signalled": True}
+
+
 # --- beside `bootstrap` of user data
 
 
