@@ -57,7 +57,7 @@ class State:
         return table
 
     def cached(self, instance_id: str, name: str) -> dict[str, Any] | None:
-        """Return a table whose loss does little (facts, direct, restarts, signal); None if corrupt."""
+        """Return a table that can be rebuilt or lost (facts, restarts, signal); None if corrupt."""
         try:
             return self.of_instance(instance_id, name)
         except FileError:
