@@ -202,9 +202,13 @@ def cluster_info(files: FileSystem, settings: Settings, user_data: UserData) -> 
             names += [path] * len(parts)
     return first_known(
         from_arguments(settings.bootstrap.arguments),
-        from_node_configs(texts, names) if texts else ClusterInfo(),
+        from_node_configs(texts, names, _proxies(settings)) if texts else ClusterInfo(),
         from_scripts(user_data.scripts),
     )
+
+
+def _proxies(settings: Settings) -> set[str]:
+    return {str(url) for url in (*settings.proxy.url, settings.proxy.https_url) if url}
 
 
 def _user_data_names(count: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Callable
 
@@ -78,11 +78,14 @@ def from_scripts(texts: Iterable[str]) -> ClusterInfo:
     )
 
 
-def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> ClusterInfo:
+def from_node_configs(
+    texts: Iterable[str], names: Sequence[str] = (), own_proxies: Collection[str] = ()
+) -> ClusterInfo:
     """Return what NodeConfig documents (API node.eks.aws) say.
 
     A later one wins, field by field, as in nodeadm.  `names` says in errors where each text comes
-    from.  Raises AgentError.
+    from.  `own_proxies` are those of the settings: a NodeConfig may give
+    nodeadm the same ones.  Raises AgentError.
     """
     cluster: dict[str, Any] = {}
     warnings: list[str] = []
@@ -99,7 +102,7 @@ def from_node_configs(texts: Iterable[str], names: Sequence[str] = ()) -> Cluste
         spec = _table(document, "spec")
         cluster.update((key, value) for key, value in _table(spec, "cluster").items() if value)
         environment = _table(_table(spec, "instance"), "environment")
-        warnings += _conflicts(environment)
+        warnings += _conflicts(environment, own_proxies)
         problems += _hidden_metadata(label, _table(environment, "default"))
     cidr = cluster.get("cidr")
     cluster_info = _checked(
@@ -119,7 +122,7 @@ def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _conflicts(environment: Mapping[str, Any]) -> list[str]:
+def _conflicts(environment: Mapping[str, Any], own_proxies: Collection[str]) -> list[str]:
     """Return a warning for each proxy variable of spec.instance.environment.
 
     nodeadm takes the key `default` into its own environment (os.Setenv) and into system.conf.d, for
@@ -134,9 +137,17 @@ def _conflicts(environment: Mapping[str, Any]) -> list[str]:
             else "the agent's value overrides it"
         )
         for unit, variables in environment.items()
+        if not (unit == "default" and _has_only(own_proxies, variables))
         for name in (variables if isinstance(variables, dict) else ())
         if str(name).lower() in _PROXY_VARIABLES
     ]
+
+
+def _has_only(own_proxies: Collection[str], variables: Any) -> bool:
+    """Return True if all proxies in these variables, at least one, are of the settings."""
+    table = variables if isinstance(variables, dict) else {}
+    proxies = [value for name, value in table.items() if str(name).lower() in ("http_proxy", "https_proxy")]
+    return bool(proxies) and all(isinstance(value, str) and value.rstrip("/") in own_proxies for value in proxies)
 
 
 def _hidden_metadata(label: str, default: Mapping[str, Any]) -> list[str]:

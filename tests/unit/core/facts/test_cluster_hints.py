@@ -235,6 +235,23 @@ def test_proxy_variables_of_node_configs():
     )
 
 
+@pytest.mark.parametrize(
+    ("default", "count"),
+    [
+        ("{HTTPS_PROXY: 'http://x:1/', NO_PROXY: 169.254.169.254}", 0),
+        ("{HTTPS_PROXY: 'http://x:1', http_proxy: 'http://y:1'}", 2),
+        ("{HTTPS_PROXY: 'http://y:1'}", 1),
+        ("{NO_PROXY: 169.254.169.254}", 1),
+        ("{HTTPS_PROXY: [x]}", 1),
+        ("x", 0),
+    ],
+)
+def test_the_proxy_of_the_settings_is_no_conflict(default, count):
+    """A NodeConfig that gives nodeadm the same proxy was made for this node."""
+    text = f"kind: NodeConfig\nspec: {{instance: {{environment: {{default: {default}}}}}}}"
+    assert len(from_node_configs([text], own_proxies={"http://x:1"}).warnings) == count
+
+
 def test_many_proxy_variables_are_counted():
     """Twenty warnings are given in full."""
     warnings = environment("{" + ", ".join(f"u{number}: {{NO_PROXY: a}}" for number in range(1000)) + "}").warnings
