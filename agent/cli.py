@@ -15,6 +15,7 @@ from typing import Any, Callable
 from agent import __version__
 from agent.cluster.flags import add_cluster, kubectl_flags
 from agent.commands.arguments import json_flag, settings_flags
+from agent.commands.user_data_flags import add_user_data
 from agent.exits import guarded
 from agent.usage import DOCUMENTATION, Parser, RawFormatter
 
@@ -126,6 +127,7 @@ def parser() -> Parser:
         "--lint", action="store_true", help="check the entries of NO_PROXY instead; exit code 3 if there is a warning"
     )
     add_cluster(commands)
+    add_user_data(commands)
     demo = _plain(
         commands, "demo", "run plan, apply and revert in a scratch directory, with an embedded metadata service"
     )
@@ -231,6 +233,10 @@ def _function(name: str) -> Callable[[argparse.Namespace], int]:
         from agent.commands import cluster
 
         return cluster.run
+    if name == "user-data":
+        from agent.commands import user_data
+
+        return user_data.run
     if name in ("bake", "clean"):
         from agent.commands import image
 

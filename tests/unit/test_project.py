@@ -82,7 +82,7 @@ def test_help_names_every_command():
 def test_every_command_has_help():
     """`COMMAND --help` exits with 0 for each command in `--help`."""
     text = run("--help").stdout
-    commands = re.findall(r"^    ([a-z]+)\b", text, re.MULTILINE)
+    commands = re.findall(r"^    ([a-z-]+)\b", text, re.MULTILINE)
     assert commands
     assert [name for name in commands if run(name, "--help").returncode != 0] == []
 

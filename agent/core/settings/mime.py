@@ -92,7 +92,7 @@ def decoded(part: Part) -> bytes:
 
 def _entity(data: bytes, start: int, end: int, level: int) -> Iterator[Part]:
     """Yield the texts of the message or part, headers included, from `start` to `end`."""
-    headers, body = _headers(data, start, end)
+    headers, body = read_headers(data, start, end)
     content_type = headers.get(b"content-type", "")
     declared = content_type.partition(";")[0].strip().lower()
     kind = declared.partition("/")[0] if _TYPE.fullmatch(declared) else ""
@@ -107,7 +107,7 @@ def _entity(data: bytes, start: int, end: int, level: int) -> Iterator[Part]:
         yield Part(declared, data[body:end], body, encoding)
 
 
-def _headers(data: bytes, start: int, end: int) -> tuple[dict[bytes, str], int]:
+def read_headers(data: bytes, start: int, end: int) -> tuple[dict[bytes, str], int]:
     """Return the headers that matter, the first of each name, and where the body begins."""
     headers: dict[bytes, str] = {}
     while True:
@@ -124,15 +124,15 @@ def _headers(data: bytes, start: int, end: int) -> tuple[dict[bytes, str], int]:
 
 def _multipart(data: bytes, start: int, end: int, level: int, declared: str, content_type: str) -> Iterator[Part]:
     """Yield what a multipart holds, from its body's `start` to its `end`."""
-    boundary, problem = _boundary(content_type)
-    for place, begin, stop in _divided(data, start, end, boundary):
+    boundary, problem = read_boundary(content_type)
+    for place, begin, stop in divide(data, start, end, boundary):
         if place is Place.PART:
             yield from _entity(data, begin, stop, level + 1)
         else:
             yield Part(declared, data[begin:stop], begin, place=place, boundary=boundary, problem=problem)
 
 
-def _boundary(content_type: str) -> tuple[str, str]:
+def read_boundary(content_type: str) -> tuple[str, str]:
     """Return the boundary, "" if there is none, and what is wrong with it."""
     problem = ""
     for name, value in _PARAMETER.findall(content_type):
@@ -148,8 +148,11 @@ def _boundary(content_type: str) -> tuple[str, str]:
     return "", problem
 
 
-def _divided(data: bytes, start: int, end: int, boundary: str) -> Iterator[tuple[Place, int, int]]:
-    """Yield place, begin and end of what the boundary divides a body into."""
+def divide(data: bytes, start: int, end: int, boundary: str) -> Iterator[tuple[Place, int, int]]:
+    """Yield place, begin and end of what the boundary divides a body into.
+
+    After the closing line there is an epilogue, empty or not.
+    """
     begin = None
     delimiter = re.compile(rb"^--" + re.escape(boundary.encode("latin-1")) + rb"(--)?[ \t]*\r?$", re.MULTILINE)
     for match in delimiter.finditer(data, start, end) if boundary else ():

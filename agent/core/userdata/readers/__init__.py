@@ -1,0 +1,1 @@
+"""Readers of user data: a small strict one for each program, with its source."""
