@@ -51,10 +51,11 @@ behind() {{
 """
 
 #: curl(1), --config: in double quotes, a backslash escapes a quote and a backslash.
+#: CURLOPT_PROXYUSERPWD(3): user and password are percent-decoded.
 _WITH_CREDENTIALS = r"""
 # The password reaches curl by a pipe: neither a command line nor a log has it.
 fetch() {{
-    {{ sed 's/[\"]/\&/g; s/.*/proxy-user = "&"/; q' {path} || :; }} |
+    {{ sed 's/%/%25/g; s/[\\"]/\\&/g; s/.*/proxy-user = "&"/; q' {path} || :; }} |
         behind "$1" curl --config - -fsSL --connect-timeout 10 -o "$file" "$package"
 }}
 """
