@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from agent import __version__  # noqa: E402
 from agent.cli import parser  # noqa: E402
+from agent.commands.user_data_flags import WAYS  # noqa: E402
 
 Parsers = dict[str, argparse.ArgumentParser]
 
@@ -84,7 +85,9 @@ def flag_entry(flag: argparse.Action) -> list[str]:
 
 
 def positional(action: argparse.Action) -> str:
-    """Return a positional argument as the synopsis shows it: `-- ARG`, `TARGET`."""
+    """Return a positional argument as the synopsis shows it: `[TARGET ...]`, `FILE`."""
+    if action.nargs == 1:
+        return f"\\fI{literal(str(action.metavar))}\\fP"
     dashes, _, name = literal(str(action.metavar)).rpartition(" ")
     return f"[{dashes} \\fI{name}\\fP ...]" if dashes else f"[\\fI{name}\\fP ...]"
 
@@ -185,6 +188,7 @@ def write(directory: Path) -> None:
         "@INTRO@": list(intro_lines(intro)),
         "@SETTINGS@": settings,
         "@CASES@": completion_cases(),
+        "@WAYS@": [" ".join(WAYS)],
     }
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("eks-proxy-agent.8", "eks-proxy-agent.toml.5", "completion"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,3 +166,19 @@ def test_user_data_does_not_reach_a_terminal_unescaped() -> None:
     assert b"\x1b" not in done.stdout
     assert b"hunter2" not in done.stdout
     assert done.returncode == 3
+
+
+def test_the_page_shows_what_the_command_prints(tmp_path: Path) -> None:
+    """docs/user-data.md shows the report on the docker recipe, shortened, and lists every rule."""
+    page = (REPOSITORY / "docs/user-data.md").read_text()
+    (shown,) = re.findall(r"(?ms)^\$ eks-proxy-agent user-data check recipe\n(.*?)^```$", page)
+    printed = user_data("check", REPOSITORY / "tests/unit/core/userdata/cases/docker-article").stdout.decode()
+    begin, end = shown.split("...\n")
+    assert printed.startswith(begin)
+    assert printed.endswith(end)
+    source = "".join(path.read_text() for path in (REPOSITORY / "agent/core/userdata").rglob("*.py"))
+    rules = set(re.findall(r'(?:Fault\(|yield \(?)\s*"([a-z0-9-]+)"', source))
+    (table,) = re.findall(r"(?ms)^\| rule \| fault \|$(.*?)^$", page)
+    assert rules == {
+        rule for row in table.splitlines() for rule in re.findall("`([a-z0-9-]+)`", row.split("|")[1] if row else "")
+    }

@@ -29,6 +29,18 @@ COVERED = {
     ("install.md", "rpm -e"): ("needs systemd", "tests/boot/test_boot_rpm.py"),
     ("install.md", "eks-proxy-agent apply --restart"): ("needs systemd", "tests/boot/test_boot_late_start.py"),
     ("migration.md", "eks-proxy-agent apply"): ("needs a tree of the recipe", "tests/packaging/test_migration.py"),
+    ("user-data.md", "eks-proxy-agent user-data render --for karpenter"): (
+        "has the operator's settings",
+        "tests/integration/test_user_data_command.py",
+    ),
+    ("user-data.md", "eks-proxy-agent user-data render --for managed-node-group"): (
+        "needs the package",
+        "tests/integration/test_user_data_command.py",
+    ),
+    ("user-data.md", "eks-proxy-agent user-data check"): (
+        "needs a file",
+        "tests/integration/test_user_data_command.py",
+    ),
     ("node.md", "sed -i"): ("needs the daemon and a journal", "tests/boot/test_boot_watch.py"),
     ("node.md", "systemctl status"): ("needs systemd", "tests/boot/test_boot_watch.py"),
     ("credentials.md", "install -d"): ("needs systemd", "tests/boot/test_boot_credentials.py"),

@@ -1,10 +1,13 @@
 """packaging/examples: its own tool parses each file, and the agent each command line."""
 
+import email
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,8 @@ EXAMPLES = ROOT / "packaging/examples"
 CASES = ROOT / "tests/boot/cases"
 TOOLS = Path(sys.executable).parent
 USER_DATA = sorted((EXAMPLES / "user-data").iterdir())
+STOCK = EXAMPLES / "stock-ami"
+SHA256 = "0123456789abcdef" * 4
 
 # The values of CloudFormation for the boot of its user data.
 PARAMETERS = {
@@ -308,6 +313,22 @@ def test_every_form_of_user_data_is_booted(path):
     assert (CASES / f"example-{path.name}" / "user-data").resolve() == path
 
 
+@pytest.mark.parametrize("path", USER_DATA, ids=lambda path: path.name)
+def test_user_data_has_no_faults(path):
+    """`user-data check` has no warning, and settings alone are for Karpenter too."""
+    ways = ["launch-template", "karpenter"] if path.name == "settings" else ["launch-template"]
+    for way in ways:
+        done = agent("user-data", "check", str(path), "--for", way)
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def test_user_data_of_the_group_has_no_faults():
+    """The same holds for the template's user data."""
+    done = agent("user-data", "check", "-", "--for", "launch-template", input=rendered_user_data())
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "agent       reads" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["settings", "settings-nodeconfig"])
 def test_settings_in_user_data_are_valid(name, tmp_path):
     """`config check` accepts them, and they set the proxy."""
@@ -322,3 +343,82 @@ def test_scripts_in_user_data_are_one_command(name):
     (arguments,) = command_lines(text)
     assert (arguments[0], cli.parser().parse_args(arguments).proxy) == (name, PARAMETERS["ProxyUrl"])
     assert len([line for line in re.sub(r"\\\n", "", text).splitlines() if not line.startswith("#")]) == 1
+
+
+# --- a stock AMI
+# -------------------------------------------------------------------------------------------------
+
+RENDERED = {
+    "launch-template": "launch-template",
+    "managed-node-group": "managed-node-group",
+    "ec2-node-class.yaml": "karpenter",
+    "node-group.tf": "terraform",
+}
+
+
+def render_command(name):
+    """Return the arguments of `user-data render` for an example; README.md shows them."""
+    cluster = {"name": "my-cluster", "endpoint": PARAMETERS["ApiServerEndpoint"], "service_cidr": "172.20.0.0/16"}
+    of_cluster = [word for key, value in cluster.items() for word in ("--set", f"cluster.{key}={value}")]
+    of_cluster += ["--certificate-authority", PARAMETERS["CertificateAuthority"]]
+    return [
+        *("render", "--for", RENDERED[name], "--config", "packaging/examples/config.toml"),
+        *("--rpm", "s3://my-bucket/eks-proxy-agent.rpm", "--region", "eu-west-1", "--sha256", SHA256),
+        *(of_cluster if name == "launch-template" else ()),
+    ]
+
+
+def stock_user_data(name):
+    """Return the parts of an example, type and text, by the parser of its format.
+
+    PyYAML for the manifest, python-hcl2 for Terraform, Python's email package for MIME.
+    """
+    text = (STOCK / name).read_text()
+    if name.endswith(".tf"):
+        import hcl2
+
+        heredocs = [
+            (unquoted(part["content_type"]), part["content"]) for part in hcl2.loads(text)["cloudinit_pre_nodeadm"]
+        ]
+        texts = [re.fullmatch(r'"<<-EOT\n(.*)\n *EOT"', content, re.DOTALL)[1] for _, content in heredocs]
+        return [(kind.partition(";")[0], textwrap.dedent(part) + "\n") for (kind, _), part in zip(heredocs, texts)]
+    message = email.message_from_string(yaml.safe_load(text)["spec"]["userData"] if name.endswith(".yaml") else text)
+    return [(part.get_content_type(), part.get_payload()) for part in message.get_payload()]
+
+
+def test_every_stock_example_is_known():
+    """The directory has the files of the table."""
+    assert {path.name for path in STOCK.iterdir()} == set(RENDERED)
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_an_example_is_what_the_command_prints(name):
+    """`user-data render` prints the example; ACCEPT=1 rewrites it."""
+    done = agent("user-data", *render_command(name))
+    assert (done.returncode, done.stderr) == (0, "")
+    if os.environ.get("ACCEPT") == "1":
+        (STOCK / name).write_text(done.stdout)
+    assert done.stdout == (STOCK / name).read_text()
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_an_example_of_a_stock_ami_has_no_faults(name):
+    """`user-data check` has no warning for its way, and shellcheck none for its script."""
+    parts = stock_user_data(name)
+    message = "".join(f"--B\nContent-Type: {kind}\n\n{text}\n" for kind, text in parts)
+    text = f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="B"\n\n{message}--B--\n'
+    done = agent("user-data", "check", "-", "--for", RENDERED[name], input=text)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    done = agent("user-data", "check", str(STOCK / name), input="")
+    assert done.returncode == 0 or name.endswith(".tf"), done.stdout
+    script = dict(parts)["text/x-shellscript"]
+    done = subprocess.run([TOOLS / "shellcheck", "-"], input=script, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_readme_of_the_examples_shows_the_command():
+    """The command in README.md is the one of the tests, with the values of an operator."""
+    text = (EXAMPLES / "README.md").read_text()
+    (arguments,) = [words for words in command_lines(text) if words[:2] == ["user-data", "render"]]
+    shown = cli.parser().parse_args(arguments)
+    assert (shown.way, shown.rpm, shown.region) == ("karpenter", "s3://my-bucket/eks-proxy-agent.rpm", "eu-west-1")

@@ -11,7 +11,7 @@ from agent.core.userdata.document import Fault
 from agent.core.userdata.readers.cloud_init import CloudInitPart
 
 _ASSIGNMENT = re.compile(r"""(?im)\bno_proxy["']?[ \t]*[=:][ \t]*["']?([^\s"']+)""")
-_VARIABLE = re.compile(r"\$\{?\w+\}?")
+_VARIABLE = re.compile(r"\$\{?\w+\}?|\[.*")
 #: A region in the name of an AWS service.
 _REGION = re.compile(
     r"(?:\.|-|\A)([a-z]{2}(?:-[a-z]+)+-[0-9])(?=\.(?:[a-z0-9.-]+\.)?(?:amazonaws\.com|api\.aws|on\.aws))"
@@ -27,6 +27,7 @@ def faults_of_lists(part: CloudInitPart, service_cidrs: Sequence[str], region: s
     """
     text = part.content.decode("latin-1")
     is_general = bool(region) or "latest/meta-data" in text
+    # `[` begins an array: settings of the agent, which composes the list itself.
     lists = [
         (match[1], part.at(match.start())) for match in _ASSIGNMENT.finditer(text) if not _VARIABLE.fullmatch(match[1])
     ]

@@ -83,7 +83,7 @@ def _summary(info: ClusterInfo, missing: list[str], others_add_one: bool) -> str
         return name
     absent = ", ".join(missing)
     if others_add_one:
-        return f"merges the NodeConfig with the one that is added, which has {absent}"
+        return "merges its NodeConfig with the one that is added, which names the cluster"
     return f"{name}; it fails without {absent}, unless EKS, Karpenter or a file in /etc/eks/nodeadm.d adds them"
 
 
