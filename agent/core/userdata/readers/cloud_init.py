@@ -7,11 +7,12 @@ Python's email package, if the first 4096 bytes contain "mime-version:"; a test 
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 
 from agent.core.record import record
-from agent.core.settings.mime import Place, decoded, read_message
+from agent.core.settings.mime import Part, Place, decoded, read_message
 from agent.core.settings.misplaced import SETTINGS_TYPE
 from agent.core.settings.unpack import unpack
 from agent.core.settings.user_data import LIMIT, NODE_CONFIG_TYPE, SETTINGS_TYPES
@@ -19,8 +20,9 @@ from agent.core.userdata.document import Document, Treatment, line_at
 
 NAME = "cloud-init"
 SCRIPT, BOOTHOOK, CONFIG = "text/x-shellscript", "text/cloud-boothook", "text/cloud-config"
-_PLAIN, _BARE = "text/plain", "text/x-not-multipart"
+_PLAIN, BARE = "text/plain", "text/x-not-multipart"
 
+_INDENTED = re.compile(rb"(?:[ \t][^\n]*\n)+")
 #: First words → type; the longest match wins (handlers.INCLUSION_TYPES_MAP).
 _FIRST_WORDS = {
     b"#include": "text/x-include-url",
@@ -79,15 +81,14 @@ def parts_of(document: Document) -> tuple[CloudInitPart, ...]:
     """Return the parts.  Raises ValueError for a message beyond the limits of the agent."""
     text = document.text
     if b"mime-version:" not in text[:4096].lower():
-        return (CloudInitPart(1, _BARE, _type(_BARE, text), text, 1),) if text.strip() else ()
+        return (CloudInitPart(1, BARE, _type(BARE, text), text, 1),) if text.strip() else ()
+    # The email package skips indented lines at the top: continuations of no header.
+    start = _INDENTED.match(text)
     parts: list[CloudInitPart] = []
-    for part in read_message(text):
+    for part in read_message(text, start.end() if start else 0):
         if part.place is not Place.PART:
             continue
-        try:
-            content = decoded(part)
-        except ValueError:
-            content = part.body
+        content = _decoded(part)
         line = line_at(text, part.offset) if content == part.body else 0
         declared = part.type
         if declared in ("application/gzip", "application/x-gzip"):
@@ -100,10 +101,23 @@ def read(document: Document) -> Iterator[Treatment]:
     """Yield what becomes of each part.  Raises ValueError."""
     parts = parts_of(document)
     for part in parts:
-        shown = part.type if part.type != _BARE else "of an unknown type"
+        shown = part.type if part.type != BARE else "of an unknown type"
         yield Treatment(NAME, _action(part), part.number, shown)
     if not parts:
         yield Treatment(NAME, "nothing to do")
+
+
+def _decoded(part: Part) -> bytes:
+    """Return the content as the email package decodes it: of bad base64 what remains."""
+    try:
+        return decoded(part)
+    except ValueError:
+        if part.encoding != "base64":
+            return part.body
+        text = re.sub(rb"[^A-Za-z0-9+/]", b"", part.body.partition(b"=")[0])
+        if len(text) % 4 == 1:
+            return b"".join(part.body.splitlines())
+        return base64.b64decode(text + b"=" * (-len(text) % 4))
 
 
 def _action(part: CloudInitPart) -> str:
@@ -115,7 +129,7 @@ def _action(part: CloudInitPart) -> str:
 
 
 def _type(declared: str, content: bytes) -> str:
-    if declared not in (_PLAIN, _BARE, SCRIPT):
+    if declared not in (_PLAIN, BARE, SCRIPT):
         return declared
     start = content.lstrip().lower()
     found = [words for words in _FIRST_WORDS if start.startswith(words)]
