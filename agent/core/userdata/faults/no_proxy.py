@@ -11,11 +11,14 @@ from agent.core.userdata.document import Fault
 from agent.core.userdata.readers.cloud_init import CloudInitPart
 
 _ASSIGNMENT = re.compile(r"""(?im)\bno_proxy["']?[ \t]*[=:][ \t]*["']?([^\s"']+)""")
+#: Not a list: one variable, or settings of the agent, which begin with a bracket.
 _VARIABLE = re.compile(r"\$\{?\w+\}?|\[.*")
 #: A region in the name of an AWS service.
 _REGION = re.compile(
     r"(?:\.|-|\A)([a-z]{2}(?:-[a-z]+)+-[0-9])(?=\.(?:[a-z0-9.-]+\.)?(?:amazonaws\.com|api\.aws|on\.aws))"
 )
+#: Rules of this file; entries of one list, and characters of an entry, that are read.
+_RULES, _ENTRIES, _LONGEST = 3, 1000, 300
 _SERVICE_WORD = re.compile(r"(?i)\$\{?\w*(?:serv|svc|cluster)\w*")
 
 
@@ -27,22 +30,20 @@ def faults_of_lists(part: CloudInitPart, service_cidrs: Sequence[str], region: s
     """
     text = part.content.decode("latin-1")
     is_general = bool(region) or "latest/meta-data" in text
-    # `[` begins an array: settings of the agent, which composes the list itself.
-    lists = [
-        (match[1], part.at(match.start())) for match in _ASSIGNMENT.finditer(text) if not _VARIABLE.fullmatch(match[1])
-    ]
     seen: set[str] = set()
-    for value, line in lists:
-        entries = [entry.strip() for entry in value.split(",")]
+    for match in _ASSIGNMENT.finditer(text):
+        if len(seen) == _RULES or _VARIABLE.fullmatch(match[1]):
+            continue
+        entries = [entry.strip() for entry in match[1].split(",", _ENTRIES)]
         faults = [*_faults(entries, service_cidrs), *(_literal_regions(entries, region) if is_general else ())]
         for rule, problem, remedy in faults:
             if rule not in seen:
-                yield Fault(rule, problem, remedy, part.number, line)
+                yield Fault(rule, problem, remedy, part.number, part.at(match.start()))
             seen.add(rule)
 
 
 def _literal_regions(entries: list[str], region: str) -> Iterator[tuple[str, str, str]]:
-    regions = sorted({match[1] for entry in entries for match in _REGION.finditer(entry)} - {region})
+    regions = sorted({match[1] for entry in entries for match in _REGION.finditer(entry[:_LONGEST])} - {region})
     if regions:
         problem = f"NO_PROXY has host names of the region {', '.join(regions)}; in another region they match nothing"
         yield "literal-region", problem, "take the region from the metadata service, or let the agent compose the list"

@@ -13,11 +13,11 @@ from agent.core.userdata.readers.cloud_init import BOOTHOOK, CONFIG, CloudInitPa
 
 _VERSION_1 = re.compile(r"latest/(?:meta-data|dynamic|user-data)\b")
 _TOKEN = re.compile(r"(?i)x-aws-ec2-metadata-token[\"']?\s*:")
-_APPEND = re.compile(r"""(?:>>|\btee[ \t]+(?:-a|--append)\b[^|;&\n]{0,200}?)[ \t]*["']?(/etc/[^\s"';|&<>]+)""")
+_APPEND = re.compile(r"""(?:>>|\btee[ \t]+(?:-a|--append)\b[^|;&\n]{0,80}?)[ \t]*["']?(/etc/[^\s"';|&<>]+)""")
 _SHARED = re.compile(r"/etc/(?:environment|yum\.conf|dnf/dnf\.conf|profile|bashrc)\Z")
 _PACKAGES = re.compile(r"/etc/(?:yum\.conf|dnf/dnf\.conf)\Z")
 _DROP_IN = re.compile(r"(?m)^(?=[^#\n]*(?:>|\btee\b))[^#\n]*?(/etc/systemd/system/[\w@.-]+\.d)/[\w.-]+")
-_SIGNAL = re.compile(r"(?m)^[^#\n]*\bcfn-signal\b(?:[^\n]*[^\\\n])?\n[ \t]*-")
+_SIGNAL = re.compile(r"\bcfn-signal\b")
 _PASSWORD = re.compile(r"""://[^\s/:@"'$<{]+:[^\s/@"'$<{]+@""")
 
 
@@ -63,11 +63,23 @@ def _faults(text: str, *, is_boothook: bool) -> Iterator[tuple[str, int, str, st
             "request a token first (PUT /latest/api/token), and check the answers",
         )
     yield from _appends(text, is_boothook=is_boothook)
-    signal = _SIGNAL.search(text)
-    if signal:
+    offset = _cut_signal(text)
+    if offset is not None:
         problem = "cfn-signal runs without its arguments: its line does not end with a backslash"
-        yield "cfn-signal", signal.start(), problem, "end the line with a backslash"
+        yield "cfn-signal", offset, problem, "end the line with a backslash"
     yield from _directories(text)
+
+
+def _cut_signal(text: str) -> int | None:
+    """Return the offset of a cfn-signal whose arguments are on the next line, unconnected."""
+    offset = 0
+    lines = text.split("\n")
+    for line, following in zip(lines, lines[1:]):
+        is_call = not line.lstrip().startswith("#") and _SIGNAL.search(line)
+        if is_call and not line.endswith("\\") and following.lstrip().startswith("-"):
+            return offset
+        offset += len(line) + 1
+    return None
 
 
 def _appends(text: str, *, is_boothook: bool) -> Iterator[tuple[str, int, str, str]]:
