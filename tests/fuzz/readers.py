@@ -24,6 +24,9 @@ from agent.core.redact import redact
 from agent.core.settings.layers import flag_layer, merge, parse_toml
 from agent.core.settings.toml_text import USER_DATA_LIMIT
 from agent.core.settings.user_data import UserData, read_user_data
+from agent.core.userdata.check import check
+from agent.core.userdata.view import lines as report_lines
+from agent.core.userdata.way import Way
 from agent.edges.http_headers import BoundedResponse
 from agent.edges.proxy_date import read_date
 from agent.edges.proxy_tunnel import ProbeError, TunnelProbe
@@ -49,6 +52,12 @@ def user_data(data: bytes) -> None:
     printable(*parts.problems)
     from_scripts(parts.scripts)
     node_config("\n---\n".join(parts.node_configs).encode())
+
+
+def user_data_check(data: bytes) -> None:
+    """Report on user data, for a way that rewrites it too."""
+    for way in (None, Way.KARPENTER):
+        printable(*report_lines(check(data, way)))
 
 
 def node_config(data: bytes) -> None:

@@ -49,7 +49,7 @@ def check(raw: bytes, way: Way | None = None) -> Report:
     if way is Way.KARPENTER:
         faults += karpenter_reading.faults
         new_lines = karpenter_reading.new_lines
-        on_node = document_of(karpenter_reading.merged) if new_lines else document
+        on_node = Document(karpenter_reading.merged, karpenter_reading.merged) if new_lines else document
     elif way in (Way.MANAGED_NODE_GROUP, Way.TERRAFORM):
         faults += eks_reading.faults
     nodeadm_reading = nodeadm.read(on_node, others_add_one=way not in (None, Way.LAUNCH_TEMPLATE))
