@@ -6,11 +6,9 @@ import base64
 import gzip
 from collections.abc import Iterator
 
-import attrs
-
 from agent.core.cluster.facts import region_of
 from agent.core.facts.cluster_hints import ClusterInfo, from_node_configs, from_scripts
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.settings.user_data import UserData, read_user_data
 from agent.core.userdata.document import Document, Fault, Treatment, document_of
 from agent.core.userdata.faults.message import faults_of_message
@@ -70,7 +68,7 @@ def check(raw: bytes, way: Way | None = None) -> Report:
 
 def _moved(fault: Fault, new_lines: int) -> Fault:
     """Return the fault with the line of the text that Karpenter was given."""
-    return attrs.evolve(fault, line=max(0, fault.line - new_lines))
+    return evolve(fault, line=max(0, fault.line - new_lines))
 
 
 def _size(document: Document) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import attrs
-
 from agent.core.cluster.facts import facts_of_settings, region_of
 from agent.core.facts.cluster_hints import ClusterInfo
 from agent.core.intent.intent import compose, endpoint_host
 from agent.core.net.proxy_url import ProxyUrl
 from agent.core.noproxy import entries
-from agent.core.record import record
+from agent.core.record import evolve, record
 from agent.core.settings.schema import Settings
 
 _WITHOUT_REGION = (
@@ -41,9 +39,9 @@ def early_proxy(settings: Settings, region: str, cluster_info: ClusterInfo) -> E
         hosts = tuple(name for name in settings.aws.direct or () if "." in name)
         if settings.aws.direct is not None and hosts != settings.aws.direct:
             warnings = (_WITHOUT_REGION,)
-        known = attrs.evolve(settings, aws=attrs.evolve(settings.aws, direct=hosts))
+        known = evolve(settings, aws=evolve(settings.aws, direct=hosts))
         if not endpoint_host(settings, cluster_info):
-            known = attrs.evolve(known, cluster=attrs.evolve(settings.cluster, endpoint_access="public"))
+            known = evolve(known, cluster=evolve(settings.cluster, endpoint_access="public"))
     intent = compose(known, facts_of_settings(known, region), cluster_info)
     proxy = settings.proxy
     return EarlyProxy(

@@ -21,8 +21,7 @@ from agent.core.userdata.way import ADDED, LIMIT, Way
 from agent.errors import AgentError, SettingsError, UsageError
 
 #: Settings that name what is not in the user data: files, and credentials of systemd.
-_OF_THE_IMAGE = ("proxy.credentials_file", "proxy.credentials")
-_CREDENTIALS = (*_OF_THE_IMAGE, "proxy.credentials_command")
+_OF_THE_IMAGE = ("credentials_file", "credentials")
 
 
 @record
@@ -45,11 +44,6 @@ class RenderRequest:
     def in_script(self) -> bool:
         """Return True if the script writes the settings, because EKS may drop a part of ours."""
         return self.package is not None and self.way.may_drop_unknown_parts(own_image=False)
-
-    def raw(self, name: str) -> object:
-        """Return the value of SECTION.KEY as TOML gives it, None if it is not set."""
-        section, _, key = name.partition(".")
-        return self.layered.raw.get((section, key))
 
 
 @record
@@ -165,9 +159,9 @@ def _not_carried(request: RenderRequest) -> Iterator[str]:
         for section, key in request.layered.raw:
             if section == "metadata":
                 yield f"{section}.{key} is left out: user data is read with it; set it in config.toml of the image"
-    for name in _OF_THE_IMAGE:
-        if request.raw(name):
-            yield f"{name}: {way} carries its name only; the image must have what it names"
+    for name in settings.proxy.credentials_keys:
+        if name in _OF_THE_IMAGE:
+            yield f"proxy.{name}: {way} carries its name only; the image must have what it names"
     if settings.node.ca_bundle.startswith("/"):
         yield f"node.ca_bundle: {way} carries its path only; the image must have the file, or set the certificates themselves"
     if request.package is not None:
@@ -177,7 +171,7 @@ def _not_carried(request: RenderRequest) -> Iterator[str]:
 def _not_installed_yet(request: RenderRequest) -> Iterator[str]:
     """Yield a warning for each setting that is needed before the agent is installed."""
     settings, package = request.layered.settings, request.package
-    if any(request.raw(name) for name in _CREDENTIALS):
+    if settings.proxy.credentials_keys:
         yield (
             "the proxy requires a password, which the NodeConfig cannot carry: nodeadm-config calls the EC2 API "
             "before the agent is there, so it needs a VPC endpoint for ec2 in aws.direct"

@@ -11,13 +11,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.facts.cluster_hints import from_node_configs
+from agent.core.record import evolve
 from agent.core.settings.layers import flag_layer, merge, parse_toml
 from agent.core.settings.user_data import read_user_data
 from agent.core.userdata.check import check
@@ -184,6 +184,8 @@ def test_an_unknown_region_leaves_out_names():
         ('credentials_file = "/etc/c"\n', None, "proxy.credentials_file: karpenter carries its name only"),
         ('credentials_file = "/etc/c"\n', S3, "nodeadm-config calls the EC2 API before"),
         ('credentials_file = "/etc/c"\n', S3, "use s3:// with a VPC endpoint"),
+        ('credentials = "systemd:proxy"\n', None, "proxy.credentials: karpenter carries its name only"),
+        ('credentials_command = ["/bin/x"]\n', HTTPS, "the script fetches without the proxy's password"),
         ('[node]\nca_bundle = "/etc/ca.pem"\n', None, "node.ca_bundle: karpenter carries its path only"),
         ('[node]\nca_bundle = "/etc/ca.pem"\n', HTTPS, "use http:// (the sha256 is verified)"),
         ('[failure]\npolicy = "closed"\n', HTTPS, 'failure.policy: "closed" has no effect before'),
@@ -211,7 +213,7 @@ def test_several_proxies_are_routes_of_the_script():
     assert "proxy.url: the NodeConfig names the first proxy only" in done.warnings[0]
     https = settings + 'https_url = "http://c.example.com:3"\n'
     assert "\nroutes='direct http://c.example.com:3'\n" in rendered(Way.KARPENTER, https, package=S3)[SCRIPT]
-    plain = attrs.evolve(HTTPS, url="http://r.example.com/a.rpm")
+    plain = evolve(HTTPS, url="http://r.example.com/a.rpm")
     assert (
         "\nroutes='http://a.example.com:1 http://b.example.com:2'\n"
         in rendered(Way.KARPENTER, https, package=plain)[SCRIPT]
@@ -308,7 +310,7 @@ def test_a_package_that_is_refused(arguments, error):
 
 def test_the_package_of_a_local_file():
     """Its SHA-256 counts; a file that is not a package of the agent is refused."""
-    assert read_package("HTTPS://host/a.rpm", "", "", SHA256) == attrs.evolve(HTTPS, url="https://host/a.rpm")
+    assert read_package("HTTPS://host/a.rpm", "", "", SHA256) == evolve(HTTPS, url="https://host/a.rpm")
     lead = b"\xed\xab\xee\xdb\x03\0\0\0\0\x01eks-proxy-agent-1.0.0-1"
     check_lead("a.rpm", lead.ljust(96, b"\0"))
     with pytest.raises(UsageError, match="is not an RPM"):
@@ -351,7 +353,7 @@ def test_the_script_signals_cloudformation_if_the_settings_say_so():
 def test_no_text_of_settings_escapes_its_form(text):
     """Any value of the settings arrives in each form, and shell, YAML and HCL take it as text."""
     layered = merge([flag_layer([]), *[parse_toml("f", SETTINGS.encode())]])
-    layered = attrs.evolve(layered, raw={**layered.raw, ("node", "ca_bundle"): text})
+    layered = evolve(layered, raw={**layered.raw, ("node", "ca_bundle"): text})
     for way, package in ((Way.KARPENTER, None), (Way.TERRAFORM, None), (Way.LAUNCH_TEMPLATE, S3)):
         values = RenderRequest(way, layered, package, node_configs=(("n", NODE_CONFIG),))
         found = dict(parts_for(way, render(values).text))
