@@ -14,8 +14,7 @@ from typing import Any, Callable
 
 from agent import __version__
 from agent.cluster.flags import add_cluster, kubectl_flags
-from agent.commands.arguments import json_flag, settings_flags
-from agent.commands.user_data_flags import add_user_data
+from agent.commands.arguments import add_user_data, json_flag, settings_flags
 from agent.exits import guarded
 from agent.usage import DOCUMENTATION, Parser, RawFormatter
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from agent import __version__  # noqa: E402
 from agent.cli import parser  # noqa: E402
-from agent.commands.user_data_flags import WAYS  # noqa: E402
+from agent.commands.arguments import WAYS  # noqa: E402
 
 Parsers = dict[str, argparse.ArgumentParser]
 
