@@ -9,7 +9,7 @@ export PYTHON WHEELS DIST PYTHONS ARCHES SIGN
 # Files with a shebang in their first line; scripts in MIME parts are not included.
 SHELL_FILES = $(shell find .ci packaging bench tests -type f -exec awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 
-.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test bench install uninstall rpm release man lock clean faults powercut
+.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test policy-test bench install uninstall rpm release man lock clean faults powercut
 
 help: ## Show this list
 	@echo 'eks-proxy-agent: HTTP proxy configuration for EKS worker nodes.'
@@ -68,6 +68,10 @@ boot-test: ## Boot nodes with systemd, docker, Squid and a registry (root, Debia
 cluster-test: ## Test `cluster` on a real Kubernetes; the first run compiles it (Debian): make cluster-test ARGS='-k revert'
 	@packaging/setup.sh cluster
 	@.venv/bin/python -m pytest tests/cluster $(ARGS)
+
+policy-test: ## Run the policy of `cluster` with the API server's own admission code; the first run compiles it (Debian)
+	@packaging/setup.sh dev
+	@.venv/bin/python -m pytest -q -p no:cacheprovider tests/policy $(ARGS)
 
 bench: ## Compare boots with the agent and with the shell recipe (root, Debian); or make bench ARGS=verify, idle, imports or scale
 	@packaging/setup.sh $(if $(filter scale imports,$(ARGS)),dev,$(if $(filter verify,$(ARGS)),cluster,test))

@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("ci" if CI else "here")
 
 # Seconds, with the fixtures, where the limit of pyproject.toml is too short: a root, packages or
 # Kubernetes are built first; `make fuzz` runs many examples.
-_LIMITS = {"boot": 1200, "clients": 900, "cluster": 3600, "fuzz": 1800, "packaging": 1200}
+_LIMITS = {"boot": 1200, "clients": 900, "cluster": 3600, "fuzz": 1800, "packaging": 1200, "policy": 3600}
 
 
 # --- the log

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.core.cluster.objects import MANAGER, WORKLOADS
+from agent.core.cluster.objects import MANAGER, OURS, WORKLOADS
 from agent.core.record import record
 
 
@@ -43,6 +43,11 @@ def other_managers(obj: Mapping[str, Any], path: Sequence[str]) -> tuple[FieldMa
 def is_ours(obj: Mapping[str, Any]) -> bool:
     """Return True if the agent made this ConfigMap or Secret."""
     return WORKLOADS in ((obj.get("metadata") or {}).get("annotations") or {})
+
+
+def is_for_policy(obj: Mapping[str, Any]) -> bool:
+    """Return True if an apply with the policy made this object: no template refers to it."""
+    return OURS.items() <= ((obj.get("metadata") or {}).get("labels") or {}).items()
 
 
 def is_ours_alone(obj: Mapping[str, Any]) -> bool:

