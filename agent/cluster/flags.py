@@ -53,6 +53,9 @@ def _flags(command: argparse.ArgumentParser, name: str) -> None:
     if name in ("plan", "apply", "render"):
         text = "remove the containers' own env that overrides the ConfigMap"
         command.add_argument("--take-over", action="store_true", help=text)
+    if name == "apply":
+        text = "restart the workloads whose pods are older than the values, one at a time"
+        command.add_argument("--rollout", action="store_true", help=text)
     if name in ("apply", "revert"):
         text = "timeout of each workload's rollout (default: %(default)g)"
         command.add_argument("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=text)
@@ -63,6 +66,8 @@ def _flags(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument("--format", default="", choices=_FORMATS, metavar="FORMAT", help=text)
         text = "with ssa: annotate the manifests for flux or argocd"
         command.add_argument("--gitops", default="", choices=("flux", "argocd"), metavar="TOOL", help=text)
+        text = "write the policy that lets the API server give new pods the variables, and no patches"
+        command.add_argument("--inject", action="store_true", help=text)
         command.add_argument("--offline", action="store_true", help="do not query a cluster")
         text = "read a workload from this manifest (repeatable)"
         command.add_argument("--manifest", action="append", default=[], metavar="FILE", help=text)

@@ -82,7 +82,8 @@ def yaml_text(table: Mapping[str, Any]) -> str:
 
     def quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         # The YAML of Go takes 12e4 for a number and y for true, unlike that of Python.
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if _LITERAL.match(text) else None)
+        style = "'" if _LITERAL.match(text) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else style)
 
     Plain.add_representer(str, quoted)
     return str(yaml.dump(table, Dumper=Plain, sort_keys=False, width=2**20))

@@ -6,6 +6,7 @@ import argparse
 import re
 from typing import Optional
 
+from agent.cluster.pod_ca import pod_bundle
 from agent.cluster.service_cidr import LOOKUP, query_service_range
 from agent.core.cluster.facts import (
     api_host,
@@ -23,7 +24,7 @@ from agent.core.intent.inputs import Inputs, resolve
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_selection import current
 from agent.core.net.proxy_url import Credentials, quoted
-from agent.core.record import evolve, record
+from agent.core.record import evolve, field, record
 from agent.core.settings.schema import Settings
 from agent.core.settings.user_data import UserData, read_user_data
 from agent.core.settings.workloads import Workload
@@ -42,7 +43,8 @@ class ClusterInputs:
     """Inputs of a `cluster` command.
 
     `direct` are pairs of a host or CIDR that NO_PROXY has to cover, and its name.  Each of
-    `namespaces` has a ConfigMap.
+    `namespaces` has a ConfigMap.  `is_limited` means that --namespace limits the command.
+    `ca` are the CA certificates for pods as PEM, or "".
     """
 
     settings: Settings
@@ -51,6 +53,8 @@ class ClusterInputs:
     workloads: tuple[Workload, ...]
     direct: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+    is_limited: bool = False
+    ca: str = field(default="", repr=False)
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -99,6 +103,8 @@ def inputs_of(arguments: argparse.Namespace, kubectl: Kubectl | None) -> Cluster
         *scope(settings, arguments.namespace),
         direct,
         (*warnings, *_contradiction(settings, service)),
+        bool(arguments.namespace),
+        pod_bundle(host_of(arguments).files, settings),
     )
 
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from agent.cluster.plan import UP_TO_DATE, ClusterPlan, Step
+from agent.cluster.steps import UP_TO_DATE, ClusterPlan, Step
+from agent.core.cluster.mode import InjectionMode
 from agent.core.cluster.objects import UNDO
 from agent.core.redact import redact
 
@@ -24,6 +25,7 @@ def print_plan(arguments: argparse.Namespace, plan: ClusterPlan, warnings: Seque
     for step in plan.steps:
         for line in step_lines(step):
             print(redact(line))
+    print_mode(plan.mode)
     print_warnings(warnings)
     if not plan.pending:
         print(UP_TO_DATE, file=sys.stderr)
@@ -48,6 +50,12 @@ def step_lines(step: Step) -> list[str]:
     return lines + ["  note: " + note for note in step.notes]
 
 
+def print_mode(mode: InjectionMode) -> None:
+    """Print why the templates or the policy are changed, unless the setting says so."""
+    if mode.reason:
+        print(f"note: {mode}", file=sys.stderr)
+
+
 def print_warnings(warnings: Sequence[str]) -> None:
     for warning in warnings:
         print("warning: " + redact(warning), file=sys.stderr)
@@ -60,6 +68,8 @@ def _as_json(plan: ClusterPlan, warnings: Sequence[str]) -> dict[str, Any]:
     return {
         "schema": 1,
         "pending": plan.pending,
+        "injection": plan.mode.mode,
+        "injection_reason": plan.mode.reason,
         "objects": [
             {
                 "object": step.name,

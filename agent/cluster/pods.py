@@ -23,10 +23,19 @@ def list_pods(kubectl: Kubectl, workload: Workload, obj: Mapping[str, Any]) -> I
     """
     selector = selector_text(obj["spec"]["selector"])
     path = f"/api/v1/namespaces/{workload.namespace}/pods?limit={PAGE}&labelSelector={quote(selector)}"
+    return _pages(kubectl, path, f"listing the pods of {workload}")
+
+
+def list_namespace(kubectl: Kubectl, namespace: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the pods of a namespace, page after page; raises KubectlError as list_pods does."""
+    return _pages(kubectl, f"/api/v1/namespaces/{namespace}/pods?limit={PAGE}", f"listing the pods of {namespace}")
+
+
+def _pages(kubectl: Kubectl, path: str, doing: str) -> Iterator[Mapping[str, Any]]:
     token = ""
     while True:
         page_path = path + ("&continue=" + quote(token, safe="") if token else "")
-        page = kubectl.get(page_path, "PodList", f"listing the pods of {workload}")
+        page = kubectl.get(page_path, "PodList", doing)
         yield from page.get("items") or []
         token = (page.get("metadata") or {}).get("continue") or ""
         if not token:

@@ -6,7 +6,7 @@ import argparse
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.cluster.formats import HELM_VALUES, KUSTOMIZE, PATCH, SSA, RenderInput, render_format, yaml_text
@@ -25,6 +25,8 @@ from agent.node.sources import read_local_file
 def check_flags(arguments: argparse.Namespace) -> None:
     """Raise UsageError for flags that do not fit together, before anything is queried."""
     chosen = arguments.format
+    if arguments.inject:
+        _refuse_with_inject(arguments)
     if not arguments.output:
         if chosen:
             raise UsageError(f"--format {chosen}: requires --output DIR")
@@ -39,17 +41,22 @@ def check_flags(arguments: argparse.Namespace) -> None:
         raise UsageError("--manifest: not with --format helm-values, which needs no workloads")
 
 
+def _refuse_with_inject(arguments: argparse.Namespace) -> None:
+    for flag in ("--format", "--gitops", "--manifest", "--take-over", "--namespace"):
+        if getattr(arguments, flag.strip("-").replace("-", "_")):
+            raise UsageError(f"{flag}: not with --inject, which writes a policy for the whole cluster")
+
+
 def render(arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubectl | None) -> int:
     """Print the ConfigMaps, or with --output write all files and print the commands for them.
 
     What the containers get depends on the workload, which is read from --manifest FILE or from the
     cluster.  Raises AgentError.
     """
-    sources = {name: _source(inputs, name, kubectl) for name in inputs.namespaces}
+    sources = {name: source_for(inputs, name, kubectl) for name in inputs.namespaces}
     manifests = {name: _manifest(source, inputs) for name, source in sources.items()}
     if not arguments.output:
-        if any(source.kind == SECRET for source in sources.values()):
-            raise UsageError("the Secret contains the proxy's password; write it to a file (0600) with --output DIR")
+        refuse_secrets(sources.values())
         sys.stdout.write("---\n".join(map(yaml_text, manifests.values())))
         return 0
     texts = {path: read_local_file(path) for path in arguments.manifest}
@@ -62,14 +69,20 @@ def render(arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubect
         take_over=arguments.take_over,
     )
     rendering = render_format(arguments.format or PATCH, given)
-    _write(arguments.output, rendering.files)
+    write_files(arguments.output, rendering.files)
     print("\n".join(rendering.commands))
     for note in rendering.notes:
         print("note: " + redact(note), file=sys.stderr)
     return 0
 
 
-def _source(inputs: ClusterInputs, namespace: str, kubectl: Kubectl | None) -> Source:
+def refuse_secrets(sources: Iterable[Source]) -> None:
+    """Raise UsageError if one of the sources must not be printed."""
+    if any(source.kind == SECRET for source in sources):
+        raise UsageError("the Secret contains the proxy's password; write it to a file (0600) with --output DIR")
+
+
+def source_for(inputs: ClusterInputs, namespace: str, kubectl: Kubectl | None) -> Source:
     """Return the Source with the salt of the cluster.
 
     A new salt would make each rendering a change.
@@ -109,7 +122,7 @@ def _named(texts: Mapping[str, bytes]) -> dict[str, bytes]:
     return names
 
 
-def _write(directory: str, files: Mapping[str, bytes]) -> None:
+def write_files(directory: str, files: Mapping[str, bytes]) -> None:
     """Write all files, each readable only by its owner: one may contain a password."""
     try:
         os.makedirs(directory, exist_ok=True)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import collections
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.cluster.inputs import ClusterInputs
 from agent.cluster.plan_view import print_warnings
 from agent.cluster.pods import list_pods
-from agent.core.cluster.managed_fields import data_changed
-from agent.core.cluster.objects import CONFIG_MAP, SECRET, read_source, source_path
+from agent.cluster.policy import find_mode
+from agent.cluster.verdicts import NOT_FOUND, ObjectVerdict, PodSummary, check_source, summarize
+from agent.cluster.verify_policy import verify_policy
+from agent.core.cluster.objects import CONFIG_MAP, SECRET
 from agent.core.cluster.patch import env_overrides, template_spec
 from agent.core.cluster.pod_state import (
-    ENDING,
     OK,
     STALE,
     WRONG,
@@ -25,68 +25,28 @@ from agent.core.cluster.pod_state import (
     absence_problems,
     foreign_managers,
     judge_pod,
-    source_problems,
     template_problems,
 )
-from agent.core.record import record
 from agent.core.redact import redact
 from agent.core.settings.workloads import Workload
-from agent.edges.kubectl import Kubectl, KubectlError
+from agent.edges.kubectl import Kubectl
 
 DRIFT = 3
-#: How often a list is read from its beginning, if its continue token expires.
-ATTEMPTS = 3
 #: Names that are printed for one problem; --json prints all.
 _NAMES = 5
-_NOT_FOUND = "not found"
-
-
-class PodSummary:
-    """Pods of one workload; `problems` maps a problem to the pods that have it."""
-
-    def __init__(self) -> None:
-        self.counts = {OK: 0, STALE: 0, WRONG: 0, ENDING: 0}
-        self.problems: dict[str, list[str]] = collections.defaultdict(list)
-
-    @property
-    def count(self) -> int:
-        """Number of pods without those that terminate or have terminated."""
-        return self.counts[OK] + self.counts[STALE] + self.counts[WRONG]
-
-    def add(self, pod: PodVerdict) -> None:
-        self.counts[pod.state] += 1
-        for problem in pod.problems:
-            self.problems[problem].append(pod.name + (" on " + pod.node if pod.node else ""))
-
-
-@record
-class ObjectVerdict:
-    """Problems of one object; a workload also has a summary of its pods."""
-
-    name: str
-    problems: tuple[str, ...]
-    summary: PodSummary | None = None
-
-    @property
-    def is_ok(self) -> bool:
-        return not self.problems and (self.summary is None or not self.summary.problems)
 
 
 def verify(kubectl: Kubectl, inputs: ClusterInputs) -> list[ObjectVerdict]:
     """Check every object, with one page of pods in memory at a time."""
-    verdicts = []
+    mode = find_mode(kubectl, inputs)
+    if mode.is_policy:
+        return verify_policy(kubectl, inputs)
     expected: dict[str, Expected] = {}
-    desired = dict(inputs.intent.variables(secret=True))
+    verdicts = []
     kind = SECRET if inputs.intent.credentials else CONFIG_MAP
     for namespace in inputs.namespaces:
-        obj = kubectl.find(source_path(kind, namespace), kind) or {"kind": kind, "metadata": {"namespace": namespace}}
-        source = read_source(obj)
-        is_absent = "uid" not in obj["metadata"]
-        problems = [_NOT_FOUND] if is_absent else source_problems(source, desired, inputs.direct)
-        created = str(obj["metadata"].get("creationTimestamp") or "")
-        changed, edited = data_changed(obj, by_us=True), data_changed(obj, by_us=False)
-        expected[namespace] = Expected(source, changed, edited, created)
-        verdicts.append(ObjectVerdict(str(source), tuple(problems)))
+        verdict, expected[namespace] = check_source(kubectl, inputs, kind, namespace)
+        verdicts.append(verdict)
     return verdicts + [
         _check_workload(kubectl, workload, expected[workload.namespace]) for workload in inputs.workloads
     ]
@@ -95,7 +55,7 @@ def verify(kubectl: Kubectl, inputs: ClusterInputs) -> list[ObjectVerdict]:
 def _check_workload(kubectl: Kubectl, workload: Workload, expected: Expected) -> ObjectVerdict:
     obj = kubectl.find(workload.path, workload.kind, f"reading {workload}")
     if obj is None:
-        return ObjectVerdict(str(workload), (_NOT_FOUND,), PodSummary())
+        return ObjectVerdict(str(workload), (NOT_FOUND,), PodSummary())
     problems = template_problems(obj, expected)
     if problems:
         has_env = bool(env_overrides(template_spec(obj), expected.source.kind))
@@ -119,17 +79,10 @@ def _remedy(managers: tuple[str, ...], *, take_over: bool) -> str:
 
 
 def _check_pods(kubectl: Kubectl, workload: Workload, obj: Mapping[str, Any], expected: Expected) -> PodSummary:
-    for attempt in range(1, ATTEMPTS + 1):
-        summary = PodSummary()
-        try:
-            for pod in list_pods(kubectl, workload, obj):
-                summary.add(judge_pod(pod, expected))
-            return summary
-        except KubectlError as error:
-            if error.reason != "Expired" or attempt == ATTEMPTS:
-                raise
-            print(f"note: {workload}: the list of pods expired; reading it again", file=sys.stderr)
-    raise AssertionError("unreachable")
+    def judged() -> Iterator[tuple[PodVerdict, Sequence[str]]]:
+        return ((judge_pod(pod, expected), ()) for pod in list_pods(kubectl, workload, obj))
+
+    return summarize(str(workload), judged)
 
 
 def print_verdict(arguments: argparse.Namespace, verdicts: list[ObjectVerdict], inputs: ClusterInputs) -> int:
@@ -145,16 +98,21 @@ def print_verdict(arguments: argparse.Namespace, verdicts: list[ObjectVerdict], 
     for verdict in verdicts:
         for problem in verdict.problems:
             print(f"{verdict.name}: {redact(problem)}")
-        for problem, names in sorted((verdict.summary.problems if verdict.summary else {}).items()):
-            shown, more = ", ".join(names[:_NAMES]), len(names) - _NAMES
-            rest = f" and {more} more (--json lists all)" if more > 0 else ""
-            count = f"{len(names)} pods" if len(names) > 1 else "1 pod"
-            print(f"{verdict.name}: {count}: {redact(problem)}: {shown}{rest}")
+        if verdict.summary:
+            _print_pods(verdict.name, {**verdict.summary.problems, **verdict.summary.notes})
     print_warnings(inputs.warnings)
     if any(verdict.summary and not verdict.problems and verdict.summary.problems for verdict in verdicts):
         text = "to replace the pods: kubectl rollout restart; with update strategy OnDelete, delete them"
         print(text, file=sys.stderr)
     return 0 if is_ok else DRIFT
+
+
+def _print_pods(name: str, groups: Mapping[str, list[str]]) -> None:
+    for text, pods in sorted(groups.items()):
+        shown, more = ", ".join(pods[:_NAMES]), len(pods) - _NAMES
+        rest = f" and {more} more (--json lists all)" if more > 0 else ""
+        count = f"{len(pods)} pods" if len(pods) > 1 else "1 pod"
+        print(f"{name}: {count}: {redact(text)}: {shown}{rest}")
 
 
 def _row(verdict: ObjectVerdict, width: int) -> str:
@@ -180,4 +138,5 @@ def _object_as_json(verdict: ObjectVerdict) -> dict[str, Any]:
     if verdict.summary:
         table["pods"] = verdict.summary.counts
         table["pod_problems"] = {redact(problem): names for problem, names in verdict.summary.problems.items()}
+        table["pod_notes"] = dict(verdict.summary.notes)
     return table

@@ -97,6 +97,16 @@ class Kubectl:
         """Dry-run the creation of an object; raises KubectlError if the server would reject it."""
         self._run(doing, ["create", "--dry-run=server", "--validate=false", "--filename=-"], json.dumps(manifest))
 
+    def restart(self, workload: Workload, doing: str) -> None:
+        """Replace the pods of a workload by a rollout; raises KubectlError."""
+        resource = f"{workload.kind.lower()}/{workload.name}"
+        self._run(doing, ["rollout", "restart", resource, "--namespace=" + workload.namespace])
+
+    def dry_run_create(self, manifest: Mapping[str, Any], doing: str) -> Any:
+        """Return the object that the server would create; raises KubectlError."""
+        flags = ["create", "--validate=false", "--filename=-"]
+        return self._write(doing, flags, manifest["kind"], json.dumps(manifest), dry_run=True)
+
     def delete(self, path: str, uid: str, doing: str) -> None:
         """Delete the object at an API path if it still has this uid; raises KubectlError."""
         options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.core.net.ca_certificates import CaCertificates
 from agent.core.net.certificate_forms import conversion
@@ -29,6 +29,9 @@ from agent.edges.files import MAX_SIZE, FileSystem, Versions
 from agent.edges.trust_store import ca_path
 from agent.errors import FileError, SettingsError
 from agent.node.kept_flags import today
+
+if TYPE_CHECKING:
+    from agent.edges.ca_bundle import Bundle
 
 CONFIG = "/etc/eks-proxy-agent/config.toml"
 CONFIG_D = "/etc/eks-proxy-agent/config.d"
@@ -186,29 +189,37 @@ def read_ca(files: FileSystem, settings: Settings) -> CaCertificates | None:
     value = settings.node.ca_bundle
     if not value:
         return None
-    from agent.edges.ca_bundle import read_bundle  # with ssl
-
-    inline = "-----BEGIN " in value
-    name = "node.ca_bundle" if inline else f"node.ca_bundle: {value}"
-    content = value.encode("utf-8") if inline else files.read(value)
-    if content is None:
-        raise FileError(f"{name}: no such file")
+    bundle = read_certificates(files, "node.ca_bundle", value)
     path = ca_path(files)
     if path is None:
         raise FileError(
             "node.ca_bundle: no trust store; this node has neither update-ca-trust nor update-ca-certificates"
         )
+    return CaCertificates(
+        path, bundle.pem, bundle.summaries, tuple("node.ca_bundle: " + text for text in bundle.warnings)
+    )
+
+
+def read_certificates(files: FileSystem, setting: str, value: str) -> Bundle:
+    """Return the CA certificates that a setting names by a path, or has as PEM.
+
+    Raises FileError.
+    """
+    from agent.edges.ca_bundle import read_bundle  # with ssl
+
+    inline = "-----BEGIN " in value
+    name = setting if inline else f"{setting}: {value}"
+    content = value.encode("utf-8") if inline else files.read(value)
+    if content is None:
+        raise FileError(f"{name}: no such file")
     file = "FILE" if inline else value
     other_form = conversion(content, shlex.quote(file), shlex.quote(file + ".pem"))
     if other_form:
         raise FileError(f"{name}: {other_form}")
     try:
-        bundle = read_bundle(content.decode("ascii", "replace"))
+        return read_bundle(content.decode("ascii", "replace"))
     except ValueError as error:
         raise FileError(f"{name}: {error}") from None
-    return CaCertificates(
-        path, bundle.pem, bundle.summaries, tuple("node.ca_bundle: " + text for text in bundle.warnings)
-    )
 
 
 def read_local_file(path: str) -> bytes:

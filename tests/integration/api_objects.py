@@ -14,14 +14,21 @@ from urllib.parse import parse_qs, urlsplit
 
 import jsonpatch
 
+from agent.core.cluster.ca_policy import CA_DIRECTORY, ca_variables
+from agent.core.cluster.injection import injected_env, source_env
+from agent.core.cluster.injection import is_chosen as is_chosen_by_policy
+from agent.core.cluster.objects import read_source
+from agent.core.cluster.patch import containers
 from agent.core.cluster.shape import shape_problem
-from agent.core.settings.workloads import Workload
+from agent.core.settings.workloads import DEFAULT_WORKLOADS, Workload
 from agent.edges.kubectl import Kubectl, KubectlError
 
 NAME = "proxy-environment-variables"
 NOT_FOUND = "Error from server (NotFound): not found"
 FORBIDDEN = 'Error from server (Forbidden): User "u" cannot get resource "x" in API group ""'
 OUTDATED = "Error from server (Conflict): the object has been modified"
+_POLICIES = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies"
+_BINDINGS = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings"
 TIME = "2026-01-01T00:00:00Z"
 
 
@@ -43,7 +50,9 @@ def daemon_set(name: str, *containers: dict[str, Any], namespace: str = "kube-sy
 class Api(Kubectl):
     """A cluster with aws-node and kube-proxy, whose controllers replace pods at once.
 
-    `failures`: texts and errors.  The next request that has such a text fails once.
+    `failures`: texts and errors.  The next request that has such a text fails once.  `policies`:
+    what the API server knows of policies: nothing ("absent"), their objects alone ("off"), or all
+    of it ("on"), by the same rule in Python.
     """
 
     def __init__(self) -> None:
@@ -53,6 +62,7 @@ class Api(Kubectl):
         self.requests: list[str] = []
         self.pages = 500
         self.replaces_pods = True
+        self.policies = "absent"
         self.server_url = ""
         self.add(daemon_set("aws-node", {"name": "aws-node"}, {"name": "agent"}))
         self.add(daemon_set("kube-proxy"))
@@ -81,15 +91,54 @@ class Api(Kubectl):
         """Return the ConfigMap or Secret."""
         return self.objects.get(f"/api/v1/namespaces/{namespace}/{kind}/{NAME}")
 
+    def add_namespace(self, name: str, **labels: str) -> None:
+        """Add a namespace."""
+        self.objects[f"/api/v1/namespaces/{name}"] = {
+            "kind": "Namespace",
+            "metadata": {"name": name, "labels": {key.replace("_", "/"): value for key, value in labels.items()}},
+        }
+
+    def admitted(self, pod: dict[str, Any]) -> dict[str, Any]:
+        """Return a new pod after the policy, if there is one in force."""
+        pod = self._with_ca(pod)
+        source = self.source() or self.source("secrets", pod["metadata"]["namespace"])
+        policy = self.objects.get(f"{_POLICIES}/eks-proxy-agent")
+        if self.policies != "on" or policy is None or source is None:
+            return pod
+        labels = self.objects.get(f"/api/v1/namespaces/{pod['metadata']['namespace']}", {"metadata": {}})["metadata"]
+        env = injected_env(pod, labels.get("labels", {}), DEFAULT_WORKLOADS, source_env(read_source(source)))
+        after = copy.deepcopy(pod)
+        for group, _, container in containers(after["spec"]):
+            container["env"] = env[group, container["name"]]
+        return after
+
+    def _with_ca(self, pod: dict[str, Any]) -> dict[str, Any]:
+        namespace = pod["metadata"]["namespace"]
+        config_map = f"/api/v1/namespaces/{namespace}/configmaps/eks-proxy-agent-ca"
+        labels = self.objects.get(f"/api/v1/namespaces/{namespace}", {"metadata": {}})["metadata"].get("labels", {})
+        is_chosen = is_chosen_by_policy(pod, labels, DEFAULT_WORKLOADS)
+        in_force = self.policies == "on" and f"{_POLICIES}/eks-proxy-agent-ca" in self.objects
+        if not (is_chosen and in_force and config_map in self.objects):
+            return pod
+        after = copy.deepcopy(pod)
+        for _, _, container in containers(after["spec"]):
+            variables = [{"name": name, "value": "x"} for name in ca_variables(pod, container)]
+            container["env"] = [*container.get("env", []), *variables]
+            container["volumeMounts"] = [{"name": "eks-proxy-agent-ca", "mountPath": CA_DIRECTORY}]
+        after["spec"]["volumes"] = [{"name": "eks-proxy-agent-ca", "configMap": {"name": "eks-proxy-agent-ca"}}]
+        return after
+
     def _replace_pods(self, obj: dict[str, Any]) -> None:
         metadata, template = obj["metadata"], copy.deepcopy(obj["spec"]["template"])
+        owner = {"kind": obj["kind"], "name": metadata["name"]}
+        place = {"namespace": metadata["namespace"], "name": metadata["name"] + "-0", "ownerReferences": [owner]}
         pod = {
             "kind": "Pod",
-            "metadata": {**template["metadata"], "namespace": metadata["namespace"], "name": metadata["name"] + "-0"},
+            "metadata": {**template["metadata"], **place},
             "spec": {**template["spec"], "nodeName": "node-1"},
             "status": {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": TIME}}}]},
         }
-        self.objects[f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}-0"] = pod
+        self.objects[f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}-0"] = self.admitted(pod)
 
     # --- what kubectl does
 
@@ -118,9 +167,17 @@ class Api(Kubectl):
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         if parts.path.endswith("/pods"):
             return self._pods(parts.path, query)
+        if parts.path == "/api/v1/namespaces":
+            key, _, value = query["labelSelector"].partition("=")
+            spaces = [obj for obj in self.objects.values() if obj["kind"] == "Namespace"]
+            items = [obj for obj in spaces if obj["metadata"]["labels"].get(key) == value]
+            return {"kind": "NamespaceList", "items": copy.deepcopy(items)}
+        if path == "/apis/admissionregistration.k8s.io/v1":
+            names = ["mutatingwebhookconfigurations", *(["mutatingadmissionpolicies"] * (self.policies != "absent"))]
+            return {"kind": "APIResourceList", "resources": [{"name": name} for name in names]}
         if parts.path in ("/api/v1/configmaps", "/api/v1/secrets"):
-            kind = parts.path.rpartition("/")[2]
-            items = [obj for key, obj in self.objects.items() if key.endswith(f"/{kind}/{NAME}")]
+            kind, name = parts.path.rpartition("/")[2], query["fieldSelector"].rpartition("=")[2]
+            items = [obj for key, obj in self.objects.items() if key.endswith(f"/{kind}/{name}")]
             kinds = {"configmaps": "ConfigMapList", "secrets": "SecretList"}
             return {"kind": kinds[kind], "items": [copy.deepcopy({**obj, "kind": ""}) for obj in items]}
         if path not in self.objects:
@@ -128,11 +185,11 @@ class Api(Kubectl):
         return copy.deepcopy(self.objects[path])
 
     def _pods(self, path: str, query: Mapping[str, str]) -> Any:
-        labels = dict(term.split("=") for term in query["labelSelector"].split(","))
+        labels = dict(term.split("=") for term in filter(None, query.get("labelSelector", "").split(",")))
         pods = [
             obj
             for key, obj in sorted(self.objects.items())
-            if key.startswith(path + "/") and labels.items() <= obj["metadata"]["labels"].items()
+            if key.startswith(path + "/") and labels.items() <= obj["metadata"].get("labels", {}).items()
         ]
         begin = int(query.get("continue", 0))
         end = begin + min(self.pages, int(query["limit"]))
@@ -142,8 +199,13 @@ class Api(Kubectl):
     def apply(self, manifest: Mapping[str, Any], doing: str, *, dry_run: bool) -> Any:
         """Apply on the server's side: the fields become ours, those of others stay."""
         kind, metadata = str(manifest["kind"]), manifest["metadata"]
-        path = f"/api/v1/namespaces/{metadata['namespace']}/{kind.lower()}s/{NAME}"
+        path = object_path(kind, metadata)
         self._request("apply", path, dry_run=dry_run)
+        if "spec" in manifest:
+            stored = {**copy.deepcopy(dict(manifest)), "metadata": {**metadata, "uid": f"uid-{metadata['name']}"}}
+            if not dry_run:
+                self.objects[path] = stored
+            return copy.deepcopy(stored)
         before = self.objects.get(path)
         after: dict[str, Any] = copy.deepcopy(before or {})
         others = [entry for entry in self._managers(before) if entry["manager"] != "eks-proxy-agent"]
@@ -180,6 +242,16 @@ class Api(Kubectl):
         """Accept every object."""
         self._request("create", str(manifest["spec"]["clusterIP"]), dry_run=True)
 
+    def dry_run_create(self, manifest: Mapping[str, Any], doing: str) -> Any:
+        """Return a pod as it would be created."""
+        self._request("create", f"{manifest['metadata']['namespace']}/pod", dry_run=True)
+        return self.admitted(copy.deepcopy(dict(manifest)))
+
+    def restart(self, workload: Workload, doing: str) -> None:
+        """Replace the pods of a workload."""
+        self._request("restart", str(workload))
+        self._replace_pods(self.objects[workload.path])
+
     def delete(self, path: str, uid: str, doing: str) -> None:
         """Delete an object with this uid."""
         self._request("delete", path)
@@ -189,6 +261,14 @@ class Api(Kubectl):
     def server(self) -> str:
         """Return the URL of the kubeconfig."""
         return self.server_url
+
+
+def object_path(kind: str, metadata: Mapping[str, Any]) -> str:
+    """Return the API path of an object that `apply` writes."""
+    if kind.startswith("MutatingAdmission"):
+        plural = {"MutatingAdmissionPolicy": _POLICIES, "MutatingAdmissionPolicyBinding": _BINDINGS}
+        return f"{plural[kind]}/{metadata['name']}"
+    return f"/api/v1/namespaces/{metadata['namespace']}/{kind.lower()}s/{metadata['name']}"
 
 
 def decoded(secret: Mapping[str, Any]) -> dict[str, str]:

@@ -251,3 +251,39 @@ def test_patches_of_manifests(node, tmp_path):
     assert len(named) == 3
     patch = json.loads((tmp_path / "the output/kube-system-daemonset-aws-node.patch.json").read_text())
     assert sum(op["op"] == "add" and op["path"].endswith("/envFrom") for op in patch) == 3
+
+
+def documents(text):
+    """Return the documents of a YAML stream."""
+    return list(yaml.safe_load_all(text))
+
+
+def test_inject_renders_the_policy_and_its_config_map(node, tmp_path):
+    """On stdout, or as files with their commands; no containers have to be known."""
+    flags = ("--facts", str(node.facts), "--inject")
+    done = render(node, *flags)
+    assert (done.code, [obj["kind"] for obj in documents(done.out)]) == (
+        0,
+        ["ConfigMap", "MutatingAdmissionPolicy", *["MutatingAdmissionPolicyBinding"] * 2],
+    )
+    assert "expression: |-\n" in done.out
+    done = render(node, *flags, "--output", str(tmp_path / "out"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["kube-system-configmap.yaml", "policy.yaml"]
+    assert done.out.splitlines() == [
+        f"kubectl apply --server-side --field-manager=eks-proxy-agent -f {tmp_path}/out/{name}"
+        for name in ("kube-system-configmap.yaml", "policy.yaml")
+    ]
+    for flag in ("--manifest=x", "--namespace=kube-system"):
+        done = render(node, *flags, flag, "--output", str(tmp_path / "out"))
+        assert (done.code, "not with --inject" in done.err) == (2, True)
+
+
+def test_inject_with_a_password_renders_references(node, tmp_path):
+    """The Secret is a file; the policy has no value, and no parameter."""
+    password = node.write("etc/proxy.pass", b"alice:s3cret\n", 0o600)
+    flags = ("--facts", str(node.facts), "--inject", f"--set=proxy.credentials_file={password}")
+    assert (render(node, *flags).code, "s3cret" in render(node, *flags).both) == (2, False)
+    done = render(node, *flags, "--output", str(tmp_path / "out"))
+    assert "each namespace with the label eks-proxy-agent/inject=enabled needs a copy of the Secret" in done.err
+    policy = (tmp_path / "out/policy.yaml").read_text()
+    assert ("secretKeyRef" in policy, "paramKind" in policy, "alice" in policy) == (True, False, False)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from agent import cli
-from agent.cluster import apply
+from agent.cluster import rollouts
 from agent.commands import cluster
 from agent.core.settings.workloads import Workload
 from agent.edges import kubectl as kubectl_module
@@ -365,14 +365,14 @@ def test_progress_on_a_terminal_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Elsewhere each new text is a line, and an equal one is not repeated."""
-    progress = apply._Progress("name")
+    progress = rollouts._Progress("name")
     progress.show("a")
     progress.show("a")
     progress.show("b")
     progress.end()
     assert capsys.readouterr().err == "name: a\nname: b\n"
-    monkeypatch.setattr(apply.sys.stderr, "isatty", lambda: True, raising=False)
-    progress = apply._Progress("name")
+    monkeypatch.setattr(rollouts.sys.stderr, "isatty", lambda: True, raising=False)
+    progress = rollouts._Progress("name")
     progress.end()
     progress.show("a")
     progress.show("b")

@@ -280,10 +280,13 @@ def test_user_data_of_the_group_is_booted():
 
 
 def test_permissions_name_the_objects_that_the_agent_writes():
-    """The roles name the ConfigMap and the default workloads, and have no wildcard.
+    """The roles name the ConfigMap, the policies and the default workloads, and have no wildcard.
 
     They are bound only to our groups.
     """
+    from agent.cluster.policy import ALL_MANIFESTS
+    from agent.core.cluster.admission import path_of
+    from agent.core.cluster.ca_policy import CA_NAME
     from agent.core.cluster.objects import NAME
     from agent.core.settings.workloads import DEFAULT_WORKLOADS
 
@@ -293,7 +296,9 @@ def test_permissions_name_the_objects_that_the_agent_writes():
         (resource, name) for rule in rules for resource in rule["resources"] for name in rule.get("resourceNames", ())
     }
     workloads = {(f"{workload.kind.lower()}s", workload.name) for workload in DEFAULT_WORKLOADS}
-    assert named == workloads | {("configmaps", NAME), ("secrets", NAME), ("services", "kubernetes")}
+    policies = {tuple(path_of(manifest).split("/")[-2:]) for manifest in ALL_MANIFESTS}
+    others = {("configmaps", NAME), ("configmaps", CA_NAME), ("secrets", NAME), ("services", "kubernetes")}
+    assert named == workloads | policies | others
     assert "*" not in json.dumps(rules)
     subjects = {subject["name"] for obj in objects for subject in obj.get("subjects", ())}
     assert subjects == {"eks-proxy-agent", "eks-proxy-agent-verify"}

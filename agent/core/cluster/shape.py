@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agent.core.cluster.admission import BINDING_KIND, POLICY_KIND
 from agent.core.cluster.objects import CONFIG_MAP, KEY_REFERENCE, REFERENCE, SECRET
 from agent.core.net.proxy_url import quoted
 
@@ -20,6 +21,8 @@ _METADATA = {
     "namespace": str,
     "uid": str,
     "annotations": _STRINGS,
+    "labels": _STRINGS,
+    "ownerReferences": [{"kind": str, "name": str}],
     "creationTimestamp": str,
     "deletionTimestamp": str,
     "generation": int,
@@ -30,10 +33,16 @@ _STORED = {"name!": str, "namespace!": str}
 _REFERENCE = {"name": str, "key": str, "optional": bool}
 _CONTAINER = {
     "name!": str,
+    "volumeMounts": [{"mountPath!": str}],
     "envFrom": [{"prefix": str, **dict.fromkeys(REFERENCE.values(), _REFERENCE)}],
     "env": [{"name!": str, "value": str, "valueFrom": dict.fromkeys(KEY_REFERENCE.values(), _REFERENCE)}],
 }
-_POD_SPEC = {"nodeName": str, "containers": [_CONTAINER], "initContainers": [_CONTAINER]}
+_POD_SPEC = {
+    "nodeName": str,
+    "containers": [_CONTAINER],
+    "initContainers": [_CONTAINER],
+    "volumes": [{"name!": str, "configMap": {"name": str}}],
+}
 _STATUSES = [{"state": {"running": {"startedAt": str}}}]
 _COUNTS = (
     "observedGeneration desiredNumberScheduled updatedNumberScheduled numberAvailable"
@@ -59,6 +68,7 @@ _WORKLOAD = {
     },
 }
 _SOURCE = {"metadata!": {**_METADATA, **_STORED, "uid!": str}, "data": _STRINGS}
+_CLUSTER_OBJECT = {"metadata!": {**_METADATA, "name!": str, "uid!": str}, "spec!": {}}
 _POD = {
     "metadata!": {**_METADATA, **_STORED},
     "spec!": _POD_SPEC,
@@ -71,6 +81,10 @@ _SHAPES: Mapping[str, Any] = {
     CONFIG_MAP: _SOURCE,
     SECRET: _SOURCE,
     "Pod": _POD,
+    "Namespace": {"metadata!": {**_METADATA, "name!": str}},
+    POLICY_KIND: _CLUSTER_OBJECT,
+    BINDING_KIND: _CLUSTER_OBJECT,
+    "APIResourceList": {"resources": [{"name!": str}]},
     "Service": {"spec": {"clusterIP": str, "clusterIPs": [str]}},
     "ServiceCIDR": {"spec": {"cidrs": [str]}},
 }
@@ -90,7 +104,7 @@ def shape_problem(obj: Any, kind: str) -> str:
 
     The text has no value, which may be secret.
     """
-    if kind.endswith(_LIST):
+    if kind.endswith(_LIST) and kind not in _SHAPES:
         item = _SHAPES.get(kind[: -len(_LIST)], {})
         return _problem(obj, {"kind!": str, "items": [item], "metadata": {"continue": str}}, "")
     return _problem(obj, {"kind!": str, **_SHAPES.get(kind, {})}, "")

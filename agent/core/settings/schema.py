@@ -71,6 +71,13 @@ class Cluster:
         parsers.list_of(parse_workload),
         "a list of NAMESPACE/KIND/NAME; KIND is daemonset, deployment or statefulset",
     )
+    injection: str = _key(
+        "auto",
+        parsers.one_of("auto", "policy", "envFrom"),
+        '"auto", "policy" (by the API server, for any pod) or "envFrom" (in the templates of cluster.workloads)',
+    )
+    ca_in_pods: bool = _key(False, parsers.boolean, "true or false")
+    ca_base: str = _key("", parsers.optional_path, "the absolute path of a file of PEM certificates")
     kubectl: str = _key("kubectl", parsers.program, "a name that is found on PATH, or an absolute path")
 
 

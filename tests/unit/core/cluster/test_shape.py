@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.cluster import apply, service_cidr, verify
+from agent.cluster import apply, revert, service_cidr, verify
 from agent.cluster.plan import make_plan
 from agent.core.cluster.manifests import workloads_in
 from agent.core.cluster.objects import CONFIG_MAP, NAME
@@ -115,7 +115,7 @@ def run_all(objects):
         lambda: service_cidr.print_service_range(arguments, kubectl),
         lambda: verify.print_verdict(arguments, verify.verify(kubectl, inputs()), inputs()),
         lambda: apply.apply_plan(kubectl, make_plan(kubectl, inputs(WIDER), take_over=True), take_over=True, timeout=0),
-        lambda: apply.revert(kubectl, (AWS_NODE, KUBE_PROXY), (NAMESPACE,), 0, "other"),
+        lambda: revert.revert(kubectl, (AWS_NODE, KUBE_PROXY), (NAMESPACE,), 0, "other"),
     ):
         try:
             action()

@@ -47,6 +47,8 @@ WRONG_VALUES = {
     "cluster.service_cidr": ['"172.20.0.0"', '"0.0.0.0/0"'],
     "cluster.domain": ['""', '"a b"'],
     "cluster.workloads": ['["aws-node"]', '["kube-system/pod/aws-node"]', "[5]"],
+    "cluster.injection": ['"Policy"'],
+    "cluster.ca_base": ['"ca.pem"'],
     "cluster.kubectl": ['"bin/kubectl"'],
     "aws.direct": ['["s3", "S3", "dynamodb"]', '"s3"'],
     "vpc.cidrs": ["[]", '["10.0.0.0"]'],
