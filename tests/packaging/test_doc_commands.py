@@ -47,6 +47,7 @@ COVERED = {
     ("credentials.md", "eks-proxy-agent status"): ("needs a degraded node", "tests/boot/test_boot_credentials.py"),
     ("status.md", "systemctl edit"): ("needs systemd", "tests/boot/test_boot_status.py"),
     ("cluster.md", "eks-proxy-agent cluster plan"): ("needs a cluster", "tests/cluster/test_cluster_apply.py"),
+    ("cluster.md", "kubectl delete"): ("needs Kubernetes 1.36", "tests/unit/core/cluster/test_policy.py"),
     ("cluster.md", "eks-proxy-agent cluster verify"): ("needs a cluster", "tests/cluster/test_cluster_verify.py"),
     ("cluster.md", "eks-proxy-agent cluster render"): ("needs a cluster", "tests/cluster/test_cluster_render.py"),
     ("explain.md", "eks-proxy-agent explain --pod"): ("needs a cluster", "tests/integration/test_explain_pod.py"),
