@@ -67,10 +67,15 @@ def _has_our_env_from(kubectl: Kubectl, workload: Workload) -> bool:
     return CHECKSUM in ((obj["spec"]["template"].get("metadata") or {}).get("annotations") or {})
 
 
+def _is_served(kubectl: Kubectl) -> bool:
+    resources = kubectl.find(modes.RESOURCES_PATH, "APIResourceList", "reading the API's resources", allowed=False)
+    return serves_policies(resources)
+
+
 def _look(kubectl: Kubectl) -> tuple[str, bool]:
     """Return why the policy cannot be used, or "", and whether it exists."""
     try:
-        if not serves_policies(kubectl.find(modes.RESOURCES_PATH, "APIResourceList", "reading the API's resources")):
+        if not _is_served(kubectl):
             return modes.NOT_SERVED, False
         return "", kubectl.find(path_of(proxy_policy((), secret=False)[0]), POLICY_KIND, _DOING) is not None
     except KubectlError as error:
@@ -110,7 +115,9 @@ def policies_in(kubectl: Kubectl) -> list[tuple[str, Any]]:
 
     Missing permission counts as absent: without it the user cannot have created them.
     """
-    found = []
+    found: list[tuple[str, Any]] = []
+    if not _is_served(kubectl):
+        return found
     for manifest in ALL_MANIFESTS:
         path = path_of(manifest)
         obj = kubectl.find(path, manifest["kind"], f"reading {name_of(manifest)}", allowed=False)
