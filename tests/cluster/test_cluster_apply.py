@@ -143,11 +143,11 @@ def test_env_that_overrides_the_config_map_is_reported_and_taken_over_on_request
     admin.set_env("-c", "aws-node", "HTTP_PROXY=http://old:1", "no_proxy=x", "A=b")
     original = admin.specs()
     admin.apply()
-    assert "container aws-node: env HTTP_PROXY overrides envFrom" in admin.run("plan").out
+    assert "container aws-node: env HTTP_PROXY, no_proxy overrides envFrom" in admin.run("plan").out
     verified = admin.run("verify")
     assert verified.code == 3
-    assert 'env HTTP_PROXY overrides envFrom; written by field manager "kubectl-set"' in verified.out
-    assert "2 pods: container aws-node: env no_proxy overrides envFrom: aws-node-" in verified.out
+    assert 'env HTTP_PROXY, no_proxy overrides envFrom; written by field manager "kubectl-set"' in verified.out
+    assert "2 pods: container aws-node: env HTTP_PROXY, no_proxy overrides envFrom: aws-node-" in verified.out
     assert "- env HTTP_PROXY: http://old:1" in admin.run("plan", "--take-over").out
     admin.apply("--take-over")
     assert "HTTP_PROXY" not in json.dumps(all_containers(admin.add_on("aws-node"))["aws-node"]["env"])
