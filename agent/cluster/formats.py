@@ -62,12 +62,19 @@ class Rendering:
 def render_format(name: str, given: RenderInput) -> Rendering:
     """Return the files of a format.  Raises AgentError."""
     rendering = {PATCH: _patches, SSA: _server_side, KUSTOMIZE: _kustomize, HELM_VALUES: _helm}[name](given)
-    secrets = [
-        f"{given.path(file)} contains the proxy's password; do not commit it in plain text"
-        for source, file, _ in given.sources.values()
-        if source.kind == SECRET
-    ]
-    return Rendering(rendering.files, rendering.commands, (*rendering.notes, *secrets))
+    notes = secret_notes(given.directory, (source for source, _, _ in given.sources.values()))
+    return Rendering(rendering.files, rendering.commands, (*rendering.notes, *notes))
+
+
+def source_file(source: Source) -> str:
+    """Return the name of the file of a ConfigMap or Secret."""
+    return f"{source.namespace}-{source.kind.lower()}.yaml"
+
+
+def secret_notes(directory: str, sources: Iterable[Source]) -> list[str]:
+    """Return a note on each file that has the password."""
+    paths = [os.path.join(directory, source_file(source)) for source in sources if source.kind == SECRET]
+    return [f"{path} contains the proxy's password; do not commit it in plain text" for path in paths]
 
 
 def yaml_text(table: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agent.cluster.formats import HELM_VALUES, KUSTOMIZE, PATCH, SSA, RenderInput, render_format, yaml_text
+from agent.cluster.formats import HELM_VALUES, KUSTOMIZE, PATCH, SSA, RenderInput, render_format, source_file, yaml_text
 from agent.cluster.inputs import ClusterInputs
 from agent.cluster.plan import read_workloads
 from agent.core.cluster.manifests import workloads_in
@@ -42,7 +42,9 @@ def check_flags(arguments: argparse.Namespace) -> None:
 
 
 def _refuse_with_inject(arguments: argparse.Namespace) -> None:
-    for flag in ("--format", "--gitops", "--manifest", "--take-over", "--namespace"):
+    if arguments.format not in ("", SSA, KUSTOMIZE):
+        raise UsageError(f"--format {arguments.format}: not with --inject, whose files are for {SSA} or {KUSTOMIZE}")
+    for flag in ("--gitops", "--manifest", "--take-over", "--namespace"):
         if getattr(arguments, flag.strip("-").replace("-", "_")):
             raise UsageError(f"{flag}: not with --inject, which writes a policy for the whole cluster")
 
@@ -62,7 +64,7 @@ def render(arguments: argparse.Namespace, inputs: ClusterInputs, kubectl: Kubect
     texts = {path: read_local_file(path) for path in arguments.manifest}
     given = RenderInput(
         arguments.output,
-        {name: (source, f"{name}-{source.kind.lower()}.yaml", manifests[name]) for name, source in sources.items()},
+        {name: (source, source_file(source), manifests[name]) for name, source in sources.items()},
         lambda: _workloads(arguments, texts, inputs, kubectl),
         _named(texts),
         gitops=arguments.gitops,

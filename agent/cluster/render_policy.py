@@ -8,13 +8,14 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 
-from agent.cluster.formats import yaml_text
+from agent.cluster.formats import KUSTOMIZE, secret_notes, source_file, yaml_text
 from agent.cluster.inputs import ClusterInputs
 from agent.cluster.policy import chosen_namespaces
 from agent.cluster.render import refuse_secrets, source_for, write_files
 from agent.core.cluster.admission import ENABLED, INJECT, Manifest
 from agent.core.cluster.ca_policy import CA_NAME, ca_config_map, ca_policy
 from agent.core.cluster.objects import DEFAULT_NAMESPACE, MANAGER, OURS, Source
+from agent.core.cluster.partial import kustomization
 from agent.core.cluster.policy import proxy_policy
 from agent.edges.kubectl import Kubectl
 
@@ -29,10 +30,16 @@ def render_policy(arguments: argparse.Namespace, inputs: ClusterInputs, kubectl:
         refuse_secrets(sources)
         sys.stdout.write("---\n".join(files.values()))
         return 0
-    write_files(arguments.output, {name: text.encode() for name, text in files.items()})
     # On the server's side: kubectl's own annotation would exceed its limit with a bundle of CAs.
-    apply = f"kubectl apply --server-side --field-manager={MANAGER} -f"
-    print("\n".join(f"{apply} {shlex.quote(os.path.join(arguments.output, name))}" for name in files))
+    apply = f"kubectl apply --server-side --field-manager={MANAGER}"
+    commands = [f"{apply} -f {shlex.quote(os.path.join(arguments.output, name))}" for name in files]
+    if arguments.format == KUSTOMIZE:
+        files["kustomization.yaml"] = yaml_text(kustomization([*files], []))
+        commands = [f"{apply} -k {shlex.quote(arguments.output)}"]
+    write_files(arguments.output, {name: text.encode() for name, text in files.items()})
+    print("\n".join(commands))
+    for note in secret_notes(arguments.output, sources):
+        print("note: " + note, file=sys.stderr)
     return 0
 
 
@@ -41,9 +48,7 @@ def policy_files(inputs: ClusterInputs, sources: Iterable[Source], namespaces: I
 
     With a CA, each of the namespaces gets its ConfigMap.
     """
-    files: dict[str, list[Manifest]] = {
-        f"{source.namespace}-{source.kind.lower()}.yaml": [source.manifest([], OURS)] for source in sources
-    }
+    files: dict[str, list[Manifest]] = {source_file(source): [source.manifest([], OURS)] for source in sources}
     files["policy.yaml"] = proxy_policy(inputs.workloads, secret=bool(inputs.intent.credentials))
     if inputs.ca:
         files.update({f"{name}-{CA_NAME}.yaml": [ca_config_map(name, inputs.ca)] for name in namespaces})

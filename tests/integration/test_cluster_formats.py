@@ -93,6 +93,27 @@ def test_kustomize_has_the_manifests_unchanged(node: Node) -> None:
     assert [written[Path(path).name] for path in FILES] == [Path(path).read_text() for path in FILES]
 
 
+def test_kustomize_has_the_policy_in_place_of_patches(node: Node) -> None:
+    """With --inject no manifest is needed, and the kustomization has all files in their order."""
+    done = render(node, "--format", "kustomize", "--inject")
+    assert done.code == 0, done.both
+    written = files(node)
+    kustomization = load(written.pop("kustomization.yaml"))
+    assert kustomization["resources"] == ["kube-system-configmap.yaml", "policy.yaml"] == sorted(written)
+    assert "patchesStrategicMerge" not in kustomization
+    kinds = {document["kind"] for document in yaml.safe_load_all(written["policy.yaml"])}
+    assert kinds == {"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"}
+    (command,) = map(shlex.split, done.out.splitlines())
+    assert command == [*"kubectl apply --server-side --field-manager=eks-proxy-agent -k".split(), str(out(node))]
+
+
+def test_policy_for_server_side_apply_is_the_default(node: Node) -> None:
+    """`--inject` alone and with --format ssa are the same files and commands."""
+    outputs = [render(node, "--inject", *flags).out for flags in ([], ["--format", "ssa"])]
+    assert outputs[0] == outputs[1]
+    assert files(node).keys() == {"kube-system-configmap.yaml", "policy.yaml"}
+
+
 def test_helm_values_name_release_and_chart(node: Node) -> None:
     """Each chart has its file, and a note on what Helm does with it; no manifest is needed."""
     done = render(node, "--format", "helm-values")
@@ -138,6 +159,8 @@ def test_secret_is_private_and_named(node: Node) -> None:
         assert "contains the proxy's password; do not commit it in plain text" in done.err
         assert (out(node) / "kube-system-secret.yaml").stat().st_mode & 0o777 == 0o600
         assert "hunter2" not in done.both
+    policy = render(node, "--inject", "--format", "kustomize", f"--set=proxy.credentials_file={password}")
+    assert "contains the proxy's password; do not commit it in plain text" in policy.err
     assert (
         "note: aws-load-balancer-controller: no values"
         in render(node, "--format", "helm-values", f"--set=proxy.credentials_file={password}").err
@@ -171,6 +194,9 @@ def test_exported_manifest_is_named(node: Node) -> None:
         (["--format", "kustomize", *MANIFESTS, "--manifest", "TWIN/kube-proxy.yaml"], 2, "rename one of them"),
         (["--format", "kustomize", *MANIFESTS, "--manifest", "TWIN/kustomization.yaml"], 1, "rename yours"),
         (["--format", "ssa"], 1, "are unknown"),
+        (["--inject", "--format", "helm-values"], 2, "--format helm-values: not with --inject"),
+        (["--inject", "--format", "patch"], 2, "--format patch: not with --inject"),
+        (["--inject", "--take-over"], 2, "--take-over: not with --inject"),
     ],
 )
 def test_wrong_flags_write_nothing(node: Node, tmp_path: Path, flags: list[str], code: int, problem: str) -> None:

@@ -1,10 +1,13 @@
 """Partial manifests of workloads, merged by an oracle of the strategic merge, and Helm values."""
 
 import copy
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from kubernetes_validate.utils import all_versions, validate
 
 from agent.core.cluster.container_state import container_states
 from agent.core.cluster.helm_values import charts_of
@@ -53,6 +56,20 @@ def merged(base, patch):
         items = {item["name"]: item for item in base}
         return list({**items, **{item["name"]: merged(items.get(item["name"], {}), item) for item in patch}}.values())
     return copy.deepcopy(patch)
+
+
+def manifests_of_add_ons():
+    """Return aws-node and kube-proxy as they are on EKS, shortened."""
+    paths = sorted((Path(__file__).parents[4] / "tests/cluster/manifests").glob("*-*.yaml"))
+    documents = [document for path in paths for document in yaml.safe_load_all(path.read_text())]
+    return [document for document in documents if document["kind"] == "DaemonSet"]
+
+
+@pytest.mark.parametrize("version", sorted({text for text in all_versions() if int(text.split(".")[1]) >= 30}))
+def test_patched_manifests_are_valid(version):
+    """In the strict schema of each version of Kubernetes."""
+    for obj in manifests_of_add_ons():
+        validate(merged(obj, partial_manifest(obj, SOURCE, take_over=True).manifest), version, strict=True)
 
 
 def spec_of(obj):
