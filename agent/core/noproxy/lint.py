@@ -117,6 +117,7 @@ class _List:
             scheme: [dialect for dialect in DIALECTS if dialect.variables.proxy(values.environment, scheme) is not None]
             for scheme in PORTS
         }
+        self._order = {scheme: list(families) for scheme, families in self._families.items()}
 
     def findings(self, among: Container[str] | None) -> Iterator[LintFinding]:
         """Yield the findings about each entry, then what is missing."""
@@ -176,11 +177,16 @@ class _List:
         """
         if not (form.targets and lint_forms.may_cover(wide, narrow)):
             return False
-        return wide == narrow or all(
-            dialect.bypass(target, wide) is not None or dialect.bypass(target, narrow) is None
-            for target in filter(None, map(_request, form.targets))
-            for dialect in self._families[target.scheme]
-        )
+        if wide == narrow:
+            return True
+        for target in filter(None, map(_request, form.targets)):
+            order = self._order[target.scheme]
+            for dialect in order:
+                if dialect.bypass(target, wide) is None and dialect.bypass(target, narrow) is not None:
+                    order.remove(dialect)  # what decides one pair decides most: curl below 7.86 reads no CIDR
+                    order.insert(0, dialect)
+                    return False
+        return True
 
     def _missing(self) -> Iterator[LintFinding]:
         """Yield a finding for each target of _NEEDED that is not direct in every client."""
