@@ -133,7 +133,7 @@ def test_drifted_file_is_repaired_soon(
 def test_mode_and_owner_of_a_drop_in_are_drift(
     node: Node, service: MetadataService, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whoever may write a drop-in is root as soon as the unit starts; a stricter mode stays."""
+    """A user who may write a drop-in is root once the unit starts; a stricter mode stays."""
     configure(node, service.endpoint)
     cycle = Cycles(node)
     cycle()

@@ -224,8 +224,8 @@ def _public_mode(state: FileState, record: Record | None) -> int | None:
 def _repaired_mode(file: ManagedFile, state: FileState) -> int | None:
     """Return the mode of a file of the agent that others may change; None if they may not.
 
-    Whoever may write a drop-in is root as soon as the unit starts.  A stricter mode is not drift,
-    and of a file with lines of others the owner of those decides.
+    A user who may write a drop-in is root once the unit starts.  A stricter mode is not drift, and
+    of a file with lines of others the owner of those decides.
     """
     is_loose = bool(state.mode & ~0o755) or state.is_foreign
     return _PUBLIC if state.content is not None and not file.own_lines and is_loose else None
