@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from agent.core.record import field, record
+from agent.core.record import record
 
 PROXY = "http://127.0.0.1:3128"
 
@@ -15,7 +15,7 @@ class Case:
     """A URL, and the proxy variables with which a client requests it."""
 
     url: str
-    environment: dict[str, str] = field(hash=False)
+    environment: dict[str, str]
 
     def __str__(self) -> str:
         shown = {name: value for name, value in self.environment.items() if _SET_ALWAYS.get(name) != value}

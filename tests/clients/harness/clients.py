@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from agent.core.noproxy.dialects import go
 from agent.core.noproxy.dialects.dialect import Dialect
 from agent.core.noproxy.dialects.families import ALL_DIALECTS
 from agent.core.noproxy.dialects.request import parse_request
-from agent.core.record import asdict, evolve, field, record
+from agent.core.record import asdict, evolve, record
 from tests.boot.harness.command import run
 from tests.clients import cases
 from tests.clients.cases import Case
@@ -39,13 +39,13 @@ class Client:
     command: Callable[[], list[str]]
     cases: Callable[[], list[Case]]
     library: Callable[[], Path | None] = lambda: None
-    environment: Mapping[str, str] = field(factory=dict)
+    environment: tuple[tuple[str, str], ...] = ()
 
     def run(self) -> list[int | None]:
         """Return the port of the first connection for each case, None if there was none."""
         path = self.library()
         paths = {"PYTHONPATH": str(path), "NODE_PATH": str(path)} if path else {}
-        environment = {"PYTHONDONTWRITEBYTECODE": "1", **paths, **self.environment}
+        environment = {"PYTHONDONTWRITEBYTECODE": "1", **paths, **dict(self.environment)}
         with tempfile.TemporaryDirectory() as directory:
             requested, result = Path(directory, "cases"), Path(directory, "result")
             requested.write_text(json.dumps([asdict(case) for case in self.cases()]))
@@ -146,7 +146,7 @@ def _requests(version: str, dialect: str) -> Client:
 
 
 #: Node.js installs its dispatcher for fetch only if one of the proxies is set at the start.
-_USE_ENV_PROXY = {"NODE_USE_ENV_PROXY": "1", "http_proxy": cases.PROXY}
+_USE_ENV_PROXY = (("NODE_USE_ENV_PROXY", "1"), ("http_proxy", cases.PROXY))
 
 CLIENTS: Sequence[Client] = (
     Client("curl", BY_NAME["curl"], _program("curl", "-qgs", "-m", "10", "{}"), _part(0, 2, naming=True)),

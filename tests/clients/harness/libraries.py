@@ -41,9 +41,10 @@ def node() -> Path:
 def npm_packages(*requirements: str) -> Path:
     """Return the directory of these packages (NAME@VERSION), for NODE_PATH."""
     directory = _cache() / "-".join(requirements).replace("@", "-").replace("/", "-").lstrip("-")
-    return (directory if directory.is_dir() else _made(directory, lambda aside: _npm_install(aside, requirements))) / (
-        "node_modules"
-    )
+    if not directory.is_dir():
+        program = node()  # before the lock of _made, which it also takes
+        _made(directory, lambda aside: _npm_install(aside, program, requirements))
+    return directory / "node_modules"
 
 
 def go_program(source: Path) -> Path:
@@ -64,8 +65,7 @@ def _install(directory: Path, requirements: Sequence[str]) -> None:
     run([*pip, *wheels, *requirements], timeout=600, env=dict(os.environ))
 
 
-def _npm_install(directory: Path, requirements: Sequence[str]) -> None:
-    program = node()
+def _npm_install(directory: Path, program: Path, requirements: Sequence[str]) -> None:
     npm = program.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
     directory.mkdir()
     (directory / "package.json").write_text("{}")
