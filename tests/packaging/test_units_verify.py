@@ -175,6 +175,21 @@ def test_bootstrap_waits_for_the_stage_that_runs_boothooks():
     assert not [line for line in lines if line.startswith("After=cloud-final")]
 
 
+def test_multi_user_target_does_not_wait_for_bootstrap(node):
+    """The unit may wait for kubelet, which a newer cloud-init starts after that target.
+
+    With the default dependencies that would be a cycle.
+    """
+    late = "[Unit]\nAfter=multi-user.target\n[Service]\nExecStart=/usr/bin/true\n"
+    (node / SYSTEM / "late.service").write_text(late)
+    for line in ("Wants=late.service", "After=late.service"):
+        add_line(node, "eks-proxy-agent-bootstrap.service", line)
+    assert cycles(node) == []
+    unit = node / SYSTEM / "eks-proxy-agent-bootstrap.service"
+    unit.write_text(unit.read_text().replace("DefaultDependencies=no\n", ""))
+    assert cycles(node)
+
+
 def test_preset_enables_both_units(node):
     """The preset alone, as on the first boot of an image, enables both units."""
     enabled = {path.name for path in (node / "etc/systemd/system/multi-user.target.wants").iterdir()}
