@@ -33,6 +33,9 @@ else
     "${pip[@]}" --target "$directory" -r packaging/requirements.txt -r packaging/requirements-systemd.txt
 fi
 
+# Of PyYAML and charset-normalizer the wheels have every module in Python too: the agent's loader is not that of libyaml,
+# and it guesses no encoding.  So systemd-python is the only library that is compiled for a Python and a machine.
+find "$directory" -name '*.so' ! -path "$directory/systemd/*" -delete
 # The scripts contain the path of this Python.  The other files are pip's records for uninstalling.
 rm -rf "${directory:?}/bin"
 find "$directory" \( -path '*.dist-info/RECORD' -o -path '*.dist-info/INSTALLER' -o -path '*.dist-info/REQUESTED' \
