@@ -418,7 +418,7 @@ def test_credentials_of_others_in_our_files_are_masked_in_diffs(node: Node) -> N
         (b"alice:hunter2\nbob:hunter3\n", 0o600, "/etc/proxy.pass: has more than one line"),
         (b"hunter2\n", 0o600, "/etc/proxy.pass: does not have the form USER:PASSWORD"),
         (b"alice:hunter2\r\n", 0o600, "/etc/proxy.pass: contains a control character"),
-        (b"alice:hunter2\xff\n", 0o600, "/etc/proxy.pass: invalid UTF-8"),
+        (b"alice:hunter2\xff\n", 0o600, "/etc/proxy.pass: is not valid UTF-8"),
         ("alice:hunter2\n".encode("utf-16"), 0o600, "/etc/proxy.pass: is UTF-16; save it as UTF-8"),
         (b"\xef\xbb\xbfalice:hunter2\n", 0o600, "/etc/proxy.pass: begins with a byte order mark"),
         (b"http://alice:hunter2@proxy.corp:3128\n", 0o600, "/etc/proxy.pass: is a URL"),

@@ -150,6 +150,7 @@ def test_an_unsafe_credentials_file_is_signalled_to_the_stack(tmp_path):
 def test_a_disabled_bootstrap_unit_ignores_the_credentials_file(tmp_path):
     """Only an enabled bootstrap fails; the daemon reports the error."""
     node = Bootable(tmp_path)
+    node.configure("")
     (node.root / "etc/proxy.pass").chmod(0o644)
     assert node.bootstrap(if_enabled=True) == 0
     assert (node.ran, node.signals) == ([], [])

@@ -32,6 +32,10 @@ LINES = {
         "cluster render --offline --facts {facts} --config {config}",
         "cluster plan --facts {facts} --config {config} --set=cluster.kubectl=no-such-kubectl",
     ],
+    "user-data": [
+        "user-data render --for karpenter --config {config}",
+        "user-data check {config}",
+    ],
     "demo": ["demo --keep {root}/demo", "demo --help"],
     "help": ["help", "help config show"],
     "version": ["version", "--version", ""],
