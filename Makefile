@@ -9,12 +9,12 @@ export PYTHON WHEELS DIST PYTHONS ARCHES SIGN
 # Files with a shebang in their first line; scripts in MIME parts are not included.
 SHELL_FILES = $(shell find .ci packaging bench tests -type f -exec awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 
-.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test policy-test bench install uninstall rpm release man lock clean faults powercut
+.PHONY: help setup demo test unit-test fuzz soak mutants lint format boot-test cluster-test policy-test bench install uninstall rpm arm64-test release man lock clean faults powercut
 
 help: ## Show this list
 	@echo 'eks-proxy-agent: HTTP proxy configuration for EKS worker nodes.'
 	@echo
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## */\1\t/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 setup: ## Create .venv with eks-proxy-agent and the development tools
 	@packaging/setup.sh dev
@@ -83,8 +83,11 @@ install: ## Install below DESTDIR for the Python of PYTHON: make install DESTDIR
 uninstall: ## Remove what `make install` installed below DESTDIR
 	@DESTDIR='$(DESTDIR)' CONFIRM='$(CONFIRM)' packaging/uninstall.sh
 
-rpm: ## Build dist/*.rpm: make rpm PYTHON=3.9; with WHEELS=DIR the libraries come from a directory
-	@packaging/rpm.sh
+rpm: ## Build dist/*.rpm: make rpm PYTHON=3.9 ARCH=aarch64; with WHEELS=DIR the libraries come from a directory
+	@$(if $(filter-out $(shell uname -m),$(ARCH)),ARCH='$(ARCH)' packaging/arm64.sh rpm,packaging/rpm.sh)
+
+arm64-test: ## Build the RPM for aarch64, install it in an emulated root, and run the demo there (root, Debian; minutes)
+	@packaging/arm64.sh test
 
 release: ## Build all RPMs twice, with SBOM, checksums and a dnf repository, from a clean commit: make release SIGN=KEY
 	@packaging/release.sh
