@@ -34,6 +34,7 @@ enabled = true
 command = "/etc/eks/bootstrap.sh"
 [signal]
 stack = "stack"
+resource = "NodeGroup"
 command = "/opt/aws/bin/cfn-signal"
 """
 #: Another proxy, no credentials in dnf.conf, no CA, another unit, and gates.
