@@ -259,6 +259,14 @@ def test_image_builder_component_fits_into_a_template(tmp_path):
     assert cfn_lint(tmp_path / "component.json") == ""
 
 
+def test_permissions_for_the_policy_are_granted_apart():
+    """They reach into all namespaces: only groups of their own have them."""
+    objects = list(yaml.safe_load_all((EXAMPLES / "cluster-rbac.yaml").read_text()))
+    for binding in (each for each in objects if each["kind"].endswith("Binding")):
+        is_policy = binding["roleRef"]["name"].startswith("eks-proxy-agent-policy")
+        assert {"-policy" in subject["name"] for subject in binding["subjects"]} == {is_policy}
+
+
 def test_group_waits_for_the_signal_of_the_agent(tmp_path):
     """The agent signals the waiting resource before its timeout, on creation and on update."""
     resources = template()["Resources"]
