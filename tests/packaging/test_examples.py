@@ -309,7 +309,8 @@ def test_permissions_name_the_objects_that_the_agent_writes():
     assert named == workloads | policies | others
     assert "*" not in json.dumps(rules)
     subjects = {subject["name"] for obj in objects for subject in obj.get("subjects", ())}
-    assert subjects == {"eks-proxy-agent", "eks-proxy-agent-verify"}
+    policy = {"eks-proxy-agent-policy", "eks-proxy-agent-policy-verify"}
+    assert subjects == {"eks-proxy-agent", "eks-proxy-agent-verify"} | policy
     roles = {(obj["kind"], obj["metadata"]["name"], obj["metadata"].get("namespace")) for obj in objects}
     for obj in objects:
         if "roleRef" in obj:
