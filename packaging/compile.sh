@@ -5,4 +5,8 @@
 #   compile.sh PYTHON DIRECTORY TARGET
 set -euo pipefail
 
-PYTHONHASHSEED=0 "$1" -I -m compileall -q -f --invalidation-mode unchecked-hash -d "$3" "$2"
+# Python 3.9 writes sets in the order of their hashes.  -I would ignore PYTHONHASHSEED, so the environment is emptied, and
+# the current directory is one without modules.
+python=$(command -v "$1") directory=$(realpath "$2")
+cd /
+env -i PATH="$PATH" PYTHONHASHSEED=0 "$python" -s -m compileall -q -f --invalidation-mode unchecked-hash -d "$3" "$directory"
