@@ -35,6 +35,22 @@ def files(tree):
     return {str(path.relative_to(tree)): path for path in sorted(tree.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.parametrize("version", ["3.9", "3.11"])
+def test_byte_code_is_the_same_each_time(version, tmp_path):
+    """Python 3.9 writes the members of a set in the order of their hashes."""
+    command = ["packaging/setup.sh", "find", version]
+    find = subprocess.run(command, cwd=rpms.REPOSITORY, check=False, capture_output=True, text=True)
+    if find.returncode:
+        pytest.skip(f"no Python {version} on this machine")
+    (tmp_path / "module.py").write_text("print('a' in {" + ", ".join(f"'{number}'" for number in range(50)) + "})\n")
+    compiled = set()
+    for _ in range(4):
+        command = ["packaging/compile.sh", find.stdout.strip(), str(tmp_path), "/usr/lib/x"]
+        subprocess.run(command, cwd=rpms.REPOSITORY, check=True)
+        compiled |= {path.read_bytes() for path in tmp_path.rglob("*.pyc")}
+    assert len(compiled) == 1
+
+
 def test_build_is_reproducible(package, tmp_path):
     """Another copy of the sources gives the same bytes.
 
