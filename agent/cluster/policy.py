@@ -126,7 +126,7 @@ def policies_in(kubectl: Kubectl) -> list[tuple[str, Any]]:
 
 
 def is_deletable(obj: Mapping[str, Any]) -> bool:
-    """Return True if nobody but the agent has written the spec of a policy or binding."""
+    """Return True if only the agent has written the spec of a policy or binding."""
     return not other_managers(obj, ["f:spec"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-#: Codes that CloudFormation answers with HTTP 400 ("Common errors" in its API reference).
+#: Codes of CloudFormation responses with HTTP 400 ("Common errors" in its API reference).
 #: Throttling is one too, but passes.  cfn-signal prints the code, and for an answer that it cannot
 #: parse the HTTP status (aws-cfn-bootstrap, aws_client.py and util.py).
 _FINAL = re.compile(

@@ -17,7 +17,7 @@ _TIMEOUTS, _LIMIT = (1.0, 2.0), 200
 
 
 def health_problem(url: str = HEALTHZ) -> str:
-    """Return why kubelet is not healthy; "" if it answers `ok`."""
+    """Return why kubelet is not healthy; "" if it responds `ok`."""
     deadline = time.monotonic() + sum(_TIMEOUTS)
     try:
         with DirectSession(lambda: deadline - time.monotonic()) as session:

@@ -60,7 +60,7 @@ def _faults(text: str, *, is_boothook: bool) -> Iterator[tuple[str, int, str, st
             "metadata-v1",
             request.start(),
             problem,
-            "request a token first (PUT /latest/api/token), and check the answers",
+            "request a token first (PUT /latest/api/token), and check the responses",
         )
     yield from _appends(text, is_boothook=is_boothook)
     offset = _cut_signal(text)
