@@ -15,6 +15,7 @@ OPTIONAL_UNITS = ("amazon-ssm-agent", "cfn-hup", "sandbox-image")
 USER = "svc-soak"
 
 _OURS = re.compile(rb"(%s)=" % "|".join(NAMES).encode())
+_EMPTY_MAIN = re.compile(rb"^\[main\]\n+(?=\[|\Z)", re.M)
 
 
 def drop_in(unit: str) -> str:
@@ -85,9 +86,12 @@ class World:
         """
         if path in self.deleted and others in self.earlier[path]:
             self.others[path] = others
-        if path == DNF and b"[main]" not in self.others[path]:
+        if path != DNF:
+            return others == self.others[path]
+        if b"[main]" not in self.others[path]:
             others = others.replace(b"[main]\n", b"")  # the agent adds the section that its line needs
-        return others == self.others[path]
+        # An empty section says nothing; the agent leaves it if the original had it.
+        return _EMPTY_MAIN.sub(b"", others) == _EMPTY_MAIN.sub(b"", self.others[path])
 
     def config(self) -> str:
         """Return config.toml; JSON strings and lists are TOML too."""
