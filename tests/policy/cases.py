@@ -150,6 +150,15 @@ def _with_volumes(item: Pod, *volumes: dict[str, Any]) -> Pod:
 
 
 _HASH = {"pod-template-hash": "5d9f"}
+_SECURITY: dict[str, Any] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+_POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def restricted_pod(**metadata: Any) -> Pod:
+    """Return a pod that the level "restricted" of the Pod Security Standards admits."""
+    item = pod(container(securityContext=_SECURITY), init=[container("init", securityContext=_SECURITY)], **metadata)
+    return {**item, "spec": {**item["spec"], "securityContext": _POD_SECURITY}}
+
 
 #: Name → pod: the table of the rule.
 PODS: dict[str, Pod] = {
@@ -190,6 +199,7 @@ PODS: dict[str, Pod] = {
     "an init container sets its own": pod(container(), init=[container("a", env=env("http_proxy")), container("b")]),
     "a sidecar": pod(container(), init=[container("mesh", restartPolicy="Always", envFrom=[THEIRS])]),
     "the same port twice": pod(container(ports=[{"containerPort": 80}, {"containerPort": 80, "name": "x"}])),
+    "a restricted pod": restricted_pod(),
     "50 containers": pod(*(container(f"c{i}") for i in range(50))),
     "50 containers with 60 variables, and 10 init containers": pod(
         *(container(f"c{i}", env=env(*(f"V{j}" for j in range(60)))) for i in range(50)),
@@ -247,6 +257,7 @@ CA_PODS: dict[str, Pod] = {
         {"name": CA_NAME, "configMap": {"name": CA_NAME}},
     ),
     "the mount path is in use": pod(container(volumeMounts=[{"name": "v", "mountPath": CA_DIRECTORY}])),
+    "a restricted pod": restricted_pod(),
     "50 containers with 60 variables": pod(
         *(container(f"c{i}", env=env(*(f"V{j}" for j in range(60)))) for i in range(50))
     ),

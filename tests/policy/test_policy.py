@@ -18,7 +18,19 @@ from agent.core.cluster.ca_policy import CA_DIRECTORY, CA_KEY, CA_NAME, ca_varia
 from agent.core.cluster.injection import injected_env, source_env
 from agent.core.cluster.patch import containers
 from tests.policy import program
-from tests.policy.cases import CA_PODS, PODS, SENTINEL_POD, VERSION, WORLDS, ca_objects, container, pod, pods
+from tests.policy.cases import (
+    CA_PODS,
+    PODS,
+    SENTINEL_POD,
+    VERSION,
+    WORLDS,
+    ca_objects,
+    container,
+    pod,
+    pods,
+    restricted_pod,
+)
+from tests.policy.restricted import violations
 
 VERDICTS = Path(__file__).parent.parent / "cluster/policy-cases.json"
 #: Pods of hypothesis: those that are committed, and those of each run.
@@ -184,6 +196,22 @@ def test_the_ca_reaches_a_container_that_another_plugin_adds():
     spec = result["pod"]["spec"]
     assert [volume["name"] for volume in spec["volumes"]] == [CA_NAME]
     assert [[mount["name"] for mount in c["volumeMounts"]] for c in spec["containers"]] == [[CA_NAME]] * 2
+
+
+@pytest.mark.parametrize("world", [WORLDS["values"], WORLDS["a password"]])
+def test_a_namespace_with_pod_security_restricted_admits_what_both_policies_make(world):
+    """With variables, by value or from a Secret, and the CA: no more is forbidden than before."""
+    objects = {(obj["kind"], obj["metadata"]["name"]): obj for obj in (*ca_objects(), *world.objects())}
+    items = [restricted_pod(), pod(), *CA_PODS.values()]
+    steps = [*FORCE, *({"pod": item} for item in items)]
+    (results,) = program.admit([{"version": VERSION, "objects": [*objects.values()], "steps": steps}])
+    first = results[0]["pod"]["spec"]
+    assert [volume["name"] for volume in first["volumes"]] == [CA_NAME]
+    assert {entry["name"] for one in first["containers"] for entry in one["env"]} >= {"no_proxy", "SSL_CERT_FILE"}
+    after = [violations(result["pod"]["spec"]) for result in results]
+    assert after == [violations(item["spec"]) for item in items]
+    assert after[0] == []
+    assert after[1] != []
 
 
 def test_namespaces_have_the_label_of_their_name():

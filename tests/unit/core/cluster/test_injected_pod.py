@@ -7,7 +7,8 @@ from agent.core.cluster.injection import injected_env, source_env
 from agent.core.cluster.objects import CONFIG_MAP, SECRET, Source
 from agent.core.cluster.patch import containers
 from agent.core.settings.workloads import Workload
-from tests.policy.cases import DATA, NAMESPACES, PODS, THEIRS, WORKLOADS, container, env, pod
+from tests.policy.cases import DATA, NAMESPACES, PODS, THEIRS, WORKLOADS, container, env, pod, restricted_pod
+from tests.policy.restricted import violations
 
 ENV = source_env(Source(CONFIG_MAP, "kube-system", DATA))
 OLD = source_env(Source(CONFIG_MAP, "kube-system", {**DATA, "no_proxy": "old"}))
@@ -90,3 +91,27 @@ def test_the_policy_chooses_the_pod_of_the_dry_run(workload):
     after = injected_env(probe_pod(namespace, workload), NAMESPACES[namespace], WORKLOADS, ENV)
     assert after == {("containers", "probe"): ENV}
     assert [group for group, _, _ in containers(probe_pod(namespace, workload)["spec"])] == ["containers"]
+
+
+@pytest.mark.parametrize("workload", [None, Workload("kube-system", "Deployment", "x")])
+def test_a_namespace_with_pod_security_restricted_admits_the_probe_pod(workload):
+    """Otherwise the dry run would prove nothing there."""
+    assert violations(probe_pod("team", workload)["spec"]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"volumes": [{"name": "v", "configMap": {"name": "x"}}]}, []),
+        ({"volumes": [{"name": "v", "hostPath": {"path": "/etc"}}]}, ["volume v: hostPath is not an allowed type"]),
+        (
+            {"securityContext": {}},
+            [f"container {c}: {r}" for c in ("init", "main") for r in ("runAsNonRoot", "seccompProfile")],
+        ),
+        ({"hostNetwork": True}, ["hostNetwork is set"]),
+    ],
+)
+def test_the_level_restricted_is_read_as_published(change, expected):
+    """The reader that holds the policies to it can fail."""
+    assert violations({**restricted_pod()["spec"], **change}) == expected
