@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Callable
@@ -38,7 +37,8 @@ def parser() -> Parser:
     top.add_argument("-V", "--version", action="version", version=_version())
     commands = top.add_subparsers(prog=top.prog, dest="command", metavar="COMMAND", required=True)
 
-    _command(commands, "run", "configure the node, notify systemd, and keep running (started by the unit)")
+    run = _command(commands, "run", "configure the node, notify systemd, and keep running (started by the unit)")
+    run.set_defaults(facts_process=None)
     apply = _command(commands, "apply", "configure the node now; flags are kept for this instance", once=True)
     apply.add_argument("--start", action="store_true", help="also enable the daemon and start it, if it does not run")
     apply.add_argument(
@@ -141,12 +141,15 @@ def parser() -> Parser:
     return top
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command, and return the exit code of the process."""
+def main(argv: Sequence[str] | None = None, facts_process: object = None) -> int:
+    """Run one command, and return the exit code of the process; `facts_process` is for `run`."""
 
     def work() -> int:
         _prepare_streams()
-        return dispatch(parser().parse_args(argv))
+        arguments = parser().parse_args(argv)
+        if facts_process:
+            arguments.facts_process = facts_process
+        return dispatch(arguments)
 
     return guarded(work)
 
@@ -167,16 +170,10 @@ class _BestEffort(io.FileIO):
 
 
 def _prepare_streams() -> None:
-    """Open /dev/null in place of closed standard streams; let the others accept all characters.
+    """Let the standard streams accept all characters, also those that the locale cannot encode.
 
-    With stdout closed (`>&-`) Python has None there, and the next file that is opened would become
-    descriptor 1.  A character that the locale cannot encode must not raise an error.
+    With stdout closed (`>&-`) Python has None there, and __main__.py has opened /dev/null.
     """
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open to the end
     elif isinstance(sys.stdout, io.TextIOWrapper):

@@ -28,7 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
             def work(write_line: child.WriteLine) -> int:
                 return guarded(lambda: _work(arguments, reason, started, write_line))
 
-            return child.run(work, signals, handle_line, idle)
+            try:
+                return child.run(work, signals, handle_line, idle)
+            finally:
+                if arguments.facts_process:  # the boot has ended
+                    arguments.facts_process.close()
+                    arguments.facts_process = None
 
         def record_crash(problem: str, next_in: float, handle_line: child.HandleLine, idle: Idle) -> int:
             def work(write_line: child.WriteLine) -> int:
@@ -40,17 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _work(arguments: argparse.Namespace, reason: Reason, started: float, write_line: child.WriteLine) -> int:
-    # In the child only: it brings everything that costs memory.
-    if reason is not Reason.BOOT or arguments.facts:
-        from agent.daemon import worker
+    from agent.daemon import worker  # in the child only: it brings everything that costs memory
 
-        return worker.work(arguments, reason, started, write_line)
-    from agent.daemon.facts_process import FactsProcess
-
-    with FactsProcess() as facts_process:
-        from agent.daemon import worker
-
-        return worker.work(arguments, reason, started, write_line, facts_process)
+    return worker.work(arguments, reason, started, write_line)
 
 
 def _record(arguments: argparse.Namespace, problem: str, next_in: float, write_line: child.WriteLine) -> int:

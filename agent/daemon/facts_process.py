@@ -1,65 +1,76 @@
 """Process that requests the facts of a boot.
 
-Its imports are a third of those of a boot, and it needs none of the worker's.  So they take place
-on another core, and the request while the worker writes drop-ins and systemd reloads.
+What it imports takes longer than the imports of a boot, and it needs none of those.  So it starts
+before them (agent/__main__.py), on another core, and requests while the worker writes drop-ins and
+systemd reloads.  This module imports only what is loaded anyway by then.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import signal
 import sys
-import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
 
-from agent.daemon.retry import FACTS_GRACE
-from agent.errors import AgentError, MetadataError
-
+TYPE_CHECKING = False  # that of typing, whose import takes as long as this process may save
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, NoReturn
+
     from agent.core.facts.instance import Facts
     from agent.edges.signals import Signals
     from agent.node.budget import Budget
 
+#: Name of the process in ps and top.
+COMMAND = "eks-proxy-facts"
 #: Descriptors from here on are not closed; so early in a boot there are only a few.
 _MOST_DESCRIPTORS = 256
+_SIGKILL = 9
 
 
-class ProcessEndedError(AgentError):
+class ProcessEndedError(Exception):
     """Process that could not be started, or has ended: the worker can request the facts itself."""
 
 
 class FactsProcess:
     """Context manager for a process that requests facts once, and ends with the block.
 
-    It is a fork without exec, as the worker is.
+    It is a fork without exec, as the worker is.  A worker that is forked inside the block may call
+    `fetch`.
     """
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._descriptors: list[int] = []
 
     def __enter__(self) -> FactsProcess:
         """Start the process; if that fails, `fetch` says so."""
-        requests, self._requests = os.pipe2(os.O_CLOEXEC)
-        self._responses, responses = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._responses, False)
-        self._pid = 0
+        opened: list[int] = []
         try:
+            opened += os.pipe2(os.O_CLOEXEC)
+            opened += os.pipe2(os.O_CLOEXEC)
+            requests, self_requests, self_responses, responses = opened
+            os.set_blocking(self_responses, False)
             self._pid = os.fork()
             if self._pid == 0:
                 _run_child(requests, responses)
+            self._descriptors = [self_requests, self_responses]
         except OSError:
             pass
-        finally:
-            os.close(requests)
-            os.close(responses)
+        for descriptor in opened:
+            if descriptor not in self._descriptors:
+                os.close(descriptor)
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._requests)
-        os.close(self._responses)
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+        self.close()
+
+    def close(self) -> None:
+        """End the process, and free its descriptors."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+        pid, self._pid = self._pid, 0
+        if pid:
+            os.kill(pid, _SIGKILL)
+            os.waitpid(pid, 0)
 
     def fetch(self, endpoint: str, budget: Budget, signals: Signals) -> Facts:
         """Return the facts of the service at `endpoint`, within what the budget allows.
@@ -68,9 +79,13 @@ class FactsProcess:
         """
         from agent.core.facts.instance import facts_from_json
         from agent.core.record import evolve
+        from agent.daemon.retry import FACTS_GRACE
+        from agent.errors import MetadataError
 
+        if not self._descriptors:
+            raise ProcessEndedError("the process that requests the facts could not be started")
         deadline, unreachable_deadline = budget.for_metadata()
-        _send(self._requests, [endpoint, deadline, unreachable_deadline])
+        _send(self._descriptors[0], [endpoint, deadline, unreachable_deadline])
         for response in self._receive(deadline + FACTS_GRACE, signals):
             if "waiting" in response:
                 budget.report(response["waiting"], response["remaining"])
@@ -82,20 +97,31 @@ class FactsProcess:
 
     def _receive(self, seconds: float, signals: Signals) -> Iterator[dict[str, Any]]:
         """Yield the responses that arrive within so many seconds, until the process ends."""
+        import json
+        import time
+
+        responses = self._descriptors[1]
         received, deadline = b"", time.monotonic() + seconds
         while time.monotonic() < deadline:
-            signals.sleep(deadline - time.monotonic(), self._responses)
-            with contextlib.suppress(BlockingIOError):
-                data = os.read(self._responses, 1 << 16)
-                if not data:
-                    return
-                *lines, received = (received + data).split(b"\n")
-                yield from map(json.loads, lines)
+            signals.sleep(deadline - time.monotonic(), responses)
+            try:
+                data = os.read(responses, 1 << 16)
+            except BlockingIOError:
+                continue
+            if not data:
+                return
+            *lines, received = (received + data).split(b"\n")
+            yield from map(json.loads, lines)
 
 
 def _send(descriptor: int, message: object) -> None:
-    with contextlib.suppress(BrokenPipeError), os.fdopen(descriptor, "wb", closefd=False) as pipe:
-        pipe.write(json.dumps(message).encode() + b"\n")
+    import json
+
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as pipe:
+            pipe.write(json.dumps(message).encode() + b"\n")
+    except BrokenPipeError:
+        pass  # the other process has ended, which the reader of its responses notices
 
 
 def _run_child(requests: int, responses: int) -> NoReturn:
@@ -105,18 +131,26 @@ def _run_child(requests: int, responses: int) -> NoReturn:
         os.closerange(begin, end)  # the lines of the worker end when it does, not when this process does
     try:
         _serve(requests, responses)
-    except BrokenPipeError:
-        pass  # the worker has ended: nothing waits for the facts
+    except (ImportError, OSError):
+        pass  # the worker has ended, or the limit of open files is too low: it requests the facts itself
     except BaseException:  # noqa: BLE001 -- the end of the process is the answer
-        with contextlib.suppress(Exception):
-            sys.excepthook(*sys.exc_info())
+        sys.excepthook(*sys.exc_info())
     finally:
         os._exit(0)
 
 
 def _serve(requests: int, responses: int) -> None:
+    if os.path.exists("/proc/self/comm"):
+        with open("/proc/self/comm", "w", encoding="ascii") as comm:
+            comm.write(COMMAND)
+    import json
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole unit or terminal; the daemon ends this process
     from agent.core.facts.instance import facts_to_json
     from agent.edges.imds import fetch_facts
+    from agent.errors import MetadataError
 
     with os.fdopen(requests, "rb") as pipe:
         request = pipe.readline()

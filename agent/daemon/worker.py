@@ -10,7 +10,6 @@ from agent.core.record import evolve
 from agent.daemon.boot import boot
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import record_failure
-from agent.daemon.facts_process import FactsProcess
 from agent.daemon.protocol import Busy, Message, NextRun, encode
 from agent.daemon.retry import POSTPONED
 from agent.daemon.supervisor import Reason
@@ -22,13 +21,7 @@ from agent.node.host import host_of
 from agent.node.sources import sources_of
 
 
-def work(
-    arguments: argparse.Namespace,
-    reason: Reason,
-    started: float,
-    write_line: WriteLine,
-    facts_process: FactsProcess | None = None,
-) -> int:
+def work(arguments: argparse.Namespace, reason: Reason, started: float, write_line: WriteLine) -> int:
     """Boot or run one cycle, and return the exit code.
 
     That is 0 also after SIGTERM, and for a degraded node, and that of LockedError if another run
@@ -40,6 +33,7 @@ def work(
     host = host_of(arguments)
     with watched() as signals, contextlib.suppress(Stop):
         sources = sources_of(arguments)
+        facts_process = None if arguments.facts else arguments.facts_process
         daemon = Daemon(host, sources, lambda message: write_line(encode(message)), signals, started, facts_process)
         if reason is Reason.BOOT:
             return _run(daemon, reason)

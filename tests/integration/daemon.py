@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable
 
+from agent.daemon.facts_process import COMMAND
 from tests.integration.command_line import PROXY, REPOSITORY, Node, environment
 
 #: Seconds until a test fails that waits for the daemon; nothing here takes more than five.
@@ -61,9 +62,14 @@ class Running:
 
     def kill_worker(self, number: int = signal.SIGKILL) -> None:
         """Wait for a worker, and send it a signal."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        wait_until("the worker", children.read_text)
-        os.kill(int(children.read_text()), number)
+        wait_until("the worker", self._worker)
+        os.kill(self._worker() or 0, number)
+
+    def _worker(self) -> int | None:
+        """Return the process id of the worker, not of the process that requests the facts."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        names = {int(child): Path(f"/proc/{child}/comm").read_text().strip() for child in children}
+        return next((child for child, name in names.items() if name != COMMAND), None)
 
     def wait(self) -> int:
         """Wait until it ends; return the exit code."""

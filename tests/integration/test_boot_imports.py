@@ -17,13 +17,15 @@ BOOT = """
 import json, sys, time
 from agent.cli import parser
 from agent.commands import run
+from agent.daemon.facts_process import FactsProcess
 arguments = parser().parse_args(["run", "--root", sys.argv[1], "--set", "metadata.endpoint=" + sys.argv[2]])
 
 def write_line(line):
     if json.loads(line)["type"] == "Ready":
         print(json.dumps(sorted(sys.modules)), flush=True)
 
-run._work(arguments, run.Reason.BOOT, time.monotonic(), write_line)
+with FactsProcess() as arguments.facts_process:
+    run._work(arguments, run.Reason.BOOT, time.monotonic(), write_line)
 """
 #: The budget, besides what a bare interpreter loads: libraries, and parts of the standard library
 #: without those whose name has an underscore; and the number of the agent's modules.

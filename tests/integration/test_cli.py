@@ -324,7 +324,8 @@ def test_a_full_or_closed_stderr_changes_nothing(node: Node, redirection: str, c
 
 def test_closed_standard_streams_are_not_taken_by_files(tmp_path: Path) -> None:
     """The first file that is opened would get the descriptor, and error texts would go into it."""
-    code = "import os; from agent import cli; cli.main(['version']); os.write(3, b'%d' % os.open('/', 0))"
+    code = "import os, sys; from agent import __main__ as entry; sys.argv[1:] = ['version']; entry.main(); "
+    code += "os.write(3, b'%d' % os.open('/', 0))"
     shell = f'exec "$@" <&- >&- 2>&- 3>{tmp_path}/descriptor'
     assert run(["/bin/sh", "-c", shell, "sh", sys.executable, "-c", code]).code == 0
     assert int((tmp_path / "descriptor").read_text()) > 3

@@ -167,7 +167,10 @@ class SoakNode:
             for _ in $(seq 20); do
                 kill -HUP "$main"
                 for _ in $(seq 50); do
-                    child=$(cut -d' ' -f1 "/proc/$main/task/$main/children")
+                    child=
+                    for pid in $(cat "/proc/$main/task/$main/children"); do
+                        grep -qx eks-proxy-facts "/proc/$pid/comm" || child=$pid
+                    done
                     [ -z "$child" ] || break
                     sleep 0.02
                 done
