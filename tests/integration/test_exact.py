@@ -20,7 +20,7 @@ from agent.node import host as host_module
 from tests.integration.command_line import PROXY, Node
 
 BASELINE = "var/lib/eks-proxy-agent/baseline.json"
-ACL = "system.posix_acl_access"
+ACL, LABEL = "system.posix_acl_access", "security.selinux"
 #: user::rw-, user:1234:r--, group::r--, mask::r--, other::--- (linux/posix_acl_xattr.h).
 ENTRIES = [(1, 6, 2**32 - 1), (2, 4, 1234), (4, 4, 2**32 - 1), (16, 4, 2**32 - 1), (32, 0, 2**32 - 1)]
 READABLE_BY_1234 = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in ENTRIES)
@@ -63,6 +63,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
         os.chown(path, 1000 + number, 2000 + number)
         os.setxattr(path, "user.owner", name.encode())
         os.setxattr(path, ACL, READABLE_BY_1234)
+        os.setxattr(path, LABEL, b"system_u:object_r:etc_t:s0\0")
     yield node
     structlog.reset_defaults()
 
@@ -90,11 +91,12 @@ def succeed(node: Node, command: str) -> str:
 
 
 def test_revert_restores_owner_group_acl_and_attributes(node: Node) -> None:
-    """While dnf.conf holds the password it is root's alone; the other files keep what they have."""
+    """While dnf.conf holds the password it is root's alone; SELinux's labels stay in any case."""
     before = exact(node)
     succeed(node, "apply")
     mode, owner, group, attributes, content = exact(node, OTHERS[:1])[OTHERS[0]]
     assert (mode, owner, group, ACL in attributes, b"hunter2" in content) == (0o600, 0, 0, False, True)
+    assert attributes[LABEL] == before[OTHERS[0]][3][LABEL]
     assert exact(node, OTHERS[1:2])[OTHERS[1]][:4] == before[OTHERS[1]][:4]
     assert not (node.root / OTHERS[2]).exists()
     succeed(node, "apply")
