@@ -26,8 +26,8 @@ of bootstrap.sh (124: timed out).
 """
 
 
-def parser() -> Parser:
-    """Return the parser of the whole command line."""
+def parser(*, only_run: bool = False) -> Parser:
+    """Return the parser of the whole command line, or of `run` alone: the node waits for the daemon."""
     top = Parser(
         prog="eks-proxy-agent",
         description="Configure an EKS worker node to use an HTTP proxy. One setting is enough: proxy.url.",
@@ -39,6 +39,8 @@ def parser() -> Parser:
 
     run = _command(commands, "run", "configure the node, notify systemd, and keep running (started by the unit)")
     run.set_defaults(facts_process=None)
+    if only_run:
+        return top
     apply = _command(commands, "apply", "configure the node now; flags are kept for this instance", once=True)
     apply.add_argument("--start", action="store_true", help="also enable the daemon and start it, if it does not run")
     apply.add_argument(
@@ -146,7 +148,7 @@ def main(argv: Sequence[str] | None = None, facts_process: object = None) -> int
 
     def work() -> int:
         _prepare_streams()
-        arguments = parser().parse_args(argv)
+        arguments = parser(only_run=facts_process is not None).parse_args(argv)
         if facts_process:
             arguments.facts_process = facts_process
         return dispatch(arguments)

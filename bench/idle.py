@@ -20,7 +20,7 @@ from tests.boot.harness.waiting import wait_for
 #: Designs of such a daemon → the code that each has in memory while it waits; the first is the
 #: agent's.
 DESIGNS = {
-    "waits, forks a child for each cycle": "import agent.cli, agent.commands.run; agent.cli.parser(); from systemd import daemon",
+    "waits, forks a child for each cycle": "import agent.cli, agent.commands.run; agent.cli.parser(only_run=True); from systemd import daemon",
     "re-executes into a small watcher": "import select, ctypes, time; from systemd import daemon",
     "everything in one process": "import agent.daemon.boot, agent.daemon.cycle, agent.edges.imds, structlog; from systemd import journal",
     "a bare interpreter": "pass",

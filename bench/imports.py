@@ -17,13 +17,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = "usr/lib/eks-proxy-agent"
 #: The processes of a boot until READY=1 → what each imports in all.
-_DAEMON = "import agent.cli, agent.commands.run; agent.cli.parser()"
+_ENTRY = "import agent.__main__, agent.daemon.facts_process"
+_DAEMON = f"{_ENTRY}, agent.cli, agent.commands.run; agent.cli.parser(only_run=True)"
 PROCESSES = {
     "a bare interpreter": "pass",
     "import requests": "import requests",
     "the daemon, which waits": _DAEMON,
     "the worker at READY=1": f"{_DAEMON}; import agent.daemon.worker",
-    "the process that requests the facts": f"{_DAEMON}; import agent.daemon.facts_process, agent.edges.imds, agent.core.facts.instance",
+    "the process that requests the facts": f"{_ENTRY}, agent.edges.imds, agent.core.facts.instance",
     "the worker after READY=1": f"{_DAEMON}; import agent.daemon.worker, agent.daemon.cycle, structlog; from systemd import journal",
 }
 

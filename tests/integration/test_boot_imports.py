@@ -18,7 +18,7 @@ import json, sys, time
 from agent.cli import parser
 from agent.commands import run
 from agent.daemon.facts_process import FactsProcess
-arguments = parser().parse_args(["run", "--root", sys.argv[1], "--set", "metadata.endpoint=" + sys.argv[2]])
+arguments = parser(only_run=True).parse_args(["run", "--root", sys.argv[1], "--set", "metadata.endpoint=" + sys.argv[2]])
 
 def write_line(line):
     if json.loads(line)["type"] == "Ready":
