@@ -135,8 +135,8 @@ class Judge:
         if target != (f"{ENVIRONMENT}.real-{world.linked}" if world.linked else None):
             yield f"{ENVIRONMENT}: links to {target}, expected {world.linked or 'a file'}"
         node_env = _variables(_content(seen, NODE_ENV))
-        # Without room for the baseline no file is changed, so none is repaired either.
-        is_repaired = not world.full and NODE_ENV not in contested
+        # Without room for the baseline no file is changed, and without valid settings none is planned.
+        is_repaired = not world.full and not world.wrong and NODE_ENV not in contested
         if node_env is not None and sorted(node_env) != sorted(NAMES) and is_repaired:
             yield f"{NODE_ENV}: holds {sorted(node_env)}"
         if world.wrong or world.full == "/var":
