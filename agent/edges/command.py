@@ -116,13 +116,14 @@ def capture(
     limit: int,
     environment: Mapping[str, str],
     pause: Callable[[float], None] = time.sleep,
+    keep_last: bool = False,
 ) -> Output:
     """Run a program that prints a secret, with exactly this environment and without input.
 
     When it ends, or after `timeout` seconds, or with more than `limit` bytes on stdout, its process
-    group is killed.  Of stderr the last `limit` bytes are kept.  `pause` is called again and again,
-    and may raise an exception to end the run.  Raises CommandError, which repeats neither arguments
-    nor output.
+    group is killed.  Of stderr the last `limit` bytes are kept, with `keep_last` of stdout too.
+    `pause` is called again and again, and may raise an exception to end the run.  Raises
+    CommandError, which repeats neither arguments nor output.
     """
     try:
         process = subprocess.Popen(
@@ -137,7 +138,7 @@ def capture(
     except OSError as error:
         raise CommandError(f"{argv[0]}: {error.strerror}") from None
     try:
-        stdout, stderr = _read_pipes(process, argv[0], timeout, limit, pause)
+        stdout, stderr = _read_pipes(process, argv[0], timeout, limit, pause, keep_last=keep_last)
     finally:
         _signal_group(process.pid, signal.SIGKILL)  # not reaped yet, so that the group is still its own
         process.wait()
@@ -149,7 +150,13 @@ def capture(
 
 
 def _read_pipes(
-    process: subprocess.Popen[bytes], name: str, timeout: float, limit: int, pause: Callable[[float], None]
+    process: subprocess.Popen[bytes],
+    name: str,
+    timeout: float,
+    limit: int,
+    pause: Callable[[float], None],
+    *,
+    keep_last: bool,
 ) -> tuple[bytes, bytes]:
     """Return stdout and stderr once the program has ended, whatever child holds them open."""
     deadline = time.monotonic() + timeout
@@ -171,6 +178,7 @@ def _read_pipes(
             if not data:
                 pipes.remove(pipe)
         texts[err] = texts[err][-limit:]
+        texts[out] = texts[out][-limit:] if keep_last else texts[out]
         if len(texts[out]) > limit:
             raise CommandError(f"{name}: printed more than {limit} bytes")
 

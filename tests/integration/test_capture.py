@@ -49,6 +49,13 @@ def test_output_and_exit_code_are_returned() -> None:
     assert sh("kill -9 $$").returncode == 137
 
 
+def test_the_last_output_can_be_kept_instead() -> None:
+    """With keep_last a program may print more than the limit; the end of it is returned."""
+    output = sh("i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i + 1)); done; exit 3", keep_last=True)
+    assert (output.returncode, len(output.stdout)) == (3, 64)
+    assert output.stdout.endswith(b"line 4998\nline 4999\n")
+
+
 def test_environment_is_exactly_the_given_one() -> None:
     """Nothing is inherited, such as a proxy or a token."""
     os.environ["https_proxy"] = "http://proxy.corp:3128"
