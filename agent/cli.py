@@ -13,7 +13,15 @@ from typing import Any, Callable
 
 from agent import __version__
 from agent.cluster.flags import add_cluster, kubectl_flags
-from agent.commands.arguments import add_user_data, json_flag, settings_flags
+from agent.commands.arguments import (
+    add_demo,
+    add_report,
+    add_user_data,
+    facts_flag,
+    json_flag,
+    root_flag,
+    settings_flags,
+)
 from agent.exits import guarded
 from agent.usage import DOCUMENTATION, Parser, RawFormatter
 
@@ -57,13 +65,13 @@ def parser(*, only_run: bool = False) -> Parser:
     )
     _command(commands, "plan", "show as a diff what apply would change; change nothing", json=True)
     status = _plain(commands, "status", "show the state of the node")
-    _root_flag(status)
+    root_flag(status)
     json_flag(status)
     status.add_argument(
         "--full", action="store_true", help="show each NO_PROXY entry with its reason, each file and each unit"
     )
     revert = _plain(commands, "revert", "restore every file to its state before the first apply")
-    _root_flag(revert)
+    root_flag(revert)
     _command(commands, "bake", "image build: write what does not depend on the instance; start nothing")
     _command(commands, "clean", "image build: remove every trace of this instance before the snapshot")
     bootstrap = _command(
@@ -95,6 +103,7 @@ def parser(*, only_run: bool = False) -> Parser:
         metavar="GROUP",
         help="run this group only (repeatable): settings, metadata, files, units, processes, proxy, direct, no-proxy, packages, elsewhere, clock",
     )
+    add_report(commands)
     explain = _command(
         commands,
         "explain",
@@ -129,14 +138,7 @@ def parser(*, only_run: bool = False) -> Parser:
     )
     add_cluster(commands)
     add_user_data(commands)
-    demo = _plain(
-        commands, "demo", "run plan, apply and revert in a scratch directory, with an embedded metadata service"
-    )
-    demo.add_argument("--keep", metavar="DIR", help="create DIR, use it as the node's root, and keep it")
-    demo.add_argument("--serve", metavar="ADDRESS:PORT", help="only serve the metadata service, for tests of an image")
-    demo.add_argument(
-        "--instance", metavar="FILE", help="with --serve: read the instance from this JSON file, again when it changes"
-    )
+    add_demo(commands)
     topic = _plain(commands, "help", "show the help of a command")
     topic.add_argument("topic", nargs="*", metavar="COMMAND", help="a command, and its action if it has any")
     _plain(commands, "version", "show the version")
@@ -198,6 +200,10 @@ def dispatch(arguments: argparse.Namespace) -> int:
         from agent.demo import tour
 
         return tour.run(arguments, lambda words: dispatch(parser().parse_args(words)))
+    if name == "report":
+        from agent.commands import report
+
+        return report.run(arguments)
     return _function(name)(arguments)
 
 
@@ -268,16 +274,11 @@ def _command(
     """Add a command that reads settings; without `root` it works on the running machine only."""
     command = _plain(commands, name, text)
     if root:
-        _root_flag(command)
+        root_flag(command)
     else:
         command.set_defaults(root="/")
     settings_flags(command)
-    command.add_argument(
-        "--facts",
-        default="",
-        metavar="FILE",
-        help="read the instance's facts from this JSON file instead of the metadata service",
-    )
+    facts_flag(command)
     if once:
         command.add_argument("--once", action="store_true", help="do not keep the flags for this instance")
         command.add_argument(
@@ -292,7 +293,3 @@ def _command(
 
 def _plain(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
     return commands.add_parser(name, help=text, description=text)
-
-
-def _root_flag(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--root", default="/", metavar="DIR", help="use the tree in DIR instead of /")

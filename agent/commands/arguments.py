@@ -1,4 +1,4 @@
-"""Flags that several commands share, and those of `user-data`.
+"""Flags that several commands share, and those of `report`, `user-data` and `demo`.
 
 Imports only argparse, because every command loads this.
 """
@@ -28,9 +28,43 @@ def settings_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument("--proxy", default="", metavar="URL", help="short for --set proxy.url=URL")
 
 
+def root_flag(command: argparse.ArgumentParser) -> None:
+    """Add --root."""
+    command.add_argument("--root", default="/", metavar="DIR", help="use the tree in DIR instead of /")
+
+
+def facts_flag(command: argparse.ArgumentParser) -> None:
+    """Add --facts."""
+    text = "read the instance's facts from this JSON file instead of the metadata service"
+    command.add_argument("--facts", default="", metavar="FILE", help=text)
+
+
 def json_flag(command: argparse.ArgumentParser) -> None:
     """Add --json."""
     command.add_argument("--json", action="store_true", help="print JSON")
+
+
+# --- commands with few flags
+
+
+def add_report(commands: Any) -> None:
+    """Add `report` to the command line."""
+    text = "write an archive for support: checks, status, plan, units, journal and versions, without secrets"
+    report = commands.add_parser("report", help=text, description=text)
+    text = "write it to this new file, or to stdout (-); default: eks-proxy-agent-INSTANCE-TIME.tar.gz here"
+    report.add_argument("--output", default=None, metavar="FILE", help=text)
+    root_flag(report)
+    facts_flag(report)
+
+
+def add_demo(commands: Any) -> None:
+    """Add `demo` to the command line."""
+    text = "run plan, apply and revert in a scratch directory, with an embedded metadata service"
+    demo = commands.add_parser("demo", help=text, description=text)
+    demo.add_argument("--keep", metavar="DIR", help="create DIR, use it as the node's root, and keep it")
+    demo.add_argument("--serve", metavar="ADDRESS:PORT", help="only serve the metadata service, for tests of an image")
+    text = "with --serve: read the instance from this JSON file, again when it changes"
+    demo.add_argument("--instance", metavar="FILE", help=text)
 
 
 # --- user-data

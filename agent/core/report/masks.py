@@ -1,0 +1,132 @@
+"""Masks of the texts of a support report: what may be a secret of any program becomes ***.  Pure.
+
+`redact` masks what the agent prints about proxies.  A report also has texts of others, such as the
+output of bootstrap.sh, and it leaves the node.  So it masks more, and in doubt too much.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from re import Match
+from typing import Any
+from urllib.parse import quote, unquote
+
+from agent.core.redact import redact
+
+MASKED = "***"
+#: Variables of the environment whose values are shown; those of proxies are redacted.
+PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "FTP_PROXY")
+_PUBLIC_NAMES = (*PROXY_NAMES, "PATH", "LANG", "HOME", "AWS_REGION", "AWS_DEFAULT_REGION", "SSL_CERT_FILE")
+#: A part of a name whose value is a secret.
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|cred|auth|private|api_?key|(?:^|_)(?:key|pat|pin)(?:$|_)", re.I)
+_QUOTED = r'"(?:[^"\\\n]|\\.){0,4096}"|' + r"'[^'\n]{0,4096}'|[\"'][^\n]*"
+_ASSIGNMENT = re.compile(rf"(?<![A-Za-z0-9_])(?P<name>[A-Za-z_][A-Za-z0-9_]{{0,63}})=(?P<value>{_QUOTED}|\S+)")
+#: A text before a secret, and the secret.
+_OTHERS = (
+    # A header of HTTP.
+    re.compile(
+        r"(?i)(\b(?:proxy-authorization|authorization|x-aws-ec2-metadata-token|cookie)\b[\"']?[ \t]*[:=])[^\n]+"
+    ),
+    re.compile(r"(?i)(\b(?:basic|bearer) {1,4})[A-Za-z0-9+/=._~-]{8,4096}"),
+    # A flag of a command line.
+    re.compile(
+        r"(?i)(--?[a-z0-9-]{0,32}(?:token|pass|secret|key|credential|auth)[a-z0-9-]{0,32}(?:=| {1,4}))"
+        rf"(?:{_QUOTED}|[^\s-]\S*)"
+    ),
+    re.compile(r"((?:^|[ \t])(?:-u|-U|--user|--proxy-user)(?:=|[ \t]{1,4}))\S+", re.MULTILINE),
+    # A line of YAML or JSON.
+    re.compile(
+        r"(?i)((?:secret|token|pwd|api[_-]?key|access[_-]?key|private[_-]?key)[\w-]{0,32}[\"']?[ \t]{0,8}:[ \t]{0,8})"
+        r"(?:\"[^\"\n]{1,4096}\"|'[^'\n]{1,4096}'|[^\s\"',]{6,4096}(?=[ \t]*(?:[,}\n]|$)))"
+    ),
+    # Tokens by their form: GitHub, GitLab, Slack, AWS, JWT, metadata service.
+    re.compile(
+        r"()(?:gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_\w{16,255}|glpat-[\w-]{10,255}|xox[a-z]-[\w-]{10,255}"
+        r"|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{8,4096}\.[\w-]{8,4096}(?:\.[\w-]{0,4096})?|AQA[A-Za-z0-9_=+/-]{40,255})"
+    ),
+)
+#: User info of a URL; it may hold an @ too.
+_USER_INFO = re.compile(r"://([^\s\"']{1,4096})@")
+_YUM_PASSWORD = re.compile(r"(?mi)^[ \t]*proxy_password[ \t]*=[ \t]*(\S[^\n]*)")
+#: Shorter parts of a password would be found by chance.
+_PART = re.compile(r"[A-Za-z0-9]{6,}")
+_SHORTEST = 4
+
+
+def credentials_in(text: str) -> Iterator[str]:
+    """Yield each USER:PASSWORD in URLs, and each password of yum.conf as `:PASSWORD`."""
+    yield from _USER_INFO.findall(text)
+    for password in _YUM_PASSWORD.findall(text):
+        yield ":" + password.strip()
+
+
+def traces(credentials: str) -> frozenset[str]:
+    """Return the texts that give a password away, from USER:PASSWORD, percent-encoded or not.
+
+    These are the password in the encodings of URLs, JSON and HTTP headers, and its parts: a text
+    may have been cut, or be in another encoding.
+    """
+    texts: set[str] = set()
+    for pair in (credentials, unquote(credentials)):
+        _, _, password = pair.partition(":")
+        header = base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode("ascii").rstrip("=")
+        forms = (password, quote(password, safe="", errors="surrogateescape"), json.dumps(password)[1:-1])
+        texts |= {form for form in forms if len(form) >= _SHORTEST} | {header if password else ""}
+        texts.update(_PART.findall(password))
+        texts |= {pair} if password else set()
+    return frozenset(texts - {""})
+
+
+class Mask:
+    """The masks of one report.
+
+    `credentials`: USER:PASSWORD of every proxy that is known, in any place.
+    """
+
+    def __init__(self, credentials: Iterable[str] = ()) -> None:
+        secrets = sorted({text for pair in credentials for text in traces(pair)}, key=lambda text: (-len(text), text))
+        self._known = re.compile("|".join(map(re.escape, secrets))) if secrets else None
+
+    def known(self, text: str) -> str:
+        """Return the text without credentials of proxies: for texts of the agent alone."""
+        return redact(self._known.sub(MASKED, text) if self._known else text)
+
+    def text(self, text: str) -> str:
+        """Return the text without what may be a secret."""
+        text = _ASSIGNMENT.sub(_masked_assignment, self.known(text))
+        for pattern in _OTHERS:
+            text = pattern.sub(rf"\g<1>{MASKED}", text)
+        return text
+
+    def value(self, value: Any) -> Any:
+        """Return a value of JSON with the texts in it masked, keys included."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.value(item) for item in value]
+        return value
+
+
+def is_proxy_name(name: str) -> bool:
+    """Return True for a variable that names a proxy, or what is exempt from it."""
+    return name.upper() in PROXY_NAMES
+
+
+def is_public_name(name: str) -> bool:
+    """Return True if the value of NAME=VALUE may be shown.
+
+    A name in capitals is a variable of some program, and those of others are not shown.
+    """
+    if name.upper() in _PUBLIC_NAMES:
+        return True
+    return name != name.upper() and not _SECRET_NAME.search(name)
+
+
+def _masked_assignment(match: Match[str]) -> str:
+    name = match["name"]
+    return match[0] if is_public_name(name) else f"{name}={MASKED}"

@@ -1,0 +1,1 @@
+"""The support report: collectors, run in parallel, and the archive."""
