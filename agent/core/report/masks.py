@@ -33,20 +33,20 @@ _OTHERS = (
     re.compile(r"(?i)(\b(?:basic|bearer) {1,4})[A-Za-z0-9+/=._~-]{8,4096}"),
     # A flag of a command line.
     re.compile(
-        r"(?i)(--?[a-z0-9-]{0,32}(?:token|pass|secret|key|credential|auth)[a-z0-9-]{0,32}(?:=| {1,4}))"
+        r"(?i)((?<![a-z0-9-])--?[a-z0-9-]{0,32}(?:token|pass|secret|key|credential|auth)[a-z0-9-]{0,32}(?:=| {1,4}))"
         rf"(?:{_QUOTED}|[^\s-]\S*)"
     ),
     re.compile(r"((?:^|[ \t])(?:-u|-U|--user|--proxy-user)(?:=|[ \t]{1,4}))\S+", re.MULTILINE),
-    # A line of YAML or JSON.
-    re.compile(
-        r"(?i)((?:secret|token|pwd|api[_-]?key|access[_-]?key|private[_-]?key)[\w-]{0,32}[\"']?[ \t]{0,8}:[ \t]{0,8})"
-        r"(?:\"[^\"\n]{1,4096}\"|'[^'\n]{1,4096}'|[^\s\"',]{6,4096}(?=[ \t]*(?:[,}\n]|$)))"
-    ),
     # Tokens by their form: GitHub, GitLab, Slack, AWS, JWT, metadata service.
     re.compile(
-        r"()(?:gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_\w{16,255}|glpat-[\w-]{10,255}|xox[a-z]-[\w-]{10,255}"
+        r"()(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_\w{16,255}|glpat-[\w-]{10,255}|xox[a-z]-[\w-]{10,255}"
         r"|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{8,4096}\.[\w-]{8,4096}(?:\.[\w-]{0,4096})?|AQA[A-Za-z0-9_=+/-]{40,255})"
     ),
+)
+#: A key and a value of YAML or JSON.
+_YAML = re.compile(
+    r"(?i)(?P<key>(?:secret|token|pwd|api[_-]?key|access[_-]?key|private[_-]?key)[\w-]{0,32}[\"']?[ \t]{0,8}:[ \t]{0,8})"
+    r"(?:\"[^\"\n]{1,4096}\"|'[^'\n]{1,4096}'|[^\s\"',]{6,4096})"
 )
 #: User info of a URL; it may hold an @ too.
 _USER_INFO = re.compile(r"://([^\s\"']{1,4096})@")
@@ -99,7 +99,7 @@ class Mask:
         text = _ASSIGNMENT.sub(_masked_assignment, self.known(text))
         for pattern in _OTHERS:
             text = pattern.sub(rf"\g<1>{MASKED}", text)
-        return text
+        return _YAML.sub(_masked_line, text)
 
     def value(self, value: Any) -> Any:
         """Return a value of JSON with the texts in it masked, keys included."""
@@ -130,3 +130,9 @@ def is_public_name(name: str) -> bool:
 def _masked_assignment(match: Match[str]) -> str:
     name = match["name"]
     return match[0] if is_public_name(name) else f"{name}={MASKED}"
+
+
+def _masked_line(match: Match[str]) -> str:
+    """Mask a value that ends its line, or an item of it; `token: HTTP 403` is a message."""
+    rest = match.string[match.end() : match.end() + 16].partition("\n")[0].strip()
+    return match["key"] + MASKED if rest[:1] in ("", ",", "}", "#") else match[0]
