@@ -33,8 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
     top = f"eks-proxy-agent-{_instance(host)}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(moment))}"
     path = _output(arguments.output, top)
     mask = Mask(known_credentials(host))
-    with unwound():
-        members = within_limit(collect(ReportedNode(host, arguments.facts, mask), COLLECTORS, progress=_progress))
+    try:
+        with unwound():
+            members = within_limit(collect(ReportedNode(host, arguments.facts, mask), COLLECTORS, progress=_progress))
+    finally:
+        _progress(0, ())
     about = [
         ("created", format_timestamp(moment)),
         ("agent", __version__),
@@ -91,7 +94,6 @@ def _progress(done: int, running: Sequence[str]) -> None:
 
 
 def _summary(members: Sequence[Member], size: int) -> None:
-    _progress(len(members), ())
     missing = [member.path for member in members if member.content is None]
     text = f"{len(members) - len(missing)} files, {(size + 1023) // 1024} KiB"
     text += f"; not collected: {', '.join(missing)} (README.txt says why)" if missing else ""

@@ -38,13 +38,14 @@ def collect(
     members: dict[str, Member] = {}
 
     def work() -> None:
-        while not node.stop.is_set():
+        while True:
             try:
                 collector = pending.popleft()
             except IndexError:
                 return
-            running[collector.path] = None
-            members[collector.path] = attempt(node, collector)
+            running[collector.path] = None  # before it looks at `stop`: so no program starts unseen
+            if not node.stop.is_set():
+                members[collector.path] = attempt(node, collector)
             running.pop(collector.path)
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_WORKERS, len(collectors)))]
@@ -61,8 +62,8 @@ def collect(
     finally:
         node.stop.set()
         limit = time.monotonic() + _STOP
-        for thread in threads:
-            thread.join(max(0.0, limit - time.monotonic()))
+        while running and time.monotonic() < limit:  # not join(): a signal may have interrupted start()
+            time.sleep(_TICK / 10)
     late = f"not finished when the {bound:g} s of the report were over"
     done = dict(members)  # a thread that could not be stopped may still add its own
     return tuple(
@@ -81,7 +82,7 @@ def attempt(node: ReportedNode, collector: Collector) -> Member:
     except Stopped:
         return Member(collector.path, collector.about, note="stopped, because the time of the report was over")
     except Exception as error:  # noqa: BLE001 -- whatever is on the disk, the other collectors must run
-        text = f"internal error: {type(error).__name__}: {error}; please report it"
+        text = f"internal error; please report it: {type(error).__name__}: {error}"
         return Member(collector.path, collector.about, note=node.mask.text(text))
     if len(content) > MEMBER_LIMIT and not isinstance(value, str):  # a part of JSON is not JSON
         return Member(collector.path, collector.about, note=f"larger than {MEMBER_LIMIT} bytes")

@@ -14,6 +14,7 @@ from agent.core.systemd import AGENT, parse_unit
 from agent.edges.files import FileSystem
 from agent.edges.systemd import environ
 from agent.errors import AgentError, FileError
+from agent.node.sources import SettingsSources, static_settings
 from agent.report.node import NotHere, ReportedNode, first_line
 
 BOOTSTRAP = "eks-proxy-agent-bootstrap.service"
@@ -52,8 +53,10 @@ def systemd(node: ReportedNode) -> str:
 
 
 def names(files: FileSystem) -> tuple[str, ...]:
-    """Return the agent's units, the units covered by default, and those that have a drop-in."""
+    """Return the agent's units, the covered ones, and those that have a drop-in of the agent."""
     covered: list[str] = []
+    with contextlib.suppress(AgentError):  # wrong settings; `check` reports them
+        covered += static_settings(files, SettingsSources()).settings.node.units
     for root in ROOTS:
         with contextlib.suppress(FileError):
             directories_of_units = [name for name in files.names(root) if name.endswith(".service.d")]
