@@ -48,8 +48,8 @@ AGENT_SECONDS = 15.0
 _JOURNAL_SECONDS = 10.0
 _LINES = {"0": 8000, "-1": 2000}
 _JOURNAL_UNITS = ("--unit=eks-proxy-agent.service", "--unit=eks-proxy-agent-bootstrap.service")
-#: Lines of a command's stderr that are repeated in README.txt.
-_MESSAGES = 20
+#: Of a command's stderr, the lines that are repeated in README.txt, and the characters of each.
+_MESSAGES, _LONGEST = 20, 500
 
 
 def _document(node: ReportedNode, *, words: Sequence[str], mask: Callable[[Any], Any] = lambda value: value) -> Noted:
@@ -72,7 +72,7 @@ def _text(node: ReportedNode, *, words: Sequence[str]) -> str:
 def _messages(node: ReportedNode, output: Output) -> str:
     lines = [f"exit code {output.returncode}"] if output.returncode else []
     lines += node.mask.text(output.stderr.decode("utf-8", "replace")).splitlines()[:_MESSAGES]
-    return "\n".join(lines)
+    return "\n".join(line[:_LONGEST] for line in lines)
 
 
 def _journal(node: ReportedNode, *, boot: str) -> Any:
@@ -117,5 +117,5 @@ COLLECTORS = (
     Collector("user-data.json", "parts of the user data by type and size", state.user_data),
     Collector("machine.json", "time, system, Python, file systems", machine.machine),
     Collector("versions.json", "versions of the programs of the node", machine.versions),
-    Collector("clock.txt", "time synchronization", machine.clock),
+    Collector("clock.txt", "time synchronization", _masked(machine.clock)),
 )

@@ -17,8 +17,9 @@ from agent.report.node import NotHere, ReportedNode, Stopped
 #: Seconds for all collectors, and for the end of those that are stopped then.
 BOUND = 50.0
 _STOP = 2.0
-#: Collectors at the same time: a node in need of a report may be short of memory.
-_WORKERS = 6
+#: Collectors at the same time: a node in need of a report may be short of memory.  More would also
+#: slow down `check`, whose time limit is a finding.
+_WORKERS = 4
 _TICK = 0.1
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import tarfile
 from dataclasses import replace
 from typing import Callable
 
-from tests.boot.harness import cri
+from tests.boot.harness import cri, secrets
 from tests.boot.harness.bed import Trial
 from tests.boot.harness.daemon import AGENT, RunningAgent
+from tests.boot.harness.node import Running
 from tests.boot.harness.services import IMAGE, squid_with_password
 from tests.boot.harness.waiting import wait_for
 
@@ -50,8 +53,50 @@ def test_an_upgrade_renames_the_drop_ins_without_a_restart(trial: Callable[[str]
     agent.node.finish(agent.running)
 
 
+#: Secrets of other programs in files, a process and the journal of the agent's unit.
+PLANT = """
+printf 'DB_PWD=%s\n# %s\n' zq7environment zq7comment >> /etc/environment
+mkdir -p /etc/systemd/system/kubelet.service.d
+printf '[Service]\nEnvironment=GITHUB_PAT=%s\n' zq7dropin > /etc/systemd/system/kubelet.service.d/own.conf
+systemctl daemon-reload
+systemctl restart kubelet
+pid=$(systemctl show --value --property=MainPID eks-proxy-agent)
+printf 'MESSAGE=+ export NPM_AUTH=%s\nOBJECT_PID=%s\n' zq7journal "$pid" | logger --journald
+"""
+USER_DATA = """\
+Content-Type: multipart/mixed; boundary="b"
+
+--b
+Content-Type: text/x-shellscript
+
+#!/bin/sh
+echo zq7userdata
+--b--
+"""
+
+
+def report_of(node: Trial, running: Running) -> dict[str, str]:
+    """Run `report` on a node with secrets of others; return its files, and search all of them.
+
+    The proxy's password is searched in it at the end of the boot, as in all evidence.
+    """
+    path = max(node.node.directory.glob("metadata-*/instance.json"), key=lambda path: path.stat().st_mtime_ns)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "user_data": USER_DATA}))
+    running.run("sh", "-euc", PLANT)
+    assert running.run("eks-proxy-agent", "report", "--output", "/probe/report.tar.gz") == "/probe/report.tar.gz\n"
+    archive = running.directory / "report.tar.gz"
+    others = [f"zq7{place}" for place in ("environment", "comment", "dropin", "journal", "userdata")]
+    assert list(secrets.in_archive(others, archive)) == []
+    with tarfile.open(archive) as members:
+        files = {member.name.partition("/")[2]: members.extractfile(member) for member in members if member.isreg()}
+        return {name: file.read().decode() for name, file in files.items() if file}
+
+
 def test_leftovers_of_both_recipes_do_not_take_the_password_away(trial: Callable[[str], Trial]) -> None:
-    """containerd pulls and sandbox-image logs in through a Squid that requires a password."""
+    """containerd pulls and sandbox-image logs in through a Squid that requires a password.
+
+    `report` has all of the node, and no secret of the proxy or of others.
+    """
     node = trial("recipe-leftovers")
     squid = squid_with_password(node.bed.namespace, node.node.directory / "squid", LOGIN, "node", "s3cretW0rd")
     try:
@@ -59,9 +104,19 @@ def test_leftovers_of_both_recipes_do_not_take_the_password_away(trial: Callable
         running.wait_settled()
         assert cri.pull(running, IMAGE) == ""
         assert any(" 200 " in line and '"sandbox-image"' in line for line in squid.requests())
+        files = report_of(node, running)
         texts = node.finish(running).messages(AGENT)
         for name in ("docker.service.d: proxy.conf", "sandbox-image.service.d: http-proxy.conf"):
             assert any(f"{name} of the shell recipe is removed" in text for text in texts)
+        missing = files["README.txt"].partition("Not collected:")[2]
+        assert re.findall(r"(?m)^  (\S+)", missing) == ["journal-previous.txt", "metrics.prom"]
+        assert "proxy.conf of the shell recipe is removed" in files["journal.txt"]
+        assert "export NPM_AUTH=***" in files["journal.txt"]
+        assert "GITHUB_PAT=***\nHTTPS_PROXY=http://***@login.example.test:3128" in files["processes.txt"]
+        assert "Environment=(1 other variable, not shown)" in files["unit-files.txt"]
+        assert "Id=containerd.service\n" in files["units.txt"]
+        assert [part["type"] for part in json.loads(files["user-data.json"])["parts"]] == ["text/x-shellscript"]
+        assert json.loads(files["check.json"])["instance_id"] == "i-0a1b2c3d4e5f60718"
     finally:
         squid.stop()
 

@@ -26,6 +26,7 @@ PLANTED = {
     r"^argv of process \d+ of argv.service": f"systemd-run --unit=argv sh -c 'sleep 1000; true' '{PASSWORD}'",
     r"^environ of process \d+ of environ.service": f"systemd-run --unit=environ --setenv='A={PASSWORD}' sleep 1000",
     r"^evidence: /shown": f"echo 'HTTP_PROXY=http://a:{quote(PASSWORD)}@b' > /probe/shown",
+    r"^evidence: /a.tar.gz, member shown": f"cd /probe && echo '{PASSWORD}' > shown && tar -czf a.tar.gz shown",
     r"^network: 192.0.2.20:5000": f"curl --silent --noproxy '*' --user 'svc-eks:{PASSWORD}' http://192.0.2.20:5000/",
 }
 

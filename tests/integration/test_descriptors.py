@@ -24,6 +24,7 @@ LINES = {
     "clean": ["clean --root {root} --facts {facts}"],
     "config": ["config show --root {root} --facts {facts}", "config check --root {root} --facts {facts}"],
     "check": ["check --root {root} --facts {facts}"],
+    "report": ["report --root {root} --facts {facts} --output -"],
     "explain": [
         "explain --matrix --root {root} --facts {facts} http://a/",
         "explain --lint --root {root} --facts {facts}",

@@ -45,6 +45,8 @@ COVERED = {
     ("node.md", "systemctl status"): ("needs systemd", "tests/boot/test_boot_watch.py"),
     ("credentials.md", "install -d"): ("needs systemd", "tests/boot/test_boot_credentials.py"),
     ("credentials.md", "eks-proxy-agent status"): ("needs a degraded node", "tests/boot/test_boot_credentials.py"),
+    ("report.md", "eks-proxy-agent report"): ("writes a file", "tests/integration/test_report.py"),
+    ("report.md", "tar "): ("needs a report", "tests/integration/test_report.py"),
     ("status.md", "systemctl edit"): ("needs systemd", "tests/boot/test_boot_status.py"),
     ("cluster.md", "eks-proxy-agent cluster plan"): ("needs a cluster", "tests/cluster/test_cluster_apply.py"),
     ("cluster.md", "kubectl delete"): ("needs Kubernetes 1.36", "tests/unit/core/cluster/test_policy.py"),

@@ -125,12 +125,17 @@ def test_completion_of_help_offers_commands(pages):
 
 
 def test_completion_offers_files_for_file_flags(pages, tmp_path):
-    """--facts completes files, --root directories only, --proxy nothing."""
+    """--facts completes files, --root directories only, --proxy nothing.
+
+    --output is a file of `report`, and a directory of `cluster render`.
+    """
     (tmp_path / "facts.json").write_text("")
     (tmp_path / "tree").mkdir()
     assert complete(pages, "apply", "--facts", f"{tmp_path}/f") == [f"{tmp_path}/facts.json"]
     assert complete(pages, "apply", "--root", f"{tmp_path}/") == [f"{tmp_path}/tree"]
     assert complete(pages, "apply", "--proxy", "") == []
+    assert complete(pages, "report", "--output", f"{tmp_path}/f") == [f"{tmp_path}/facts.json"]
+    assert complete(pages, "cluster", "render", "--output", f"{tmp_path}/") == [f"{tmp_path}/tree"]
 
 
 def test_completion_offers_the_choices_of_the_parser(pages):

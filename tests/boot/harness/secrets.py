@@ -14,6 +14,7 @@ import re
 import stat
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -146,6 +147,17 @@ def _in_tree(secrets: Sequence[str], top: Path, label: str, excluded: Sequence[s
                 os.getxattr(path, key, follow_symlinks=False) for key in os.listxattr(path, follow_symlinks=False)
             ]
             yield from _found(secrets, f"{label}/{shown} (mode {stat.S_IMODE(status.st_mode):04o})", texts)
+            if is_file and name.endswith(".tar.gz"):
+                yield from in_archive(secrets, path, f"{label}/{shown}")
+
+
+def in_archive(secrets: Sequence[str], path: Path, label: str = "") -> Iterator[str]:
+    """Search name, target and unpacked content of each member of a compressed archive."""
+    with tarfile.open(path) as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isreg() else None
+            texts = [os.fsencode(member.name), os.fsencode(member.linkname), file.read() if file else b""]
+            yield from _found(secrets, f"{label}, member {member.name}", texts)
 
 
 def _in_processes(secrets: Sequence[str], processes: Iterable[dict[str, Any]]) -> Iterator[str]:

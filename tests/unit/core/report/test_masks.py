@@ -135,7 +135,7 @@ def test_values_of_json_are_masked_and_stay_json() -> None:
     "piece", ['a="', "token ", "token:", "-u ", "basic ", "A=", "eyJ", "://", "pass", "AQA", "--a-token", 'key="\\']
 )
 def test_a_long_line_takes_linear_time(piece: str) -> None:
-    """Half a megabyte that nearly matches, again and again, takes seconds at most."""
+    """A line that nearly matches, again and again, takes a fraction of a second."""
     start = time.process_time()
-    Mask(["me:Tr0ub4dor&3"]).text(piece * (500_000 // len(piece)))
-    assert time.process_time() - start < 10
+    Mask(["me:Tr0ub4dor&3"]).text(piece * (200_000 // len(piece)))
+    assert time.process_time() - start < 4
