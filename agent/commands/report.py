@@ -66,13 +66,13 @@ def _output(output: str | None, top: str) -> str:
         if sys.stdout.isatty():
             raise UsageError("--output -: stdout is a terminal", hint="redirect it, or name a file")
         return _STDOUT
-    if output == "":
-        raise UsageError("--output: an empty path")
+    if output == "" or "\0" in (output or ""):
+        raise UsageError("--output: not the name of a file")
     try:
         path = os.path.abspath(output or f"{top}.tar.gz")
-        new_file.require_absent(path)
-    except (OSError, ValueError) as error:  # the working directory is gone; a NUL in the path
-        raise FileError(f"{output or 'working directory'}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise FileError(f"working directory: {error.strerror}", hint="change to another directory") from None
+    new_file.require_absent(path)
     return path
 
 

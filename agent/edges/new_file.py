@@ -38,9 +38,8 @@ def write(path: str, content: bytes) -> None:
         finally:
             os.unlink(temporary)
         _sync(directory or ".")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FileError(f"{path}: cannot be written: {reason}", hint=_HINT) from None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror}", hint=_HINT) from None
 
 
 def _fill(descriptor: int, content: bytes) -> None:
