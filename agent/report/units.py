@@ -22,7 +22,7 @@ BOOTSTRAP = "eks-proxy-agent-bootstrap.service"
 _SECONDS = 5.0
 #: The properties to show.  Not Environment= and Exec*=: they may hold secrets.
 _PROPERTIES = (
-    "Id,Description,LoadState,UnitFileState,UnitFilePreset,ActiveState,SubState,Result,StatusText,Type,Job,MainPID,"
+    "Id,LoadState,UnitFileState,UnitFilePreset,ActiveState,SubState,Result,StatusText,Type,Job,MainPID,"
     "ExecMainStartTimestamp,ExecMainExitTimestamp,ExecMainCode,ExecMainStatus,NRestarts,StateChangeTimestamp,"
     "ActiveEnterTimestamp,ConditionResult,AssertResult,FragmentPath,DropInPaths,NeedDaemonReload,EnvironmentFiles,"
     "UnsetEnvironment,DefaultDependencies,Before,After,Requires,Wants"

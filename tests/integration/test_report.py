@@ -147,7 +147,10 @@ def test_report_has_everything_that_a_tree_has(node: Node) -> None:
         "# /etc/systemd/system/own.service.d/a.conf\n[Service]\nEnvironmentFile=/etc/own.env\n"
         in archive.texts["unit-files.txt"]
     )
-    assert "# /etc/systemd/system/own.service.d/zz-eks-proxy.conf\n# Written by" in archive.texts["unit-files.txt"]
+    assert (
+        "# /etc/systemd/system/own.service.d/zz-eks-proxy.conf\n[Service]\nEnvironmentFile=-/etc/environment\n"
+        in archive.texts["unit-files.txt"]
+    )
     assert "# /etc/own.env\nKEY_OF_OWN=***\nhttps_proxy=http://***@h:1\n" in archive.texts["environment.txt"]
     assert archive.json("state.json")["/var/lib/eks-proxy-agent/baseline.json"]["files"]["/etc/environment"][
         "bytes_before"
@@ -192,7 +195,7 @@ def test_report_changes_nothing(node: Node) -> None:
 def test_report_of_a_broken_node(node: Node) -> None:
     """With wrong settings, corrupt state and a FIFO, the rest is collected."""
     node.run("apply")
-    node.settings("proxy.url = 'nonsense\n")
+    node.settings("proxy.credentials_command = ['/bin/echo', 'zq7command\n")
     node.write("run/eks-proxy-agent/status.json", b"{")
     node.write("var/lib/eks-proxy-agent/baseline.json", b'{"files": 7}')
     os.mkfifo(node.root / "run/eks-proxy-agent/watch.json.d")
@@ -206,6 +209,7 @@ def test_report_of_a_broken_node(node: Node) -> None:
     assert "corrupt" in archive.json("state.json")["/var/lib/eks-proxy-agent/baseline.json"]["problem"]
     assert [row["state"] for row in archive.json("check.json")["findings"] if row["group"] == "settings"] == ["fail"]
     assert "unit-files.txt" in archive.texts
+    assert list(secrets.in_archive(OTHERS, node.root.parent / "report.tar.gz")) == []
 
 
 @contextlib.contextmanager

@@ -10,14 +10,13 @@ import re
 from collections.abc import Iterable, Iterator
 
 from agent.core.plan.files.environment import assignments
-from agent.core.plan.files.systemd_dropin import ClosedGate, EnvironmentDropin, FormerDropin
 from agent.core.redact import redact, redact_proxy
 from agent.core.report.masks import MASKED, is_proxy_name
 
-NOT_SHOWN = "(a line of others, not shown)"
-_OWN_DIRECTORY = "/etc/eks-proxy-agent/"
-_OWN_NAMES = (EnvironmentDropin.name, FormerDropin.name, ClosedGate.name, "eks-proxy-agent.crt")
-_OWN_UNITS = re.compile(r".*/eks-proxy-agent[a-z-]*\.service")
+NOT_SHOWN = "(not shown)"
+#: The unit files of the package, which are shown whole.  Not the agent's other files: someone may
+#: have edited them.
+_PACKAGED = re.compile(r"(?:/usr)?/lib/systemd/system/eks-proxy-agent(?:-bootstrap)?\.service")
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 #: One variable or key of a proxy, and nothing else on the line.
 _PROXY_LINE = re.compile(
@@ -42,11 +41,11 @@ _UNIT_KEYS = frozenset(
 
 
 def unit_file(path: str, content: bytes) -> str:
-    """Return a unit file or drop-in: the agent's own whole, of others the lines that are shown."""
+    """Return a unit file or drop-in: those of the package whole, of others the known lines."""
     text = content.decode("utf-8", "replace")
-    if is_own(path):
+    if _PACKAGED.fullmatch(path):
         return text
-    lines = [_shown(line) for line in text.splitlines()]
+    lines = [_shown(line) for line in text.replace("\\\n", " ").rstrip("\n").split("\n")]
     shown = [line for line in lines if line is not None]
     return "\n".join([*shown, *_count(len(lines) - len(shown), "line")]) + "\n"
 
@@ -65,34 +64,28 @@ def process_environment(content: bytes) -> str:
 
 
 def diff(text: str) -> str:
-    """Return the diffs of `plan` and `check` without the lines of others.
+    """Return the diffs of `plan` and `check`, of their lines only the known ones.
 
     What precedes or follows a diff stays.
     """
     lines: list[str] = []
-    path, before, after = "", 0, 0
+    before, after, is_continued = 0, 0, False
     for line in text.split("\n"):
         if before > 0 or after > 0:
             sign, rest = line[:1], line[1:]
             before -= sign in (" ", "-")
             after -= sign in (" ", "+")
-            if sign in (" ", "-", "+") and not is_own(path):
-                shown = _shown(rest)
+            if sign in (" ", "-", "+"):
+                shown = None if is_continued else _shown(rest)
                 line = sign + (NOT_SHOWN if shown is None else shown)
-        elif line.startswith(("--- ", "+++ ")):
-            path = line[4:] if line[4:] != "/dev/null" else path
+                is_continued = rest.endswith("\\")
         else:
             hunk = _HUNK.match(line)
             if hunk:
                 before, after = (1 if size is None else int(size) for size in hunk.groups())
+                is_continued = False
         lines.append(line)
     return "\n".join(lines)
-
-
-def is_own(path: str) -> bool:
-    """Return True for a file that only the agent or its package writes."""
-    name = path.rpartition("/")[2]
-    return path.startswith(_OWN_DIRECTORY) or name in _OWN_NAMES or _OWN_UNITS.fullmatch(path) is not None
 
 
 def _variables(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:

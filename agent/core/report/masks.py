@@ -37,6 +37,9 @@ _OTHERS = (
         rf"(?:{_QUOTED}|[^\s-]\S*)"
     ),
     re.compile(r"((?:^|[ \t])(?:-u|-U|--user|--proxy-user)(?:=|[ \t]{1,4}))\S+", re.MULTILINE),
+    # A value of a settings file in an error about it.
+    re.compile(r"(invalid TOML: [^\n]{0,400}; write [^\n=]{0,80}=)[^\n]+"),
+    re.compile(r"(\b(?:credentials_command|arguments): [^\n]{0,200}got the string )[^\n]+"),
     # Tokens by their form: GitHub, GitLab, Slack, AWS, JWT, metadata service.
     re.compile(
         r"()(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_\w{16,255}|glpat-[\w-]{10,255}|xox[a-z]-[\w-]{10,255}"

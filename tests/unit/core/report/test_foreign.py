@@ -53,16 +53,28 @@ def test_lines_of_units_that_are_counted(line: str) -> None:
     assert foreign.unit_file(DROP_IN, f"{line}\n[Unit]\n".encode()) == "[Unit]\n(1 other line, not shown)\n"
 
 
-def test_files_of_the_agent_are_shown_whole() -> None:
-    """Its drop-ins and its unit files."""
+def test_unit_files_of_the_package_are_shown_whole() -> None:
+    """No other file: someone may have edited it."""
     for path in (
-        "/etc/systemd/system/docker.service.d/zz-eks-proxy.conf",
         "/usr/lib/systemd/system/eks-proxy-agent.service",
         "/usr/lib/systemd/system/eks-proxy-agent-bootstrap.service",
     ):
         assert foreign.unit_file(path, b"# why\n[Service]\n") == "# why\n[Service]\n"
-    for path in ("/etc/systemd/system/eks-proxy-agent.service.d/override.conf", "/etc/zz-eks-proxy.conf.bak"):
-        assert not foreign.is_own(path)
+    for path in (
+        "/etc/systemd/system/eks-proxy-agent.service",
+        "/usr/lib/systemd/system/eks-proxy-agent.service.d/override.conf",
+        "/etc/systemd/system/docker.service.d/zz-eks-proxy.conf",
+    ):
+        assert foreign.unit_file(path, b"# why\n[Service]\n") == "[Service]\n(1 other line, not shown)\n"
+
+
+def test_continued_lines_are_not_lines_of_their_own() -> None:
+    """A part of a command line may look like a key."""
+    content = b"[Service]\nExecStart=/bin/x a \\\n  User=hunter2\nUser=root\n"
+    assert foreign.unit_file(DROP_IN, content) == "[Service]\nExecStart=/bin/x (arguments not shown)\nUser=root\n"
+    masked = foreign.diff(unified(Change(DROP_IN, content, None)))
+    assert SECRET not in masked
+    assert "\n-User=root" in masked
 
 
 def test_environment_files_show_proxies_and_names() -> None:
@@ -104,9 +116,10 @@ def test_diffs_keep_their_form_without_lines_of_others(change: Change) -> None:
 
 
 def test_diffs_show_the_lines_of_the_agent() -> None:
-    """The proxy before and after, and all lines of the agent's own files."""
+    """The proxy before and after, and the lines of the agent's drop-ins, but no comment."""
     masked = foreign.diff(unified(CHANGES[0]))
     assert "\n-http_proxy=x\n+http_proxy=y\n" in masked
     assert masked.count(foreign.NOT_SHOWN) == 2
-    own = unified(Change("/etc/systemd/system/a.service.d/zz-eks-proxy.conf", None, b"# why\n[Service]\n"))
-    assert foreign.diff(own) == own
+    content = b"# hunter2\n[Service]\nEnvironmentFile=-/etc/environment\n"
+    masked = foreign.diff(unified(Change("/etc/systemd/system/a.service.d/zz-eks-proxy.conf", None, content)))
+    assert masked.splitlines()[3:] == ["+(not shown)", "+[Service]", "+EnvironmentFile=-/etc/environment"]

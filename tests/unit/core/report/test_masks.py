@@ -41,6 +41,8 @@ SECRET = "Zq7-hunter2/x"
         f"  token: {SECRET} ",
         f"password: {SECRET}",
         f"https://me:{SECRET}@registry.corp/v2/",
+        f"config.toml: invalid TOML: Illegal character (at line 1, column 11); write command = [{SECRET}",
+        f'bootstrap.arguments: expected an array, got the string "a {SECRET}" (allowed: a list of strings)',
         "ghp_" + "a1B2" * 9,
         "AKIA" + "ABCD" * 4,
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
