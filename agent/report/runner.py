@@ -85,9 +85,13 @@ def attempt(node: ReportedNode, collector: Collector) -> Member:
     except Exception as error:  # noqa: BLE001 -- whatever is on the disk, the other collectors must run
         text = f"internal error; please report it: {type(error).__name__}: {error}"
         return Member(collector.path, collector.about, note=node.mask.text(text))
-    if len(content) > MEMBER_LIMIT and not isinstance(value, str):  # a part of JSON is not JSON
-        return Member(collector.path, collector.about, note=f"larger than {MEMBER_LIMIT} bytes")
-    return Member(collector.path, collector.about, cut(content, MEMBER_LIMIT), note)
+    if len(content) <= MEMBER_LIMIT:
+        return Member(collector.path, collector.about, content, note)
+    if isinstance(value, str):
+        return Member(
+            collector.path, collector.about, cut(content, MEMBER_LIMIT), f"{note}\ncut to its last lines".strip()
+        )
+    return Member(collector.path, collector.about, note=f"larger than {MEMBER_LIMIT} bytes")  # a part is not JSON
 
 
 def _masked(node: ReportedNode, value: Any) -> str:
