@@ -320,7 +320,7 @@ def test_every_alert_has_its_test() -> None:
     silent = {case["alertname"] for case in cases if not case.get("exp_alerts")}
     assert firing == silent == {rule["alert"] for rule in alerts()}
     for rule in alerts():
-        assert (set(rule["labels"]), set(rule["annotations"])) == ({"severity"}, {"summary", "description"})
+        assert (set(rule["labels"]), set(rule["annotations"])) == ({"severity"}, {"summary", "description", "runbook_url"})
 
 
 def test_the_rules_use_existing_metrics(host: Host) -> None:
