@@ -42,10 +42,11 @@ class AgentError(Exception):
 
     The text names the object and its value, and never holds a credential; it may have a line for
     each of several problems, and only the first ones are kept.  `exit_code` is the exit code of the
-    command.  `hint`, if any, is the remedy.
+    command.  `category` is the label of a failure in the metrics.  `hint`, if any, is the remedy.
     """
 
     exit_code = 1
+    category = "other"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__("\n".join(shortlist(message.split("\n"))))
@@ -71,6 +72,7 @@ class SettingsError(AgentError):
     """
 
     exit_code = 78
+    category = "settings"
 
     def __init__(self, problems: Iterable[str], *, hint: str = "") -> None:
         self.problems = tuple(problems)
@@ -80,9 +82,13 @@ class SettingsError(AgentError):
 class MetadataError(AgentError):
     """Missing or unusable response of the metadata service."""
 
+    category = "metadata"
+
 
 class FileError(AgentError):
     """Failure to read, parse or write a file, which is left unchanged."""
+
+    category = "file"
 
 
 class CorruptError(FileError):
@@ -99,9 +105,17 @@ class CommandError(AgentError):
     `output`: what it printed on stderr, redacted.
     """
 
+    category = "command"
+
     def __init__(self, message: str, *, hint: str = "", output: str = "") -> None:
         super().__init__(message, hint=hint)
         self.output = output
+
+
+class CrashError(AgentError):
+    """End of a worker process before it had reported a result."""
+
+    category = "crash"
 
 
 def as_agent_error(error: Exception) -> AgentError:
@@ -116,12 +130,14 @@ def as_agent_error(error: Exception) -> AgentError:
 def combined(first: Exception | None, second: Exception) -> Exception:
     """Return one error for two problems of the same run, or the second if it is the only one.
 
-    It has the hint of the first, without which the other may be of no use.
+    It has the category of the first, and its hint, without which the other may be of no use.
     """
     if first is None:
         return second
     problems = as_agent_error(first), as_agent_error(second)
-    return AgentError("\n".join(map(str, problems)), hint=problems[0].hint or problems[1].hint)
+    both = AgentError("\n".join(map(str, problems)), hint=problems[0].hint or problems[1].hint)
+    both.category = problems[0].category
+    return both
 
 
 def _origin(error: Exception) -> str:

@@ -14,7 +14,7 @@ from agent.daemon.degraded import record_failure
 from agent.daemon.protocol import encode
 from agent.edges.child import WriteLine
 from agent.edges.signals import Stop, watched
-from agent.errors import AgentError
+from agent.errors import CrashError
 from agent.log import add_field
 from agent.node.host import host_of
 from agent.node.sources import sources_of
@@ -28,5 +28,5 @@ def record(arguments: argparse.Namespace, problem: str, next_in: float, write_li
     host = host_of(arguments)
     with watched() as signals, contextlib.suppress(Stop):
         daemon = Daemon(host, sources_of(arguments), lambda message: write_line(encode(message)), signals)
-        record_failure(daemon, AgentError(problem, hint=_HINT), next_in)
+        record_failure(daemon, CrashError(problem, hint=_HINT), next_in)
     return 0

@@ -41,7 +41,10 @@ def last_watch(daemon: Daemon) -> Watch:
         status = None
     if status is None or status.metrics is None:
         return daemon.usable_settings().watch
-    return Watch(metrics=posixpath.dirname(status.metrics.path or ""))
+    paths = status.metrics.paths
+    if status.metrics.copy and len(paths) != 1:
+        return Watch()  # "auto", which found none or several
+    return Watch(metrics=posixpath.dirname(paths[0]) if paths else "")
 
 
 def watched_paths(daemon: Daemon, settings: Settings, desired: Iterable[str] = ()) -> tuple[str, ...]:

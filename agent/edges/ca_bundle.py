@@ -19,12 +19,13 @@ class Bundle:
     """Validated CA certificates.
 
     `pem`: the certificates and nothing else.  `summaries`: one line for each.  `warnings`: expired
-    certificates.
+    certificates.  `not_after`: when the first of them expires, in seconds since 1970.
     """
 
     pem: bytes
     summaries: tuple[str, ...]
     warnings: tuple[str, ...]
+    not_after: int
 
 
 def read_bundle(text: str) -> Bundle:
@@ -42,14 +43,16 @@ def read_bundle(text: str) -> Bundle:
         raise ValueError("expected PEM certificates (-----BEGIN CERTIFICATE-----) and nothing else")
     summaries: list[str] = []
     warnings: list[str] = []
+    expiries: list[float] = []
     for number, block in enumerate(blocks, 1):
         name, not_after = _certificate(number, block.group(0))
+        expiries.append(not_after)
         day = time.strftime("%Y-%m-%d", time.gmtime(not_after))
         summaries.append(f"{name}, CA, valid until {day}")
         if not_after < time.time():
             warnings.append(f"certificate {number} ({name}) expired on {day}")
     pem = "".join(block.group(0).replace("\r\n", "\n") + "\n" for block in blocks)
-    return Bundle(pem.encode("ascii"), tuple(summaries), tuple(warnings))
+    return Bundle(pem.encode("ascii"), tuple(summaries), tuple(warnings), int(min(expiries)))
 
 
 def _certificate(number: int, pem: str) -> tuple[str, float]:

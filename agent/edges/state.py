@@ -27,6 +27,7 @@ BASELINE = LIBRARY + "/baseline.json"
 INSTANCES = LIBRARY + "/instances"
 RUN = "/run/eks-proxy-agent"
 STATUS = RUN + "/status.json"
+METRICS = RUN + "/metrics.prom"
 READY = RUN + "/ready"
 PROXIES = RUN + "/proxies.json"
 WATCH = RUN + "/watch.json"
@@ -198,7 +199,15 @@ class LockedState(State):
             self._files.remove_directory(f"{INSTANCES}/{instance_id}")
         for path in (BASELINE, TRUST_PENDING, RELOAD_PENDING):  # these stay, but not what a killed run left
             self._files.sweep(path)
-        for path in ((STATUS,) if status else ()) + (READY, PROXIES, WATCH, PREPARED, BOOTSTRAP_LOCK.file, LOCK.file):
+        for path in ((STATUS,) if status else ()) + (
+            METRICS,
+            READY,
+            PROXIES,
+            WATCH,
+            PREPARED,
+            BOOTSTRAP_LOCK.file,
+            LOCK.file,
+        ):
             self._files.remove(path)
         for directory in (INSTANCES, LIBRARY, RUN):
             self._files.remove_directory(directory)
@@ -206,6 +215,13 @@ class LockedState(State):
 
     def save_status(self, document: StatusDocument) -> None:
         self._save(STATUS, document.to_json(), 0o644)
+
+    def save_metrics(self, content: bytes | None) -> None:
+        """Save the metrics of this boot; remove them without `content`."""
+        if content is None:
+            self._files.remove(METRICS)
+        else:
+            self._put(METRICS, content, 0o644)
 
     def save_memory(self, memory: Memory) -> None:
         self._save(WATCH, asdict(memory), 0o600)

@@ -30,7 +30,7 @@ _LOSSES = {
     "prepared.json": "the next boot may reload systemd twice more",
     "proxies.json": "the proxies are checked and selected again",
     "watch.json": "drift since the last cycle is not recognized",
-    "status.json": "apply writes it again",
+    "status.json": "apply writes it again, and the counters of the metrics start at 0",
 }
 #: The tables of an instance.
 TABLES = ("flags.json", "kept.json", "facts.json", "direct.json", "restarts.json", "bootstrap.json", "signal.json")

@@ -37,6 +37,11 @@ def keep(state: LockedState, instance_id: str, flags: Mapping[str, Mapping[str, 
     state.save_of_instance(instance_id, _FLAGS, merged)
 
 
+def count(state: State, instance_id: str) -> int:
+    """Return the number of kept flags; a corrupt file has none."""
+    return len(names_of(state.cached(instance_id, _FLAGS) or {}))
+
+
 def forget(state: LockedState, instance_id: str, names: Sequence[str]) -> tuple[str, ...]:
     """Drop kept flags by SECTION.KEY, or "all"; return the dropped ones.
 

@@ -1,4 +1,4 @@
-"""The file for node_exporter's textfile collector, written by the daemon."""
+"""The file for node_exporter's textfile collector, and its copy in /run, written by the daemon."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from agent.core.status.document import StatusDocument
 from agent.core.status.metrics import render
 from agent.core.status.records import METRICS_FILE, MetricsStatus
 from agent.edges.files import FileSystem
-from agent.edges.state import LockedState
-from agent.errors import AgentError, CorruptError, FileError
+from agent.edges.state import METRICS, LockedState
+from agent.errors import AgentError, CorruptError, FileError, NoRoomError
 from agent.log import get_logger
 from agent.node import status_file
 from agent.node.host import Host
 
-#: The directories that packages and charts use, the most common first.  Debian's package uses the
-#: second; the third is the parent of the first, which some configurations name.
+#: The directories that packages and charts use.  The agent's package owns the first, Debian's
+#: prometheus-node-exporter the second; some configurations name the parent of the first.
 USUAL = ("/var/lib/node_exporter/textfile_collector", "/var/lib/prometheus/node-exporter", "/var/lib/node_exporter")
+_RESTART = "if it was created while the daemon ran, restart the daemon: systemctl restart eks-proxy-agent"
 
 
 def publish(state: LockedState, files: FileSystem, watch: Watch, status: StatusDocument) -> None:
-    """Write the metrics of `status`, and save their path or the error to status.json.
+    """Write the metrics of `status`, and save their paths or the error to status.json.
 
     Called after each reconcile, with the document that was just saved.  An error is logged when it
     begins and when it ends; the phase of the node does not depend on it.  Never raises.
     """
-    path, error = _attempt(files.guarded(), watch.metrics, status)
-    result = MetricsStatus(path, error)
+    result = _attempt(state, files.guarded(), watch.metrics, status)
     if result == status.metrics:
         return
-    if error != (status.metrics.error if status.metrics else None):
-        if error:
-            get_logger().warning("metrics.failed", error=error, meaning="monitoring does not see this node")
+    if result.error != (status.metrics.error if status.metrics else None):
+        if result.error:
+            get_logger().warning("metrics.failed", error=result.error, meaning="monitoring may not see this node")
         else:
-            get_logger().info("metrics.written", file=path or "-")
+            get_logger().info("metrics.written", file=", ".join(result.paths) or "-")
     try:
         status_file.save_metrics(state, status, result)
     except AgentError as save_error:
@@ -62,42 +62,69 @@ def withdraw(host: Host) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return removed, (*unreadable, *problems)
 
 
-def _attempt(files: FileSystem, directory: str | None, status: StatusDocument) -> tuple[str | None, str | None]:
-    """Write the file; return its path and the error, None on success.
+def _attempt(state: LockedState, files: FileSystem, directory: str | None, status: StatusDocument) -> MetricsStatus:
+    """Write the file to /run and to each directory of a collector, and return where it is.
 
-    The path is None if metrics are off or there is no collector.  A file in another directory, from
-    an earlier setting, is removed first.
+    A file in another directory, from an earlier setting, is removed first.
     """
-    path = None
+    paths, errors = _paths(files, directory)
+    for problem in _remove(files, [other for other in _candidates(status) if other not in paths])[1]:
+        get_logger().warning("metrics.failed", error=problem, meaning="monitoring sees old values of this node")
+    content = redact(render(status, ".".join(map(str, sys.version_info[:3])))).encode("utf-8", "backslashreplace")
     try:
-        path = _path(files, directory)
-        _, problems = _remove(files, [other for other in _candidates(status) if other != path])
-        for problem in problems:
-            get_logger().warning("metrics.failed", error=problem, meaning="monitoring sees old values of this node")
-        if path is None:
-            return None, None
-        if not files.is_directory(posixpath.dirname(path)):
-            return path, f"watch.metrics: {posixpath.dirname(path)} is not a directory"
-        content = redact(render(status, ".".join(map(str, sys.version_info[:3])))).encode("utf-8", "backslashreplace")
+        state.save_metrics(None if directory == "" else content)
+        for path in paths:
+            errors += _write(files, path, content)
+    except FileError as error:
+        errors.append(str(error))
+    text = "\n".join(f"watch.metrics: {error}" for error in errors) or None
+    if directory == "":
+        return MetricsStatus((), text, "watch.metrics is empty")
+    reason = None if paths else f"no directory of a textfile collector ({', '.join(USUAL)}); see watch.metrics"
+    return MetricsStatus(paths, text, reason, METRICS)
+
+
+def _write(files: FileSystem, path: str, content: bytes) -> list[str]:
+    """Write one file if it differs; return the error, if any."""
+    directory = posixpath.dirname(path)
+    try:
+        if not files.is_directory(directory):
+            return [f"{directory} is not a directory"]
         if files.state(path, len(content)) != FileState(content, 0o644):
             files.write(path, content, 0o644)
+    except NoRoomError as error:  # read-only for the unit's sandbox, or full
+        return [f"{error}; {_RESTART}"]
     except FileError as error:
-        return path, f"watch.metrics: {error}"
-    return path, None
+        return [str(error)]
+    return []
 
 
-def _path(files: FileSystem, directory: str | None) -> str | None:
-    """Return the path of the file; None if metrics are off or there is no collector."""
-    if directory is None:
-        directory = next(filter(files.is_directory, USUAL), "")
-    return "/" + posixpath.normpath(posixpath.join(directory, METRICS_FILE)).lstrip("/") if directory else None
+def _paths(files: FileSystem, directory: str | None) -> tuple[tuple[str, ...], list[str]]:
+    """Return the paths of the file for collectors, and errors.
+
+    These are in the operator's directory, or else in all of USUAL that exist.
+    """
+    if directory is not None:
+        return (_in(directory),) if directory else (), []
+    paths, errors = [], []
+    for usual in USUAL:
+        try:
+            if files.is_directory(usual):
+                paths.append(_in(usual))
+        except FileError as error:
+            errors.append(str(error))
+    return tuple(paths), errors
+
+
+def _in(directory: str) -> str:
+    return "/" + posixpath.normpath(posixpath.join(directory, METRICS_FILE)).lstrip("/")
 
 
 def _candidates(status: StatusDocument | None) -> list[str]:
     """Return the paths that may be the agent's metrics."""
     paths = [posixpath.join(directory, METRICS_FILE) for directory in USUAL]
-    if status and status.metrics and status.metrics.path:
-        paths.append(status.metrics.path)
+    if status and status.metrics:
+        paths += status.metrics.paths
     return list(dict.fromkeys(paths))
 
 

@@ -111,7 +111,7 @@ def _check(host: Host, resolved: Resolved) -> ProxyCheck:
             before, verdicts, now=time.monotonic(), wall=time.time(), after=watch.failover_after
         )
         state.save_proxies(ProxyMemory(after, preflight_status))
-        status_file.save_proxies(state, after, preflight_status)
+        status_file.save_proxies(state, before, after, preflight_status)
     _report_news(before, after)
     pause = proxy_selection.pause(after, interval=watch.interval, after=watch.failover_after)
     if after.failed_for is None:

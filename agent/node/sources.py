@@ -195,9 +195,8 @@ def read_ca(files: FileSystem, settings: Settings) -> CaCertificates | None:
         raise FileError(
             "node.ca_bundle: no trust store; this node has neither update-ca-trust nor update-ca-certificates"
         )
-    return CaCertificates(
-        path, bundle.pem, bundle.summaries, tuple("node.ca_bundle: " + text for text in bundle.warnings)
-    )
+    warnings = tuple("node.ca_bundle: " + text for text in bundle.warnings)
+    return CaCertificates(path, bundle.pem, bundle.summaries, warnings, bundle.not_after)
 
 
 def read_certificates(files: FileSystem, setting: str, value: str) -> Bundle:

@@ -14,12 +14,14 @@ from agent.core.plan.drift import Memory
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
 from agent.core.record import evolve
 from agent.core.redact import redact
+from agent.core.status.counters import Counters
 from agent.core.status.document import CONFIGURED, DEGRADED, UNCONFIGURED, StatusDocument
 from agent.core.status.proxy_memory import proxy_statuses
 from agent.core.status.records import MetricsStatus, PreflightStatus, ProxyPair, RepairsStatus
 from agent.core.systemd import OutdatedUnits
 from agent.edges.state import LockedState, State
-from agent.errors import CorruptError, shortlist
+from agent.errors import AgentError, CorruptError, shortlist
+from agent.node import kept_flags
 
 
 def save_reconcile(
@@ -41,15 +43,19 @@ def save_reconcile(
         no_proxy=intent.no_proxy if intent else (),
         files=tuple(file.path for file in files if file.merge(None) is not None),
         warnings=resolved.problems + resolved.warnings + unit_warnings,
+        kept_flags=kept_flags.count(state, facts.instance_id),
+        ca_not_after=inputs.ca.not_after if inputs.ca else None,
     )
     if intent is None:  # without a proxy in use its health is obsolete
         document = evolve(document, proxies=(), preflight=None)
     _save(state, document, phase_of(resolved, problems), "\n".join(shortlist(problems)) or None)
 
 
-def save_degraded(state: LockedState, error: Exception) -> None:
-    """Save that the last reconcile failed; the values of the last good one stay."""
-    _save(state, _load(state), DEGRADED, str(error))
+def save_degraded(state: LockedState, error: AgentError) -> None:
+    """Save that the last reconcile failed, and count it; the values of the last good one stay."""
+    document = _load(state)
+    document = evolve(document, counters=_counters(document).after_failure(error.category))
+    _save(state, document, DEGRADED, str(error))
 
 
 def save_schedule(
@@ -57,8 +63,8 @@ def save_schedule(
 ) -> StatusDocument | None:
     """Save the daemon's part: repairs, outdated units and `next_pass` (seconds since 1970).
 
-    `units` None means not checked: the earlier ones stay.  Returns the saved document, or
-    None if there is no status.json to add to.
+    The reconcile is counted.  `units` None means not checked: the earlier ones stay.  Returns the
+    saved document, or None if there is no status.json to add to.
     """
     current = state.status()
     if current is None:
@@ -67,6 +73,7 @@ def save_schedule(
         _with_units(current, units) if units else current,
         repairs=RepairsStatus(memory.total, tuple(sorted(memory.contested))),
         next_pass=int(next_pass),
+        counters=_counters(current).after_pass(current.phase),
     )
     state.save_status(document)
     return document
@@ -79,11 +86,21 @@ def save_units(state: LockedState, units: OutdatedUnits) -> None:
         state.save_status(_with_units(current, units))
 
 
-def save_proxies(state: LockedState, choice: Choice, preflight: PreflightStatus | None) -> None:
-    """Save the health of the proxies; do nothing before the first reconcile."""
+def save_proxies(state: LockedState, before: Choice, after: Choice, preflight: PreflightStatus | None) -> None:
+    """Save the result of a health check, and count it; do nothing before the first reconcile."""
     current = state.status()
     if current is not None:
-        state.save_status(evolve(current, proxies=proxy_statuses(choice), preflight=preflight))
+        is_failover = after.chosen != before.chosen
+        counters = _counters(current).after_check([proxy.up for proxy in after.seen], failover=is_failover)
+        proxies = proxy_statuses(after)
+        state.save_status(evolve(current, proxies=proxies, preflight=preflight, counters=counters))
+
+
+def count_restart(state: LockedState, outcome: str) -> None:
+    """Count the restart of a unit; do nothing before the first reconcile."""
+    current = state.status()
+    if current is not None:
+        state.save_status(evolve(current, counters=_counters(current).after_restart(outcome)))
 
 
 def save_metrics(state: LockedState, document: StatusDocument, metrics: MetricsStatus) -> None:
@@ -109,6 +126,11 @@ def covered_units(state: State, instance_id: str) -> frozenset[str]:
     document = _load(state)
     units = map(EnvironmentDropin.unit_of, document.files) if document.instance_id == instance_id else ()
     return frozenset(unit for unit in units if unit)
+
+
+def _counters(document: StatusDocument) -> Counters:
+    """Return the counters since power-on."""
+    return document.counters or Counters()
 
 
 def _with_units(document: StatusDocument, units: OutdatedUnits) -> StatusDocument:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,8 @@ from agent.core.settings.unit_table import is_boot_job, variables_of
 from agent.core.systemd import RUNTIMES, OutdatedUnits, UnitState, differences, restart_order, to_release
 from agent.edges import command
 from agent.edges.systemd import environ, own_unit
-from agent.errors import CommandError
+from agent.errors import CommandError, FileError
+from agent.node import status_file
 from agent.node.host import Host
 
 #: Seconds for the restart of one unit; docker and kubelet take up to 90 to stop.
@@ -87,6 +89,7 @@ def restart_stale(
                 result = _restart(host, name)
         report(result)
         results.append(result)
+        _count(host, result)
     return tuple(results)
 
 
@@ -110,6 +113,14 @@ def _restart(host: Host, name: str) -> Restart:
     except CommandError as error:
         active = str(error)
     return Restart(name, Outcome.RESTARTED) if active == "active" else Restart(name, Outcome.FAILED, active)
+
+
+def _count(host: Host, result: Restart) -> None:
+    """Count a result for the metrics, a refusal only once; a failure to do so changes nothing."""
+    if result.is_repeated:
+        return
+    with contextlib.suppress(FileError), host.locked() as state:
+        status_file.count_restart(state, result.outcome.value)
 
 
 def live_restore() -> bool:

@@ -11,6 +11,7 @@ from tests.boot.harness.waiting import wait_for
 from tests.status_schema import problems
 
 USUAL = "var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom"
+COPY = "/run/eks-proxy-agent/metrics.prom"
 AGENT = "eks-proxy-agent"
 
 
@@ -18,7 +19,7 @@ def test_status_and_metrics_follow_the_daemon(trial: Callable[[str], Trial]) -> 
     """A healthy node is reported as such; for a stopped daemon, status names the start command.
 
     The unit's sandbox allows metrics in the usual directory, not in another one; that is logged
-    once, and the node stays healthy.
+    once, and the node stays healthy.  Those in /run are always there, and count across restarts.
     """
     node = trial("status")
     running = node.start(hold=True)
@@ -28,6 +29,8 @@ def test_status_and_metrics_follow_the_daemon(trial: Callable[[str], Trial]) -> 
     found = json.loads(running.run(AGENT, "status", "--json"))
     wait_for("the metrics", (node.root / USUAL).exists)
     metrics = (node.root / USUAL).read_text()
+
+    copy = running.run("cat", COPY)
 
     running.run("systemctl", "stop", AGENT)
     dead = running.run(AGENT, "status")
@@ -47,6 +50,7 @@ def test_status_and_metrics_follow_the_daemon(trial: Callable[[str], Trial]) -> 
         running.run("systemctl", "reload", AGENT)
         wait_for("the metrics to move", lambda: "read-only" in running.run(AGENT, "status").lower())
     blocked = running.run(AGENT, "status")
+    passes = re.findall(r'passes_total{result="configured"} (\d+)', running.run("cat", COPY))
     left = (node.root / USUAL).exists()
     boot = node.finish(running)
 
@@ -56,6 +60,9 @@ def test_status_and_metrics_follow_the_daemon(trial: Callable[[str], Trial]) -> 
     assert found["daemon"]["enabled"] == "enabled"
     assert 'eks_proxy_agent_phase{phase="configured"} 1\n' in metrics
     assert 'eks_proxy_agent_unit_stale{unit="docker.service"} 0\n' in metrics
+    assert 'eks_proxy_agent_phase{phase="configured"} 1\n' in copy
+    assert found["metrics"]["copy"] == COPY
+    assert [int(number) >= 3 for number in passes] == [True], "one of the first daemon, at least two of the second"
     assert "NOT RUNNING (inactive)" in dead
     assert "no action needed" in again
     assert "configured" in blocked.splitlines()[0]

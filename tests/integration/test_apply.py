@@ -1,6 +1,7 @@
 """apply and revert on a real tree: interrupted after every step, repeated, edited by others."""
 
 import errno
+import json
 import os
 import shutil
 import tempfile
@@ -750,3 +751,4 @@ def test_flags_are_kept_if_a_file_cannot_be_written(node):
     (node.root / "etc/dnf/.dnf.conf.eks-proxy-agent").rmdir()
     assert "changed /etc/dnf/dnf.conf\n" in node.apply()
     assert OTHER.encode() in node.read("etc/environment")
+    assert json.loads(node.read("run/eks-proxy-agent/status.json"))["kept_flags"] == 1

@@ -1,5 +1,6 @@
 """node.ca_bundle in a tree: planned, written to the trust store's directory, refused, reverted."""
 
+import json
 import re
 import subprocess
 
@@ -47,6 +48,7 @@ def test_a_file_of_cas_is_planned_written_and_reverted(node, samples):
     assert "warning: node.ca_bundle: certificate 2 (Expired CA) expired on 2021-01-01" in plan.err
     assert node.main("apply").code == 0
     assert node.read(node.anchor).encode() == bundle
+    assert json.loads(node.read("run/eks-proxy-agent/status.json"))["ca_not_after"].startswith("2021-01-01T")
     stamps = node.stamps()
     assert node.main("apply").code == 0
     assert node.stamps() == stamps

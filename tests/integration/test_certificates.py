@@ -1,5 +1,7 @@
 """Reader of CA bundles, with certificates that openssl made."""
 
+import time
+
 import pytest
 
 from agent.edges.ca_bundle import read_bundle
@@ -33,6 +35,7 @@ def test_an_expired_ca_is_a_warning(samples):
     assert bundle.pem.decode() == samples["Corp Proxy CA.pem"] + samples["Expired CA.pem"]
     (warning,) = bundle.warnings
     assert warning.startswith("certificate 2 (Expired CA) expired on 20")
+    assert time.strftime("%Y-%m-%d", time.gmtime(bundle.not_after)) == "2021-01-01"
 
 
 def cut(text):

@@ -240,9 +240,17 @@ def test_metrics_stay_where_they_are_without_settings(machine: Machine) -> None:
     machine.host.files.put(STATUS, json.dumps(StatusDocument("degraded").to_json()).encode())
     assert outcome.last_watch(machine.daemon).interval == 50
     path = "/from/status/eks_proxy_agent.prom"
-    document = StatusDocument("degraded", metrics=MetricsStatus(path, None))
-    machine.host.files.put(STATUS, json.dumps(document.to_json()).encode())
-    assert outcome.last_watch(machine.daemon).metrics == "/from/status"
+    off = MetricsStatus(reason="watch.metrics is empty")
+    copy = "/run/eks-proxy-agent/metrics.prom"
+    for metrics, expected in (
+        (MetricsStatus((path,), copy=copy), "/from/status"),
+        (off, ""),
+        (MetricsStatus(copy=copy), None),
+        (MetricsStatus((path, "/from/more/eks_proxy_agent.prom"), copy=copy), None),
+    ):
+        document = StatusDocument("degraded", metrics=metrics)
+        machine.host.files.put(STATUS, json.dumps(document.to_json()).encode())
+        assert outcome.last_watch(machine.daemon).metrics == expected
     machine.host.files.put(STATUS, b"{")
     assert outcome.last_watch(machine.daemon).metrics == "/from/settings"
 
@@ -608,6 +616,26 @@ def test_status_has_both_problems_of_a_cycle(machine: Machine, monkeypatch: pyte
     first, second = status.error.splitlines()
     assert first == "metadata service: down"
     assert "zz-eks-proxy.conf" in second
+    assert status.counters
+    assert status.counters.failures["metadata"] == sum(status.counters.failures.values()) == 1
+    assert status.counters.passes == {"configured": 0, "unconfigured": 0, "degraded": 1}
+
+
+def test_each_cycle_is_counted_once(machine: Machine) -> None:
+    """By the phase it ended in, across workers; a command of the operator is not counted."""
+    machine.reconcile(Trigger.COMMAND)
+    counts = []
+    for text in (SETTINGS, SETTINGS, "", "oops = 1\n", SETTINGS):
+        machine.node.settings(text)
+        cycle.run_cycle(machine.daemon, Reason.RELOAD)
+        status = machine.host.state.status()
+        assert status
+        assert status.counters
+        counts.append((*status.counters.passes.values(), status.counters.failures["settings"]))
+    assert counts == [(1, 0, 0, 0), (2, 0, 0, 0), (2, 1, 0, 0), (2, 1, 1, 1), (3, 1, 1, 1)]
+    assert 'eks_proxy_agent_passes_total{result="configured"} 3' in machine.node.read(
+        "run/eks-proxy-agent/metrics.prom"
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ from tests.integration.command_line import PROXY, REPOSITORY, Node
 from tests.integration.moods import free_port
 
 USUAL = metrics_file.USUAL[0]
+PARENT = "/var/lib/node_exporter"
+COPY = "/run/eks-proxy-agent/metrics.prom"
 NOBODY = 65534
 SECRET = "http://user:pa55word@proxy.corp:3128"
 FULL: Mapping[str, Any] = {
@@ -83,6 +85,11 @@ def publish(host: Host, value: Any = None, **changed: Any) -> dict[str, Any]:
     return metrics.to_json()
 
 
+def written(*paths: str) -> dict[str, Any]:
+    """The metrics part of status.json if these files and the one in /run are written."""
+    return {"path": paths[0], "paths": list(paths), "error": None, "reason": None, "copy": COPY}
+
+
 def saved_status(host: Host) -> StatusDocument:
     """The current status.json."""
     status = host.state.status()
@@ -103,11 +110,11 @@ def test_promtool_reports_no_problem(host: Host) -> None:
 def test_node_exporter_serves_the_metrics(host: Host) -> None:
     """A real node_exporter serves every sample with its labels and value, and no error."""
     publish(host)
-    written = samples((directory(host) / METRICS_FILE).read_text())
+    expected = samples((directory(host) / METRICS_FILE).read_text())
     with node_exporter(directory(host)) as fetch:
         served = fetch()
-    assert {name: served.get(name) for name in written} == written
-    assert len(written) > 15
+    assert {name: served.get(name) for name in expected} == expected
+    assert len(expected) > 15
     assert served["node_textfile_scrape_error"] == 0
 
 
@@ -132,31 +139,59 @@ def test_the_file_is_readable_by_all_and_has_no_password(host: Host) -> None:
     assert "proxy.corp:3128" in path.read_text()
 
 
-@pytest.mark.parametrize("usual", metrics_file.USUAL)
-def test_auto_finds_the_usual_directories(tmp_path: Path, usual: str) -> None:
-    """The value "auto" uses the directory that exists, and creates none."""
+def test_auto_finds_the_usual_directories(tmp_path: Path) -> None:
+    """The value "auto" uses all of them that exist, and creates none."""
     disk = FileSystem(str(tmp_path))
     host = Host(disk, State(disk), Systemd(running=False))
-    assert publish(host) == {"path": None, "error": None}
+    metrics = publish(host)
+    assert (metrics["path"], metrics["paths"], metrics["error"], metrics["copy"]) == (None, [], None, COPY)
+    assert USUAL in metrics["reason"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "var"]
     assert os.listdir(tmp_path / "var/lib") == ["eks-proxy-agent"]  # which the lock is on
-    directory(host, usual).mkdir(parents=True)
-    assert publish(host) == {"path": f"{usual}/{METRICS_FILE}", "error": None}
-    assert os.listdir(directory(host, usual)) == [METRICS_FILE]
+    for number in range(len(metrics_file.USUAL)):
+        usual = metrics_file.USUAL[: -number - 2 : -1]  # the parent of the first one before it
+        directory(host, usual[-1]).mkdir(parents=True, exist_ok=True)
+        assert publish(host) == written(*(f"{name}/{METRICS_FILE}" for name in reversed(usual)))
+        for name in usual:
+            assert (directory(host, name) / METRICS_FILE).read_text() == (tmp_path / COPY[1:]).read_text()
 
 
-def test_an_empty_setting_turns_the_metrics_off(host: Host) -> None:
-    """An existing file is removed."""
+def test_the_metrics_in_run_need_no_collector(tmp_path: Path) -> None:
+    """They are there with any directory in watch.metrics, also one that does not exist."""
+    disk = FileSystem(str(tmp_path))
+    host = Host(disk, State(disk), Systemd(running=False))
+    for value in (None, "/nowhere"):
+        publish(host, value)
+        assert 'eks_proxy_agent_phase{phase="degraded"} 1' in (tmp_path / COPY[1:]).read_text()
+        (tmp_path / COPY[1:]).unlink()
+
+
+def test_one_broken_directory_does_not_hold_up_the_others(host: Host) -> None:
+    """Each error is in status.json; the other files are written."""
+    directory(host, metrics_file.USUAL[1]).parent.mkdir()
+    directory(host, metrics_file.USUAL[1]).symlink_to("/proc/self")
+    (Path(host.files.root) / "proc/self").mkdir(parents=True)
+    (Path(host.files.root) / "proc/self" / METRICS_FILE).mkdir()
+    metrics = publish(host)
+    assert metrics["error"].count("watch.metrics: ") == 1
+    for name in (USUAL, PARENT):
+        assert (directory(host, name) / METRICS_FILE).is_file()
+
+
+def test_an_empty_setting_turns_the_metrics_off(host: Host, tmp_path: Path) -> None:
+    """The existing files are removed, also the one in /run."""
     publish(host)
-    assert publish(host, "") == {"path": None, "error": None}
+    expected = {"path": None, "paths": [], "error": None, "reason": "watch.metrics is empty", "copy": None}
+    assert publish(host, "") == expected
     assert os.listdir(directory(host)) == []
+    assert not (tmp_path / COPY[1:]).exists()
 
 
 def test_the_file_follows_the_setting(host: Host) -> None:
     """The operator's directory gets the file; it is removed when the setting names another one."""
     for name in ("/srv/one", "/srv/two"):
         directory(host, name).mkdir(parents=True)
-        assert publish(host, name) == {"path": f"{name}/{METRICS_FILE}", "error": None}
+        assert publish(host, name) == written(f"{name}/{METRICS_FILE}")
     assert os.listdir(directory(host)) == os.listdir(directory(host, "/srv/one")) == []
     assert os.listdir(directory(host, "/srv/two")) == [METRICS_FILE]
 
@@ -212,7 +247,7 @@ def test_a_link_of_another_user_is_replaced_and_not_followed(host: Host, tmp_pat
     assert (path.is_symlink(), other.read_text()) == (False, "root:x:0:0\n")
     path.unlink()
     path.symlink_to(other)
-    assert metrics_file.withdraw(host) == ((f"{USUAL}/{METRICS_FILE}",), ())
+    assert metrics_file.withdraw(host) == ((f"{USUAL}/{METRICS_FILE}", f"{PARENT}/{METRICS_FILE}"), ())
     assert (os.path.lexists(path), other.read_text()) == (False, "root:x:0:0\n")
 
 
@@ -239,7 +274,7 @@ def test_no_link_of_another_user_chooses_the_directory(
     for theirs in (tmp_path / "etc/cron.d", tmp_path / "etc/cron.d/textfile_collector"):
         (theirs / METRICS_FILE).touch()
     removed, problems = metrics_file.withdraw(host)
-    assert removed == ()
+    assert set(removed) <= {f"{PARENT}/{METRICS_FILE}"}
     assert any("a link of another user" in problem for problem in problems)
     assert len([path for path in (tmp_path / "etc").rglob("*") if path.is_file()]) == 2
 
@@ -253,7 +288,7 @@ def test_a_link_of_root_is_followed_and_a_directory_of_a_user_is_used(host: Host
     directory(host).symlink_to("/data")
     assert publish(host)["error"] is None
     assert os.listdir(tmp_path / "data") == [METRICS_FILE]
-    assert metrics_file.withdraw(host) == ((f"{USUAL}/{METRICS_FILE}",), ())
+    assert metrics_file.withdraw(host)[0][0] == f"{USUAL}/{METRICS_FILE}"
     assert os.listdir(tmp_path / "data") == []
 
 
@@ -320,7 +355,10 @@ def test_every_alert_has_its_test() -> None:
     silent = {case["alertname"] for case in cases if not case.get("exp_alerts")}
     assert firing == silent == {rule["alert"] for rule in alerts()}
     for rule in alerts():
-        assert (set(rule["labels"]), set(rule["annotations"])) == ({"severity"}, {"summary", "description", "runbook_url"})
+        assert (set(rule["labels"]), set(rule["annotations"])) == (
+            {"severity"},
+            {"summary", "description", "runbook_url"},
+        )
 
 
 def test_the_rules_use_existing_metrics(host: Host) -> None:

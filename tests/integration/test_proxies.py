@@ -8,6 +8,7 @@ import pytest
 from agent.core.net.proxy_health import SERVES
 from agent.core.net.proxy_selection import Choice, ProxyObservation
 from agent.core.net.proxy_url import parse_proxy_url
+from agent.core.record import evolve
 from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import Systemd
@@ -203,6 +204,22 @@ def test_check_writes_all_proxies_to_status_json(node, pair):
     second = proxies.check(*last)
     assert (second.changed, pair[0].requests) == (False, requests)
     assert second.next_in <= 300
+
+
+def test_health_checks_and_failovers_are_counted(node, pair):
+    """Each proxy counts at each check; another proxy in use is a failover."""
+    settings(node, pair[0].url, pair[1].url)
+    node.apply()
+    proxies.check(*resolved(node))
+    pair[0].close()
+    host, inputs_and_intent = resolved(node)
+    with host.locked() as state:
+        memory = state.proxies()
+        outage = evolve(memory.choice, failed_for=1e6, checked_at=memory.choice.checked_at - 1e6)
+        state.save_proxies(memory._replace(choice=outage))
+    assert proxies.check(host, inputs_and_intent).changed
+    counters = json.loads(node.read(STATUS))["counters"]
+    assert (counters["probes"], counters["failovers"]) == ({"up": 3, "down": 1}, 1)
 
 
 def test_check_survives_a_failed_write(node, pair, capsys):

@@ -17,6 +17,7 @@ from agent.core.plan.drift import Memory
 from agent.core.plan.files.systemd_dropin import ClosedGate
 from agent.core.plan.plan import Change, Plan
 from agent.core.settings.schema import Failure, Settings
+from agent.core.status.document import StatusDocument
 from agent.core.systemd import UnitState
 from agent.daemon.journal_events import log_restart
 from agent.edges.files import FileSystem
@@ -119,6 +120,27 @@ def test_a_unit_is_restarted_once_for_a_change(host: Host, systemd: Fake) -> Non
     assert restart(host, Intent(PROXY, PROXY, ())) == (APP,)
     assert restart(host, Intent(PROXY, PROXY, ())) == ()
     assert systemd.restarted == [APP] * 4
+
+
+def test_restarts_are_counted(host: Host, systemd: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By outcome, a refusal that is repeated only once; a corrupt status.json holds up nothing."""
+    systemd.try_restart = lambda name, timeout: systemd.restarted.append(name)  # type: ignore[method-assign, assignment]
+    systemd.stale = [APP, CONTAINERD]
+    assert restart(host)  # before the first reconcile nothing is counted
+    with host.locked() as state:
+        state.save_status(StatusDocument("configured"))
+    systemd.failing = {APP: "failed"}
+    restart(host, Intent(PROXY, PROXY, ()))
+    monkeypatch.setattr(units, "_runtime_refusal", lambda host, name: "live-restore is off")
+    for _ in range(2):
+        restart(host, Intent(PROXY, PROXY, INTENT.no_proxy, Credentials("u", "p")))
+    status = host.state.status()
+    assert status
+    assert status.counters
+    assert status.counters.restarts == {"restarted": 1, "refused": 1, "failed": 2}
+    host.files.put("/run/eks-proxy-agent/status.json", b"{")
+    systemd.failing = {}
+    assert APP in restart(host, Intent(PROXY, PROXY, (), Credentials("u", "p")))
 
 
 def test_a_corrupt_record_is_as_good_as_none(host: Host, systemd: Fake) -> None:

@@ -286,6 +286,7 @@ def test_killed_worker_of_a_cycle_degrades_the_node(node: Node, service: MoodySe
     assert (status(node)["phase"], status(node)["error"]) == ("degraded", "worker process killed by signal 9")
     assert node.variables() == variables
     assert 'pass.crashed reason=reload ended="by signal 9"' in daemon.log.read_text()
+    assert 'eks_proxy_agent_failures_total{category="crash"} 1' in node.read(metrics)
     daemon.wait_for("STATUS=configured")
     wait_until("the metrics", lambda: 'eks_proxy_agent_phase{phase="configured"} 1' in node.read(metrics))
     assert (status(node)["phase"], status(node)["error"]) == ("configured", None)

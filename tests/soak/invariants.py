@@ -27,7 +27,7 @@ NOT_OTHERS = re.compile(
     r"etc/(environment(\.real-\d+)?|dnf/dnf\.conf|clock-ahead|machine-id|eks-proxy-agent/.*)"
     r"|etc/systemd/system/[^/]+\.service\.d(/zz-eks-proxy\.conf)?"
     r"|etc/systemd/system/multi-user\.target\.wants/docker\.service"
-    r"|var/lib/node_exporter/textfile_collector/eks_proxy_agent\.prom"
+    r"|var/lib/node_exporter/(textfile_collector/)?eks_proxy_agent\.prom"
     r"|(var/log|var/lib/docker|var/lib/containerd|var/lib/systemd|var/cache|var/tmp|tmp|run|root)(/.*)?"
 )
 WANTED = "etc/systemd/system/multi-user.target.wants/eks-proxy-agent.service"

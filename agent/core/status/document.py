@@ -14,6 +14,7 @@ from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy.entries import Entry
 from agent.core.plan.baseline import plain_path
 from agent.core.record import field, fields, record
+from agent.core.status.counters import Counters
 from agent.core.status.records import (
     MetricsStatus,
     PreflightStatus,
@@ -68,6 +69,9 @@ class StatusDocument:
     proxies: tuple[ProxyStatus, ...] | None = None
     preflight: PreflightStatus | None = None
     metrics: MetricsStatus | None = None
+    kept_flags: int | None = None
+    ca_not_after: int | None = None
+    counters: Counters | None = None
     extra: Mapping[str, Any] = field(factory=dict)
 
     @classmethod
@@ -102,6 +106,9 @@ class StatusDocument:
                 proxies=_proxies(data),
                 preflight=_record(data, "preflight", PreflightStatus.from_json),
                 metrics=_record(data, "metrics", MetricsStatus.from_json),
+                kept_flags=optional(data, "kept_flags", int),
+                ca_not_after=parse_timestamp(data.get("ca_not_after")),
+                counters=_record(data, "counters", Counters.from_json),
                 extra={key: value for key, value in data.items() if key not in _KEYS},
             )
         except KeyError as error:
@@ -134,6 +141,9 @@ class StatusDocument:
             "deferred_units": list(self.deferred_units) or None,
             "repairs": self.repairs.to_json() if self.repairs else None,
             "metrics": self.metrics.to_json() if self.metrics else None,
+            "kept_flags": self.kept_flags,
+            "ca_not_after": timestamp(self.ca_not_after),
+            "counters": self.counters.to_json() if self.counters else None,
         }
         return {
             "schema": SCHEMA,

@@ -5,9 +5,10 @@ The names of counters and timestamps follow OpenMetrics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
+from agent.core.status.counters import Counters
 from agent.core.status.document import PHASES, StatusDocument
 
 PREFIX = "eks_proxy_agent_"
@@ -33,6 +34,11 @@ def render(status: StatusDocument, python: str = "") -> str:
     lines += _time("last_pass", "Time of the last reconcile.", status.updated)
     lines += _time("last_success", "Time of the last reconcile that was not degraded.", status.last_success)
     lines += _time("next_pass", "Latest time of the next reconcile.", status.next_pass)
+    lines += _time(
+        "ca_not_after", "Time at which the first certificate of node.ca_bundle expires.", status.ca_not_after
+    )
+    lines += _kept_flags(status)
+    lines += _counters(status.counters)
     return "".join(line + "\n" for line in lines)
 
 
@@ -99,6 +105,30 @@ def _preflight(status: StatusDocument) -> list[str]:
         "1 if the preflight of this boot succeeded.",
         [((), status.preflight.ok)] if status.preflight else [],
     )
+
+
+def _kept_flags(status: StatusDocument) -> list[str]:
+    kept = status.kept_flags
+    text = "Number of settings that eks-proxy-agent apply keeps for this instance."
+    return _family("kept_flags", "gauge", text, [] if kept is None else [((), kept)])
+
+
+def _counters(counters: Counters | None) -> list[str]:
+    """Return the counters, with zeros: a rate needs the sample before the first event."""
+    if counters is None:
+        return []
+    lines = _counter("passes", "Reconciles of the daemon, by the phase they ended in.", "result", counters.passes)
+    lines += _counter("failures", "Errors that made the node degraded, by category.", "category", counters.failures)
+    text = "Changes of the proxy in use because it had failed."
+    lines += _family("failovers_total", "counter", text, [((), counters.failovers)])
+    lines += _counter("unit_restarts", "Restarts of stale units, by result.", "result", counters.restarts)
+    lines += _counter("proxy_probes", "Health checks of proxies, by result.", "result", counters.probes)
+    return lines
+
+
+def _counter(name: str, text: str, label: str, values: Mapping[str, int]) -> list[str]:
+    samples = [(_labels({label: value}), count) for value, count in values.items()]
+    return _family(f"{name}_total", "counter", text, samples)
 
 
 def _time(name: str, text: str, seconds: int | None) -> list[str]:

@@ -106,20 +106,32 @@ class RepairsStatus(NamedTuple):
 
 
 class MetricsStatus(NamedTuple):
-    """The path of the metrics file, None without one, and why it could not be written."""
+    """Places of the metrics.
 
-    path: str | None
-    error: str | None
+    `paths`: the files for collectors.  `error`: why they could not be written.  `reason`: why there
+    is no path.  `copy`: the file in /run, None if the metrics are off.
+    """
+
+    paths: tuple[str, ...] = ()
+    error: str | None = None
+    reason: str | None = None
+    copy: str | None = None
+
+    @property
+    def path(self) -> str | None:
+        """Return the first path; None without any."""
+        return self.paths[0] if self.paths else None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> MetricsStatus:
-        path = optional(data, "path", str)
-        if path is not None and not plain_path(path).endswith("/" + METRICS_FILE):
+        first = optional(data, "path", str)  # all that version 0.1 wrote
+        paths = texts(data, "paths") if "paths" in data else (first,) if first is not None else ()
+        if not all(plain_path(path).endswith("/" + METRICS_FILE) for path in (*paths, first) if path is not None):
             raise ValueError(f"metrics: path: not a {METRICS_FILE}")
-        return cls(path, optional(data, "error", str))
+        return cls(paths, optional(data, "error", str), optional(data, "reason", str), optional(data, "copy", str))
 
     def to_json(self) -> dict[str, Any]:
-        return self._asdict()
+        return {"path": self.path, **self._asdict(), "paths": list(self.paths)}
 
 
 class BootstrapStatus(NamedTuple):

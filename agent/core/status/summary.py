@@ -265,9 +265,15 @@ def _sent(result: BootstrapStatus) -> str:
 
 
 def _metrics(status: StatusDocument) -> list[Line]:
-    if status.metrics and status.metrics.error:
-        return [Line("metrics", status.metrics.error, "warn")]
-    return [Line("metrics", status.metrics.path)] if status.metrics and status.metrics.path else []
+    metrics = status.metrics
+    if metrics is None:
+        return []
+    if metrics.error:
+        return _column("metrics", metrics.error.splitlines(), "warn")
+    if metrics.reason:
+        where = f"only in {metrics.copy}: " if metrics.copy else "none: "
+        return [Line("metrics", where + metrics.reason)]
+    return _column("metrics", metrics.paths)
 
 
 def _column(label: str, texts: Sequence[str], tone: str = "") -> list[Line]:

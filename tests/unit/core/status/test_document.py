@@ -28,6 +28,7 @@ FILE = {
     "files": [file["path"] for file in HEALTHY["files"]],
 }
 PARTS = [FILE["no_proxy"][0], FILE["proxies"][0], FILE["preflight"], FILE["repairs"], FILE["metrics"], FILE["proxy"]]
+PARTS += [FILE["counters"], FILE["counters"]["passes"]]
 
 
 def test_the_schema_is_valid():
@@ -59,6 +60,10 @@ def test_the_node_of_the_screen_tests_is_valid():
         {"proxies": [{"url": "http://one.corp:3128"}]},
         {"preflight": {"ok": True}},
         {"metrics": {}},
+        {"kept_flags": -1},
+        {"ca_not_after": None},
+        {"counters": {}},
+        {"counters": {**FILE["counters"], "failovers": 1.5}},
         {"surprise": 1},
     ],
     ids=str,
@@ -74,7 +79,10 @@ def test_the_schema_rejects_invalid_values(changed):
     [
         {},
         {"phase": "unconfigured", "intent": None, "proxy": None, "no_proxy": [], "proxies": [], "preflight": None},
-        {"metrics": {"path": None, "error": "no room"}, "stale_units": ["docker.service"]},
+        {
+            "metrics": {**FILE["metrics"], "path": None, "paths": [], "error": "no room"},
+            "stale_units": ["docker.service"],
+        },
         {"key_of_a_newer_version": [1, {"a": None}]},
     ],
     ids=",".join,
@@ -125,6 +133,14 @@ def test_the_output_of_status_is_read_like_the_file():
         {"proxies": [{"url": "http://one.corp:3128", "latency_seconds": float("nan")}]},
         {"preflight": {"ok": "yes", "kind": "ok", "text": ""}},
         {"metrics": {"path": 5}},
+        {"metrics": {"paths": [5]}},
+        {"metrics": {"paths": ["/etc/passwd"]}},
+        {"kept_flags": "1"},
+        {"counters": {"passes": {}}},
+        {"counters": {**FILE["counters"], "failovers": -1}},
+        {"counters": {**FILE["counters"], "failovers": True}},
+        {"counters": {**FILE["counters"], "probes": {"up": 1.5}}},
+        {"counters": {**FILE["counters"], "probes": 5}},
     ],
     ids=str,
 )

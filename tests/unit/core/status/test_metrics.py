@@ -28,6 +28,15 @@ FULL = {
         {"url": "http://two.corp:3128", "up": True, "latency_seconds": 0.0123456789, "chosen": True},
     ],
     "preflight": {"ok": True, "kind": "ok", "text": "", "at": "2026-11-22T18:00:02+00:00"},
+    "kept_flags": 2,
+    "ca_not_after": "2031-11-22T00:00:00+00:00",
+    "counters": {
+        "passes": {"configured": 12, "unconfigured": 0, "degraded": 3},
+        "failures": {"metadata": 2, "crash": 1},
+        "failovers": 1,
+        "restarts": {"restarted": 4},
+        "probes": {"up": 30, "down": 5},
+    },
 }
 
 GOLDEN = """\
@@ -51,6 +60,23 @@ preflight_ok 1
 last_pass_timestamp_seconds 1795379465
 last_success_timestamp_seconds 1795379465
 next_pass_timestamp_seconds 1795380065
+ca_not_after_timestamp_seconds 1953072000
+kept_flags 2
+passes_total{result="configured"} 12
+passes_total{result="unconfigured"} 0
+passes_total{result="degraded"} 3
+failures_total{category="settings"} 0
+failures_total{category="metadata"} 2
+failures_total{category="file"} 0
+failures_total{category="command"} 0
+failures_total{category="crash"} 1
+failures_total{category="other"} 0
+failovers_total 1
+unit_restarts_total{result="restarted"} 4
+unit_restarts_total{result="refused"} 0
+unit_restarts_total{result="failed"} 0
+proxy_probes_total{result="up"} 30
+proxy_probes_total{result="down"} 5
 """
 
 
@@ -72,18 +98,24 @@ def test_a_full_status():
 def test_every_metric_is_explained_once():
     """HELP and TYPE stand before the first sample of each metric.
 
-    They occur once; counters end in _total.
+    They occur once; counters, and only they, end in _total.
     """
     lines = render(FULL).splitlines()
     names = list(dict.fromkeys(re.match("[a-z_]+", line).group() for line in lines if not line.startswith("#")))
     explained = [line.split()[2] for line in lines if line.startswith("# HELP ")]
     kinds = dict(line.split()[2:4] for line in lines if line.startswith("# TYPE "))
     assert explained == names == list(kinds)
-    assert {name for name, kind in kinds.items() if kind == "counter"} == {"eks_proxy_agent_drift_repairs_total"}
+    assert {name for name, kind in kinds.items() if kind == "counter"} == {
+        name for name in names if name.endswith("_total")
+    }
 
 
 @pytest.mark.parametrize(
-    "key", ["repairs", "proxies", "preflight", "stale_units", "next_pass", "last_success", "intent"]
+    "key",
+    [
+        *("repairs", "proxies", "preflight", "stale_units", "next_pass", "last_success", "intent"),
+        *("kept_flags", "ca_not_after", "counters"),
+    ],
 )
 def test_an_unknown_value_has_no_sample(key):
     """A missing value gives neither a zero nor a header."""

@@ -54,7 +54,22 @@ HEALTHY = {
         proxy(SECOND, False, False, "2026-11-22T20:30:00+00:00", f"{SECOND}: Connection refused"),
     ],
     "preflight": {"ok": True, "kind": "ok", "text": "", "hint": "", "at": "2026-11-22T17:31:07+00:00"},
-    "metrics": {"path": "/var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom", "error": None},
+    "metrics": {
+        "path": "/var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom",
+        "paths": ["/var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom"],
+        "error": None,
+        "reason": None,
+        "copy": "/run/eks-proxy-agent/metrics.prom",
+    },
+    "kept_flags": 1,
+    "ca_not_after": "2031-11-22T00:00:00+00:00",
+    "counters": {
+        "passes": {"configured": 12, "unconfigured": 0, "degraded": 3},
+        "failures": {"settings": 0, "metadata": 2, "file": 0, "command": 0, "crash": 1, "other": 0},
+        "failovers": 1,
+        "restarts": {"restarted": 1, "refused": 0, "failed": 0},
+        "probes": {"up": 30, "down": 4},
+    },
     "daemon": {"state": "active", "enabled": "enabled", "pid": 412},
     "bootstrap": {"exit_code": 0, "signalled": True, "time": "2026-11-22T17:33:00+00:00"},
     "signal": None,
@@ -76,7 +91,7 @@ WITHOUT_PROXY = {
     "proxies": [],
     "preflight": None,
     "bootstrap": None,
-    "metrics": {"path": None, "error": None},
+    "metrics": {"path": None, "error": None, "reason": "watch.metrics is empty"},
     "repairs": {"total": 0, "fought": []},
 }
 DEGRADED = {**HEALTHY, "phase": "degraded", "since": "2026-11-22T20:23:05+00:00"}
@@ -221,10 +236,33 @@ SCREENS = {
         {
             **HEALTHY,
             "metrics": {
+                **HEALTHY["metrics"],
                 "path": "/srv/metrics/eks_proxy_agent.prom",
+                "paths": ["/srv/metrics/eks_proxy_agent.prom"],
                 "error": "watch.metrics: /srv/metrics is not a directory",
             },
             "warnings": ['proxy.no_proxy: "nexus.corp:8443" has a port'],
+        },
+        0,
+        False,
+    ),
+    "metrics without a collector": (
+        {
+            **HEALTHY,
+            "metrics": {
+                "path": None,
+                "error": None,
+                "reason": "no directory of a textfile collector (/a, /b); see watch.metrics",
+                "copy": "/run/eks-proxy-agent/metrics.prom",
+            },
+        },
+        0,
+        False,
+    ),
+    "metrics for two collectors": (
+        {
+            **HEALTHY,
+            "metrics": {**HEALTHY["metrics"], "paths": ["/a/eks_proxy_agent.prom", "/b/eks_proxy_agent.prom"]},
         },
         0,
         False,
