@@ -6,6 +6,7 @@
 #   usr/lib/systemd/system*                  units and preset
 #   usr/share/{man,bash-completion}          manual pages and completion
 #   etc/eks-proxy-agent                      the default settings
+#   var/lib/node_exporter/textfile_collector an empty directory for the metrics
 #
 # Without DESTDIR it changes the running system, and requires CONFIRM=/.  uninstall.sh removes all of it.
 #
@@ -108,3 +109,6 @@ if [ -e "$settings" ] && ! cmp -s packaging/config.toml "$settings"; then
 else
     install -m 0644 packaging/config.toml "$settings"
 fi
+
+# The unit can only write to a directory that exists when it starts.  An existing one keeps its owner and mode.
+mkdir -p "$root/var/lib/node_exporter/textfile_collector"

@@ -27,4 +27,5 @@ elif [ -e "$settings/config.toml" ]; then
     echo "kept: $settings/config.toml" >&2
 fi
 rmdir "$settings/config.d" "$settings" 2>/dev/null || true
+rmdir "$root/var/lib/node_exporter/textfile_collector" "$root/var/lib/node_exporter" 2>/dev/null || true # of others too
 [ -n "$root" ] || systemctl daemon-reload

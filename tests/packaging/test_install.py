@@ -73,6 +73,7 @@ def test_layout_is_as_documented(tree):
         "usr/lib/systemd/system-preset/90-eks-proxy-agent.preset",
         "etc/eks-proxy-agent/config.toml",
         "etc/eks-proxy-agent/config.d",
+        "var/lib/node_exporter/textfile_collector",
     ]
     assert [name for name in named if not (tree / name).exists()] == []
     directories = ("etc/eks-proxy-agent", "usr/bin/eks-proxy-agent", "usr/lib/eks-proxy-agent", "usr/lib/systemd/")
@@ -141,9 +142,12 @@ def test_uninstall_leaves_nothing_but_changed_settings(tmp_path):
     uninstall = ["make", "uninstall", f"DESTDIR={tree}"]
     subprocess.run(uninstall, cwd=ROOT, check=True, capture_output=True)
     assert [path for path in tree.rglob("*") if path.is_file()] == []
+    assert not (tree / "var/lib/node_exporter").exists()
     install(tree)
+    (tree / "var/lib/node_exporter/textfile_collector/other.prom").touch()
     settings = tree / "etc/eks-proxy-agent/config.toml"
     settings.write_text('[proxy]\nurl = "http://proxy.corp:3128"\n')
     done = subprocess.run(uninstall, cwd=ROOT, check=True, capture_output=True, text=True)
+    (tree / "var/lib/node_exporter/textfile_collector/other.prom").unlink()
     assert [path for path in tree.rglob("*") if path.is_file()] == [settings]
     assert f"kept: {settings}" in done.stderr

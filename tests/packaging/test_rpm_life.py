@@ -4,7 +4,9 @@ Scriptlets run inside the root.
 """
 
 import json
+import os
 import re
+import stat
 
 import pytest
 
@@ -77,6 +79,25 @@ def test_install_only_enables_the_units(root):
     units = ("eks-proxy-agent", "eks-proxy-agent-bootstrap")
     enabled = [f"etc/systemd/system/multi-user.target.wants/{unit}.service" for unit in units]
     assert [path for path in difference(before, root.contents()) if path not in owned] == sorted(enabled)
+
+
+def test_the_directory_of_the_collector_keeps_its_owner(root):
+    """It is made if it is absent, with mode 0755; files of others in it survive the package."""
+    install(root)
+    directory = root.path / "var/lib/node_exporter/textfile_collector"
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o755
+    erase(root)
+    assert not directory.parent.exists()
+    directory.mkdir(parents=True)
+    (directory / "theirs.prom").touch()
+    os.chown(directory, 65534, 65534)
+    directory.chmod(0o2775)
+    before = root.contents()
+    install(root)
+    assert (directory.stat().st_uid, stat.S_IMODE(directory.stat().st_mode)) == (65534, 0o2775)
+    assert root.rpm("-V", NAME) == ""
+    erase(root)
+    assert difference(before, root.contents()) == []
 
 
 def test_installed_command_writes_no_byte_code(root):
