@@ -20,12 +20,12 @@ STATE = ("var/lib/eks-proxy-agent/", "run/eks-proxy-agent/")
 TEMPORARY = re.compile(r"(^|/)\.[^/]+\.eks-proxy-agent$")
 #: Keys of state files whose values are moments since power-on, or count what happened on the way.
 _VOLATILE = {
-    "status.json": {"since", "updated", "last_success", "next_pass", "repairs"},
+    "status.json": {"since", "updated", "last_success", "next_pass", "repairs", "counters"},
     "watch.json": {"repairs", "total", "contested", "reported", "ca_changed_at", "missing", "facts_age"},
 }
 _METRICS = re.compile(rb"(# (HELP|TYPE) .*\n|eks_proxy_agent_\w+(\{.*\})? [0-9.+eE-]+\n)+")
-#: The metric that counts what happened on the way.
-_REPAIRS = re.compile(rb"(?m)^eks_proxy_agent_drift_repairs_total .*$")
+#: The metrics that count what happened on the way.
+_COUNTERS = re.compile(rb"(?m)^eks_proxy_agent_\w+_total(\{.*\})? .*$")
 
 
 @record
@@ -134,7 +134,7 @@ def _is_lock(name: str) -> bool:
 def _lasting(name: str, content: bytes) -> bytes:
     base = os.path.basename(name)
     if base.endswith(".prom"):
-        return _REPAIRS.sub(b"", content)
+        return _COUNTERS.sub(b"", content)
     if is_state(name) and base.endswith(".json"):
         return json.dumps(_without(json.loads(content), _VOLATILE.get(base, set()))).encode()
     return content
