@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agent.core.net.proxy_url import Credentials
 from agent.core.noproxy.entries import Entry
 from agent.core.record import evolve
+from agent.core.status.counters import CATEGORIES
 from agent.core.status.document import PHASES, StatusDocument
 from agent.core.status.metrics import render
 from agent.core.status.node_view import NodeView
@@ -192,6 +193,15 @@ def test_every_key_is_documented():
 
 
 def test_every_metric_is_documented():
-    """docs/status.md names each metric that the agent writes, and no other."""
-    written = set(re.findall("# TYPE ([a-z_]+)", render(StatusDocument.from_json(FILE))))
-    assert set(re.findall(r"`(eks_proxy_agent_[a-z_]+)[`{]", PAGE)) == written
+    """docs/status.md has a row with the labels of each metric that the agent writes, and no other.
+
+    The row of an error has each category of an error.
+    """
+    text = render(StatusDocument.from_json({**FILE, "repairs": {"total": 0, "fought": ["/etc/a"]}}))
+    samples = re.findall(r"^(eks_proxy_agent_[a-z_]+)(?:\{(.*)\})? ", text, re.MULTILINE)
+    written = {(name, tuple(re.findall(r'([a-z]+)="', labels))) for name, labels in samples}
+    rows = re.findall(r"^\| `(eks_proxy_agent_[a-z_]+)(?:\{([a-z,]+)\})?` \|", PAGE, re.MULTILINE)
+    assert sorted((name, tuple(labels.split(",")) if labels else ()) for name, labels in rows) == sorted(written)
+    assert {name for name, _ in written} == set(re.findall("# TYPE ([a-z_]+)", text))
+    row = next(line for line in PAGE.splitlines() if "failures_total{category}" in line)
+    assert [name for name in CATEGORIES if f"`{name}`" not in row] == []
