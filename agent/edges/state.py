@@ -199,15 +199,8 @@ class LockedState(State):
             self._files.remove_directory(f"{INSTANCES}/{instance_id}")
         for path in (BASELINE, TRUST_PENDING, RELOAD_PENDING):  # these stay, but not what a killed run left
             self._files.sweep(path)
-        for path in ((STATUS,) if status else ()) + (
-            METRICS,
-            READY,
-            PROXIES,
-            WATCH,
-            PREPARED,
-            BOOTSTRAP_LOCK.file,
-            LOCK.file,
-        ):
+        run = ((STATUS,) if status else ()) + (METRICS, READY, PROXIES, WATCH, BOOTSTRAP_LOCK.file)
+        for path in (*run, PREPARED, LOCK.file):
             self._files.remove(path)
         for directory in (INSTANCES, LIBRARY, RUN):
             self._files.remove_directory(directory)

@@ -18,7 +18,7 @@ from agent.log import get_logger
 from agent.node import status_file
 from agent.node.host import Host
 
-#: The directories that packages and charts use.  The agent's package owns the first, Debian's
+#: The directories that packages and charts use.  The agent's package creates the first, Debian's
 #: prometheus-node-exporter the second; some configurations name the parent of the first.
 USUAL = ("/var/lib/node_exporter/textfile_collector", "/var/lib/prometheus/node-exporter", "/var/lib/node_exporter")
 _RESTART = "if it was created while the daemon ran, restart the daemon: systemctl restart eks-proxy-agent"
@@ -71,13 +71,14 @@ def _attempt(state: LockedState, files: FileSystem, directory: str | None, statu
     for problem in _remove(files, [other for other in _candidates(status) if other not in paths])[1]:
         get_logger().warning("metrics.failed", error=problem, meaning="monitoring sees old values of this node")
     content = redact(render(status, ".".join(map(str, sys.version_info[:3])))).encode("utf-8", "backslashreplace")
+    for path in paths:
+        errors += _write(files, path, content)
+    errors = [f"watch.metrics: {error}" for error in errors]
     try:
         state.save_metrics(None if directory == "" else content)
-        for path in paths:
-            errors += _write(files, path, content)
     except FileError as error:
         errors.append(str(error))
-    text = "\n".join(f"watch.metrics: {error}" for error in errors) or None
+    text = "\n".join(errors) or None
     if directory == "":
         return MetricsStatus((), text, "watch.metrics is empty")
     reason = None if paths else f"no directory of a textfile collector ({', '.join(USUAL)}); see watch.metrics"

@@ -182,6 +182,13 @@ def test_one_broken_directory_does_not_hold_up_the_others(host: Host) -> None:
         assert (directory(host, name) / METRICS_FILE).is_file()
 
 
+def test_the_collector_gets_the_metrics_without_those_in_run(host: Host, tmp_path: Path) -> None:
+    """The error names the file in /run."""
+    (tmp_path / COPY[1:]).mkdir(parents=True)
+    assert publish(host)["error"].startswith(f"{COPY}: ")
+    assert (directory(host) / METRICS_FILE).is_file()
+
+
 def test_an_empty_setting_turns_the_metrics_off(host: Host, tmp_path: Path) -> None:
     """The existing files are removed, also the one in /run."""
     publish(host)
