@@ -21,7 +21,11 @@ from agent.node.host import Host
 #: The directories that packages and charts use.  The agent's package creates the first, Debian's
 #: prometheus-node-exporter the second; some configurations name the parent of the first.
 USUAL = ("/var/lib/node_exporter/textfile_collector", "/var/lib/prometheus/node-exporter", "/var/lib/node_exporter")
-_RESTART = "if it was created while the daemon ran, restart the daemon: systemctl restart eks-proxy-agent"
+#: The hint for a directory that takes nothing.
+_READ_ONLY = (
+    "the unit can write to usual directories that exist when it starts (then: systemctl restart eks-proxy-agent), "
+    "and to those of ReadWritePaths= (docs/status.md)"
+)
 
 
 def publish(state: LockedState, files: FileSystem, watch: Watch, status: StatusDocument) -> None:
@@ -93,8 +97,8 @@ def _write(files: FileSystem, path: str, content: bytes) -> list[str]:
             return [f"{directory} is not a directory"]
         if files.state(path, len(content)) != FileState(content, 0o644):
             files.write(path, content, 0o644)
-    except NoRoomError as error:  # read-only for the unit's sandbox, or full
-        return [f"{error}; {_RESTART}"]
+    except NoRoomError as error:  # mostly read-only in the unit's sandbox
+        return [f"{error}; {_READ_ONLY}"]
     except FileError as error:
         return [str(error)]
     return []

@@ -66,6 +66,7 @@ def test_status_and_metrics_follow_the_daemon(trial: Callable[[str], Trial]) -> 
     assert "NOT RUNNING (inactive)" in dead
     assert "no action needed" in again
     assert "configured" in blocked.splitlines()[0]
+    assert "ReadWritePaths=" in blocked
     assert not left
     assert len([line for line in boot.messages(AGENT) if "metrics.failed" in line]) == 1
     assert boot.status()["metrics"]["path"] == "/opt/eks_proxy_agent.prom"

@@ -24,6 +24,7 @@ from agent.core.status.timestamps import format_timestamp
 from tests.integration.command_line import REPOSITORY
 from tests.integration.moods import free_port
 
+pytestmark = pytest.mark.xdist_group("fleet")
 DASHBOARD = json.loads((REPOSITORY / "packaging/grafana/eks-proxy-agent.json").read_text())
 RULES = REPOSITORY / "packaging/alerts/eks-proxy-agent.rules.yml"
 ONE, TWO = "http://one.corp:3128", "http://two.corp:3128"
