@@ -98,6 +98,8 @@ def test_upgrade_downgrade_and_erase_do_not_affect_a_running_node(trial: Callabl
     running = daemon.running
     before, agent = pids(running), running.show(NAME, "MainPID")
     assert "0" not in (*before.values(), agent)
+    metrics = node.root / "var/lib/node_exporter/textfile_collector/eks_proxy_agent.prom"
+    wait_for("the metrics in the directory of the package", metrics.exists)
 
     rpm(running, "-U", "/next.rpm")
     assert running.run("eks-proxy-agent", "--version").startswith("eks-proxy-agent 99.")
@@ -133,6 +135,7 @@ def test_upgrade_downgrade_and_erase_do_not_affect_a_running_node(trial: Callabl
     assert pids(running) == before
     assert running.show(NAME, "LoadState") == "not-found"
     assert "eks-proxy-agent" not in running.run("ls", "/run")
+    assert not (node.root / "var/lib/node_exporter").exists()
     running.run("systemctl", "restart", "docker")
     boot = running.finish()
     assert boot.unit("docker")["ActiveState"] == "active"
