@@ -41,6 +41,7 @@ def known_to_grafana(dashboard):
 
     They drop a key that they do not know, also one of a panel's options or of its query.
     """
+    pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk needs Python 3.11")
     from grafana_foundation_sdk.cog import encoder, plugins
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
