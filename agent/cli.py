@@ -35,7 +35,7 @@ of bootstrap.sh (124: timed out).
 
 
 def parser(*, only_run: bool = False) -> Parser:
-    """Return the parser of the whole command line, or of `run` alone: the node waits for the daemon."""
+    """Return the parser of the whole command line, or of `run` alone, for which the node waits."""
     top = Parser(
         prog="eks-proxy-agent",
         description="Configure an EKS worker node to use an HTTP proxy. One setting is enough: proxy.url.",

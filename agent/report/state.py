@@ -43,14 +43,10 @@ def documents(node: ReportedNode) -> Any:
 
 
 def metrics(node: ReportedNode) -> str:
-    """Return the file for node_exporter."""
-    status = _status(node)
-    path = status.metrics.path if status and status.metrics else None
-    if path is None:
-        raise NotHere("no metrics are written (watch.metrics)")
-    content = node.host.files.read(path)
+    """Return the metrics of the last reconcile."""
+    content = node.host.files.read(places.METRICS)
     if content is None:
-        raise FileError(f"{path}: does not exist")
+        raise NotHere("no metrics are written (watch.metrics), or the daemon did not run yet")
     return content.decode("utf-8", "replace")
 
 
