@@ -135,7 +135,7 @@ class Judge:
         if target != (f"{ENVIRONMENT}.real-{world.linked}" if world.linked else None):
             yield f"{ENVIRONMENT}: links to {target}, expected {world.linked or 'a file'}"
         node_env = _variables(_content(seen, NODE_ENV))
-        # Without room for the baseline no file is changed, and without valid settings none is planned.
+        # Without room for the baseline no file is changed, without settings none is planned.
         is_repaired = not world.full and not world.wrong and NODE_ENV not in contested
         if node_env is not None and sorted(node_env) != sorted(NAMES) and is_repaired:
             yield f"{NODE_ENV}: holds {sorted(node_env)}"
