@@ -44,7 +44,7 @@ LAYERS = {
     "edges": ["agent/edges"],
     "node, daemon": ["agent/node", "agent/daemon"],
     "commands, cluster": ["agent/commands", "agent/cluster"],
-    "checks": ["agent/checks"],
+    "checks, report": ["agent/checks", "agent/report"],
 }
 #: Seconds: of one test; of all tests of a mutant, by their recorded durations.
 TEST_LIMIT, MUTANT_LIMIT = 120, 120.0
