@@ -13,7 +13,7 @@ from agent.log import get_logger
 from agent.node.planning import changed_paths
 
 #: The event in the journal by what happened to a file.
-EVENTS = {"created": "file.created", "changed": "file.changed", "removed": "file.removed", "kept": "file.kept"}
+EVENTS = {"created": "file.created", "changed": "file.changed", "removed": "file.removed"}
 
 
 def log_changes(plan: Plan, repaired: Sequence[Change] = ()) -> None:

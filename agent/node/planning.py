@@ -9,7 +9,7 @@ from agent.core.plan import drift
 from agent.core.plan.baseline import Baseline, FileState
 from agent.core.plan.desired import desired_files
 from agent.core.plan.files.managed_file import Effect, ManagedFile
-from agent.core.plan.plan import Plan, digest, make_plan, make_revert
+from agent.core.plan.plan import Change, Plan, digest, make_plan, make_revert
 from agent.core.plan.saved_copies import copy_names
 from agent.core.record import evolve
 from agent.core.settings.schema import Settings
@@ -146,5 +146,10 @@ def _with_copies(host: Host, baseline: Baseline, states: Mapping[str, FileState]
 
 def changed_paths(plan: Plan) -> list[tuple[str, str]]:
     """Return what a plan does to each file, for output: (verb, path)."""
-    verbs = {(True, False): "created", (False, False): "changed", (False, True): "removed"}
-    return [(verbs.get((change.before is None, change.after is None), "kept"), change.path) for change in plan.changes]
+    return [(_verb(change), change.path) for change in plan.changes]
+
+
+def _verb(change: Change) -> str:
+    if change.before is None:
+        return "created"
+    return "removed" if change.after is None else "changed"
