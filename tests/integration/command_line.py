@@ -14,6 +14,7 @@ from typing import Any
 
 from agent import cli
 from agent.core.record import record
+from tests import json_schemas
 
 REPOSITORY = Path(__file__).parents[2]
 PROXY = "http://proxy.corp:3128"
@@ -103,9 +104,7 @@ class Node:
 
     def main(self, command: str, *flags: str, facts: bool = True) -> Outcome:
         """Run a command inside this process, ten times as fast; its exceptions reach the test."""
-        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-            code = cli.main(self.argv(command, *flags, facts=facts)[3:])
-        return Outcome(code, out.getvalue(), err.getvalue())
+        return main(*self.argv(command, *flags, facts=facts)[3:])
 
     def tree(self, *excluded: str) -> dict[str, tuple[int, bytes]]:
         """Return mode and content of every path but those below /run, where the lock is."""
@@ -122,8 +121,19 @@ class Node:
         return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in paths.items() if not name.startswith("run/")}
 
 
+def main(*words: str) -> Outcome:
+    """Run a command line inside this process; what it prints with --json matches its schema."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = cli.main(words)
+    json_schemas.check(words, out.getvalue())
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
 def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, **options: Any) -> Outcome:
-    """Run a process in the repository with a minimal environment, and /dev/null as stdin."""
+    """Run a process in the repository with a minimal environment, and /dev/null as stdin.
+
+    What the agent prints with --json matches its schema.
+    """
     done = subprocess.run(
         argv,
         cwd=REPOSITORY,
@@ -134,6 +144,8 @@ def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, **options:
         timeout=TIMEOUT,
         **options,
     )
+    if list(argv[1:3]) == ["-m", "agent"]:
+        json_schemas.check(argv[3:], done.stdout.decode())
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 

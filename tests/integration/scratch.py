@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from agent.cli import main
+from tests import json_schemas
 
 REPOSITORY = Path(__file__).parents[2]
 PROXY = "http://proxy.corp:3128"
@@ -86,6 +87,7 @@ class Node:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main(self.arguments(command, *flags))
+        json_schemas.check(self.arguments(command, *flags), out.getvalue())
         return code, out.getvalue(), err.getvalue()
 
     def apply(self, *flags):

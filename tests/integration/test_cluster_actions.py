@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import time
 from pathlib import Path
@@ -12,13 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from agent import cli
 from agent.cluster import rollouts
 from agent.commands import cluster
 from agent.core.settings.workloads import Workload
 from agent.edges import kubectl as kubectl_module
 from tests.integration.api_objects import FORBIDDEN, NAME, OUTDATED, Api, daemon_set, decoded
-from tests.integration.command_line import Node, Outcome
+from tests.integration.command_line import Node, Outcome, main
 
 HOST = "abc.gr7.eu-west-1.eks.amazonaws.com"
 SETTINGS = f"""\
@@ -53,9 +50,7 @@ class Admin:
     def run(self, action: str, *flags: str) -> Outcome:
         """Run one action."""
         self.api.requests.clear()
-        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-            code = cli.main(["cluster", action, "--config", str(self.config), *flags])
-        return Outcome(code, out.getvalue(), err.getvalue())
+        return main("cluster", action, "--config", str(self.config), *flags)
 
     def password(self) -> str:
         """Return the flag that gives the proxy a password."""

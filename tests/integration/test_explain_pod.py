@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent import cli
 from agent.commands import explain_pod
 from tests.integration.api_objects import FORBIDDEN, NAME, Api
-from tests.integration.command_line import Outcome
+from tests.integration.command_line import Outcome, main
 
 PROXY = "http://proxy.example.com:3128"
 NO_PROXY = "localhost,127.0.0.1,169.254.169.254,.svc,example.com"
@@ -58,9 +55,7 @@ def add_pod(api: Api, *containers: dict[str, Any], **spec: Any) -> None:
 
 def explain(*words: str) -> Outcome:
     """Run `explain --pod shop/web-0`."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        code = cli.main(["explain", "--pod", "shop/web-0", *words])
-    return Outcome(code, out.getvalue(), err.getvalue())
+    return main("explain", "--pod", "shop/web-0", *words)
 
 
 def test_containers_with_equal_variables_share_their_output(api: Api) -> None:
@@ -183,9 +178,6 @@ def test_wrong_flags_and_an_absent_pod_are_errors(api: Api, words: list[str], co
 
 def test_all_clients_shows_nodejs_without_a_pod(tmp_path: Path) -> None:
     """Its fetch and http are shown as if NODE_USE_ENV_PROXY=1 was set; stderr says so."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        cli.main(
-            ["explain", "--all-clients", "--root", str(tmp_path), "--proxy", PROXY, "--no-proxy", "corp", "x.corp"]
-        )
-    assert "Node.js http" in out.getvalue()
-    assert "only with NODE_USE_ENV_PROXY=1" in err.getvalue()
+    done = main("explain", "--all-clients", "--root", str(tmp_path), "--proxy", PROXY, "--no-proxy", "corp", "x.corp")
+    assert "Node.js http" in done.out
+    assert "only with NODE_USE_ENV_PROXY=1" in done.err
