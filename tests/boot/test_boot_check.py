@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import json_schemas
 from tests.boot.harness import case, proxies
 from tests.boot.harness.bed import Bed, Trial
 from tests.boot.harness.namespace import METADATA
@@ -49,6 +50,7 @@ class BootedNode:
         """Run `check --json`; return what it prints, and its exit code as `code`."""
         words = shlex.join(["eks-proxy-agent", "check", "--json", *flags])
         output, _, code = self.running.run("sh", "-c", f"{words}; echo $?").rstrip("\n").rpartition("\n")
+        assert json_schemas.problems("check", output) == []
         return {**json.loads(output), "code": int(code)}
 
     def instance(self, **values: Any) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tests import json_schemas
+
 from . import cgroup
 from .boot import Boot
 from .command import CLEAN_ENVIRONMENT, Argument, BedError, run
@@ -49,9 +51,15 @@ class Running:
         return wait_for("the node's PID 1", lambda: _container_init(self._process.pid), limit=10)
 
     def run(self, *argv: Argument, check: bool = True, timeout: float = 60, stdin: str = "") -> str:
-        """Run a command inside the node and return its standard output."""
+        """Run a command inside the node and return its standard output.
+
+        What the agent prints with --json matches its schema.
+        """
         enter: list[Argument] = ["nsenter", f"--target={self.leader()}", "--all", "--root", "--wd", "--"]
-        return run([*enter, *argv], check=check, timeout=timeout, stdin=stdin).stdout
+        output = run([*enter, *argv], check=check, timeout=timeout, stdin=stdin).stdout
+        if str(argv[0]).endswith("eks-proxy-agent"):
+            json_schemas.check([str(word) for word in argv[1:]], output)
+        return output
 
     def show(self, unit: str, prop: str) -> str:
         """Return the current value of a unit's property."""
