@@ -19,6 +19,7 @@ from agent.commands.arguments import (
     add_user_data,
     facts_flag,
     json_flag,
+    only_flag,
     root_flag,
     settings_flags,
 )
@@ -96,13 +97,7 @@ def parser(*, only_run: bool = False) -> Parser:
     _command(actions, "show", "show the effective settings, and the layer that sets each value", json=True)
     _command(actions, "check", "report all errors in the settings")
     check = _command(commands, "check", "check the node: one line for each check, with evidence and a hint", json=True)
-    check.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="GROUP",
-        help="run this group only (repeatable): settings, metadata, files, units, processes, proxy, direct, no-proxy, packages, elsewhere, clock",
-    )
+    only_flag(check)
     add_report(commands)
     explain = _command(
         commands,

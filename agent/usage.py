@@ -87,7 +87,8 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action is self.commands:
             self.command(value)
-        super()._check_value(action, value)
+        elif action.choices is not None and value not in action.choices:
+            self.error(f"{action.option_strings[-1]} {_quoted(value)}: expected one of {', '.join(action.choices)}")
 
     def _unknown(self, kind: str, name: str, names: Iterable[str]) -> NoReturn:
         import difflib

@@ -67,6 +67,19 @@ def add_demo(commands: Any) -> None:
     demo.add_argument("--instance", metavar="FILE", help=text)
 
 
+#: The groups of `check`, in the order of its output; agent/checks/runner.py has what each runs.
+CHECK_GROUPS = (
+    *("settings", "metadata", "files", "units", "processes", "proxy"),
+    *("direct", "no-proxy", "packages", "elsewhere", "clock"),
+)
+
+
+def only_flag(command: argparse.ArgumentParser) -> None:
+    """Add --only of `check`."""
+    text = "run this group only (repeatable): " + ", ".join(CHECK_GROUPS)
+    command.add_argument("--only", action="append", default=[], choices=CHECK_GROUPS, metavar="GROUP", help=text)
+
+
 # --- user-data
 
 WAYS = ("launch-template", "managed-node-group", "karpenter", "terraform")

@@ -70,16 +70,22 @@ def test_every_help_ends_with_the_documentation():
         (["plan", "--jason"], 'did you mean "--json"?'),
         (["plan", "--root-dir=/x"], 'did you mean "--root"?'),
         (["cluster", "plan", "--namspace", "x"], 'did you mean "--namespace"?'),
+        (["check", "--only", "proxies"], "no-proxy, packages, elsewhere, clock"),
+        (
+            ["cluster", "render", "--format", "helm"],
+            '--format "helm": expected one of patch, ssa, kustomize, helm-values',
+        ),
+        (["user-data", "check", "-", "--for=eks"], "managed-node-group, karpenter, terraform"),
         (["-x", "plan"], 'run "eks-proxy-agent --help" for a list'),
         (["--json", "plan"], 'run "eks-proxy-agent --help" for a list'),
     ],
 )
 def test_a_usage_error_suggests_a_similar_name(words, remedy, capsys):
-    """An unknown command or option is an error with the most similar name, or with --help."""
+    """An unknown command or option has a similar name or --help, a wrong value those allowed."""
     with pytest.raises(SystemExit) as caught:
         cli.parser().parse_args(words)
     assert caught.value.code == 2
-    assert capsys.readouterr().err.endswith(f"; {remedy}\n")
+    assert capsys.readouterr().err.endswith(f" {remedy}\n")
 
 
 def test_a_usage_error_masks_a_password(capsys):
