@@ -92,7 +92,7 @@ arm64-test: ## Build the RPM for aarch64, install it in an emulated root, and ru
 release: ## Build all RPMs twice, with SBOM, checksums and a dnf repository, from a clean commit: make release SIGN=KEY
 	@packaging/release.sh
 
-man: ## Write the man pages and the bash completion to build/man
+man: ## Write the man pages and the completions for bash and zsh to build/man
 	@$(or $(PYTHON),python3) -I packaging/man/pages.py build/man
 	@echo 'man -l build/man/eks-proxy-agent.8'
 

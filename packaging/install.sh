@@ -4,7 +4,7 @@
 #   usr/lib/eks-proxy-agent/{agent,vendor}   the package and its libraries, byte-compiled
 #   usr/bin/eks-proxy-agent                  the launcher
 #   usr/lib/systemd/system*                  units and preset
-#   usr/share/{man,bash-completion}          manual pages and completion
+#   usr/share/{man,bash-completion,zsh}      manual pages and completions
 #   etc/eks-proxy-agent                      the default settings
 #   var/lib/node_exporter/textfile_collector an empty directory for the metrics
 #
@@ -101,6 +101,7 @@ install -D -m 0644 -t "$root/usr/lib/systemd/system-preset" packaging/90-eks-pro
 install -D -m 0644 -t "$root/usr/share/man/man8" "$work/pages/eks-proxy-agent.8"
 install -D -m 0644 -t "$root/usr/share/man/man5" "$work/pages/eks-proxy-agent.toml.5"
 install -D -m 0644 "$work/pages/completion" "$root/usr/share/bash-completion/completions/eks-proxy-agent"
+install -D -m 0644 "$work/pages/completion.zsh" "$root/usr/share/zsh/site-functions/_eks-proxy-agent"
 
 mkdir -p "$root/etc/eks-proxy-agent/config.d"
 settings=$root/etc/eks-proxy-agent/config.toml

@@ -19,7 +19,7 @@ rm -rf "$root/usr/lib/eks-proxy-agent" "$root/usr/bin/eks-proxy-agent" \
     "$root/usr/lib/systemd/system/eks-proxy-agent.service" "$root/usr/lib/systemd/system/eks-proxy-agent-bootstrap.service" \
     "$root/usr/lib/systemd/system-preset/90-eks-proxy-agent.preset" \
     "$root/usr/share/man/man8/eks-proxy-agent.8" "$root/usr/share/man/man5/eks-proxy-agent.toml.5" \
-    "$root/usr/share/bash-completion/completions/eks-proxy-agent"
+    "$root/usr/share/bash-completion/completions/eks-proxy-agent" "$root/usr/share/zsh/site-functions/_eks-proxy-agent"
 settings=$root/etc/eks-proxy-agent
 if cmp -s packaging/config.toml "$settings/config.toml"; then
     rm "$settings/config.toml"

@@ -78,6 +78,7 @@ def test_layout_is_as_documented(tree):
     assert [name for name in named if not (tree / name).exists()] == []
     directories = ("etc/eks-proxy-agent", "usr/bin/eks-proxy-agent", "usr/lib/eks-proxy-agent", "usr/lib/systemd/")
     directories += ("usr/share/man/man8/", "usr/share/man/man5/", "usr/share/bash-completion/completions/")
+    directories += ("usr/share/zsh/site-functions/_eks-proxy-agent",)
     strays = [name for name in contents(tree) if (tree / name).is_file() and not name.startswith(directories)]
     assert strays == []
 
