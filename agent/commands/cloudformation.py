@@ -19,6 +19,8 @@ SIGNAL_TRIES, SIGNAL_TIMEOUT = 5, 60.0
 #: Seconds to wait for the lock when a result is recorded: without the record bootstrap.sh would run
 #: twice.
 _RECORD_WAIT = 120.0
+#: Record → event in the journal, if it cannot be saved.
+_NOT_REMEMBERED = {"bootstrap": "bootstrap.not_remembered", "signal": "signal.not_remembered"}
 
 
 class RefusedError(AgentError):
@@ -68,7 +70,7 @@ def save_record(host: Host, instance_id: str, table: str, outcome: dict[str, Any
             state.save_of_instance(instance_id, table, record)
     except Exception as error:  # noqa: BLE001 -- see above
         text, meaning = str(as_agent_error(error)), "the next boot may do this again"
-        get_logger().error(f"{table}.not_remembered", error=text, meaning=meaning)
+        get_logger().error(_NOT_REMEMBERED[table], error=text, meaning=meaning)
 
 
 def _run_with_retries(host: Host, inputs: BootstrapInputs, code: int) -> None:
