@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from agent import errors
 from agent.cli import parser
 from agent.core.record import fields_dict
+from agent.core.settings.layers import merge, parse_toml
 from agent.core.settings.schema import SECTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -98,3 +100,31 @@ def test_page_has_the_defaults_of_the_settings_file(pages):
     values = re.findall(r"^#[a-z_]+ = (.*?)\s*(?:# e\.g\.)?$", settings, re.M)
     assert len(values) > 20
     assert [value for value in values if value not in text] == []
+
+
+def test_the_examples_are_valid():
+    """The agent accepts each command line of EXAMPLES, and the settings there."""
+    commands, settings = [], []
+    for page in PAGES:
+        text = (ROOT / "packaging/man" / f"{page}.in").read_text().replace("\\-", "-")
+        examples = text.partition(".SH EXAMPLES")[2].partition(".SH ")[0]
+        commands += re.findall(r"(?m)^\.B eks-proxy-agent (.*?)(?: \| .*)?$", examples)
+        settings += re.findall(r"(?ms)^\.nf\n(.*?)^\.fi$", examples)
+    assert (len(commands) > 10, len(settings)) == (True, 2)
+    for line in commands:
+        parser().parse_args(shlex.split(line))
+    for text in settings:
+        assert merge([parse_toml("example", text.encode())]).settings.proxy.url
+
+
+@pytest.mark.parametrize(
+    ("page", "sections"),
+    [
+        (PAGES[0], ["EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"]),
+        (PAGES[1], ["FILES", "EXAMPLES", "SEE ALSO"]),
+    ],
+)
+def test_page_has_the_usual_sections(pages, page, sections):
+    """They are in the order of man-pages(7)."""
+    headings = re.findall(r"(?m)^([A-Z][A-Z ]+)$", shown(pages / page))
+    assert [heading for heading in headings if heading in sections] == sections
