@@ -96,6 +96,48 @@ def test_all_files_are_in_documented_directories(package):
     assert [path for path in listed if "site-packages" in path or "dist-packages" in path] == []
 
 
+def named_documents():
+    """Yield where a text names an installed document, and its path.
+
+    Texts are the documentation, the manual pages, the settings file, and the program with its help
+    and errors.  `docs/X` and `packaging/examples/X` are names in the source tree.
+    """
+    root, docs = rpms.REPOSITORY, "/usr/share/doc/eks-proxy-agent"
+    texts = [root / "README.md", root / "CHANGELOG.md", root / "packaging/config.toml"]
+    for directory in ("docs", "docs/reference"):
+        texts += (root / directory).glob("*.md")
+    texts += [*(root / "packaging/man").glob("*.in"), *(root / "agent").rglob("*.py")]
+    texts += [path for path in (root / "packaging/examples").rglob("*") if path.is_file()]
+    for path in texts:
+        text = path.read_text().replace("\\-", "-")
+        for name in re.findall(rf"{docs}((?:/[\w.-]*\w)*)", text):
+            yield path, docs + name
+        for name in re.findall(
+            r"(?<![\w/.])(?:packaging/(?=examples|alerts))?((?:docs|examples|alerts)/[\w/.-]*\w)", text
+        ):
+            if not name.startswith("docs/decisions"):  # only in the source tree, as architecture.md says
+                yield path, f"{docs}/{name}"
+
+
+def test_every_document_that_a_text_names_is_in_the_package(package):
+    """On a node it is where an error, a manual page or another document says it is."""
+    listed, named = set(rpms.query(package, "-l")), list(named_documents())
+    expected = {"cluster-rbac.yaml", "eks-proxy-agent.rules.yml", "settings-nodeconfig", "credentials.md"}
+    assert expected <= {os.path.basename(path) for _, path in named}
+    assert [f"{path.relative_to(rpms.REPOSITORY)}: {name}" for path, name in named if name not in listed] == []
+
+
+def test_every_installed_path_is_documented(package):
+    """docs/reference/files.md has each file of the package, or a directory that it is in."""
+    table = (rpms.REPOSITORY / "docs/reference/files.md").read_text().partition("## Written")[0]
+    named = re.findall("`(/[^`]+)`", table)
+    directories = tuple(name for name in named if name.endswith("/"))
+    listed = [path for path in rpms.query(package, "-l", "--noghost") if not path.startswith(directories)]
+    parents = {os.path.dirname(name.rstrip("/")) for name in named} | {name.rstrip("/") for name in directories}
+    assert [path for path in listed if path not in named and path not in parents | {"/usr/share/zsh"}] == []
+    assert [name for name in named if name.rstrip("/") not in {*listed, *rpms.query(package, "-l")}] == []
+
+
 def test_every_module_is_compiled_exactly_once(tree):
     """Each .py has one .pyc for this Python.
 

@@ -36,7 +36,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     (r"connection refused|connection reset|no such host|no route to host|unexpected EOF", "Unreachable"),
 )
 
-_MINIMUM = "packaging/examples/cluster-rbac.yaml has the minimum permissions"
+_MINIMUM = "/usr/share/doc/eks-proxy-agent/examples/cluster-rbac.yaml has the minimum permissions"
 _HINTS = {
     # The server rejects a server-side apply that would create an object without naming the verb.
     "Forbidden": f"permission denied, perhaps for create; {_MINIMUM}",
