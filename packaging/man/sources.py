@@ -1,4 +1,4 @@
-"""What the manual pages, the completions and docs/reference are generated from.
+"""Sources of the manual pages, the completions and docs/reference.
 
 Commands and flags come from the parser of agent/cli.py, settings from packaging/config.toml.
 """

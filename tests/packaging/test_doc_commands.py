@@ -7,7 +7,10 @@ import pytest
 
 from tests.integration.command_line import REPOSITORY, Node
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [
+    REPOSITORY / "README.md",
+    *(page for name in ("docs", "docs/reference") for page in sorted((REPOSITORY / name).glob("*.md"))),
+]
 PROXY = "http://proxy.example.com:3128"
 
 #: Blocks that run on a scratch tree: page and begin of the first command → exit code.
