@@ -79,9 +79,11 @@ def test_completion_offers_files_for_file_flags(pages, tmp_path):
 
 
 def test_completion_offers_the_choices_of_the_parser(pages):
-    """After a flag with fixed values come exactly these."""
+    """After a flag with fixed values come exactly these, also after =."""
     for name, flag, values in choices():
         assert complete(pages, *name.split(), flag, "") == values, (name, flag)
+        assert complete(pages, *name.split(), flag, "=") == values, (name, flag)
+    assert complete(pages, "check", "--only", "=", "no") == ["no-proxy"]
 
 
 def test_completion_passes_shellcheck(pages):
