@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 
 from tests import status_schema
+from tests.status_schema import strict
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: Commands whose output is one object a line; of a long output so many lines are validated.
@@ -53,15 +54,3 @@ def _problems(command: str, document: Any) -> list[str]:
 @functools.cache
 def _validator(command: str) -> Any:
     return jsonschema.Draft202012Validator(strict(json.loads(path_of(command).read_text())))
-
-
-def strict(schema: Any) -> Any:
-    """Return a schema in which no object may have other keys than those that it names."""
-    if isinstance(schema, list):
-        return [strict(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {key: strict(value) for key, value in schema.items()}
-    if schema.get("type") == "object" and "properties" in schema:
-        closed.setdefault("additionalProperties", False)
-    return closed

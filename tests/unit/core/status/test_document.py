@@ -66,6 +66,7 @@ def test_the_node_of_the_screen_tests_is_valid():
         {"counters": {}},
         {"counters": {**FILE["counters"], "failovers": 1.5}},
         {"surprise": 1},
+        {"repairs": {"total": 0, "fought": [], "surprise": 1}},
     ],
     ids=str,
 )
