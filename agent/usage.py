@@ -88,7 +88,8 @@ class Parser(argparse.ArgumentParser):
         if action is self.commands:
             self.command(value)
         elif action.choices is not None and value not in action.choices:
-            self.error(f"{action.option_strings[-1]} {_quoted(value)}: expected one of {', '.join(action.choices)}")
+            name = (action.option_strings or [str(action.metavar)])[-1]
+            self.error(f"{name} {_quoted(value)}: expected one of {', '.join(action.choices)}")
 
     def _unknown(self, kind: str, name: str, names: Iterable[str]) -> NoReturn:
         import difflib

@@ -8,6 +8,7 @@ import argparse
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,7 @@ def prose(text: str) -> str:
 
     URLs become code, or GitHub would link their placeholders.
     """
-    parts = re.split(r"(`[^`]*`|\"[^\"]*\"|https?://[^\s,;)]*)", re.sub(" +", " ", text))
+    parts = re.split(r"(`[^`]*`|\"[^\"]*\"|https?://(?:[^\s,;)]*[^\s,;).])?)", re.sub(" +", " ", text))
     return "".join(_code(part) if index % 2 else _linked(part) for index, part in enumerate(parts))
 
 
@@ -222,7 +223,8 @@ def settings_page() -> Iterator[str]:
         metadata: Any = fields_dict(SECTIONS[section])[entry.key].metadata
         yield from ("", f"### `{name}`", "")
         if entry.comment:
-            yield from (prose(entry.comment), "")
+            lines = textwrap.wrap(prose(entry.comment), 140, break_long_words=False, break_on_hyphens=False)
+            yield from (*lines, "")
         yield f"* allowed: {prose(metadata['allowed'])}"
         yield f"* example: `{entry.value}`; not set by default" if entry.is_example else f"* default: `{entry.value}`"
         yield f"* takes effect: {EFFECT.get(name) or EFFECT[section]}"
