@@ -65,9 +65,13 @@ def _calls(tree: ast.Module, tables: dict[str, Any]) -> Iterator[tuple[str, str,
                 yield from ((level, name, fields) for level in levels)
         seen |= {id(value) for value in values.values()}
     loggers = [node for node in ast.walk(tree) if _is_logger(node, {})]
+    for function in functions:
+        values = _values(function)
+        names = [node for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
+        loggers += [node for node in names if _is_logger(node, values)]
     for node in loggers:
         if id(node) not in seen:
-            raise Unreadable(f"line {node.lineno}: get_logger() is not called as get_logger().LEVEL(NAME, ...)")
+            raise Unreadable(f"line {node.lineno}: the logger is used in another way than LOGGER.LEVEL(NAME, ...)")
 
 
 def _values(function: ast.AST) -> dict[str, ast.expr]:
@@ -113,7 +117,9 @@ def _names(node: ast.expr, tables: dict[str, Any]) -> list[str]:
         if isinstance(table, ast.Name) and isinstance(tables.get(table.id), list):
             return list(tables[table.id])
         if isinstance(table, ast.Attribute) and isinstance(table.value, ast.Name):
-            return list(tables[table.value.id][table.attr])
+            names = tables.get(table.value.id)
+            if isinstance(names, dict) and table.attr in names:
+                return list(names[table.attr])
     raise Unreadable(f"line {node.lineno}: the name of the event is not a text: {ast.unparse(node)}")
 
 

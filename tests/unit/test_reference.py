@@ -157,6 +157,8 @@ def test_a_bad_event_has_a_remedy():
         ("get_logger().info(x)", "line 3"),
         ("get_logger().info('a.b', **x)", "line 3"),
         ("use(get_logger())", "line 3"),
+        ("log = get_logger(); use(log)", "line 3"),
+        ("get_logger().info(other.NAMES[x])", "line 3"),
     ],
 )
 def test_events_are_read_from_the_source(tmp_path, source, expected):
