@@ -73,6 +73,22 @@ def test_a_schema_is_valid(path):
     assert '"additionalProperties": false' not in path.read_text()
 
 
+def keys(schema):
+    """Yield the name of every key of a schema."""
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from keys(part)
+    if isinstance(schema, dict) and schema.get("type") == "object":
+        yield from schema.get("properties", {})
+
+
+@pytest.mark.parametrize(("name", "heading"), [("check", "## `--json`, schema 1"), ("explain", "## `--json`")])
+def test_the_page_of_a_command_has_every_key(name, heading):
+    """The section on --json names each key of the schema."""
+    section = (ROOT / f"docs/{name}.md").read_text().partition(heading)[2]
+    named = set(re.findall("`([a-z_]+)`", section))
+    assert set(keys(json.loads((ROOT / f"docs/{name}.schema.json").read_text()))) - named == set()
+
+
 PLAN = {
     "schema": 1,
     "instance_id": "i-0123456789abcdef0",
