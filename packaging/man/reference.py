@@ -36,6 +36,7 @@ PAGES = {
     "bootstrap": "../install.md",
     "config": "../settings.md",
     "check": "../check.md",
+    "report": "../report.md",
     "explain": "../explain.md",
     "cluster": "../cluster.md",
     "user-data": "../user-data.md",
