@@ -19,6 +19,9 @@ from agent.node.planning import node_files, plan_node
 
 GROUP = "files"
 APPLY = "eks-proxy-agent apply"
+CONTESTED = (
+    f"another process keeps changing it, so the agent stopped repairing it; stop that process, then run: {APPLY}"
+)
 #: The exit code for what `apply` repairs.
 DRIFT = 3
 
@@ -46,7 +49,8 @@ def check(node: CheckedNode) -> Iterator[Finding]:
             yield Finding(GROUP, path, FAIL, text, packages.FIX_BY_HAND)
     for alike in _group_alike(changes):
         paths = [change.path for change in alike]
-        yield Finding(GROUP, ", ".join(paths), FAIL, _text(alike[0]), _hint(paths, node.status), DRIFT)
+        hint, topic = _remedy(paths, node.status)
+        yield Finding(GROUP, ", ".join(paths), FAIL, _text(alike[0]), hint, DRIFT, topic)
     if plan.trust:
         yield Finding(GROUP, "trust store", FAIL, "not rebuilt since the CA changed", APPLY, DRIFT)
     if not (changes or plan.problems or plan.trust):
@@ -75,10 +79,11 @@ def _group_alike(changes: Iterable[Change]) -> Iterable[list[Change]]:
     return groups.values()
 
 
-def _hint(paths: Sequence[str], status: StatusDocument | None) -> str:
+def _remedy(paths: Sequence[str], status: StatusDocument | None) -> tuple[str, str]:
+    """Return the hint and the topic of a finding about these files."""
     if status and status.repairs and any(path in status.repairs.fought for path in paths):
-        return f"another process keeps changing it, so the agent stopped repairing it; stop that process, then run: {APPLY}"
-    return APPLY
+        return CONTESTED, "contested"
+    return APPLY, ""
 
 
 def _text(change: Change) -> str:

@@ -97,7 +97,7 @@ def _findings(request: ProxyEndpoints, verdicts: Sequence[Verdict], *, has_crede
             yield Finding(GROUP, name, SKIP, text, "set check.endpoints to the endpoints that it must reach")
             continue
         text += _other_endpoints(results, len(request.endpoints))
-        yield Finding(GROUP, name, request.failure_state, text, first.hint)
+        yield Finding(GROUP, name, request.failure_state, text, first.hint, topic=first.kind)
 
 
 def shortened(hosts: Sequence[str]) -> str:

@@ -73,7 +73,10 @@ def examine(node: CheckedNode, groups: Sequence[Group]) -> tuple[Finding, ...]:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = {group.name: [Finding(group.name, ALL, FAIL, f"timed out after {BOUND:g} s")] for group in groups}
+    late = {
+        group.name: [Finding(group.name, ALL, FAIL, f"timed out after {BOUND:g} s", topic="failed check")]
+        for group in groups
+    }
     return tuple(
         evolve(finding, text=redact(finding.text), hint=redact(finding.hint))
         for group in groups
@@ -105,4 +108,5 @@ def _run_group(node: CheckedNode, group: Group, results: dict[str, list[Finding]
             results[group.name] = [Finding(group.name, ALL, FAIL, error_summary(error), error.hint)]
         except Exception as error:  # noqa: BLE001 -- whatever is on the disk, the other groups must run
             text = f"internal error: {type(error).__name__}: {error}"
-            results[group.name] = [Finding(group.name, ALL, FAIL, text, "report it: this is a bug in eks-proxy-agent")]
+            hint = "report it: this is a bug in eks-proxy-agent"
+            results[group.name] = [Finding(group.name, ALL, FAIL, text, hint, topic="failed check")]

@@ -34,7 +34,7 @@ def check(node: CheckedNode) -> Iterator[Finding]:
     for problem in node.reconciled.problems:
         text, _, remedy = problem.partition("; ")
         if problem in of_node_configs:
-            yield Finding(GROUP, "NodeConfig", FAIL, text, remedy)
+            yield Finding(GROUP, "NodeConfig", FAIL, text, remedy, topic="metadata")
         else:
             yield Finding(GROUP, "user-data", FAIL, text, remedy, SettingsError.exit_code)
     for warning in node.reconciled.warnings:

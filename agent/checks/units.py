@@ -13,6 +13,7 @@ from agent.checks.context import NEEDS_ROOT, CheckedNode, is_root
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.core.plan.files.environment import NODE_ENV, assignments
 from agent.core.plan.files.systemd_dropin import EnvironmentDropin
+from agent.core.record import evolve
 from agent.core.settings.unit_table import DEFAULT_UNITS, UNORDERED, unset_names, variables_of
 from agent.core.status.document import DEGRADED, StatusDocument
 from agent.core.systemd import AGENT, ALIVE, UnitState, considered, enabling, to_enable
@@ -37,7 +38,7 @@ def check(node: CheckedNode) -> Iterator[Finding]:
     for name in to_enable(node.settings, states):
         rule = enabling(node.settings, states).rule
         text = f'disabled; node.enable = "auto": {rule}' if rule else "disabled, but listed in node.enable"
-        yield Finding(GROUP, name, FAIL, text, "systemctl enable --now " + name)
+        yield Finding(GROUP, name, FAIL, text, "systemctl enable --now " + name, topic="disabled")
 
 
 def problem(node: CheckedNode, unit: UnitState) -> Finding | None:
@@ -67,17 +68,18 @@ def _override(node: CheckedNode, unit: UnitState) -> tuple[str, str] | None:
 def _agent(unit: UnitState, status: StatusDocument | None) -> Finding:
     if not unit.exists or unit.enabled != "enabled":
         text, hint = _not_enabled(unit)
-        return Finding(GROUP, AGENT, FAIL, text + "; the next boot does not configure this node", hint)
+        return Finding(GROUP, AGENT, FAIL, text + "; the next boot does not configure this node", hint, topic="agent")
     if unit.active == "failed":
-        return Finding(GROUP, AGENT, FAIL, "failed", "journalctl --boot --unit " + AGENT)
+        return Finding(GROUP, AGENT, FAIL, "failed", "journalctl --boot --unit " + AGENT, topic="agent")
     if unit.active not in ALIVE:
-        return Finding(GROUP, AGENT, WARN, f"{unit.active}; drift is not repaired", "systemctl start " + AGENT)
+        text = f"{unit.active}; drift is not repaired"
+        return Finding(GROUP, AGENT, WARN, text, "systemctl start " + AGENT, topic="agent")
     if unit.needs_reload:
-        return Finding(GROUP, AGENT, WARN, "unit file changed since systemd loaded it", RELOAD)
+        return Finding(GROUP, AGENT, WARN, "unit file changed since systemd loaded it", RELOAD, topic="agent")
     if status and status.phase == DEGRADED:
         error = str(status.error).partition("\n")[0]
         hint = "eks-proxy-agent status; the agent retries by itself"
-        return Finding(GROUP, AGENT, WARN, f"the last reconcile failed: {error}", hint)
+        return Finding(GROUP, AGENT, WARN, f"the last reconcile failed: {error}", hint, topic="degraded")
     return Finding(GROUP, AGENT, OK, f"enabled and {unit.active}")
 
 
@@ -140,7 +142,8 @@ def _overridden(node: CheckedNode, unit: UnitState) -> Finding | None:
         text = f"UnsetEnvironment= of {source or 'the unit'} removes {', '.join(removed)}"
         return Finding(GROUP, unit.name, FAIL, text, _removal_hint("the line", source, unit))
     if not set(unset_names(unit.name)) <= set(unit.unset):
-        return _without_line(files, unit, "UnsetEnvironment=", "queries the metadata service through the proxy")
+        finding = _without_line(files, unit, "UnsetEnvironment=", "queries the metadata service through the proxy")
+        return evolve(finding, topic="metadata")
     try:
         override = _override(node, unit)
     except PermissionError:

@@ -13,6 +13,7 @@ from agent.checks.context import CheckedNode, inspect_node
 from agent.checks.finding import FAIL, OK, SKIP, WARN, Finding
 from agent.checks.runner import GROUPS, Group, examine, exit_code
 from agent.commands.node import print_losses
+from agent.core import runbook
 from agent.node.host import host_of
 from agent.node.sources import sources_of
 
@@ -34,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for finding in findings:
             print(_lines(finding))
+        for anchor in dict.fromkeys(finding.runbook for finding in findings if finding.runbook):
+            print(f"see   {runbook.PAGE}#{anchor}")
     counts = ", ".join(f"{sum(finding.state == state for finding in findings)} {state}" for state in _STATES)
     print(f"{counts}; {time.monotonic() - start:.1f} s", file=sys.stderr)
     return exit_code(findings)
@@ -67,6 +70,7 @@ def _document(node: CheckedNode, findings: Sequence[Finding]) -> dict[str, Any]:
             "state": finding.state,
             "text": finding.text,
             "hint": finding.hint,
+            "runbook": finding.runbook,
         }
         for finding in findings
     ]

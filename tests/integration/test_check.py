@@ -94,7 +94,21 @@ def test_the_lines_and_the_json_have_the_same_findings(applied: Node) -> None:
     assert lines == [
         [finding["state"], finding["group"], f"{finding['name']}: {finding['text']}"] for finding in findings
     ]
-    assert [set(finding) for finding in findings] == [{"group", "name", "state", "text", "hint"}] * len(findings)
+    assert [set(finding) for finding in findings] == [{"group", "name", "state", "text", "hint", "runbook"}] * len(
+        findings
+    )
+
+
+def test_the_output_ends_with_the_section_of_each_problem(applied: Node) -> None:
+    """Each section is named once, by its path on the node; --json has the anchors."""
+    for fault in (sed("etc/environment", "3128", "8080"), remove(DOCKER), separate_yum_conf):
+        fault(applied)
+    anchors = ["files-differ", "dnf-hangs"]
+    page = "see   /usr/share/doc/eks-proxy-agent/docs/troubleshooting.md"
+    assert applied.main("check").out.splitlines()[-2:] == [f"{page}#{anchor}" for anchor in anchors]
+    problems = [finding for finding in check(applied)["findings"] if finding["runbook"]]
+    assert list(dict.fromkeys(finding["runbook"] for finding in problems)) == anchors
+    assert {finding["state"] for finding in problems} == {"fail"}
 
 
 # --- flags

@@ -204,12 +204,14 @@ def test_a_degraded_agent_is_a_warning():
 )
 def test_the_hint_for_drift_is_apply(status):
     """It is another one only if status.json names one of the files as contested."""
-    assert files._hint(["/x"], status) == files.APPLY
+    assert files._remedy(["/x"], status) == (files.APPLY, "")
 
 
 def test_the_hint_for_a_contested_file_is_to_stop_the_other_process():
     """The other process would undo what `apply` does."""
-    assert "stop that process" in files._hint(["/x"], StatusDocument("configured", repairs=RepairsStatus(9, ("/x",))))
+    hint, topic = files._remedy(["/x"], StatusDocument("configured", repairs=RepairsStatus(9, ("/x",))))
+    assert "stop that process" in hint
+    assert topic == "contested"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every text and hint of agent/checks, as `check` prints it, in golden/findings.txt.
+"""Every text, hint and section of agent/checks, as `check` prints it, in golden/findings.txt.
 
 To accept a change of texts: ACCEPT=1 pytest tests/unit/checks/test_findings_golden.py
 """
@@ -473,6 +473,11 @@ GROUPS = (
 )
 
 
+def with_section(finding):
+    """Return the lines of a finding, and its section of the troubleshooting page."""
+    return _lines(finding) + (f"\n      see #{finding.runbook}" if finding.runbook else "")
+
+
 def rendered():
     """Return the text of the golden file."""
     parts = []
@@ -481,7 +486,7 @@ def rendered():
             patch.setattr(os, "geteuid", lambda: 0)
             name = cases.__name__.removesuffix("_cases")
             for title, findings in cases(patch):
-                parts.append("\n".join([f"# {name}: {title}", *map(_lines, findings)]))
+                parts.append("\n".join([f"# {name}: {title}", *map(with_section, findings)]))
     return "\n\n".join(parts) + "\n"
 
 
