@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests import json_schemas
-from tests.boot.harness import case, proxies
+from tests import json_schemas, troubleshooting
+from tests.boot.harness import case, page, proxies
 from tests.boot.harness.bed import Bed, Trial
 from tests.boot.harness.namespace import METADATA
 from tests.boot.harness.node import Running
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.xdist_group("check")
 
 DIRECTORY = "/etc/systemd/system/docker.service.d"
 DROP_IN = f"{DIRECTORY}/zz-eks-proxy.conf"
+CONTAINERD = "/etc/systemd/system/containerd.service.d/zz-eks-proxy.conf"
 CLOUDWATCH = "/opt/aws/amazon-cloudwatch-agent/etc"
 #: Otherwise the daemon repairs what the test breaks.  With the lock held, so that no frozen worker
 #: has it.
@@ -52,6 +53,18 @@ class BootedNode:
         output, _, code = self.running.run("sh", "-c", f"{words}; echo $?").rstrip("\n").rpartition("\n")
         assert json_schemas.problems("check", output) == []
         return {**json.loads(output), "code": int(code)}
+
+    def difference(self, anchor: str) -> str:
+        """Run the command of a section of docs/troubleshooting.md, and compare the output."""
+        return page.difference(self.running, anchor)
+
+    def pull(self) -> str:
+        """Return the error of containerd's own client, with the environment of containerd.
+
+        It reads /etc/hosts again, unlike containerd itself, which remembers it for five seconds.
+        """
+        script = "export $(tr '\\0' '\\n' < /proc/$(pgrep -x containerd)/environ | grep -i _proxy); ctr images pull"
+        return self.running.run("sh", "-c", f"{script} {proxies.NAMES[2]}/app:1 2>&1", check=False)
 
     def instance(self, **values: Any) -> None:
         """Change what the metadata service returns; it reads its file again."""
@@ -109,6 +122,20 @@ def proxy_line(result: dict[str, Any]) -> str:
     return str(text)
 
 
+def test_the_expiry_of_a_ca_is_in_its_file(node: BootedNode) -> None:
+    """openssl prints the date of the certificate that node.ca_bundle names."""
+    node.do("cp /etc/world-ca.pem /etc/corp-proxy-ca.pem")
+    try:
+        assert node.difference("proxy-ca-expires") == ""
+    finally:
+        node.do("rm /etc/corp-proxy-ca.pem")
+
+
+def test_the_full_status_has_the_entries_by_reason(node: BootedNode) -> None:
+    """A person compares these lines on two nodes whose hashes differ."""
+    assert node.difference("nodes-differ") == ""
+
+
 def test_proxy_in_dnf_conf_is_the_one_that_dnf_uses(node: BootedNode) -> None:
     """`check` reads the same proxy from dnf.conf as dnf's own library."""
     script = "import dnf; base = dnf.Base(); base.conf.read(); print(base.conf.proxy)"
@@ -118,13 +145,19 @@ def test_proxy_in_dnf_conf_is_the_one_that_dnf_uses(node: BootedNode) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """A script that breaks the node, the finding that must fail and its text, and the repair."""
+    """A script that breaks the node, the finding that must fail and its text, and the repair.
+
+    `sections` of docs/troubleshooting.md show this node.  `message` is what containerd says when it
+    pulls an image; one of the sections quotes it.
+    """
 
     script: str
     finding: str
     text: str
     repair: str
     exit_code: int = 1
+    sections: tuple[str, ...] = ()
+    message: str = ""
 
 
 def hosts(old: str, new: str) -> str:
@@ -144,7 +177,14 @@ OPEN, CLOSE = "{", "}"
 PROXY = "proxy http://proxy.example.test:3128"
 HEALTHY = behind("HEALTHY")
 FAULTS = {
-    "proxy down": Fault(behind("DOWN"), PROXY, "Connection refused", HEALTHY),
+    "proxy down": Fault(
+        behind("DOWN"),
+        PROXY,
+        "Connection refused",
+        HEALTHY,
+        sections=("proxy-is-down",),
+        message="proxyconnect tcp: dial tcp",
+    ),
     "name unknown": Fault(
         hosts("proxy.example.test", "proxy.gone.test"),
         PROXY,
@@ -159,15 +199,47 @@ FAULTS = {
         "name resolution timed out after",
         hosts("proxy.gone.test", "proxy.example.test") + "; cat /run/kept > /etc/resolv.conf; systemctl stop deaf",
     ),
-    "403": Fault(behind("FORBIDS"), PROXY, "403", HEALTHY),
-    "407": Fault(behind("ASKS"), PROXY, "no credentials are set", HEALTHY),
-    "TLS interception, untrusted": Fault(behind("INSPECTS"), PROXY, "Corp Proxy CA", HEALTHY),
-    "proxy that never responds": Fault(behind("MUTE"), PROXY, "the response to CONNECT timed out after", HEALTHY),
+    "403": Fault(
+        behind("FORBIDS"), PROXY, "403", HEALTHY, sections=("proxy-denies-a-destination",), message="Forbidden"
+    ),
+    "407": Fault(
+        behind("ASKS"),
+        PROXY,
+        "no credentials are set",
+        HEALTHY,
+        sections=("407-proxy-authentication-required",),
+        message="Proxy Authentication Required",
+    ),
+    "TLS interception, untrusted": Fault(
+        behind("INSPECTS"),
+        PROXY,
+        "Corp Proxy CA",
+        HEALTHY,
+        sections=("x509-unknown-authority",),
+        message="x509: certificate signed by unknown authority",
+    ),
+    "proxy that never responds": Fault(
+        behind("MUTE"),
+        PROXY,
+        "the response to CONNECT timed out after",
+        HEALTHY,
+        sections=("nodeadm-config-times-out",),
+    ),
     "drop-in not loaded": Fault(
         f"{FREEZE}; mv {DROP_IN} /run/kept; systemctl daemon-reload; mv /run/kept {DROP_IN}",
         "units docker.service",
         "systemd has not loaded it",
         f"systemctl daemon-reload; {THAW}",
+        sections=("drop-in-not-in-force",),
+    ),
+    "containerd started without the proxy": Fault(
+        f"{FREEZE}; mv {CONTAINERD} /run/kept; systemctl daemon-reload; systemctl restart containerd;"
+        f" mv /run/kept {CONTAINERD}; systemctl daemon-reload",
+        "processes containerd.service",
+        "has an old environment: http_proxy is not set; https_proxy is not set; no_proxy is not set",
+        f"systemctl restart containerd; {THAW}",
+        sections=("imagepullbackoff", "node-joins-without-the-proxy"),
+        message="dial tcp: lookup",
     ),
     "docker started before the change": Fault(
         f"{FREEZE}; sed -i s/artifacts/more.artifacts/ /etc/eks-proxy-agent/config.toml; eks-proxy-agent apply;"
@@ -175,6 +247,7 @@ FAULTS = {
         "processes docker.service",
         "no_proxy lacks more.artifacts.corp.example and has unexpected artifacts.corp.example",
         f"sed -i s/more.artifacts/artifacts/ /etc/eks-proxy-agent/config.toml; eks-proxy-agent apply; {RESTART_ALL}; {THAW}",
+        sections=("old-environment",),
     ),
     "docker older than the proxy's CA": Fault(
         f"{FREEZE}; cp /etc/world-ca.pem /run/kept; cat /run/kept >> /etc/world-ca.pem; eks-proxy-agent apply;"
@@ -189,6 +262,7 @@ FAULTS = {
         "-http_proxy=http://proxy.example.test:8080\n",
         f"cp -p /run/kept /etc/environment; {THAW}",
         exit_code=3,
+        sections=("files-differ",),
     ),
     "a quote in /etc/environment that is not closed": Fault(
         f"{FREEZE}; cp -p /etc/environment /run/kept; sed -i '1iJAVA_OPTS=\"-Dx=1' /etc/environment",
@@ -224,6 +298,7 @@ FAULTS = {
         "elsewhere /etc/docker/daemon.json",
         f'"proxies" sets HTTPS_PROXY to {OLD} for docker (23 and later)',
         "cp -p /run/kept /etc/docker/daemon.json",
+        sections=("another-place-sets-a-proxy",),
     ),
     "a later EnvironmentFile= of kubelet": Fault(
         "echo HTTPS_PROXY=http://other.example.test:1 > /etc/kubelet.env;"
@@ -238,6 +313,7 @@ FAULTS = {
         "packages /etc/yum.conf",
         "not a link to /etc/dnf/dnf.conf any more",
         f"ln -sfn dnf/dnf.conf /etc/yum.conf; {THAW}",
+        sections=("dnf-hangs",),
     ),
     "a drop-in that removes a variable": Fault(
         f"printf '[Service]\nUnsetEnvironment=https_proxy\n' > {DIRECTORY}/override.conf; systemctl daemon-reload",
@@ -281,25 +357,41 @@ FAULTS = {
         "direct api-endpoint",
         "no connection to 10.0.7.9 on port 443",
         hosts("^10.0.7.9 ", "10.0.7.1 "),
+        sections=("direct-destination-unreachable",),
     ),
-    "clock one hour off": Fault(behind("LATE"), "clock skew", "s ahead of http://proxy.example.test:3128", HEALTHY),
+    "clock one hour off": Fault(
+        behind("LATE"),
+        "clock skew",
+        "s ahead of http://proxy.example.test:3128",
+        HEALTHY,
+        sections=("clock-skew",),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_the_only_failure(node: BootedNode, name: str) -> None:
-    """One finding fails, with evidence and a hint; after the repair all is ok again."""
+    """One finding fails, with evidence and a hint; after the repair all is ok again.
+
+    The sections of docs/troubleshooting.md show what their command prints on such a node.
+    """
     fault = FAULTS[name]
     try:
         node.do(fault.script)
         result = node.check()
+        differences = [node.difference(anchor) for anchor in fault.sections]
+        message = node.pull() if fault.message else ""
     finally:
         node.do(fault.repair)
     assert named(result, "fail") == [fault.finding]
     assert named(result, "warn") == []
     assert fault.text in failure(result)["text"]
     assert failure(result)["hint"]
+    assert failure(result)["runbook"] in troubleshooting.sections()
     assert result["code"] == fault.exit_code
+    assert "".join(differences) == ""
+    assert fault.message in message
+    assert fault.message in "".join(troubleshooting.sections()[anchor] for anchor in fault.sections)
     assert named(node.check(), "warn", "fail", "skip") == []
 
 
@@ -373,11 +465,13 @@ def test_a_cidr_added_to_the_vpc_is_a_failure_of_no_proxy(node: BootedNode) -> N
     node.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16", "10.9.0.0/16"])
     try:
         result = node.check()
+        difference = node.difference("no_proxy-lacks-an-entry")
     finally:
         node.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16"])
     assert named(result, "warn", "fail") == ["no-proxy vpc"]
     assert failure(result)["text"].startswith("10.9.0.0/16 is missing: through the proxy for Go")
     assert "eks-proxy-agent apply" in failure(result)["hint"]
+    assert difference == ""
 
 
 def test_without_the_metadata_service_the_other_groups_are_ok(node: BootedNode) -> None:
@@ -385,9 +479,11 @@ def test_without_the_metadata_service_the_other_groups_are_ok(node: BootedNode) 
     node.trial.stop_serving()
     try:
         result = node.check()
+        difference = node.difference("metadata-service-fails")
     finally:
         node.trial.serve()
     assert named(result, "warn", "fail", "skip") == ["metadata service"]
+    assert difference == ""
 
 
 def test_check_ends_on_a_node_on_which_everything_hangs(node: BootedNode) -> None:
@@ -411,10 +507,12 @@ def test_invalid_settings_are_a_failure_before_they_are_applied(node: BootedNode
     node.do(f"{FREEZE}; cp -p {config} /run/kept; echo 'bad = 1' >> {config}")
     try:
         result = node.check()
+        difference = node.difference("settings-are-invalid")
     finally:
         node.do(f"cp -p /run/kept {config}; {THAW}")
     assert (named(result, "fail"), result["code"]) == (["settings layers"], 78)
     assert "node.bad: unknown key" in json.dumps(result)
+    assert difference == ""
 
 
 def test_without_root_nothing_fails(node: BootedNode) -> None:

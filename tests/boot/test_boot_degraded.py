@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Callable
 
+from tests.boot.harness import page
 from tests.boot.harness.bed import Trial
 from tests.boot.harness.daemon import AGENT
 from tests.boot.harness.node import Running
@@ -53,6 +54,7 @@ def test_wrong_settings_are_corrected_without_a_restart(trial: Callable[[str], T
     assert document["phase"] == "degraded"
     assert "failure.prefligth: unknown key; did you mean failure.preflight?" in document["error"]
     assert running.show(AGENT, "StatusText").startswith("degraded: /etc/eks-proxy-agent/config.toml, line ")
+    assert page.difference(running, "phase-degraded") == ""
     agent = running.show(AGENT, "MainPID")
     running.run("sed", "-i", "/prefligth/d", "/" + CONFIG)
     wait_for("the edit to take effect", lambda: status(running)["phase"] == "configured")

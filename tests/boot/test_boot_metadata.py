@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Callable
 
+from tests.boot.harness import page
 from tests.boot.harness.bed import Trial
 
 
@@ -45,6 +46,7 @@ def test_policy_closed_starts_docker_only_with_metadata(
     assert json.loads(running.run("cat", "/run/eks-proxy-agent/status.json"))["phase"] == "degraded"
     runtimes = ("docker", "containerd", "kubelet")
     assert [running.show(unit, "ActiveState") for unit in runtimes] == ["inactive"] * 3
+    assert page.difference(running, "node-notready") == ""
     held = json.loads(running.run("eks-proxy-agent", "status", "--json"))["held_units"]
     assert sorted(held) == sorted(f"{unit}.service" for unit in runtimes)
     node.serve()

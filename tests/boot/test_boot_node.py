@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable
 
+from tests.boot.harness import page
 from tests.boot.harness.bed import Trial
 
 
@@ -37,7 +38,12 @@ def test_node_without_settings_boots_as_without_the_agent(trial: Callable[[str],
 
     No file below /etc is the agent's.
     """
-    boot = trial("no-settings").boot()
+    node = trial("no-settings")
+    running = node.start(hold=True)
+    running.wait_settled()
+    difference = page.difference(running, "phase-unconfigured")
+    boot = node.finish(running)
+    assert difference == ""
     assert boot.active_at("eks-proxy-agent") < boot.active_at("docker")
     assert [path for path in boot.etc if path.endswith(("-eks-proxy.conf", "-eks-proxy-closed.conf", ".env"))] == []
     assert boot.reloads() == 0

@@ -12,6 +12,7 @@ from typing import Any, Callable
 import pytest
 
 from tests.boot.harness import case as cases
+from tests.boot.harness import page
 from tests.boot.harness.bed import Bed, Trial
 from tests.boot.harness.namespace import SECURE
 from tests.boot.harness.prepare import BOOT_TESTS
@@ -125,7 +126,9 @@ def test_nodeadm_with_http_proxy_would_not_join(node_of: Callable[..., Trial]) -
     running = node.start(hold=True)
     running.wait_settled()
     findings = json.loads(running.run("eks-proxy-agent", "check", "--json", check=False))["findings"]
+    difference = page.difference(running, "metadata-through-the-proxy")
     boot = running.finish()
+    assert difference == ""
     assert boot.unit("nodeadm-config")["ActiveState"] == "failed"
     assert results(node)[0].startswith("nodeadm failed: ")
     assert any("http://169.254.169.254/latest/api/token" in line for line in node.requests())

@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 import pytest
 
+from tests.boot.harness import page
 from tests.boot.harness.bed import Bed, Trial
 from tests.boot.harness.boot import Boot
 from tests.boot.harness.node import Running
@@ -127,7 +128,9 @@ def test_failover_after_the_configured_time_and_not_back(node: Trial, proxies: P
     later = f"[ $(stat --format=%Y {STATUS}) -ge $(({seen} + 9)) ]"
     running.wait_until("another check", "sh", "-c", later, limit=60)
     wait_for_proxy_in_use(running, SECOND)
+    difference = page.difference(running, "proxy-changes-often")
     first = node.finish(running)
+    assert difference == ""
     (down,), (failover,) = entries_of(first, "proxy.down"), entries_of(first, "proxy.failover")
     seconds = (int(failover["__MONOTONIC_TIMESTAMP"]) - int(down["__MONOTONIC_TIMESTAMP"])) / 1e6
     assert seconds >= AFTER - 1, "apart from the delay of the journal"

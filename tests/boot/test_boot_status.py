@@ -6,6 +6,7 @@ import json
 import re
 from typing import Callable
 
+from tests.boot.harness import page
 from tests.boot.harness.bed import Trial
 from tests.boot.harness.waiting import wait_for
 from tests.status_schema import problems
@@ -34,6 +35,7 @@ def test_status_and_metrics_follow_the_daemon(trial: Callable[[str], Trial]) -> 
 
     running.run("systemctl", "stop", AGENT)
     dead = running.run(AGENT, "status")
+    differences = page.difference(running, "agent-not-running")
     way_out = re.search(r"^to do .*: (systemctl start \S+)$", dead, re.MULTILINE)
     assert way_out, dead
     running.run(*way_out.group(1).split())
@@ -51,9 +53,11 @@ def test_status_and_metrics_follow_the_daemon(trial: Callable[[str], Trial]) -> 
         wait_for("the metrics to move", lambda: "read-only" in running.run(AGENT, "status").lower())
     blocked = running.run(AGENT, "status")
     passes = re.findall(r'passes_total{result="configured"} (\d+)', running.run("cat", COPY))
+    differences += page.difference(running, "no-metrics")
     left = (node.root / USUAL).exists()
     boot = node.finish(running)
 
+    assert differences == ""
     assert "no action needed" in well
     assert re.search(r"^daemon +running \(pid \d+\), last reconcile ", well, re.MULTILINE)
     assert problems(found) == []

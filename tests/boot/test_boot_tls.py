@@ -8,7 +8,7 @@ from typing import Callable
 
 import pytest
 
-from tests.boot.harness import cri
+from tests.boot.harness import cri, page
 from tests.boot.harness.bed import Bed, Trial
 from tests.boot.harness.node import Running
 from tests.boot.harness.tls import IMAGE, NAME, Inspected
@@ -49,6 +49,7 @@ def test_docker_and_containerd_pull_over_https_with_the_ca(node: Trial, inspecte
     assert certificate in running.run("cat", STORE)
     written = (node.root / STORE[1:]).stat().st_mtime_ns - (time.time_ns() - time.monotonic_ns())
     running.run("eks-proxy-agent", "revert")
+    assert page.difference(running, "phase-not-run") == ""
     assert certificate not in running.run("cat", STORE)
     assert not (node.root / ANCHOR[1:]).exists()
     boot = running.finish()

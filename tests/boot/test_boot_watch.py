@@ -9,6 +9,7 @@ from typing import Callable
 
 import pytest
 
+from tests.boot.harness import page
 from tests.boot.harness.bed import Trial
 from tests.boot.harness.command import run
 from tests.boot.harness.daemon import AGENT, ENVIRONMENT, RunningAgent
@@ -64,6 +65,7 @@ systemd-run --quiet --unit=fight sh /run/fight""")  # fmt: skip
     assert len(agent.events("drift.repaired", "FILE=" + ENVIRONMENT)) == 5
     wait_for("the status to report it", lambda: agent.status()["repairs"]["fought"] == [ENVIRONMENT])
     assert "left alone: /etc/environment" in agent.running.show(AGENT, "StatusText")
+    assert page.difference(agent.running, "contested-file") == ""
     agent.running.run("sh", "-c", "touch /run/peace; systemctl stop fight; systemctl reload eks-proxy-agent")
     wait_for("the reload to repair it", lambda: "proxy.example" in agent.read())
     assert len(agent.events("drift.fought")) == 1

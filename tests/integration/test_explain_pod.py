@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.commands import explain_pod
+from tests import troubleshooting
 from tests.integration.api_objects import FORBIDDEN, NAME, Api
 from tests.integration.command_line import Outcome, main
 
@@ -109,6 +110,14 @@ def test_a_pod_without_variables_is_direct(api: Api) -> None:
     assert done.out.startswith("pod shop/web-0: container web\n  no proxy variables\n")
     assert "direct: no proxy is set, for every client" in done.out
     assert "--secret" not in done.both
+
+
+def test_the_troubleshooting_page_shows_a_pod_without_variables(api: Api) -> None:
+    """The section about STS has this command and this output."""
+    add_pod(api, {"name": "web"})
+    command, *words = troubleshooting.command("pods-cannot-reach-sts")[1:]
+    assert (command, words[:2]) == ("explain", ["--pod", "shop/web-0"])
+    assert troubleshooting.difference("pods-cannot-reach-sts", explain(*words[2:]).out) == ""
 
 
 def test_credentials_are_not_shown(api: Api) -> None:
