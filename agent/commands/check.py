@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         for finding in findings:
             print(_lines(finding))
         for anchor in dict.fromkeys(finding.runbook for finding in findings if finding.runbook):
-            print(f"see   {runbook.PAGE}#{anchor}")
+            print(f"see   {runbook.location(anchor)}")
     counts = ", ".join(f"{sum(finding.state == state for finding in findings)} {state}" for state in _STATES)
     print(f"{counts}; {time.monotonic() - start:.1f} s", file=sys.stderr)
     return exit_code(findings)

@@ -1,4 +1,4 @@
-"""Sections of docs/troubleshooting.md: the one table from a result to its anchor.
+"""Sections of docs/troubleshooting.md: the one table from a result or phase to its anchor.
 
 A test compares the anchors with the headings of the page.
 """
@@ -36,8 +36,19 @@ TOPICS = {
     "tls-untrusted": "x509-unknown-authority",
     "upstream": "proxy-denies-a-destination",
 }
+#: Phase of a node that needs attention (agent/core/status/document.py) → anchor.
+PHASES = {
+    "degraded": "phase-degraded",
+    "unconfigured": "phase-unconfigured",
+    "not run": "phase-not-run",
+}
 
 
 def section(group: str, topic: str = "") -> str:
     """Return the anchor for a finding of `check`.  Raises KeyError if its group has none."""
     return TOPICS.get(topic) or GROUPS[group]
+
+
+def location(anchor: str) -> str:
+    """Return where a section is on a node, as `check` and `status` print it."""
+    return f"{PAGE}#{anchor}"

@@ -90,15 +90,15 @@ def test_two_proxies_on_the_screen(node: Node) -> None:
 
 
 def test_a_node_before_the_first_reconcile(tmp_path: Path) -> None:
-    """The screen has three lines, the last with the command to run."""
+    """The screen has four lines, the last two with the command to run and the page to read."""
     node = Node(tmp_path)
     before = node.tree()
     lines = node.main("status").out.splitlines()
-    assert (len(lines), lines[0], lines[-1]) == (
-        3,
-        "phase      not run",
+    assert (len(lines), lines[0]) == (4, "phase      not run")
+    assert lines[-2:] == [
         "to do      Configure the node: eks-proxy-agent apply",
-    )
+        "see        /usr/share/doc/eks-proxy-agent/docs/troubleshooting.md#phase-not-run",
+    ]
     empty = {"files": [], "units": [], "held_units": [], "daemon": None, "bootstrap": None, "signal": None}
     assert status(node) == {"schema": 1, "phase": "not run", "error": None, **empty}
     assert node.tree() == before

@@ -17,6 +17,7 @@ from agent.commands.check import _lines
 from agent.core import runbook
 from agent.core.record import fields
 from agent.core.settings.schema import SECTIONS as SETTINGS
+from agent.core.status.document import CONFIGURED, NOT_RUN, PHASES
 from tests import troubleshooting
 from tests.unit.test_project import anchors, links
 
@@ -60,6 +61,12 @@ def test_every_topic_has_a_section() -> None:
     assert kinds == {"credentials", "denied", "tls-untrusted", "upstream"}
     assert topics() | kinds | {"contested"} == set(runbook.TOPICS)
     assert set(runbook.TOPICS.values()) <= set(SECTIONS)
+
+
+def test_every_phase_has_a_section() -> None:
+    """A configured node needs none; a phase of another name would have no section."""
+    assert set(runbook.PHASES) == {*PHASES, NOT_RUN} - {CONFIGURED}
+    assert set(runbook.PHASES.values()) <= set(SECTIONS)
 
 
 @pytest.mark.parametrize(("state", "anchor"), [(OK, ""), (SKIP, ""), (WARN, "clock-skew"), (FAIL, "clock-skew")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from agent.core import runbook
 from agent.core.record import record
 from agent.core.status.document import CONFIGURED, DEGRADED, NOT_RUN, UNCONFIGURED, StatusDocument
 from agent.core.status.node_view import NodeView
@@ -36,6 +37,7 @@ def screen(view: NodeView, now: float, *, full: bool = False) -> tuple[Line, ...
     status, tasks = view.document, to_do(view, now)
     lines = _phase(view, now, bool(tasks))
     lines += _column("to do", tasks, "warn")
+    lines += _column("see", [runbook.location(runbook.PHASES[status.phase])] if status.phase in runbook.PHASES else [])
     lines += _column("proxy", _proxies(status, now))
     lines += _preflight(status, now)
     lines += _daemon(view, now)
