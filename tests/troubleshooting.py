@@ -2,7 +2,7 @@
 
 A section has one line that begins with `**Run**` and the command, and below it a block with the
 output.  A line `...` in the block stands for any lines, and `...` in a line for any text.  Numbers
-need not be the same: they are process ids, times and the like.
+and the hash of an Intent need not be the same: they are process ids, times and the like.
 """
 
 from __future__ import annotations
@@ -41,4 +41,10 @@ def _run(anchor: str) -> tuple[str, str]:
 
 def _pattern(text: str) -> str:
     lines = ["(?:.*\n)*" if line == "..." else re.escape(line) + "\n" for line in text.splitlines()]
-    return re.sub(r"\d+", r"\\d+", "".join(lines).replace(re.escape("..."), ".*"))
+    return re.sub(r"\b[0-9a-f]{12}\b|\d+(?:\\\.\d+)?", _any_number, "".join(lines).replace(re.escape("..."), ".*"))
+
+
+def _any_number(match: re.Match[str]) -> str:
+    """Return a pattern for a hash, or for a number with or without a fraction (`2 s`, `1.9 s`)."""
+    is_hash = re.search("[a-f]", match[0])
+    return "[0-9a-f]{12}" if is_hash else r"\d+(?:\.\d+)?"

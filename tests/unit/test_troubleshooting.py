@@ -139,6 +139,7 @@ def test_the_output_of_a_check_that_hangs_is_in_the_page(monkeypatch: pytest.Mon
     ("output", "is_shown"),
     [
         ("fail  units      all: timed out after 12 s\nsee   /page.md#check-itself-fails\n", True),
+        ("fail  units      all: timed out after 6.5 s\n", True),
         ("fail  units      all: ended after 6 s\n", False),
         ("", False),
     ],
