@@ -1,3 +1,3 @@
 """HTTP proxy configuration for EKS worker nodes."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
