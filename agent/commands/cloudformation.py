@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import Any
 
@@ -48,10 +47,13 @@ def signal(host: Host, inputs: BootstrapInputs, table: str, code: int) -> None:
         return
     else:
         log.info("signal.sent", **about)
-    with contextlib.suppress(FileError):
+    try:
         record = host.state.of_instance(facts.instance_id, table) if facts else None
-        if facts and record and record.get("exit_code") == code:  # otherwise a step before bootstrap.sh failed
-            save_record(host, facts.instance_id, table, outcome)
+    except FileError as error:
+        _log_not_remembered(table, error)
+        return
+    if facts and record and record.get("exit_code") == code:  # otherwise a step before bootstrap.sh failed
+        save_record(host, facts.instance_id, table, outcome)
 
 
 def signal_again(host: Host, inputs: BootstrapInputs, table: str, record: dict[str, Any]) -> int:
@@ -69,8 +71,12 @@ def save_record(host: Host, instance_id: str, table: str, outcome: dict[str, Any
             record = dict(outcome, time=format_timestamp(time.time()))
             state.save_of_instance(instance_id, table, record)
     except Exception as error:  # noqa: BLE001 -- see above
-        text, meaning = str(as_agent_error(error)), "the next boot may do this again"
-        get_logger().error(_NOT_REMEMBERED[table], error=text, meaning=meaning)
+        _log_not_remembered(table, error)
+
+
+def _log_not_remembered(table: str, error: Exception) -> None:
+    meaning = "the next boot may do this again"
+    get_logger().error(_NOT_REMEMBERED[table], error=str(as_agent_error(error)), meaning=meaning)
 
 
 def _run_with_retries(host: Host, inputs: BootstrapInputs, code: int) -> None:

@@ -52,6 +52,8 @@ _ONCE = [
     ("update", "EIO", r"flistxattr\(\d+</run/eks-proxy-agent/ready>"),
     ("boot", "EIO", r"newfstatat\(\d+</run/eks-proxy-agent/lock>"),
     ("bootstrap", "EIO", r"read\(\d+</etc/eks/bootstrap.sh>"),
+    # The signal was sent, but not remembered, without a word.
+    ("bootstrap", "EMFILE", r'openat\(\d+</var/lib/eks-proxy-agent/instances/[^>]+>, "bootstrap.json"'),
 ]
 
 

@@ -212,11 +212,13 @@ import argparse, signal, sys
 for number in (signal.SIGHUP, signal.SIGTERM):
     signal.signal(number, signal.SIG_DFL)  # as a shell does; the tests may run under nohup or in the background
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from agent import cli
+from agent.__main__ import main
 from agent.commands import bootstrap
 from agent.node.host import host_of
-bootstrap.host_of = lambda arguments: host_of(argparse.Namespace(root=sys.argv[1]))
-sys.exit(cli.main(["bootstrap", "--facts", sys.argv[2], "--", "c"]))
+root = sys.argv[1]
+bootstrap.host_of = lambda arguments: host_of(argparse.Namespace(root=root))
+sys.argv[1:] = ["bootstrap", "--facts", sys.argv[2], "--", "c"]
+sys.exit(main())
 """
 
 
@@ -238,7 +240,7 @@ def test_a_termination_signal_ends_bootstrap_too(node: Bootable, number: signal.
         assert alive.readline() == "runs\n"
         process.send_signal(number)
         assert process.wait(30) == code
-        assert select.select([alive], [], [], 5)[0], "bootstrap.sh still holds the pipe"
+        assert select.select([alive], [], [], 30)[0], "bootstrap.sh still holds the pipe"
         assert alive.read() == ""
     assert (len(node.ran), node.signals) == (1, [])
     assert node.remembered() == {"exit_code": None, "signalled": False}
