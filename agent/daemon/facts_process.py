@@ -64,13 +64,23 @@ class FactsProcess:
         self.close()
 
     def close(self) -> None:
-        """End the process, and free its descriptors."""
+        """End the process, and free its descriptors.
+
+        A process that survives SIGKILL, as in an uninterruptible read, is collected later: the
+        supervisor must not wait for it.
+        """
         while self._descriptors:
             os.close(self._descriptors.pop())
         pid, self._pid = self._pid, 0
-        if pid:
+        if not pid:
+            return
+        from agent.edges import child
+
+        try:
             os.kill(pid, _SIGKILL)
-            os.waitpid(pid, 0)
+            child.collect(pid)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # the launcher ignores SIGCHLD: the kernel has collected it
 
     def fetch(self, endpoint: str, budget: Budget, signals: Signals) -> Facts:
         """Return the facts of the service at `endpoint`, within what the budget allows.

@@ -21,6 +21,8 @@ SILENCE = 600.0
 #: Seconds that it gets to end after SIGTERM, which TimeoutStopSec= of the unit has to exceed; and
 #: after SIGKILL.
 STOP_TIMEOUT, KILL_TIMEOUT = 20.0, 10.0
+#: Seconds to wait for the end of a child that need not be waited for.
+COLLECT_TIMEOUT = 0.1
 
 #: Writes one line to the parent, or several that then arrive together.
 WriteLine = Callable[[str], None]
@@ -82,6 +84,16 @@ def _wait(pid: int, descriptor: int, signals: Signals, handle_line: HandleLine, 
             allowed = handle_line(line.decode("utf-8", "replace"))
             if not is_stopping:
                 deadline = time.monotonic() + (SILENCE if allowed is None else allowed)
+
+
+def collect(pid: int) -> None:
+    """Collect a child that was killed, at once or, if that takes longer, at a later fork."""
+    deadline = time.monotonic() + COLLECT_TIMEOUT
+    while not os.waitpid(pid, os.WNOHANG)[0]:
+        if time.monotonic() > deadline:
+            _hung.add(pid)
+            return
+        time.sleep(0.002)
 
 
 def _collect_hung() -> None:

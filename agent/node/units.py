@@ -17,7 +17,7 @@ from agent.core.settings.unit_table import is_boot_job, variables_of
 from agent.core.systemd import RUNTIMES, OutdatedUnits, UnitState, differences, restart_order, to_release
 from agent.edges import command
 from agent.edges.systemd import environ, own_unit
-from agent.errors import CommandError, FileError
+from agent.errors import AgentError, CommandError
 from agent.node import status_file
 from agent.node.host import Host
 
@@ -119,7 +119,8 @@ def _count(host: Host, result: Restart) -> None:
     """Count a result for the metrics, a refusal only once; a failure to do so changes nothing."""
     if result.is_repeated:
         return
-    with contextlib.suppress(FileError), host.locked() as state:
+    # Not long: kubelet waits for its restart after containerd's.
+    with contextlib.suppress(AgentError), host.locked(wait=1.0) as state:
         status_file.count_restart(state, result.outcome.value)
 
 

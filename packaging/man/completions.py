@@ -62,6 +62,8 @@ def value_cases() -> Iterator[str]:
         uses.setdefault(kind, []).append(flag)
     for kind, names in sorted(uses.items(), reverse=True):
         yield f"        {' | '.join(names)})"
+        if kind in BASH.values():
+            yield "            compopt -o filenames # quotes odd characters, and adds / to directories"
         if kind:
             yield f'            mapfile -t COMPREPLY < <(compgen {kind} -- "$current")'
         yield "            return"

@@ -16,6 +16,7 @@ import pytest
 from agent.core.record import evolve
 from agent.daemon.facts_process import FactsProcess, ProcessEndedError
 from agent.demo.metadata_service import Instance, MetadataService
+from agent.edges import child
 from agent.edges.imds import fetch_facts
 from agent.edges.signals import Signals, Stop, watched
 from agent.errors import MetadataError
@@ -89,6 +90,32 @@ def test_sigterm_ends_the_wait_and_the_process(signals: Signals) -> None:
         timer.join()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_process_that_does_not_end_is_collected_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL has no effect during an uninterruptible read; the daemon goes on."""
+    process = FactsProcess()
+    with process:
+        pid, kill = process._pid, os.kill
+        kill(pid, signal.SIGSTOP)
+        monkeypatch.setattr(os, "kill", lambda pid, number: None)
+        monkeypatch.setattr(child, "COLLECT_TIMEOUT", 0.01)
+        process.close()
+    assert child._hung == {pid}
+    kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    child._collect_hung()
+    assert child._hung == set()
+
+
+def test_a_launcher_that_ignores_sigchld_changes_nothing() -> None:
+    """The kernel collects the process then."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with FactsProcess():
+            pass
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def wait_until_ended(pid: int) -> None:

@@ -23,7 +23,7 @@ from agent.daemon.journal_events import log_restart
 from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import Systemd
-from agent.errors import CommandError
+from agent.errors import CommandError, LockedError
 from agent.node import units
 from agent.node.host import Host
 from agent.node.units import Outcome
@@ -141,6 +141,19 @@ def test_restarts_are_counted(host: Host, systemd: Fake, monkeypatch: pytest.Mon
     host.files.put("/run/eks-proxy-agent/status.json", b"{")
     systemd.failing = {}
     assert APP in restart(host, Intent(PROXY, PROXY, (), Credentials("u", "p")))
+
+
+def test_a_restart_that_cannot_be_counted_stops_no_other(
+    host: Host, systemd: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`apply` may hold the lock then; kubelet still follows containerd."""
+
+    def count(state: object, result: str) -> None:
+        raise LockedError("another run holds the lock")
+
+    monkeypatch.setattr(units.status_file, "count_restart", count)
+    systemd.stale = [APP, CONTAINERD]
+    assert sorted(restart(host)) == sorted([APP, CONTAINERD])
 
 
 def test_a_corrupt_record_is_as_good_as_none(host: Host, systemd: Fake) -> None:

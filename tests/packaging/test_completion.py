@@ -1,7 +1,10 @@
 """Completions of bash and zsh, which are generated from the parser, in real shells."""
 
+import os
+import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,48 @@ def test_completion_passes_shellcheck(pages):
     shellcheck = Path(sys.executable).parent / "shellcheck"
     done = subprocess.run([str(shellcheck), "-s", "bash", str(pages / "completion")], check=False, capture_output=True)
     assert done.returncode == 0, done.stdout.decode()
+
+
+def typed(pages, working, line):
+    """Type a line in a real bash in a directory, complete it with Tab, and return the arguments."""
+    terminal, other = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "TERM": "dumb", "LC_ALL": "C.UTF-8", "PS1": "", "HISTFILE": ""}
+    setup = f"source {pages}/completion; eks-proxy-agent() {{ printf '%s\\n' \"$@\" >{working}.new; mv {working}.new {working}.words; }}"
+    process = subprocess.Popen(
+        ["bash", "--norc", "--noprofile", "-i"],
+        stdin=other,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=working,
+        env=environment,
+        start_new_session=True,
+    )
+    os.close(other)
+    result, deadline = Path(f"{working}.words"), time.monotonic() + 60
+    try:
+        os.write(terminal, f"{setup}\n{line}\t\n".encode())
+        while not result.exists():
+            assert time.monotonic() < deadline, f"bash did not run: {line}"
+            time.sleep(0.01)
+        return result.read_text().splitlines()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+
+
+@pytest.mark.parametrize(
+    ("begin", "name"), [("\\$", "$(touch pwned)"), ("my", "my file.json"), ("./a", "a'b"), ("x", "x;touch pwned")]
+)
+@pytest.mark.parametrize("command", ["report --output", "user-data check"])
+def test_bash_quotes_the_names_of_files(pages, tmp_path, command, begin, name):
+    """A name is one word: root's shell in /tmp runs nothing that others put there."""
+    working = tmp_path / "working"
+    working.mkdir()
+    (working / name).write_text("")
+    *_, word = typed(pages, working, f"eks-proxy-agent {command} {begin}")
+    assert word == ("./" if begin.startswith("./") else "") + name
+    assert not (working / "pwned").exists()
 
 
 # --- zsh
