@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
             options = [name for action in self._actions for name in action.option_strings]
             self._unknown("option", extra[0].partition("=")[0], options)
         if extra:
-            self.error(f"unexpected argument {_quoted(extra[0])}")
+            self._unexpected(extra[0])
         return parsed, extra
 
     def error(self, message: str) -> NoReturn:
@@ -90,6 +90,13 @@ class Parser(argparse.ArgumentParser):
         elif action.choices is not None and value not in action.choices:
             name = (action.option_strings or [str(action.metavar)])[-1]
             self.error(f"{name} {_quoted(value)}: expected one of {', '.join(action.choices)}")
+
+    def _unexpected(self, word: str) -> NoReturn:
+        """Exit with a usage error; name the option that a settings file or a proxy lacks."""
+        option = "--config" if word.endswith(".toml") else "--proxy" if "://" in word else ""
+        is_known = any(option in action.option_strings for action in self._actions)
+        remedy = f'; did you mean "{option}"?' if is_known else ""
+        self.error(f"unexpected argument {_quoted(word)}{remedy}")
 
     def _unknown(self, kind: str, name: str, names: Iterable[str]) -> NoReturn:
         import difflib
