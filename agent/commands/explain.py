@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             _print_matrix(source, targets)
         else:
             _print_paragraphs(source, targets)
-    if arguments.lint and not warnings:
+    if arguments.lint and not warnings and not reader.bad:
         print("no warnings", file=sys.stderr)
     if not (reader.seen or arguments.targets or arguments.lint or arguments.pod):
         raise UsageError("TARGET: missing; give a URL, HOST, HOST:PORT or address, or - to read lines from stdin")

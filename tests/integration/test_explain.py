@@ -491,6 +491,14 @@ def test_lint_of_the_agents_list_has_no_warnings(node: Node) -> None:
     assert {line.partition(":")[0] for line in done.out.splitlines()} == {"note"}
 
 
+def test_lint_of_a_list_without_its_option() -> None:
+    """A list in the place of a target: the error names the option, and there is no verdict."""
+    done = explain("--lint", "--no-proxy", "localhost", "--proxy", PROXY, f"{LIST},::1")
+    assert done.code == 1
+    assert "is a list; write --no-proxy LIST for a NO_PROXY list" in done.err
+    assert "no warnings" not in done.err
+
+
 def test_lint_of_a_bad_list() -> None:
     """Each warning has entry, clients, consequence and remedy; the exit code is 3."""
     done = explain("--lint", "--no-proxy", f"{LIST},*.example.com,com")

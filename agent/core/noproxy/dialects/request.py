@@ -58,7 +58,10 @@ def parse_request(text: str) -> Request:
     if _CIDR.fullmatch(text):
         raise ValueError(f"{_shown(text)} is a network; write an address in it")
     scheme, authority = _scheme(text)
-    host_text, port_text = _split(authority.rpartition("@")[2], text)
+    authority = authority.rpartition("@")[2]
+    if "," in authority:
+        raise ValueError(f"{_shown(text)} is a list; write --no-proxy LIST for a NO_PROXY list, or one target a word")
+    host_text, port_text = _split(authority, text)
     host = _host(host_text, text)
     port = _port(port_text, text)
     effective = scheme or ("http" if port == PORTS["http"] else "https")

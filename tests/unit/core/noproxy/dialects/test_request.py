@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from agent.core.noproxy.dialects.request import LIMIT, Request, parse_request
 
 GOOD = [
+    ("https://u:a,b@example.com/x?y=1,2", "https", "example.com", 443, "https://example.com", False),
     # text, scheme, host, port, spelled, has_port
     ("example.com", "https", "example.com", 443, "example.com", False),
     ("EXAMPLE.Com", "https", "example.com", 443, "example.com", False),
@@ -49,6 +50,8 @@ BAD = [
     ("10.0.0.0/16", "is a network"),
     ("fd00::/8", "is a network"),
     ("a b", "no valid host"),
+    ("localhost,127.0.0.1,::1,[::1],10.0.0.0/8", "is a list; write --no-proxy LIST"),
+    ("https://a.example.com,b.example.com", "is a list"),
     ("http://exa mple.com/", "no valid host"),
     ("example.com\\@evil", "not a URL"),
     ("-example.com", "no valid host"),
