@@ -13,6 +13,7 @@
 # The same sources give the same bytes.  The libraries are fetched and compiled once, and kept in a cache, or taken from
 # the directory VENDOR, which vendor.sh made.  INTERPRETER is PYTHON's path on the node, if it is different there.
 set -euo pipefail
+shopt -s inherit_errexit # a step that fails in $(cached_vendor) ends the script
 cd "$(dirname "$0")/.."
 
 [ -n "${DESTDIR:-}" ] && [ "$DESTDIR" != / ] || [ "${CONFIRM:-}" = / ] || {

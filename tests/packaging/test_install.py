@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,18 @@ def test_absent_python_is_named(tmp_path, python):
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode != 0
     assert f"error: PYTHON={python}" in done.stderr
+    assert not (tmp_path / "tree").exists()
+
+
+def test_missing_system_packages_end_the_installation(tmp_path):
+    """Without a compiler, nothing is fetched after the message that names the packages."""
+    shutil.copytree(ROOT / "packaging", tmp_path / "packaging")
+    setup = tmp_path / "packaging/setup.sh"
+    setup.write_text("#!/bin/sh\n[ $1 != build ] || { echo missing system packages: gcc; exit 1; }\n")
+    environment = {**os.environ, "DESTDIR": f"{tmp_path}/tree", "PYTHON": PYTHON, "XDG_CACHE_HOME": f"{tmp_path}/cache"}
+    script = tmp_path / "packaging/install.sh"
+    done = subprocess.run([str(script)], env=environment, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "missing system packages: gcc\n")
     assert not (tmp_path / "tree").exists()
 
 
