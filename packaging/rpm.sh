@@ -18,7 +18,8 @@ die() {
 
 target=${PYTHON:-/usr/bin/python3}
 case "$target" in
-    [0-9]*) python=$(packaging/setup.sh find "$target") || die "PYTHON=$target: no Python $target on this machine" ;;
+    [0-9]*) python=$(packaging/setup.sh find "$target") || die "PYTHON=$target: no Python $target" \
+        "on this machine; build on the distribution of the nodes, or install it with pyenv (docs/install.md)" ;;
     *) python=$(command -v "$target") || die "PYTHON=$target: no such Python on this machine" ;;
 esac
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || die "PYTHON=$target: does not run"

@@ -47,7 +47,9 @@ def test_absent_directory_is_named(tmp_path):
 @pytest.mark.parametrize("python", ["python3.99", "3.99", "/nowhere/python3"])
 def test_absent_python_is_named(tmp_path, python):
     """The error has the value of PYTHON if this machine does not have it."""
-    assert f"error: PYTHON={python}: no " in failed(tmp_path, PYTHON=python)
+    output = failed(tmp_path, PYTHON=python)
+    assert f"error: PYTHON={python}: no " in output
+    assert ("install it with pyenv (docs/install.md)" in output) == (python == "3.99")
 
 
 def test_python_without_a_lock_is_named(tmp_path):
