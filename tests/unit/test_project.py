@@ -3,6 +3,7 @@
 import ast
 import collections
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,10 +46,11 @@ HEADLESS = ("How", "What", "When", "Where", "Whether", "Which", "Who", "Whose", 
 
 
 def committed():
-    """Return the files that git knows; in a source archive, those of our directories."""
+    """Return the files that git knows; in a source archive or without git, those of our directories."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z"]
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    if done.returncode == 0:
+    git = shutil.which("git")
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) if git else None
+    if done is not None and done.returncode == 0:
         names = [ROOT / name for name in done.stdout.decode().split("\0") if name]
     else:
         directories = ("agent", "bench", "packaging", "systemd", "tests")
@@ -61,6 +63,12 @@ def run(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "agent", *arguments], cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True
     )
+
+
+def test_no_test_of_the_texts_requires_git(monkeypatch):
+    """A copy of the tree on a machine without git has the same sources."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert {ROOT / "README.md", ROOT / "agent/cli.py", ROOT / "tests/unit/test_project.py"} <= set(committed())
 
 
 def test_the_version_is_in_one_place():
