@@ -1,4 +1,4 @@
-# `make demo` and `make test` need only python3 and make; they install the rest.
+# `make demo` and `make test` need only python3 (on Debian also python3-venv) and make; they install the rest.
 # To choose the Python of .venv: make setup PYTHON=python3.9
 
 SHELL := /bin/bash
@@ -22,6 +22,7 @@ setup: ## Create .venv with eks-proxy-agent and the development tools
 demo: ## Run the agent in a scratch directory; needs no root, AWS or compiler
 	@packaging/setup.sh demo
 	@.venv/bin/eks-proxy-agent demo
+	@echo '  to run these commands here:   .venv/bin/eks-proxy-agent'
 
 test: ## Run lint and all tests; as root on Debian also the boot tests
 	@packaging/test.sh
