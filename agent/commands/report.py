@@ -96,7 +96,8 @@ def _progress(done: int, running: Sequence[str]) -> None:
 def _summary(members: Sequence[Member], size: int) -> None:
     missing = [member.path for member in members if member.content is None]
     text = f"{len(members) - len(missing)} files, {(size + 1023) // 1024} KiB"
-    text += f"; not collected: {', '.join(missing)} (README.txt says why)" if missing else ""
+    more = "; root could collect more" if os.geteuid() else ""
+    text += f"; not collected: {', '.join(missing)} (README.txt says why{more})" if missing else ""
     print(text, file=sys.stderr)
     note = "passwords and tokens are masked, but it names hosts, addresses and accounts; look before you send it"
     print("note: " + note, file=sys.stderr)

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+import agent
 from agent.core.record import field, record
 from agent.core.report.contents import MEMBER_LIMIT
 from agent.core.report.masks import Mask
@@ -15,8 +16,10 @@ from agent.edges import command
 from agent.errors import AgentError, CommandError
 from agent.node.host import Host
 
-#: Starts a command of the agent with this process's import path, whatever started this process.
+#: Starts a command of this very agent with this process's import path, whatever started this
+#: process.  The package may be in no directory of that path: an editable install has a finder.
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from agent.cli import main; sys.exit(main())"
+_DIRECTORY = os.path.dirname(os.path.dirname(agent.__file__))
 
 
 class NotHere(Exception):
@@ -63,7 +66,7 @@ class ReportedNode:
 
     def run_agent(self, words: Sequence[str], *, seconds: float) -> command.Output:
         """Run a command of the agent in a process of its own: it may hang, or end by an error."""
-        path = json.dumps([os.path.abspath(directory) for directory in sys.path])
+        path = json.dumps([os.path.abspath(directory) for directory in (_DIRECTORY, *sys.path)])
         flags = [] if self.host.files.live else ["--root", self.host.files.root]
         flags += ["--facts", os.path.abspath(self.facts)] if self.facts and words[0] != "status" else []
         argv = [sys.executable, "-IBS", "-c", _START, path, *words, *flags]

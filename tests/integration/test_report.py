@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -379,6 +380,31 @@ def test_a_terminal_shows_the_progress(node: Node, tmp_path: Path) -> None:
         process.communicate(timeout=30)
     assert f"\r\033[Kcollected 0 of {len(COLLECTORS)}; waiting for check.json".encode() in text
     assert re.search(rb"\r\033\[K1\d files, \d+ KiB; not collected: ", text)
+
+
+#: Runs the agent of a directory that is not in sys.path, as the finder of an editable install does.
+FOUND = """
+import importlib.util, sys
+place = sys.argv.pop(1) + "/agent/__init__.py"
+spec = importlib.util.spec_from_file_location("agent", place)
+sys.modules["agent"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+from agent.cli import main
+sys.exit(main())
+"""
+
+
+def test_the_agent_of_an_editable_install_collects(node: Node) -> None:
+    """Its package is in no directory of sys.path, and the working directory is another one."""
+    path = node.root.parent / "report.tar.gz"
+    flags = ["--root", str(node.root), "--facts", str(node.facts), "--output", str(path)]
+    argv = [sys.executable, "-I", "-c", FOUND, str(REPOSITORY), "report", *flags]
+    done = subprocess.run(argv, cwd=node.root, env=environment(), check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    archive = Archive(path.read_bytes())
+    assert "no_proxy" in {value["key"] for value in archive.json("config.json")}
+    assert [text for text in archive.texts.values() if "ModuleNotFoundError" in text] == []
+    assert ("root could collect more" in done.stderr) == (os.geteuid() != 0)
 
 
 # --- the runner
