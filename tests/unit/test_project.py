@@ -46,7 +46,7 @@ HEADLESS = ("How", "What", "When", "Where", "Whether", "Which", "Who", "Whose", 
 
 
 def committed():
-    """Return the files that git knows; in a source archive or without git, those of our directories."""
+    """Return the files that git knows; without git or its data, those of our directories."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z"]
     git = shutil.which("git")
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) if git else None
