@@ -27,7 +27,7 @@ demo: ## Run the agent in a scratch directory; needs no root, AWS or compiler
 test: ## Run lint and all tests; as root on Debian also the boot tests
 	@packaging/test.sh
 
-unit-test: setup ## Run the unit tests (seconds)
+unit-test: setup ## Run the unit tests (a minute)
 	@.venv/bin/python -m pytest -q tests/unit
 
 fuzz: setup ## Fuzz the readers of what others write, for so many minutes: make fuzz MINUTES=60
