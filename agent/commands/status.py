@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from agent.commands.node import DAEMON, print_losses
 from agent.core.plan.files.environment import NODE_ENV, assignments
@@ -48,6 +49,7 @@ def inspect_node(host: Host) -> NodeView:
     return NodeView(
         _with_current_units(host, document, [units[name] for name in names if name in units]),
         files={path: _file_state(host, path) for path in document.files},
+        links=dict(_links(host, document.files)),
         units={name: _state(units[name]) for name in names if name in units},
         daemon=_daemon(units.get(DAEMON)),
         bootstrap=_result(host, document.instance_id, "bootstrap"),
@@ -93,6 +95,15 @@ def _file_state(host: Host, path: str) -> str:
     if record is None:
         return "ok"
     return "ok" if digest(state.content) in record.written[:1] else "changed since"
+
+
+def _links(host: Host, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each path that leads to another file, such as yum.conf, with that file."""
+    for path in paths:
+        with contextlib.suppress(FileError):
+            resolved = host.files.resolve(path)
+            if resolved != path:
+                yield path, resolved
 
 
 def _units(host: Host, names: list[str]) -> Mapping[str, UnitState]:

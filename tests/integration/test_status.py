@@ -69,6 +69,14 @@ def test_status_and_plan_show_no_proxy_in_the_same_form(node: Node) -> None:
     assert status(node)["no_proxy"] == json.loads(node.main("plan", "--json").out)["no_proxy"]
 
 
+def test_a_link_is_shown_with_its_target(node: Node) -> None:
+    """`plan` and `apply` name the target; JSON keeps the path of the table of files."""
+    assert "file       /etc/yum.conf -> /etc/dnf/dnf.conf " in node.main("status", "--full").out
+    assert "/etc/dnf/dnf.conf" not in files(node)
+    node.write("etc/dnf/dnf.conf", b"[main]\n")
+    assert re.search(r"/etc/yum.conf -> /etc/dnf/dnf.conf +changed since", node.main("status").out)
+
+
 def test_the_full_screen(node: Node) -> None:
     """With --full there is a line for each reason with its entries, each warning and each file."""
     done = node.main("status", "--full")

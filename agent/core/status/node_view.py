@@ -29,13 +29,15 @@ class DaemonStatus:
 class NodeView:
     """All that `status` shows.
 
-    `files`: path → state.  `units`: unit → state.  `daemon`: None where systemd does not run.
-    `bootstrap`: the result of bootstrap.sh.  `signal`: that of the wait for kubelet, without
-    bootstrap.sh.  `held_units`: units that failure.policy = "closed" does not allow to start now.
+    `files`: path → state.  `links`: path → the file that it leads to, only for links.
+    `units`: unit → state.  `daemon`: None where systemd does not run.  `bootstrap`: the result of
+    bootstrap.sh.  `signal`: that of the wait for kubelet, without bootstrap.sh.  `held_units`:
+    units that failure.policy = "closed" does not allow to start now.
     """
 
     document: StatusDocument
     files: Mapping[str, str] = field(factory=dict)
+    links: Mapping[str, str] = field(factory=dict)
     units: Mapping[str, str] = field(factory=dict)
     daemon: DaemonStatus | None = None
     bootstrap: BootstrapStatus | None = None

@@ -229,9 +229,14 @@ def _files(view: NodeView, full: bool) -> list[Line]:
     words += [] if wrong or unknown else ["all as written"]
     words += [f"{repairs} repaired since power-on"] if repairs else []
     return [Line("files", ", ".join(words))] + [
-        Line("file", f"{path:<60} {view.files[path]}", "" if view.files[path] == "ok" else "warn")
+        Line("file", f"{_with_target(view, path):<60} {view.files[path]}", "" if view.files[path] == "ok" else "warn")
         for path in (view.files if full else wrong)
     ]
+
+
+def _with_target(view: NodeView, path: str) -> str:
+    """Return the path with the file that it leads to, under whose name `plan` shows changes."""
+    return f"{path} -> {view.links[path]}" if path in view.links else path
 
 
 def _units(view: NodeView, full: bool) -> list[Line]:
