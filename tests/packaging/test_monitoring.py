@@ -274,6 +274,24 @@ def test_wrong_settings_are_a_problem(node, tmp_path):
     assert "proxy.url" in text
 
 
+@pytest.mark.parametrize("settings", ["[proxy]\nurl = 5\n", ""], ids=["invalid", "no proxy"])
+def test_nothing_checked_is_unknown(node, tmp_path, settings):
+    """With each check skipped, `check` returns 0, which says nothing about the files."""
+    node.settings(settings)
+    assert node.main("check", "--only", "files").code == 0
+    code, text = run(tmp_path, "files", "units", "processes", "no-proxy", "packages", "elsewhere")
+    assert (code, text.startswith("unknown: nothing could be checked: files all: ")) == (2, True), text
+
+
+@pytest.mark.parametrize("state", ["ok", "warn"])
+def test_one_checked_thing_among_skipped_ones_is_a_result(tmp_path, state):
+    """A group may have nothing to check on this node; a word of a hint is not a state."""
+    agent(tmp_path, f"echo 'skip  units      all: no systemd'; echo '{state:<4}  files      /etc/a: x'")
+    assert run(tmp_path, "units", "files") == (0, "no problem found")
+    agent(tmp_path, f"echo 'skip  units      all: x'; echo '      > {state}  files'")
+    assert run(tmp_path, "units", "files") == (2, "unknown: nothing could be checked: units all: x")
+
+
 @pytest.mark.parametrize(
     ("command", "text"),
     [

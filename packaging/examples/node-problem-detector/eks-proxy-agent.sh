@@ -23,6 +23,11 @@ output=$("$@" 2>&1)
 code=$?
 case $code in
     0)
+        # Nothing failed either if nothing could be checked, for example because the settings are invalid.
+        if ! printf '%s\n' "$output" | grep -Eq '^(ok|warn) '; then
+            reason=$(printf '%s\n' "$output" | sed -n '/^skip  */{s///;s/  */ /g;p;q;}')
+            unknown "nothing could be checked${reason:+: $reason}"
+        fi
         echo "no problem found"
         exit 0
         ;;
