@@ -6,6 +6,7 @@ import re
 import ssl
 import time
 
+from agent.core.net.ca_certificates import next_expiry
 from agent.core.record import record
 
 _BEGIN = "-----BEGIN "
@@ -19,7 +20,7 @@ class Bundle:
     """Validated CA certificates.
 
     `pem`: the certificates and nothing else.  `summaries`: one line for each.  `warnings`: expired
-    certificates.  `not_after`: when the first of them expires, in seconds since 1970.
+    certificates.  `not_after`: their `next_expiry`, in seconds since 1970.
     """
 
     pem: bytes
@@ -41,6 +42,7 @@ def read_bundle(text: str) -> Bundle:
         raise ValueError(f"truncated: a {_BEGIN}... line has no matching -----END line")
     if not blocks or any(block.group(1) != "CERTIFICATE" for block in blocks):
         raise ValueError("expected PEM certificates (-----BEGIN CERTIFICATE-----) and nothing else")
+    now = time.time()
     summaries: list[str] = []
     warnings: list[str] = []
     expiries: list[float] = []
@@ -49,10 +51,10 @@ def read_bundle(text: str) -> Bundle:
         expiries.append(not_after)
         day = time.strftime("%Y-%m-%d", time.gmtime(not_after))
         summaries.append(f"{name}, CA, valid until {day}")
-        if not_after < time.time():
+        if not_after <= now:
             warnings.append(f"certificate {number} ({name}) expired on {day}")
     pem = "".join(block.group(0).replace("\r\n", "\n") + "\n" for block in blocks)
-    return Bundle(pem.encode("ascii"), tuple(summaries), tuple(warnings), int(min(expiries)))
+    return Bundle(pem.encode("ascii"), tuple(summaries), tuple(warnings), int(next_expiry(expiries, now)))
 
 
 def _certificate(number: int, pem: str) -> tuple[str, float]:

@@ -48,7 +48,9 @@ def test_a_file_of_cas_is_planned_written_and_reverted(node, samples):
     assert "warning: node.ca_bundle: certificate 2 (Expired CA) expired on 2021-01-01" in plan.err
     assert node.main("apply").code == 0
     assert node.read(node.anchor).encode() == bundle
-    assert json.loads(node.read("run/eks-proxy-agent/status.json"))["ca_not_after"].startswith("2021-01-01T")
+    not_after = json.loads(node.read("run/eks-proxy-agent/status.json"))["ca_not_after"]
+    assert not_after > "2021-01-02", "of the certificate that is still valid"
+    assert f"node.ca_bundle: Corp Proxy CA, CA, valid until {not_after[:10]}" in plan.err
     stamps = node.stamps()
     assert node.main("apply").code == 0
     assert node.stamps() == stamps

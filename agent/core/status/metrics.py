@@ -34,9 +34,8 @@ def render(status: StatusDocument, python: str = "") -> str:
     lines += _time("last_pass", "Time of the last reconcile.", status.updated)
     lines += _time("last_success", "Time of the last reconcile that was not degraded.", status.last_success)
     lines += _time("next_pass", "Latest time of the next reconcile.", status.next_pass)
-    lines += _time(
-        "ca_not_after", "Time at which the first certificate of node.ca_bundle expires.", status.ca_not_after
-    )
+    text = "Time at which the next certificate of node.ca_bundle expires; the last expiry if all have expired."
+    lines += _time("ca_not_after", text, status.ca_not_after)
     lines += _kept_flags(status)
     lines += _counters(status.counters)
     return "".join(line + "\n" for line in lines)
