@@ -8,7 +8,7 @@
 #   etc/eks-proxy-agent                      the default settings
 #   var/lib/node_exporter/textfile_collector an empty directory for the metrics
 #
-# Without DESTDIR it changes the running system, and requires CONFIRM=/.  uninstall.sh removes all of it.
+# Without DESTDIR it changes the running system, and requires CONFIRM=/.  uninstall.sh removes all but the last.
 #
 # The same sources give the same bytes.  The libraries are fetched and compiled once, and kept in a cache, or taken from
 # the directory VENDOR, which vendor.sh made.  INTERPRETER is PYTHON's path on the node, if it is different there.

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Removes what install.sh installed below DESTDIR.  On the running system (CONFIRM=/) it first reverts what the agent
-# changed, as erasing the RPM does, and stops and disables its units.  Changed settings are kept.
+# changed, as erasing the RPM does, and stops and disables its units.  Changed settings are kept, and so is the directory
+# of the textfile collector: others use it too, and a container may have mounted it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,5 +28,4 @@ elif [ -e "$settings/config.toml" ]; then
     echo "kept: $settings/config.toml" >&2
 fi
 rmdir "$settings/config.d" "$settings" 2>/dev/null || true
-rmdir "$root/var/lib/node_exporter/textfile_collector" "$root/var/lib/node_exporter" 2>/dev/null || true # of others too
 [ -n "$root" ] || systemctl daemon-reload

@@ -151,17 +151,19 @@ def test_the_running_system_takes_a_confirmation():
 
 
 def test_uninstall_leaves_nothing_but_changed_settings(tmp_path):
-    """A config.toml of the operator stays, as with rpm -e."""
+    """A config.toml of the operator stays, and the directory of the collector, as with rpm -e."""
     tree = install(tmp_path / "tree")
     uninstall = ["make", "uninstall", f"DESTDIR={tree}"]
     subprocess.run(uninstall, cwd=ROOT, check=True, capture_output=True)
     assert [path for path in tree.rglob("*") if path.is_file()] == []
-    assert not (tree / "var/lib/node_exporter").exists()
+    directory = tree / "var/lib/node_exporter/textfile_collector"
+    assert list(directory.iterdir()) == []
+    inode = directory.stat().st_ino
     install(tree)
-    (tree / "var/lib/node_exporter/textfile_collector/other.prom").touch()
+    (directory / "other.prom").touch()
     settings = tree / "etc/eks-proxy-agent/config.toml"
     settings.write_text('[proxy]\nurl = "http://proxy.corp:3128"\n')
     done = subprocess.run(uninstall, cwd=ROOT, check=True, capture_output=True, text=True)
-    (tree / "var/lib/node_exporter/textfile_collector/other.prom").unlink()
-    assert [path for path in tree.rglob("*") if path.is_file()] == [settings]
+    assert sorted(path for path in tree.rglob("*") if path.is_file()) == [settings, directory / "other.prom"]
+    assert directory.stat().st_ino == inode
     assert f"kept: {settings}" in done.stderr

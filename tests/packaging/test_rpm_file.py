@@ -89,7 +89,7 @@ def test_all_files_are_in_documented_directories(package):
         r"|/usr/lib/systemd/system-preset/90-eks-proxy-agent\.preset"
         r"|/usr/share/(doc|licenses)/eks-proxy-agent(/.*)?|/usr/share/man/man[58]/eks-proxy-agent(\.toml)?\.[58]\.gz"
         r"|/usr/share/bash-completion/completions/eks-proxy-agent|/usr/share/zsh(/site-functions(/_eks-proxy-agent)?)?"
-        r"|/var/lib/eks-proxy-agent|/var/lib/node_exporter(/textfile_collector)?"
+        r"|/var/lib/eks-proxy-agent"
     )
     listed = rpms.query(package, "-l")
     assert [path for path in listed if not ours.fullmatch(path)] == []

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.needs_root("rpm installs into a root")
 
 NAME = "eks-proxy-agent"
 SETTINGS = "etc/eks-proxy-agent/config.toml"
+#: Created by the package and owned by no package, so it stays.
+COLLECTOR = ["var/lib/node_exporter", "var/lib/node_exporter/textfile_collector"]
 DROP_IN = "etc/systemd/system/docker.service.d/zz-eks-proxy.conf"
 GATE = "etc/systemd/system/docker.service.d/91-eks-proxy-closed.conf"
 CLOSED = '[proxy]\nurl = "http://proxy.example.test:3128"\n[failure]\npolicy = "closed"\n'
@@ -53,10 +55,11 @@ def configure(root, settings=CLOSED):
 
 
 @pytest.mark.parametrize("is_upgraded", [False, True], ids=["new", "upgraded"])
-def test_erased_package_leaves_nothing(root, is_upgraded):
+def test_erased_package_leaves_only_the_collector_s_directory(root, is_upgraded):
     """After install, use, bake and erase, every path has its original type, mode and content.
 
-    That holds right after an upgrade too, while the drop-ins still have their former name.
+    That holds right after an upgrade too, while the drop-ins still have their former name.  The
+    directory of the collector stays, and is empty.
     """
     before = root.contents()
     install(root)
@@ -68,36 +71,52 @@ def test_erased_package_leaves_nothing(root, is_upgraded):
     if is_upgraded:
         rename_to_former(root.path)
     erase(root)
-    assert difference(before, root.contents()) == []
+    assert difference(before, root.contents()) == COLLECTOR
+    assert list((root.path / COLLECTOR[-1]).iterdir()) == []
 
 
 def test_install_only_enables_the_units(root):
-    """Installing in an image build enables two units; it starts nothing and writes nothing else."""
+    """Installing in an image build enables two units and makes the collector's directory.
+
+    It starts nothing and writes nothing else.
+    """
     before = root.contents()
     install(root)
     owned = {path.lstrip("/") for path in root.rpm("-ql", NAME).splitlines()}
     units = ("eks-proxy-agent", "eks-proxy-agent-bootstrap")
     enabled = [f"etc/systemd/system/multi-user.target.wants/{unit}.service" for unit in units]
-    assert [path for path in difference(before, root.contents()) if path not in owned] == sorted(enabled)
+    assert [path for path in difference(before, root.contents()) if path not in owned] == sorted(enabled + COLLECTOR)
 
 
-def test_the_directory_of_the_collector_keeps_its_owner(root):
-    """It is made if it is absent, with mode 0755; files of others in it survive the package."""
+def test_the_directory_of_the_collector_is_made_if_it_is_absent(root):
+    """It has mode 0755, and no package owns it."""
     install(root)
-    directory = root.path / "var/lib/node_exporter/textfile_collector"
+    directory = root.path / COLLECTOR[-1]
     assert stat.S_IMODE(directory.stat().st_mode) == 0o755
-    erase(root)
-    assert not directory.parent.exists()
+    assert {f"/{path}" for path in COLLECTOR} & set(root.rpm("-qal").splitlines()) == set()
+
+
+@pytest.mark.parametrize("is_empty", [False, True], ids=["with a file", "empty"])
+def test_an_existing_directory_of_the_collector_survives_the_package(root, is_empty):
+    """It keeps its owner, its mode and its files.
+
+    It also keeps its inode, which a container with a hostPath has mounted, if the agent was the
+    only one that wrote to it.
+    """
+    directory = root.path / COLLECTOR[-1]
     directory.mkdir(parents=True)
-    (directory / "theirs.prom").touch()
+    if not is_empty:
+        (directory / "theirs.prom").touch()
     os.chown(directory, 65534, 65534)
     directory.chmod(0o2775)
-    before = root.contents()
+    before, inode = root.contents(), directory.stat().st_ino
     install(root)
+    root.rpm("-U", rpms.next_version())
     assert (directory.stat().st_uid, stat.S_IMODE(directory.stat().st_mode)) == (65534, 0o2775)
     assert root.rpm("-V", NAME) == ""
     erase(root)
     assert difference(before, root.contents()) == []
+    assert directory.stat().st_ino == inode
 
 
 def test_installed_command_writes_no_byte_code(root):
@@ -158,6 +177,7 @@ def test_docker_can_start_after_erase_with_policy_closed(root):
         "etc/eks-proxy-agent",
         "etc/eks-proxy-agent/config.d",
         "etc/eks-proxy-agent/config.d/50-operator.toml",
+        *COLLECTOR,
     ]
 
 
@@ -201,7 +221,7 @@ def test_erase_fails_if_revert_fails(root):
     assert enabled >= {f"{NAME}.service", f"{NAME}-bootstrap.service"}, "docker would wait forever at the next boot"
     baseline.write_bytes(good)
     erase(root)
-    assert all(path.startswith("etc/eks-proxy-agent") for path in difference(before, root.contents()))
+    assert all(path.startswith(("etc/eks-proxy-agent", COLLECTOR[0])) for path in difference(before, root.contents()))
 
 
 def test_hostile_packages_are_not_imported(root):
