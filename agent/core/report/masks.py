@@ -20,36 +20,62 @@ MASKED = "***"
 #: Variables of the environment whose values are shown; those of proxies are redacted.
 PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "FTP_PROXY")
 _PUBLIC_NAMES = (*PROXY_NAMES, "PATH", "LANG", "HOME", "AWS_REGION", "AWS_DEFAULT_REGION", "SSL_CERT_FILE")
+#: Names of the agent that look as if they had a secret.  As a key of JSON, also `key` of
+#: `config show --json`, and the command, of which documents.py leaves only the program and flags.
+_OWN_NAMES = ("credentials_file", "credentials_in_yum", "credentials_interval", "credentials_due", "next_pass")
+_OWN_KEYS = (*_OWN_NAMES, "credentials_source", "credentials_command", "key")
 #: A part of a name whose value is a secret.
-_SECRET_NAME = re.compile(r"pass|pwd|secret|token|cred|auth|private|api_?key|(?:^|_)(?:key|pat|pin)(?:$|_)", re.I)
+_SECRET_NAME = re.compile(
+    r"pass|pwd|secret|token|cred|auth|private|api_?key|access_?key|signature|(?:^|_)(?:key|pat|pin|sig)(?:$|_)", re.I
+)
+#: A key of JSON that is a name, and not a path, a host or a unit.
+_KEY = re.compile(r"[A-Za-z_][\w-]{0,255}")
 _QUOTED = r'"(?:[^"\\\n]|\\.){0,4096}"|' + r"'[^'\n]{0,4096}'|[\"'][^\n]*"
-_ASSIGNMENT = re.compile(rf"(?<![A-Za-z0-9_])(?P<name>[A-Za-z_][A-Za-z0-9_]{{0,63}})=(?P<value>{_QUOTED}|\S+)")
-#: A text before a secret, and the secret.
+_NAME = re.compile(r"(?<![A-Za-z0-9_])(?P<name>[A-Za-z_][A-Za-z0-9_]{0,255})(?P<sign>[ \t]{0,8}=[ \t]{0,8})")
+_VALUE = re.compile(rf"{_QUOTED}|\S+")
+#: A private key in PEM or OpenPGP armor, also one whose end is missing.
+_ARMOR = re.compile(
+    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)"
+    r"(?:[\s\S]{0,16384}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|[\s\S]{0,16384})"
+)
+#: A text before a secret, and the secret.  What follows an unbounded repetition may match anything:
+#: so a text is searched in linear time, and no end of a long secret is left.
 _OTHERS = (
     # A header of HTTP.
     re.compile(
-        r"(?i)(\b(?:proxy-authorization|authorization|x-aws-ec2-metadata-token|cookie)\b[\"']?[ \t]*[:=])[^\n]+"
+        r"(?i)(\b(?:proxy-authorization|authorization|cookie|x-[a-z0-9-]{0,40}(?:key|token|secret|auth|signature)[a-z-]{0,16})"
+        r"\b[\"']?[ \t]*[:=])[^\n]+"
     ),
-    re.compile(r"(?i)(\b(?:basic|bearer) {1,4})[A-Za-z0-9+/=._~-]{8,4096}"),
+    re.compile(r"(?i)(\b(?:basic|bearer) {1,4})[A-Za-z0-9+/=._~-]{8,}"),
+    # A parameter of a URL.
+    re.compile(r"(?i)([?&;][\w.-]{0,40}(?:sig|signature|token|secret|key|auth|credential)[\w.-]{0,16}=)[^&;\s\"'<>]+"),
+    re.compile(r"(?i)(https://(?:hooks\.slack(?:-gov)?\.com/|[\w.-]{1,80}/(?:api/)?webhooks?/))[^\s\"'<>]+"),
     # A flag of a command line.
     re.compile(
         r"(?i)((?<![a-z0-9-])--?[a-z0-9-]{0,32}(?:token|pass|secret|key|credential|auth)[a-z0-9-]{0,32}(?:=| {1,4}))"
         rf"(?:{_QUOTED}|[^\s-]\S*)"
     ),
     re.compile(r"((?:^|[ \t])(?:-u|-U|--user|--proxy-user)(?:=|[ \t]{1,4}))\S+", re.MULTILINE),
+    # -p is a password for these programs, and a port or a path for most others.
+    re.compile(rf"((?<![\w-])(?:login|sshpass)[ \t](?:[^\n]{{0,200}}[ \t])?-p(?:=|[ \t]{{0,4}}))(?:{_QUOTED}|\S+)"),
+    re.compile(rf"((?<![\w-])(?:mysql|mariadb)[\w-]{{0,16}}[ \t](?:[^\n]{{0,200}}[ \t])?-p)(?:{_QUOTED}|\S+)"),
+    # A phrase may have blanks.
+    re.compile(r"(?i)(pass(?:phrase|code|key)[\"']?[ \t]{0,8}[=:][ \t]{0,8})[^\s][^\n]*"),
     # A value of a settings file in an error about it.
     re.compile(r"(invalid TOML: [^\n]{0,400}; write [^\n=]{0,80}=)[^\n]+"),
     re.compile(r"(\b(?:credentials_command|arguments): [^\n]{0,200}got the string )[^\n]+"),
-    # Tokens by their form: GitHub, GitLab, Slack, AWS, JWT, metadata service.
+    # Tokens by their form: GitHub, GitLab, Slack, AWS, JSON in base64 (JWT, ECR), metadata service,
+    # kubeadm.
     re.compile(
-        r"()(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_\w{16,255}|glpat-[\w-]{10,255}|xox[a-z]-[\w-]{10,255}"
-        r"|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]{8,4096}\.[\w-]{8,4096}(?:\.[\w-]{0,4096})?|AQA[A-Za-z0-9_=+/-]{40,255})"
+        r"()(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{10,}|xox[a-z]-[\w-]{10,}"
+        r"|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w+/=.-]{16,}|AQA[A-Za-z0-9_=+/-]{40,})"
     ),
+    re.compile(r"()(?<![\w.-])(?=[a-z.]{0,22}[0-9])[a-z0-9]{6}\.[a-z0-9]{16}(?![\w-]|\.\w)"),
 )
 #: A key and a value of YAML or JSON.
 _YAML = re.compile(
     r"(?i)(?P<key>(?:secret|token|pwd|api[_-]?key|access[_-]?key|private[_-]?key)[\w-]{0,32}[\"']?[ \t]{0,8}:[ \t]{0,8})"
-    r"(?:\"[^\"\n]{1,4096}\"|'[^'\n]{1,4096}'|[^\s\"',]{6,4096})"
+    r"(?:\"[^\"\n]+\"|'[^'\n]+'|[^\s\"',]{6,})"
 )
 #: User info of a URL; it may hold an @ too.
 _USER_INFO = re.compile(r"://([^\s\"']{1,4096})@")
@@ -99,7 +125,8 @@ class Mask:
 
     def text(self, text: str) -> str:
         """Return the text without what may be a secret."""
-        text = _ASSIGNMENT.sub(_masked_assignment, self.known(text))
+        text = self.known(_ARMOR.sub(rf"\g<1>{MASKED}", text))
+        text = _without_values(text)
         for pattern in _OTHERS:
             text = pattern.sub(rf"\g<1>{MASKED}", text)
         return _YAML.sub(_masked_line, text)
@@ -109,10 +136,15 @@ class Mask:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {self.text(key): self.value(item) for key, item in value.items()}
+            return {self.text(key): self._item(key, item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(item) for item in value]
         return value
+
+    def _item(self, key: str, value: Any) -> Any:
+        """Return the value of a key; below one that names a secret no text is left."""
+        is_secret = _KEY.fullmatch(key) and key not in _OWN_KEYS and _SECRET_NAME.search(key.replace("-", "_"))
+        return _without_texts(value) if is_secret else self.value(value)
 
 
 def is_proxy_name(name: str) -> bool:
@@ -127,12 +159,35 @@ def is_public_name(name: str) -> bool:
     """
     if name.upper() in _PUBLIC_NAMES:
         return True
-    return name != name.upper() and not _SECRET_NAME.search(name)
+    return name in _OWN_NAMES or (name != name.upper() and not _SECRET_NAME.search(name))
 
 
-def _masked_assignment(match: Match[str]) -> str:
-    name = match["name"]
-    return match[0] if is_public_name(name) else f"{name}={MASKED}"
+def _without_values(text: str) -> str:
+    """Mask the values of NAME=VALUE, and those of `NAME = VALUE` if the name is that of a secret.
+
+    A value that is shown is searched too: it may be a URL or a list with such names in it.
+    """
+    parts: list[str] = []
+    shown = start = 0
+    while True:
+        match = _NAME.search(text, start)
+        if match is None:
+            return "".join(parts) + text[shown:]
+        start = match.end()
+        is_shown = is_public_name(match["name"]) or (match["sign"] != "=" and not _SECRET_NAME.search(match["name"]))
+        value = None if is_shown else _VALUE.match(text, start)
+        if value:
+            parts += [text[shown:start], MASKED]
+            shown = start = value.end()
+
+
+def _without_texts(value: Any) -> Any:
+    """Return a value of JSON with every text in it masked, and the names of its keys."""
+    if isinstance(value, dict):
+        return {key if _KEY.fullmatch(key) else MASKED: _without_texts(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_texts(item) for item in value]
+    return MASKED if isinstance(value, str) and value else value
 
 
 def _masked_line(match: Match[str]) -> str:

@@ -6,13 +6,18 @@ import base64
 import json
 import shlex
 import time
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.plan.drift import Memory
+from agent.core.record import fields_dict
 from agent.core.report.masks import Mask, credentials_in, traces
+from agent.core.settings.schema import SECTIONS
+from agent.core.status.document import StatusDocument
 
 SECRET = "Zq7-hunter2/x"
 
@@ -43,6 +48,33 @@ SECRET = "Zq7-hunter2/x"
         f"https://me:{SECRET}@registry.corp/v2/",
         f"config.toml: invalid TOML: Illegal character (at line 1, column 11); write command = [{SECRET}",
         f'bootstrap.arguments: expected an array, got the string "a {SECRET}" (allowed: a list of strings)',
+        f"docker login -u AWS -p {SECRET} registry",
+        f"docker login -p={SECRET} registry",
+        f"sshpass -p '{SECRET} {SECRET}' ssh host",
+        f"mysql -h db -p{SECRET} -u root",
+        f"mysqldump --single-transaction -p'{SECRET}' base",
+        f"aws_secret_access_key = {SECRET}",
+        f"token = {SECRET}",
+        f"Secret\t=\t'{SECRET} {SECRET}'",
+        f"X-Api-Key: {SECRET} x",
+        f"< X-Vault-Token: {SECRET}",
+        f"GET https://b.s3.amazonaws.com/k?X-Amz-Date=1&X-Amz-Signature={SECRET}&a=b HTTP/1.1",
+        f"url=https://b/k?X-Amz-Algorithm=A&X-Amz-Security-Token={SECRET}",
+        f"https://account.blob.core.windows.net/c?sv=1&sig={SECRET}",
+        f"level=info url=http://a/?b=c,API_PIN={SECRET}",
+        f"passphrase: {SECRET} correct horse {SECRET}",
+        f"{'A' * 100}={SECRET}",
+        f"https://hooks.slack.com/services/{SECRET}",
+        f"https://chat.corp/api/webhooks/1/{SECRET}",
+        f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n{SECRET}\n-----END RSA PRIVATE KEY-----",
+        f'KEY="-----BEGIN PRIVATE KEY-----\n{SECRET}\n{SECRET}\n-----END PRIVATE KEY-----"',
+        f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{SECRET}\n-----END PGP PRIVATE KEY BLOCK-----",
+        "kubeadm join --discovery abcdef.0123456789abcdef",
+        "joined with a1b2c2.c2lnc2lnc2lnc2ln, as usual",
+        "eyJwYXlsb2FkIjoi" + "c2ln" * 600 + "In0=",
+        "xoxb-" + "c2ln" * 600,
+        "Authorization is bearer " + "c2ln" * 2000,
+        "accessKey: " + "c2ln" * 2000,
         "ghp_" + "a1B2" * 9,
         "AKIA" + "ABCD" * 4,
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
@@ -53,7 +85,7 @@ def test_secrets_of_others_are_masked(line: str) -> None:
     """Variables, headers, flags, YAML, URLs, and tokens by their form."""
     masked = Mask().text(f"before\n{line}\nafter")
     assert "***" in masked
-    for secret in (SECRET, "a1B2", "ABCD", "c2ln", "b2C4"):
+    for secret in (SECRET, "a1B2", "ABCD", "c2ln", "b2C4", "0123456789abcdef"):
         assert secret not in masked
     assert masked.startswith("before\n")
     assert masked.endswith("\nafter")
@@ -75,6 +107,14 @@ def test_secrets_of_others_are_masked(line: str) -> None:
         "https://ABCDEF0123456789ABCDEF0123456789.gr7.eu-west-1.eks.amazonaws.com",
         "i-0a1b2c3d4e5f60718 in eu-west-1, 111122223333.dkr.ecr.eu-west-1.amazonaws.com",
         "PATH=/usr/bin:/bin",
+        'credentials_file = "/etc/proxy.pass"',
+        "ssh -p 22 host; mkdir -p /var/lib/x",
+        "login: failed for mysql on port 3306",
+        "docker.containerdservice and kernel.x86 and abcdef.0123456789abcdef.example.com",
+        "-----BEGIN CERTIFICATE-----",
+        "a = b",
+        "https://sts.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15",
+        "passes: 3",
     ],
 )
 def test_what_explains_a_node_stays(line: str) -> None:
@@ -133,9 +173,42 @@ def test_values_of_json_are_masked_and_stay_json() -> None:
     assert masked == {"a": ["GITHUB_PAT=***", 1, None, True], "TOKEN=***": {"b": "http://***@h"}}
 
 
-@pytest.mark.parametrize(
-    "piece", ['a="', "token ", "token:", "-u ", "basic ", "A=", "eyJ", "://", "pass", "AQA", "--a-token", 'key="\\']
+def test_texts_below_a_key_of_a_secret_are_masked() -> None:
+    """The key counts, not only the form of the text; numbers and other keys stay."""
+    value = {
+        "password": "plainword",
+        "vault": {"secret_id": "x9", "api-key": "x9", "accessKey": ["x9", 1, ""]},
+        "AuthData": {"deep": [{"x9.x9": "x9"}], "count": 2},
+        "secretsmanager.eu-west-1.amazonaws.com": {"addresses": ["10.0.0.1"]},
+        "/etc/proxy.pass": {"mode": "-rw-------"},
+        "token-refresh.service": "active",
+        "counters": {"passes": {"configured": 3}},
+    }
+    assert Mask().value(value) == {
+        **value,
+        "password": "***",
+        "vault": {"secret_id": "***", "api-key": "***", "accessKey": ["***", 1, ""]},
+        "AuthData": {"deep": [{"***": "***"}], "count": 2},
+    }
+
+
+@pytest.mark.parametrize("cls", [*SECTIONS.values(), StatusDocument, Memory])
+def test_keys_of_the_agent_are_shown(cls: Any) -> None:
+    """The values of its settings and of its state stay, except what may hold a password."""
+    value = dict.fromkeys(fields_dict(cls), "shown")
+    assert {key for key, item in Mask().value(value).items() if item != "shown"} <= {"credentials"}
+
+
+#: The beginning of a match, or one that fails at its end.
+PIECES = (
+    *('a="', "token ", "token:", "-u ", "basic ", "A=", "a=a", "token = ", "eyJ", "eyJ-", "://", "pass", "AQA"),
+    *("--a-token", 'key="\\', "x-key-", "login -", "login -p", "mysql ", "?a", "?sig", "&key", "abcdef.", "xoxb-"),
+    *("passkey:", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "https://a/", "https://hooks.slack.com/"),
+    *('token:"', "token:'"),
 )
+
+
+@pytest.mark.parametrize("piece", PIECES)
 def test_a_long_line_takes_linear_time(piece: str) -> None:
     """A line that nearly matches, again and again, takes a fraction of a second."""
     start = time.process_time()
