@@ -70,10 +70,13 @@ class FileSystem:
         except OSError as error:
             raise _failure(path, "cannot be resolved", error) from None
 
-    def status(self, path: str) -> os.stat_result | None:
-        """Return stat(2) of a path, or None if it does not exist.  Raises FileError."""
+    def status(self, path: str, *, follow: bool = True) -> os.stat_result | None:
+        """Return stat(2) of a path, or None if it does not exist.
+
+        `follow`: of a link return that of its target.  Raises FileError.
+        """
         try:
-            with self._place(path) as place:
+            with self._place(path, follow=follow) as place:
                 return os.stat(place.name, dir_fd=place.descriptor, follow_symlinks=False)
         except _ABSENT:
             return None

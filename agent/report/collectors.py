@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Sequence
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from agent.core.record import record
 from agent.core.report import documents, foreign
@@ -13,20 +13,13 @@ from agent.core.report.contents import MEMBER_LIMIT, cut
 from agent.edges.command import Output
 from agent.errors import CommandError
 from agent.report import machine, state, units
-from agent.report.node import NotHere, ReportedNode
+from agent.report.node import Noted, NotHere, ReportedNode
 
 
 class Masked(str):
     """Text in which nothing of others is left: only the credentials of proxies are masked again."""
 
     __slots__ = ()
-
-
-class Noted(NamedTuple):
-    """Result of a collector with a note for README.txt."""
-
-    value: Any
-    note: str
 
 
 @record

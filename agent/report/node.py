@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import agent
 from agent.core.record import field, record
@@ -28,6 +29,13 @@ class NotHere(Exception):
 
 class Stopped(Exception):
     """The report is over: its time is spent, or the operator ended it."""
+
+
+class Noted(NamedTuple):
+    """Result of a collector with a note for README.txt."""
+
+    value: Any
+    note: str
 
 
 @record
@@ -53,6 +61,11 @@ class ReportedNode:
         if not self.host.units.running:
             raise NotHere("systemd is not running")
 
+    def require_time(self) -> None:
+        """Raise Stopped if the report is over."""
+        if self.stop.is_set():
+            raise Stopped
+
     def run(self, argv: Sequence[str], *, seconds: float, keep_last: bool = False) -> command.Output:
         """Run a program, and return what it printed.  Raises CommandError, and Stopped."""
         return command.capture(
@@ -60,7 +73,7 @@ class ReportedNode:
             timeout=seconds,
             limit=MEMBER_LIMIT,
             environment=command.BASE_ENVIRONMENT,
-            pause=self._pause,
+            pause=lambda _: self.require_time(),
             keep_last=keep_last,
         )
 
@@ -75,10 +88,6 @@ class ReportedNode:
         except CommandError as error:
             text = str(error).replace(sys.executable, "eks-proxy-agent " + " ".join(words))
             raise CommandError(text) from None
-
-    def _pause(self, seconds: float) -> None:
-        if self.stop.is_set():
-            raise Stopped
 
 
 def first_line(error: AgentError) -> str:

@@ -11,8 +11,8 @@ from typing import Any, Callable
 
 from agent.core.report.contents import MEMBER_LIMIT, Member, cut
 from agent.errors import AgentError
-from agent.report.collectors import Collector, Masked, Noted
-from agent.report.node import NotHere, ReportedNode, Stopped
+from agent.report.collectors import Collector, Masked
+from agent.report.node import Noted, NotHere, ReportedNode, Stopped
 
 #: Seconds for all collectors, and for the end of those that are stopped then.
 BOUND = 50.0

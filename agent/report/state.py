@@ -6,7 +6,6 @@ import contextlib
 import json
 import posixpath
 import stat
-from collections.abc import Iterator
 from typing import Any
 
 from agent.core.facts.instance import Facts, facts_from_json
@@ -18,28 +17,32 @@ from agent.errors import AgentError, FileError
 from agent.node.budget import Budget
 from agent.node.inputs import COMMAND_DEADLINE, facts_of
 from agent.node.sources import SettingsSources, static_settings
-from agent.report.node import NotHere, ReportedNode
+from agent.report.node import Noted, NotHere, ReportedNode
 
 _CONFIGURATION = "/etc/eks-proxy-agent"
 #: Bytes of a state file that is read.  The baseline may be larger, and is then left out.
 _LIMIT = 16 * 1024 * 1024
-#: Names of one directory that are listed.
-_NAMES = 200
+#: Names of one directory that are listed, and of all of them; directories below the first.
+_NAMES, _ALL_NAMES, _DEPTH = 200, 2000, 3
+#: Lines of the note about names that are left out.
+_NOTES = 10
 
 
 def files(node: ReportedNode) -> Any:
     """Return owner, mode, size and time of the settings, the state, and the managed files."""
     status = _status(node)
     managed = sorted(status.files) if status else []
-    return {path: _attributes(node, path) for path in dict.fromkeys([*_own(node), ENVIRONMENT, *managed])}
+    own, note = _own(node, places.RUN, places.LIBRARY, _CONFIGURATION)
+    return Noted({path: _attributes(node, path) for path in dict.fromkeys([*own, ENVIRONMENT, *managed])}, note)
 
 
 def documents(node: ReportedNode) -> Any:
     """Return the content of each state file, without secrets, or the reason why not."""
-    contents = {path: _document(node, path) for path in _own(node) if path.endswith(".json")}
+    paths, note = _own(node, places.RUN, places.LIBRARY)
+    contents = {path: _document(node, path) for path in paths if masked.is_state_file(path)}
     if not contents:
         raise NotHere("the agent has no state on this node")
-    return contents
+    return Noted(contents, note)
 
 
 def metrics(node: ReportedNode) -> str:
@@ -82,32 +85,54 @@ def _status(node: ReportedNode) -> Any:
     return None
 
 
-def _own(node: ReportedNode) -> Iterator[str]:
-    """Yield the paths of the settings and of the state, in order."""
-    pending = [places.RUN, places.LIBRARY, _CONFIGURATION]
+def _own(node: ReportedNode, *directories: str) -> Noted:
+    """Return the paths below these directories, in order, with a note about what is left out.
+
+    A link is a path, and is never entered: it may lead to files of others, or up again.
+    """
+    paths: list[str] = []
+    left_out: list[str] = []
+    pending = [(directory, 1) for directory in directories]
     while pending:
-        directory = pending.pop()
+        directory, depth = pending.pop()
         try:
             names = node.host.files.names(directory)
         except FileError:
             continue
-        for name in names[:_NAMES]:
+        room = min(_NAMES, _ALL_NAMES - len(paths)) if depth <= _DEPTH else 0
+        if len(names) > room:
+            left_out.append(f"{directory}: names left out: {len(names) - room}")
+        for name in names[:room]:
+            node.require_time()
             path = f"{directory}/{name}"
-            with contextlib.suppress(FileError):
-                if node.host.files.is_directory(path):
-                    pending.append(path)
-                    continue
-            yield path
+            kind = _kind(node, path)
+            if kind == stat.S_IFDIR:
+                pending.append((path, depth + 1))
+            else:
+                paths.append(path)
+    return Noted(paths, "\n".join(left_out[:_NOTES]))
+
+
+def _kind(node: ReportedNode, path: str) -> int:
+    """Return the type of a file as stat.S_IFMT does, 0 if it is unknown."""
+    with contextlib.suppress(FileError):
+        status = node.host.files.status(path, follow=False)
+        return stat.S_IFMT(status.st_mode) if status else 0
+    return 0
 
 
 def _attributes(node: ReportedNode, path: str) -> Any:
+    """Return the attributes of a file; of a link those of its target."""
+    node.require_time()
+    link = {"link": True} if _kind(node, path) == stat.S_IFLNK else {}
     try:
         status = node.host.files.status(path)
     except FileError as error:
-        return {"problem": str(error)}
+        return {**link, "problem": str(error)}
     if status is None:
-        return {"problem": "does not exist"}
+        return {**link, "problem": "does not exist"}
     return {
+        **link,
         "mode": stat.filemode(status.st_mode),
         "owner": status.st_uid,
         "group": status.st_gid,
@@ -117,6 +142,9 @@ def _attributes(node: ReportedNode, path: str) -> Any:
 
 
 def _document(node: ReportedNode, path: str) -> Any:
+    node.require_time()
+    if _kind(node, path) == stat.S_IFLNK:
+        return {"problem": "is a symbolic link, which the agent does not create"}
     try:
         content = node.host.files.read(path, _LIMIT)
         return masked.state_file(path, json.loads((content or b"").decode("utf-8")))

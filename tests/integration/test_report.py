@@ -31,9 +31,9 @@ from agent.edges.state import State
 from agent.edges.systemd import Systemd
 from agent.errors import FileError
 from agent.node.host import Host
-from agent.report import collectors
+from agent.report import collectors, state
 from agent.report.collectors import COLLECTORS, Collector
-from agent.report.node import NotHere, ReportedNode
+from agent.report.node import NotHere, ReportedNode, Stopped
 from agent.report.runner import collect
 from tests.boot.harness import secrets
 from tests.integration.command_line import PROXY, REPOSITORY, Node, environment
@@ -181,6 +181,59 @@ def test_no_secret_of_anyone_is_in_the_archive(node: Node, step: str) -> None:
     path = node.root.parent / "report.tar.gz"
     assert list(secrets.in_archive((*known, *OTHERS), path)) == []
     assert "***" in archive.texts["plan.txt"] + archive.texts["environment.txt"]
+
+
+def test_files_of_the_operator_beside_the_settings_are_only_listed(node: Node) -> None:
+    """A JSON file with secrets has its name and mode in the report, wherever it lies."""
+    assert node.run("apply").code == 0
+    secret = json.dumps({"secret_id": "zq7state", "password": "zq7state", "user_data": "zq7userdata", "a": "zq7state"})
+    paths = [
+        *("etc/eks-proxy-agent/vault.json", "etc/eks-proxy-agent/node-facts.json", "etc/eks-proxy-agent/facts.json"),
+        *("var/lib/eks-proxy-agent/vault.json", "run/eks-proxy-agent/x/status.json", "srv/app/.docker/config.json"),
+    ]
+    for path in paths:
+        node.write(path, secret.encode(), 0o600)
+    (node.root / "etc/eks-proxy-agent/app").symlink_to("/srv/app")
+    (node.root / "var/lib/eks-proxy-agent/instances/i-1").symlink_to("/srv/app")
+    (node.root / "run/eks-proxy-agent/watch.json").unlink(missing_ok=True)
+    (node.root / "run/eks-proxy-agent/watch.json").symlink_to("/srv/app/.docker/config.json")
+    archive = written(node)
+    assert list(secrets.in_archive(OTHERS, node.root.parent / "report.tar.gz")) == []
+    listed = archive.json("files.json")
+    assert {path: listed[f"/{path}"]["mode"] for path in paths[:-1]} == dict.fromkeys(paths[:-1], "-rw-------")
+    assert listed["/etc/eks-proxy-agent/app"]["link"] is True
+    assert not [path for path in listed if ".docker" in path]
+    state = archive.json("state.json")
+    assert state["/run/eks-proxy-agent/status.json"]["phase"] == "configured"
+    assert "symbolic link" in state["/run/eks-proxy-agent/watch.json"]["problem"]
+
+
+def test_links_and_depth_do_not_multiply_names(node: Node) -> None:
+    """Links that lead up are listed once; too many names and levels are left out, with a note."""
+    for directory in ("etc/eks-proxy-agent", "var/lib/eks-proxy-agent", "run/eks-proxy-agent"):
+        (node.root / directory).mkdir(parents=True, exist_ok=True)
+        for name in ("l1", "l2", "l3"):
+            (node.root / directory / name).symlink_to(".")
+    (node.root / "etc/eks-proxy-agent/l4").symlink_to("l4")
+    (node.root / "etc/eks-proxy-agent/a/b/c/d").mkdir(parents=True)
+    for number in range(300):
+        (node.root / f"var/lib/eks-proxy-agent/{number:03}").touch()
+    reported = ReportedNode(
+        Host(FileSystem(str(node.root)), State(FileSystem(str(node.root))), Systemd(running=False)), ""
+    )
+    start = time.process_time()
+    listed, note = state.files(reported)
+    assert time.process_time() - start < 5
+    assert len([path for path in listed if "/l" in path.rpartition("eks-proxy-agent")[2]]) == 7
+    assert "problem" in listed["/etc/eks-proxy-agent/l4"]
+    assert len(listed) < 300
+    assert note.splitlines() == [
+        "/etc/eks-proxy-agent/a/b/c: names left out: 1",
+        "/var/lib/eks-proxy-agent: names left out: 103",
+    ]
+    reported.stop.set()
+    with pytest.raises(Stopped):
+        state.files(reported)
 
 
 def test_report_changes_nothing(node: Node) -> None:

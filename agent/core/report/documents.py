@@ -8,8 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
+from agent.core.record import fields_dict
 from agent.core.report import foreign
 from agent.core.settings.mime import Part, Place, read_message
+from agent.core.settings.schema import SECTIONS
 from agent.core.settings.unpack import DamagedError, unpack
 from agent.core.settings.user_data import LIMIT
 
@@ -76,13 +78,32 @@ def _flag(word: str) -> str:
 # --- the agent's state
 
 
+def is_state_file(path: str) -> bool:
+    """Return True for a file of the agent's state, by its name and its directory."""
+    return _reader(path) is not None
+
+
 def state_file(path: str, document: Any) -> Any:
-    """Return a state file without secrets.  Raises LookupError, TypeError or ValueError."""
-    return _STATE.get(path.rpartition("/")[2], _whole)(document)
+    """Return the known keys of a state file, without secrets.
+
+    Raises LookupError for a path that is not a state file; for a document of another form
+    AttributeError, LookupError, TypeError or ValueError.
+    """
+    read = _reader(path)
+    if read is None:
+        raise LookupError(path)
+    return read(document)
 
 
-def _whole(document: Any) -> Any:
-    return document
+def _reader(path: str) -> Callable[[Any], Any] | None:
+    directory, _, name = path.rpartition("/")
+    return _STATE.get(("instance" if _INSTANCE.fullmatch(directory) else directory, name))
+
+
+def _selection(names: str) -> Callable[[Mapping[str, Any]], Any]:
+    """Return a function that keeps these keys of a document."""
+    selected = frozenset(names.split())
+    return lambda document: {key: value for key, value in document.items() if key in selected}
 
 
 def _baseline(document: Any) -> Any:
@@ -94,25 +115,39 @@ def _baseline(document: Any) -> Any:
     return {**{key: document[key] for key in ("folders", "enabled", "baked")}, "files": files}
 
 
-def _facts(document: Any) -> Any:
-    user_data = document.get("user_data_base64")
-    facts = {key: value for key, value in document.items() if key != "user_data_base64"}
-    return {**facts, "user_data_bytes": _size(user_data)}
+def _facts(document: Mapping[str, Any]) -> Any:
+    """Return the facts; of the user data only its size, in either of its two forms."""
+    encoded, plain = document.get("user_data_base64"), document.get("user_data")
+    size = len(plain.encode("utf-8", "replace")) if plain and not encoded else _size(encoded)
+    return {**_FACTS(document), "user_data_bytes": size}
 
 
 def _flags(document: Mapping[str, Any]) -> Any:
+    """Return the kept flags that are settings of the agent."""
     return {
         section: {
-            key: _command_line(value) if (section, key) in _COMMAND_LINES else value for key, value in table.items()
+            key: _command_line(value) if (section, key) in _COMMAND_LINES else value
+            for key, value in table.items()
+            if key in fields_dict(SECTIONS[section])
         }
         for section, table in document.items()
+        if section in SECTIONS
     }
+
+
+def _kept(document: Mapping[str, Any]) -> Any:
+    """Return the dates of the kept flags."""
+    return {flag: _one(date, _DATE) for flag, date in document.items() if _FLAG.fullmatch(flag)}
+
+
+def _direct(document: Mapping[str, Mapping[str, Any]]) -> Any:
+    return {host: _DIRECT(result) for host, result in document.items()}
 
 
 def _watch(document: Any) -> Any:
     desired = dict.fromkeys(document.get("desired") or (), NO_DIGEST)
     return {
-        **document,
+        **_WATCH(document),
         "desired": desired,
         "credentials_source": NO_DIGEST if document.get("credentials_source") else "",
     }
@@ -122,17 +157,39 @@ def _restarts(document: Mapping[str, Any]) -> Any:
     return dict.fromkeys(document, NO_DIGEST)
 
 
-def _prepared(document: Any) -> Any:
-    return {key: document[key] for key in ("units", "enable", "policy")}
+def _one(text: str, form: re.Pattern[str]) -> str:
+    """Return a text of this form, and of any other only that it is not shown."""
+    return text if form.fullmatch(text) else foreign.NOT_SHOWN
 
 
-_STATE: Mapping[str, Callable[[Any], Any]] = {
-    "baseline.json": _baseline,
-    "facts.json": _facts,
-    "flags.json": _flags,
-    "watch.json": _watch,
-    "restarts.json": _restarts,
-    "prepared.json": _prepared,
+_FACTS = _selection("instance_id mac vpc_cidrs_v4 vpc_cidrs_v6 region domain partition account fips")
+_DIRECT = _selection("addresses direct")
+_WATCH = _selection(
+    "instance repairs total contested missing failures reported ca_changed_at accepted credentials_due facts_age"
+)
+_BOOTSTRAP = _selection("exit_code signalled time refused")
+_FLAG = re.compile(r"[a-z_]{1,40}\.[a-z_]{1,40}")
+_DATE = re.compile(r"[0-9T:Z.+-]{1,40}")
+_RUN, _LIBRARY = "/run/eks-proxy-agent", "/var/lib/eks-proxy-agent"
+_INSTANCE = re.compile(re.escape(_LIBRARY) + r"/instances/[^/]{1,255}")
+#: The reader of each state file, by its directory and its name.  Other files are not read: the
+#: operator may have put a secret there.
+_STATE: Mapping[tuple[str, str], Callable[[Any], Any]] = {
+    (_RUN, "status.json"): _selection(
+        "schema phase error version since updated last_success next_pass instance_id region intent proxy no_proxy files "
+        "warnings stale_units deferred_units repairs proxies preflight metrics kept_flags ca_not_after counters"
+    ),
+    (_RUN, "watch.json"): _watch,
+    (_RUN, "proxies.json"): _selection("choice preflight"),
+    (_LIBRARY, "baseline.json"): _baseline,
+    (_LIBRARY, "prepared.json"): _selection("units enable policy"),
+    ("instance", "facts.json"): _facts,
+    ("instance", "flags.json"): _flags,
+    ("instance", "kept.json"): _kept,
+    ("instance", "direct.json"): _direct,
+    ("instance", "restarts.json"): _restarts,
+    ("instance", "bootstrap.json"): _BOOTSTRAP,
+    ("instance", "signal.json"): _BOOTSTRAP,
 }
 
 

@@ -9,9 +9,22 @@ from typing import Any
 
 import pytest
 
+from agent.core.facts.instance import Facts
+from agent.core.plan.drift import Memory
+from agent.core.record import fields_dict
 from agent.core.report import documents
+from agent.core.status.document import _KEYS
+from agent.core.status.proxy_memory import ProxyMemory
+from agent.core.status.records import BootstrapStatus
+from agent.edges.state import BASELINE, INSTANCES, PREPARED, PROXIES, STATUS, WATCH
+from agent.edges.state_files import _READERS, TABLES
 
 SECRET = "hunter2"
+#: All files that the agent writes as JSON.
+STATE = (
+    *(STATUS, WATCH, PROXIES, BASELINE, PREPARED),
+    *(f"{INSTANCES}/i-0a1b2c3d4e5f60718/{name}" for name in TABLES),
+)
 NODE_CONFIG = b"apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\n"
 MESSAGE = b"""\
 MIME-Version: 1.0
@@ -91,12 +104,14 @@ def test_diffs_in_check_and_plan_are_masked() -> None:
         ),
         (
             "facts.json",
-            {"region": "r", "user_data_base64": base64.b64encode(b"hunter2").decode()},
+            {"region": "r", "user_data_base64": base64.b64encode(b"hunter2").decode(), "other": "hunter2"},
             {"region": "r", "user_data_bytes": 7},
         ),
+        ("facts.json", {"region": "r", "user_data": "hunter2 \u00e9"}, {"region": "r", "user_data_bytes": 10}),
+        ("facts.json", {"region": "r"}, {"region": "r", "user_data_bytes": None}),
         (
             "watch.json",
-            {"total": 3, "desired": {"/etc/environment": "d1"}, "credentials_source": "d1"},
+            {"total": 3, "desired": {"/etc/environment": "d1"}, "credentials_source": "d1", "other": "hunter2"},
             {
                 "total": 3,
                 "desired": {"/etc/environment": "(digest left out)"},
@@ -106,7 +121,10 @@ def test_diffs_in_check_and_plan_are_masked() -> None:
         ("restarts.json", {"docker.service": "d1"}, {"docker.service": "(digest left out)"}),
         (
             "flags.json",
-            {"proxy": {"url": "http://h:1", "credentials_command": ["/bin/echo", "u:hunter2"]}},
+            {
+                "proxy": {"url": "http://h:1", "credentials_command": ["/bin/echo", "u:hunter2"], "other": "hunter2"},
+                "vault": {"token": "hunter2"},
+            },
             {"proxy": {"url": "http://h:1", "credentials_command": ["/bin/echo", "***"]}},
         ),
         (
@@ -114,12 +132,64 @@ def test_diffs_in_check_and_plan_are_masked() -> None:
             {"units": ["a"], "enable": None, "policy": "open", "machine": "m", "image": {"x": "hunter2"}},
             {"units": ["a"], "enable": None, "policy": "open"},
         ),
-        ("direct.json", {"a": 1}, {"a": 1}),
+        (
+            "direct.json",
+            {"a.b": {"direct": True, "addresses": ["10.0.0.1"], "other": "hunter2"}},
+            {"a.b": {"direct": True, "addresses": ["10.0.0.1"]}},
+        ),
+        ("bootstrap.json", {"exit_code": 7, "other": "hunter2"}, {"exit_code": 7}),
+        ("signal.json", {"refused": "no", "other": "hunter2"}, {"refused": "no"}),
+        (
+            "kept.json",
+            {"proxy.url": "2026-11-30", "proxy.no_proxy": "hunter2", "hunter2": "2026-11-30"},
+            {"proxy.url": "2026-11-30", "proxy.no_proxy": "(not shown)"},
+        ),
+        ("status.json", {"phase": "degraded", "other": "hunter2"}, {"phase": "degraded"}),
+        ("proxies.json", {"choice": None, "other": "hunter2"}, {"choice": None}),
     ],
 )
 def test_state_has_neither_originals_nor_digests(name: str, document: Any, expected: Any) -> None:
     """Originals, user data, digests of files with the password, and command lines are left out."""
-    assert documents.state_file(f"/var/lib/eks-proxy-agent/{name}", document) == expected
+    (path,) = (path for path in STATE if path.endswith("/" + name))
+    assert documents.state_file(path, document) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/eks-proxy-agent/vault.json",
+        "/etc/eks-proxy-agent/facts.json",
+        "/var/lib/eks-proxy-agent/vault.json",
+        "/var/lib/eks-proxy-agent/facts.json",
+        "/var/lib/eks-proxy-agent/instances/facts.json",
+        "/var/lib/eks-proxy-agent/instances/i-1/status.json",
+        "/var/lib/eks-proxy-agent/instances/i-1/old/facts.json",
+        "/run/eks-proxy-agent/baseline.json",
+        "/run/eks-proxy-agent/lock",
+    ],
+)
+def test_only_files_of_the_state_are_shown(path: str) -> None:
+    """The name and the directory have to be those that the agent writes."""
+    assert not documents.is_state_file(path)
+    with pytest.raises(LookupError):
+        documents.state_file(path, {"region": SECRET})
+
+
+def test_all_files_and_keys_of_the_state_are_shown() -> None:
+    """What the agent writes stays in the report; a new file or key gets its line there."""
+    names = {*_READERS, *TABLES}
+    assert {path.rpartition("/")[2] for path in STATE} == names
+    assert all(documents.is_state_file(path) for path in STATE)
+    fields = (
+        ("facts.json", set(fields_dict(Facts)) - {"warnings", "user_data"}),
+        ("watch.json", set(fields_dict(Memory))),
+        ("status.json", _KEYS),
+        ("proxies.json", set(ProxyMemory._fields)),
+        ("bootstrap.json", set(BootstrapStatus._fields)),
+    )
+    for name, keys in fields:
+        (path,) = (path for path in STATE if path.endswith("/" + name))
+        assert set(documents.state_file(path, dict.fromkeys(keys))) >= keys
 
 
 def test_user_data_is_described_without_its_content() -> None:
