@@ -24,6 +24,7 @@ from agent.checks.context import NEEDS_MACHINE, CheckedNode, error_summary
 from agent.checks.finding import FAIL, SKIP, Finding
 from agent.core.record import evolve, record
 from agent.core.redact import redact
+from agent.edges.threads import start
 from agent.errors import AgentError
 
 #: The name of a finding about a whole group.
@@ -65,13 +66,18 @@ GROUPS = (
 
 
 def examine(node: CheckedNode, groups: Sequence[Group]) -> tuple[Finding, ...]:
-    """Run the groups in parallel and return their findings in the order of the groups, redacted."""
+    """Run the groups in parallel and return their findings in the order of the groups, redacted.
+
+    Groups for which the system refuses a thread run one after the other, as far as the time allows.
+    """
     results: dict[str, list[Finding]] = {}
     threads = [threading.Thread(target=_run_group, args=(node, group, results), daemon=True) for group in groups]
     deadline = time.monotonic() + BOUND
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    started = start(threads)
+    for group in groups[len(started) :]:
+        if time.monotonic() < deadline:
+            _run_group(node, group, results)
+    for thread in started:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = {
         group.name: [Finding(group.name, ALL, FAIL, f"timed out after {BOUND:g} s", topic="failed check")]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from agent.core.report.contents import MEMBER_LIMIT, Member, cut
+from agent.edges.threads import start
 from agent.errors import AgentError
 from agent.report.collectors import Collector, Masked
 from agent.report.node import Noted, NotHere, ReportedNode, Stopped
@@ -33,10 +34,12 @@ def collect(
     """Run the collectors and return their members, in the same order.
 
     `progress` is called again and again with the number of members that are done, and the paths of
-    those under way.  When this returns, or is interrupted, no program runs any more.
+    those under way.  When this returns, or is interrupted, no program runs any more.  If the system
+    refuses every thread, this one runs the collectors, and the last of them may exceed `bound`.
     """
     pending, running = deque(collectors), dict[str, None]()
     members: dict[str, Member] = {}
+    deadline = time.monotonic() + bound
 
     def work() -> None:
         while True:
@@ -45,17 +48,17 @@ def collect(
             except IndexError:
                 return
             running[collector.path] = None  # before it looks at `stop`: so no program starts unseen
-            if not node.stop.is_set():
+            if not node.stop.is_set() and time.monotonic() < deadline:
                 members[collector.path] = attempt(node, collector)
             running.pop(collector.path)
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_WORKERS, len(collectors)))]
-    deadline = time.monotonic() + bound
     try:
-        for thread in threads:
-            thread.start()
+        started = start(threads)
+        if not started:
+            work()
         while time.monotonic() < deadline:
-            alive = [thread for thread in threads if thread.is_alive()]
+            alive = [thread for thread in started if thread.is_alive()]
             if not alive:
                 break
             progress(len(members), list(running))

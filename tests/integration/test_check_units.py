@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from agent.checks import processes, units
-from agent.checks.finding import FAIL, SKIP
-from agent.checks.runner import GROUPS, examine
+from agent.checks import processes, runner, units
+from agent.checks.finding import FAIL, OK, SKIP, Finding
+from agent.checks.runner import GROUPS, Group, examine
 from agent.core.intent.intent import Intent
 from agent.core.net.proxy_url import parse_proxy_url
 from agent.core.noproxy.entries import Entry
@@ -26,6 +26,7 @@ from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import Systemd
 from tests.integration.command_line import PROXY
+from tests.integration.thread_limit import limit_threads
 
 OURS = EnvironmentDropin.path_of("docker.service")
 FILES = (ENVIRONMENT, NODE_ENV)
@@ -190,6 +191,18 @@ def test_a_systemd_that_does_not_respond_is_one_failure(unit: Unit, monkeypatch:
         (units.GROUP, FAIL, True),
         (processes.GROUP, SKIP, False),
     ]
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_a_limit_of_threads_leaves_out_no_group(unit: Unit, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Groups without a thread run one after the other, until the time is over."""
+    node = unit.node()
+    groups = [Group(name, lambda node: [Finding("g", "n", OK, "")], False, False) for name in ("a", "b", "c")]
+    limit_threads(monkeypatch, limit)
+    assert [finding.state for finding in examine(node, groups)] == [OK] * 3
+    limit_threads(monkeypatch, 0)
+    monkeypatch.setattr(runner, "BOUND", 0)
+    assert [finding.text for finding in examine(node, groups)] == ["timed out after 0 s"] * 3
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from agent.report.node import NotHere, ReportedNode, Stopped
 from agent.report.runner import collect
 from tests.boot.harness import secrets
 from tests.integration.command_line import PROXY, REPOSITORY, Node, environment
+from tests.integration.thread_limit import limit_threads
 
 PASSWORD = "hunter2Hunter:p@ss/w%rd ~#;$'\"\\ü"
 #: Secrets of others, under names that no list of words has.
@@ -495,6 +496,26 @@ def test_a_collector_that_hangs_costs_only_its_own_file(reported: ReportedNode) 
         ("sleep", None, "stopped, because the time of the report was over"),
         ("quick", b"text", ""),
     ]
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_a_limit_of_threads_slows_down_only(
+    reported: ReportedNode, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """With fewer threads than usual, or with none, every collector runs."""
+    limit_threads(monkeypatch, limit)
+    list_ = [Collector(str(number), "", lambda node: threading.current_thread().name) for number in range(8)]
+    members = collect(reported, list_)
+    assert [member.note for member in members] == [""] * 8
+    assert {(member.content or b"").startswith(b"MainThread") for member in members} == {limit == 0}
+
+
+def test_without_threads_the_report_still_has_an_end(reported: ReportedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collectors that have not begun when the time is over are left out."""
+    limit_threads(monkeypatch, 0)
+    list_ = [Collector(str(number), "", lambda node: str(time.sleep(0.3))) for number in range(3)]
+    members = collect(reported, list_, bound=0.2)
+    assert [member.content is None for member in members] == [False, True, True]
 
 
 def test_an_error_of_a_collector_is_its_note(reported: ReportedNode) -> None:

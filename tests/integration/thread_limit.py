@@ -1,0 +1,20 @@
+"""The limit of threads of a machine: more are refused."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+
+def limit_threads(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Let no more than so many threads start; the others fail as at the limit of the system."""
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if len(started) >= limit:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
