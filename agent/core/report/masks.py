@@ -49,7 +49,7 @@ _OTHERS = (
     re.compile(r"(?i)(\b(?:basic|bearer) {1,4})[A-Za-z0-9+/=._~-]{8,}"),
     # A parameter of a URL.
     re.compile(r"(?i)([?&;][\w.-]{0,40}(?:sig|signature|token|secret|key|auth|credential)[\w.-]{0,16}=)[^&;\s\"'<>]+"),
-    re.compile(r"(?i)(https://(?:hooks\.slack(?:-gov)?\.com/|[\w.-]{1,80}/(?:api/)?webhooks?/))[^\s\"'<>]+"),
+    re.compile(r"(?i)(//hooks\.slack(?:-gov)?\.com/|/webhooks?/)[^\s\"'<>]+"),
     # A flag of a command line.
     re.compile(
         r"(?i)((?<![a-z0-9-])--?[a-z0-9-]{0,32}(?:token|pass|secret|key|credential|auth)[a-z0-9-]{0,32}(?:=| {1,4}))"
