@@ -19,6 +19,14 @@ _SECRETS = re.compile(
     r"|(?P<name>\b[A-Z0-9_]{0,32}(?:SECRET|TOKEN|API_?KEY|ACCESS_KEY)[A-Z0-9_]{0,32}[ \t]*=[ \t]*)\S[^\n]*"
 )
 
+#: The rest of a URL without `@` that has no number after its first colon: what is mistyped may be
+#: the `@` behind a password.  HOST:PORT in a message is not one, nor is an IPv6 address without
+#: brackets.  A quote ends the URL only if something like the end of a value follows.
+_NO_PORT = re.compile(
+    r"[^\s/:@\"'\[\],]{1,255}:(?!//|:|PORT\b|\*\*\*|[0-9]{1,5}(?![\w%$!~*&+-]))"
+    r"(?:[^\s\"']|[\"'](?![\s,;:\])}.]|\Z))+"
+)
+
 _MASKS = {"path": "", "setting": "", "url": "***@", "bare": "***@", "key": "***", "name": "***"}
 
 
@@ -39,6 +47,9 @@ def redact(text: str) -> str:
         elif kind in ("url", "bare"):
             end = at_of_word.after(begin) or at_of_phrase.after(begin)
             end = max(end, at_of_word.after(end) if end else 0)  # a quote ends the phrase, but not the word
+        if not end and text[max(0, match.start() - 3) : match.start()].lower() != "no_":
+            mistyped = _NO_PORT.match(text, begin)
+            end, kind = (mistyped.end(), "key") if mistyped else (0, kind)
         if not end:  # no user info; a key may begin in the middle of what looked like a scheme
             start = match.start() + 1
             continue

@@ -18,6 +18,9 @@ _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>\[[^\]]*\]|[^:/?#\[\]]*)(?::(?P<port>[^/?#]*))?(?P<rest>.*)",
     re.DOTALL,
 )
+_SCHEME, _BRACKETS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://"), re.compile(r"\[[0-9A-Fa-f:.]*\]")
+#: A host with or without a port, and what may follow it, without a second host and port.
+_SAFE = re.compile(r"[^:]*(?:(?::[0-9]{1,5})+(?:[/?#,;\s][^:]*)?|:)?", re.DOTALL)
 
 FORM = "http://HOST:PORT"
 
@@ -69,7 +72,7 @@ def parse_proxy_url(text: str) -> ProxyUrl:
 
     The form is strict, because clients read an incomplete URL differently. Without a port, curl
     uses 1080 and the others 80. Without a scheme, Go rejects what curl accepts.
-    Raises ValueError; its text never repeats user info.
+    Raises ValueError; its text never repeats user info, nor what may be some with a mistyped `@`.
     """
     several = several_urls(text)
     if several:
@@ -83,17 +86,17 @@ def parse_proxy_url(text: str) -> ProxyUrl:
             "write USER:PASSWORD to the file of proxy.credentials_file"
         )
     if "%" in text:
-        raise ValueError(f'{quoted(text)} contains "%"; expected {FORM} without percent-encoding')
+        raise ValueError(f'{quoted_proxy(text)} contains "%"; expected {FORM} without percent-encoding')
     match = _URL.fullmatch(text)
     if match is None:
-        raise ValueError(f"{quoted(text)} has {_missing(text)}")
+        raise ValueError(f"{quoted_proxy(text)} has {_missing(text)}")
     scheme, host = match.group("scheme").lower(), match.group("host").lower()
     port, rest = match.group("port"), match.group("rest")
     if scheme not in ("http", "https"):
-        raise ValueError(f"{quoted(text)} has the scheme {scheme}; expected http or https")
+        raise ValueError(f"{quoted_proxy(text)} has the scheme {scheme}; expected http or https")
     if rest not in ("", "/"):
         better = _with_scheme(text[: match.start("rest")])
-        raise ValueError(f"{quoted(text)} has a path; write {better or FORM} and nothing after it")
+        raise ValueError(f"{quoted_proxy(text)} has a path; write {better or FORM} and nothing after it")
     return ProxyUrl(scheme, _host(host, text), _port(port, text))
 
 
@@ -130,14 +133,14 @@ def _host(host: str, text: str) -> str:
         try:
             return addresses.canonical(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
-            raise ValueError(f"{quoted(text)} has no IPv6 address in the brackets") from None
+            raise ValueError(f"{quoted_proxy(text)} has no IPv6 address in the brackets") from None
     if _NUMBERS.fullmatch(host):
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
-            raise ValueError(f"{quoted(text)} has an invalid IPv4 address") from None
+            raise ValueError(f"{quoted_proxy(text)} has an invalid IPv4 address") from None
     if not is_host_name(host):
-        raise ValueError(f"{quoted(text)} has no valid host name; expected {FORM}")
+        raise ValueError(f"{quoted_proxy(text)} has no valid host name; expected {FORM}")
     return host
 
 
@@ -145,9 +148,14 @@ def _port(port: str | None, text: str) -> int:
     if port is None:
         example = _with_scheme(text.rstrip("/") + ":3128") or "http://HOST:3128"
         reason = "clients' defaults differ (curl 1080, others 80)"
-        raise ValueError(f"{quoted(text)} has no port; write it, as in {example}, because {reason}")
+        raise ValueError(f"{quoted_proxy(text)} has no port; write it, as in {example}, because {reason}")
+    if not re.fullmatch(r"-?[0-9]{0,6}|[0-9]{1,5}:[0-9]{1,5}", port):  # such as http://USER:PASSWORD;HOST:PORT
+        raise ValueError(
+            f"{quoted_proxy(text)} has no number as its port; "
+            "expected 1 to 65535, and a password only in the file of proxy.credentials_file"
+        )
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise ValueError(f"{quoted(text)} has the port {quoted(port)}; expected a number from 1 to 65535")
+        raise ValueError(f"{quoted_proxy(text)} has the port {quoted(port)}; expected a number from 1 to 65535")
     return int(port)
 
 
@@ -166,6 +174,17 @@ def _without_user_info(match: Match[str]) -> str:
     """Mask `http://USER:PASSWORD@` and `USER:PASSWORD@`; a password may contain / and @."""
     user_info, _, rest = match.group().rpartition("@")
     return "***@" + rest if ":" in user_info else match.group()
+
+
+def quoted_proxy(text: str) -> str:
+    """Return the value of a proxy setting as `quoted` does, without what may be a password.
+
+    With a mistyped `@`, USER:PASSWORD@HOST:PORT has a password where the port should be.
+    """
+    scheme = _SCHEME.match(text)
+    start = scheme.end() if scheme else 0
+    is_shown = "@" in text or _SAFE.fullmatch(_BRACKETS.sub("", text[start:]))
+    return quoted(text if is_shown else text[:start] + "***")
 
 
 def parse_credentials(text: str) -> Credentials:

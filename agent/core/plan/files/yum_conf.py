@@ -6,7 +6,7 @@ The value has no quotes: yum 3 keeps quotes and substitutes `$`.  Both read the 
 
 from __future__ import annotations
 
-from agent.core.net.proxy_url import quoted
+from agent.core.net.proxy_url import quoted_proxy
 from agent.core.plan.files.lines import pluralize, split_lines
 from agent.core.plan.files.managed_file import ManagedFile
 from agent.core.plan.files.yum_settings import Setting, find_header, is_blank, is_indented, section_end, settings_in
@@ -98,7 +98,7 @@ class YumConf(ManagedFile):
             text = "{n} line{s} with the same proxy in {sections} {are} removed"
             notes.append(pluralize(len(repeated), text, sections=sections))
         notes += [
-            f"{proxy.shown_section} keeps its own proxy, {quoted(proxy.value)}"
+            f"{proxy.shown_section} keeps its own proxy, {quoted_proxy(proxy.value)}"
             for proxy in proxies
             if not (proxy.is_main or proxy in repeated)
         ]

@@ -1,6 +1,7 @@
 """The proxy's URL and its credentials: accepted and rejected forms, errors, and encoding."""
 
 import contextlib
+import itertools
 import re
 import string
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,7 @@ from agent.core.net.proxy_url import (
     parse_credentials,
     parse_proxy_url,
     quoted,
+    quoted_proxy,
     split_credentials,
 )
 
@@ -69,7 +71,7 @@ def test_accepts(text, url):
         ("http://proxy:000080", 'the port "000080"'),
         ("http://proxy:-1", 'the port "-1"'),
         ("http://proxy:3128:3129", 'the port "3128:3129"'),
-        ("http://proxy:port", 'the port "port"'),
+        ("http://proxy:port", "no number as its port; expected 1 to 65535, and a password only in the file of"),
         ("http://proxy:3128/path", "a path; write http://proxy:3128 and nothing after it"),
         ("http://proxy:3128?x=1", "nothing after it"),
         ("http://proxy:3128#x", "nothing after it"),
@@ -130,6 +132,36 @@ def test_each_proposed_url_is_accepted(text):
     proposed = re.findall(r'https?://[^ ",;]+', str(caught.value).rpartition("; ")[2])
     assert proposed
     assert all(str(parse_proxy_url(url)) == url for url in proposed)
+
+
+@pytest.mark.parametrize("scheme", ["http://", "https://", "HTTP://", "htp://", "http:/", "http//", "http:", "//", ""])
+def test_never_repeats_a_password_before_a_mistyped_at(scheme):
+    """With another character in place of `@`, the error has no password."""
+    signs = ("/", ";", ",", " ", "\t", "#", "?", ":", "%40", "&", "'", '"', "", "\u00e9", "/http://")
+    passwords = ("Hunter2x", "2Hunter2x", "12/Hunter2x", "/Hunter2x", ":Hunter2x", "7;Hunter2x:", '"Hunter2x')
+    hosts = ("proxy.corp:3128", "10.0.0.9:80", "[fd00::1]:3128", "proxy.corp:3128/")
+    for password, sign, host in itertools.product(passwords, signs, hosts):
+        with pytest.raises(ValueError, match=r"\w") as caught:
+            parse_proxy_url(f"{scheme}corpuser:{password}{sign}{host}")
+        assert "hunter2x" not in str(caught.value).lower(), sign
+
+
+@pytest.mark.parametrize(
+    "text", ["corpuser:Hunter2x@proxy", "http://corpuser:Hunter2x", "http://corpuser:Hunter2xproxy"]
+)
+def test_never_repeats_a_password_of_an_incomplete_url(text):
+    """Without scheme, host or port neither."""
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        parse_proxy_url(text)
+    assert "Hunter2x" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://proxy:3128/path", "http://proxy:99999", "proxy.corp", "ftp://proxy:21", "a:1/?b"]
+)
+def test_an_error_shows_a_value_that_has_no_password(text):
+    """A typo elsewhere is easier to find with the value."""
+    assert quoted_proxy(text) == quoted(text)
 
 
 @given(
