@@ -6,6 +6,8 @@ import re
 import sys
 from typing import Any
 
+from agent.core.net.proxy_url import quoted, quoted_proxy
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -14,6 +16,9 @@ else:
 #: `key = value`, or `key: value` as in YAML.
 _LINE = re.compile(r"\s*(?P<key>[A-Za-z0-9_.-]{1,80})\s*[=:]\s*(?P<value>[^\s#][^#]*?)\s*(?:#.*)?")
 _LIMIT = 400
+#: Quotes, also those of a word processor, and brackets around a value.
+_QUOTES = "\"'\u201c\u201d\u2018\u2019"
+_AROUND = _QUOTES + "[]"
 
 
 def remedy(text: str, error: str) -> str:
@@ -26,11 +31,17 @@ def remedy(text: str, error: str) -> str:
     number = int(place.group(1)) if place else 0
     line = lines[number - 1] if 0 < number <= len(lines) else ""
     match = _LINE.fullmatch(line.rstrip("\r")) if len(line) <= _LIMIT else None
-    if match is None or "@" in line:
+    if match is None or "@" in line or _may_have_password(match.group("key"), match.group("value")):
         return ""
     value = _quoted(match.group("value"))
     better = f"{match.group('key')} = {value}"
     return better if value and _is_toml(better) and better != line.strip() else ""
+
+
+def _may_have_password(key: str, value: str) -> bool:
+    """Return True for the URL of a proxy in which the `@` may be mistyped."""
+    words = [word.strip(_AROUND) for word in re.split(r"[\s,]+", value)]
+    return key.rpartition(".")[2] in ("url", "https_url") and any(quoted_proxy(word) != quoted(word) for word in words)
 
 
 def _quoted(value: str) -> str:
@@ -39,7 +50,7 @@ def _quoted(value: str) -> str:
         words = [word.strip("\"' \t") for word in value.strip("[]").split(",") if word.strip()]
         quoted = [_string(word) for word in words]
         return f"[{', '.join(quoted)}]" if all(quoted) else ""
-    return value if _is_toml("key = " + value) else _string(value.strip("\"'\u201c\u201d\u2018\u2019"))
+    return value if _is_toml("key = " + value) else _string(value.strip(_QUOTES))
 
 
 def _string(text: str) -> str:

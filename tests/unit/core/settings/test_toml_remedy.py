@@ -25,6 +25,7 @@ def error_of(text):
         ("url: http://proxy:3128", 'url = "http://proxy:3128"'),
         ("url = \u201chttp://proxy:3128\u201d", 'url = "http://proxy:3128"'),
         ('url = "http://proxy:3128', 'url = "http://proxy:3128"'),
+        ("url = [http://a:1, http://b:2]", 'url = ["http://a:1", "http://b:2"]'),
         ("no_proxy = [a.corp, 10.0.0.0/8]", 'no_proxy = ["a.corp", "10.0.0.0/8"]'),
         ("no_proxy = ['a.corp', b.corp]", 'no_proxy = ["a.corp", "b.corp"]'),
     ],
@@ -44,6 +45,10 @@ def test_line_with_quotes_is_proposed_and_accepted(line, better, end):
     "text",
     [
         "[proxy]\nurl = http://alice:hunter2@proxy:3128",
+        "[proxy]\nurl = alice:hunter2/proxy:3128",
+        "[proxy]\nurl: http://alice:hunter2;proxy:3128",
+        "[proxy]\nurl = [http://a:1, http://alice:hunter2,proxy:3128]",
+        "proxy.https_url = 'http://alice:hunter2/proxy:3128",
         "[proxy\nurl = 1",
         "[proxy]\nurl = 1\nurl = 2",
         "[proxy]\nurl =",
