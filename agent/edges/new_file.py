@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from agent.errors import FileError
 
+#: Errors of link(2) on a file system without links.
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _HINT = "name another file with --output"
 
 
@@ -25,21 +28,60 @@ def require_absent(path: str) -> None:
 def write(path: str, content: bytes) -> None:
     """Write a file with mode 0600; it is on the disk when this returns.
 
-    Raises FileError, also if there is something at the path by now.  Nothing is left then.
+    Raises FileError, also if there is something at the path by now.  Nothing is left then, unless
+    the file system refuses to remove it.
     """
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name[:200]}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(temporary, flags, 0o600)
+        _create(temporary, content)
+        is_linked = False
         try:
-            _fill(descriptor, content)
-            os.link(temporary, path)  # rename(2) would replace a file
+            is_linked = _link(temporary, path)
         finally:
-            os.unlink(temporary)
+            _unlink(temporary, path if is_linked else None)
+        if not is_linked:
+            _create(path, content)
         _sync(directory or ".")
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror}", hint=_HINT) from None
+
+
+def _unlink(temporary: str, path: str | None) -> None:
+    """Remove a temporary file; if that fails also the file that was linked to it."""
+    try:
+        os.unlink(temporary)
+    except OSError:
+        if path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        raise
+
+
+def _link(temporary: str, path: str) -> bool:
+    """Give a file its name, and replace none, as rename(2) would.
+
+    Return False if the file system has no links: vfat, exfat and some of FUSE; see link(2).
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return False
+    return True
+
+
+def _create(path: str, content: bytes) -> None:
+    """Create a file; remove it again if it cannot be completed.  Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        _fill(descriptor, content)
+    except BaseException:  # also Ctrl-C
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
 
 
 def _fill(descriptor: int, content: bytes) -> None:
@@ -48,7 +90,8 @@ def _fill(descriptor: int, content: bytes) -> None:
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]
-        os.fchmod(descriptor, 0o600)  # whatever the umask
+        with contextlib.suppress(OSError):  # some file systems have no modes; it is at most 0600 anyway
+            os.fchmod(descriptor, 0o600)  # whatever the umask
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import io
 import json
 import os
@@ -237,6 +238,24 @@ def test_links_and_depth_do_not_multiply_names(node: Node) -> None:
         state.files(reported)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'url = "http://corpuser:zq7state/proxy.corp:3128"',
+        'url = "corpuser:zq7state/proxy.corp:3128"',
+        "url = http://corpuser:zq7state;proxy.corp:3128",
+        'https_url = ["http://corpuser:zq7state/proxy.corp:3128"]',
+        'url = ["http://corpuser:zq7state,proxy.corp:3128"]',
+    ],
+)
+def test_a_password_in_a_mistyped_url_is_not_in_the_archive(node: Node, line: str) -> None:
+    """The settings are invalid, and each command reports the reason without the password."""
+    node.settings(f"[proxy]\n{line}\n")
+    archive = written(node)
+    assert "proxy" in archive.texts["config-check.txt"]
+    assert list(secrets.in_archive(OTHERS, node.root.parent / "report.tar.gz")) == []
+
+
 def test_report_changes_nothing(node: Node) -> None:
     """No file of the tree is written, not even a lock or bytecode."""
     node.run("apply")
@@ -404,6 +423,56 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="a: cannot be written: File exists"):
         new_file.write(str(tmp_path / "a"), b"new")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "kept")]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_links_gets_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As on vfat, exfat and some of FUSE: complete or absent, and in place of no other."""
+    monkeypatch.setattr(os, "link", failing(number))
+    new_file.write(str(tmp_path / "a"), b"new")
+    with pytest.raises(FileError, match="a: cannot be written: File exists"):
+        new_file.write(str(tmp_path / "a"), b"newer")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "new")]
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "a").unlink()
+    for error in (OSError(errno.ENOSPC, "full"), KeyboardInterrupt()):
+        fsync = [None, error]  # the second file fails, the one at the path
+        monkeypatch.setattr(os, "fsync", lambda descriptor, fsync=fsync: raised(fsync.pop(0)))
+        with pytest.raises((FileError, KeyboardInterrupt)):
+            new_file.write(str(tmp_path / "a"), b"new")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_file_that_stays_takes_the_file_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says that nothing was written, and so nothing is at the path."""
+    unlink = os.unlink
+
+    def refuse(path: str) -> None:
+        if os.path.basename(path).startswith("."):
+            raise OSError(errno.EIO, "Input/output error")
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(FileError, match="a: cannot be written: Input/output error"):
+        new_file.write(str(tmp_path / "a"), b"new")
+    assert not (tmp_path / "a").exists()
+
+
+def failing(number: int) -> Any:
+    """Return a function that fails with an errno."""
+
+    def call(*values: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def raised(error: BaseException | None) -> None:
+    """Raise the error, if there is one."""
+    if error is not None:
+        raise error
 
 
 def test_stdout_takes_the_archive(node: Node) -> None:
