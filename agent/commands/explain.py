@@ -104,8 +104,9 @@ class _Targets:
                 yield text, parse_request(text), ""
             except ValueError as error:
                 self.bad += 1
-                print(f"eks-proxy-agent: {where}{error}", file=sys.stderr)
-                yield text, None, str(error)
+                problem = redact(str(error))
+                print(f"eks-proxy-agent: {where}{problem}", file=sys.stderr)
+                yield text, None, problem
 
     def _texts(self) -> Iterator[tuple[str, str]]:
         for word in self._words:

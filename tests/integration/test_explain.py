@@ -390,6 +390,7 @@ def test_forms_of_targets(target: str, spelled: str) -> None:
         ("a b", "has no valid host"),
         ("a\nb", "has no valid host"),
         ("https://user:p/ss@wo?rd@x y", "has no valid"),
+        ("https://user:1p/sswo?rd/x:3128", "has no valid port"),
         ("\u202eevil", "has a host that clients encode differently"),
         ("x" * 300, "has no valid host"),
         ("x" * 100_000, "target has 100000 characters"),
