@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ PLACES = [
     "run/eks-proxy-agent/watch.json",
 ]
 COMMANDS = [
-    "status", "plan", "config show", "config check", "check", "explain", "apply", "run", "bake", "revert", "clean",
+    "status", "plan", "config show", "config check", "check", "explain", "apply", "run", "bake", "revert", "clean", "report",
 ]  # fmt: skip
 FLAGS = {
     "explain": ["ec2.eu-central-1.amazonaws.com"],
@@ -128,6 +129,8 @@ class HostileNode(Node):
             return self._boot()
         argv = self.argv(command)[3:]
         argv += FLAGS.get(command, [])
+        if command == "report":
+            argv += ["--output", f"{tempfile.mkdtemp(dir=self.build_host.parent)}/report.tar.gz"]
         with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
             cli.main(argv)
         return out.getvalue()

@@ -316,6 +316,7 @@ def test_an_interrupted_report_leaves_nothing(node: Node, number: int, code: int
     with deaf_service() as endpoint:
         node.settings(f'[metadata]\nendpoint = "{endpoint}"\ndeadline = 600\n')
         argv = node.argv("report", "--output", str(output / "report.tar.gz"), facts=False)
+        argv = ["env", "--default-signal=INT,TERM", *argv]  # a background process may ignore them from its start
         with subprocess.Popen(argv, cwd=REPOSITORY, env=environment(), stderr=subprocess.PIPE) as process:
             limit = time.monotonic() + 20
             while not children(process.pid, str(node.root)) and time.monotonic() < limit:
