@@ -9,6 +9,7 @@ import argparse
 import secrets
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from tests.boot import conftest
@@ -53,6 +54,8 @@ def _run(bed: Bed, options: argparse.Namespace, evidence: Path) -> int:
         failed = list(error.problems)
     except BedError as error:
         failed = [str(error)]
+    except Exception:  # noqa: BLE001 -- a bug of the soak itself must not lose an hour of figures
+        failed = [traceback.format_exc()]
     lines, grown = soak.summary()
     print(f"\nseed {options.seed}, {(time.monotonic() - begin) / 60:.0f} minutes", *lines, sep="\n", flush=True)
     try:

@@ -137,8 +137,10 @@ class Judge:
         node_env = _variables(_content(seen, NODE_ENV))
         # Without room for the baseline no file is changed, without settings none is planned.
         is_repaired = not world.full and not world.wrong and NODE_ENV not in contested
-        if node_env is not None and sorted(node_env) != sorted(NAMES) and is_repaired:
-            yield f"{NODE_ENV}: holds {sorted(node_env)}"
+        if node_env is not None and sorted(node_env) != sorted(NAMES):
+            if is_repaired:
+                yield f"{NODE_ENV}: holds {sorted(node_env)}"
+            return
         if world.wrong or world.full == "/var":
             return  # the last good values, or as far as there was room
         if world.is_removed:
