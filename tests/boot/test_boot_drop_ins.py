@@ -104,6 +104,7 @@ def test_leftovers_of_both_recipes_do_not_take_the_password_away(trial: Callable
         running.wait_settled()
         assert cri.pull(running, IMAGE) == ""
         assert any(" 200 " in line and '"sandbox-image"' in line for line in squid.requests())
+        running.wait_until("the metrics, after READY=1", "test", "-e", "/run/eks-proxy-agent/metrics.prom")
         files = report_of(node, running)
         texts = node.finish(running).messages(AGENT)
         for name in ("docker.service.d: proxy.conf", "sandbox-image.service.d: http-proxy.conf"):

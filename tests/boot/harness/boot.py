@@ -67,13 +67,15 @@ class Boot:
     def messages(self, unit: str = "") -> list[str]:
         """Return the texts of journal entries, of one service or of all.
 
-        What systemd logs about that service is included.
+        What systemd logs about that service is included, as by `journalctl -u`, and what a worker
+        logged that had ended when journald looked for its unit (OBJECT_PID).
         """
         name = f"{unit}.service"
+        fields = ("_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT")
         return [
             _text(entry.get("MESSAGE"))
             for entry in self.journal
-            if not unit or name in (*_values(entry.get("_SYSTEMD_UNIT")), *_values(entry.get("UNIT")))
+            if not unit or any(name in _values(entry.get(field)) for field in fields)
         ]
 
     def reloads(self) -> int:
