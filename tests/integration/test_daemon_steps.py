@@ -916,3 +916,18 @@ def test_the_schedule_keeps_units_that_were_not_examined(machine: Machine) -> No
     assert (first.repairs.total, first.repairs.fought) == (3, ("/a", "/b"))
     assert (second.stale_units, second.deferred_units, second.next_pass) == (("a",), ("b",), 6)
     assert machine.host.state.status() == second
+
+
+@pytest.mark.parametrize(("is_running", "expected"), [(True, [(Ready, retry.AFTER_READY)]), (False, [])])
+def test_the_runtimes_start_before_the_rest_of_a_boot(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, is_running: bool, expected: list[object]
+) -> None:
+    """The work after READY=1 leaves the cores to them for a moment; without systemd nothing starts."""
+    pauses: list[object] = []
+    monkeypatch.setattr(
+        machine.daemon.signals, "sleep", lambda seconds, *_: pauses.append((type(machine.sent[-1]), seconds))
+    )
+    monkeypatch.setattr(machine.units, "_systemctl", lambda *arguments, **_: "")
+    machine.units.running = is_running
+    assert boot.boot(machine.daemon)
+    assert pauses == expected
