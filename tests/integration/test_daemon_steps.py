@@ -922,7 +922,7 @@ def test_the_schedule_keeps_units_that_were_not_examined(machine: Machine) -> No
 def test_the_runtimes_start_before_the_rest_of_a_boot(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, is_running: bool, expected: list[object]
 ) -> None:
-    """The work after READY=1 leaves the cores to them for a moment; without systemd nothing starts."""
+    """The work after READY=1 leaves the cores to them; without systemd nothing starts."""
     pauses: list[object] = []
     monkeypatch.setattr(
         machine.daemon.signals, "sleep", lambda seconds, *_: pauses.append((type(machine.sent[-1]), seconds))
