@@ -20,7 +20,6 @@ from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import report_degraded
 from agent.daemon.facts_process import ProcessEndedError
 from agent.daemon.protocol import Ready, ReadyWithin
-from agent.daemon.retry import AFTER_READY
 from agent.edges.child import SILENCE
 from agent.errors import AgentError
 from agent.log import add_field, deferred_log, flush_log, get_logger
@@ -74,8 +73,6 @@ def boot(daemon: Daemon) -> ReconcileResult | None:
             report_degraded(limited, error)
             is_degraded = True
         daemon.send(Ready())
-        if daemon.host.units.running and not is_degraded:
-            daemon.signals.sleep(AFTER_READY)
     if is_degraded or result is None:
         if result:
             release_gated_units(daemon, result)

@@ -40,8 +40,8 @@ FACTS_CYCLES = 3
 #: Beyond the budget of a boot, for the response of the process that requests the facts: cores may
 #: be busy.
 FACTS_GRACE = 5.0
-#: From READY=1 to the rest of the boot's work: docker, containerd and kubelet start at this moment,
-#: and need the cores more.
+#: From READY=1 to the health checks and metrics of a boot: docker, containerd and kubelet start at
+#: this moment, and need the cores more.
 AFTER_READY = 0.5
 #: From the boot to the first cycle, which checks the processes that have started since.
 AFTER_BOOT = 60.0

@@ -11,7 +11,7 @@ from agent.daemon.boot import boot
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import record_failure
 from agent.daemon.protocol import Busy, Message, NextRun, encode
-from agent.daemon.retry import POSTPONED
+from agent.daemon.retry import AFTER_READY, POSTPONED
 from agent.daemon.supervisor import Reason
 from agent.edges.child import WriteLine
 from agent.edges.signals import Stop, watched
@@ -74,6 +74,8 @@ def _run(daemon: Daemon, reason: Reason) -> int:
 def _run_once(daemon: Daemon, reason: Reason) -> None:
     if reason is Reason.BOOT:
         result = boot(daemon)
+        if daemon.host.units.running:
+            daemon.signals.sleep(AFTER_READY)
         # What is needed after READY=1 is imported after it, while docker starts.
         from agent.daemon.cycle import finish_cycle
 

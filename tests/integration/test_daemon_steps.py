@@ -20,7 +20,7 @@ from agent.core.record import evolve
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import MetricsStatus
 from agent.core.systemd import OutdatedUnits, UnitState
-from agent.daemon import boot, cycle, degraded, outcome, retry
+from agent.daemon import boot, cycle, degraded, outcome, retry, worker
 from agent.daemon.daemon import Daemon
 from agent.daemon.protocol import Busy, NextRun, Ready, Status, WatchPaths
 from agent.daemon.supervisor import Reason
@@ -918,16 +918,16 @@ def test_the_schedule_keeps_units_that_were_not_examined(machine: Machine) -> No
     assert machine.host.state.status() == second
 
 
-@pytest.mark.parametrize(("is_running", "expected"), [(True, [(Ready, retry.AFTER_READY)]), (False, [])])
+@pytest.mark.parametrize(("is_running", "expected"), [(True, [retry.AFTER_READY]), (False, [])])
 def test_the_runtimes_start_before_the_rest_of_a_boot(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, is_running: bool, expected: list[object]
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, is_running: bool, expected: list[float]
 ) -> None:
     """The work after READY=1 leaves the cores to them; without systemd nothing starts."""
-    pauses: list[object] = []
-    monkeypatch.setattr(
-        machine.daemon.signals, "sleep", lambda seconds, *_: pauses.append((type(machine.sent[-1]), seconds))
-    )
-    monkeypatch.setattr(machine.units, "_systemctl", lambda *arguments, **_: "")
+    pauses: list[float] = []
+    monkeypatch.setattr(worker, "boot", lambda daemon: daemon.send(Ready()))
+    monkeypatch.setattr(cycle, "finish_cycle", lambda *_, **__: machine.sent.append("finished"))
+    monkeypatch.setattr(machine.daemon.signals, "sleep", lambda seconds, *_: pauses.append(seconds))
     machine.units.running = is_running
-    assert boot.boot(machine.daemon)
+    worker._run_once(machine.daemon, Reason.BOOT)
     assert pauses == expected
+    assert machine.sent[1:] == ["finished"]
