@@ -9,6 +9,7 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, Callable
 
 from agent import __version__
@@ -195,54 +196,26 @@ def dispatch(arguments: argparse.Namespace) -> int:
         from agent.demo import tour
 
         return tour.run(arguments, lambda words: dispatch(parser().parse_args(words)))
-    if name == "report":
-        from agent.commands import report
-
-        return report.run(arguments)
     return _function(name)(arguments)
+
+
+#: Command → its module in agent/commands, and the function that runs it.
+_FUNCTIONS = {
+    **{
+        name: (name, "run")
+        for name in ("run", "bootstrap", "config", "status", "check", "report", "explain", "cluster")
+    },
+    **{name: ("node", f"{name}_command") for name in ("apply", "plan", "revert")},
+    **{name: ("image", f"{name}_command") for name in ("bake", "clean")},
+    "user-data": ("user_data", "run"),
+}
 
 
 def _function(name: str) -> Callable[[argparse.Namespace], int]:
     """Import the module of a command, and return the function that runs it."""
-    if name == "run":
-        from agent.commands import run
-
-        return run.run
-    if name == "bootstrap":
-        from agent.commands import bootstrap
-
-        return bootstrap.run
-    if name == "config":
-        from agent.commands import config
-
-        return config.run
-    if name == "status":
-        from agent.commands import status
-
-        return status.run
-    if name == "check":
-        from agent.commands import check
-
-        return check.run
-    if name == "explain":
-        from agent.commands import explain
-
-        return explain.run
-    if name == "cluster":
-        from agent.commands import cluster
-
-        return cluster.run
-    if name == "user-data":
-        from agent.commands import user_data
-
-        return user_data.run
-    if name in ("bake", "clean"):
-        from agent.commands import image
-
-        return image.bake_command if name == "bake" else image.clean_command
-    from agent.commands import node
-
-    return {"apply": node.apply_command, "plan": node.plan_command, "revert": node.revert_command}[name]
+    module, function = _FUNCTIONS[name]
+    run: Callable[[argparse.Namespace], int] = getattr(import_module(f"agent.commands.{module}"), function)
+    return run
 
 
 def _help(topic: Sequence[str]) -> int:
