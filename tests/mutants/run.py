@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,8 @@ PARTS = (
 SUITES = ("tests/unit", "tests/integration")
 #: The records of the tests, by their file.
 KEPT = ROOT / "build/mutants/reach.json"
+#: Test files that are recorded together, in a copy of their own.
+SHARE = 12
 #: Layer → its directories.
 LAYERS = {
     "core": ["agent/core"],
@@ -143,16 +146,25 @@ def record(jobs: int) -> list[dict[str, Any]]:
     new = [file for file, digest in digests.items() if kept.get(file, {}).get("digest") != digest]
     if new:
         print(f"recording which functions the tests of {len(new)} files reach ...", flush=True)
-        shares = [new[number::jobs] for number in range(min(jobs, len(new)))]
-        parts = in_parallel(jobs, [partial(_record_part, share) for share in shares])
-        for file in new:
-            of_file = [item for part in parts for item in part if item["test"].startswith(file + "::")]
-            kept[file] = {"digest": digests[file], "tests": of_file}
-        KEPT.write_text(json.dumps(kept))
+        shares = [new[begin : begin + SHARE] for begin in range(0, len(new), SHARE)]
+
+        def record_share(share: Sequence[str]) -> None:
+            records = _record_share(share)
+            replacement = KEPT.with_name("reach.new")
+            with lock:  # a run that is stopped goes on from here
+                for file in share:
+                    of_file = [item for item in records if item["test"].startswith(file + "::")]
+                    kept[file] = {"digest": digests[file], "tests": of_file}
+                replacement.write_text(json.dumps(kept))
+                os.replace(replacement, KEPT)
+            print(f"recorded {len(kept)} of {len(digests)} files", flush=True)
+
+        lock = threading.Lock()
+        in_parallel(jobs, [partial(record_share, share) for share in shares])
     return [item for file in digests for item in kept[file]["tests"]]
 
 
-def _record_part(files: Sequence[str]) -> list[dict[str, Any]]:
+def _record_share(files: Sequence[str]) -> list[dict[str, Any]]:
     """Return the records of some test files.
 
     A test that fails in the copy, mostly because of the statements for the record, runs again in a
