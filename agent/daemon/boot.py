@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from agent.core.facts.instance import Facts, facts_from_json
 from agent.core.plan import drift
-from agent.core.plan.desired import static_files
 from agent.core.plan.files.systemd_dropin import GATED_UNITS, ClosedGate
-from agent.core.record import evolve
-from agent.core.settings.schema import Settings
 from agent.core.systemd import to_release
 from agent.daemon import journal_events
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import report_degraded
 from agent.daemon.facts_process import ProcessEndedError
+from agent.daemon.preparation import prepare, remember_units
 from agent.daemon.protocol import Ready, ReadyWithin
 from agent.edges.child import SILENCE
 from agent.errors import AgentError
@@ -28,12 +24,11 @@ from agent.node.budget import Budget, boot_budget
 from agent.node.change_log import log_changes
 from agent.node.host import Host
 from agent.node.inputs import facts_of
-from agent.node.planning import desired_digests, plan_node
+from agent.node.planning import plan_node
 from agent.node.reachability import probe_again, remember
 from agent.node.reconcile import ReconcileResult, Trigger, has_configured_units, reconcile
-from agent.node.sources import StaticSettings, read_ca
+from agent.node.sources import StaticSettings
 from agent.node.units import release_units
-from agent.node.waiting import with_order
 
 BOOTSTRAP_UNIT = "eks-proxy-agent-bootstrap.service"
 
@@ -121,75 +116,6 @@ def _reprobe(daemon: Daemon, static: StaticSettings, result: ReconcileResult) ->
     except AgentError as error:
         get_logger().warning("direct.failed", error=str(error))
         return result
-
-
-def prepare(daemon: Daemon, settings: Settings) -> bool:
-    """Write the drop-ins, enable docker and reload systemd while the network is still coming up.
-
-    None of that depends on the instance.  docker's start is queued and waits for READY=1.  Nothing
-    is done unless the files of the image name a proxy: what user data adds comes with the
-    reconcile. Returns True if everything was done.
-    """
-    host = daemon.host
-    if not settings.proxy.url:
-        return False
-    daemon.set_status("writing drop-ins")
-    try:
-        settings = recall_units(host, settings)
-        with host.locked() as state:
-            static = with_order(host, static_files(settings, read_ca(host.files, settings)))
-            plan = apply(plan_node(host, static, settings, complete=False), host, state)
-            state.update_memory(
-                lambda memory: memory.after_preparation(plan, desired_digests(host, static), time.monotonic())
-            )
-    except AgentError as error:
-        get_logger().warning("prepare.failed", error=str(error), meaning="the reconcile that follows tries again")
-        return False
-    log_changes(plan)
-    return not plan.problems
-
-
-def recall_units(host: Host, image: Settings) -> Settings:
-    """Return the image's settings with the units of this machine's last boot, if it had this image.
-
-    An image may set failure.policy = "closed" and user data "open": without this, each boot would
-    write the gates first and remove them a second later, with two reloads of systemd.  It is a
-    guess for a machine known by its machine-id; the reconcile corrects it.
-    """
-    prepared = host.state.prepared()
-    if not prepared or prepared.get("machine") != _machine_id(host) or prepared.get("image") != _units(image):
-        return image
-    try:
-        return evolve(
-            image,
-            node=evolve(image.node, units=tuple(prepared["units"]), enable=_names(prepared["enable"])),
-            failure=evolve(image.failure, policy=str(prepared["policy"])),
-        )
-    except (KeyError, TypeError):
-        return image  # corrupt, or of another version: the reconcile rewrites it
-
-
-def remember_units(host: Host, image: Settings, settings: Settings) -> None:
-    """Save what `recall_units` reads, as long as it differs from the image.  Raises FileError."""
-    desired = {"machine": _machine_id(host), "image": _units(image), **_units(settings)}
-    prepared = desired if _units(settings) != _units(image) else None
-    if prepared != host.state.prepared():
-        with host.locked() as state:
-            state.save_prepared(prepared)
-
-
-def _units(settings: Settings) -> dict[str, Any]:
-    node = settings.node
-    enable = None if node.enable is None else list(node.enable)
-    return {"units": list(node.units), "enable": enable, "policy": settings.failure.policy}
-
-
-def _names(values: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)
-
-
-def _machine_id(host: Host) -> str:
-    return (host.files.read("/etc/machine-id") or b"").decode("ascii", "replace").strip()
 
 
 def request_facts(daemon: Daemon, static: StaticSettings, budget: Budget) -> Facts:

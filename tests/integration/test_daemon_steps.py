@@ -20,7 +20,7 @@ from agent.core.record import evolve
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import MetricsStatus
 from agent.core.systemd import OutdatedUnits, UnitState
-from agent.daemon import boot, cycle, degraded, outcome, retry, worker
+from agent.daemon import boot, cycle, degraded, outcome, preparation, retry, worker
 from agent.daemon.daemon import Daemon
 from agent.daemon.protocol import Busy, NextRun, Ready, Status, WatchPaths
 from agent.daemon.supervisor import Reason
@@ -413,20 +413,20 @@ def test_a_reconcile_with_problems_is_not_remembered(machine: Machine) -> None:
 def test_prepare_writes_what_needs_no_metadata(machine: Machine, logs: list[Any]) -> None:
     """Only if the files of the image name a proxy."""
     settings = machine.daemon.usable_settings()
-    assert boot.prepare(machine.daemon, settings)
+    assert preparation.prepare(machine.daemon, settings)
     assert machine.node.read("etc/systemd/system/docker.service.d/zz-eks-proxy.conf")
     assert machine.units.reloads == 1
     assert "http_proxy" not in machine.node.read("etc/environment")
     assert machine.of(Status) == [Status("writing drop-ins")]
     assert ("file.created", "info") in events(logs)
-    assert boot.prepare(machine.daemon, settings)
+    assert preparation.prepare(machine.daemon, settings)
     assert machine.units.reloads == 1
 
 
 def test_prepare_without_a_proxy_does_nothing(machine: Machine) -> None:
     """User data may name one later."""
     machine.node.settings("")
-    assert not boot.prepare(machine.daemon, machine.daemon.usable_settings())
+    assert not preparation.prepare(machine.daemon, machine.daemon.usable_settings())
     assert machine.sent == []
     assert not machine.node.read("etc/systemd/system/docker.service.d/zz-eks-proxy.conf")
 
@@ -440,28 +440,28 @@ def test_a_failed_preparation_is_left_to_the_reconcile(
         raise FileError("wrong")
 
     with monkeypatch.context() as patch:
-        patch.setattr(boot, "recall_units", fail)
-        assert not boot.prepare(machine.daemon, machine.daemon.usable_settings())
+        patch.setattr(preparation, "recall_units", fail)
+        assert not preparation.prepare(machine.daemon, machine.daemon.usable_settings())
     assert events(logs) == [("prepare.failed", "warning")]
     (machine.node.root / "etc/systemd/system/docker.service.d").write_bytes(b"")
-    assert not boot.prepare(machine.daemon, machine.daemon.usable_settings())
+    assert not preparation.prepare(machine.daemon, machine.daemon.usable_settings())
 
 
 def test_units_of_the_last_boot_are_recalled_for_the_same_image(machine: Machine) -> None:
     """On the same machine; a corrupt record, or that of another one, is ignored."""
     machine.node.write("etc/machine-id", b"a" * 32 + b"\n")
     image = machine.daemon.usable_settings()
-    assert boot.recall_units(machine.host, image) == image
+    assert preparation.recall_units(machine.host, image) == image
     node = evolve(image.node, units=(DOCKER, "app.service"), enable=("app.service",))
     settings = evolve(image, node=node, failure=evolve(image.failure, policy="closed"))
-    boot.remember_units(machine.host, image, settings)
-    recalled = boot.recall_units(machine.host, image)
+    preparation.remember_units(machine.host, image, settings)
+    recalled = preparation.recall_units(machine.host, image)
     assert (recalled.node, recalled.failure) == (settings.node, settings.failure)
     other = evolve(image, node=evolve(image.node, units=("other.service",)))
-    assert boot.recall_units(machine.host, other) == other
+    assert preparation.recall_units(machine.host, other) == other
     machine.node.write("etc/machine-id", b"b" * 32)
-    assert boot.recall_units(machine.host, image) == image
-    boot.remember_units(machine.host, image, image)
+    assert preparation.recall_units(machine.host, image) == image
+    preparation.remember_units(machine.host, image, image)
     assert machine.host.state.prepared() is None
 
 
@@ -470,8 +470,8 @@ def test_recalled_units_to_enable(machine: Machine, enable: tuple[str, ...] | No
     """None is "auto", the default, which differs from an empty list; none of them is corrupt."""
     image = machine.daemon.usable_settings()
     settings = evolve(image, node=evolve(image.node, units=("x.service",), enable=enable))
-    boot.remember_units(machine.host, image, settings)
-    assert boot.recall_units(machine.host, image).node.enable == enable
+    preparation.remember_units(machine.host, image, settings)
+    assert preparation.recall_units(machine.host, image).node.enable == enable
     assert machine.host.state.losses() == {}
 
 
@@ -482,10 +482,10 @@ def test_a_corrupt_record_of_units_is_ignored(machine: Machine, changes: dict[st
     """A text is not a list of names."""
     image = machine.daemon.usable_settings()
     settings = evolve(image, node=evolve(image.node, units=("x.service",)))
-    boot.remember_units(machine.host, image, settings)
+    preparation.remember_units(machine.host, image, settings)
     path = "var/lib/eks-proxy-agent/prepared.json"
     machine.node.write(path, json.dumps({**json.loads(machine.node.read(path)), **changes}).encode())
-    assert boot.recall_units(machine.host, image) == image
+    assert preparation.recall_units(machine.host, image) == image
     assert list(machine.host.state.losses()) == ["/" + path]
 
 
@@ -493,9 +493,9 @@ def test_the_record_of_units_is_written_only_if_it_differs(machine: Machine, mon
     """Otherwise each cycle would take the lock for it."""
     image = machine.daemon.usable_settings()
     settings = evolve(image, node=evolve(image.node, units=("x.service",)))
-    boot.remember_units(machine.host, image, settings)
+    preparation.remember_units(machine.host, image, settings)
     monkeypatch.setattr(Host, "locked", lambda self: pytest.fail("locked"))
-    boot.remember_units(machine.host, image, settings)
+    preparation.remember_units(machine.host, image, settings)
 
 
 def test_wrong_settings_of_a_closed_image_hold_docker_back(machine: Machine, logs: list[Any]) -> None:
