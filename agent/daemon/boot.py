@@ -14,7 +14,7 @@ from agent.daemon import journal_events
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import report_degraded
 from agent.daemon.facts_process import ProcessEndedError
-from agent.daemon.preparation import prepare, remember_units
+from agent.daemon.preparation import finish_preparation, prepare, remember_units
 from agent.daemon.protocol import Ready, ReadyWithin
 from agent.edges.child import SILENCE
 from agent.errors import AgentError
@@ -63,10 +63,13 @@ def boot(daemon: Daemon) -> ReconcileResult | None:
             trigger = Trigger.DAEMON_CYCLE if is_prepared else Trigger.DAEMON_BOOT
             facts = request_facts(limited, static, budget)
             result = reconcile_once(limited, static, facts, trigger)
+            if not finish_preparation(limited):
+                result = reconcile_once(limited, static, facts, Trigger.DAEMON_BOOT)
             result.raise_problems()
         except Exception as error:  # noqa: BLE001 -- the units that wait must not wait for ever
             report_degraded(limited, error)
             is_degraded = True
+            finish_preparation(limited)  # the units that wait get their drop-ins
         daemon.send(Ready())
     if is_degraded or result is None:
         if result:

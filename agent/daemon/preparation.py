@@ -1,4 +1,4 @@
-"""What a boot does before metadata responds: drop-ins, enabled units, one reload of systemd.
+"""Preparation of a boot before metadata responds: drop-ins, enabled units, one reload of systemd.
 
 It is guessed from the files of the image and from the last boot; the reconcile corrects it.
 """
@@ -15,7 +15,7 @@ from agent.core.settings.schema import Settings
 from agent.daemon.daemon import Daemon
 from agent.errors import AgentError
 from agent.log import get_logger
-from agent.node.apply import apply
+from agent.node.apply import apply, finish_commands
 from agent.node.change_log import log_changes
 from agent.node.host import Host
 from agent.node.planning import desired_digests, plan_node
@@ -28,7 +28,8 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
 
     None of that depends on the instance.  docker's start is queued and waits for READY=1.  Nothing
     is done unless the files of the image name a proxy: what user data adds comes with the
-    reconcile. Returns True if everything was done.
+    reconcile.  Returns True if everything was done, or is done by `finish_preparation`: systemd
+    reloads in the background.
     """
     host = daemon.host
     if not settings.proxy.url:
@@ -38,15 +39,34 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
         settings = recall_units(host, settings)
         with host.locked() as state:
             static = with_order(host, static_files(settings, read_ca(host.files, settings)))
-            plan = apply(plan_node(host, static, settings, complete=False), host, state)
+            plan = apply(plan_node(host, static, settings, complete=False), host, state, in_background=True)
             state.update_memory(
                 lambda memory: memory.after_preparation(plan, desired_digests(host, static), time.monotonic())
             )
     except AgentError as error:
-        get_logger().warning("prepare.failed", error=str(error), meaning="the reconcile that follows tries again")
+        _warn(str(error))
         return False
     log_changes(plan)
     return not plan.problems
+
+
+def finish_preparation(daemon: Daemon) -> bool:
+    """Wait until systemd has reloaded; return False if a reconcile has to try again."""
+    host = daemon.host
+    if not host.units.has_background:
+        return True
+    try:
+        with host.locked() as state:
+            errors = finish_commands(host, state)
+    except AgentError as error:
+        errors = [str(error)]
+    for text in errors:
+        _warn(text)
+    return not errors
+
+
+def _warn(text: str) -> None:
+    get_logger().warning("prepare.failed", error=text, meaning="the reconcile that follows tries again")
 
 
 def recall_units(host: Host, image: Settings) -> Settings:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Sequence
+from typing import Callable
 
 from agent.core.systemd import PROPERTIES, UnitState, dependencies, parse_unit, unit_of_cgroup
-from agent.edges import command
+from agent.edges import command, threads
 from agent.edges.files import FileSystem
 from agent.errors import CommandError, FileError
 
@@ -25,11 +27,44 @@ class Systemd:
 
     Unless systemd is `running`, queries return nothing and changes do nothing.
 
-    Every call raises CommandError.
+    Every call raises CommandError, and waits first for the work in the background.
     """
 
     def __init__(self, *, running: bool = True) -> None:
         self.running = running
+        self._background: threading.Thread | None = None
+        self._errors: list[str] | None = None
+
+    @property
+    def has_background(self) -> bool:
+        """Return True until `finish` has returned the errors of the work in the background."""
+        return self._background is not None
+
+    def begin(self, work: Callable[[], list[str]]) -> None:
+        """Call `work`, which calls this object, in the background; it returns its errors."""
+
+        def run() -> None:
+            try:
+                self._errors = work()
+            except Exception as error:  # noqa: BLE001 -- a thread has nobody else to report it to
+                self._errors = [f"{type(error).__name__}: {error}"]
+
+        self._background = threading.Thread(target=run, daemon=True)
+        if not threads.start([self._background]):
+            run()
+
+    def finish(self) -> list[str] | None:
+        """Wait for the work in the background, and return its errors; None if there is none."""
+        if self._background is None:
+            return None
+        self._wait()
+        self._background, errors = None, self._errors
+        return errors
+
+    def _wait(self) -> None:
+        thread = self._background
+        if thread and thread is not threading.current_thread() and thread.ident:
+            thread.join()
 
     def show(self, names: Sequence[str], *, timeout: float = 30.0) -> dict[str, UnitState]:
         """Return the state of each unit by name, also of units that do not exist.
@@ -97,6 +132,7 @@ class Systemd:
 
     def _systemctl(self, *arguments: str, timeout: float = 30.0) -> str:
         """Return what systemctl prints; an empty string where systemd does not run."""
+        self._wait()
         return command.run(["systemctl", *arguments], timeout=timeout).stdout if self.running else ""
 
 

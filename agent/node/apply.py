@@ -20,11 +20,12 @@ from agent.errors import CommandError, FileError
 from agent.node.host import Host
 
 
-def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
+def apply(plan: Plan, host: Host, state: LockedState, *, in_background: bool = False) -> Plan:
     """Write and remove files, rebuild the trust store, then enable, reload and start units.
 
     Returns the plan as it was applied: a file that could not be written, or a command that failed,
-    is one of its problems and not a change.  Raises FileError if nothing was changed yet.
+    is one of its problems and not a change.  With `in_background` systemd still reloads when it
+    returns: `finish_commands` returns the errors.  Raises FileError if nothing was changed yet.
     """
     files = host.files
     before = state.baseline()
@@ -43,13 +44,14 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
         enabled=tuple(dict.fromkeys(before.enabled + plan.baseline.enabled)),
     )
     state.save_baseline(growing)
+    unfinished = finish_commands(host, state) if plan.reload else []
     if plan.reload and files.live:
         state.set_reload_pending(True)
     if plan.trust:
         state.set_trust_pending(True)
     failed = _write_files(plan.changes, files, unknown)
     remaining, stuck = _remove_empty_directories(growing.directories, files)
-    failed_commands, disabled = _run_commands(plan, host, state)
+    failed_commands, disabled = _run_commands(plan, host, state, in_background=in_background)
     # The record of what could not be done stays, for the next run.
     kept = {path: record for path, record in growing.files.items() if path in failed}
     final = evolve(
@@ -60,7 +62,7 @@ def apply(plan: Plan, host: Host, state: LockedState) -> Plan:
     )
     state.save_baseline(final)
     done = tuple(change for change in plan.changes if change.path not in failed)
-    problems = (*plan.problems, *unswept, *failed.values(), *stuck, *failed_commands)
+    problems = (*plan.problems, *unswept, *failed.values(), *stuck, *unfinished, *failed_commands)
     return evolve(plan, changes=done, problems=problems)
 
 
@@ -75,7 +77,18 @@ def _sweep(paths: Iterable[str], files: FileSystem) -> list[str]:
     return errors
 
 
-def _run_commands(plan: Plan, host: Host, state: LockedState) -> tuple[list[str], bool]:
+def finish_commands(host: Host, state: LockedState) -> list[str]:
+    """Wait for the commands that `apply` left in the background; return the errors.
+
+    After an error the reload stays pending.
+    """
+    errors = host.units.finish()
+    if errors == []:
+        state.set_reload_pending(False)
+    return errors or []
+
+
+def _run_commands(plan: Plan, host: Host, state: LockedState, *, in_background: bool) -> tuple[list[str], bool]:
     """Run the commands that must follow the changes.
 
     Returns the errors of those that failed, and True if the units are disabled that should be.
@@ -89,13 +102,15 @@ def _run_commands(plan: Plan, host: Host, state: LockedState) -> tuple[list[str]
     if plan.trust and files.live and not trust_failed:
         state.set_trust_pending(False)
     not_disabled = _attempt([(bool(plan.disable), lambda: units.disable(plan.disable))])
-    units_failed = not_disabled + _attempt(
-        [
-            (bool(plan.enable), lambda: units.enable(plan.enable)),
-            (plan.reload and files.live, units.reload),
-            (bool(plan.start), lambda: units.start(plan.start)),
-        ]
-    )
+    changes: list[tuple[bool, Callable[[], None]]] = [
+        (bool(plan.enable), lambda: units.enable(plan.enable)),
+        (plan.reload and files.live, units.reload),
+        (bool(plan.start), lambda: units.start(plan.start)),
+    ]
+    if in_background and plan.reload and files.live:
+        units.begin(lambda: not_disabled + _attempt(changes))
+        return trust_failed, not not_disabled
+    units_failed = not_disabled + _attempt(changes)
     if plan.reload and files.live and not units_failed:
         state.set_reload_pending(False)
     return trust_failed + units_failed, not not_disabled

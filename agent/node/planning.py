@@ -77,7 +77,7 @@ def plan_node(
         if path not in states:
             states[path] = host.files.state(path)
     states = _with_copies(host, baseline, states)
-    pending = host.state.reload_pending
+    pending = host.state.reload_pending and not host.units.has_background
     units = host.units.show(considered(settings)) if settings else {}
     enable = to_enable(settings, units, interrupted=pending) if settings else ()
     plan = make_plan(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -415,6 +417,7 @@ def test_prepare_writes_what_needs_no_metadata(machine: Machine, logs: list[Any]
     settings = machine.daemon.usable_settings()
     assert preparation.prepare(machine.daemon, settings)
     assert machine.node.read("etc/systemd/system/docker.service.d/zz-eks-proxy.conf")
+    assert preparation.finish_preparation(machine.daemon)
     assert machine.units.reloads == 1
     assert "http_proxy" not in machine.node.read("etc/environment")
     assert machine.of(Status) == [Status("writing drop-ins")]
@@ -445,6 +448,79 @@ def test_a_failed_preparation_is_left_to_the_reconcile(
     assert events(logs) == [("prepare.failed", "warning")]
     (machine.node.root / "etc/systemd/system/docker.service.d").write_bytes(b"")
     assert not preparation.prepare(machine.daemon, machine.daemon.usable_settings())
+
+
+def test_systemd_reloads_beside_the_reconcile(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reconcile that changes no drop-in neither waits nor reloads again."""
+    may_end = threading.Event()
+    reload = machine.units.reload
+    monkeypatch.setattr(machine.units, "reload", lambda: (may_end.wait(60), reload()))
+    assert preparation.prepare(machine.daemon, machine.daemon.usable_settings())
+    result = machine.reconcile(Trigger.DAEMON_CYCLE)
+    assert result.problems == ()
+    assert machine.host.state.reload_pending  # until it has ended, a killed run reloads again
+    may_end.set()
+    assert preparation.finish_preparation(machine.daemon)
+    assert not machine.host.state.reload_pending
+    assert machine.units.reloads == 1
+
+
+def test_a_failed_reload_in_the_background_is_tried_again(machine: Machine, logs: list[Any]) -> None:
+    """It stays pending, for the reconcile that follows at once."""
+    reload = machine.units.reload
+
+    def fail() -> None:
+        machine.units.__dict__.pop("reload")
+        raise CommandError("no bus")
+
+    machine.units.__dict__["reload"] = fail
+    assert preparation.prepare(machine.daemon, machine.daemon.usable_settings())
+    assert not preparation.finish_preparation(machine.daemon)
+    assert ("prepare.failed", "warning") in events(logs)
+    assert machine.host.state.reload_pending
+    assert machine.reconcile().problems == ()
+    assert (machine.host.state.reload_pending, machine.units.reload, machine.units.reloads) == (False, reload, 1)
+
+
+def test_a_reconcile_with_drop_ins_waits_for_the_reload(machine: Machine) -> None:
+    """What failed in the background is one of its problems; its own reload comes after it."""
+
+    def fail(names: Sequence[str]) -> None:
+        raise CommandError("no such unit")
+
+    machine.node.settings(SETTINGS.replace("enable = []", 'enable = ["docker"]'))
+    machine.units.states[DOCKER] = UnitState(DOCKER, exists=True, enabled="disabled", active="inactive")
+    machine.units.__dict__["enable"] = fail
+    assert preparation.prepare(machine.daemon, machine.daemon.usable_settings())
+    machine.node.settings(SETTINGS.replace('["docker"]', '["docker", "kubelet"]'))
+    result = machine.reconcile(Trigger.DAEMON_CYCLE)
+    assert result.problems == ("no such unit",)
+    assert machine.units.reloads == 2
+    assert preparation.finish_preparation(machine.daemon)
+
+
+@pytest.mark.parametrize("fails", ["once", "always", "metadata"])
+def test_a_boot_ends_with_systemd_reloaded(machine: Machine, monkeypatch: pytest.MonkeyPatch, *, fails: str) -> None:
+    """Before READY=1, also if metadata does not respond; a reload that fails twice is degraded."""
+    reloads = []
+
+    def reload() -> None:
+        reloads.append(len(machine.of(Ready)))
+        time.sleep(0.2)
+        if fails == "always" or (fails == "once" and len(reloads) == 1):
+            raise CommandError("no bus")
+
+    def request(*_: object) -> Facts:
+        raise MetadataError("no answer")
+
+    monkeypatch.setattr(machine.units, "reload", reload)
+    if fails == "metadata":
+        monkeypatch.setattr(boot, "request_facts", request)
+    result = boot.boot(machine.daemon)
+    assert (result is not None) == (fails == "once")
+    assert reloads == [0] * (1 if fails == "metadata" else 2)
+    assert machine.host.state.reload_pending == (fails == "always")
+    assert len(machine.of(Ready)) == 1
 
 
 def test_units_of_the_last_boot_are_recalled_for_the_same_image(machine: Machine) -> None:

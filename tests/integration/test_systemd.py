@@ -11,7 +11,7 @@ from agent.commands import node as node_commands
 from agent.core.plan.baseline import Baseline
 from agent.core.plan.plan import Change, Plan
 from agent.core.systemd import UnitState
-from agent.edges import command
+from agent.edges import command, threads
 from agent.edges.files import FileSystem
 from agent.edges.state import State
 from agent.edges.systemd import OfflineSystemd, Systemd, environ
@@ -114,6 +114,44 @@ def test_a_systemctl_that_hangs_is_an_error(programs: Programs) -> None:
     programs.add("systemctl", "exec sleep 600")
     with pytest.raises(CommandError, match=r"try-restart -- a\.service: timed out after 0\.2 s"):
         Systemd().try_restart("a.service", timeout=0.2)
+
+
+def test_calls_wait_for_the_work_in_the_background(programs: Programs, tmp_path: Path) -> None:
+    """What a query returns is the state after the reload; the errors are returned once."""
+    programs.add("systemctl", f"[ $1 = show ] || sleep 0.3; echo $1 >> {tmp_path}/ended; exit $#")
+    systemd = Systemd()
+
+    def work() -> list[str]:
+        try:
+            systemd.reload()
+        except CommandError as error:
+            return [str(error)]
+        return []
+
+    systemd.begin(work)
+    assert systemd.has_background
+    with pytest.raises(CommandError):
+        systemd.show(["a.service"])
+    assert (tmp_path / "ended").read_text().split() == ["daemon-reload", "show"]
+    assert systemd.has_background
+    assert systemd.finish() == ["systemctl daemon-reload: exit code 1: "]
+    assert not systemd.has_background
+    assert systemd.finish() is None
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_work_in_the_background_that_raises_has_an_error(monkeypatch: pytest.MonkeyPatch, *, is_refused: bool) -> None:
+    """On a machine at its limit of threads it runs at once."""
+    if is_refused:
+        monkeypatch.setattr(threads, "start", lambda started: [])
+    systemd = Systemd(running=False)
+
+    def work() -> list[str]:
+        systemd.reload()
+        raise ValueError("wrong")
+
+    systemd.begin(work)
+    assert systemd.finish() == ["ValueError: wrong"]
 
 
 def test_units_that_depend_on_another_one(programs: Programs) -> None:
