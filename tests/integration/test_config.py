@@ -195,6 +195,17 @@ def test_flag_of_an_earlier_version_has_no_date(node: Node) -> None:
     assert OVERRULED.format("X").replace("on X", "(date unknown)") in node.main("apply").err
 
 
+def test_an_unkept_section_hides_no_overruled_flag(node: Node) -> None:
+    """A record of an earlier version may have `metadata`, which is not kept any more."""
+    node.settings('[proxy]\nurl = "http://of-the-file:1"\n[metadata]\ndeadline = 9\n')
+    node.main("apply", "--proxy", PROXY)
+    (flags,) = (node.root / "var/lib/eks-proxy-agent/instances").glob("*/flags.json")
+    flags.write_text(json.dumps({"metadata": {"deadline": 5}, **json.loads(flags.read_text())}))
+    warnings = node.main("plan").err
+    assert OVERRULED.format(today()) in warnings
+    assert warnings.count("overruled") == 1
+
+
 def test_forget_drops_kept_flags(node: Node) -> None:
     """The file counts again in the same run; other kept flags stay."""
     node.settings('[proxy]\nurl = "http://of-the-file:1"\n')

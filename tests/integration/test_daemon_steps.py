@@ -24,7 +24,7 @@ from agent.core.status.records import MetricsStatus
 from agent.core.systemd import OutdatedUnits, UnitState
 from agent.daemon import boot, cycle, degraded, outcome, preparation, retry, worker
 from agent.daemon.daemon import Daemon
-from agent.daemon.protocol import Busy, NextRun, Ready, Status, WatchPaths
+from agent.daemon.protocol import Busy, NextRun, Ready, Status, WatchPaths, encode
 from agent.daemon.supervisor import Reason
 from agent.edges.files import FileSystem
 from agent.edges.signals import watched
@@ -521,6 +521,24 @@ def test_a_boot_ends_with_systemd_reloaded(machine: Machine, monkeypatch: pytest
     assert reloads == [0] * (1 if fails == "metadata" else 2)
     assert machine.host.state.reload_pending == (fails == "always")
     assert len(machine.of(Ready)) == 1
+
+
+def test_the_messages_of_a_cycle_are_sent_together(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its end, however it ends; only what announces a silence is sent before."""
+    lines: list[str] = []
+
+    def run(daemon: Daemon, reason: Reason) -> int:
+        daemon.send(Status("one"))
+        daemon.send(Busy(7.0))
+        assert machine.sent == [Busy(7.0)]
+        daemon.send(NextRun(3.0))
+        assert lines == []
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "_run", run)
+    with pytest.raises(KeyboardInterrupt):
+        worker._run_quietly(machine.daemon, Reason.TIME, lines.append)
+    assert lines == [encode(Status("one")) + "\n" + encode(NextRun(3.0))]
 
 
 def test_units_of_the_last_boot_are_recalled_for_the_same_image(machine: Machine) -> None:

@@ -208,6 +208,12 @@ def test_the_environment_of_an_ended_process_is_empty(tmp_path: Path) -> None:
     assert environ(os.getpid())
 
 
+def test_the_environment_of_a_copy_of_systemd_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is systemd's own until the program of the unit is executed."""
+    monkeypatch.setattr(os, "readlink", lambda path: "/usr/lib/systemd/systemd-executor")
+    assert environ(os.getpid()) == b""
+
+
 # --- docker ---
 
 

@@ -130,6 +130,17 @@ def test_a_cluster_that_is_not_complete(tmp_path: Path) -> None:
     assert "contains non-ASCII characters" in done.stderr.decode()
 
 
+def test_warnings_are_not_part_of_what_is_rendered(settings: Path) -> None:
+    """stdout is user data; what a person should know goes to stderr."""
+    plain = user_data("render", "--for", "karpenter", "--config", settings, *AUTHORITY)
+    large = "\n".join(f'  "host-{number}.corp",' for number in range(900))
+    settings.write_text(SETTINGS.replace("[cluster]", f"no_proxy = [\n{large}\n]\n[cluster]"))
+    done = user_data("render", "--for", "karpenter", "--config", settings, *AUTHORITY)
+    assert (plain.stderr, done.returncode) == (b"", 0)
+    assert done.stderr.startswith(b"warning: ")
+    assert b"warning: " not in done.stdout
+
+
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
 def test_the_report_matches_its_schema(path: Path) -> None:
     """The exit code is 3 if there is a warning, and the JSON has what the text has."""

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.core.cluster.diff import FieldChange, changes
-from agent.core.cluster.managed_fields import data_changed, is_ours_alone, other_managers
+from agent.core.cluster.managed_fields import data_changed, is_applied_by_us, is_ours_alone, other_managers
 from agent.core.cluster.objects import CHECKSUM, CONFIG_MAP, NAME, SECRET, UNDO, VARIABLES, Source, read_source
 from agent.core.cluster.pod_state import (
     ENDING,
@@ -272,6 +272,21 @@ def test_time_and_manager_of_a_data_change():
 
 
 @pytest.mark.parametrize(
+    ("manager", "operation", "expected"),
+    [
+        ("eks-proxy-agent", "Apply", True),
+        ("eks-proxy-agent", "Update", False),
+        ("helm", "Apply", False),
+        ("helm", "Update", False),
+    ],
+)
+def test_only_our_server_side_apply_counts(manager, operation, expected):
+    """Neither our updates nor another manager's apply."""
+    obj = {"metadata": {"managedFields": [entry(manager, ["f:data"], operation=operation)]}}
+    assert is_applied_by_us(obj) == expected
+
+
+@pytest.mark.parametrize(
     ("selector", "text"),
     [
         ({"matchLabels": {"b": "1", "a": "2"}}, "a=2,b=1"),
@@ -321,6 +336,24 @@ def test_diff_of_a_list_has_the_entries(old, new, expected):
     """Only those that differ; both lists if only their order does."""
     before, after = ({"kind": CONFIG_MAP, "data": {"NO_PROXY": value}} for value in (old, new))
     assert changes(before, after) == (FieldChange("", *expected),)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"secretRef": {"name": "a"}}, "secretRef a"),
+        ({"secretRef": {"name": "a", "optional": True}}, '{"secretRef": {"name": "a", "optional": true}}'),
+        ({"secretRef": "name"}, '{"secretRef": "name"}'),
+        ({"a": "1", "b": "2"}, '{"a": "1", "b": "2"}'),
+        ({"name": "A", "value": "1"}, "1"),
+        ("text", "text"),
+        (7, "7"),
+    ],
+)
+def test_values_in_a_diff(value, text):
+    """A reference is its name, a text is itself, all else is JSON."""
+    old, new = ({"kind": "X", "spec": {"list": items}} for items in ([], [value]))
+    assert changes(old, new) == (FieldChange("", "spec list", None, text),)
 
 
 def test_diff_of_a_secret_masks_its_data():

@@ -13,6 +13,7 @@ from agent.core.noproxy.explain import (
     BUILT_IN,
     FOREIGN,
     UNNAMED,
+    Route,
     Values,
     disagree,
     of_entries,
@@ -31,6 +32,20 @@ TARGETS = st.one_of(
     st.ip_addresses().map(lambda address: f"https://[{address}]" if address.version == 6 else str(address)),
 )
 LISTS = st.one_of(st.text(max_size=60), st.lists(TARGETS, max_size=5).map(",".join))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "entry", "reason", "is_off"),
+    [
+        (None, "", "reads no variables", True),
+        (PROXY, "", "reads no variables", False),
+        (None, ".corp", "suffix", False),
+        (None, "", "", False),
+    ],
+)
+def test_a_client_is_off_if_a_reason_alone_makes_it_direct(proxy, entry, reason, is_off):
+    """An entry decides for a client that reads the environment, and so does a proxy."""
+    assert Route(DIALECTS[0], proxy, entry, reason).is_off == is_off
 
 
 def given_values(no_proxy, https_proxy=PROXY):
