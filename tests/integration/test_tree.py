@@ -109,10 +109,13 @@ def test_a_walk_leaves_no_descriptor(tmp_path: Path) -> None:
         ("/a/x/../z/file", ["/a/z"]),
         ("/x/../../file", []),
         ("/file/x/y", []),  # blocked by a file: mkdir(2) would not help
+        ("/link", []),  # itself there, though its target is not
+        ("/link/file", ["/gone", "/gone/x"]),
     ],
 )
 def test_missing_directories(tmp_path: Path, path: str, missing: list[str]) -> None:
     """The outermost first; none below something that is not a directory."""
     (tmp_path / "a").mkdir()
     (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("gone/x")
     assert FileSystem(str(tmp_path)).missing_directories(path) == missing
