@@ -9,6 +9,7 @@ import time
 
 from agent import __version__
 from agent.core.net.proxy_url import ProxyUrl
+from agent.edges import threads
 from agent.edges.http_headers import BoundedResponse
 from agent.edges.streams import Reader, Stream, TcpStream, TlsStream, unverified_context
 from agent.edges.tcp import connect_first
@@ -24,9 +25,9 @@ def request_date(proxy: ProxyUrl, *, timeout: float) -> str:
     and a thread that hangs in it is abandoned.
     """
     dates: list[str] = []
-    thread = threading.Thread(target=_request, args=(proxy, time.monotonic() + timeout, dates), daemon=True)
-    thread.start()
-    thread.join(timeout)
+    request = threading.Thread(target=_request, args=(proxy, time.monotonic() + timeout, dates), daemon=True)
+    for thread in threads.start([request]):
+        thread.join(timeout)
     return dates[0] if dates else ""
 
 

@@ -10,6 +10,7 @@ from typing import Callable
 
 from agent.core.net.proxy_health import Verdict
 from agent.core.net.proxy_url import Credentials, ProxyUrl
+from agent.edges import threads
 from agent.edges.proxy_tunnel import TunnelProbe
 
 #: Seconds after the deadline of the probes in which a thread may still deliver its verdict.
@@ -74,11 +75,12 @@ def _run_all(probes: Sequence[TunnelProbe], timeout: float, enough: Callable[[],
     """Run the probes until `enough`; return False if the time was up first.
 
     A thread for each: the resolver of the C library has no time limit, and a thread that hangs in
-    it is abandoned.
+    it is abandoned.  Those for which there is no thread run one after the other.
     """
     deadline = time.monotonic() + timeout + _GRACE
     progress = threading.Condition()
+    started = threads.start(threading.Thread(target=probe.run, args=(progress,), daemon=True) for probe in probes)
+    for probe in probes[len(started) :]:
+        probe.run(progress)
     with progress:
-        for probe in probes:
-            threading.Thread(target=probe.run, args=(progress,), daemon=True).start()
         return progress.wait_for(enough, deadline - time.monotonic())

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agent.core.intent.reachability import ProbeResult
+from agent.edges import threads
 
 #: An entry of getaddrinfo: family, kind, protocol, canonical name, address.
 Address = tuple[Any, ...]
@@ -26,14 +27,12 @@ def probe(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> dict[
 
     Takes at most `bound` seconds in total, less if all results are there earlier.  A thread for
     each host: the resolver of the C library has no time limit, and a thread that hangs in it is
-    abandoned.
+    abandoned.  A host for which there is no thread has the result of one that does not resolve.
     """
     deadline = time.monotonic() + bound
     results = {host: ProbeResult() for host in hosts}
-    threads = [threading.Thread(target=_probe, args=(host, port, deadline, results), daemon=True) for host in results]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    probes = [threading.Thread(target=_probe, args=(host, port, deadline, results), daemon=True) for host in results]
+    for thread in threads.start(probes):
         thread.join(max(0.0, deadline - time.monotonic()))
     return dict(results)
 

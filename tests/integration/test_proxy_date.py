@@ -21,6 +21,7 @@ from agent.core.net.proxy_url import ProxyUrl
 from agent.edges.proxy_date import request_date
 from tests.boot.harness.tls import Authority
 from tests.integration.listening import Listener
+from tests.integration.thread_limit import limit_program
 
 DATE = "Sat, 28 Nov 2026 15:00:00 GMT"
 HEADER = b"HTTP/1.1 400 Bad Request\r\nDate: %s\r\n\r\n" % DATE.encode()
@@ -48,6 +49,13 @@ def serve() -> Iterator[Serve]:
     ended.set()
     for listener in listeners:
         listener.close()
+
+
+def test_no_date_without_a_thread(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit of processes the clock is not compared."""
+    url = serve(HEADER)
+    limit_program(monkeypatch, 0)
+    assert request_date(url, timeout=30.0) == ""
 
 
 @pytest.mark.parametrize("repeated", [b"", b"x", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["closes", "a page", "more"])

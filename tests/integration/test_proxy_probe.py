@@ -20,6 +20,7 @@ from tests.boot.harness.session import Session
 from tests.boot.harness.tls import NAME, Authority, Inspected
 from tests.integration.listening import Listener
 from tests.integration.test_probe import in_namespace
+from tests.integration.thread_limit import limit_program
 
 HOST = "sts.eu-central-1.amazonaws.com"
 CREDENTIALS = Credentials("node", "p:ss wörd")
@@ -333,6 +334,14 @@ def test_several_targets_are_probed_in_parallel(serve):
     verdicts = probe_each(server.url, targets, timeout=3)
     assert [verdict.kind for verdict in verdicts] == ["timeout"] * 20
     assert all(host in verdict.hint for (host, _), verdict in zip(targets, verdicts))
+
+
+def test_probes_without_a_thread_run_one_after_the_other(serve, monkeypatch):
+    """At the limit of processes each has a verdict nevertheless."""
+    urls = [serve(sends(OK)).url for _ in range(3)]
+    limit_program(monkeypatch, 1)
+    verdicts = probe_all(urls, HOST, 443, timeout=30)
+    assert [verdict.ok for verdict in verdicts] == [True] * 3
 
 
 def test_probe_all_ends_when_enough_verdicts_are_known(serve):

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 import pytest
+
+from agent.edges import threads
+
+
+def limit_program(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Let the program start no more than so many threads; those of the test are not limited."""
+    start, started = threads.start, list[threading.Thread]()
+
+    def some(wanted: Iterable[threading.Thread]) -> list[threading.Thread]:
+        started.extend(start(list(wanted)[: limit - len(started)]))
+        return started
+
+    monkeypatch.setattr(threads, "start", some)
 
 
 def limit_threads(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
