@@ -10,7 +10,7 @@ from agent.core.plan.elsewhere.place import ProxyPlace
 from agent.core.plan.overrides import ROOTS, service_settings
 from agent.edges.files import FileSystem
 from agent.errors import FileError
-from agent.node.overrides import content_of, drop_ins_of_others, variables_in
+from agent.node.overrides import content_of, drop_in_directories, drop_ins_of_others, variables_in
 
 
 def place_warnings(files: FileSystem, resolved: Resolved) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def _unit_files(files: FileSystem, unit: str) -> Iterator[tuple[str, bytes]]:
         if content is not None:
             yield f"{root}/{unit}", content
             break
-    yield from drop_ins_of_others(files, unit, {})
+    yield from drop_ins_of_others(files, unit, {}, drop_in_directories(files))
 
 
 def _names(files: FileSystem, directory: str) -> list[str]:
