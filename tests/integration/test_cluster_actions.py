@@ -616,7 +616,9 @@ def test_service_cidr_of_the_default_range(admin: Admin) -> None:
     done = admin.run("service-cidr")
     assert (done.code, done.out) == (0, "172.20.0.0/16\n")
     assert done.err.startswith("source: ")
-    document = json.loads(admin.run("service-cidr", "--json").out)
+    text = admin.run("service-cidr", "--json").out
+    document = json.loads(text)
+    assert text == json.dumps(document, indent=2) + "\n"
     assert (document["schema"], document["cidrs"], document["addresses"]) == (1, ["172.20.0.0/16"], ["172.20.0.1"])
 
 
