@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from agent.cluster import rollouts
+from agent.cluster.inputs import _contradiction
 from agent.commands import cluster
+from agent.core.settings.schema import Cluster, Proxy, Settings
 from agent.core.settings.workloads import Workload
 from agent.edges import kubectl as kubectl_module
 from tests.integration.api_objects import FORBIDDEN, NAME, OUTDATED, Api, daemon_set, decoded
@@ -667,6 +669,8 @@ def test_a_configured_service_cidr_of_another_cluster_is_a_warning(admin: Admin)
     done = admin.run("plan", "--set=cluster.service_cidr=10.100.0.0/16")
     assert "warning: cluster.service_cidr is 10.100.0.0/16, which is not the service CIDR of this cluster: " in done.err
     assert "is not the service CIDR" not in admin.run("plan", "--set=cluster.service_cidr=172.20.0.0/16").err
+    settings = Settings(proxy=Proxy(), cluster=Cluster(service_cidr="10.100.0.0/16"))
+    assert _contradiction(settings, None) == ()  # without a cluster, as for `render --from-node`
 
 
 @pytest.mark.parametrize(

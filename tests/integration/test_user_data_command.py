@@ -61,8 +61,9 @@ def test_what_is_rendered_passes_the_check(settings: Path, way: str, late: tuple
 
 
 def test_the_digest_of_a_local_copy(settings: Path, tmp_path: Path) -> None:
-    """--rpm-file needs no --sha256; its digest is in the script."""
-    (tmp_path / "a.rpm").write_bytes(LEAD)
+    """--rpm-file needs no --sha256; its digest is in the script.  The package has about 3 MB."""
+    package = LEAD + bytes(3 << 20)
+    (tmp_path / "a.rpm").write_bytes(package)
     done = user_data(
         "render",
         "--for",
@@ -75,7 +76,7 @@ def test_the_digest_of_a_local_copy(settings: Path, tmp_path: Path) -> None:
         tmp_path / "a.rpm",
     )
     assert done.returncode == 0
-    assert f"sha256={hashlib.sha256(LEAD).hexdigest()}\n".encode() in done.stdout
+    assert f"sha256={hashlib.sha256(package).hexdigest()}\n".encode() in done.stdout
 
 
 @pytest.mark.parametrize(

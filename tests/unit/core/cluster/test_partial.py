@@ -88,7 +88,9 @@ def test_merge_gives_the_variables_and_keeps_the_rest(first, second):
             others = [entry for entry in before.get("env", []) if entry["name"] not in VARIABLES]
             assert [entry for entry in after["env"] if entry["name"] not in VARIABLES] == others
             assert after.get("envFrom") == before.get("envFrom")
-            keys = [entry["valueFrom"]["configMapKeyRef"] for entry in after["env"] if entry["name"] in VARIABLES]
+            sources = [entry["valueFrom"] for entry in after["env"] if entry["name"] in VARIABLES]
+            assert all(set(source) == {"configMapKeyRef"} for source in sources)  # the API refuses two
+            keys = [source["configMapKeyRef"] for source in sources]
             assert keys == [{"name": NAME, "key": key["key"]} for key in keys]
             assert all("value" not in entry for entry in after["env"] if entry["name"] in VARIABLES)
 

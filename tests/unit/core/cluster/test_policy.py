@@ -7,7 +7,7 @@ import pytest
 from kubernetes_validate.utils import SchemaNotFoundError, all_versions, validate
 
 from agent.core.cluster.admission import BINDING_KIND, POLICY_KIND, name_of, path_of
-from agent.core.cluster.ca_policy import ca_config_map, ca_policy
+from agent.core.cluster.ca_policy import CA_NAME, CA_VARIABLES, ca_config_map, ca_policy, ca_variables
 from agent.core.cluster.objects import CONFIG_MAP, OURS, SECRET, VARIABLES, Source
 from agent.core.cluster.policy import proxy_policy
 from agent.core.settings.workloads import DEFAULT_WORKLOADS
@@ -58,6 +58,24 @@ def test_no_manifest_of_a_policy_has_a_value():
     """The values are in the ConfigMap or Secret only; a policy is read by many."""
     for secret in (True, False):
         assert "proxy.example.com" not in json.dumps(proxy_policy(WORKLOADS, secret=secret))
+
+
+@pytest.mark.parametrize(
+    ("volumes", "are_set"),
+    [
+        (None, True),
+        ([{"name": "data", "emptyDir": {}}], True),
+        ([{"name": CA_NAME, "configMap": {"name": CA_NAME}}], True),
+        ([{"name": CA_NAME, "configMap": {"name": "of-others"}}], False),
+        ([{"name": CA_NAME, "emptyDir": {}}], False),
+        ([{"name": CA_NAME, "configMap": None}], False),
+    ],
+)
+def test_a_volume_of_others_with_the_name_leaves_the_pod_without_the_ca(volumes, are_set):
+    """Only that of the ConfigMap passes for the policy's own."""
+    container = {"name": "a"}
+    pod = {"metadata": {}, "spec": {"containers": [container], "volumes": volumes}}
+    assert ca_variables(pod, container) == (list(CA_VARIABLES) if are_set else [])
 
 
 def test_names_and_paths():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import quopri
+import random
 from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
@@ -18,6 +19,8 @@ from agent.core.settings.mime import MAX_LEVELS, MAX_PARTS
 from agent.core.settings.user_data import LIMIT, NODE_CONFIG_TYPE, SETTINGS_TYPE, UserData, read_user_data
 from agent.errors import SettingsError
 
+#: Does not become smaller: unpacked twice it is longer than the limit.
+RANDOM = random.Random(0).randbytes(200_000)
 TOML = '# the proxy of Zürich\n[proxy]\nurl = "http://proxy.example.com:3128"\n'
 YAML = (
     "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  cluster:\n    name: blue\n    cidr: 10.100.0.0/16\n"
@@ -169,6 +172,7 @@ def test_other_user_data_is_left_alone(raw: bytes) -> None:
         (message(b"a = '\x1b[31m'"), "control character '\\x1b' (line 1)"),
         (message("a = '\u0085'".encode()), "control character '\\x85' (line 1)"),
         (message(gzip.compress(TOML.encode(), mtime=0)[:-9], encoding="binary"), "damaged or truncated gzip"),
+        (message(gzip.compress(RANDOM, mtime=0)[:-9], encoding="binary"), "damaged or truncated gzip"),
         (message(base64.encodebytes(b"\x1f\x8bgarbage"), encoding="base64"), "damaged or truncated gzip"),
         (message(base64.b64encode(TOML.encode())[:-3]), "incomplete base64"),
         (message(b"x", encoding="x-uuencode"), 'Content-Transfer-Encoding "x-uuencode" is not supported; write base64'),
@@ -178,7 +182,7 @@ def test_other_user_data_is_left_alone(raw: bytes) -> None:
             "longer than 256 KiB unpacked",
         ),
     ],
-    ids="latin1 third-line utf16 nul escape c1 cut-gzip bad-gzip cut-base64 uuencode bad-base64 bomb".split(),
+    ids="latin1 third-line utf16 nul escape c1 cut-gzip long-cut-gzip bad-gzip cut-base64 uuencode bad-base64 bomb".split(),
 )
 def test_broken_part_of_ours_is_named(part: bytes, expected: str) -> None:
     """An error names the part of the user data and what is wrong with it."""
