@@ -38,7 +38,7 @@ soak: ## Change and break a booted node at random, for so many minutes (root, De
 	@.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events '$(EVENTS)')
 
 mutants: setup ## Change the program in N places; how many changes do tests notice? (root) make mutants SEED=1 N=150
-	@.venv/bin/python -m tests.mutants.run --seed $(or $(SEED),1) --count $(or $(N),150)
+	@.venv/bin/python -m tests.mutants.run --seed $(or $(SEED),1) --count $(or $(N),150) $(ARGS)
 
 faults: ## Inject a fault at each file call of the commands; takes hours: make faults ARGS='apply EIO'
 	@packaging/setup.sh test

@@ -279,6 +279,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--again", type=Path, metavar="OUTPUT", help="only what survived in an earlier run")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         print("error: make mutants: requires root, for a sandbox (unshare); the mutants must not harm this machine")
@@ -289,6 +290,9 @@ def main() -> int:
     failing = [item["test"] for item in records if not item["passed"]]
     print(f"{len(records)} tests; {len(failing)} do not pass in the sandbox and are not used")
     chosen = choose(arguments.seed, arguments.count)
+    if arguments.again:
+        output = arguments.again.read_text()
+        chosen = {layer: [item for item in found if f"SURVIVED  {item}  " in output] for layer, found in chosen.items()}
     killed: dict[str, int] = defaultdict(int)
     survivors: dict[str, list[str]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="mutants-", dir=ROOT / "build") as name:
