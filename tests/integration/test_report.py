@@ -32,12 +32,13 @@ from agent.edges.state import State
 from agent.edges.systemd import Systemd
 from agent.errors import FileError
 from agent.node.host import Host
-from agent.report import collectors, state
+from agent.report import collectors, state, units
 from agent.report.collectors import COLLECTORS, Collector
 from agent.report.node import NotHere, ReportedNode, Stopped
 from agent.report.runner import collect
 from tests.boot.harness import secrets
 from tests.integration.command_line import PROXY, REPOSITORY, Node, environment
+from tests.integration.programs import Programs
 from tests.integration.thread_limit import limit_threads
 
 PASSWORD = "hunter2Hunter:p@ss/w%rd ~#;$'\"\\ü"
@@ -539,6 +540,41 @@ def reported() -> ReportedNode:
     """A node that nothing reads."""
     files = FileSystem("/nonexistent")
     return ReportedNode(Host(files, State(files), Systemd(running=False)), "")
+
+
+class Live(FileSystem):
+    """A tree that passes for that of the running machine."""
+
+    live = True  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_environments_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, runs: bool) -> None:
+    """Of each unit with a process, without the values of others."""
+    files, programs = Live(str(tmp_path)), Programs(tmp_path / "bin", monkeypatch)
+    programs.add(
+        "systemctl",
+        f"""while [ "$1" != -- ]; do shift; done; shift
+        for unit; do
+            pid=0; [ $unit != docker.service ] || pid=$(cat {tmp_path}/pid)
+            printf 'Id=%s\nMainPID=%s\n\n' $unit $pid
+        done""",
+    )
+    reported = ReportedNode(Host(files, State(files), Systemd()), "")
+    process = subprocess.Popen(["sleep", "60"], env={"PATH": "/usr/bin:/bin", "http_proxy": PROXY, "X": "zq7mysql"})
+    try:
+        (tmp_path / "pid").write_text(str(process.pid if runs else 0))
+        if not runs:
+            with pytest.raises(NotHere, match="none of the units has a process"):
+                units.processes(reported)
+            return
+        (head, *lines) = units.processes(reported).splitlines()
+    finally:
+        process.kill()
+        process.wait()
+    assert head == f"# docker.service, process {process.pid}"
+    assert f"http_proxy={PROXY}" in lines
+    assert "zq7mysql" not in "".join(lines)
 
 
 def test_a_collector_that_hangs_costs_only_its_own_file(reported: ReportedNode) -> None:
