@@ -14,7 +14,7 @@ from agent.daemon import journal_events
 from agent.daemon.daemon import Daemon
 from agent.daemon.degraded import report_degraded
 from agent.daemon.facts_process import ProcessEndedError
-from agent.daemon.preparation import finish_preparation, prepare, remember_units
+from agent.daemon.preparation import finish_preparation, has_failed, prepare, remember_units
 from agent.daemon.protocol import Ready, ReadyWithin
 from agent.edges.child import SILENCE
 from agent.errors import AgentError
@@ -60,16 +60,19 @@ def boot(daemon: Daemon) -> ReconcileResult | None:
             limited = daemon.with_budget(budget)
             is_prepared = prepare(limited, settings)
             daemon.set_status(f"querying the metadata service at {settings.metadata.endpoint}")
+            is_begun = daemon.host.units.background is not None
             trigger = Trigger.DAEMON_CYCLE if is_prepared else Trigger.DAEMON_BOOT
             facts = request_facts(limited, static, budget)
             result = reconcile_once(limited, static, facts, trigger)
-            if not finish_preparation(limited):
+            if is_begun and has_failed(limited, result):
+                result = None  # if the second try raises, no unit is released for the first
+                limited.signals.sleep(0)  # SIGTERM ends systemctl too
                 result = reconcile_once(limited, static, facts, Trigger.DAEMON_BOOT)
             result.raise_problems()
         except Exception as error:  # noqa: BLE001 -- the units that wait must not wait for ever
             report_degraded(limited, error)
             is_degraded = True
-            finish_preparation(limited)  # the units that wait get their drop-ins
+            finish_preparation(daemon)
         daemon.send(Ready())
     if is_degraded or result is None:
         if result:

@@ -5,11 +5,13 @@ It is guessed from the files of the image and from the last boot; the reconcile 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from agent.core.plan.desired import static_files
+from agent.core.plan.plan import Plan
 from agent.core.record import evolve
 from agent.core.settings.schema import Settings
 from agent.daemon.daemon import Daemon
@@ -19,6 +21,7 @@ from agent.node.apply import apply, finish_commands
 from agent.node.change_log import log_changes
 from agent.node.host import Host
 from agent.node.planning import desired_digests, plan_node
+from agent.node.reconcile import ReconcileResult
 from agent.node.sources import read_ca
 from agent.node.waiting import with_order
 
@@ -28,8 +31,8 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
 
     None of that depends on the instance.  docker's start is queued and waits for READY=1.  Nothing
     is done unless the files of the image name a proxy: what user data adds comes with the
-    reconcile.  Returns True if everything was done, or is done by `finish_preparation`: systemd
-    reloads in the background.
+    reconcile.  Returns True if everything was done, except that systemd may still reload: the
+    reconcile waits for it.
     """
     host = daemon.host
     if not settings.proxy.url:
@@ -50,19 +53,25 @@ def prepare(daemon: Daemon, settings: Settings) -> bool:
     return not plan.problems
 
 
-def finish_preparation(daemon: Daemon) -> bool:
-    """Wait until systemd has reloaded; return False if a reconcile has to try again."""
+def finish_preparation(daemon: Daemon) -> None:
+    """Wait until systemd has reloaded, in a boot without a reconcile: units get their drop-ins.
+
+    The next reconcile repeats what failed.
+    """
     host = daemon.host
-    if not host.units.has_background:
-        return True
-    try:
-        with host.locked() as state:
-            errors = finish_commands(host, state)
-    except AgentError as error:
-        errors = [str(error)]
-    for text in errors:
-        _warn(text)
-    return not errors
+    host.units.wait()  # without the lock
+    with contextlib.suppress(AgentError), host.locked(wait=1.0) as state:
+        for problem in finish_commands(Plan(), host, state).problems:
+            _warn(problem)
+
+
+def has_failed(daemon: Daemon, result: ReconcileResult) -> bool:
+    """Return True, and log the errors, if systemd has not reloaded after the preparation."""
+    if not daemon.host.state.reload_pending:
+        return False
+    for problem in result.problems:
+        _warn(problem)
+    return True
 
 
 def _warn(text: str) -> None:

@@ -95,6 +95,8 @@ def _lock(files: FileSystem, path: str, flags: int, stack: contextlib.ExitStack)
     stack.callback(os.close, descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A child that another thread starts has a copy until its exec, which would keep the lock.
+        stack.callback(fcntl.flock, descriptor, fcntl.LOCK_UN)
         locked = os.fstat(descriptor)
     except BlockingIOError:
         return None

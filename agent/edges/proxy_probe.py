@@ -29,7 +29,7 @@ def probe(
     """Request a tunnel to `host`:`port` from `proxy`, with `tls` also a TLS handshake through it.
 
     Takes at most `timeout` seconds, and no failure of the other side raises.  Raises ValueError for
-    a host with characters that a request cannot hold.
+    a host with characters that a request cannot hold, and AgentError at the limit of threads.
     """
     return probe_each(proxy, [(host, port)], credentials, timeout=timeout, tls=tls)[0]
 
@@ -42,7 +42,10 @@ def probe_each(
     timeout: float = 3.0,
     tls: bool = True,
 ) -> tuple[Verdict, ...]:
-    """Probe several targets at the same time, in at most `timeout` seconds in total."""
+    """Probe several targets at the same time, in at most `timeout` seconds in total.
+
+    Raises AgentError at the limit of threads.
+    """
     deadline = time.monotonic() + timeout
     trust = ssl.create_default_context() if tls or proxy.scheme == "https" else None
     probes = [TunnelProbe(proxy, host, port, credentials, deadline, tls=tls, trust=trust) for host, port in targets]
@@ -62,7 +65,7 @@ def probe_all(
     """Request a tunnel to one target from several proxies at the same time, without TLS.
 
     Ends early when `enough` of the verdicts so far is True.  Returns None for a proxy that was not
-    waited for.
+    waited for.  Raises AgentError at the limit of threads.
     """
     deadline = time.monotonic() + timeout
     trust = ssl.create_default_context() if any(proxy.scheme == "https" for proxy in proxies) else None
@@ -75,12 +78,10 @@ def _run_all(probes: Sequence[TunnelProbe], timeout: float, enough: Callable[[],
     """Run the probes until `enough`; return False if the time was up first.
 
     A thread for each: the resolver of the C library has no time limit, and a thread that hangs in
-    it is abandoned.  Those for which there is no thread run one after the other.
+    it is abandoned.  Raises AgentError if there is no thread for one.
     """
     deadline = time.monotonic() + timeout + _GRACE
     progress = threading.Condition()
-    started = threads.start(threading.Thread(target=probe.run, args=(progress,), daemon=True) for probe in probes)
-    for probe in probes[len(started) :]:
-        probe.run(progress)
+    threads.start_all([threading.Thread(target=probe.run, args=(progress,), daemon=True) for probe in probes])
     with progress:
         return progress.wait_for(enough, deadline - time.monotonic())

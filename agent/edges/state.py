@@ -147,6 +147,11 @@ class State:
         return self._files.read(RELOAD_PENDING) is not None
 
     @property
+    def reload_mark(self) -> object:
+        """Return a value that differs after each `set_reload_pending(True)`, of any run."""
+        return self._files.versions([RELOAD_PENDING])
+
+    @property
     def trust_pending(self) -> bool:
         """Return True if certificates changed and the trust store is not rebuilt yet.
 
@@ -241,7 +246,11 @@ class LockedState(State):
         self._put(READY, b"", 0o644)
 
     def set_reload_pending(self, pending: bool) -> None:
+        """Record it with a new mark, if there is room: the flag of an earlier run counts too."""
         self._flag(RELOAD_PENDING, pending)
+        if pending and RELOAD_PENDING not in self.not_saved:
+            with contextlib.suppress(NoRoomError):
+                self._files.write(RELOAD_PENDING, b"", 0o644)
 
     def set_trust_pending(self, pending: bool) -> None:
         self._flag(TRUST_PENDING, pending)

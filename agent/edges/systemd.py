@@ -34,14 +34,14 @@ class Systemd:
         self.running = running
         self._background: threading.Thread | None = None
         self._errors: list[str] | None = None
+        #: The mark of the work in the background, until `finish`; None without any.
+        self.background: object = None
 
-    @property
-    def has_background(self) -> bool:
-        """Return True until `finish` has returned the errors of the work in the background."""
-        return self._background is not None
+    def begin(self, work: Callable[[], list[str]], mark: object) -> None:
+        """Call `work`, which calls this object, in the background; it returns its errors.
 
-    def begin(self, work: Callable[[], list[str]]) -> None:
-        """Call `work`, which calls this object, in the background; it returns its errors."""
+        `mark` is a value by which callers recognize what the work is for.
+        """
 
         def run() -> None:
             try:
@@ -49,6 +49,7 @@ class Systemd:
             except Exception as error:  # noqa: BLE001 -- a thread has nobody else to report it to
                 self._errors = [f"{type(error).__name__}: {error}"]
 
+        self.background = mark
         self._background = threading.Thread(target=run, daemon=True)
         if not threads.start([self._background]):
             run()
@@ -57,14 +58,15 @@ class Systemd:
         """Wait for the work in the background, and return its errors; None if there is none."""
         if self._background is None:
             return None
-        self._wait()
-        self._background, errors = None, self._errors
-        return errors
+        self.wait()
+        self._background = self.background = None
+        return self._errors
 
-    def _wait(self) -> None:
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait for the work in the background, at most so many seconds."""
         thread = self._background
         if thread and thread is not threading.current_thread() and thread.ident:
-            thread.join()
+            thread.join(seconds)
 
     def show(self, names: Sequence[str], *, timeout: float = 30.0) -> dict[str, UnitState]:
         """Return the state of each unit by name, also of units that do not exist.
@@ -132,7 +134,7 @@ class Systemd:
 
     def _systemctl(self, *arguments: str, timeout: float = 30.0) -> str:
         """Return what systemctl prints; an empty string where systemd does not run."""
-        self._wait()
+        self.wait(timeout)
         return command.run(["systemctl", *arguments], timeout=timeout).stdout if self.running else ""
 
 

@@ -27,12 +27,13 @@ def probe(hosts: Iterable[str], *, port: int = 443, bound: float = 1.0) -> dict[
 
     Takes at most `bound` seconds in total, less if all results are there earlier.  A thread for
     each host: the resolver of the C library has no time limit, and a thread that hangs in it is
-    abandoned.  A host for which there is no thread has the result of one that does not resolve.
+    abandoned.  Raises AgentError if there is no thread for one.
     """
     deadline = time.monotonic() + bound
     results = {host: ProbeResult() for host in hosts}
     probes = [threading.Thread(target=_probe, args=(host, port, deadline, results), daemon=True) for host in results]
-    for thread in threads.start(probes):
+    threads.start_all(probes)
+    for thread in probes:
         thread.join(max(0.0, deadline - time.monotonic()))
     return dict(results)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
+
+from agent.errors import AgentError
 
 
-def start(threads: Iterable[threading.Thread]) -> list[threading.Thread]:
+def start(threads: Sequence[threading.Thread]) -> list[threading.Thread]:
     """Start the threads in order until the system refuses one; return those that run.
 
     See EAGAIN in pthread_create(3): RLIMIT_NPROC, pids.max of the control group, or threads-max.
@@ -19,3 +21,12 @@ def start(threads: Iterable[threading.Thread]) -> list[threading.Thread]:
             break
         started.append(thread)
     return started
+
+
+def start_all(threads: Sequence[threading.Thread]) -> None:
+    """Start the threads.  Raises AgentError if the system refuses one."""
+    if len(start(threads)) < len(threads):
+        raise AgentError(
+            "no thread can be started: the limit of processes is reached",
+            hint="compare ulimit -u, pids.max of the control group and kernel.threads-max with the processes that run",
+        )

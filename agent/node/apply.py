@@ -25,7 +25,7 @@ def apply(plan: Plan, host: Host, state: LockedState, *, in_background: bool = F
 
     Returns the plan as it was applied: a file that could not be written, or a command that failed,
     is one of its problems and not a change.  With `in_background` systemd still reloads when it
-    returns: `finish_commands` returns the errors.  Raises FileError if nothing was changed yet.
+    returns, see `finish_commands`.  Raises FileError if nothing was changed yet.
     """
     files = host.files
     before = state.baseline()
@@ -44,7 +44,6 @@ def apply(plan: Plan, host: Host, state: LockedState, *, in_background: bool = F
         enabled=tuple(dict.fromkeys(before.enabled + plan.baseline.enabled)),
     )
     state.save_baseline(growing)
-    unfinished = finish_commands(host, state) if plan.reload else []
     if plan.reload and files.live:
         state.set_reload_pending(True)
     if plan.trust:
@@ -62,7 +61,7 @@ def apply(plan: Plan, host: Host, state: LockedState, *, in_background: bool = F
     )
     state.save_baseline(final)
     done = tuple(change for change in plan.changes if change.path not in failed)
-    problems = (*plan.problems, *unswept, *failed.values(), *stuck, *unfinished, *failed_commands)
+    problems = (*plan.problems, *unswept, *failed.values(), *stuck, *failed_commands)
     return evolve(plan, changes=done, problems=problems)
 
 
@@ -77,15 +76,16 @@ def _sweep(paths: Iterable[str], files: FileSystem) -> list[str]:
     return errors
 
 
-def finish_commands(host: Host, state: LockedState) -> list[str]:
-    """Wait for the commands that `apply` left in the background; return the errors.
+def finish_commands(plan: Plan, host: Host, state: LockedState) -> Plan:
+    """Wait for the commands that `apply` left in the background; return the plan with their errors.
 
-    After an error the reload stays pending.
+    The reload stays pending after an error, and if another run has written drop-ins meanwhile.
     """
+    mark = host.units.background
     errors = host.units.finish()
-    if errors == []:
+    if errors == [] and state.reload_mark == mark:
         state.set_reload_pending(False)
-    return errors or []
+    return evolve(plan, problems=(*plan.problems, *errors)) if errors else plan
 
 
 def _run_commands(plan: Plan, host: Host, state: LockedState, *, in_background: bool) -> tuple[list[str], bool]:
@@ -98,6 +98,7 @@ def _run_commands(plan: Plan, host: Host, state: LockedState, *, in_background: 
     pending.
     """
     files, units = host.files, host.units
+    unfinished = (units.finish() or []) if plan.reload else []
     trust_failed = _attempt([(plan.trust and files.live, lambda: trust_store.update(files))])
     if plan.trust and files.live and not trust_failed:
         state.set_trust_pending(False)
@@ -108,9 +109,9 @@ def _run_commands(plan: Plan, host: Host, state: LockedState, *, in_background: 
         (bool(plan.start), lambda: units.start(plan.start)),
     ]
     if in_background and plan.reload and files.live:
-        units.begin(lambda: not_disabled + _attempt(changes))
+        units.begin(lambda: not_disabled + _attempt(changes), state.reload_mark)
         return trust_failed, not not_disabled
-    units_failed = not_disabled + _attempt(changes)
+    units_failed = unfinished + not_disabled + _attempt(changes)
     if plan.reload and files.live and not units_failed:
         state.set_reload_pending(False)
     return trust_failed + units_failed, not not_disabled

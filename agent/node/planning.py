@@ -77,7 +77,8 @@ def plan_node(
         if path not in states:
             states[path] = host.files.state(path)
     states = _with_copies(host, baseline, states)
-    pending = host.state.reload_pending and not host.units.has_background
+    # What reloads in the background counts as done; `finish_commands` says what failed.
+    pending = host.state.reload_pending and host.state.reload_mark != host.units.background
     units = host.units.show(considered(settings)) if settings else {}
     enable = to_enable(settings, units, interrupted=pending) if settings else ()
     plan = make_plan(

@@ -19,6 +19,7 @@ from agent.core.net.proxy_selection import Choice
 from agent.core.status.proxy_memory import ProxyMemory
 from agent.core.status.records import PreflightStatus
 from agent.edges.state import LockedState, State
+from agent.errors import AgentError
 from agent.log import get_logger
 from agent.node import status_file
 from agent.node.host import Host
@@ -48,8 +49,8 @@ def remembered_choice(state: State, inputs: Inputs) -> Choice | None:
 def choose(state: State, inputs: Inputs, results: ProbeResults, bound: float = CHOICE_BOUND) -> Choice | None:
     """Choose among the proxies; return None if there is one only or this list has a choice.
 
-    Takes at most `bound` seconds, less if the first one serves; with 0 the choice is left to the
-    health checks after READY=1.
+    Takes at most `bound` seconds, less if the first one serves; with 0, or at the limit of threads,
+    the choice is left to the health checks after READY=1.
     """
     urls = inputs.settings.proxy.url
     if len(urls) < 2 or not inputs.on_instance or not bound:
@@ -61,7 +62,11 @@ def choose(state: State, inputs: Inputs, results: ProbeResults, bound: float = C
 
     intent = resolve(inputs, results, None).intent
     host, port = first_endpoint(inputs.settings, inputs.facts, intent)
-    verdicts = probe_all(urls, host, port, inputs.credentials, timeout=bound, enough=proxy_selection.decided)
+    try:
+        verdicts = probe_all(urls, host, port, inputs.credentials, timeout=bound, enough=proxy_selection.decided)
+    except AgentError as error:
+        get_logger().error("proxy.look_failed", error=str(error))
+        return None
     choice = proxy_selection.first_choice(urls, verdicts, now=time.monotonic(), wall=time.time())
     _report_choice(choice)
     return choice

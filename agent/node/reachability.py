@@ -13,6 +13,8 @@ from agent.core.intent.intent import endpoint_host
 from agent.core.intent.reachability import Candidate, ProbeResult, candidates, results_from_json
 from agent.core.record import asdict, field, record
 from agent.edges.state import LockedState, State
+from agent.errors import AgentError
+from agent.log import get_logger
 
 #: Seconds for all probes together.
 BOUND = 1.0
@@ -91,4 +93,8 @@ def _probe(hosts: set[str], bound: float = BOUND) -> dict[str, ProbeResult]:
         return {}
     from agent.edges import tcp  # with socket; only the first boot of an instance probes
 
-    return tcp.probe(sorted(hosts), bound=bound)
+    try:
+        return tcp.probe(sorted(hosts), bound=bound)
+    except AgentError as error:  # the next reconcile probes
+        get_logger().warning("direct.failed", error=str(error))
+        return {}

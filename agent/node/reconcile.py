@@ -23,7 +23,7 @@ from agent.core.settings.schema import Settings
 from agent.edges.state import READY, LockedState, State
 from agent.errors import AgentError, FileError, SettingsError
 from agent.node import kept_flags, proxies, reachability, status_file
-from agent.node.apply import apply
+from agent.node.apply import apply, finish_commands
 from agent.node.change_log import log_changes
 from agent.node.elsewhere import place_warnings
 from agent.node.host import Host
@@ -126,7 +126,7 @@ def reconcile(host: Host, static: StaticSettings, facts: Facts, trigger: Trigger
         desired, memory = desired_digests(host, files), state.memory()
         contested = frozenset() if trigger is Trigger.COMMAND else memory.contested_paths(desired)
         planned = plan_node(host, files, _enabling(resolved, trigger), skip=contested)
-        plan = apply(planned, host, state)
+        plan = finish_commands(apply(planned, host, state), host, state)
         repaired = () if trigger is Trigger.COMMAND else memory.drifted(plan, desired)
         if trigger is not Trigger.COMMAND:
             log_changes(plan, repaired)

@@ -17,7 +17,7 @@ from agent.core.intent.reachability import ProbeResult
 from agent.core.plan import drift
 from agent.core.plan.drift import Memory
 from agent.core.plan.files.systemd_dropin import ClosedGate, EnvironmentDropin
-from agent.core.plan.plan import Change
+from agent.core.plan.plan import Change, Plan
 from agent.core.record import evolve
 from agent.core.status.document import StatusDocument
 from agent.core.status.records import MetricsStatus
@@ -26,17 +26,19 @@ from agent.daemon import boot, cycle, degraded, outcome, preparation, retry, wor
 from agent.daemon.daemon import Daemon
 from agent.daemon.protocol import Busy, NextRun, Ready, Status, WatchPaths, encode
 from agent.daemon.supervisor import Reason
+from agent.edges import tcp
 from agent.edges.files import FileSystem
 from agent.edges.signals import watched
-from agent.edges.state import STATUS, State
+from agent.edges.state import STATUS, LockedState, State
 from agent.edges.systemd import Systemd
-from agent.errors import AgentError, CommandError, FileError, MetadataError
-from agent.node import status_file
+from agent.errors import AgentError, CommandError, FileError, LockedError, MetadataError
+from agent.node import inputs, reconcile, status_file
 from agent.node.budget import Budget
 from agent.node.host import Host
 from agent.node.reconcile import ReconcileResult, Trigger
 from agent.node.sources import SettingsSources
 from tests.integration.command_line import FACTS, PROXY, Node
+from tests.integration.thread_limit import limit_program
 
 ID = str(FACTS["instance_id"])
 DOCKER, BOOTSTRAP = "docker.service", "eks-proxy-agent-bootstrap.service"
@@ -409,6 +411,22 @@ def test_a_reconcile_with_problems_is_not_remembered(machine: Machine) -> None:
     assert machine.of(Status) == []
 
 
+def test_at_the_limit_of_threads_nothing_is_remembered_as_unreachable(
+    machine: Machine, logs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next reconcile probes what was not probed."""
+    machine.node.settings(SETTINGS.replace("direct = []", 'direct = "auto"'))
+    monkeypatch.setattr(inputs, "is_on_instance", lambda host, sources: True)
+    with monkeypatch.context() as patch:
+        limit_program(patch, 0)
+        assert machine.reconcile().problems == ()
+    assert ("direct.failed", "warning") in events(logs)
+    assert not machine.host.state.cached(ID, "direct")
+    monkeypatch.setattr(tcp, "probe", lambda hosts, bound: {host: ProbeResult(False, ("10.0.0.1",)) for host in hosts})
+    machine.reconcile()
+    assert machine.host.state.cached(ID, "direct")
+
+
 # --- the drop-ins of the image
 
 
@@ -417,7 +435,7 @@ def test_prepare_writes_what_needs_no_metadata(machine: Machine, logs: list[Any]
     settings = machine.daemon.usable_settings()
     assert preparation.prepare(machine.daemon, settings)
     assert machine.node.read("etc/systemd/system/docker.service.d/zz-eks-proxy.conf")
-    assert preparation.finish_preparation(machine.daemon)
+    preparation.finish_preparation(machine.daemon)
     assert machine.units.reloads == 1
     assert "http_proxy" not in machine.node.read("etc/environment")
     assert machine.of(Status) == [Status("writing drop-ins")]
@@ -450,76 +468,146 @@ def test_a_failed_preparation_is_left_to_the_reconcile(
     assert not preparation.prepare(machine.daemon, machine.daemon.usable_settings())
 
 
-def test_systemd_reloads_beside_the_reconcile(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reconcile that changes no drop-in neither waits nor reloads again."""
-    may_end = threading.Event()
-    reload = machine.units.reload
-    monkeypatch.setattr(machine.units, "reload", lambda: (may_end.wait(60), reload()))
+class Slow:
+    """A reload that waits until it may end, and fails as often as it should."""
+
+    def __init__(self, machine: Machine, monkeypatch: pytest.MonkeyPatch, *, failures: int = 0) -> None:
+        self.may_end, self.failures, self.machine = threading.Event(), failures, machine
+        self.reload = machine.units.reload
+        #: Messages READY=1 so far, at each reload.
+        self.ready: list[int] = []
+        monkeypatch.setattr(machine.units, "reload", self)
+
+    def __call__(self) -> None:
+        """Reload."""
+        assert self.may_end.wait(60)
+        time.sleep(0.1)
+        self.ready.append(len(self.machine.of(Ready)))
+        self.failures -= 1
+        if self.failures >= 0:
+            raise CommandError("no bus")
+        self.reload()
+
+
+def in_background(machine: Machine) -> None:
+    """Begin what a first boot begins."""
     assert preparation.prepare(machine.daemon, machine.daemon.usable_settings())
-    result = machine.reconcile(Trigger.DAEMON_CYCLE)
-    assert result.problems == ()
-    assert machine.host.state.reload_pending  # until it has ended, a killed run reloads again
-    may_end.set()
-    assert preparation.finish_preparation(machine.daemon)
+    assert machine.units.background is not None
+    assert machine.host.state.reload_pending  # a run after a kill reloads
+
+
+def test_systemd_reloads_beside_the_reconcile(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are written meanwhile; the gates open after the reload, and nothing is pending."""
+    slow = Slow(machine, monkeypatch)
+    written: list[bool] = []
+    real = reconcile.finish_commands
+
+    def finish(plan: Plan, host: Host, state: LockedState) -> Plan:
+        written.append(PROXY in machine.node.read("etc/environment") and not host.state.ready and not slow.ready)
+        slow.may_end.set()
+        return real(plan, host, state)
+
+    monkeypatch.setattr(reconcile, "finish_commands", finish)
+    in_background(machine)
+    assert machine.reconcile(Trigger.DAEMON_CYCLE).problems == ()
+    assert written == [True]
+    assert machine.host.state.ready
     assert not machine.host.state.reload_pending
     assert machine.units.reloads == 1
 
 
-def test_a_failed_reload_in_the_background_is_tried_again(machine: Machine, logs: list[Any]) -> None:
-    """It stays pending, for the reconcile that follows at once."""
-    reload = machine.units.reload
-
-    def fail() -> None:
-        machine.units.__dict__.pop("reload")
-        raise CommandError("no bus")
-
-    machine.units.__dict__["reload"] = fail
-    assert preparation.prepare(machine.daemon, machine.daemon.usable_settings())
-    assert not preparation.finish_preparation(machine.daemon)
-    assert ("prepare.failed", "warning") in events(logs)
+def test_a_failed_reload_keeps_the_gates_closed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reconcile has the problem, and the reload stays pending."""
+    Slow(machine, monkeypatch, failures=1).may_end.set()
+    in_background(machine)
+    assert machine.reconcile(Trigger.DAEMON_CYCLE).problems == ("no bus",)
     assert machine.host.state.reload_pending
+    assert not machine.host.state.ready
     assert machine.reconcile().problems == ()
-    assert (machine.host.state.reload_pending, machine.units.reload, machine.units.reloads) == (False, reload, 1)
+    assert machine.host.state.ready
 
 
-def test_a_reconcile_with_drop_ins_waits_for_the_reload(machine: Machine) -> None:
-    """What failed in the background is one of its problems; its own reload comes after it."""
+def test_a_reconcile_with_drop_ins_reloads_after_the_one_in_the_background(machine: Machine) -> None:
+    """What failed there is its problem, and stays pending although its own reload succeeds."""
 
     def fail(names: Sequence[str]) -> None:
+        del machine.units.__dict__["enable"]
         raise CommandError("no such unit")
 
     machine.node.settings(SETTINGS.replace("enable = []", 'enable = ["docker"]'))
     machine.units.states[DOCKER] = UnitState(DOCKER, exists=True, enabled="disabled", active="inactive")
     machine.units.__dict__["enable"] = fail
-    assert preparation.prepare(machine.daemon, machine.daemon.usable_settings())
-    machine.node.settings(SETTINGS.replace('["docker"]', '["docker", "kubelet"]'))
-    result = machine.reconcile(Trigger.DAEMON_CYCLE)
-    assert result.problems == ("no such unit",)
+    in_background(machine)
+    machine.node.settings(
+        SETTINGS.replace('["docker"]', '["docker", "kubelet"]').replace("enable = []", 'enable = ["docker"]')
+    )
+    assert machine.reconcile(Trigger.DAEMON_CYCLE).problems == ("no such unit",)
+    assert (machine.units.reloads, machine.host.state.reload_pending) == (2, True)
+    assert machine.reconcile().problems == ()
+    assert (machine.units.reloads, machine.host.state.reload_pending) == (3, False)
+    assert machine.units.started == [DOCKER] * 2
+
+
+def test_drop_ins_of_another_run_stay_pending(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`apply` of user data may be killed before its reload, while the boot's is under way."""
+    slow = Slow(machine, monkeypatch)
+    in_background(machine)
+    with machine.host.locked() as state:
+        state.set_reload_pending(True)
+    slow.may_end.set()
+    assert machine.reconcile(Trigger.DAEMON_CYCLE).problems == ()
     assert machine.units.reloads == 2
-    assert preparation.finish_preparation(machine.daemon)
+    assert not machine.host.state.reload_pending
 
 
-@pytest.mark.parametrize("fails", ["once", "always", "metadata"])
-def test_a_boot_ends_with_systemd_reloaded(machine: Machine, monkeypatch: pytest.MonkeyPatch, *, fails: str) -> None:
-    """Before READY=1, also if metadata does not respond; a reload that fails twice is degraded."""
-    reloads = []
+@pytest.mark.parametrize(
+    ("failures", "policy", "result"),
+    [(0, "open", True), (1, "open", True), (1, "closed", True), (9, "open", False), (9, "closed", False)],
+)
+def test_a_boot_ends_with_systemd_reloaded(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, failures: int, policy: str, *, result: bool
+) -> None:
+    """Before READY=1.  What fails is tried again at once; after that the gates stay closed."""
+    machine.node.settings(SETTINGS + f'[failure]\npolicy = "{policy}"\n')
+    slow = Slow(machine, monkeypatch, failures=failures)
+    slow.may_end.set()
+    assert (boot.boot(machine.daemon) is not None) == result
+    assert slow.ready == [0] * (1 if failures == 0 else 2)
+    assert machine.host.state.reload_pending is not result
+    assert machine.host.state.ready is result
+    assert len(machine.of(Ready)) == 1
 
-    def reload() -> None:
-        reloads.append(len(machine.of(Ready)))
-        time.sleep(0.2)
-        if fails == "always" or (fails == "once" and len(reloads) == 1):
-            raise CommandError("no bus")
+
+def test_a_boot_without_metadata_waits_for_the_reload(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units that start now get their drop-ins; another run with the lock delays nothing."""
+    slow = Slow(machine, monkeypatch)
 
     def request(*_: object) -> Facts:
+        slow.may_end.set()
         raise MetadataError("no answer")
 
-    monkeypatch.setattr(machine.units, "reload", reload)
-    if fails == "metadata":
-        monkeypatch.setattr(boot, "request_facts", request)
-    result = boot.boot(machine.daemon)
-    assert (result is not None) == (fails == "once")
-    assert reloads == [0] * (1 if fails == "metadata" else 2)
-    assert machine.host.state.reload_pending == (fails == "always")
+    monkeypatch.setattr(boot, "request_facts", request)
+    assert boot.boot(machine.daemon) is None
+    assert slow.ready == [0]
+    assert not machine.host.state.reload_pending
+
+
+def test_a_boot_whose_second_try_finds_the_lock_taken_releases_nothing(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first result does not count: systemd has not reloaded."""
+    Slow(machine, monkeypatch, failures=1).may_end.set()
+    real, results = boot.reconcile_once, list[ReconcileResult]()
+
+    def once(*arguments: Any) -> ReconcileResult:
+        if results:
+            raise LockedError("locked by another run")
+        results.append(real(*arguments))
+        return results[0]
+
+    monkeypatch.setattr(boot, "reconcile_once", once)
+    monkeypatch.setattr(boot, "release_gated_units", lambda *_: pytest.fail("released"))
+    assert boot.boot(machine.daemon) is None
     assert len(machine.of(Ready)) == 1
 
 

@@ -154,6 +154,20 @@ def test_children_do_not_inherit_the_lock(disk):
         child.stdin.close()
 
 
+def test_a_child_that_is_being_started_does_not_keep_the_lock(disk):
+    """Between fork and exec it has a copy of the descriptors; another thread may start it."""
+    with lock.held(disk):
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+    try:
+        with lock.held(disk, wait=0):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def test_full_run_directory_loses_only_the_pid(disk, monkeypatch):
     """The lock works without the pid in the file."""
 

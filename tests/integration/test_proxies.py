@@ -18,6 +18,7 @@ from agent.node.reconcile import cached_network, compose_intent
 from agent.node.sources import SettingsSources, static_settings
 from tests.integration.listening import Listener
 from tests.integration.scratch import Node
+from tests.integration.thread_limit import limit_program
 
 STATE = "run/eks-proxy-agent/proxies.json"
 STATUS = "run/eks-proxy-agent/status.json"
@@ -108,6 +109,19 @@ def test_first_proxy_that_serves_is_chosen_and_remembered(node, pair):
     assert (code, out) == (0, ""), err
     node.apply()
     assert (in_use(node), second.requests) == (second.url, requests)
+
+
+def test_at_the_limit_of_threads_the_choice_is_left_to_the_daemon(node, pair, monkeypatch):
+    """The first proxy is in use until a health check; nothing is remembered as down."""
+    first, second = pair
+    first.close()
+    settings(node, first.url, second.url)
+    with monkeypatch.context() as patch:
+        limit_program(patch, 0)
+        node.apply()
+    assert in_use(node) == first.url
+    node.apply()
+    assert in_use(node) == second.url
 
 
 def test_refresh_and_changed_settings_choose_again(node, pair):

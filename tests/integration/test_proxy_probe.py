@@ -12,6 +12,7 @@ import pytest
 
 from agent.core.net.proxy_url import Credentials, ProxyUrl
 from agent.edges.proxy_probe import probe, probe_all, probe_each
+from agent.errors import AgentError
 from tests.boot.harness.command import run
 from tests.boot.harness.namespace import PROXY, REGISTRY, Namespace
 from tests.boot.harness.root import REPOSITORY
@@ -336,12 +337,12 @@ def test_several_targets_are_probed_in_parallel(serve):
     assert all(host in verdict.hint for (host, _), verdict in zip(targets, verdicts))
 
 
-def test_probes_without_a_thread_run_one_after_the_other(serve, monkeypatch):
-    """At the limit of processes each has a verdict nevertheless."""
+def test_at_the_limit_of_threads_there_is_no_verdict(serve, monkeypatch):
+    """A proxy that was not examined is neither up nor down."""
     urls = [serve(sends(OK)).url for _ in range(3)]
-    limit_program(monkeypatch, 1)
-    verdicts = probe_all(urls, HOST, 443, timeout=30)
-    assert [verdict.ok for verdict in verdicts] == [True] * 3
+    limit_program(monkeypatch, 2)
+    with pytest.raises(AgentError, match="no thread can be started: the limit of processes is reached"):
+        probe_all(urls, HOST, 443, timeout=30)
 
 
 def test_probe_all_ends_when_enough_verdicts_are_known(serve):

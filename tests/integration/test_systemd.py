@@ -128,14 +128,13 @@ def test_calls_wait_for_the_work_in_the_background(programs: Programs, tmp_path:
             return [str(error)]
         return []
 
-    systemd.begin(work)
-    assert systemd.has_background
+    systemd.begin(work, "mark")
     with pytest.raises(CommandError):
         systemd.show(["a.service"])
     assert (tmp_path / "ended").read_text().split() == ["daemon-reload", "show"]
-    assert systemd.has_background
+    assert systemd.background == "mark"
     assert systemd.finish() == ["systemctl daemon-reload: exit code 1: "]
-    assert not systemd.has_background
+    assert systemd.background is None
     assert systemd.finish() is None
 
 
@@ -150,7 +149,7 @@ def test_work_in_the_background_that_raises_has_an_error(monkeypatch: pytest.Mon
         systemd.reload()
         raise ValueError("wrong")
 
-    systemd.begin(work)
+    systemd.begin(work, "mark")
     assert systemd.finish() == ["ValueError: wrong"]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from agent.core.intent.reachability import ProbeResult
 from agent.edges import tcp
+from agent.errors import AgentError
 from tests.integration.thread_limit import limit_threads
 
 SOON, LATE = 0.3, 60.0
@@ -200,13 +201,12 @@ def test_a_resolver_that_hangs_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> 
     ended.append(True)
 
 
-def test_a_host_without_a_thread_is_as_one_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    """At the limit of processes a later cycle probes it again."""
-    monkeypatch.setattr(tcp, "_is_remote", lambda address: True)
+def test_at_the_limit_of_threads_there_is_no_result(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """It would count as "not reached", and be kept."""
     resolving(monkeypatch, first=["127.0.0.1"], second=["127.0.0.1"])
     limit_threads(monkeypatch, 1)
-    results = tcp.probe(["first", "second"], port=port, bound=SOON)
-    assert results == {"first": ProbeResult(True, ("127.0.0.1",)), "second": ProbeResult()}
+    with pytest.raises(AgentError, match="no thread can be started"):
+        tcp.probe(["first", "second"], port=port, bound=SOON)
 
 
 def test_no_host_has_no_result() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,8 +14,8 @@ def limit_program(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     """Let the program start no more than so many threads; those of the test are not limited."""
     start, started = threads.start, list[threading.Thread]()
 
-    def some(wanted: Iterable[threading.Thread]) -> list[threading.Thread]:
-        started.extend(start(list(wanted)[: limit - len(started)]))
+    def some(wanted: Sequence[threading.Thread]) -> list[threading.Thread]:
+        started.extend(start(wanted[: limit - len(started)]))
         return started
 
     monkeypatch.setattr(threads, "start", some)
