@@ -259,7 +259,8 @@ def link_environment(node: SoakNode, world: World, rng: random.Random) -> Done:
     if world.linked:
         target = f"{ENVIRONMENT}.real-{world.linked}"
         world.linked = 0
-        node.sh(f"cp {target} {ENVIRONMENT}.soak && mv {ENVIRONMENT}.soak {ENVIRONMENT}")
+        copy = f"cp {target} {ENVIRONMENT}.soak && mv {ENVIRONMENT}.soak {ENVIRONMENT}"
+        node.sh(f"if [ -e {target} ]; then {copy}; else rm {ENVIRONMENT}; fi")  # it may be deleted and not needed
         return Done(f"{target} copied in the place of its link")
     world.linked = rng.randrange(1, 10**6)
     target = f"{ENVIRONMENT}.real-{world.linked}"
