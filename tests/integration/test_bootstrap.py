@@ -13,19 +13,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 from urllib.parse import quote
 
 import pytest
 import structlog
 import tenacity
 
-from agent.commands import bootstrap, bootstrap_inputs
+from agent.commands import bootstrap, bootstrap_inputs, cloudformation
 from agent.commands.cloudformation import SIGNAL_TRIES
 from agent.core.plan.plan import Plan
 from agent.edges import command
-from agent.edges.state import LockedState
-from agent.errors import AgentError, LockedError
+from agent.edges.state import LockedState, State
+from agent.errors import AgentError, FileError, LockedError
 from agent.node.reconcile import ReconcileResult
 from tests.integration.bootable import PASSWORD, STACK, Bootable
 from tests.integration.command_line import FACTS, PROXY, REPOSITORY
@@ -432,6 +432,26 @@ def test_a_result_that_cannot_be_recorded_is_signalled(
     configured = ReconcileResult(inputs.resolved, Plan())
     assert node.bootstrap("c") == code
     assert [call.argv[1] for call in node.signals] == [str(code)]
+
+
+def test_a_signal_whose_record_cannot_be_read_is_reported(
+    node: Bootable, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It was sent, but the next boot may send it again."""
+    structlog.reset_defaults()
+    signalled, real = list[str](), State.of_instance
+
+    def of_instance(state: State, instance_id: str, table: str) -> Any:
+        if signalled:
+            raise FileError("unreadable")
+        return real(state, instance_id, table)
+
+    run = cloudformation._run_with_retries
+    monkeypatch.setattr(cloudformation, "_run_with_retries", lambda *arguments: (run(*arguments), signalled.append("")))
+    monkeypatch.setattr(State, "of_instance", of_instance)
+    assert node.bootstrap("c") == 0
+    assert [call.argv[1] for call in node.signals] == ["0"]
+    assert "error: bootstrap.not_remembered error=unreadable" in capfd.readouterr().err
 
 
 def test_a_signal_that_fails_for_any_reason_keeps_the_result(

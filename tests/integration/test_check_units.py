@@ -221,3 +221,20 @@ def test_an_agent_that_does_not_start_at_boot_fails(changes: Any, text: str, hin
     assert finding.state == FAIL
     assert finding.text.startswith(text)
     assert finding.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(("is_root", "problem"), [(False, PermissionError), (True, None)])
+def test_a_file_that_only_root_can_read_is_no_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: type[Exception] | None, *, is_root: bool
+) -> None:
+    """For root another problem of the file is one that systemd has too: it sets nothing."""
+    monkeypatch.setattr(units, "is_root", lambda: is_root)
+    (tmp_path / "a.env").write_text("no_proxy=a\n")
+    (tmp_path / "b.env").mkdir()
+    files = FileSystem(str(tmp_path))
+    assert units._assignments(files, "/a.env") == {"no_proxy": "a"}
+    if problem:
+        with pytest.raises(problem):
+            units._assignments(files, "/b.env")
+    else:
+        assert units._assignments(files, "/b.env") == {}

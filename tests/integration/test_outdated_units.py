@@ -76,6 +76,8 @@ def process() -> Iterator[Process]:
         (OLDER, Memory(), OutdatedUnits(stale=(UNIT,))),
         (OLDER, Memory(accepted=ACCEPTED), OutdatedUnits(deferred=(UNIT,))),
         (OLDER, Memory(accepted=ACCEPTED, ca_changed_at=20.0), OutdatedUnits(stale=(UNIT,))),
+        (INTENT, Memory(ca_changed_at=10.1), OutdatedUnits(stale=(UNIT,))),
+        (INTENT, Memory(ca_changed_at=10.0), OutdatedUnits()),
         (
             evolve(OLDER, https_proxy=ProxyUrl("http", "old", 1)),
             Memory(accepted=ACCEPTED),

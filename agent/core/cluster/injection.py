@@ -56,7 +56,7 @@ def injected_env(
     pod: Mapping[str, Any], labels: Mapping[str, str], workloads: Sequence[Workload], env: Sequence[Mapping[str, Any]]
 ) -> dict[tuple[str, str], list[Any]]:
     """Return (group, container) → env of a new pod after admission; `env` is that of source_env."""
-    is_active = bool(env) and is_chosen(pod, labels, workloads)
+    is_active = is_chosen(pod, labels, workloads)
     return {
         (group, str(container["name"])): [
             *(container.get("env") or []),

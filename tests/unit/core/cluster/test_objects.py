@@ -81,6 +81,7 @@ def rolling(kind, spec=None, **status):
 DAEMON = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
 DEPLOYED = {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
 STATE = {"currentRevision": "a", "updateRevision": "a", "readyReplicas": 2, "replicas": 2}
+MOVING = {"type": "Progressing", "reason": "NewReplicaSetAvailable"}
 LATE = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "too slow"}
 BY_HAND = {"updateStrategy": {"type": "OnDelete"}}
 PARTITION = {"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}}}
@@ -99,6 +100,11 @@ PARTITION = {"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}
         (rolling("Deployment", {"replicas": 2}, **DEPLOYED), True, "2 of 2"),
         (rolling("Deployment", {"replicas": 2}, **{**DEPLOYED, "replicas": 3}), False, "1 old pending termination"),
         (rolling("Deployment", {"replicas": 2}, **{**DEPLOYED, "availableReplicas": 1}), False, "1 available"),
+        (
+            rolling("Deployment", {"replicas": 2}, **DEPLOYED, conditions=[{"type": "Available"}, MOVING]),
+            True,
+            "2 of 2",
+        ),
         (rolling("Deployment", {"replicas": 2}, conditions=[LATE]), False, "progress deadline exceeded: too slow"),
         (rolling("StatefulSet", {"replicas": 2}, **STATE), True, "2 of 2"),
         (rolling("StatefulSet", {"replicas": 2}, **{**STATE, "readyReplicas": 1}), False, "1 available"),

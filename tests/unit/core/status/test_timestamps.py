@@ -65,6 +65,10 @@ def test_a_span_has_one_unit(seconds, text):
     [
         (None, "", ""),
         (1000.0, "just now", "in a moment"),
+        (995.5, "just now", "in a moment"),
+        (995.0, "5 s ago", "5 s overdue"),
+        (1005.0, "just now", "in 5 s"),
+        (1006.0, "6 s in the future by this clock", "in 6 s"),
         (760.0, "4 min ago", "4 min overdue"),
         (1240.0, "4 min in the future by this clock", "in 4 min"),
     ],
