@@ -80,6 +80,7 @@ def test_revert_restores_everything(node: Node) -> None:
     done = node.run("revert")
     assert (done.code, done.err) == (0, "")
     assert "removed /etc/eks-proxy-agent/node.env\n" in done.out
+    assert "nothing to do" not in done.out
     assert node.tree() == before
     assert node.run("revert").out == "nothing to do: the agent has not changed any file\n"
 

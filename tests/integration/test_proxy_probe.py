@@ -328,6 +328,26 @@ def test_closed_port_is_refused():
     assert (verdict.kind, verdict.rank) == ("refused", 0)
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (socket.gaierror("a resolver of its own"), "a resolver of its own"),
+        (UnicodeError("label too long"), "label too long"),
+    ],
+)
+def test_a_proxy_that_does_not_resolve_is_named_with_the_reason(monkeypatch, error, text):
+    """Whatever the resolver raises."""
+
+    def getaddrinfo(*_, **__):
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    verdict = probe(ProxyUrl("http", "proxy.corp", 3128), HOST, 443)
+    assert not verdict.ok
+    assert text in verdict.text
+
+
 def test_several_targets_are_probed_in_parallel(serve):
     """Each has a verdict, in their order; one deadline applies to all."""
     server = serve(sends(b""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shlex
 import time
 from typing import Any
@@ -142,6 +143,12 @@ def test_a_known_password_is_masked_in_every_encoding(password: str) -> None:
     for part in ("Zq7Head4", "vXkTail9"):
         assert part not in mask.text(shlex.quote(password))
         assert part not in mask.text(repr(password))
+
+
+def test_a_password_that_is_not_utf_8_is_masked() -> None:
+    """A file may hold any bytes; Python gives them as surrogates."""
+    password = os.fsdecode(b"p\xffssw\xf6rd")
+    assert {password, "p%FFssw%F6rd"} <= traces("svc:" + password)
 
 
 @given(
