@@ -39,13 +39,13 @@ ACCEPTED = Accepted({"settings": "1"}, tuple(render(intent.no_proxy) for intent 
 class OneUnit(Systemd):
     """systemd with one active unit, whose main process is `pid`."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, active: str = "active") -> None:
         super().__init__(running=False)
-        self.pid = pid
+        self.pid, self.active = pid, active
 
     def show(self, names: Sequence[str], *, timeout: float = 30.0) -> dict[str, UnitState]:
         """Return the unit, started ten seconds after power-on."""
-        return {UNIT: UnitState(UNIT, main_pid=self.pid, since=10.0)}
+        return {UNIT: UnitState(UNIT, main_pid=self.pid, since=10.0, active=self.active)}
 
 
 Process = Callable[[Mapping[str, str]], int]
@@ -95,6 +95,14 @@ def test_environment_of_a_process(
     with host.locked() as state:
         state.save_memory(memory)
     assert node_outdated(host, SETTINGS, INTENT) == expected
+
+
+@pytest.mark.parametrize("active", ["activating", "deactivating", "failed"])
+def test_a_unit_that_is_not_active_is_not_stale(active: str, tmp_path: Path, process: Process) -> None:
+    """Its process is about to end, or to be another one."""
+    files = FileSystem(str(tmp_path))
+    host = Host(files, State(files), OneUnit(process(dict(OLDER.variables(secret=True))), active))
+    assert node_outdated(host, SETTINGS, INTENT) == OutdatedUnits()
 
 
 @pytest.mark.parametrize(
