@@ -462,6 +462,14 @@ def test_a_temporary_file_that_stays_takes_the_file_with_it(tmp_path: Path, monk
     assert not (tmp_path / "a").exists()
 
 
+def test_a_link_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a file system without links gets the file in another way."""
+    monkeypatch.setattr(os, "link", failing(errno.EIO))
+    with pytest.raises(FileError, match="a: cannot be written: Input/output error"):
+        new_file.write(str(tmp_path / "a"), b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
 def failing(number: int) -> Any:
     """Return a function that fails with an errno."""
 

@@ -14,7 +14,7 @@ from agent.core.systemd import UnitState
 from agent.edges import command, threads
 from agent.edges.files import FileSystem
 from agent.edges.state import State
-from agent.edges.systemd import OfflineSystemd, Systemd, environ
+from agent.edges.systemd import OfflineSystemd, Systemd, environ, own_unit
 from agent.edges.trust_store import update
 from agent.errors import CommandError
 from agent.node import units
@@ -211,6 +211,16 @@ def test_the_environment_of_a_copy_of_systemd_is_empty(monkeypatch: pytest.Monke
     """It is systemd's own until the program of the unit is executed."""
     monkeypatch.setattr(os, "readlink", lambda path: "/usr/lib/systemd/systemd-executor")
     assert environ(os.getpid()) == b""
+
+
+def test_the_own_unit_is_unknown_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container /proc may be hidden."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("builtins.open", fail)
+    assert own_unit() == ""
 
 
 # --- docker ---

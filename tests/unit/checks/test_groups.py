@@ -130,7 +130,13 @@ def test_without_root_a_407_is_no_failure(monkeypatch: pytest.MonkeyPatch, is_fr
 
 @pytest.mark.parametrize(
     ("total", "others", "text"),
-    [(1, 0, ""), (3, 2, "; the same for all 3 endpoints"), (3, 0, ""), (3, 1, "; the same for b")],
+    [
+        (1, 0, ""),
+        (2, 1, "; the same for all 2 endpoints"),
+        (3, 2, "; the same for all 3 endpoints"),
+        (3, 0, ""),
+        (3, 1, "; the same for b"),
+    ],
 )
 def test_endpoints_with_the_same_result_are_named_once(total: int, others: int, text: str) -> None:
     """Or counted, if it is all of them."""

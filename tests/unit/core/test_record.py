@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
+import pkgutil
 from typing import Any, ClassVar
 
 import attrs
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import agent
 from agent.core import record as ours
 from agent.core.noproxy.entries import Entry
 
@@ -149,3 +152,26 @@ def test_methods_of_the_class_are_kept() -> None:
 def test_a_record_can_be_pickled() -> None:
     """Tests send records to other processes."""
     assert pickle.loads(pickle.dumps(Entry("a", "b"))) == Entry("a", "b")  # noqa: S301 -- our own
+
+
+#: What repr() leaves out: it may hold a secret, or be as large as a file.
+HIDDEN = """
+    Attributes.extended CaAnchor.content CaCertificates.pem Change.after Change.attributes Change.before ClusterInputs.ca
+    Credentials.password Credentials.user DnfConf.url Facts.user_data FileState.attributes FileState.content Host._reported
+    Inputs.credentials Intent.credentials Layer.text Layered.raw Member.content NodeInputs.credentials ObjectData.data
+    Output.stderr Output.stdout Part.body PodVariable.value ProxyPlace.values Record.attributes Record.before
+    RemovedEnv.entry ReportedNode.mask ReportedNode.stop Source.data Source.salt SourceStep.manifest UserData.node_configs
+    UserData.scripts UserData.settings WholeFile.content YumConf.url
+"""
+
+
+def test_what_repr_shows_has_no_secret() -> None:
+    """An assertion, a bug report or a log line may print any record."""
+    hidden = []
+    for module in pkgutil.walk_packages(agent.__path__, "agent."):
+        if module.name == "agent.__main__":
+            continue
+        for item in vars(importlib.import_module(module.name)).values():
+            if isinstance(item, type) and item.__module__ == module.name and hasattr(item, "__record_fields__"):
+                hidden += [f"{item.__name__}.{field.name}" for field in ours.fields(item) if not field.repr]
+    assert sorted(hidden) == sorted(HIDDEN.split())
