@@ -346,6 +346,7 @@ def test_a_proxy_that_does_not_resolve_is_named_with_the_reason(monkeypatch, err
     verdict = probe(ProxyUrl("http", "proxy.corp", 3128), HOST, 443)
     assert not verdict.ok
     assert text in verdict.text
+    assert verdict.seconds > 0
 
 
 def test_several_targets_are_probed_in_parallel(serve):

@@ -71,6 +71,31 @@ def test_command_lines_of_systemctl(programs: Programs) -> None:
     ]
 
 
+def test_time_limits_of_systemctl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine takes long for a reload; a query must not hold up a boot for as long."""
+    limits: dict[str, float] = {}
+
+    def run(argv: list[str], *, timeout: float) -> command.Result:
+        limits[next(word for word in argv[1:] if word[:2] != "--")] = timeout
+        return command.Result(0, "", "")
+
+    monkeypatch.setattr(command, "run", run)
+    systemd = Systemd()
+    systemd.reload()
+    systemd.enable(["a.service"])
+    systemd.disable(["a.service"])
+    systemd.stop(["a.service"])
+    systemd.start(["a.service"])
+    systemd.try_restart("a.service", timeout=240)
+    assert limits.pop("start") == 30
+    assert limits == {"daemon-reload": 120, "enable": 120, "disable": 120, "stop": 120, "try-restart": 240}
+    systemd.show(["a.service"], timeout=4)
+    systemd.disable_now(["a.service"])
+    systemd.enable_now("a.service", timeout=7)
+    systemd.start_and_wait("a.service", timeout=8)
+    assert (limits["show"], limits["disable"], limits["enable"], limits["start"]) == (4, 120, 7, 8)
+
+
 def test_without_systemd_no_program_starts(programs: Programs) -> None:
     """Queries return nothing, and changes do nothing."""
     programs.add("systemctl")
