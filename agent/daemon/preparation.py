@@ -15,6 +15,7 @@ from agent.core.plan.plan import Plan
 from agent.core.record import evolve
 from agent.core.settings.schema import Settings
 from agent.daemon.daemon import Daemon
+from agent.daemon.retry import RECORD_RELOAD
 from agent.errors import AgentError
 from agent.log import get_logger
 from agent.node.apply import apply, finish_commands
@@ -60,7 +61,7 @@ def finish_preparation(daemon: Daemon) -> None:
     """
     host = daemon.host
     host.units.wait()  # without the lock
-    with contextlib.suppress(AgentError), host.locked(wait=1.0) as state:
+    with contextlib.suppress(AgentError), host.locked(wait=RECORD_RELOAD) as state:
         for problem in finish_commands(Plan(), host, state).problems:
             _warn(problem)
 

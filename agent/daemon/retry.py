@@ -40,6 +40,9 @@ FACTS_CYCLES = 3
 #: Beyond the budget of a boot, for the response of the process that requests the facts: cores may
 #: be busy.
 FACTS_GRACE = 5.0
+#: For the lock, to record that systemd has reloaded in a boot without a reconcile: if another run
+#: has it, one reload more is cheaper than a later READY=1.
+RECORD_RELOAD = 1.0
 #: From READY=1 to the health checks and metrics of a boot: docker, containerd and kubelet start at
 #: this moment, and need the cores more.
 AFTER_READY = 0.5

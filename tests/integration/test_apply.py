@@ -651,11 +651,14 @@ def test_an_empty_plan_does_not_call_systemd(live):
     assert live.units.calls == []
 
 
-def test_another_tree_is_not_reloaded(node):
+@pytest.mark.parametrize("in_background", [False, True])
+def test_another_tree_is_not_reloaded(node, in_background):
     """An image is built on a machine that is independent of it."""
     disk = FileSystem(str(node.root))
     host = Host(disk, State(disk), Recorder(disk))
-    apply_locked(PLAN, host)
+    with host.locked() as state:
+        apply(PLAN, host, state, in_background=in_background)
+    assert host.units.background is None
     assert host.units.calls == [("enable", "docker.service"), ("start", "docker.service")]
     assert not host.state.reload_pending
 

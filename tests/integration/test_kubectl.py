@@ -80,6 +80,12 @@ def test_get_returns_the_object(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> 
     assert fake.read("environment") == "C.UTF-8 t"
 
 
+def test_a_restart_names_the_workload_and_its_namespace(fake: Fake) -> None:
+    """kubectl sets the annotation that replaces the pods."""
+    fake.responds("restarted").restart(Workload("kube-system", "DaemonSet", "aws-node"), "restarting")
+    assert fake.calls == ["rollout restart daemonset/aws-node --namespace=kube-system --context=c"]
+
+
 def test_get_of_a_missing_object_is_an_error(fake: Fake) -> None:
     """It names what was being done, and has the reason of the API."""
     with pytest.raises(KubectlError, match=r"^reading /x: kubectl: Error from server \(NotFound\)") as error:

@@ -462,6 +462,13 @@ def test_a_temporary_file_that_stays_takes_the_file_with_it(tmp_path: Path, monk
     assert not (tmp_path / "a").exists()
 
 
+def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--output report.tar.gz` is a file of the current directory."""
+    monkeypatch.chdir(tmp_path)
+    new_file.write("a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
 def test_a_link_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a file system without links gets the file in another way."""
     monkeypatch.setattr(os, "link", failing(errno.EIO))

@@ -111,6 +111,8 @@ def test_diffs_keep_their_form_without_lines_of_others(change: Change) -> None:
     text = unified(change)
     masked = foreign.diff("before\n" + text + "after")
     assert SECRET not in masked
+    for follows in ("- a list", " indented", "+more"):
+        assert foreign.diff(text + follows).endswith("\n" + follows)
     assert (masked.startswith("before\n--- "), masked.endswith("\nafter")) == (True, True)
     assert [line[:1] for line in masked.split("\n")[1:-1]] == [line[:1] for line in text.split("\n")[:-1]]
 
