@@ -195,15 +195,13 @@ def test_flag_of_an_earlier_version_has_no_date(node: Node) -> None:
     assert OVERRULED.format("X").replace("on X", "(date unknown)") in node.main("apply").err
 
 
-def test_an_unkept_section_hides_no_overruled_flag(node: Node) -> None:
-    """A record of an earlier version may have `metadata`, which is not kept any more."""
+def test_a_kept_flag_that_overrules_nothing_hides_no_other(node: Node) -> None:
+    """Nor does one of metadata.*, which is not kept."""
     node.settings('[proxy]\nurl = "http://of-the-file:1"\n[metadata]\ndeadline = 9\n')
-    node.main("apply", "--proxy", PROXY)
-    (flags,) = (node.root / "var/lib/eks-proxy-agent/instances").glob("*/flags.json")
-    flags.write_text(json.dumps({"metadata": {"deadline": 5}, **json.loads(flags.read_text())}))
-    warnings = node.main("plan").err
-    assert OVERRULED.format(today()) in warnings
-    assert warnings.count("overruled") == 1
+    flags = ("--set", "metadata.deadline=5", "--set", "node.yum=false", "--set", f"proxy.url='{PROXY}'")
+    for warnings in (node.main("apply", *flags).err, node.main("plan").err):
+        assert OVERRULED.format(today()) in warnings
+        assert warnings.count("overruled") == 1
 
 
 def test_forget_drops_kept_flags(node: Node) -> None:
