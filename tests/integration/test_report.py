@@ -462,11 +462,21 @@ def test_a_temporary_file_that_stays_takes_the_file_with_it(tmp_path: Path, monk
     assert not (tmp_path / "a").exists()
 
 
-def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--output report.tar.gz` is a file of the current directory."""
+@pytest.mark.parametrize("path", ["a", "in/a", "{}/a"])
+def test_file_and_directory_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Also for a file of the current directory, as `--output report.tar.gz` is."""
+    synced: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda number: synced.append(os.readlink(f"/proc/self/fd/{number}")) or fsync(number)
+    )
     monkeypatch.chdir(tmp_path)
-    new_file.write("a", b"new")
-    assert (tmp_path / "a").read_bytes() == b"new"
+    (tmp_path / "in").mkdir()
+    path = path.format(tmp_path)
+    new_file.write(path, b"new")
+    assert Path(path).read_bytes() == b"new"
+    assert synced[-1] == str(Path(path).absolute().parent)
+    assert len(synced) == 2
 
 
 def test_a_link_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
