@@ -84,14 +84,12 @@ class World:
 
         If it was deleted, the agent restores the original when it no longer needs the file.
         """
-        if path in self.deleted and others in self.earlier[path]:
+        if _are_alike(path, others, self.others[path]):
+            return True
+        if path in self.deleted and any(_are_alike(path, others, before) for before in self.earlier[path]):
             self.others[path] = others
-        if path != DNF:
-            return others == self.others[path]
-        if b"[main]" not in self.others[path]:
-            others = others.replace(b"[main]\n", b"")  # the agent adds the section that its line needs
-        # An empty section says nothing; the agent leaves it if the original had it.
-        return _EMPTY_MAIN.sub(b"", others) == _EMPTY_MAIN.sub(b"", self.others[path])
+            return True
+        return False
 
     def config(self) -> str:
         """Return config.toml; JSON strings and lists are TOML too."""
@@ -147,3 +145,13 @@ failover_after = 10
         if self.blocked:
             patterns.append(re.escape(self.blocked))
         return patterns
+
+
+def _are_alike(path: str, others: bytes, expected: bytes) -> bool:
+    """Return True if lines of others are those expected, up to a section that has none of them."""
+    if path != DNF:
+        return others == expected
+    if b"[main]" not in expected:
+        others = others.replace(b"[main]\n", b"")  # the agent adds the section that its line needs
+    # An empty section says nothing; the agent leaves it if the original had it.
+    return _EMPTY_MAIN.sub(b"", others) == _EMPTY_MAIN.sub(b"", expected)
