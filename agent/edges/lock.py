@@ -95,8 +95,7 @@ def _lock(files: FileSystem, path: str, flags: int, stack: contextlib.ExitStack)
     stack.callback(os.close, descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A child that another thread starts has a copy until its exec, which would keep the lock.
-        stack.callback(fcntl.flock, descriptor, fcntl.LOCK_UN)
+        stack.callback(_unlock, descriptor)
         locked = os.fstat(descriptor)
     except BlockingIOError:
         return None
@@ -104,6 +103,15 @@ def _lock(files: FileSystem, path: str, flags: int, stack: contextlib.ExitStack)
         raise FileError(f"{path}: cannot be locked: {error.strerror}") from None
     status = files.status(resolved)
     return descriptor if status and os.path.samestat(locked, status) else None
+
+
+def _unlock(descriptor: int) -> None:
+    """Release a lock that is about to be closed.
+
+    A child that another thread starts has a copy until its exec, which would keep the lock.
+    """
+    with contextlib.suppress(OSError):  # without such a child, close(2) releases it
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _holder(files: FileSystem, paths: LockPaths) -> str:
