@@ -224,6 +224,9 @@ def test_a_unit_file_of_etc_replaces_that_of_the_package(programs: Programs, tmp
     (tmp_path / "etc/systemd/system/a.service").unlink()
     (tmp_path / "etc/systemd/system/a.service").mkdir()
     assert systemd.show(["a.service"])["a.service"].after == ("usr.service",)
+    (tmp_path / "etc/systemd/system/a.service.d/unreadable.conf").mkdir(parents=True)
+    (tmp_path / "etc/systemd/system/a.service.d/z.conf").write_text("[Unit]\nAfter=z.service\n")
+    assert systemd.show(["a.service"])["a.service"].after == ("usr.service", "z.service")
 
 
 def test_the_environment_of_an_ended_process_is_empty(tmp_path: Path) -> None:
