@@ -50,7 +50,7 @@ def test_cloud_init_of_one_process_does_not_wait_for_the_agent(trial: Callable[[
     node = trial("boothook-newer")
     codes = node.root / "var/log/boothook.codes"
     first = node.boot()
-    assert first.active_at("cloud-init-main") < first.active_at("eks-proxy-agent")
+    assert first.began_at("cloud-init-main") < first.active_at("eks-proxy-agent")
     assert first.active_at("eks-proxy-agent") < first.active_at("cloud-init-network")
     assert codes.read_text() == "as-it-is 000\nwith-the-file 200\n"
     codes.unlink()

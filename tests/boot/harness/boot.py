@@ -43,7 +43,14 @@ class Boot:
 
         Host and node share that clock.  Raises BedError if it was never active.
         """
-        moment = int(self.unit(name).get("ActiveEnterTimestampMonotonic", "0"))
+        return self._moment(name, "ActiveEnterTimestampMonotonic")
+
+    def began_at(self, name: str) -> int:
+        """Return when the start of a service began, like `active_at`."""
+        return self._moment(name, "InactiveExitTimestampMonotonic")
+
+    def _moment(self, name: str, key: str) -> int:
+        moment = int(self.unit(name).get(key, "0"))
         if moment == 0:
             raise BedError(f"{name} was never active in boot {self.number}")
         return moment
