@@ -24,7 +24,7 @@ _SECRETS = re.compile(
 #: brackets.  A quote ends the URL only if something like the end of a value follows.
 _NO_PORT = re.compile(
     r"[^\s/:@\"'\[\],]{1,255}:(?!//|:|PORT\b|\*\*\*|[0-9]{1,5}(?![\w%$!~*&+-]))"
-    r"(?:[^\s\"']|[\"'](?![\s,;:\])}.]|\Z))+"
+    r"(?:[^\s\"']+|[\"'](?![\s,;:\])}.]|\Z))+"  # a run at a time: each single one would take a KiB
 )
 
 _MASKS = {"path": "", "setting": "", "url": "***@", "bare": "***@", "key": "***", "name": "***"}
