@@ -470,12 +470,14 @@ def test_a_leftover_is_the_only_warning(node: BootedNode, name: str) -> None:
 
 def test_a_cidr_added_to_the_vpc_is_a_failure_of_no_proxy(node: BootedNode) -> None:
     """Files and processes are as the last reconcile left them, so only the group no-proxy fails."""
+    node.do(FREEZE)
     node.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16", "10.9.0.0/16"])
     try:
         result = node.check()
         difference = node.difference("no_proxy-lacks-an-entry")
     finally:
         node.instance(vpc_cidrs_v4=["10.0.0.0/16", "100.64.0.0/16"])
+        node.do(THAW)
     assert named(result, "warn", "fail") == ["no-proxy vpc"]
     assert failure(result)["text"].startswith("10.9.0.0/16 is missing: through the proxy for Go")
     assert "eks-proxy-agent apply" in failure(result)["hint"]
