@@ -60,8 +60,11 @@ def finish_preparation(daemon: Daemon) -> None:
     The next reconcile repeats what failed.
     """
     host = daemon.host
+    if host.units.background is None:
+        return
     host.units.wait()  # without the lock
-    with contextlib.suppress(AgentError), host.locked(wait=RECORD_RELOAD) as state:
+    # Whatever the exception, the reload stays pending and READY=1 is next.
+    with contextlib.suppress(Exception), host.locked(wait=RECORD_RELOAD) as state:
         for problem in finish_commands(Plan(), host, state).problems:
             _warn(problem)
 

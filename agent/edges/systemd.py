@@ -46,7 +46,7 @@ class Systemd:
         def run() -> None:
             try:
                 self._errors = work()
-            except Exception as error:  # noqa: BLE001 -- a thread has nobody else to report it to
+            except Exception as error:  # noqa: BLE001 -- an exception of a thread is lost
                 self._errors = [f"{type(error).__name__}: {error}"]
 
         self.background = mark

@@ -592,6 +592,23 @@ def test_a_boot_without_metadata_waits_for_the_reload(machine: Machine, monkeypa
     assert not machine.host.state.reload_pending
 
 
+def test_a_degraded_boot_needs_no_lock_to_end(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken for work in the background only, and no error of the lock stops READY=1."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no locks available")
+
+    machine.node.settings("")
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "finish_commands", lambda *_: pytest.fail("locked"))
+        preparation.finish_preparation(machine.daemon)
+    machine.node.settings(SETTINGS)
+    in_background(machine)
+    monkeypatch.setattr(preparation, "finish_commands", fail)
+    preparation.finish_preparation(machine.daemon)
+    assert machine.host.state.reload_pending
+
+
 def test_a_boot_whose_second_try_finds_the_lock_taken_releases_nothing(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
